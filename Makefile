@@ -1,0 +1,144 @@
+# ads-proxy: everything a developer or a machine runs. `make` alone lists the targets.
+# A fresh machine needs python3 (3.11 or newer, with venv) and make; each target does its own set-up.
+
+SHELL      := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+PYTHON  ?= python3
+CONFIG  ?=
+IMAGE   ?= ads-proxy
+PODMAN  ?= $(shell command -v podman || echo docker)
+SECONDS_OF_FUZZING ?= 600
+UV_VERSION := 0.13.9
+
+VENV := .venv
+BIN  := $(VENV)/bin
+# Nothing outside the lock files is fetched, and nothing is built that is not ours.
+PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOCKED := install --quiet --require-hashes --only-binary=:all:
+
+# The pure modules: every line and every branch of them is tried.
+PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/traffic/clients.py,proxy/traffic/routing.py,proxy/traffic/headers.py,proxy/traffic/retry.py,proxy/traffic/message.py,proxy/traffic/framing.py,proxy/traffic/scope.py
+
+INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.installed-dev
+NEWMAN    := .cache/newman/.installed
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# --- set-up --------------------------------------------------------------------------------------------------
+
+.PHONY: install
+install: $(INSTALLED) ## .venv with exactly what requirements.lock names, and the program itself
+
+.PHONY: install-dev
+install-dev: $(DEVELOPED) ## the same, with what the checks and tests need
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ads-proxy needs Python 3.11 or newer; set PYTHON=... to choose another one than $$($(PYTHON) --version)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "this Python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(INSTALLED): requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
+	@echo "installing the program into $(VENV)"
+	$(PIP) $(LOCKED) -r requirements.lock
+	$(PIP) $(LOCKED) -r requirements-build.lock
+	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable .
+	touch $@
+
+$(DEVELOPED): requirements-dev.lock $(INSTALLED)
+	@echo "installing what the tests need into $(VENV)"
+	$(PIP) $(LOCKED) -r requirements-dev.lock
+	touch $@
+
+.PHONY: lock
+lock: ## write the lock files anew (UPGRADE=1: with the newest releases)
+	@test -x .cache/lock/bin/uv || { $(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	index=$$(.cache/lock/bin/pip config get global.index-url 2>/dev/null || true)
+	compile() {
+		.cache/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+			--no-emit-index-url --no-emit-find-links $${index:+--index-url "$$index"} $(if $(UPGRADE),--upgrade) "$$@"
+	}
+	compile pyproject.toml --group dev --output-file requirements-dev.lock
+	compile pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
+	compile --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+
+$(NEWMAN): tests/newman/package.json tests/newman/package-lock.json
+	@mkdir -p .cache/newman
+	cp tests/newman/package.json tests/newman/package-lock.json .cache/newman/
+	npm ci --prefix .cache/newman --no-audit --no-fund --ignore-scripts --loglevel=error
+	touch $@
+
+# --- run -----------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: $(INSTALLED) ## the demo, without any credentials; CONFIG=FILE: the real thing
+	@exec $(BIN)/ads-proxy $(if $(CONFIG),serve --config "$(CONFIG)",demo)
+
+# --- check ---------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: lint types unit ## lint, types, architecture and unit tests: under three minutes
+
+.PHONY: lint
+lint: $(DEVELOPED)
+	@$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ." >&2; exit 1; }
+
+.PHONY: types
+types: $(DEVELOPED)
+	@$(BIN)/mypy --no-error-summary
+
+.PHONY: unit
+unit: $(DEVELOPED)
+	@mkdir -p .cache
+	$(BIN)/python -m pytest tests -q --ignore=tests/integration --ignore=tests/conformance -m "not integration and not fuzz and not soak" \
+		--cov --cov-branch --cov-report= --junit-xml=.cache/junit-unit.xml
+	$(BIN)/coverage report | tail -n 40
+	$(BIN)/coverage report --include="$(PURE)" --fail-under=100 >.cache/coverage-pure.txt || { cat .cache/coverage-pure.txt; echo "the pure modules are to be covered whole" >&2; exit 1; }
+
+.PHONY: format
+format: $(DEVELOPED) ## put every file into the house's form
+	@$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format --quiet .
+
+.PHONY: test
+test: check integration ## everything: the checks, HTTP conformance, and the tests beside real programs
+
+.PHONY: integration
+integration: $(DEVELOPED) ## only HTTP conformance and the tests beside real programs
+	@mkdir -p .cache
+	if command -v npm >/dev/null; then $(MAKE) --no-print-directory --silent $(NEWMAN); fi
+	$(BIN)/python -m pytest tests -q -m "(integration or conformance) and not fuzz and not soak" --junit-xml=.cache/junit-integration.xml
+
+.PHONY: fuzz
+fuzz: $(DEVELOPED) ## property tests for ten minutes (SECONDS_OF_FUZZING=600)
+	@end=$$((SECONDS + $(SECONDS_OF_FUZZING))); round=0
+	while ((SECONDS < end)); do
+		round=$$((round + 1)); echo "fuzz: round $$round, $$((end - SECONDS)) s left"
+		$(BIN)/python -m pytest tests -q -x -m fuzz -p no:cacheprovider --hypothesis-seed=random
+	done
+
+.PHONY: soak
+soak: $(DEVELOPED) ## the tests that take minutes: steady load, kill -9 rounds, reloads under load
+	@$(BIN)/python -m pytest tests -q -m soak
+
+.PHONY: bench
+bench: $(DEVELOPED) ## how much time the proxy adds to a request
+	@test -e benchmarks/__main__.py || { echo "no benchmark is here yet" >&2; exit 1; }
+	$(BIN)/python -m benchmarks
+
+# --- container -----------------------------------------------------------------------------------------------
+
+.PHONY: image
+image: ## the container image (IMAGE=ads-proxy, PODMAN=docker)
+	$(PODMAN) build $(BUILD_FLAGS) --tag $(IMAGE) .
+
+.PHONY: clean
+clean: ## remove .venv and every cache
+	@rm -rf $(VENV) .cache build dist

@@ -1,0 +1,5 @@
+"""ads-proxy: a reverse proxy that makes the Amazon Ads API look as if it needed no login."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

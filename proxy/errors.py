@@ -1,0 +1,349 @@
+"""Every failure by name: its slug, its status, whether asking again helps, and what the reader should do.
+
+Three families live here. `Refused` is what a tool is answered by the proxy itself (RFC 9457, RFC 9209);
+`TokenFailure` is what Login with Amazon did to us; `StartupError` ends the program. Nothing here performs
+anything, and nothing of ours is imported. The sentence that says what to do is given where the failure is met.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AdsProxyError(Exception):
+    """The root of all failures that have a name."""
+
+
+class Refused(AdsProxyError):
+    """A request that the proxy answers itself.
+
+    `detail` is one sentence for the reader of the answer and says what to do. `retry_after` is in seconds.
+    `close` tells that the connection's framing can no longer be trusted, or that it must not be kept.
+    """
+
+    slug: ClassVar[str] = "refused"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The request was refused"
+    code: ClassVar[str] = "INVALID_ARGUMENT"
+    """Amazon's `code` member, which existing clients print."""
+    proxy_error: ClassVar[str] = "http_request_error"
+    """The error type of RFC 9209, section 2.3, for `Proxy-Status`."""
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, *, retry_after: float | None = None, close: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+        self.close = close
+
+
+# --- the message itself -------------------------------------------------------------------------------------
+
+
+class MalformedRequest(Refused):
+    """Bytes that are no HTTP/1.1 request, or that two readers could understand differently (RFC 9112)."""
+
+    slug, title = "malformed-request", "The request is not valid HTTP/1.1"
+
+
+class UnacceptablePath(Refused):
+    """A path with dot segments or encoded slashes where paths decide what a client may do."""
+
+    slug, title = "unacceptable-path", "The path cannot be judged"
+
+
+class MethodNotAllowed(Refused):
+    slug, status, title, code = "method-not-allowed", 405, "The method is not allowed", "METHOD_NOT_ALLOWED"
+
+
+class RequestTimeout(Refused):
+    slug, status, title, code = "request-timeout", 408, "The request took too long to arrive", "REQUEST_TIMEOUT"
+    retryable = True
+
+
+class ContentTooLarge(Refused):
+    slug, status, title, code = "content-too-large", 413, "The body is too large", "CONTENT_TOO_LARGE"
+
+
+class TargetTooLong(Refused):
+    slug, status, title, code = "target-too-long", 414, "The request target is too long", "URI_TOO_LONG"
+
+
+class ExpectationFailed(Refused):
+    slug, status, title, code = "expectation-failed", 417, "The expectation cannot be met", "EXPECTATION_FAILED"
+
+
+class HeadTooLarge(Refused):
+    slug, status, title, code = "head-too-large", 431, "The header section is too large", "HEADERS_TOO_LARGE"
+
+
+class NotImplementedHere(Refused):
+    slug, status, title, code = (
+        "not-implemented",
+        501,
+        "The request asks for what is not spoken here",
+        "NOT_IMPLEMENTED",
+    )
+
+
+class VersionNotSupported(Refused):
+    slug, status, title, code = "version-not-supported", 505, "Only HTTP/1.1 and HTTP/1.0 are spoken here", "VERSION"
+
+
+# --- who may knock ------------------------------------------------------------------------------------------
+
+
+class MisdirectedHost(Refused):
+    """A Host that is not ours to answer for: the defence against DNS rebinding."""
+
+    slug, status, title, code = "misdirected-host", 421, "This host name is not served here", "MISDIRECTED"
+    proxy_error = "http_request_denied"
+
+
+class CrossOrigin(Refused):
+    """A web page knocked: any Origin, and any Sec-Fetch-Site but `none` and `same-origin`."""
+
+    slug, status, title, code = "cross-origin", 403, "Web pages may not use this proxy", "FORBIDDEN"
+    proxy_error = "http_request_denied"
+
+
+class ClientUnknown(Refused):
+    """No key, or one that no client has."""
+
+    slug, status, title, code = "client-unknown", 401, "The client is not known", "UNAUTHORIZED"
+    proxy_error = "http_request_denied"
+
+
+class PlaceholderRejected(Refused):
+    """A placeholder token that expired, was forged, or belongs to a client or account that is gone."""
+
+    slug, status, title, code = "placeholder-rejected", 401, "The access token is not valid", "UNAUTHORIZED"
+    proxy_error = "http_request_denied"
+
+
+class NotPermitted(Refused):
+    """The client is known, and its policy says no."""
+
+    slug, status, title, code = "not-permitted", 403, "The client may not do this", "FORBIDDEN"
+    proxy_error = "http_request_denied"
+
+
+class BudgetSpent(Refused):
+    slug, status, title, code = "budget-spent", 429, "The client's request budget is spent", "THROTTLED"
+    proxy_error = "http_request_denied"
+    retryable = True
+
+
+class TooManyConnections(Refused):
+    slug, status, title, code = "too-many-connections", 503, "Too many connections", "SERVICE_UNAVAILABLE"
+    proxy_error = "connection_limit_reached"
+    retryable = True
+
+
+# --- account, region and profile ----------------------------------------------------------------------------
+
+
+class AccountRequired(Refused):
+    """Several accounts, and nothing in the request chooses one."""
+
+    slug, title = "account-required", "No account was chosen"
+
+
+class UnknownAccount(Refused):
+    slug, title = "unknown-account", "There is no such account"
+
+
+class UnknownRegion(Refused):
+    slug, title = "unknown-region", "There is no such region"
+
+
+class ConflictingScope(Refused):
+    slug, title = "conflicting-scope", "More than one profile was chosen"
+
+
+class UnknownRoute(Refused):
+    slug, status, title, code = "unknown-route", 404, "There is no such route", "NOT_FOUND"
+    proxy_error = "destination_not_found"
+
+
+class NeverForwarded(Refused):
+    """`/auth/*` and `/ap/*`: signing in is the proxy's business."""
+
+    slug, status, title, code = "never-forwarded", 404, "This path is never forwarded", "NOT_FOUND"
+    proxy_error = "http_request_denied"
+
+
+# --- what Amazon's side, or the lack of a token, did --------------------------------------------------------
+
+
+class UpstreamUnreachable(Refused):
+    slug, status, title, code = "upstream-unreachable", 502, "Amazon could not be reached", "BAD_GATEWAY"
+    proxy_error = "destination_unavailable"
+    retryable = True
+
+
+class UpstreamNameUnresolved(UpstreamUnreachable):
+    slug, proxy_error = "upstream-name-unresolved", "dns_error"
+
+
+class UpstreamCertificateRejected(Refused):
+    slug, status, title, code = "upstream-certificate-rejected", 502, "Amazon's certificate was rejected", "BAD_GATEWAY"
+    proxy_error = "tls_certificate_error"
+
+
+class UpstreamClosed(Refused):
+    """The connection ended before an answer's head was complete."""
+
+    slug, status, title, code = "upstream-closed", 502, "Amazon closed the connection without an answer", "BAD_GATEWAY"
+    proxy_error = "connection_terminated"
+    retryable = True
+
+
+class UpstreamMalformed(Refused):
+    """An answer that is no HTTP, or that two readers could understand differently."""
+
+    slug, status, title, code = "upstream-malformed", 502, "Amazon's answer is not valid HTTP", "BAD_GATEWAY"
+    proxy_error = "http_protocol_error"
+
+
+class UpstreamTimeout(Refused):
+    slug, status, title, code = "upstream-timeout", 504, "Amazon took too long to answer", "GATEWAY_TIMEOUT"
+    proxy_error = "http_response_timeout"
+    retryable = True
+
+
+class UpstreamConnectTimeout(UpstreamTimeout):
+    slug, proxy_error = "upstream-connect-timeout", "connection_timeout"
+
+
+class Throttled(Refused):
+    """Amazon's own Retry-After is still running."""
+
+    slug, status, title, code = "throttled", 429, "Amazon asked to wait", "THROTTLED"
+    proxy_error = "destination_unavailable"
+    retryable = True
+
+
+class NoUsableToken(Refused):
+    """No access token in hand, and none came within `tokens.request_wait`."""
+
+    slug, status, title, code = "no-usable-token", 503, "There is no usable access token", "SERVICE_UNAVAILABLE"
+    proxy_error = "destination_unavailable"
+    retryable = True
+
+
+class ProfileNotKnownYet(Refused):
+    """`default_profile: first`, and the account's profiles have not been listed yet."""
+
+    slug, status, title, code = (
+        "profile-not-known-yet",
+        503,
+        "The first profile is not known yet",
+        "SERVICE_UNAVAILABLE",
+    )
+    proxy_error = "destination_unavailable"
+    retryable = True
+
+
+class Draining(Refused):
+    slug, status, title, code = "draining", 503, "The proxy is stopping", "SERVICE_UNAVAILABLE"
+    proxy_error = "destination_unavailable"
+    retryable = True
+
+
+class InternalError(Refused):
+    """A defect of ours; the log has its traceback."""
+
+    slug, status, title, code = "internal-error", 500, "The proxy met a defect of its own", "INTERNAL_ERROR"
+    proxy_error = "proxy_internal_error"
+
+
+# --- Login with Amazon --------------------------------------------------------------------------------------
+
+
+class TokenFailure(AdsProxyError):
+    """A token request that gave no token. `reason` is the metric's label (design, contract).
+
+    `permanent` tells that only a human can mend it. `advice` is one sentence for the operator.
+    `retry_after` is what the answer asked for, in seconds.
+    """
+
+    reason: ClassVar[str] = "malformed"
+    permanent: ClassVar[bool] = False
+    advice: ClassVar[str] = "It is retried by itself; if it lasts, look at Amazon's status page and at the network."
+
+    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class RefreshTokenRevoked(TokenFailure):
+    """`invalid_grant` (facts, 5): the refresh token is revoked or expired."""
+
+    reason, permanent = "invalid_grant", True
+    advice = "Somebody has to sign in again: run `ads-proxy login ACCOUNT`, or put a new refresh token in place."
+
+
+class AppMisconfigured(TokenFailure):
+    """`invalid_client` (facts, 5): the whole application is wrong, not one account."""
+
+    reason, permanent = "invalid_client", True
+    advice = "The client id or secret is wrong: compare both with the security profile in Login with Amazon's console."
+
+
+class TokenRequestRejected(TokenFailure):
+    """`unauthorized_client`, `invalid_request`, `unsupported_grant_type` and their like."""
+
+    reason, permanent = "rejected", True
+    advice = (
+        "Login with Amazon refuses the request as such: check that the application may use this grant and these scopes."
+    )
+
+
+class TokenThrottled(TokenFailure):
+    reason = "throttled"
+
+
+class TokenServerError(TokenFailure):
+    reason = "server_error"
+
+
+class TokenNetworkError(TokenFailure):
+    reason = "network"
+    advice = "The token endpoint cannot be reached: check name resolution, the outbound proxy and the firewall."
+
+
+class TokenTimeout(TokenFailure):
+    reason = "timeout"
+
+
+class TokenAnswerMalformed(TokenFailure):
+    reason = "malformed"
+
+
+# --- start-up -----------------------------------------------------------------------------------------------
+
+
+class StartupError(AdsProxyError):
+    """Ends the program before it serves; the message is one line that says what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigurationError(StartupError):
+    """All problems of a configuration at once, each with its path: `accounts.acme.region: 'us' is not one of ...`."""
+
+    exit_code = 2
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ListenError(StartupError):
+    """An address that cannot be listened on, most often because another program holds it."""
+
+
+class StateError(StartupError):
+    """A state store that cannot be used safely: unreadable, another key, or a directory that others can read."""

@@ -1,0 +1,243 @@
+"""What happened, as frozen facts, and who may hear of it. Never a secret, never a path with its query.
+
+Those who act tell; those who observe (logs, metrics, the console) listen. Times are in seconds, sizes in bytes,
+timestamps in seconds since the epoch. Nothing of ours is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The root of all facts."""
+
+
+class Observer(Protocol):
+    """Hears every event, on the event loop, in order; it must neither block nor raise."""
+
+    def observe(self, event: Event) -> None: ...
+
+
+class Observers:
+    """Hands each event to several observers, in the order they were given."""
+
+    __slots__ = ("_all",)
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._all = tuple(observers)
+
+    def observe(self, event: Event) -> None:
+        for observer in self._all:
+            observer.observe(event)
+
+
+# --- requests -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished(Event):
+    """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
+
+    `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
+    request ended before they were known (`client` is `anonymous` where no clients are configured). `status` is what
+    the tool was answered, 0 if it left before. `refusal` is the slug of the proxy's own answer, else empty; `fault`
+    says how a started answer broke (`client-gone`, `upstream-died`, ...), else empty.
+    `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
+    `own` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
+    """
+
+    request_id: str
+    client: str
+    account: str
+    region: str
+    method: str
+    path: str
+    status: int
+    amazon_request_id: str
+    bytes_in: int
+    bytes_out: int
+    duration: float
+    upstream: float
+    own: float
+    attempts: int
+    refusal: str
+    detail: str
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted(Event):
+    """A request's head is complete; exactly one `RequestFinished` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed(Event):
+    """A request was sent a second time. `reason`: `unauthorized`, `connection` or `throttled`; `outcome`:
+    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: body too large,
+    method not safe, no new token)."""
+
+    request_id: str
+    reason: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class AmazonThrottled(Event):
+    """Amazon answered 429."""
+
+    account: str
+    region: str
+    retry_after: float | None
+
+
+# --- tokens -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefreshed(Event):
+    """A new access token is in use. `expires_at` is wall-clock time."""
+
+    account: str
+    generation: int
+    duration: float
+    expires_at: float
+    trigger: str
+    """`start`, `ahead`, `expired`, `unauthorized`, `retry`, `operator`, `sign-in` or `credentials-changed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshFailed(Event):
+    """A token request failed. `reason` is the metric's label; `retry_in` is when it is tried again."""
+
+    account: str
+    reason: str
+    permanent: bool
+    detail: str
+    advice: str
+    duration: float
+    retry_in: float
+    token_expires_at: float | None
+    """Wall-clock end of the token still in use, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialStateChanged(Event):
+    """`old` and `new` are of pending, valid, degraded, expired, revoked, misconfigured."""
+
+    account: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenReplaced(Event):
+    """Another refresh token is in use. `source`: `rotated`, `sign-in`, `configuration`."""
+
+    account: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUnpersisted(Event):
+    """A rotated refresh token is in memory only (`unpersisted`), or its write held at last (`not unpersisted`)."""
+
+    account: str
+    unpersisted: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRemoved(Event):
+    """An account left the configuration: its series end."""
+
+    account: str
+
+
+# --- profiles -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilesListed(Event):
+    account: str
+    region: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilesFailed(Event):
+    """Listing the profiles failed; what was known stays in use."""
+
+    account: str
+    region: str
+    detail: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultProfileChanged(Event):
+    """`default_profile: first` now means another profile than before."""
+
+    account: str
+    region: str
+    old: str
+    new: str
+
+
+# --- the program --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarted(Event):
+    version: str
+    listen: str
+    admin_listen: str
+    accounts: tuple[str, ...]
+    notes: tuple[str, ...]
+    """Sentences worth saying at start: state is kept in memory only, TLS is off beyond loopback, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted(Event):
+    in_flight: int
+    delay: float
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStopped(Event):
+    """`cut` requests were still running when the drain's time was over."""
+
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReloaded(Event):
+    """`problems` is empty on success. `needs_restart` names keys that changed and wait for a restart."""
+
+    success: bool
+    problems: tuple[str, ...]
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignInFinished(Event):
+    """`outcome`: `connected`, `denied`, `state-unknown`, `code-rejected`, `failed`."""
+
+    account: str
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DefectMet(Event):
+    """An exception that nobody expected: `where` names the place, `traceback` is redacted text."""
+
+    where: str
+    traceback: str

@@ -1,0 +1,97 @@
+"""Every failure has a name, a slug of its own, and a place in the documentation."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from proxy import errors
+from proxy.traffic import problem
+
+REFUSALS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused
+]
+FAILURES = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.TokenFailure) and kind is not errors.TokenFailure
+]
+DOCUMENTED = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
+
+
+def test_slugs_are_unique() -> None:
+    """A slug names one failure."""
+    slugs = [kind.slug for kind in REFUSALS]
+    assert len(slugs) == len(set(slugs))
+
+
+def test_every_slug_is_documented_with_its_status() -> None:
+    """The tables of docs/errors.md hold every refusal, and no other."""
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", DOCUMENTED.read_text(), re.MULTILINE))
+    assert rows == {kind.slug: str(kind.status) for kind in REFUSALS}
+
+
+@pytest.mark.parametrize("kind", REFUSALS, ids=lambda kind: kind.slug)
+def test_a_refusal_becomes_a_problem_document(kind: type[errors.Refused]) -> None:
+    """RFC 9457's members, Amazon's two beside, and the header of RFC 9209."""
+    answer = problem.answer(kind("Do this.", retry_after=1.2), "id-1", to_head=False, close=True, now=0.0)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    said = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 %d " % kind.status)
+    assert said["type"].endswith(":" + kind.slug)
+    assert (said["detail"], said["details"], said["status"]) == ("Do this.", "Do this.", kind.status)
+    assert said["code"] == kind.code and said["title"] == kind.title
+    assert b"Proxy-Status: ads-proxy; error=" + kind.proxy_error.encode() in head
+    assert b"Retry-After: 2\r\n" in head
+    assert b"Connection: close" in head
+    assert b"Content-Length: %d\r\n" % len(body) in head
+
+
+def test_a_head_request_is_refused_without_a_body() -> None:
+    """The length is named, the body left out (RFC 9110, 9.3.2)."""
+    answer = problem.answer(errors.UnknownRoute("x"), "id", to_head=True, close=False, now=0.0)
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"Connection" not in answer
+
+
+def test_some_statuses_bring_their_own_headers() -> None:
+    """401 names the scheme (RFC 9110, 11.6.1), 405 the methods (15.5.6)."""
+    made = {
+        kind.status: problem.answer(kind("x"), "id", to_head=False, close=False, extra=b"X-Demo: 1\r\n", now=0.0)
+        for kind in (errors.ClientUnknown, errors.MethodNotAllowed)
+    }
+    assert b'WWW-Authenticate: Bearer realm="ads-proxy"' in made[401]
+    assert b"Allow: GET" in made[405]
+    assert b"\r\nX-Demo: 1\r\n\r\n" in made[401]
+
+
+@pytest.mark.parametrize("kind", FAILURES, ids=lambda kind: kind.__name__)
+def test_every_token_failure_advises(kind: type[errors.TokenFailure]) -> None:
+    """The reason is one of the metric's labels, and the advice is a sentence."""
+    failure = kind("what happened", retry_after=3)
+    reasons = {
+        "invalid_grant",
+        "invalid_client",
+        "rejected",
+        "throttled",
+        "server_error",
+        "network",
+        "timeout",
+        "malformed",
+    }
+    assert failure.reason in reasons
+    assert failure.advice.endswith(".")
+    assert (failure.detail, failure.retry_after) == ("what happened", 3)
+
+
+def test_a_configuration_error_holds_all_problems() -> None:
+    """One line each, and the exit code of a configuration error."""
+    error = errors.ConfigurationError(("a: b", "c: d"))
+    assert str(error) == "a: b\nc: d"
+    assert error.exit_code == 2
+    assert errors.ListenError("x").exit_code == 1
