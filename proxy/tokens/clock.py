@@ -1,0 +1,21 @@
+"""The clock that token expiry is counted on: one that a suspended laptop does not stop.
+
+Only the reading of the clock lives here. Pure modules are given its value; they never call it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+if sys.platform == "linux":
+
+    def boot_time() -> float:
+        """Seconds since the machine started, those spent suspended included."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:
+
+    def boot_time() -> float:
+        """Seconds on a clock that never goes back; macOS counts those spent suspended, others may not."""
+        return time.monotonic()

@@ -1,0 +1,351 @@
+"""One account's credential over time: performs what `lifecycle` decides.
+
+A timer renews the access token ahead of its expiry, off the request path; one token request is in flight at most,
+detached from whoever asked; requests wait for its outcome, not for the request itself. Which refresh token is in
+force is `custody`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.errors import NoUsableToken, RefreshTokenRevoked, TokenAnswerMalformed, TokenFailure, TokenTimeout
+from proxy.events import CredentialStateChanged, DefectMet, RefreshFailed, TokenRefreshed
+from proxy.tokens import lifecycle
+from proxy.tokens.lifecycle import Damper, Occurrence, State
+from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
+from proxy.tokens.store import SIGN_IN
+from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
+
+if TYPE_CHECKING:
+    from proxy.events import Observer
+    from proxy.secret import Secret
+    from proxy.tokens.custody import Custody
+    from proxy.tokens.values import Timing
+
+LONGEST_PAUSE = 30.0
+"""A sleep does not notice a suspended machine; the clock is looked at again at least this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a credential works with; a reload may give it others."""
+
+    lwa: LoginWithAmazon
+    observer: Observer
+    settings: TokenSettings
+    timing: Timing
+
+
+class Credential:
+    """Drives one account. Every method belongs to the event loop."""
+
+    def __init__(self, source: TokenSource, custody: Custody, means: Means) -> None:
+        self.source = source
+        self.means = means
+        self.state = State.PENDING
+        self.token: AccessToken | None = None
+        self._custody = custody
+        self._generation = 0
+        self._failures = 0
+        self._last_failure: CredentialFailure | None = None
+        self._last_success: float | None = None
+        self._next_at = means.timing.clock()
+        self._trigger = "start"
+        self._damper = Damper(at=self._next_at)
+        self._flight: asyncio.Task[TokenFailure | None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._removed = False
+
+    def __repr__(self) -> str:
+        return f"<Credential {self.source.account}: {self.state}, generation {self._generation}>"
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begins to obtain tokens, and tells the state it begins with."""
+        self.means.observer.observe(CredentialStateChanged(self.source.account, self.state, self.state))
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep the token of {self.source.account}")
+
+    async def stop(self, grace: float) -> None:
+        """Ends the timer. A refresh under way may bring a new refresh token: it gets `grace` seconds, its write too."""
+        self._removed = True
+        tasks = [task for task in (self._keeper, self._flight) if task is not None]
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self._flight is not None and not self._flight.done():
+            await asyncio.wait({self._flight}, timeout=grace)
+            self._flight.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tell_waiters()
+        await self._custody.close(grace)
+
+    async def reconfigure(self, source: TokenSource) -> None:
+        """Puts a changed source in force; a changed secret is tried at once."""
+        old, self.source = self.source, source
+        token_changed = await self._custody.reconfigure(source.refresh_token)
+        app_changed = (old.token_url, old.client_id, old.client_secret) != (
+            source.token_url,
+            source.client_id,
+            source.client_secret,
+        )
+        if old.client_id != source.client_id or self._custody.refresh_token is None:
+            self.token = None  # it belongs to another application, or to nobody any more
+        if token_changed or app_changed:
+            self._start_over("credentials-changed")
+
+    async def look_again(self) -> None:
+        """The store may hold what another process wrote, such as a sign-in at a terminal."""
+        source = await self._custody.look_again()
+        if source == SIGN_IN or (source and self._failures):
+            self._start_over("sign-in" if source == SIGN_IN else "credentials-changed")
+
+    async def adopt(self, grant: Grant) -> None:
+        """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds."""
+        if grant.refresh_token is not None:
+            self._custody.sign_in(grant.refresh_token)
+        self._take(grant, self.means.timing.clock() - grant.took, "sign-in")
+        self._tell_waiters()
+        await self._custody.settle(5.0)
+
+    # --- for requests --------------------------------------------------------------------------------------
+
+    async def obtain(self) -> AccessToken:
+        """The token in hand, or the next one if it comes in time; else `NoUsableToken`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.means.settings.request_wait
+        while (token := self._token_in_hand()) is None:
+            self._refuse_where_hopeless()
+            left, pause = deadline - loop.time(), self._next_at - self.means.timing.clock()
+            if not self._is_flying() and pause <= 0:
+                self.refresh(self._trigger)
+            elif left <= 0 or (not self._is_flying() and pause > left):
+                raise self._no_token(pause)
+            await asyncio.wait({self._outcome}, timeout=max(0.0, left))
+        return token
+
+    async def renew(self, rejected: AccessToken) -> AccessToken | None:
+        """A token other than the rejected one, or None if none comes in time or the account's 401s are damped."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.means.settings.request_wait
+        while (token := self._token_in_hand()) is None or _is_same(token, rejected):
+            left = deadline - loop.time()
+            if left <= 0 or self._is_hopeless() or not (self._is_flying() or self._will_fly(token, left)):
+                return None
+            await asyncio.wait({self._outcome}, timeout=left)
+        return token
+
+    def _will_fly(self, token: AccessToken | None, left: float) -> bool:
+        """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
+        now = self.means.timing.clock()
+        if self._next_at <= now:
+            self.refresh(self._trigger)
+            return True
+        if self._failures:
+            return self._next_at - now <= left
+        if token is not None:
+            damper = self._damper.take(now)
+            if damper is None:
+                return False
+            self._damper = damper
+        self.refresh("unauthorized")
+        return True
+
+    def _refuse_where_hopeless(self) -> None:
+        account, last = self.source.account, self._last_failure
+        if self._removed:
+            raise NoUsableToken(f"The account '{account}' is no longer configured.", retry_after=60)
+        if self._custody.refresh_token is None:
+            raise NoUsableToken(f"The account '{account}' has no refresh token. {self._advice()}", retry_after=60)
+        if lifecycle.is_hopeless(self.state):
+            detail = f"The account '{account}' has no usable token. {last.detail if last else ''} {self._advice()}"
+            raise NoUsableToken(detail, retry_after=min(60.0, max(1.0, self._next_at - self.means.timing.clock())))
+
+    def _is_hopeless(self) -> bool:
+        return self._removed or self._custody.refresh_token is None or lifecycle.is_hopeless(self.state)
+
+    def _no_token(self, pause: float) -> NoUsableToken:
+        why = self._last_failure.detail if self._last_failure else "Login with Amazon has not answered yet."
+        detail = f"The account '{self.source.account}' has no usable token. {why} It is tried again by itself."
+        return NoUsableToken(detail, retry_after=min(60.0, max(1.0, pause)))
+
+    # --- refreshing ----------------------------------------------------------------------------------------
+
+    def refresh(self, trigger: str) -> asyncio.Task[TokenFailure | None]:
+        """The one refresh in flight, started if there is none. Its result is the failure, if it failed."""
+        if self._flight is None or self._flight.done():
+            name = f"refresh the token of {self.source.account}"
+            self._flight = asyncio.create_task(self._fly(trigger), name=name)
+        return self._flight
+
+    async def refresh_now(self) -> None:
+        """The operator's button: raises the `TokenFailure`."""
+        if self._custody.refresh_token is None:
+            raise RefreshTokenRevoked(f"The account '{self.source.account}' has no refresh token yet.")
+        failure = await asyncio.shield(self.refresh("operator"))
+        if failure is not None:
+            raise failure
+
+    async def _fly(self, trigger: str) -> TokenFailure | None:
+        """One token request and what it means. Never raises, whatever happens: the timer lives on."""
+        source, sent, clock = self.source, self._custody.refresh_token, self.means.timing.clock
+        sent_at = clock()
+        failure: TokenFailure | None = None
+        if sent is None:
+            return None
+        try:
+            grant = await self._ask(source, sent)
+            if sent == self._custody.refresh_token and source.client_id == self.source.client_id:
+                self._take(grant, sent_at, trigger)
+        except TokenFailure as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
+            where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+            self.means.observer.observe(DefectMet("token refresh", where))
+            failure = TokenAnswerMalformed("The token request met a defect of this program; the log has its traceback.")
+        if failure is not None and source == self.source and sent == self._custody.refresh_token:
+            self._note_failure(failure, clock() - sent_at)
+        self._tell_waiters()
+        return failure
+
+    async def _ask(self, source: TokenSource, refresh_token: Secret) -> Grant:
+        seconds = self.means.settings.refresh_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                credentials = Credentials(source.client_id, source.client_secret)
+                return await self.means.lwa.refresh(source.token_url, credentials, refresh_token)
+        except TimeoutError:
+            raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None
+
+    def _take(self, grant: Grant, sent_at: float, trigger: str) -> None:
+        """Puts what was granted in force: the refresh token first."""
+        if grant.refresh_token is not None:
+            self._custody.rotate(grant.refresh_token)
+        settings, timing, account = self.means.settings, self.means.timing, self.source.account
+        self._generation += 1
+        expires_at = sent_at + grant.expires_in
+        self.token = AccessToken(account, grant.access_token, self._generation, expires_at)
+        self._failures, self._last_failure, self._last_success = 0, None, timing.wall()
+        self._next_at = lifecycle.refresh_at(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
+        self._trigger = "ahead"
+        duration = timing.clock() - sent_at
+        self.means.observer.observe(
+            TokenRefreshed(account, self._generation, duration, self._on_wall(expires_at), trigger)
+        )
+        self._move(Occurrence.GRANTED)
+        self._wake.set()
+
+    def _note_failure(self, failure: TokenFailure, duration: float) -> None:
+        last, timing = self._last_failure, self.means.timing
+        in_a_row = last is not None and last.permanent == failure.permanent
+        self._failures = self._failures + 1 if in_a_row else 1
+        wait = lifecycle.retry_in(failure, self._failures, timing.random())
+        self._next_at, self._trigger = timing.clock() + wait, "retry"
+        advice = failure.advice.replace("ACCOUNT", self.source.account)
+        self._last_failure = CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, timing.wall())
+        token = self._token_in_hand()
+        expiry = self._on_wall(token.expires_at) if token is not None else None
+        self.means.observer.observe(
+            RefreshFailed(
+                account=self.source.account,
+                reason=failure.reason,
+                permanent=failure.permanent,
+                detail=failure.detail,
+                advice=advice,
+                duration=duration,
+                retry_in=wait,
+                token_expires_at=expiry,
+            )
+        )
+        self._move(lifecycle.occurrence_of(failure))
+        self._wake.set()
+
+    def _start_over(self, trigger: str) -> None:
+        """Other credentials are in force: forget the old ones' failures and ask at once."""
+        self._failures, self._last_failure = 0, None
+        self._next_at, self._trigger = self.means.timing.clock(), trigger
+        self._move(Occurrence.CHANGED if self._token_in_hand() is not None else Occurrence.RESET)
+        self._wake.set()
+        self._tell_waiters()
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        """Refreshes whenever it is due and notices expiry."""
+        while True:
+            self._wake.clear()
+            token = self._token_in_hand()
+            now = self.means.timing.clock()
+            moments = [token.expires_at] if token is not None else []
+            if self._custody.refresh_token is not None:
+                moments.append(self._next_at)
+                if self._next_at <= now:
+                    await asyncio.wait({self.refresh(self._trigger)})
+                    continue
+            await self._pause(min(moments, default=now + LONGEST_PAUSE) - now)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(LONGEST_PAUSE, max(0.001, seconds))):
+                await self._wake.wait()
+
+    def _token_in_hand(self) -> AccessToken | None:
+        """The access token that still serves; one that expired is let go."""
+        if self.token is not None and self.means.timing.clock() >= self.token.expires_at:
+            self.token = None
+            self._trigger = "expired" if self._trigger == "ahead" else self._trigger
+            self._move(Occurrence.LAPSED)
+        return self.token
+
+    def _move(self, occurrence: Occurrence) -> None:
+        old, self.state = self.state, lifecycle.after(self.state, occurrence)
+        if old != self.state:
+            self.means.observer.observe(CredentialStateChanged(self.source.account, old, self.state))
+
+    def _is_flying(self) -> bool:
+        return self._flight is not None and not self._flight.done()
+
+    def _tell_waiters(self) -> None:
+        outcome, self._outcome = self._outcome, asyncio.get_running_loop().create_future()
+        outcome.set_result(None)
+
+    # --- for people ----------------------------------------------------------------------------------------
+
+    def status(self) -> CredentialStatus:
+        """What there is to say, without secrets."""
+        token, has_refresh_token = self._token_in_hand(), self._custody.refresh_token is not None
+        return CredentialStatus(
+            account=self.source.account,
+            state=str(self.state),
+            generation=self._generation,
+            has_refresh_token=has_refresh_token,
+            refresh_token_source=self._custody.origin,
+            expires_at=self._on_wall(token.expires_at) if token is not None else None,
+            last_success=self._last_success,
+            last_failure=self._last_failure,
+            next_refresh_at=self._on_wall(self._next_at) if has_refresh_token else None,
+            unpersisted=self._custody.unpersisted,
+            advice=self._advice(),
+        )
+
+    def _advice(self) -> str:
+        """What a person should do; empty where nothing needs doing."""
+        if self._custody.refresh_token is None:
+            return f"Sign in: `ads-proxy login {self.source.account}`, or the console; or configure a refresh token."
+        return self._last_failure.advice if self._last_failure is not None else ""
+
+    def _on_wall(self, moment: float) -> float:
+        timing = self.means.timing
+        return timing.wall() + moment - timing.clock()
+
+
+def _is_same(token: AccessToken, rejected: AccessToken) -> bool:
+    return token.generation == rejected.generation and token.value == rejected.value

@@ -1,0 +1,156 @@
+"""The refresh token of one account: which one is in force, and the persistence of a new one.
+
+A new refresh token is in force in memory first; its write is retried until it holds. What another process wrote is
+noticed by its being neither known nor our own. When to ask for access tokens is not decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING
+
+from proxy.errors import StateError
+from proxy.events import RefreshTokenReplaced, TokenUnpersisted
+from proxy.tokens.lifecycle import backoff
+from proxy.tokens.store import ROTATED, Choice, StoredToken, choose, fingerprint, signed_in
+
+if TYPE_CHECKING:
+    from proxy.events import Observer
+    from proxy.secret import Secret
+    from proxy.tokens.store import Store
+    from proxy.tokens.values import Timing
+
+REMEMBERED = 64
+
+
+class Custody:
+    """Keeps one account's refresh token. Every method belongs to the event loop."""
+
+    def __init__(self, account: str, store: Store, observer: Observer, timing: Timing) -> None:
+        self._account = account
+        self._store = store
+        self._observer = observer
+        self._timing = timing
+        self._configured: Secret | None = None
+        self._choice = Choice(None, "")
+        self._known: deque[tuple[str, float]] = deque(maxlen=REMEMBERED)
+        self._unsaved: StoredToken | None = None
+        self._saving: asyncio.Task[None] | None = None
+        self.unpersisted = False
+
+    def __repr__(self) -> str:
+        return f"<Custody of {self._account}: {self._choice.origin or 'no'} refresh token>"
+
+    @property
+    def refresh_token(self) -> Secret | None:
+        """The one in force."""
+        return self._choice.refresh_token
+
+    @property
+    def origin(self) -> str:
+        return self._choice.origin
+
+    async def load(self, configured: Secret | None) -> None:
+        """Decides at start which refresh token is in force. Raises `StateError`."""
+        stored = await self._store.read(self._account)
+        self._remember(stored)
+        self._configured = configured
+        self._choice = choose(configured, stored)
+
+    async def reconfigure(self, configured: Secret | None) -> bool:
+        """The configured refresh token is this one now. Tells whether another one is in force than before."""
+        if configured == self._configured:
+            return False
+        self._configured = configured
+        stored = self._unsaved or await self._read()
+        return self._put_in_force(choose(configured, stored))
+
+    async def look_again(self) -> str:
+        """Puts in force what another process wrote, and tells its source; empty where there is nothing new."""
+        entry = await self._read()
+        if entry is None or _identity(entry) in self._known:
+            return ""
+        self._remember(entry)
+        choice = choose(self._configured, entry)
+        if choice.refresh_token != entry.refresh_token:
+            return ""
+        self._unsaved = None
+        self._put_in_force(choice)
+        return entry.source
+
+    def rotate(self, refresh_token: Secret) -> None:
+        """Amazon gave another refresh token for the one in force."""
+        if refresh_token == self._choice.refresh_token:
+            return
+        now = self._timing.wall()
+        self._replace(StoredToken(refresh_token, ROTATED, fingerprint(self._configured), now))
+
+    def sign_in(self, refresh_token: Secret) -> None:
+        """A person signed in."""
+        self._replace(signed_in(refresh_token, self._configured, self._timing.wall()))
+
+    async def settle(self, seconds: float) -> None:
+        """Waits for the write under way, at most so long."""
+        if self._saving is not None:
+            await asyncio.wait({self._saving}, timeout=seconds)
+
+    async def close(self, grace: float) -> None:
+        """Gives a write under way its time, then stops trying."""
+        await self.settle(grace)
+        if self._saving is not None:
+            self._saving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._saving
+
+    def _replace(self, entry: StoredToken) -> None:
+        self._unsaved = entry
+        self._remember(entry)
+        self._put_in_force(choose(self._configured, entry))
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.create_task(self._save(), name=f"save refresh token of {self._account}")
+
+    def _put_in_force(self, choice: Choice) -> bool:
+        changed = choice.refresh_token != self._choice.refresh_token
+        self._choice = choice
+        if changed and choice.refresh_token is not None:
+            source = ROTATED if choice.origin == "store" else choice.origin
+            self._observer.observe(RefreshTokenReplaced(self._account, source))
+        return changed
+
+    async def _save(self) -> None:
+        """Writes the newest unsaved entry, and again until it holds."""
+        failures = 0
+        while (entry := self._unsaved) is not None:
+            try:
+                await self._store.write(self._account, entry)
+            except StateError as error:
+                failures += 1
+                self._tell(True, str(error))
+                await asyncio.sleep(backoff(failures + 1, self._timing.random()))
+            else:
+                failures = 0
+                if self._unsaved is entry:
+                    self._unsaved = None
+        self._tell(False, "")
+
+    def _tell(self, unpersisted: bool, detail: str) -> None:
+        if unpersisted != self.unpersisted:
+            self.unpersisted = unpersisted
+            self._observer.observe(TokenUnpersisted(self._account, unpersisted, detail))
+
+    async def _read(self) -> StoredToken | None:
+        """What the store has; what cannot be read while running counts as nothing new."""
+        try:
+            return await self._store.read(self._account)
+        except StateError:
+            return None
+
+    def _remember(self, entry: StoredToken | None) -> None:
+        if entry is not None:
+            self._known.append(_identity(entry))
+
+
+def _identity(entry: StoredToken) -> tuple[str, float]:
+    return fingerprint(entry.refresh_token), entry.saved_at

@@ -1,0 +1,237 @@
+"""A store in a private directory: one encrypted file per account and per document.
+
+A file's name is a digest, so that any account name will do on any disk; the name itself is within, and checked. What
+cannot be decrypted is never overwritten. Reading needs no lock, since files change all at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import secrets
+from typing import TYPE_CHECKING
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from watchfiles import Change, awatch
+
+from proxy.errors import StateError
+from proxy.secret import Secret
+from proxy.tokens import state_directory
+from proxy.tokens.store import StoredToken
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+KEY_FILE = "key"
+ACCOUNT = "account-"
+DOCUMENT = "document-"
+SHORTEST_KEY = 16
+LOOK_AGAIN_MS = 2000
+"""Where the system tells nothing of changes (a network disk), the directory is looked at this often."""
+
+
+class FileStore:
+    """Made by `open`; its methods do their input and output in threads."""
+
+    def __init__(self, directory: Path, cipher: MultiFernet, notes: tuple[str, ...]) -> None:
+        self._directory = directory
+        self._cipher = cipher
+        self._notes = notes
+
+    def __repr__(self) -> str:
+        return f"<FileStore in {self._directory}>"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._notes
+
+    @classmethod
+    def open(cls, directory: str, keys: tuple[Secret, ...]) -> FileStore:
+        """Blocks. `StateError` where the directory, the key or any token in it cannot be trusted."""
+        place = state_directory.locate(directory)
+        try:
+            with state_directory.locked(place):
+                state_directory.sweep(place)
+                return cls._open(place, keys, writable=True)
+        except StateError as error:
+            if not state_directory.is_read_only(error) or state_directory.read(place / state_directory.CHECK) is None:
+                raise
+        return cls._open(place, keys, writable=False)
+
+    @classmethod
+    def _open(cls, place: Path, keys: tuple[Secret, ...], *, writable: bool) -> FileStore:
+        notes = [] if writable else [f"The state directory {place} is read-only: new refresh tokens cannot be kept."]
+        made = state_directory.read(place / KEY_FILE)
+        if not keys and made is None:
+            if state_directory.files(place, ACCOUNT, state_directory.CHECK):
+                raise StateError(
+                    f"The state in {place} is encrypted with a key that is not configured: set state.key to it again, "
+                    "or move the directory away and sign in anew."
+                )
+            made = secrets.token_urlsafe(32).encode()
+            state_directory.replace(place / KEY_FILE, made)
+        if made is not None:
+            keys = (*keys, Secret(made.decode("latin-1").strip()))
+        if made is not None and len(keys) == 1:
+            notes.append(
+                f"state.key is not set: the state is encrypted with the key file {place / KEY_FILE} beside it."
+            )
+        store = cls(place, MultiFernet([_cipher(key) for key in keys]), tuple(notes))
+        store._check(writable)
+        return store
+
+    @classmethod
+    def rotate(cls, directory: str, keys: tuple[Secret, ...]) -> int:
+        """Blocks. Encrypts every file anew with the first key; a key file made by this program is not needed then."""
+        if not keys:
+            raise StateError("state.key is not set: configure a key first, then rotate to it.")
+        store = cls.open(directory, keys)
+        with state_directory.locked(store._directory):
+            for document in state_directory.files(store._directory, DOCUMENT):
+                store._rotate_document(document)
+            paths = state_directory.files(store._directory, ACCOUNT, state_directory.CHECK)
+            for path in paths:
+                state_directory.replace(path, store._cipher.encrypt(store._decrypt(path)))
+            state_directory.remove(store._directory / KEY_FILE)
+        return len(paths)
+
+    async def read(self, account: str) -> StoredToken | None:
+        return await asyncio.to_thread(self._read, account)
+
+    async def write(self, account: str, entry: StoredToken) -> None:
+        await asyncio.to_thread(self._write, account, entry)
+
+    async def read_document(self, name: str) -> object | None:
+        return await asyncio.to_thread(self._read_document, name)
+
+    async def write_document(self, name: str, data: object) -> None:
+        await asyncio.to_thread(self._write_document, name, data)
+
+    async def changes(self) -> AsyncIterator[None]:
+        seen = state_directory.changed_at(self._directory)
+        yield  # what was written before the watch began
+        watching = awatch(
+            self._directory,
+            watch_filter=_is_account_change,
+            debounce=100,
+            step=20,
+            rust_timeout=LOOK_AGAIN_MS,
+            yield_on_timeout=True,
+            recursive=False,
+        )
+        try:
+            async for told in watching:
+                now = state_directory.changed_at(self._directory)
+                if told or now != seen:
+                    seen = now
+                    yield
+        except (OSError, RuntimeError) as error:
+            raise StateError(f"The state directory {self._directory} cannot be watched: {error}.") from None
+
+    async def close(self) -> None:
+        """Nothing is held between changes."""
+
+    # --- blocking ------------------------------------------------------------------------------------------
+
+    def _check(self, writable: bool) -> None:
+        """Refuses to go on with a wrong key or a damaged token, rather than to overwrite later."""
+        check = self._directory / state_directory.CHECK
+        is_new = state_directory.read(check) is None
+        if not is_new:
+            self._decrypt(check)
+        for path in state_directory.files(self._directory, ACCOUNT):
+            self._parse(path)
+        if writable and is_new:
+            state_directory.replace(check, self._cipher.encrypt(b"{}"))
+
+    def _read(self, account: str) -> StoredToken | None:
+        path = self._directory / _file_name(ACCOUNT, account)
+        if state_directory.read(path) is None:
+            return None
+        owner, entry = self._parse(path)
+        if owner != account:
+            raise StateError(f"The state file {path} belongs to the account '{owner}'; move it away.")
+        return entry
+
+    def _write(self, account: str, entry: StoredToken) -> None:
+        content = json.dumps(
+            {
+                "account": account,
+                "refresh_token": entry.refresh_token.reveal(),
+                "source": entry.source,
+                "configured_fingerprint": entry.configured_fingerprint,
+                "saved_at": entry.saved_at,
+            }
+        )
+        with state_directory.locked(self._directory):
+            self._read(account)  # what cannot be decrypted is not overwritten
+            path = self._directory / _file_name(ACCOUNT, account)
+            state_directory.replace(path, self._cipher.encrypt(content.encode()))
+
+    def _read_document(self, name: str) -> object | None:
+        try:
+            kept = json.loads(self._decrypt(self._directory / _file_name(DOCUMENT, name)))
+            document: object = kept["data"]
+            return document if kept["name"] == name else None
+        except (StateError, ValueError, KeyError, TypeError):
+            return None
+
+    def _write_document(self, name: str, data: object) -> None:
+        content = self._cipher.encrypt(json.dumps({"name": name, "data": data}).encode())
+        with state_directory.locked(self._directory):
+            state_directory.replace(self._directory / _file_name(DOCUMENT, name), content)
+
+    def _parse(self, path: Path) -> tuple[str, StoredToken]:
+        """The account and its entry."""
+        try:
+            kept = json.loads(self._decrypt(path))
+            entry = StoredToken(
+                Secret(str(kept["refresh_token"])),
+                str(kept["source"]),
+                str(kept["configured_fingerprint"]),
+                float(kept["saved_at"]),
+            )
+            return str(kept["account"]), entry
+        except (ValueError, KeyError, TypeError):
+            raise StateError(f"The state file {path} is of an unknown form; move it away and sign in anew.") from None
+
+    def _decrypt(self, path: Path) -> bytes:
+        content = state_directory.read(path)
+        if content is None:
+            raise StateError(f"The state file {path} is missing.")
+        try:
+            return self._cipher.decrypt(content)
+        except InvalidToken:
+            raise StateError(
+                f"The state file {path} is damaged or encrypted with another key, and is left as it is: set state.key "
+                "to the key it was written with (after a new one in a list), or move the file away and sign in anew."
+            ) from None
+
+    def _rotate_document(self, path: Path) -> None:
+        """Documents can be lost: one that cannot be read is removed."""
+        try:
+            state_directory.replace(path, self._cipher.encrypt(self._decrypt(path)))
+        except StateError:
+            state_directory.remove(path)
+
+
+def _cipher(key: Secret) -> Fernet:
+    """A cipher whose key is derived from any secret of 16 bytes or more."""
+    material = key.reveal().encode()
+    if len(material) < SHORTEST_KEY:
+        raise StateError(f"state.key is shorter than {SHORTEST_KEY} bytes; make one with: openssl rand -hex 32")
+    derived = HKDF(SHA256(), 32, salt=None, info=b"ads-proxy state").derive(material)
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _file_name(prefix: str, name: str) -> str:
+    return prefix + hashlib.sha256(name.encode()).hexdigest()[:40]
+
+
+def _is_account_change(change: Change, path: str) -> bool:
+    return change is not Change.deleted and path.rpartition("/")[2].startswith(ACCOUNT)

@@ -1,0 +1,160 @@
+"""All accounts' tokens: hands out what is in memory, and drives one credential per account.
+
+What a credential does with time and failures is in `credential`, its rules in `lifecycle`. Nothing here knows the
+traffic that uses the tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from typing import TYPE_CHECKING
+
+from proxy.errors import NoUsableToken, StateError, UnknownAccount
+from proxy.events import AccountRemoved
+from proxy.tokens.credential import Credential, Means
+from proxy.tokens.custody import Custody
+from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxy.events import Observer
+    from proxy.tokens.lwa import Grant, LoginWithAmazon
+    from proxy.tokens.store import Store
+
+__all__ = [
+    "AccessToken",
+    "CredentialFailure",
+    "CredentialStatus",
+    "Timing",
+    "TokenManager",
+    "TokenSettings",
+    "TokenSource",
+]
+
+STOP_GRACE = 5.0
+WATCH_PAUSE = 10.0
+
+
+class TokenManager:
+    """Tokens by account name. Every method belongs to one event loop."""
+
+    def __init__(
+        self,
+        lwa: LoginWithAmazon,
+        store: Store,
+        observer: Observer,
+        settings: TokenSettings,
+        timing: Timing | None = None,
+    ) -> None:
+        self._store = store
+        self._means = Means(lwa, observer, settings, timing if timing is not None else Timing())
+        self._clock = self._means.timing.clock
+        self._credentials: dict[str, Credential] = {}
+        self._changing = asyncio.Lock()
+        self._watcher: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<TokenManager of {len(self._credentials)} accounts>"
+
+    async def start(self, sources: Iterable[TokenSource]) -> None:
+        """Reads the store and begins to obtain tokens; returns without waiting for them. Raises `StateError`."""
+        await self.reconfigure(sources)
+        self._watcher = asyncio.create_task(self._watch(), name="watch the state store")
+
+    async def reconfigure(
+        self,
+        sources: Iterable[TokenSource],
+        *,
+        settings: TokenSettings | None = None,
+        lwa: LoginWithAmazon | None = None,
+    ) -> None:
+        """Adds, removes and changes accounts; unchanged ones keep token and timer, a changed secret is tried at once.
+
+        Raises `StateError` where a new account's stored token cannot be read; nothing has changed then.
+        """
+        async with self._changing:
+            wanted = {source.account: source for source in sources}
+            added = [await self._prepare(source) for name, source in wanted.items() if name not in self._credentials]
+            self._means = dataclasses.replace(
+                self._means, settings=settings or self._means.settings, lwa=lwa or self._means.lwa
+            )
+            gone = [self._credentials.pop(name) for name in tuple(self._credentials) if name not in wanted]
+            for credential in self._credentials.values():
+                credential.means = self._means
+                if credential.source != wanted[credential.source.account]:
+                    await credential.reconfigure(wanted[credential.source.account])
+            for credential in added:
+                credential.means = self._means
+                self._credentials[credential.source.account] = credential
+                credential.start()
+            await asyncio.gather(*(self._remove(credential) for credential in gone))
+
+    async def stop(self) -> None:
+        """Ends the timers; refreshes and writes under way get a few seconds to finish."""
+        async with self._changing:
+            if self._watcher is not None:
+                self._watcher.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._watcher
+            credentials = tuple(self._credentials.values())
+            self._credentials.clear()
+            await asyncio.gather(*(credential.stop(STOP_GRACE) for credential in credentials))
+
+    def current(self, account: str) -> AccessToken | None:
+        """The token in hand, never an expired one."""
+        credential = self._credentials.get(account)
+        token = credential.token if credential is not None else None
+        return token if token is not None and self._clock() < token.expires_at else None
+
+    async def get(self, account: str) -> AccessToken:
+        """The token in hand, or the next one if it comes within `request_wait`; else `NoUsableToken`."""
+        credential = self._credentials.get(account)
+        if credential is None:
+            raise NoUsableToken(f"The account '{account}' is not configured.", retry_after=60)
+        return await credential.obtain()
+
+    async def renewed(self, rejected: AccessToken) -> AccessToken | None:
+        """After Amazon's 401: a token of another generation, or None if none comes within `request_wait` or the
+        account's refreshes by 401 are being damped."""
+        credential = self._credentials.get(rejected.account)
+        return await credential.renew(rejected) if credential is not None else None
+
+    def statuses(self) -> tuple[CredentialStatus, ...]:
+        """Every account's, in the order of the configuration."""
+        return tuple(credential.status() for credential in self._credentials.values())
+
+    async def refresh_now(self, account: str) -> None:
+        """The operator's button. Raises `TokenFailure`, or `UnknownAccount`."""
+        await self._credential(account).refresh_now()
+
+    async def adopt(self, account: str, grant: Grant) -> None:
+        """After a sign-in: its refresh token is stored and its access token in use at once. Or `UnknownAccount`."""
+        await self._credential(account).adopt(grant)
+
+    def _credential(self, account: str) -> Credential:
+        if account not in self._credentials:
+            raise UnknownAccount(
+                f"There is no account '{account}'; there are: {', '.join(self._credentials) or 'none'}."
+            )
+        return self._credentials[account]
+
+    async def _prepare(self, source: TokenSource) -> Credential:
+        custody = Custody(source.account, self._store, self._means.observer, self._means.timing)
+        await custody.load(source.refresh_token)
+        return Credential(source, custody, self._means)
+
+    async def _remove(self, credential: Credential) -> None:
+        await credential.stop(STOP_GRACE)
+        self._means.observer.observe(AccountRemoved(credential.source.account))
+
+    async def _watch(self) -> None:
+        """Notices what other processes write into the store, as long as this one runs."""
+        while True:
+            with contextlib.suppress(StateError):
+                async for _ in self._store.changes():
+                    for credential in tuple(self._credentials.values()):
+                        await credential.look_again()
+            await asyncio.sleep(WATCH_PAUSE)

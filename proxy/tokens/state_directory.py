@@ -1,0 +1,182 @@
+"""A private directory on disk: where it is, who may read it, and how a file in it changes all at once or not at all.
+
+Nothing here knows what the files hold. Everything blocks, and every failure is a `StateError` that says what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECK = "check"
+"""The file that every state directory of ours has."""
+OWN_NAME = "ads-proxy"
+"""The subdirectory that is used in a directory made by somebody else."""
+LOCK = "lock"
+TEMPORARY = ".new-"
+LOCK_WAIT = 5.0
+
+
+def locate(directory: str) -> Path:
+    """The directory that holds the state for `file:DIR`, made where it is missing, and private.
+
+    DIR itself where this program made it or it was made for it (empty, ours, closed to others); in any other, such
+    as a Kubernetes volume, a subdirectory of its own.
+    """
+    wanted = Path(directory).expanduser()
+    own = wanted / OWN_NAME
+    try:
+        if (own / CHECK).exists():
+            return _private(own)
+        if (wanted / CHECK).exists():
+            return _private(wanted)
+        if not wanted.exists():
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                wanted.mkdir(mode=0o700)
+        if _is_private(wanted) and all(path.name == LOCK for path in wanted.iterdir()):
+            return wanted
+        with contextlib.suppress(FileExistsError):
+            own.mkdir(mode=0o700)
+        return _private(own)
+    except OSError as error:
+        raise StateError(
+            f"The state directory {wanted} cannot be used: {reason(error)}. "
+            "Let state.url name a directory that this user can write, or use memory:."
+        ) from None
+
+
+def _is_private(path: Path) -> bool:
+    facts = path.stat()
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid() and not facts.st_mode & 0o077
+
+
+def _private(path: Path) -> Path:
+    if path.is_symlink() or not path.is_dir():
+        raise StateError(f"{path} is not a directory of its own; remove it, or let state.url name another one.")
+    if path.stat().st_uid != os.geteuid():
+        raise StateError(f"The state directory {path} belongs to another user; run as that user, or change state.url.")
+    if path.stat().st_mode & 0o077:
+        raise StateError(f"The state directory {path} is open to other users; close it with: chmod 700 {path}")
+    return path
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Holds the directory against other writers, for the moment of one change."""
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StateError(f"The state directory {directory} cannot be written: {reason(error)}.") from error
+    try:
+        deadline = time.monotonic() + LOCK_WAIT
+        while not _try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise StateError(f"Another process holds the state directory {directory} for too long.")
+            time.sleep(0.005)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StateError(
+            f"The state directory cannot be locked: {reason(error)}; use a disk that knows locks."
+        ) from error
+    return True
+
+
+def is_read_only(error: StateError) -> bool:
+    """The disk can be read only, which hinders no start."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS
+
+
+def read(path: Path) -> bytes | None:
+    """A file's bytes, or None if there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"The state file {path} cannot be read: {reason(error)}.") from None
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Puts a file in place whole: after a crash at any instant there is the old one or the new one."""
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+    except OSError as error:
+        raise StateError(f"The state file {path} cannot be written: {reason(error)}.") from error
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(directory: Path) -> None:
+    """Removes what a killed process left half written. Only while the directory is held."""
+    for path in directory.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def files(directory: Path, *prefixes: str) -> tuple[Path, ...]:
+    """The files whose names begin so."""
+    try:
+        return tuple(sorted(path for path in directory.iterdir() if path.name.startswith(prefixes)))
+    except OSError as error:
+        raise StateError(f"The state directory {directory} cannot be read: {reason(error)}.") from None
+
+
+def remove(path: Path) -> None:
+    """Removes a file that nothing needs any more."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StateError(f"The state file {path} cannot be removed: {reason(error)}.") from error
+
+
+def changed_at(directory: Path) -> int:
+    """A number that changes whenever a file is put in place."""
+    try:
+        return directory.stat().st_mtime_ns
+    except OSError as error:
+        raise StateError(f"The state directory {directory} cannot be read: {reason(error)}.") from None
+
+
+def reason(error: OSError) -> str:
+    """The system's own words."""
+    return error.strerror or type(error).__name__

@@ -1,0 +1,87 @@
+"""What the token side is given and what it hands out, as frozen values. No behaviour, no input or output."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.tokens.clock import boot_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """How early to refresh, how long a request may wait, and how long one token request may take; all in seconds."""
+
+    refresh_ahead: float = 300.0
+    request_wait: float = 10.0
+    refresh_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """What must be known of an account to obtain its tokens. `refresh_token` is the configured one, if there is one."""
+
+    account: str
+    token_url: str
+    client_id: str
+    client_secret: Secret
+    refresh_token: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A token in use. `generation` counts the account's tokens; `expires_at` is on the clock of `clock.boot_time`."""
+
+    account: str
+    value: Secret
+    generation: int
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialFailure:
+    """Why the last token request failed. `reason` is the metric's label; `at` is wall-clock time."""
+
+    reason: str
+    permanent: bool
+    detail: str
+    advice: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialStatus:
+    """One account's credential for people to look at. Every time is wall-clock time.
+
+    `refresh_token_source` is `configuration`, `store` (rotated by Amazon and kept), `sign-in`, or empty where there
+    is none. `last_failure` is None once a token came after it. `advice` says what to do, and is empty where nothing
+    needs doing.
+    """
+
+    account: str
+    state: str
+    generation: int
+    has_refresh_token: bool
+    refresh_token_source: str
+    expires_at: float | None
+    last_success: float | None
+    last_failure: CredentialFailure | None
+    next_refresh_at: float | None
+    unpersisted: bool
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The clocks and the dice, so that tests can hold them. `clock` counts suspended time; `wall` is the epoch's."""
+
+    clock: Callable[[], float] = boot_time
+    wall: Callable[[], float] = time.time
+    random: Callable[[], float] = random.random

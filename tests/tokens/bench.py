@@ -1,0 +1,151 @@
+"""What the token tests stand on: a loop whose time jumps, a scripted Login with Amazon, an observer that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import selectors
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from proxy.errors import StateError
+from proxy.events import Event
+from proxy.secret import Secret
+from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
+from proxy.tokens.manager import Timing, TokenManager, TokenSettings, TokenSource
+from proxy.tokens.memory_store import MemoryStore
+from proxy.tokens.store import Store, StoredToken
+
+P = ParamSpec("P")
+E = TypeVar("E", bound=Event)
+EPOCH = 1_700_000_000.0
+
+
+class JumpingSelector(selectors.SelectSelector):
+    """Instead of waiting, lets the time be later."""
+
+    now = 1000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "nothing will ever happen"
+        self.now += max(0.0, timeout)
+        return super().select(0)
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """A loop on virtual time; nothing in it may use threads or sockets."""
+
+    def __init__(self) -> None:
+        self.jumping = JumpingSelector()
+        super().__init__(self.jumping)
+
+    def time(self) -> float:
+        return self.jumping.now
+
+
+def virtual_time(scenario: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Runs an async test on virtual time."""
+
+    @functools.wraps(scenario)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+            runner.run(scenario(*args, **kwargs))
+
+    return run
+
+
+def grant(access: str, expires_in: float = 3600.0, refresh: str | None = None) -> Grant:
+    return Grant(Secret(access), Secret(refresh) if refresh is not None else None, expires_in)
+
+
+Answer = Grant | Exception | Callable[[], Awaitable[Grant]]
+
+
+class ScriptedLogin(LoginWithAmazon):
+    """Answers what it is told, else a fresh token each time; remembers when it was asked with what."""
+
+    def __init__(self, *script: Answer, expires_in: float = 3600.0) -> None:
+        self.script = list(script)
+        self.expires_in = expires_in
+        self.asked: list[tuple[float, str]] = []
+        self.credentials: list[Credentials] = []
+
+    async def refresh(self, token_url: str, credentials: Credentials, refresh_token: Secret) -> Grant:
+        self.asked.append((asyncio.get_running_loop().time(), refresh_token.reveal()))
+        self.credentials.append(credentials)
+        await asyncio.sleep(0.1)
+        answer = self.script.pop(0) if self.script else grant(f"access-{len(self.asked)}", self.expires_in)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, Grant) else await answer()
+
+    @property
+    def times(self) -> list[float]:
+        return [moment for moment, _ in self.asked]
+
+
+class Recorder:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def observe(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class BrokenStore(MemoryStore):
+    """Its writes fail as long as `broken` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = True
+        self.attempts = 0
+
+    async def write(self, account: str, entry: StoredToken) -> None:
+        self.attempts += 1
+        if self.broken:
+            raise StateError("The disk is full.")
+        await super().write(account, entry)
+
+
+class Bench:
+    """A manager on virtual time, and everything around it. `suspended` seconds pass on the boot clock alone."""
+
+    def __init__(
+        self, login: ScriptedLogin | None = None, store: Store | None = None, settings: TokenSettings | None = None
+    ) -> None:
+        self.login = login if login is not None else ScriptedLogin()
+        self.store = store if store is not None else MemoryStore()
+        self.recorder = Recorder()
+        self.suspended = 0.0
+        self.chance = 0.0
+        self.manager = TokenManager(
+            self.login,
+            self.store,
+            self.recorder,
+            settings if settings is not None else TokenSettings(),
+            Timing(self.clock, lambda: EPOCH + self.clock(), lambda: self.chance),
+        )
+
+    def clock(self) -> float:
+        return asyncio.get_running_loop().time() + self.suspended
+
+    async def __aenter__(self) -> Bench:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.manager.stop()
+
+    def state(self, account: str = "acme") -> str:
+        return next(status.state for status in self.manager.statuses() if status.account == account)
+
+
+def source(
+    account: str = "acme", refresh: str | None = "refresh-0", secret: str = "s", client: str = "c"
+) -> TokenSource:
+    configured = Secret(refresh) if refresh is not None else None
+    return TokenSource(account, "http://lwa.test/auth/o2/token", client, Secret(secret), configured)

@@ -1,0 +1,374 @@
+"""Which refresh token is in force, and how it changes: reload, rotation, sign-in here and in another process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy import errors
+from proxy.events import AccountRemoved, RefreshTokenReplaced, TokenRefreshed, TokenUnpersisted
+from proxy.secret import Secret
+from proxy.tokens.lwa import Grant
+from proxy.tokens.manager import TokenSettings
+from proxy.tokens.memory_store import MemoryStore
+from proxy.tokens.store import ROTATED, SIGN_IN, Choice, StoredToken, choose, fingerprint, signed_in
+from tests.tokens.bench import Bench, BrokenStore, ScriptedLogin, grant, source, virtual_time
+
+A, B, NEW = Secret("token-a"), Secret("token-b"), Secret("token-new")
+
+
+@pytest.mark.parametrize(
+    ("configured", "stored", "choice"),
+    [
+        (None, None, Choice(None, "")),
+        (A, None, Choice(A, "configuration")),
+        (A, StoredToken(NEW, ROTATED, fingerprint(A), 1.0), Choice(NEW, "store")),
+        (A, StoredToken(NEW, SIGN_IN, fingerprint(A), 1.0), Choice(NEW, "sign-in")),
+        (B, StoredToken(NEW, ROTATED, fingerprint(A), 1.0), Choice(B, "configuration")),
+        (B, StoredToken(NEW, SIGN_IN, "", 1.0), Choice(B, "configuration")),
+        (None, StoredToken(NEW, SIGN_IN, "", 1.0), Choice(NEW, "sign-in")),
+        (None, StoredToken(NEW, ROTATED, fingerprint(A), 1.0), Choice(NEW, "store")),
+    ],
+)
+def test_a_stored_token_wins_until_the_configured_one_changes(
+    configured: Secret | None, stored: StoredToken | None, choice: Choice
+) -> None:
+    """The contract's rule, over every combination."""
+    assert choose(configured, stored) == choice
+
+
+@virtual_time
+async def test_a_rotated_token_is_used_next_and_kept() -> None:
+    """What came back is sent the next time and found again after a restart."""
+    store = MemoryStore()
+    async with Bench(ScriptedLogin(grant("a", refresh="refresh-1")), store) as bench:
+        await bench.manager.start([source()])
+        await bench.manager.get("acme")
+        await bench.manager.refresh_now("acme")
+        assert [sent for _, sent in bench.login.asked] == ["refresh-0", "refresh-1"]
+        assert bench.recorder.of(RefreshTokenReplaced) == [RefreshTokenReplaced("acme", "rotated")]
+        assert bench.manager.statuses()[0].refresh_token_source == "store"
+    async with Bench(store=store) as restarted:
+        await restarted.manager.start([source()])
+        await restarted.manager.get("acme")
+        assert [sent for _, sent in restarted.login.asked] == ["refresh-1"]
+
+
+@virtual_time
+async def test_the_same_refresh_token_coming_back_changes_nothing() -> None:
+    """Neither an event nor a write."""
+    store = BrokenStore()
+    async with Bench(ScriptedLogin(grant("a", refresh="refresh-0")), store) as bench:
+        await bench.manager.start([source()])
+        await bench.manager.get("acme")
+        assert bench.recorder.of(RefreshTokenReplaced) == []
+        assert store.attempts == 0
+
+
+@virtual_time
+async def test_a_changed_configured_token_beats_the_stored_one() -> None:
+    """After a restart with another configured token, that one is used."""
+    store = MemoryStore()
+    await store.write("acme", StoredToken(NEW, SIGN_IN, fingerprint(A), 1.0))
+    async with Bench(store=store) as bench:
+        await bench.manager.start([source(refresh="token-b")])
+        await bench.manager.get("acme")
+        assert [sent for _, sent in bench.login.asked] == ["token-b"]
+
+
+@virtual_time
+async def test_a_failing_disk_is_retried_and_loses_nothing() -> None:
+    """The new token is used from memory, the trouble is visible, and the write holds as soon as it can."""
+    store = BrokenStore()
+    async with Bench(ScriptedLogin(grant("a", refresh="refresh-1")), store) as bench:
+        await bench.manager.start([source()])
+        await asyncio.sleep(300)
+        assert bench.manager.statuses()[0].unpersisted
+        assert store.attempts > 8
+        await bench.manager.refresh_now("acme")
+        assert bench.login.asked[-1][1] == "refresh-1"
+        store.broken = False
+        await asyncio.sleep(31)
+        assert not bench.manager.statuses()[0].unpersisted
+        kept = await store.read("acme")
+        assert kept is not None
+        assert kept.refresh_token.reveal() == "refresh-1"
+        assert bench.recorder.of(TokenUnpersisted) == [
+            TokenUnpersisted("acme", True, "The disk is full."),
+            TokenUnpersisted("acme", False, ""),
+        ]
+
+
+@virtual_time
+async def test_only_the_newest_token_is_written_after_trouble() -> None:
+    """Two rotations while the disk fails leave the second one."""
+    store = BrokenStore()
+    login = ScriptedLogin(grant("a", refresh="refresh-1"), grant("b", refresh="refresh-2"))
+    async with Bench(login, store) as bench:
+        await bench.manager.start([source()])
+        await bench.manager.get("acme")
+        await bench.manager.refresh_now("acme")
+        store.broken = False
+        await asyncio.sleep(31)
+        kept = await store.read("acme")
+        assert kept is not None
+        assert kept.refresh_token.reveal() == "refresh-2"
+
+
+@virtual_time
+async def test_stopping_waits_for_a_rotation_under_way() -> None:
+    """A refresh that is in flight when the program stops still has its new refresh token kept."""
+    store = MemoryStore()
+    bench = Bench(ScriptedLogin(grant("a", refresh="refresh-1")), store)
+    await bench.manager.start([source()])
+    await asyncio.sleep(0.05)
+    await bench.manager.stop()
+    kept = await store.read("acme")
+    assert kept is not None
+    assert kept.refresh_token.reveal() == "refresh-1"
+
+
+@virtual_time
+async def test_stopping_is_bounded() -> None:
+    """Neither a hanging request nor a failing disk holds the program back for long."""
+
+    async def hang() -> Grant:
+        await asyncio.sleep(1e6)
+        return grant("never")
+
+    store = BrokenStore()
+    bench = Bench(ScriptedLogin(grant("a", refresh="refresh-1"), hang), store)
+    await bench.manager.start([source()])
+    await bench.manager.get("acme")
+    button = asyncio.create_task(bench.manager.refresh_now("acme"))
+    await asyncio.sleep(1)
+    before = bench.clock()
+    await bench.manager.stop()
+    assert bench.clock() - before <= 10.1
+    with pytest.raises(asyncio.CancelledError):
+        await button
+
+
+@virtual_time
+async def test_unchanged_accounts_keep_token_and_timer() -> None:
+    """A reload that changes nothing asks nothing."""
+    async with Bench() as bench:
+        await bench.manager.start([source()])
+        token = await bench.manager.get("acme")
+        for _ in range(100):
+            await bench.manager.reconfigure([source()], settings=TokenSettings(request_wait=3))
+        await asyncio.sleep(60)
+        assert bench.manager.current("acme") is token
+        assert len(bench.login.asked) == 1
+
+
+@virtual_time
+async def test_accounts_come_and_go() -> None:
+    """An added account gets its token by itself; a removed one ends, and its waiting requests are told."""
+    async with Bench(ScriptedLogin(errors.TokenThrottled("wait", retry_after=8.0))) as bench:
+        await bench.manager.start([source("old")])
+        await asyncio.sleep(1)
+        waiting = asyncio.create_task(bench.manager.get("old"))
+        await asyncio.sleep(0)
+        await bench.manager.reconfigure([source("new")])
+        with pytest.raises(errors.NoUsableToken, match="no longer configured"):
+            await waiting
+        assert bench.recorder.of(AccountRemoved) == [AccountRemoved("old")]
+        assert (await bench.manager.get("new")).account == "new"
+        assert [status.account for status in bench.manager.statuses()] == ["new"]
+
+
+@virtual_time
+async def test_a_changed_secret_is_tried_at_once() -> None:
+    """A misconfigured application recovers the moment its secret is right; the token in hand served meanwhile."""
+    login = ScriptedLogin(grant("a"), errors.AppMisconfigured("Refused."))
+    async with Bench(login) as bench:
+        await bench.manager.start([source()])
+        await asyncio.sleep(3310)
+        assert bench.state() == "misconfigured"
+        await bench.manager.reconfigure([source(secret="right")])
+        assert bench.state() == "degraded"
+        assert bench.manager.current("acme") is not None
+        await asyncio.sleep(0.2)
+        assert bench.state() == "valid"
+        assert login.credentials[-1].client_secret.reveal() == "right"
+        assert bench.recorder.of(TokenRefreshed)[-1].trigger == "credentials-changed"
+
+
+@virtual_time
+async def test_a_changed_refresh_token_revives_a_revoked_account() -> None:
+    """A new secret file mends an account without a restart."""
+    async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("dead"))) as bench:
+        await bench.manager.start([source(refresh="dead")])
+        await asyncio.sleep(1)
+        await bench.manager.reconfigure([source(refresh="alive")])
+        assert bench.state() == "pending"
+        assert (await bench.manager.get("acme")).generation == 1
+        assert bench.login.asked[-1][1] == "alive"
+        assert RefreshTokenReplaced("acme", "configuration") in bench.recorder.events
+
+
+@virtual_time
+async def test_another_application_drops_the_token_in_hand() -> None:
+    """A token of one client id is never sent with another's."""
+    async with Bench() as bench:
+        await bench.manager.start([source(client="one")])
+        await bench.manager.get("acme")
+        await bench.manager.reconfigure([source(client="two")])
+        assert bench.manager.current("acme") is None
+        assert (await bench.manager.get("acme")).value.reveal() == "access-2"
+
+
+@virtual_time
+async def test_an_answer_for_old_credentials_is_dropped() -> None:
+    """What was in flight for another refresh token neither serves nor counts."""
+    login = ScriptedLogin(grant("stale", refresh="stale-refresh"), grant("fresh"))
+    async with Bench(login) as bench:
+        await bench.manager.start([source(refresh="old")])
+        await asyncio.sleep(0.05)
+        await bench.manager.reconfigure([source(refresh="new")])
+        assert (await bench.manager.get("acme")).value.reveal() == "fresh"
+        assert [sent for _, sent in login.asked] == ["old", "new"]
+
+
+@virtual_time
+async def test_a_failure_for_old_credentials_is_dropped() -> None:
+    """The refusal of the old refresh token does not mark the new one."""
+    login = ScriptedLogin(errors.RefreshTokenRevoked("old one"), grant("fresh"))
+    async with Bench(login) as bench:
+        await bench.manager.start([source(refresh="old")])
+        await asyncio.sleep(0.05)
+        await bench.manager.reconfigure([source(refresh="new")])
+        assert (await bench.manager.get("acme")).value.reveal() == "fresh"
+
+
+@virtual_time
+async def test_a_removed_configured_token_ends_the_account() -> None:
+    """Without any refresh token the account is pending again."""
+    async with Bench() as bench:
+        await bench.manager.start([source()])
+        await bench.manager.get("acme")
+        await bench.manager.reconfigure([source(refresh=None)])
+        assert bench.manager.current("acme") is None
+        assert bench.state() == "pending"
+
+
+@virtual_time
+async def test_a_sign_in_serves_at_once_and_is_kept() -> None:
+    """After a sign-in both tokens are in use without another request; its life counts from its own sending."""
+    store = MemoryStore()
+    async with Bench(store=store) as bench:
+        await bench.manager.start([source(refresh=None)])
+        await bench.manager.adopt("acme", Grant(Secret("signed"), Secret("refresh-s"), 3600.0, took=2.0))
+        token = bench.manager.current("acme")
+        assert token is not None
+        assert (token.value.reveal(), token.expires_at) == ("signed", bench.clock() + 3598.0)
+        status = bench.manager.statuses()[0]
+        assert (status.state, status.refresh_token_source) == ("valid", "sign-in")
+        kept = await store.read("acme")
+        assert kept is not None
+        assert (kept.refresh_token.reveal(), kept.source) == ("refresh-s", SIGN_IN)
+        assert bench.login.asked == []
+        await asyncio.sleep(3300)
+        assert [sent for _, sent in bench.login.asked] == ["refresh-s"]
+
+
+@virtual_time
+async def test_a_sign_in_beats_a_refresh_under_way() -> None:
+    """The answer for the token that was replaced is dropped."""
+    async with Bench(ScriptedLogin(grant("stale", refresh="stale-refresh"))) as bench:
+        await bench.manager.start([source()])
+        await asyncio.sleep(0.05)
+        await bench.manager.adopt("acme", grant("signed", refresh="refresh-s"))
+        await asyncio.sleep(1)
+        token = bench.manager.current("acme")
+        assert token is not None
+        assert token.value.reveal() == "signed"
+        await bench.manager.refresh_now("acme")
+        assert bench.login.asked[-1][1] == "refresh-s"
+
+
+@virtual_time
+async def test_a_sign_in_on_a_full_disk_serves_and_says_so() -> None:
+    """The person is not made to wait for the disk for long."""
+    async with Bench(store=BrokenStore()) as bench:
+        await bench.manager.start([source(refresh=None)])
+        before = bench.clock()
+        await bench.manager.adopt("acme", grant("signed", refresh="refresh-s"))
+        assert bench.clock() - before == pytest.approx(5.0)
+        assert bench.manager.current("acme") is not None
+        assert bench.manager.statuses()[0].unpersisted
+
+
+@virtual_time
+async def test_a_sign_in_in_another_process_is_noticed_at_once() -> None:
+    """A terminal's sign-in mends a revoked account, and the configured token of the day loses."""
+    store = MemoryStore()
+    async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("dead")), store) as bench:
+        await bench.manager.start([source()])
+        await asyncio.sleep(1)
+        assert bench.state() == "revoked"
+        await store.write("acme", signed_in(Secret("from-terminal"), Secret("refresh-0"), 5.0))
+        await asyncio.sleep(1)
+        assert bench.state() == "valid"
+        assert bench.login.asked[-1][1] == "from-terminal"
+
+
+@virtual_time
+async def test_two_processes_on_one_store_do_not_chase_each_other() -> None:
+    """A token that another process rotated is put in force without a request; none causes the next."""
+    store = MemoryStore()
+    async with Bench(store=store) as bench:
+        await bench.manager.start([source()])
+        await bench.manager.get("acme")
+        await store.write("acme", StoredToken(Secret("theirs"), ROTATED, fingerprint(Secret("refresh-0")), 5.0))
+        await asyncio.sleep(10)
+        assert len(bench.login.asked) == 1
+        await bench.manager.refresh_now("acme")
+        assert bench.login.asked[-1][1] == "theirs"
+
+
+@virtual_time
+async def test_another_process_s_rotation_ends_our_trouble() -> None:
+    """Where ours was refused, theirs is tried at once."""
+    store = MemoryStore()
+    async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("rotated away")), store) as bench:
+        await bench.manager.start([source()])
+        await asyncio.sleep(1)
+        await store.write("acme", StoredToken(Secret("theirs"), ROTATED, fingerprint(Secret("refresh-0")), 5.0))
+        await asyncio.sleep(1)
+        assert bench.state() == "valid"
+
+
+@virtual_time
+async def test_an_entry_for_another_configured_token_waits_for_it() -> None:
+    """A sign-in that was made beside a configuration this process has not read yet counts once it has."""
+    store = MemoryStore()
+    async with Bench(store=store) as bench:
+        await bench.manager.start([source(refresh="token-a")])
+        await bench.manager.get("acme")
+        await store.write("acme", signed_in(Secret("from-terminal"), Secret("token-b"), 5.0))
+        await asyncio.sleep(1)
+        assert len(bench.login.asked) == 1
+        await bench.manager.reconfigure([source(refresh="token-b")])
+        await asyncio.sleep(1)
+        assert bench.login.asked[-1][1] == "from-terminal"
+
+
+@virtual_time
+async def test_a_store_that_cannot_be_read_refuses_a_new_account_alone() -> None:
+    """A reload that adds an account whose stored token is damaged changes nothing."""
+
+    class Damaged(MemoryStore):
+        async def read(self, account: str) -> StoredToken | None:
+            if account == "damaged":
+                raise errors.StateError("The state file is damaged.")
+            return await super().read(account)
+
+    async with Bench(store=Damaged()) as bench:
+        await bench.manager.start([source()])
+        token = await bench.manager.get("acme")
+        with pytest.raises(errors.StateError):
+            await bench.manager.reconfigure([source("damaged")])
+        assert bench.manager.current("acme") is token

@@ -1,0 +1,364 @@
+"""The file store on a real disk: privacy, encryption, refusal, read-only and full disks, watching, key rotation."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import StateError
+from proxy.secret import Secret
+from proxy.tokens import state_directory
+from proxy.tokens.memory_store import MemoryStore
+from proxy.tokens.store import ROTATED, SIGN_IN, StoredToken, open_store, rotate_keys
+
+KEY = Secret("0123456789abcdef")
+OTHER = Secret("fedcba9876543210")
+ENTRY = StoredToken(Secret("Atzr|refresh-token"), ROTATED, "f" * 64, 12.5)
+
+
+def url(path: Path) -> str:
+    return f"file:{path}"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def account_file(path: Path) -> Path:
+    return next(path.glob("account-*"))
+
+
+async def test_what_was_written_is_read_by_the_next_process(tmp_path: Path) -> None:
+    """An entry comes back whole; another account has none."""
+    await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
+    again = open_store(url(tmp_path / "s"), KEY)
+    assert await again.read("acme") == ENTRY
+    assert await again.read("other") is None
+
+
+async def test_nothing_readable_is_on_the_disk(tmp_path: Path) -> None:
+    """Directory and files are closed to others, and hold neither token nor account name."""
+    store = open_store(url(tmp_path / "s"), None)
+    await store.write("acme-account", ENTRY)
+    await store.write_document("profiles", {"secret-name": 1})
+    assert mode(tmp_path / "s") == 0o700
+    for path in (tmp_path / "s").iterdir():
+        assert mode(path) == 0o600
+        content = path.read_bytes()
+        assert not any(word in content + path.name.encode() for word in (b"Atzr", b"acme-account", b"secret-name"))
+
+
+@pytest.mark.parametrize("account", ["../../etc/passwd", "a/b", ".", "ACME", "acme", "x" * 500, "né 日本", "a\0b"])
+async def test_any_account_name_is_a_safe_file_name(tmp_path: Path, account: str) -> None:
+    """No name leaves the directory or meets another."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("Acme", ENTRY)
+    entry = StoredToken(Secret("other"), SIGN_IN, "", 1.0)
+    await store.write(account, entry)
+    assert await store.read(account) == entry
+    assert await store.read("Acme") == ENTRY
+    assert {path.name for path in tmp_path.iterdir()} == {"s"}
+
+
+def test_a_key_is_made_where_none_is_configured(tmp_path: Path) -> None:
+    """The made key is private, said at start, and found again."""
+    first = open_store(url(tmp_path / "s"), None)
+    assert "state.key is not set" in first.notes[0]
+    key = (tmp_path / "s" / "key").read_bytes()
+    open_store(url(tmp_path / "s"), None)
+    assert (tmp_path / "s" / "key").read_bytes() == key
+    assert mode(tmp_path / "s" / "key") == 0o600
+
+
+async def test_a_key_configured_later_reads_what_the_made_key_wrote(tmp_path: Path) -> None:
+    """Configuring a key loses nothing."""
+    await open_store(url(tmp_path / "s"), None).write("acme", ENTRY)
+    store = open_store(url(tmp_path / "s"), KEY)
+    assert store.notes == ()
+    assert await store.read("acme") == ENTRY
+
+
+@pytest.mark.parametrize("key", [OTHER, None])
+async def test_a_wrong_or_missing_key_refuses_to_start(tmp_path: Path, key: Secret | None) -> None:
+    """Refused with what to do, and not a byte changes."""
+    await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    with pytest.raises(StateError, match=r"state\.key"):
+        open_store(url(tmp_path / "s"), key)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
+
+
+def test_a_wrong_key_is_noticed_before_any_account_is_there(tmp_path: Path) -> None:
+    """Even an empty store knows its key."""
+    open_store(url(tmp_path / "s"), KEY)
+    with pytest.raises(StateError, match="another key"):
+        open_store(url(tmp_path / "s"), OTHER)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 50, -1])
+async def test_a_truncated_file_refuses_to_start(tmp_path: Path, keep: int) -> None:
+    """A damaged file is named, and kept as it is."""
+    await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
+    path = account_file(tmp_path / "s")
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(StateError, match=path.name):
+        open_store(url(tmp_path / "s"), KEY)
+
+
+async def test_a_damaged_file_is_not_overwritten_while_running(tmp_path: Path) -> None:
+    """What cannot be decrypted is left for a person to look at."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("acme", ENTRY)
+    path = account_file(tmp_path / "s")
+    path.write_bytes(b"damaged")
+    with pytest.raises(StateError, match="left as it is"):
+        await store.write("acme", ENTRY)
+    assert path.read_bytes() == b"damaged"
+
+
+async def test_a_file_of_another_account_is_noticed(tmp_path: Path) -> None:
+    """A copied file does not lend one account's token to another."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("acme", ENTRY)
+    path = account_file(tmp_path / "s")
+    content = path.read_bytes()
+    path.unlink()
+    await store.write("other", ENTRY)
+    account_file(tmp_path / "s").write_bytes(content)
+    with pytest.raises(StateError, match="'acme'"):
+        await store.read("other")
+
+
+def test_a_short_key_is_refused(tmp_path: Path) -> None:
+    """Sixteen bytes are the least."""
+    with pytest.raises(StateError, match="shorter than 16"):
+        open_store(url(tmp_path / "s"), Secret("short"))
+
+
+async def test_a_directory_of_somebody_else_gets_a_private_one_within(tmp_path: Path) -> None:
+    """A volume that is open to others, or that holds other things, is left alone."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    await open_store(url(volume), KEY).write("acme", ENTRY)
+    assert (mode(volume), mode(volume / "ads-proxy")) == (0o777, 0o700)
+    volume.chmod(0o700)
+    assert await open_store(url(volume), KEY).read("acme") == ENTRY
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "letters").write_text("private")
+    open_store(url(home), KEY)
+    assert sorted(path.name for path in home.iterdir()) == ["ads-proxy", "letters"]
+
+
+def test_an_empty_private_directory_is_used_itself(tmp_path: Path) -> None:
+    """What was made for us needs no directory within."""
+    (tmp_path / "s").mkdir(mode=0o700)
+    open_store(url(tmp_path / "s"), KEY)
+    assert (tmp_path / "s" / "check").exists()
+
+
+@pytest.mark.parametrize("within", ["", "ads-proxy"])
+async def test_a_state_directory_open_to_others_is_refused(tmp_path: Path, within: str) -> None:
+    """Loosened permissions are an error that says how to close them, never a fresh start elsewhere."""
+    volume = tmp_path / "volume"
+    if within:
+        volume.mkdir()
+        volume.chmod(0o755)
+    await open_store(url(volume), KEY).write("acme", ENTRY)
+    (volume / within).chmod(0o755)
+    with pytest.raises(StateError, match="chmod 700"):
+        open_store(url(volume), KEY)
+
+
+def test_a_link_in_the_place_of_our_directory_is_refused(tmp_path: Path) -> None:
+    """Nobody can lead the tokens elsewhere."""
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume").chmod(0o777)
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "volume" / "ads-proxy").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StateError, match="not a directory of its own"):
+        open_store(url(tmp_path / "volume"), KEY)
+
+
+def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State that another user could change is not trusted."""
+    open_store(url(tmp_path / "s"), KEY)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(StateError, match="another user"):
+        open_store(url(tmp_path / "s"), KEY)
+
+
+def test_a_place_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
+    """A file where the directory should be says so and names the way out."""
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/s"):
+        with pytest.raises(StateError, match="memory:"):
+            open_store(url(tmp_path / place), KEY)
+
+
+async def test_a_read_only_disk_starts_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is served; new tokens are refused by the store with the system's words."""
+    await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
+    real = os.open
+
+    def read_only(path: str | Path, flags: int, *rest: int, **more: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", read_only)
+    store = open_store(url(tmp_path / "s"), KEY)
+    assert "read-only" in store.notes[0]
+    assert await store.read("acme") == ENTRY
+    with pytest.raises(StateError, match="Read-only file system"):
+        await store.write("acme", ENTRY)
+    with pytest.raises(StateError, match="Read-only file system"):
+        open_store(url(tmp_path / "new"), KEY)
+
+
+async def test_a_full_disk_keeps_the_old_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that finds no room leaves the old entry whole and nothing half written."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("acme", ENTRY)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", full)
+        with pytest.raises(StateError, match="No space left"):
+            await store.write("acme", StoredToken(Secret("new"), ROTATED, "", 2.0))
+    assert await open_store(url(tmp_path / "s"), KEY).read("acme") == ENTRY
+    assert not list((tmp_path / "s").glob(".new-*"))
+
+
+async def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    """Half-written files disappear at the next start."""
+    open_store(url(tmp_path / "s"), KEY)
+    (tmp_path / "s" / ".new-0011").write_bytes(b"half")
+    open_store(url(tmp_path / "s"), KEY)
+    assert not (tmp_path / "s" / ".new-0011").exists()
+
+
+async def test_writers_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that another process holds is waited for, then reported."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    monkeypatch.setattr(state_directory, "LOCK_WAIT", 0.05)
+    with state_directory.locked(tmp_path / "s"), pytest.raises(StateError, match="holds the state directory"):
+        await store.write("acme", ENTRY)
+    await asyncio.gather(*(store.write(f"account-{number}", ENTRY) for number in range(3)))
+    assert await store.read("account-2") == ENTRY
+
+
+async def test_documents_come_back_and_can_be_lost(tmp_path: Path) -> None:
+    """A document that is damaged, or written with another key, counts as absent."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    assert await store.read_document("profiles") is None
+    await store.write_document("profiles", [{"id": "1"}])
+    assert await store.read_document("profiles") == [{"id": "1"}]
+    next((tmp_path / "s").glob("document-*")).write_bytes(b"damaged")
+    assert await store.read_document("profiles") is None
+    assert await open_store(url(tmp_path / "s"), KEY).read_document("profiles") is None
+    await store.write_document("profiles", "again")
+    assert await store.read_document("profiles") == "again"
+
+
+async def test_keys_rotate(tmp_path: Path) -> None:
+    """With the new key first in the list everything is encrypted anew; then the old one is not needed."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("acme", ENTRY)
+    await store.write_document("profiles", [1])
+    assert rotate_keys(url(tmp_path / "s"), (OTHER, KEY)) == 2
+    again = open_store(url(tmp_path / "s"), OTHER)
+    assert await again.read("acme") == ENTRY
+    assert await again.read_document("profiles") == [1]
+    with pytest.raises(StateError):
+        open_store(url(tmp_path / "s"), KEY)
+
+
+async def test_rotating_to_a_configured_key_removes_the_made_one(tmp_path: Path) -> None:
+    """The way from a made key to a configured one, damaged documents on the way included."""
+    store = open_store(url(tmp_path / "s"), None)
+    await store.write("acme", ENTRY)
+    await store.write_document("profiles", [1])
+    next((tmp_path / "s").glob("document-*")).write_bytes(b"damaged")
+    rotate_keys(url(tmp_path / "s"), KEY)
+    assert not (tmp_path / "s" / "key").exists()
+    assert await open_store(url(tmp_path / "s"), KEY).read("acme") == ENTRY
+
+
+def test_rotating_needs_keys_and_files(tmp_path: Path) -> None:
+    """Without a configured key, or a file store, there is nothing to rotate to."""
+    with pytest.raises(StateError, match=r"state\.key is not set"):
+        rotate_keys(url(tmp_path / "s"), None)
+    with pytest.raises(StateError, match="file:"):
+        rotate_keys("memory:", KEY)
+
+
+async def test_another_process_s_write_is_noticed(tmp_path: Path) -> None:
+    """A watcher hears of an entry written through another store object."""
+    watched = open_store(url(tmp_path / "s"), KEY)
+    changes = watched.changes()
+    await anext(changes)
+    told = asyncio.ensure_future(anext(changes))
+    await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
+    async with asyncio.timeout(10):
+        await told
+    await changes.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_directory_that_vanished_cannot_be_watched(tmp_path: Path) -> None:
+    """The watcher ends with an error that its owner can wait out."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    changes = store.changes()
+    await anext(changes)
+    for path in (tmp_path / "s").iterdir():
+        path.unlink()
+    (tmp_path / "s").rmdir()
+    for watching in (changes, store.changes()):
+        with pytest.raises(StateError):
+            await anext(watching)
+    with pytest.raises(StateError):
+        await store.write("acme", ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("redis://localhost/0", "not available in this version"),
+        ("rediss://localhost/0", "not available in this version"),
+        ("file:", "names no directory"),
+        ("file://elsewhere/var", "names a host"),
+        ("/var/lib/x", "neither memory: nor file:DIR"),
+    ],
+)
+def test_urls_that_name_no_store_are_refused(bad: str, words: str) -> None:
+    """Each wrong `state.url` has its sentence."""
+    with pytest.raises(StateError, match=words):
+        open_store(bad)
+
+
+async def test_urls_name_directories(tmp_path: Path) -> None:
+    """With and without slashes the same directory is meant."""
+    await open_store(f"file:{tmp_path}/s", KEY).write("acme", ENTRY)
+    assert await open_store(f"file://{tmp_path}/s", KEY).read("acme") == ENTRY
+    assert await open_store(f"file://localhost{tmp_path}/s", (KEY, OTHER)).read("acme") == ENTRY
+
+
+async def test_memory_keeps_as_long_as_it_lives() -> None:
+    """The memory store says what it is, and keeps copies of documents."""
+    store = open_store("memory:")
+    assert isinstance(store, MemoryStore)
+    assert "lost at exit" in store.notes[0]
+    document = [1]
+    await store.write_document("profiles", document)
+    document.append(2)
+    assert await store.read_document("profiles") == [1]
+    assert await store.read_document("other") is None
+    await store.close()

@@ -1,0 +1,418 @@
+"""Login with Amazon over real sockets: what is sent, and what every odd answer means."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from proxy import errors
+from proxy.secret import Secret
+from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon, parse_retry_after, sign_in_url
+
+REFRESH = Secret("Atzr|CANARY-refresh")
+CREDENTIALS = Credentials("amzn1.application-oa2-client.x", Secret("CANARY-secret"))
+GOOD = {"access_token": "Atza|access", "refresh_token": "Atzr|next", "token_type": "bearer", "expires_in": 3600}
+HTML = {"Content-Type": "text/html"}
+
+
+@dataclass
+class Endpoint:
+    """A real server on a loopback port that answers what it is told, and remembers what it was sent."""
+
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    requests: list[tuple[str, dict[str, str], str]] = field(default_factory=list)
+    url: str = ""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests.append((request.method, dict(request.headers), await request.text()))
+        return await self.answer(request)
+
+
+@asynccontextmanager
+async def serving(
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], ssl_context: ssl.SSLContext | None = None
+) -> AsyncIterator[Endpoint]:
+    """Runs an endpoint for the time of a test."""
+    endpoint = Endpoint(answer)
+    runner = web.ServerRunner(web.Server(endpoint.handle), shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context)
+    await site.start()
+    endpoint.url = f"http{'s' if ssl_context else ''}://127.0.0.1:{runner.addresses[0][1]}/auth/o2/token"
+    try:
+        yield endpoint
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def asking(timeout: float = 5.0, **more: object) -> AsyncIterator[LoginWithAmazon]:
+    """A `LoginWithAmazon` on a session of its own."""
+    async with aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield LoginWithAmazon(session, timeout=timeout, **more)  # type: ignore[arg-type]
+
+
+def saying(
+    body: object, status: int = 200, headers: dict[str, str] | None = None
+) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """An answer: JSON for anything but bytes."""
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return web.Response(body=content, status=status, headers=headers)
+
+    return answer
+
+
+async def refresh_from(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Grant:
+    async with serving(saying(body, status, headers)) as endpoint, asking() as lwa:
+        return await lwa.refresh(endpoint.url, CREDENTIALS, REFRESH)
+
+
+async def test_a_refresh_sends_the_form_that_amazon_wants() -> None:
+    """Fact 2: a form POST with four fields, and nothing that identifies the person."""
+    async with serving(saying(GOOD)) as endpoint, asking() as lwa:
+        grant = await lwa.refresh(endpoint.url, CREDENTIALS, REFRESH)
+    method, headers, body = endpoint.requests[0]
+    assert (method, headers["Content-Type"].split(";")[0]) == ("POST", "application/x-www-form-urlencoded")
+    assert "Authorization" not in headers
+    assert "%7C" in body
+    assert parse_qs(body) == {
+        "grant_type": ["refresh_token"],
+        "refresh_token": ["Atzr|CANARY-refresh"],
+        "client_id": ["amzn1.application-oa2-client.x"],
+        "client_secret": ["CANARY-secret"],
+    }
+    assert grant.access_token.reveal() == "Atza|access"
+    assert grant.refresh_token == Secret("Atzr|next")
+    assert grant.expires_in == 3600.0
+    assert 0 < grant.took < 5
+
+
+async def test_a_code_is_exchanged_with_its_redirect_uri() -> None:
+    """Fact 2: the other grant."""
+    async with serving(saying(GOOD)) as endpoint, asking() as lwa:
+        grant = await lwa.exchange(
+            endpoint.url, CREDENTIALS, Secret("code&+ x"), "http://localhost:8081/login/callback"
+        )
+    sent = parse_qs(endpoint.requests[0][2])
+    assert sent["grant_type"] == ["authorization_code"]
+    assert sent["code"] == ["code&+ x"]
+    assert sent["redirect_uri"] == ["http://localhost:8081/login/callback"]
+    assert grant.refresh_token is not None
+
+
+async def test_a_code_that_brings_no_refresh_token_is_a_failure() -> None:
+    """A sign-in without a refresh token would end after an hour."""
+    async with serving(saying({"access_token": "a", "expires_in": 3600})) as endpoint, asking() as lwa:
+        with pytest.raises(errors.TokenAnswerMalformed, match="without a refresh token"):
+            await lwa.exchange(endpoint.url, CREDENTIALS, Secret("code"), "https://amazon.com")
+
+
+async def test_an_old_code_says_what_codes_are() -> None:
+    """`invalid_grant` for a code is about the code."""
+    async with serving(saying({"error": "invalid_grant"}, 400)) as endpoint, asking() as lwa:
+        with pytest.raises(errors.RefreshTokenRevoked, match="five minutes"):
+            await lwa.exchange(endpoint.url, CREDENTIALS, Secret("code"), "https://amazon.com")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure"),
+    [
+        (400, {"error": "invalid_grant", "error_description": "revoked"}, errors.RefreshTokenRevoked),
+        (401, {"error": "invalid_grant"}, errors.RefreshTokenRevoked),
+        (401, {"error": "invalid_client", "error_description": "no"}, errors.AppMisconfigured),
+        (400, {"error": "invalid_client"}, errors.AppMisconfigured),
+        (400, {"error": "unauthorized_client"}, errors.TokenRequestRejected),
+        (400, {"error": "invalid_request", "error_index": "x"}, errors.TokenRequestRejected),
+        (400, {"error": "unsupported_grant_type"}, errors.TokenRequestRejected),
+        (400, {"error": "invalid_scope"}, errors.TokenRequestRejected),
+        (400, {"error": "something_new"}, errors.TokenAnswerMalformed),
+        (400, {"error": ["invalid_grant"]}, errors.TokenAnswerMalformed),
+        (400, {}, errors.TokenAnswerMalformed),
+        (400, [{"error": "invalid_grant"}], errors.TokenAnswerMalformed),
+        (400, b"<html>Bad Request</html>", errors.TokenAnswerMalformed),
+        (403, b"<html>Forbidden</html>", errors.TokenAnswerMalformed),
+        (404, b"", errors.TokenAnswerMalformed),
+        (401, b"", errors.TokenAnswerMalformed),
+        (408, b"", errors.TokenServerError),
+        (429, {"error": "invalid_grant"}, errors.TokenThrottled),
+        (429, b"<html>slow down</html>", errors.TokenThrottled),
+        (500, {"error": "server_error"}, errors.TokenServerError),
+        (500, {"error": "invalid_grant"}, errors.TokenServerError),
+        (502, b"<html>Bad Gateway</html>", errors.TokenServerError),
+        (503, {"error": "invalid_client"}, errors.TokenServerError),
+        (504, b"", errors.TokenServerError),
+        (200, b"", errors.TokenAnswerMalformed),
+        (200, b"   ", errors.TokenAnswerMalformed),
+        (200, b"<html>Sign in to the hotel's network</html>", errors.TokenAnswerMalformed),
+        (200, b"null", errors.TokenAnswerMalformed),
+        (200, b"\xff\xfe", errors.TokenAnswerMalformed),
+        (200, b"[" * 200_000, errors.TokenAnswerMalformed),
+        (200, {}, errors.TokenAnswerMalformed),
+        (200, {"error": "invalid_grant"}, errors.TokenAnswerMalformed),
+        (200, {"access_token": ""}, errors.TokenAnswerMalformed),
+        (200, {"access_token": None}, errors.TokenAnswerMalformed),
+        (200, {"access_token": 12345}, errors.TokenAnswerMalformed),
+        (200, {"access_token": "a\r\nX-Injected: 1"}, errors.TokenAnswerMalformed),
+        (200, {"access_token": "a b"}, errors.TokenAnswerMalformed),
+        (200, {"access_token": "a" * 20_000}, errors.TokenAnswerMalformed),
+        (200, {"access_token": "é"}, errors.TokenAnswerMalformed),
+        (200, {**GOOD, "expires_in": 0}, errors.TokenAnswerMalformed),
+        (200, {**GOOD, "expires_in": -5}, errors.TokenAnswerMalformed),
+        (201, GOOD, errors.TokenAnswerMalformed),
+        (206, GOOD, errors.TokenAnswerMalformed),
+        (204, b"", errors.TokenAnswerMalformed),
+    ],
+)
+async def test_every_answer_has_its_meaning(status: int, body: object, failure: type[errors.TokenFailure]) -> None:
+    """Fact 5: what is final, and that anything else passes."""
+    with pytest.raises(errors.TokenFailure) as raised:
+        await refresh_from(body, status)
+    assert type(raised.value) is failure
+    final = (errors.RefreshTokenRevoked, errors.AppMisconfigured, errors.TokenRequestRejected)
+    assert raised.value.permanent is (failure in final)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), (" 7 ", 7.0), ("0.5", 0.5), (None, None), ("", None), ("soon", None), ("-3", None), ("1e9", None)],
+)
+async def test_retry_after_is_read(header: str | None, seconds: float | None) -> None:
+    """Seconds count; a date, a sign or nonsense is as if nothing was said."""
+    with pytest.raises(errors.TokenThrottled) as raised:
+        await refresh_from(b"", 429, {"Retry-After": header} if header is not None else None)
+    assert raised.value.retry_after == seconds
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ({"expires_in": 3600}, 3600),
+        ({"expires_in": 0.5e3}, 500),
+        ({"expires_in": "1800"}, 1800),
+        ({"expires_in": " 1800 "}, 1800),
+        ({}, 3600),
+        ({"expires_in": None}, 3600),
+        ({"expires_in": True}, 3600),
+        ({"expires_in": "an hour"}, 3600),
+        ({"expires_in": [60]}, 3600),
+        ({"expires_in": 10**400}, 86400),
+        ({"expires_in": "9" * 400}, 3600),
+        ({"expires_in": 1e12}, 86400),
+        ({"expires_in": 2}, 2),
+    ],
+)
+async def test_strange_lives_are_read_or_assumed(said: dict[str, object], seconds: float) -> None:
+    """A missing or unreadable life counts as Amazon's documented hour; an endless one is bounded."""
+    grant = await refresh_from({"access_token": "a", **said})
+    assert grant.expires_in == seconds
+
+
+@pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity"])
+async def test_numbers_that_are_none_are_no_life(word: bytes) -> None:
+    """What Python's JSON reads beyond the standard does no harm."""
+    assert (await refresh_from(b'{"access_token": "a", "expires_in": ' + word + b"}")).expires_in == 3600
+
+
+@pytest.mark.parametrize("refresh_token", [None, "", 5, "a\nb", {}])
+async def test_an_unusable_refresh_token_is_none(refresh_token: object) -> None:
+    """Only what could be sent again counts as a returned refresh token (fact 3)."""
+    assert (await refresh_from({**GOOD, "refresh_token": refresh_token})).refresh_token is None
+
+
+async def test_long_tokens_pass() -> None:
+    """Fact 2: 2,048 bytes and more, with `|`, both ways."""
+    long = "Atzr|" + "x" * 2043
+    async with serving(saying({**GOOD, "access_token": long, "refresh_token": long})) as endpoint, asking() as lwa:
+        grant = await lwa.refresh(endpoint.url, CREDENTIALS, Secret(long))
+    assert parse_qs(endpoint.requests[0][2])["refresh_token"] == [long]
+    assert (grant.access_token.reveal(), grant.refresh_token) == (long, Secret(long))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_never_followed(status: int) -> None:
+    """Credentials go to the configured address alone."""
+    async with serving(saying(GOOD)) as elsewhere:
+        with pytest.raises(errors.TokenAnswerMalformed, match="never followed") as raised:
+            await refresh_from(b"", status, {"Location": elsewhere.url})
+        assert urlsplit(elsewhere.url).netloc in raised.value.detail
+        assert elsewhere.requests == []
+
+
+async def test_a_redirect_to_nonsense_is_a_failure_like_any() -> None:
+    """A location that no URL can be made of does not escape as another exception."""
+    with pytest.raises(errors.TokenAnswerMalformed):
+        await refresh_from(b"", 302, {"Location": "http://[::1"})
+
+
+async def test_a_huge_body_is_read_no_further_than_the_bound() -> None:
+    """An endless answer ends at the bound, and the connection with it."""
+    sent = 0
+
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 65536)
+            sent += 65536
+
+    async with serving(endless) as endpoint, asking() as lwa:
+        with pytest.raises(errors.TokenAnswerMalformed, match="more than"):
+            await lwa.refresh(endpoint.url, CREDENTIALS, REFRESH)
+    assert sent < 32 * 1024 * 1024
+
+
+async def test_silence_is_a_timeout() -> None:
+    """An endpoint that accepts and says nothing is given up."""
+    gone = asyncio.Event()
+
+    async def silent(_: web.BaseRequest) -> web.StreamResponse:
+        await gone.wait()
+        return web.Response()
+
+    async with serving(silent) as endpoint, asking(timeout=0.1) as lwa:
+        with pytest.raises(errors.TokenTimeout, match=r"0\.1 seconds"):
+            await lwa.refresh(endpoint.url, CREDENTIALS, REFRESH)
+        gone.set()
+
+
+async def raw_server(content: bytes) -> tuple[asyncio.Server, str]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(content)
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/auth/o2/token"
+
+
+@pytest.mark.parametrize(
+    ("content", "failure"),
+    [
+        (b"", errors.TokenNetworkError),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"access_token"', errors.TokenNetworkError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", errors.TokenAnswerMalformed),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", errors.TokenAnswerMalformed),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope", errors.TokenNetworkError),
+    ],
+)
+async def test_broken_answers_are_failures_with_names(content: bytes, failure: type[errors.TokenFailure]) -> None:
+    """No exception of the HTTP library gets out."""
+    server, url = await raw_server(content)
+    async with server, asking() as lwa:
+        with pytest.raises(errors.TokenFailure) as raised:
+            await lwa.refresh(url, CREDENTIALS, REFRESH)
+    assert type(raised.value) is failure
+
+
+async def test_nobody_there_is_a_network_failure() -> None:
+    """A refused connection names the host."""
+    server, url = await raw_server(b"")
+    server.close()
+    await server.wait_closed()
+    async with asking() as lwa:
+        with pytest.raises(errors.TokenNetworkError, match=r"127\.0\.0\.1.*refused"):
+            await lwa.refresh(url, CREDENTIALS, REFRESH)
+
+
+async def test_a_name_that_is_none_is_a_network_failure() -> None:
+    """A host that cannot be resolved says so."""
+    async with asking() as lwa:
+        with pytest.raises(errors.TokenNetworkError, match="could not be resolved"):
+            await lwa.refresh("http://no-such-host.invalid/auth/o2/token", CREDENTIALS, REFRESH)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "http://", "http://a b/", "ftp://127.0.0.1/x", "http://127.0.0.1:99999/", "http://[::1"]
+)
+async def test_addresses_that_are_none_are_failures_with_names(url: str) -> None:
+    """Even a URL that slipped through the configuration's checks ends as a `TokenFailure`."""
+    async with asking() as lwa:
+        with pytest.raises(errors.TokenFailure):
+            await lwa.refresh(url, CREDENTIALS, REFRESH)
+
+
+async def test_a_wrong_certificate_is_refused(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    """Nothing is sent to a host whose certificate is not accepted; the private CA makes it acceptable."""
+    server_side, client_side = tls
+    async with serving(saying(GOOD), server_side) as endpoint:
+        async with asking() as lwa:
+            with pytest.raises(errors.TokenNetworkError, match="certificate"):
+                await lwa.refresh(endpoint.url, CREDENTIALS, REFRESH)
+        assert endpoint.requests == []
+        async with asking(ssl_context=client_side) as lwa:
+            assert (await lwa.refresh(endpoint.url, CREDENTIALS, REFRESH)).access_token.reveal() == "Atza|access"
+
+
+async def test_an_outbound_proxy_is_used() -> None:
+    """The request goes to the outbound proxy, in absolute form."""
+    targets: list[str] = []
+
+    async def relay(request: web.BaseRequest) -> web.StreamResponse:
+        targets.append(str(request.raw_path))
+        return web.json_response(GOOD)
+
+    async with serving(relay) as outbound:
+        origin = outbound.url.removesuffix("/auth/o2/token")
+        async with asking(proxy=Secret(origin)) as lwa:
+            await lwa.refresh("http://lwa.invalid/auth/o2/token", CREDENTIALS, REFRESH)
+    assert targets == ["http://lwa.invalid/auth/o2/token"]
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 429, 500])
+async def test_no_failure_repeats_a_secret(status: int) -> None:
+    """An answer that echoes what it was sent does not bring it into a log."""
+    echo = {"error": "weird", "error_description": "got CANARY-secret\r\nand Atzr|CANARY-refresh", "request_id": "r\n1"}
+    with pytest.raises(errors.TokenFailure) as raised:
+        await refresh_from(echo, status, {"Location": "http://CANARY-secret/"})
+    shown = f"{raised.value!r} {raised.value} {raised.value.detail}"
+    assert "CANARY" not in shown
+    assert raised.value.detail.isprintable()
+    assert len(raised.value.detail) < 800
+
+
+async def test_amazons_own_words_are_passed_on() -> None:
+    """Error, description and request id help whoever asks Amazon's support."""
+    body = {"error": "invalid_client", "error_description": "Client authentication failed", "request_id": "req-1"}
+    with pytest.raises(
+        errors.AppMisconfigured, match=r"invalid_client: Client authentication failed; request id req-1"
+    ):
+        await refresh_from(body, 401)
+
+
+def test_the_sign_in_address_has_everything() -> None:
+    """Fact 6, several scopes and awkward characters included."""
+    url = sign_in_url(
+        "https://www.amazon.com/ap/oa",
+        "client&1",
+        ("advertising::campaign_management", "advertising::audiences"),
+        "http://localhost:8081/login/callback?x=1&y=2",
+        "state+/=",
+    )
+    parts = urlsplit(url)
+    assert url.startswith("https://www.amazon.com/ap/oa?")
+    assert "+" not in parts.query
+    assert parse_qs(parts.query) == {
+        "client_id": ["client&1"],
+        "scope": ["advertising::campaign_management advertising::audiences"],
+        "response_type": ["code"],
+        "redirect_uri": ["http://localhost:8081/login/callback?x=1&y=2"],
+        "state": ["state+/="],
+    }
+
+
+def test_a_sign_in_page_with_a_query_keeps_it() -> None:
+    """A test's sign-in page may have one."""
+    assert "/oa?lang=en&client_id=c&" in sign_in_url("http://127.0.0.1:1/oa?lang=en", "c", ("s",), "http://x/", "t")

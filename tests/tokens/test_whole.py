@@ -1,0 +1,73 @@
+"""Everything of `proxy.tokens` together in real time: sockets, a disk, and a second process that signs in."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import aiohttp
+from aiohttp import web
+
+from proxy.events import Event, TokenRefreshed
+from proxy.secret import Secret
+from proxy.tokens.lwa import LoginWithAmazon
+from proxy.tokens.manager import TokenManager, TokenSettings, TokenSource
+from proxy.tokens.store import open_store
+from tests.tokens.bench import Recorder
+
+SIGN_IN = """
+import asyncio, sys, time
+from proxy.secret import Secret
+from proxy.tokens.store import open_store, signed_in
+store = open_store(sys.argv[1], Secret("0123456789abcdef"))
+asyncio.run(store.write("acme", signed_in(Secret("from-terminal"), None, time.time())))
+"""
+
+
+class Waiting(Recorder):
+    """An observer that tells when a token came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refreshed = asyncio.Event()
+
+    def observe(self, event: Event) -> None:
+        super().observe(event)
+        if isinstance(event, TokenRefreshed):
+            self.refreshed.set()
+
+
+async def test_a_terminal_sign_in_reaches_a_running_server(tmp_path: Path) -> None:
+    """Another process writes the store; the running one serves with it within moments, and again after a restart."""
+    asked: list[str] = []
+
+    async def token_endpoint(request: web.BaseRequest) -> web.StreamResponse:
+        asked.append(parse_qs(await request.text())["refresh_token"][0])
+        return web.json_response({"access_token": f"Atza|{len(asked)}", "expires_in": 3600, "refresh_token": "rotated"})
+
+    runner = web.ServerRunner(web.Server(token_endpoint), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    source = TokenSource("acme", f"http://127.0.0.1:{runner.addresses[0][1]}/", "client", Secret("secret"), None)
+    url = f"file:{tmp_path / 'state'}"
+
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        for round_number in (1, 2):
+            store = open_store(url, Secret("0123456789abcdef"))
+            waiting = Waiting()
+            manager = TokenManager(LoginWithAmazon(session), store, waiting, TokenSettings())
+            await manager.start([source])
+            if round_number == 1:
+                terminal = await asyncio.create_subprocess_exec(sys.executable, "-c", SIGN_IN, url)
+                assert await terminal.wait() == 0
+            async with asyncio.timeout(20):
+                await waiting.refreshed.wait()
+            token = manager.current("acme")
+            assert token is not None
+            assert token.value.reveal() == f"Atza|{round_number}"
+            await manager.stop()
+            await store.close()
+    await runner.cleanup()
+    assert asked == ["from-terminal", "rotated"]
