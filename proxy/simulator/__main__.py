@@ -1,0 +1,47 @@
+"""The simulator as a program: `python -m proxy.simulator`. Prints one line of JSON once it listens."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from proxy.simulator.server import run, tell_programs
+from proxy.simulator.settings import PortPlan, SimulatorSettings
+
+
+def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
+    """The settings that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m proxy.simulator", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    parser.add_argument("--advertised-host", help="host name in URLs that lead to S3")
+    parser.add_argument("--base-port", type=int, default=9001, help="na, eu, fe, S3, control from here on; 0: any")
+    parser.add_argument("--access-token-lifetime", type=float, default=3600, help="seconds (default: %(default)s)")
+    parser.add_argument("--profiles-per-region", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--rotation", choices=("none", "at_once", "grace"), default="none", help="of refresh tokens")
+    parser.add_argument("--token-length", type=int, default=360, help="up to 2048 (default: %(default)s)")
+    parser.add_argument("--strict-paths", action="store_true", help="404 for what Amazon's specifications do not know")
+    parser.add_argument("--tls-cert", help="certificate file for the API's ports")
+    parser.add_argument("--tls-key", help="its private key")
+    given = parser.parse_args(arguments)
+    return SimulatorSettings(
+        host=given.host,
+        advertised_host=given.advertised_host,
+        ports=PortPlan.from_base(given.base_port),
+        access_token_lifetime=given.access_token_lifetime,
+        profiles_per_region=given.profiles_per_region,
+        rotation=given.rotation,
+        token_length=given.token_length,
+        strict_paths=given.strict_paths,
+        tls_cert=given.tls_cert,
+        tls_key=given.tls_key,
+    )
+
+
+def main() -> None:
+    """Runs until SIGTERM or SIGINT; refusals are logged on standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    run(read_arguments(), tell_programs)
+
+
+if __name__ == "__main__":
+    main()

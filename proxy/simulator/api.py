@@ -1,0 +1,96 @@
+"""The Ads API: which handler answers which path. What has no handler gets a plausible generic answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+
+from proxy.simulator import account_api, campaign_api, report_api
+from proxy.simulator.answers import Answer, error_answer
+from proxy.simulator.calls import BodyUnreadable, Call
+from proxy.simulator.campaigns import SP_KINDS
+
+Handler = Callable[[Call, "re.Match[str]"], Answer]
+Route = tuple[str, "re.Pattern[str]", Handler]
+
+KIND = f"(?P<kind>{'|'.join(SP_KINDS)})"
+ID = "(?P<id>[^/]+)"
+
+
+def _route(methods: str, pattern: str, handler: Handler) -> Route:
+    return methods, re.compile(pattern + "/?"), handler
+
+
+ROUTES: tuple[Route, ...] = (
+    _route("GET", "/v2/profiles", account_api.list_profiles),
+    _route("PUT", "/v2/profiles", account_api.update_profiles),
+    _route("GET", f"/v2/profiles/{ID}", account_api.show_profile),
+    _route("GET", "/managerAccounts", account_api.list_manager_accounts),
+    _route("POST", "/testAccounts", account_api.order_test_account),
+    _route("GET", "/testAccounts", account_api.show_test_account),
+    _route("GET", "/amc/accounts", account_api.list_amc_accounts),
+    _route("GET", "/amc/instances", account_api.list_amc_instances),
+    _route("GET", f"/amc/instances/{ID}", account_api.show_amc_instance),
+    _route("POST", "/v2/(sp|hsa|sd)/(?P<record>[^/]+)/report", report_api.order_v2_report),
+    _route("GET", f"/v[12]/reports/{ID}", report_api.show_v2_report),
+    _route("GET", f"(/v[12])?(/sp|/hsa|/sd)?/(reports|snapshots)/{ID}/download", report_api.download),
+    _route("POST", "(/v2/sp|/v2/hsa|/v2/sd|/sd)/(?P<record>[^/]+)/snapshot", report_api.order_snapshot),
+    _route("GET", f"(/v2/sp|/v2/hsa|/v2/sd|/v[12]|/sd)/snapshots/{ID}", report_api.show_snapshot),
+    _route("POST", "/reporting/reports", report_api.order_v3_report),
+    _route("GET", f"/reporting/reports/{ID}", report_api.show_v3_report),
+    _route("DELETE", f"/reporting/reports/{ID}", report_api.delete_v3_report),
+    _route("POST", "/accounts/(?P<account>[^/]*)/dsp/reports", report_api.order_dsp_report),
+    _route("GET", f"/accounts/(?P<account>[^/]*)/dsp/reports/{ID}", report_api.show_dsp_report),
+    _route("POST", "/(?P<subject>campaigns|adGroups|ads|targets)/export", report_api.order_export),
+    _route("GET", f"/exports/{ID}", report_api.show_export),
+    _route("POST", "/assets/upload", report_api.open_upload),
+    _route("POST", "/amc/reporting/(?P<instance>[^/]+)/workflowExecutions", report_api.order_execution),
+    _route("GET", f"/amc/reporting/[^/]+/workflowExecutions/{ID}", report_api.show_execution),
+    _route("GET", f"/amc/reporting/[^/]+/workflowExecutions/{ID}/downloadUrls", report_api.show_download_urls),
+    _route("POST", f"/(?P<product>sp|sb/v4)/{KIND}/list", campaign_api.list_entities),
+    _route("POST", f"/(?P<product>sp)/{KIND}", campaign_api.create_entities),
+    _route("PUT", f"/(?P<product>sp)/{KIND}", campaign_api.update_entities),
+    _route("POST", f"/(?P<product>sp)/{KIND}/delete", campaign_api.archive_entities),
+    _route("GET", f"/sd/{KIND}", campaign_api.list_display),
+    _route("POST PUT", f"/sd/{KIND}", campaign_api.change_display),
+    _route("POST", f"/adsApi/v1/query/{KIND}", campaign_api.query_unified),
+)
+
+
+def respond(call: Call) -> Answer:
+    """The answer to a call that passed all checks. BodyUnreadable where its body does not fit."""
+    method = "GET" if call.method == "HEAD" else call.method
+    for methods, pattern, handler in ROUTES:
+        match = pattern.fullmatch(call.path) if method in methods.split() else None
+        if match is not None:
+            return handler(call, match)
+    if call.operation is None and call.state.settings.strict_paths:
+        return error_answer(404, "NOT_FOUND", f"Amazon's specifications have no {call.method} {call.path}")
+    return answer_generically(call)
+
+
+def answer_generically(call: Call) -> Answer:
+    """What was understood of the call, with the status that the specification promises."""
+    media_type = (call.head.first("content-type") or "").lower()
+    if call.body and "json" in media_type:
+        call.json()
+    status = call.operation.status if call.operation else HTTPStatus.OK
+    if status == HTTPStatus.NO_CONTENT:
+        return Answer(status)
+    return call.answer(
+        {
+            "simulated": True,
+            "method": call.method,
+            "path": call.path,
+            "query": call.query,
+            "region": call.region,
+            "scope": call.caller.scope,
+            "operation": call.operation.template if call.operation else None,
+            "bodyBytes": len(call.body),
+        },
+        status,
+    )
+
+
+__all__ = ["BodyUnreadable", "respond"]

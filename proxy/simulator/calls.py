@@ -1,0 +1,83 @@
+"""One request to the Ads API that passed the checks, as its handlers see it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from proxy.simulator.answers import Answer, error_answer, json_answer
+from proxy.simulator.checks import Caller, Head, answer_media_type
+from proxy.simulator.s3 import presign
+
+if TYPE_CHECKING:
+    from proxy.simulator.operations import Operation
+    from proxy.simulator.state import SimulatorState
+
+
+class BodyUnreadable(ValueError):
+    """A body that is no JSON, or not of the shape that the operation needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`path` and `query` are as sent. `api_url` is this API host as the caller addressed it; `s3_url` leads to S3."""
+
+    state: SimulatorState
+    region: str
+    method: str
+    path: str
+    query: str
+    head: Head
+    operation: Operation | None
+    caller: Caller
+    body: bytes
+    api_url: str
+    s3_url: str
+
+    @property
+    def scope(self) -> str:
+        """The profile, empty where the call has none."""
+        return self.caller.scope or ""
+
+    def parameters(self) -> dict[str, str]:
+        """The query's parameters; of a repeated one, the last."""
+        return dict(parse_qsl(self.query, keep_blank_values=True))
+
+    def json(self) -> Any:
+        """The body, None if empty."""
+        if not self.body.strip():
+            return None
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise BodyUnreadable(f"the body is not valid JSON: {error}") from error
+
+    def json_object(self) -> dict[str, Any]:
+        """The body, which must be an object; empty if there is none."""
+        value = self.json()
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise BodyUnreadable("the body must be a JSON object")
+        return value
+
+    def json_list(self, name: str | None = None) -> list[dict[str, Any]]:
+        """A list of objects: the body itself, or its member `name`."""
+        value = self.json_object().get(name, []) if name else (self.json() or [])
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise BodyUnreadable(f"{name or 'the body'} must be a list of JSON objects")
+        return value
+
+    def answer(self, value: Any, status: int = 200) -> Answer:
+        """A JSON answer in the media type that the caller and the specification agree on."""
+        return json_answer(value, status, answer_media_type(self.head, self.operation))
+
+    def missing(self, what: str) -> Answer:
+        """There is no such thing."""
+        return error_answer(404, "NOT_FOUND", f"{what} does not exist")
+
+    def presigned(self, path: str, method: str = "GET") -> str:
+        """A URL at S3 that is good for a short time."""
+        return presign(self.state, self.s3_url, path, method)

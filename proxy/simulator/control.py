@@ -1,0 +1,205 @@
+"""The control API: the HTTP side of `state`, for tests in other processes and for people with curl."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from proxy.simulator.answers import Answer, json_answer, send
+from proxy.simulator.exchange import split_target
+from proxy.simulator.faults import FaultUnclear, Planned, parse_fault, parse_match
+from proxy.simulator.ledger import plain
+from proxy.simulator.settings import REGIONS
+from proxy.simulator.state import SettingUnknown, SimulatorState
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+class ControlRefused(ValueError):
+    """A control request that makes no sense; the text says why."""
+
+
+Given = dict[str, Any]
+Handler = Callable[[SimulatorState, Given], Any]
+
+
+async def serve_control(state: SimulatorState, about: Given, request: web.BaseRequest) -> web.StreamResponse:
+    """Any request to the control port. `about` is what `GET /` shows: addresses and credentials."""
+    body = b"".join([piece async for piece in request.content.iter_any()])
+    return await send(request, answer_control(state, about, request, body), None)
+
+
+def answer_control(state: SimulatorState, about: Given, request: web.BaseRequest, body: bytes) -> Answer:
+    """The answer: 200 with JSON, or 400, 404 with `error`."""
+    path, _ = split_target(request.raw_path)
+    if path in ("/", "/control"):
+        actions = sorted(f"{method} {path}" for method, path in ACTIONS)
+        return json_answer({**about, "actions": actions})
+    action = ACTIONS.get((request.method, path.rstrip("/")))
+    if action is None:
+        return json_answer({"error": f"there is no {request.method} {path}; GET /control lists what there is"}, 404)
+    try:
+        given = {**request.query, **read_object(body)}
+        return json_answer(action(state, given))
+    except (ControlRefused, FaultUnclear, SettingUnknown, TypeError, ValueError) as error:
+        return json_answer({"error": str(error)}, 400)
+
+
+def read_object(body: bytes) -> Given:
+    """The request's JSON object; empty if there is no body."""
+    value = json.loads(body) if body.strip() else {}
+    if not isinstance(value, dict):
+        raise ControlRefused("the body must be a JSON object")
+    return value
+
+
+def show_requests(state: SimulatorState, given: Given) -> Any:
+    """The newest requests, oldest first; `last` bounds them, `listener` chooses among them."""
+    chosen = [r for r in state.requests if given.get("listener") in (None, r.listener)]
+    return [plain(record) for record in chosen[-int(given.get("last", 100)) :]]
+
+
+def show_refusals(state: SimulatorState, given: Given) -> Any:
+    """Counts by kind and the newest refusals, oldest first; `kind` or `owner` choose among them."""
+    chosen = [
+        r for r in state.refusals if given.get("kind") in (None, r.kind) and given.get("owner") in (None, r.owner)
+    ]
+    counts = state.counts()
+    return {
+        "total": counts["refusals"],
+        "by_kind": counts["refusals_by_kind"],
+        "by_owner": counts["refusals_by_owner"],
+        "refusals": [plain(record) for record in chosen],
+    }
+
+
+def show_faults(state: SimulatorState, given: Given) -> Any:
+    """All planned faults, and how often each happened."""
+    return [describe(entry) for entry in state.faults.planned]
+
+
+def add_fault(state: SimulatorState, given: Given) -> Any:
+    """Plans a fault: `{match, times, fault}`."""
+    if "fault" not in given:
+        raise ControlRefused("'fault' is missing")
+    times = given.get("times")
+    if times is not None and (not isinstance(times, int) or times < 1):
+        raise ControlRefused("'times' is a whole number from 1, or null for always")
+    return describe(state.faults.add(parse_match(given.get("match", {})), parse_fault(given["fault"]), times))
+
+
+def clear_faults(state: SimulatorState, given: Given) -> Any:
+    """Nothing goes wrong any more."""
+    state.faults.clear()
+    return {"faults": 0}
+
+
+def describe(entry: Planned) -> Given:
+    """A planned fault as JSON can carry it."""
+    fault = {
+        name: value.decode("latin-1") if isinstance(value, bytes) else value
+        for name, value in dataclasses.asdict(entry.fault).items()
+        if value != _default(entry, name)
+    }
+    match = dataclasses.asdict(entry.match)
+    return {"number": entry.number, "match": match, "fault": fault, "left": entry.left, "happened": entry.happened}
+
+
+def _default(entry: Planned, name: str) -> Any:
+    return next(f.default for f in dataclasses.fields(entry.fault) if f.name == name)
+
+
+def set_secret(state: SimulatorState, given: Given) -> Any:
+    """Changes an app's secret."""
+    state.set_client_secret(text(given, "client_secret"), given.get("client_id"))
+    return {"changed": True}
+
+
+def authorize_app(state: SimulatorState, given: Given) -> Any:
+    """With `authorized` false, an app is told `unauthorized_client`."""
+    state.app.authorized = bool(given.get("authorized", True))
+    return {"authorized": state.app.authorized}
+
+
+def change_profiles(state: SimulatorState, given: Given) -> Any:
+    """`action` add or remove, `region`, `profile_id`, and for add `user`."""
+    region = text(given, "region")
+    if region not in REGIONS:
+        raise ControlRefused(f"region {region!r} is not one of {', '.join(REGIONS)}")
+    profile_id = None if given.get("profile_id") is None else str(given["profile_id"])
+    if given.get("action", "add") == "add":
+        return state.add_profile(region, profile_id, str(given.get("user", "default"))).as_json()
+    if given["action"] != "remove" or profile_id is None:
+        raise ControlRefused("action is 'add', or 'remove' with a profile_id")
+    return {"removed": state.remove_profile(region, profile_id)}
+
+
+def add_user(state: SimulatorState, given: Given) -> Any:
+    """A further user, who has profiles of its own."""
+    user, per_region = text(given, "user"), int(given.get("profiles_per_region", 1))
+    token = state.add_user(user, per_region, given.get("client_id"))
+    profiles = {region: [p.profile_id for p in state.profiles.listed(region, user)] for region in REGIONS}
+    return {"user": user, "refresh_token": token, "profiles": profiles}
+
+
+def add_app(state: SimulatorState, given: Given) -> Any:
+    """A further app, with a refresh token of the default user."""
+    app = state.credentials.add_app(text(given, "name"))
+    grant = state.credentials.add_grant(app.client_id, str(given.get("user", "default")))
+    return {"client_id": app.client_id, "client_secret": app.client_secret, "refresh_token": grant.token}
+
+
+def revoke(state: SimulatorState, given: Given) -> Any:
+    """Revokes one `refresh_token` or all; with `access_tokens` true, their access tokens die too."""
+    return {"revoked": state.revoke(given.get("refresh_token"), access_tokens=bool(given.get("access_tokens")))}
+
+
+def advance(state: SimulatorState, given: Given) -> Any:
+    """Time moves on by `advance` seconds."""
+    state.advance(float(given.get("advance", 0)))
+    return {"advanced": state.advanced}
+
+
+def change_settings(state: SimulatorState, given: Given) -> Any:
+    """Changes settings at run time."""
+    state.change(**given)
+    return {"changed": sorted(given)}
+
+
+def reset(state: SimulatorState, given: Given) -> Any:
+    """Everything as at the start."""
+    state.reset()
+    return {"reset": True}
+
+
+def text(given: Given, name: str) -> str:
+    """A member that must be there."""
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise ControlRefused(f"{name!r} is missing or no text")
+    return value
+
+
+ACTIONS: dict[tuple[str, str], Handler] = {
+    ("GET", "/control/counts"): lambda state, given: state.counts(),
+    ("GET", "/control/requests"): show_requests,
+    ("GET", "/control/refusals"): show_refusals,
+    ("GET", "/control/faults"): show_faults,
+    ("POST", "/control/faults"): add_fault,
+    ("DELETE", "/control/faults"): clear_faults,
+    ("POST", "/control/tokens/expire"): lambda state, given: {"expired": state.expire_access_tokens()},
+    ("POST", "/control/credentials/revoke"): revoke,
+    ("POST", "/control/credentials/restore"): lambda state, given: {"restored": state.restore()},
+    ("POST", "/control/app"): authorize_app,
+    ("POST", "/control/app/secret"): set_secret,
+    ("POST", "/control/apps"): add_app,
+    ("POST", "/control/users"): add_user,
+    ("POST", "/control/profiles"): change_profiles,
+    ("POST", "/control/connections/close"): lambda state, given: {"closed": state.close_connections()},
+    ("POST", "/control/clock"): advance,
+    ("POST", "/control/settings"): change_settings,
+    ("POST", "/control/reset"): reset,
+}

@@ -1,0 +1,115 @@
+"""The walk of one request, the same on every listener: noted, checked, met by a fault or answered, noted again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from proxy.simulator.answers import Answer, compressed, faulted, send
+from proxy.simulator.checks import Head
+from proxy.simulator.faults import Fault, before_head
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+    from proxy.simulator.ledger import RequestRecord
+    from proxy.simulator.state import SimulatorState
+
+LARGEST_KEPT_BODY = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request and what is known of it. `path` and `query` are as sent; `listener` is api, lwa, mcp or s3."""
+
+    state: SimulatorState
+    listener: str
+    region: str | None
+    request: web.BaseRequest
+    record: RequestRecord
+    head: Head
+    path: str
+    query: str
+
+    async def body(self) -> bytes:
+        """The request's body; what is beyond 16 MB is counted and dropped."""
+        transport = self.request.transport
+        if (self.head.first("expect") or "").lower() == "100-continue" and transport is not None:
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        kept = bytearray()
+        async for piece in self.request.content.iter_any():
+            self.record.body_bytes += len(piece)
+            if len(kept) < LARGEST_KEPT_BODY:
+                kept += piece
+        return bytes(kept)
+
+    def host(self) -> str:
+        """The host (and port) by which this listener was addressed."""
+        return self.head.first("host") or "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to answer, decided when it is needed. `refused` answers come before faults; `path` is what is counted."""
+
+    respond: Callable[[], Awaitable[Answer]]
+    path: str
+    refused: bool = False
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Path and query of a target, as sent; of an absolute target, those of its URL."""
+    if not target.startswith("/"):
+        parts = urlsplit(target)
+        return parts.path or "/", parts.query
+    path, _, query = target.partition("?")
+    return path, query
+
+
+def arrive(state: SimulatorState, listener: str, region: str | None, request: web.BaseRequest) -> Visit:
+    """A request's head is here; it is in the ledger from now on."""
+    record = state.ledger.arrived(listener, region, request)
+    path, query = split_target(request.raw_path)
+    return Visit(state, listener, region, request, record, Head(request.raw_headers), path, query)
+
+
+async def carry_out(visit: Visit, decision: Decision) -> web.StreamResponse:
+    """Answers a visit, with whatever fault was planned for it."""
+    fault = choose_fault(visit, decision)
+    try:
+        if fault is not None:
+            visit.record.fault = True
+            await before_head(visit.request, fault)
+        answer = await find_answer(visit, decision, fault)
+        visit.state.ledger.answered(visit.record, answer.status, decision.path)
+        return await send(visit.request, answer, fault)
+    except (asyncio.CancelledError, ConnectionError):
+        if fault is None or (fault.abort is None and fault.raw is None):
+            visit.record.disconnected = True
+            visit.state.ledger.disconnects += 1
+        raise asyncio.CancelledError from None
+
+
+def choose_fault(visit: Visit, decision: Decision) -> Fault | None:
+    """The fault that meets this visit, now used; a request that breaks the rules is told so instead."""
+    entry = visit.state.faults.find(visit.listener, visit.region, visit.request.method, visit.path)
+    if entry is None or (decision.refused and not entry.fault.before_checks):
+        return None
+    visit.state.ledger.faults += 1
+    return visit.state.faults.use(entry)
+
+
+async def find_answer(visit: Visit, decision: Decision, fault: Fault | None) -> Answer:
+    """The fault's answer, or the true one."""
+    if fault is not None and fault.status is not None:
+        if not fault.early:
+            await visit.body()
+        return faulted(Answer(fault.status), fault)
+    answer = await decision.respond()
+    if visit.listener != "api":
+        return answer
+    return compressed(answer, visit.head.first("accept-encoding") or "", visit.state.settings.compress_from)

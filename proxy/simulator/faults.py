@@ -1,0 +1,176 @@
+"""Scripted trouble: which requests it meets, how often, and what it does to them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import socket
+import struct
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+Target = Literal["api", "lwa", "mcp", "s3", "any"]
+
+
+class FaultUnclear(ValueError):
+    """A fault that cannot be understood; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which requests: by listener, region, path (a pattern of `fnmatch`, without the query) and method."""
+
+    target: Target = "api"
+    region: str | None = None
+    path: str | None = None
+    method: str | None = None
+
+    def meets(self, target: str, region: str | None, method: str, path: str) -> bool:
+        """Whether a request is one of these."""
+        return (
+            self.target in ("any", target)
+            and self.region in (None, region)
+            and (self.method is None or self.method.upper() == method)
+            and (self.path is None or fnmatchcase(path, self.path))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens. All times are seconds; everything left out happens as if there were no fault.
+
+    `status`, `headers`, `body`, `framing`: the answer instead of the true one. `delay`: before the head.
+    `interim`: statuses of 1xx answers that come first. `abort`: the connection ends before the head, or mid-body
+    after `abort_after` bytes; with `reset` by RST. `piece_bytes` and `piece_interval`: a slow body. `early`: the
+    answer is sent without reading the request's body. `close_after`: the connection is closed that long after the
+    answer. `raw`: these bytes instead of an answer, then the end of the connection. `before_checks`: it also
+    meets requests that would be refused.
+    """
+
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    framing: Literal["chunked", "counted", "close"] = "counted"
+    delay: float = 0.0
+    interim: tuple[int, ...] = ()
+    abort: Literal["before_head", "mid_body"] | None = None
+    abort_after: int = 0
+    reset: bool = False
+    piece_bytes: int = 1024
+    piece_interval: float = 0.0
+    early: bool = False
+    close_after: float | None = None
+    raw: bytes | None = None
+    before_checks: bool = False
+
+
+@dataclass(slots=True)
+class Planned:
+    """A fault in the book: `left` is how often it still happens, None for always."""
+
+    number: int
+    match: Match
+    fault: Fault
+    left: int | None
+    happened: int = 0
+
+
+@dataclass(slots=True)
+class FaultBook:
+    """All planned faults; of several that meet a request, the one added first happens."""
+
+    planned: list[Planned] = field(default_factory=list)
+    added: int = 0
+
+    def add(self, match: Match, fault: Fault, times: int | None = None) -> Planned:
+        """Plans a fault for the next `times` requests that it meets."""
+        self.added += 1
+        entry = Planned(self.added, match, fault, times)
+        self.planned.append(entry)
+        return entry
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        self.planned.clear()
+
+    def find(self, target: str, region: str | None, method: str, path: str) -> Planned | None:
+        """The planned fault that meets a request, not yet used up by it."""
+        for entry in self.planned:
+            if entry.left != 0 and entry.match.meets(target, region, method, path):
+                return entry
+        return None
+
+    def use(self, entry: Planned) -> Fault:
+        """Counts one happening."""
+        entry.happened += 1
+        if entry.left is not None:
+            entry.left -= 1
+        return entry.fault
+
+
+async def kill(request: web.BaseRequest, fault: Fault) -> NoReturn:
+    """Ends the connection: what was written leaves first, unless the fault wants a reset.
+
+    Ends the handler too, as if its caller had gone: so the server neither answers nor complains.
+    """
+    transport = request.transport
+    if transport is not None:
+        if fault.reset:
+            sock = transport.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        else:
+            transport.close()
+    raise asyncio.CancelledError
+
+
+async def before_head(request: web.BaseRequest, fault: Fault) -> None:
+    """What a fault does before an answer's head goes out."""
+    if fault.delay:
+        await asyncio.sleep(fault.delay)
+    transport = request.transport
+    if fault.raw is not None and transport is not None:
+        transport.write(fault.raw)
+        await kill(request, fault)
+    if fault.abort == "before_head":
+        await kill(request, fault)
+    for status in fault.interim:
+        if transport is not None:
+            transport.write(f"HTTP/1.1 {status} Interim\r\nX-Interim: {status}\r\n\r\n".encode())
+
+
+def parse_match(value: Any) -> Match:
+    """A match from JSON."""
+    return Match(**_known(Match, value))
+
+
+def parse_fault(value: Any) -> Fault:
+    """A fault from JSON: bodies as text, or as base64 in `body_base64` and `raw_base64`; headers as pairs or object."""
+    if not isinstance(value, dict):
+        raise FaultUnclear("a fault is a JSON object")
+    given = dict(value)
+    for name in ("body", "raw"):
+        if f"{name}_base64" in given:
+            given[name] = base64.b64decode(given.pop(f"{name}_base64"))
+        elif isinstance(given.get(name), str):
+            given[name] = given[name].encode()
+    headers = given.get("headers", ())
+    given["headers"] = tuple((str(n), str(v)) for n, v in (headers.items() if isinstance(headers, dict) else headers))
+    given["interim"] = tuple(int(status) for status in given.get("interim", ()))
+    return Fault(**_known(Fault, given))
+
+
+def _known(kind: type[Match] | type[Fault], value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise FaultUnclear("a match and a fault are JSON objects")
+    names = [f.name for f in fields(kind)]
+    for name in value:
+        if name not in names:
+            raise FaultUnclear(f"{kind.__name__} has no {name!r}; it has {', '.join(names)}")
+    return value

@@ -1,0 +1,169 @@
+"""Login with Amazon's token endpoint: both grants, and every error of facts, 5. It changes nothing but credentials."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import secrets
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote_plus
+
+from proxy.simulator.answers import Answer, json_answer
+
+if TYPE_CHECKING:
+    from proxy.simulator.checks import Head
+    from proxy.simulator.credentials import App, AuthorizationCode, Credentials, Grant
+    from proxy.simulator.state import SimulatorState
+
+PATH = "/auth/o2/token"
+NO_STORE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
+FORM = "application/x-www-form-urlencoded"
+
+
+class TokenRefused(Exception):
+    """A token request that fails; `error` is the code of RFC 6749, section 5.2."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(description)
+        self.error = error
+        self.description = description
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The fields of a token request, each at most once."""
+
+    fields: dict[str, str]
+
+    def need(self, name: str) -> str:
+        """A field that must be there."""
+        value = self.fields.get(name, "")
+        if not value:
+            raise TokenRefused("invalid_request", f"The request is missing a required parameter : {name}")
+        return value
+
+
+def answer_token_request(state: SimulatorState, method: str, head: Head, body: bytes) -> Answer:
+    """The whole exchange: the answer, and a line in the ledger's counts."""
+    grant_type = "none"
+    try:
+        form = read_form(method, head, body)
+        grant_type = form.fields.get("grant_type", "none")
+        app = authenticate(state.credentials, form, head.first("authorization"))
+        grant = find_grant(state.credentials, form, app)
+    except TokenRefused as refused:
+        state.ledger.token_answered(grant_type, refused.error)
+        return error(refused)
+    state.ledger.token_answered(grant_type, "ok")
+    return grant_tokens(state, grant)
+
+
+def read_form(method: str, head: Head, body: bytes) -> Form:
+    """The fields of a form POST."""
+    if method != "POST":
+        raise TokenRefused("invalid_request", "The token endpoint takes POST")
+    if (head.first("content-type") or "").split(";")[0].strip().lower() != FORM:
+        raise TokenRefused("invalid_request", f"Content-Type must be {FORM}")
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body))
+    except ValueError:
+        raise TokenRefused("invalid_request", "The body is not a form") from None
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise TokenRefused("invalid_request", "A parameter is repeated")
+    return Form(dict(pairs))
+
+
+def authenticate(credentials: Credentials, form: Form, authorization: str | None) -> App:
+    """The app, by HTTP Basic or by form fields."""
+    if authorization is not None:
+        client_id, client_secret = read_basic(authorization)
+        if form.fields.get("client_id", client_id) != client_id:
+            raise TokenRefused("invalid_request", "Authorization and client_id differ")
+    else:
+        client_id, client_secret = form.need("client_id"), form.need("client_secret")
+    app = credentials.apps.get(client_id)
+    if app is None or not secrets.compare_digest(app.client_secret.encode(), client_secret.encode()):
+        raise TokenRefused("invalid_client", "Client authentication failed")
+    if not app.authorized:
+        raise TokenRefused("unauthorized_client", "The client is not authorized to use this grant")
+    return app
+
+
+def read_basic(authorization: str) -> tuple[str, str]:
+    """Id and secret of an HTTP Basic header, which are form-encoded in it (RFC 6749, section 2.3.1)."""
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        decoded = ""
+    client_id, colon, client_secret = decoded.partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise TokenRefused("invalid_client", "Authorization is not HTTP Basic")
+    return unquote_plus(client_id), unquote_plus(client_secret)
+
+
+def find_grant(credentials: Credentials, form: Form, app: App) -> Grant:
+    """The consent that the request stands on; a code makes a new one and is used up."""
+    grant_type = form.need("grant_type")
+    if grant_type == "refresh_token":
+        grant = credentials.grants.get(form.need("refresh_token"))
+        if grant is None or grant.client_id != app.client_id or not credentials.grant_is_good(grant):
+            raise TokenRefused("invalid_grant", "The request has an invalid grant parameter : refresh_token")
+        return grant
+    if grant_type == "authorization_code":
+        code = credentials.codes.get(form.need("code"))
+        redirect_uri = form.need("redirect_uri")
+        if code is None or not code_is_good(credentials, code, form):
+            raise TokenRefused("invalid_grant", "The request has an invalid grant parameter : code")
+        if code.client_id != app.client_id or code.redirect_uri != redirect_uri:
+            raise TokenRefused("invalid_grant", "The code belongs to another client or redirect_uri")
+        code.used = True
+        return credentials.add_grant(app.client_id, code.user, code.scope)
+    raise TokenRefused("unsupported_grant_type", f"The grant type {grant_type} is not supported")
+
+
+def code_is_good(credentials: Credentials, code: AuthorizationCode, form: Form) -> bool:
+    """Whether a code was not used, is young enough, and fits its PKCE challenge if it has one."""
+    if code.used or credentials.now() >= code.expires_at:
+        return False
+    if code.challenge is None:
+        return True
+    digest = hashlib.sha256(form.fields.get("code_verifier", "").encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == code.challenge
+
+
+def grant_tokens(state: SimulatorState, grant: Grant) -> Answer:
+    """An access token and, as the settings have it, the same or a new refresh token."""
+    access = state.credentials.mint(grant)
+    successor = state.credentials.rotate(grant)
+    lifetime = state.settings.access_token_lifetime
+    value = {
+        "access_token": access.token,
+        "refresh_token": successor.token,
+        "token_type": "bearer",
+        "expires_in": int(lifetime) if lifetime == int(lifetime) else lifetime,
+    }
+    if not state.settings.answer_refresh_token:
+        del value["refresh_token"]
+    return framed(json_answer(value))
+
+
+def error(refused: TokenRefused) -> Answer:
+    """Login with Amazon's error body."""
+    status = HTTPStatus.UNAUTHORIZED if refused.error == "invalid_client" else HTTPStatus.BAD_REQUEST
+    value = {
+        "error": refused.error,
+        "error_description": refused.description,
+        "error_index": "pretend",
+        "request_id": secrets.token_hex(16),
+    }
+    return framed(json_answer(value, status))
+
+
+def framed(answer: Answer) -> Answer:
+    """With the headers that every answer of the token endpoint has."""
+    return answer.with_headers(*NO_STORE, ("x-amzn-RequestId", secrets.token_hex(16)))

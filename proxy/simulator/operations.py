@@ -1,0 +1,92 @@
+"""What Amazon's specifications say of an operation: Scope, client id header, media types. Read from `operations.jsonl`.
+
+The table is made by `scripts/make_simulator_operations.py`. Nothing here looks at a request's headers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+Scope = Literal["required", "optional", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method and path template, `{}` standing for a path parameter. Media types are as the specification has them.
+
+    `ads_client` tells that only `Amazon-Ads-ClientId` is documented, not `Amazon-Advertising-API-ClientId`.
+    """
+
+    method: str
+    template: str
+    scope: Scope
+    ads_client: bool
+    consumes: tuple[str, ...]
+    produces: tuple[str, ...]
+    status: int
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The template's segments."""
+        return tuple(self.template.strip("/").split("/"))
+
+    def fits(self, segments: tuple[str, ...]) -> bool:
+        """Whether a path of these segments is this operation's; a parameter may be empty."""
+        return all(
+            ours in ("{}", theirs) or _mixed(ours, theirs) for ours, theirs in zip(self.segments, segments, strict=True)
+        )
+
+
+def _mixed(ours: str, theirs: str) -> bool:
+    """A segment such as `{}:action`, part parameter, part text."""
+    if "{}" not in ours:
+        return False
+    start, _, end = ours.partition("{}")
+    return theirs.startswith(start) and theirs.endswith(end)
+
+
+class OperationTable:
+    """All operations, found by method and path."""
+
+    def __init__(self, operations: list[Operation]) -> None:
+        self.operations = operations
+        self._by_shape: dict[tuple[str, int], list[Operation]] = {}
+        for operation in sorted(operations, key=lambda o: o.template.count("{}")):
+            self._by_shape.setdefault((operation.method, len(operation.segments)), []).append(operation)
+
+    def find(self, method: str, path: str) -> Operation | None:
+        """The operation with the fewest parameters that fits, or None. `path` is as sent, without the query."""
+        segments = tuple(path.removeprefix("/").removesuffix("/").split("/"))
+        for operation in self._by_shape.get(("GET" if method == "HEAD" else method, len(segments)), ()):
+            if operation.fits(segments):
+                return operation
+        return None
+
+
+@cache
+def load_operations() -> OperationTable:
+    """The committed table."""
+    text = files("proxy.simulator").joinpath("operations.jsonl").read_text()
+    return OperationTable([_operation(json.loads(line)) for line in text.splitlines()])
+
+
+def _operation(entry: dict[str, object]) -> Operation:
+    def texts(name: str) -> tuple[str, ...]:
+        values = entry.get(name, ())
+        return tuple(str(v) for v in values) if isinstance(values, list) else ()
+
+    scope = str(entry["scope"])
+    status = entry.get("status", 200)
+    return Operation(
+        method=str(entry["method"]),
+        template=str(entry["path"]),
+        scope="required" if scope == "required" else "optional" if scope == "optional" else "never",
+        ads_client=entry.get("client") == "ads",
+        consumes=texts("consumes"),
+        produces=texts("produces"),
+        status=status if isinstance(status, int) else 200,
+    )

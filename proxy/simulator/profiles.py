@@ -1,0 +1,115 @@
+"""The advertising profiles of each region, and which users may use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+FIRST_ID = {"na": 1_110_000_000_000_001, "eu": 2_220_000_000_000_001, "fe": 3_330_000_000_000_001}
+LARGEST_ID = {"na": 9_111_111_111_111_111_111, "eu": 9_122_222_222_222_222_222, "fe": 9_133_333_333_333_333_333}
+"""The last profile of a region has an id that only 64 bits hold: who reads it as a float, loses it."""
+
+COUNTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
+    "na": (
+        ("US", "USD", "America/Los_Angeles", "ATVPDKIKX0DER"),
+        ("CA", "CAD", "America/Los_Angeles", "A2EUQ1WTGCTBG2"),
+        ("MX", "MXN", "America/Los_Angeles", "A1AM78C64UM0Y8"),
+        ("BR", "BRL", "America/Sao_Paulo", "A2Q3Y263D00KWC"),
+    ),
+    "eu": (
+        ("UK", "GBP", "Europe/London", "A1F83G8C2ARO7P"),
+        ("DE", "EUR", "Europe/Paris", "A1PA6795UKMFR9"),
+        ("FR", "EUR", "Europe/Paris", "A13V1IB3VIYZZH"),
+        ("IT", "EUR", "Europe/Paris", "APJ6JRA9NG5V4"),
+        ("ES", "EUR", "Europe/Paris", "A1RKKUPIHCS9HS"),
+    ),
+    "fe": (
+        ("JP", "JPY", "Asia/Tokyo", "A1VC38T7YXB528"),
+        ("AU", "AUD", "Australia/Sydney", "A39IBJ37TRP1C6"),
+        ("SG", "SGD", "Asia/Singapore", "A19VAU5U5O7RUS"),
+    ),
+}
+"""Country code, currency, time zone and marketplace id of each region's marketplaces."""
+
+TYPES = ("seller", "vendor", "agency")
+
+
+@dataclass(slots=True)
+class Profile:
+    """One profile; `users` are those whose tokens may use it."""
+
+    profile_id: str
+    region: str
+    country: str
+    currency: str
+    timezone: str
+    marketplace: str
+    kind: str
+    name: str
+    daily_budget: float = 999_999_999.0
+    users: set[str] = field(default_factory=set)
+
+    def as_json(self) -> dict[str, Any]:
+        """The profile as `GET /v2/profiles` shows it."""
+        account: dict[str, Any] = {
+            "marketplaceStringId": self.marketplace,
+            "id": f"ENTITY{self.profile_id}" if self.kind == "vendor" else f"A{self.profile_id}",
+            "type": self.kind,
+            "name": self.name,
+        }
+        if self.kind != "agency":
+            account["validPaymentMethod"] = True
+        value: dict[str, Any] = {
+            "profileId": int(self.profile_id),
+            "countryCode": self.country,
+            "currencyCode": self.currency,
+            "timezone": self.timezone,
+            "accountInfo": account,
+        }
+        if self.kind == "seller":
+            value["dailyBudget"] = self.daily_budget
+        return value
+
+
+class ProfileBook:
+    """All profiles by region; the order in which they were added is the order in which they are listed."""
+
+    def __init__(self, per_region: int) -> None:
+        self.by_region: dict[str, dict[str, Profile]] = {region: {} for region in FIRST_ID}
+        for region in FIRST_ID:
+            for _ in range(per_region - 1):
+                self.add(region)
+            if per_region:
+                self.add(region, str(LARGEST_ID[region]))
+
+    def add(self, region: str, profile_id: str | None = None, user: str = "default") -> Profile:
+        """Adds a profile, or lets one more user use it."""
+        there = self.by_region[region]
+        index = len(there)
+        chosen = profile_id or str(FIRST_ID[region] + index)
+        while profile_id is None and chosen in there:
+            chosen = str(int(chosen) + 1)
+        if chosen not in there:
+            marketplace = COUNTRIES[region][index % len(COUNTRIES[region])]
+            there[chosen] = Profile(
+                chosen, region, *marketplace, TYPES[index % 3], f"Pretend {region.upper()} {index + 1}"
+            )
+        there[chosen].users.add(user)
+        return there[chosen]
+
+    def remove(self, region: str, profile_id: str) -> bool:
+        """Takes a profile away. False if it was not there."""
+        return self.by_region[region].pop(profile_id, None) is not None
+
+    def listed(self, region: str, user: str) -> list[Profile]:
+        """What a user sees in a region."""
+        return [p for p in self.by_region[region].values() if user in p.users]
+
+    def find(self, region: str, profile_id: str, user: str) -> Profile | None:
+        """A profile that this user may use in this region, or None."""
+        profile = self.by_region[region].get(profile_id)
+        return profile if profile is not None and user in profile.users else None
+
+    def region_of(self, profile_id: str) -> str | None:
+        """Where a profile lives."""
+        return next((region for region, there in self.by_region.items() if profile_id in there), None)

@@ -1,0 +1,196 @@
+"""Starts and stops the listeners. The only place that binds ports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import ssl
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+
+from proxy.simulator import lwa, signin
+from proxy.simulator.control import serve_control
+from proxy.simulator.listeners import Surroundings, serve_api, serve_s3
+from proxy.simulator.settings import REGIONS, SimulatorSettings
+from proxy.simulator.state import SimulatorState
+
+if TYPE_CHECKING:
+    from proxy.simulator.credentials import App
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
+LARGEST_LINE = 131_072
+
+
+class Simulator:
+    """A pretend Login with Amazon and Ads API. After `stop` it can be started again, at the same ports."""
+
+    def __init__(self, settings: SimulatorSettings | None = None) -> None:
+        self.settings = settings or SimulatorSettings()
+        self.state = SimulatorState(self.settings)
+        self._ports = {name: getattr(self.settings.ports, name) for name in (*REGIONS, "s3", "control")}
+        self._runners: list[web.ServerRunner] = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Binds all ports: S3 first, because the API hands out its address."""
+        try:
+            await self._listen("s3", lambda request: serve_s3(self.state, request))
+            for region in REGIONS:
+                await self._listen(region, self._api_handler(region), self._tls())
+            await self._listen("control", lambda request: serve_control(self.state, self.about(), request))
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Closes all ports and connections."""
+        runners, self._runners = self._runners, []
+        self.state.servers.clear()
+        for runner in runners:
+            await runner.cleanup()
+
+    @property
+    def app(self) -> App:
+        """The app whose credentials hold from the start: `client_id`, `client_secret`."""
+        return self.state.app
+
+    @property
+    def refresh_token(self) -> str:
+        """The refresh token that holds from the start."""
+        return self.settings.refresh_token
+
+    @property
+    def profiles(self) -> dict[str, list[str]]:
+        """The ids of the default user's profiles in each region."""
+        return {r: [p.profile_id for p in self.state.profiles.listed(r, "default")] for r in REGIONS}
+
+    @property
+    def api_urls(self) -> dict[str, str]:
+        """The Ads API of each region."""
+        scheme = "https" if self.settings.tls_cert else "http"
+        return {region: self._url(region, scheme) for region in REGIONS}
+
+    @property
+    def token_urls(self) -> dict[str, str]:
+        """The token endpoint of each region."""
+        return {region: url + lwa.PATH for region, url in self.api_urls.items()}
+
+    @property
+    def auth_grant_urls(self) -> dict[str, str]:
+        """The sign-in page of each region."""
+        return {region: url + signin.PATH for region, url in self.api_urls.items()}
+
+    @property
+    def mcp_urls(self) -> dict[str, str]:
+        """The hosted MCP endpoint of each region."""
+        return {region: f"{url}/mcp" for region, url in self.api_urls.items()}
+
+    @property
+    def s3_url(self) -> str:
+        """The pretend S3."""
+        return self._url("s3")
+
+    @property
+    def control_url(self) -> str:
+        """The control API."""
+        return self._url("control")
+
+    def about(self) -> dict[str, Any]:
+        """All addresses and credentials."""
+        return {
+            "api_urls": self.api_urls,
+            "token_urls": self.token_urls,
+            "auth_grant_urls": self.auth_grant_urls,
+            "mcp_urls": self.mcp_urls,
+            "s3_url": self.s3_url,
+            "control_url": self.control_url,
+            "client_id": self.app.client_id,
+            "client_secret": self.app.client_secret,
+            "refresh_token": self.refresh_token,
+            "profiles": {region: ids[:10] for region, ids in self.profiles.items()},
+        }
+
+    def _url(self, name: str, scheme: str = "http") -> str:
+        host = WILDCARDS.get(self.settings.host, self.settings.host)
+        return f"{scheme}://{host}:{self._ports[name]}"
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.settings.tls_cert is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
+        return context
+
+    def _api_handler(self, region: str) -> Handler:
+        settings = self.settings
+        wildcard = settings.host in WILDCARDS
+        s3_host = settings.advertised_host or (None if wildcard else settings.host)
+        around = Surroundings("https" if settings.tls_cert else "http", s3_host, self._ports["s3"])
+        return lambda request: serve_api(self.state, region, around, request)
+
+    async def _listen(self, name: str, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
+        server = web.Server(
+            handler,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=self.settings.keepalive_timeout,
+            auto_decompress=False,
+            max_line_size=LARGEST_LINE,
+            max_field_size=LARGEST_LINE,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.TCPSite(runner, self.settings.host, self._ports[name], ssl_context=tls, backlog=1024).start()
+        self._ports[name] = runner.addresses[0][1]
+        if name in REGIONS:
+            self.state.servers.append(server)
+
+
+async def serve(settings: SimulatorSettings, announce: Callable[[Simulator], None]) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with Simulator(settings) as simulator:
+        announce(simulator)
+        await stopping.wait()
+
+
+def run(settings: SimulatorSettings, announce: Callable[[Simulator], None] | None = None) -> None:
+    """Blocks until SIGTERM or SIGINT. Prints where things are, or does what `announce` does instead."""
+    asyncio.run(serve(settings, announce or tell_people))
+
+
+def tell_people(simulator: Simulator) -> None:
+    """Addresses and credentials, for a person."""
+    lines = ["A pretend Login with Amazon and Ads API is listening. Nothing here is Amazon's."]
+    lines += [f"  API {region}     {url}" for region, url in simulator.api_urls.items()]
+    lines += [
+        f"  S3         {simulator.s3_url}",
+        f"  control    {simulator.control_url}/control",
+        f"  client id      {simulator.app.client_id}",
+        f"  client secret  {simulator.app.client_secret}",
+        f"  refresh token  {simulator.refresh_token}",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def tell_programs(simulator: Simulator) -> None:
+    """The same as one line of JSON, for a program that started this one."""
+    sys.stdout.write(json.dumps(simulator.about()) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,88 @@
+"""What a simulator is told at its start: addresses, credentials, strictness. Frozen values and nothing else."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGIONS = ("na", "eu", "fe")
+
+Rotation = Literal["none", "at_once", "grace"]
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """One port for each listener; 0 lets the system choose."""
+
+    na: int = 0
+    eu: int = 0
+    fe: int = 0
+    s3: int = 0
+    control: int = 0
+
+    @classmethod
+    def from_base(cls, base: int) -> PortPlan:
+        """Five ports in a row: na, eu, fe, S3, control. A base of 0 lets the system choose all of them."""
+        return cls(*(base + step if base else 0 for step in range(5)))
+
+
+DEFAULT_PORTS = PortPlan.from_base(9001)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    """Times are seconds. The credentials are valid from the start, and the same in every run unless set here.
+
+    `rotation`: what becomes of a refresh token that was used: it stays ("none"), dies ("at_once"), or dies after
+    `rotation_grace` ("grace"). `token_length` is the length of access and refresh tokens. `report_polls` is how
+    often a report or snapshot is asked for before it is done. `strict_paths` answers 404 to what Amazon's
+    specifications do not know; `strict_media_types` refuses media types that they do not name; `strict_host` refuses
+    a Host with another port than the listener's. `advertised_host` is the host name in URLs that lead to S3.
+    """
+
+    host: str = "127.0.0.1"
+    ports: PortPlan = PortPlan()
+    advertised_host: str | None = None
+    client_id: str = "amzn1.application-oa2-client.simulator"
+    client_secret: str = "amzn1.oa2-cs.v1.simulator"  # noqa: S105 - a pretend secret
+    refresh_token: str = "Atzr|simulator-refresh-token"  # noqa: S105 - a pretend token
+    access_token_lifetime: float = 3600
+    code_lifetime: float = 300
+    rotation: Rotation = "none"
+    rotation_grace: float = 60
+    answer_refresh_token: bool = True
+    token_length: int = 360
+    profiles_per_region: int = 3
+    report_polls: int = 2
+    presigned_lifetime: float = 30
+    refuse_duplicate_reports: bool = True
+    strict_paths: bool = False
+    strict_media_types: bool = True
+    strict_host: bool = True
+    compress_from: int | None = 1024
+    requests_kept: int = 1000
+    keepalive_timeout: float = 75
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+
+
+CHANGEABLE = (
+    "access_token_lifetime",
+    "answer_refresh_token",
+    "code_lifetime",
+    "presigned_lifetime",
+    "refuse_duplicate_reports",
+    "report_polls",
+    "rotation",
+    "rotation_grace",
+    "strict_host",
+    "strict_media_types",
+    "strict_paths",
+    "token_length",
+)
+"""What may be changed while the simulator runs."""

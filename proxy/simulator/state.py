@@ -1,0 +1,123 @@
+"""All that a running simulator remembers, and what tests may do to it. The control API does the same by HTTP."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from proxy.simulator.campaigns import EntityStore
+from proxy.simulator.credentials import App, Credentials
+from proxy.simulator.faults import Fault, FaultBook, Match, Planned
+from proxy.simulator.ledger import Ledger, RefusalRecord, RequestRecord
+from proxy.simulator.operations import load_operations
+from proxy.simulator.profiles import Profile, ProfileBook
+from proxy.simulator.reports import ReportDesk
+from proxy.simulator.settings import CHANGEABLE, SimulatorSettings
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+class SettingUnknown(ValueError):
+    """A setting that does not exist, or cannot be changed at run time."""
+
+
+class SimulatorState:
+    """One simulator's memory; `reset` brings back the state of the start, but for its addresses."""
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        self.initial = settings
+        self.operations = load_operations()
+        self.servers: list[web.Server] = []
+        self.s3_key = b"pretend-s3-signing-key"
+        self.reset()
+
+    def reset(self) -> None:
+        """Everything as at the start: credentials, profiles, no faults, no counts, no tokens."""
+        self.settings = self.initial
+        self.advanced = 0.0
+        self.credentials = Credentials(self.settings, self.now)
+        self.profiles = ProfileBook(self.settings.profiles_per_region)
+        self.ledger = Ledger(self.settings.requests_kept)
+        self.faults = FaultBook()
+        self.reports = ReportDesk()
+        self.entities = EntityStore()
+        self.sessions: set[str] = set()
+
+    def now(self) -> float:
+        """The simulator's time in seconds, which `advance` moves on."""
+        return self.initial.clock() + self.advanced
+
+    def advance(self, seconds: float) -> None:
+        """Time passes: tokens, codes and presigned URLs grow old."""
+        self.advanced += seconds
+
+    def change(self, **settings: Any) -> None:
+        """Changes settings at run time (those of `CHANGEABLE`)."""
+        for name in settings:
+            if name not in CHANGEABLE:
+                raise SettingUnknown(f"{name!r} cannot be changed; {', '.join(CHANGEABLE)} can")
+        self.settings = dataclasses.replace(self.settings, **settings)
+        self.credentials.settings = self.settings
+
+    @property
+    def app(self) -> App:
+        """The app whose credentials hold from the start."""
+        return self.credentials.apps[self.initial.client_id]
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The newest requests, oldest first."""
+        return list(self.ledger.requests)
+
+    @property
+    def refusals(self) -> list[RefusalRecord]:
+        """The newest refusals, oldest first."""
+        return list(self.ledger.refusals)
+
+    def counts(self) -> dict[str, Any]:
+        """Counts by kind, path and status."""
+        return self.ledger.counts()
+
+    def add_fault(self, fault: Fault, match: Match | None = None, times: int | None = None) -> Planned:
+        """Plans trouble for the next `times` matching requests (None: for all). Without a match: any API request."""
+        return self.faults.add(match or Match(), fault, times)
+
+    def expire_access_tokens(self) -> int:
+        """All access tokens die now."""
+        return self.credentials.expire_access_tokens()
+
+    def revoke(self, refresh_token: str | None = None, *, access_tokens: bool = False) -> int:
+        """Revokes one refresh token, or all of them."""
+        return self.credentials.revoke(refresh_token, access_tokens=access_tokens)
+
+    def restore(self) -> int:
+        """Revoked refresh tokens are good again."""
+        return self.credentials.restore()
+
+    def set_client_secret(self, secret: str, client_id: str | None = None) -> None:
+        """Changes an app's secret: who still has the old one is told `invalid_client`."""
+        self.credentials.apps[client_id or self.initial.client_id].client_secret = secret
+
+    def add_profile(self, region: str, profile_id: str | None = None, user: str = "default") -> Profile:
+        """Adds a profile to a region, or opens one to a further user."""
+        return self.profiles.add(region, profile_id, user)
+
+    def remove_profile(self, region: str, profile_id: str) -> bool:
+        """Takes a profile away."""
+        return self.profiles.remove(region, profile_id)
+
+    def add_user(self, user: str, profiles_per_region: int = 1, client_id: str | None = None) -> str:
+        """A further user with profiles of its own. Returns a refresh token of that user for the app."""
+        for region in self.profiles.by_region:
+            for _ in range(profiles_per_region):
+                self.profiles.add(region, user=user)
+        return self.credentials.add_grant(client_id or self.initial.client_id, user).token
+
+    def close_connections(self) -> int:
+        """Closes every connection to the API at once, as an idle limit would. Returns how many there were."""
+        handlers = [handler for server in self.servers for handler in server.connections]
+        for handler in handlers:
+            if handler.transport is not None:
+                handler.transport.close()
+        return len(handlers)

@@ -1,0 +1,370 @@
+"""What the Ads API does: profiles, campaigns, reports, snapshots, downloads, AMC, test accounts, streams."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+from urllib.parse import urlsplit
+
+import pytest
+
+from proxy.simulator import Simulator, SimulatorSettings
+from tests.simulator.conftest import Reply, Tool
+
+NA = "1110000000000001"
+SP = "application/vnd.spCampaign.v3+json"
+REPORT = "application/vnd.createasyncreportrequest.v3+json"
+
+
+async def campaigns(tool: Tool, method: str, path: str, body: object, **headers: str) -> Reply:
+    """A Sponsored Products request with its vendor media type."""
+    right = {"Content_Type": SP, "Accept": SP, "Amazon_Advertising_API_Scope": NA, **headers}
+    return await tool.ask(method, path, body, **right)
+
+
+async def scoped(tool: Tool, method: str, path: str, body: object = None) -> Reply:
+    """A request for the first profile, in JSON."""
+    return await tool.ask(method, path, body, Content_Type="application/json", Amazon_Advertising_API_Scope=NA)
+
+
+async def at_s3(tool: Tool, url: str, headers: dict[str, str] | None = None) -> Reply:
+    """Follows a presigned URL byte for byte."""
+    address = urlsplit(url)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    target = url.partition(address.netloc)[2]
+    answer = await tool.raw_at(address.netloc, f"GET {target} HTTP/1.1\r\nHost: s3\r\n{lines}Connection: close\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    names = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    return Reply(int(head.split()[1]), names, body)
+
+
+async def test_each_region_has_its_own_profiles(tool: Tool) -> None:
+    """The three regions list different profiles, whose ids are 64-bit numbers, and show one by id."""
+    seen: dict[str, list[int]] = {}
+    for region in ("na", "eu", "fe"):
+        tool.region = region
+        listed = (await tool.ask("GET", "/v2/profiles")).json()
+        seen[region] = [profile["profileId"] for profile in listed]
+        assert [str(i) for i in seen[region]] == tool.simulator.profiles[region]
+        assert max(seen[region]) > 2**53
+        one = await tool.ask("GET", f"/v2/profiles/{seen[region][0]}")
+        assert one.json() == listed[0]
+    assert not set(seen["na"]) & set(seen["eu"]) & set(seen["fe"])
+    assert (await tool.ask("GET", f"/v2/profiles/{NA}")).status == 404
+
+
+async def test_profiles_can_be_filtered_and_changed(tool: Tool) -> None:
+    """profileTypeFilter chooses; a PUT of the daily budget is kept."""
+    vendors = await tool.ask("GET", "/v2/profiles?profileTypeFilter=vendor")
+    assert {p["accountInfo"]["type"] for p in vendors.json()} == {"vendor"}
+    change = [{"profileId": int(NA), "dailyBudget": 12.5}, {"profileId": 1}]
+    put = await tool.ask("PUT", "/v2/profiles", change, Content_Type="application/json")
+    assert [entry["code"] for entry in put.json()] == ["SUCCESS", "NOT_FOUND"]
+    assert (await tool.ask("GET", f"/v2/profiles/{NA}")).json()["dailyBudget"] == 12.5
+
+
+async def test_five_thousand_profiles_are_listed(settings: SimulatorSettings, tool: Tool) -> None:
+    """A region can have 5,000 profiles, all with different ids."""
+    async with Simulator(dataclasses.replace(settings, profiles_per_region=5000)) as simulator:
+        crowded = dataclasses.replace(tool, simulator=simulator, token="")
+        listed = (await crowded.ask("GET", "/v2/profiles")).json()
+    assert len({profile["profileId"] for profile in listed}) == 5000
+
+
+async def test_large_json_is_gzip_where_asked_for(tool: Tool) -> None:
+    """With Accept-Encoding: gzip a large answer is packed, a small one is not."""
+    tool.simulator.state.add_user("default", 20)
+    packed = await tool.ask("GET", "/v2/profiles", Accept_Encoding="gzip")
+    assert packed.header("Content-Encoding") == "gzip"
+    assert len(json.loads(gzip.decompress(packed.body))) == 23
+    assert (await tool.ask("GET", f"/v2/profiles/{NA}", Accept_Encoding="gzip")).header("Content-Encoding") is None
+
+
+async def test_campaigns_are_listed_by_pages(tool: Tool) -> None:
+    """Pages of ten lead by nextToken through all 25 campaigns, each once."""
+    seen: list[str] = []
+    wanted: dict[str, object] = {"maxResults": 10}
+    for expected in (10, 10, 5):
+        page = (await campaigns(tool, "POST", "/sp/campaigns/list", wanted)).json()
+        assert (len(page["campaigns"]), page["totalResults"]) == (expected, 25)
+        seen += [campaign["campaignId"] for campaign in page["campaigns"]]
+        wanted["nextToken"] = page.get("nextToken")
+    assert wanted["nextToken"] is None
+    assert len(set(seen)) == 25
+
+
+async def test_campaign_update_is_kept(tool: Tool) -> None:
+    """What a PUT changes is found by the next list; an unknown campaign is an error beside it."""
+    listed = (await campaigns(tool, "POST", "/sp/campaigns/list", {"maxResults": 1})).json()
+    chosen = listed["campaigns"][0]["campaignId"]
+    change = {"campaigns": [{"campaignId": chosen, "state": "PAUSED"}, {"campaignId": "1", "state": "PAUSED"}]}
+    put = await campaigns(tool, "PUT", "/sp/campaigns", change, Prefer="return=representation")
+    assert put.status == 207
+    assert put.json()["campaigns"]["success"][0]["campaign"]["state"] == "PAUSED"
+    assert put.json()["campaigns"]["error"][0]["index"] == 1
+    paused = await campaigns(tool, "POST", "/sp/campaigns/list", {"stateFilter": {"include": ["PAUSED"]}})
+    assert [campaign["campaignId"] for campaign in paused.json()["campaigns"]] == [chosen]
+
+
+async def test_campaign_is_created_and_archived(tool: Tool) -> None:
+    """A created campaign can be found by its id, and is archived by delete."""
+    made = (await campaigns(tool, "POST", "/sp/campaigns", {"campaigns": [{"name": "new"}]})).json()
+    by_id = {"campaignIdFilter": {"include": [made["campaigns"]["success"][0]["campaignId"]]}}
+    deleted = await campaigns(tool, "POST", "/sp/campaigns/delete", by_id)
+    found = (await campaigns(tool, "POST", "/sp/campaigns/list", by_id)).json()["campaigns"]
+    assert deleted.status == 207
+    assert [(campaign["name"], campaign["state"]) for campaign in found] == [("new", "ARCHIVED")]
+
+
+async def test_display_and_unified_campaigns_are_kept_too(tool: Tool) -> None:
+    """Sponsored Display takes and gives arrays; the unified API gives pages."""
+    made = (await scoped(tool, "POST", "/sd/campaigns", [{"name": "d"}])).json()
+    change = [{"campaignId": made[0]["campaignId"], "state": "paused"}, {"campaignId": 1}]
+    changed = (await scoped(tool, "PUT", "/sd/campaigns", change)).json()
+    last = (await scoped(tool, "GET", "/sd/campaigns?startIndex=25&count=5")).json()
+    assert [entry["code"] for entry in changed] == ["SUCCESS", "NOT_FOUND"]
+    assert [(campaign["name"], campaign["state"]) for campaign in last] == [("d", "paused")]
+    unified = (await scoped(tool, "POST", "/adsApi/v1/query/campaigns", {"maxResults": 5})).json()
+    assert (len(unified["campaigns"]), unified["nextToken"]) == (5, "page-5")
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"campaigns": 1}', b'{"campaigns": ["x"]}'])
+async def test_body_of_the_wrong_shape_is_refused(tool: Tool, body: bytes) -> None:
+    """No JSON, no object or no list of objects: 400, counted as the tool's fault."""
+    reply = await campaigns(tool, "PUT", "/sp/campaigns", body)
+    assert (reply.status, tool.kinds()) == (400, ["body"])
+
+
+async def test_v3_report_lives_from_pending_to_rows(tool: Tool) -> None:
+    """A report is pending, processing, completed; its url gives gzip bytes without Content-Encoding."""
+    headers = {"Content_Type": REPORT, "Amazon_Advertising_API_Scope": NA}
+    order = await tool.ask("POST", "/reporting/reports", {"name": "r", "configuration": {}}, **headers)
+    report_id = order.json()["reportId"]
+    stages, url = [order.json()["status"]], None
+    for _ in range(2):
+        shown = (await scoped(tool, "GET", f"/reporting/reports/{report_id}")).json()
+        stages.append(shown["status"])
+        url = shown["url"]
+    assert stages == ["PENDING", "PROCESSING", "COMPLETED"]
+    assert url is not None
+    assert url.startswith(tool.simulator.s3_url)
+    rows = await at_s3(tool, url)
+    assert (rows.status, rows.header("Content-Encoding")) == (200, None)
+    assert len(json.loads(gzip.decompress(rows.body))) == 50
+
+
+async def test_duplicate_report_request_is_425(tool: Tool) -> None:
+    """The same order again, while it is not done, is 425 and names the first; another order is not."""
+    headers = {"Content_Type": REPORT, "Amazon_Advertising_API_Scope": NA}
+    first = await tool.ask("POST", "/reporting/reports", {"name": "r"}, **headers)
+    again = await tool.ask("POST", "/reporting/reports", {"name": "r"}, **headers)
+    other = await tool.ask("POST", "/reporting/reports", {"name": "s"}, **headers)
+    assert (first.status, again.status, other.status) == (200, 425, 200)
+    assert first.json()["reportId"] in again.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("order", "show", "id_name", "record_path"),
+    [
+        ("/v2/sp/campaigns/report", "/v2/reports/", "reportId", "reports"),
+        ("/v2/hsa/keywords/report", "/v2/reports/", "reportId", "reports"),
+        ("/v2/sp/keywords/snapshot", "/v2/sp/snapshots/", "snapshotId", "snapshots"),
+        ("/sd/campaigns/snapshot", "/sd/snapshots/", "snapshotId", "snapshots"),
+    ],
+)
+async def test_v2_location_is_at_the_api_and_leads_to_s3(
+    tool: Tool, order: str, show: str, id_name: str, record_path: str
+) -> None:
+    """A v2 report or snapshot ends with a `location` at this API host, which answers 307 to S3."""
+    ordered = await scoped(tool, "POST", order, {"reportDate": "20250101"})
+    assert (ordered.status, ordered.json()["status"]) == (202, "IN_PROGRESS")
+    url = show + ordered.json()[id_name]
+    first, done = (await scoped(tool, "GET", url)).json(), (await scoped(tool, "GET", url)).json()
+    assert (first["status"], "location" in first) == ("IN_PROGRESS", False)
+    location = done["location"]
+    assert location == f"{tool.simulator.api_urls['na']}/v1/{record_path}/{ordered.json()[id_name]}/download"
+    redirect = await tool.ask("GET", urlsplit(location).path)
+    assert redirect.status == 307
+    assert (await at_s3(tool, redirect.header("Location") or "")).status == 200
+
+
+async def test_location_is_at_the_host_that_was_asked(tool: Tool) -> None:
+    """`location` names the API by the Host of the request, as the caller knows it."""
+    port = tool.host.rpartition(":")[2]
+    shown = await tool.ask("GET", "/v2/reports/old", Host=f"ads.example:{port}", Amazon_Advertising_API_Scope=NA)
+    assert shown.json()["location"].startswith(f"http://ads.example:{port}/v1/reports/")
+
+
+async def test_download_of_an_unfinished_report_is_not_there(tool: Tool) -> None:
+    """Before it is done, `download` is 404."""
+    report_id = (await scoped(tool, "POST", "/v2/sp/campaigns/report", {})).json()["reportId"]
+    assert (await scoped(tool, "GET", f"/v2/reports/{report_id}/download")).status == 404
+
+
+async def test_s3_refuses_an_authorization_header(tool: Tool) -> None:
+    """A presigned URL with an Authorization header is 400 in S3's XML, and counted."""
+    url = (await tool.ask("GET", "/v1/reports/x/download")).header("Location") or ""
+    refused = await at_s3(tool, url, {"Authorization": "Bearer x"})
+    leaked = await at_s3(tool, url, {"Amazon-Advertising-API-Scope": NA})
+    stolen = await at_s3(tool, url, {"Authorization": f"Bearer {tool.token}"})
+    assert (refused.status, leaked.status, stolen.status) == (400, 400, 400)
+    assert b"<Code>InvalidArgument</Code>" in refused.body
+    assert tool.kinds() == ["s3-authorization", "s3-leaked-header", "s3-token-leak"]
+
+
+async def test_presigned_url_dies_and_cannot_be_changed(tool: Tool) -> None:
+    """A presigned URL is good for 30 seconds, and any changed byte breaks it."""
+    url = (await tool.ask("GET", "/v1/reports/x/download")).header("Location") or ""
+    changed = await at_s3(tool, url.replace("%2F", "/", 1))
+    tool.simulator.state.advance(29)
+    young = await at_s3(tool, url)
+    tool.simulator.state.advance(1)
+    old = await at_s3(tool, url)
+    assert (changed.status, young.status, old.status) == (403, 200, 403)
+    assert b"Request has expired" in old.body
+
+
+async def test_dsp_report_and_export_give_presigned_urls(tool: Tool) -> None:
+    """DSP reports end with a presigned location, exports with a presigned url; an empty account id is taken."""
+    tool.simulator.state.change(report_polls=1)
+    dsp = (await tool.ask("POST", "/accounts//dsp/reports", {})).json()["reportId"]
+    shown = (await tool.ask("GET", f"/accounts//dsp/reports/{dsp}")).json()
+    assert shown["location"].startswith(tool.simulator.s3_url)
+    kind = "application/vnd.campaignsexport.v1+json"
+    headers = {"Content_Type": kind, "Accept": kind, "Amazon_Advertising_API_Scope": NA}
+    export = await tool.ask("POST", "/campaigns/export", {}, **headers)
+    done = (await tool.ask("GET", f"/exports/{export.json()['exportId']}", **headers)).json()
+    assert (export.status, done["status"]) == (202, "COMPLETED")
+    assert (await at_s3(tool, done["url"])).status == 200
+
+
+async def test_asset_upload_goes_to_s3(tool: Tool) -> None:
+    """`/assets/upload` gives a presigned URL that takes a PUT, and only a PUT."""
+    url = (await scoped(tool, "POST", "/assets/upload", {"fileName": "a.png"})).json()["url"]
+    assert (await at_s3(tool, url)).status == 403
+    target = url.removeprefix(tool.simulator.s3_url)
+    netloc = urlsplit(url).netloc
+    put = await tool.raw_at(
+        netloc, f"PUT {target} HTTP/1.1\r\nHost: s3\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"
+    )
+    assert b"X-Stored-Bytes: 3" in put
+
+
+async def test_amc_instances_need_their_headers(tool: Tool) -> None:
+    """AMC lists instances for an advertiser and a marketplace, and takes no profile."""
+    bare = await tool.ask("GET", "/amc/instances")
+    named = await tool.ask(
+        "GET",
+        "/amc/instances?nextToken=",
+        Amazon_Advertising_API_AdvertiserId="ENTITY1",
+        Amazon_Advertising_API_MarketplaceId="ATVPDKIKX0DER",
+    )
+    assert (bare.status, named.status) == (400, 200)
+    assert named.json()["instances"][0]["instanceId"] == "amcsandbox"
+    assert (await tool.ask("GET", "/amc/accounts")).json()["amcAccounts"]
+
+
+async def test_amc_execution_gives_download_urls(tool: Tool) -> None:
+    """A workflow execution runs, succeeds, and has presigned download URLs."""
+    kind = "application/vnd.amcworkflowexecutions.v1+json"
+    path = "/amc/reporting/amcsandbox/workflowExecutions"
+    execution = (await tool.ask("POST", path, {}, Content_Type=kind)).json()["workflowExecutionId"]
+    states = [(await tool.ask("GET", f"{path}/{execution}")).json()["status"] for _ in range(2)]
+    urls = (await tool.ask("GET", f"{path}/{execution}/downloadUrls")).json()["downloadUrls"]
+    assert states == ["RUNNING", "SUCCEEDED"]
+    assert (await at_s3(tool, urls[0])).status == 200
+
+
+async def test_test_account_is_made_and_shown(tool: Tool) -> None:
+    """A test account that was asked for shows up by its request id, and as a profile."""
+    asked = await tool.ask("POST", "/testAccounts", {"accountType": "VENDOR"}, Content_Type="application/json")
+    shown = await tool.ask("GET", f"/testAccounts?requestId={asked.json()['requestId']}")
+    assert shown.json()[0]["status"] == "COMPLETED"
+    assert len((await tool.ask("GET", "/v2/profiles")).json()) == 4
+    assert (await tool.ask("GET", "/testAccounts")).json() == []
+
+
+async def test_manager_accounts_list_the_profiles(tool: Tool) -> None:
+    """Manager accounts link the region's profiles."""
+    managers = (await tool.ask("GET", "/managerAccounts")).json()["managerAccounts"]
+    assert [account["profileId"] for account in managers[0]["linkedAccounts"]] == [
+        int(profile_id) for profile_id in tool.simulator.profiles["na"]
+    ]
+
+
+async def test_other_operations_say_what_was_understood(tool: Tool) -> None:
+    """An operation without a handler answers with the status of its specification and what it saw, byte for byte."""
+    reply = await scoped(tool, "GET", "/pageAsins?pageUrl=https://www.amazon.com/stores/page/X&a=%2f")
+    assert reply.json()["query"] == "pageUrl=https://www.amazon.com/stores/page/X&a=%2f"
+    assert reply.json()["operation"] == "/pageAsins"
+    assert (await tool.ask("GET", "/no/such/path")).json()["operation"] is None
+
+
+async def test_strict_paths_answer_404(tool: Tool) -> None:
+    """With strict paths, what the specifications do not know is 404, and so are unknown reports."""
+    tool.simulator.state.change(strict_paths=True)
+    assert (await tool.ask("GET", "/no/such/path")).status == 404
+    assert (await scoped(tool, "GET", "/reporting/reports/unknown")).status == 404
+    assert (await scoped(tool, "GET", "/v2/reports/unknown")).status == 404
+
+
+async def test_head_has_the_headers_of_get_and_no_body(tool: Tool) -> None:
+    """HEAD is answered as GET without the body, and the connection can be used again."""
+    await tool.sign_in()
+    answer = await tool.raw(
+        tool.head("HEAD", "/v2/profiles") + tool.head("GET", "/sim/bytes/3?length=1", "Connection: close")
+    )
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert answer.endswith(b"\x00\x01\x02")
+    assert b"profileId" not in answer
+
+
+@pytest.mark.parametrize(("query", "framing"), [("", "Transfer-Encoding"), ("?length=1", "Content-Length")])
+async def test_bytes_stream_in_both_framings(tool: Tool, query: str, framing: str) -> None:
+    """`/sim/bytes/N` gives N bytes, byte i being i modulo 251, chunked or counted."""
+    reply = await tool.ask("GET", f"/sim/bytes/1000000{query}")
+    assert reply.header(framing) in ("chunked", "1000000")
+    assert reply.body == (bytes(range(251)) * 4000)[:1_000_000]
+
+
+async def test_echo_answers_while_the_body_still_arrives(tool: Tool) -> None:
+    """`/sim/echo` gives back a first piece before the second was sent."""
+    await tool.sign_in()
+    reader, writer = await tool.connect()
+    writer.write(tool.head("POST", "/sim/echo", "Transfer-Encoding: chunked") + b"3\r\none\r\n")
+    assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    assert await reader.readuntil(b"one\r\n") == b"3\r\none\r\n"
+    writer.write(b"3\r\ntwo\r\n0\r\n\r\n")
+    assert await reader.readuntil(b"0\r\n\r\n") == b"3\r\ntwo\r\n0\r\n\r\n"
+    writer.close()
+
+
+async def test_expected_continue_comes_before_the_body(tool: Tool) -> None:
+    """With Expect: 100-continue the interim answer invites the body; a refused request gets none."""
+    await tool.sign_in()
+    reader, writer = await tool.connect()
+    writer.write(tool.head("POST", "/any/path", "Content-Length: 2", "Expect: 100-continue"))
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"{}")
+    assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    tool.token = "unknown"
+    reader, writer = await tool.connect()
+    writer.write(tool.head("POST", "/any/path", "Content-Length: 2", "Expect: 100-continue"))
+    assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 401")
+    writer.close()
+
+
+async def test_slow_events_and_status_do_as_asked(tool: Tool) -> None:
+    """The other endpoints give pieces, events and any status; nonsense is refused."""
+    assert len((await tool.ask("GET", "/sim/slow?pieces=3&size=10")).body) == 30
+    events = await tool.ask("GET", "/sim/events?events=2")
+    assert (events.header("Content-Type"), events.body.count(b"data: ")) == ("text/event-stream", 2)
+    assert (await tool.ask("GET", "/sim/status/503")).status == 503
+    assert [(await tool.ask("GET", f"/sim/{path}")).status for path in ("bytes/x", "status/7")] == [400, 404]
+
+
+async def test_playground_needs_the_usual_headers(tool: Tool) -> None:
+    """`/sim/*` is refused without a token like any other path."""
+    assert (await tool.ask("GET", "/sim/bytes/1", Authorization=None)).status == 401

@@ -1,0 +1,218 @@
+"""What the Ads API refuses: tokens, client ids, Scope, media types, and headers that must never get there."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.simulator import SimulatorState
+from tests.simulator.conftest import Tool
+
+NA, EU = "1110000000000001", "2220000000000001"
+SP = "application/vnd.spCampaign.v3+json"
+
+
+async def test_good_request_is_answered_with_request_ids(tool: Tool) -> None:
+    """A right request passes, and the answer has the ids that Amazon gives."""
+    reply = await tool.ask("GET", "/v2/profiles")
+    assert reply.status == 200
+    assert reply.header("x-amz-rid")
+    assert reply.header("x-amz-request-id") or reply.header("x-amzn-RequestId")
+    assert reply.header("Transfer-Encoding") == "chunked"
+    assert tool.kinds() == []
+
+
+@pytest.mark.parametrize(
+    ("authorization", "kind"),
+    [
+        (None, "authorization-missing"),
+        ("Atza|bare", "authorization-malformed"),
+        ("bearer {token}", "authorization-malformed"),
+        ("Bearer  {token}", "authorization-malformed"),
+        ("Bearer {token} ", None),
+        ("Bearer Atza|unknown", "token-unknown"),
+        ("Basic e30=", "authorization-malformed"),
+    ],
+)
+async def test_authorization_is_exactly_bearer_and_a_known_token(
+    tool: Tool, authorization: str | None, kind: str | None
+) -> None:
+    """Anything but one Bearer and a token of ours is 401 (white space at the end is HTTP's, not the value's)."""
+    token = await tool.sign_in()
+    value = authorization and authorization.replace("{token}", token)
+    reply = await tool.ask("GET", "/v2/profiles", Authorization=value)
+    assert (reply.status, tool.kinds()) == ((401, [kind]) if kind else (200, []))
+
+
+async def test_expired_token_is_refused(tool: Tool) -> None:
+    """A token dies when its lifetime is over, not before."""
+    tool.simulator.state.change(access_token_lifetime=60)
+    await tool.sign_in()
+    tool.simulator.state.advance(59)
+    assert (await tool.ask("GET", "/v2/profiles")).status == 200
+    tool.simulator.state.advance(1)
+    assert (await tool.ask("GET", "/v2/profiles")).status == 401
+    assert tool.kinds() == ["token-expired"]
+
+
+async def test_token_of_another_app_is_refused(tool: Tool) -> None:
+    """The client id must be that of the app for which the token was made."""
+    state = tool.simulator.state
+    grant = state.credentials.add_grant(state.credentials.add_app("second").client_id, "default")
+    tool.token = state.credentials.mint(grant).token
+    assert (await tool.ask("GET", "/v2/profiles")).status == 401
+    assert tool.kinds() == ["client-id-wrong"]
+
+
+@pytest.mark.parametrize(
+    ("path", "needed"),
+    [("/v2/profiles", "Amazon_Advertising_API_ClientId"), ("/adsApi/v1/query/campaigns", "Amazon_Ads_ClientId")],
+)
+@pytest.mark.parametrize(("value", "kind"), [(None, "client-id-missing"), ("other", "client-id-wrong")])
+async def test_client_id_header_of_the_operation_is_needed(
+    tool: Tool, path: str, needed: str, value: str | None, kind: str
+) -> None:
+    """Most operations need Amazon-Advertising-API-ClientId, /adsApi/v1 Amazon-Ads-ClientId; both must be right."""
+    method = "GET" if path == "/v2/profiles" else "POST"
+    reply = await tool.ask(method, path, Content_Type="application/json", **{needed: value})
+    assert (reply.status, tool.kinds()) == (401, [kind])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Cookie: a=b",
+        "Via: 1.1 x",
+        "Forwarded: for=x",
+        "X-Forwarded-For: 10.0.0.1",
+        "X-Ads-Account: acme",
+        "X-Ads-Proxy-Key: secret",
+        "X_Ads_Region: eu",
+        "Proxy-Authorization: Basic x",
+        "Proxy-Connection: keep-alive",
+        "TE: trailers",
+        "Keep-Alive: timeout=5",
+        "Upgrade: h2c",
+        "Connection: X-Private",
+        "amazon_advertising_api_scope: 1110000000000001",
+        "Amazon-Ads_ClientId: x",
+    ],
+)
+async def test_header_that_must_not_reach_amazon_is_refused(tool: Tool, line: str) -> None:
+    """Selectors, cookies, proxies' headers, hop-by-hop headers and odd spellings are 400 and counted as leaks."""
+    await tool.sign_in()
+    answer = await tool.raw(tool.head("GET", "/v2/profiles", "Connection: close", line))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert tool.kinds() == ["leaked-header"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["authorization: Bearer x", "AMAZON-ADS-CLIENTID: x", "Amazon-Advertising-API-ClientId: x"],
+)
+async def test_injected_header_may_come_only_once(tool: Tool, line: str) -> None:
+    """A second value of an injected header, in whatever case, is 400."""
+    await tool.sign_in()
+    answer = await tool.raw(tool.head("GET", "/v2/profiles", "Connection: close", line))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert tool.kinds() == ["duplicate-header"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope", "status", "kind"),
+    [
+        ("GET", "/sd/campaigns", NA, 200, None),
+        ("GET", "/sd/campaigns", None, 401, "scope-missing"),
+        ("GET", "/sd/campaigns", "", 401, "scope-missing"),
+        ("GET", "/sd/campaigns", EU, 401, "scope-other-region"),
+        ("GET", "/sd/campaigns", "42", 401, "scope-unknown"),
+        ("GET", "/v2/profiles", NA, 400, "scope-unwanted"),
+        ("GET", "/v2/profiles", None, 200, None),
+        ("GET", "/sb/targets/1", NA, 200, None),
+        ("GET", "/a/path/unknown/to/amazon", None, 200, None),
+        ("GET", "/a/path/unknown/to/amazon", NA, 200, None),
+        ("GET", "/a/path/unknown/to/amazon", EU, 401, "scope-other-region"),
+    ],
+)
+async def test_scope_follows_the_operation(
+    tool: Tool, method: str, path: str, scope: str | None, status: int, kind: str | None
+) -> None:
+    """Scope is required, optional or unwanted by operation, and must be a profile of this region and user."""
+    reply = await tool.ask(method, path, Amazon_Advertising_API_Scope=scope)
+    assert (reply.status, tool.kinds()) == (status, [kind] if kind else [])
+
+
+async def test_scope_of_another_user_is_refused(tool: Tool) -> None:
+    """A profile that exists, but not for the token's user, is 401."""
+    state = tool.simulator.state
+    state.add_user("other")
+    theirs = state.profiles.listed("na", "other")[0].profile_id
+    reply = await tool.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=theirs)
+    assert (reply.status, tool.kinds()) == (401, ["scope-unknown"])
+
+
+async def test_v3_report_takes_scope_or_account_but_not_both(tool: Tool) -> None:
+    """`/reporting/reports` with both headers is refused."""
+    kind = "application/vnd.createasyncreportrequest.v3+json"
+    both = {"Amazon_Advertising_API_Scope": NA, "Amazon_Ads_AccountId": "x"}
+    reply = await tool.ask("POST", "/reporting/reports", {}, Content_Type=kind, **both)
+    assert (reply.status, tool.kinds()) == (400, ["scope-and-account"])
+
+
+@pytest.mark.parametrize(
+    ("content_type", "accept", "status", "kind"),
+    [
+        (SP, SP, 200, None),
+        (SP.lower(), "*/*", 200, None),
+        (SP, "text/html, application/*;q=0.1", 200, None),
+        ("application/json", SP, 415, "content-type"),
+        (None, SP, 415, "content-type"),
+        (SP, "application/vnd.spCampaign.v2+json", 406, "accept"),
+    ],
+)
+async def test_media_types_are_those_of_the_specification(
+    tool: Tool, content_type: str | None, accept: str, status: int, kind: str | None
+) -> None:
+    """Where the specification has vendor media types, others are 415 or 406, and counted as the tool's fault."""
+    reply = await tool.ask(
+        "POST",
+        "/sp/campaigns/list",
+        {"maxResults": 1},
+        Content_Type=content_type,
+        Accept=accept,
+        Amazon_Advertising_API_Scope=NA,
+    )
+    assert (reply.status, tool.kinds()) == (status, [kind] if kind else [])
+    assert {refusal.owner for refusal in tool.simulator.state.refusals} <= {"tool"}
+
+
+async def test_answer_has_the_vendor_media_type_as_the_specification_spells_it(tool: Tool) -> None:
+    """The media type of the answer keeps its mixed case."""
+    reply = await tool.ask(
+        "POST", "/sp/campaigns/list", {}, Content_Type=SP, Accept=SP.lower(), Amazon_Advertising_API_Scope=NA
+    )
+    assert reply.header("Content-Type") == SP
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "api", "advertising-api.amazon.com"])
+async def test_host_of_somebody_else_is_refused(tool: Tool, host: str) -> None:
+    """A Host without this listener's port is 400, unless hosts are not strict."""
+    refused = await tool.ask("GET", "/v2/profiles", Host=host)
+    tool.simulator.state.change(strict_host=False)
+    taken = await tool.ask("GET", "/v2/profiles", Host=host)
+    assert (refused.status, taken.status, tool.kinds()) == (400, 200, ["host-wrong"])
+
+
+async def test_refusal_is_logged_with_its_reason(tool: Tool, caplog: pytest.LogCaptureFixture) -> None:
+    """What was refused, and why, is in the log."""
+    await tool.ask("GET", "/v2/profiles", Authorization=None)
+    assert "authorization-missing" in caplog.text
+
+
+def test_every_operation_has_a_rule(simulator_state: SimulatorState) -> None:
+    """The table holds the 556 operations of the specifications, each found by its own template."""
+    table = simulator_state.operations
+    assert len(table.operations) == 556
+    for operation in table.operations:
+        found = table.find(operation.method, operation.template.replace("{}", "1"))
+        assert found is not None
+        assert found.template.count("{}") <= operation.template.count("{}")
