@@ -1,0 +1,204 @@
+"""Reaching a host of Amazon's: names, sockets, TLS, an outbound proxy. Gives a connected protocol, or a named error.
+
+Only what the configuration names is ever dialled; no environment variable is read. Certificates are always verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import aiohappyeyeballs
+from cachetools import LRUCache, TTLCache
+
+from proxy.errors import (
+    Refused,
+    UpstreamCertificateRejected,
+    UpstreamConnectTimeout,
+    UpstreamNameUnresolved,
+    UpstreamUnreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+_Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
+
+_NAMES_LIVE = 30.0
+"""Seconds that a name's addresses are used before it is looked up again."""
+_STAGGER = 0.25
+"""Seconds before the next address is tried beside the first (RFC 8305, 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a region's API lives: `https`, `advertising-api.amazon.com`, 443."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def host_line(self) -> bytes:
+        """The Host header's whole line; the port is named where it is not the scheme's own."""
+        usual = 443 if self.scheme == "https" else 80
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return f"Host: {name}{'' if self.port == usual else f':{self.port}'}\r\n".encode("ascii")
+
+
+def origin_of(url: str) -> Origin:
+    """The origin of an http or https URL."""
+    parts = urlsplit(url)
+    return Origin(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+
+
+class _ResumingContext(ssl.SSLContext):
+    """A client context that offers the last TLS session of each host again, which saves a round trip.
+
+    asyncio and uvloop have no parameter for a session, but both make their TLS object through `wrap_bio`.
+    """
+
+    sessions: LRUCache[str, ssl.SSLSession]
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        known = session or self.sessions.get(str(server_hostname))
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, known)
+
+
+def client_context(ca_file: str | None) -> ssl.SSLContext:
+    """A verifying context; `ca_file` is trusted instead of the system's authorities."""
+    context = _ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sessions = LRUCache(64)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if ca_file is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+class Dialer:
+    """Opens connections to origins. Names are looked up anew every 30 s; the last answer serves while none comes."""
+
+    def __init__(self, *, connect_timeout: float, ca_file: str | None = None, proxy: str | None = None) -> None:
+        self._timeout = connect_timeout
+        self._context = client_context(ca_file)
+        self._proxy = urlsplit(proxy) if proxy else None
+        self._fresh: TTLCache[tuple[str, int], list[AddressInfo]] = TTLCache(64, _NAMES_LIVE)
+        self._last: LRUCache[tuple[str, int], list[AddressInfo]] = LRUCache(64)
+
+    async def dial(self, origin: Origin, factory: Callable[[], _Protocol]) -> _Protocol:
+        """Connect within `connect_timeout`. Raises the `Refused` that names what went wrong."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._open(origin, factory)
+        except TimeoutError as error:
+            raise UpstreamConnectTimeout(
+                f"{origin.host} did not accept a connection within {self._timeout:g} s; try again, and look at the "
+                "network between the proxy and Amazon if it lasts."
+            ) from error
+        except (OSError, ssl.SSLError) as error:
+            raise _translated(error, origin) from error
+
+    def remember_session(self, origin: Origin, transport: asyncio.BaseTransport) -> None:
+        """Keep the TLS session of a connection that worked, for the next one to the same host."""
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.session is not None and isinstance(self._context, _ResumingContext):
+            self._context.sessions[origin.host] = tls.session
+
+    async def _open(self, origin: Origin, factory: Callable[[], _Protocol]) -> _Protocol:
+        host, port = origin.host, origin.port
+        if self._proxy is not None:
+            host, port = self._proxy.hostname or "", self._proxy.port or 3128
+        connected = await aiohappyeyeballs.start_connection(
+            await self._addresses(host, port), happy_eyeballs_delay=_STAGGER
+        )
+        try:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._proxy is not None:
+                await self._tunnel(connected, origin)
+            secure = origin.scheme == "https"
+            _, protocol = await asyncio.get_running_loop().create_connection(
+                factory,
+                sock=connected,
+                ssl=self._context if secure else None,
+                server_hostname=origin.host if secure else None,
+            )
+        except BaseException:
+            connected.close()
+            raise
+        return protocol
+
+    async def _addresses(self, host: str, port: int) -> list[AddressInfo]:
+        key = (host, port)
+        known = self._fresh.get(key)
+        if known is not None:
+            return known
+        flags = socket.AI_NUMERICHOST if _is_address(host) else 0
+        try:
+            found: list[AddressInfo] = await asyncio.get_running_loop().getaddrinfo(  # type: ignore[assignment]
+                host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
+            )
+        except socket.gaierror:
+            if key not in self._last:
+                raise
+            found = self._last[key]
+        self._fresh[key] = self._last[key] = found
+        return found
+
+    async def _tunnel(self, connected: socket.socket, origin: Origin) -> None:
+        """Ask the outbound proxy for a way through (RFC 9110, 9.3.6)."""
+        assert self._proxy is not None
+        loop = asyncio.get_running_loop()
+        name = f"[{origin.host}]" if ":" in origin.host else origin.host
+        request = f"CONNECT {name}:{origin.port} HTTP/1.1\r\nHost: {name}:{origin.port}\r\n"
+        if self._proxy.username:
+            login = f"{unquote(self._proxy.username)}:{unquote(self._proxy.password or '')}"
+            request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
+        await loop.sock_sendall(connected, request.encode() + b"\r\n")
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            data = await loop.sock_recv(connected, 4096)
+            answer += data
+            if not data or len(answer) > 16384:
+                raise ConnectionError("the outbound proxy closed the connection or answered without end")
+        status = answer.split(b" ", 2)[1:2]
+        if status != [b"200"]:
+            code = status[0][:3].decode("latin-1") if status else "nothing"
+            raise ConnectionError(f"the outbound proxy answered {code} to CONNECT; look at upstream.proxy")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _translated(error: OSError, origin: Origin) -> Refused:
+    if isinstance(error, socket.gaierror):
+        return UpstreamNameUnresolved(
+            f"The name {origin.host} could not be resolved; look at the DNS of the machine that the proxy runs on."
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UpstreamCertificateRejected(
+            f"The certificate of {origin.host} was not accepted ({error.verify_message}). If a company proxy signs "
+            "certificates here, name its authority in upstream.ca_file."
+        )
+    return UpstreamUnreachable(f"{origin.host}:{origin.port} could not be reached: {error.strerror or error}.")

@@ -1,0 +1,271 @@
+"""The service behind the tools' listener: each request is admitted, then becomes an exchange or a local answer.
+
+What the configuration says of traffic is one immutable `Rules`, swapped whole by a reload; a request keeps the rules it
+began with. Pools outlive a reload where they are still right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import traceback
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from proxy.errors import InternalError, NotImplementedHere, Refused
+from proxy.events import DefectMet, Observer, RequestFinished, RequestStarted
+from proxy.traffic import problem
+from proxy.traffic.admission import admit, check_host
+from proxy.traffic.answer import Admitted
+from proxy.traffic.dialing import Dialer, Origin, origin_of
+from proxy.traffic.exchange import Exchange
+from proxy.traffic.headers import Facts, account_lines, examine
+from proxy.traffic.local import LocalAnswer
+from proxy.traffic.routing import RoutingTable, route
+from proxy.traffic.targets import is_token_endpoint, read_target
+from proxy.traffic.upstream import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxy.tokens.manager import AccessToken
+    from proxy.traffic.clients import Caller, Clients
+    from proxy.traffic.deadlines import Deadlines
+    from proxy.traffic.message import RequestHead
+    from proxy.traffic.service import Limits, Work
+    from proxy.traffic.tool import ToolConnection
+
+METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+"""What Amazon's specifications use, and HEAD and OPTIONS."""
+_REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE"))
+_REMEMBERED_SECTIONS = 1024
+_LONGEST_REMEMBERED = 4096
+
+
+class Tokens(Protocol):
+    """Where access tokens come from: see `proxy.tokens.manager.TokenManager`."""
+
+    def current(self, account: str) -> AccessToken | None: ...
+
+    async def get(self, account: str) -> AccessToken: ...
+
+    async def renewed(self, rejected: AccessToken) -> AccessToken | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says of traffic. `answer_lines` are header lines that every answer carries."""
+
+    table: RoutingTable
+    clients: Clients
+    limits: Limits
+    client_ids: Mapping[str, str]
+    api_urls: Mapping[str, str]
+    mcp_urls: Mapping[str, str]
+    api_hosts: frozenset[bytes]
+    replay_bytes: int
+    response_timeout: float
+    idle_timeout: float
+    retry_wait: float
+    connect_timeout: float
+    max_connections: int
+    outbound_proxy: str | None
+    ca_file: str | None
+    rewrite_locations: bool
+    fast_path: bool
+    scheme: bytes
+    listen: bytes
+    answer_lines: bytes = b""
+
+
+class Forwarder:
+    """Implements `Service`: one per process."""
+
+    def __init__(self, tokens: Tokens, observer: Observer, deadlines: Deadlines, rules: Rules) -> None:
+        self.tokens = tokens
+        self.observer = observer
+        self.draining = False
+        self.in_flight = 0
+        self.quiet = asyncio.Event()
+        self._deadlines = deadlines
+        self._lines: dict[str, tuple[AccessToken, bytes]] = {}
+        self._pools: dict[Origin, Pool] = {}
+        self._dialing: tuple[object, ...] = ()
+        self._serial = count(1)
+        self._prefix = os.urandom(6).hex()
+        self.apply(rules)
+
+    def apply(self, rules: Rules) -> None:
+        """Take new rules: requests that begin from now on follow them."""
+        self.rules = rules
+        self.limits = rules.limits
+        self._examine = _examiner(rules)
+        self._lines.clear()
+        dialing = (rules.connect_timeout, rules.ca_file, rules.outbound_proxy, rules.max_connections)
+        old = {} if dialing != self._dialing else self._pools
+        if dialing != self._dialing:
+            self._dialer = Dialer(
+                connect_timeout=rules.connect_timeout, ca_file=rules.ca_file, proxy=rules.outbound_proxy
+            )
+            self._dialing = dialing
+        origins = {key: origin_of(url) for key, url in _endpoints(rules).items()}
+        pools = {origin: old.get(origin) or self._new_pool(origin) for origin in set(origins.values())}
+        for origin, pool in self._pools.items():
+            if pools.get(origin) is not pool:
+                pool.close()
+        self._pools = pools
+        self._pool_of = {key: pools[origin] for key, origin in origins.items()}
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
+    # --- Service
+
+    def facts(self, head: RequestHead) -> Facts:
+        if len(head.section) <= _LONGEST_REMEMBERED:
+            return self._examine(head.section, head.minor)
+        return examine(head.section, head.minor, self.limits.max_headers)
+
+    def work(self, tool: ToolConnection, head: RequestHead, facts: Facts) -> Work:
+        """Admit a request. Raises the `Refused` that answers it otherwise."""
+        rules = self.rules
+        admit(head.method, head.target, facts)
+        if head.method not in METHODS:
+            raise NotImplementedHere("The Ads API has no such method.", close=True)
+        caller = self._caller(head, facts)
+        request_id = facts.request_id or self.new_request_id()
+        if is_token_endpoint(head.target):
+            self._started()
+            return LocalAnswer(self, tool, head, facts, request_id)
+        chosen = route(head.method, head.target, facts, rules.table, caller.standing)
+        rules.clients.permit(caller, head.method, chosen, facts, time.monotonic())
+        pool = self._pool_of[chosen.endpoint, chosen.region]
+        self._started()
+        return Exchange(self, tool, head, facts, Admitted(rules, caller.name, chosen, pool, request_id))
+
+    def refusal(self, error: Refused, head: RequestHead | None, facts: Facts | None, close: bool) -> bytes:
+        request_id = (facts.request_id if facts is not None else "") or self.new_request_id()
+        self._started()
+        self.finished(
+            RequestFinished(
+                request_id=request_id,
+                client="",
+                account="",
+                region="",
+                method=self.known_method(head.method) if head is not None else "other",
+                path=_path(head),
+                status=error.status,
+                amazon_request_id="",
+                bytes_in=0,
+                bytes_out=0,
+                duration=0.0,
+                upstream=0.0,
+                own=0.0,
+                attempts=0,
+                refusal=error.slug,
+                detail=error.detail,
+                fault="",
+            )
+        )
+        return self.problem(error, request_id, head, close)
+
+    # --- what exchanges ask for
+
+    def account_lines(self, token: AccessToken) -> bytes:
+        """The injected lines of a token's account, made once per token."""
+        known = self._lines.get(token.account)
+        if known is not None and known[0] is token:
+            return known[1]
+        lines = account_lines(token.value.reveal(), self.rules.client_ids.get(token.account, ""))
+        self._lines[token.account] = (token, lines)
+        return lines
+
+    def problem(self, error: Refused, request_id: str, head: RequestHead | None, close: bool) -> bytes:
+        to_head = head is not None and head.method == b"HEAD"
+        extra = self.rules.answer_lines
+        return problem.answer(error, request_id, to_head=to_head, close=close, extra=extra, now=time.time())
+
+    def internal_error(self) -> Refused:
+        return InternalError("The proxy met a defect of its own; its log has the details. Try again.", close=True)
+
+    def defect(self, where: str, error: BaseException) -> None:
+        self.observer.observe(DefectMet(where, "".join(traceback.format_exception(error))))
+
+    def finished(self, event: RequestFinished) -> None:
+        self.in_flight -= 1
+        if not self.in_flight and self.draining:
+            self.quiet.set()
+        self.observer.observe(event)
+
+    def known_method(self, method: bytes) -> str:
+        return method.decode("ascii") if method in METHODS or method in _REFUSED_METHODS else "other"
+
+    def new_request_id(self) -> str:
+        return f"{self._prefix}-{next(self._serial):x}"
+
+    def pool_sizes(self) -> dict[str, tuple[int, int]]:
+        """Host -> connections, and how many of them are idle."""
+        return {f"{origin.host}:{origin.port}": pool.sizes for origin, pool in self._pools.items()}
+
+    # --- inside
+
+    def _new_pool(self, origin: Origin) -> Pool:
+        return Pool(origin, self._dialer, self._deadlines, self.rules.max_connections)
+
+    def _started(self) -> None:
+        self.in_flight += 1
+        self.observer.observe(_STARTED)
+
+    def _caller(self, head: RequestHead, facts: Facts) -> Caller:
+        """Who asks. A valid key exempts from the Host check; without one the Host is judged first."""
+        clients = self.rules.clients
+        try:
+            caller = clients.identify(facts, time.time())
+        except Refused:
+            check_host(head.target, facts, self.rules.table)
+            if not is_token_endpoint(head.target):
+                raise
+            return clients.nobody
+        if not caller.has_key:
+            check_host(head.target, facts, self.rules.table)
+        return caller
+
+
+_STARTED = RequestStarted()
+
+
+def _examiner(rules: Rules) -> Callable[[bytes, int], Facts]:
+    """`examine` under these limits; with `fast_path` it remembers sections that it has seen, byte for byte."""
+    most = rules.limits.max_headers
+
+    def examiner(section: bytes, minor: int) -> Facts:
+        return examine(section, minor, most)
+
+    return lru_cache(_REMEMBERED_SECTIONS)(examiner) if rules.fast_path else examiner
+
+
+def _endpoints(rules: Rules) -> dict[tuple[str, str], str]:
+    return {
+        **{("api", region): url for region, url in rules.api_urls.items()},
+        **{("mcp", region): url for region, url in rules.mcp_urls.items()},
+    }
+
+
+def _path(head: RequestHead | None) -> str:
+    """A refused request's path for the log, without query."""
+    if head is None:
+        return ""
+    try:
+        return read_target(head.target).path.decode("latin-1")[:512]
+    except Refused:
+        return head.target.partition(b"?")[0].decode("latin-1")[:512]
+
+
+def host_of(url: str) -> bytes:
+    """`host[:port]` of a URL, lower case."""
+    return urlsplit(url).netloc.lower().encode("ascii")

@@ -1,0 +1,149 @@
+"""Where a body ends, and what of the bytes is body (RFC 9112, 6 and 7). Pure: bytes in, pieces out, nothing copied.
+
+A body is fed as it arrives and gives back the payload as slices of what was fed. Chunk extensions are read over and
+never passed on; a chunk's size has at most 16 hexadecimal digits; only CRLF ends a line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Buffer = bytes | memoryview
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_MOST_CHUNK_LINE = 1024
+_MOST_TRAILERS = 16384
+
+
+class Body(Protocol):
+    """A body that is still arriving. `trailers` is the trailer section, each line with its CRLF, once finished."""
+
+    finished: bool
+    trailers: bytes
+
+    def feed(self, data: bytes) -> tuple[list[Buffer], bytes]:
+        """Give the pieces of payload in `data`, and the bytes behind the body's end."""
+        ...
+
+
+class CountedBody:
+    """A body of Content-Length bytes."""
+
+    __slots__ = ("finished", "remaining", "trailers")
+
+    def __init__(self, length: int) -> None:
+        self.remaining = length
+        self.finished = length == 0
+        self.trailers = b""
+
+    def feed(self, data: bytes) -> tuple[list[Buffer], bytes]:
+        size = len(data)
+        if size < self.remaining:
+            self.remaining -= size
+            return [data], b""
+        end, self.remaining, self.finished = self.remaining, 0, True
+        if size == end:
+            return [data], b""
+        return ([memoryview(data)[:end]] if end else []), data[end:]
+
+
+class UntilClose:
+    """An answer's body that the end of the connection ends; `finished` is for whoever sees that end."""
+
+    __slots__ = ("finished", "trailers")
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.trailers = b""
+
+    def feed(self, data: bytes) -> tuple[list[Buffer], bytes]:
+        return [data], b""
+
+
+class ChunkedBody:
+    """A body in the chunked coding. What is not valid raises what `refuse` makes of the reason."""
+
+    __slots__ = ("_line", "_refuse", "_remaining", "_step", "finished", "trailers")
+
+    def __init__(self, refuse: Callable[[str], Exception]) -> None:
+        self._refuse = refuse
+        self._step = self._size_line
+        self._remaining = 0
+        self._line = b""
+        self.finished = False
+        self.trailers = b""
+
+    def feed(self, data: bytes) -> tuple[list[Buffer], bytes]:
+        pieces: list[Buffer] = []
+        if self._line:
+            data, self._line = self._line + data, b""
+        position, size = 0, len(data)
+        while position < size and not self.finished:
+            position = self._step(data, position, pieces)
+        return pieces, data[position:] if self.finished else b""
+
+    def _size_line(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
+        end = data.find(b"\r\n", position, position + _MOST_CHUNK_LINE)
+        if end < 0:
+            return self._keep(data, position, _MOST_CHUNK_LINE, "a chunk's size line")
+        match = _CHUNK_LINE.fullmatch(data, position, end)
+        if match is None:
+            raise self._refuse("a chunk's size is not 1 to 16 hexadecimal digits")
+        self._remaining = int(match[1], 16)
+        self._step = self._payload if self._remaining else self._trailer_section
+        return end + 2
+
+    def _payload(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
+        end = min(position + self._remaining, len(data))
+        pieces.append(memoryview(data)[position:end])
+        self._remaining -= end - position
+        if not self._remaining:
+            self._step = self._payload_end
+        return end
+
+    def _payload_end(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
+        ending = data[position : position + 2]
+        if ending == b"\r\n":
+            self._step = self._size_line
+            return position + 2
+        if ending == b"\r":
+            self._line = ending
+            return len(data)
+        raise self._refuse("a chunk is longer than its size says")
+
+    def _trailer_section(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
+        if data.startswith(b"\r\n", position):
+            self.finished = True
+            return position + 2
+        end = data.find(b"\r\n\r\n", position, position + _MOST_TRAILERS)
+        if end < 0:
+            return self._keep(data, position, _MOST_TRAILERS, "the trailer section")
+        self.trailers = data[position : end + 2]
+        self.finished = True
+        return end + 4
+
+    def _keep(self, data: bytes, position: int, most: int, what: str) -> int:
+        """Hold an unfinished line back until more of it arrives, but not for ever and not if it can never be valid."""
+        rest = data[position:]
+        if len(rest) >= most:
+            raise self._refuse(f"{what} is longer than {most} bytes")
+        if b"\n" in rest.replace(b"\r\n", b""):
+            raise self._refuse(f"{what} holds a bare LF")
+        self._line = rest
+        return len(data)
+
+
+def chunk(pieces: list[Buffer]) -> list[Buffer]:
+    """One chunk that holds all `pieces` (which must not be empty together: an empty chunk would end the body)."""
+    return [b"%x\r\n" % sum(map(len, pieces)), *pieces, b"\r\n"]
+
+
+def has_no_body(status: int, to_head: bool) -> bool:
+    """Whether an answer ends with its head, whatever its fields say (RFC 9112, 6.3, rule 1)."""
+    return to_head or status in (204, 304) or status < 200

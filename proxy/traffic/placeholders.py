@@ -1,0 +1,90 @@
+"""Tokens that the proxy issues in Amazon's place: signed, expiring, worth nothing anywhere else. Pure.
+
+They look like LWA's (`Atza|...`, `Atzr|...`), because clients check that, and say who holds them and which account or
+route they are bound to. The signature covers the digest of the holder's key, so that a new key ends the old tokens.
+Who may have one is for `token_endpoint`; who may use one, for `clients`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ACCESS = b"Atza|ap1."
+REFRESH = b"Atzr|ap1."
+LIFETIME = 3600
+"""Seconds an access placeholder lives, as Amazon's tokens do. Refresh placeholders do not expire."""
+
+_LONGEST = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """What a placeholder says. `client` is empty where no clients were configured, `bound` where nothing was chosen.
+
+    `expires` is in seconds since the epoch; 0 means never.
+    """
+
+    client: str
+    bound: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholders:
+    """Issues and reads placeholders with one key, which outlives restarts."""
+
+    key: bytes
+
+    def issue_access(self, client: str, key_digest: str, bound: str, now: float) -> str:
+        """An access placeholder that lives `LIFETIME` seconds."""
+        return self._seal(ACCESS, Placeholder(client, bound, int(now) + LIFETIME), key_digest)
+
+    def issue_refresh(self, client: str, key_digest: str, bound: str) -> str:
+        """A refresh placeholder: what a client of the authorization_code grant refreshes with."""
+        return self._seal(REFRESH, Placeholder(client, bound, 0), key_digest)
+
+    def read(self, prefix: bytes, text: bytes, digest_of: Callable[[str], str | None]) -> Placeholder | None:
+        """What a placeholder says if it is genuine, else None. Whether it has expired is not looked at.
+
+        `digest_of` gives the key digest of a client's name, None where there is no such client.
+        """
+        if not text.startswith(prefix) or len(text) > _LONGEST:
+            return None
+        payload, _, signature = text[len(prefix) :].partition(b".")
+        found = _parse(payload)
+        digest = digest_of(found.client) if found is not None else None
+        if digest is None:
+            return None
+        return found if hmac.compare_digest(self._sign(prefix, payload, digest), signature) else None
+
+    def _seal(self, prefix: bytes, content: Placeholder, key_digest: str) -> str:
+        text = json.dumps([content.client, content.bound, content.expires], separators=(",", ":"))
+        payload = base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
+        return (prefix + payload + b"." + self._sign(prefix, payload, key_digest)).decode("ascii")
+
+    def _sign(self, prefix: bytes, payload: bytes, key_digest: str) -> bytes:
+        message = b"\n".join((prefix, payload, key_digest.encode()))
+        return base64.urlsafe_b64encode(hmac.digest(self.key, message, hashlib.sha256)).rstrip(b"=")
+
+    def __repr__(self) -> str:
+        return "Placeholders(***)"
+
+
+def _parse(payload: bytes) -> Placeholder | None:
+    try:
+        content = json.loads(base64.b64decode(payload + b"=" * (-len(payload) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        return None
+    match content:
+        case [str(client), str(bound), int(expires)]:
+            return Placeholder(client, bound, expires)
+    return None
