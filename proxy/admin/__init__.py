@@ -1,0 +1,19 @@
+"""The private listener: health, metrics, status, console and sign-in. Only the composition root imports it."""
+
+from __future__ import annotations
+
+from proxy.admin.application import Admin, make_admin
+from proxy.admin.traffic import Traffic
+from proxy.admin.view import AccessRules, AccountView, AdminView, ProfileView, ProgramView, SignInSource
+
+__all__ = [
+    "AccessRules",
+    "AccountView",
+    "Admin",
+    "AdminView",
+    "ProfileView",
+    "ProgramView",
+    "SignInSource",
+    "Traffic",
+    "make_admin",
+]

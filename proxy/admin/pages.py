@@ -1,0 +1,126 @@
+"""The pages that the server makes itself: the key form, and what came of a sign-in. Everything from outside is escaped.
+
+The console's own page is a static file. No script and no style stands in a page: the content security policy of the
+listener would refuse it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from proxy.admin.view import ProfileView, SignInSource
+
+MOST_PROFILES_SHOWN: Final = 25
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · ads-proxy</title>
+<link rel="stylesheet" href="/console/static/console.css">
+<link rel="icon" href="/console/static/icon.svg" type="image/svg+xml">
+</head>
+<body class="narrow">
+<main class="card {tone}">
+<p class="brand">ads-proxy</p>
+<h1>{title}</h1>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a sign-in ended. `outcome` is the event's; `advice` says what to do now, empty where nothing is."""
+
+    account: str
+    outcome: str
+    title: str
+    detail: str
+    advice: str = ""
+    profiles: tuple[ProfileView, ...] = ()
+    status: int = 200
+
+    @property
+    def connected(self) -> bool:
+        return self.outcome == "connected"
+
+
+def page(title: str, body: str, tone: str = "") -> str:
+    """A whole page; `body` is HTML."""
+    return _PAGE.format(title=escape(title), body=body, tone=escape(tone))
+
+
+def sentence(text: str) -> str:
+    """A sentence from anywhere, as a paragraph, and the way back."""
+    return f'<p>{escape(text)}</p><p><a href="/">To the console</a></p>'
+
+
+def key_page(next_target: str, problem: str = "") -> str:
+    """The form that asks for the admin key."""
+    trouble = f'<p class="trouble" role="alert">{escape(problem)}</p>' if problem else ""
+    return page(
+        "Admin key",
+        f"""{trouble}
+<form method="post" action="/console/session">
+<input type="hidden" name="next" value="{escape(next_target)}">
+<label for="key">The admin key of this proxy (<code>admin.key</code> in its configuration)</label>
+<input id="key" name="key" type="password" autocomplete="current-password" required autofocus>
+<button type="submit">Open the console</button>
+</form>""",
+    )
+
+
+def ending_page(ending: Ending) -> str:
+    """What came of a sign-in: what was connected, or what went wrong and what to do."""
+    parts = [f"<p>{escape(ending.detail)}</p>"]
+    if ending.advice:
+        parts.append(f'<p class="advice"><strong>What to do:</strong> {escape(ending.advice)}</p>')
+    if ending.profiles:
+        parts.append(_profile_table(ending.profiles))
+    if not ending.connected and ending.account:
+        parts.append(f'<p><a class="button" href="/login/{escape(ending.account)}">Try again</a></p>')
+    parts.append('<p><a href="/">To the console</a></p>')
+    return page(ending.title, "\n".join(parts), "good" if ending.connected else "bad")
+
+
+def paste_page(source: SignInSource, sign_in_url: str, state: str) -> str:
+    """For a redirect address that does not lead here: sign in elsewhere, and paste the address you land on."""
+    return page(
+        f"Connect {source.account}",
+        f"""<p>After you allow access, Amazon sends your browser to <code>{escape(source.redirect_uri)}</code>, which is
+not this proxy. So it takes two steps:</p>
+<ol>
+<li><a class="button" href="{escape(sign_in_url)}" target="_blank"
+rel="noopener noreferrer">Sign in with Amazon</a></li>
+<li><form method="post" action="/login/{escape(source.account)}">
+<input type="hidden" name="state" value="{escape(state)}">
+<label for="landing">Paste the whole address of the page you landed on (within five minutes)</label>
+<input id="landing" name="landing" type="text" autocomplete="off" spellcheck="false" required>
+<button type="submit">Connect</button>
+</form></li>
+</ol>""",
+    )
+
+
+def _profile_table(profiles: tuple[ProfileView, ...]) -> str:
+    rows = "\n".join(
+        f"<tr><td><code>{escape(profile.id)}</code></td><td>{escape(profile.name)}</td>"
+        f"<td>{escape(profile.country)}</td><td>{escape(profile.region)}</td></tr>"
+        for profile in profiles[:MOST_PROFILES_SHOWN]
+    )
+    more = len(profiles) - MOST_PROFILES_SHOWN
+    rest = f"<p>and {more} more: the console shows them all.</p>" if more > 0 else ""
+    return f"""<div class="scroll" tabindex="0" role="region" aria-label="Profiles"><table>
+<caption>{len(profiles)} profile{"" if len(profiles) == 1 else "s"}</caption>
+<thead><tr><th scope="col">Profile</th><th scope="col">Name</th>
+<th scope="col">Country</th><th scope="col">Region</th></tr></thead>
+<tbody>
+{rows}
+</tbody></table></div>{rest}"""

@@ -1,0 +1,299 @@
+// The console: asks the proxy how it is every two seconds, and shows it. Text only ever enters as text.
+"use strict";
+
+const POLL_MS = 2000;
+const TONES = { valid: "good", degraded: "busy", pending: "busy", expired: "bad", revoked: "bad", misconfigured: "bad" };
+const cards = new Map();
+let state = null;
+let skew = 0;
+let failures = 0;
+
+const $ = (id) => document.getElementById(id);
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function make(name, text, className) {
+  const element = document.createElement(name);
+  if (text !== undefined) element.textContent = text;
+  if (className) element.className = className;
+  return element;
+}
+
+function say(text) {
+  setText($("said"), text);
+}
+
+function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole >= 2 * 86400) return `${Math.floor(whole / 86400)} days`;
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  if (hours) return `${hours} h ${String(minutes).padStart(2, "0")} min`;
+  return minutes ? `${minutes} min ${String(rest).padStart(2, "0")} s` : `${rest} s`;
+}
+
+function now() {
+  return Date.now() + skew;
+}
+
+function ago(stamp) {
+  return stamp ? `${duration((now() - Date.parse(stamp)) / 1000)} ago` : "never";
+}
+
+function ahead(stamp, past) {
+  if (!stamp) return "–";
+  const left = (Date.parse(stamp) - now()) / 1000;
+  return left > 0 ? duration(left) : past;
+}
+
+// --- accounts
+
+function card(account) {
+  if (cards.has(account.name)) return cards.get(account.name);
+  const root = $("card").content.firstElementChild.cloneNode(true);
+  root.dataset.account = account.name;
+  root.querySelector(".name").textContent = account.name;
+  const connect = root.querySelector(".connect");
+  connect.href = `/login/${encodeURIComponent(account.name)}`;
+  const refresh = root.querySelector(".refresh");
+  refresh.setAttribute("aria-label", `Refresh the token of ${account.name} now`);
+  refresh.addEventListener("click", () => refreshNow(account.name, refresh));
+  $("cards").append(root);
+  cards.set(account.name, root);
+  return root;
+}
+
+function showAccount(account) {
+  const root = card(account);
+  const put = (name, text) => setText(root.querySelector(`.${name}`), text);
+  const before = root.dataset.state;
+  root.dataset.state = account.state;
+  root.className = `card account ${TONES[account.state] ?? ""}`;
+  put("state", account.title);
+  put("explanation", account.explanation);
+  root.querySelector(".advice").hidden = !account.advice;
+  setText(root.querySelector(".advice .text"), account.advice);
+  const counts = Object.entries(account.profiles).map(([region, count]) => `${count} in ${region}`);
+  put("profiles", counts.join(", ") || "none listed yet");
+  const failure = account.last_failure;
+  root.querySelector(".failing").hidden = !failure;
+  put("failure", failure ? `${failure.detail} (${failure.reason}, ${ago(failure.at)})` : "");
+  const connect = root.querySelector(".connect");
+  setText(connect, account.has_refresh_token ? "Reconnect" : "Connect");
+  connect.classList.toggle("plain", account.serving);
+  connect.setAttribute("aria-label", `${connect.textContent} ${account.name} with Amazon`);
+  root.querySelector(".refresh").hidden = !account.has_refresh_token;
+  if (account.state === "valid") forget(`refresh-${account.name}`);
+  if (before && before !== account.state) say(`${account.name}: ${account.title}. ${account.advice}`);
+}
+
+function tick() {
+  if (!state) return;
+  for (const account of state.accounts) {
+    const root = cards.get(account.name);
+    setText(root.querySelector(".left"), ahead(account.expires_at, "ended"));
+    setText(root.querySelector(".success"), ago(account.last_success));
+    setText(root.querySelector(".next"), ahead(account.next_refresh_at, "now"));
+  }
+}
+
+async function refreshNow(name, button) {
+  button.disabled = true;
+  say(`Refreshing ${name} …`);
+  try {
+    const answer = await ask(`/console/accounts/${encodeURIComponent(name)}/refresh`, "POST");
+    const body = await answer.json();
+    say(answer.ok ? `${name} has a new token.` : body.detail);
+    if (!answer.ok) notice(`refresh-${name}`, `${name}: ${body.detail}`, true);
+    else forget(`refresh-${name}`);
+  } catch {
+    say("The proxy does not answer.");
+  } finally {
+    button.disabled = false;
+  }
+  await poll();
+}
+
+// --- notices
+
+const notices = new Map();
+
+function notice(key, text, bad) {
+  if (!notices.has(key)) {
+    notices.set(key, make("p"));
+    $("notices").append(notices.get(key));
+  }
+  notices.get(key).className = bad ? "notice bad" : "notice";
+  setText(notices.get(key), text);
+}
+
+function forget(key) {
+  notices.get(key)?.remove();
+  notices.delete(key);
+}
+
+function showNotices() {
+  const { problems, needs_restart: waiting } = state.config;
+  if (problems.length) {
+    notice("config", `The changed configuration was not accepted, and the former one is in force. ${problems.join(" · ")}`, true);
+  } else forget("config");
+  if (waiting.length) notice("restart", `These changes wait for a restart: ${waiting.join(", ")}.`, false);
+  else forget("restart");
+  if (state.draining) notice("draining", "The proxy is stopping.", false);
+  else forget("draining");
+  const memory = state.accounts.filter((account) => account.unpersisted).map((account) => account.name);
+  if (memory.length) notice("memory", `The new refresh token of ${memory.join(", ")} is in memory only: the state cannot be written.`, true);
+  else forget("memory");
+}
+
+// --- traffic and refusals
+
+function showTraffic() {
+  const steps = state.traffic;
+  drawBars($("bars"), steps);
+  drawOwn($("own"), steps);
+  setText($("traffic-words"), trafficWords(steps));
+  setText($("own-words"), ownWords(steps));
+  $("bars").setAttribute("aria-label", trafficWords(steps));
+  $("own").setAttribute("aria-label", ownWords(steps));
+}
+
+function refusedRow(request) {
+  const row = make("tr");
+  const asked = make("td");
+  asked.append(make("code", `${request.method} ${request.path}`));
+  const why = make("td");
+  why.append(make("strong", `${request.status} ${request.reason}`), make("br"), request.detail);
+  row.append(make("td", ago(request.at)), asked, make("td", [request.client, request.account].filter(Boolean).join(" → ") || "–"), why);
+  return row;
+}
+
+function showRefused() {
+  $("none-refused").hidden = state.refused.length > 0;
+  $("refused-box").hidden = state.refused.length === 0;
+  $("refused-rows").replaceChildren(...state.refused.map(refusedRow));
+}
+
+// --- profiles
+
+function toolsUrl() {
+  const url = new URL(state.tools_url);
+  if (["0.0.0.0", "[::]"].includes(url.hostname)) url.hostname = location.hostname;
+  return url.origin;
+}
+
+function baseUrl(profile) {
+  return `${toolsUrl()}/@${encodeURIComponent(profile.account)}/${profile.region}`;
+}
+
+function curl(profile) {
+  const kind = "application/vnd.spCampaign.v3+json";
+  const headers = [`Amazon-Advertising-API-Scope: ${profile.id}`, `Content-Type: ${kind}`, `Accept: ${kind}`];
+  if (state.keyed) headers.unshift("X-Ads-Proxy-Key: YOUR_KEY");
+  return `curl -s ${baseUrl(profile)}/sp/campaigns/list ${headers.map((header) => `-H '${header}'`).join(" ")} -d '{}'`;
+}
+
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const field = make("textarea", text, "unseen");
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  say(`${what} copied.`);
+  setText($("found"), `Copied: ${text}`);
+}
+
+function copyButton(label, profile, text) {
+  const button = make("button", label);
+  button.type = "button";
+  button.setAttribute("aria-label", `${label} for ${profile.name || profile.id}`);
+  button.dataset.copies = text;
+  button.addEventListener("click", () => copy(text, label));
+  return button;
+}
+
+function profileRow(profile) {
+  const row = make("tr");
+  const id = make("td");
+  id.append(make("code", profile.id));
+  const copies = make("td");
+  copies.append(copyButton("Base URL", profile, baseUrl(profile)), copyButton("curl", profile, curl(profile)));
+  const where = [profile.country, profile.region, profile.account].filter(Boolean).join(" · ");
+  row.append(id, make("td", `${profile.name}${profile.kind ? ` (${profile.kind})` : ""}`), make("td", where), copies);
+  return row;
+}
+
+async function findProfiles() {
+  const answer = await ask(`/console/profiles?search=${encodeURIComponent($("words").value)}`);
+  if (!answer.ok) return;
+  const { total, profiles } = await answer.json();
+  setText($("found"), total > profiles.length ? `${total} found, the first ${profiles.length} shown.` : `${total} found.`);
+  $("profile-box").hidden = profiles.length === 0;
+  $("profile-rows").replaceChildren(...profiles.map(profileRow));
+}
+
+// --- asking
+
+async function ask(path, method = "GET") {
+  const answer = await fetch(path, { method, headers: { "X-Ads-Proxy-Console": "1", Accept: "application/json" } });
+  if (answer.status === 401) location.reload();
+  return answer;
+}
+
+function listedCount() {
+  return state ? JSON.stringify(state.accounts.map((account) => account.profiles)) : "";
+}
+
+async function poll() {
+  try {
+    const answer = await ask("/console/state");
+    if (!answer.ok) throw new Error(String(answer.status));
+    const before = listedCount();
+    state = await answer.json();
+    skew = state.clock * 1000 - Date.now();
+    failures = 0;
+    forget("gone");
+    show();
+    if (listedCount() !== before) await findProfiles();
+  } catch {
+    failures += 1;
+    if (failures > 1) notice("gone", "The proxy does not answer. It is asked again every two seconds.", true);
+  }
+}
+
+function show() {
+  $("demo").hidden = !state.demo;
+  $("leave").hidden = !state.key_required;
+  const health = state.draining ? "stopping" : state.ready ? "ready" : "no account can serve yet";
+  setText($("program"), `Version ${state.version}, up ${duration(state.uptime_seconds)}, ${health}. Tools use ${toolsUrl()}.`);
+  const names = new Set(state.accounts.map((account) => account.name));
+  for (const [name, root] of cards) {
+    if (names.has(name)) continue;
+    root.remove();
+    cards.delete(name);
+  }
+  state.accounts.forEach(showAccount);
+  tick();
+  showNotices();
+  showTraffic();
+  showRefused();
+}
+
+let searching = 0;
+$("words").addEventListener("input", () => {
+  clearTimeout(searching);
+  searching = setTimeout(findProfiles, 200);
+});
+$("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  findProfiles();
+});
+setInterval(() => document.hidden || poll(), POLL_MS);
+setInterval(tick, 1000);
+document.addEventListener("visibilitychange", () => document.hidden || poll());
+poll();

@@ -1,0 +1,117 @@
+"""The last minutes of traffic, for the console: sums for each ten seconds, and the last refused requests.
+
+The request path pays nothing for the chart: it is made of differences between the sums that the metrics hold anyway.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from proxy.events import Event, RequestFinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEP_SECONDS: Final = 10
+STEPS: Final = 90
+MOST_REFUSED: Final = 50
+
+
+class Sums(Protocol):
+    """Sums over all requests since the start."""
+
+    @property
+    def requests(self) -> int: ...
+    @property
+    def errors(self) -> int: ...
+    @property
+    def throttled(self) -> int: ...
+    @property
+    def forwarded(self) -> int: ...
+    @property
+    def own_seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happened in the ten seconds that ended at `at` (wall-clock time). `own_ms` is the mean, None without any."""
+
+    at: float
+    requests: int
+    errors: int
+    throttled: int
+    own_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """One request that the proxy itself answered, and why."""
+
+    at: float
+    request_id: str
+    client: str
+    account: str
+    method: str
+    path: str
+    status: int
+    reason: str
+    detail: str
+
+
+class Traffic:
+    """Observes refusals, and takes the sums whenever `sample` is called."""
+
+    def __init__(self, sums: Callable[[], Sums], wall: Callable[[], float] = time.time) -> None:
+        self._sums, self._wall = sums, wall
+        self._last = sums()
+        self._steps: deque[Step] = deque(maxlen=STEPS)
+        self._refused: deque[RefusedRequest] = deque(maxlen=MOST_REFUSED)
+
+    def observe(self, event: Event) -> None:
+        if event.__class__ is RequestFinished and event.refusal:
+            self._remember(event)
+
+    def sample(self) -> None:
+        """Ends a step: what was added to the sums since the last one."""
+        now = self._sums()
+        self._steps.append(difference(self._last, now, self._wall()))
+        self._last = now
+
+    def steps(self) -> tuple[Step, ...]:
+        """The ended steps, oldest first, and the one that runs."""
+        return (*self._steps, difference(self._last, self._sums(), self._wall()))
+
+    def refused(self) -> tuple[RefusedRequest, ...]:
+        """The newest first."""
+        return tuple(reversed(self._refused))
+
+    def _remember(self, event: RequestFinished) -> None:
+        self._refused.append(
+            RefusedRequest(
+                at=self._wall(),
+                request_id=event.request_id,
+                client=event.client,
+                account=event.account,
+                method=event.method,
+                path=event.path[:200],
+                status=event.status,
+                reason=event.refusal,
+                detail=event.detail[:500],
+            )
+        )
+
+
+def difference(before: Sums, after: Sums, at: float) -> Step:
+    """The step between two sums; an account that was removed meanwhile never makes it negative."""
+    forwarded = after.forwarded - before.forwarded
+    own = (after.own_seconds - before.own_seconds) * 1000 / forwarded if forwarded > 0 else None
+    return Step(
+        at=at,
+        requests=max(0, after.requests - before.requests),
+        errors=max(0, after.errors - before.errors),
+        throttled=max(0, after.throttled - before.throttled),
+        own_ms=own,
+    )

@@ -1,0 +1,114 @@
+"""What the admin listener asks of the program: values to show, and the few things it may do.
+
+Only shapes live here. The composition root implements them; nothing here holds a secret but the key to this listener
+and what a sign-in needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.secret import Secret
+    from proxy.tokens.lwa import Grant
+    from proxy.tokens.values import CredentialStatus
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRules:
+    """Who may use the admin listener. They may change with each reload."""
+
+    key: Secret | None
+    open_metrics: bool
+    listen_host: str
+    allowed_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """What is configured of an account."""
+
+    name: str
+    region: str
+    default_profile: str | None
+    regions: tuple[str, ...] = ("na", "eu", "fe")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileView:
+    """One profile that an account can reach."""
+
+    id: str
+    account: str
+    region: str
+    name: str
+    country: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramView:
+    """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
+
+    version: str
+    started_at: float
+    tools_url: str
+    demo: bool = False
+    keyed: bool = False
+    """Whether tools must show a client key."""
+    config_problems: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    connections: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInSource:
+    """What a sign-in must know of an account."""
+
+    account: str
+    client_id: str
+    client_secret: Secret
+    auth_grant_url: str
+    token_url: str
+    scopes: tuple[str, ...]
+    redirect_uri: str
+
+
+class AdminView(Protocol):
+    """The program, as the admin listener sees it."""
+
+    def started(self) -> bool:
+        """Both listeners are open."""
+
+    def ready(self) -> bool:
+        """Some account has been able to serve."""
+
+    def draining(self) -> bool: ...
+
+    def access(self) -> AccessRules: ...
+
+    def program(self) -> ProgramView: ...
+
+    def accounts(self) -> tuple[AccountView, ...]: ...
+
+    def credentials(self) -> tuple[CredentialStatus, ...]: ...
+
+    def profiles(self) -> tuple[ProfileView, ...]: ...
+
+    async def refresh_now(self, account: str) -> None:
+        """Raises `errors.TokenFailure`."""
+
+    def sign_in_source(self, account: str) -> SignInSource | None: ...
+
+    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+        """Raises `errors.TokenFailure`."""
+
+    async def adopt(self, account: str, grant: Grant) -> None:
+        """Keeps the refresh token and uses the access token at once."""
+
+    async def list_profiles(self, account: str) -> tuple[ProfileView, ...]:
+        """Lists anew, in every region; raises `errors.AdsProxyError`."""

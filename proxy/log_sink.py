@@ -1,0 +1,149 @@
+"""Where log lines go: batches, written by a thread, so that a slow or broken output never holds up a request.
+
+Lines are kept in order and bounded in memory; what cannot be written is counted, and said once writing works again.
+Nothing is formatted here but that one line.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import os
+import select
+import threading
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BATCH_SECONDS: Final = 0.1
+BATCH_CHARACTERS: Final = 65_536
+MOST_CHARACTERS: Final = 8_388_608
+"""Lines beyond this much waiting text are lost: the reader of our output has stopped reading."""
+
+
+class Sink:
+    """Takes whole lines (with their line end) and writes them within 100 ms, at once where asked.
+
+    `say_lost` makes the line that tells how many lines were lost.
+    """
+
+    def __init__(self, stream: TextIO | None, say_lost: Callable[[int], str]) -> None:
+        self._stream = stream
+        self._say_lost = say_lost
+        self._lock = threading.Lock()
+        self._lines: list[str] = []
+        self._waiting = 0
+        self._lost = 0
+        self._closing = False
+        self._something = threading.Event()
+        self._urgent = threading.Event()
+        self._idle = threading.Condition(self._lock)
+        self._busy = False
+        self.torn = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def lost(self) -> int:
+        return self._lost
+
+    def put(self, line: str) -> None:
+        with self._lock:
+            if self._waiting > MOST_CHARACTERS:
+                self._lost += 1
+                return
+            first = not self._lines
+            self._lines.append(line)
+            self._waiting += len(line)
+            waiting = self._waiting
+        if first:
+            if self._thread is None:
+                self._begin()
+            self._something.set()
+        if waiting >= BATCH_CHARACTERS and not self._urgent.is_set():
+            self._urgent.set()
+
+    def put_now(self, line: str) -> None:
+        """As `put`, without waiting for more lines to come."""
+        self.put(line)
+        self._urgent.set()
+
+    def flush(self, timeout: float = 1.0) -> bool:
+        """Waits until all is written (or lost); tells whether that was so in time."""
+        self._urgent.set()
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._lines and not self._busy, timeout)
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Writes what is left, waiting no longer than `timeout`. Later lines begin anew."""
+        if self._thread is None:
+            return
+        atexit.unregister(self.close)
+        self._closing = True
+        self._urgent.set()
+        self._something.set()
+        self._thread.join(timeout)
+        self._thread = None
+        self._closing = False
+
+    def _begin(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._something.wait()
+            self._urgent.wait(BATCH_SECONDS)
+            self._something.clear()
+            self._urgent.clear()
+            self._write_batch()
+        self._write_batch()
+
+    def _write_batch(self) -> None:
+        with self._lock:
+            lines, self._lines = self._lines, []
+            self._waiting = 0
+            self._busy = bool(lines)
+            lost = self._lost
+        if not lines:
+            return
+        prefix = self._say_lost(lost) if lost else ""
+        written = self._write(prefix + "".join(lines))
+        with self._idle:
+            self._busy = False
+            self._lost = self._lost - lost if written else self._lost + len(lines)
+            self._idle.notify_all()
+
+    def _write(self, text: str) -> bool:
+        """False where the output is closed, broken or full."""
+        if self._stream is None:
+            return False
+        try:
+            descriptor = self._descriptor()
+            if descriptor is None:
+                self._stream.write(text)
+                self._stream.flush()
+            else:
+                self._write_bytes(descriptor, text.encode("utf-8", "backslashreplace"))
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _descriptor(self) -> int | None:
+        with contextlib.suppress(io.UnsupportedOperation, AttributeError):
+            return self._stream.fileno() if self._stream is not None else None
+        return None
+
+    def _write_bytes(self, descriptor: int, data: bytes) -> None:
+        """Writes all, also where the output was made non-blocking by who shares it. A torn line gets its end first."""
+        view = memoryview(b"\n" + data if self.torn else data)
+        while view:
+            try:
+                count = os.write(descriptor, view)
+            except BlockingIOError:
+                select.select([], [descriptor], [], 1.0)
+                continue
+            self.torn = view[count - 1] != ord("\n")
+            view = view[count:]

@@ -1,0 +1,356 @@
+"""Every Prometheus instrument, filled by events (design, contract: Metrics).
+
+Here live the names, labels and buckets, and the numbers themselves. Nothing is measured here, and no label ever holds
+a path, a profile id or a secret. A request must cost next to nothing: the numbers are plain dictionaries and lists,
+which become Prometheus' families only when somebody scrapes.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from proxy import errors, events
+from proxy.events import Event, RequestFinished, RequestStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client.metrics_core import Metric
+
+PREFIX: Final = "ads_proxy_"
+STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
+REGIONS: Final = ("na", "eu", "fe")
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
+REFRESH_RESULTS: Final = (
+    ("success", "ok"),
+    ("permanent_error", "invalid_grant"),
+    ("permanent_error", "invalid_client"),
+    ("permanent_error", "rejected"),
+    ("transient_error", "throttled"),
+    ("transient_error", "server_error"),
+    ("transient_error", "network"),
+    ("transient_error", "timeout"),
+    ("transient_error", "malformed"),
+)
+REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled")
+REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
+
+OVERHEAD_BUCKETS: Final = (
+    *(0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075),
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
+)
+REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+REFRESH_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over all requests since the start, for the console's chart. `own_seconds` belongs to `forwarded`."""
+
+    requests: int
+    errors: int
+    throttled: int
+    forwarded: int
+    own_seconds: float
+
+
+class Table:
+    """One counter or gauge: a number for each combination of labels."""
+
+    __slots__ = ("_family", "help", "labels", "name", "values")
+
+    def __init__(self, family: type[Metric], name: str, help_text: str, labels: Labels = ()) -> None:
+        self._family, self.name, self.help, self.labels = family, PREFIX + name, help_text, labels
+        self.values: dict[Labels, float] = {}
+
+    def add(self, *labels: str, amount: float = 1.0) -> None:
+        self.values[labels] = self.values.get(labels, 0.0) + amount
+
+    def put(self, *labels: str, value: float) -> None:
+        self.values[labels] = value
+
+    def end(self, account: str) -> None:
+        """Ends the series of an account."""
+        if "account" in self.labels:
+            at = self.labels.index("account")
+            self.values = {labels: value for labels, value in self.values.items() if labels[at] != account}
+
+    def family(self) -> Metric:
+        family: Any = self._family(self.name, self.help, labels=self.labels)  # type: ignore[call-arg]
+        for labels, value in self.values.items():
+            family.add_metric(labels, value)
+        return family  # type: ignore[no-any-return]
+
+
+class Distribution:
+    """One histogram: counts for each bucket (not yet cumulative), and the sum, for each value of its only label."""
+
+    __slots__ = ("bounds", "cells", "help", "labels", "name")
+
+    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...], labels: Labels = ()) -> None:
+        self.name, self.help, self.bounds, self.labels = PREFIX + name, help_text, bounds, labels
+        self.cells: dict[Labels, tuple[list[int], list[float]]] = {}
+
+    def cell(self, *labels: str) -> tuple[list[int], list[float]]:
+        """The counts (one more than bounds) and the sum, to be added to in place."""
+        return self.cells.setdefault(labels, ([0] * (len(self.bounds) + 1), [0.0]))
+
+    def add(self, *labels: str, value: float) -> None:
+        counts, total = self.cell(*labels)
+        counts[bisect_left(self.bounds, value)] += 1
+        total[0] += value
+
+    def family(self) -> Metric:
+        family = HistogramMetricFamily(self.name, self.help, labels=self.labels)
+        names = [*map(repr, self.bounds), "+Inf"]
+        for labels, (counts, total) in self.cells.items():
+            running, buckets = 0, []
+            for name, count in zip(names, counts, strict=True):
+                running += count
+                buckets.append((name, float(running)))
+            family.add_metric(labels, buckets, total[0])
+        return family
+
+
+class Metrics(Collector):
+    """The observer that counts. Register nothing else under its prefix; `scrape` gives what `/metrics` answers."""
+
+    def __init__(self, version: str, registry: CollectorRegistry | None = None, wall: Callable[[], float] = time.time):
+        self._wall = wall
+        self._version = version
+        self._gone: set[str] = set()
+        self._accounts: set[str] = set()
+        self._in_flight = 0
+        self._requests: dict[tuple[str, str, str, str, int], list[int]] = {}
+        self._make_tables()
+        self._make_distributions()
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+            RequestFinished: self._request_finished,
+            RequestStarted: self._request_started,
+            events.AccountRemoved: lambda e: self._end(e.account),
+            events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
+            events.ConfigReloaded: lambda e: self._reloads.add("success" if e.success else "failure"),
+        }
+        self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
+            events.AmazonThrottled: lambda e: self._throttled.add(e.account, e.region),
+            events.TokenRefreshed: self._token_refreshed,
+            events.RefreshFailed: self._refresh_failed,
+            events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
+            events.TokenUnpersisted: lambda e: self._unpersisted.put(e.account, value=float(e.unpersisted)),
+            events.ProfilesListed: lambda e: self._profiles.put(e.account, e.region, value=e.count),
+        }
+        self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
+        self.registry = registry or CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def accounts(self, names: Iterable[str]) -> None:
+        """Tells which accounts there are: new ones start as `pending` with zero counters, missing ones end."""
+        wanted = set(names)
+        for account in self._accounts - wanted:
+            self._end(account)
+        for account in sorted(wanted - self._accounts):
+            self._begin(account)
+
+    def observe(self, event: Event) -> None:
+        handler = self._handlers.get(event.__class__)
+        if handler is not None:
+            handler(event)
+
+    def scrape(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type: OpenMetrics where `accept` asks for it, else Prometheus text."""
+        encoder, content_type = choose_encoder(accept)
+        return encoder(self.registry), content_type
+
+    def totals(self) -> Totals:
+        requests = errors_ = throttled = 0
+        for (_, _, _, _, status), cell in self._requests.items():
+            requests += cell[0]
+            errors_ += cell[0] if status >= 500 else 0
+            throttled += cell[0] if status == 429 else 0
+        counts, own = self._overhead.cell()
+        return Totals(requests, errors_, throttled, sum(counts), own[0])
+
+    # --- the request path -----------------------------------------------------------------------------------
+
+    def _request_started(self, event: RequestStarted) -> None:
+        self._in_flight += 1
+
+    def _request_finished(self, event: RequestFinished) -> None:
+        self._in_flight -= 1
+        region = event.region
+        key = (event.client, event.account, region, event.method, event.status)
+        try:
+            self._requests[key][0] += 1
+        except KeyError:
+            self._first_of_its_kind(key)
+        if region:
+            try:
+                durations, duration_sum, upstreams, upstream_sum = self._by_region[region]
+            except KeyError:
+                durations, duration_sum, upstreams, upstream_sum = self._add_region(region)
+            value = event.duration
+            durations[bisect_left(REQUEST_BUCKETS, value)] += 1
+            duration_sum[0] += value
+            if event.attempts:
+                value = event.upstream
+                upstreams[bisect_left(REQUEST_BUCKETS, value)] += 1
+                upstream_sum[0] += value
+                value = event.own
+                self._own_counts[bisect_left(OVERHEAD_BUCKETS, value)] += 1
+                self._own_sum[0] += value
+        if event.refusal:
+            self._refused.add(event.refusal)
+
+    def _first_of_its_kind(self, key: tuple[str, str, str, str, int]) -> None:
+        """Counts what is new, keeping the label sets bounded whatever the events hold."""
+        client, account, region, method, status = key
+        if account in self._gone:
+            return
+        bounded = (client, account, region, method if method in METHODS else "other", status)
+        self._requests.setdefault(bounded, [0])[0] += 1
+
+    def _add_region(self, region: str) -> tuple[list[int], list[float], list[int], list[float]]:
+        cells = (*self._durations.cell(region), *self._upstreams.cell(region))
+        self._by_region[region] = cells
+        return cells
+
+    # --- everything else ------------------------------------------------------------------------------------
+
+    def _about_an_account(self, event: Any) -> None:
+        """Late news of a removed account must not bring its series back."""
+        if event.account in self._gone:
+            return
+        if event.account not in self._accounts:
+            self._begin(event.account)
+        self._account_handlers[event.__class__](event)
+
+    def _token_refreshed(self, event: events.TokenRefreshed) -> None:
+        account = event.account
+        self._refreshes.add(account, "success", "ok")
+        self._refresh_durations.add(account, value=event.duration)
+        self._expiry.put(account, value=event.expires_at)
+        self._last_success.put(account, value=self._wall())
+
+    def _refresh_failed(self, event: events.RefreshFailed) -> None:
+        result = "permanent_error" if event.permanent else "transient_error"
+        self._refreshes.add(event.account, result, event.reason)
+        self._refresh_durations.add(event.account, value=event.duration)
+
+    def _enter(self, account: str, state: str) -> None:
+        for name in STATES:
+            self._states.put(account, name, value=float(name == state))
+
+    def _begin(self, account: str) -> None:
+        self._accounts.add(account)
+        self._gone.discard(account)
+        self._enter(account, "pending")
+        self._unpersisted.put(account, value=0.0)
+        self._refresh_durations.cell(account)
+        for result, reason in REFRESH_RESULTS:
+            self._refreshes.add(account, result, reason, amount=0.0)
+        for region in REGIONS:
+            self._throttled.add(account, region, amount=0.0)
+
+    def _end(self, account: str) -> None:
+        self._accounts.discard(account)
+        self._gone.add(account)
+        self._requests = {key: cell for key, cell in self._requests.items() if key[1] != account}
+        self._refresh_durations.cells.pop((account,), None)
+        for table in self._tables:
+            table.end(account)
+
+    def _make_tables(self) -> None:
+        counter, gauge = CounterMetricFamily, GaugeMetricFamily
+        self._refreshes = Table(
+            counter, "token_refreshes_total", "Token requests by result and reason.", ("account", "result", "reason")
+        )
+        self._expiry = Table(
+            gauge, "token_expiry_timestamp_seconds", "When the access token in use ends, as Unix time.", ("account",)
+        )
+        self._last_success = Table(
+            gauge,
+            "token_last_success_timestamp_seconds",
+            "When a token request last succeeded, as Unix time.",
+            ("account",),
+        )
+        self._states = Table(
+            gauge, "credential_state", "1 for the state the account is in, 0 for the others.", ("account", "state")
+        )
+        self._unpersisted = Table(
+            gauge, "token_unpersisted", "1 while a rotated refresh token is in memory only.", ("account",)
+        )
+        self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
+        self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
+        self._refused = Table(counter, "refused_total", "Requests that the proxy itself answered.", ("reason",))
+        self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
+        self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
+        self._tables = (
+            *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
+            *(self._replays, self._throttled, self._refused, self._profiles, self._reloads),
+        )
+        for reason in REPLAY_REASONS:
+            for outcome in REPLAY_OUTCOMES:
+                self._replays.add(reason, outcome, amount=0.0)
+        for slug in sorted(refusal_slugs()):
+            self._refused.add(slug, amount=0.0)
+        for result in ("success", "failure"):
+            self._reloads.add(result, amount=0.0)
+
+    def _make_distributions(self) -> None:
+        self._refresh_durations = Distribution(
+            "token_refresh_duration_seconds", "How long token requests took.", REFRESH_BUCKETS, ("account",)
+        )
+        self._durations = Distribution(
+            "request_duration_seconds", "From a request's head to its answer's end.", REQUEST_BUCKETS, ("region",)
+        )
+        self._upstreams = Distribution(
+            "upstream_duration_seconds", "The part spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
+        )
+        self._overhead = Distribution("overhead_seconds", "What the proxy itself added.", OVERHEAD_BUCKETS)
+        self._own_counts, self._own_sum = self._overhead.cell()
+        self._by_region: dict[str, tuple[list[int], list[float], list[int], list[float]]] = {}
+        for region in REGIONS:
+            self._add_region(region)
+
+    def collect(self) -> Iterator[Metric]:
+        """What prometheus-client asks for at each scrape."""
+        requests = CounterMetricFamily(
+            PREFIX + "requests_total",
+            "Requests of tools; code 0: the tool left before an answer.",
+            labels=("client", "account", "region", "method", "code"),
+        )
+        for (client, account, region, method, status), cell in self._requests.items():
+            requests.add_metric((client, account, region, method, str(status)), cell[0])
+        yield requests
+        yield GaugeMetricFamily(PREFIX + "requests_in_flight", "Requests being served.", value=self._in_flight)
+        for table in self._tables:
+            yield table.family()
+        for distribution in (self._refresh_durations, self._durations, self._upstreams, self._overhead):
+            yield distribution.family()
+        build = GaugeMetricFamily(PREFIX + "build_info", "The program, always 1.", labels=("version", "python"))
+        build.add_metric((self._version, platform.python_version()), 1)
+        yield build
+
+
+def refusal_slugs() -> frozenset[str]:
+    """The slugs of all the refusals there are, so that each is counted from zero."""
+    found: set[str] = set()
+    waiting: list[type[errors.Refused]] = [errors.Refused]
+    while waiting:
+        kind = waiting.pop()
+        if kind.__module__ == errors.__name__:
+            found.add(kind.slug)
+        waiting.extend(kind.__subclasses__())
+    return frozenset(found - {errors.Refused.slug})

@@ -1,0 +1,70 @@
+"""What must never be printed, and how it is taken out of a text.
+
+Two nets: texts known to be secret, in the spellings they meet (plain, percent-encoded, JSON-escaped), and shapes that
+only secrets have (Amazon's tokens, authorization headers, credential fields). Nothing is logged here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxy.secret import Secret
+
+MASK: Final = "***"
+SHORTEST: Final = 6
+"""A known secret shorter than this is masked by its shape only: `abc` would mask half of a log."""
+
+_SHAPES: Final = (
+    (re.compile(r"Atz[a-z](?:\||%7C|\\u007c)[^\s\"'&,;<>\\)}\]]+", re.IGNORECASE), MASK),
+    (re.compile(r"\b(Bearer|Basic)\s+(?!\*\*\*)[A-Za-z0-9+/=._~|%-]{6,}", re.IGNORECASE), r"\1 " + MASK),
+    (
+        re.compile(
+            r"\b((?:client_secret|refresh_token|access_token|id_token|code_verifier|x-ads-proxy-key|authorization|cookie)"
+            r"(?:\\?[\"'])?\s*(?:=|:|%3D)\s*(?:b?\\?[\"'])?)(?!\*\*\*|Bearer |Basic )[^\s\"'&,;<>\\)}\]]+",
+            re.IGNORECASE,
+        ),
+        r"\1" + MASK,
+    ),
+    (re.compile(r"([?&]code=)[^\s\"'&#]+"), r"\1" + MASK),
+)
+
+
+class Redaction:
+    """Masks secrets in texts. Cheap where there are none to be seen."""
+
+    __slots__ = ("_known", "_pattern")
+
+    def __init__(self) -> None:
+        self._known: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Redaction of {len(self._known)} spellings>"
+
+    def know(self, secrets: Iterable[Secret]) -> None:
+        """Adds secrets to those that are masked wherever they stand."""
+        spellings = {spelling for secret in secrets for spelling in _spellings(secret.reveal())}
+        known = self._known | spellings
+        if known != self._known:
+            self._known = known
+            longest_first = sorted(known, key=lambda text: (-len(text), text))
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def clean(self, text: str) -> str:
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        for shape, replacement in _SHAPES:
+            text = shape.sub(replacement, text)
+        return text
+
+
+def _spellings(text: str) -> frozenset[str]:
+    if len(text) < SHORTEST:
+        return frozenset()
+    return frozenset({text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]})

@@ -1,0 +1,159 @@
+"""A program to administer: a view whose answers a test sets, and a client of the real listener.
+
+No behaviour of the proxy is repeated here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+
+from proxy import errors
+from proxy.admin import AccessRules, AccountView, ProfileView, ProgramView, SignInSource, Traffic, make_admin
+from proxy.events import Event, Observers
+from proxy.metrics import Metrics
+from proxy.secret import Secret
+from proxy.tokens.lwa import Grant
+from proxy.tokens.values import CredentialFailure, CredentialStatus
+
+KEY = Secret("an-admin-key-of-some-length")
+
+
+def credential(account: str = "acme", state: str = "valid", **changes: object) -> CredentialStatus:
+    values: dict[str, object] = {
+        "account": account,
+        "state": state,
+        "generation": 3,
+        "has_refresh_token": True,
+        "refresh_token_source": "configuration",
+        "expires_at": time.time() + 1800,
+        "last_success": time.time() - 1800,
+        "last_failure": None,
+        "next_refresh_at": time.time() + 1500,
+        "unpersisted": False,
+        "advice": "",
+    }
+    return CredentialStatus(**{**values, **changes})  # type: ignore[arg-type]
+
+
+FAILURE = CredentialFailure("network", False, "Connection refused.", "Check the network.", 1_700_000_000.0)
+
+
+@dataclass
+class FakeProgram:
+    """An `AdminView` made of plain attributes."""
+
+    is_started: bool = True
+    is_ready: bool = True
+    is_draining: bool = False
+    rules: AccessRules = field(default_factory=lambda: AccessRules(None, True, "127.0.0.1"))
+    statuses: tuple[CredentialStatus, ...] = field(default_factory=lambda: (credential(),))
+    known_profiles: tuple[ProfileView, ...] = (
+        ProfileView("111", "acme", "na", "Acme Shoes", "US", "seller"),
+        ProfileView("222", "acme", "eu", "Acme Schuhe", "DE", "vendor"),
+    )
+    problems: tuple[str, ...] = ()
+    redirect_uri: str = "http://127.0.0.1/login/callback"
+    refresh_failure: errors.TokenFailure | None = None
+    exchange_failure: BaseException | None = None
+    listing_failure: errors.AdsProxyError | None = None
+    refreshed: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+    seen: list[Event] = field(default_factory=list)
+
+    def started(self) -> bool:
+        return self.is_started
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def draining(self) -> bool:
+        return self.is_draining
+
+    def access(self) -> AccessRules:
+        return self.rules
+
+    def program(self) -> ProgramView:
+        return ProgramView("1.2.3", time.time() - 60, "http://127.0.0.1:8080", config_problems=self.problems)
+
+    def accounts(self) -> tuple[AccountView, ...]:
+        return tuple(AccountView(status.account, "na", None) for status in self.statuses)
+
+    def credentials(self) -> tuple[CredentialStatus, ...]:
+        return self.statuses
+
+    def profiles(self) -> tuple[ProfileView, ...]:
+        return self.known_profiles
+
+    async def refresh_now(self, account: str) -> None:
+        if self.refresh_failure:
+            raise self.refresh_failure
+        self.refreshed.append(account)
+
+    def sign_in_source(self, account: str) -> SignInSource | None:
+        scopes = ("advertising::campaign_management",)
+        urls = ("https://amazon.test/ap/oa", "https://amazon.test/auth/o2/token")
+        return SignInSource(account, "client-1", Secret("canary-secret"), *urls, scopes, self.redirect_uri)
+
+    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+        if self.exchange_failure:
+            raise self.exchange_failure
+        self.codes.append(code.reveal())
+        return Grant(Secret("Atza|canary"), Secret("Atzr|canary"), 3600)
+
+    async def adopt(self, account: str, grant: Grant) -> None:
+        self.adopted.append(account)
+
+    async def list_profiles(self, account: str) -> tuple[ProfileView, ...]:
+        if self.listing_failure:
+            raise self.listing_failure
+        return self.known_profiles
+
+    def observe(self, event: Event) -> None:
+        self.seen.append(event)
+
+
+class Knocker:
+    """A client of a running admin listener that follows no redirect and keeps no cookie."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int, traffic: Traffic, metrics: Metrics) -> None:
+        self.session, self.port, self.traffic, self.metrics = session, port, traffic, metrics
+
+    @asynccontextmanager
+    async def ask(
+        self, path: str, method: str = "GET", headers: dict[str, str] | None = None, form: dict[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        async with self.session.request(method, url, headers=headers, data=form, allow_redirects=False) as answer:
+            await answer.read()
+            yield answer
+
+    async def status(self, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> int:
+        async with self.ask(path, method, headers) as answer:
+            return answer.status
+
+
+@asynccontextmanager
+async def administer(program: FakeProgram) -> AsyncIterator[Knocker]:
+    """The real admin listener in front of a program, on a free port."""
+    metrics = Metrics("1.2.3")
+    metrics.accounts([status.account for status in program.statuses])
+    traffic = Traffic(metrics.totals)
+    app = make_admin(program, metrics, traffic, Observers((metrics, traffic, program)))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port: int = runner.addresses[0][1]
+    jar = aiohttp.DummyCookieJar()
+    try:
+        async with aiohttp.ClientSession(cookie_jar=jar) as session:
+            yield Knocker(session, port, traffic, metrics)
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,338 @@
+"""Health, metrics and status as a machine meets them, and the guards in front of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from proxy import errors
+from proxy.admin import AccessRules, ProfileView
+from proxy.admin.status import account_status
+from proxy.events import DefectMet
+from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
+from tests.test_metrics import finished
+
+KEYED = AccessRules(KEY, True, "127.0.0.1")
+HEALTH = ("/livez", "/healthz", "/liveness", "/readyz", "/readiness", "/startup")
+
+
+@pytest.mark.parametrize(
+    ("started", "ready", "draining", "expected"),
+    [
+        (True, True, False, (200, 200, 200)),
+        (False, False, False, (200, 503, 503)),
+        (True, False, False, (200, 503, 200)),
+        (True, True, True, (200, 503, 200)),
+    ],
+)
+async def test_health_tells_what_orchestrators_ask(
+    started: bool, ready: bool, draining: bool, expected: tuple[int, int, int]
+) -> None:
+    """Alive while the loop answers, ready once an account served and not while draining, started with its listeners."""
+    program = FakeProgram(is_started=started, is_ready=ready, is_draining=draining)
+    async with administer(program) as knocker:
+        live = {await knocker.status(path) for path in ("/livez", "/healthz", "/liveness")}
+        usable = {await knocker.status(path) for path in ("/readyz", "/readiness")}
+        assert (live, usable, await knocker.status("/startup")) == ({expected[0]}, {expected[1]}, expected[2])
+
+
+async def test_metrics_are_served_in_both_formats() -> None:
+    """A scrape gets text, or OpenMetrics where it asks."""
+    async with administer(FakeProgram()) as knocker:
+        async with knocker.ask("/metrics") as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            assert "ads_proxy_build_info{" in await answer.text()
+        async with knocker.ask("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}) as answer:
+            assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+
+
+async def test_status_says_how_each_account_is() -> None:
+    """`/status` holds state, words, times and advice of each account, profiles, and configuration problems."""
+    program = FakeProgram(
+        statuses=(
+            credential("acme", "degraded", last_failure=FAILURE, advice="Check the network."),
+            credential("new", "pending", has_refresh_token=False, expires_at=None, last_success=None),
+        ),
+        problems=("accounts.acme.region: 'us' is not one of na, eu, fe",),
+    )
+    async with administer(program) as knocker, knocker.ask("/status") as answer:
+        status = json.loads(await answer.text())
+    acme, new = status["accounts"]
+    assert (acme["state"], acme["serving"], acme["title"]) == ("degraded", True, "Working, renewal failing")
+    assert acme["last_failure"]["at"] == "2023-11-14T22:13:20Z"
+    assert acme["expires_in"] == pytest.approx(1800, abs=5)
+    assert acme["profiles"] == {"na": 1, "eu": 1}
+    assert (new["title"], new["expires_at"], new["serving"]) == ("Not connected", None, False)
+    assert [profile["id"] for profile in status["profiles"]] == ["111", "222"]
+    assert status["config"]["problems"] == list(program.problems)
+    assert status["version"] == "1.2.3"
+
+
+@pytest.mark.parametrize(("left", "serving"), [(60.0, True), (-1.0, False)])
+def test_a_revoked_account_serves_until_its_token_ends(left: float, serving: bool) -> None:
+    """The state says what is wrong, and whether requests are still served is told apart from it."""
+    told = account_status(credential("acme", "revoked", expires_at=1000.0 + left), None, {}, 1000.0)
+    assert told["serving"] is serving
+    assert ("served until the token in hand ends" in told["explanation"]) is serving
+
+
+async def test_unknown_pages_and_methods_are_problem_documents() -> None:
+    """404 and 405 speak RFC 9457, and 405 names what is allowed."""
+    async with administer(FakeProgram()) as knocker:
+        async with knocker.ask("/nothing") as answer:
+            assert (answer.status, answer.content_type) == (404, "application/problem+json")
+            assert json.loads(await answer.text())["type"].endswith("no-such-page")
+        async with knocker.ask("/livez", "POST") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+        assert await knocker.status("/console/static/..%2fview.py") == 404
+        assert await knocker.status("/console/static/console.css") == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8081", 200),
+        ("localhost", 200),
+        ("LOCALHOST.:99", 200),
+        ("[::1]:8081", 200),
+        ("10.1.2.3", 200),
+        ("admin.corp", 200),
+        ("Admin.Corp:80", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("", 421),
+        ("localhost:port", 421),
+        ("a@localhost", 421),
+    ],
+)
+async def test_only_hosts_of_ours_are_answered(host: str, status: int) -> None:
+    """A rebinding name gets 421, health included; addresses, localhost and allowed names pass."""
+    program = FakeProgram(rules=AccessRules(None, True, "127.0.0.1", ("admin.corp",)))
+    async with administer(program) as knocker:
+        assert await knocker.status("/livez", headers={"Host": host}) == status
+
+
+CROSS = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+NAVIGATION = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/status", {"Origin": "http://evil.example"}, 403),
+        ("GET", "/status", {"Origin": "null"}, 403),
+        ("GET", "/status", CROSS, 403),
+        ("GET", "/status", {**CROSS, "Sec-Fetch-Site": "same-site"}, 403),
+        ("GET", "/status", {"Sec-Fetch-Site": "same-origin"}, 200),
+        ("GET", "/", NAVIGATION, 200),
+        ("GET", "/", {**NAVIGATION, "Sec-Fetch-Dest": "iframe"}, 403),
+        ("POST", "/console/accounts/acme/refresh", {"X-Ads-Proxy-Console": "1"}, 200),
+        ("POST", "/console/accounts/acme/refresh", {}, 403),
+        ("POST", "/console/accounts/acme/refresh", {"Content-Type": "application/x-www-form-urlencoded"}, 403),
+        ("POST", "/console/accounts/acme/refresh", {**NAVIGATION, "X-Ads-Proxy-Console": "1"}, 403),
+        ("POST", "/console/accounts/acme/refresh", {"X-Ads-Proxy-Console": "1", "Origin": "http://127.0.0.1:1"}, 403),
+        ("POST", "/console/accounts/nobody/refresh", {"X-Ads-Proxy-Console": "1"}, 404),
+    ],
+)
+async def test_other_sites_pages_cannot_use_the_listener(
+    method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    """Cross-site reads by script and every cross-site change are refused; plain navigation works."""
+    program = FakeProgram()
+    async with administer(program) as knocker:
+        assert await knocker.status(path, method, headers) == status
+    assert program.refreshed == (["acme"] if (method, status) == ("POST", 200) else [])
+
+
+async def test_a_cross_origin_form_cannot_change_anything() -> None:
+    """A form of another site has no proof header, and its Origin gives it away."""
+    program = FakeProgram()
+    headers = {"Origin": "http://evil.example"}
+    async with administer(program) as knocker:
+        for path in ("/console/session", "/login/acme", "/console/session/end"):
+            async with knocker.ask(path, "POST", headers, form={"key": "x"}) as answer:
+                assert answer.status == 403
+
+
+async def test_every_answer_carries_the_security_headers() -> None:
+    """Page, JSON and refusal alike forbid inline script, framing and sniffing, and none has a CORS header."""
+    async with administer(FakeProgram()) as knocker:
+        for path in ("/", "/status", "/nothing", "/console/static/console.js"):
+            async with knocker.ask(path) as answer:
+                policy = answer.headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy
+                assert "unsafe" not in policy
+                assert answer.headers["X-Frame-Options"] == "DENY"
+                assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", ["/", "/status", "/console/state", "/console/profiles", "/login/acme", "/nothing"])
+async def test_with_a_key_everything_of_worth_needs_it(path: str) -> None:
+    """Without the key 401, with it in either header it passes, with a wrong one 401."""
+    program = FakeProgram(rules=KEYED)
+    async with administer(program) as knocker:
+        assert await knocker.status(path) == 401
+        assert await knocker.status(path, headers={"X-Ads-Proxy-Key": "wrong"}) == 401
+        passed = {
+            await knocker.status(path, headers={"Authorization": f"Bearer {KEY.reveal()}"}),
+            await knocker.status(path, headers={"X-Ads-Proxy-Key": KEY.reveal()}),
+        }
+        assert passed == {404 if path == "/nothing" else 302 if path == "/login/acme" else 200}
+
+
+async def test_health_never_needs_the_key_and_metrics_only_when_closed() -> None:
+    """Probes need no key; `/metrics` needs it only with `open_metrics: false`; the callback rests on its state."""
+    program = FakeProgram(rules=KEYED)
+    async with administer(program) as knocker:
+        assert {await knocker.status(path) for path in (*HEALTH, "/metrics")} == {200}
+        assert await knocker.status("/login/callback") == 400
+        program.rules = AccessRules(KEY, False, "127.0.0.1")
+        assert await knocker.status("/metrics") == 401
+        assert await knocker.status("/metrics", headers={"Authorization": f"Bearer {KEY.reveal()}"}) == 200
+
+
+async def test_a_person_signs_in_to_the_console_with_the_key() -> None:
+    """A browser gets the form, a wrong key the form again, the right one a strict cookie that opens the console."""
+    program = FakeProgram(rules=KEYED)
+    browser = {"Accept": "text/html"}
+    async with administer(program) as knocker:
+        async with knocker.ask("/login/acme", headers=browser) as answer:
+            assert answer.status == 401
+            assert 'name="next" value="/login/acme"' in await answer.text()
+        async with knocker.ask("/console/session", "POST", browser, {"key": "wrong"}) as answer:
+            assert (answer.status, "Set-Cookie" in answer.headers) == (401, False)
+        form = {"key": KEY.reveal(), "next": "/login/acme"}
+        async with knocker.ask("/console/session", "POST", browser, form) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/login/acme")
+            cookie = answer.headers["Set-Cookie"]
+        assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
+        assert KEY.reveal() not in cookie
+        session = {"Cookie": cookie.split(";")[0]}
+        assert await knocker.status("/status", headers=session) == 200
+        program.rules = AccessRules(type(KEY)("another-key-entirely"), True, "127.0.0.1")
+        assert await knocker.status("/status", headers=session) == 401
+        program.rules = KEYED
+        ending = {**session, "X-Ads-Proxy-Console": "1"}
+        assert await knocker.status("/console/session/end", "POST", ending) == 303
+        assert await knocker.status("/status", headers=session) == 401
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil", "/a\r\nX: y", ""])
+async def test_the_key_form_never_leads_elsewhere(target: str) -> None:
+    """An address of another site in the form is replaced by the console."""
+    form = {"key": KEY.reveal(), "next": target}
+    async with (
+        administer(FakeProgram(rules=KEYED)) as knocker,
+        knocker.ask("/console/session", "POST", None, form) as answer,
+    ):
+        assert answer.headers["Location"] == "/"
+
+
+async def test_guessing_is_slowed_down() -> None:
+    """After ten wrong keys an address waits a minute, even with the right one; sessions and health go on."""
+    async with administer(FakeProgram(rules=KEYED)) as knocker:
+        async with knocker.ask("/console/session", "POST", None, {"key": KEY.reveal()}) as answer:
+            session = {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
+        for _ in range(10):
+            assert await knocker.status("/status", headers={"X-Ads-Proxy-Key": "wrong"}) == 401
+        async with knocker.ask("/status", headers={"X-Ads-Proxy-Key": KEY.reveal()}) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "60")
+        async with knocker.ask("/console/session", "POST", None, {"key": KEY.reveal()}) as answer:
+            assert answer.status == 429
+        assert await knocker.status("/status", headers=session) == 200
+        assert await knocker.status("/livez") == 200
+
+
+async def test_the_console_state_has_traffic_and_refusals() -> None:
+    """The chart's steps and the last refused requests are what events and sums say."""
+    async with administer(FakeProgram()) as knocker:
+        for event in (finished(own=0.002), finished(status=429), finished(status=502)):
+            knocker.metrics.observe(event)
+        refused = finished(status=403, refusal="not-permitted", detail="Not yours.", client="reporting")
+        knocker.traffic.observe(refused)
+        async with knocker.ask("/console/state") as answer:
+            state = json.loads(await answer.text())
+    assert [(step["requests"], step["errors"], step["throttled"]) for step in state["traffic"]] == [(3, 1, 1)]
+    (line,) = state["refused"]
+    assert (line["reason"], line["detail"], line["path"]) == ("not-permitted", "Not yours.", "/v2/profiles")
+
+
+async def test_profiles_are_searched_by_every_word() -> None:
+    """The search looks at id, name, country, region and account, in any case, and is bounded."""
+    many = tuple(ProfileView(str(n), "acme", "na", f"Brand {n}", "US", "seller") for n in range(1000))
+    program = FakeProgram(known_profiles=(*many, ProfileView("x1", "acme", "eu", "Straße", "DE", "vendor")))
+    async with administer(program) as knocker:
+        async with knocker.ask("/console/profiles?search=STRASSE+de") as answer:
+            assert [profile["id"] for profile in json.loads(await answer.text())["profiles"]] == ["x1"]
+        async with knocker.ask("/console/profiles?search=brand&account=acme") as answer:
+            found = json.loads(await answer.text())
+        assert (found["total"], len(found["profiles"])) == (1000, 200)
+        async with knocker.ask("/console/profiles?account=other") as answer:
+            assert json.loads(await answer.text())["total"] == 0
+
+
+async def test_a_failed_refresh_says_what_to_do() -> None:
+    """The refresh button's failure is a problem document with the operator's advice."""
+    program = FakeProgram(refresh_failure=errors.RefreshTokenRevoked("The token was revoked."))
+    headers = {"X-Ads-Proxy-Console": "1"}
+    async with (
+        administer(program) as knocker,
+        knocker.ask("/console/accounts/acme/refresh", "POST", headers) as answer,
+    ):
+        assert answer.status == 502
+        assert "sign in again" in json.loads(await answer.text())["detail"]
+
+
+async def test_a_defect_is_told_to_observers_and_not_to_the_caller() -> None:
+    """An unexpected exception is a 500 without its text, and a DefectMet event with its traceback."""
+    program = FakeProgram(refresh_failure=ValueError("canary"))  # type: ignore[arg-type]
+    headers = {"X-Ads-Proxy-Console": "1"}
+    async with (
+        administer(program) as knocker,
+        knocker.ask("/console/accounts/acme/refresh", "POST", headers) as answer,
+    ):
+        assert answer.status == 500
+        assert "canary" not in await answer.text()
+    (defect,) = program.seen
+    assert isinstance(defect, DefectMet)
+    assert "canary" in defect.traceback
+
+
+async def test_large_forms_are_refused() -> None:
+    """The listener reads no more than it needs."""
+    form = {"key": "x" * 100_000}
+    async with administer(FakeProgram()) as knocker, knocker.ask("/console/session", "POST", None, form) as answer:
+        assert answer.status == 413
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/console/static/../../status",
+        "/console/static/..%2f..%2fstatus",
+        "/console/static/%2e%2e/%2e%2e/status",
+        "//status",
+        "/livez/../status",
+        "/livez%2f..%2fstatus",
+        "/livez?/../status",
+        "http://evil.example/status",
+        "/status;/console/static/",
+        "/%73tatus",
+        "/console/session/../../status",
+        "/login/callback/../../status",
+    ],
+)
+async def test_no_spelling_of_a_path_goes_around_the_key(target: str) -> None:
+    """Dot segments, encodings and odd targets, byte for byte, never show `/status` to who has no key."""
+    program = FakeProgram(rules=KEYED)
+    async with administer(program) as knocker:
+        reader, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert b'"accounts"' not in answer
+    assert answer.split(b" ", 2)[1] in {b"400", b"401", b"404"} or target.startswith("/livez?")
