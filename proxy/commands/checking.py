@@ -1,0 +1,58 @@
+"""`check`: mints a token for each account, lists its profiles in each region, and says in plain words what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rich.table import Table
+
+from proxy.commands.amazon import Bench, Finding, examine, open_bench, sentences
+from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
+from proxy.config import REGION_NAMES, Config
+
+_ORIGINS = {
+    "configuration": "configuration",
+    "store": "state (renewed by Amazon)",
+    "sign-in": "state (sign-in)",
+    "": "none",
+}
+
+
+def check(config: Config) -> int:
+    """0 where every account works, else 1."""
+    tell(_summary(config))
+    findings = asyncio.run(_examine_all(config))
+    answers().print(_table(findings))
+    for finding in findings:
+        for sentence in sentences(finding):
+            complain(sentence)
+    if not all(finding.is_sound for finding in findings):
+        return FAILED
+    say("Everything works.")
+    return OK
+
+
+def _summary(config: Config) -> str:
+    source = str(config.sources[0]) if config.sources else "the environment"
+    clients = f"{len(config.clients)} clients with keys" if config.clients else "every caller is trusted"
+    return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {config.state.url}"
+
+
+async def _examine_all(config: Config) -> list[Finding]:
+    async with open_bench(config) as bench:
+        return await asyncio.gather(*(_examine_one(bench, name) for name in config.accounts))
+
+
+async def _examine_one(bench: Bench, name: str) -> Finding:
+    return await examine(bench, bench.config.accounts[name])
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("account", "refresh token", "access token", *(f"profiles {region}" for region in REGION_NAMES)):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        counts = [("failed" if each.problem else str(len(each.profiles))) for each in finding.listings]
+        minted = "ok" if not finding.problem else "failed" if finding.origin else "-"
+        table.add_row(finding.account, _ORIGINS[finding.origin], minted, *(counts or ["-"] * len(REGION_NAMES)))
+    return table

@@ -1,0 +1,154 @@
+"""`demo`: the proxy in front of the built-in simulator, which runs as a child and ends with it. No credentials."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from proxy.commands.terminal import tell
+from proxy.config import REGION_NAMES, Address, Config, load
+from proxy.config.values import parse_address
+from proxy.errors import ListenError, StartupError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PR_SET_PDEATHSIG = 1
+LISTEN, ADMIN_LISTEN = "127.0.0.1:8080", "127.0.0.1:8081"
+_SIMULATOR = (sys.executable, "-P", "-m", "proxy.simulator", "--base-port", "0")
+_OWN = ("ADS_PROXY_CONFIG", "ADS_PROXY_ACCOUNTS", "ADS_PROXY_CLIENTS", "ADS_PROXY_ROUTES", "ADS_PROXY_REGIONS")
+"""Variables, and beginnings of variables, that describe the real thing; a demo does not look at them."""
+
+
+class SimulatorFailed(StartupError):
+    """The simulator did not start."""
+
+
+def demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | None) -> int:
+    """Serve until stopped. Every answer carries a header that says it is a demo."""
+    with running_simulator() as simulator:
+        variables = demo_environment(simulator, environ)
+        variables["ADS_PROXY_LISTEN"] = listen or environ.get("ADS_PROXY_LISTEN") or LISTEN
+        variables["ADS_PROXY_ADMIN_LISTEN"] = admin_listen or environ.get("ADS_PROXY_ADMIN_LISTEN") or ADMIN_LISTEN
+        key = _add_admin_key(variables)
+        config = load(None, variables)
+        for option, address in (("--listen", config.listen), ("--admin-listen", config.admin_listen)):
+            _try_to_listen(option, address)
+        tell(banner(config, key))
+        from proxy.app import serve
+
+        notes = ("This is a demo: the answers come from the built-in simulator, not from Amazon.",)
+        return serve(lambda: config, notes=notes, demo=True)
+
+
+@contextmanager
+def running_simulator() -> Iterator[Mapping[str, Any]]:
+    """A simulator on ports of its own, in its own session so that Ctrl-C stops the proxy first; what it printed."""
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        _SIMULATOR,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 - no threads yet, and only a system call
+    )
+    try:
+        yield _read_addresses(process)
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def _read_addresses(process: subprocess.Popen[bytes]) -> Mapping[str, Any]:
+    """The one line that the simulator prints once it listens."""
+    line = process.stdout.readline() if process.stdout else b""
+    try:
+        found: Mapping[str, Any] = json.loads(line)
+    except json.JSONDecodeError:
+        raise SimulatorFailed("the simulator did not start; try `ads-proxy simulate` to see why") from None
+    return found
+
+
+def _end_with_parent() -> None:
+    """Where the system can, the simulator ends even when this program is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def demo_environment(simulator: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that put the proxy in front of the simulator; settings of the real environment stay in force."""
+    variables = {
+        name: value for name, value in environ.items() if name.startswith("ADS_PROXY_") and not name.startswith(_OWN)
+    }
+    variables |= {
+        "ADS_PROXY_STATE__URL": "memory:",
+        "ADS_PROXY_ALLOW_UNAUTHENTICATED": "true",
+        "AMAZON_ADS_CLIENT_ID": simulator["client_id"],
+        "AMAZON_ADS_CLIENT_SECRET": simulator["client_secret"],
+        "AMAZON_ADS_REFRESH_TOKEN": simulator["refresh_token"],
+        "AMAZON_ADS_REGION": "na",
+        "AMAZON_ADS_PROFILE_ID": "first",
+    }
+    for region in REGION_NAMES:
+        for key in ("api_url", "token_url", "auth_grant_url", "mcp_url"):
+            variables[f"ADS_PROXY_REGIONS__{region.upper()}__{key.upper()}"] = simulator[f"{key}s"][region]
+    return variables
+
+
+def _add_admin_key(variables: dict[str, str]) -> str:
+    """Beyond loopback the console needs a key; a demo makes one where there is none. It is shown in the banner."""
+    given = any(variables.get(name) for name in ("ADS_PROXY_ADMIN__KEY", "ADS_PROXY_ADMIN__KEY_FILE"))
+    if given or _is_loopback(variables["ADS_PROXY_ADMIN_LISTEN"]):
+        return ""
+    variables["ADS_PROXY_ADMIN__KEY"] = key = secrets.token_urlsafe(16)
+    return key
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return parse_address(address).is_loopback
+    except ValueError:
+        return True
+
+
+def _try_to_listen(option: str, address: Address) -> None:
+    """Complain of a port in use before the banner, not after it."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ListenError(f"{address}: {reason}; choose another address with {option} HOST:PORT") from None
+
+
+def banner(config: Config, key: str) -> str:
+    """What to try first."""
+    url, admin = f"http://{_reachable(config.listen)}", f"http://{_reachable(config.admin_listen)}"
+    lines = [
+        "ads-proxy demo: no credentials, no Amazon; a built-in simulator answers.",
+        "",
+        f"  curl -s {url}/v2/profiles",
+        f"  curl -s {url}/eu/v2/profiles",
+        f"  curl -s {admin}/metrics",
+        "",
+        f"  console: {admin}/" + (f"   (key: {key})" if key else ""),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _reachable(address: Address) -> str:
+    return str(Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host), address.port))

@@ -1,0 +1,31 @@
+"""`healthcheck`: asks the admin listener of a running program whether it is alive. Light: it runs every few seconds."""
+
+from __future__ import annotations
+
+import http.client
+from typing import TYPE_CHECKING
+
+from proxy.commands.terminal import FAILED, OK, complain
+
+if TYPE_CHECKING:
+    from proxy.config import Address
+
+TIMEOUT = 3.0
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def check_health(admin: Address) -> int:
+    """0 where `/livez` answers 200 in time, else 1."""
+    connection = http.client.HTTPConnection(_EVERYWHERE.get(admin.host, admin.host), admin.port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", "/livez", headers={"Connection": "close"})
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        complain(f"{admin} does not answer: {error or type(error).__name__}")
+        return FAILED
+    finally:
+        connection.close()
+    if status != 200:
+        complain(f"{admin} answers {status}")
+        return FAILED
+    return OK

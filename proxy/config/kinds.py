@@ -1,0 +1,75 @@
+"""The kinds of value as the model's fields name them: a check, and what an editor's schema says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from proxy.config import references, values
+from proxy.secret import Secret
+
+_TEXT = {"type": "string"}
+_REFERENCE: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        *(
+            {"type": "object", "properties": {key: _TEXT}, "required": [key], "additionalProperties": False}
+            for key in ("file", "env")
+        ),
+    ]
+}
+
+ListenAddress = Annotated[
+    values.Address, BeforeValidator(values.parse_address), WithJsonSchema({"type": "string", "pattern": ":[0-9]+$"})
+]
+HostName = Annotated[str, BeforeValidator(values.parse_host_name)]
+RegionName = Annotated[str, BeforeValidator(values.parse_region), WithJsonSchema({"enum": list(values.REGION_NAMES)})]
+ClientId = Annotated[str, BeforeValidator(references.referable(values.parse_text)), WithJsonSchema(_REFERENCE)]
+HomeRegion = Annotated[
+    str, BeforeValidator(references.referable(values.parse_region)), WithJsonSchema({"enum": list(values.REGION_NAMES)})
+]
+FilledText = Annotated[str, BeforeValidator(values.parse_text)]
+Name = Annotated[
+    str, BeforeValidator(values.parse_name), WithJsonSchema({"type": "string", "pattern": f"^{values.NAME.pattern}$"})
+]
+_ID_SCHEMA = {"type": ["string", "integer"], "pattern": "^[0-9]+$"}
+ProfileId = Annotated[str, BeforeValidator(values.parse_profile_id), WithJsonSchema(_ID_SCHEMA)]
+DefaultProfile = Annotated[
+    str | None,
+    BeforeValidator(references.referable(values.parse_default_profile)),
+    WithJsonSchema({"type": ["string", "integer", "null"], "pattern": "^([Ff]irst|[0-9]+)$"}),
+]
+Method = Annotated[str, BeforeValidator(values.parse_method)]
+PathPattern = Annotated[
+    str, BeforeValidator(values.parse_path_pattern), WithJsonSchema({"type": "string", "pattern": "^[/*]"})
+]
+KeyDigest = Annotated[
+    str, BeforeValidator(values.parse_key_digest), WithJsonSchema({"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"})
+]
+Seconds = Annotated[float, BeforeValidator(values.parse_seconds)]
+Count = Annotated[int, BeforeValidator(values.parse_count)]
+Flag = Annotated[bool, BeforeValidator(values.parse_flag)]
+Origin = Annotated[
+    str, BeforeValidator(values.parse_origin), WithJsonSchema({"type": "string", "pattern": "^https?://[^/]+/?$"})
+]
+Url = Annotated[str, BeforeValidator(values.parse_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
+RedirectUri = Annotated[
+    str, BeforeValidator(values.parse_redirect_uri), WithJsonSchema({"type": "string", "pattern": "^https?://"})
+]
+ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
+SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
+KeyValue = Annotated[Secret, BeforeValidator(references.read_key), WithJsonSchema(_REFERENCE)]
+StateKeys = Annotated[
+    Secret | tuple[Secret, ...] | None,
+    BeforeValidator(references.read_state_keys),
+    WithJsonSchema(
+        {"anyOf": [*_REFERENCE["anyOf"], {"type": "array", "items": _REFERENCE, "minItems": 1}, {"type": "null"}]}
+    ),
+]
+OutboundProxy = Annotated[
+    Secret | None,
+    BeforeValidator(references.read_outbound_proxy),
+    WithJsonSchema({"anyOf": [*_REFERENCE["anyOf"], {"type": "null"}]}),
+]

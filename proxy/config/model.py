@@ -1,0 +1,375 @@
+"""The configuration as frozen, typed values: every key, its default, its bounds and its meaning.
+
+Attribute names are YAML keys. What a key means is said here, once; the JSON schema and the tables of
+docs/configuration.md are made from it. Nothing here reads files or the environment, and nothing decides what
+holds between keys: that is `rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from proxy.config.amazon import with_amazon
+from proxy.config.kinds import (
+    ClientId,
+    Count,
+    DefaultProfile,
+    FilledText,
+    Flag,
+    HomeRegion,
+    HostName,
+    KeyDigest,
+    KeyValue,
+    ListenAddress,
+    Method,
+    Name,
+    Origin,
+    OutboundProxy,
+    PathPattern,
+    ProfileId,
+    ReadableFile,
+    RedirectUri,
+    RegionName,
+    Seconds,
+    SecretValue,
+    StateKeys,
+    Url,
+)
+from proxy.config.references import Reading, parse_limiting_list
+from proxy.config.values import Address, WrongValue, parse_list, quoted
+from proxy.secret import Secret
+
+DEFAULT_SCOPES = ("advertising::campaign_management",)
+DEFAULT_REDIRECT_URI = "http://localhost:8081/login/callback"
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+class Section(BaseModel):
+    """Frozen, and no key that the model does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    null_counts: ClassVar[frozenset[str]] = frozenset()
+    """Keys with nothing after them mean the default, but for these, where that would lift a limit."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        kept = cls.null_counts
+        return {
+            key: value for key, value in data.items() if value is not None or key in kept or key not in cls.model_fields
+        }
+
+
+class NamedSection(Section):
+    """An entry of a mapping; its name is its key there, never written twice."""
+
+    name: SkipJsonSchema[str] = Field(default="", exclude=True)
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(info.context, Reading):
+            raise WrongValue("unknown key; the name is the key of the mapping")
+        return value
+
+
+class Region(Section):
+    """Amazon's addresses in one region."""
+
+    api_url: Annotated[Origin, Field(description="The Ads API's host, without a path.")]
+    token_url: Annotated[Url, Field(description="Login with Amazon's token endpoint.")]
+    auth_grant_url: Annotated[Url, Field(description="The sign-in page.")]
+    mcp_url: Annotated[Url, Field(description="The hosted MCP endpoint; `/mcp` of the proxy leads there.")]
+
+
+class Admin(Section):
+    """Who may use the admin listener."""
+
+    key: Annotated[
+        KeyValue | None,
+        Field(description="The key for console, sign-in and `/status`; required beyond loopback."),
+    ] = None
+    open_metrics: Annotated[
+        Flag, Field(description="Whether `/metrics` and the health pages answer without the key.")
+    ] = True
+
+
+class Tls(Section):
+    """The certificate of the tools' listener."""
+
+    cert: Annotated[ReadableFile, Field(description="The certificate chain, as a PEM file.")]
+    key: Annotated[ReadableFile, Field(description="Its private key, as a PEM file without a passphrase.")]
+
+
+class Account(NamedSection):
+    """One Login with Amazon application and the person who granted it access."""
+
+    client_id: Annotated[ClientId, Field(description="The client id of the Login with Amazon security profile.")]
+    client_secret: Annotated[SecretValue, Field(description="Its client secret.")]
+    refresh_token: Annotated[
+        SecretValue | None,
+        Field(description="The refresh token; absent: `ads-proxy login` gets one, kept in the state."),
+    ] = None
+    region: Annotated[
+        HomeRegion,
+        Field(description="The home region: token endpoint, sign-in page and default API host (na, eu or fe)."),
+    ] = "na"
+    default_profile: Annotated[
+        DefaultProfile,
+        Field(
+            description="The profile of a request that names none: `first` (the first listed), an id, or null for none."
+        ),
+    ] = None
+    scopes: Annotated[
+        tuple[FilledText, ...],
+        BeforeValidator(parse_list),
+        Field(description="What signing in asks for.", min_length=1),
+    ] = DEFAULT_SCOPES
+    redirect_uri: Annotated[
+        RedirectUri,
+        Field(
+            description="Where Amazon sends the browser after signing in; it must be listed in the security profile. "
+            "Its port is that of `admin_listen` unless it is set."
+        ),
+    ] = DEFAULT_REDIRECT_URI
+
+
+class Client(Section):
+    """A tool with a key of its own, and what it may do."""
+
+    null_counts = frozenset({"accounts", "profiles", "methods", "paths"})
+
+    name: Annotated[Name, Field(description="The client's name, as logs and metrics show it.")]
+    key_sha256: Annotated[KeyDigest, Field(description="The digest that `ads-proxy keys new NAME` prints.")]
+    accounts: Annotated[
+        tuple[Name, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The accounts it may use; absent: all."),
+    ] = None
+    profiles: Annotated[
+        tuple[ProfileId, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The profiles it may use; absent: all."),
+    ] = None
+    methods: Annotated[
+        tuple[Method, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The methods it may use; absent: all."),
+    ] = None
+    paths: Annotated[
+        tuple[PathPattern, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The paths it may use, where `*` also matches `/`; absent: all."),
+    ] = None
+    requests_per_minute: Annotated[
+        Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
+    ] = None
+
+
+class RouteConfig(NamedSection):
+    """A name for an account, a region and a profile: `/@NAME/...`."""
+
+    account: Annotated[Name, Field(description="The account's name.")]
+    region: Annotated[RegionName | None, Field(description="The region; absent: chosen by the request.")] = None
+    profile: Annotated[ProfileId | None, Field(description="The profile; absent: chosen by the request.")] = None
+
+
+class State(Section):
+    """Where refresh tokens that Amazon hands out are kept."""
+
+    url: Annotated[
+        str,
+        Field(
+            description="`memory:` or `file:DIR`. Default: `file:` in `$XDG_STATE_HOME/ads-proxy` or "
+            "`~/.local/state/ads-proxy`, and `memory:` for a user without a home."
+        ),
+    ] = "memory:"
+    key: Annotated[
+        StateKeys,
+        Field(
+            description="What encrypts the state, 16 bytes or more; of a list, the first encrypts and all decrypt. "
+            "Absent: a key file is made in the directory."
+        ),
+    ] = None
+
+    @field_validator("url")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if value.startswith("redis://"):
+            raise WrongValue("redis:// is not available in this version; use file:DIR or memory:")
+        if value == "memory:" or (value.startswith("file:") and value.removeprefix("file:").strip("/ ")):
+            return value
+        raise WrongValue(f"{quoted(value)} is not a state store; write file:DIR or memory:")
+
+
+class Tokens(Section):
+    """When access tokens are renewed."""
+
+    refresh_ahead: Annotated[
+        Seconds,
+        Field(
+            ge=0, le=86400, description="How long before its end a token is renewed; a quarter of a short-lived one."
+        ),
+    ] = 300.0
+    request_wait: Annotated[
+        Seconds, Field(ge=0, le=600, description="How long a request waits for a token before it is answered 503.")
+    ] = 10.0
+
+
+class Upstream(Section):
+    """Connections to Amazon."""
+
+    connect_timeout: Annotated[Seconds, Field(gt=0, le=600, description="To connect, TLS included.")] = 10.0
+    response_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="Until the answer's head.")] = 60.0
+    idle_timeout: Annotated[
+        Seconds, Field(gt=0, le=86400, description="Between bytes of an answer's body; off for event streams.")
+    ] = 60.0
+    max_connections: Annotated[Count, Field(ge=1, le=65536, description="Connections to one host.")] = 256
+    retry_wait: Annotated[
+        Seconds, Field(ge=0, le=600, description="The longest Retry-After that the proxy waits out itself; 0: none.")
+    ] = 0.0
+    proxy: Annotated[
+        OutboundProxy,
+        Field(description="An outbound HTTP proxy, `http://[USER:PASSWORD@]HOST:PORT`. HTTPS_PROXY is not looked at."),
+    ] = None
+    ca_file: Annotated[
+        ReadableFile | None,
+        Field(description="Certificate authorities to trust instead of the system's, as a PEM file."),
+    ] = None
+
+
+class Limits(Section):
+    """What one tool may cost."""
+
+    header_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="For a request's whole head to arrive.")] = 10.0
+    body_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="Without a byte of a request's body.")] = 30.0
+    send_timeout: Annotated[
+        Seconds, Field(gt=0, le=86400, description="Without the tool taking a byte of an answer.")
+    ] = 60.0
+    keepalive_timeout: Annotated[
+        Seconds, Field(ge=0, le=86400, description="How long an idle connection is kept; 0: closed after each answer.")
+    ] = 75.0
+    max_header_bytes: Annotated[Count, Field(ge=1024, le=1 << 20, description="A request's head in all.")] = 65536
+    max_headers: Annotated[Count, Field(ge=8, le=10000, description="Header lines of one request.")] = 128
+    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="A request's target.")] = 16384
+    max_body_bytes: Annotated[Count, Field(ge=0, le=1 << 50, description="A request's body; 0: no limit.")] = 0
+    replay_bytes: Annotated[
+        Count,
+        Field(ge=0, le=1 << 28, description="Bodies up to this size are kept to be sent again; larger ones are not."),
+    ] = 262144
+    max_connections: Annotated[Count, Field(ge=1, le=1_000_000, description="Connections of tools, in all.")] = 10000
+    max_connections_per_address: Annotated[
+        Count, Field(ge=0, le=1_000_000, description="Connections of tools from one address; 0: no limit.")
+    ] = 0
+
+
+class Drain(Section):
+    """How the program stops."""
+
+    delay: Annotated[
+        Seconds,
+        Field(ge=0, le=3600, description="After the signal, how long it still accepts while `/readyz` says 503."),
+    ] = 0.0
+    timeout: Annotated[Seconds, Field(ge=0, le=86400, description="How long requests in flight may still take.")] = 30.0
+
+
+class Log(Section):
+    """What is written to standard output."""
+
+    format: Annotated[
+        Literal["auto", "json", "console"],
+        BeforeValidator(_lower),
+        Field(description="`json`, `console`, or `auto`: console on a terminal, else JSON."),
+    ] = "auto"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        BeforeValidator(_lower),
+        Field(description="The least that is written."),
+    ] = "info"
+    access: Annotated[Flag, Field(description="Whether each request is written.")] = True
+
+
+class Config(Section):
+    """The whole configuration. `sources` are all files that it was read from; a change of one means to read again."""
+
+    sources: SkipJsonSchema[tuple[Path, ...]] = Field(default=(), exclude=True)
+    listen: Annotated[ListenAddress, Field(description="Where tools connect.")] = Address("127.0.0.1", 8080)
+    admin_listen: Annotated[ListenAddress, Field(description="Metrics, health, console and sign-in.")] = Address(
+        "127.0.0.1", 8081
+    )
+    workers: Annotated[Count, Field(description="Processes that serve; only 1 in this version.")] = 1
+    allowed_hosts: Annotated[
+        tuple[HostName, ...], BeforeValidator(parse_list), Field(description="Further Host names that tools may use.")
+    ] = ()
+    allow_unauthenticated: Annotated[
+        Flag, Field(description="Must be true to listen beyond loopback with no clients.")
+    ] = False
+    admin: Annotated[Admin, Field(description="The admin listener's protection.")] = Admin()
+    tls: Annotated[Tls | None, Field(description="TLS on the tools' listener; absent: plain HTTP.")] = None
+    regions: Annotated[
+        dict[RegionName, Region],
+        BeforeValidator(with_amazon),
+        Field(description="Amazon's addresses are built in; override single ones to test.", validate_default=True),
+    ] = {}
+    accounts: Annotated[
+        dict[Name, Account],
+        Field(description="Applications and their credentials, by name."),
+    ] = {}
+    clients: Annotated[
+        tuple[Client, ...],
+        BeforeValidator(parse_list),
+        Field(description="Tools with keys; none: every caller is trusted."),
+    ] = ()
+    routes: Annotated[
+        dict[Name, RouteConfig],
+        Field(description="Names for account, region and profile."),
+    ] = {}
+    state: Annotated[State, Field(description="Where refresh tokens are kept.")] = State()
+    tokens: Annotated[Tokens, Field(description="When tokens are renewed.")] = Tokens()
+    upstream: Annotated[Upstream, Field(description="Connections to Amazon.")] = Upstream()
+    limits: Annotated[Limits, Field(description="What one tool may cost.")] = Limits()
+    drain: Annotated[Drain, Field(description="How the program stops.")] = Drain()
+    rewrite_locations: Annotated[
+        Flag, Field(description="Whether a `location` at the API host comes back leading through the proxy.")
+    ] = True
+    fast_path: Annotated[
+        Flag, Field(description="Whether facts of a header block seen before are remembered; results are the same.")
+    ] = True
+    log: Annotated[Log, Field(description="Logging.")] = Log()
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(info.context, Reading):
+            raise WrongValue("unknown key")
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _one(cls, value: int) -> int:
+        if value != 1:
+            raise WrongValue(f"{value} is not possible; only 1 in this version")
+        return value
+
+    @field_validator("accounts", "routes")
+    @classmethod
+    def _named(cls, entries: dict[str, Any]) -> dict[str, Any]:
+        return {name: entry.model_copy(update={"name": name}) for name, entry in entries.items()}
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret in it, for redaction."""
+        found = [self.admin.key, self.upstream.proxy]
+        found += self.state.key if isinstance(self.state.key, tuple) else (self.state.key,)
+        for account in self.accounts.values():
+            found += (account.client_secret, account.refresh_token)
+        return tuple(secret for secret in found if secret is not None)

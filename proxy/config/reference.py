@@ -1,0 +1,130 @@
+"""What the model says of itself: the JSON schema for editors and the tables of docs/configuration.md.
+
+Both are made from `model`; nothing about a key is written twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from proxy.config.model import Config
+from proxy.config.values import NAME, REGION_NAMES, Address
+from proxy.config.variables import PREFIX, list_entry, mapping_entry, section_of
+
+SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
+BEGIN, END = "<!-- options: made by `ads-proxy schema --tables` -->", "<!-- end of options -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key as the documentation shows it. `variable` is empty within lists."""
+
+    section: str
+    key: str
+    variable: str
+    default: str
+    meaning: str
+
+
+def json_schema() -> dict[str, Any]:
+    """The configuration file's schema; `yaml-language-server` and its like read it."""
+    schema = Config.model_json_schema(mode="validation")
+    definitions = schema["$defs"]
+    definitions["Region"].pop("required", None)
+    properties = schema["properties"]
+    models: list[type[BaseModel]] = [Config, *_sections(Config)]
+    for model in models:
+        _add_bounds(schema if model is Config else definitions[model.__name__], model)
+    for key in ("listen", "admin_listen"):
+        properties[key]["default"] = str(Config.model_fields[key].default)
+    properties["regions"]["propertyNames"] = {"enum": list(REGION_NAMES)}
+    for key in ("accounts", "routes"):
+        properties[key]["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
+    return {"$schema": SCHEMA_ID, **schema, "title": "ads-proxy", "description": "The configuration of ads-proxy."}
+
+
+def _sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for info in model.model_fields.values():
+        for find in (mapping_entry, list_entry, section_of):
+            if (section := find(info.annotation)) is not None:
+                yield section
+                yield from _sections(section)
+
+
+def _add_bounds(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """What pydantic leaves out behind a check of our own."""
+    for key, info in model.model_fields.items():
+        for bound in info.metadata:
+            for attribute, word in _BOUNDS.items():
+                if (limit := getattr(bound, attribute, None)) is not None:
+                    schema["properties"][key][word] = limit
+
+
+def options() -> Iterator[Option]:
+    """Every key of the model, section by section."""
+    yield from _options(Config, "", PREFIX)
+
+
+def _options(model: type[BaseModel], section: str, prefix: str) -> Iterator[Option]:
+    below: list[tuple[type[BaseModel], str, str]] = []
+    for key, info in model.model_fields.items():
+        if info.exclude:
+            continue
+        path, name = f"{section}.{key}" if section else key, prefix + key.upper() if prefix else ""
+        entry, item, inner = mapping_entry(info.annotation), list_entry(info.annotation), section_of(info.annotation)
+        if entry is not None:
+            below.append((entry, f"{path}.NAME", f"{name}__NAME__"))
+        elif item is not None:
+            below.append((item, f"{path}[]", ""))
+        elif inner is not None:
+            below.append((inner, path, f"{name}__"))
+            continue
+        yield Option(section, key, name, _default(info, entry is not None or item is not None), info.description or "")
+    for inner_model, path, inner_prefix in below:
+        yield from _options(inner_model, path, inner_prefix)
+
+
+def _default(info: FieldInfo, many: bool) -> str:
+    if info.is_required():
+        return "required"
+    value = info.default
+    if many:
+        return "none"
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, float) and value.is_integer():
+        return f"`{int(value)}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{item}`" for item in value)
+    return f"`{value}`" if isinstance(value, Address | str | int | float | Path) else "none"
+
+
+def tables() -> str:
+    """The options as Markdown, one table for each section."""
+    lines: list[str] = []
+    shown: str | None = None
+    for option in options():
+        if option.section != shown:
+            shown = option.section
+            lines += ["", f"### {f'`{shown}`' if shown else 'Top level'}", ""]
+            lines += ["| key | environment | default | meaning |", "|---|---|---|---|"]
+        default = _REAL_DEFAULTS.get(f"{option.section}.{option.key}", option.default)
+        variable = f"`{option.variable}`" if option.variable else "-"
+        meaning = option.meaning.replace("|", "\\|")
+        lines.append(f"| `{option.key}` | {variable} | {default} | {meaning} |")
+    return "\n".join([BEGIN, *lines, "", END])
+
+
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+_REAL_DEFAULTS = {
+    "state.url": "the user's state directory",
+    **{f"regions.NAME.{key}": "Amazon's" for key in ("api_url", "token_url", "auth_grant_url", "mcp_url")},
+}

@@ -1,0 +1,172 @@
+"""Files and secrets that a configuration refers to: `{file: ...}`, `{env: ...}`, a literal.
+
+What is read goes through one `Reading`, which remembers the files so that a change of one can be noticed. No sentence
+here ever quotes a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationInfo
+
+from proxy.config.values import WrongValue, kind, looks_like_placeholder, parse_list
+from proxy.secret import Secret
+
+SECRET_FILE_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a secret reference may look at while one configuration is read, and which files were."""
+
+    environ: Mapping[str, str]
+    directory: Path
+    files: list[Path] = field(default_factory=list)
+
+    def locate(self, name: str) -> Path:
+        """A file's path: `~/` is the user's home; relative ones start where the configuration file is."""
+        home = self.environ.get("HOME", "")
+        if name.startswith("~/") and home:
+            return Path(home) / name[2:]
+        return self.directory / name
+
+
+def parse_file(value: Any, info: ValidationInfo) -> Path:
+    """A file that is read at start: there, and readable."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise WrongValue(f"must name a file, not {kind(value)}")
+    if not isinstance(info.context, Reading):
+        return Path(value)
+    path = info.context.locate(str(value))
+    info.context.files.append(path)
+    read_bytes(path)
+    return path
+
+
+def read_bytes(path: Path, limit: int = 1 << 20) -> bytes:
+    """A small file's bytes, or a sentence about why they cannot be had."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except FileNotFoundError:
+        raise WrongValue(f"the file {path} does not exist") from None
+    except IsADirectoryError:
+        raise WrongValue(f"{path} is a directory, not a file") from None
+    except PermissionError:
+        raise WrongValue(f"the file {path} cannot be read: permission denied for this user") from None
+    except (OSError, ValueError) as error:
+        raise WrongValue(f"the file {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > limit:
+        raise WrongValue(f"the file {path} is larger than {limit} bytes; it cannot be the right one")
+    return content
+
+
+def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False) -> Secret:
+    """A secret from `{file: ...}`, `{env: ...}` or a literal. With `binary`, a file may hold any bytes."""
+    if isinstance(value, Secret):
+        return value
+    reading = info.context if isinstance(info.context, Reading) else Reading({}, Path())
+    if isinstance(value, str):
+        return Secret(_check_secret_text(value))
+    if not isinstance(value, Mapping):
+        raise WrongValue("must be {file: PATH}, {env: NAME} or a text in quotes")
+    if len(value) != 1 or not all(key in ("file", "env") and isinstance(name, str) for key, name in value.items()):
+        raise WrongValue("must be exactly one of {file: PATH} and {env: NAME}")
+    if "file" in value:
+        return Secret(_read_secret_file(reading, value["file"], binary))
+    name = value["env"]
+    if name not in reading.environ:
+        raise WrongValue(f"the environment variable {name} is not set")
+    if not reading.environ[name]:
+        raise WrongValue(f"the environment variable {name} is empty")
+    return Secret(_check_secret_text(reading.environ[name]))
+
+
+def _read_secret_file(reading: Reading, name: str, binary: bool) -> str:
+    if not name:
+        raise WrongValue("{file: ...} names no file")
+    path = reading.locate(name)
+    reading.files.append(path)
+    content = read_bytes(path, SECRET_FILE_BYTES)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if not binary:
+            raise WrongValue(f"the file {path} is not UTF-8 text") from None
+        return content.decode("latin-1")
+    text = text.rstrip("\r\n")
+    if not text.strip():
+        raise WrongValue(f"the file {path} is empty; put the secret in it")
+    return text if binary else _check_secret_text(text, f"the file {path} ")
+
+
+def _check_secret_text(text: str, where: str = "") -> str:
+    if not text.strip():
+        raise WrongValue(f"{where}is empty; fill it in")
+    if looks_like_placeholder(text):
+        raise WrongValue(f"{where}is a placeholder; put the real value in its place, or a {{file: ...}}")
+    if re.search(r"[\x00-\x20\x7f]", text):
+        raise WrongValue(f"{where}holds white space or control characters; it must hold the secret alone")
+    return text
+
+
+def read_key(value: Any, info: ValidationInfo) -> Secret:
+    """A key of ours: 16 bytes or more."""
+    return _long_enough(read_secret(value, info))
+
+
+def read_state_keys(value: Any, info: ValidationInfo) -> Secret | tuple[Secret, ...] | None:
+    """One key, or several for rotation: the first encrypts, all decrypt."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple):
+        return _long_enough(read_secret(value, info, binary=True))
+    if not value:
+        raise WrongValue("an empty list of keys; name one, or leave the key out")
+    return tuple(_long_enough(read_secret(item, info, binary=True)) for item in value)
+
+
+def _long_enough(secret: Secret) -> Secret:
+    if len(secret.reveal().encode()) < 16:
+        raise WrongValue("is shorter than 16 bytes; make one with `openssl rand -hex 32`")
+    return secret
+
+
+def read_outbound_proxy(value: Any, info: ValidationInfo) -> Secret | None:
+    """`http://[USER:PASSWORD@]HOST:PORT`; a secret, for the password's sake."""
+    if value is None or value == "":
+        return None
+    secret = read_secret(value, info)
+    try:
+        parts = urlsplit(secret.reveal())
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme != "http" or not parts.hostname or not port or parts.path not in ("", "/") or parts.query:
+        raise WrongValue("must be the outbound proxy's address, such as http://proxy.internal:3128")
+    return secret
+
+
+def referable(parse: Callable[[Any], Any]) -> Callable[[Any, ValidationInfo], Any]:
+    """A check that also takes `{file: ...}` and `{env: ...}` for a value that is no secret."""
+
+    def parse_or_read(value: Any, info: ValidationInfo) -> Any:
+        return parse(read_secret(value, info).reveal() if isinstance(value, Mapping) else value)
+
+    return parse_or_read
+
+
+def parse_limiting_list(value: Any, info: ValidationInfo) -> tuple[Any, ...] | None:
+    """A list that limits. An absent one is no limit, so one that is written and empty can only be a mistake."""
+    if value is None and not isinstance(info.context, Reading):
+        return None
+    items = parse_list(value)
+    if not items:
+        raise WrongValue("an empty list would permit nothing; name something, or leave the key out to permit all")
+    return items

@@ -1,0 +1,129 @@
+"""What must hold between keys: names that must exist, names that must not collide, listeners that must be protected.
+
+Pure: the merged, unchecked values go in, problems come out. It works on values that are wrong elsewhere too, so that
+everything is reported at once; what is of the wrong shape is skipped here, since the model complains of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from proxy.config.values import REGION_NAMES, Address, parse_address, parse_flag
+
+ANONYMOUS = "anonymous"
+"""What metrics and logs call a caller where no clients are configured."""
+
+
+def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """All problems between keys."""
+    return (
+        *_names(values),
+        *_routes(values),
+        *_clients(values),
+        *_listeners(values),
+        *_nothing_to_serve(values),
+    )
+
+
+def did_you_mean(word: str, choices: Iterator[str] | list[str] | tuple[str, ...]) -> str:
+    """The nearest choice as the end of a sentence, or nothing."""
+    known = list(choices)
+    close = difflib.get_close_matches(word, known, 1, 0.6)
+    close = close or [choice for choice in known if choice.startswith(f"{word}_")]
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = values.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _names(values: Mapping[str, Any]) -> Iterator[str]:
+    accounts, routes = _mapping(values, "accounts"), _mapping(values, "routes")
+    for section, names in (("accounts", accounts), ("routes", routes)):
+        for name in names:
+            if str(name).lower() in REGION_NAMES:
+                yield f"{section}.{name}: is the name of a region, and /@{name} would be unclear; take another name"
+    for name in routes:
+        if name in accounts:
+            yield f"routes.{name}: is the name of an account too, and /@{name} would be unclear; take another name"
+
+
+def _unknown_account(name: Any, accounts: Mapping[str, Any]) -> str:
+    if not isinstance(name, str) or name in accounts:
+        return ""
+    have = ", ".join(map(str, accounts)) or "none"
+    return f"there is no account '{name[:64]}'{did_you_mean(name, [*accounts]) or f'; there are: {have}'}"
+
+
+def _routes(values: Mapping[str, Any]) -> Iterator[str]:
+    accounts = _mapping(values, "accounts")
+    for name, route in _mapping(values, "routes").items():
+        if isinstance(route, Mapping) and (problem := _unknown_account(route.get("account"), accounts)):
+            yield f"routes.{name}.account: {problem}"
+
+
+def _client_entries(values: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    clients = values.get("clients")
+    entries = clients if isinstance(clients, list | tuple) else []
+    return [(position, entry) for position, entry in enumerate(entries) if isinstance(entry, Mapping)]
+
+
+def _clients(values: Mapping[str, Any]) -> Iterator[str]:
+    names: dict[str, int] = {}
+    keys: dict[str, int] = {}
+    for position, client in _client_entries(values):
+        name, key, accounts = client.get("name"), client.get("key_sha256"), client.get("accounts")
+        if name == ANONYMOUS:
+            yield f"clients[{position}].name: '{ANONYMOUS}' is what callers without a key are called; take another"
+        if isinstance(name, str) and names.setdefault(name, position) != position:
+            yield f"clients[{position}].name: '{name[:64]}' is the name of clients[{names[name]}] too; take another"
+        if isinstance(key, str) and keys.setdefault(key.lower(), position) != position:
+            yield (
+                f"clients[{position}].key_sha256: is the key of clients[{keys[key.lower()]}] too; "
+                "make another with `ads-proxy keys new NAME`"
+            )
+        for place, account in enumerate(accounts if isinstance(accounts, list | tuple) else ()):
+            if problem := _unknown_account(account, _mapping(values, "accounts")):
+                yield f"clients[{position}].accounts[{place}]: {problem}"
+
+
+def _address(values: Mapping[str, Any], key: str, default: str) -> Address | None:
+    try:
+        return parse_address(default if values.get(key) is None else values[key])
+    except ValueError:
+        return None
+
+
+def _allows_unauthenticated(values: Mapping[str, Any]) -> bool:
+    try:
+        return parse_flag(values.get("allow_unauthenticated") or False)
+    except ValueError:
+        return True
+
+
+def _listeners(values: Mapping[str, Any]) -> Iterator[str]:
+    listen, admin = _address(values, "listen", "127.0.0.1:8080"), _address(values, "admin_listen", "127.0.0.1:8081")
+    if listen and not listen.is_loopback and not values.get("clients") and not _allows_unauthenticated(values):
+        yield (
+            f"listen: {listen} can be reached from other machines, and whoever reaches it would use your accounts; "
+            f"listen on 127.0.0.1:{listen.port}, or add clients with keys (`ads-proxy keys new NAME`), "
+            "or set allow_unauthenticated: true where the network itself keeps others out"
+        )
+    if admin and not admin.is_loopback and not _mapping(values, "admin").get("key"):
+        yield (
+            f"admin_listen: {admin} can be reached from other machines; set admin.key (`openssl rand -hex 32`), "
+            f"or listen on 127.0.0.1:{admin.port}. Metrics and health stay open beside the key"
+        )
+    if listen and admin and listen == admin and listen.port:
+        yield f"admin_listen: {admin} is the tools' address too; choose another port"
+
+
+def _nothing_to_serve(values: Mapping[str, Any]) -> Iterator[str]:
+    if not values.get("accounts"):
+        yield (
+            "accounts: there is none; set AMAZON_ADS_CLIENT_ID, AMAZON_ADS_CLIENT_SECRET and AMAZON_ADS_REFRESH_TOKEN, "
+            "or name accounts in a YAML file (see config/proxy.yaml). Without credentials, try `ads-proxy demo`"
+        )

@@ -1,0 +1,273 @@
+"""Which environment variable sets which key, and what the environment adds to the file's values.
+
+Every YAML key has its variable: `ADS_PROXY_`, its path in capitals, `__` between levels. A secret's variable ending
+in `_FILE` names a file. `AMAZON_ADS_*` make the account `default`. Nothing is checked here but names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from proxy.config.document import Path
+from proxy.config.model import Config
+from proxy.config.values import REGION_NAMES, WrongValue
+from proxy.secret import Secret
+
+PREFIX = "ADS_PROXY_"
+CONFIG_VARIABLE = "ADS_PROXY_CONFIG"
+DEFAULT_ACCOUNT = "default"
+ACCOUNT_VARIABLES: Mapping[str, str] = {
+    "AMAZON_ADS_CLIENT_ID": "client_id",
+    "AMAZON_ADS_CLIENT_SECRET": "client_secret",
+    "AMAZON_ADS_REFRESH_TOKEN": "refresh_token",
+    "AMAZON_ADS_REGION": "region",
+    "AMAZON_ADS_PROFILE_ID": "default_profile",
+}
+_OPTIONAL = ("AMAZON_ADS_REGION", "AMAZON_ADS_PROFILE_ID")
+_SECRET_KEYS = ("client_secret", "refresh_token")
+_ORCHESTRATOR = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
+"""What Kubernetes and container links put into the environment for a service that is called ads-proxy."""
+_ORCHESTRATOR_OWN = re.compile(r"SERVICE_(HOST|PORT(_\w+)?)")
+
+
+@dataclass(slots=True)
+class Overlay:
+    """The file's values with the environment's laid over, and which variable set which path."""
+
+    values: dict[str, Any]
+    origins: dict[Path, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def lay_over(values: Mapping[str, Any], environ: Mapping[str, str]) -> Overlay:
+    """The environment beats the file."""
+    overlay = Overlay(_copy(values))
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name != CONFIG_VARIABLE:
+            _apply(overlay, name, environ)
+    _add_account(overlay, environ)
+    return overlay
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    return value
+
+
+# --- ADS_PROXY_* --------------------------------------------------------------------------------------------
+
+
+def _apply(overlay: Overlay, name: str, environ: Mapping[str, str]) -> None:
+    words = name.removeprefix(PREFIX).split("__")
+    found = _resolve(words, Config, overlay.values)
+    from_file = False
+    if found is None and name.endswith("_FILE"):
+        found = _resolve([*words[:-1], words[-1].removesuffix("_FILE")], Config, overlay.values)
+        from_file = found is not None and _holds_secret(found[1])
+        found = found if from_file else None
+    if found is None:
+        if not _is_foreign(name.removeprefix(PREFIX), environ[name]):
+            overlay.problems.append(f"{name}: is no variable of this program{_suggest(name, known_variables())}")
+        return
+    path, annotation = found
+    if not environ[name] and not _holds_secret(annotation):
+        return
+    if from_file and name.removesuffix("_FILE") in environ:
+        overlay.problems.append(f"{name}: is set beside {name.removesuffix('_FILE')}; unset one of the two")
+        return
+    try:
+        value = {"file": _absolute(environ[name])} if from_file else _interpret(environ[name], path, annotation)
+    except ValueError as error:
+        overlay.problems.append(f"{name}: {error}")
+        return
+    _put(overlay, path, value, name)
+
+
+def _is_foreign(rest: str, value: str) -> bool:
+    if _ORCHESTRATOR_OWN.fullmatch(rest):
+        return True
+    return _ORCHESTRATOR.fullmatch(rest) is not None and (rest != "PORT" or "://" in value)
+
+
+def _put(overlay: Overlay, path: Path, value: Any, name: str) -> None:
+    place = overlay.values
+    for key in path[:-1]:
+        if not isinstance(place.get(str(key)), dict):
+            place[str(key)] = {}
+        place = place[str(key)]
+    place[str(path[-1])] = value
+    overlay.origins[path] = name
+
+
+def _resolve(words: list[str], model: type[BaseModel], values: Any) -> tuple[Path, Any] | None:
+    """The path that a variable's words name, and the annotation of what stands there."""
+    key, rest = words[0].lower(), words[1:]
+    info = model.model_fields.get(key)
+    if info is None or info.exclude:
+        return None
+    inner = values.get(key) if isinstance(values, Mapping) else None
+    return _descend((key,), rest, info.annotation, inner)
+
+
+def _descend(path: Path, rest: list[str], annotation: Any, values: Any) -> tuple[Path, Any] | None:
+    if not rest:
+        return path, annotation
+    entry = mapping_entry(annotation)
+    if entry is not None:
+        name = _entry_name(rest[0], values, path)
+        inner = values.get(name) if isinstance(values, Mapping) else None
+        return _descend((*path, name), rest[1:], entry, inner) if rest[0] else None
+    section = section_of(annotation)
+    if section is None:
+        return None
+    found = _resolve(rest, section, values)
+    return None if found is None else ((*path, *found[0]), found[1])
+
+
+def _entry_name(word: str, values: Any, path: Path) -> str:
+    """An account's or route's name: that of the file that reads so in capitals, else the word in small letters."""
+    for name in values if isinstance(values, Mapping) else REGION_NAMES if path == ("regions",) else ():
+        if re.sub(r"[^A-Z0-9]", "_", str(name).upper()) == word.upper():
+            return str(name)
+    return word.lower()
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation holds, `X | None` included."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union, typing.Annotated):
+        for part in typing.get_args(annotation):
+            if (section := section_of(part)) is not None:
+                return section
+    return None
+
+
+def mapping_entry(annotation: Any) -> type[BaseModel] | None:
+    """The section of each entry of a mapping by name."""
+    if typing.get_origin(annotation) is dict:
+        return section_of(typing.get_args(annotation)[1])
+    return None
+
+
+def list_entry(annotation: Any) -> type[BaseModel] | None:
+    """The section of each entry of a list."""
+    if typing.get_origin(annotation) is tuple:
+        return section_of(typing.get_args(annotation)[0])
+    return None
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return annotation is Secret or any(_holds_secret(part) for part in typing.get_args(annotation))
+
+
+def _interpret(text: str, path: Path, annotation: Any) -> Any:
+    """A variable's text as YAML would have given it: sections and lists of sections are YAML or JSON."""
+    if path in (("tls", "cert"), ("tls", "key"), ("upstream", "ca_file")):
+        return _absolute(text)
+    if path == ("state", "url") and text.startswith("file:") and text != "file:":
+        return "file:" + _absolute(text.removeprefix("file:"))
+    structured = section_of(annotation) or mapping_entry(annotation) or list_entry(annotation)
+    if not structured:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):
+        raise WrongValue("is neither YAML nor JSON") from None
+
+
+def _absolute(name: str) -> str:
+    """A file of the environment's starts where the program was started; `~/` is left to the reader."""
+    return name if not name or name.startswith("~/") else str(FilePath(name).absolute())
+
+
+def known_variables() -> tuple[str, ...]:
+    """Every variable of a fixed name."""
+    of_account = (*ACCOUNT_VARIABLES, *(f"{name}_FILE" for name in ACCOUNT_VARIABLES))
+    return (CONFIG_VARIABLE, *sorted(_walk(Config, PREFIX)), *of_account)
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for key, info in model.model_fields.items():
+        if info.exclude:
+            continue
+        name = prefix + key.upper()
+        section = section_of(info.annotation)
+        if section is not None:
+            yield from _walk(section, name + "__")
+            continue
+        yield name
+        if _holds_secret(info.annotation):
+            yield name + "_FILE"
+
+
+def _suggest(name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, known, 1, 0.75)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return "; unset it, or look it up in docs/configuration.md"
+
+
+# --- AMAZON_ADS_* -------------------------------------------------------------------------------------------
+
+
+def _add_account(overlay: Overlay, environ: Mapping[str, str]) -> None:
+    """The account `default`, where the environment describes one."""
+    present = [name for name in ACCOUNT_VARIABLES if environ.get(name) or environ.get(f"{name}_FILE")]
+    overlay.problems += _near_misses(environ)
+    if overlay.values.get("accounts"):
+        if present:
+            names = ", ".join(present)
+            overlay.problems.append(
+                f"{names}: describe the account 'default', but there is an 'accounts:' section; "
+                "unset them, or remove the section"
+            )
+        return
+    if not present:
+        return
+    account: dict[str, Any] = {}
+    for name, key in ACCOUNT_VARIABLES.items():
+        if (value := _account_value(overlay, environ, name, key)) is not None:
+            account[key] = value
+    for name in ("AMAZON_ADS_CLIENT_ID", "AMAZON_ADS_CLIENT_SECRET"):
+        if name not in environ and f"{name}_FILE" not in environ:
+            overlay.problems.append(f"{name}: is not set, but {present[0]} is; set it, or {name}_FILE")
+            account.setdefault(ACCOUNT_VARIABLES[name], Secret("-") if name.endswith("SECRET") else "-")
+    overlay.values["accounts"] = {DEFAULT_ACCOUNT: account}
+
+
+def _account_value(overlay: Overlay, environ: Mapping[str, str], name: str, key: str) -> Any:
+    file_name = f"{name}_FILE"
+    path: Path = ("accounts", DEFAULT_ACCOUNT, key)
+    if name in environ and file_name in environ and (environ[name] or name not in _OPTIONAL):
+        overlay.problems.append(f"{file_name}: is set beside {name}; unset one of the two")
+        return environ[name] or "-"
+    if file_name in environ:
+        overlay.origins[path] = file_name
+        return {"file": _absolute(environ[file_name])}
+    if name not in environ or (name in _OPTIONAL and not environ[name]):
+        return None
+    overlay.origins[path] = name
+    return environ[name]
+
+
+def _near_misses(environ: Mapping[str, str]) -> list[str]:
+    """Misspelt names. Other programs have AMAZON_ADS_ variables too, so only what is nearly ours counts."""
+    known = (*ACCOUNT_VARIABLES, *(f"{name}_FILE" for name in ACCOUNT_VARIABLES))
+    return [
+        f"{name}: is no variable of this program; did you mean {close[0]}?"
+        for name in sorted(environ)
+        if name.startswith(("AMAZON_ADS_", "AMAZON_AD_")) and name not in known
+        if (close := difflib.get_close_matches(name, known, 1, 0.93)) and close[0] not in environ
+    ]

@@ -1,0 +1,312 @@
+"""The environment: enough for one account, a variable for every key, and stronger than the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config import Address, Config, admin_address, environment, load
+from proxy.config.variables import known_variables
+from proxy.errors import ConfigurationError
+
+ONE = {
+    "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.abc",
+    "AMAZON_ADS_CLIENT_SECRET": "canary-client-secret",
+    "AMAZON_ADS_REFRESH_TOKEN": "Atzr|canary-refresh-token",
+}
+TWO_ACCOUNTS = """
+accounts:
+  acme: {client_id: a, client_secret: s}
+  Brand.One: {client_id: b, client_secret: t}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "proxy.yaml"
+    path.write_text(text)
+    return path
+
+
+def problems_of(path: Path | None, environ: dict[str, str]) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, environ)
+    return caught.value.problems
+
+
+def test_three_variables_are_a_configuration() -> None:
+    """Id, secret and refresh token make the account `default`, at home in na."""
+    config = load(None, ONE)
+    account = config.accounts["default"]
+    assert (account.name, account.client_id, account.region) == ("default", ONE["AMAZON_ADS_CLIENT_ID"], "na")
+    assert account.client_secret.reveal() == "canary-client-secret"
+    assert account.refresh_token is not None
+    assert account.refresh_token.reveal() == "Atzr|canary-refresh-token"
+    assert account.default_profile is None
+    assert config.sources == ()
+
+
+def test_region_and_profile_come_from_variables_too() -> None:
+    """AMAZON_ADS_REGION and AMAZON_ADS_PROFILE_ID set the home region and the default profile."""
+    account = load(None, {**ONE, "AMAZON_ADS_REGION": "EU", "AMAZON_ADS_PROFILE_ID": "123"}).accounts["default"]
+    assert (account.region, account.default_profile) == ("eu", "123")
+
+
+def test_empty_region_and_profile_count_as_unset() -> None:
+    """Compose files pass optional variables on as empty texts."""
+    account = load(None, {**ONE, "AMAZON_ADS_REGION": "", "AMAZON_ADS_PROFILE_ID": ""}).accounts["default"]
+    assert (account.region, account.default_profile) == ("na", None)
+
+
+def test_every_account_variable_can_name_a_file(tmp_path: Path) -> None:
+    """With `_FILE` each of the five is read from a file, its last line break left out, and watched."""
+    values = {
+        "CLIENT_ID": "id",
+        "CLIENT_SECRET": "secret",
+        "REFRESH_TOKEN": "Atzr|x",
+        "REGION": "fe",
+        "PROFILE_ID": "9",
+    }
+    environ = {}
+    for name, value in values.items():
+        (tmp_path / name).write_text(f"{value}\n")
+        environ[f"AMAZON_ADS_{name}_FILE"] = str(tmp_path / name)
+    config = load(None, environ)
+    account = config.accounts["default"]
+    assert (account.client_id, account.region, account.default_profile) == ("id", "fe", "9")
+    assert account.client_secret.reveal() == "secret"
+    assert set(config.sources) == {tmp_path / name for name in values}
+
+
+def test_a_missing_refresh_token_is_for_signing_in_later() -> None:
+    """Id and secret alone are enough to start."""
+    config = load(None, {name: ONE[name] for name in ("AMAZON_ADS_CLIENT_ID", "AMAZON_ADS_CLIENT_SECRET")})
+    assert config.accounts["default"].refresh_token is None
+
+
+def test_the_environment_account_stands_beside_a_file_without_accounts(tmp_path: Path) -> None:
+    """A YAML file may hold settings only."""
+    config = load(write(tmp_path, "log: {level: debug}\n"), ONE)
+    assert config.log.level == "debug"
+    assert [*config.accounts] == ["default"]
+
+
+def test_the_environment_account_and_accounts_exclude_each_other(tmp_path: Path) -> None:
+    """With `accounts:` the AMAZON_ADS_ variables are an error that names them."""
+    (problem,) = problems_of(write(tmp_path, TWO_ACCOUNTS), ONE)
+    assert problem.startswith("AMAZON_ADS_CLIENT_ID, AMAZON_ADS_CLIENT_SECRET, AMAZON_ADS_REFRESH_TOKEN: describe")
+
+
+def test_the_file_is_named_by_a_variable(tmp_path: Path) -> None:
+    """ADS_PROXY_CONFIG stands for --config, and --config beats it."""
+    path = write(tmp_path, TWO_ACCOUNTS)
+    assert "acme" in load(None, {"ADS_PROXY_CONFIG": str(path)}).accounts
+    assert "acme" in load(path, {"ADS_PROXY_CONFIG": "/nowhere.yaml"}).accounts
+
+
+def test_the_environment_beats_the_file(tmp_path: Path) -> None:
+    """Scalars, lists, secrets and nested keys of the file give way to variables."""
+    text = "listen: 127.0.0.1:1\nallowed_hosts: [a]\nlog: {level: error, access: true}\n"
+    config = load(
+        write(tmp_path, text),
+        {
+            **ONE,
+            "ADS_PROXY_LISTEN": "[::1]:8088",
+            "ADS_PROXY_ALLOWED_HOSTS": "Proxy.Internal, other:8080,",
+            "ADS_PROXY_LOG__LEVEL": "debug",
+            "ADS_PROXY_TOKENS__REFRESH_AHEAD": "12.5",
+            "ADS_PROXY_ADMIN__KEY": "canary-admin-key-0123",
+            "ADS_PROXY_FAST_PATH": "false",
+        },
+    )
+    assert config.listen == Address("::1", 8088)
+    assert config.allowed_hosts == ("proxy.internal", "other")
+    assert (config.log.level, config.log.access) == ("debug", True)
+    assert config.tokens.refresh_ahead == 12.5
+    assert config.admin.key is not None
+    assert config.admin.key.reveal() == "canary-admin-key-0123"
+    assert config.fast_path is False
+
+
+def test_entries_of_mappings_have_variables_too(tmp_path: Path) -> None:
+    """Names are found as the file writes them, whatever case and punctuation they have; new ones are small letters."""
+    config = load(
+        write(tmp_path, TWO_ACCOUNTS),
+        {
+            "ADS_PROXY_ACCOUNTS__BRAND_ONE__REGION": "fe",
+            "ADS_PROXY_ACCOUNTS__NEW__CLIENT_ID": "n",
+            "ADS_PROXY_ACCOUNTS__NEW__CLIENT_SECRET": "u",
+            "ADS_PROXY_REGIONS__EU__API_URL": "http://127.0.0.1:9002/",
+            "ADS_PROXY_ROUTES__SHORT__ACCOUNT": "acme",
+        },
+    )
+    assert config.accounts["Brand.One"].region == "fe"
+    assert config.accounts["new"].client_id == "n"
+    assert config.regions["eu"].api_url == "http://127.0.0.1:9002"
+    assert config.regions["eu"].token_url == "https://api.amazon.co.uk/auth/o2/token"
+    assert config.routes["short"].account == "acme"
+
+
+def test_structures_are_given_as_json(tmp_path: Path) -> None:
+    """Lists of sections and whole sections are YAML or JSON in one variable."""
+    clients = '[{"name": "r", "key_sha256": "%s", "methods": ["get"]}]' % ("ab" * 32)
+    config = load(write(tmp_path, TWO_ACCOUNTS), {"ADS_PROXY_CLIENTS": clients, "ADS_PROXY_DRAIN": "{timeout: 3}"})
+    assert config.clients[0].methods == ("GET",)
+    assert config.drain.timeout == 3
+
+
+def test_a_secret_variable_can_name_a_file(tmp_path: Path) -> None:
+    """ADS_PROXY_ADMIN__KEY_FILE and ADS_PROXY_STATE__KEY_FILE are mounted secrets."""
+    (tmp_path / "key").write_text("canary-key-0123456789\n")
+    config = load(
+        None,
+        {**ONE, "ADS_PROXY_ADMIN__KEY_FILE": str(tmp_path / "key"), "ADS_PROXY_STATE__KEY_FILE": str(tmp_path / "key")},
+    )
+    assert config.admin.key == config.state.key
+    assert config.sources == (tmp_path / "key",)
+
+
+def test_an_empty_variable_that_is_no_secret_counts_as_unset() -> None:
+    """`ADS_PROXY_LISTEN=` leaves the default."""
+    assert load(None, {**ONE, "ADS_PROXY_LISTEN": ""}).listen == Address("127.0.0.1", 8080)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ADS_PROXY_SERVICE_HOST",
+        "ADS_PROXY_SERVICE_PORT",
+        "ADS_PROXY_SERVICE_PORT_HTTP",
+        "ADS_PROXY_PORT",
+        "ADS_PROXY_PORT_8080_TCP",
+        "ADS_PROXY_PORT_8080_TCP_ADDR",
+        "ADS_PROXY_ADMIN_SERVICE_HOST",
+    ],
+)
+def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake(name: str) -> None:
+    """A service called ads-proxy puts variables of this prefix into every pod."""
+    assert load(None, {**ONE, name: "tcp://10.0.0.1:8080"}).accounts
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"ADS_PROXY_LISTN": "x"}, "ADS_PROXY_LISTN: is no variable of this program; did you mean ADS_PROXY_LISTEN?"),
+        (
+            {"ADS_PROXY_LOG_LEVEL": "x"},
+            "ADS_PROXY_LOG_LEVEL: is no variable of this program; did you mean ADS_PROXY_LOG__LEVEL?",
+        ),
+        ({"ADS_PROXY_PORT": "8080"}, "ADS_PROXY_PORT: is no variable of this program"),
+        ({"ADS_PROXY_SOURCES": "x"}, "ADS_PROXY_SOURCES: is no variable of this program"),
+        ({"ADS_PROXY_LISTEN_FILE": "x"}, "ADS_PROXY_LISTEN_FILE: is no variable of this program"),
+        (
+            {"ADS_PROXY_LOG__LEVEL": "loud"},
+            "log.level: 'loud' is not one of debug, info, warning, error (from ADS_PROXY_LOG__LEVEL)",
+        ),
+        ({"ADS_PROXY_CLIENTS": "[{"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
+        ({"ADS_PROXY_ADMIN__KEY": ""}, "admin.key: is empty; fill it in (from ADS_PROXY_ADMIN__KEY)"),
+        (
+            {"ADS_PROXY_ADMIN__KEY": "x" * 20, "ADS_PROXY_ADMIN__KEY_FILE": "/x"},
+            "ADS_PROXY_ADMIN__KEY_FILE: is set beside",
+        ),
+        (
+            {"AMAZON_ADS_REGION": "us"},
+            "accounts.default.region: 'us' is not one of na, eu, fe (from AMAZON_ADS_REGION)",
+        ),
+        (
+            {"AMAZON_ADS_CLIENT_SECRET": ""},
+            "accounts.default.client_secret: is empty; fill it in (from AMAZON_ADS_CLIENT_SECRET)",
+        ),
+        (
+            {"AMAZON_ADS_REFRESH_TOKEN": ""},
+            "accounts.default.refresh_token: is empty; fill it in (from AMAZON_ADS_REFRESH_TOKEN)",
+        ),
+        (
+            {"AMAZON_ADS_REFRESH_TOKEN_FILE": "/x"},
+            "AMAZON_ADS_REFRESH_TOKEN_FILE: is set beside AMAZON_ADS_REFRESH_TOKEN",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named(environ: dict[str, str], problem: str) -> None:
+    """Each mistake is told with the variable's name and what to do."""
+    (told,) = problems_of(None, {**ONE, **environ})
+    assert told.startswith(problem)
+
+
+def test_a_missing_secret_is_named() -> None:
+    """An id without its secret names the variable that is missing."""
+    (problem,) = problems_of(None, {"AMAZON_ADS_CLIENT_ID": "x"})
+    assert problem.startswith("AMAZON_ADS_CLIENT_SECRET: is not set, but AMAZON_ADS_CLIENT_ID is")
+
+
+def test_a_misspelt_account_variable_is_found() -> None:
+    """A name that is nearly ours is a mistake; those of other programs are not looked at."""
+    environ = {**ONE, "AMAZON_ADS_MCP_PORT": "1"}
+    assert load(None, environ).accounts
+    environ["AMAZON_ADS_REFRESHTOKEN"] = environ.pop("AMAZON_ADS_REFRESH_TOKEN")
+    (problem,) = problems_of(None, environ)
+    assert problem == "AMAZON_ADS_REFRESHTOKEN: is no variable of this program; did you mean AMAZON_ADS_REFRESH_TOKEN?"
+
+
+def test_nothing_at_all_names_both_ways_and_the_demo() -> None:
+    """A start without any configuration says how to give one, and how to do without."""
+    (problem,) = problems_of(None, {})
+    assert all(word in problem for word in ("AMAZON_ADS_CLIENT_ID", "YAML file", "ads-proxy demo"))
+
+
+def test_every_variable_of_the_reference_is_understood() -> None:
+    """None of the names that the documentation lists is reported as unknown."""
+    for name in known_variables():
+        try:
+            load(None, {**ONE, name: "x"})
+        except ConfigurationError as error:
+            assert f"{name}: is no variable" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({"HOME": "/home/u"}, "file:/home/u/.local/state/ads-proxy"),
+        ({"HOME": "/home/u", "XDG_STATE_HOME": "/state/"}, "file:/state/ads-proxy"),
+        ({"HOME": "/home/u", "XDG_STATE_HOME": "relative"}, "file:/home/u/.local/state/ads-proxy"),
+        ({"HOME": "/"}, "memory:"),
+        ({}, "memory:"),
+        ({"HOME": "/home/u", "ADS_PROXY_STATE__URL": "memory:"}, "memory:"),
+        ({"HOME": "/home/u", "ADS_PROXY_STATE__URL": "file:~/state"}, "file:/home/u/state"),
+    ],
+)
+def test_the_state_is_in_the_users_directory(environ: dict[str, str], url: str) -> None:
+    """XDG_STATE_HOME, else ~/.local/state, else memory; and what is set wins."""
+    assert load(None, {**ONE, **environ}).state.url == url
+
+
+def test_the_redirect_follows_the_admin_listener() -> None:
+    """Signing in comes back to where the admin listener is."""
+    config = load(None, {**ONE, "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:9999"})
+    assert config.accounts["default"].redirect_uri == "http://localhost:9999/login/callback"
+
+
+def test_the_health_check_finds_the_listener_of_a_broken_configuration(tmp_path: Path) -> None:
+    """A file that was broken after the start must not make a running server look dead."""
+    path = write(tmp_path, "admin_listen: 127.0.0.1:7777\nbroken: true\n")
+    assert admin_address(path, {}) == Address("127.0.0.1", 7777)
+    assert admin_address(path, {"ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:7778"}).port == 7778
+    assert admin_address(tmp_path / "none.yaml", {}) == Address("127.0.0.1", 8081)
+    assert admin_address(None, {"ADS_PROXY_ADMIN_LISTEN": "nonsense"}) == Address("127.0.0.1", 8081)
+
+
+def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`environment` is the one door to os.environ, and a copy."""
+    monkeypatch.setenv("ADS_PROXY_TEST_DOOR", "open")
+    assert environment()["ADS_PROXY_TEST_DOOR"] == "open"
+
+
+def test_no_secret_is_in_a_repr() -> None:
+    """A configuration that is logged or raised shows no secret."""
+    config: Config = load(None, {**ONE, "ADS_PROXY_ADMIN__KEY": "canary-admin-key-0123"})
+    assert "canary" not in f"{config!r} {config}"
+    assert {secret.reveal() for secret in config.secrets()} == {
+        "canary-admin-key-0123",
+        "canary-client-secret",
+        "Atzr|canary-refresh-token",
+    }
