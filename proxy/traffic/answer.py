@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from proxy.traffic import locations
 from proxy.traffic.framing import LAST_CHUNK, Buffer, chunk, has_no_body
-from proxy.traffic.headers import AnswerFacts, Facts, with_length, with_location
+from proxy.traffic.headers import AnswerFacts, Facts, with_length, with_location, without_length
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.traffic.forward import Rules
     from proxy.traffic.message import AnswerHead, RequestHead
+    from proxy.traffic.pool import Pool
     from proxy.traffic.routing import Route
     from proxy.traffic.tool import ToolConnection
-    from proxy.traffic.upstream import Pool
 
 MOST_REWRITTEN = 1 << 20
 """Bytes of a JSON answer that are gathered to bring its `location` home; a longer one passes as it is."""
@@ -63,7 +63,6 @@ class AnswerRelay:
         self._bodyless = False
         self._chunking = False
         self._length: int | None = None
-        self._may_keep = False
         self.status = 0
         self.began = False
         self.keep = False
@@ -74,14 +73,18 @@ class AnswerRelay:
         """Whether a tool can tell by itself that the answer was cut off."""
         return self._chunking or self._length is not None or self._bodyless
 
-    def begin(self, head: AnswerHead, facts: AnswerFacts, *, keep: bool) -> None:
-        """Take the head; `keep` tells whether the connection may stay open behind the answer."""
-        self._head, self._facts, self._may_keep, self.status = head, facts, keep, head.status
+    def interim(self, head: AnswerHead, facts: AnswerFacts) -> None:
+        """Hand on an interim answer; it has no body, whatever it says."""
+        self._tool.send([b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, without_length(facts))])
+
+    def begin(self, head: AnswerHead, facts: AnswerFacts) -> None:
+        """Take the final answer's head."""
+        self._head, self._facts, self.status = head, facts, head.status
         self._bodyless = has_no_body(head.status, self._request.method == b"HEAD")
         if self._is_looked_into():
             self._gathered = []
         else:
-            self._send_head(facts.passing, facts.content_length)
+            self._send_head(without_length(facts) if head.status == 204 else facts.passing, facts.content_length)
 
     def data(self, pieces: list[Buffer]) -> None:
         if self._gathered is not None:
@@ -102,9 +105,9 @@ class AnswerRelay:
     def _send_head(self, passing: bytes, length: int | None) -> None:
         self.began = True
         self._length = length
-        request, asked, head = self._request, self._asked, self._head
+        request, head = self._request, self._head
         self._chunking = length is None and not self._bodyless and request.minor == 1
-        self.keep = self._may_keep and not asked.close and (request.minor == 1 or (asked.keep_alive and self.delimited))
+        self.keep = self.delimited and self._tool.stays_open(request, self._asked)
         connection = b""
         if not self.keep:
             connection = b"Connection: close\r\n"

@@ -245,6 +245,9 @@ def judge(policy: Policy, method: bytes, chosen: Route, facts: Facts) -> Verdict
             path = judged_path(chosen.path)
         except Refused as refused:
             return Verdict("profiles" if policy.paths is None else "paths", refused.detail, refused)
+    if facts.overrides and (rule := _limit_of(policy, ("methods", "paths", "profiles"))):
+        return _forbid(rule, f"Client {policy.name} is limited, and a header of the request could ask for something "
+            "else than its method and path; send it without X-HTTP-Method-Override, X-Original-URL and their like.")
     if policy.accounts is not None and chosen.account not in policy.accounts:
         return _forbid("accounts", f"Client {policy.name} may not use account {chosen.account}.")
     if policy.methods is not None and method not in policy.methods:
@@ -253,8 +256,12 @@ def judge(policy: Policy, method: bytes, chosen: Route, facts: Facts) -> Verdict
         return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
     if policy.profiles is not None:
         return _judge_profile(policy, method, chosen, facts)
-    limits = [rule for rule in ("accounts", "methods", "paths") if getattr(policy, rule) is not None]
-    return Verdict(limits[-1] if limits else "", f"Client {policy.name} may send this request.")
+    return Verdict(_limit_of(policy, ("paths", "methods", "accounts")), f"Client {policy.name} may send this request.")
+
+
+def _limit_of(policy: Policy, rules: tuple[str, ...]) -> str:
+    """The first of these rules that the policy has, empty for none."""
+    return next((rule for rule in rules if getattr(policy, rule) is not None), "")
 
 
 def _judge_profile(policy: Policy, method: bytes, chosen: Route, facts: Facts) -> Verdict:

@@ -42,7 +42,8 @@ class Deadlines:
     def sweep(self, now: float) -> None:
         """Expire what is due at `now`."""
         for item in [item for item in self._items if item.deadline <= now]:
-            item.expire(now)
+            if item.deadline <= now:
+                item.expire(now)
 
     def stop(self) -> None:
         self._items.clear()

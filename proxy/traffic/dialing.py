@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
 
 _NAMES_LIVE = 30.0
 """Seconds that a name's addresses are used before it is looked up again."""
+_MOST_TUNNEL_ANSWER = 16384
+_TUNNEL_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
 _STAGGER = 0.25
 """Seconds before the next address is tried beside the first (RFC 8305, 5)."""
 
@@ -154,9 +157,11 @@ class Dialer:
             found: list[AddressInfo] = await asyncio.get_running_loop().getaddrinfo(  # type: ignore[assignment]
                 host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
             )
-        except socket.gaierror:
+        except socket.gaierror as error:
             if key not in self._last:
-                raise
+                raise UpstreamNameUnresolved(
+                    f"The name {host} could not be resolved; look at the DNS of the machine that the proxy runs on."
+                ) from error
             found = self._last[key]
         self._fresh[key] = self._last[key] = found
         return found
@@ -175,12 +180,13 @@ class Dialer:
         while b"\r\n\r\n" not in answer:
             data = await loop.sock_recv(connected, 4096)
             answer += data
-            if not data or len(answer) > 16384:
+            if not data or len(answer) > _MOST_TUNNEL_ANSWER:
                 raise ConnectionError("the outbound proxy closed the connection or answered without end")
-        status = answer.split(b" ", 2)[1:2]
-        if status != [b"200"]:
-            code = status[0][:3].decode("latin-1") if status else "nothing"
-            raise ConnectionError(f"the outbound proxy answered {code} to CONNECT; look at upstream.proxy")
+        found = _TUNNEL_STATUS.match(answer)
+        if found is None or not answer.endswith(b"\r\n\r\n"):
+            raise ConnectionError("the outbound proxy did not answer CONNECT in HTTP/1.1; look at upstream.proxy")
+        if not found[1].startswith(b"2"):
+            raise ConnectionError(f"the outbound proxy answered {found[1].decode()} to CONNECT; look at upstream.proxy")
 
 
 def _is_address(host: str) -> bool:
@@ -192,10 +198,6 @@ def _is_address(host: str) -> bool:
 
 
 def _translated(error: OSError, origin: Origin) -> Refused:
-    if isinstance(error, socket.gaierror):
-        return UpstreamNameUnresolved(
-            f"The name {origin.host} could not be resolved; look at the DNS of the machine that the proxy runs on."
-        )
     if isinstance(error, ssl.SSLCertVerificationError):
         return UpstreamCertificateRejected(
             f"The certificate of {origin.host} was not accepted ({error.verify_message}). If a company proxy signs "

@@ -6,7 +6,6 @@ began with. Pools outlive a reload where they are still right.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 import traceback
@@ -16,7 +15,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from proxy.errors import InternalError, NotImplementedHere, Refused
+from proxy.errors import Draining, InternalError, NotImplementedHere, Refused
 from proxy.events import DefectMet, Observer, RequestFinished, RequestStarted
 from proxy.traffic import problem
 from proxy.traffic.admission import admit, check_host
@@ -25,9 +24,10 @@ from proxy.traffic.dialing import Dialer, Origin, origin_of
 from proxy.traffic.exchange import Exchange
 from proxy.traffic.headers import Facts, account_lines, examine
 from proxy.traffic.local import LocalAnswer
+from proxy.traffic.pool import Pool
 from proxy.traffic.routing import RoutingTable, route
+from proxy.traffic.tally import PLAIN_METHODS, Tally
 from proxy.traffic.targets import is_token_endpoint, read_target
-from proxy.traffic.upstream import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from proxy.traffic.service import Limits, Work
     from proxy.traffic.tool import ToolConnection
 
-METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-"""What Amazon's specifications use, and HEAD and OPTIONS."""
-_REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE"))
 _REMEMBERED_SECTIONS = 1024
 _LONGEST_REMEMBERED = 4096
 
@@ -58,7 +55,10 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the configuration says of traffic. `answer_lines` are header lines that every answer carries."""
+    """What the configuration says of traffic. `answer_lines` are header lines that every answer carries.
+
+    Another `ca_digest` tells that `ca_file` has another content.
+    """
 
     table: RoutingTable
     clients: Clients
@@ -80,6 +80,7 @@ class Rules:
     scheme: bytes
     listen: bytes
     answer_lines: bytes = b""
+    ca_digest: str = ""
 
 
 class Forwarder:
@@ -89,8 +90,8 @@ class Forwarder:
         self.tokens = tokens
         self.observer = observer
         self.draining = False
+        self.closing = False
         self.in_flight = 0
-        self.quiet = asyncio.Event()
         self._deadlines = deadlines
         self._lines: dict[str, tuple[AccessToken, bytes]] = {}
         self._pools: dict[Origin, Pool] = {}
@@ -105,7 +106,7 @@ class Forwarder:
         self.limits = rules.limits
         self._examine = _examiner(rules)
         self._lines.clear()
-        dialing = (rules.connect_timeout, rules.ca_file, rules.outbound_proxy, rules.max_connections)
+        dialing = (rules.connect_timeout, rules.ca_file, rules.ca_digest, rules.outbound_proxy, rules.max_connections)
         old = {} if dialing != self._dialing else self._pools
         if dialing != self._dialing:
             self._dialer = Dialer(
@@ -135,43 +136,30 @@ class Forwarder:
         """Admit a request. Raises the `Refused` that answers it otherwise."""
         rules = self.rules
         admit(head.method, head.target, facts)
-        if head.method not in METHODS:
+        if self.closing:
+            raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
+        if head.method not in PLAIN_METHODS:
             raise NotImplementedHere("The Ads API has no such method.", close=True)
         caller = self._caller(head, facts)
         request_id = facts.request_id or self.new_request_id()
+        work: Work
         if is_token_endpoint(head.target):
+            work = LocalAnswer(self, tool, head, facts, request_id)
             self._started()
-            return LocalAnswer(self, tool, head, facts, request_id)
+            return work
         chosen = route(head.method, head.target, facts, rules.table, caller.standing)
         rules.clients.permit(caller, head.method, chosen, facts, time.monotonic())
         pool = self._pool_of[chosen.endpoint, chosen.region]
+        work = Exchange(self, tool, head, facts, Admitted(rules, caller.name, chosen, pool, request_id))
         self._started()
-        return Exchange(self, tool, head, facts, Admitted(rules, caller.name, chosen, pool, request_id))
+        return work
 
     def refusal(self, error: Refused, head: RequestHead | None, facts: Facts | None, close: bool) -> bytes:
         request_id = (facts.request_id if facts is not None else "") or self.new_request_id()
+        tally = Tally(request_id, "", head.method if head is not None else b"")
+        tally.refusal = error
         self._started()
-        self.finished(
-            RequestFinished(
-                request_id=request_id,
-                client="",
-                account="",
-                region="",
-                method=self.known_method(head.method) if head is not None else "other",
-                path=_path(head),
-                status=error.status,
-                amazon_request_id="",
-                bytes_in=0,
-                bytes_out=0,
-                duration=0.0,
-                upstream=0.0,
-                own=0.0,
-                attempts=0,
-                refusal=error.slug,
-                detail=error.detail,
-                fault="",
-            )
-        )
+        self.finished(tally.finished(error.status, None, _path(head), 0.0, 0.0))
         return self.problem(error, request_id, head, close)
 
     # --- what exchanges ask for
@@ -185,10 +173,13 @@ class Forwarder:
         self._lines[token.account] = (token, lines)
         return lines
 
+    def own_lines(self) -> bytes:
+        """The header lines of an answer that is the proxy's own."""
+        return problem.own_lines(time.time(), self.rules.answer_lines)
+
     def problem(self, error: Refused, request_id: str, head: RequestHead | None, close: bool) -> bytes:
         to_head = head is not None and head.method == b"HEAD"
-        extra = self.rules.answer_lines
-        return problem.answer(error, request_id, to_head=to_head, close=close, extra=extra, now=time.time())
+        return problem.answer(error, request_id, to_head=to_head, close=close, extra=self.own_lines())
 
     def internal_error(self) -> Refused:
         return InternalError("The proxy met a defect of its own; its log has the details. Try again.", close=True)
@@ -198,12 +189,7 @@ class Forwarder:
 
     def finished(self, event: RequestFinished) -> None:
         self.in_flight -= 1
-        if not self.in_flight and self.draining:
-            self.quiet.set()
         self.observer.observe(event)
-
-    def known_method(self, method: bytes) -> str:
-        return method.decode("ascii") if method in METHODS or method in _REFUSED_METHODS else "other"
 
     def new_request_id(self) -> str:
         return f"{self._prefix}-{next(self._serial):x}"
@@ -222,7 +208,7 @@ class Forwarder:
         self.observer.observe(_STARTED)
 
     def _caller(self, head: RequestHead, facts: Facts) -> Caller:
-        """Who asks. A valid key exempts from the Host check; without one the Host is judged first."""
+        """Who asks. A valid key exempts from what Host must be; without one the Host is judged first."""
         clients = self.rules.clients
         try:
             caller = clients.identify(facts, time.time())
@@ -231,8 +217,7 @@ class Forwarder:
             if not is_token_endpoint(head.target):
                 raise
             return clients.nobody
-        if not caller.has_key:
-            check_host(head.target, facts, self.rules.table)
+        check_host(head.target, facts, self.rules.table, has_key=caller.has_key)
         return caller
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, NotImplementedHere, UpstreamMalformed
@@ -45,6 +44,8 @@ class Facts:
     scopes: tuple[bytes, ...]
     names_account: bool
     """One of the account, manager, advertiser or entity headers of fact 12 is there."""
+    overrides: bool
+    """A header that some servers take for another method or path than the request line's is there."""
     request_id: str
     """The client's X-Request-Id where it is well formed, else empty."""
     content_type: bytes
@@ -86,26 +87,27 @@ _NAMES_ACCOUNT = frozenset(
         b"Amazon-Marketing-Cloud-Audience-InstanceId"
     ).split()
 )
+_OVERRIDES = frozenset(
+    b"x-http-method-override x-http-method x-method-override x-original-url x-original-uri x-rewrite-url".split()
+)
 _READ = frozenset(
     b"content-length expect origin sec-fetch-site x-request-id content-type accept-encoding trailer".split()
 )
 """Read here, and passed on unless said otherwise below."""
 
 _DROPPED = HOP_BY_HOP | INJECTED | _OURS
-_TRAILERS_REFUSED = _DROPPED | _NAMES_ACCOUNT | _READ | frozenset(b"content-encoding content-range trailer".split())
+_TRAILERS_REFUSED = _DROPPED | _NAMES_ACCOUNT | _OVERRIDES | _READ | frozenset(b"content-encoding content-range trailer".split())
 _ANSWER_DROPPED = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
-@lru_cache(maxsize=4096)
 def _plain(name: bytes) -> bytes:
     """A field name in the one spelling that rules are written in: lower case, hyphens for underscores."""
     return name.lower().replace(b"_", b"-")
 
 
-@lru_cache(maxsize=4096)
 def _is_dropped(plain: bytes) -> bool:
     return plain in _DROPPED or plain.startswith(b"x-forwarded-")
 
@@ -116,18 +118,20 @@ def examine(section: bytes, minor: int, most: int) -> Facts:
     if len(fields) > most:
         raise HeadTooLarge(f"The request has {len(fields)} header fields; at most {most} are accepted.", close=True)
     known: dict[bytes, list[bytes]] = {}
-    names_account = False
+    names_account = overrides = False
     for name, value in fields:
         lower = name.lower()
         if lower in _DROPPED or lower in _READ:
             known.setdefault(lower, []).append(value)
-        elif _plain(name) in _NAMES_ACCOUNT:
+        elif (plain := _plain(name)) in _NAMES_ACCOUNT:
             names_account = True
+        elif plain in _OVERRIDES:
+            overrides = True
     options = _options(known)
     length, chunked = _request_framing(known, minor)
     identifier = _request_id(known)
     return Facts(
-        passing=_passing(fields, options, _unsafe_to_pass(known, identifier)),
+        passing=_passing(fields, options, _unfit(known, identifier, minor)),
         host=_host(known, minor),
         content_length=length,
         chunked=chunked,
@@ -142,6 +146,7 @@ def examine(section: bytes, minor: int, most: int) -> Facts:
         region=_single(known, b"x-ads-region").decode("latin-1").lower(),
         scopes=tuple(dict.fromkeys(filter(None, known.get(b"amazon-advertising-api-scope", ())))),
         names_account=names_account,
+        overrides=overrides,
         request_id=identifier,
         content_type=known.get(b"content-type", [b""])[0],
     )
@@ -154,17 +159,25 @@ def _options(known: dict[bytes, list[bytes]]) -> frozenset[bytes]:
     )
 
 
-def _unsafe_to_pass(known: dict[bytes, list[bytes]], identifier: str) -> frozenset[bytes]:
-    """Names that pass as a rule, but not from this request: an X-Request-Id that is not well formed."""
-    return frozenset((b"x-request-id",)) if b"x-request-id" in known and not identifier else frozenset()
+def _unfit(known: dict[bytes, list[bytes]], identifier: str, minor: int) -> frozenset[bytes]:
+    """Names that pass as a rule, but not from this request.
+
+    An X-Request-Id that is not well formed, and an Expect of HTTP/1.0, which is to be ignored (RFC 9110, 10.1.1).
+    """
+    unfit = set()
+    if b"x-request-id" in known and not identifier:
+        unfit.add(b"x-request-id")
+    if b"expect" in known and minor == 0:
+        unfit.add(b"expect")
+    return frozenset(unfit)
 
 
-def _passing(fields: Fields, options: frozenset[bytes], unsafe: frozenset[bytes]) -> bytes:
+def _passing(fields: Fields, options: frozenset[bytes], unfit: frozenset[bytes]) -> bytes:
     """The lines that may leave. Content-Length stays even where Connection lists it: it frames the body."""
     lines: list[bytes] = []
     for name, value in fields:
         plain = _plain(name)
-        if _is_dropped(plain) or plain in unsafe or (plain in options and plain != b"content-length"):
+        if _is_dropped(plain) or plain in unfit or (plain in options and plain != b"content-length"):
             continue
         if plain == b"content-length" and b"_" in name:
             continue
@@ -324,6 +337,13 @@ def with_location(passing: bytes, old: bytes, new: bytes) -> bytes:
 def with_length(passing: bytes, length: int) -> bytes:
     """`passing` with Content-Length set to `length`."""
     return re.sub(rb"(?i)(?<=\ncontent-length: )[0-9]+(?=\r\n)", b"%d" % length, b"\n" + passing, count=1)[1:]
+
+
+def without_length(facts: AnswerFacts) -> bytes:
+    """The passing lines of an answer that may have no Content-Length (RFC 9110, 8.6): 1xx and 204."""
+    if facts.content_length is None:
+        return facts.passing
+    return re.sub(rb"(?i)(?<=\n)content-length: [^\r]*\r\n", b"", b"\n" + facts.passing)[1:]
 
 
 # --- outgoing -----------------------------------------------------------------------------------------------

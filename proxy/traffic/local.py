@@ -7,9 +7,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.errors import ContentTooLarge, Refused
-from proxy.events import RequestFinished
 from proxy.traffic import token_endpoint
 from proxy.traffic.problem import reason_phrase
+from proxy.traffic.tally import Tally
 
 if TYPE_CHECKING:
     from proxy.traffic.forward import Forwarder
@@ -34,6 +34,7 @@ class LocalAnswer:
         self._request_id = request_id
         self._pieces: list[Buffer] = []
         self._size = 0
+        self._bytes_out = 0
         self._over = False
         self._started = False
         self._done = False
@@ -45,6 +46,7 @@ class LocalAnswer:
         elif self._facts.expects_continue:
             self._tool.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
             self._tool.flush()
+            self._tool.expect_body()
 
     def request_data(self, pieces: list[Buffer]) -> None:
         self._size += sum(map(len, pieces))
@@ -85,20 +87,19 @@ class LocalAnswer:
             rules.table,
             time.time(),
         )
-        keep = (
-            not self._facts.close and (self._head.minor == 1 or self._facts.keep_alive) and not self._forwarder.draining
-        )
+        keep = self._tool.stays_open(self._head, self._facts)
         lines = [
             b"HTTP/1.1 %d %b\r\n" % (answer.status, reason_phrase(answer.status).encode()),
             *(b"%b: %b\r\n" % field for field in answer.headers),
             b"Content-Length: %d\r\n" % len(answer.body),
             b"X-Request-Id: %b\r\n" % self._request_id.encode("latin-1"),
-            rules.answer_lines,
+            self._forwarder.own_lines(),
             b"" if keep else b"Connection: close\r\n",
             b"\r\n",
             b"" if self._head.method == b"HEAD" else answer.body,
         ]
         self._tool.send([b"".join(lines)])
+        self._bytes_out = len(answer.body)
         self._finish(answer.status, keep=keep, refusal=None)
 
     def _finish(self, status: int, *, keep: bool, refusal: Refused | None) -> None:
@@ -108,25 +109,9 @@ class LocalAnswer:
     def _account(self, status: int, refusal: Refused | None, fault: str) -> None:
         self._done = True
         self._pieces.clear()
-        spent = perf_counter() - self._tool.head_done
-        self._forwarder.finished(
-            RequestFinished(
-                request_id=self._request_id,
-                client="",
-                account="",
-                region="",
-                method=self._forwarder.known_method(self._head.method),
-                path="/auth/o2/token",
-                status=status,
-                amazon_request_id="",
-                bytes_in=self._size,
-                bytes_out=0,
-                duration=spent,
-                upstream=0.0,
-                own=spent,
-                attempts=0,
-                refusal=refusal.slug if refusal is not None else "",
-                detail=refusal.detail if refusal is not None else "",
-                fault=fault,
-            )
-        )
+        now = perf_counter()
+        tally = Tally(self._request_id, "", self._head.method)
+        tally.bytes_in, tally.bytes_out = self._size, self._bytes_out
+        tally.own = now - self._tool.head_done
+        tally.refusal, tally.fault = refusal, fault
+        self._forwarder.finished(tally.finished(status, None, "/auth/o2/token", self._tool.head_done, now))

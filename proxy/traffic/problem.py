@@ -39,12 +39,16 @@ def document(error: Refused, request_id: str) -> dict[str, object]:
     }
 
 
-def answer(error: Refused, request_id: str, *, to_head: bool, close: bool, extra: bytes = b"", now: float) -> bytes:
-    """The whole answer. `extra` holds further header lines, `now` is wall-clock time for Date."""
+def own_lines(now: float, further: bytes) -> bytes:
+    """The header lines of every answer of the proxy's own: Date, by wall-clock time, and the `further` ones."""
+    return f"Date: {formatdate(now, usegmt=True)}\r\n".encode("ascii") + further
+
+
+def answer(error: Refused, request_id: str, *, to_head: bool, close: bool, extra: bytes) -> bytes:
+    """The whole answer. `extra` holds further header lines, such as `own_lines`."""
     body = json.dumps(document(error, request_id)).encode()
     lines = [
         f"HTTP/1.1 {error.status} {reason_phrase(error.status)}",
-        f"Date: {formatdate(now, usegmt=True)}",
         "Content-Type: application/problem+json",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",

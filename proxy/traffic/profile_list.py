@@ -7,6 +7,7 @@ When to ask, and what is done with the answer, is for `profiles`.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ PATH = "/v2/profiles"
 MOST_BYTES = 32 * 1024 * 1024
 """Far above 5,000 profiles, which is the most that Amazon lists."""
 
+_ID = re.compile(r"[0-9]{1,32}")
 _SHOWN = 200
 _ADVICE = {
     401: "Amazon does not accept the token here: check that the application has access to the Ads API",
@@ -138,7 +140,7 @@ def _profile(entry: object) -> Profile | None:
     if not isinstance(entry, dict):
         return None
     identifier = entry.get("profileId")
-    if isinstance(identifier, bool) or not isinstance(identifier, int | str) or not str(identifier).isdecimal():
+    if isinstance(identifier, bool) or not isinstance(identifier, int | str) or not _ID.fullmatch(str(identifier)):
         return None
     account = entry.get("accountInfo")
     account = account if isinstance(account, dict) else {}
@@ -155,4 +157,5 @@ def _profile(entry: object) -> Profile | None:
 
 
 def _text(value: object) -> str:
-    return value[:_SHOWN] if isinstance(value, str) else ""
+    """A text that others chose, without what could steer a terminal or turn the direction of reading."""
+    return "".join(filter(str.isprintable, value[:_SHOWN])) if isinstance(value, str) else ""

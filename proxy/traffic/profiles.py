@@ -74,7 +74,7 @@ class ProfileSource:
     pins_first: bool
     refresh_token: Secret | None = None
     proxy: Secret | None = None
-    ssl_context: ssl.SSLContext | None = field(default=None, compare=False)
+    ssl_context: ssl.SSLContext | None = None
 
     def origin(self, region: str) -> str:
         return f"{self.api_urls[region]} {self.client_id}"
@@ -213,12 +213,18 @@ class ProfileDirectory:
             raise failures[0]
         return tuple(entry for entry in self.snapshot() if entry[0] == account)
 
+    def look_again(self, account: str) -> None:
+        """Somebody else may have signed in for this account: list it again soon."""
+        for (name, _), watch in self._watches.items():
+            if name == account:
+                watch.wake.set()
+
     # --- listing
 
     async def _keep_current(self, watch: _Watch) -> None:
         while True:
-            error = await self._list(watch)
             watch.wake.clear()
+            error = await self._list(watch)
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures
             retry_after = error.retry_after if isinstance(error, ProfilesUnavailable) else None

@@ -7,6 +7,7 @@ not do (facts, 11). Which profile is the default one is for `routing`; what a cl
 from __future__ import annotations
 
 import enum
+import re
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ class ScopeRule(enum.Enum):
     """The table does not have the operation: Amazon's list grows faster than any copy of it."""
 
 
+_VERSION = re.compile(rb"v[0-9]+")
+_PLAIN = re.compile(rb"[a-z0-9_-]*")
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 512
 """In bytes: together with the number above it bounds what a stranger's paths can make the process hold."""
@@ -112,7 +115,7 @@ def goes_without_scope(method: bytes, path: bytes) -> bool:
     """Whether an operation may reach data that no Scope governs; the cautious reading, for clients limited to profiles.
 
     Beside the operations that never take one: what the table does not know, but looks like one of them in another
-    spelling, with another method, or as a neighbour.
+    spelling, with a suffix, with another method, or as a neighbour.
     """
     if len(path) > _LONGEST_REMEMBERED:
         return _find_without_scope(method, path)
@@ -122,11 +125,13 @@ def goes_without_scope(method: bytes, path: bytes) -> bool:
 def _find_without_scope(method: bytes, path: bytes) -> bool:
     parts = tuple(part.partition(b";")[0] for part in segments(path))
     rule = _trie().find(b"GET" if method == b"HEAD" else method, parts)
-    if rule is None and parts:
-        rule = _cautious_trie().find(b"", tuple(part.lower() for part in parts))
-        if rule is None and _family(parts) not in _families_without_scope():
-            return False
-    return rule is None or rule is ScopeRule.NEVER
+    if rule is not None:
+        return rule is ScopeRule.NEVER
+    bare = _bare(parts)
+    rule = _cautious_trie().find(b"", bare)
+    if rule is None:
+        return not bare or _family(bare) in _families_without_scope()
+    return rule is ScopeRule.NEVER
 
 
 _remembered_without_scope = lru_cache(maxsize=_REMEMBERED)(_find_without_scope)
@@ -134,13 +139,20 @@ _remembered_without_scope = lru_cache(maxsize=_REMEMBERED)(_find_without_scope)
 
 def names_account_in_path(path: bytes) -> bool:
     """Whether the path itself names an account: `/accounts/{accountId}/...`."""
-    return segments(path)[:1] == (b"accounts",)
+    return _bare(segments(path)[:1]) == (b"accounts",)
+
+
+def _bare(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Segments as the most lenient server might read them: lower case, and only what stands before any odd sign.
+
+    `/V2/Profiles.json` and `/v2/profiles%20` become `/v2/profiles`.
+    """
+    return tuple(filter(None, (_PLAIN.match(part.lower())[0] for part in parts)))  # type: ignore[index]
 
 
 def _family(parts: tuple[bytes, ...]) -> bytes:
-    """The first segment that is no version, lower case: `profiles` of `/v2/profiles/1`."""
-    names = [part.lower() for part in parts]
-    return names[1] if len(names) > 1 and names[0] in (b"v1", b"v2", b"v3") else names[0]
+    """The first segment that is no version: `profiles` of `/v2/profiles/1`."""
+    return parts[1] if len(parts) > 1 and _VERSION.fullmatch(parts[0]) else parts[0]
 
 
 @cache
@@ -159,7 +171,7 @@ def _families_without_scope() -> frozenset[bytes]:
     """The families of which no operation takes a Scope."""
     takes: dict[bytes, bool] = {}
     for rule, _, template in _table():
-        family = _family(segments(template))
+        family = _family(segments(template.lower()))
         takes[family] = takes.get(family, False) or rule is not ScopeRule.NEVER
     return frozenset(family for family, any_takes in takes.items() if not any_takes)
 

@@ -27,6 +27,11 @@ class ToolServer:
         """A new connection's protocol: the factory for `create_server`."""
         return ToolConnection(self)
 
+    @property
+    def unsent(self) -> bool:
+        """Whether a tool has not taken the whole of its answer yet."""
+        return any(connection.unsent for connection in self.connections)
+
     def close_idle(self) -> None:
         """Close the connections on which no request is running."""
         for connection in tuple(self.connections):

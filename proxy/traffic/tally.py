@@ -22,8 +22,19 @@ class Tally:
     `own` is what the proxy itself spent, `bytes_in` and `bytes_out` count payload.
     """
 
-    __slots__ = ("amazon_request_id", "attempts", "bytes_in", "bytes_out", "client", "fault", "method", "own")
-    __slots__ += ("refusal", "request_id", "sent_at")
+    __slots__ = (
+        "amazon_request_id",
+        "attempts",
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "fault",
+        "method",
+        "own",
+        "refusal",
+        "request_id",
+        "sent_at",
+    )
 
     def __init__(self, request_id: str, client: str, method: bytes) -> None:
         self.request_id = request_id

@@ -7,6 +7,7 @@ or host is for `routing` and `admission`.
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
@@ -23,6 +24,8 @@ _REMEMBERED = 2048
 _LONGEST_REMEMBERED = 1024
 _DECODINGS = 3
 """How often a path is percent-decoded in search of a sign-in path: one more than any server is known to do."""
+_NAME_ENDS = re.compile(rb"[;?#\x00.]")
+"""Where a server may end a segment's name: parameters, an encoded query, a terminator, a suffix."""
 
 
 class Door(enum.Enum):
@@ -147,7 +150,7 @@ def _door(path: bytes) -> Door:
 def _leads_to_sign_in(path: bytes) -> bool:
     """Whether any server could read this path as `/auth/*` or `/ap/*`."""
     spelling = path
-    for _ in range(_DECODINGS):
+    for _ in range(_DECODINGS + 1):
         names = [segment.partition(b";")[0].strip() for segment in spelling.lower().replace(b"\\", b"/").split(b"/")]
         walked: list[bytes] = []
         for name in names:
@@ -155,7 +158,7 @@ def _leads_to_sign_in(path: bytes) -> bool:
                 del walked[-1:]
             elif name not in (b"", b"."):
                 walked.append(name)
-                if len(walked) == 1 and name in _SIGN_IN:
+                if len(walked) == 1 and _NAME_ENDS.split(name, maxsplit=1)[0].strip() in _SIGN_IN:
                     return True
         decoded = unquote_to_bytes(spelling)
         if decoded == spelling:

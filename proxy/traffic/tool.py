@@ -322,6 +322,11 @@ class ToolConnection(asyncio.Protocol):
     def busy(self) -> bool:
         return self._work is not None
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the tool has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
     def close_if_idle(self) -> None:
         if self._work is None and not self._lingering and not self._buffer:
             self._close()

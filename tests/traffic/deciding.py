@@ -28,6 +28,7 @@ PLAIN = Facts(
     region="",
     scopes=(),
     names_account=False,
+    overrides=False,
     request_id="",
     content_type=b"",
 )

@@ -1,0 +1,105 @@
+"""Addresses to listen on, and the certificate to listen with; what fails is a `ListenError` that says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from proxy.errors import ListenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config import Address, Tls
+
+BACKLOG = 1024
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+def server_context(tls: Tls) -> ssl.SSLContext:
+    """The tools' listener's TLS. A reload calls `load_certificate` on the same context."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    load_certificate(context, tls)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, tls: Tls) -> None:
+    """Use the certificate files as they are now; handshakes from now on show them."""
+    try:
+        context.load_cert_chain(tls.cert, tls.key, password=lambda: "")
+    except (OSError, ssl.SSLError) as error:
+        raise ListenError(
+            f"tls: the certificate and key cannot be used ({error}); look at tls.cert and tls.key."
+        ) from error
+
+
+async def listen(
+    sockets: list[socket.socket], factory: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None = None
+) -> list[asyncio.Server]:
+    """Servers on bound sockets, serving."""
+    loop = asyncio.get_running_loop()
+    return [await loop.create_server(factory, sock=bound, backlog=BACKLOG, ssl=context) for bound in sockets]
+
+
+def bind(name: str, address: Address) -> list[socket.socket]:
+    """Listening sockets of an address, for a server that takes them.
+
+    They listen at once: two programs can bind one address as long as neither listens. A host name may stand for
+    addresses that this machine does not have (`::1` where there is no IPv6): one that works is enough.
+    """
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, where in _addresses(address):
+            try:
+                sockets.append(_listening(family, where))
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                missing = error
+            if sockets and address.port == 0:
+                break
+        if missing is not None and not sockets:
+            raise missing
+    except OSError as error:
+        for bound in sockets:
+            bound.close()
+        raise _explained(name, address, error) from error
+    return sockets
+
+
+def _addresses(address: Address) -> list[tuple[int, Any]]:
+    """Each address once: a hosts file may name one twice."""
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, where) for family, _, _, _, where in found))
+
+
+def _listening(family: int, where: Any) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(where)
+        bound.listen(BACKLOG)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _explained(name: str, address: Address, error: OSError) -> ListenError:
+    variable = f"ADS_PROXY_{name.upper()}"
+    advice = f"set `{name}` ({variable}) to another address"
+    if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
+        return ListenError(f"{name}: {address} is in use by another program; stop that program, or {advice}.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ListenError(f"{name}: this user may not listen on {address}; use a port from 1024 on, or {advice}.")
+    if error.errno in _NOT_HERE or isinstance(error, socket.gaierror):
+        return ListenError(f"{name}: {address} is no address of this machine; {advice}.")
+    return ListenError(f"{name}: cannot listen on {address} ({error.strerror or error}); {advice}.")

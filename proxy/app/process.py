@@ -1,0 +1,73 @@
+"""The process itself, as the operating system sees it: its signals, how many files it may open, and no core dumps.
+
+Nothing here knows what the program does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+resource: Any
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None
+
+SET_ASIDE = 128
+"""Open files that are no connections: libraries, listeners, state, log."""
+
+
+class StopSignals:
+    """SIGTERM and SIGINT: the first asks to stop, the second to hurry, a third ends the process where it stands."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def install(self, reload: Callable[[], None]) -> None:
+        """Listen to them; SIGHUP asks to reload."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.note)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+
+    def note(self) -> None:
+        """One of them came."""
+        if self.hurried.is_set():
+            os._exit(1)
+        (self.hurried if self.asked.is_set() else self.asked).set()
+
+
+def forbid_core_dumps() -> None:
+    """A core dump would hold every secret. The filter also empties those that a program collects through a pipe."""
+    if resource is not None:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/coredump_filter").write_text("0")
+
+
+def allow_open_files() -> int:
+    """Raise the limit of open files as far as this user may; gives it. 0 where the system has none."""
+    if resource is None:
+        return 0
+    soft: int
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return 0 if soft == resource.RLIM_INFINITY else soft
+
+
+def connections_within(open_files: int) -> int:
+    """How many connections of tools so many open files allow, each with one to Amazon beside it; 0: any number."""
+    return max(1, (open_files - SET_ASIDE) // 2) if open_files else 0

@@ -1,0 +1,218 @@
+"""All parts of the running program, made and wired from one configuration, and changed in place by the next."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import sys
+import time
+import traceback
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp import web
+
+from proxy import __version__
+from proxy.admin import Traffic, make_admin
+from proxy.app import wiring
+from proxy.app.authorities import Authorities
+from proxy.app.listening import bind, listen, load_certificate, server_context
+from proxy.app.process import connections_within
+from proxy.app.view import ProgramSurface, SignInFollower
+from proxy.config import Address
+from proxy.events import DefectMet, Observers, ProfilesListed, ServerStarted
+from proxy.logs import configure
+from proxy.metrics import Metrics
+from proxy.tokens.lwa import LoginWithAmazon
+from proxy.tokens.manager import TokenManager
+from proxy.tokens.store import open_store
+from proxy.traffic.clients import Budgets, build_clients
+from proxy.traffic.deadlines import Deadlines
+from proxy.traffic.forward import Forwarder, Rules
+from proxy.traffic.profiles import ProfileDirectory
+from proxy.traffic.routing import routing_table
+from proxy.traffic.server import ToolServer
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+    from proxy.config import Config
+
+_ADMIN_STOP = 0.5
+"""Seconds that the admin listener's own requests get at the end."""
+
+
+class Program:
+    """Made with a configuration; `start` opens everything, `stop` closes what was opened."""
+
+    def __init__(self, config: Config, *, notes: tuple[str, ...] = (), demo: bool = False, open_files: int = 0) -> None:
+        self.config = config
+        self.demo = demo
+        self.notes = notes
+        self._most_connections = connections_within(open_files)
+        self.started_at = time.time()
+        self.started = False
+        self.config_problems: tuple[str, ...] = ()
+        self.needs_restart: tuple[str, ...] = ()
+        self.logs = configure(
+            form=config.log.format, level=config.log.level, access=config.log.access, stream=sys.stdout
+        )
+        self.logs.redact(config.secrets())
+        self.metrics = Metrics(__version__)
+        self.traffic = Traffic(self.metrics.totals)
+        self.observers = Observers((self.metrics, self.logs, self.traffic))
+        self.forwarder: Forwarder
+        self.tools: ToolServer
+        self.tokens: TokenManager
+        self.directory: ProfileDirectory
+        self.session: aiohttp.ClientSession
+        self._deadlines: Deadlines
+        self._budgets = Budgets()
+        self._servers: list[asyncio.Server] = []
+        self._runner: web.AppRunner | None = None
+        self._context: ssl.SSLContext | None = None
+        self._authorities = Authorities()
+        self._sockets: tuple[list[socket.socket], list[socket.socket]] = ([], [])
+
+    # --- start and stop
+
+    async def start(self) -> None:
+        """Bind first, so that a port in use stops the program before anything is asked of Amazon."""
+        config = self.config
+        self.metrics.accounts(config.accounts)
+        self._bind(config)
+        self._context = server_context(config.tls) if config.tls else None
+        self._authorities.follow(config.upstream.ca_file)
+        self.store = open_store(config.state.url, config.state.key)
+        self.notes += (*self.store.notes, *self._connection_notes(config))
+        self.session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+        self.lwa = self._login_with_amazon(config)
+        observers = Observers((self.observers, SignInFollower(self)))
+        self.tokens = TokenManager(self.lwa, self.store, observers, wiring.token_settings(config))
+        self.directory = ProfileDirectory(self.session, self.tokens.get, self.store, self.observers)
+        self._deadlines = Deadlines(asyncio.get_running_loop())
+        self.forwarder = Forwarder(self.tokens, self.observers, self._deadlines, self.rules(config))
+        self.tools = ToolServer(self.forwarder, self._deadlines)
+        await self.tokens.start(wiring.token_sources(config))
+        await self.directory.start(wiring.profile_sources(config, self._authorities.context))
+        self._measure_kept_profiles()
+        await self._serve_admin()
+        self._servers = await listen(self._sockets[0], self.tools.protocol, self._context)
+        self.started = True
+        self.observers.observe(
+            ServerStarted(
+                __version__, str(self.listening), str(self.admin_listening), tuple(config.accounts), self.notes
+            )
+        )
+
+    async def stop(self) -> None:
+        """Close everything that was opened, in reverse."""
+        self.close_listeners()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        for bound in (*self._sockets[0], *self._sockets[1]):
+            bound.close()
+        for name in ("directory", "tokens"):
+            if (part := getattr(self, name, None)) is not None:
+                await part.stop()
+        if hasattr(self, "forwarder"):
+            self.forwarder.close()
+            self._deadlines.stop()
+        if hasattr(self, "session"):
+            await self.session.close()
+        if hasattr(self, "store"):
+            await self.store.close()
+        self.logs.close()
+
+    def close_listeners(self) -> None:
+        """Accept nothing more from tools, and end the connections on which nothing runs."""
+        for server in self._servers:
+            server.close()
+        self._servers = []
+        if hasattr(self, "tools"):
+            self.forwarder.closing = True
+            self.tools.close_idle()
+
+    # --- reload
+
+    async def apply(self, config: Config) -> None:
+        """Take a new configuration, from which `reload.compare` removed what needs a restart.
+
+        Raises `StartupError` where it cannot be used; the old one is in force then.
+        """
+        if config.tls and self._context is not None:
+            server_context(config.tls)  # a pair of files that does not fit would spoil the context in use
+        self._authorities.follow(config.upstream.ca_file)
+        self.logs.redact(config.secrets())
+        rules, lwa = self.rules(config), self._login_with_amazon(config)
+        await self.tokens.reconfigure(wiring.token_sources(config), settings=wiring.token_settings(config), lwa=lwa)
+        if config.tls and self._context is not None:
+            load_certificate(self._context, config.tls)
+        self.config, self.lwa = config, lwa
+        self.logs.adjust(level=config.log.level, access=config.log.access)
+        self.metrics.accounts(config.accounts)
+        self.forwarder.apply(rules)
+        await self.directory.reconfigure(wiring.profile_sources(config, self._authorities.context))
+
+    def rules(self, config: Config) -> Rules:
+        """What the configuration says of traffic, with this program's directory and signing key."""
+        table = routing_table(config, self.directory)
+        rules = wiring.rules(config, table, build_clients(config, _signing_key(config), self._budgets), demo=self.demo)
+        most = self._most_connections or rules.limits.max_connections
+        limits = replace(rules.limits, max_connections=min(rules.limits.max_connections, most))
+        return replace(rules, limits=limits, ca_digest=self._authorities.digest)
+
+    # --- parts
+
+    def _measure_kept_profiles(self) -> None:
+        """What the state store knew is in use as if it had just been listed, but it is no news for the log."""
+        counts = Counter((account, region) for account, region, _ in self.directory.snapshot())
+        for (account, region), count in counts.items():
+            self.metrics.observe(ProfilesListed(account, region, count))
+
+    def _bind(self, config: Config) -> None:
+        tools, admin = self._sockets
+        tools += bind("listen", config.listen)
+        admin += bind("admin_listen", config.admin_listen)
+        self.listening, self.admin_listening = _address(tools[0]), _address(admin[0])
+
+    def _connection_notes(self, config: Config) -> tuple[str, ...]:
+        most = self._most_connections
+        if not most or most >= config.limits.max_connections:
+            return ()
+        return (
+            f"This system lets the program open too few files for limits.max_connections: {most} connections of tools "
+            "are taken; raise the limit (ulimit -n, LimitNOFILE).",
+        )
+
+    def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
+        return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)
+
+    async def _serve_admin(self) -> None:
+        application = make_admin(ProgramSurface(self), self.metrics, self.traffic, self.observers)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_ADMIN_STOP)
+        await self._runner.setup()
+        for bound in self._sockets[1]:
+            await web.SockSite(self._runner, bound).start()
+
+    def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The event loop met an exception that nobody caught."""
+        error = context.get("exception")
+        trace = "".join(traceback.format_exception(error)) if error is not None else ""
+        self.observers.observe(DefectMet("event loop", f"{context.get('message', '')}\n{trace}"))
+
+
+def _address(bound: socket.socket) -> Address:
+    host, port = bound.getsockname()[:2]
+    return Address(host, port)
+
+
+def _signing_key(config: Config) -> bytes:
+    """The key that signs placeholders: the same after a restart or a reload, while the first account's secret stays."""
+    first = next(iter(config.accounts.values()), None)
+    secret = first.client_secret.reveal() if first is not None else ""
+    return hmac.new(b"ads-proxy placeholder", secret.encode(), hashlib.sha256).digest()

@@ -1,0 +1,153 @@
+"""A changed configuration or secret file, or SIGHUP, takes effect without a restart; a broken one changes nothing.
+
+Files are watched through their directories, so that editors that replace files and Kubernetes' symlink swaps are seen,
+and looked at every two seconds beside that, since not every file system tells of changes. While the files cannot be
+used they are tried again as often: what is missing may lie in a file that is not known yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from watchfiles import awatch
+
+from proxy.app.sources import Reading, read, stamps_of
+from proxy.errors import ConfigurationError, StartupError
+from proxy.events import ConfigReloaded, DefectMet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.app.program import Program
+    from proxy.config import Config
+
+RESTART_ONLY = ("listen", "admin_listen", "workers", "state")
+"""Keys that are read at start alone; so are `log.format`, and whether there is `tls`."""
+POLL = 2.0
+STEP_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a newly read configuration means for the running one: `config` is what can be put in force."""
+
+    config: Config
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+def compare(running: Config, new: Config) -> Change:
+    """Tell what changed, and keep what only a restart can change. Pure."""
+    changed = tuple(
+        key for key in type(new).model_fields if key != "sources" and getattr(new, key) != getattr(running, key)
+    )
+    kept = {key: getattr(running, key) for key in RESTART_ONLY if key in changed}
+    waiting = list(kept)
+    if (new.tls is None) != (running.tls is None):
+        kept["tls"] = running.tls
+        waiting.append("tls")
+    if new.log.format != running.log.format:
+        kept["log"] = new.log.model_copy(update={"format": running.log.format})
+        waiting.append("log.format")
+    return Change(new.model_copy(update=kept), changed, tuple(waiting))
+
+
+class Reloader:
+    """Watches and reloads, one reload at a time."""
+
+    def __init__(self, program: Program, load: Callable[[], Config], reading: Reading) -> None:
+        self._program = program
+        self._load = load
+        self._seen = reading.stamps
+        self._asked = False
+        self._failing = False
+        self._wanted = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(work) for work in (self._run(), self._poll(), self._watch())]
+
+    def request(self) -> None:
+        """Reload now, whether a file changed or not: SIGHUP."""
+        self._asked = True
+        self._wanted.set()
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    # --- when
+
+    async def _run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            asked, self._asked = self._asked, False
+            stamps = stamps_of(self._program.config.sources)
+            if asked or self._failing or stamps != self._seen:
+                news = asked or stamps != self._seen
+                self._seen = stamps
+                await self._reload(news)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL)
+            self._wanted.set()
+
+    async def _watch(self) -> None:
+        """Wake at once where the file system tells of changes."""
+        while True:
+            self._moved.clear()
+            directories = {file.parent for file in self._program.config.sources if file.parent.is_dir()}
+            if directories:
+                with contextlib.suppress(OSError, RuntimeError):
+                    async for _ in awatch(
+                        *directories, watch_filter=None, stop_event=self._moved, recursive=False, step=STEP_MS
+                    ):
+                        self._wanted.set()
+            if not self._moved.is_set():
+                await asyncio.sleep(POLL)
+
+    # --- what
+
+    async def _reload(self, news: bool) -> None:
+        """Read and apply. Without `news` it is another try after a failure: only another outcome is told."""
+        try:
+            await self._read_and_apply()
+        except StartupError as error:
+            self._failed(error.problems if isinstance(error, ConfigurationError) else (str(error),), news)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the running configuration stays and reloads go on
+            problem = "the reload met a defect of this program; the running configuration stays in force"
+            if self._failed((problem,), news):
+                trace = "".join(traceback.format_exception(error))
+                self._program.observers.observe(DefectMet("reload", trace))
+
+    async def _read_and_apply(self) -> None:
+        program = self._program
+        known = program.config.sources
+        reading = await asyncio.to_thread(read, self._load, known)
+        change = compare(program.config, reading.config)
+        await program.apply(change.config)
+        program.config_problems, program.needs_restart = (), change.needs_restart
+        self._seen, self._failing = reading.stamps, False
+        if reading.config.sources != known:
+            self._moved.set()
+        program.observers.observe(ConfigReloaded(True, (), change.changed, change.needs_restart))
+
+    def _failed(self, problems: tuple[str, ...], news: bool) -> bool:
+        """Keep the failure for `/status`, without secrets that stand in the wrong place, and tell it where it is news."""
+        problems = tuple(map(self._program.logs.redaction.clean, problems))
+        news = news or problems != self._program.config_problems
+        self._program.config_problems, self._failing = problems, True
+        if news:
+            self._program.observers.observe(ConfigReloaded(False, problems, (), ()))
+        return news

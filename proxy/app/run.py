@@ -1,0 +1,83 @@
+"""The program from its first line to its last: start, serve, reload, drain, stop.
+
+`serve` blocks until a signal ends it. What fails before it serves is a `StartupError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from typing import TYPE_CHECKING
+
+from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps
+from proxy.app.program import Program
+from proxy.app.reload import Reloader
+from proxy.app.sources import Reading, read
+from proxy.events import DrainStarted, ServerStopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config import Config
+
+_LOOK_EVERY = 0.02
+"""Seconds between looks at what still runs, while draining."""
+_HURRIED_STOP = 1.0
+"""Seconds that stopping may take after a second signal."""
+
+
+def serve(load: Callable[[], Config], *, notes: tuple[str, ...] = (), demo: bool = False) -> int:
+    """Run until SIGTERM or SIGINT. `load` reads the configuration, now and at each reload; gives the exit code."""
+    forbid_core_dumps()
+    reading = read(load)
+    program = Program(reading.config, notes=notes, demo=demo, open_files=allow_open_files())
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(program, load, reading))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(program: Program, load: Callable[[], Config], reading: Reading) -> int:
+    signals = StopSignals()
+    reloader = Reloader(program, load, reading)
+    asyncio.get_running_loop().set_exception_handler(program.met_defect)
+    signals.install(reloader.request)
+    try:
+        await program.start()
+        reloader.start()
+        gc.collect()
+        gc.freeze()
+        await signals.asked.wait()
+        await reloader.stop()
+        await drain(program, signals.hurried)
+    finally:
+        stopping = asyncio.create_task(program.stop())
+        await asyncio.wait({stopping}, timeout=_HURRIED_STOP if signals.hurried.is_set() else None)
+        if stopping.done():
+            stopping.result()
+    return 1 if signals.hurried.is_set() else 0
+
+
+async def drain(program: Program, hurried: asyncio.Event) -> None:
+    """Let requests in flight end: first unready while still accepting, then no longer accepting."""
+    settings, forwarder, tools = program.config.drain, program.forwarder, program.tools
+    forwarder.draining = True
+    program.observers.observe(DrainStarted(forwarder.in_flight, settings.delay, settings.timeout))
+    await _wait(hurried, settings.delay)
+    program.close_listeners()
+    end = asyncio.get_running_loop().time() + settings.timeout
+    while (forwarder.in_flight or tools.unsent) and asyncio.get_running_loop().time() < end and not hurried.is_set():
+        await _wait(hurried, _LOOK_EVERY)
+    program.observers.observe(ServerStopped(tools.abort_all()))
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
