@@ -1,0 +1,117 @@
+"""Places of their own for the clients that other people wrote: one virtual environment or node_modules per client.
+
+Each is made once from its lock file, with nothing but what that names, and kept under `.cache/clients` until the lock
+changes. Nothing of the project is installed there, and nothing is asserted here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tests.programs import ROOT, do_without, require_program
+
+CLIENTS = ROOT / "tests" / "clients"
+MADE = ROOT / ".cache" / "clients"
+_INSTALL = ("install", "--quiet", "--no-input", "--no-compile", "--require-hashes", "--only-binary=:all:")
+_WITHOUT_CHECK = "--disable-pip-version-check"
+_PATIENCE = 240
+
+
+def python_environment(name: str, *versions: str) -> Path:
+    """The interpreter of this client's virtual environment: of one of these versions of Python, else of our own."""
+    lock = CLIENTS / name / "requirements.lock"
+    interpreter = find_python(*versions) if versions else sys.executable
+    place = MADE / name
+
+    def make() -> None:
+        _run(interpreter, "-m", "venv", "--without-pip", place)
+        pip = (sys.executable, "-m", "pip", "--python", place / "bin" / "python", _WITHOUT_CHECK)
+        _run(*pip, *_INSTALL, "-r", lock)
+
+    _once(place, [lock], interpreter, make)
+    return place / "bin" / "python"
+
+
+def node_environment(name: str) -> Path:
+    """The directory that holds this client's node_modules."""
+    manifest = [CLIENTS / name / file for file in ("package.json", "package-lock.json")]
+    place = MADE / name
+    npm = require_program("npm")
+
+    def make() -> None:
+        for file in manifest:
+            shutil.copy(file, place)
+        quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+        _run(npm, "ci", "--prefix", place, *quiet)
+
+    _once(place, manifest, npm, make)
+    return place
+
+
+def downloaded_wheel(name: str) -> Path:
+    """The one wheel that the lock file names, downloaded and not installed."""
+    lock = CLIENTS / name / "requirements.lock"
+    place = MADE / name
+
+    def make() -> None:
+        quiet = ("--quiet", "--no-input", "--no-deps", "--require-hashes", "--only-binary=:all:")
+        _run(sys.executable, "-m", "pip", _WITHOUT_CHECK, "download", *quiet, "-d", place, "-r", lock)
+
+    _once(place, [lock], sys.executable, make)
+    return next(place.glob("*.whl"))
+
+
+def find_python(*versions: str) -> str:
+    """An interpreter of the first of these minor versions that is here: this one, or one installed beside it."""
+    for version in versions:
+        name = f"python{version}"
+        managed = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/{name}"))
+        places = [sys.executable, f"/usr/bin/{name}", f"/usr/local/bin/{name}", shutil.which(name) or "", *managed]
+        for candidate in map(str, places):
+            if os.access(candidate, os.X_OK) and _answers(candidate, version):
+                return candidate
+    return do_without(f"python{' or '.join(versions)} is not installed")
+
+
+def _answers(interpreter: str, version: str) -> bool:
+    """Whether it runs at all, as that version: a version manager's stand-in is there also where the version is not."""
+    said = subprocess.run([interpreter, "--version"], capture_output=True, text=True, check=False)
+    return said.returncode == 0 and said.stdout.startswith(f"Python {version}.")
+
+
+def _once(place: Path, inputs: Sequence[Path], tool: str, make: Callable[[], None]) -> None:
+    """Make the place unless it was made whole from just these inputs. Two test runs at once take turns."""
+    digest = hashlib.sha256(tool.encode())
+    for file in inputs:
+        digest.update(file.read_bytes())
+    stamp = place / ".made-from"
+    with _alone(place):
+        if stamp.exists() and stamp.read_text() == digest.hexdigest():
+            return
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        make()
+        stamp.write_text(digest.hexdigest())
+
+
+@contextlib.contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(*command: str | Path) -> None:
+    parts = [str(part) for part in command]
+    result = subprocess.run(parts, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    if result.returncode:
+        do_without(f"{' '.join(parts[:4])} ... failed: {(result.stderr or result.stdout)[-600:]}")

@@ -1,0 +1,54 @@
+"""Writes the lock files of the clients anew: `python -m tests.clients.lock [NAME...]`.
+
+A lock names every package by exact version and hash, and no place to fetch it from. What is pinned by hand is in
+`requirements.in` or `package.json`. Needs the uv that `make lock` installs, and npm.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.clients.environments import CLIENTS
+from tests.programs import ROOT, require_program
+
+UV = str(ROOT / ".cache" / "lock" / "bin" / "uv")
+PIP = str(ROOT / ".cache" / "lock" / "bin" / "pip")
+NEWEST_NEEDED = {"amazon_ads_api_v1": "3.13"}
+"""Clients that do not run on the oldest Python that we do."""
+
+_QUIET = ("--quiet", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")
+
+
+def lock_python(place: Path) -> None:
+    """`requirements.lock` from `requirements.in`."""
+    found = subprocess.run([PIP, "config", "get", "global.index-url"], capture_output=True, text=True, check=False)
+    index = ["--index-url", found.stdout.strip()] if found.returncode == 0 else []
+    version = NEWEST_NEEDED.get(place.name, "3.11")
+    command = [UV, "pip", "compile", *_QUIET, "--universal", "--generate-hashes", "--only-binary", ":all:", *index]
+    files = [str(place / "requirements.in"), "--output-file", str(place / "requirements.lock")]
+    subprocess.run([*command, "--python-version", version, *files], check=True)
+
+
+def lock_node(place: Path) -> None:
+    """`package-lock.json` from `package.json`."""
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    npm = require_program("npm")
+    subprocess.run(
+        [npm, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", *quiet], cwd=place, check=True
+    )
+
+
+def main(*names: str) -> None:
+    """Those clients, or all."""
+    for place in sorted(path for path in CLIENTS.iterdir() if not names or path.name in names):
+        # The wheel with the specifications is downloaded alone: what it depends on is not wanted.
+        if (place / "requirements.in").exists() and place.name != "specifications":
+            lock_python(place)
+        if (place / "package.json").exists():
+            lock_node(place)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,167 @@
+"""Hosted MCP through the proxy, with the real `mcp` package as the client, and as the server behind it.
+
+The server takes its next step only when the test has seen the last one arrive at the client: an event that is held
+back anywhere would stop the stream for good.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.clients import environments, flows
+from tests.integration.rig import Output, Rig, fetch, started, until
+
+pytestmark = pytest.mark.integration
+
+HERE = environments.CLIENTS / "mcp_sdk"
+LIFETIME = 2
+"""Seconds that an access token lives here."""
+
+STEPS = 8
+
+
+@dataclass
+class Hosted:
+    """The real server, and the proxy in front of it."""
+
+    proxy: Rig
+    control_url: str
+    config: Path
+    reloads: int = 0
+
+    def tell(self, what: str, **facts: Any) -> None:
+        """Tells the server something."""
+        body = json.dumps(facts).encode()
+        assert fetch(f"{self.control_url}/{what}", body, {"Content-Type": "application/json"})[0] == 200
+
+    def step(self, number: int) -> None:
+        """Lets the server go on after that number."""
+        self.tell("step", seen=number)
+
+    def reload(self, change: Callable[[dict[str, Any]], Any]) -> None:
+        """Changes the configuration file, and waits until the proxy has taken it."""
+        config = yaml.safe_load(self.config.read_text())
+        change(config)
+        self.config.write_text(yaml.safe_dump(config))
+        self.reloads += 1
+        until(lambda: sum('"config_reloaded"' in line for line in self.proxy.log.lines) >= self.reloads)
+
+    def seen(self) -> list[dict[str, Any]]:
+        """The requests that reached the server."""
+        found: list[dict[str, Any]] = json.loads(fetch(f"{self.control_url}/seen")[1])
+        return found
+
+    def refreshes(self) -> int:
+        """How often a token was minted."""
+        counts = flows.asked(self.proxy, "/control/counts")
+        found: int = counts["token_by_grant"]["refresh_token"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """The interpreter that has the `mcp` package."""
+    return environments.python_environment("mcp_sdk")
+
+
+@pytest.fixture
+def hosted(python: Path, tmp_path: Path) -> Iterator[Hosted]:
+    """Tokens that live for two seconds, and a limit on silence of one second, which event streams are free of."""
+    with started(python, HERE / "server.py") as output:
+        facts = output.wait_for(lambda line: "mcp_url" in line)
+        with flows.keyed(tmp_path, lifetime=LIFETIME, upstream={"idle_timeout": 1}) as proxy:
+            found = Hosted(proxy, facts["control_url"], tmp_path / "proxy.yaml")
+            found.tell("judge", url=proxy.simulator["mcp_urls"]["na"])
+            found.reload(lambda config: config["regions"]["na"].update(mcp_url=facts["mcp_url"]))
+            yield found
+
+
+@contextlib.contextmanager
+def client(python: Path, proxy: Rig, mode: str, to: int) -> Iterator[Output]:
+    """The real client, at work."""
+    given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY}
+    with started(python, HERE / "flow.py", mode, str(to), **given) as output:
+        yield output
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_events_flow_across_many_tokens(hosted: Hosted, python: Path, mode: str) -> None:
+    """One stream outlives token after token; each event is at the client before the server makes the next."""
+    with client(python, hosted.proxy, mode, STEPS) as told:
+        assert told.wait_for(lambda line: "tools" in line)["tools"] == ["count"]
+        before = hosted.refreshes()
+        for number in range(1, STEPS + 1):
+            _arrived(told, number)
+            _refreshed(hosted)
+            hosted.step(number)
+        assert told.wait_for(lambda line: "result" in line) == {"result": [f"counted to {STEPS}"], "failed": False}
+    assert hosted.refreshes() - before >= STEPS
+    assert [request["status"] for request in hosted.seen() if request["status"] != 200] == []
+
+
+def test_a_session_stays_one(hosted: Hosted, python: Path) -> None:
+    """The session that the server names is the one that every later request carries, up to the DELETE that ends it."""
+    with client(python, hosted.proxy, "legacy", 2) as told:
+        for number in (1, 2):
+            _arrived(told, number)
+            hosted.step(number)
+        told.wait_for(lambda line: "result" in line)
+        seen = until(lambda: [request for request in hosted.seen() if request["method"] == "DELETE"] and hosted.seen())
+    sessions = [dict(request["headers"]).get("mcp-session-id") for request in seen]
+    assert sessions[0] is None
+    assert len(set(sessions[1:])) == 1
+    assert len(sessions) >= 4
+
+
+def test_a_reload_does_not_cut_a_stream(hosted: Hosted, python: Path) -> None:
+    """The configuration changes in the middle: the stream goes on, and its later events arrive."""
+    with client(python, hosted.proxy, "legacy", 3) as told:
+        told.wait_for(lambda line: line.get("progress") == 1)
+        hosted.reload(lambda config: config.update(allowed_hosts=["changed.example"]))
+        for number in (1, 2, 3):
+            _arrived(told, number)
+            hosted.step(number)
+        assert told.wait_for(lambda line: "result" in line)["result"] == ["counted to 3"]
+
+
+def test_no_scope_is_added_and_no_key_leaves(hosted: Hosted, python: Path) -> None:
+    """What reaches the endpoint has a token and client id of Amazon's kind, no default Scope, no key."""
+    with client(python, hosted.proxy, "legacy", 1) as told:
+        told.wait_for(lambda line: line.get("progress") == 1)
+        hosted.step(1)
+        told.wait_for(lambda line: "result" in line)
+    headers = [dict(request["headers"]) for request in hosted.seen()]
+    assert {head["amazon-ads-clientid"] for head in headers} == {hosted.proxy.simulator["client_id"]}
+    assert all(head["authorization"].startswith("Bearer Atza|") for head in headers)
+    assert not any("amazon-advertising-api-scope" in head for head in headers)
+    assert flows.KEY not in json.dumps(hosted.seen())
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/lite", "/eu/mcp", f"/@{flows.ACCOUNT}/mcp"])
+def test_the_simulators_own_endpoint(python: Path, tmp_path: Path, path: str) -> None:
+    """The real client works with the endpoint that the demo has, by each of the paths that lead there."""
+    with flows.keyed(tmp_path) as proxy:
+        given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
+        with started(python, HERE / "flow.py", "legacy", "3", **given) as told:
+            assert told.wait_for(lambda line: "tools" in line)["tools"] == ["count", "list_profiles"]
+            assert told.wait_for(lambda line: "result" in line) == {"result": ["counted"], "failed": False}
+        assert flows.refusals(proxy) == []
+
+
+def _arrived(told: Output, number: int) -> None:
+    """The client has heard of that step."""
+    told.wait_for(lambda line: line.get("progress") == number)
+
+
+def _refreshed(hosted: Hosted) -> None:
+    """Waits until the token of this moment is replaced."""
+    before = hosted.refreshes()
+    until(lambda: hosted.refreshes() > before)
