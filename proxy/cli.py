@@ -5,6 +5,7 @@ Modules of a command are imported when it runs, so that `--help` and `healthchec
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from enum import StrEnum
@@ -15,7 +16,7 @@ import typer
 
 from proxy import __version__
 from proxy.commands.terminal import OK, complain, say
-from proxy.errors import ConfigurationError, StartupError
+from proxy.errors import ConfigurationError, ListenError, StartupError
 
 HELP = """
 A reverse proxy that makes the Amazon Ads API look as if it needed no login.
@@ -70,9 +71,10 @@ def _common(
 def serve(config: ConfigOption = None) -> None:
     """Run the proxy until SIGTERM or SIGINT. SIGHUP, and changed files, reload the configuration."""
     from proxy.app import serve as run
-    from proxy.config import environment, load
+    from proxy.config import environment, load, notes
 
-    raise typer.Exit(run(lambda: load(config, environment())))
+    told = notes(load(config, environment()))
+    raise typer.Exit(run(lambda: load(config, environment()), notes=told))
 
 
 @app.command()
@@ -103,14 +105,20 @@ def simulate(
     """Run the simulator alone: a pretend Login with Amazon and Ads API, to test tools against."""
     from proxy.simulator import PortPlan, SimulatorSettings, run
 
-    run(
-        SimulatorSettings(
-            host=host,
-            ports=PortPlan.from_base(base_port),
-            access_token_lifetime=access_token_lifetime,
-            profiles_per_region=profiles_per_region,
-        )
+    settings = SimulatorSettings(
+        host=host,
+        ports=PortPlan.from_base(base_port),
+        access_token_lifetime=access_token_lifetime,
+        profiles_per_region=profiles_per_region,
     )
+    try:
+        run(settings)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = f"a port from {base_port} to {base_port + 4} is in use by another program" if taken else error.strerror
+        raise ListenError(
+            f"simulate: {reason}; choose the first of five with --base-port PORT (0: any), or another --host"
+        ) from None
 
 
 @app.command()
@@ -147,7 +155,9 @@ def check(
 
 @app.command()
 def login(
-    account: Annotated[str, typer.Argument(help="The account's name; with environment variables alone: default.")],
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="Its name; with environment variables alone: default.")
+    ],
     browser: Annotated[bool, typer.Option(help="Open a browser where there is one.")] = True,
     config: ConfigOption = None,
 ) -> None:
@@ -179,7 +189,7 @@ def profiles(
 
 
 @keys_app.command("new")
-def keys_new(name: Annotated[str, typer.Argument(help="The client's name.")]) -> None:
+def keys_new(name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.")]) -> None:
     """Make a key for a client. The key is printed once; the configuration keeps its digest."""
     from proxy.commands.keys import new_key
 

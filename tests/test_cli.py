@@ -189,3 +189,22 @@ def test_the_banner_can_be_pasted() -> None:
     assert "curl -s http://127.0.0.1:8080/v2/profiles" in text
     assert "made-key" in text
     assert "canary" not in text
+
+
+def test_the_simulator_says_that_its_ports_are_taken(tmp_path: Path) -> None:
+    """One line that names the option, and no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run(tmp_path, "simulate", "--base-port", str(min(port, 65531)))
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 1
+    assert line.startswith("ads-proxy: simulate: ")
+    assert "--base-port" in line
+
+
+def test_the_demo_says_that_its_port_is_taken(tmp_path: Path) -> None:
+    """The line names the option and the variable, which `make run` needs."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run(tmp_path, "demo", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert result.returncode == 1
+    assert "--listen HOST:PORT or ADS_PROXY_LISTEN" in result.stderr

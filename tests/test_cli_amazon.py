@@ -159,6 +159,26 @@ async def begin_login(shell: Shell) -> tuple[asyncio.subprocess.Process, str]:
     return process, url
 
 
+async def test_a_profile_that_nobody_lists_is_told(shell: Shell, tmp_path: Path) -> None:
+    """A default profile, or a route's, that the account does not have would be answered 401 by Amazon."""
+    shell.environ["AMAZON_ADS_PROFILE_ID"] = "424242"
+    brand, none = '{account: default, profile: "2220000000000001"}', '{account: default, profile: "7"}'
+    (tmp_path / "proxy.yaml").write_text(f"routes: {{brand: {brand}, none: {none}}}")
+    result = await shell.run("check", "--config", str(tmp_path / "proxy.yaml"))
+    assert (result.code, "Everything works." in result.out) == (1, False)
+    assert "accounts.default.default_profile: 424242 is none of the profiles of 'default'" in result.err
+    assert "routes.none.profile: 7 is none of the profiles" in result.err
+    assert "routes.brand" not in result.err
+
+
+async def test_credentials_of_odd_shape_are_told(shell: Shell) -> None:
+    """A note beside the failure says what was probably mistaken for what."""
+    shell.environ["AMAZON_ADS_REFRESH_TOKEN"] = "Atza|an-access-token"
+    result = await shell.run("check")
+    assert result.code == 1
+    assert "note: accounts.default.refresh_token looks like an access token" in result.err
+
+
 async def test_a_person_signs_in_by_pasting_the_landing_address(shell: Shell) -> None:
     """From client id and secret alone to an account that works, and still does in the next process."""
     del shell.environ["AMAZON_ADS_REFRESH_TOKEN"]
@@ -198,7 +218,8 @@ async def test_an_expired_code_is_told(shell: Shell) -> None:
     shell.simulator.state.advance(301)
     result = await shell.finish(process, f"{landing}\n")
     assert result.code == 1
-    assert "A code is good once, for 5 minutes" in result.err
+    assert "dies after five minutes" in result.err
+    assert "run the command again" in result.err
 
 
 async def test_an_ended_input_is_told(shell: Shell) -> None:
@@ -255,6 +276,7 @@ def test_every_shape_of_an_answer_is_understood(pasted: str) -> None:
         ("", "nothing was pasted"),
         ("\n", "nothing was pasted"),
         ("what is this?", "neither an address nor a code"),
+        ("Atzr|canary", "that is a token, not a code"),
         ("https://amazon.com/", "holds no code"),
         ("https://amazon.com/?code=a&state=other", "belongs to another sign-in"),
         ("https://amazon.com/?error=access_denied&state=mine", "access was denied"),

@@ -14,13 +14,23 @@ CLIENTS = '[{"name": "a", "key_sha256": "%s"}]' % ("ab" * 32)
     ("environ", "beginnings"),
     [
         ({}, []),
-        ({"ADS_PROXY_STATE__URL": "memory:"}, ["state.url is memory:"]),
+        ({"ADS_PROXY_STATE__URL": "memory:"}, []),
         (
             {"ADS_PROXY_LISTEN": "0.0.0.0:8080", "ADS_PROXY_ALLOW_UNAUTHENTICATED": "true"},
             ["0.0.0.0:8080 can be reached from other machines"],
         ),
         ({"ADS_PROXY_LISTEN": "0.0.0.0:8080", "ADS_PROXY_CLIENTS": CLIENTS}, ["0.0.0.0:8080 is plain HTTP"]),
         ({"ADS_PROXY_REGIONS__NA__API_URL": "http://127.0.0.1:9001"}, []),
+        ({"AMAZON_ADS_CLIENT_ID": "amzn1.oa2-cs.v1.abc"}, ["accounts.default.client_id looks like a client secret"]),
+        (
+            {"AMAZON_ADS_CLIENT_SECRET": "amzn1.application-oa2-client.abc"},
+            ["accounts.default.client_secret looks like a client id"],
+        ),
+        ({"AMAZON_ADS_CLIENT_SECRET": "'y'"}, ["accounts.default.client_secret holds quotation marks"]),
+        ({"AMAZON_ADS_REFRESH_TOKEN": "Atzr|abc"}, []),
+        ({"AMAZON_ADS_REFRESH_TOKEN": "'Atzr|abc'"}, ["accounts.default.refresh_token holds quotation marks"]),
+        ({"AMAZON_ADS_REFRESH_TOKEN": "Atza|abc"}, ["accounts.default.refresh_token looks like an access token"]),
+        ({"AMAZON_ADS_REFRESH_TOKEN": "Atzr"}, ["accounts.default.refresh_token does not begin with Atzr|"]),
         ({"ADS_PROXY_REGIONS__NA__API_URL": "http://simulator:9001"}, ["regions.na.api_url is plain HTTP"]),
     ],
 )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from proxy.commands.amazon import Bench, Finding, examine, open_bench, sentences
 from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
-from proxy.config import REGION_NAMES, Config
+from proxy.config import REGION_NAMES, Config, notes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ORIGINS = {
     "configuration": "configuration",
@@ -21,12 +25,17 @@ _ORIGINS = {
 def check(config: Config) -> int:
     """0 where every account works, else 1."""
     tell(_summary(config))
+    for note in notes(config):
+        tell(f"note: {note}")
     findings = asyncio.run(_examine_all(config))
     answers().print(_table(findings))
     for finding in findings:
         for sentence in sentences(finding):
             complain(sentence)
-    if not all(finding.is_sound for finding in findings):
+    unknown = [*unlisted_profiles(config, findings)]
+    for sentence in unknown:
+        complain(sentence)
+    if unknown or not all(finding.is_sound for finding in findings):
         return FAILED
     say("Everything works.")
     return OK
@@ -56,3 +65,25 @@ def _table(findings: list[Finding]) -> Table:
         minted = "ok" if not finding.problem else "failed" if finding.origin else "-"
         table.add_row(finding.account, _ORIGINS[finding.origin], minted, *(counts or ["-"] * len(REGION_NAMES)))
     return table
+
+
+def unlisted_profiles(config: Config, findings: list[Finding]) -> Iterator[str]:
+    """Configured profiles that no region lists for their account, where all regions spoke. Pure."""
+    listed = {
+        finding.account: {profile.id for listing in finding.listings for profile in listing.profiles}
+        for finding in findings
+        if finding.listings and not any(listing.problem for listing in finding.listings)
+    }
+    wanted = [
+        *(
+            (f"accounts.{name}.default_profile", name, account.default_profile)
+            for name, account in config.accounts.items()
+        ),
+        *((f"routes.{name}.profile", route.account, route.profile) for name, route in config.routes.items()),
+    ]
+    for key, account, profile in wanted:
+        if profile and profile != "first" and profile not in listed.get(account, {profile}):
+            yield (
+                f"{key}: {profile} is none of the profiles of '{account}'; "
+                "`ads-proxy profiles` lists them, and Amazon answers requests for others with 401"
+            )

@@ -137,7 +137,11 @@ def _try_to_listen(option: str, address: Address) -> None:
             probe.bind((address.host, address.port))
         except OSError as error:
             reason = error.strerror or str(error)
-            raise ListenError(f"{address}: {reason}; choose another address with {option} HOST:PORT") from None
+            variable = "ADS_PROXY_" + option.removeprefix("--").replace("-", "_").upper()
+            raise ListenError(
+                f"{address}: {reason}; stop the program that has it, or choose another address "
+                f"with {option} HOST:PORT or {variable}"
+            ) from None
 
 
 def banner(config: Config, key: str) -> str:

@@ -21,11 +21,12 @@ def check_health(admin: Address) -> int:
         connection.request("GET", "/livez", headers={"Connection": "close"})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        complain(f"{admin} does not answer: {error or type(error).__name__}")
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        complain(f"{admin} does not answer ({reason}); is the program running, and is this its admin_listen?")
         return FAILED
     finally:
         connection.close()
     if status != 200:
-        complain(f"{admin} answers {status}")
+        complain(f"{admin} answers {status}; is this the admin_listen of ads-proxy?")
         return FAILED
     return OK

@@ -84,6 +84,11 @@ def read_answer(pasted: str, state: str) -> Secret:
     text = pasted.strip().strip("\"'<>")
     if not text:
         raise SignInRefused("nothing was pasted; run the command again")
+    if text.startswith(("Atzr|", "Atza|")):
+        raise SignInRefused(
+            "that is a token, not a code; a refresh token (Atzr|...) needs no sign-in: it goes into the account's "
+            "refresh_token, or into AMAZON_ADS_REFRESH_TOKEN"
+        )
     if not re.match(r"https?://|[/?]|.*[?&](code|error)=", text):
         if not _CODE.fullmatch(text):
             raise SignInRefused("that is neither an address nor a code; copy the whole address from the address bar")
@@ -128,8 +133,8 @@ async def _finish(config: Config, account: Account, code: Secret) -> int:
             )
         except RefreshTokenRevoked as failure:
             complain(
-                f"the code was not accepted: {failure.detail.rstrip('.')}. A code is good once, for 5 minutes, for the "
-                "application that asked and for the same redirect_uri; run the command again"
+                f"{failure.detail.rstrip('.')}, and is good only for the client id and the redirect_uri in the address "
+                "above; run the command again"
             )
             return FAILED
         except TokenFailure as failure:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from proxy.config.model import Config
+from proxy.config.model import Account, Config
 from proxy.config.values import Address
+
+_CLIENT_ID, _CLIENT_SECRET = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
+"""How Amazon's own begin. Others are believed, but the two are easily mistaken for each other."""
 
 
 def notes(config: Config) -> tuple[str, ...]:
@@ -15,8 +18,9 @@ def notes(config: Config) -> tuple[str, ...]:
 
 
 def _notes(config: Config) -> Iterator[str]:
-    if config.state.url == "memory:":
-        yield "state.url is memory: refresh tokens that Amazon renews, and sign-ins, are lost when the program ends."
+    for name, account in config.accounts.items():
+        for key, oddity in _oddities(account):
+            yield f"accounts.{name}.{key} {oddity}."
     if not config.listen.is_loopback and not config.clients:
         yield f"{config.listen} can be reached from other machines, and whoever reaches it is trusted."
     if not config.listen.is_loopback and config.clients and config.tls is None:
@@ -26,3 +30,23 @@ def _notes(config: Config) -> Iterator[str]:
             parts = urlsplit(getattr(region, key))
             if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
                 yield f"regions.{name}.{key} is plain HTTP: tokens cross the network unencrypted."
+
+
+def _oddities(account: Account) -> Iterator[tuple[str, str]]:
+    """Credentials that do not look like what they should be. Only their ends are looked at, and nothing is shown."""
+    if account.client_id.startswith(_CLIENT_SECRET):
+        yield "client_id", f"looks like a client secret; an id begins with '{_CLIENT_ID}'"
+    secret = account.client_secret.reveal()
+    if secret.startswith(_CLIENT_ID):
+        yield "client_secret", f"looks like a client id; a secret begins with '{_CLIENT_SECRET}'"
+    token = "" if account.refresh_token is None else account.refresh_token.reveal()
+    for key, value in (("client_secret", secret), ("refresh_token", token)):
+        if value[:1] in ("'", '"') and value[:1] == value[-1:]:
+            yield key, "holds quotation marks, which count as part of it; remove them"
+    if token.startswith("Atza|"):
+        yield "refresh_token", "looks like an access token; a refresh token begins with Atzr|"
+    elif token and not token.strip("'\"").startswith("Atzr|"):
+        yield (
+            "refresh_token",
+            "does not begin with Atzr| as Amazon's do; a shell needs quotes around it, because of the |",
+        )

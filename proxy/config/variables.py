@@ -269,5 +269,5 @@ def _near_misses(environ: Mapping[str, str]) -> list[str]:
         f"{name}: is no variable of this program; did you mean {close[0]}?"
         for name in sorted(environ)
         if name.startswith(("AMAZON_ADS_", "AMAZON_AD_")) and name not in known
-        if (close := difflib.get_close_matches(name, known, 1, 0.93)) and close[0] not in environ
+        if (close := difflib.get_close_matches(name, known, 1, 0.92)) and close[0] not in environ
     ]

@@ -1,0 +1,32 @@
+"""docs/README.md and README.md lead to every page."""
+
+from __future__ import annotations
+
+import re
+
+from tests.programs import ROOT
+
+DOCS = ROOT / "docs"
+
+
+def links(page: str) -> set[str]:
+    """The relative targets of a page's links, without headings."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if ":" not in target}
+
+
+def test_the_index_has_every_page() -> None:
+    """Each page of docs/, and the index of each folder in it."""
+    pages = {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+    folders = {f"{path.parent.name}/README.md" for path in DOCS.glob("*/README.md")}
+    assert links("docs/README.md") == pages | folders
+
+
+def test_the_readme_leads_to_the_index_and_to_the_beginning() -> None:
+    """A newcomer finds the way on."""
+    assert {"docs/README.md", "docs/getting-started.md"} <= links("README.md")
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    """At most 1,200 words, at 240 a minute."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1200
