@@ -1,12 +1,13 @@
 """Amazon's answer on its way to the tool: its head, framed as the tool's version of HTTP has it, its body as it comes.
 
 Only a Location, or the JSON `location` of the few answers that `locations` names, is looked into: it comes back leading
-to the proxy. Everything else passes byte for byte.
+to the proxy. A Date is added where Amazon sent none (RFC 9110, 6.6.1). Everything else passes byte for byte.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from proxy.traffic import locations
@@ -119,6 +120,7 @@ class AnswerRelay:
                     (
                         b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason),
                         self._with_location_home(passing),
+                        b"" if self._facts.dated else b"Date: %b\r\n" % formatdate(usegmt=True).encode("ascii"),
                         self._rules.answer_lines,
                         b"X-Request-Id: %b\r\n" % self._admitted.request_id.encode("latin-1"),
                         b"Transfer-Encoding: chunked\r\n" if self._chunking else b"",

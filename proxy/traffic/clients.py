@@ -246,8 +246,11 @@ def judge(policy: Policy, method: bytes, chosen: Route, facts: Facts) -> Verdict
         except Refused as refused:
             return Verdict("profiles" if policy.paths is None else "paths", refused.detail, refused)
     if facts.overrides and (rule := _limit_of(policy, ("methods", "paths", "profiles"))):
-        return _forbid(rule, f"Client {policy.name} is limited, and a header of the request could ask for something "
-            "else than its method and path; send it without X-HTTP-Method-Override, X-Original-URL and their like.")
+        return _forbid(
+            rule,
+            f"Client {policy.name} is limited, and a header of the request could ask for something "
+            "else than its method and path; send it without X-HTTP-Method-Override, X-Original-URL and their like.",
+        )
     if policy.accounts is not None and chosen.account not in policy.accounts:
         return _forbid("accounts", f"Client {policy.name} may not use account {chosen.account}.")
     if policy.methods is not None and method not in policy.methods:

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.errors import Refused, UpstreamTimeout
-from proxy.events import AmazonThrottled, Replayed
+from proxy.events import Replayed
 from proxy.traffic import retry
 from proxy.traffic.answer import Admitted, AnswerRelay, HeldAnswer
 from proxy.traffic.headers import AnswerFacts, Facts, request_head
@@ -66,6 +66,9 @@ class Exchange:
     def start(self) -> None:
         """Begin the first attempt: at once where token and connection are at hand, else in a task."""
         forwarder = self._forwarder
+        if self._rules.retry_wait and (left := forwarder.throttle_left(self._route)):
+            self._hold_off(left)
+            return
         token = forwarder.tokens.current(self._route.account)
         connection = self._admitted.pool.take() if token is not None else None
         if token is not None and connection is not None:
@@ -116,6 +119,14 @@ class Exchange:
 
     # --- attempts
 
+    def _hold_off(self, left: float) -> None:
+        """Amazon asked for a pause that has not passed."""
+        decision = retry.before_sending(left, self._rules.retry_wait)
+        if isinstance(decision, retry.Wait):
+            self._spawn(self._wait_and_replay(decision.seconds))
+        else:
+            self._refuse(decision.error)
+
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         self._task = self._loop.create_task(work)
         self._task.add_done_callback(self._task_done)
@@ -135,13 +146,14 @@ class Exchange:
             connection = await self._admitted.pool.acquire(fresh=fresh, patience=self._rules.response_timeout)
         except Refused as raised:
             error = raised
-        entered = perf_counter()
+        self.entered = perf_counter()
         if error is not None:
             self._attempt_failed(error, connected=False)
         else:
             assert token is not None
             self._send(token, connection)
-        self._tally.own += perf_counter() - entered
+        if not self._done:
+            self._tally.own += perf_counter() - self.entered
 
     def _send(self, token: AccessToken, connection: Connection) -> None:
         self._tally.attempts += 1
@@ -200,9 +212,7 @@ class Exchange:
         if facts.amazon_request_id:
             self._tally.amazon_request_id = facts.amazon_request_id
         if head.status == 429:
-            self._forwarder.observer.observe(
-                AmazonThrottled(self._route.account, self._route.region, facts.retry_after)
-            )
+            self._forwarder.throttled(self._route, facts.retry_after)
         if head.status in (401, 429):
             decision = retry.decide(self._attempt(), retry.Answered(status=head.status, retry_after=facts.retry_after))
             if isinstance(decision, retry.Replay | retry.Wait):

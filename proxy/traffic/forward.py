@@ -6,6 +6,7 @@ began with. Pools outlive a reload where they are still right.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import traceback
@@ -15,8 +16,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from cachetools import LRUCache
+
 from proxy.errors import Draining, InternalError, NotImplementedHere, Refused
-from proxy.events import DefectMet, Observer, RequestFinished, RequestStarted
+from proxy.events import AmazonThrottled, DefectMet, Observer, RequestFinished, RequestStarted
 from proxy.traffic import problem
 from proxy.traffic.admission import admit, check_host
 from proxy.traffic.answer import Admitted
@@ -25,7 +28,7 @@ from proxy.traffic.exchange import Exchange
 from proxy.traffic.headers import Facts, account_lines, examine
 from proxy.traffic.local import LocalAnswer
 from proxy.traffic.pool import Pool
-from proxy.traffic.routing import RoutingTable, route
+from proxy.traffic.routing import Route, RoutingTable, route
 from proxy.traffic.tally import PLAIN_METHODS, Tally
 from proxy.traffic.targets import is_token_endpoint, read_target
 
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 _REMEMBERED_SECTIONS = 1024
 _LONGEST_REMEMBERED = 4096
+_MOST_PAUSES = 1024
 
 
 class Tokens(Protocol):
@@ -92,6 +96,8 @@ class Forwarder:
         self.draining = False
         self.closing = False
         self.in_flight = 0
+        self._loop = asyncio.get_running_loop()
+        self._pauses: LRUCache[tuple[str, str], float] = LRUCache(_MOST_PAUSES)
         self._deadlines = deadlines
         self._lines: dict[str, tuple[AccessToken, bytes]] = {}
         self._pools: dict[Origin, Pool] = {}
@@ -163,6 +169,17 @@ class Forwarder:
         return self.problem(error, request_id, head, close)
 
     # --- what exchanges ask for
+
+    def throttled(self, route: Route, retry_after: float | None) -> None:
+        """Amazon answered 429: tell it, and remember for how long it asked to wait."""
+        self.observer.observe(AmazonThrottled(route.account, route.region, retry_after))
+        if retry_after:
+            self._pauses[route.account, route.region] = self._loop.time() + retry_after
+
+    def throttle_left(self, route: Route) -> float:
+        """Seconds of Amazon's Retry-After that still run for a route's account and region."""
+        until = self._pauses.get((route.account, route.region), 0.0)
+        return max(0.0, until - self._loop.time())
 
     def account_lines(self, token: AccessToken) -> bytes:
         """The injected lines of a token's account, made once per token."""

@@ -67,6 +67,8 @@ class AnswerFacts:
     location: bytes
     content_type: bytes
     content_encoding: bytes
+    dated: bool
+    """It has a Date."""
 
 
 HOP_BY_HOP = frozenset(
@@ -96,7 +98,9 @@ _READ = frozenset(
 """Read here, and passed on unless said otherwise below."""
 
 _DROPPED = HOP_BY_HOP | INJECTED | _OURS
-_TRAILERS_REFUSED = _DROPPED | _NAMES_ACCOUNT | _OVERRIDES | _READ | frozenset(b"content-encoding content-range trailer".split())
+_TRAILERS_REFUSED = (
+    _DROPPED | _NAMES_ACCOUNT | _OVERRIDES | _READ | frozenset(b"content-encoding content-range trailer".split())
+)
 _ANSWER_DROPPED = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -288,6 +292,7 @@ def examine_answer(section: bytes, minor: int) -> AnswerFacts:
         location=known.get(b"location", [b""])[0],
         content_type=known.get(b"content-type", [b""])[0],
         content_encoding=known.get(b"content-encoding", [b""])[0],
+        dated=b"date" in known,
     )
 
 

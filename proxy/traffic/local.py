@@ -37,6 +37,7 @@ class LocalAnswer:
         self._bytes_out = 0
         self._over = False
         self._started = False
+        self._client = ""
         self._done = False
 
     def start(self) -> None:
@@ -99,7 +100,7 @@ class LocalAnswer:
             b"" if self._head.method == b"HEAD" else answer.body,
         ]
         self._tool.send([b"".join(lines)])
-        self._bytes_out = len(answer.body)
+        self._bytes_out, self._client = len(answer.body), answer.client
         self._finish(answer.status, keep=keep, refusal=None)
 
     def _finish(self, status: int, *, keep: bool, refusal: Refused | None) -> None:
@@ -110,7 +111,7 @@ class LocalAnswer:
         self._done = True
         self._pieces.clear()
         now = perf_counter()
-        tally = Tally(self._request_id, "", self._head.method)
+        tally = Tally(self._request_id, self._client, self._head.method)
         tally.bytes_in, tally.bytes_out = self._size, self._bytes_out
         tally.own = now - self._tool.head_done
         tally.refusal, tally.fault = refusal, fault

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proxy.errors import Refused, UpstreamClosed
+from proxy.errors import Refused, Throttled, UpstreamClosed
 
 MOST_ATTEMPTS = 3
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
@@ -97,6 +97,16 @@ def decide(attempt: Attempt, outcome: Outcome) -> Decision:
 
 def _may_wait(attempt: Attempt, retry_after: float | None) -> bool:
     return retry_after is not None and 0 < attempt.retry_wait >= attempt.waited + retry_after
+
+
+def before_sending(left: float, retry_wait: float) -> Wait | GiveUp:
+    """What to do with a request while Amazon's Retry-After still runs, for `left` seconds: wait it out, or say so.
+
+    Asked only where `retry_wait` is set: as a rule every request is Amazon's to judge.
+    """
+    if left <= retry_wait:
+        return Wait(left)
+    return GiveUp(Throttled(f"Amazon asked this account to wait, for {left:.0f} s more.", retry_after=left))
 
 
 def _died_idle(attempt: Attempt, outcome: Broken) -> bool:

@@ -28,7 +28,7 @@ class ScopeRule(enum.Enum):
 
 
 _VERSION = re.compile(rb"v[0-9]+")
-_PLAIN = re.compile(rb"[a-z0-9_-]*")
+_ODD = re.compile(rb"[^a-z0-9_-]")
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 512
 """In bytes: together with the number above it bounds what a stranger's paths can make the process hold."""
@@ -147,7 +147,7 @@ def _bare(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
 
     `/V2/Profiles.json` and `/v2/profiles%20` become `/v2/profiles`.
     """
-    return tuple(filter(None, (_PLAIN.match(part.lower())[0] for part in parts)))  # type: ignore[index]
+    return tuple(filter(None, (_ODD.split(part.lower(), maxsplit=1)[0] for part in parts)))
 
 
 def _family(parts: tuple[bytes, ...]) -> bytes:
@@ -168,12 +168,12 @@ def _cautious_trie() -> _Node:
 
 @cache
 def _families_without_scope() -> frozenset[bytes]:
-    """The families of which no operation takes a Scope."""
+    """The families of which no operation takes a Scope, and the hosted MCP endpoints' in any spelling."""
     takes: dict[bytes, bool] = {}
     for rule, _, template in _table():
         family = _family(segments(template.lower()))
         takes[family] = takes.get(family, False) or rule is not ScopeRule.NEVER
-    return frozenset(family for family, any_takes in takes.items() if not any_takes)
+    return frozenset((b"mcp", *(family for family, any_takes in takes.items() if not any_takes)))
 
 
 def wanted_scope(rule: ScopeRule, own: bytes, default: bytes, names_account: bool) -> bytes:

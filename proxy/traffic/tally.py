@@ -52,6 +52,7 @@ class Tally:
     def finished(self, status: int, route: Route | None, path: str, began: float, now: float) -> RequestFinished:
         """The event: answered with `status` (0: not at all), having come at `began`."""
         duration = now - began
+        own = min(self.own, duration)
         upstream = now - self.sent_at if self.sent_at else 0.0
         refusal = self.refusal
         return RequestFinished(
@@ -66,8 +67,8 @@ class Tally:
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             duration=duration,
-            upstream=max(0.0, min(upstream, duration - self.own)),
-            own=self.own,
+            upstream=max(0.0, min(upstream, duration - own)),
+            own=own,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
             detail=refusal.detail if refusal is not None else "",

@@ -42,11 +42,12 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenAnswer:
-    """`headers` leaves out what frames the body."""
+    """`headers` leaves out what frames the body. `client` is who was answered, empty where nobody was recognised."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    client: str = ""
 
 
 class _TokenRequestError(Exception):
@@ -74,7 +75,7 @@ def answer(request: TokenRequest, clients: Clients, table: RoutingTable, now: fl
     if asking.may_bind(fields.get("refresh_token", "")):
         refresh = fields["refresh_token"]
     content = {"access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": LIFETIME}
-    return TokenAnswer(200, _HEADERS, json.dumps(content).encode())
+    return TokenAnswer(200, _HEADERS, json.dumps(content).encode(), asking.caller.name)
 
 
 def _error(status: int, error: str, description: str, headers: tuple[tuple[bytes, bytes], ...]) -> TokenAnswer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
+
 import pytest
 
 from tests.traffic.wire import GET, HELLO, Wire, answering, running
@@ -23,12 +25,13 @@ def closing(answer: bytes) -> object:
 
 async def test_status_reason_and_fields_pass_byte_for_byte() -> None:
     """Odd reasons, repetition in another case and bytes that are not UTF-8 stay; ours are added behind."""
-    answer = b"HTTP/1.1 299 Fine \xe9\r\nx-amz-rid: r1\r\nSet-Cookie: a\r\nset-cookie: b\r\nX:\xff\r\nContent-Length: 0\r\n\r\n"
+    answer = b"HTTP/1.1 299 Fine \xe9\r\nx-amz-rid: r1\r\nSet-Cookie: a\r\nset-cookie: b\r\nX:\xff\r\nDate: d\r\n"
+    answer += b"Content-Length: 0\r\n\r\n"
     async with running(answering(answer)) as bench:
         got = await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: mine\r\n\r\n"))
         assert got.head == (
             b"HTTP/1.1 299 Fine \xe9\r\nx-amz-rid: r1\r\nSet-Cookie: a\r\nset-cookie: b\r\nX: \xff\r\n"
-            b"Content-Length: 0\r\nX-Request-Id: mine\r\n"
+            b"Date: d\r\nContent-Length: 0\r\nX-Request-Id: mine\r\n"
         )
         assert (await bench.facts.last()).amazon_request_id == "r1"
 
@@ -254,3 +257,11 @@ async def test_a_report_that_breaks_off_while_it_is_gathered_is_a_502() -> None:
         got = await bench.ask(b"GET /v2/reports/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert got.status == 502
         assert b"upstream-closed" in got.body
+
+
+async def test_an_answer_without_a_date_gets_one() -> None:
+    """Whoever forwards it and has a clock adds it (RFC 9110, 6.6.1)."""
+    async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as bench:
+        date = (await bench.ask()).value(b"date")
+        assert date is not None
+        assert parsedate_to_datetime(date.decode()).tzinfo is not None

@@ -17,7 +17,18 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from proxy.traffic.retry import Answered, Attempt, Broken, Decision, Deliver, GiveUp, Replay, Wait, decide
+from proxy.traffic.retry import (
+    Answered,
+    Attempt,
+    Broken,
+    Decision,
+    Deliver,
+    GiveUp,
+    Replay,
+    Wait,
+    before_sending,
+    decide,
+)
 
 FIRST = Attempt(number=1, method=b"GET", replayable=True, reused=False, unauthorized=0, waited=0.0, retry_wait=0.0)
 REUSED = replace(FIRST, reused=True)
@@ -126,3 +137,15 @@ def test_the_last_but_one_attempt_may_still_be_replaced() -> None:
 def test_other_failures_are_given_up(error: Refused, connected: bool) -> None:
     """A slow, odd or absent Amazon is told to the tool, which knows better how long it can wait."""
     assert decide(REUSED, Broken(error, connected=connected)) == GiveUp(error)
+
+
+@pytest.mark.parametrize(("left", "waits"), [(0.5, True), (30.0, True), (30.1, False)])
+def test_a_running_retry_after_is_waited_out_or_told(left: float, waits: bool) -> None:
+    """Up to the bound the request waits; beyond it the tool hears how long it should."""
+    decision = before_sending(left, 30.0)
+    if waits:
+        assert decision == Wait(left)
+    else:
+        assert isinstance(decision, GiveUp)
+        assert decision.error.slug == "throttled"
+        assert decision.error.retry_after == left

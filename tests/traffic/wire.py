@@ -105,12 +105,18 @@ class Wire(asyncio.Protocol):
 
     def drop(self) -> None:
         """End with a reset."""
+        if self.lost:
+            return
         raw = self.transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def close(self) -> None:
         self.transport.close()
+
+    def abort(self) -> None:
+        if not self.lost:
+            self.transport.abort()
 
     # --- waiting
 
@@ -201,8 +207,11 @@ class Upstream:
         self._tasks.append(asyncio.get_running_loop().create_task(self._run(wire)))
 
     async def _run(self, wire: Wire) -> None:
+        """A script that is over leaves nobody waiting: its connection ends."""
         with contextlib.suppress(EOFError):
             await self.script(wire)
+        if not wire.lost:
+            wire.transport.close()
 
     async def stop(self) -> None:
         """Close everything; an error of the script is the test's."""
@@ -212,7 +221,7 @@ class Upstream:
                 task.cancel()
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         for wire in self.wires:
-            wire.transport.abort()
+            wire.abort()
         for error in ended:
             if isinstance(error, Exception):
                 raise error
@@ -237,7 +246,8 @@ class Tokens:
         return None if self.cold else self._token
 
     async def get(self, account: str) -> AccessToken:
-        await self.gate.wait()
+        if self.cold:
+            await self.gate.wait()
         return self._token
 
     async def renewed(self, rejected: AccessToken) -> AccessToken | None:
@@ -341,7 +351,7 @@ class Bench:
         """Close everything, and see that nothing is left over: no request, no connection."""
         self._listening.close()
         for wire in self.tools:
-            wire.transport.abort()
+            wire.abort()
         await self.settled(lambda: not self.server.connections and not self.forwarder.in_flight)
         self.forwarder.close()
         await self.settled(lambda: not any(size for size, _ in self.forwarder.pool_sizes().values()))
@@ -354,14 +364,14 @@ class Bench:
         """Let go of everything, after a failure too."""
         self._listening.close()
         for wire in self.tools:
-            wire.transport.abort()
+            wire.abort()
         for connection in tuple(self.server.connections):
-            connection.abort()
+            connection._transport.abort()
         self.forwarder.close()
         self.deadlines.stop()
 
     async def settled(self, condition: Callable[[], bool]) -> None:
-        """Let the event loop run until the condition holds."""
+        """Let the event loop run until the condition holds: for what tells nobody that it happened."""
         async with asyncio.timeout(PATIENCE):
             while not condition():
                 await asyncio.sleep(0)
