@@ -6,13 +6,14 @@ to the proxy. A Date is added where Amazon sent none (RFC 9110, 6.6.1). Everythi
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from proxy.traffic import locations
 from proxy.traffic.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.traffic.headers import AnswerFacts, Facts, with_length, with_location, without_length
+from proxy.traffic.problem import date_line
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
@@ -120,7 +121,7 @@ class AnswerRelay:
                     (
                         b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason),
                         self._with_location_home(passing),
-                        b"" if self._facts.dated else b"Date: %b\r\n" % formatdate(usegmt=True).encode("ascii"),
+                        b"" if self._facts.dated else date_line(int(time.time())),
                         self._rules.answer_lines,
                         b"X-Request-Id: %b\r\n" % self._admitted.request_id.encode("latin-1"),
                         b"Transfer-Encoding: chunked\r\n" if self._chunking else b"",

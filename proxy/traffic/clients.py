@@ -286,7 +286,8 @@ def _judge_profile(policy: Policy, method: bytes, chosen: Route, facts: Facts) -
         return _forbid("profiles", f"Client {policy.name} may not name accounts beside its profiles; {open_path}.")
     if not chosen.profile:
         if governed:
-            return _forbid("profiles", f"Client {policy.name} must choose one of its profiles; send a Scope.")
+            how = "send Amazon-Advertising-API-Scope"
+            return _forbid("profiles", f"Client {policy.name} must choose one of its profiles: {how}.")
         return Verdict("paths", f"Client {policy.name} may send this request: its `paths` name the path.")
     if chosen.profile not in policy.profiles:
         shown = chosen.profile.decode("latin-1")[:32]

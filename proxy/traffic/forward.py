@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from cachetools import LRUCache
 
@@ -266,8 +265,3 @@ def _path(head: RequestHead | None) -> str:
         return read_target(head.target).path.decode("latin-1")[:512]
     except Refused:
         return head.target.partition(b"?")[0].decode("latin-1")[:512]
-
-
-def host_of(url: str) -> bytes:
-    """`host[:port]` of a URL, lower case."""
-    return urlsplit(url).netloc.lower().encode("ascii")

@@ -103,6 +103,8 @@ _TRAILERS_REFUSED = (
 )
 _ANSWER_DROPPED = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -279,11 +281,11 @@ def examine_answer(section: bytes, minor: int) -> AnswerFacts:
     for name, value in fields:
         known.setdefault(name.lower(), []).append(value)
     length, chunked = _answer_framing(known, minor)
-    options = _options(known)
-    dropped = _ANSWER_DROPPED | (options - {b"content-length"})
-    passing = fields if dropped.isdisjoint(known) else [(n, v) for n, v in fields if n.lower() not in dropped]
+    options = _options(known) if b"connection" in known else _NO_OPTIONS
+    dropped = _ANSWER_DROPPED | (options - {b"content-length"}) if options else _ANSWER_DROPPED
+    passing = fields if dropped.isdisjoint(known) else [(n, v) for n, v in fields if _plain(n) not in dropped]
     return AnswerFacts(
-        passing=b"".join([part for name, value in passing for part in (name, b": ", value, b"\r\n")]),
+        passing=_join(passing),
         content_length=length,
         chunked=chunked,
         close=b"close" in options or (minor == 0 and b"keep-alive" not in options),

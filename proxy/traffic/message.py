@@ -19,7 +19,6 @@ _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + _VALUE + rb"))?")
 _FIELD_SECTION = re.compile(rb"(?:" + TOKEN + rb":" + _VALUE + rb"\r\n)*")
 _ANSWER_SECTION = re.compile(rb"(?:" + TOKEN + rb"[ \t]*:" + _VALUE + rb"\r\n)*")
-_FIELDS = re.compile(rb"([^:\r\n]+):([^\r\n]*)\r\n")
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _NO_METHOD = re.compile(rb"(?!" + TOKEN + rb"(?: |\Z))")
 
@@ -107,7 +106,7 @@ def read_fields(section: bytes) -> Fields:
     """The fields of a request's header or trailer section, all of it valid or `MalformedRequest`."""
     if _FIELD_SECTION.fullmatch(section) is None:
         raise MalformedRequest(_explain_section(section), close=True)
-    return [(name, value.strip(b" \t")) for name, value in _FIELDS.findall(section)]
+    return _cut(section)
 
 
 def read_answer_fields(section: bytes) -> Fields:
@@ -117,7 +116,14 @@ def read_answer_fields(section: bytes) -> Fields:
     """
     if _ANSWER_SECTION.fullmatch(section) is None:
         raise UpstreamMalformed(f"Amazon's answer has a header section that is not valid: {_explain_section(section)}")
-    return [(name.rstrip(b" \t"), value.strip(b" \t")) for name, value in _FIELDS.findall(section)]
+    return _cut(section)
+
+
+def _cut(section: bytes) -> Fields:
+    """The fields of a section that is known to be valid."""
+    lines = [line.partition(b":") for line in section.split(b"\r\n")]
+    del lines[-1]
+    return [(name.rstrip(b" \t"), value.strip(b" \t")) for name, _, value in lines]
 
 
 def check_beginning(beginning: bytes) -> None:

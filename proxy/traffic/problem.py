@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,13 @@ def document(error: Refused, request_id: str) -> dict[str, object]:
 
 def own_lines(now: float, further: bytes) -> bytes:
     """The header lines of every answer of the proxy's own: Date, by wall-clock time, and the `further` ones."""
-    return f"Date: {formatdate(now, usegmt=True)}\r\n".encode("ascii") + further
+    return date_line(int(now)) + further
+
+
+@lru_cache(maxsize=4)
+def date_line(now: int) -> bytes:
+    """The Date header's whole line; its clock has whole seconds."""
+    return f"Date: {formatdate(now, usegmt=True)}\r\n".encode("ascii")
 
 
 def answer(error: Refused, request_id: str, *, to_head: bool, close: bool, extra: bytes) -> bytes:

@@ -30,6 +30,20 @@ class Listing:
     listed_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class ListingFailure:
+    """Why the profiles of an account could not be listed in a region, the last time they were asked for.
+
+    `at` is wall-clock time. `retryable` tells whether that can pass without anybody changing anything.
+    """
+
+    account: str
+    region: str
+    detail: str
+    at: float
+    retryable: bool
+
+
 class ProfileIndex:
     """Listings by account and region, and profile -> who lists it."""
 

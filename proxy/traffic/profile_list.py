@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from proxy.errors import AdsProxyError
+from proxy.reachability import through, why_unreachable
 
 if TYPE_CHECKING:
     import ssl
@@ -34,12 +35,16 @@ _ADVICE = {
 
 
 class ProfilesUnavailable(AdsProxyError):
-    """The profiles of a region could not be listed. `retry_after` is what the answer asked for, in seconds."""
+    """The profiles of a region could not be listed. `retry_after` is what the answer asked for, in seconds.
 
-    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+    `retryable` tells whether they can be later without anybody changing anything.
+    """
+
+    def __init__(self, detail: str, *, retry_after: float | None = None, retryable: bool = True) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after
+        self.retryable = retryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +107,14 @@ async def fetch_profiles(
         ) as response:
             body = await _read(response)
             return judge(response.status, body, response.headers.get("Retry-After", ""))
-    except aiohttp.ClientConnectorCertificateError:
-        raise ProfilesUnavailable(f"the certificate of {endpoint.api_url} was rejected; see upstream.ca_file") from None
     except TimeoutError:
-        raise ProfilesUnavailable(f"{endpoint.api_url} took longer than {endpoint.timeout:g} s") from None
+        way = through(endpoint.proxy)
+        raise ProfilesUnavailable(f"{endpoint.api_url} took longer than {endpoint.timeout:g} s{way}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise ProfilesUnavailable(f"{endpoint.api_url} cannot be reached ({type(error).__name__})") from None
+        words = why_unreachable(error, endpoint.api_url, endpoint.proxy)
+        raise ProfilesUnavailable(
+            words or f"{endpoint.api_url} answered what is no HTTP; is it the right address?"
+        ) from None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -123,7 +130,8 @@ def judge(status: int, body: bytes, retry_after: str = "") -> tuple[Profile, ...
     """What an answer says. Pure. An empty list is an answer; entries that cannot be read are left out."""
     if status != 200:
         seconds = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 7 else None
-        raise ProfilesUnavailable(f"{_ADVICE.get(status, 'Amazon answered')} ({status})", retry_after=seconds)
+        said = f"{_ADVICE.get(status, 'Amazon answered')} ({status})"
+        raise ProfilesUnavailable(said, retry_after=seconds, retryable=status != 403)
     try:
         entries = json.loads(body)
     except (ValueError, RecursionError):

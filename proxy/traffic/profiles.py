@@ -18,7 +18,7 @@ from cachetools import TTLCache
 
 from proxy.errors import NoUsableToken, StateError
 from proxy.events import DefaultProfileChanged, Observer, ProfilesFailed, ProfilesListed
-from proxy.traffic.profile_index import Listing, ProfileIndex, pin, read_document
+from proxy.traffic.profile_index import Listing, ListingFailure, ProfileIndex, pin, read_document
 from proxy.traffic.profile_list import Endpoint, Profile, ProfilesUnavailable, fetch_profiles, list_profiles
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class _Watch:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     failures: int = 0
+    failure: ListingFailure | None = None
     told: tuple[str, float] = ("", 0.0)
 
 
@@ -155,6 +156,15 @@ class ProfileDirectory:
     def first(self, account: str, region: str) -> str | None:
         """The pinned first profile; empty where none is listed, None while nothing is known."""
         return self._index.first(account, region)
+
+    def failure(self, account: str, region: str) -> ListingFailure | None:
+        """Why the last listing failed, if it did."""
+        watch = self._watches.get((account, region))
+        return watch.failure if watch is not None else None
+
+    def failures(self) -> tuple[ListingFailure, ...]:
+        """Every listing whose last attempt failed."""
+        return tuple(watch.failure for watch in self._watches.values() if watch.failure is not None)
 
     def snapshot(self) -> tuple[tuple[str, str, Profile], ...]:
         """(account, region, profile) of everything that is known."""
@@ -229,7 +239,7 @@ class ProfileDirectory:
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures
             retry_after = error.retry_after if isinstance(error, ProfilesUnavailable) else None
             delay = next_listing(failures, retry_after, self._pacing.random())
-            if error is not None:
+            if isinstance(error, ProfilesUnavailable):
                 self._tell_failure(watch, error, delay)
             await self._pacing.pause(delay, watch.wake)
 
@@ -245,8 +255,10 @@ class ProfileDirectory:
                 profiles = await fetch_profiles(self._session, endpoint, token.value)
         except (ProfilesUnavailable, NoUsableToken) as error:
             watch.failures += 1
+            at = self._pacing.wall()
+            watch.failure = ListingFailure(source.account, region, error.detail, at, error.retryable)
             return error
-        watch.failures = 0
+        watch.failures, watch.failure = 0, None
         watch.told = ("", 0.0)
         if self._watches.get((source.account, region)) is watch:
             self._take(source, region, profiles)
@@ -265,12 +277,11 @@ class ProfileDirectory:
         if source.pins_first and pinned and first != pinned:
             self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
 
-    def _tell_failure(self, watch: _Watch, error: ProfilesUnavailable | NoUsableToken, retry_in: float) -> None:
-        """A failure is told once, and again only after a while: an account that waits for its sign-in is no news."""
+    def _tell_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
+        """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
         now = self._pacing.clock()
-        news = "no token" if isinstance(error, NoUsableToken) else error.detail
-        if watch.told[0] != news or now - watch.told[1] >= TELL_AGAIN:
-            watch.told = (news, now)
+        if watch.told[0] != error.detail or now - watch.told[1] >= TELL_AGAIN:
+            watch.told = (error.detail, now)
             self._observer.observe(ProfilesFailed(watch.source.account, watch.region, error.detail, retry_in))
 
     # --- keeping

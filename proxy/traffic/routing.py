@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from proxy.config import Config
     from proxy.traffic.headers import Facts
+    from proxy.traffic.profile_index import ListingFailure
 
 _FIRST_KNOWN_IN = 2.0
 """Seconds until a tool should ask again while the first profile is not known yet."""
@@ -45,6 +46,9 @@ class Directory(Protocol):
     def first(self, account: str, region: str) -> str | None:
         """The pinned first profile; empty where none is listed, None while nothing is known."""
 
+    def failure(self, account: str, region: str) -> ListingFailure | None:
+        """Why the last listing failed, if it did."""
+
 
 class EmptyDirectory:
     """A directory that knows nothing yet."""
@@ -53,6 +57,9 @@ class EmptyDirectory:
         return ()
 
     def first(self, account: str, region: str) -> str | None:
+        return None
+
+    def failure(self, account: str, region: str) -> ListingFailure | None:
         return None
 
 
@@ -320,12 +327,21 @@ def _default_scope(default: str, account: str, region: str, table: RoutingTable)
         return default.encode("latin-1")
     first = table.directory.first(account, region)
     if first is None:
-        raise ProfileNotKnownYet(
-            f"The default profile of {account} in {region} is the first listed, and the list is not read yet. "
-            "Ask again shortly, or send Amazon-Advertising-API-Scope.",
-            retry_after=_FIRST_KNOWN_IN,
-        )
+        raise _not_known_yet(account, region, table.directory.failure(account, region))
     return first.encode("latin-1")
+
+
+def _not_known_yet(account: str, region: str, failure: ListingFailure | None) -> ProfileNotKnownYet:
+    what = f"The default profile of {account} in {region} is the first listed, and the list"
+    without = "A request that sends Amazon-Advertising-API-Scope needs no list."
+    if failure is None:
+        return ProfileNotKnownYet(f"{what} is not read yet. Ask again shortly. {without}", retry_after=_FIRST_KNOWN_IN)
+    again = " It is tried again by itself." if failure.retryable else ""
+    return ProfileNotKnownYet(
+        f"{what} cannot be read: {failure.detail.rstrip('.')}.{again} {without}",
+        retry_after=_FIRST_KNOWN_IN,
+        retryable=failure.retryable,
+    )
 
 
 def _mcp_target(read: Target, path: bytes) -> bytes:

@@ -50,6 +50,7 @@ class ToolConnection(asyncio.Protocol):
         self._linger_until = 0.0
         self._broken = False
         self._idle = True
+        self._yielding = False
         self.deadline = NEVER
         self.head_done = 0.0
         self.writable = True
@@ -94,7 +95,7 @@ class ToolConnection(asyncio.Protocol):
         if self._lingering:
             self.deadline = max(self.deadline, min(self._loop.time() + LINGER, self._linger_until))
             return
-        if self._work is not None and self._body is None:
+        if self._yielding or (self._work is not None and self._body is None):
             self._hold_back(data)
             return
         try:
@@ -165,10 +166,18 @@ class ToolConnection(asyncio.Protocol):
     def _read(self, data: bytes) -> None:
         if self._body is not None:
             data = self._read_body(data)
-        while data and self._work is None and not self._lingering:
+        if data and self._work is None and not self._lingering:
             data = self._read_head(data)
         if data and not self._lingering:
             self._hold_back(data)
+            if self._work is None:
+                self._yield()
+
+    def _yield(self) -> None:
+        """Requests that are answered here, one behind the other, must not hold up other connections."""
+        if not self._yielding:
+            self._yielding = True
+            self._loop.call_soon(self._read_held_back)
 
     def _hold_back(self, data: bytes) -> None:
         """Keep what a tool sent ahead of its answer; it waits its turn, and not without limit."""
@@ -341,11 +350,14 @@ class ToolConnection(asyncio.Protocol):
     # --- ends
 
     def _read_held_back(self) -> None:
+        self._yielding = False
         data, self._buffer = self._buffer, b""
         if self._work is None and not self._lingering and data:
             self.data_received(data)
         elif data:
             self._buffer = data + self._buffer
+        if self._paused and self._work is None and len(self._buffer) <= self._limits.max_pipelined_bytes:
+            self.resume_reading()
 
     def _break(self, error: Refused) -> None:
         """What comes from the tool can no longer be understood."""

@@ -9,8 +9,18 @@ import pytest
 import uvloop
 
 ON_SOCKETS = frozenset(
-    ("test_tool", "test_server", "test_exchange", "test_answer", "test_upstream", "test_pool", "test_dialing")
-    + ("test_forward", "test_local", "test_streaming", "test_passing")
+    (
+        "test_answer",
+        "test_dialing",
+        "test_exchange",
+        "test_forward",
+        "test_local",
+        "test_passing",
+        "test_pool",
+        "test_streaming",
+        "test_tool",
+        "test_upstream",
+    )
 )
 
 

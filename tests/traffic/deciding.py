@@ -11,6 +11,7 @@ from proxy.config.model import Account, Client, Region, RouteConfig
 from proxy.config.values import Address
 from proxy.secret import Secret
 from proxy.traffic.headers import Facts
+from proxy.traffic.profile_index import ListingFailure
 
 PLAIN = Facts(
     passing=b"",
@@ -72,18 +73,23 @@ def region(**changed: str) -> Region:
 
 
 class Listed:
-    """A directory with fixed contents: profile -> owners, and (account, region) -> first profile."""
+    """A directory with fixed contents: profile -> owners, (account, region) -> first profile, and failed listings."""
 
     def __init__(
         self,
         owners: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
         first: Mapping[tuple[str, str], str] | None = None,
+        failures: tuple[ListingFailure, ...] = (),
     ) -> None:
         self._owners = dict(owners or {})
         self._first = dict(first or {})
+        self._failures = {(failure.account, failure.region): failure for failure in failures}
 
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
         return self._owners.get(profile, ())
 
     def first(self, account: str, region: str) -> str | None:
         return self._first.get((account, region))
+
+    def failure(self, account: str, region: str) -> ListingFailure | None:
+        return self._failures.get((account, region))

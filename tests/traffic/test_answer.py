@@ -6,12 +6,12 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tests.traffic.wire import GET, HELLO, Wire, answering, running
+from tests.traffic.wire import GET, HELLO, Script, Wire, answering, running
 
 OLD_GET = GET.replace(b"HTTP/1.1", b"HTTP/1.0")
 
 
-def closing(answer: bytes) -> object:
+def closing(answer: bytes) -> Script:
     """A script that answers once and ends the connection."""
 
     async def script(wire: Wire) -> None:

@@ -37,7 +37,11 @@ async def over_tls(context: ssl.SSLContext, script: Script, **changed: Any) -> A
 @pytest.mark.parametrize(
     ("url", "origin", "line"),
     [
-        ("https://advertising-api.amazon.com", ("https", "advertising-api.amazon.com", 443), b"advertising-api.amazon.com"),
+        (
+            "https://advertising-api.amazon.com",
+            ("https", "advertising-api.amazon.com", 443),
+            b"advertising-api.amazon.com",
+        ),
         ("http://127.0.0.1:9001", ("http", "127.0.0.1", 9001), b"127.0.0.1:9001"),
         ("http://h:80/x", ("http", "h", 80), b"h"),
         ("https://[::1]:8443", ("https", "::1", 8443), b"[::1]:8443"),
@@ -245,7 +249,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", b"HTTP/1.0 200\r\n\r\n", b"HTTP/1.1 204 X\r\n\r\n"])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", b"HTTP/1.0 200\r\n\r\n", b"HTTP/1.1 204 X\r\n\r\n"]
+)
 async def test_an_outbound_proxy_is_asked_for_a_tunnel(tmp_path: Path, answer: bytes) -> None:
     """TLS goes through it to the host itself; any 2xx opens it (RFC 9110, 9.3.6)."""
     authority = Authority(tmp_path)
@@ -280,11 +286,13 @@ async def test_an_outbound_proxy_is_given_its_credentials() -> None:
 )
 async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: bytes) -> None:
     """With what it said, and where to look."""
-    async with Tunnel(answer) as tunnel:
-        async with running(answering(HELLO), outbound_proxy=f"http://127.0.0.1:{tunnel.port}") as bench:
-            got = await bench.ask()
-            assert got.status == 502
-            assert says in got.body
+    async with (
+        Tunnel(answer) as tunnel,
+        running(answering(HELLO), outbound_proxy=f"http://127.0.0.1:{tunnel.port}") as bench,
+    ):
+        got = await bench.ask()
+        assert got.status == 502
+        assert says in got.body
 
 
 async def test_an_outbound_proxy_without_address_is_named() -> None:

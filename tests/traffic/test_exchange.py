@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from proxy.traffic.answer import HeldAnswer
+from proxy.traffic.kept import KeptBody
 from tests.traffic.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, running, value_of
 
 POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -22,7 +24,8 @@ async def test_a_request_leaves_byte_for_byte() -> None:
     """Target, names, values, case, order and repetition stay; the account's lines stand before them."""
     async with running(answering(HELLO)) as bench:
         await bench.ask(
-            b"GET /a//b/%2f?q=%20&x=\xff;y&&z=https://h//i HTTP/1.1\r\nhOST: 127.0.0.1:1\r\nX-b: 2\r\nAccept: v/x;a=1,*/*\r\n"
+            b"GET /a//b/%2f?q=%20&x=\xff;y&&z=https://h//i HTTP/1.1\r\n"
+            b"hOST: 127.0.0.1:1\r\nX-b: 2\r\nAccept: v/x;a=1,*/*\r\n"
             b"x-B:\xe9\xff \r\nX-B: 1\r\nCookie: c\r\nAuthorization: mine\r\namazon_ads_clientid: y\r\n"
             b"Amazon-Advertising-API-Scope: 77\r\nVia: 1.1 x\r\nX-Forwarded-For: y\r\n\r\n"
         )
@@ -228,7 +231,8 @@ async def test_a_large_body_waits_for_its_token_without_growing() -> None:
         connection = next(iter(bench.server.connections))
         await bench.settled(lambda: connection._paused)
         work = connection._work
-        assert sum(map(len, work._body.data)) < 1_000_000  # type: ignore[union-attr]
+        kept: KeptBody = work._body  # type: ignore[union-attr]
+        assert sum(len(piece) for piece in kept.data) < 1_000_000
         bench.tokens.gate.set()
         assert (await tool.answer()).body == b"hello"
 
@@ -642,3 +646,58 @@ async def test_a_defect_of_ours_is_a_500_and_is_told() -> None:
         assert (await bench.ask()).status == 200
         assert [text.count("ZeroDivisionError") > 0 for text in bench.facts.defects] == [True, True]
         bench.facts.events = [event for event in bench.facts.events if type(event).__name__ != "DefectMet"]
+
+
+async def test_a_held_401_that_goes_wrong_is_delivered_broken() -> None:
+    """Its chunks are none: known at once, told when there is no better answer."""
+    bad = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\nZ\r\n"
+    async with running(answering(bad)) as bench:
+        bench.tokens.fruitless = True
+        tool = await bench.tool(GET)
+        assert b" 401 " in await tool.end()
+        assert not tool.received.endswith(b"0\r\n\r\n")
+        assert (await bench.facts.last()).fault == "upstream-died"
+
+
+async def test_a_defect_beneath_an_answer_is_a_500() -> None:
+    """It is met while Amazon's bytes are read; the tool does not wait for ever."""
+    throttled = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"
+    async with running(answering(throttled)) as bench:
+
+        def broken(*_: object) -> None:
+            raise ZeroDivisionError
+
+        bench.forwarder.throttled = broken  # type: ignore[method-assign,assignment]
+        assert (await bench.ask()).status == 500
+        assert len(bench.facts.defects) == 1
+        bench.facts.events = [event for event in bench.facts.events if type(event).__name__ != "DefectMet"]
+
+
+async def test_a_pause_that_amazon_asked_for_holds_for_the_next_request() -> None:
+    """Where waiting is wished: one that is too long is refused here, and says for how long."""
+    throttled = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 50\r\nContent-Length: 0\r\n\r\n"
+    async with running(answering(throttled, HELLO), retry_wait=5.0) as bench:
+        first = await bench.ask()
+        assert (first.status, first.value(b"retry-after")) == (429, b"50")
+        second = await bench.ask()
+        assert (second.status, second.value(b"retry-after")) == (429, b"50")
+        assert b"throttled" in second.body
+        assert len(bench.facts.finished) == 2
+        bench.forwarder._pauses["default", "na"] = bench.forwarder._loop.time() + 0.01
+        assert (await bench.ask()).body == b"hello"
+
+
+async def test_a_large_answer_to_a_401_is_held_only_as_far_as_it_came() -> None:
+    """It is not read on while a renewal is awaited, and delivered whole if that gives nothing."""
+    body = bytes(range(256)) * 20_000
+    answer = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with running(answering(answer)) as bench:
+        bench.tokens.fruitless = True
+        bench.tokens.gate.clear()
+        tool = await bench.tool(GET)
+        await bench.settled(lambda: bench.tokens.renewals == 1)
+        connection = next(iter(bench.server.connections))
+        held: HeldAnswer = connection._work._held  # type: ignore[union-attr]
+        assert sum(len(piece) for piece in held.pieces) < 1_000_000
+        bench.tokens.gate.set()
+        assert (await tool.answer()).body == body

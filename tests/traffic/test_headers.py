@@ -115,6 +115,13 @@ def test_an_account_is_named_in_every_spelling(name: bytes) -> None:
     assert facts(name + b": x").names_account
 
 
+def test_a_header_that_could_change_the_request_is_noticed() -> None:
+    """In every spelling; a plain one is not."""
+    assert facts(b"X_HTTP-Method-Override: DELETE").overrides
+    assert not facts(b"X-HTTP-Method: y", b"X-Other: z").names_account
+    assert not facts(b"X-Other: z").overrides
+
+
 def test_web_pages_are_recognised() -> None:
     """Origin, even empty, and Sec-Fetch-Site are seen."""
     seen = facts(b"Origin:", b"Sec-Fetch-Site: Cross-Site")

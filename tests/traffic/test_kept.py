@@ -40,11 +40,13 @@ def test_a_body_up_to_the_limit_is_kept_and_one_beyond_is_not() -> None:
 def test_what_has_not_been_sent_is_never_forgotten() -> None:
     """However large: it is not read on instead."""
     body = KeptBody(COUNTED, 3)
-    assert not body.full
+    full = [body.full]
     body.add([b"abcd"], sent=False)
-    assert body.full
-    assert body.replayable
+    kept = (body.replayable, body.data)
+    full.append(body.full)
     body.forget_if_large()
+    assert full == [False, True]
+    assert kept == (True, [b"abcd"])
     assert not body.replayable
 
 

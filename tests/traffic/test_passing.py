@@ -146,7 +146,9 @@ async def reach(bench: Bench, data: bytes, cuts: list[int]) -> bytes:
 
 
 @SETTINGS
-@given(st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]), TARGET, FIELDS, BODY, FRAMINGS, CUTS, SPACE)
+@given(
+    st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]), TARGET, FIELDS, BODY, FRAMINGS, CUTS, SPACE
+)
 async def test_a_request_leaves_as_exactly_one_message(
     method: str, target: bytes, fields: list[Field], pieces: list[bytes], framing: str, cuts: list[int], space: bytes
 ) -> None:

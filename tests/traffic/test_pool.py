@@ -178,7 +178,7 @@ async def test_who_waits_too_long_is_told_what_to_raise() -> None:
         await bench.tool(get(b"/0"))
         await gate.until(bench, 1)
         pool = bench.forwarder._pool_of["api", "na"]
-        with pytest.raises(UpstreamTimeout, match="upstream.max_connections"):
+        with pytest.raises(UpstreamTimeout, match=r"upstream\.max_connections"):
             await pool.acquire(fresh=False, patience=0.01)
         assert not pool._waiting
 

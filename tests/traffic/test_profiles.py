@@ -14,6 +14,7 @@ from aiohttp import web
 from proxy.errors import NoUsableToken, StateError
 from proxy.events import DefaultProfileChanged, Event, ProfilesFailed, ProfilesListed
 from proxy.secret import Secret
+from proxy.traffic.profile_index import ListingFailure
 from proxy.traffic.profiles import (
     FIRST_RETRY,
     LONGEST_RETRY,
@@ -124,7 +125,7 @@ class House:
 
     async def token(self, account: str) -> Token:
         if account not in self.tokens:
-            raise NoUsableToken(f"{account} has to sign in")
+            raise NoUsableToken(f"{account} has to sign in", retryable=False)
         return Token(Secret(f"Atza|{account}"))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -245,6 +246,28 @@ async def test_the_same_failure_is_not_told_each_time(house: House) -> None:
     assert isinstance(await house.heard.next(), ProfilesFailed)
 
 
+async def test_the_last_failure_is_known_until_a_listing_succeeds(house: House) -> None:
+    """By account and region, with its time; a 403 does not pass by itself."""
+    house.status = 403
+    await house.directory.start([house.source("acme", "na", "eu")])
+    await house.settle(2)
+    failure = house.directory.failure("acme", "na")
+    assert failure is not None
+    assert (failure.at, failure.retryable) == (5.0, False)
+    assert "403" in failure.detail
+    assert [found.region for found in house.directory.failures()] == ["na", "eu"]
+    assert house.directory.failure("acme", "fe") is None
+    house.status = 500
+    house.pauses.end()
+    await house.settle(2)
+    assert [found.retryable for found in house.directory.failures()] == [True, True]
+    house.status = 200
+    house.pauses.end()
+    await house.settle(2)
+    assert house.directory.failures() == ()
+    assert house.directory.failure("acme", "na") is None
+
+
 async def test_retry_after_is_kept(house: House) -> None:
     """Amazon said when."""
     house.status, house.headers = 429, {"Retry-After": "77"}
@@ -253,7 +276,7 @@ async def test_retry_after_is_kept(house: House) -> None:
 
 
 async def test_an_account_without_token_is_looked_at_soon_and_often(house: House) -> None:
-    """Amazon is not asked; the sign-in is noticed within seconds, and told once until then."""
+    """Amazon is not asked, and nothing is told: whoever obtains tokens says it. The sign-in is noticed at once."""
     house.tokens = set()
     await house.directory.start([house.source()])
     for _ in range(3):
@@ -261,9 +284,8 @@ async def test_an_account_without_token_is_looked_at_soon_and_often(house: House
         house.pauses.end()
     await house.settle(1)
     assert house.asked == []
-    failed = await house.heard.next()
-    assert isinstance(failed, ProfilesFailed) and failed.detail == "acme has to sign in"
     assert house.heard.events.empty()
+    assert house.directory.failures() == (ListingFailure("acme", "na", "acme has to sign in", 5.0, False),)
     house.tokens = {"acme"}
     house.pauses.end()
     assert await house.settle(1) == [REFRESH_EVERY]

@@ -17,6 +17,7 @@ from proxy.errors import (
     UnknownRegion,
     UnknownRoute,
 )
+from proxy.traffic.profile_index import ListingFailure
 from proxy.traffic.routing import EmptyDirectory, Route, RoutingTable, Standing, route, routing_table
 from tests.traffic.deciding import Listed, config, facts, region
 
@@ -269,6 +270,32 @@ def test_first_profile_that_is_not_known_yet_is_503() -> None:
     assert chosen(OPTIONAL, table, names_account=True) == ("acme", "na", b"")
 
 
+@pytest.mark.parametrize(
+    ("failure", "said", "retryable"),
+    [
+        (None, "is not read yet. Ask again shortly.", True),
+        (ListingFailure("acme", "na", "Amazon answered (500)", 5.0, True), "(500). It is tried again by itself.", True),
+        (
+            ListingFailure("acme", "na", "Amazon refuses (403)", 5.0, False),
+            "cannot be read: Amazon refuses (403).",
+            False,
+        ),
+        (ListingFailure("acme", "na", "Sign in.", 5.0, False), "cannot be read: Sign in. A request", False),
+        (ListingFailure("acme", "eu", "of another region", 5.0, False), "is not read yet.", True),
+    ],
+)
+def test_why_the_first_profile_is_not_known_is_told(failure: ListingFailure | None, said: str, retryable: bool) -> None:
+    """The last failed listing of this account and region speaks, and whether it can pass by itself."""
+    directory = Listed(failures=(failure,) if failure else ())
+    table = routing_table(config({"acme": {"default_profile": "first"}}), directory)
+    with pytest.raises(ProfileNotKnownYet) as refused:
+        chosen(REQUIRED, table)
+    assert said in refused.value.detail
+    assert ("by itself" in refused.value.detail) is (retryable and failure is not None and failure.region == "na")
+    assert refused.value.detail.endswith("A request that sends Amazon-Advertising-API-Scope needs no list.")
+    assert refused.value.retryable is retryable
+
+
 def test_the_route_says_what_to_send_where() -> None:
     """The target byte for byte behind the prefix, the path for policy and metrics, the prefix for the way back."""
     found = route(b"GET", b"/@brand-eu//v2/x?a=%2F&b=https://c//d", facts(), SEVERAL)
@@ -332,3 +359,4 @@ def test_an_empty_directory_knows_nothing() -> None:
     """What a proxy starts with."""
     assert EmptyDirectory().owners("1") == ()
     assert EmptyDirectory().first("acme", "na") is None
+    assert EmptyDirectory().failure("acme", "na") is None

@@ -362,6 +362,30 @@ async def test_what_still_runs_at_the_end_is_cut() -> None:
         assert {event.fault or event.refusal for event in bench.facts.finished} == {"draining"}
 
 
+async def test_a_new_request_is_refused_once_the_listener_is_closed() -> None:
+    """On a connection that was still open: the tool may send it again elsewhere."""
+    async with running(echo) as bench:
+        tool = await bench.tool(get(b"/1"))
+        await tool.answer()
+        bench.forwarder.draining = bench.forwarder.closing = True
+        tool.send(get(b"/2"))
+        answer = await tool.answer()
+        assert (answer.status, answer.value(b"retry-after"), answer.value(b"connection")) == (503, b"1", b"close")
+        assert await tool.end() == b""
+
+
+async def test_what_no_tool_has_taken_yet_is_known() -> None:
+    """A stop waits for it."""
+    async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))) as bench:
+        tool = await bench.tool()
+        tool.transport.pause_reading()
+        tool.send(GET)
+        await bench.settled(lambda: bench.server.unsent)
+        tool.transport.resume_reading()
+        await tool.answer()
+        assert not bench.server.unsent
+
+
 async def test_half_closing_is_leaving() -> None:
     """A tool that ends its direction is taken to have lost interest."""
 
