@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import http.client
 import json
 import os
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from tests.integration.rig import Output, fetch, until
 from tests.programs import ROOT
 
 REGIONS = ("na", "eu", "fe")
+_END_WITH_PARENT = 1
+_C = ctypes.CDLL(None)
 
 
 class Process:
@@ -41,7 +44,9 @@ class Process:
         ours = ("ADS_PROXY_", "AMAZON_ADS_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
-        def limit() -> None:
+        def prepare() -> None:
+            if sys.platform == "linux":
+                _C.prctl(_END_WITH_PARENT, signal.SIGKILL)  # a run that is cut short leaves nothing behind
             if open_files is not None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
 
@@ -53,10 +58,18 @@ class Process:
             text=True,
             cwd=ROOT,
             env={**inherited, **environment},
-            preexec_fn=limit,  # noqa: PLW1509 - it only calls the system
+            preexec_fn=prepare,  # noqa: PLW1509 - it only calls the system
         )
         assert self.child.stdout is not None
         self.output = Output(self.child.stdout)
+
+    def first(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first JSON line that is wanted; without one, the process is ended."""
+        try:
+            return self.output.wait_for(wanted)
+        except BaseException:
+            self.end()
+            raise
 
     @property
     def pid(self) -> int:
@@ -101,7 +114,7 @@ class SimulatedAmazon:
     def __init__(self, *options: str) -> None:
         command = (sys.executable, "-u", "-m", "proxy.simulator", "--base-port", "0", *options)
         self.process = Process(*command)
-        self.facts = self.process.output.wait_for(lambda line: "control_url" in line)
+        self.facts = self.process.first(lambda line: "control_url" in line)
 
     def control(self, path: str, body: dict[str, Any] | None = None) -> Any:
         data = json.dumps(body or {}).encode()
@@ -168,7 +181,7 @@ class Serving:
         self.write(configuration)
         command = (sys.executable, "-u", "-m", "proxy", "serve", "--config", path)
         self.process = Process(*command, **process)
-        line = self.process.output.wait_for(lambda line: line.get("event") == "server_started")
+        line = self.process.first(lambda line: line.get("event") == "server_started")
         scheme = "https" if "tls" in configuration else "http"
         self.tools = f"{scheme}://{line['listen']}"
         self.netloc: str = line["listen"]
@@ -215,6 +228,11 @@ class Serving:
                 if entry.get("event") == event and values.items() <= entry.items():
                     found.append(entry)
         return found
+
+    def told(self, event: str, count: int = 1, **values: Any) -> list[dict[str, Any]]:
+        """As `events`, once there are so many: lines come up to a tenth of a second late."""
+        self.until(lambda: len(self.events(event, **values)) >= count)
+        return self.events(event, **values)
 
     def until(self, found: Any, patience: float = 15.0) -> Any:
         """What `found()` gives once it gives something; on failure the newest log lines are shown."""

@@ -310,3 +310,17 @@ def test_no_secret_is_in_a_repr() -> None:
         "canary-client-secret",
         "Atzr|canary-refresh-token",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ADS_PROXY_LIMITS__BODY_TIMEOUT", "5002", "5002 is out of range; it must be at most 3600"),
+        ("ADS_PROXY_LIMITS__MAX_HEADERS", "7", "7 is out of range; it must be at least 8"),
+        ("ADS_PROXY_DRAIN__DELAY", "-1", "-1 is out of range; it must be at least 0"),
+    ],
+)
+def test_a_number_out_of_range_is_told(name: str, value: str, says: str) -> None:
+    """Though every variable is a text."""
+    (problem,) = problems_of(None, {**ONE, name: value})
+    assert says in problem

@@ -65,7 +65,7 @@ def _say(error: ErrorDetails, path: Path) -> str:
         return f"{quoted(error['input'])} is not one of {choices}"
     if name in _BOUNDS:
         key, words = _BOUNDS[name]
-        return f"{error['input']:g} {words} {context[key]:g}".replace(" must", " is out of range; it must")
+        return f"{float(error['input']):g} {words} {context[key]:g}".replace(" must", " is out of range; it must")
     if name in ("model_type", "dict_type", "model_attributes_type"):
         return f"must hold keys, not {kind(error['input'])}"
     if name == "too_short":

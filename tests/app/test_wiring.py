@@ -1,0 +1,99 @@
+"""From a configuration to the values that the parts are made from, and what is remade when a file changes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from proxy.app import wiring
+from proxy.app.authorities import Authorities
+from proxy.config import load
+from proxy.errors import ConfigurationError
+from tests.programs import require_program
+
+ENVIRONMENT = {
+    "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",
+    "AMAZON_ADS_CLIENT_SECRET": "amzn1.oa2-cs.v1.x",
+    "AMAZON_ADS_REFRESH_TOKEN": "Atzr|x",
+    "AMAZON_ADS_REGION": "eu",
+    "AMAZON_ADS_PROFILE_ID": "first",
+    "ADS_PROXY_STATE__URL": "memory:",
+}
+
+
+def test_an_account_asks_for_tokens_in_its_home_region_and_lists_in_all() -> None:
+    """One token source with the home region's endpoint; one profile source with three addresses, that pins."""
+    config = load(None, ENVIRONMENT)
+    (source,) = wiring.token_sources(config)
+    assert (source.account, source.token_url) == ("default", "https://api.amazon.co.uk/auth/o2/token")
+    (listed,) = wiring.profile_sources(config, None)
+    assert listed.api_urls == {
+        "na": "https://advertising-api.amazon.com",
+        "eu": "https://advertising-api-eu.amazon.com",
+        "fe": "https://advertising-api-fe.amazon.com",
+    }
+    assert listed.pins_first
+
+
+@pytest.mark.parametrize(
+    ("admin", "page"),
+    [
+        ("127.0.0.1:9999", "http://127.0.0.1:9999/login/default"),
+        ("0.0.0.0:9999", "http://localhost:9999/login/default"),
+        ("[::]:9999", "http://localhost:9999/login/default"),
+        ("[::1]:9999", "http://[::1]:9999/login/default"),
+        ("127.0.0.1:0", ""),
+    ],
+)
+def test_where_to_sign_in_is_known_where_the_port_is(admin: str, page: str) -> None:
+    """An address that a browser on this machine can open."""
+    keyed = {"ADS_PROXY_ADMIN_LISTEN": admin, "ADS_PROXY_ADMIN__KEY": "a-key-of-sixteen-bytes"}
+    (source,) = wiring.token_sources(load(None, {**ENVIRONMENT, **keyed}))
+    assert source.sign_in_url == page
+
+
+def test_every_limit_of_the_configuration_is_wired() -> None:
+    """Another value for each key of `limits` arrives under the same name."""
+    seconds = ("header_timeout", "keepalive_timeout", "body_timeout", "send_timeout")
+    counts = ("max_header_bytes", "max_target_bytes", "max_headers", "max_body_bytes", "max_connections")
+    names = (*seconds, *counts, "max_connections_per_address")
+    wanted = {name: (300 if name in seconds else 5000) + number for number, name in enumerate(names)}
+    variables = {f"ADS_PROXY_LIMITS__{name.upper()}": str(value) for name, value in wanted.items()}
+    limits = wiring.limits(load(None, {**ENVIRONMENT, **variables}))
+    assert {name: getattr(limits, name) for name in names} == wanted
+
+
+def make_authority(file: Path) -> None:
+    command = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    key = file.with_suffix(".key")
+    subprocess.run(
+        [require_program("openssl"), *command, "-subj", "/CN=ca", "-keyout", key, "-out", file],
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_a_context_is_made_anew_only_for_another_content(tmp_path: Path) -> None:
+    """The same file keeps the same context, a changed one does not, and one that cannot be used changes nothing."""
+    file = tmp_path / "ca.pem"
+    make_authority(file)
+    authorities = Authorities()
+    authorities.follow(None)
+    assert (authorities.context, authorities.digest) == (None, "")
+    authorities.follow(file)
+    first = authorities.context
+    assert first is not None
+    authorities.follow(file)
+    assert authorities.context is first
+    make_authority(file)
+    authorities.follow(file)
+    second = authorities.context
+    assert second is not first
+    file.write_text("no certificate")
+    with pytest.raises(ConfigurationError, match=r"upstream\.ca_file"):
+        authorities.follow(file)
+    assert authorities.context is second
+    authorities.follow(None)
+    assert authorities.context is None
