@@ -19,6 +19,8 @@ class Refused(AdsProxyError):
 
     `detail` is one sentence for the reader of the answer and says what to do. `retry_after` is in seconds.
     `close` tells that the connection's framing can no longer be trusted, or that it must not be kept.
+    `retryable` tells whether the same request can work later without anybody changing anything; an instance may know
+    better than its kind.
     """
 
     slug: ClassVar[str] = "refused"
@@ -28,13 +30,17 @@ class Refused(AdsProxyError):
     """Amazon's `code` member, which existing clients print."""
     proxy_error: ClassVar[str] = "http_request_error"
     """The error type of RFC 9209, section 2.3, for `Proxy-Status`."""
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
-    def __init__(self, detail: str, *, retry_after: float | None = None, close: bool = False) -> None:
+    def __init__(
+        self, detail: str, *, retry_after: float | None = None, close: bool = False, retryable: bool | None = None
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after
         self.close = close
+        if retryable is not None:
+            self.retryable = retryable
 
 
 # --- the message itself -------------------------------------------------------------------------------------
@@ -225,7 +231,7 @@ class Throttled(Refused):
 
 
 class NoUsableToken(Refused):
-    """No access token in hand, and none came within `tokens.request_wait`."""
+    """No access token in hand, and none came within `tokens.request_wait`; not retryable where a person must act."""
 
     slug, status, title, code = "no-usable-token", 503, "There is no usable access token", "SERVICE_UNAVAILABLE"
     proxy_error = "destination_unavailable"
@@ -233,7 +239,8 @@ class NoUsableToken(Refused):
 
 
 class ProfileNotKnownYet(Refused):
-    """`default_profile: first`, and the account's profiles have not been listed yet."""
+    """`default_profile: first`, and the account's profiles have not been listed yet; not retryable where a person must
+    act before they can be."""
 
     slug, status, title, code = (
         "profile-not-known-yet",
@@ -270,7 +277,9 @@ class TokenFailure(AdsProxyError):
 
     reason: ClassVar[str] = "malformed"
     permanent: ClassVar[bool] = False
-    advice: ClassVar[str] = "It is retried by itself; if it lasts, look at Amazon's status page and at the network."
+    advice: ClassVar[str] = (
+        "A running proxy retries it by itself; if it lasts, look at Amazon's status page and at the network."
+    )
 
     def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
         super().__init__(detail)
@@ -283,6 +292,13 @@ class RefreshTokenRevoked(TokenFailure):
 
     reason, permanent = "invalid_grant", True
     advice = "Somebody has to sign in again: run `ads-proxy login ACCOUNT`, or put a new refresh token in place."
+
+
+class RefreshTokenMissing(TokenFailure):
+    """Nobody has signed in, and none is configured: Login with Amazon was not even asked."""
+
+    reason, permanent = "invalid_grant", True
+    advice = "Sign in: press Connect in the console, or run `ads-proxy login ACCOUNT`; or configure a refresh token."
 
 
 class AppMisconfigured(TokenFailure):
@@ -311,7 +327,7 @@ class TokenServerError(TokenFailure):
 
 class TokenNetworkError(TokenFailure):
     reason = "network"
-    advice = "The token endpoint cannot be reached: check name resolution, the outbound proxy and the firewall."
+    advice = "Check name resolution, the outbound proxy and the firewall; a running proxy retries it by itself."
 
 
 class TokenTimeout(TokenFailure):

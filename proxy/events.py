@@ -136,6 +136,14 @@ class CredentialStateChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SignInNeeded(Event):
+    """An account has no refresh token, at start or from now on: nothing is asked of Amazon until somebody signs in."""
+
+    account: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshTokenReplaced(Event):
     """Another refresh token is in use. `source`: `rotated`, `sign-in`, `configuration`."""
 

@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 Format = Literal["json", "console", "auto"]
 MOST_FRAGMENTS: Final = 4096
+_OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
+_STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
 _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
     events.TokenRefreshed: "info",
+    events.SignInNeeded: "warning",
     events.RefreshTokenReplaced: "info",
     events.AccountRemoved: "info",
     events.ProfilesListed: "info",
@@ -47,7 +50,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
 _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     RequestFinished: lambda e: "warning" if e.status >= 500 or e.fault else "info",
     events.RefreshFailed: lambda e: "error" if e.permanent else "warning",
-    events.CredentialStateChanged: lambda e: {"degraded": "warning", "expired": "error"}.get(e.new, "info"),
+    events.CredentialStateChanged: lambda e: _STATE_LEVELS.get(e.new, "info"),
     events.TokenUnpersisted: lambda e: "warning" if e.unpersisted else "info",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
@@ -60,6 +63,13 @@ def level_of(event: Event) -> str:
     """How loud an event is: its trouble for an operator, not its rarity."""
     decide = _BY_VALUE.get(type(event))
     return decide(event) if decide else _ALWAYS.get(type(event), "info")
+
+
+def is_news(event: Event) -> bool:
+    """Whether an event is worth a line at all: the state that an account begins with is not."""
+    if isinstance(event, events.CredentialStateChanged):
+        return event.old != event.new
+    return not isinstance(event, RequestStarted)
 
 
 def name_of(kind: type[Event]) -> str:
@@ -107,7 +117,7 @@ class Logs:
         kind = event.__class__
         if kind is RequestFinished:
             self._request(event)  # type: ignore[arg-type]
-        elif kind is not RequestStarted:
+        elif is_news(event):
             self.write(level_of(event), name_of(kind), **fields_of(event))
 
     def write(self, level: str, event: str, /, **values: object) -> None:
@@ -207,7 +217,8 @@ class Logs:
         return self._render("warning", "log_lines_lost", {"count": count, "detail": "The output could not be written."})
 
     def _clean(self, _logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {key: self._cleaned(value) for key, value in line.items()}
+        """Masks what stands in values; keys and the names of events are our own words."""
+        return {key: value if key in _OWN_WORDS else self._cleaned(value) for key, value in line.items()}
 
     def _cleaned(self, value: object) -> object:
         if isinstance(value, str):

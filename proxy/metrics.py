@@ -134,13 +134,14 @@ class Metrics(Collector):
         self._in_flight = 0
         self._requests: dict[tuple[str, str, str, str, int], list[int]] = {}
         self._make_tables()
+        self._start_counting()
         self._make_distributions()
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             RequestFinished: self._request_finished,
             RequestStarted: self._request_started,
             events.AccountRemoved: lambda e: self._end(e.account),
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
-            events.ConfigReloaded: lambda e: self._reloads.add("success" if e.success else "failure"),
+            events.ConfigReloaded: self._config_reloaded,
         }
         self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
             events.AmazonThrottled: lambda e: self._throttled.add(e.account, e.region),
@@ -248,6 +249,10 @@ class Metrics(Collector):
         self._refreshes.add(event.account, result, event.reason)
         self._refresh_durations.add(event.account, value=event.duration)
 
+    def _config_reloaded(self, event: events.ConfigReloaded) -> None:
+        self._reloads.add("success" if event.success else "failure")
+        self._reload_successful.put(value=float(event.success))
+
     def _enter(self, account: str, state: str) -> None:
         for name in STATES:
             self._states.put(account, name, value=float(name == state))
@@ -296,10 +301,19 @@ class Metrics(Collector):
         self._refused = Table(counter, "refused_total", "Requests that the proxy itself answered.", ("reason",))
         self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
+        self._reload_successful = Table(
+            gauge,
+            "config_last_reload_successful",
+            "1 unless the last reload failed.",
+        )
         self._tables = (
             *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
-            *(self._replays, self._throttled, self._refused, self._profiles, self._reloads),
+            *(self._replays, self._throttled, self._refused, self._profiles, self._reloads, self._reload_successful),
         )
+
+    def _start_counting(self) -> None:
+        """What is known beforehand has its series before anything happens."""
+        self._reload_successful.put(value=1.0)
         for reason in REPLAY_REASONS:
             for outcome in REPLAY_OUTCOMES:
                 self._replays.add(reason, outcome, amount=0.0)

@@ -17,20 +17,27 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
 
 MASK: Final = "***"
-SHORTEST: Final = 6
+SHORTEST: Final = 4
 """A known secret shorter than this is masked by its shape only: `abc` would mask half of a log."""
+SHORT: Final = 8
+"""A known secret shorter than this is masked where it stands as a word of its own, and not within another one."""
+
+_FIELDS: Final = r"\b(?:client_secret|refresh_token|access_token|id_token|code_verifier)"
+_HEADERS: Final = r"\b(?:x-ads-proxy-key|authorization|cookie)"
+_QUOTE: Final = r"\\?[\"']"
+_VALUE: Final = r"[^\s\"'&,;<>\\)}\]]"
+_ASSIGNED: Final = rf"(?:{_QUOTE})?\s*(?:=|%3D)\s*(?:b?{_QUOTE})?"
+_QUOTED: Final = rf"(?:{_QUOTE}\s*:\s*(?:b?{_QUOTE})?|\s*:\s*b?{_QUOTE}|:(?=\S))"
+_MASKED: Final = r"(?!\*\*\*|Bearer |Basic )"
 
 _SHAPES: Final = (
     (re.compile(r"Atz[a-z](?:\||%7C|\\u007c)[^\s\"'&,;<>\\)}\]]+", re.IGNORECASE), MASK),
     (re.compile(r"\b(Bearer|Basic)\s+(?!\*\*\*)[A-Za-z0-9+/=._~|%-]{6,}", re.IGNORECASE), r"\1 " + MASK),
-    (
-        re.compile(
-            r"\b((?:client_secret|refresh_token|access_token|id_token|code_verifier|x-ads-proxy-key|authorization|cookie)"
-            r"(?:\\?[\"'])?\s*(?:=|:|%3D)\s*(?:b?\\?[\"'])?)(?!\*\*\*|Bearer |Basic )[^\s\"'&,;<>\\)}\]]+",
-            re.IGNORECASE,
-        ),
-        r"\1" + MASK,
-    ),
+    (re.compile(rf"({_FIELDS}(?:{_ASSIGNED}|{_QUOTED})){_MASKED}{_VALUE}+", re.IGNORECASE), r"\1" + MASK),
+    # After `key: ` stands a value or a sentence. Words have no digits, and paths are no secrets.
+    (re.compile(rf"({_FIELDS}:\s+)(?![/~.])(?={_VALUE}*\d){_VALUE}{{16,}}", re.IGNORECASE), r"\1" + MASK),
+    (re.compile(rf"({_HEADERS}(?:{_ASSIGNED}|{_QUOTED})){_MASKED}{_VALUE}+", re.IGNORECASE), r"\1" + MASK),
+    (re.compile(rf"({_HEADERS}:\s+){_MASKED}{_VALUE}{{6,}}", re.IGNORECASE), r"\1" + MASK),
     (re.compile(r"([?&]code=)[^\s\"'&#]+"), r"\1" + MASK),
 )
 
@@ -54,7 +61,7 @@ class Redaction:
         if known != self._known:
             self._known = known
             longest_first = sorted(known, key=lambda text: (-len(text), text))
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            self._pattern = re.compile("|".join(map(_expression, longest_first)))
 
     def clean(self, text: str) -> str:
         if self._pattern is not None:
@@ -68,3 +75,8 @@ def _spellings(text: str) -> frozenset[str]:
     if len(text) < SHORTEST:
         return frozenset()
     return frozenset({text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]})
+
+
+def _expression(spelling: str) -> str:
+    text = re.escape(spelling)
+    return text if len(spelling) >= SHORT else rf"(?<![\w-]){text}(?![\w-])"

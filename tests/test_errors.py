@@ -71,6 +71,13 @@ def test_some_statuses_bring_their_own_headers() -> None:
     assert b"\r\nX-Demo: 1\r\n\r\n" in made[401]
 
 
+def test_an_instance_may_know_better_whether_asking_again_helps() -> None:
+    """`retryable` is that of its kind unless the one who raises it says otherwise."""
+    assert problem.document(errors.NoUsableToken("Wait."), "id")["retryable"] is True
+    assert problem.document(errors.NoUsableToken("Sign in.", retryable=False), "id")["retryable"] is False
+    assert problem.document(errors.UnknownRoute("x"), "id")["retryable"] is False
+
+
 @pytest.mark.parametrize("kind", FAILURES, ids=lambda kind: kind.__name__)
 def test_every_token_failure_advises(kind: type[errors.TokenFailure]) -> None:
     """The reason is one of the metric's labels, and the advice is a sentence."""

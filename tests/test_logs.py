@@ -104,6 +104,9 @@ def test_a_hostile_path_stays_within_its_line(start: Start, hostile: str) -> Non
         (events.CredentialStateChanged("a", "valid", "degraded"), "warning"),
         (events.CredentialStateChanged("a", "degraded", "expired"), "error"),
         (events.CredentialStateChanged("a", "expired", "valid"), "info"),
+        (events.CredentialStateChanged("a", "valid", "revoked"), "error"),
+        (events.CredentialStateChanged("a", "pending", "misconfigured"), "error"),
+        (events.SignInNeeded("a", "Sign in."), "warning"),
         (events.TokenUnpersisted("a", True, ""), "warning"),
         (events.TokenUnpersisted("a", False, ""), "info"),
         (events.ConfigReloaded(False, ("x",), (), ()), "error"),
@@ -122,6 +125,25 @@ def test_names_and_fields_of_an_event() -> None:
     """An event's name in the log is its type's, and empty fields are left out."""
     assert name_of(events.CredentialStateChanged) == "credential_state_changed"
     assert fields_of(events.SignInFinished("acme", "connected", "")) == {"account": "acme", "outcome": "connected"}
+
+
+def test_the_state_that_an_account_begins_with_is_no_news(start: Start) -> None:
+    """Metrics hear of it; the log has a line for changes only."""
+    stream = io.StringIO()
+    logs = start(stream)
+    logs.observe(events.CredentialStateChanged("acme", "pending", "pending"))
+    logs.observe(events.CredentialStateChanged("acme", "pending", "valid"))
+    assert [(line["old"], line["new"]) for line in lines(stream, logs)] == [("pending", "valid")]
+
+
+def test_our_own_words_are_never_masked(start: Start) -> None:
+    """A secret that happens to be a word of ours takes neither an event's name nor a key."""
+    stream = io.StringIO()
+    logs = start(stream)
+    logs.redact([Secret("refresh_failed"), Secret("permanent")])
+    logs.observe(events.RefreshFailed("a", "network", False, "saw permanent", "", 0.1, 1.0, None))
+    (line,) = lines(stream, logs)
+    assert (line["event"], line["permanent"], line["detail"]) == ("refresh_failed", False, "saw ***")
 
 
 def test_without_access_only_trouble_has_a_line(start: Start) -> None:
@@ -187,6 +209,16 @@ def test_known_secrets_are_masked_in_every_spelling(start: Start) -> None:
         'b\'{"client_secret":"SECRET"}\'',
         "GET /login/callback?code=SECRETSECRET&state=x",
         "X-Ads-Proxy-Key: SECRETSECRET",
+        "client_secret=SECRET",
+        "client_secret = 'SECRET'",
+        '"client_secret": "SECRET"',
+        '"client_secret" : 5SECRET',
+        "client_secret:SECRET",
+        "client_secret: 'SECRET'",
+        'refresh_token: \\"SECRET\\"',
+        "client_secret: amzn1.SECRET.v1.SECRET",
+        "client_secret%3DSECRET",
+        "cookie: session=SECRET",
     ],
 )
 def test_what_looks_like_a_secret_is_masked(text: str) -> None:
@@ -201,6 +233,40 @@ def test_masking_leaves_ordinary_text_alone() -> None:
     """Sentences about tokens are not mangled."""
     text = "The refresh token of acme was revoked: sign in again (code 400, a Bearer token is fine)."
     assert Redaction().clean(text) == text
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "the file /run/secrets/acme-secret-2 does not exist",
+        "/run/secrets/acme-secret-2 is a directory, not a file",
+        "~/secrets/acme-secret-20 is a directory, not a file",
+        "the environment variable ACME_SECRET_2 is not set",
+        "must be {file: PATH}, {env: NAME} or a text in quotes",
+        "required",
+        "looks like a client id; a secret begins with 'amzn1.oa2-cs.'",
+    ],
+)
+@pytest.mark.parametrize("key", ["client_secret", "refresh_token"])
+def test_a_sentence_after_a_key_is_no_value(key: str, problem: str) -> None:
+    """What the configuration says about a secret stays readable."""
+    text = f"accounts.acme.{key}: {problem}"
+    assert Redaction().clean(text) == text
+
+
+def test_where_a_key_belongs_can_be_said() -> None:
+    """The proxy's own advice about headers is not taken for one."""
+    text = "Send the key as X-Ads-Proxy-Key: KEY or Authorization: Bearer KEY."
+    assert Redaction().clean(text) == text
+
+
+def test_a_short_secret_is_masked_as_a_word_only() -> None:
+    """Under eight characters within no other word, under four not at all; longer ones wherever they stand."""
+    redaction = Redaction()
+    redaction.know([Secret("secret"), Secret("abc"), Secret("longsecret")])
+    assert redaction.clean("client_secret: the secret file") == "client_secret: the *** file"
+    assert redaction.clean("secrets, my-secret, /secret/, abc") == "secrets, my-secret, /***/, abc"
+    assert redaction.clean("xlongsecrety") == "x***y"
 
 
 def test_a_secret_object_in_a_line_is_stars(start: Start) -> None:

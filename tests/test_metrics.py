@@ -64,7 +64,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),
         *("credential_state", "token_unpersisted", "request_duration_seconds", "upstream_duration_seconds"),
-        *("overhead_seconds", "requests_in_flight", "profiles", "build_info"),
+        *("overhead_seconds", "requests_in_flight", "profiles", "build_info", "config_last_reload_successful"),
     )
     wanted = {f"ads_proxy_{name}_total" for name in counters} | {f"ads_proxy_{name}" for name in others}
     assert {name for name in names(made()) if name.startswith("ads_proxy_")} == wanted
@@ -216,6 +216,16 @@ def test_the_rest_of_the_events_have_their_series() -> None:
     assert value(metrics, "profiles", account="acme", region="na") == 42
     assert value(metrics, "config_reloads_total", result="failure") == 1
     assert value(metrics, "config_reloads_total", result="success") == 0
+
+
+def test_the_last_reload_is_told_until_another_one() -> None:
+    """One at start, zero from a refused configuration on, one again once it is accepted."""
+    metrics = made()
+    seen = [value(metrics, "config_last_reload_successful")]
+    for success in (False, False, True):
+        metrics.observe(events.ConfigReloaded(success, (), (), ()))
+        seen.append(value(metrics, "config_last_reload_successful"))
+    assert seen == [1, 0, 0, 1]
 
 
 def test_totals_add_up_all_requests() -> None:

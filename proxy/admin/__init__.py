@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from proxy.admin.application import Admin, make_admin
 from proxy.admin.traffic import Traffic
-from proxy.admin.view import AccessRules, AccountView, AdminView, ProfileView, ProgramView, SignInSource
+from proxy.admin.view import (
+    AccessRules,
+    AccountView,
+    AdminView,
+    ListingFailureView,
+    ProfileView,
+    ProgramView,
+    SignInSource,
+)
 
 __all__ = [
     "AccessRules",
     "AccountView",
     "Admin",
     "AdminView",
+    "ListingFailureView",
     "ProfileView",
     "ProgramView",
     "SignInSource",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.admin.traffic import Traffic
-    from proxy.admin.view import AccountView, AdminView, ProfileView
+    from proxy.admin.view import AccountView, AdminView, ListingFailureView, ProfileView
     from proxy.tokens.values import CredentialStatus
 
 _BROKEN: Final = frozenset({"revoked", "misconfigured"})
@@ -41,6 +41,19 @@ def in_words(status: CredentialStatus) -> tuple[str, str]:
     if status.state == "pending" and not status.has_refresh_token:
         return _UNCONNECTED
     return _WORDS.get(status.state, (status.state, ""))
+
+
+def advice_at_the_buttons(account: Any) -> str:
+    """What to do, for somebody who has the console's buttons before them. `account` is of `account_status`."""
+    name = account["name"]
+    if not account["has_refresh_token"]:
+        return f"Press Connect, or run `ads-proxy login {name}` on the proxy's machine; or configure a refresh token."
+    if account["state"] == "revoked":
+        return (
+            "Press Reconnect and sign in as a user of the advertising account, or put a new refresh token in place; "
+            f"`ads-proxy login {name}` does the same at a terminal."
+        )
+    return str(account["advice"])
 
 
 def account_status(status: CredentialStatus, account: AccountView | None, counts: dict[str, int], now: float) -> Any:
@@ -79,6 +92,15 @@ def account_status(status: CredentialStatus, account: AccountView | None, counts
     }
 
 
+def listing_failures(failures: Iterable[ListingFailureView], account: str) -> list[dict[str, str | None]]:
+    """Where an account's profiles could not be listed the last time, why, and when that was."""
+    return [
+        {"region": failure.region, "detail": failure.detail, "at": stamp(failure.at)}
+        for failure in failures
+        if failure.account == account
+    ]
+
+
 def program_status(view: AdminView, now: float) -> dict[str, Any]:
     """The program and its accounts, without the list of profiles."""
     program = view.program()
@@ -87,6 +109,7 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
     for profile in view.profiles():
         regions = counts.setdefault(profile.account, {})
         regions[profile.region] = regions.get(profile.region, 0) + 1
+    failures = view.listing_failures()
     return {
         "version": program.version,
         "demo": program.demo,
@@ -102,7 +125,10 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "connections": dict(program.connections),
         "config": {"problems": list(program.config_problems), "needs_restart": list(program.needs_restart)},
         "accounts": [
-            account_status(status, configured.get(status.account), counts.get(status.account, {}), now)
+            {
+                **account_status(status, configured.get(status.account), counts.get(status.account, {}), now),
+                "listing_failures": listing_failures(failures, status.account),
+            }
             for status in sorted(view.credentials(), key=lambda status: status.account)
         ],
     }
@@ -115,8 +141,10 @@ def full_status(view: AdminView, now: float) -> dict[str, Any]:
 
 def console_status(view: AdminView, traffic: Traffic, now: float) -> dict[str, Any]:
     """What the console asks for every few seconds."""
+    program = program_status(view, now)
     return {
-        **program_status(view, now),
+        **program,
+        "accounts": [{**account, "advice": advice_at_the_buttons(account)} for account in program["accounts"]],
         "clock": now,
         "key_required": view.access().key is not None,
         "traffic": [asdict(step) for step in traffic.steps()],

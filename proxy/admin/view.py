@@ -50,6 +50,16 @@ class ProfileView:
 
 
 @dataclass(frozen=True, slots=True)
+class ListingFailureView:
+    """Why an account's profiles could not be listed in a region, the last time. `at` is wall-clock time."""
+
+    account: str
+    region: str
+    detail: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
@@ -98,6 +108,9 @@ class AdminView(Protocol):
     def credentials(self) -> tuple[CredentialStatus, ...]: ...
 
     def profiles(self) -> tuple[ProfileView, ...]: ...
+
+    def listing_failures(self) -> tuple[ListingFailureView, ...]:
+        """Every account and region whose last listing failed."""
 
     async def refresh_now(self, account: str) -> None:
         """Raises `errors.TokenFailure`."""

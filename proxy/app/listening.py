@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from proxy.config import Address, Tls
 
 BACKLOG = 1024
+HANDSHAKE = 10.0
+"""Seconds for a TLS handshake; until it is done no other limit knows of the connection."""
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -43,7 +45,11 @@ async def listen(
 ) -> list[asyncio.Server]:
     """Servers on bound sockets, serving."""
     loop = asyncio.get_running_loop()
-    return [await loop.create_server(factory, sock=bound, backlog=BACKLOG, ssl=context) for bound in sockets]
+    patience = HANDSHAKE if context is not None else None
+    return [
+        await loop.create_server(factory, sock=bound, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=patience)
+        for bound in sockets
+    ]
 
 
 def bind(name: str, address: Address) -> list[socket.socket]:

@@ -19,6 +19,7 @@ from proxy import __version__
 from proxy.admin import Traffic, make_admin
 from proxy.app import wiring
 from proxy.app.authorities import Authorities
+from proxy.app.door import Door
 from proxy.app.listening import bind, listen, load_certificate, server_context
 from proxy.app.process import connections_within
 from proxy.app.view import ProgramSurface, SignInFollower
@@ -73,6 +74,7 @@ class Program:
         self._deadlines: Deadlines
         self._budgets = Budgets()
         self._servers: list[asyncio.Server] = []
+        self._admin_servers: list[asyncio.Server] = []
         self._runner: web.AppRunner | None = None
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
@@ -112,6 +114,8 @@ class Program:
     async def stop(self) -> None:
         """Close everything that was opened, in reverse."""
         self.close_listeners()
+        for server in self._admin_servers:
+            server.close()
         if self._runner is not None:
             await self._runner.cleanup()
         for bound in (*self._sockets[0], *self._sockets[1]):
@@ -196,8 +200,9 @@ class Program:
         application = make_admin(ProgramSurface(self), self.metrics, self.traffic, self.observers)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_ADMIN_STOP)
         await self._runner.setup()
-        for bound in self._sockets[1]:
-            await web.SockSite(self._runner, bound).start()
+        server = self._runner.server
+        assert server is not None
+        self._admin_servers = await listen(self._sockets[1], Door(server).protocol)
 
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an exception that nobody caught."""

@@ -29,6 +29,8 @@ RESTART_ONLY = ("listen", "admin_listen", "workers", "state")
 """Keys that are read at start alone; so are `log.format`, and whether there is `tls`."""
 POLL = 2.0
 STEP_MS = 100
+SETTLE = 0.3
+"""Seconds after which a file that is still being written must have changed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,9 @@ class Reloader:
         try:
             await self._read_and_apply()
         except StartupError as error:
+            if news and await self._is_being_written():
+                self._wanted.set()
+                return
             self._failed(error.problems if isinstance(error, ConfigurationError) else (str(error),), news)
         except Exception as error:  # noqa: BLE001 - whatever it is, the running configuration stays and reloads go on
             problem = "the reload met a defect of this program; the running configuration stays in force"
@@ -143,8 +148,13 @@ class Reloader:
             self._moved.set()
         program.observers.observe(ConfigReloaded(True, (), change.changed, change.needs_restart))
 
+    async def _is_being_written(self) -> bool:
+        """Whether a file that could not be used was only half written; then there is nothing to tell yet."""
+        await asyncio.sleep(SETTLE)
+        return stamps_of(self._program.config.sources) != self._seen
+
     def _failed(self, problems: tuple[str, ...], news: bool) -> bool:
-        """Keep the failure for `/status`, without secrets that stand in the wrong place, and tell it where it is news."""
+        """Keep the failure for `/status`, without secrets that are out of place; tell it where it is news."""
         problems = tuple(map(self._program.logs.redaction.clean, problems))
         news = news or problems != self._program.config_problems
         self._program.config_problems, self._failing = problems, True

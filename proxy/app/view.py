@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy import __version__
-from proxy.admin import AccessRules, AccountView, ProfileView, ProgramView, SignInSource
+from proxy.admin import AccessRules, AccountView, ListingFailureView, ProfileView, ProgramView, SignInSource
 from proxy.config import REGION_NAMES
 from proxy.events import TokenRefreshed
 from proxy.tokens.lwa import Credentials
@@ -70,6 +70,12 @@ class ProgramSurface:
 
     def profiles(self) -> tuple[ProfileView, ...]:
         return tuple(_shown(profile) for profile in self._program.directory.snapshot())
+
+    def listing_failures(self) -> tuple[ListingFailureView, ...]:
+        return tuple(
+            ListingFailureView(failure.account, failure.region, failure.detail, failure.at)
+            for failure in self._program.directory.failures()
+        )
 
     async def refresh_now(self, account: str) -> None:
         await self._program.tokens.refresh_now(account)

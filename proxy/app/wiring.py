@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from proxy.config import AMAZON_REGIONS
+from proxy.config import AMAZON_REGIONS, Address
 from proxy.tokens.values import TokenSettings, TokenSource
 from proxy.traffic.forward import Rules
 from proxy.traffic.profiles import ProfileSource
@@ -30,9 +30,16 @@ def token_sources(config: Config) -> tuple[TokenSource, ...]:
             client_id=account.client_id,
             client_secret=account.client_secret,
             refresh_token=account.refresh_token,
+            sign_in_url=_sign_in_url(config.admin_listen, name),
         )
         for name, account in config.accounts.items()
     )
+
+
+def _sign_in_url(admin: Address, account: str) -> str:
+    """Where a browser on this machine signs in; empty while the system still chooses the port."""
+    reached = Address("localhost", admin.port) if admin.host in ("0.0.0.0", "::") else admin
+    return f"http://{reached}/login/{account}" if admin.port else ""
 
 
 def profile_sources(config: Config, context: ssl.SSLContext | None) -> tuple[ProfileSource, ...]:

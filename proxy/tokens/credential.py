@@ -13,8 +13,8 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.errors import NoUsableToken, RefreshTokenRevoked, TokenAnswerMalformed, TokenFailure, TokenTimeout
-from proxy.events import CredentialStateChanged, DefectMet, RefreshFailed, TokenRefreshed
+from proxy.errors import NoUsableToken, RefreshTokenMissing, TokenAnswerMalformed, TokenFailure, TokenTimeout
+from proxy.events import CredentialStateChanged, DefectMet, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
 from proxy.tokens.lifecycle import Damper, Occurrence, State
 from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
@@ -71,6 +71,8 @@ class Credential:
     def start(self) -> None:
         """Begins to obtain tokens, and tells the state it begins with."""
         self.means.observer.observe(CredentialStateChanged(self.source.account, self.state, self.state))
+        if self._custody.refresh_token is None:
+            self._tell_missing()
         self._keeper = asyncio.create_task(self._keep(), name=f"keep the token of {self.source.account}")
 
     async def stop(self, grace: float) -> None:
@@ -91,7 +93,10 @@ class Credential:
     async def reconfigure(self, source: TokenSource) -> None:
         """Puts a changed source in force; a changed secret is tried at once."""
         old, self.source = self.source, source
+        had_refresh_token = self._custody.refresh_token is not None
         token_changed = await self._custody.reconfigure(source.refresh_token)
+        if had_refresh_token and self._custody.refresh_token is None:
+            self._tell_missing()
         app_changed = (old.token_url, old.client_id, old.client_secret) != (
             source.token_url,
             source.client_id,
@@ -162,12 +167,14 @@ class Credential:
     def _refuse_where_hopeless(self) -> None:
         account, last = self.source.account, self._last_failure
         if self._removed:
-            raise NoUsableToken(f"The account '{account}' is no longer configured.", retry_after=60)
+            raise NoUsableToken(f"The account '{account}' is no longer configured.", retry_after=60, retryable=False)
         if self._custody.refresh_token is None:
-            raise NoUsableToken(f"The account '{account}' has no refresh token. {self._advice()}", retry_after=60)
+            detail = f"The account '{account}' has no refresh token. {self._advice()}"
+            raise NoUsableToken(detail, retry_after=60, retryable=False)
         if lifecycle.is_hopeless(self.state):
             detail = f"The account '{account}' has no usable token. {last.detail if last else ''} {self._advice()}"
-            raise NoUsableToken(detail, retry_after=min(60.0, max(1.0, self._next_at - self.means.timing.clock())))
+            pause = self._next_at - self.means.timing.clock()
+            raise NoUsableToken(detail, retry_after=min(60.0, max(1.0, pause)), retryable=False)
 
     def _is_hopeless(self) -> bool:
         return self._removed or self._custody.refresh_token is None or lifecycle.is_hopeless(self.state)
@@ -189,7 +196,7 @@ class Credential:
     async def refresh_now(self) -> None:
         """The operator's button: raises the `TokenFailure`."""
         if self._custody.refresh_token is None:
-            raise RefreshTokenRevoked(f"The account '{self.source.account}' has no refresh token yet.")
+            raise RefreshTokenMissing(f"The account '{self.source.account}' has no refresh token yet.")
         failure = await asyncio.shield(self.refresh("operator"))
         if failure is not None:
             raise failure
@@ -339,8 +346,12 @@ class Credential:
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""
         if self._custody.refresh_token is None:
-            return f"Sign in: `ads-proxy login {self.source.account}`, or the console; or configure a refresh token."
+            page = self.source.sign_in_url or "Connect in the console"
+            return f"Sign in: {page} or `ads-proxy login {self.source.account}`; or configure a refresh token."
         return self._last_failure.advice if self._last_failure is not None else ""
+
+    def _tell_missing(self) -> None:
+        self.means.observer.observe(SignInNeeded(self.source.account, self._advice()))
 
     def _on_wall(self, moment: float) -> float:
         timing = self.means.timing

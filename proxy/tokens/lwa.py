@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import aiohttp
 
@@ -30,9 +28,11 @@ from proxy.errors import (
     TokenThrottled,
     TokenTimeout,
 )
+from proxy.reachability import through, why_unreachable
 from proxy.secret import Secret
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 ANSWER_BYTES = 256 * 1024
@@ -69,12 +69,13 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A token endpoint's answer as `judge` needs it."""
+    """A token endpoint's answer as `judge` needs it. `url` is whose, as a sentence may show it."""
 
     status: int
     body: bytes
     retry_after: float | None = None
     location: str = ""
+    url: str = ""
 
 
 def sign_in_url(auth_grant_url: str, client_id: str, scopes: tuple[str, ...], redirect_uri: str, state: str) -> str:
@@ -148,13 +149,20 @@ class LoginWithAmazon:
             ) as response:
                 body = await _read(response.content)
                 retry_after = parse_retry_after(response.headers.get("Retry-After"))
-                return Answer(response.status, body, retry_after, response.headers.get("Location", ""))
+                location = response.headers.get("Location", "")
+                return Answer(response.status, body, retry_after, location, _shown(token_url))
         except TimeoutError:
-            raise TokenTimeout(f"{host} did not answer the token request in {self._timeout.total:g} seconds.") from None
+            way, limit = through(self._proxy), self._timeout.total
+            raise TokenTimeout(f"{host} did not answer the token request{way} in {limit:g} seconds.") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _network_failure(host, error) from None
+            raise self._network_failure(host, error) from None
         except ValueError:  # a URL or a header that no request can be made of or an answer that is no HTTP
             raise TokenAnswerMalformed(f"{host} could not be asked, or answered what is no HTTP.") from None
+
+    def _network_failure(self, host: str, error: Exception) -> TokenFailure:
+        if words := why_unreachable(error, host, self._proxy):
+            return TokenNetworkError(f"Asking for a token failed: {words}.")
+        return TokenAnswerMalformed(f"{host} answered the token request with what is no HTTP.")
 
 
 async def _read(stream: aiohttp.StreamReader) -> bytes:
@@ -163,23 +171,6 @@ async def _read(stream: aiohttp.StreamReader) -> bytes:
     while len(body) <= ANSWER_BYTES and (chunk := await stream.read(ANSWER_BYTES + 1 - len(body))):
         body += chunk
     return bytes(body)
-
-
-def _network_failure(host: str, error: Exception) -> TokenFailure:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
-        cause = getattr(error, "certificate_error", None) or error
-        words = getattr(cause, "verify_message", "") or "the TLS handshake failed"
-        return TokenNetworkError(f"The certificate of {host} was not accepted: {words}.")
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return TokenNetworkError(f"The name {host} could not be resolved.")
-    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
-        return TokenNetworkError(f"The outbound proxy did not connect to {host}.")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        return TokenNetworkError(f"No connection to {host}: {os.strerror(number) if number else 'connecting failed'}.")
-    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | OSError):
-        return TokenNetworkError(f"The connection to {host} broke before the answer was complete.")
-    return TokenAnswerMalformed(f"{host} answered the token request with what is no HTTP ({type(error).__name__}).")
 
 
 def judge(answer: Answer, grant_type: str, secrets: tuple[str, ...] = (), *, took: float = 0.0) -> Grant:
@@ -211,8 +202,11 @@ def _raise_refusal(answer: Answer, grant_type: str, error: object, said: str) ->
         raise AppMisconfigured(f"The client id or client secret was refused{said}.")
     if isinstance(error, str) and error in REJECTIONS:
         raise TokenRequestRejected(f"Login with Amazon refused the token request{said}.")
-    detail = f"Login with Amazon answered {answer.status}{said} in a way that says nothing about the credentials."
-    raise TokenAnswerMalformed(detail, retry_after=answer.retry_after)
+    raise TokenAnswerMalformed(
+        f"{answer.url} answered {answer.status}{said} in a way that says nothing about the credentials: "
+        "is it the address of Login with Amazon, and does nothing between answer in its stead?",
+        retry_after=answer.retry_after,
+    )
 
 
 def _grant(answer: Answer, document: Mapping[str, object], said: str, took: float) -> Grant:
@@ -236,6 +230,12 @@ def _host(url: str) -> str:
         return urlsplit(url).netloc
     except ValueError:
         return ""
+
+
+def _shown(url: str) -> str:
+    """An address as a sentence may show it: without user, query and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _document(body: bytes) -> dict[str, object]:

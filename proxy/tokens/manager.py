@@ -113,7 +113,7 @@ class TokenManager:
         """The token in hand, or the next one if it comes within `request_wait`; else `NoUsableToken`."""
         credential = self._credentials.get(account)
         if credential is None:
-            raise NoUsableToken(f"The account '{account}' is not configured.", retry_after=60)
+            raise NoUsableToken(f"The account '{account}' is not configured.", retry_after=60, retryable=False)
         return await credential.obtain()
 
     async def renewed(self, rejected: AccessToken) -> AccessToken | None:

@@ -26,13 +26,17 @@ class TokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """What must be known of an account to obtain its tokens. `refresh_token` is the configured one, if there is one."""
+    """What must be known of an account to obtain its tokens. `refresh_token` is the configured one, if there is one.
+
+    `sign_in_url` is where a browser on this machine begins to sign in, empty where that is not known.
+    """
 
     account: str
     token_url: str
     client_id: str
     client_secret: Secret
     refresh_token: Secret | None
+    sign_in_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

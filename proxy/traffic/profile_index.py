@@ -34,7 +34,8 @@ class Listing:
 class ListingFailure:
     """Why the profiles of an account could not be listed in a region, the last time they were asked for.
 
-    `at` is wall-clock time. `retryable` tells whether that can pass without anybody changing anything.
+    `at` is wall-clock time. `retryable` tells whether that can pass without anybody changing anything, `asked` whether
+    Amazon was asked at all: without a token it is not.
     """
 
     account: str
@@ -42,6 +43,7 @@ class ListingFailure:
     detail: str
     at: float
     retryable: bool
+    asked: bool
 
 
 class ProfileIndex:

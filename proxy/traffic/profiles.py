@@ -255,8 +255,10 @@ class ProfileDirectory:
                 profiles = await fetch_profiles(self._session, endpoint, token.value)
         except (ProfilesUnavailable, NoUsableToken) as error:
             watch.failures += 1
-            at = self._pacing.wall()
-            watch.failure = ListingFailure(source.account, region, error.detail, at, error.retryable)
+            asked = isinstance(error, ProfilesUnavailable)
+            watch.failure = ListingFailure(
+                source.account, region, error.detail, self._pacing.wall(), error.retryable, asked
+            )
             return error
         watch.failures, watch.failure = 0, None
         watch.told = ("", 0.0)

@@ -333,12 +333,12 @@ def _default_scope(default: str, account: str, region: str, table: RoutingTable)
 
 def _not_known_yet(account: str, region: str, failure: ListingFailure | None) -> ProfileNotKnownYet:
     what = f"The default profile of {account} in {region} is the first listed, and the list"
-    without = "A request that sends Amazon-Advertising-API-Scope needs no list."
+    without = " A request that sends Amazon-Advertising-API-Scope needs no list."
     if failure is None:
-        return ProfileNotKnownYet(f"{what} is not read yet. Ask again shortly. {without}", retry_after=_FIRST_KNOWN_IN)
+        return ProfileNotKnownYet(f"{what} is not read yet. Ask again shortly.{without}", retry_after=_FIRST_KNOWN_IN)
     again = " It is tried again by itself." if failure.retryable else ""
     return ProfileNotKnownYet(
-        f"{what} cannot be read: {failure.detail.rstrip('.')}.{again} {without}",
+        f"{what} cannot be read: {failure.detail.rstrip('.')}.{again + without if failure.asked else ''}",
         retry_after=_FIRST_KNOWN_IN,
         retryable=failure.retryable,
     )

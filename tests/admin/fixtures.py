@@ -14,7 +14,16 @@ import aiohttp
 from aiohttp import web
 
 from proxy import errors
-from proxy.admin import AccessRules, AccountView, ProfileView, ProgramView, SignInSource, Traffic, make_admin
+from proxy.admin import (
+    AccessRules,
+    AccountView,
+    ListingFailureView,
+    ProfileView,
+    ProgramView,
+    SignInSource,
+    Traffic,
+    make_admin,
+)
 from proxy.events import Event, Observers
 from proxy.metrics import Metrics
 from proxy.secret import Secret
@@ -57,6 +66,7 @@ class FakeProgram:
         ProfileView("111", "acme", "na", "Acme Shoes", "US", "seller"),
         ProfileView("222", "acme", "eu", "Acme Schuhe", "DE", "vendor"),
     )
+    unlisted: tuple[ListingFailureView, ...] = ()
     problems: tuple[str, ...] = ()
     redirect_uri: str = "http://127.0.0.1/login/callback"
     refresh_failure: errors.TokenFailure | None = None
@@ -90,6 +100,9 @@ class FakeProgram:
 
     def profiles(self) -> tuple[ProfileView, ...]:
         return self.known_profiles
+
+    def listing_failures(self) -> tuple[ListingFailureView, ...]:
+        return self.unlisted
 
     async def refresh_now(self, account: str) -> None:
         if self.refresh_failure:

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from proxy import errors
-from proxy.admin import AccessRules, ProfileView
+from proxy.admin import AccessRules, ListingFailureView, ProfileView
 from proxy.admin.status import account_status
 from proxy.events import DefectMet
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
@@ -56,6 +56,7 @@ async def test_status_says_how_each_account_is() -> None:
             credential("new", "pending", has_refresh_token=False, expires_at=None, last_success=None),
         ),
         problems=("accounts.acme.region: 'us' is not one of na, eu, fe",),
+        unlisted=(ListingFailureView("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
     )
     async with administer(program) as knocker, knocker.ask("/status") as answer:
         status = json.loads(await answer.text())
@@ -66,8 +67,31 @@ async def test_status_says_how_each_account_is() -> None:
     assert acme["profiles"] == {"na": 1, "eu": 1}
     assert (new["title"], new["expires_at"], new["serving"]) == ("Not connected", None, False)
     assert [profile["id"] for profile in status["profiles"]] == ["111", "222"]
+    assert acme["listing_failures"] == [
+        {"region": "fe", "detail": "Amazon refuses (403)", "at": "2023-11-14T22:13:20Z"}
+    ]
+    assert new["listing_failures"] == []
     assert status["config"]["problems"] == list(program.problems)
     assert status["version"] == "1.2.3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"state": "pending", "has_refresh_token": False, "advice": "Sign in: x"}, "Press Connect, or run"),
+        ({"state": "revoked", "advice": "Sign in again."}, "Press Reconnect and sign in"),
+        ({"state": "degraded", "advice": "Check the network."}, "Check the network."),
+        ({"state": "valid"}, ""),
+    ],
+)
+async def test_the_console_advises_by_its_buttons(changes: dict[str, object], said: str) -> None:
+    """Who has the page before them is told what to press; `/status` says it for those who have not."""
+    program = FakeProgram(statuses=(credential("acme", **changes),))  # type: ignore[arg-type]
+    async with administer(program) as knocker:
+        async with knocker.ask("/console/state") as answer:
+            assert json.loads(await answer.text())["accounts"][0]["advice"].startswith(said)
+        async with knocker.ask("/status") as answer:
+            assert json.loads(await answer.text())["accounts"][0]["advice"] == changes.get("advice", "")
 
 
 @pytest.mark.parametrize(("left", "serving"), [(60.0, True), (-1.0, False)])

@@ -356,6 +356,46 @@ async def test_a_wrong_certificate_is_refused(tls: tuple[ssl.SSLContext, ssl.SSL
             assert (await lwa.refresh(endpoint.url, CREDENTIALS, REFRESH)).access_token.reveal() == "Atza|access"
 
 
+async def test_an_outbound_proxy_that_is_down_is_named() -> None:
+    """By host and port, without its password; the host behind it is not blamed."""
+    server, url = await raw_server(b"")
+    server.close()
+    await server.wait_closed()
+    address = urlsplit(url).netloc
+    async with asking(proxy=Secret(f"http://user:CANARY-password@{address}")) as lwa:
+        with pytest.raises(errors.TokenNetworkError) as raised:
+            await lwa.refresh("http://lwa.invalid/auth/o2/token", CREDENTIALS, REFRESH)
+    assert f"the outbound proxy {address} cannot be reached (Connection refused)" in raised.value.detail
+    assert "lwa.invalid" not in raised.value.detail
+    assert "CANARY" not in raised.value.detail
+
+
+async def test_an_outbound_proxy_that_is_silent_is_named() -> None:
+    """A timeout over it says so."""
+    gone = asyncio.Event()
+
+    async def silent(_: web.BaseRequest) -> web.StreamResponse:
+        await gone.wait()
+        return web.Response()
+
+    async with serving(silent) as outbound:
+        address = urlsplit(outbound.url).netloc
+        async with asking(timeout=0.1, proxy=Secret(f"http://{address}")) as lwa:
+            with pytest.raises(errors.TokenTimeout, match=f"through the outbound proxy {address}"):
+                await lwa.refresh("http://lwa.invalid/auth/o2/token", CREDENTIALS, REFRESH)
+        gone.set()
+
+
+async def test_an_odd_refusal_names_the_address_that_gave_it() -> None:
+    """Without what else an address may hold."""
+    async with serving(saying(b"<html>", 401)) as endpoint, asking() as lwa:
+        odd = endpoint.url.replace("http://", "http://user:CANARY@") + "?key=CANARY"
+        with pytest.raises(errors.TokenAnswerMalformed) as raised:
+            await lwa.refresh(odd, CREDENTIALS, REFRESH)
+    assert raised.value.detail.startswith(f"{endpoint.url} answered 401 in a way that says nothing")
+    assert "CANARY" not in raised.value.detail
+
+
 async def test_an_outbound_proxy_is_used() -> None:
     """The request goes to the outbound proxy, in absolute form."""
     targets: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from proxy.events import (
     CredentialStateChanged,
     DefectMet,
     RefreshFailed,
+    SignInNeeded,
     TokenRefreshed,
 )
 from proxy.secret import Secret
@@ -159,6 +161,7 @@ async def test_retry_after_is_waited_for() -> None:
             await bench.manager.get("acme")
         assert bench.clock() == before
         assert refused.value.retry_after == pytest.approx(39.1)
+        assert refused.value.retryable is True
         await asyncio.sleep(38)
         assert len(bench.login.asked) == 1
         await asyncio.sleep(2)
@@ -229,8 +232,9 @@ async def test_a_revoked_account_fails_alone_and_at_once() -> None:
         await asyncio.sleep(1)
         assert (bench.state("dead"), bench.state("alive")) == ("revoked", "valid")
         before = bench.clock()
-        with pytest.raises(errors.NoUsableToken, match="ads-proxy login dead"):
+        with pytest.raises(errors.NoUsableToken, match="ads-proxy login dead") as refused:
             await bench.manager.get("dead")
+        assert refused.value.retryable is False
         assert bench.clock() == before
         assert (await bench.manager.get("alive")).value.reveal() == "good"
         await asyncio.sleep(3600)
@@ -394,15 +398,32 @@ async def test_an_account_without_refresh_token_says_so_at_once() -> None:
     """Pending until somebody signs in; nothing is asked of Amazon."""
     async with Bench() as bench:
         await bench.manager.start([source(refresh=None)])
-        with pytest.raises(errors.NoUsableToken, match="ads-proxy login acme"):
+        with pytest.raises(errors.NoUsableToken, match="ads-proxy login acme") as refused:
             await bench.manager.get("acme")
-        with pytest.raises(errors.RefreshTokenRevoked):
+        assert refused.value.retryable is False
+        with pytest.raises(errors.RefreshTokenMissing):
             await bench.manager.refresh_now("acme")
         await asyncio.sleep(1000)
         assert bench.login.asked == []
         status = bench.manager.statuses()[0]
         assert (status.state, status.has_refresh_token, status.refresh_token_source) == ("pending", False, "")
         assert status.next_refresh_at is None
+        assert [event.account for event in bench.recorder.of(SignInNeeded)] == ["acme"]
+
+
+@virtual_time
+async def test_a_missing_refresh_token_is_told_once_with_where_to_sign_in() -> None:
+    """At start, or when it leaves the configuration; an account that has one says nothing."""
+    page = "http://127.0.0.1:8081/login/acme"
+    absent, present = (replace(source(refresh=refresh), sign_in_url=page) for refresh in (None, "refresh-0"))
+    async with Bench() as bench:
+        await bench.manager.start([absent, source("other")])
+        told = f"Sign in: {page} or `ads-proxy login acme`; or configure a refresh token."
+        assert bench.recorder.of(SignInNeeded) == [SignInNeeded("acme", told)]
+        await bench.manager.reconfigure([present, source("other")])
+        await bench.manager.get("acme")
+        await bench.manager.reconfigure([absent, source("other", secret="another")])
+        assert bench.recorder.of(SignInNeeded) == [SignInNeeded("acme", told)] * 2
 
 
 @virtual_time

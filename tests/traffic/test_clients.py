@@ -306,6 +306,12 @@ def test_a_client_of_some_profiles_reaches_no_others(
         assert verdict.rule == "profiles"
 
 
+def test_a_client_without_a_profile_is_told_which_header_chooses_one() -> None:
+    """By its whole name."""
+    verdict = judge(policy(**NAMED), *asked(b"POST", b"/sp/campaigns/list", profile=b""), facts())
+    assert "send Amazon-Advertising-API-Scope." in verdict.reason
+
+
 def test_permit_raises_what_the_judge_says() -> None:
     """And lets everybody do everything where no clients are configured."""
     caller = KEYED.impersonate("reporting")

@@ -285,7 +285,7 @@ async def test_an_account_without_token_is_looked_at_soon_and_often(house: House
     await house.settle(1)
     assert house.asked == []
     assert house.heard.events.empty()
-    assert house.directory.failures() == (ListingFailure("acme", "na", "acme has to sign in", 5.0, False),)
+    assert house.directory.failures() == (ListingFailure("acme", "na", "acme has to sign in", 5.0, False, False),)
     house.tokens = {"acme"}
     house.pauses.end()
     assert await house.settle(1) == [REFRESH_EVERY]

@@ -274,14 +274,19 @@ def test_first_profile_that_is_not_known_yet_is_503() -> None:
     ("failure", "said", "retryable"),
     [
         (None, "is not read yet. Ask again shortly.", True),
-        (ListingFailure("acme", "na", "Amazon answered (500)", 5.0, True), "(500). It is tried again by itself.", True),
         (
-            ListingFailure("acme", "na", "Amazon refuses (403)", 5.0, False),
+            ListingFailure("acme", "na", "Amazon answered (500)", 5.0, True, True),
+            "(500). It is tried again by itself.",
+            True,
+        ),
+        (
+            ListingFailure("acme", "na", "Amazon refuses (403)", 5.0, False, True),
             "cannot be read: Amazon refuses (403).",
             False,
         ),
-        (ListingFailure("acme", "na", "Sign in.", 5.0, False), "cannot be read: Sign in. A request", False),
-        (ListingFailure("acme", "eu", "of another region", 5.0, False), "is not read yet.", True),
+        (ListingFailure("acme", "na", "Sign in.", 5.0, False, False), "cannot be read: Sign in.", False),
+        (ListingFailure("acme", "na", "No token yet.", 5.0, True, False), "cannot be read: No token yet.", True),
+        (ListingFailure("acme", "eu", "of another region", 5.0, False, True), "is not read yet.", True),
     ],
 )
 def test_why_the_first_profile_is_not_known_is_told(failure: ListingFailure | None, said: str, retryable: bool) -> None:
@@ -291,8 +296,9 @@ def test_why_the_first_profile_is_not_known_is_told(failure: ListingFailure | No
     with pytest.raises(ProfileNotKnownYet) as refused:
         chosen(REQUIRED, table)
     assert said in refused.value.detail
-    assert ("by itself" in refused.value.detail) is (retryable and failure is not None and failure.region == "na")
-    assert refused.value.detail.endswith("A request that sends Amazon-Advertising-API-Scope needs no list.")
+    assert ("by itself" in refused.value.detail) is ("by itself" in said)
+    hint = refused.value.detail.endswith(" A request that sends Amazon-Advertising-API-Scope needs no list.")
+    assert hint is (failure is None or failure.asked)
     assert refused.value.retryable is retryable
 
 

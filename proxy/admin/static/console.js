@@ -64,6 +64,17 @@ function card(account) {
   return root;
 }
 
+// Regions that fail alike share a line. Without a refresh token the account's own state says it all.
+function listingWords(account) {
+  if (!account.has_refresh_token) return "";
+  const regions = new Map();
+  for (const { region, detail, at } of account.listing_failures) {
+    const told = `${detail} (${ago(at)})`;
+    regions.set(told, [...(regions.get(told) ?? []), region]);
+  }
+  return [...regions].map(([told, names]) => `${names.join(", ")}: ${told}`).join(" · ");
+}
+
 function showAccount(account) {
   const root = card(account);
   const put = (name, text) => setText(root.querySelector(`.${name}`), text);
@@ -76,6 +87,9 @@ function showAccount(account) {
   setText(root.querySelector(".advice .text"), account.advice);
   const counts = Object.entries(account.profiles).map(([region, count]) => `${count} in ${region}`);
   put("profiles", counts.join(", ") || "none listed yet");
+  const unlisted = listingWords(account);
+  root.querySelector(".unlisted").hidden = !unlisted;
+  put("listing", unlisted);
   const failure = account.last_failure;
   root.querySelector(".failing").hidden = !failure;
   put("failure", failure ? `${failure.detail} (${failure.reason}, ${ago(failure.at)})` : "");

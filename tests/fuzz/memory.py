@@ -1,0 +1,222 @@
+"""The proxy between a tool and an upstream that are both in memory: no socket, no clock, every byte is seen.
+
+A tool's bytes are handed to the real `ToolServer` in the pieces that a test likes; what leaves for Amazon arrives at a
+recorder that reads it with two parsers which are not ours. What is right is for the tests to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from proxy.traffic.deadlines import Deadlines
+from proxy.traffic.dialing import Dialer, Origin
+from proxy.traffic.forward import Forwarder, Rules
+from proxy.traffic.server import ToolServer
+from tests.fuzz.reading import Message, RequestReader
+from tests.traffic.wire import Facts, Tokens, changed_rules, make_rules
+
+TURNS = 400
+"""Turns of the event loop after which something that still moves is taken for a hang."""
+
+
+class Pipe(asyncio.Transport):
+    """A transport that keeps what is written. `ended` tells that no more will come, `aborted` that it broke."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.written = bytearray()
+        self.ended = self.closing = self.aborted = self.paused = False
+        self.heard: Callable[[bytes], None] = lambda data: None
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        if not self.closing and not self.ended:
+            self.written += data
+            self.heard(bytes(data))
+
+    def writelines(self, pieces: Any) -> None:
+        self.write(b"".join(pieces))
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._end(None)
+
+    def abort(self) -> None:
+        self.aborted = True
+        self._end(None)
+
+    def _end(self, error: Exception | None) -> None:
+        if not self.closing:
+            self.closing = self.ended = True
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, error)
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def is_reading(self) -> bool:
+        return not self.paused
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 1) if name == "peername" else default
+
+
+class End:
+    """The far end of a pipe: sends in pieces, as far as the near end reads, and may leave."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self.pipe = Pipe(protocol)
+        self.pending: list[bytes] = []
+        protocol.connection_made(self.pipe)
+
+    def send(self, *pieces: bytes) -> None:
+        self.pending += [piece for piece in pieces if piece]
+        self.push()
+
+    def push(self) -> bool:
+        """Hand over what the near end takes; tells whether anything moved."""
+        moved = False
+        while self.pending and not self.pipe.paused and not self.pipe.closing:
+            self.pipe.protocol.data_received(self.pending.pop(0))
+            moved = True
+        return moved
+
+    def leave(self) -> None:
+        """Close this end: what the near end still sends goes nowhere."""
+        if not self.pipe.closing:
+            self.pipe.protocol.eof_received()
+            self.pipe.close()
+
+
+class Upstream(End):
+    """One connection at Amazon's side: reads requests, and answers each with what `answer` gives, in pieces.
+
+    None as an answer's last piece ends the connection.
+    """
+
+    def __init__(self, protocol: asyncio.Protocol, bench: MemoryBench) -> None:
+        self.reader = RequestReader()
+        self.bench = bench
+        self.early = False
+        super().__init__(protocol)
+        self.pipe.heard = self._hear
+        self.leaving = False
+
+    def _hear(self, data: bytes) -> None:
+        if self.bench.answers_early and not self.early:
+            self.early = True
+            self.pending.append(OK)
+        for message in self.reader.feed(data):
+            self.bench.messages.append(message)
+            answer = [] if self.bench.answers_early else self.bench.answer(message)
+            self.early = False
+            for piece in answer:
+                if piece is None:
+                    self.leaving = True
+                else:
+                    self.pending.append(piece)
+
+    def push(self) -> bool:
+        moved = super().push()
+        if self.leaving and not self.pending and not self.pipe.closing:
+            self.leave()
+            return True
+        return moved
+
+
+class _Dialer(Dialer):
+    """Connects to the recorder; TLS and names are not needed for that."""
+
+    def __init__(self, bench: MemoryBench) -> None:
+        self._bench = bench
+
+    def remember_session(self, origin: Origin, transport: asyncio.BaseTransport) -> None:
+        """There is none."""
+
+    async def dial(self, origin: Origin, factory: Callable[[], Any]) -> Any:
+        protocol = factory()
+        self._bench.upstreams.append(Upstream(protocol, self._bench))
+        return protocol
+
+
+@cache
+def usual_rules() -> Rules:
+    """The rules of one account behind one address; read once."""
+    return make_rules("http://api.test:81")
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class MemoryBench:
+    """The proxy and what stands on both its sides. `answer` decides what Amazon says to a message."""
+
+    def __init__(self, **changed: Any) -> None:
+        self.messages: list[Message] = []
+        self.upstreams: list[Upstream] = []
+        self.answer: Callable[[Message], list[bytes | None]] = lambda message: [OK]
+        self.answers_early = False
+        self.tokens = Tokens()
+        self.facts = Facts()
+        self.deadlines = Deadlines(asyncio.get_running_loop())
+        self.rules = changed_rules(usual_rules(), changed)
+        self.forwarder = Forwarder(self.tokens, self.facts, self.deadlines, self.rules)
+        self.reach()
+        self.server = ToolServer(self.forwarder, self.deadlines)
+
+    def reach(self) -> None:
+        """Lead every pool to the recorder."""
+        dialer = _Dialer(self)
+        for pool in self.forwarder._pools.values():
+            pool._dialer = dialer
+
+    def tool(self) -> End:
+        """A new connection of a tool."""
+        return End(self.server.protocol())
+
+    async def rest(self, *tools: End) -> None:
+        """Let everything go on until nothing moves any more."""
+        still = 0
+        for _ in range(TURNS):
+            before = self._state(tools)
+            await asyncio.sleep(0)
+            moved = sum(end.push() for end in (*tools, *self.upstreams)) > 0
+            still = 0 if moved or self._state(tools) != before else still + 1
+            if still > 8:
+                return
+        raise AssertionError("the proxy does not come to rest")
+
+    def _state(self, tools: tuple[End, ...]) -> tuple[int, ...]:
+        ends = (*tools, *self.upstreams)
+        return (len(self.facts.events), len(ends), *(len(end.pipe.written) + end.pipe.closing for end in ends))
+
+    async def stop(self, *tools: End) -> None:
+        """End all connections, and see that nothing is left: no request, no defect, no message that cannot be read."""
+        for tool in tools:
+            tool.leave()
+        await self.rest(*tools)
+        self.forwarder.close()
+        await self.rest(*tools)
+        self.deadlines.stop()
+        assert not self.facts.defects, self.facts.defects[0]
+        assert self.forwarder.in_flight == 0
+        assert self.facts.started == len(self.facts.finished)
+        assert not self.server.connections
+        for upstream in self.upstreams:
+            assert not upstream.reader.trouble, upstream.reader.trouble

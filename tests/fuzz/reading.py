@@ -1,0 +1,222 @@
+"""Messages as two parsers read them that are not ours: h11 and httptools. They must agree, or there is `trouble`."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import h11
+import httptools
+
+MOST = 1 << 22
+_CUT = ("without sending complete", "incomplete", "peer closed", "ConnectionClosed")
+"""How h11 words it that a message broke off."""
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
+_FIRST_LINE = re.compile(rb"[^\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request or an answer. `first` is (method, target), or (status, reason); names are lower case."""
+
+    first: tuple[bytes, bytes]
+    fields: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    trailers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def values(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self.fields if key == name]
+
+
+class _Callbacks:
+    """What httptools found."""
+
+    def __init__(self) -> None:
+        self.first = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.begun = self.complete = 0
+        self.bodies: list[bytes] = []
+        self.targets: list[bytes] = []
+
+    def on_message_begin(self) -> None:
+        self.begun += 1
+        self.body, self.first = b"", b""
+
+    def on_url(self, data: bytes) -> None:
+        self.first += data
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        self.complete += 1
+        self.bodies.append(self.body)
+        self.targets.append(self.first)
+
+
+class RequestReader:
+    """Reads what leaves for Amazon on one connection; a head comes in one piece.
+
+    h11 takes no target beyond ASCII, which we pass as it came: such bytes stand as `~` here.
+    """
+
+    def __init__(self) -> None:
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST)
+        self._callbacks = _Callbacks()
+        self._httptools = httptools.HttpRequestParser(self._callbacks)
+        self._request: h11.Request | None = None
+        self._body = b""
+        self._in_head = True
+        self.read = 0
+        self.latest: Message | None = None
+        self.trouble = ""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that `data` completes."""
+        if self.trouble:
+            return []
+        if self._in_head:
+            line = _FIRST_LINE.match(data)
+            assert line is not None
+            data = bytes(byte if byte < 128 else 126 for byte in line[0]) + data[line.end() :]
+            self._in_head = False
+        try:
+            self._h11.receive_data(data)
+            found = list(self._messages())
+            self._httptools.feed_data(data)
+        except (h11.ProtocolError, httptools.HttpParserError) as error:
+            self.trouble = f"{type(error).__name__}: {error}: {data[:400]!r}"
+            return []
+        self._compare(found)
+        self.latest = found[-1] if found else self.latest
+        return found
+
+    def _messages(self) -> Iterator[Message]:
+        while True:
+            event = self._h11.next_event()
+            if event in (h11.NEED_DATA, h11.PAUSED):
+                return
+            if isinstance(event, h11.Request):
+                self._request, self._body = event, b""
+            elif isinstance(event, h11.Data):
+                self._body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                assert self._request is not None
+                yield Message(
+                    (bytes(self._request.method), bytes(self._request.target)),
+                    _plain(self._request.headers),
+                    self._body,
+                    _plain(event.headers),
+                )
+                self.read += 1
+                self._in_head = True
+                self._h11.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+                self._h11.send(h11.EndOfMessage())
+                if self._h11.our_state is h11.MUST_CLOSE:
+                    return
+                self._h11.start_next_cycle()
+
+    def _compare(self, found: list[Message]) -> None:
+        """httptools must have found the same messages where h11 found them."""
+        seen = self._callbacks
+        if seen.complete != self.read:
+            self.trouble = f"httptools reads {seen.complete} messages, h11 {self.read}"
+        for message, body, target in zip(found, seen.bodies[-len(found) :], seen.targets[-len(found) :], strict=False):
+            if (message.body, message.first[1]) != (body, target):
+                self.trouble = f"httptools reads {target!r} {body!r}, h11 {message!r}"
+
+
+def read_requests(data: bytes) -> list[Message]:
+    """The requests that h11 finds in a tool's bytes, up to where it complains.
+
+    Empty lines before a request, which RFC 9112, 2.2 has a server read over, are taken away for it.
+    """
+    found: list[Message] = []
+    with contextlib.suppress(h11.ProtocolError):
+        while data := _EMPTY_LINES.sub(b"", data):
+            message, data = _one_request(data)
+            if message is None:
+                break
+            found.append(message)
+    return found
+
+
+def _one_request(data: bytes) -> tuple[Message | None, bytes]:
+    """The first request, and what is behind it if the connection may go on."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST)
+    connection.receive_data(data)
+    request: h11.Request | None = None
+    body = b""
+    while (event := connection.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+        if isinstance(event, h11.Request):
+            request = event
+        elif isinstance(event, h11.Data):
+            body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            assert request is not None
+            message = Message((bytes(request.method), bytes(request.target)), _plain(request.headers), body)
+            ends = connection.their_state is h11.MUST_CLOSE
+            return message, b"" if ends else connection.trailing_data[0]
+    return None, b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a tool read: interim answers and final ones, whether the last is whole, and what nobody could read."""
+
+    interim: list[Message]
+    final: list[Message]
+    whole: bool
+    trouble: str = ""
+
+
+def read_answers(data: bytes, ended: bool, methods: list[bytes]) -> Answers:
+    """What h11 makes of all bytes that a tool got, having sent requests with these methods one after another."""
+    interim: list[Message] = []
+    final: list[Message] = []
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST)
+    connection.receive_data(data)
+    if ended:
+        connection.receive_data(b"")
+    for method in methods:
+        try:
+            connection.send(h11.Request(method=method, target="/", headers=[("host", "x")]))
+            connection.send(h11.EndOfMessage())
+            answer = _one_answer(connection, interim)
+        except h11.ProtocolError as error:
+            cut = any(words in str(error) for words in _CUT)
+            return Answers(interim, final, False, "" if cut else f"{error}: {data[:400]!r}")
+        if answer is None:
+            return Answers(interim, final, False)
+        final.append(answer)
+        if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
+            break
+        connection.start_next_cycle()
+    rest = connection.trailing_data[0]
+    return Answers(interim, final, True, f"behind the answers: {rest[:200]!r}" if rest else "")
+
+
+def _one_answer(connection: h11.Connection, interim: list[Message]) -> Message | None:
+    head: h11.Response | None = None
+    body = b""
+    while True:
+        event = connection.next_event()
+        if isinstance(event, h11.InformationalResponse):
+            interim.append(Message((b"%d" % event.status_code, bytes(event.reason)), _plain(event.headers), b""))
+        elif isinstance(event, h11.Response):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            assert head is not None
+            first = (b"%d" % head.status_code, bytes(head.reason))
+            return Message(first, _plain(head.headers), body, _plain(event.headers))
+        else:
+            return None
+
+
+def _plain(fields: object) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((bytes(name), bytes(value)) for name, value in fields)  # type: ignore[attr-defined]

@@ -1,0 +1,86 @@
+"""A placeholder that was changed anywhere is worth nothing, and so is one that was put together by somebody else."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from proxy.config.model import Client
+from proxy.errors import ClientUnknown, PlaceholderRejected
+from proxy.traffic.clients import Budgets, Caller, Clients, build_policy
+from proxy.traffic.placeholders import ACCESS, Placeholders
+from tests.fuzz.depth import at_length, briefly
+from tests.fuzz.making import changed
+from tests.traffic.deciding import facts
+
+NOW = 1_000_000.0
+KEYED = Clients(
+    (build_policy(Client(name=name, key_sha256=digit * 64)) for name, digit in (("tool", "1"), ("other", "2"))),
+    Placeholders(b"signing key"),
+    Budgets(),
+)
+OPEN = Clients((), Placeholders(b"signing key"), Budgets())
+TOOL = KEYED.impersonate("tool")
+assert TOOL is not None
+GENUINE = KEYED.issue(TOOL, "acme", NOW)[0].encode()
+
+
+def caller(clients: Clients, authorization: bytes, now: float = NOW) -> Caller | None:
+    """Who the credential says calls; None where it is refused."""
+    try:
+        return clients.identify(facts(authorization=authorization), now)
+    except (ClientUnknown, PlaceholderRejected):
+        return None
+
+
+def a_changed_one_is_refused(text: bytes) -> None:
+    """In keyed mode it is nobody's; where everybody is trusted it binds to nothing."""
+    assume(text.strip() != GENUINE)
+    for spelling in (text, b"Bearer " + text, b"bearer  " + text):
+        assert caller(KEYED, spelling) is None
+        found = caller(OPEN, spelling)
+        assert found is None or not found.standing.bound
+
+
+def a_forged_one_is_refused(client: str, bound: str, expires: object, signature: bytes) -> None:
+    """Whatever it says, without the key there is no signature."""
+    payload = base64.urlsafe_b64encode(json.dumps([client, bound, expires]).encode()).rstrip(b"=")
+    a_changed_one_is_refused(ACCESS + payload + b"." + signature)
+
+
+forgeries = st.tuples(
+    st.sampled_from(("tool", "other", "", "anonymous", "nobody")),
+    st.sampled_from(("acme", "", "globex")),
+    st.one_of(st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False), st.text(max_size=5)),
+    st.one_of(st.binary(max_size=60), st.just(GENUINE.rpartition(b".")[2]), st.just(b"none"), st.just(b"")),
+)
+
+
+@briefly
+@given(changed(GENUINE), forgeries)
+@example(GENUINE[:-1], ("tool", "acme", 2**60, b""))
+@example(GENUINE.rpartition(b".")[0] + b".", ("tool", "acme", 2**60, b"A"))
+@example(GENUINE + b"=", ("tool", "acme", 2**60, b"none"))
+def test_no_other_text_is_a_placeholder(text: bytes, forgery: tuple[str, str, object, bytes]) -> None:
+    """Accidents, other holders, other lifetimes, signatures of other tokens."""
+    a_changed_one_is_refused(text)
+    a_forged_one_is_refused(*forgery)
+
+
+@at_length
+@given(changed(GENUINE), forgeries)
+def test_no_other_text_is_a_placeholder_at_length(text: bytes, forgery: tuple[str, str, object, bytes]) -> None:
+    """The same with many more examples."""
+    a_changed_one_is_refused(text)
+    a_forged_one_is_refused(*forgery)
+
+
+def test_the_genuine_one_is_taken_until_it_ends() -> None:
+    """The properties would be empty otherwise; it names its holder and its account."""
+    found = caller(KEYED, b"Bearer " + GENUINE)
+    assert found is not None
+    assert (found.name, found.standing.bound) == ("tool", "acme")
+    assert caller(KEYED, b"Bearer " + GENUINE, NOW + 3601) is None

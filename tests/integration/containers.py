@@ -1,0 +1,199 @@
+"""Runs podman for the container tests: one image for the whole run, containers that end with their test.
+
+Nothing here asserts; what a container must do is in test_container.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import TypeVar
+
+from tests.programs import ROOT, require_file, require_program
+
+CONTAINER_SETUP = ROOT.parent / "shared" / "tools" / "container-setup"
+"""Makes podman work on a machine that can pull no image; builds stand-ins for the base images."""
+
+BUILD = ("build", "--quiet", "--format", "docker", "--pull=never", "--isolation=chroot", "--network=host")
+HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+PIP_CONFIGURATION = Path("/etc/pip.conf")
+Found = TypeVar("Found")
+_ENVIRON = {**os.environ, "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
+
+
+def podman(*arguments: str, check: bool = True) -> str:
+    """Run podman; its standard output. With `check`, anything but success is an error that shows what it said."""
+    result = _run([require_program("podman"), *arguments])
+    if check and result.returncode:
+        raise AssertionError(f"podman {' '.join(arguments)} ended with {result.returncode}: {result.stderr}")
+    return result.stdout.strip()
+
+
+def _run(command: list[str], environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**_ENVIRON, **(environ or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def build_image(tag: str) -> str:
+    """Build the project's image, with the base images' stand-ins; its tag.
+
+    How this machine reaches its package registry is mounted for the build, and is in no layer.
+    """
+    require_program("podman")
+    setup = _run([require_program("bash"), str(require_file(CONTAINER_SETUP)), "python:3.13-slim"])
+    if setup.returncode:
+        raise AssertionError(f"container-setup failed: {setup.stderr}")
+    mounts = ["--volume", f"{PIP_CONFIGURATION}:{PIP_CONFIGURATION}:ro"] if PIP_CONFIGURATION.exists() else []
+    podman(*BUILD, *mounts, "--tag", tag, ".")
+    return tag
+
+
+def build_prometheus(tag: str, directory: Path) -> str:
+    """This machine's own Prometheus in an image, where the published one cannot be pulled; its tag."""
+    shutil.copy(require_program("prometheus"), directory / "prometheus")
+    dockerfile = 'FROM python:3.13-slim\nCOPY prometheus /usr/bin/\nENTRYPOINT ["/usr/bin/prometheus"]\n'
+    (directory / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+    podman(*BUILD, "--tag", tag, str(directory))
+    return tag
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody holds now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an HTTP request brought."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+def get(url: str, timeout: float = 10) -> Answer:
+    """One GET request, an error status included; OSError where nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as response:
+            return Answer(response.status, response.headers, response.read())
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, error.headers, error.read())
+
+
+def eventually(find: Callable[[], Found | None], what: str, within: float = 60) -> Found:
+    """Ask until there is an answer that is not None and not an OSError; an error that says `what` after that time."""
+    end = time.monotonic() + within
+    trouble: object = "nothing was found"
+    while time.monotonic() < end:
+        try:
+            found = find()
+            if found is not None:
+                return found
+        except (OSError, ValueError) as error:
+            trouble = error
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not happen within {within:.0f} s: {trouble}")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container that runs."""
+
+    name: str
+    port: int
+    """On 127.0.0.1; leads to 8080 within."""
+    admin_port: int
+    """On 127.0.0.1; leads to 8081 within."""
+
+    def url(self, path: str) -> str:
+        """An address of the tools' listener."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def admin_url(self, path: str) -> str:
+        """An address of the admin listener."""
+        return f"http://127.0.0.1:{self.admin_port}{path}"
+
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return podman("inspect", "--format", "{{.State.Running}}", self.name) == "true"
+
+    def exit_code(self) -> int:
+        """What it ended with, or has not ended with yet."""
+        return int(podman("inspect", "--format", "{{.State.ExitCode}}", self.name))
+
+    def logs(self) -> str:
+        """What it said, on both streams."""
+        result = _run([require_program("podman"), "logs", self.name])
+        return result.stdout + result.stderr
+
+
+@contextmanager
+def running_container(image: str, *command: str, options: tuple[str, ...] = ()) -> Iterator[Container]:
+    """A hardened container that publishes both listeners on ports of its own; gone afterwards."""
+    name = f"ads-proxy-test-{uuid.uuid4().hex[:12]}"
+    container = Container(name, free_port(), free_port())
+    published = ("-p", f"127.0.0.1:{container.port}:8080", "-p", f"127.0.0.1:{container.admin_port}:8081")
+    podman("run", "--detach", "--name", name, *HARDENED, *published, *options, image, *command)
+    try:
+        yield container
+    finally:
+        podman("rm", "--force", "--time", "1", name, check=False)
+
+
+class Compose:
+    """The project's compose file, run by podman-compose under a project name and on ports of its own."""
+
+    def __init__(self, image: str, env_file: Path, overrides: tuple[Path, ...] = ()) -> None:
+        self.project = f"adsproxy{uuid.uuid4().hex[:8]}"
+        self.proxy = Container(f"{self.project}_proxy_1", free_port(), free_port())
+        self.prometheus_port = free_port()
+        self._files = ("docker-compose.yml", *(str(path) for path in overrides))
+        self._environ = {
+            "ENV_FILE": str(env_file),
+            "IMAGE": image,
+            "PROXY_PORT": str(self.proxy.port),
+            "ADMIN_PORT": str(self.proxy.admin_port),
+            "PROMETHEUS_PORT": str(self.prometheus_port),
+            "RESTART": "no",
+        }
+
+    def __call__(self, *arguments: str, profile: str = "", check: bool = True) -> str:
+        """Run podman-compose; what it said."""
+        command = [require_program("podman-compose"), "-p", self.project]
+        command += [word for file in self._files for word in ("-f", file)]
+        command += ["--profile", profile] if profile else []
+        result = _run([*command, *arguments], self._environ)
+        if check and result.returncode:
+            raise AssertionError(
+                f"podman-compose {' '.join(arguments)} ended with {result.returncode}: {result.stderr}"
+            )
+        return result.stdout + result.stderr
+
+    def container(self, service: str) -> str:
+        """The name of a service's container."""
+        return f"{self.project}_{service}_1"
+
+    def down(self) -> None:
+        """End and remove all of it."""
+        self("--profile", "demo", "down", "--timeout", "1", "--volumes", check=False)

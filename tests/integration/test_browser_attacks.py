@@ -1,0 +1,171 @@
+"""Pages of other origins, in a real browser, try everything they can against both listeners, and get nowhere.
+
+What counts is what Amazon's side saw, and that the proxy, not the browser's good will, refused.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from tests.integration.browsing import chromium
+from tests.integration.rig import Rig, rig, until
+
+pytestmark = [pytest.mark.integration, pytest.mark.chromium]
+REBOUND = "rebound.test"
+
+ATTACKS = """<!doctype html><title>busy</title><body><script>
+const wait = (element) => new Promise((done) => { element.onload = element.onerror = done; setTimeout(done, 3000); });
+const put = async (name, set) => {
+  const element = document.createElement(name);
+  Object.assign(element, set);
+  const over = wait(element);
+  document.body.append(element);
+  await over;
+};
+const sent = async (url, options) => {
+  try {
+    const answer = await fetch(url, options);
+    return answer.type === "opaque" ? "opaque" : await answer.text();
+  } catch (error) {
+    return "blocked";
+  }
+};
+const form = async (url, type) => {
+  const frame = Object.assign(document.createElement("iframe"), { name: "f" + Math.random() });
+  document.body.append(frame);
+  const element = Object.assign(document.createElement("form"), { action: url, method: "post", target: frame.name });
+  element.enctype = type;
+  element.append(Object.assign(document.createElement("input"), { name: '{"a":"', value: '"}' }));
+  document.body.append(element);
+  const over = wait(frame);
+  element.submit();
+  await over;
+};
+(async () => {
+  const read = [];
+  for (const url of TARGETS) {
+    read.push(await sent(url));
+    read.push(await sent(url, { mode: "no-cors" }));
+    read.push(await sent(url, { method: "POST", mode: "no-cors", body: "{}" }));
+    read.push(await sent(url, { method: "POST", headers: { "X-Ads-Proxy-Console": "1" } }));
+    read.push(await sent(url, { method: "DELETE" }));
+    await put("img", { src: url });
+    await put("script", { src: url });
+    await put("iframe", { src: url });
+    const events = new EventSource(url);
+    await wait(events);
+    events.close();
+    await form(url, "application/x-www-form-urlencoded");
+    await form(url, "text/plain");
+  }
+  window.read = read;
+  document.title = "done";
+})();
+</script>"""
+
+
+class Attacker(http.server.BaseHTTPRequestHandler):
+    """Serves the attack page at every path."""
+
+    page = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(self.page)))
+        self.end_headers()
+        self.wfile.write(self.page)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Says nothing."""
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """A browser for which the attacker's name leads to this machine, and which does not stop local requests itself."""
+    arguments = (
+        f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",
+        "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,HttpsUpgrades",
+    )
+    with chromium(tmp_path / "chromium", *arguments) as driver:
+        yield driver
+
+
+def attack(browser: webdriver.Chrome, targets: list[str]) -> list[str]:
+    """Lets the page of another origin do its worst, and gives what its scripts could read."""
+    handler = type("Page", (Attacker,), {"page": ATTACKS.replace("TARGETS", json.dumps(targets)).encode()})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        browser.get(f"http://{REBOUND}:{server.server_address[1]}/")
+        until(lambda: browser.title == "done", patience=120)
+        read: list[str] = browser.execute_script("return window.read")
+        return read
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+def seen_by_amazon(running: Rig) -> int:
+    """How many requests reached the simulator's API."""
+    _, body = running.get_control("/control/requests")
+    return len(json.loads(body))
+
+
+def refused(running: Rig, reason: str) -> int:
+    """How often the proxy refused for a reason."""
+    lines = running.admin_get("/metrics")[1].decode().splitlines()
+    line = next(line for line in lines if line.startswith(f'ads_proxy_refused_total{{reason="{reason}"}}'))
+    return int(float(line.split()[-1]))
+
+
+def settled(running: Rig) -> int:
+    """The number of requests at Amazon's side once the profiles are listed in every region."""
+    until(lambda: len(running.account("acme")["profiles"]) == 3)
+    return seen_by_amazon(running)
+
+
+def test_another_origins_page_gets_nothing_from_the_tools_listener(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """fetch, forms, images, scripts, frames and event streams are all refused before Amazon sees them."""
+    with rig(tmp_path) as running:
+        before = settled(running)
+        read = attack(browser, [f"{running.tools}/v2/profiles", f"{running.tools}/sp/campaigns/list"])
+        assert set(read) <= {"blocked", "opaque"}
+        assert seen_by_amazon(running) == before
+        assert refused(running, "cross-origin") >= 10
+
+
+def test_another_origins_page_gets_nothing_from_the_admin_listener(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Nothing is read, no token is refreshed, nobody is signed out or connected."""
+    with rig(tmp_path) as running:
+        before = settled(running)
+        paths = ("/status", "/console/accounts/acme/refresh", "/console/session/end", "/login/acme")
+        read = attack(browser, [running.admin + path for path in paths])
+        assert set(read) <= {"blocked", "opaque"}
+        assert seen_by_amazon(running) == before
+        assert running.account("acme")["generation"] == 1
+
+
+def test_a_rebound_name_is_answered_by_nobody(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """A name of the attacker's that leads to this machine gets 421 from both listeners, from its own pages too."""
+    with rig(tmp_path) as running:
+        before = settled(running)
+        for origin in (running.tools, running.admin):
+            port = origin.rpartition(":")[2]
+            for path in ("/v2/profiles", "/status", "/login/acme", "/"):
+                browser.get(f"http://{REBOUND}:{port}{path}")
+                body = browser.find_element(By.TAG_NAME, "body").text
+                assert "This host name is not served here" in body
+                script = "return fetch(arguments[0]).then(a => a.status)"
+                assert browser.execute_script(script, path) == 421
+        assert seen_by_amazon(running) == before

@@ -1,0 +1,233 @@
+"""How a running program stops: what was asked is answered, nothing new is begun, and it does not dawdle."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.rig import fetch, free_port, until
+from tests.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+
+pytestmark = pytest.mark.integration
+
+PROMPT = 0.5
+"""Seconds from SIGTERM to the end of a program that has nothing to do."""
+
+
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[SimulatedAmazon]:
+    with simulated_amazon() as started:
+        yield started
+
+
+class Asked:
+    """A request that is under way on a connection of its own; its answer is read by a thread."""
+
+    def __init__(self, running: Serving, path: str) -> None:
+        self.connection = http.client.HTTPConnection(running.netloc, timeout=30)
+        self.connection.request("GET", path)
+        self.status, self.length, self.failure = 0, -1, ""
+        self.closes = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+        self.running = running
+
+    def _read(self) -> None:
+        try:
+            answer = self.connection.getresponse()
+            self.closes = answer.getheader("Connection") == "close"
+            self.length = len(answer.read())
+            self.status = answer.status
+        except (OSError, http.client.HTTPException) as error:
+            self.failure = repr(error)
+        finally:
+            self.connection.close()
+
+    def finish(self) -> Asked:
+        self._thread.join(30)
+        return self
+
+
+def in_flight(running: Serving, count: int) -> None:
+    running.until(lambda: running.metric("requests_in_flight") == count)
+
+
+def connect(netloc: str) -> socket.socket:
+    host, port = netloc.split(":")
+    return socket.create_connection((host, int(port)), 5)
+
+
+def is_refused(netloc: str) -> bool:
+    """Whether nobody listens any more."""
+    with contextlib.suppress(ConnectionRefusedError):
+        connect(netloc).close()
+        return False
+    return True
+
+
+@pytest.mark.parametrize("state", ["memory:", "file:"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_program_ends_at_once(amazon: SimulatedAmazon, tmp_path: Path, state: str, number: int) -> None:
+    """Exit code 0 within half a second, with idle connections of a tool and of a browser still open."""
+    url = state if state == "memory:" else f"file:{tmp_path / 'state'}"
+    with serving(tmp_path, amazon.configuration(state={"url": url})) as running:
+        running.until_listed()
+        tool = http.client.HTTPConnection(running.netloc, timeout=5)
+        console = http.client.HTTPConnection(running.admin.removeprefix("http://"), timeout=5)
+        for connection, path in ((tool, "/v2/profiles"), (console, "/status")):
+            connection.request("GET", path)
+            connection.getresponse().read()
+        silent = connect(running.netloc)
+        running.until(lambda: running.status()["connections"]["tools"] == 2)
+        if number == signal.SIGINT:
+            running.process.signal(number)
+        code, seconds = running.stop() if number == signal.SIGTERM else (running.process.wait(), 0.0)
+        assert code == 0
+        assert seconds < PROMPT
+        assert silent.recv(1) == b""
+        for each in (tool, console, silent):
+            each.close()
+        assert running.events("server_stopped")[0]["cut"] == 0
+
+
+def test_the_demo_ends_at_once_and_takes_the_simulator_along() -> None:
+    """SIGTERM to `demo`: exit code 0 within a second, and its child is gone."""
+    ports = [free_port(), free_port()]
+    options = ("--listen", f"127.0.0.1:{ports[0]}", "--admin-listen", f"127.0.0.1:{ports[1]}")
+    process = Process(sys.executable, "-u", "-m", "proxy", "demo", *options)
+    try:
+        process.output.wait_for(lambda line: line.get("event") == "server_started")
+        until(lambda: fetch(f"http://127.0.0.1:{ports[0]}/v2/profiles")[0] == 200)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(children) == 1
+        process.signal(signal.SIGTERM)
+        assert process.wait(3) == 0
+        until(lambda: not Path(f"/proc/{children[0]}").exists())
+    finally:
+        process.end()
+
+
+def test_requests_in_flight_are_finished(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """A slow head and a slow body both come whole, each with Connection: close where its head was still to come."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        slow_head = Asked(running, "/sim/slow?head=1.5")
+        slow_body = Asked(running, "/sim/slow?pieces=15&interval=0.1&length=1")
+        in_flight(running, 2)
+        running.process.signal(signal.SIGTERM)
+        running.until(lambda: is_refused(running.netloc))
+        assert running.admin_get("/livez")[0] == 200
+        assert running.admin_get("/readyz")[0] == 503
+        assert running.status()["draining"] is True
+        assert (slow_head.finish().status, slow_head.length, slow_head.closes) == (200, 1024, True)
+        assert (slow_body.finish().status, slow_body.length) == (200, 15 * 1024)
+        assert running.process.wait(2) == 0
+        assert running.events("drain_started")[0]["in_flight"] == 2
+        assert running.events("server_stopped")[0]["cut"] == 0
+
+
+def test_a_slow_reader_gets_the_end_of_its_answer(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Amazon's side is done, but the tool has not taken all yet: the program waits for the tool."""
+    total = 12_000_000
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        with connect(running.netloc) as tool:
+            tool.sendall(f"GET /sim/bytes/{total}?length=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            in_flight(running, 1)
+            running.process.signal(signal.SIGTERM)
+            running.until(lambda: is_refused(running.netloc))
+            received = bytearray()
+            while running.metric("requests_in_flight") == 1:
+                received += tool.recv(65536)
+            while piece := tool.recv(65536):
+                received += piece
+        assert len(received.partition(b"\r\n\r\n")[2]) == total
+        assert running.process.wait(3) == 0
+
+
+def test_the_time_limit_cuts_what_still_runs(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Without an answer yet the tool is told 503; a body that has begun is broken off visibly."""
+    with serving(tmp_path, amazon.configuration(drain={"timeout": 1})) as running:
+        running.until_listed()
+        no_head = Asked(running, "/sim/slow?head=30")
+        half_body = Asked(running, "/sim/slow?pieces=100&interval=0.5")
+        in_flight(running, 2)
+        code, seconds = running.stop()
+        assert code == 0
+        assert 1 <= seconds < 2
+        assert no_head.finish().status == 503
+        assert "IncompleteRead" in half_body.finish().failure
+        assert running.events("server_stopped")[0]["cut"] == 2
+
+
+def test_the_delay_goes_on_accepting_while_unready(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """For load balancers: /readyz says 503 at once, new connections are served meanwhile, and asked to close."""
+    with serving(tmp_path, amazon.configuration(drain={"delay": 1.5})) as running:
+        running.until_listed()
+        running.process.signal(signal.SIGTERM)
+        running.until(lambda: running.admin_get("/readyz")[0] == 503)
+        assert running.admin_get("/livez")[0] == 200
+        late = Asked(running, "/v2/profiles").finish()
+        assert (late.status, late.closes) == (200, True)
+        running.until(lambda: is_refused(running.netloc))
+        assert running.process.wait(2) == 0
+
+
+def test_a_request_that_comes_too_late_is_told_so(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Half a head was sent before the listener closed, the rest after: 503 with Retry-After, then the end."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        busy = Asked(running, "/sim/slow?head=4")
+        in_flight(running, 1)
+        with connect(running.netloc) as tool:
+            tool.sendall(b"GET /v2/profiles HTTP/1.1\r\n")
+            running.until(lambda: running.status()["connections"]["tools"] == 2)
+            before = amazon.counts()["api_requests"]
+            running.process.signal(signal.SIGTERM)
+            running.until(lambda: is_refused(running.netloc))
+            tool.sendall(b"Host: localhost\r\n\r\n")
+            answer = b""
+            while piece := tool.recv(4096):
+                answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: 1\r\n" in head + b"\r\n"
+        assert b"\r\nConnection: close" in head
+        assert json.loads(body)["type"].endswith("draining")
+        assert busy.finish().status == 200
+        assert amazon.counts()["api_requests"] == before
+        assert running.process.wait(2) == 0
+
+
+def test_a_second_signal_ends_it(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Somebody presses Ctrl-C twice: the request in flight is cut, and the exit code tells that it was."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        stuck = Asked(running, "/sim/slow?head=30")
+        in_flight(running, 1)
+        running.process.signal(signal.SIGINT)
+        running.until(lambda: is_refused(running.netloc))
+        running.process.signal(signal.SIGINT)
+        assert running.process.wait(2) == 1
+        assert stuck.finish().status == 503
+        assert "Traceback" not in running.process.text
+
+
+def test_an_event_stream_does_not_outlive_the_limit(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """A stream without end is cut when the time is over."""
+    with serving(tmp_path, amazon.configuration(drain={"timeout": 0.3})) as running:
+        running.until_listed()
+        stream = Asked(running, "/sim/events?events=1000&interval=0.1")
+        in_flight(running, 1)
+        code, seconds = running.stop()
+        assert (code, stream.finish().failure != "") == (0, True)
+        assert seconds < 0.3 + PROMPT + 0.3

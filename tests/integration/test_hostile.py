@@ -1,0 +1,253 @@
+"""Clients that mean harm, against the running program: others are served meanwhile, and memory stays bounded.
+
+What a web page in a browser may try is in `test_browser_attacks`, what a byte may do in `tests/conformance`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+
+pytestmark = pytest.mark.integration
+
+MANY = 2000
+MIB = 1024
+
+
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[SimulatedAmazon]:
+    with simulated_amazon() as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def enough_files() -> Iterator[None]:
+    """As many open files for this process as it may have: the attackers live in it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard < MANY + 200:
+        pytest.skip(f"this system allows {hard} open files")
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def connect(url_or_netloc: str) -> socket.socket:
+    host, port = url_or_netloc.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), 10)
+
+
+@contextlib.contextmanager
+def connections(netloc: str, count: int) -> Iterator[list[socket.socket]]:
+    opened: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            opened.append(connect(netloc))
+        yield opened
+    finally:
+        for each in opened:
+            each.close()
+
+
+def push(attackers: list[socket.socket], data: bytes, limit: int) -> int:
+    """Send the data over and over on all of them, up to `limit` bytes each, until nothing moves; bytes in all."""
+    with selectors.DefaultSelector() as selector:
+        sent = dict.fromkeys(attackers, 0)
+        for each in attackers:
+            each.setblocking(False)
+            selector.register(each, selectors.EVENT_WRITE)
+        while selector.get_map() and (ready := selector.select(1.0)):
+            for key, _ in ready:
+                attacker = key.fileobj
+                assert isinstance(attacker, socket.socket)
+                try:
+                    sent[attacker] += attacker.send(data)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    selector.unregister(attacker)
+                    continue
+                if sent[attacker] >= limit:
+                    selector.unregister(attacker)
+    return sum(sent.values())
+
+
+def test_two_thousand_slow_heads_leave_others_served(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Slowloris: each sends a head byte by byte; tools notice nothing, and the slow ones are thrown out in time."""
+    with serving(tmp_path, amazon.configuration(limits={"header_timeout": 4})) as running:
+        running.until_listed()
+        with connections(running.netloc, MANY) as slow:
+            for attacker in slow:
+                attacker.sendall(b"GET /v2/profiles HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+            running.until(lambda: running.status()["connections"]["tools"] == MANY)
+            with Load(running) as load:
+                for attacker in slow:
+                    with contextlib.suppress(OSError):
+                        attacker.sendall(b"a")
+                running.until(lambda: load.total > 300)
+                running.until(lambda: running.status()["connections"]["tools"] < 50)
+            assert set(load.statuses) == {200}
+            assert not load.failures
+            assert slow[0].recv(100).startswith(b"HTTP/1.1 408 ")
+        durations = [line["duration_ms"] for line in running.events("request", status=200)]
+        assert max(durations) < 2000
+        assert running.metric("refused_total", reason="request-timeout") >= MANY
+
+
+def test_silent_connections_to_the_admin_listener_take_nothing_away(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Five hundred of them: health and metrics answer, tools are served, and most of the silent are gone."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        with connections(running.admin, 500) as silent:
+            assert running.admin_get("/livez")[0] == 200
+            assert running.admin_get("/metrics")[0] == 200
+            assert running.get("/v2/profiles")[0] == 200
+            descriptors = Path(f"/proc/{running.process.pid}/fd")
+            running.until(lambda: len(list(descriptors.iterdir())) < 250)
+            silent[0].settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                assert silent[0].recv(1) == b""
+
+
+def endless_heads(running: Serving) -> None:
+    with connections(running.netloc, 100) as attackers:
+        for attacker in attackers:
+            attacker.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Endless: ")
+        push(attackers, b"a" * 65536, 5_000_000)
+
+
+def endless_chunk_extensions(running: Serving) -> None:
+    with connections(running.netloc, 100) as attackers:
+        for attacker in attackers:
+            attacker.sendall(b"POST /sim/echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5;x=")
+        push(attackers, b"a" * 65536, 5_000_000)
+
+
+def endless_trailers(running: Serving) -> None:
+    with connections(running.netloc, 100) as attackers:
+        for attacker in attackers:
+            attacker.sendall(b"POST /sim/echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        push(attackers, b"X-Trailer: aaaaaaaa\r\n" * 3000, 5_000_000)
+
+
+def pipelined_requests(running: Serving) -> None:
+    """Requests without end, whose answers are never read."""
+    with connections(running.netloc, 20) as attackers:
+        push(attackers, b"GET /v2/profiles HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000, 20_000_000)
+
+
+def pipelined_behind_a_slow_one(running: Serving) -> None:
+    with connections(running.netloc, 50) as attackers:
+        for attacker in attackers:
+            attacker.sendall(b"GET /sim/slow?head=4 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        push(attackers, b"GET /v2/profiles HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000, 20_000_000)
+
+
+def slow_readers(running: Serving) -> None:
+    """A hundred tools ask for 50 MB each and read nothing."""
+    with connections(running.netloc, 100) as attackers:
+        for attacker in attackers:
+            attacker.sendall(b"GET /sim/bytes/50000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        running.until(lambda: running.metric("requests_in_flight") == 100)
+        settle(running)
+
+
+def uploads_nobody_reads(running: Serving) -> None:
+    """Bodies that come back as answers, which are never read: both directions stand still."""
+    with connections(running.netloc, 40) as attackers:
+        for attacker in attackers:
+            attacker.sendall(b"POST /sim/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000000\r\n\r\n")
+        push(attackers, b"b" * 65536, 40_000_000)
+
+
+def ever_new_heads(running: Serving) -> None:
+    """Twenty thousand heads, no two alike, with ever new paths, profiles, accounts and keys."""
+    with connect(running.netloc) as attacker:
+        reader = threading.Thread(target=drain, args=(attacker,), daemon=True)
+        reader.start()
+        for number in range(20_000):
+            name = b"%06d" % number
+            attacker.sendall(
+                b"GET /v2/campaigns/%b?%b HTTP/1.1\r\nHost: localhost\r\nX-Filler-%b: %b\r\nX-Ads-Account: no%b\r\n"
+                b"Amazon-Advertising-API-Scope: 77%b\r\nX-Request-Id: r%b\r\n\r\n"
+                % (name, name * 40, name, b"f" * 1500, name, name, name)
+            )
+        attacker.shutdown(socket.SHUT_WR)
+        reader.join(60)
+
+
+def drain(attacker: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while attacker.recv(1 << 20):
+            pass
+
+
+def settle(running: Serving) -> None:
+    """Until the program's memory no longer grows."""
+    last = 0
+
+    def is_still() -> bool:
+        nonlocal last
+        before, last = last, running.process.resident_kib
+        time_to_look.wait(0.5)
+        return abs(running.process.resident_kib - before) < 512
+
+    time_to_look = threading.Event()
+    running.until(is_still)
+
+
+ATTACKS: tuple[tuple[Callable[[Serving], None], int], ...] = (
+    (endless_heads, 40),
+    (endless_chunk_extensions, 40),
+    (endless_trailers, 40),
+    (pipelined_requests, 40),
+    (pipelined_behind_a_slow_one, 60),
+    (slow_readers, 100),
+    (uploads_nobody_reads, 60),
+    (ever_new_heads, 60),
+)
+"""Each attack, and by how many MiB the program may grow under it: none comes near what the attacker sent or asked."""
+
+
+@pytest.mark.parametrize(("attack", "most"), ATTACKS, ids=[attack.__name__ for attack, _ in ATTACKS])
+def test_memory_stays_bounded(
+    amazon: SimulatedAmazon, tmp_path: Path, attack: Callable[[Serving], None], most: int
+) -> None:
+    """The program's greatest size under the attack is within bounds, and a tool is served during and after it."""
+    with serving(tmp_path, amazon.configuration(log={"access": False})) as running:
+        running.until_listed()
+        assert running.get("/v2/profiles")[0] == 200
+        before, peak = running.process.resident_kib, 0
+        over = threading.Event()
+
+        def watch() -> None:
+            nonlocal peak
+            while not over.wait(0.02):
+                peak = max(peak, running.process.resident_kib)
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        attacking = threading.Thread(target=attack, args=(running,), daemon=True)
+        since = time.monotonic()
+        attacking.start()
+        served = 0
+        while attacking.is_alive() and time.monotonic() < since + 60:
+            assert running.get("/v2/profiles")[0] == 200
+            served += 1
+            attacking.join(0.05)
+        over.set()
+        watching.join()
+        print(f"{attack.__name__}: {before / MIB:.0f} MiB before, at most {peak / MIB:.0f} MiB, {served} served beside")
+        assert not attacking.is_alive()
+        assert (peak - before) / MIB < most
+        assert served > 0
+        assert running.get("/v2/profiles")[0] == 200

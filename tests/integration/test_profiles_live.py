@@ -1,0 +1,228 @@
+"""Profiles find their account and region by themselves in the running program, at any number, and across restarts."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running import REGIONS, Load, Serving, SimulatedAmazon, burst, serving, simulated_amazon
+
+pytestmark = pytest.mark.integration
+
+SCOPE = "Amazon-Advertising-API-Scope"
+OPERATION = "/sd/campaigns"
+"""An operation for which Amazon requires a Scope, and answers 401 where it is of another region or another user."""
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatedAmazon]:
+    """Three regions with forty profiles each."""
+    with simulated_amazon("--profiles-per-region", "40") as started:
+        yield started
+
+
+@pytest.fixture
+def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
+    """The simulator as at its start."""
+    simulator.control("reset")
+    return simulator
+
+
+def answer_of(running: Serving, path: str = OPERATION, **headers: str) -> tuple[int, Any]:
+    status, body = running.get(path, {name.replace("_", "-"): value for name, value in headers.items()})
+    return status, json.loads(body)
+
+
+def listed(running: Serving) -> dict[str, list[str]]:
+    """The ids of all profiles by region, in Amazon's order, as `/status` has them."""
+    found: dict[str, list[str]] = {region: [] for region in REGIONS}
+    for profile in running.status()["profiles"]:
+        found[profile["region"]].append(profile["id"])
+    return found
+
+
+def last_request(amazon: SimulatedAmazon) -> dict[str, Any]:
+    found: dict[str, Any] = amazon.look("requests", listener="api", last=1)[0]
+    return found
+
+
+def test_each_of_120_profiles_reaches_its_own_host(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """A tool that sends nothing but a Scope is answered by the right region, for every profile there is."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        before = amazon.counts()["api_by_region"]
+        reached = {}
+        for region in REGIONS:
+            for profile in listed(running)[region]:
+                status, _ = running.get(OPERATION, {SCOPE: profile})
+                reached[profile] = (status, last_request(amazon)["region"])
+        expected = {p: (200, region) for region in REGIONS for p in listed(running)[region]}
+        assert len(expected) == 120
+        assert reached == expected
+        after = amazon.counts()
+        assert {region: after["api_by_region"][region] - before[region] for region in REGIONS} == dict.fromkeys(
+            REGIONS, 40
+        )
+        assert after["refusals"] == 0
+        assert after["token_requests"] == 1
+        assert {region: running.metric("profiles", region=region) for region in REGIONS} == dict.fromkeys(REGIONS, 40)
+
+
+def test_a_profile_of_two_accounts_needs_a_choice(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """400 that names both accounts; with one of the two named, it is answered."""
+    shared = amazon.facts["profiles"]["eu"][0]
+    token = amazon.control("users", {"user": "second"})["refresh_token"]
+    amazon.control("profiles", {"region": "eu", "profile_id": shared, "user": "second"})
+    accounts = {"acme": amazon.account(), "globex": amazon.account(refresh_token=token, region="eu")}
+    with serving(tmp_path, amazon.configuration(accounts=accounts)) as running:
+        for name in accounts:
+            running.until_listed(name)
+        status, problem = answer_of(running, **{SCOPE: shared})
+        assert status == 400
+        assert "acme, globex" in problem["detail"]
+        for name in accounts:
+            assert answer_of(running, **{SCOPE: shared, "X-Ads-Account": name})[0] == 200
+            assert last_request(amazon)["region"] == "eu"
+        assert answer_of(running, f"/@globex{OPERATION}", **{SCOPE: shared})[0] == 200
+        only_acmes = amazon.facts["profiles"]["fe"][0]
+        assert answer_of(running, **{SCOPE: only_acmes})[0] == 200
+        assert running.get("/v2/profiles")[0] == 400
+
+
+def test_a_profile_that_appeared_meanwhile_is_found_after_a_miss(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """The first request goes to the home region, where Amazon speaks; soon after, the profile's own is known."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        amazon.control("profiles", {"region": "fe", "profile_id": "77"})
+        assert answer_of(running, **{SCOPE: "77"})[0] == 401
+        assert last_request(amazon)["region"] != "fe"
+        running.until(lambda: answer_of(running, **{SCOPE: "77"})[0] == 200, 5)
+        assert running.account()["profiles"]["fe"] == 41
+        listings = amazon.counts()["paths"]["GET /v2/profiles"]["200"]
+        for unknown in range(1000, 1020):
+            assert answer_of(running, **{SCOPE: str(unknown)})[0] == 401
+        assert amazon.counts()["paths"]["GET /v2/profiles"]["200"] == listings
+
+
+def test_the_first_profile_is_the_default_once_it_is_known(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """503 with Retry-After before the list was read; the first listed of the request's region after."""
+    amazon.fault({"status": 503}, path="/v2/profiles")
+    account = amazon.account(default_profile="first")
+    with serving(tmp_path, amazon.configuration(accounts={"acme": account})) as running:
+        running.until_ready()
+        status, problem = answer_of(running)
+        assert status == 503
+        assert problem["type"].endswith("profile-not-known-yet")
+        assert running.told("profiles_failed")
+        amazon.heal()
+        running.until_listed()
+        for prefix, region in (("", "na"), ("/eu", "eu"), ("/fe", "fe")):
+            assert answer_of(running, prefix + OPERATION)[0] == 200
+            sent = last_request(amazon)
+            assert sent["region"] == region
+            assert [v for n, v in sent["headers"] if n == SCOPE] == [amazon.facts["profiles"][region][0]]
+
+
+def test_profiles_are_kept_across_a_restart_and_served_while_amazon_is_down(
+    amazon: SimulatedAmazon, tmp_path: Path
+) -> None:
+    """With a state on disk, a restarted program routes by Scope before, and without, any new list."""
+    profile = amazon.facts["profiles"]["fe"][7]
+    configuration = amazon.configuration(state={"url": f"file:{tmp_path / 'state'}"})
+    with serving(tmp_path, configuration) as running:
+        running.until_listed()
+        assert running.stop()[0] == 0
+    amazon.fault({"status": 500}, path="/v2/profiles")
+    with serving(tmp_path, configuration) as running:
+        running.until_ready()
+        assert answer_of(running, **{SCOPE: profile})[0] == 200
+        assert last_request(amazon)["region"] == "fe"
+        running.until(lambda: running.events("profiles_failed"))
+        assert {entry["id"] for entry in running.status()["profiles"]} >= {profile}
+        assert running.metric("profiles", region="fe") == 40
+    assert profile.encode() not in b"".join(file.read_bytes() for file in (tmp_path / "state").rglob("*-*"))
+
+
+def test_forty_accounts_are_told_apart_by_scope_alone(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Forty people, each with a profile in every region: 120 Scopes, each with the right token at the right host."""
+    accounts: dict[str, Any] = {}
+    profiles: dict[str, tuple[str, str]] = {}
+    for number in range(40):
+        user = amazon.control("users", {"user": f"user{number}"})
+        accounts[f"account{number}"] = amazon.account(refresh_token=user["refresh_token"])
+        profiles |= {user["profiles"][region][0]: (f"account{number}", region) for region in REGIONS}
+    with serving(tmp_path, amazon.configuration(accounts=accounts)) as running:
+        running.until(lambda: len(running.status()["profiles"]) == 120)
+        assert amazon.counts()["token_requests"] == 40
+        before = amazon.counts()["refusals"]
+        for profile, (_, region) in profiles.items():
+            assert answer_of(running, **{SCOPE: profile})[0] == 200
+            assert last_request(amazon)["region"] == region
+        assert amazon.counts()["refusals"] == before
+        for account in accounts:
+            assert running.metric("requests_total", account=account, code="200") == 3
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[SimulatedAmazon]:
+    """Three regions with 5,000 profiles each."""
+    with simulated_amazon("--profiles-per-region", "5000") as started:
+        yield started
+
+
+def own_milliseconds(running: Serving, requests: int = 300) -> float:
+    """The median of what the proxy itself adds to a request that only a Scope routes."""
+    for profile in (listed(running)["eu"] * requests)[:requests]:
+        assert running.get(OPERATION, {SCOPE: profile})[0] == 200
+    running.until(lambda: len(running.events("request", status=200)) >= requests)
+    return float(statistics.median(line["own_ms"] for line in running.events("request", status=200)))
+
+
+def test_fifteen_thousand_profiles_cost_a_request_nothing(
+    amazon: SimulatedAmazon, large: SimulatedAmazon, tmp_path: Path
+) -> None:
+    """Listed within seconds of the start, found in memory: a request costs what it costs with 120 profiles."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        few = own_milliseconds(running)
+    since = time.monotonic()
+    with serving(tmp_path, large.configuration()) as running:
+        running.until_listed()
+        seconds = time.monotonic() - since
+        assert running.account()["profiles"] == dict.fromkeys(REGIONS, 5000)
+        many = own_milliseconds(running)
+    print(f"15,000 profiles listed {seconds:.1f} s after the start; own median {few:.3f} ms with 120, {many:.3f} ms")
+    assert seconds < 10
+    assert many < few + 0.5
+
+
+def test_a_large_list_that_arrives_holds_nobody_up(large: SimulatedAmazon, tmp_path: Path) -> None:
+    """While 15,000 profiles are read, requests go on."""
+    large.fault({"delay": 0.7}, times=3, path="/v2/profiles")
+    with serving(tmp_path, large.configuration()) as running:
+        running.until_ready()
+        with Load(running, paths=("/sim/status/200",), workers=2) as load:
+            running.until(lambda: load.total > 100)
+            assert running.account()["profiles"] == {}
+            running.until_listed()
+        assert set(load.statuses) == {200}
+        lines = running.until(lambda: running.events("request", path="/sim/status/200", status=200))
+        slowest = max(line["duration_ms"] for line in lines)
+        print(f"slowest of {len(lines)} requests: {slowest:.0f} ms")
+        assert slowest < 1000
+
+
+def test_a_burst_over_all_regions_is_answered_from_each(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Sixty requests at once over three prefixes: none is mixed up."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        before = amazon.counts()["api_by_region"]
+        assert burst(running, ["/v2/profiles", "/eu/v2/profiles", "/fe/v2/profiles"] * 20) == [200] * 60
+        after = amazon.counts()["api_by_region"]
+        assert {region: after[region] - before[region] for region in REGIONS} == dict.fromkeys(REGIONS, 20)

@@ -1,0 +1,219 @@
+"""Debian's Prometheus, with the project's own configuration, scrapes the running proxy and answers the dashboard.
+
+The only file that differs from the project's is targets.yml, as it does for everybody.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.rig import Rig, fetch, free_port, rig, started, until
+from tests.programs import ROOT, require_program
+
+pytestmark = [pytest.mark.integration, pytest.mark.prometheus]
+
+CONFIGURATION = ROOT / "config" / "prometheus"
+DASHBOARDS = ROOT / "config" / "grafana" / "dashboards"
+ALERTS = {
+    *("AdsProxyDown", "AdsProxyRefreshFailing", "AdsProxyTokenAboutToExpire", "AdsProxyCredentialRevoked"),
+    *("AdsProxyAppMisconfigured", "AdsProxyThrottled", "AdsProxyErrorRate", "AdsProxyOverhead"),
+    *("AdsProxyTokenUnpersisted", "AdsProxyReloadFailed", "AdsProxyNoToken"),
+}
+
+
+@dataclass
+class Scene:
+    """The proxy under a little traffic, and a Prometheus that watches it."""
+
+    rig: Rig
+    prometheus: str
+    sent: dict[int, int]
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series that an instant query gives."""
+        url = f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        status, body = fetch(url)
+        assert status == 200, body
+        result: list[dict[str, Any]] = json.loads(body)["data"]["result"]
+        return result
+
+    def value(self, expression: str) -> float | None:
+        series = self.query(expression)
+        return float(series[0]["value"][1]) if series else None
+
+
+def make_traffic(running: Rig, sent: dict[int, int], stop: threading.Event) -> None:
+    """Good requests, one that is refused and one that Amazon throttles, ten a second, until told to stop."""
+    paths = ["/v2/profiles"] * 18 + ["/@nobody/v2/profiles", "/throttled/profiles"]
+    number = 0
+    while not stop.wait(0.1):
+        status, _ = running.get(paths[number % len(paths)])
+        sent[status] = sent.get(status, 0) + 1
+        number += 1
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Starts everything, and waits for the third scrape."""
+    program = require_program("prometheus")
+    folder = tmp_path_factory.mktemp("prometheus")
+    shutil.copytree(CONFIGURATION, folder / "config")
+    with rig(folder) as running:
+        until(lambda: running.admin_get("/readyz")[0] == 200)
+        match, fault = {"target": "api", "path": "/throttled/*"}, {"status": 429}
+        running.control("/control/faults", {"match": match, "times": None, "fault": fault})
+        targets = folder / "config" / "targets.yml"
+        targets.write_text(targets.read_text().replace("127.0.0.1:8081", running.admin.removeprefix("http://")))
+        port = free_port()
+        command = (
+            *(program, f"--config.file={folder / 'config' / 'prometheus.yml'}"),
+            *(f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}"),
+        )
+        sent: dict[int, int] = {}
+        stop = threading.Event()
+        traffic = threading.Thread(target=make_traffic, args=(running, sent, stop), daemon=True)
+        with started(*command):
+            found = Scene(running, f"http://127.0.0.1:{port}", sent)
+            until(lambda: reachable(f"{found.prometheus}/-/ready"))
+            traffic.start()
+            try:
+                until(lambda: (found.value("count_over_time(up[5m])") or 0) >= 3, patience=90)
+                yield found
+            finally:
+                stop.set()
+                traffic.join(10)
+
+
+def reachable(url: str) -> bool:
+    try:
+        return fetch(url)[0] == 200
+    except OSError:
+        return False
+
+
+def promtool(*arguments: str | Path, text: bytes | None = None) -> str:
+    """The output of a promtool that is content."""
+    command = [require_program("promtool"), *map(str, arguments)]
+    done = subprocess.run(command, input=text, capture_output=True, timeout=60, check=False)
+    output = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == 0, output
+    return output
+
+
+def expressions() -> list[tuple[str, str]]:
+    """Every query of every dashboard, by its panel's title, with Grafana's variables as Grafana fills them."""
+    filled = {"$__rate_interval": "1m", "$instance": ".*", "$account": ".*"}
+    found = []
+    for file in sorted(DASHBOARDS.glob("*.json")):
+        for panel in json.loads(file.read_text())["panels"]:
+            for target in panel.get("targets", ()):
+                expression = target["expr"]
+                for variable, value in filled.items():
+                    expression = expression.replace(variable, value)
+                found.append((f"{panel['title']} {target['refId']}", expression))
+    return found
+
+
+def test_the_configuration_and_its_rules_are_valid() -> None:
+    """promtool accepts prometheus.yml with its rule file, without a warning."""
+    output = promtool("check", "config", "--lint=all", "--lint-fatal", CONFIGURATION / "prometheus.yml")
+    assert "SUCCESS" in output
+
+
+def test_the_alerts_fire_when_they_should() -> None:
+    """Every case of alerts.test.yml holds, and every alert has one in which it fires."""
+    assert "SUCCESS" in promtool("test", "rules", CONFIGURATION / "alerts.test.yml")
+    cases = (CONFIGURATION / "alerts.test.yml").read_text()
+    firing = {name for name in ALERTS if f"alertname: {name}\n" in cases}
+    assert firing == ALERTS
+
+
+def test_the_running_proxys_metrics_please_promtool(scene: Scene) -> None:
+    """`promtool check metrics` has nothing to say about a live scrape, and there is no `_created` series."""
+    status, body = scene.rig.admin_get("/metrics")
+    assert status == 200
+    assert promtool("check", "metrics", text=body).strip() == ""
+    assert b"_created" not in body
+
+
+def test_prometheus_finds_the_target_up_and_the_rules_loaded(scene: Scene) -> None:
+    """The job `ads-proxy` is up, and all alert rules are there and healthy."""
+    assert scene.value('up{job="ads-proxy"}') == 1
+    groups = json.loads(fetch(f"{scene.prometheus}/api/v1/rules")[1])["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert {rule["name"] for rule in rules} == ALERTS
+    assert {rule["health"] for rule in rules} == {"ok"}
+    assert {rule["name"] for rule in rules if rule["state"] == "firing"} == set()
+
+
+def test_the_values_are_those_of_the_proxy(scene: Scene) -> None:
+    """What Prometheus stored is what happened: one valid account, one token request, the token's end, the profiles."""
+    assert scene.value('ads_proxy_credential_state{account="acme", state="valid"}') == 1
+    assert scene.value("sum(ads_proxy_credential_state)") == 1
+    assert scene.value('ads_proxy_token_refreshes_total{account="acme", result="success", reason="ok"}') == 1
+    left = scene.value('ads_proxy_token_expiry_timestamp_seconds{account="acme"} - time()')
+    assert left is not None
+    assert 3000 < left <= 3600
+    for region, profiles in scene.rig.simulator["profiles"].items():
+        assert scene.value(f'ads_proxy_profiles{{account="acme", region="{region}"}}') == len(profiles)
+    assert scene.value("count(ads_proxy_build_info)") == 1
+    resident = scene.value('process_resident_memory_bytes{job="ads-proxy"}')
+    assert resident is not None
+    assert resident > 1_000_000
+
+
+def test_prometheus_counts_what_the_tools_saw(scene: Scene) -> None:
+    """requests_total, by status, approaches the answers that the tools counted."""
+    before = dict(scene.sent)
+    assert before[200] > 20
+
+    def caught_up() -> bool:
+        counted = {code: scene.value(f'sum(ads_proxy_requests_total{{code="{code}"}})') or 0 for code in before}
+        return all(before[code] <= counted[code] <= scene.sent[code] + 1 for code in before)
+
+    assert until(caught_up, lambda: scene.query("ads_proxy_requests_total"), patience=60)
+    assert scene.value('ads_proxy_refused_total{reason="unknown-route"}')
+
+
+def test_no_credential_stands_in_what_is_shown(scene: Scene) -> None:
+    """Client secret, refresh token and every token in use are absent from log, metrics, status and console."""
+    shown = [scene.rig.admin_get(path)[1].decode() for path in ("/metrics", "/status", "/console/state", "/")]
+    text = "\n".join([*shown, *scene.rig.log.lines])
+    assert len(scene.rig.log.lines) > 20
+    secrets = (scene.rig.simulator["client_secret"], scene.rig.simulator["refresh_token"], "Atza|", "Atzr|")
+    assert [secret for secret in secrets if secret in text] == []
+
+
+@pytest.mark.parametrize(("title", "expression"), expressions(), ids=[title for title, _ in expressions()])
+def test_every_panel_of_the_dashboard_shows_something(scene: Scene, title: str, expression: str) -> None:
+    """The query of each panel returns at least one series."""
+    assert scene.query(expression), f"{title}: {expression}"
+
+
+def test_the_dashboard_is_wired_to_what_is_provisioned() -> None:
+    """Every panel uses the provisioned data source, no two share an id, and none overlaps another."""
+    provisioned = (ROOT / "config/grafana/provisioning/datasources/prometheus.yml").read_text()
+    dashboard = json.loads((DASHBOARDS / "ads-proxy.json").read_text())
+    panels = dashboard["panels"]
+    used = {target["datasource"]["uid"] for panel in panels for target in panel.get("targets", ())}
+    assert used == {"prometheus"}
+    assert "uid: prometheus" in provisioned
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for panel in panels
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert all(0 <= x < 24 for x, _ in cells)
