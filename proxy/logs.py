@@ -271,6 +271,7 @@ def configure(
     root.setLevel(logging.DEBUG if level == "debug" else logging.INFO)
     for name, at_least in (
         ("aiohttp.access", logging.CRITICAL),
+        ("aiohttp.server", logging.CRITICAL),  # a traceback for each malformed request, which anybody can send
         ("asyncio", logging.INFO),
         ("watchfiles", logging.WARNING),
     ):

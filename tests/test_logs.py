@@ -285,14 +285,14 @@ def test_libraries_and_warnings_speak_through_the_log(start: Start) -> None:
     try:
         raise ValueError("client_secret=canary")
     except ValueError:
-        logging.getLogger("aiohttp.server").exception("Error handling request")
-    logging.getLogger("aiohttp.server").debug("too quiet to be heard")
+        logging.getLogger("aiohttp.client").exception("Error handling request")
+    logging.getLogger("aiohttp.client").debug("too quiet to be heard")
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         logging.captureWarnings(True)
         warnings.warn("old ways", UserWarning, stacklevel=1)
     failed, warned = lines(stream, logs)
-    assert (failed["event"], failed["level"], failed["logger"]) == ("library", "error", "aiohttp.server")
+    assert (failed["event"], failed["level"], failed["logger"]) == ("library", "error", "aiohttp.client")
     assert "ValueError: client_secret=***" in failed["traceback"]
     assert "old ways" in warned["detail"]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from proxy import errors
 from proxy.admin import guard, pages, sign_in, status
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 STATIC: Final = Path(__file__).parent / "static"
 MOST_PROFILES: Final = 200
 MOST_BODY_BYTES: Final = 65_536
+FORM_SECONDS: Final = 10.0
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -202,14 +204,14 @@ class Admin:
         return as_json({"account": account, "refreshed": True})
 
     async def _open_session(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        target = guard.safe_next(str(form.get("next", "/")))
+        form = await form_of(request)
+        target = guard.safe_next(form.get("next", "/"))
         key = self._view.access().key
         answer = web.Response(status=303, headers={"Location": target})
         if key is None:
             return answer
         self._stop_guessing(request)
-        if not self._desk.fits(str(form.get("key", "")), key, request.remote or ""):
+        if not self._desk.fits(form.get("key", ""), key, request.remote or ""):
             return html(pages.key_page(target, "That is not the admin key."), 401)
         token = self._desk.open_session(key)
         self._set_cookie(request, answer, guard.COOKIE, token, samesite="Strict", max_age=guard.SESSION_SECONDS)
@@ -244,9 +246,9 @@ class Admin:
         return await self._finish(request, dict(request.query))
 
     async def _pasted(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        state = str(form.get("state", ""))
-        given = sign_in.landing_parameters(str(form.get("landing", "")))
+        form = await form_of(request)
+        state = form.get("state", "")
+        given = sign_in.landing_parameters(form.get("landing", ""))
         return await self._finish(request, {"state": state, **given})
 
     async def _finish(self, request: web.Request, parameters: dict[str, str]) -> web.Response:
@@ -316,6 +318,19 @@ def problem(request: web.Request, refused: errors.Refused) -> web.Response:
         return web.Response(text=body, content_type="text/html", status=refused.status, headers=headers)
     text = json.dumps(document(refused, request_id))
     return web.Response(text=text, content_type="application/problem+json", status=refused.status, headers=headers)
+
+
+async def form_of(request: web.Request) -> dict[str, str]:
+    """The fields of a posted form. Raises `MalformedRequest` for what is none, whatever is wrong with it."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise errors.MalformedRequest("Send the form as application/x-www-form-urlencoded.")
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            return {name: str(value) for name, value in (await request.post()).items()}
+    except TimeoutError:
+        raise errors.RequestTimeout(f"The form was not complete within {FORM_SECONDS:g} s.") from None
+    except (web.RequestPayloadError, HttpProcessingError, ValueError, LookupError):
+        raise errors.MalformedRequest("The form cannot be read.") from None
 
 
 def html(text: str, status_code: int = 200) -> web.Response:

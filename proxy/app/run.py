@@ -14,6 +14,7 @@ from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps
 from proxy.app.program import Program
 from proxy.app.reload import Reloader
 from proxy.app.sources import Reading, read
+from proxy.errors import StartupError
 from proxy.events import DrainStarted, ServerStopped
 
 if TYPE_CHECKING:
@@ -30,10 +31,22 @@ _HURRIED_STOP = 1.0
 def serve(load: Callable[[], Config], *, notes: tuple[str, ...] = (), demo: bool = False) -> int:
     """Run until SIGTERM or SIGINT. `load` reads the configuration, now and at each reload; gives the exit code."""
     forbid_core_dumps()
+    require_compiled_parser()
     reading = read(load)
     program = Program(reading.config, notes=notes, demo=demo, open_files=allow_open_files())
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(program, load, reading))
+
+
+def require_compiled_parser() -> None:
+    """Refuse aiohttp's parser in Python: most of the smuggling that was found in aiohttp was in that one alone."""
+    from aiohttp import http_parser
+
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise StartupError(
+            "aiohttp is here without its compiled HTTP parser; unset AIOHTTP_NO_EXTENSIONS, or install the wheel that "
+            "requirements.lock names."
+        )
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -125,6 +125,7 @@ class ChunkedBody:
         if end < 0:
             return self._keep(data, position, _MOST_TRAILERS, "the trailer section")
         self.trailers = data[position : end + 2]
+        self._check_line_ends(self.trailers, "the trailer section")
         self.finished = True
         return end + 4
 
@@ -133,10 +134,13 @@ class ChunkedBody:
         rest = data[position:]
         if len(rest) >= most:
             raise self._refuse(f"{what} is longer than {most} bytes")
-        if b"\n" in rest.replace(b"\r\n", b""):
-            raise self._refuse(f"{what} holds a bare LF")
+        self._check_line_ends(rest, what)
         self._line = rest
         return len(data)
+
+    def _check_line_ends(self, lines: bytes, what: str) -> None:
+        if b"\n" in lines.replace(b"\r\n", b""):
+            raise self._refuse(f"{what} holds a bare LF")
 
 
 def chunk(pieces: list[Buffer]) -> list[Buffer]:

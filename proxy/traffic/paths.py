@@ -61,6 +61,8 @@ def _judged(path: bytes) -> bytes:
             raise _unacceptable("an encoded slash")
         if _STILL_ENCODED.search(decoded):
             raise _unacceptable("a part that is encoded twice")
+    if b"?" in decoded or b"#" in decoded:
+        raise _unacceptable("an encoded '?' or '#'")
     if b"\\" in decoded:
         raise _unacceptable("a backslash")
     if _CONTROL.search(decoded):

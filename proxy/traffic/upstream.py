@@ -187,7 +187,11 @@ class Connection(asyncio.Protocol):
         sink = self._sink
         if sink is not None:
             sink.entered = perf_counter()
-            self._fail(UpstreamClosed("Amazon closed the connection before its answer was complete; try again."))
+            self._fail(
+                UpstreamMalformed("Amazon's answer broke off within its head; try again.")
+                if self._head
+                else UpstreamClosed("Amazon closed the connection before its answer was complete; try again.")
+            )
             sink.flush()
 
     def pause_writing(self) -> None:
@@ -234,7 +238,7 @@ class Connection(asyncio.Protocol):
         if self._head:
             data, self._head = self._head + data, b""
         end = data.find(b"\r\n\r\n")
-        if end < 0:
+        if end < 0 or end > _MOST_HEAD:
             if len(data) > _MOST_HEAD:
                 raise UpstreamMalformed("Amazon's answer has a head without end.")
             if not data.startswith(b"HTTP/1."[: len(data)]):

@@ -11,15 +11,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _COMMON: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     "print_blob": True,
+    "phases": (Phase.explicit, Phase.generate, Phase.target, Phase.shrink),
 }
 BRIEF = settings(max_examples=100, derandomize=True, database=None, **_COMMON)
-LONG = settings(max_examples=3000, database=None, **_COMMON)
+LONG = settings(max_examples=1500, database=None, **_COMMON)
+PATIENCE = 900
+"""Seconds for one long property: to find a fault in some corner, and to make it small."""
 BRIEF_STEPS = settings(BRIEF, max_examples=30, stateful_step_count=25)
 LONG_STEPS = settings(LONG, max_examples=400, stateful_step_count=60)
 
@@ -31,7 +34,7 @@ def briefly(test: Callable[..., None]) -> Callable[..., None]:
 
 def at_length(test: Callable[..., None]) -> Callable[..., None]:
     """The property for `make fuzz`."""
-    marked: Callable[..., None] = pytest.mark.fuzz(LONG(test))
+    marked: Callable[..., None] = pytest.mark.fuzz(pytest.mark.timeout(PATIENCE)(LONG(test)))
     return marked
 
 

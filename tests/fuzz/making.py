@@ -34,6 +34,16 @@ class Sent:
     wire: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A valid answer: what it means, and its bytes. `body` is that for any request but HEAD."""
+
+    status: bytes
+    body: bytes
+    until_close: bool
+    wire: bytes
+
+
 def spelled(name: bytes) -> st.SearchStrategy[bytes]:
     """A name in any case, with hyphens or underscores."""
     letters = [st.sampled_from(sorted({chr(c).lower().encode(), chr(c).upper().encode()})) for c in name]
@@ -73,7 +83,7 @@ def requests(draw: st.DrawFn) -> Sent:
     """A request that is valid, and what of it is to arrive."""
     method, target, body = draw(st.sampled_from(METHODS)), draw(targets), draw(bodies)
     fields = draw(st.lists(st.tuples(names, values), max_size=8, unique_by=lambda field: plain(field[0])))
-    if fields and draw(st.booleans()):
+    if draw(st.booleans()) and fields:
         listed = draw(st.lists(st.sampled_from([name for name, _ in fields]), max_size=3))
         fields.append((b"connection", b" , ".join(listed)))
     fields = [(name, value) for name, value in fields if not _spoils(name, value)]
@@ -164,8 +174,8 @@ def _between_lines(data: bytes, at: int, new: bytes) -> bytes:
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> tuple[bytes, bytes | None]:
-    """A valid answer, and its body for any request but HEAD; None where the end of the connection ends it."""
+def answers(draw: st.DrawFn) -> Answered:
+    """A valid answer, with interim ones before it."""
     status = draw(st.sampled_from((200, 200, 201, 204, 207, 304, 404, 425, 500, 599)))
     body = b"" if status in (204, 304) else draw(bodies)
     interims = draw(
@@ -184,4 +194,4 @@ def answers(draw: st.DrawFn) -> tuple[bytes, bytes | None]:
         coded = draw(chunked(body))
     reason = draw(st.sampled_from((b"OK", b"", b"Gr\xfc\xdfe dich")))
     head = b"HTTP/1.%d %d %b\r\n%b\r\n" % (1, status, reason, b"".join(lines))
-    return b"".join(interims) + head + coded, None if framing == "close" else body
+    return Answered(b"%d" % status, body, framing == "close", b"".join(interims) + head + coded)

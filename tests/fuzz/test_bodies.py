@@ -75,6 +75,7 @@ def test_a_chunked_body_comes_out_whole_at_length(case: tuple[bytes, list[bytes]
 @briefly
 @given(spoilt, st.integers(0, 40))
 @example([b"0\r\n\n\r\n"], 3)
+@example([b"0\r\n\nX-Sum: 1\r\n\r\n"], 0)
 @example([b"5\r\nhello\r\n0\r\nX: 1\r\n", b"\r\n"], 0)
 def test_cuts_do_not_change_what_a_body_is(pieces: list[bytes], length: int) -> None:
     """Chunked and counted, valid and not."""

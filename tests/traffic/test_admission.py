@@ -130,6 +130,15 @@ def test_other_absolute_targets_are_refused_and_told_why(target: bytes) -> None:
         check_host(target, facts(host=authority), TABLE)
 
 
+def test_a_key_exempts_from_which_host_it_is_and_from_nothing_else() -> None:
+    """A malformed Host and a foreign absolute target are refused with a valid key, too."""
+    check_host(b"/x", facts(host=b"proxy.lan:80"), TABLE, has_key=True)
+    with pytest.raises(MalformedRequest):
+        check_host(b"/x", facts(host=b"\xff"), TABLE, has_key=True)
+    with pytest.raises(MisdirectedHost, match="no general proxy"):
+        check_host(b"http://example.com/", facts(host=b"example.com"), TABLE, has_key=True)
+
+
 def test_host_must_equal_an_absolute_target() -> None:
     """Two hosts in one request are a doubt (RFC 9112, 3.2)."""
     with pytest.raises(MalformedRequest):

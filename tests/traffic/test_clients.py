@@ -306,6 +306,25 @@ def test_a_client_of_some_profiles_reaches_no_others(
         assert verdict.rule == "profiles"
 
 
+@pytest.mark.parametrize(
+    ("limits", "rule"),
+    [
+        ({"methods": ("GET",)}, "methods"),
+        ({"paths": ("*",)}, "paths"),
+        ({"profiles": ("123",)}, "profiles"),
+        ({"methods": ("GET",), "paths": ("*",), "profiles": ("123",)}, "methods"),
+        ({"accounts": ("acme",)}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_limited_client_may_not_send_another_method_or_path_in_a_header(limits: dict[str, Any], rule: str) -> None:
+    """Some servers obey X-HTTP-Method-Override and X-Original-URL; for who is not limited they pass as they are."""
+    verdict = judge(policy(**limits), *asked(profile=b"123"), facts(overrides=True))
+    assert (verdict.refusal is not None) is (rule != "")
+    if rule:
+        assert verdict.rule == rule
+
+
 def test_a_client_without_a_profile_is_told_which_header_chooses_one() -> None:
     """By its whole name."""
     verdict = judge(policy(**NAMED), *asked(b"POST", b"/sp/campaigns/list", profile=b""), facts())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from proxy.errors import (
@@ -303,3 +305,14 @@ def test_an_answers_trailers_pass_but_for_framing() -> None:
     """What would frame or redirect does not come behind a body."""
     assert passing_answer_trailers(b"X-Sum: 1\r\nContent-Length: 3\r\nLocation: x\r\n") == b"X-Sum: 1\r\n"
     assert passing_answer_trailers(b"") == b""
+
+
+def test_ever_new_names_are_not_remembered() -> None:
+    """Long header names that never come again leave nothing behind: strangers send them, too."""
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            examine(b"Host: x\r\nX-%d-%b: 1\r\n" % (number, b"n" * 50_000), 1, 128)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()

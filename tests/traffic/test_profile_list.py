@@ -53,6 +53,13 @@ def test_an_empty_list_is_an_answer() -> None:
     assert judge(200, b"[]") == ()
 
 
+def test_names_that_others_chose_cannot_steer_a_terminal() -> None:
+    """Control characters and marks that turn the reading direction are left out; ids are plain digits."""
+    name = "Acme\x1b[2J\x9b31m \u202egpj.exe"
+    body = json.dumps([{"profileId": 1, "accountInfo": {"name": name}}, {"profileId": "\u0661\u0662"}]).encode()
+    assert [(profile.id, profile.name) for profile in judge(200, body)] == [("1", "Acme[2J31m gpj.exe")]
+
+
 def test_five_thousand_profiles_are_read() -> None:
     """The most that Amazon lists."""
     body = json.dumps([{**ENTRY, "profileId": number} for number in range(1, 5001)]).encode()

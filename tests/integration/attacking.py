@@ -1,0 +1,115 @@
+"""What the attacks share: clients with keys and limits, requests as raw bytes, and what Amazon's side saw of them.
+
+Nothing is asserted here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.integration.rig import Rig, until
+
+FIRST, SECOND = "1110000000000001", "1110000000000002"
+"""Profiles of region na: the one that limited clients may use, and one that they may not."""
+SCOPE = f"Amazon-Advertising-API-Scope: {FIRST}"
+VENDOR = ("Content-Type: application/vnd.spCampaign.v3+json", "Accept: application/vnd.spCampaign.v3+json")
+LIMITS: dict[str, dict[str, Any]] = {
+    "profiled": {"profiles": [FIRST]},
+    "reader": {"methods": ["GET"], "paths": ["/reporting/*"]},
+    "budgeted": {"requests_per_minute": 5},
+    "free": {},
+}
+
+
+def key(name: str) -> str:
+    """A client's key."""
+    return f"key-of-{name}-which-nobody-guesses"
+
+
+CLIENTS = [
+    {"name": name, "key_sha256": hashlib.sha256(key(name).encode()).hexdigest(), **limits}
+    for name, limits in LIMITS.items()
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An answer, and the requests that reached Amazon's API meanwhile."""
+
+    status: int
+    head: bytes
+    body: bytes
+    seen: list[dict[str, Any]]
+
+    @property
+    def slug(self) -> str:
+        """Which refusal of the proxy's own it is; empty for an answer of Amazon's."""
+        if b"application/problem+json" not in self.head:
+            return ""
+        return str(json.loads(self.body)["type"]).rpartition(":")[2]
+
+
+def exchange(address: str, data: bytes) -> tuple[bytes, bytes]:
+    """Send bytes on a connection of their own; head and body of the first final answer."""
+    parts = urlsplit(address)
+    assert parts.hostname is not None
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=10) as wire, wire.makefile("rb") as file:
+        wire.sendall(data)
+        while True:
+            head = _head(file)
+            if not head.startswith(b"HTTP/1.1 1"):
+                return head, b"" if data.startswith(b"HEAD ") else _body(head, file)
+
+
+def _head(file: Any) -> bytes:
+    head = b""
+    while (line := file.readline()) not in (b"\r\n", b""):
+        head += line
+    return head
+
+
+def _body(head: bytes, file: Any) -> bytes:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return bytes(file.read(int(value)))
+    return b""
+
+
+def request(method: str, target: str, *lines: str, host: str = "127.0.0.1", body: bytes = b"", minor: int = 1) -> bytes:
+    """A request's bytes; `lines` are further header lines."""
+    framing = [f"Content-Length: {len(body)}"] if body else []
+    fields = "".join(f"{line}\r\n" for line in (f"Host: {host}", *lines, *framing))
+    return f"{method} {target} HTTP/1.{minor}\r\n{fields}\r\n".encode("latin-1") + body
+
+
+class Attacker:
+    """Somebody who reaches the tools' listener."""
+
+    def __init__(self, running: Rig) -> None:
+        self.running = running
+        until(lambda: len(running.account("acme")["profiles"]) == 3)
+
+    def seen(self) -> list[dict[str, Any]]:
+        """The requests that reached Amazon's API so far."""
+        found: list[dict[str, Any]] = json.loads(self.running.get_control("/control/requests?listener=api")[1])
+        return found
+
+    def send(self, data: bytes) -> Asked:
+        before = len(self.seen())
+        head, body = exchange(self.running.tools, data)
+        return Asked(int(head.split(b" ")[1]), head, body, self.seen()[before:])
+
+    def ask(self, client: str, method: str, target: str, *lines: str, **rest: Any) -> Asked:
+        """A request with a client's key."""
+        return self.send(request(method, target, f"X-Ads-Proxy-Key: {key(client)}", *lines, **rest))
+
+
+def values(seen: dict[str, Any], name: str) -> list[str]:
+    """A header's values in a request that Amazon's side saw."""
+    return [value for field, value in seen["headers"] if field.lower() == name.lower()]
