@@ -158,9 +158,15 @@ def _one_request(data: bytes) -> tuple[Message | None, bytes]:
         elif isinstance(event, h11.EndOfMessage):
             assert request is not None
             message = Message((bytes(request.method), bytes(request.target)), _plain(request.headers), body)
-            ends = connection.their_state is h11.MUST_CLOSE
+            ends = connection.their_state is h11.MUST_CLOSE and not _keeps_alive(request)
             return message, b"" if ends else connection.trailing_data[0]
     return None, b""
+
+
+def _keeps_alive(request: h11.Request) -> bool:
+    """Whether HTTP/1.0 asks to go on (RFC 9112, 9.3), which h11 does not know of."""
+    options = b",".join(value for name, value in request.headers if name == b"connection").lower().replace(b"_", b"-")
+    return bytes(request.http_version) == b"1.0" and b"keep-alive" in map(bytes.strip, options.split(b","))
 
 
 @dataclass(frozen=True, slots=True)

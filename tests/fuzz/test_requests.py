@@ -145,6 +145,9 @@ def test_early_answers_mix_nothing_up_at_length(conversation: tuple[list[Sent], 
 
 @briefly
 @given(spoilt_conversations)
+@example(
+    [b"GET /q HTTP/1.0\r\nHost: 127.0.0.1\r\nconnection: Keep-Alive\r\n\r\nGET /q HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
+)
 @example([b"POST /q HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: \x0b\r\n\r\n"])
 def test_spoilt_requests_are_refused_or_read_as_others_read_them(pieces: list[bytes]) -> None:
     """No accident makes two readers see two different requests."""
