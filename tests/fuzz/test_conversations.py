@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -151,14 +152,29 @@ class Conversation(RuleBasedStateMachine):
 
 
 def _bodies(data: bytes) -> list[bytes]:
-    """The payloads of Amazon's own answers in a tool's bytes; the proxy's own are JSON."""
+    """The payloads of the answers that are complete in a tool's bytes; the proxy's own are JSON."""
     found = []
     for part in data.split(b"HTTP/1.1 ")[1:]:
         head, _, body = part.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
         if b"chunked" in head:
-            body = body.partition(b"\r\n")[2].partition(b"\r\n")[0]
-        found.append(body)
+            payload, rest = b"", body
+            while rest and not rest.startswith(b"0\r\n"):
+                size, _, rest = rest.partition(b"\r\n")
+                payload, rest = payload + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+            if rest:
+                found.append(payload)
+        elif length is None or len(body) == int(length[1]):
+            found.append(body)
     return found
+
+
+def test_only_complete_answers_count() -> None:
+    """One that is still coming says nothing yet, and one in several chunks is read whole."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n1\r\n"
+    assert _bodies(chunked) == []
+    assert _bodies(chunked + b"1\r\n0\r\n0\r\n\r\n") == [b"10"]
+    assert _bodies(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1") == []
 
 
 class _Brief(Conversation):
