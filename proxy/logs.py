@@ -116,7 +116,7 @@ class Logs:
     def observe(self, event: Event) -> None:
         kind = event.__class__
         if kind is RequestFinished:
-            self._request(event)  # type: ignore[arg-type]
+            self._request(event)  # type: ignore[arg-type]  # `is` is cheaper than isinstance
         elif is_news(event):
             self.write(level_of(event), name_of(kind), **fields_of(event))
 

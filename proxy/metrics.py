@@ -87,6 +87,7 @@ class Table:
             self.values = {labels: value for labels, value in self.values.items() if labels[at] != account}
 
     def family(self) -> Metric:
+        # Each kind of family has its own signature; the stubs know their common base alone, and it has none of them.
         family: Any = self._family(self.name, self.help, labels=self.labels)  # type: ignore[call-arg]
         for labels, value in self.values.items():
             family.add_metric(labels, value)

@@ -118,7 +118,7 @@ class Admin:
             return problem(request, errors.ContentTooLarge(f"At most {MOST_BODY_BYTES} bytes are read here."))
         except web.HTTPException:
             raise
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - a defect is answered 500 and told
             self._observer.observe(DefectMet(f"admin {request.method} {request.path}", traceback.format_exc()))
             return problem(request, errors.InternalError("The proxy's log has the details."))
 

@@ -18,7 +18,7 @@ from proxy.config import REGION_NAMES, Account, Config
 from proxy.errors import StateError, TokenFailure
 from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
 from proxy.tokens.store import ROTATED, Choice, Store, StoredToken, choose, fingerprint, open_store
-from proxy.traffic.profile_list import Endpoint, Profile, ProfilesUnavailable, fetch_profiles
+from proxy.traffic.profile_list import Endpoint, Profile, ProfilesUnavailable, list_profiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -145,7 +145,7 @@ async def _list(bench: Bench, account: Account, region: str, token: Secret) -> L
     )
     try:
         async with bench.turns:
-            found = await fetch_profiles(bench.session, endpoint, token)
+            found = await list_profiles(bench.session, endpoint, token)
     except ProfilesUnavailable as failure:
         return Listing(region, problem=failure.detail)
     return Listing(region, found)

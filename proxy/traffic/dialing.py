@@ -154,6 +154,7 @@ class Dialer:
             return known
         flags = socket.AI_NUMERICHOST if _is_address(host) else 0
         try:
+            # The stubs leave the address open; of TCP it is the tuple that `AddressInfo` says.
             found: list[AddressInfo] = await asyncio.get_running_loop().getaddrinfo(  # type: ignore[assignment]
                 host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
             )

@@ -74,21 +74,9 @@ class Endpoint:
 
 
 async def list_profiles(
-    session: aiohttp.ClientSession,
-    api_url: str,
-    access_token: Secret,
-    client_id: str,
-    *,
-    timeout: float,  # noqa: ASYNC109
-) -> tuple[Profile, ...]:
-    """The profiles of one region, in Amazon's order. `timeout` bounds the whole, in seconds."""
-    return await fetch_profiles(session, Endpoint(api_url, client_id, timeout), access_token)
-
-
-async def fetch_profiles(
     session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret
 ) -> tuple[Profile, ...]:
-    """`list_profiles` over a given network."""
+    """The profiles of one region, in Amazon's order."""
     headers = {
         "Authorization": f"Bearer {access_token.reveal()}",
         "Amazon-Advertising-API-ClientId": endpoint.client_id,

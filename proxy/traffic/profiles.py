@@ -19,7 +19,7 @@ from cachetools import TTLCache
 from proxy.errors import NoUsableToken, StateError
 from proxy.events import DefaultProfileChanged, Observer, ProfilesFailed, ProfilesListed
 from proxy.traffic.profile_index import Listing, ListingFailure, ProfileIndex, pin, read_document
-from proxy.traffic.profile_list import Endpoint, Profile, ProfilesUnavailable, fetch_profiles, list_profiles
+from proxy.traffic.profile_list import Endpoint, Profile, ProfilesUnavailable, list_profiles
 
 if TYPE_CHECKING:
     import ssl
@@ -252,7 +252,7 @@ class ProfileDirectory:
         try:
             token = await self._token(source.account)
             async with self._turns:
-                profiles = await fetch_profiles(self._session, endpoint, token.value)
+                profiles = await list_profiles(self._session, endpoint, token.value)
         except (ProfilesUnavailable, NoUsableToken) as error:
             watch.failures += 1
             asked = isinstance(error, ProfilesUnavailable)

@@ -176,19 +176,11 @@ def _families_without_scope() -> frozenset[bytes]:
     return frozenset((b"mcp", *(family for family, any_takes in takes.items() if not any_takes)))
 
 
-def wanted_scope(rule: ScopeRule, own: bytes, default: bytes, names_account: bool) -> bytes:
-    """The Scope to send, empty for none (facts, 11 and 12).
-
-    `own` is what the client sent: it always passes. `default` is the route's or the account's. `names_account` tells
-    that the client sent another account, manager, advertiser or entity header.
-    """
-    if own:
-        return own
-    return default if wants_default(rule, names_account) else b""
-
-
 def wants_default(rule: ScopeRule, names_account: bool) -> bool:
-    """Whether a default Scope is added to a request that has none of its own."""
+    """Whether a default Scope is added to a request that has none of its own (facts, 11 and 12).
+
+    `names_account` tells that the client sent another account, manager, advertiser or entity header.
+    """
     if rule is ScopeRule.REQUIRED:
         return True
     return rule is not ScopeRule.NEVER and not names_account

@@ -22,7 +22,6 @@ from proxy.traffic.profile_list import (
     Endpoint,
     Profile,
     ProfilesUnavailable,
-    fetch_profiles,
     judge,
     list_profiles,
 )
@@ -141,7 +140,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 async def test_amazon_is_asked_as_it_wants_to_be(amazon: Amazon, session: aiohttp.ClientSession) -> None:
     """Token and both client ids, no Scope, on the one path."""
-    assert await list_profiles(session, amazon.url, Secret("Atza|t"), "amzn1.x", timeout=5) == (KNOWN,)
+    assert await list_profiles(session, Endpoint(amazon.url, "amzn1.x", 5), Secret("Atza|t")) == (KNOWN,)
     (asked,) = amazon.asked
     assert (asked.method, asked.path_qs) == ("GET", "/v2/profiles")
     assert asked.headers["Authorization"] == "Bearer Atza|t"
@@ -153,7 +152,7 @@ async def test_a_redirect_is_not_followed(amazon: Amazon, session: aiohttp.Clien
     """The token goes nowhere else."""
     amazon.answer = lambda: web.Response(status=302, headers={"Location": amazon.url + "/elsewhere"})
     with pytest.raises(ProfilesUnavailable, match="302"):
-        await list_profiles(session, amazon.url, Secret("t"), "x", timeout=5)
+        await list_profiles(session, Endpoint(amazon.url, "x", 5), Secret("t"))
     assert len(amazon.asked) == 1
 
 
@@ -165,7 +164,7 @@ async def test_an_endless_answer_is_not_read_to_the_end(
     monkeypatch.setattr("proxy.traffic.profile_list.MOST_BYTES", 1000)
     amazon.answer = lambda: web.Response(body=b" " * 2000)
     with pytest.raises(ProfilesUnavailable, match="longer than any"):
-        await list_profiles(session, amazon.url, Secret("t"), "x", timeout=5)
+        await list_profiles(session, Endpoint(amazon.url, "x", 5), Secret("t"))
 
 
 async def test_a_slow_answer_is_given_up(amazon: Amazon, session: aiohttp.ClientSession) -> None:
@@ -178,7 +177,7 @@ async def test_a_slow_answer_is_given_up(amazon: Amazon, session: aiohttp.Client
 
     amazon.answer = wait
     with pytest.raises(ProfilesUnavailable, match=r"took longer than 0\.05 s"):
-        await list_profiles(session, amazon.url, Secret("t"), "x", timeout=0.05)
+        await list_profiles(session, Endpoint(amazon.url, "x", 0.05), Secret("t"))
     never.set()
 
 
@@ -186,7 +185,7 @@ async def test_an_unreachable_host_is_named(session: aiohttp.ClientSession, unus
     """Without the token."""
     url = f"http://127.0.0.1:{unused_tcp_port}"
     with pytest.raises(ProfilesUnavailable, match=r"cannot be reached \(Connection refused\); look at") as raised:
-        await list_profiles(session, url, Secret("Atza|secret"), "x", timeout=5)
+        await list_profiles(session, Endpoint(url, "x", 5), Secret("Atza|secret"))
     assert url in str(raised.value)
     assert "secret" not in str(raised.value)
 
@@ -202,13 +201,13 @@ async def test_what_is_no_http_is_said_in_words(session: aiohttp.ClientSession) 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(ProfilesUnavailable, match=f"{url} answered what is no HTTP; is it the right address"):
-            await list_profiles(session, url, Secret("t"), "x", timeout=5)
+            await list_profiles(session, Endpoint(url, "x", 5), Secret("t"))
 
 
 async def test_an_outbound_proxy_is_used_where_one_is_given(amazon: Amazon, session: aiohttp.ClientSession) -> None:
     """The request goes to it, with Amazon's address as its target."""
     endpoint = Endpoint("http://advertising-api.invalid", "x", 5, proxy=Secret(amazon.url))
-    assert await fetch_profiles(session, endpoint, Secret("t")) == (KNOWN,)
+    assert await list_profiles(session, endpoint, Secret("t")) == (KNOWN,)
     assert amazon.asked[0].headers["Host"] == "advertising-api.invalid"
 
 
@@ -241,7 +240,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path, 
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self_signed(tmp_path)).start()
     try:
         with pytest.raises(ProfilesUnavailable, match=r"certificate .* was not accepted .*upstream\.ca_file"):
-            await list_profiles(session, f"https://127.0.0.1:{runner.addresses[0][1]}", Secret("t"), "x", timeout=5)
+            await list_profiles(session, Endpoint(f"https://127.0.0.1:{runner.addresses[0][1]}", "x", 5), Secret("t"))
     finally:
         await runner.cleanup()
     assert scripted.asked == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.traffic.routing import EmptyDirectory, route, routing_table
 from proxy.traffic.scope import (
     ScopeRule,
     find_scope_rule,
@@ -16,10 +17,10 @@ from proxy.traffic.scope import (
     parse_table,
     scope_rule,
     segments,
-    wanted_scope,
     wants_default,
 )
 from scripts.make_scope_table import OUTPUT, STRENGTH, Operation, merged, operations, render
+from tests.traffic.deciding import config, facts
 
 SPECIFICATIONS = Path(__file__).resolve().parents[2] / ".cache" / "specifications"
 
@@ -153,6 +154,22 @@ def test_segments_are_decoded_after_the_path_was_split() -> None:
     assert segments(b"/a//b%2Fc/%64/") == (b"a", b"b/c", b"d")
 
 
+OPERATIONS = {
+    ScopeRule.REQUIRED: (b"POST", b"/sp/campaigns/list"),
+    ScopeRule.OPTIONAL: (b"POST", b"/reporting/reports"),
+    ScopeRule.UNKNOWN: (b"GET", b"/no/such/operation"),
+    ScopeRule.NEVER: (b"GET", b"/v2/profiles"),
+}
+
+
+def sent_scope(rule: ScopeRule, own: bytes, names_account: bool, default: str | None) -> bytes:
+    """The Scope with which a request leaves: an operation of this rule, an account with this default profile."""
+    method, path = OPERATIONS[rule]
+    assert scope_rule(method, path) is rule
+    table = routing_table(config({"acme": {"default_profile": default}}), EmptyDirectory())
+    return route(method, path, facts(scopes=(own,) if own else (), names_account=names_account), table).profile
+
+
 @pytest.mark.parametrize(
     ("rule", "own", "names_account", "sent"),
     [
@@ -172,10 +189,12 @@ def test_segments_are_decoded_after_the_path_was_split() -> None:
 )
 def test_scope_that_is_sent(rule: ScopeRule, own: bytes, names_account: bool, sent: bytes) -> None:
     """The client's own always passes; the default one goes where the operation wants it and nothing contradicts it."""
-    assert wanted_scope(rule, own, b"9", names_account) == sent
-    assert wants_default(rule, names_account) is (wanted_scope(rule, b"", b"9", names_account) == b"9")
+    assert sent_scope(rule, own, names_account, "9") == sent
+    if not own:
+        assert wants_default(rule, names_account) is (sent == b"9")
 
 
-def test_without_a_default_no_scope_is_invented() -> None:
+@pytest.mark.parametrize("rule", ScopeRule)
+def test_without_a_default_no_scope_is_invented(rule: ScopeRule) -> None:
     """An account without a default profile sends none, whatever the operation wants."""
-    assert [wanted_scope(rule, b"", b"", False) for rule in ScopeRule] == [b""] * 4
+    assert sent_scope(rule, b"", False, None) == b""
