@@ -22,7 +22,7 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := install --quiet --require-hashes --only-binary=:all:
 
 # The pure modules: every line and every branch of them is tried.
-PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/traffic/clients.py,proxy/traffic/routing.py,proxy/traffic/headers.py,proxy/traffic/retry.py,proxy/traffic/message.py,proxy/traffic/framing.py,proxy/traffic/scope.py
+PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/access/clients.py,proxy/routing/route.py,proxy/http1/headers.py,proxy/forwarding/retry.py,proxy/http1/message.py,proxy/http1/framing.py,proxy/routing/scope.py
 
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev

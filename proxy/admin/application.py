@@ -22,7 +22,7 @@ from proxy import errors
 from proxy.admin import guard, pages, sign_in, status
 from proxy.admin.traffic import STEP_SECONDS, Traffic
 from proxy.events import DefectMet, Observer
-from proxy.traffic.problem import document
+from proxy.problem import document
 
 if TYPE_CHECKING:
     from proxy.admin.view import AdminView

@@ -16,26 +16,26 @@ import aiohttp
 from aiohttp import web
 
 from proxy import __version__
+from proxy.access.clients import Budgets, build_clients
 from proxy.admin import Traffic, make_admin
+from proxy.admin.connections import Door
 from proxy.app import wiring
-from proxy.app.authorities import Authorities
-from proxy.app.door import Door
-from proxy.app.listening import bind, listen, load_certificate, server_context
+from proxy.app.admin_adapter import ProgramSurface, SignInFollower
 from proxy.app.process import connections_within
-from proxy.app.view import ProgramSurface, SignInFollower
 from proxy.config import Address
+from proxy.downstream.listener import bind, listen, load_certificate, server_context
+from proxy.downstream.table import ToolServer
 from proxy.events import DefectMet, Observers, ProfilesListed, ServerStarted
-from proxy.logs import configure
-from proxy.metrics import Metrics
+from proxy.forwarding.forwarder import Forwarder, Rules
+from proxy.net.deadlines import Deadlines
+from proxy.net.trust_store import Authorities
+from proxy.observability.logs import configure
+from proxy.observability.metrics import Metrics
+from proxy.profiles.directory import ProfileDirectory
+from proxy.routing.route import routing_table
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.store import open_store
-from proxy.traffic.clients import Budgets, build_clients
-from proxy.traffic.deadlines import Deadlines
-from proxy.traffic.forward import Forwarder, Rules
-from proxy.traffic.profiles import ProfileDirectory
-from proxy.traffic.routing import routing_table
-from proxy.traffic.server import ToolServer
 
 if TYPE_CHECKING:
     import socket

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from proxy.config import AMAZON_REGIONS, Address
+from proxy.downstream.ports import Limits
+from proxy.forwarding.forwarder import Rules
+from proxy.profiles.directory import ProfileSource
 from proxy.tokens.values import TokenSettings, TokenSource
-from proxy.traffic.forward import Rules
-from proxy.traffic.profiles import ProfileSource
-from proxy.traffic.service import Limits
 
 if TYPE_CHECKING:
     import ssl
 
+    from proxy.access.clients import Clients
     from proxy.config import Config
-    from proxy.traffic.clients import Clients
-    from proxy.traffic.routing import RoutingTable
+    from proxy.routing.route import RoutingTable
 
 DEMO_LINE = b"X-Ads-Proxy-Demo: simulated; nothing here is Amazon's\r\n"
 

@@ -1,1 +1,1 @@
-"""What each command of `ads-proxy` does. The command line itself, with its options, is in `proxy.cli`."""
+"""What each command of `ads-proxy` does. The command line itself, with its options, is in `proxy.commands.cli`."""

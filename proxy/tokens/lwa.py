@@ -28,7 +28,7 @@ from proxy.errors import (
     TokenThrottled,
     TokenTimeout,
 )
-from proxy.reachability import through, why_unreachable
+from proxy.net.reachability import through, why_unreachable
 from proxy.secret import Secret
 
 if TYPE_CHECKING:

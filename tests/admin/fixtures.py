@@ -25,7 +25,7 @@ from proxy.admin import (
     make_admin,
 )
 from proxy.events import Event, Observers
-from proxy.metrics import Metrics
+from proxy.observability.metrics import Metrics
 from proxy.secret import Secret
 from proxy.tokens.lwa import Grant
 from proxy.tokens.values import CredentialFailure, CredentialStatus

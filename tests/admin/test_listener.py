@@ -12,7 +12,7 @@ from proxy.admin import AccessRules, ListingFailureView, ProfileView
 from proxy.admin.status import account_status
 from proxy.events import DefectMet
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
-from tests.test_metrics import finished
+from tests.observability.test_metrics import finished
 
 KEYED = AccessRules(KEY, True, "127.0.0.1")
 HEALTH = ("/livez", "/healthz", "/liveness", "/readyz", "/readiness", "/startup")

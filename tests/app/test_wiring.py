@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from proxy.app import wiring
-from proxy.app.authorities import Authorities
 from proxy.config import load
 from proxy.errors import ConfigurationError
-from tests.programs import require_program
+from proxy.net.trust_store import Authorities
+from tests.support.programs import require_program
 
 ENVIRONMENT = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.programs import ROOT, do_without, require_program
+from tests.support.programs import ROOT, do_without, require_program
 
 CLIENTS = ROOT / "tests" / "clients"
 MADE = ROOT / ".cache" / "clients"

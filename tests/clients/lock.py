@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.clients.environments import CLIENTS
-from tests.programs import ROOT, require_program
+from tests.support.programs import ROOT, require_program
 
 UV = str(ROOT / ".cache" / "lock" / "bin" / "uv")
 PIP = str(ROOT / ".cache" / "lock" / "bin" / "pip")

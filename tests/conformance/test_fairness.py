@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.__main__ import judge_target
 from tests.conformance.cases import CASES
-from tests.programs import require_program
+from tests.support.programs import require_program
 
 pytestmark = [pytest.mark.conformance, pytest.mark.integration, pytest.mark.nginx, pytest.mark.haproxy]
 

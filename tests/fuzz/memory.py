@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from proxy.traffic.deadlines import Deadlines
-from proxy.traffic.dialing import Dialer, Origin
-from proxy.traffic.forward import Forwarder, Rules
-from proxy.traffic.server import ToolServer
+from proxy.downstream.table import ToolServer
+from proxy.forwarding.forwarder import Forwarder, Rules
+from proxy.net.deadlines import Deadlines
+from proxy.net.dialing import Dialer, Origin
 from tests.fuzz.reading import Message, RequestReader
-from tests.traffic.wire import Facts, Tokens, changed_rules, make_rules
+from tests.support.wire import Facts, Tokens, changed_rules, make_rules
 
 TURNS = 400
 """Turns of the event loop after which something that still moves is taken for a hang."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.traffic.framing import Body, ChunkedBody, CountedBody
+from proxy.http1.framing import Body, ChunkedBody, CountedBody
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import bodies, changed, chunked, cut
 

@@ -8,17 +8,17 @@ from urllib.parse import unquote_to_bytes
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.access.admission import admit, check_host
+from proxy.access.clients import Policy, build_policy, judge
 from proxy.config.model import Client
 from proxy.errors import Refused
-from proxy.traffic.admission import admit, check_host
-from proxy.traffic.clients import Policy, build_policy, judge
-from proxy.traffic.headers import Facts, examine
-from proxy.traffic.routing import Route, RoutingTable, Standing, route, routing_table
-from proxy.traffic.scope import ScopeRule, find_scope_rule
-from proxy.traffic.targets import is_token_endpoint
+from proxy.http1.headers import Facts, examine
+from proxy.routing.route import Route, RoutingTable, Standing, route, routing_table
+from proxy.routing.scope import ScopeRule, find_scope_rule
+from proxy.routing.target import is_token_endpoint
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import ACCOUNTS, METHODS, TRAPS, spelled, values
-from tests.traffic.deciding import Listed, config, region
+from tests.support.deciding import Listed, config, region
 
 SAME = region()
 TABLE = routing_table(

@@ -8,13 +8,13 @@ import json
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from proxy.access.clients import Budgets, Caller, Clients, build_policy
+from proxy.access.placeholders import ACCESS, Placeholders
 from proxy.config.model import Client
 from proxy.errors import ClientUnknown, PlaceholderRejected
-from proxy.traffic.clients import Budgets, Caller, Clients, build_policy
-from proxy.traffic.placeholders import ACCESS, Placeholders
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import changed
-from tests.traffic.deciding import facts
+from tests.support.deciding import facts
 
 NOW = 1_000_000.0
 KEYED = Clients(

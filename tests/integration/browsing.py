@@ -8,7 +8,7 @@ from pathlib import Path
 
 from selenium import webdriver
 
-from tests.programs import require_program
+from tests.support.programs import require_program
 
 
 @contextlib.contextmanager

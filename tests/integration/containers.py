@@ -20,7 +20,7 @@ from email.message import Message
 from pathlib import Path
 from typing import TypeVar
 
-from tests.programs import ROOT, require_file, require_program
+from tests.support.programs import ROOT, require_file, require_program
 
 CONTAINER_SETUP = ROOT.parent / "shared" / "tools" / "container-setup"
 """Makes podman work on a machine that can pull no image; builds stand-ins for the base images."""

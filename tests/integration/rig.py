@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import yaml
 
-from tests.programs import ROOT
+from tests.support.programs import ROOT
 
 PATIENCE = 30.0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.integration.rig import until
-from tests.programs import require_program
+from tests.support.programs import require_program
 
 _END = "=== end of the block, code"
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.attacking import exchange
 from tests.integration.rig import Rig, rig
-from tests.programs import ROOT
+from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.integration
 KEY = "admin-key-that-nobody-guesses"

@@ -18,7 +18,7 @@ import pytest
 
 from tests.clients import environments, flows
 from tests.integration.rig import Rig, rig
-from tests.programs import ROOT, require_file, require_program
+from tests.support.programs import ROOT, require_file, require_program
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import environments, flows
-from tests.programs import require_program
+from tests.support.programs import require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.newman]
 

@@ -24,7 +24,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from tests.integration.browsing import chromium
 from tests.integration.rig import Rig, rig, until
-from tests.programs import require_program
+from tests.support.programs import require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 KEY = "the-admin-key-of-this-test"

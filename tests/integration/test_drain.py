@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.rig import fetch, free_port, until
-from tests.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

@@ -22,7 +22,7 @@ import pytest
 
 from tests.integration.rig import fetch, free_port, until
 from tests.integration.terminals import Said, Terminal
-from tests.programs import ROOT
+from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.integration
 PAGE = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

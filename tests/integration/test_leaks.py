@@ -27,7 +27,7 @@ import yaml
 
 from tests.integration.rig import fetch, free_port, until
 from tests.integration.test_state_live import allow
-from tests.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

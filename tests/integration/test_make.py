@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.containers import Answer, eventually, free_port, get
-from tests.programs import ROOT, require_program
+from tests.support.programs import ROOT, require_program
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.clients import flows
 from tests.integration.rig import Rig, rig
-from tests.programs import ROOT, require_file, require_program
+from tests.support.programs import ROOT, require_file, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.newman]
 

@@ -24,7 +24,7 @@ import yaml
 from tests.clients import environments, flows
 from tests.clients.prism.operations import Operation, operations, specifications
 from tests.integration.rig import Output, Rig, free_port, rig, started, until
-from tests.programs import require_program
+from tests.support.programs import require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.newman]
 

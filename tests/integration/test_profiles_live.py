@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import REGIONS, Load, Serving, SimulatedAmazon, burst, serving, simulated_amazon
+from tests.support.running import REGIONS, Load, Serving, SimulatedAmazon, burst, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.integration.rig import Rig, fetch, free_port, rig, started, until
-from tests.programs import ROOT, require_program
+from tests.support.programs import ROOT, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.prometheus]
 

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.programs import require_program
-from tests.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.programs import require_program
+from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

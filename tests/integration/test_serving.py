@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from tests.programs import ROOT, do_without
-from tests.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.programs import ROOT, do_without
+from tests.support.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

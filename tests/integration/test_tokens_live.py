@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import Load, Serving, SimulatedAmazon, burst, serving, simulated_amazon
+from tests.support.running import Load, Serving, SimulatedAmazon, burst, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,175 @@
+"""The local OAuth answer: what Login with Amazon would say, with placeholders instead of tokens. Pure.
+
+For tools that insist on a token exchange of their own (design, contract: "Local OAuth"; facts, 2 to 5). Nothing of
+Amazon's is read or given here; what a placeholder is worth later is for `clients`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from proxy.access.placeholders import LIFETIME
+from proxy.routing.target import token_binding
+
+if TYPE_CHECKING:
+    from proxy.access.clients import Caller, Clients
+    from proxy.http1.headers import Facts
+    from proxy.routing.route import RoutingTable
+
+FORM = b"application/x-www-form-urlencoded"
+_MOST_FIELDS = 64
+_HEADERS = (
+    (b"Content-Type", b"application/json;charset=UTF-8"),
+    (b"Cache-Control", b"no-store"),
+    (b"Pragma", b"no-cache"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A request to the token endpoint, whole."""
+
+    method: bytes
+    target: bytes
+    facts: Facts
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAnswer:
+    """`headers` leaves out what frames the body. `client` is who was answered, empty where nobody was recognised."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    client: str = ""
+
+
+class _TokenRequestError(Exception):
+    """An error of RFC 6749, 5.2, as LWA words it."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.description = description
+
+
+def answer(request: TokenRequest, clients: Clients, table: RoutingTable, now: float) -> TokenAnswer:
+    """Answer a token request; `now` is wall-clock time."""
+    if request.method != b"POST":
+        return _error(405, "invalid_request", "The token endpoint takes POST alone", ((b"Allow", b"POST"),))
+    try:
+        fields = _fields(request)
+        asking = _Asking(_caller(request.facts, fields, clients), clients, table)
+        bound = asking.bound(request.target, fields)
+    except _TokenRequestError as failed:
+        challenge = ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),) if failed.status == 401 else ()
+        return _error(failed.status, failed.error, failed.description, challenge)
+    access, refresh = clients.issue(asking.caller, bound, now)
+    if asking.may_bind(fields.get("refresh_token", "")):
+        refresh = fields["refresh_token"]
+    content = {"access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": LIFETIME}
+    return TokenAnswer(200, _HEADERS, json.dumps(content).encode(), asking.caller.name)
+
+
+def _error(status: int, error: str, description: str, headers: tuple[tuple[bytes, bytes], ...]) -> TokenAnswer:
+    content = {"error": error, "error_description": description}
+    return TokenAnswer(status, (*_HEADERS, *headers), json.dumps(content).encode())
+
+
+def _fields(request: TokenRequest) -> dict[str, str]:
+    """The form's fields. Each may come once (RFC 6749, 3.2)."""
+    media_type = request.facts.content_type.partition(b";")[0].strip().lower()
+    if media_type not in (FORM, b""):
+        raise _TokenRequestError(400, "invalid_request", "The Content-Type must be application/x-www-form-urlencoded")
+    try:
+        pairs = parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise _TokenRequestError(400, "invalid_request", "The body is not a form") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise _TokenRequestError(400, "invalid_request", "The request has a parameter more than once")
+    return fields
+
+
+def _caller(facts: Facts, fields: dict[str, str], clients: Clients) -> Caller:
+    """Who asks: `client_id` is a client's name, `client_secret` its key, in the form or as Basic."""
+    name, secret = _basic(facts.authorization) or (fields.get("client_id", ""), fields.get("client_secret", ""))
+    caller = clients.authenticate(name, secret)
+    if caller is None:
+        raise _TokenRequestError(401, "invalid_client", "Client authentication failed")
+    return caller
+
+
+def _basic(authorization: bytes) -> tuple[str, str] | None:
+    """Name and secret of HTTP Basic (RFC 7617); None for any other scheme, or what cannot be read."""
+    scheme, _, encoded = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        name, _, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return name, secret
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """An authenticated caller before the names that it may bind to."""
+
+    caller: Caller
+    clients: Clients
+    table: RoutingTable
+
+    def bound(self, target: bytes, fields: dict[str, str]) -> str:
+        """The account or route that the placeholder is bound to: the prefix's, else what the grant names, else none."""
+        granted = self._granted(fields)
+        prefix = token_binding(target) or ""
+        if prefix and not self.may_bind(prefix):
+            raise _TokenRequestError(400, "invalid_request", "The /@NAME before this path names no account or route")
+        return prefix or granted
+
+    def may_bind(self, name: str) -> bool:
+        """Whether there is such an account or route, and the caller may use its account."""
+        found = self.table.names.get(name)
+        return found is not None and self.caller.standing.admits(found.account.name)
+
+    def _granted(self, fields: dict[str, str]) -> str:
+        """What the grant names. A code is dropped: a placeholder needs none of Amazon's."""
+        match _required(fields, "grant_type"):
+            case "authorization_code":
+                if "code" not in fields:
+                    raise _missing("code")
+                return ""
+            case "refresh_token":
+                return self._bound_by(_required(fields, "refresh_token"))
+        wording = "The authorization grant type is not supported by the authorization server"
+        raise _TokenRequestError(400, "unsupported_grant_type", wording)
+
+    def _bound_by(self, refresh_token: str) -> str:
+        """A name, or one of our own refresh placeholders; anything else only where no clients are configured."""
+        if self.may_bind(refresh_token):
+            return refresh_token
+        bound = self.clients.read_refresh(self.caller, refresh_token)
+        if bound is not None and (not bound or self.may_bind(bound)):
+            return bound
+        if self.clients.exist:
+            raise _TokenRequestError(400, "invalid_grant", "The request has an invalid grant parameter : refresh_token")
+        return ""
+
+
+def _required(fields: dict[str, str], name: str) -> str:
+    value = fields.get(name, "")
+    if not value:
+        raise _missing(name)
+    return value
+
+
+def _missing(name: str) -> _TokenRequestError:
+    return _TokenRequestError(400, "invalid_request", f"The request is missing a required parameter : {name}")

@@ -1,0 +1,123 @@
+"""The running program as the admin listener sees it: values to show, and the few things a person may do there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy import __version__
+from proxy.admin import AccessRules, AccountView, ListingFailureView, ProfileView, ProgramView, SignInSource
+from proxy.config import REGION_NAMES
+from proxy.events import TokenRefreshed
+from proxy.tokens.lwa import Credentials
+
+if TYPE_CHECKING:
+    from proxy.app.program import Program
+    from proxy.events import Event
+    from proxy.profiles.directory import Profile
+    from proxy.secret import Secret
+    from proxy.tokens.lwa import Grant
+    from proxy.tokens.values import CredentialStatus
+
+
+class ProgramSurface:
+    """Implements `AdminView`."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._was_ready = False
+
+    def started(self) -> bool:
+        return self._program.started
+
+    def ready(self) -> bool:
+        """Once any account has been able to serve, for good; only draining takes it back (design, contract)."""
+        if not self._was_ready:
+            self._was_ready = any(status.last_success is not None for status in self._program.tokens.statuses())
+        return self._was_ready
+
+    def draining(self) -> bool:
+        return self._program.forwarder.draining
+
+    def access(self) -> AccessRules:
+        config = self._program.config
+        return AccessRules(config.admin.key, config.admin.open_metrics, config.admin_listen.host, config.allowed_hosts)
+
+    def program(self) -> ProgramView:
+        program = self._program
+        forwarder = program.forwarder
+        connections = {"tools": len(program.tools.connections), "in_flight": forwarder.in_flight}
+        connections |= {host: total for host, (total, _) in forwarder.pool_sizes().items()}
+        return ProgramView(
+            version=__version__,
+            started_at=program.started_at,
+            tools_url=f"{'https' if program.config.tls else 'http'}://{program.listening}",
+            demo=program.demo,
+            keyed=bool(program.config.clients),
+            config_problems=program.config_problems,
+            needs_restart=program.needs_restart,
+            notes=program.notes,
+            connections=connections,
+        )
+
+    def accounts(self) -> tuple[AccountView, ...]:
+        return tuple(
+            AccountView(name, account.region, account.default_profile, REGION_NAMES)
+            for name, account in self._program.config.accounts.items()
+        )
+
+    def credentials(self) -> tuple[CredentialStatus, ...]:
+        return self._program.tokens.statuses()
+
+    def profiles(self) -> tuple[ProfileView, ...]:
+        return tuple(_shown(profile) for profile in self._program.directory.snapshot())
+
+    def listing_failures(self) -> tuple[ListingFailureView, ...]:
+        return tuple(
+            ListingFailureView(failure.account, failure.region, failure.detail, failure.at)
+            for failure in self._program.directory.failures()
+        )
+
+    async def refresh_now(self, account: str) -> None:
+        await self._program.tokens.refresh_now(account)
+
+    def sign_in_source(self, account: str) -> SignInSource | None:
+        config = self._program.config
+        found = config.accounts.get(account)
+        if found is None:
+            return None
+        region = config.regions[found.region]
+        return SignInSource(
+            account=account,
+            client_id=found.client_id,
+            client_secret=found.client_secret,
+            auth_grant_url=region.auth_grant_url,
+            token_url=region.token_url,
+            scopes=found.scopes,
+            redirect_uri=found.redirect_uri,
+        )
+
+    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+        credentials = Credentials(source.client_id, source.client_secret)
+        return await self._program.lwa.exchange(source.token_url, credentials, code, source.redirect_uri)
+
+    async def adopt(self, account: str, grant: Grant) -> None:
+        await self._program.tokens.adopt(account, grant)
+
+    async def list_profiles(self, account: str) -> tuple[ProfileView, ...]:
+        return tuple(_shown(profile) for profile in await self._program.directory.list_now(account))
+
+
+class SignInFollower:
+    """An observer: a token that came of a sign-in may be another person's, who has other profiles."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    def observe(self, event: Event) -> None:
+        if isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
+            self._program.directory.look_again(event.account)
+
+
+def _shown(listed: tuple[str, str, Profile]) -> ProfileView:
+    account, region, profile = listed
+    return ProfileView(profile.id, account, region, profile.name, profile.country, profile.kind)

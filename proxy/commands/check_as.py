@@ -1,0 +1,76 @@
+"""`check --as CLIENT METHOD PATH`: whether a client's request would pass, and which rule decides. Asks nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.access.clients import Budgets, Verdict, build_clients
+from proxy.access.clients import judge as judge_request
+from proxy.commands.terminal import FAILED, OK, say
+from proxy.config.rules import did_you_mean
+from proxy.errors import ConfigurationError, Refused
+from proxy.http1.headers import examine
+from proxy.routing.route import EmptyDirectory, Route, route, routing_table
+
+if TYPE_CHECKING:
+    from proxy.config import Config
+
+
+SUPPOSED = "first"
+"""Stands for the first listed profile."""
+
+
+class SupposedDirectory(EmptyDirectory):
+    """Lists nothing, and has a first profile nevertheless: what else decides can be told without it."""
+
+    def first(self, account: str, region: str) -> str | None:
+        return SUPPOSED
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request as the command line describes it; `profile` is its Scope, empty for none."""
+
+    client: str
+    method: str
+    path: str
+    profile: str
+
+
+def judge(config: Config, question: Question) -> int:
+    """Print the verdict; 0 where the request would pass, else 1."""
+    clients = build_clients(config, b"", Budgets())
+    caller = clients.impersonate(question.client)
+    if caller is None or caller.policy is None:
+        suggestion = did_you_mean(question.client, clients.names())
+        choices = f"; there are: {', '.join(clients.names()) or 'none, every caller is trusted'}"
+        raise ConfigurationError((f"--as: there is no client '{question.client}'{suggestion or choices}",))
+    if not question.path.startswith("/"):
+        raise ConfigurationError((f"PATH: '{question.path}' does not begin with '/'",))
+    method = question.method.upper().encode("ascii", "replace")
+    target = question.path.encode("utf-8", "surrogateescape")
+    section = b"Host: localhost\r\n"
+    if question.profile:
+        section += b"Amazon-Advertising-API-Scope: %s\r\n" % question.profile.encode("utf-8", "surrogateescape")
+    try:
+        facts = examine(section, 1, config.limits.max_headers)
+        chosen = route(method, target, facts, routing_table(config, SupposedDirectory()), caller.standing)
+    except Refused as refusal:
+        say(f"No: {refusal.detail}")
+        return FAILED
+    return _tell(judge_request(caller.policy, method, chosen, facts), chosen)
+
+
+def _tell(verdict: Verdict, chosen: Route) -> int:
+    rule = f"rule: {verdict.rule}" if verdict.rule else "no rule limits it"
+    if verdict.rule == "profiles" and chosen.profile == SUPPOSED.encode():
+        say("Depends: `default_profile: first` decides, and only a running proxy knows which it is; use --profile.")
+        return FAILED
+    if verdict.refusal is not None:
+        say(f"No ({rule}): {verdict.reason}")
+        return FAILED
+    scope = f"profile {chosen.profile.decode('latin-1')}" if chosen.profile else "no profile"
+    say(f"Yes ({rule}): {verdict.reason}")
+    say(f"It would go to account {chosen.account}, region {chosen.region}, with {scope}.")
+    return OK

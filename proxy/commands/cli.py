@@ -1,0 +1,243 @@
+"""The command line: names, options and help. What a command does is in `proxy.commands`.
+
+Modules of a command are imported when it runs, so that `--help` and `healthcheck` stay quick.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from proxy import __version__
+from proxy.commands.terminal import OK, complain, say
+from proxy.errors import ConfigurationError, ListenError, StartupError
+
+HELP = """
+A reverse proxy that makes the Amazon Ads API look as if it needed no login.
+
+Without credentials, try `ads-proxy demo`. With them, set AMAZON_ADS_CLIENT_ID, AMAZON_ADS_CLIENT_SECRET,
+AMAZON_ADS_REFRESH_TOKEN and AMAZON_ADS_REGION, or write a YAML file; then `ads-proxy check` and `ads-proxy serve`.
+
+Exit codes: 0 it worked; 1 it ran and something is wrong (a port in use, a token refused, `check` found a problem);
+2 the configuration or the command line is wrong.
+"""
+
+app = typer.Typer(name="ads-proxy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of clients and of the state store.")
+app.add_typer(keys_app, name="keys")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The YAML file. Default: ADS_PROXY_CONFIG, else none.",
+        show_default=False,
+    ),
+]
+
+
+class Layout(StrEnum):
+    """How `profiles` prints."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        say(f"ads-proxy {__version__}")
+        raise typer.Exit(OK)
+
+
+@app.callback(help=HELP)
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
+@app.command()
+def serve(config: ConfigOption = None) -> None:
+    """Run the proxy until SIGTERM or SIGINT. SIGHUP, and changed files, reload the configuration."""
+    from proxy.app import serve as run
+    from proxy.config import environment, load, notes
+
+    told = notes(load(config, environment()))
+    raise typer.Exit(run(lambda: load(config, environment()), notes=told))
+
+
+@app.command()
+def demo(
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where tools connect [127.0.0.1:8080].")
+    ] = None,
+    admin_listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Metrics, health and console [127.0.0.1:8081].")
+    ] = None,
+) -> None:
+    """Run the proxy in front of the built-in simulator: nothing to configure, no credentials, no Amazon."""
+    from proxy.commands.demo import demo as run
+    from proxy.config import environment
+
+    raise typer.Exit(run(environment(), listen, admin_listen))
+
+
+@app.command()
+def simulate(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    base_port: Annotated[
+        int, typer.Option(min=0, max=65531, help="na; then eu, fe, S3 and control follow. 0: any free ports.")
+    ] = 9001,
+    access_token_lifetime: Annotated[float, typer.Option(min=1, help="Seconds.")] = 3600,
+    profiles_per_region: Annotated[int, typer.Option(min=0, max=5000, help="How many profiles each region has.")] = 3,
+) -> None:
+    """Run the simulator alone: a pretend Login with Amazon and Ads API, to test tools against."""
+    from proxy.simulator import PortPlan, SimulatorSettings, run
+
+    settings = SimulatorSettings(
+        host=host,
+        ports=PortPlan.from_base(base_port),
+        access_token_lifetime=access_token_lifetime,
+        profiles_per_region=profiles_per_region,
+    )
+    try:
+        run(settings)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = f"a port from {base_port} to {base_port + 4} is in use by another program" if taken else error.strerror
+        raise ListenError(
+            f"simulate: {reason}; choose the first of five with --base-port PORT (0: any), or another --host"
+        ) from None
+
+
+@app.command()
+def check(
+    request: Annotated[
+        list[str] | None, typer.Argument(metavar="[METHOD PATH]", help="With --as: the request.", show_default=False)
+    ] = None,
+    client: Annotated[
+        str | None, typer.Option("--as", metavar="CLIENT", help="Say whether this client's request would pass.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(metavar="ID", help="With --as: the request's Scope.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Check the configuration; then mint a token for each account and list its profiles in every region.
+
+    Prints a table, and for each failure one sentence that says what to do. Exit code 1 if there is one.
+    With --as nothing is asked of Amazon: it says whether a client's request would pass, and which rule decides.
+    """
+    from proxy.config import environment, load
+
+    if client is None:
+        if request or profile:
+            _misused("METHOD, PATH and --profile go with --as CLIENT")
+        loaded = load(config, environment())
+        from proxy.commands.check import check as run
+
+        raise typer.Exit(run(loaded))
+    if request is None or len(request) != 2:
+        _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
+    from proxy.commands.check_as import Question, judge
+
+    raise typer.Exit(judge(load(config, environment()), Question(client, request[0], request[1], profile or "")))
+
+
+@app.command()
+def login(
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="Its name; with environment variables alone: default.")
+    ],
+    browser: Annotated[bool, typer.Option(help="Open a browser where there is one.")] = True,
+    config: ConfigOption = None,
+) -> None:
+    """Sign in to Amazon for an account, and keep its refresh token in the state store.
+
+    Prints the sign-in address, and takes the address where the browser landed, or the code alone, on standard input.
+    """
+    from proxy.config import environment, load
+
+    environ = environment()
+    loaded = load(config, environ)
+    from proxy.commands.login import login as run
+
+    raise typer.Exit(run(loaded, account, environ, browser))
+
+
+@app.command()
+def profiles(
+    layout: Annotated[Layout, typer.Option("--format", help="How to print them.")] = Layout.table,
+    config: ConfigOption = None,
+) -> None:
+    """List the profiles of every account in every region."""
+    from proxy.config import environment, load
+
+    loaded = load(config, environment())
+    from proxy.commands.profiles import print_profiles
+
+    raise typer.Exit(print_profiles(loaded, layout.value))
+
+
+@keys_app.command("new")
+def keys_new(name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.")]) -> None:
+    """Make a key for a client. The key is printed once; the configuration keeps its digest."""
+    from proxy.commands.keys import new_key
+
+    raise typer.Exit(new_key(name))
+
+
+@keys_app.command("rotate-state")
+def keys_rotate_state(config: ConfigOption = None) -> None:
+    """Encrypt the state store anew with the first key of state.key; then the old keys can go."""
+    from proxy.commands.keys import rotate_state
+    from proxy.config import environment, load
+
+    raise typer.Exit(rotate_state(load(config, environment())))
+
+
+@app.command()
+def healthcheck(config: ConfigOption = None) -> None:
+    """Ask the running proxy whether it is alive; exit code 0 if so. For containers."""
+    from proxy.commands.healthcheck import check_health
+    from proxy.config import admin_address, environment
+
+    raise typer.Exit(check_health(admin_address(config, environment())))
+
+
+@app.command()
+def schema(
+    tables: Annotated[bool, typer.Option(help="Print the options as Markdown tables instead.")] = False,
+) -> None:
+    """Print the configuration's JSON schema, for editors."""
+    from proxy.config import reference
+
+    say(reference.tables() if tables else json.dumps(reference.json_schema(), indent=2))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    say(f"ads-proxy {__version__}")
+
+
+def _misused(problem: str) -> NoReturn:
+    raise ConfigurationError((problem,))
+
+
+def main() -> None:
+    """Run the command line; a failure with a name becomes its lines and its exit code."""
+    try:
+        app(prog_name="ads-proxy")
+    except StartupError as error:
+        complain(str(error))
+        sys.exit(error.exit_code)

@@ -1,0 +1,171 @@
+"""`login ACCOUNT`: a person signs in with a browser anywhere, and pastes back where it landed."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import sys
+import time
+import webbrowser
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from proxy.commands.session import Finding, Listing, credentials, examine, open_bench, token_url
+from proxy.commands.terminal import FAILED, OK, complain, say, tell
+from proxy.config.rules import did_you_mean
+from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
+from proxy.secret import Secret
+from proxy.tokens.lwa import sign_in_url
+from proxy.tokens.store import signed_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.config import Account, Config
+
+_CODE = re.compile(r"[A-Za-z0-9._~|+/=-]{4,2048}")
+
+
+class SignInRefused(Exception):
+    """What was pasted is no permission; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in that waits for its answer."""
+
+    account: Account
+    url: str
+    state: str
+
+
+def login(config: Config, name: str, environ: Mapping[str, str], browser: bool) -> int:
+    """Sign in for the account and keep its refresh token; 1 where that did not work."""
+    account = _find(config, name)
+    if config.state.url == "memory:":
+        complain("state.url is memory:, so the refresh token would be lost at once; set state.url: file:DIR first")
+        return FAILED
+    started = start(config, account)
+    tell(f"Sign in to Amazon for the account '{name}' at this address, and allow access:\n")
+    say(started.url)
+    sys.stdout.flush()
+    tell(f"\n{_where_it_lands(account)}")
+    if browser and _has_browser(environ):
+        webbrowser.open(started.url)
+    tell("Paste that address (or its code alone) here and press Enter. It is good for 5 minutes.")
+    try:
+        code = read_answer(sys.stdin.readline(), started.state)
+    except SignInRefused as refusal:
+        complain(str(refusal))
+        return FAILED
+    return asyncio.run(_finish(config, account, code))
+
+
+def _find(config: Config, name: str) -> Account:
+    account = config.accounts.get(name)
+    if account is None:
+        have = ", ".join(config.accounts)
+        suggestion = did_you_mean(name, [*config.accounts])
+        raise ConfigurationError((f"login: there is no account '{name}'{suggestion or '; there are: ' + have}",))
+    return account
+
+
+def start(config: Config, account: Account) -> SignIn:
+    """The address to sign in at, with a state that nobody can guess."""
+    state = secrets.token_urlsafe(24)
+    page = config.regions[account.region].auth_grant_url
+    return SignIn(account, sign_in_url(page, account.client_id, account.scopes, account.redirect_uri, state), state)
+
+
+def read_answer(pasted: str, state: str) -> Secret:
+    """The code in what was pasted: the landing address, or the code alone. Raises `SignInRefused`."""
+    text = pasted.strip().strip("\"'<>")
+    if not text:
+        raise SignInRefused("nothing was pasted; run the command again")
+    if text.startswith(("Atzr|", "Atza|")):
+        raise SignInRefused(
+            "that is a token, not a code; a refresh token (Atzr|...) needs no sign-in: it goes into the account's "
+            "refresh_token, or into AMAZON_ADS_REFRESH_TOKEN"
+        )
+    if not re.match(r"https?://|[/?]|.*[?&](code|error)=", text):
+        if not _CODE.fullmatch(text):
+            raise SignInRefused("that is neither an address nor a code; copy the whole address from the address bar")
+        return Secret(text)
+    query = parse_qs(urlsplit(text).query or text.partition("?")[2])
+    if "error" in query:
+        raise SignInRefused(_explain_denial(query["error"][0], query.get("error_description", [""])[0]))
+    if "code" not in query:
+        raise SignInRefused(
+            "that address holds no code=...; copy the address that Amazon sent the browser to afterwards"
+        )
+    if query.get("state", [state])[0] != state:
+        raise SignInRefused("that address belongs to another sign-in; run the command again and use its newest address")
+    return Secret(query["code"][0])
+
+
+def _explain_denial(error: str, description: str) -> str:
+    shown = re.sub(r"[^\x20-\x7e]", "?", description or error)[:200].rstrip(".")
+    if error == "access_denied":
+        return "access was denied on Amazon's page; run the command again and choose Allow"
+    return f"Amazon refused: {shown}; check the scopes and the client id of this account"
+
+
+def _where_it_lands(account: Account) -> str:
+    return (
+        f"The browser then lands at {account.redirect_uri}?code=... Whatever it shows there, even an error: "
+        "copy the address from its address bar."
+    )
+
+
+def _has_browser(environ: Mapping[str, str]) -> bool:
+    return sys.platform in ("darwin", "win32") or any(
+        environ.get(key) for key in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
+
+
+async def _finish(config: Config, account: Account, code: Secret) -> int:
+    async with open_bench(config) as bench:
+        try:
+            grant = await bench.lwa.exchange(
+                token_url(config, account), credentials(account), code, account.redirect_uri
+            )
+        except RefreshTokenRevoked as failure:
+            complain(
+                f"{failure.detail.rstrip('.')}, and is good only for the client id and the redirect_uri in the address "
+                "above; run the command again"
+            )
+            return FAILED
+        except TokenFailure as failure:
+            complain(f"the code was not exchanged: {failure.detail.rstrip('.')}. {failure.advice}")
+            return FAILED
+        if grant.refresh_token is None:
+            complain("Amazon's answer holds no refresh token; run the command again")
+            return FAILED
+        try:
+            await bench.store.write(account.name, signed_in(grant.refresh_token, account.refresh_token, time.time()))
+        except StateError as error:
+            complain(f"the refresh token could not be kept: {error}")
+            return FAILED
+        say(f"'{account.name}' is connected; its refresh token is kept in {config.state.url}")
+        return _report(await examine(bench, account))
+
+
+def _report(finding: Finding) -> int:
+    """What the new token can reach; trouble here does not undo the sign-in."""
+    if finding.problem:
+        complain(f"but no access token came yet: {finding.problem.rstrip('.')}. {finding.advice}")
+    if finding.unsaved:
+        complain(finding.unsaved)
+    for listing in finding.listings:
+        say(f"  {listing.region}: {listing.problem or _count(listing)}")
+    return OK
+
+
+def _count(listing: Listing) -> str:
+    shown = ", ".join(profile.id for profile in listing.profiles[:5])
+    count = len(listing.profiles)
+    if not count:
+        return "no profiles"
+    return f"{count} profiles ({shown}{', ...' if count > 5 else ''})"

@@ -1,0 +1,91 @@
+"""`profiles`: every profile of every account in every region, as a table, JSON or CSV."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from proxy.commands.session import Bench, Finding, examine, open_bench, sentences
+from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from proxy.config import Account, Config
+    from proxy.profiles.listing import Profile
+
+COLUMNS = ("account", "region", "profile", "country", "currency", "timezone", "type", "name")
+
+
+def print_profiles(config: Config, layout: str) -> int:
+    """Print what could be listed; 1 where something could not."""
+    findings = asyncio.run(_examine_all(config))
+    rows = [
+        _row(finding.account, listing.region, profile)
+        for finding in findings
+        for listing in finding.listings
+        for profile in listing.profiles
+    ]
+    {"table": _print_table, "json": _print_json, "csv": _print_csv}[layout](rows)
+    for finding in findings:
+        for sentence in sentences(finding):
+            complain(sentence)
+    return OK if all(finding.is_sound for finding in findings) else FAILED
+
+
+async def _examine_all(config: Config) -> list[Finding]:
+    columns = (TextColumn("reading profiles"), BarColumn(), MofNCompleteColumn(), TextColumn("accounts"))
+    with Progress(*columns, console=remarks(), transient=True) as progress:
+        task = progress.add_task("", total=len(config.accounts))
+
+        async def examine_one(bench: Bench, account: Account) -> Finding:
+            finding = await examine(bench, account)
+            progress.advance(task)
+            return finding
+
+        async with open_bench(config) as bench:
+            return await asyncio.gather(*(examine_one(bench, account) for account in config.accounts.values()))
+
+
+def _row(account: str, region: str, profile: Profile) -> dict[str, str]:
+    values = (
+        account,
+        region,
+        profile.id,
+        profile.country,
+        profile.currency,
+        profile.timezone,
+        profile.kind,
+        profile.name,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _print_table(rows: Sequence[Mapping[str, str]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, no_wrap=column in ("account", "region", "profile"))
+    for row in rows:
+        table.add_row(*(row[column] for column in COLUMNS))
+    answers().print(table)
+
+
+def _print_json(rows: Sequence[Mapping[str, str]]) -> None:
+    say(json.dumps(rows, indent=2, ensure_ascii=False))
+
+
+def _print_csv(rows: Sequence[Mapping[str, str]]) -> None:
+    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _plain(value) for key, value in row.items()} for row in rows)
+
+
+def _plain(value: str) -> str:
+    """A cell that no spreadsheet takes for a formula; names are chosen by others."""
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value

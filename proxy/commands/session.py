@@ -1,0 +1,151 @@
+"""What `check`, `profiles` and `login` share: Amazon's side reached as the server reaches it, for one command's time.
+
+A refresh token that comes back changed is kept in the state store, exactly as the server would. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from proxy.config import REGION_NAMES, Account, Config
+from proxy.errors import StateError, TokenFailure
+from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
+from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
+from proxy.tokens.store import ROTATED, Choice, Store, StoredToken, choose, fingerprint, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from proxy.secret import Secret
+
+LIST_TIMEOUT = 30.0
+AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything that a command needs to speak to Amazon."""
+
+    config: Config
+    store: Store
+    session: aiohttp.ClientSession
+    lwa: LoginWithAmazon
+    ssl_context: ssl.SSLContext
+    turns: asyncio.Semaphore
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What one region said. Exactly one of `profiles` and `problem` speaks."""
+
+    region: str
+    profiles: tuple[Profile, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about an account. `origin` is where its refresh token is from, empty for none."""
+
+    account: str
+    origin: str
+    problem: str = ""
+    advice: str = ""
+    unsaved: str = ""
+    listings: tuple[Listing, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """A token was minted, and every region listed its profiles."""
+        return not self.problem and not self.unsaved and not any(listing.problem for listing in self.listings)
+
+
+def sentences(finding: Finding) -> Iterator[str]:
+    """One plain sentence for each failure, with what to do."""
+    if finding.problem:
+        yield f"{finding.account}: {finding.problem.rstrip('.')}. {finding.advice}".rstrip()
+    if finding.unsaved:
+        yield f"{finding.account}: {finding.unsaved}"
+    for listing in finding.listings:
+        if listing.problem:
+            yield f"{finding.account}, {listing.region}: {listing.problem}"
+
+
+@asynccontextmanager
+async def open_bench(config: Config) -> AsyncIterator[Bench]:
+    """Open the store and a session to Amazon; raise `StateError` where the store cannot be used."""
+    store = open_store(config.state.url, config.state.key)
+    context = ssl.create_default_context(cafile=config.upstream.ca_file)
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    try:
+        lwa = LoginWithAmazon(session, proxy=config.upstream.proxy, ssl_context=context)
+        yield Bench(config, store, session, lwa, context, asyncio.Semaphore(AT_ONCE))
+    finally:
+        await session.close()
+        await store.close()
+
+
+async def examine(bench: Bench, account: Account) -> Finding:
+    """Mint a token for the account and list its profiles in every region."""
+    stored = await bench.store.read(account.name)
+    choice = choose(account.refresh_token, stored)
+    if choice.refresh_token is None:
+        problem = "there is no refresh token"
+        return Finding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
+    try:
+        async with bench.turns:
+            grant = await bench.lwa.refresh(
+                token_url(bench.config, account), credentials(account), choice.refresh_token
+            )
+    except TokenFailure as failure:
+        return Finding(account.name, choice.origin, failure.detail, failure.advice.replace("ACCOUNT", account.name))
+    unsaved = await _keep_rotated(bench, account, choice, grant)
+    listings = await asyncio.gather(*(_list(bench, account, region, grant.access_token) for region in REGION_NAMES))
+    return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings))
+
+
+def token_url(config: Config, account: Account) -> str:
+    """The token endpoint of the account's home region."""
+    return config.regions[account.region].token_url
+
+
+def credentials(account: Account) -> Credentials:
+    """The account's application."""
+    return Credentials(account.client_id, account.client_secret)
+
+
+async def _keep_rotated(bench: Bench, account: Account, choice: Choice, grant: Grant) -> str:
+    """Keep a refresh token that changed; the sentence that says what went wrong, or nothing."""
+    if grant.refresh_token is None or grant.refresh_token == choice.refresh_token:
+        return ""
+    if bench.config.state.url == "memory:":
+        return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
+    entry = StoredToken(grant.refresh_token, ROTATED, fingerprint(account.refresh_token), time.time())
+    try:
+        await bench.store.write(account.name, entry)
+    except StateError as error:
+        return f"Amazon replaced the refresh token, and the new one could not be kept: {error}"
+    return ""
+
+
+async def _list(bench: Bench, account: Account, region: str, token: Secret) -> Listing:
+    endpoint = Endpoint(
+        bench.config.regions[region].api_url,
+        account.client_id,
+        timeout=LIST_TIMEOUT,
+        proxy=bench.config.upstream.proxy,
+        ssl_context=bench.ssl_context,
+    )
+    try:
+        async with bench.turns:
+            found = await list_profiles(bench.session, endpoint, token)
+    except ProfilesUnavailable as failure:
+        return Listing(region, problem=failure.detail)
+    return Listing(region, found)

@@ -1,0 +1,1 @@
+"""One request on its way to Amazon and back: attempts, relay, retries, and the account of it."""

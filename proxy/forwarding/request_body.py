@@ -1,0 +1,67 @@
+"""A request's body as it leaves, kept for sending it again as long as it is small. Nothing is sent here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.http1.framing import LAST_CHUNK, Buffer, chunk
+from proxy.http1.headers import passing_trailers
+
+if TYPE_CHECKING:
+    from proxy.http1.headers import Facts
+
+
+class KeptBody:
+    """What came of a body so far, framed for Amazon.
+
+    While `replayable`, `data` holds all of it. `size` is the payload's, in bytes; `complete` tells that its end came.
+    """
+
+    __slots__ = ("_chunked", "_most", "complete", "data", "replayable", "size")
+
+    def __init__(self, facts: Facts, most: int) -> None:
+        self._chunked = facts.chunked
+        self._most = most
+        self.data: list[Buffer] = []
+        self.size = 0
+        self.replayable = True
+        self.complete = False
+
+    @property
+    def full(self) -> bool:
+        """As much is held as may be: no more should be read before what is here has been sent."""
+        return self.size >= self._most
+
+    def add(self, pieces: list[Buffer], *, sent: bool) -> list[Buffer]:
+        """Frame the next pieces; they are kept, unless they are too many and `sent` tells that all before have left."""
+        self.size += sum(map(len, pieces))
+        framed = chunk(pieces) if self._chunked else pieces
+        self._keep(framed, sent=sent)
+        return framed
+
+    def end(self, trailers: bytes, *, sent: bool) -> list[Buffer]:
+        """The end of the body, framed: nothing where a length says it."""
+        self.complete = True
+        if not self._chunked:
+            return []
+        framed: list[Buffer] = [b"0\r\n%b\r\n" % passing_trailers(trailers) if trailers else LAST_CHUNK]
+        self._keep(framed, sent=sent)
+        return framed
+
+    def forget_if_large(self) -> None:
+        """All that is here has been sent: a large body is not kept any longer."""
+        if self.size > self._most:
+            self.forget()
+
+    def forget(self) -> None:
+        """The request will not be sent again."""
+        self.replayable = False
+        self.data = []
+
+    def _keep(self, framed: list[Buffer], *, sent: bool) -> None:
+        if not self.replayable:
+            return
+        if sent and self.size > self._most:
+            self.forget()
+        else:
+            self.data += framed

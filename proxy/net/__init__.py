@@ -1,0 +1,1 @@
+"""The network below HTTP: dialing, deadlines, whom to trust, and why an address could not be reached."""

@@ -1,0 +1,280 @@
+"""The observer that writes: one structured line for each event, JSON or for a terminal, without secrets.
+
+Which event is worth which level, and how a line looks, is decided here. Measuring is not done here, and writing itself
+is the sink's business. The line of a request takes a path of its own, since there is one for every request.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import traceback
+from dataclasses import fields
+from json.encoder import encode_basestring_ascii as quoted
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+
+import structlog
+
+from proxy import events
+from proxy.events import Event, RequestFinished, RequestStarted
+from proxy.observability.redaction import Redaction
+from proxy.observability.sink import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, MutableMapping
+
+    from proxy.secret import Secret
+
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+Format = Literal["json", "console", "auto"]
+MOST_FRAGMENTS: Final = 4096
+_OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
+
+_STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
+_ALWAYS: Final[dict[type[Event], str]] = {
+    events.Replayed: "info",
+    events.AmazonThrottled: "warning",
+    events.TokenRefreshed: "info",
+    events.SignInNeeded: "warning",
+    events.RefreshTokenReplaced: "info",
+    events.AccountRemoved: "info",
+    events.ProfilesListed: "info",
+    events.ProfilesFailed: "warning",
+    events.DefaultProfileChanged: "warning",
+    events.ServerStarted: "info",
+    events.DrainStarted: "info",
+    events.DefectMet: "error",
+}
+_BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
+    RequestFinished: lambda e: "warning" if e.status >= 500 or e.fault else "info",
+    events.RefreshFailed: lambda e: "error" if e.permanent else "warning",
+    events.CredentialStateChanged: lambda e: _STATE_LEVELS.get(e.new, "info"),
+    events.TokenUnpersisted: lambda e: "warning" if e.unpersisted else "info",
+    events.ServerStopped: lambda e: "warning" if e.cut else "info",
+    events.ConfigReloaded: lambda e: "info" if e.success else "error",
+    events.SignInFinished: lambda e: "info" if e.outcome == "connected" else "warning",
+}
+_NAMES: Final[dict[type[Event], str]] = {RequestFinished: "request"}
+
+
+def level_of(event: Event) -> str:
+    """How loud an event is: its trouble for an operator, not its rarity."""
+    decide = _BY_VALUE.get(type(event))
+    return decide(event) if decide else _ALWAYS.get(type(event), "info")
+
+
+def is_news(event: Event) -> bool:
+    """Whether an event is worth a line at all: the state that an account begins with is not."""
+    if isinstance(event, events.CredentialStateChanged):
+        return event.old != event.new
+    return not isinstance(event, RequestStarted)
+
+
+def name_of(kind: type[Event]) -> str:
+    """`RefreshFailed` is `refresh_failed` in the log."""
+    return _NAMES.get(kind) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+
+
+def fields_of(event: Event) -> dict[str, object]:
+    """An event's fields as a line holds them: empty ones left out, durations of a request in milliseconds."""
+    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    if isinstance(event, RequestFinished):
+        for name in ("duration", "upstream", "own"):
+            values[f"{name}_ms"] = round(values.pop(name) * 1000, 3)
+        return values
+    kept = {name: value for name, value in values.items() if value not in ("", None, ())}
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in kept.items()}
+
+
+class Logs:
+    """Writes events, and what libraries log, to one stream. Made once, by `configure`."""
+
+    def __init__(self, stream: TextIO | None, *, form: Format, level: str, access: bool) -> None:
+        self.redaction = Redaction()
+        self._json = form == "json" or (form == "auto" and not (stream is not None and stream.isatty()))
+        self._colours = not self._json and stream is not None and stream.isatty()
+        self.sink = Sink(stream, self._lost_line)
+        self._path_fragments: dict[str, str] = {}
+        self._caller_fragments: dict[tuple[str, str, str, str], str] = {}
+        self._second, self._stamp = -1, ""
+        self._processors = self._make_processors()
+        self.adjust(level=level, access=access)
+
+    def adjust(self, *, level: str, access: bool) -> None:
+        """What a reload may change. Without `access`, only requests that met trouble have a line."""
+        self._threshold = LEVELS[level]
+        info = self._threshold <= LEVELS["info"] and access
+        self._request_threshold = LEVELS["info"] if info else max(self._threshold, LEVELS["warning"])
+
+    def redact(self, secrets: Iterable[Secret]) -> None:
+        """From now on these never stand in a line, whatever carries them."""
+        self.redaction.know(secrets)
+        self._path_fragments.clear()
+
+    def observe(self, event: Event) -> None:
+        kind = event.__class__
+        if kind is RequestFinished:
+            self._request(event)  # type: ignore[arg-type]  # `is` is cheaper than isinstance
+        elif is_news(event):
+            self.write(level_of(event), name_of(kind), **fields_of(event))
+
+    def write(self, level: str, event: str, /, **values: object) -> None:
+        """One line; from `warning` on it is written at once."""
+        severity = LEVELS[level]
+        if severity < self._threshold:
+            return
+        line = self._render(level, event, values)
+        if severity >= LEVELS["warning"]:
+            self.sink.put_now(line)
+        else:
+            self.sink.put(line)
+
+    @property
+    def lost(self) -> int:
+        """Lines that could not be written and were not told of yet."""
+        return self.sink.lost
+
+    def flush(self, timeout: float = 1.0) -> bool:
+        return self.sink.flush(timeout)
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Writes what is left, never waiting longer than `timeout`, and lets go of the standard logging module."""
+        root = logging.getLogger()
+        for handler in [each for each in root.handlers if isinstance(each, _Library) and each.logs is self]:
+            root.removeHandler(handler)
+            logging.captureWarnings(False)
+        self.sink.close(timeout)
+
+    # --- requests -------------------------------------------------------------------------------------------
+
+    def _request(self, event: RequestFinished) -> None:
+        trouble = event.status >= 500 or event.fault != ""
+        if (LEVELS["warning"] if trouble else LEVELS["info"]) < self._request_threshold:
+            return
+        if not self._json:
+            shown = {name: value for name, value in fields_of(event).items() if value != ""}
+            self.write("warning" if trouble else "info", "request", **shown)
+            return
+        line = self._request_line(event, "warning" if trouble else "info")
+        if trouble:
+            self.sink.put_now(line)
+        else:
+            self.sink.put(line)
+
+    def _request_line(self, event: RequestFinished, level: str) -> str:
+        caller = (event.client, event.account, event.region, event.method)
+        who = self._caller_fragments.get(caller) or self._caller_fragment(caller)
+        path = self._path_fragments.get(event.path) or self._path_fragment(event.path)
+        trouble = ""
+        if event.refusal or event.fault:
+            trouble = (
+                f',"refusal":{quoted(event.refusal)},"detail":{quoted(self.redaction.clean(event.detail))}'
+                f',"fault":{quoted(event.fault)}'
+            )
+        return (
+            f'{{"timestamp":"{self._timestamp()}","level":"{level}","event":"request"'
+            f',"request_id":{quoted(event.request_id)},{who},{path},"status":{event.status}'
+            f',"amazon_request_id":{quoted(event.amazon_request_id)}'
+            f',"bytes_in":{event.bytes_in},"bytes_out":{event.bytes_out}'
+            f',"duration_ms":{event.duration * 1000:.3f},"upstream_ms":{event.upstream * 1000:.3f}'
+            f',"own_ms":{event.own * 1000:.3f},"attempts":{event.attempts}{trouble}}}\n'
+        )
+
+    def _caller_fragment(self, caller: tuple[str, str, str, str]) -> str:
+        if len(self._caller_fragments) >= MOST_FRAGMENTS:
+            self._caller_fragments.clear()
+        names = ("client", "account", "region", "method")
+        text = ",".join(f'"{name}":{quoted(value)}' for name, value in zip(names, caller, strict=True))
+        self._caller_fragments[caller] = text
+        return text
+
+    def _path_fragment(self, path: str) -> str:
+        if len(self._path_fragments) >= MOST_FRAGMENTS:
+            self._path_fragments.clear()
+        text = f'"path":{quoted(self.redaction.clean(path))}'
+        if len(path) <= 512:
+            self._path_fragments[path] = text
+        return text
+
+    # --- lines ----------------------------------------------------------------------------------------------
+
+    def _timestamp(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+
+    def _render(self, level: str, event: str, values: dict[str, object]) -> str:
+        line: Any = {"timestamp": self._timestamp(), "level": level, "event": event, **values}
+        for processor in self._processors:
+            line = processor(None, level, line)
+        return f"{line}\n"
+
+    def _lost_line(self, count: int) -> str:
+        return self._render("warning", "log_lines_lost", {"count": count, "detail": "The output could not be written."})
+
+    def _clean(self, _logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Masks what stands in values; keys and the names of events are our own words."""
+        return {key: value if key in _OWN_WORDS else self._cleaned(value) for key, value in line.items()}
+
+    def _cleaned(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.redaction.clean(value)
+        if isinstance(value, tuple | list | set | frozenset):
+            return [self._cleaned(item) for item in value]
+        if isinstance(value, dict):
+            return {str(key): self._cleaned(item) for key, item in value.items()}
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self.redaction.clean(repr(value))
+
+    def _make_processors(self) -> tuple[Callable[..., Any], ...]:
+        if self._json:
+            return (self._clean, structlog.processors.JSONRenderer(separators=(",", ":")))
+        console = structlog.dev.ConsoleRenderer(colors=self._colours, pad_event_to=24, sort_keys=False)
+        return (self._clean, _escape_controls, console)
+
+
+def _escape_controls(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """On a terminal no value from outside may move the cursor or start a line."""
+    for key, value in line.items():
+        if isinstance(value, str) and key != "traceback" and not value.isprintable():
+            line[key] = value.encode("unicode_escape").decode("ascii")
+    return line
+
+
+class _Library(logging.Handler):
+    """What libraries say through the standard logging module, as lines of ours."""
+
+    def __init__(self, logs: Logs) -> None:
+        super().__init__()
+        self.logs = logs
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = next((name for name, value in LEVELS.items() if record.levelno <= value), "critical")
+        values: dict[str, object] = {"logger": record.name, "detail": record.getMessage()}
+        if record.exc_info and record.exc_info[1] is not None:
+            values["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))
+        self.logs.write(level, "library", **values)
+
+
+def configure(
+    *, form: Format = "auto", level: str = "info", access: bool = True, stream: TextIO | None = sys.stdout
+) -> Logs:
+    """Makes the one `Logs` of the program, and sends what libraries log through it."""
+    logs = Logs(stream, form=form, level=level, access=access)
+    root = logging.getLogger()
+    root.addHandler(_Library(logs))
+    root.setLevel(logging.DEBUG if level == "debug" else logging.INFO)
+    for name, at_least in (
+        ("aiohttp.access", logging.CRITICAL),
+        ("aiohttp.server", logging.CRITICAL),  # a traceback for each malformed request, which anybody can send
+        ("asyncio", logging.INFO),
+        ("watchfiles", logging.WARNING),
+    ):
+        logging.getLogger(name).setLevel(at_least)
+    logging.captureWarnings(True)
+    return logs

@@ -1,0 +1,306 @@
+"""The profile directory: every account's profiles in every region, listed in the background and served stale.
+
+It implements `routing.Directory`. Requests only look into memory; a profile that nobody knows makes one early listing,
+rate-limited. What is known is kept in the state store, so that a restart knows it at once; losing that is harmless.
+What an answer means is in `profile_list`, the look-ups are in `profile_index`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from cachetools import TTLCache
+
+from proxy.errors import NoUsableToken, StateError
+from proxy.events import DefaultProfileChanged, Observer, ProfilesFailed, ProfilesListed
+from proxy.profiles.index import Listing, ListingFailure, ProfileIndex, pin, read_document
+from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    import aiohttp
+
+    from proxy.secret import Secret
+
+__all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
+
+DOCUMENT = "profiles"
+AT_ONCE = 6
+REFRESH_EVERY = 3600.0
+FIRST_RETRY = 5.0
+LONGEST_RETRY = 300.0
+MISS_EVERY = 60.0
+MISSES_REMEMBERED = 4096
+MISS_MEMORY = 900.0
+"""How long a profile that nobody knows makes no other early listing, in seconds."""
+SAVE_AFTER = 2.0
+TELL_AGAIN = 600.0
+"""After how long a failure that is still the same is told again, in seconds."""
+
+
+class Token(Protocol):
+    """An access token, as far as it matters here."""
+
+    @property
+    def value(self) -> Secret: ...
+
+
+class Documents(Protocol):
+    """Where small documents are kept: see `proxy.tokens.store.Store`."""
+
+    async def read_document(self, name: str) -> object | None: ...
+
+    async def write_document(self, name: str, data: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSource:
+    """What must be known of an account to list its profiles.
+
+    `refresh_token` is the configured one: another means to list again. `pins_first` tells that `default_profile` is
+    `first`, so that a change of the first profile is worth telling.
+    """
+
+    account: str
+    client_id: str
+    api_urls: Mapping[str, str]
+    pins_first: bool
+    refresh_token: Secret | None = None
+    proxy: Secret | None = None
+    ssl_context: ssl.SSLContext | None = None
+
+    def origin(self, region: str) -> str:
+        return f"{self.api_urls[region]} {self.client_id}"
+
+
+async def _pause(seconds: float, wake: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(wake.wait(), seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """Time and chance, as given: `pause` returns after so many seconds, or when the event is set."""
+
+    pause: Callable[[float, asyncio.Event], Awaitable[None]] = _pause
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    random: Callable[[], float] = random.random
+
+
+def next_listing(failures: int, retry_after: float | None, chance: float) -> float:
+    """Seconds until the next listing. Pure; `chance`, 0 to 1, only makes it earlier, but never before Retry-After."""
+    if failures == 0:
+        return REFRESH_EVERY * (1 - 0.2 * chance)
+    backoff = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16)) * (1 - 0.3 * chance)
+    return max(backoff, min(retry_after or 0.0, REFRESH_EVERY))
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One account in one region: its task, and how its listings went."""
+
+    source: ProfileSource
+    region: str
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    failures: int = 0
+    failure: ListingFailure | None = None
+    told: tuple[str, float] = ("", 0.0)
+
+
+class ProfileDirectory:
+    """Keeps an index of profiles current. `token` gives an account's access token, or raises `NoUsableToken`.
+
+    `start`, `reconfigure` and `stop` are called one after another. The session belongs to the caller.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        token: Callable[[str], Awaitable[Token]],
+        documents: Documents,
+        observer: Observer,
+        pacing: Pacing | None = None,
+    ) -> None:
+        self._session = session
+        self._token = token
+        self._documents = documents
+        self._observer = observer
+        self._pacing = pacing or Pacing()
+        self._index = ProfileIndex()
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._misses: TTLCache[str, bool] = TTLCache(MISSES_REMEMBERED, MISS_MEMORY, timer=self._pacing.clock)
+        self._missed_at: float | None = None
+        self._dirty = asyncio.Event()
+        self._never = asyncio.Event()
+        self._saver: asyncio.Task[None] | None = None
+
+    # --- look-ups: routing's Directory
+
+    def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
+        """Who lists a profile. One that nobody does makes an early listing, at most one in `MISS_EVERY` seconds."""
+        found = self._index.owners(profile)
+        if not found and profile.isdecimal() and profile not in self._misses:
+            self._miss(profile)
+        return found
+
+    def first(self, account: str, region: str) -> str | None:
+        """The pinned first profile; empty where none is listed, None while nothing is known."""
+        return self._index.first(account, region)
+
+    def failure(self, account: str, region: str) -> ListingFailure | None:
+        """Why the last listing failed, if it did."""
+        watch = self._watches.get((account, region))
+        return watch.failure if watch is not None else None
+
+    def failures(self) -> tuple[ListingFailure, ...]:
+        """Every listing whose last attempt failed."""
+        return tuple(watch.failure for watch in self._watches.values() if watch.failure is not None)
+
+    def snapshot(self) -> tuple[tuple[str, str, Profile], ...]:
+        """(account, region, profile) of everything that is known."""
+        return self._index.snapshot()
+
+    def _miss(self, profile: str) -> None:
+        now = self._pacing.clock()
+        if self._missed_at is None or now - self._missed_at >= MISS_EVERY:
+            self._missed_at = now
+            self._misses[profile] = True
+            for watch in self._watches.values():
+                watch.wake.set()
+
+    # --- start, change, stop
+
+    async def start(self, sources: Iterable[ProfileSource]) -> None:
+        """Take what the store knows, and begin to list."""
+        wanted = {source.account: source for source in sources}
+        with contextlib.suppress(StateError):
+            for account, region, listing in read_document(await self._documents.read_document(DOCUMENT)):
+                source = wanted.get(account)
+                if source is not None and region in source.api_urls and listing.origin == source.origin(region):
+                    self._index.put(account, region, listing)
+        self._saver = asyncio.create_task(self._save())
+        await self.reconfigure(wanted.values())
+
+    async def reconfigure(self, sources: Iterable[ProfileSource]) -> None:
+        """Follow a new configuration: what did not change goes on as it was."""
+        wanted = {(source.account, region): source for source in sources for region in source.api_urls}
+        for key, watch in list(self._watches.items()):
+            if wanted.get(key) != watch.source:
+                await _end(self._watches.pop(key).task)
+            if key not in wanted or wanted[key].origin(key[1]) != watch.source.origin(key[1]):
+                self._index.drop(*key)
+                self._dirty.set()
+        for (account, region), source in wanted.items():
+            if (account, region) not in self._watches:
+                watch = self._watches[account, region] = _Watch(source, region)
+                watch.task = asyncio.create_task(self._keep_current(watch))
+
+    async def stop(self) -> None:
+        """Stop listing, and keep what is known."""
+        watches, self._watches = list(self._watches.values()), {}
+        for watch in watches:
+            await _end(watch.task)
+        await _end(self._saver)
+        if self._dirty.is_set():
+            await self._write()
+
+    async def list_now(self, account: str) -> tuple[tuple[str, str, Profile], ...]:
+        """List an account anew in every region. Raises what went wrong if it did in all of them."""
+        watches = [watch for (name, _), watch in self._watches.items() if name == account]
+        ended = await asyncio.gather(*(self._list(watch) for watch in watches))
+        failures = [error for error in ended if error is not None]
+        if failures and len(failures) == len(watches):
+            raise failures[0]
+        return tuple(entry for entry in self.snapshot() if entry[0] == account)
+
+    def look_again(self, account: str) -> None:
+        """Somebody else may have signed in for this account: list it again soon."""
+        for (name, _), watch in self._watches.items():
+            if name == account:
+                watch.wake.set()
+
+    # --- listing
+
+    async def _keep_current(self, watch: _Watch) -> None:
+        while True:
+            watch.wake.clear()
+            error = await self._list(watch)
+            # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
+            failures = 1 if isinstance(error, NoUsableToken) else watch.failures
+            retry_after = error.retry_after if isinstance(error, ProfilesUnavailable) else None
+            delay = next_listing(failures, retry_after, self._pacing.random())
+            if isinstance(error, ProfilesUnavailable):
+                self._tell_failure(watch, error, delay)
+            await self._pacing.pause(delay, watch.wake)
+
+    async def _list(self, watch: _Watch) -> ProfilesUnavailable | NoUsableToken | None:
+        """List once. Returns what went wrong: what was known stays in use then."""
+        source, region = watch.source, watch.region
+        endpoint = Endpoint(
+            source.api_urls[region], source.client_id, proxy=source.proxy, ssl_context=source.ssl_context
+        )
+        try:
+            token = await self._token(source.account)
+            async with self._turns:
+                profiles = await list_profiles(self._session, endpoint, token.value)
+        except (ProfilesUnavailable, NoUsableToken) as error:
+            watch.failures += 1
+            asked = isinstance(error, ProfilesUnavailable)
+            watch.failure = ListingFailure(
+                source.account, region, error.detail, self._pacing.wall(), error.retryable, asked
+            )
+            return error
+        watch.failures, watch.failure = 0, None
+        watch.told = ("", 0.0)
+        if self._watches.get((source.account, region)) is watch:
+            self._take(source, region, profiles)
+        return None
+
+    def _take(self, source: ProfileSource, region: str, profiles: tuple[Profile, ...]) -> None:
+        old = self._index.listing(source.account, region)
+        pinned = old.first if old is not None else ""
+        first = pin(profiles, pinned)
+        if old is None or old.profiles != profiles:
+            self._index.put(
+                source.account, region, Listing(source.origin(region), profiles, first, self._pacing.wall())
+            )
+            self._dirty.set()
+        self._observer.observe(ProfilesListed(source.account, region, len(profiles)))
+        if source.pins_first and pinned and first != pinned:
+            self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
+
+    def _tell_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
+        """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
+        now = self._pacing.clock()
+        if watch.told[0] != error.detail or now - watch.told[1] >= TELL_AGAIN:
+            watch.told = (error.detail, now)
+            self._observer.observe(ProfilesFailed(watch.source.account, watch.region, error.detail, retry_in))
+
+    # --- keeping
+
+    async def _save(self) -> None:
+        while True:
+            await self._dirty.wait()
+            await self._pacing.pause(SAVE_AFTER, self._never)
+            await self._write()
+
+    async def _write(self) -> None:
+        self._dirty.clear()
+        with contextlib.suppress(StateError):
+            await self._documents.write_document(DOCUMENT, self._index.to_document())
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait((task,))

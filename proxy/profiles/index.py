@@ -1,0 +1,134 @@
+"""What is known of profiles, in memory, for the request path: who lists a profile, and which one is the first.
+
+Changed by whole listings, one account and region at a time; nothing here asks Amazon or waits. A pinned first profile
+stays while it is listed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+from proxy.profiles.listing import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The profiles of one account in one region. `first` is the pinned one, empty where none is listed.
+
+    `origin` tells what was asked (address and application): a listing of another origin is not this one's.
+    """
+
+    origin: str
+    profiles: tuple[Profile, ...]
+    first: str
+    listed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ListingFailure:
+    """Why the profiles of an account could not be listed in a region, the last time they were asked for.
+
+    `at` is wall-clock time. `retryable` tells whether that can pass without anybody changing anything, `asked` whether
+    Amazon was asked at all: without a token it is not.
+    """
+
+    account: str
+    region: str
+    detail: str
+    at: float
+    retryable: bool
+    asked: bool
+
+
+class ProfileIndex:
+    """Listings by account and region, and profile -> who lists it."""
+
+    def __init__(self) -> None:
+        self._listings: dict[tuple[str, str], Listing] = {}
+        self._owners: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
+        return self._owners.get(profile, ())
+
+    def first(self, account: str, region: str) -> str | None:
+        listing = self._listings.get((account, region))
+        return listing.first if listing is not None else None
+
+    def listing(self, account: str, region: str) -> Listing | None:
+        return self._listings.get((account, region))
+
+    def put(self, account: str, region: str, listing: Listing) -> None:
+        """Take a listing in the place of the one before; its `first` is kept as given."""
+        key = (account, region)
+        old = self._listings.get(key)
+        before = {profile.id for profile in old.profiles} if old is not None else set()
+        after = {profile.id for profile in listing.profiles}
+        self._listings[key] = listing
+        for profile in before - after:
+            self._forget(profile, key)
+        for profile in after - before:
+            self._owners[profile] = tuple(sorted((*self._owners.get(profile, ()), key)))
+
+    def drop(self, account: str, region: str) -> None:
+        """Forget a listing."""
+        listing = self._listings.pop((account, region), None)
+        for profile in listing.profiles if listing is not None else ():
+            self._forget(profile.id, (account, region))
+
+    def _forget(self, profile: str, key: tuple[str, str]) -> None:
+        left = tuple(owner for owner in self._owners[profile] if owner != key)
+        if left:
+            self._owners[profile] = left
+        else:
+            del self._owners[profile]
+
+    def snapshot(self) -> tuple[tuple[str, str, Profile], ...]:
+        """(account, region, profile) of everything, in Amazon's order within a region."""
+        return tuple(
+            (account, region, profile)
+            for (account, region), listing in self._listings.items()
+            for profile in listing.profiles
+        )
+
+    def to_document(self) -> object:
+        """All listings as JSON has them."""
+        return {
+            "version": _VERSION,
+            "listings": [
+                {
+                    "account": account,
+                    "region": region,
+                    "origin": listing.origin,
+                    "first": listing.first,
+                    "listed_at": listing.listed_at,
+                    "profiles": [astuple(profile) for profile in listing.profiles],
+                }
+                for (account, region), listing in self._listings.items()
+            ],
+        }
+
+
+def pin(profiles: Iterable[Profile], old: str) -> str:
+    """The first profile: the old one while it is listed, else the first listed, empty for none."""
+    identifiers = [profile.id for profile in profiles]
+    return old if old in identifiers else next(iter(identifiers), "")
+
+
+def read_document(document: object) -> Iterator[tuple[str, str, Listing]]:
+    """The listings of `to_document`; what cannot be read is left out, for it will be listed again."""
+    if not isinstance(document, dict) or document.get("version") != _VERSION:
+        return
+    entries = document.get("listings")
+    for entry in entries if isinstance(entries, list) else ():
+        try:
+            profiles = tuple(Profile(*map(str, fields)) for fields in entry["profiles"])
+            listing = Listing(str(entry["origin"]), profiles, pin(profiles, entry["first"]), float(entry["listed_at"]))
+            yield str(entry["account"]), str(entry["region"]), listing
+        except (KeyError, TypeError, ValueError):
+            continue

@@ -1,0 +1,1 @@
+"""A request's account, region and profile. Pure: values in, a value out."""

@@ -1,0 +1,302 @@
+"""A connection to Amazon: one answer at a time, given to its `AnswerSink` as it comes.
+
+The only code that talks to the Ads API on behalf of tools. Whether to send again is not decided here. A connection is
+used again only if its last exchange ended exactly as it should: whole request sent, whole answer read, nothing behind
+it, nobody asked to close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol, cast
+
+from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
+from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClose, has_no_body
+from proxy.http1.headers import AnswerFacts, examine_answer, passing_answer_trailers
+from proxy.http1.message import AnswerHead, parse_answer_head
+from proxy.net.deadlines import NEVER
+
+if TYPE_CHECKING:
+    from proxy.net.dialing import Dialer
+    from proxy.upstream.pool import Pool
+
+MAX_AGE = 600.0
+"""Seconds after which a connection is not used again, so that changed addresses are followed."""
+_MOST_HEAD = 131072
+_MOST_INTERIM = 32
+
+
+class AnswerSink(Protocol):
+    """Who wants an answer. Calls come in the order of the names; after `answer_ended` or `upstream_failed`, none.
+
+    `entered` is set to the moment (perf_counter) at which a read began.
+    """
+
+    entered: float
+
+    def interim(self, head: AnswerHead, facts: AnswerFacts) -> None: ...
+
+    def answer_began(self, head: AnswerHead, facts: AnswerFacts) -> None: ...
+
+    def answer_data(self, pieces: list[Buffer]) -> None: ...
+
+    def answer_ended(self, trailers: bytes) -> None:
+        """`trailers` holds the lines that may pass, each with its CRLF."""
+
+    def upstream_failed(self, error: Refused) -> None: ...
+
+    def upstream_writable(self, writable: bool) -> None: ...
+
+    def defect(self, error: Exception) -> None:
+        """Something of ours went wrong while the sink was told; after this, no more calls."""
+
+    def flush(self) -> None:
+        """What one read brought has been told; send on what was gathered."""
+
+
+class Timeouts(Protocol):
+    """Seconds: until an answer's head, and between bytes of its body."""
+
+    @property
+    def response_timeout(self) -> float: ...
+
+    @property
+    def idle_timeout(self) -> float: ...
+
+
+class Connection(asyncio.Protocol):
+    """One connection to one host."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._loop = pool.loop
+        self._transport: asyncio.Transport
+        self._sink: AnswerSink | None = None
+        self._head = b""
+        self._body: Body | None = None
+        self._interims = 0
+        self._to_head = False
+        self._request_sent = True
+        self._close = False
+        self._failed = False
+        self._gone = False
+        self._paused = False
+        self._idle_timeout = 0.0
+        self._response_timeout = 0.0
+        self.served = 0
+        self.born = 0.0
+        self.deadline = NEVER
+        self.writable = True
+
+    # --- sending
+
+    def send(self, sink: AnswerSink, data: list[Buffer], *, to_head: bool, timeouts: Timeouts) -> None:
+        """Begin an exchange: `data` is the head and whatever of the body is there already."""
+        self._sink, self._to_head, self._request_sent = sink, to_head, False
+        self._interims = 0
+        self._idle_timeout, self._response_timeout = timeouts.idle_timeout, timeouts.response_timeout
+        if self._gone:
+            self._loop.call_soon(self._die)
+        else:
+            self.send_body(data)
+
+    def send_body(self, data: list[Buffer]) -> None:
+        if self._gone:
+            return
+        if self._body is None:
+            self.deadline = self._loop.time() + self._response_timeout
+        if len(data) == 1:
+            self._transport.write(data[0])
+        else:
+            self._transport.writelines(data)
+
+    def request_sent(self) -> None:
+        """The whole request has been written."""
+        self._request_sent = True
+
+    def abandon(self) -> None:
+        """Forget the exchange; its connection is of no more use."""
+        self._sink = None
+        self._failed = True
+        self._transport.abort()
+
+    def pause(self) -> None:
+        """Stop reading: whoever wants the answer cannot take more of it now."""
+        self.deadline = NEVER
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        self.deadline = self._loop.time() + self._idle_timeout
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    @property
+    def usable(self) -> bool:
+        return not self._failed and not self._transport.is_closing() and self._loop.time() - self.born < MAX_AGE
+
+    def close(self) -> None:
+        """End it now. Whoever waits for an answer on it is told."""
+        self._failed = True
+        self._transport.abort()
+
+    def remember_session(self, dialer: Dialer) -> None:
+        dialer.remember_session(self._pool.origin, self._transport)
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.born = self._loop.time()
+        self._pool.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        sink = self._sink
+        if sink is None:
+            self.close()
+            return
+        sink.entered = perf_counter()
+        try:
+            self._read(data)
+        except Refused as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a defect is told, whatever it is, and no tool waits for ever
+            self._sink = None
+            self.close()
+            sink.defect(error)
+        sink.flush()
+
+    def eof_received(self) -> bool | None:
+        if isinstance(self._body, UntilClose) and self._sink is not None:
+            sink = self._sink
+            sink.entered = perf_counter()
+            self._end(b"")
+            sink.flush()
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._failed = self._gone = True
+        self._pool.lost(self)
+        self._die()
+
+    def _die(self) -> None:
+        """The connection ended under its exchange, or before it."""
+        sink = self._sink
+        if sink is not None:
+            sink.entered = perf_counter()
+            self._fail(
+                UpstreamMalformed("Amazon's answer broke off within its head; try again.")
+                if self._head
+                else UpstreamClosed("Amazon closed the connection before its answer was complete; try again.")
+            )
+            sink.flush()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        if self._sink is not None:
+            self._sink.upstream_writable(False)
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._sink is not None:
+            self._sink.upstream_writable(True)
+
+    def expire(self, now: float) -> None:
+        """The deadline passed: an idle connection goes, a busy one has kept its tool waiting too long."""
+        self.deadline = NEVER
+        if self._sink is None:
+            self.close()
+            return
+        sink = self._sink
+        sink.entered = perf_counter()
+        what = "begin its answer" if self._body is None else "go on with its answer"
+        limit = self._response_timeout if self._body is None else self._idle_timeout
+        self._fail(UpstreamTimeout(f"Amazon did not {what} within {limit:g} s; try again, or raise the time-out."))
+        sink.flush()
+
+    # --- reading
+
+    def _read(self, data: bytes) -> None:
+        while data and self._sink is not None:
+            if self._body is None:
+                data = self._read_head(data)
+            else:
+                if not self._paused:
+                    self.deadline = self._loop.time() + self._idle_timeout
+                pieces, data = self._body.feed(data)
+                if pieces:
+                    self._sink.answer_data(pieces)
+                if self._body is not None and self._body.finished:
+                    self._end(data)
+                    return
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Read a head if it is whole; give what is behind it."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or end > _MOST_HEAD:
+            if len(data) > _MOST_HEAD:
+                raise UpstreamMalformed("Amazon's answer has a head without end.")
+            if not data.startswith(b"HTTP/1."[: len(data)]):
+                raise UpstreamMalformed("What came back is not an HTTP/1.1 answer.")
+            self._head = data
+            return b""
+        head = parse_answer_head(data[: end + 2])
+        facts = examine_answer(head.section, head.minor)
+        rest = data[end + 4 :]
+        if head.status < 200:
+            self._interim(head, facts)
+            return rest
+        self._begin(head, facts)
+        if self._body is not None and self._body.finished:
+            self._end(rest)
+            return b""
+        return rest
+
+    def _interim(self, head: AnswerHead, facts: AnswerFacts) -> None:
+        self._interims += 1
+        if head.status == 101:
+            raise UpstreamMalformed("Amazon switched protocols although nobody asked.")
+        if self._interims > _MOST_INTERIM:
+            raise UpstreamMalformed("Amazon sent interim answers without end.")
+        assert self._sink is not None
+        self._sink.interim(head, facts)
+
+    def _begin(self, head: AnswerHead, facts: AnswerFacts) -> None:
+        assert self._sink is not None
+        if has_no_body(head.status, self._to_head):
+            self._body = CountedBody(0)
+        elif facts.chunked:
+            self._body = ChunkedBody(lambda why: UpstreamMalformed(f"Amazon's answer is chunked, but {why}."))
+        elif facts.content_length is not None:
+            self._body = CountedBody(facts.content_length)
+        else:
+            self._body = UntilClose()
+        self._close = facts.close or isinstance(self._body, UntilClose)
+        if facts.content_type[:17].lower() == b"text/event-stream":
+            self._idle_timeout = NEVER
+        self.deadline = self._loop.time() + self._idle_timeout
+        self._sink.answer_began(head, facts)
+
+    def _end(self, rest: bytes) -> None:
+        sink, body = self._sink, self._body
+        assert sink is not None and body is not None
+        trailers = passing_answer_trailers(body.trailers)
+        self._sink = self._body = None
+        self.served += 1
+        if rest or self._close or not self._request_sent:
+            self.close()
+        else:
+            self.resume()
+            self._pool.release(self)
+        sink.answer_ended(trailers)
+
+    def _fail(self, error: Refused) -> None:
+        sink, self._sink = self._sink, None
+        self.close()
+        if sink is not None:
+            sink.upstream_failed(error)

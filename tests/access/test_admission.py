@@ -1,0 +1,183 @@
+"""Who may knock: web pages, host names, methods and forms of the target."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.access.admission import admit, check_host, read_host
+from proxy.errors import CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost, Refused
+from proxy.routing.route import EmptyDirectory, routing_table
+from tests.support.deciding import config, facts, region
+
+TABLE = routing_table(
+    config(
+        {"acme": {}},
+        allowed_hosts=("proxy.internal",),
+        regions={
+            "na": region(api_url="http://127.0.0.1:9001"),
+            "eu": region(api_url="http://sim:9002"),
+            "fe": region(api_url="http://[::1]:9003"),
+        },
+    ),
+    EmptyDirectory(),
+)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"127.0.0.1",
+        b"127.0.0.1:8080",
+        b"127.0.0.1:",
+        b"10.1.2.3:99",
+        b"[::1]:8080",
+        b"[::1]",
+        b"localhost",
+        b"LocalHost:1",
+        b"localhost.",
+        b"proxy.internal:80",
+        b"Proxy.Internal",
+        b"advertising-api.amazon.com",
+        b"advertising-api-eu.amazon.com:443",
+        b"sim:9002",
+        b"sim",
+        b"",
+    ],
+)
+def test_hosts_that_are_served(host: bytes) -> None:
+    """IP literals, localhost, Amazon's and configured names; the port does not count, HTTP/1.0 may have none."""
+    check_host(b"/x", facts(host=host), TABLE)
+    assert not host or read_host(host).name == read_host(host).name.lower()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"evil.example",
+        b"evil.example:8080",
+        b"localhost.evil.example",
+        b"127.0.0.1.evil.example",
+        b"foo.localhost",
+        b"2130706433",
+        b"0x7f.1",
+        b"127.1",
+        b"api.amazon.com",
+        b"advertising-api.amazon.com.evil.example",
+        b"amazon.com",
+    ],
+)
+def test_other_hosts_are_misdirected(host: bytes) -> None:
+    """A name that somebody else controls is refused: the defence against DNS rebinding."""
+    with pytest.raises(MisdirectedHost, match="allowed_hosts"):
+        check_host(b"/x", facts(host=host), TABLE)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [b"a b", b"user@localhost", b"localhost/x", b"localhost:80:80", b"[::1", b"::1", b"a,b", b"localhost:x", b":80"],
+)
+def test_what_is_no_host_is_malformed(host: bytes) -> None:
+    """A Host that two readers could understand differently."""
+    with pytest.raises(MalformedRequest) as refused:
+        check_host(b"/x", facts(host=host), TABLE)
+    assert refused.value.close
+
+
+def test_the_listen_address_is_served_by_its_name() -> None:
+    """A proxy that listens on a name answers for it."""
+    from proxy.config.values import Address
+
+    table = routing_table(config({"acme": {}}, listen=Address("proxy.lan", 80)), EmptyDirectory())
+    check_host(b"/x", facts(host=b"proxy.lan:80"), table)
+    with pytest.raises(MisdirectedHost):
+        check_host(b"/x", facts(host=b"proxy.internal"), table)
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (b"http://advertising-api-eu.amazon.com/v2/x", b"advertising-api-eu.amazon.com"),
+        (b"http://Advertising-API.amazon.com:80/v2/x", b"advertising-api.amazon.com:80"),
+        (b"http://advertising-api.amazon.com/v2/x", b""),
+        (b"http://127.0.0.1:9001/v2/x", b"127.0.0.1:9001"),
+        (b"http://sim:9002/x", b"SIM:9002"),
+        (b"http://[::1]:9003/x", b"[::1]:9003"),
+    ],
+)
+def test_absolute_targets_of_api_hosts_pass(target: bytes, host: bytes) -> None:
+    """So that http_proxy can lead here."""
+    check_host(target, facts(host=host), TABLE)
+    assert read_host(b"[::1]:9003").authority == "::1:9003"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"http://example.com/",
+        b"http://127.0.0.1:8080/v2/profiles",
+        b"http://127.0.0.1/x",
+        b"http://localhost/x",
+        b"http://proxy.internal/x",
+        b"http://169.254.169.254/latest/meta-data",
+        b"http://api.amazon.com/auth/o2/token",
+        b"http://sim:9001/x",
+    ],
+)
+def test_other_absolute_targets_are_refused_and_told_why(target: bytes) -> None:
+    """It is no general proxy."""
+    authority = target.split(b"/")[2]
+    with pytest.raises(MisdirectedHost, match="no general proxy"):
+        check_host(target, facts(host=authority), TABLE)
+
+
+def test_a_key_exempts_from_which_host_it_is_and_from_nothing_else() -> None:
+    """A malformed Host and a foreign absolute target are refused with a valid key, too."""
+    check_host(b"/x", facts(host=b"proxy.lan:80"), TABLE, has_key=True)
+    with pytest.raises(MalformedRequest):
+        check_host(b"/x", facts(host=b"\xff"), TABLE, has_key=True)
+    with pytest.raises(MisdirectedHost, match="no general proxy"):
+        check_host(b"http://example.com/", facts(host=b"example.com"), TABLE, has_key=True)
+
+
+def test_host_must_equal_an_absolute_target() -> None:
+    """Two hosts in one request are a doubt (RFC 9112, 3.2)."""
+    with pytest.raises(MalformedRequest):
+        check_host(b"http://advertising-api.amazon.com/", facts(host=b"127.0.0.1:8080"), TABLE)
+
+
+@pytest.mark.parametrize("site", [b"", b"none", b"same-origin"])
+def test_programs_and_the_address_bar_may_ask(site: bytes) -> None:
+    """No Sec-Fetch-Site, or one that speaks of no other page."""
+    admit(b"GET", b"/v2/profiles", facts(fetch_site=site))
+    assert facts(fetch_site=site).has_origin is False
+
+
+@pytest.mark.parametrize("changed", [{"has_origin": True}, {"fetch_site": b"cross-site"}, {"fetch_site": b"same-site"}])
+def test_web_pages_may_not(changed: dict[str, object]) -> None:
+    """Any Origin, and any Sec-Fetch-Site but none and same-origin."""
+    with pytest.raises(CrossOrigin):
+        admit(b"GET", b"/v2/profiles", facts(**changed))
+
+
+@pytest.mark.parametrize("fetch_site", [b"none,cross-site", b"none,none", b"nonsense"])
+def test_a_strange_fetch_site_is_a_web_page(fetch_site: bytes) -> None:
+    """What is not known to be harmless is refused."""
+    with pytest.raises(CrossOrigin):
+        admit(b"GET", b"/", facts(fetch_site=fetch_site))
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "refusal"),
+    [
+        (b"CONNECT", b"advertising-api.amazon.com:443", MethodNotAllowed),
+        (b"TRACE", b"/", MethodNotAllowed),
+        (b"OPTIONS", b"*", MethodNotAllowed),
+        (b"GET", b"x", MalformedRequest),
+        (b"GET", b"/#x", MalformedRequest),
+    ],
+)
+def test_what_is_answered_to_nobody(method: bytes, target: bytes, refusal: type[Refused]) -> None:
+    """Each closes the connection."""
+    with pytest.raises(refusal) as refused:
+        admit(method, target, facts())
+    assert refused.value.close

@@ -1,0 +1,377 @@
+"""Who calls, and what they may do."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy.access.clients import Budgets, Clients, Policy, build_clients, build_policy, judge
+from proxy.access.placeholders import LIFETIME
+from proxy.config.model import Client
+from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected, Refused, UnacceptablePath
+from proxy.routing.route import Route, Standing
+from tests.support.deciding import config, facts
+
+SIGNING = b"s" * 32
+NOW = 1_000_000.0
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def client(name: str, **limits: Any) -> Client:
+    return Client(name=name, key_sha256=digest(f"key-of-{name}"), **limits)
+
+
+def clients(*configured: Client, budgets: Budgets | None = None) -> Clients:
+    return build_clients(config({"acme": {}, "zeta": {}}, clients=configured), SIGNING, budgets or Budgets())
+
+
+NOBODYS = clients()
+KEYED = clients(client("reporting", accounts=("acme",)), client("bidder"))
+
+
+# --- who
+
+
+def test_without_clients_everybody_is_anonymous() -> None:
+    """Whatever a tool sends as its own credentials is of no interest."""
+    for sent in (
+        {},
+        {"authorization": b"Bearer Atza|of-amazon"},
+        {"proxy_key": b"x"},
+        {"authorization": b"Basic eDp5"},
+    ):
+        caller = NOBODYS.identify(facts(**sent), NOW)
+        assert (caller.name, caller.policy, caller.standing, caller.has_key) == ("anonymous", None, Standing(), False)
+    assert not NOBODYS.exist
+    assert NOBODYS.nobody.name == "anonymous"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"authorization": b"Bearer key-of-reporting"},
+        {"authorization": b"bearer  key-of-reporting"},
+        {"authorization": b"key-of-reporting"},
+        {"proxy_key": b"key-of-reporting"},
+        {"proxy_key": b"key-of-reporting", "authorization": b"Bearer Atza|of-amazon"},
+        {"proxy_key": b"key-of-reporting", "authorization": b"Bearer key-of-bidder"},
+    ],
+)
+def test_a_key_names_its_client(sent: dict[str, bytes]) -> None:
+    """In each of the contract's forms; X-Ads-Proxy-Key speaks first. Asked twice, the second answer is remembered."""
+    caller = KEYED.identify(facts(**sent), NOW)
+    assert (caller.name, caller.has_key) == ("reporting", True)
+    assert caller.standing == Standing("", frozenset({"acme"}))
+    assert KEYED.identify(facts(**sent), NOW + 1e9) is caller
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"authorization": b"Bearer wrong"},
+        {"authorization": b"Bearer "},
+        {"authorization": b"Basic key-of-reporting"},
+        {"authorization": b"Bearer " + digest("key-of-reporting").encode()},
+        {"proxy_key": b"wrong", "authorization": b"Bearer key-of-reporting"},
+        {"proxy_key": b"Bearer key-of-reporting"},
+        {"authorization": b"Bearer \xff\xfe"},
+    ],
+)
+def test_without_a_right_key_the_caller_is_unknown(sent: dict[str, bytes]) -> None:
+    """401 that says how to send one, and never what was sent."""
+    with pytest.raises(ClientUnknown, match="X-Ads-Proxy-Key") as refused:
+        KEYED.identify(facts(**sent), NOW)
+    assert refused.value.status == 401
+    assert "wrong" not in refused.value.detail.lower()
+
+
+def test_a_very_long_header_is_verified_without_being_remembered() -> None:
+    """Memory stays bounded."""
+    padded = facts(proxy_key=b"key-of-bidder", authorization=b"x" * 5000)
+    first = KEYED.identify(padded, NOW)
+    assert first.name == "bidder"
+    assert KEYED.identify(padded, NOW) is not first
+
+
+def placeholder(issuer: Clients, name: str, bound: str = "", now: float = NOW) -> bytes:
+    caller = issuer.authenticate(name, f"key-of-{name}")
+    assert caller is not None
+    return issuer.issue(caller, bound, now)[0].encode()
+
+
+@pytest.mark.parametrize("form", [b"Bearer %b", b"bearer %b", b"%b"])
+@pytest.mark.parametrize(("issuer", "name", "shown"), [(NOBODYS, "", "anonymous"), (KEYED, "reporting", "reporting")])
+def test_a_placeholder_names_its_client_and_what_it_is_bound_to(
+    issuer: Clients, name: str, shown: str, form: bytes
+) -> None:
+    """Until the second it expires, remembered or not."""
+    asked = facts(authorization=form % placeholder(issuer, name, "brand-eu"))
+    caller = issuer.identify(asked, NOW)
+    assert (caller.name, caller.standing.bound, caller.has_key) == (shown, "brand-eu", name != "")
+    assert issuer.identify(asked, NOW + LIFETIME - 1) is caller
+    with pytest.raises(PlaceholderRejected, match="expired"):
+        issuer.identify(asked, NOW + LIFETIME)
+
+
+def test_a_placeholder_survives_a_reload_while_its_client_does() -> None:
+    """It dies with its client, and with the client's key."""
+    asked = facts(authorization=placeholder(KEYED, "reporting", "zeta"))
+    assert clients(client("reporting")).identify(asked, NOW).name == "reporting"
+    with pytest.raises(PlaceholderRejected):
+        clients(client("bidder")).identify(asked, NOW)
+    with pytest.raises(PlaceholderRejected):
+        clients(Client(name="reporting", key_sha256=digest("another"))).identify(asked, NOW)
+    with pytest.raises(PlaceholderRejected):
+        NOBODYS.identify(asked, NOW)
+
+
+def test_a_placeholder_of_nobody_is_no_key() -> None:
+    """Those that were issued before there were clients end when there are."""
+    with pytest.raises(PlaceholderRejected):
+        KEYED.identify(facts(authorization=placeholder(NOBODYS, "")), NOW)
+
+
+def test_a_forged_placeholder_is_rejected_in_both_modes() -> None:
+    """401, so that the tool refreshes."""
+    asked = facts(authorization=b"Bearer " + placeholder(KEYED, "bidder")[:-3] + b"xxx")
+    for issuer in (NOBODYS, KEYED):
+        with pytest.raises(PlaceholderRejected) as refused:
+            issuer.identify(asked, NOW)
+        assert refused.value.status == 401
+
+
+def test_key_and_placeholder_must_be_of_one_client() -> None:
+    """Then the placeholder still says what it is bound to."""
+    bound = placeholder(KEYED, "bidder", "zeta")
+    caller = KEYED.identify(facts(authorization=bound, proxy_key=b"key-of-bidder"), NOW)
+    assert (caller.name, caller.standing.bound) == ("bidder", "zeta")
+    with pytest.raises(PlaceholderRejected, match="different clients"):
+        KEYED.identify(facts(authorization=bound, proxy_key=b"key-of-reporting"), NOW)
+
+
+def test_text_that_only_holds_a_placeholder_is_nothing_of_ours() -> None:
+    """Only a credential that begins like ours is looked at."""
+    assert NOBODYS.identify(facts(authorization=b"Basic Atza|ap1.x.y"), NOW) == NOBODYS.nobody
+
+
+# --- for the token endpoint and for check
+
+
+def test_the_token_endpoint_authenticates_by_name_and_key() -> None:
+    """Both must be right; without clients everybody is."""
+    found = KEYED.authenticate("reporting", "key-of-reporting")
+    assert found is not None and found.name == "reporting"
+    assert KEYED.authenticate("reporting", "key-of-bidder") is None
+    assert KEYED.authenticate("nobody", "key-of-reporting") is None
+    assert KEYED.authenticate("", "") is None
+    assert KEYED.authenticate("reporting", "\ud800") is None
+    anybody = NOBODYS.authenticate("x", "y")
+    assert anybody is not None and anybody.name == "anonymous"
+    assert KEYED.nobody.name == ""
+    assert KEYED.exist
+
+
+def test_refresh_placeholders_belong_to_their_client() -> None:
+    """Another client's is worth nothing."""
+    limited, free = KEYED.impersonate("reporting"), KEYED.impersonate("bidder")
+    assert limited is not None and free is not None
+    _, refresh = KEYED.issue(limited, "acme", NOW)
+    assert KEYED.read_refresh(limited, refresh) == "acme"
+    assert KEYED.read_refresh(free, refresh) is None
+    assert KEYED.read_refresh(free, "acme") is None
+    _, refresh = NOBODYS.issue(NOBODYS.nobody, "", NOW)
+    assert NOBODYS.read_refresh(NOBODYS.nobody, refresh) == ""
+
+
+def test_names_are_listed_and_nothing_secret_is_shown() -> None:
+    """For check, and for whoever prints it."""
+    assert KEYED.names() == ("bidder", "reporting")
+    assert KEYED.impersonate("nobody") is None
+    assert repr(KEYED) == "Clients(bidder, reporting)"
+
+
+# --- what they may do
+
+ROUTE = Route("acme", "na", "api", b"/x", b"/x", b"", b"")
+
+
+def asked(method: bytes = b"GET", path: bytes = b"/v2/campaigns", **changed: Any) -> tuple[bytes, Route]:
+    return method, replace(ROUTE, target=path, path=path, **changed)
+
+
+def policy(**limits: Any) -> Policy:
+    return build_policy(client("tool", **limits))
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "chosen", "rule"),
+    [
+        ({}, *asked(), ""),
+        ({}, *asked(path=b"/a/../b%2Fc"), ""),
+        ({"accounts": ("acme",)}, *asked(), "accounts"),
+        ({"methods": ("GET", "POST")}, *asked(), "methods"),
+        ({"paths": ("/v2/*",)}, *asked(), "paths"),
+        ({"paths": ("/x", "/v2/*")}, *asked(path=b"/%76%32/campaigns"), "paths"),
+        ({"accounts": ("acme",), "methods": ("GET",), "paths": ("/v2/*",)}, *asked(), "paths"),
+        ({"profiles": ("123",)}, *asked(profile=b"123"), "profiles"),
+        ({"profiles": ("1", "123"), "paths": ("/v2/*",)}, *asked(profile=b"123"), "profiles"),
+        ({"accounts": ("acme",)}, *asked(path=b"/mcp", endpoint="mcp"), "accounts"),
+    ],
+)
+def test_what_the_limits_allow(limits: dict[str, Any], method: bytes, chosen: Route, rule: str) -> None:
+    """Each limit permits what it names, and the verdict says which one had the last word."""
+    verdict = judge(policy(**limits), method, chosen, facts())
+    assert (verdict.refusal, verdict.rule) == (None, rule)
+    assert "may send this request" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "chosen", "rule", "refusal"),
+    [
+        ({"accounts": ("zeta",)}, *asked(), "accounts", NotPermitted),
+        ({"methods": ("POST",)}, *asked(), "methods", NotPermitted),
+        ({"methods": ("GET",)}, *asked(b"HEAD"), "methods", NotPermitted),
+        ({"paths": ("/reporting/*",)}, *asked(), "paths", NotPermitted),
+        ({"paths": ("/v2/*",)}, *asked(path=b"//v2/x"), "paths", NotPermitted),
+        ({"paths": ("/v2/*",)}, *asked(path=b"/v2/../x"), "paths", UnacceptablePath),
+        ({"paths": ("/v2/*",)}, *asked(path=b"/v2/%2e%2e/x"), "paths", UnacceptablePath),
+        ({"paths": ("/v2/*",)}, *asked(path=b"/v2/a%2fb"), "paths", UnacceptablePath),
+        ({"paths": ("/v2/*",), "methods": ("POST",)}, *asked(path=b"/v2/../x"), "paths", UnacceptablePath),
+        ({"profiles": ("123",)}, *asked(path=b"/v2/../x", profile=b"123"), "profiles", UnacceptablePath),
+    ],
+)
+def test_what_the_limits_forbid(
+    limits: dict[str, Any], method: bytes, chosen: Route, rule: str, refusal: type[Refused]
+) -> None:
+    """403 names the rule; a path that cannot be judged is 400 before anything else."""
+    verdict = judge(policy(**limits), method, chosen, facts())
+    assert verdict.rule == rule
+    assert type(verdict.refusal) is refusal
+
+
+NAMED = {"profiles": ("123",), "paths": ("/v2/profiles*", "/mcp", "/amc/*", "/accounts/*", "/sp/*")}
+ALONE = {"profiles": ("123",)}
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "chosen", "names_account", "allowed"),
+    [
+        (ALONE, *asked(profile=b"123"), False, True),
+        (ALONE, *asked(profile=b"124"), False, False),
+        (ALONE, *asked(profile=b""), False, False),
+        (ALONE, *asked(profile=b"123"), True, False),
+        (ALONE, *asked(path=b"/unheard/of", profile=b"123"), False, True),
+        (ALONE, *asked(path=b"/v2/profiles"), False, False),
+        (ALONE, *asked(path=b"/v2/profiles", profile=b"123"), False, False),
+        (ALONE, *asked(b"HEAD", b"/v2/profiles", profile=b"123"), False, False),
+        (ALONE, *asked(b"DELETE", b"/v2/profiles", profile=b"123"), False, False),
+        (ALONE, *asked(path=b"/V2/Profiles", profile=b"123"), False, False),
+        (ALONE, *asked(path=b"//v2//profiles/", profile=b"123"), False, False),
+        (ALONE, *asked(path=b"/v2/profiles;a=b", profile=b"123"), False, False),
+        (ALONE, *asked(path=b"/v2/%70rofiles", profile=b"123"), False, False),
+        (ALONE, *asked(path=b"/v3/profiles/new", profile=b"123"), False, False),
+        (ALONE, *asked(b"POST", b"/AMC/Instances", profile=b"123"), False, False),
+        (ALONE, *asked(b"POST", b"/managerAccounts/1/unheard", profile=b"123"), False, False),
+        (ALONE, *asked(path=b"/", profile=b"123"), False, False),
+        (ALONE, *asked(path=b"/accounts/ENTITY1/dsp/amazonAdTag", profile=b"123"), False, False),
+        (ALONE, *asked(b"POST", b"/mcp", endpoint="mcp"), False, False),
+        (ALONE, *asked(b"POST", b"/mcp", endpoint="mcp", profile=b"123"), False, False),
+        (NAMED, *asked(path=b"/v2/profiles"), False, True),
+        (NAMED, *asked(path=b"/v2/profiles", profile=b"123"), False, True),
+        (NAMED, *asked(path=b"/v2/profiles", profile=b"124"), False, False),
+        (NAMED, *asked(b"POST", b"/mcp", endpoint="mcp"), False, True),
+        (NAMED, *asked(b"POST", b"/mcp", endpoint="mcp", profile=b"124"), False, False),
+        (NAMED, *asked(path=b"/amc/instances", profile=b"123"), True, True),
+        (NAMED, *asked(path=b"/amc/instances", profile=b""), True, False),
+        (NAMED, *asked(path=b"/accounts/ENTITY1/dsp/amazonAdTag", profile=b"123"), False, True),
+        (NAMED, *asked(b"POST", b"/sp/campaigns/list", profile=b""), False, False),
+        (NAMED, *asked(b"POST", b"/sp/campaigns/list", profile=b"124"), False, False),
+    ],
+)
+def test_a_client_of_some_profiles_reaches_no_others(
+    limits: dict[str, Any], method: bytes, chosen: Route, names_account: bool, allowed: bool
+) -> None:
+    """It needs an effective Scope on its list; what Scope does not govern is open only where `paths` names it."""
+    verdict = judge(policy(**limits), method, chosen, facts(names_account=names_account))
+    assert (verdict.refusal is None) is allowed
+    if not allowed:
+        assert isinstance(verdict.refusal, NotPermitted)
+        assert verdict.rule == "profiles"
+
+
+@pytest.mark.parametrize(
+    ("limits", "rule"),
+    [
+        ({"methods": ("GET",)}, "methods"),
+        ({"paths": ("*",)}, "paths"),
+        ({"profiles": ("123",)}, "profiles"),
+        ({"methods": ("GET",), "paths": ("*",), "profiles": ("123",)}, "methods"),
+        ({"accounts": ("acme",)}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_limited_client_may_not_send_another_method_or_path_in_a_header(limits: dict[str, Any], rule: str) -> None:
+    """Some servers obey X-HTTP-Method-Override and X-Original-URL; for who is not limited they pass as they are."""
+    verdict = judge(policy(**limits), *asked(profile=b"123"), facts(overrides=True))
+    assert (verdict.refusal is not None) is (rule != "")
+    if rule:
+        assert verdict.rule == rule
+
+
+def test_a_client_without_a_profile_is_told_which_header_chooses_one() -> None:
+    """By its whole name."""
+    verdict = judge(policy(**NAMED), *asked(b"POST", b"/sp/campaigns/list", profile=b""), facts())
+    assert "send Amazon-Advertising-API-Scope." in verdict.reason
+
+
+def test_permit_raises_what_the_judge_says() -> None:
+    """And lets everybody do everything where no clients are configured."""
+    caller = KEYED.impersonate("reporting")
+    assert caller is not None
+    KEYED.permit(caller, *asked(), facts(), 0.0)
+    with pytest.raises(NotPermitted, match=r"may not use account zeta\. \(Rule: accounts\.\)"):
+        KEYED.permit(caller, *asked(account="zeta"), facts(), 0.0)
+    assert NOBODYS.permit(NOBODYS.nobody, *asked(path=b"/../x"), facts(), 0.0) is None  # type: ignore[func-returns-value]
+
+
+def test_a_budget_is_spent_and_comes_back() -> None:
+    """60 a minute: sixty at once, then one each second; what was refused otherwise costs nothing."""
+    limited = clients(client("tool", requests_per_minute=60, methods=("GET",)))
+    caller = limited.impersonate("tool")
+    assert caller is not None
+    for _ in range(60):
+        limited.permit(caller, *asked(), facts(), 100.0)
+    with pytest.raises(BudgetSpent, match="60 requests a minute") as refused:
+        limited.permit(caller, *asked(), facts(), 100.25)
+    assert refused.value.retry_after == pytest.approx(0.75)
+    with pytest.raises(NotPermitted):
+        limited.permit(caller, *asked(b"POST"), facts(), 100.5)
+    limited.permit(caller, *asked(), facts(), 101.0)
+    with pytest.raises(BudgetSpent):
+        limited.permit(caller, *asked(), facts(), 101.0)
+    for _ in range(60):
+        limited.permit(caller, *asked(), facts(), 10_000.0)
+    with pytest.raises(BudgetSpent):
+        limited.permit(caller, *asked(), facts(), 10_000.0)
+
+
+def test_a_budget_outlives_a_reload() -> None:
+    """New clients, the same ledger."""
+    budgets = Budgets()
+    for status in ("spent", "refused"):
+        limited = clients(client("tool", requests_per_minute=1), budgets=budgets)
+        caller = limited.impersonate("tool")
+        assert caller is not None
+        if status == "spent":
+            limited.permit(caller, *asked(), facts(), 1.0)
+        else:
+            with pytest.raises(BudgetSpent) as refused:
+                limited.permit(caller, *asked(), facts(), 1.0)
+            assert refused.value.retry_after == pytest.approx(60.0)

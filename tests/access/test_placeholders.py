@@ -1,0 +1,86 @@
+"""Placeholders: what they say, how long, and that nobody else makes them."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from proxy.access.placeholders import ACCESS, LIFETIME, REFRESH, Placeholder, Placeholders
+
+MINE = Placeholders(b"k" * 32)
+DIGESTS = {"": "", "reporting": "a" * 64}
+
+
+def read(text: str, prefix: bytes = ACCESS, placeholders: Placeholders = MINE) -> Placeholder | None:
+    return placeholders.read(prefix, text.encode(), DIGESTS.get)
+
+
+def test_an_access_placeholder_says_who_what_and_until_when() -> None:
+    """Client, bound name, and an hour from now; it looks like Amazon's and fits a header."""
+    text = MINE.issue_access("reporting", "a" * 64, "brand-eu", 1000.9)
+    assert read(text) == Placeholder("reporting", "brand-eu", 1000 + LIFETIME)
+    assert text.startswith("Atza|")
+    assert text.isascii() and " " not in text and text.count(".") == 2
+
+
+def test_a_refresh_placeholder_does_not_expire() -> None:
+    """It is what a client of the authorization_code grant refreshes with."""
+    assert read(MINE.issue_refresh("", "", "acme"), REFRESH) == Placeholder("", "acme", 0)
+
+
+def test_it_survives_a_restart_but_not_another_key() -> None:
+    """The key alone decides."""
+    text = MINE.issue_access("", "", "", 0)
+    assert read(text, placeholders=Placeholders(b"k" * 32)) is not None
+    assert read(text, placeholders=Placeholders(b"x" * 32)) is None
+
+
+def test_a_clients_new_key_ends_its_placeholders() -> None:
+    """The signature covers the digest of the key that the client had."""
+    text = MINE.issue_access("reporting", "b" * 64, "", 0)
+    assert read(text) is None
+
+
+def test_one_kind_does_not_pass_for_the_other() -> None:
+    """A refresh placeholder with the other prefix is a forgery."""
+    refresh = MINE.issue_refresh("", "", "").encode()
+    assert MINE.read(ACCESS, ACCESS + refresh.removeprefix(REFRESH), DIGESTS.get) is None
+    assert MINE.read(ACCESS, refresh, DIGESTS.get) is None
+
+
+def sealed(payload: bytes) -> str:
+    """A text with a genuine signature over any payload."""
+    encoded = base64.urlsafe_b64encode(payload).rstrip(b"=")
+    return (ACCESS + encoded + b"." + MINE._sign(ACCESS, encoded, "")).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Atza|something-of-amazon",
+        "Atza|ap1.",
+        "Atza|ap1.x",
+        "Atza|ap1.!!!.x",
+        "Atza|ap1.\u00fc.x",
+        sealed(b"no json"),
+        sealed(b"[]"),
+        sealed(b'["a",1,2]'),
+        sealed(b'{"a":1}'),
+        sealed(b'["nobody","",1]'),
+        sealed(b'["","",1]') + "x",
+        sealed(b'["","",1]')[:-1],
+        sealed(b'["","",1]').replace("ap1.W", "ap1.X"),
+        sealed(b"[" * 400),
+        sealed(b'["","' + b"x" * 1000 + b'",1]'),
+    ],
+)
+def test_what_is_not_genuine_is_none(text: str) -> None:
+    """Forged, torn, foreign or of a client that is gone."""
+    assert read(text) is None
+
+
+def test_it_does_not_show_its_key() -> None:
+    """Not even by accident."""
+    assert "k" * 8 not in repr(MINE)

@@ -1,0 +1,200 @@
+"""The local OAuth answer, as clients of Login with Amazon expect it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from proxy.access.clients import Clients
+from proxy.access.placeholders import ACCESS, LIFETIME
+from proxy.access.token_endpoint import FORM, TokenAnswer, TokenRequest, answer
+from proxy.routing.route import EmptyDirectory, routing_table
+from tests.access.test_clients import KEYED, NOBODYS, NOW
+from tests.support.deciding import config, facts
+
+TABLE = routing_table(
+    config({"acme": {}, "zeta": {}}, routes={"brand-eu": {"account": "acme", "region": "eu"}}), EmptyDirectory()
+)
+REFRESH = {"grant_type": "refresh_token", "refresh_token": "acme", "client_id": "reporting"}
+MINE = {**REFRESH, "client_secret": "key-of-reporting"}
+CODE = {
+    "grant_type": "authorization_code",
+    "code": "ANcode",
+    "redirect_uri": "https://x",
+    "client_id": "x",
+    "client_secret": "y",
+}
+
+
+def ask(
+    form: dict[str, str] | bytes,
+    clients: Clients = KEYED,
+    *,
+    method: bytes = b"POST",
+    target: bytes = b"/auth/o2/token",
+    **changed: Any,
+) -> TokenAnswer:
+    body = form if isinstance(form, bytes) else urlencode(form).encode()
+    asked = facts(**{"content_type": FORM, **changed})
+    return answer(TokenRequest(method, target, asked, body), clients, TABLE, NOW)
+
+
+def bound_to(given: TokenAnswer, clients: Clients) -> tuple[str, str]:
+    """The client and bound name that the proxy later reads from the access token of an answer."""
+    assert given.status == 200, given.body
+    token = json.loads(given.body)["access_token"]
+    caller = clients.identify(facts(authorization=f"Bearer {token}".encode()), NOW)
+    return caller.name, caller.standing.bound
+
+
+def test_success_looks_like_lwas() -> None:
+    """Four members, `bearer`, an hour, and nothing may store it (facts, 3)."""
+    given = ask(MINE)
+    content = json.loads(given.body)
+    assert list(content) == ["access_token", "refresh_token", "token_type", "expires_in"]
+    assert content["access_token"].encode().startswith(ACCESS)
+    assert (content["refresh_token"], content["token_type"], content["expires_in"]) == ("acme", "bearer", LIFETIME)
+    assert (given.status, dict(given.headers)) == (
+        200,
+        {b"Content-Type": b"application/json;charset=UTF-8", b"Cache-Control": b"no-store", b"Pragma": b"no-cache"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "target", "bound"),
+    [
+        (MINE, b"/auth/o2/token", "acme"),
+        ({**MINE, "refresh_token": "brand-eu"}, b"/auth/o2/token", "brand-eu"),
+        ({**MINE, "refresh_token": "acme"}, b"/@brand-eu/auth/o2/token", "brand-eu"),
+        (MINE, b"/eu/auth/o2/token", "acme"),
+        ({**MINE, "grant_type": "authorization_code", "code": "x"}, b"/auth/o2/token", ""),
+        ({**MINE, "grant_type": "authorization_code", "code": "x"}, b"/%40acme/auth/o2/token", "acme"),
+    ],
+)
+def test_what_a_placeholder_is_bound_to(form: dict[str, str], target: bytes, bound: str) -> None:
+    """The prefix's name, else the refresh token's, else none."""
+    assert bound_to(ask(form, target=target), KEYED) == ("reporting", bound)
+
+
+def test_basic_authentication() -> None:
+    """Some clients send id and secret so (facts, 2)."""
+    right = b"Basic " + base64.b64encode(b"reporting:key-of-reporting")
+    form = {"grant_type": "refresh_token", "refresh_token": "acme"}
+    assert bound_to(ask(form, authorization=right), KEYED) == ("reporting", "acme")
+    for wrong in (
+        b"Basic " + base64.b64encode(b"reporting:x"),
+        b"Basic !",
+        b"Basic",
+        b"Basic " + base64.b64encode(b"\xff"),
+    ):
+        given = ask(MINE, authorization=wrong)
+        assert (given.status, json.loads(given.body)["error"]) == (401, "invalid_client")
+        assert dict(given.headers)[b"WWW-Authenticate"].startswith(b"Basic")
+
+
+def test_another_schemes_authorization_is_no_matter() -> None:
+    """The form speaks then."""
+    assert ask(MINE, authorization=b"Bearer x").status == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "error", "description"),
+    [
+        ({**MINE, "client_secret": "wrong"}, 401, "invalid_client", "Client authentication failed"),
+        ({**MINE, "client_id": "bidder"}, 401, "invalid_client", "Client authentication failed"),
+        (REFRESH, 401, "invalid_client", "Client authentication failed"),
+        ({}, 401, "invalid_client", "Client authentication failed"),
+        ({**MINE, "refresh_token": "Atzr|x"}, 400, "invalid_grant", "invalid grant parameter : refresh_token"),
+        ({**MINE, "refresh_token": "zeta"}, 400, "invalid_grant", "invalid grant parameter : refresh_token"),
+        ({**MINE, "refresh_token": ""}, 400, "invalid_request", "missing a required parameter : refresh_token"),
+        ({**MINE, "grant_type": ""}, 400, "invalid_request", "missing a required parameter : grant_type"),
+        ({**MINE, "grant_type": "authorization_code"}, 400, "invalid_request", "missing a required parameter : code"),
+        ({**MINE, "grant_type": "password"}, 400, "unsupported_grant_type", "grant type is not supported"),
+        (b"grant_type=a&grant_type=b", 400, "invalid_request", "more than once"),
+        (b"\xff", 400, "invalid_request", "not a form"),
+        (b"&".join([b"a=b"] * 100), 400, "invalid_request", "not a form"),
+    ],
+)
+def test_errors_look_like_lwas(form: dict[str, str] | bytes, status: int, error: str, description: str) -> None:
+    """Error and description, and nothing may store them either (facts, 5)."""
+    given = ask(form)
+    content = json.loads(given.body)
+    assert (given.status, content["error"]) == (status, error)
+    assert description in content["error_description"]
+    assert list(content) == ["error", "error_description"]
+    assert dict(given.headers)[b"Cache-Control"] == b"no-store"
+
+
+def test_a_prefix_that_names_nothing_is_an_error() -> None:
+    """Or what the client may not use."""
+    for target in (b"/@nobody/auth/o2/token", b"/@zeta/auth/o2/token"):
+        given = ask(MINE, target=target)
+        assert (given.status, json.loads(given.body)["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT", b"OPTIONS"])
+def test_only_post_is_taken(method: bytes) -> None:
+    """405 says so."""
+    given = ask(MINE, method=method)
+    assert (given.status, dict(given.headers)[b"Allow"]) == (405, b"POST")
+
+
+@pytest.mark.parametrize("content_type", [b"application/json", b"multipart/form-data; boundary=x", b"text/plain"])
+def test_only_forms_are_taken(content_type: bytes) -> None:
+    """As at LWA."""
+    given = ask(MINE, content_type=content_type)
+    assert (given.status, json.loads(given.body)["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("content_type", [b"", b"application/x-www-form-urlencoded; charset=UTF-8", FORM.upper()])
+def test_a_form_may_be_called_so_in_several_ways(content_type: bytes) -> None:
+    """Case and parameters do not matter; some clients say nothing."""
+    assert ask(MINE, content_type=content_type).status == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "bound"),
+    [
+        (
+            {"grant_type": "refresh_token", "refresh_token": "Atzr|something", "client_id": "x", "client_secret": "y"},
+            "",
+        ),
+        ({"grant_type": "refresh_token", "refresh_token": "acme"}, "acme"),
+        ({"grant_type": "refresh_token", "refresh_token": "brand-eu"}, "brand-eu"),
+        (CODE, ""),
+        ({**CODE, "code": ""}, ""),
+    ],
+)
+def test_without_clients_any_values_are_accepted(form: dict[str, str], bound: str) -> None:
+    """An account's or route's name binds all the same."""
+    assert bound_to(ask(form, NOBODYS), NOBODYS) == ("anonymous", bound)
+
+
+def test_nothing_that_was_sent_comes_back_but_a_name() -> None:
+    """A refresh token of Amazon's, sent by mistake, is in no answer."""
+    given = ask({"grant_type": "refresh_token", "refresh_token": "Atzr|of-amazon"}, NOBODYS)
+    assert b"of-amazon" not in given.body
+    assert json.loads(given.body)["refresh_token"].startswith("Atzr|ap1.")
+
+
+@pytest.mark.parametrize(("clients", "secret"), [(KEYED, "key-of-reporting"), (NOBODYS, "whatever")])
+def test_the_refresh_token_of_an_answer_can_be_used(clients: Clients, secret: str) -> None:
+    """A client of the code grant refreshes with what it got, and stays bound."""
+    form = {**CODE, "client_id": "reporting", "client_secret": secret}
+    first = json.loads(ask(form, clients, target=b"/@acme/auth/o2/token").body)
+    again = {**REFRESH, "client_secret": secret, "refresh_token": first["refresh_token"]}
+    assert bound_to(ask(again, clients), clients)[1] == "acme"
+
+
+def test_a_refresh_placeholder_bound_to_what_is_gone_is_an_invalid_grant() -> None:
+    """Its account left the configuration, or the client may no longer use it."""
+    caller = KEYED.impersonate("reporting")
+    assert caller is not None
+    for bound in ("gone", "zeta"):
+        _, refresh = KEYED.issue(caller, bound, NOW)
+        given = ask({**MINE, "refresh_token": refresh})
+        assert (given.status, json.loads(given.body)["error"]) == (400, "invalid_grant")

@@ -1,0 +1,289 @@
+"""`check`, `profiles` and `login` against the simulator, as processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import pytest
+
+from proxy.commands.login import SignInRefused, read_answer
+from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+REDIRECT = "http://localhost:8081/login/callback"
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """Runs the program beside a simulator."""
+
+    def __init__(self, folder: Path, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self.environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+        self.environ |= {
+            "AMAZON_ADS_CLIENT_ID": simulator.app.client_id,
+            "AMAZON_ADS_CLIENT_SECRET": simulator.app.client_secret,
+            "AMAZON_ADS_REFRESH_TOKEN": simulator.refresh_token,
+        }
+        for region in ("na", "eu", "fe"):
+            for key in ("api_url", "token_url", "auth_grant_url"):
+                name = f"ADS_PROXY_REGIONS__{region.upper()}__{key.upper()}"
+                self.environ[name] = getattr(simulator, f"{key}s")[region]
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "proxy", *arguments, env=self.environ, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+
+    async def run(self, *arguments: str) -> Result:
+        return await self.finish(await self.start(*arguments))
+
+    async def finish(self, process: asyncio.subprocess.Process, typed: str = "") -> Result:
+        async with asyncio.timeout(60):
+            out, err = await process.communicate(typed.encode())
+        assert process.returncode is not None
+        assert b"Traceback" not in err, err.decode()
+        for secret in (self.simulator.app.client_secret, self.simulator.refresh_token):
+            assert secret.encode() not in out + err
+        return Result(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
+    async with Simulator(SimulatorSettings()) as simulator:
+        yield Shell(tmp_path, simulator)
+
+
+async def test_check_lists_what_works(shell: Shell) -> None:
+    """A row for the account, its token, and how many profiles each region has."""
+    result = await shell.run("check")
+    assert (result.code, "Everything works." in result.out) == (0, True)
+    assert re.search(r"^default +configuration +ok +3 +3 +3 *$", result.out, re.MULTILINE)
+
+
+async def test_check_says_what_to_do_about_a_revoked_token(shell: Shell) -> None:
+    """One plain sentence, exit code 1."""
+    shell.simulator.state.revoke()
+    result = await shell.run("check")
+    assert result.code == 1
+    assert "ads-proxy: default:" in result.err
+    assert "ads-proxy login default" in result.err
+
+
+async def test_check_says_what_to_do_about_a_wrong_secret(shell: Shell) -> None:
+    """It points at the application, not at the account."""
+    shell.simulator.state.set_client_secret("another")
+    result = await shell.run("check")
+    assert result.code == 1
+    assert "secret is wrong: compare both" in result.err
+
+
+async def test_check_says_what_to_do_without_a_refresh_token(shell: Shell) -> None:
+    """It names the command that gets one."""
+    del shell.environ["AMAZON_ADS_REFRESH_TOKEN"]
+    result = await shell.run("check")
+    assert result.code == 1
+    assert "ads-proxy: default: there is no refresh token. Sign in: `ads-proxy login default`." in result.err
+
+
+async def test_check_names_the_region_that_fails(shell: Shell) -> None:
+    """One region's trouble leaves the others' counts."""
+    shell.simulator.state.add_fault(Fault(status=503, body=b"<html>"), Match(region="eu", path="/v2/profiles"))
+    result = await shell.run("check")
+    assert result.code == 1
+    assert re.search(r"^default +configuration +ok +3 +failed +3 *$", result.out, re.MULTILINE)
+    assert "ads-proxy: default, eu: " in result.err
+
+
+async def test_check_says_what_to_do_about_an_unreachable_endpoint(shell: Shell) -> None:
+    """A closed port is a matter of the network."""
+    shell.environ["ADS_PROXY_REGIONS__NA__TOKEN_URL"] = "http://127.0.0.1:9/auth/o2/token"
+    result = await shell.run("check")
+    assert result.code == 1
+    assert "cannot be reached" in result.err
+
+
+async def test_check_keeps_a_renewed_refresh_token(shell: Shell) -> None:
+    """Where Amazon replaces the token at once, the next run uses the new one from the state store."""
+    shell.simulator.state.change(rotation="at_once")
+    assert (await shell.run("check")).code == 0
+    result = await shell.run("check")
+    assert (result.code, "state (renewed by Amazon)" in result.out) == (0, True)
+
+
+async def test_profiles_are_printed_in_three_ways(shell: Shell) -> None:
+    """Table, JSON and CSV hold the same profiles, with their ids as texts."""
+    expected = {profile for region in ("na", "eu", "fe") for profile in shell.simulator.profiles[region]}
+    table, as_json, as_csv = [await shell.run("profiles", "--format", name) for name in ("table", "json", "csv")]
+    assert (table.code, as_json.code, as_csv.code) == (0, 0, 0)
+    rows = json.loads(as_json.out)
+    assert {row["profile"] for row in rows} == expected
+    assert [*csv.DictReader(io.StringIO(as_csv.out))] == rows
+    assert all(profile in table.out for profile in expected)
+
+
+async def sign_in(url: str, decision: str) -> str:
+    """What a person does in a browser; the address where the browser lands."""
+    async with aiohttp.ClientSession() as browser:
+        async with browser.get(url) as page:
+            fields = dict(re.findall(r"name='(\w+)' value='([^']*)'", (await page.text()).replace("&amp;", "&")))
+        fields["decision"] = decision
+        page_url = url.partition("?")[0]
+        async with browser.post(page_url, data=fields, allow_redirects=False) as answer:
+            return answer.headers["Location"]
+
+
+async def begin_login(shell: Shell) -> tuple[asyncio.subprocess.Process, str]:
+    process = await shell.start("login", "default", "--no-browser")
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        url = (await process.stdout.readline()).decode().strip()
+    return process, url
+
+
+async def test_a_profile_that_nobody_lists_is_told(shell: Shell, tmp_path: Path) -> None:
+    """A default profile, or a route's, that the account does not have would be answered 401 by Amazon."""
+    shell.environ["AMAZON_ADS_PROFILE_ID"] = "424242"
+    brand, none = '{account: default, profile: "2220000000000001"}', '{account: default, profile: "7"}'
+    (tmp_path / "proxy.yaml").write_text(f"routes: {{brand: {brand}, none: {none}}}")
+    result = await shell.run("check", "--config", str(tmp_path / "proxy.yaml"))
+    assert (result.code, "Everything works." in result.out) == (1, False)
+    assert "accounts.default.default_profile: 424242 is none of the profiles of 'default'" in result.err
+    assert "routes.none.profile: 7 is none of the profiles" in result.err
+    assert "routes.brand" not in result.err
+
+
+async def test_credentials_of_odd_shape_are_told(shell: Shell) -> None:
+    """A note beside the failure says what was probably mistaken for what."""
+    shell.environ["AMAZON_ADS_REFRESH_TOKEN"] = "Atza|an-access-token"
+    result = await shell.run("check")
+    assert result.code == 1
+    assert "note: accounts.default.refresh_token looks like an access token" in result.err
+
+
+async def test_a_person_signs_in_by_pasting_the_landing_address(shell: Shell) -> None:
+    """From client id and secret alone to an account that works, and still does in the next process."""
+    del shell.environ["AMAZON_ADS_REFRESH_TOKEN"]
+    process, url = await begin_login(shell)
+    asked = parse_qs(urlsplit(url).query)
+    assert asked["redirect_uri"] == [REDIRECT]
+    assert asked["scope"] == ["advertising::campaign_management"]
+    result = await shell.finish(process, await sign_in(url, "allow") + "\n")
+    assert (result.code, "'default' is connected" in result.out) == (0, True)
+    assert "na: 3 profiles" in result.out
+    assert REDIRECT in result.err
+    check = await shell.run("check")
+    assert (check.code, "state (sign-in)" in check.out) == (0, True)
+
+
+async def test_a_sign_in_beats_the_configured_token(shell: Shell) -> None:
+    """Whoever signs in again means it, even where an old token is still configured."""
+    process, url = await begin_login(shell)
+    landing = await sign_in(url, "allow")
+    code = parse_qs(urlsplit(landing).query)["code"][0]
+    assert (await shell.finish(process, f"{code}\n")).code == 0
+    assert "state (sign-in)" in (await shell.run("check")).out
+
+
+async def test_denied_consent_is_told(shell: Shell) -> None:
+    """The address that Amazon sends after Deny is understood."""
+    process, url = await begin_login(shell)
+    result = await shell.finish(process, await sign_in(url, "deny") + "\n")
+    assert result.code == 1
+    assert "access was denied on Amazon's page; run the command again and choose Allow" in result.err
+
+
+async def test_an_expired_code_is_told(shell: Shell) -> None:
+    """After five minutes the code is worth nothing."""
+    process, url = await begin_login(shell)
+    landing = await sign_in(url, "allow")
+    shell.simulator.state.advance(301)
+    result = await shell.finish(process, f"{landing}\n")
+    assert result.code == 1
+    assert "dies after five minutes" in result.err
+    assert "run the command again" in result.err
+
+
+async def test_an_ended_input_is_told(shell: Shell) -> None:
+    """Nobody answers, in a script or after Ctrl-D."""
+    process, _ = await begin_login(shell)
+    result = await shell.finish(process)
+    assert result.code == 1
+    assert "nothing was pasted; run the command again" in result.err
+
+
+async def test_signing_in_needs_somewhere_to_keep_the_token(shell: Shell) -> None:
+    """With memory: the command ends before anybody signs in for nothing."""
+    shell.environ["ADS_PROXY_STATE__URL"] = "memory:"
+    result = await shell.run("login", "default")
+    assert (result.code, result.out) == (1, "")
+    assert "set state.url: file:DIR first" in result.err
+
+
+async def test_state_keys_rotate(shell: Shell, tmp_path: Path) -> None:
+    """A new first key encrypts what the old one did; afterwards the old one can go."""
+    shell.environ["ADS_PROXY_STATE__KEY"] = "canary-old-key-0123456789"
+    process, url = await begin_login(shell)
+    await shell.finish(process, await sign_in(url, "allow") + "\n")
+    (tmp_path / "proxy.yaml").write_text("state: {key: [canary-new-key-0123456789, canary-old-key-0123456789]}\n")
+    del shell.environ["ADS_PROXY_STATE__KEY"]
+    rotated = await shell.run("keys", "rotate-state", "--config", str(tmp_path / "proxy.yaml"))
+    assert (rotated.code, "encrypted with the first key" in rotated.out) == (0, True)
+    shell.environ["ADS_PROXY_STATE__KEY"] = "canary-new-key-0123456789"
+    assert "state (sign-in)" in (await shell.run("check")).out
+    shell.environ["ADS_PROXY_STATE__KEY"] = "canary-old-key-0123456789"
+    wrong = await shell.run("check")
+    assert (wrong.code, wrong.out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "ANcode.1\n",
+        "http://localhost:8081/login/callback?code=ANcode.1&scope=x&state=mine\n",
+        ' "https://amazon.com/?state=mine&code=ANcode.1"',
+        "https://amazon.com/?code=ANcode.1",
+        "?code=ANcode.1&state=mine",
+        "localhost:8081/login/callback?code=ANcode.1&state=mine",
+    ],
+)
+def test_every_shape_of_an_answer_is_understood(pasted: str) -> None:
+    """The whole address, a part of it, in quotes, or the code alone."""
+    assert read_answer(pasted, "mine").reveal() == "ANcode.1"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "problem"),
+    [
+        ("", "nothing was pasted"),
+        ("\n", "nothing was pasted"),
+        ("what is this?", "neither an address nor a code"),
+        ("Atzr|canary", "that is a token, not a code"),
+        ("https://amazon.com/", "holds no code"),
+        ("https://amazon.com/?code=a&state=other", "belongs to another sign-in"),
+        ("https://amazon.com/?error=access_denied&state=mine", "access was denied"),
+        ("https://amazon.com/?error=invalid_scope&error_description=An%20unknown%0Ascope", "An unknown?scope"),
+    ],
+)
+def test_what_is_no_permission_is_explained(pasted: str, problem: str) -> None:
+    """Each answer that cannot be used says why."""
+    with pytest.raises(SignInRefused, match=re.escape(problem)):
+        read_answer(pasted, "mine")

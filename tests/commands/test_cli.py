@@ -1,0 +1,210 @@
+"""The command line: help, versions, keys, the health check, and the parts of `login` and `demo` that decide."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from aiohttp import web
+
+from proxy import __version__
+from proxy.commands.demo import banner, demo_environment, running_simulator
+from proxy.commands.healthcheck import check_health
+from proxy.config import Address, load
+from proxy.config.reference import json_schema, tables
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMMANDS = ("serve", "demo", "simulate", "check", "login", "profiles", "keys", "healthcheck", "schema", "version")
+CLIENTS = f"""
+accounts:
+  acme: {{client_id: x, client_secret: s}}
+  other: {{client_id: x, client_secret: s, default_profile: first}}
+clients:
+  - {{name: reporting, key_sha256: {"ab" * 32}, accounts: [acme], methods: [GET], paths: ["/reporting/*"]}}
+  - {{name: free, key_sha256: {"cd" * 32}}}
+  - {{name: other, key_sha256: {"ef" * 32}, accounts: [other]}}
+  - {{name: narrow, key_sha256: {"01" * 32}, accounts: [other], profiles: ["7"]}}
+"""
+
+
+def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "proxy", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env={**needed, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_help_tells_a_stranger_where_to_begin(tmp_path: Path) -> None:
+    """The first page names the demo, the variables, every command and the exit codes."""
+    page = run(tmp_path, "--help")
+    assert page.returncode == 0
+    for word in ("ads-proxy demo", "AMAZON_ADS_REFRESH_TOKEN", "Exit codes", *COMMANDS):
+        assert word in page.stdout
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "keys new", "keys rotate-state"])
+def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
+    """--help works without any configuration, and docs/cli.md has the command."""
+    page = run(tmp_path, *command.split(), "--help")
+    assert (page.returncode, page.stderr) == (0, "")
+    assert f"ads-proxy {command.split(maxsplit=1)[0]}" in (ROOT / "docs" / "cli.md").read_text()
+
+
+@pytest.mark.parametrize("arguments", [("version",), ("--version",)])
+def test_the_version_is_told(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Both spellings print the package's version."""
+    assert run(tmp_path, *arguments).stdout == f"ads-proxy {__version__}\n"
+
+
+def test_a_new_key_is_printed_with_its_digest(tmp_path: Path) -> None:
+    """What goes to standard output is YAML; the digest is that of the key; no two keys are the same."""
+    first, second = (yaml.safe_load(run(tmp_path, "keys", "new", "reporting").stdout) for _ in range(2))
+    assert first["name"] == "reporting"
+    assert hashlib.sha256(first["key"].encode()).hexdigest() == first["key_sha256"]
+    assert len(first["key"]) > 40
+    assert first["key"] != second["key"]
+
+
+def test_the_schema_is_printed(tmp_path: Path) -> None:
+    """As JSON for editors, as Markdown for the documentation."""
+    assert json.loads(run(tmp_path, "schema").stdout) == json_schema()
+    assert run(tmp_path, "schema", "--tables").stdout == tables() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "answer"),
+    [
+        ("reporting GET /reporting/reports", 0, "Yes (rule: paths)"),
+        ("reporting POST /reporting/reports", 1, "No (rule: methods)"),
+        ("reporting GET /v2/profiles", 1, "No (rule: paths)"),
+        ("reporting GET /@other/reporting/reports", 1, "No"),
+        ("free GET /v2/profiles", 1, "No: "),
+        ("free GET /@acme/sp/campaigns/list --profile 12", 0, "Yes (no rule limits it)"),
+        ("other POST /sp/campaigns/list", 0, "Yes (rule: accounts)"),
+        ("narrow POST /sp/campaigns/list", 1, "Depends: `default_profile: first`"),
+    ],
+)
+def test_a_clients_request_is_judged_beforehand(tmp_path: Path, arguments: str, code: int, answer: str) -> None:
+    """`check --as` tells the verdict and the rule, and asks nobody."""
+    (tmp_path / "proxy.yaml").write_text(CLIENTS)
+    result = run(tmp_path, "check", "--config", "proxy.yaml", "--as", *arguments.split())
+    assert (result.returncode, result.stderr) == (code, "")
+    assert result.stdout.startswith(answer)
+
+
+def test_an_unknown_client_is_a_mistake(tmp_path: Path) -> None:
+    """Exit code 2, with the nearest name."""
+    (tmp_path / "proxy.yaml").write_text(CLIENTS)
+    result = run(tmp_path, "check", "--config", "proxy.yaml", "--as", "reportin", "GET", "/x")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "there is no client 'reportin'; did you mean 'reporting'?" in result.stderr
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+async def test_the_health_check_asks_the_admin_listener(status: int, code: int) -> None:
+    """0 for a living program, 1 for one that says otherwise; a wildcard address is asked at loopback."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status if request.path == "/livez" else 404)
+
+    application = web.Application()
+    application.router.add_get("/{any:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        port = runner.addresses[0][1]
+        assert await asyncio.to_thread(check_health, Address("0.0.0.0", port)) == code
+    finally:
+        await runner.cleanup()
+
+
+def test_the_health_check_fails_where_nobody_listens(tmp_path: Path) -> None:
+    """Exit code 1 and one line."""
+    result = run(tmp_path, "healthcheck", ADS_PROXY_ADMIN_LISTEN="127.0.0.1:9")
+    assert result.returncode == 1
+    assert result.stderr.startswith("ads-proxy: 127.0.0.1:9 does not answer")
+
+
+SIMULATOR = {
+    "client_id": "amzn1.application-oa2-client.simulator",
+    "client_secret": "canary-secret",
+    "refresh_token": "Atzr|canary",
+    **{
+        key: {region: f"http://127.0.0.1:900{number}{path}" for number, region in enumerate(("na", "eu", "fe"))}
+        for key, path in (
+            ("api_urls", ""),
+            ("token_urls", "/auth/o2/token"),
+            ("auth_grant_urls", "/ap/oa"),
+            ("mcp_urls", "/mcp"),
+        )
+    },
+}
+
+
+def test_a_demo_never_meets_amazon() -> None:
+    """Every address is the simulator's; real credentials and accounts of the environment are not looked at."""
+    environ = {
+        "AMAZON_ADS_CLIENT_ID": "real",
+        "AMAZON_ADS_CLIENT_SECRET_FILE": "/real",
+        "ADS_PROXY_CONFIG": "/real.yaml",
+        "ADS_PROXY_ACCOUNTS__REAL__CLIENT_ID": "real",
+        "ADS_PROXY_LOG__LEVEL": "debug",
+        "ADS_PROXY_STATE__URL": "file:/real",
+    }
+    config = load(None, demo_environment(SIMULATOR, environ))
+    assert [*config.accounts] == ["default"]
+    assert config.accounts["default"].client_id == SIMULATOR["client_id"]
+    assert config.state.url == "memory:"
+    assert config.log.level == "debug"
+    for region in config.regions.values():
+        assert {url.partition("900")[0] for url in region.model_dump().values()} == {"http://127.0.0.1:"}
+
+
+def test_the_simulator_of_a_demo_ends_with_it() -> None:
+    """It listens while the demo runs, tells its addresses, and is gone afterwards."""
+    with running_simulator({}) as simulator:
+        config = load(None, demo_environment(simulator, {}))
+        address = urlsplit(config.regions["na"].api_url)
+        socket.create_connection((address.hostname, address.port), 5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.hostname, address.port), 5)
+
+
+def test_the_banner_can_be_pasted() -> None:
+    """A wildcard listener is shown with an address that curl reaches, and a key that was made is shown."""
+    environ = {"ADS_PROXY_LISTEN": "0.0.0.0:8080", "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:8081"}
+    text = banner(load(None, demo_environment(SIMULATOR, environ) | environ), "made-key")
+    assert "curl -s http://127.0.0.1:8080/v2/profiles" in text
+    assert "made-key" in text
+    assert "canary" not in text
+
+
+def test_the_simulator_says_that_its_ports_are_taken(tmp_path: Path) -> None:
+    """One line that names the option, and no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run(tmp_path, "simulate", "--base-port", str(min(port, 65531)))
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 1
+    assert line.startswith("ads-proxy: simulate: ")
+    assert "--base-port" in line
+
+
+def test_the_demo_says_that_its_port_is_taken(tmp_path: Path) -> None:
+    """The line names the option and the variable, which `make run` needs."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run(tmp_path, "demo", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert result.returncode == 1
+    assert "--listen HOST:PORT or ADS_PROXY_LISTEN" in result.stderr

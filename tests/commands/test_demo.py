@@ -1,0 +1,99 @@
+"""`serve` and `demo` as processes: they start, answer, complain of what is in their way, and end when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ANY = "127.0.0.1:0"
+ONE = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "ADS_PROXY_STATE__URL": "memory:"}
+
+
+async def start(folder: Path, environ: Mapping[str, str], *arguments: str) -> asyncio.subprocess.Process:
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "ADS_PROXY_LOG__FORMAT": "json"}
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", *arguments, env={**needed, **environ}, cwd=folder, stdout=pipe, stderr=pipe
+    )
+
+
+@asynccontextmanager
+async def running(folder: Path, environ: Mapping[str, str], *arguments: str) -> AsyncIterator[tuple[Any, bytes]]:
+    """The program once it has started: its `server_started` line, and what it had said before on standard error."""
+    process = await start(folder, environ, *arguments)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(30):
+            while b"server_started" not in (line := await process.stdout.readline()):
+                assert line, await process.stderr.read()
+        said = await process.stderr.readline() if "demo" in arguments else b""
+        yield json.loads(line), said
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            _, rest = await process.communicate()
+    assert process.returncode == 0
+    assert b"Traceback" not in rest
+
+
+async def test_the_demo_answers_at_once(tmp_path: Path) -> None:
+    """One command, no credentials: profiles come, and every answer says that it is a demo."""
+    environ = {"AMAZON_ADS_CLIENT_ID": "real", "ADS_PROXY_CONFIG": "/real.yaml"}
+    async with running(tmp_path, environ, "demo", "--listen", ANY, "--admin-listen", ANY) as (started, said):
+        assert b"ads-proxy demo: no credentials, no Amazon" in said
+        async with aiohttp.ClientSession() as session, session.get(f"http://{started['listen']}/v2/profiles") as answer:
+            assert answer.status == 200
+            assert "X-Ads-Proxy-Demo" in answer.headers
+            assert len(await answer.json()) == 3
+
+
+async def test_the_health_check_finds_a_running_server(tmp_path: Path) -> None:
+    """`healthcheck` beside `serve`, with the same environment."""
+    async with running(tmp_path, {**ONE, "ADS_PROXY_LISTEN": ANY, "ADS_PROXY_ADMIN_LISTEN": ANY}, "serve") as (
+        started,
+        _,
+    ):
+        environ = {**ONE, "ADS_PROXY_ADMIN_LISTEN": started["admin_listen"]}
+        check = await start(tmp_path, environ, "healthcheck")
+        _, said = await check.communicate()
+        assert (said, check.returncode) == (b"", 0)
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+async def test_a_port_in_use_is_told(tmp_path: Path, command: str) -> None:
+    """One line with the address and what to do, exit code 1."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        environ = {**ONE, "ADS_PROXY_LISTEN": address, "ADS_PROXY_ADMIN_LISTEN": ANY}
+        process = await start(tmp_path, environ, command)
+        async with asyncio.timeout(30):
+            _, said = await process.communicate()
+    lines = [line for line in said.decode().splitlines() if line.startswith("ads-proxy: ")]
+    assert process.returncode == 1
+    assert len(lines) == 1
+    assert address in lines[0]
+    assert b"Traceback" not in said
+
+
+async def test_a_wrong_address_for_the_demo_is_told(tmp_path: Path) -> None:
+    """Exit code 2, as for any configuration."""
+    process = await start(tmp_path, {}, "demo", "--listen", "8080")
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert said.startswith(b"ads-proxy: listen: '8080' is not an address")

@@ -1,0 +1,255 @@
+"""Mistakes of newcomers, through the real command line: one clear line, exit code 2, no traceback, no secret.
+
+docs/cli.md lists them, and a test here compares.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ONE = {
+    "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.abc",
+    "AMAZON_ADS_CLIENT_SECRET": "canary-client-secret",
+    "AMAZON_ADS_REFRESH_TOKEN": "Atzr|canary-refresh-token",
+}
+ACCOUNT = "accounts: {acme: {client_id: amzn1.x, client_secret: canary-secret}}\n"
+FILE = ("check", "--config", "proxy.yaml")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What somebody did, and what the line on standard error begins with after `ads-proxy: `."""
+
+    title: str
+    answer: str
+    arguments: tuple[str, ...] = ("check",)
+    environ: dict[str, str] = field(default_factory=dict)
+    text: str | bytes | None = None
+
+
+MISTAKES = (
+    Mistake("nothing configured at all", "accounts: there is none; set AMAZON_ADS_CLIENT_ID"),
+    Mistake(
+        "an id without its secret",
+        "AMAZON_ADS_CLIENT_SECRET: is not set, but AMAZON_ADS_CLIENT_ID is",
+        environ={"AMAZON_ADS_CLIENT_ID": "x"},
+    ),
+    Mistake(
+        "an empty secret",
+        "accounts.default.client_secret: is empty; fill it in",
+        environ={**ONE, "AMAZON_ADS_CLIENT_SECRET": ""},
+    ),
+    Mistake(
+        "an empty refresh token",
+        "accounts.default.refresh_token: is empty; fill it in",
+        environ={**ONE, "AMAZON_ADS_REFRESH_TOKEN": ""},
+    ),
+    Mistake(
+        "an unknown region",
+        "accounts.default.region: 'us' is not one of na, eu, fe",
+        environ={**ONE, "AMAZON_ADS_REGION": "us"},
+    ),
+    Mistake(
+        "a profile id that is none",
+        "accounts.default.default_profile: 'mine' is neither 'first'",
+        environ={**ONE, "AMAZON_ADS_PROFILE_ID": "mine"},
+    ),
+    Mistake(
+        "a secret file that is not there",
+        "accounts.default.client_secret: the file /run/secrets/none does not exist",
+        environ={"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET_FILE": "/run/secrets/none"},
+    ),
+    Mistake(
+        "a secret both as value and as file",
+        "AMAZON_ADS_CLIENT_SECRET_FILE: is set beside AMAZON_ADS_CLIENT_SECRET",
+        environ={**ONE, "AMAZON_ADS_CLIENT_SECRET_FILE": "/x"},
+    ),
+    Mistake(
+        "a placeholder that nobody filled in",
+        "accounts.default.client_secret: is a placeholder",
+        environ={**ONE, "AMAZON_ADS_CLIENT_SECRET": "<client secret>"},
+    ),
+    Mistake(
+        "a misspelt variable",
+        "ADS_PROXY_LISTN: is no variable of this program; did you mean ADS_PROXY_LISTEN?",
+        environ={**ONE, "ADS_PROXY_LISTN": "x"},
+    ),
+    Mistake(
+        "one underscore where two belong",
+        "ADS_PROXY_LOG_LEVEL: is no variable of this program; did you mean ADS_PROXY_LOG__LEVEL?",
+        environ={**ONE, "ADS_PROXY_LOG_LEVEL": "debug"},
+    ),
+    Mistake(
+        "a port without a host",
+        "listen: '8080' is not an address; write HOST:PORT",
+        environ={**ONE, "ADS_PROXY_LISTEN": "8080"},
+    ),
+    Mistake(
+        "an impossible port",
+        "listen: port 80800 does not exist",
+        environ={**ONE, "ADS_PROXY_LISTEN": "127.0.0.1:80800"},
+    ),
+    Mistake(
+        "listening openly without keys",
+        "listen: 0.0.0.0:8080 can be reached from other machines",
+        environ={**ONE, "ADS_PROXY_LISTEN": "0.0.0.0:8080"},
+    ),
+    Mistake(
+        "an open admin listener without a key",
+        "admin_listen: 0.0.0.0:8081 can be reached from other machines; set admin.key",
+        environ={**ONE, "ADS_PROXY_ADMIN_LISTEN": "0.0.0.0:8081"},
+    ),
+    Mistake(
+        "a key that is too short",
+        "admin.key: is shorter than 16 bytes",
+        environ={**ONE, "ADS_PROXY_ADMIN__KEY": "canary"},
+    ),
+    Mistake(
+        "both listeners at one address",
+        "admin_listen: 127.0.0.1:8080 is the tools' address too",
+        environ={**ONE, "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:8080"},
+    ),
+    Mistake("several workers", "workers: 4 is not possible", environ={**ONE, "ADS_PROXY_WORKERS": "4"}),
+    Mistake(
+        "a state store of a later version",
+        "state.url: redis:// is not available in this version",
+        environ={**ONE, "ADS_PROXY_STATE__URL": "redis://:canary@host/1"},
+    ),
+    Mistake(
+        "a configuration file that is not there",
+        "none.yaml: the configuration file does not exist",
+        ("check", "--config", "none.yaml"),
+    ),
+    Mistake("a directory as configuration file", ".: ", ("check", "--config", ".")),
+    Mistake("an empty configuration file", "accounts: there is none", FILE, text=""),
+    Mistake("a list at the top", "proxy.yaml: must hold keys such as 'listen:'", FILE, text="- a"),
+    Mistake(
+        "a tab in YAML", "proxy.yaml: line 2, column 1: a tab where YAML wants spaces", FILE, text="log:\n\tlevel: info"
+    ),
+    Mistake(
+        "wrong indentation",
+        "proxy.yaml: line 3, column 2: is not YAML",
+        FILE,
+        text="log:\n  level: info\n format: json",
+    ),
+    Mistake("a file in UTF-16", "proxy.yaml: is UTF-16; save it as UTF-8", FILE, text=b"\xff\xfea\x00"),
+    Mistake("anchors and aliases", "proxy.yaml: line 1, column 4: anchors", FILE, text="a: &b [*b]"),
+    Mistake("a tag", "proxy.yaml: line 1, column 4: tags", FILE, text="a: !!python/object/apply:os.abort []"),
+    Mistake("a key twice", "log: is there twice, in lines 2 and 3", FILE, text=ACCOUNT + "log: {}\nlog: {}"),
+    Mistake(
+        "an unknown key",
+        "accounts.acme.client_secert: unknown key; did you mean 'client_secret'?",
+        FILE,
+        text=ACCOUNT.replace("}}", ", client_secert: canary}}"),
+    ),
+    Mistake(
+        "accounts beside AMAZON_ADS_ variables",
+        "AMAZON_ADS_CLIENT_ID, AMAZON_ADS_CLIENT_SECRET, AMAZON_ADS_REFRESH_TOKEN: describe the account 'default'",
+        FILE,
+        ONE,
+        ACCOUNT,
+    ),
+    Mistake(
+        "a route to an unknown account",
+        "routes.r.account: there is no account 'acne'; did you mean 'acme'?",
+        FILE,
+        text=ACCOUNT + "routes: {r: {account: acne}}",
+    ),
+    Mistake(
+        "a route with an account's name",
+        "routes.acme: is the name of an account too",
+        FILE,
+        text=ACCOUNT + "routes: {acme: {account: acme}}",
+    ),
+    Mistake(
+        "a client with an unknown account",
+        "clients[0].accounts[0]: there is no account 'other'; there are: acme",
+        FILE,
+        text=ACCOUNT + f"clients: [{{name: a, key_sha256: {'ab' * 32}, accounts: [other]}}]",
+    ),
+    Mistake(
+        "a client's key in place of its digest",
+        "clients[0].key_sha256: must be the 64 hexadecimal digits",
+        FILE,
+        text=ACCOUNT + "clients: [{name: a, key_sha256: adsproxy_canary}]",
+    ),
+    Mistake(
+        "an address with a path",
+        "regions.na.api_url: 'http://x/v2' must not have a path",
+        FILE,
+        text=ACCOUNT + "regions: {na: {api_url: 'http://x/v2'}}",
+    ),
+    Mistake("an unknown account for login", "login: there is no account 'acme'", ("login", "acme"), ONE),
+    Mistake("a client's name with a slash", "keys new: 'a/b' is not a usable name", ("keys", "new", "a/b")),
+    Mistake("--as without a request", "--as CLIENT needs METHOD and PATH", ("check", "--as", "a")),
+    Mistake("a request without --as", "METHOD, PATH and --profile go with --as CLIENT", ("check", "GET", "/x")),
+)
+
+
+def run(folder: Path, arguments: tuple[str, ...], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The program as a user starts it, in an environment that holds nothing of this machine's."""
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    command = [sys.executable, "-m", "proxy", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env={**needed, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.title)
+def test_a_mistake_is_answered_in_one_line(tmp_path: Path, mistake: Mistake) -> None:
+    """Exit code 2, one line that says what is wrong, nothing on standard output."""
+    if mistake.text is not None:
+        content = mistake.text if isinstance(mistake.text, bytes) else mistake.text.encode()
+        (tmp_path / "proxy.yaml").write_bytes(content)
+    result = run(tmp_path, mistake.arguments, mistake.environ)
+    (line,) = result.stderr.splitlines()
+    assert line.replace(f"{tmp_path}/", "").replace(str(tmp_path), ".").startswith(f"ads-proxy: {mistake.answer}")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Traceback" not in line
+    assert "canary" not in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("serv",), "No such command 'serv'"),
+        (("serve", "--confg", "x"), "No such option: --confg"),
+        (("login",), "Missing argument"),
+        (("profiles", "--format", "xml"), "'xml' is not one of"),
+        (("simulate", "--base-port", "99999"), "less than or equal to 65531"),
+    ],
+)
+def test_a_wrong_command_line_is_a_usage_error(tmp_path: Path, arguments: tuple[str, ...], problem: str) -> None:
+    """What the command line cannot mean is explained by it, with exit code 2."""
+    result = run(tmp_path, arguments, {"COLUMNS": "200"})
+    assert result.returncode == 2
+    assert problem in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_several_mistakes_are_told_together(tmp_path: Path) -> None:
+    """Each on its own line."""
+    environ = {**ONE, "ADS_PROXY_WORKERS": "2", "AMAZON_ADS_REGION": "us", "ADS_PROXY_LISTEN": "0.0.0.0:1"}
+    result = run(tmp_path, ("check",), environ)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 3
+
+
+def test_the_documentation_lists_these_mistakes() -> None:
+    """docs/cli.md has a row for each."""
+    page = (ROOT / "docs" / "cli.md").read_text()
+    missing = [row for row in map(documented, MISTAKES) if row not in page]
+    assert not missing
+
+
+def documented(mistake: Mistake) -> str:
+    """A mistake as a row of docs/cli.md."""
+    answer = mistake.answer.strip()
+    return f"| {mistake.title} | `{answer if answer != '.:' else '...: is a directory, not a file'}` |"

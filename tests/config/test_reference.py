@@ -1,0 +1,140 @@
+"""The schema, the example and the documentation say what the model says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from proxy.config import load
+from proxy.config.reference import BEGIN, END, json_schema, options, tables
+from proxy.config.variables import known_variables
+from proxy.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXAMPLE = ROOT / "config" / "proxy.yaml"
+FILLED_IN = {
+    "<amzn1.application-oa2-client...>": "amzn1.application-oa2-client.abc",
+    "<client secret>": "canary-secret",
+    "<Atzr|...>": "Atzr|token",
+}
+
+
+def filled_in() -> str:
+    text = EXAMPLE.read_text()
+    for placeholder, value in FILLED_IN.items():
+        assert placeholder in text
+        text = text.replace(placeholder, value)
+    return text
+
+
+def uncommented(text: str) -> str:
+    """The example with its commented-out keys in force; prose begins with a capital letter or a blank."""
+    lines = []
+    for line in text.splitlines():
+        bare = line.lstrip()
+        body = bare[2:] if bare.startswith("# ") else ""
+        word = body.lstrip(" -").partition(":")[0]
+        is_key = (
+            body and (" " not in word and ":" in body and word[:1].islower()) and "://" not in body.partition(" ")[0]
+        )
+        lines.append(line.replace("# ", "", 1) if is_key and "language-server" not in line else line)
+    return "\n".join(lines)
+
+
+def validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json_schema())
+
+
+def test_the_committed_schema_is_current() -> None:
+    """`ads-proxy schema > config/proxy.schema.json` would change nothing."""
+    assert json.loads((ROOT / "config" / "proxy.schema.json").read_text()) == json_schema()
+
+
+def test_the_documentation_is_current() -> None:
+    """The tables of docs/configuration.md are those of `ads-proxy schema --tables`."""
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert page[page.index(BEGIN) : page.index(END) + len(END)] == tables()
+
+
+def test_no_option_is_undocumented() -> None:
+    """Every key has a meaning, and every variable of a fixed name is that of a documented key."""
+    found = [*options()]
+    assert [option.key for option in found if not option.meaning] == []
+    named = {option.variable for option in found}
+    for variable in known_variables():
+        known = variable in named or variable.removesuffix("_FILE") in named
+        assert known or variable.startswith("AMAZON_ADS_") or variable == "ADS_PROXY_CONFIG", variable
+
+
+def test_the_example_works_once_filled_in(tmp_path: Path) -> None:
+    """Three values are all that is missing, for the schema as for the program."""
+    text = filled_in()
+    validator().validate(yaml.safe_load(text))
+    (tmp_path / "proxy.yaml").write_text(text)
+    assert load(tmp_path / "proxy.yaml", {}).accounts["main"].region == "na"
+
+
+def test_the_example_says_what_is_missing() -> None:
+    """As it is committed, it is refused with the three places to fill in."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(EXAMPLE, {})
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "accounts.main.client_id",
+        "accounts.main.client_secret",
+        "accounts.main.refresh_token",
+    ]
+
+
+def test_what_the_example_comments_out_is_valid_too(tmp_path: Path) -> None:
+    """Taking away the comment signs gives a configuration, and it names every section."""
+    text = uncommented(filled_in())
+    values = yaml.safe_load(text)
+    assert {option.key for option in options() if not option.section} <= {*values, "workers"}
+    assert {option.section for option in options() if "." not in option.section and "[" not in option.section} <= {
+        "",
+        *values,
+    }
+    validator().validate(values)
+    for name in ("admin-key", "state-key"):
+        (tmp_path / name).write_text("canary-0123456789abcdef")
+    values.pop("tls")
+    (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(values))
+    assert load(tmp_path / "proxy.yaml", {}).clients[0].name == "reporting"
+
+
+@pytest.mark.parametrize("section", ["tokens", "upstream", "limits", "drain", "log"])
+def test_the_example_shows_the_real_defaults(section: str) -> None:
+    """What is commented out as a default is the default, and no key of the section is left out."""
+    shown: dict[str, Any] = yaml.safe_load(uncommented(filled_in()))[section]
+    real = load(None, {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y"}).model_dump()[section]
+    assert shown == real
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "accounts: {a: {client_id: x, client_secret: {file: s}, default_profile: 5}}",
+        "accounts: {a: {client_id: {env: X}, client_secret: {env: Y}}}\nstate: {key: [{file: a}, {file: b}]}",
+        "regions: {na: {api_url: 'http://127.0.0.1:9001'}}",
+    ],
+)
+def test_the_schema_accepts_what_the_program_accepts(text: str) -> None:
+    """Short forms and references are no errors in an editor."""
+    validator().validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["acounts: {}", "regions: {us: {}}", "accounts: {'a b': {client_id: x, client_secret: y}}", "log: {level: loud}",
+     "accounts: {a: {client_id: x}}", "clients: [{name: a, key_sha256: b}]", "drain: {delay: -1}"],
+)  # fmt: skip
+def test_the_schema_refuses_what_the_program_refuses(text: str) -> None:
+    """An editor shows the mistake where it is made."""
+    with pytest.raises(jsonschema.ValidationError):
+        validator().validate(yaml.safe_load(text))

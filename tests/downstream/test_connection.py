@@ -1,0 +1,409 @@
+"""A tool's connection: requests in their order, limits and timers, and ends that tear nothing away."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.wire import GET, HELLO, Wire, answering, running
+
+POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+def get(path: bytes, *lines: bytes, version: bytes = b"1.1") -> bytes:
+    """A GET of this path."""
+    return b"\r\n".join((b"GET " + path + b" HTTP/" + version, b"Host: 127.0.0.1", *lines, b"", b""))
+
+
+async def echo(wire: Wire) -> None:
+    """An upstream that answers with the target and the body it got."""
+    while True:
+        head, body = await wire.request()
+        said = head.split(b" ")[1] + b" " + body
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+
+
+# --- order
+
+
+async def test_pipelined_requests_are_answered_in_their_order() -> None:
+    """Also behind a body, and one at a time: no second connection to Amazon is needed."""
+    async with running(echo) as bench:
+        tool = await bench.tool(
+            get(b"/1"), POST, b"Content-Length: 3\r\n\r\nabc", get(b"/2"), POST,
+            b"Transfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\n\r\n", get(b"/3"),
+        )  # fmt: skip
+        bodies = [(await tool.answer()).body for _ in range(5)]
+        assert bodies == [b"/1 ", b"/x abc", b"/2 ", b"/x de", b"/3 "]
+        assert len(bench.upstream.wires) == 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 60])
+async def test_requests_are_the_same_however_they_are_cut(size: int) -> None:
+    """Byte by byte or in pieces, the same requests reach Amazon."""
+    async with running(echo) as bench:
+        tool = await bench.tool()
+        data = get(b"/1") + POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n" + get(b"/2")
+        for at in range(0, len(data), size):
+            tool.send(data[at : at + size])
+            await asyncio.sleep(0)
+        assert [(await tool.answer()).body for _ in range(3)] == [b"/1 ", b"/x de", b"/2 "]
+
+
+async def test_what_is_sent_ahead_without_end_is_not_read_without_end() -> None:
+    """While one request is served, those behind it wait in the tool's own buffers."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+        await echo(wire)
+
+    async with running(script) as bench:
+        tool = await bench.tool(get(b"/0") + get(b"/1") * 100_000)
+        await bench.settled(lambda: bool(bench.server.connections))
+        connection = next(iter(bench.server.connections))
+        await bench.settled(lambda: connection._paused)
+        assert len(connection._buffer) < 1_000_000
+        go.set()
+        assert (await tool.answer()).body == b"hello"
+        assert (await tool.answer()).body == b"/1 "
+
+
+async def test_empty_lines_before_a_request_are_read_over() -> None:
+    """RFC 9112, 2.2; also a great many of them, and one that is cut in two."""
+    async with running(echo) as bench:
+        tool = await bench.tool(b"\r\n" * 100_000 + b"\r")
+        await bench.settled(lambda: bool(bench.server.connections))
+        connection = next(iter(bench.server.connections))
+        await bench.settled(lambda: connection._buffer == b"\r")
+        tool.send(b"\n\r\n" + get(b"/1"))
+        assert (await tool.answer()).body == b"/1 "
+
+
+# --- staying and closing
+
+
+async def test_a_connection_serves_many_requests() -> None:
+    """HTTP/1.1 stays open by itself."""
+    async with running(echo) as bench:
+        tool = await bench.tool()
+        for number in range(5):
+            tool.send(get(b"/%d" % number))
+            answer = await tool.answer()
+            assert answer.body == b"/%d " % number
+            assert answer.value(b"connection") is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "version", "stays"),
+    [
+        ([b"Connection: close"], b"1.1", False),
+        ([b"Connection: keep-alive, Close"], b"1.1", False),
+        ([], b"1.0", False),
+        ([b"Connection: Keep-Alive"], b"1.0", True),
+    ],
+)
+async def test_a_connection_closes_where_the_tool_wishes_it(lines: list[bytes], version: bytes, stays: bool) -> None:
+    """The answer says so; HTTP/1.0 stays only where that was asked for."""
+    async with running(echo) as bench:
+        tool = await bench.tool(get(b"/1", *lines, version=version))
+        answer = await tool.answer()
+        assert answer.value(b"connection") == (b"keep-alive" if stays else b"close")
+        if stays:
+            tool.send(get(b"/2"))
+            assert (await tool.answer()).body == b"/2 "
+        else:
+            assert await tool.end() == b""
+            assert not tool.reset
+
+
+async def test_keepalive_timeout_of_nothing_closes_after_each_answer() -> None:
+    """And says so."""
+    async with running(echo, keepalive_timeout=0.0) as bench:
+        tool = await bench.tool(get(b"/1"))
+        assert (await tool.answer()).value(b"connection") == b"close"
+        assert await tool.end() == b""
+
+
+async def test_an_idle_connection_ends_after_keepalive_timeout() -> None:
+    """In order, without a word."""
+    async with running(echo, keepalive_timeout=75.0) as bench:
+        tool = await bench.tool(get(b"/1"))
+        await tool.answer()
+        bench.sweep(74)
+        tool.send(get(b"/2"))
+        await tool.answer()
+        bench.sweep(76)
+        assert await tool.end() == b""
+
+
+async def test_changed_limits_hold_from_the_next_request() -> None:
+    """A reload needs no new connection."""
+    async with running(echo) as bench:
+        tool = await bench.tool(get(b"/1"))
+        await tool.answer()
+        tool.send(get(b"/2"))
+        bench.apply(max_target_bytes=64)
+        await tool.answer()
+        tool.send(get(b"/" + b"x" * 100))
+        assert (await tool.answer()).status == 414
+
+
+# --- limits
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "slug"),
+    [
+        (get(b"/" + b"x" * 200), 414, b"target-too-long"),
+        (b"GET /" + b"x" * 300, 414, b"target-too-long"),
+        (b"x" * 300, 414, b"target-too-long"),
+        (get(b"/", b"X: " + b"x" * 2000), 431, b"head-too-large"),
+        (get(b"/", b"X: " + b"x" * 2000)[:-2], 431, b"head-too-large"),
+        (get(b"/", *[b"X: y"] * 10), 431, b"head-too-large"),
+        (POST + b"Content-Length: 101\r\n\r\n", 413, b"content-too-large"),
+        (POST + b"Content-Length: 101\r\nExpect: 100-continue\r\n\r\n", 413, b"content-too-large"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n65\r\n" + bytes(101), 413, b"content-too-large"),
+        (b"\x16\x03\x01\x02\x00\x01", 400, b"malformed-request"),
+        (b"GET / HTTP/1.1\nHost: x\n\n", 400, b"malformed-request"),
+        (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400, b"malformed-request"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, b"version-not-supported"),
+        (b"BREW / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 501, b"not-implemented"),
+        (b"TRACE / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 405, b"method-not-allowed"),
+        (POST + b"Expect: miracles\r\n\r\n", 417, b"expectation-failed"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nZ\r\n", 400, b"malformed-request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nT : v\r\n\r\n", 400, b"malformed-request"),
+        (POST + b"Transfer-Encoding: gzip\r\n\r\n", 501, b"not-implemented"),
+    ],
+)
+async def test_what_is_too_large_or_wrong_is_refused_and_closes(request_: bytes, status: int, slug: bytes) -> None:
+    """With a problem document that arrives whole."""
+    limits = {"max_target_bytes": 128, "max_header_bytes": 1024, "max_headers": 8, "max_body_bytes": 100}
+    async with running(echo, **limits) as bench:
+        tool = await bench.tool(request_)
+        answer = await tool.answer()
+        assert (answer.status, answer.value(b"connection")) == (status, b"close")
+        assert slug in answer.body
+        assert await tool.end() == b""
+        assert not tool.reset
+        assert (await bench.facts.last()).refusal == slug.decode()
+
+
+async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread() -> None:
+    """An unknown route is no reason to close."""
+    async with running(echo) as bench:
+        tool = await bench.tool(get(b"/@nobody/x"), get(b"/1"))
+        first = await tool.answer()
+        assert (first.status, first.value(b"connection")) == (404, None)
+        assert (await tool.answer()).body == b"/1 "
+
+
+async def test_a_refused_upload_still_gets_its_answer() -> None:
+    """The tool goes on sending for a while; it is read over, not reset, and not for ever."""
+    async with running(echo, max_body_bytes=100) as bench:
+        tool = await bench.tool(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1_000_000))
+        assert (await tool.answer()).status == 413
+        connection = next(iter(bench.server.connections))
+        first = connection.deadline = connection.deadline - 1
+        tool.send(bytes(1_000_000))
+        await bench.settled(lambda: connection.deadline > first)
+        assert not tool.reset
+        bench.sweep(31)
+        await bench.settled(lambda: not bench.server.connections)
+
+
+async def test_no_more_connections_than_allowed_are_served() -> None:
+    """One more is told so, and served when another has gone."""
+    async with running(echo, max_connections=1) as bench:
+        first = await bench.tool(get(b"/1"))
+        await first.answer()
+        second = await bench.tool()
+        refused = await second.answer()
+        assert (refused.status, refused.value(b"retry-after")) == (503, b"1")
+        assert await second.end() == b""
+        second.close()
+        first.close()
+        await bench.settled(lambda: not bench.server.connections)
+        assert (await bench.ask(get(b"/3"))).body == b"/3 "
+
+
+async def test_no_more_connections_than_allowed_come_from_one_address() -> None:
+    """Counted per address."""
+    async with running(echo, max_connections_per_address=1) as bench:
+        first = await bench.tool(get(b"/1"))
+        await first.answer()
+        assert (await bench.ask(b"")).status == 503
+
+
+# --- timers
+
+
+async def test_a_slow_head_is_answered_and_ends() -> None:
+    """However steadily it trickles: the timer runs from its first byte."""
+    async with running(echo, header_timeout=10.0) as bench:
+        tool = await bench.tool(GET[:20])
+        await bench.settled(lambda: bool(bench.server.connections))
+        connection = next(iter(bench.server.connections))
+        await bench.settled(lambda: connection._buffer == GET[:20])
+        due = connection.deadline
+        tool.send(GET[20:25])
+        await bench.settled(lambda: connection._buffer == GET[:25])
+        assert connection.deadline == due
+        bench.sweep(11)
+        answer = await tool.answer()
+        assert answer.status == 408
+        assert await tool.end() == b""
+
+
+async def test_a_connection_that_never_speaks_ends() -> None:
+    """Without an answer: nothing was asked."""
+    async with running(echo, header_timeout=10.0) as bench:
+        tool = await bench.tool()
+        await bench.settled(lambda: bool(bench.server.connections))
+        bench.sweep(11)
+        assert await tool.end() == b""
+
+
+async def test_the_head_timer_runs_for_a_head_behind_another_request() -> None:
+    """Not the longer one of idle connections."""
+    async with running(echo, header_timeout=10.0, keepalive_timeout=75.0) as bench:
+        tool = await bench.tool(get(b"/1") + GET[:20])
+        await tool.answer()
+        connection = next(iter(bench.server.connections))
+        await bench.settled(lambda: connection._buffer == GET[:20])
+        bench.sweep(11)
+        assert (await tool.answer()).status == 408
+
+
+async def test_a_body_that_stalls_is_answered_and_ends() -> None:
+    """Each byte gives it body_timeout more."""
+    async with running(echo, body_timeout=30.0) as bench:
+        tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
+        await bench.settled(lambda: bench.forwarder.in_flight == 1)
+        bench.sweep(29)
+        connection = next(iter(bench.server.connections))
+        due = connection.deadline = connection.deadline - 5
+        tool.send(b"c")
+        await bench.settled(lambda: connection.deadline > due)
+        bench.sweep(31)
+        answer = await tool.answer()
+        assert answer.status == 408
+        assert b"for 30 s" in answer.body
+
+
+async def test_a_body_that_stalls_beneath_its_answer_breaks_it() -> None:
+    """An answer that has begun cannot become another one."""
+
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
+        await wire.end()
+
+    async with running(script) as bench:
+        tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
+        await tool.until(lambda: tool.received.endswith(b"ab"))
+        bench.sweep(31)
+        assert (await tool.end()).endswith(b"\r\n\r\nab")
+        assert (await bench.facts.last()).fault == "request-timeout"
+
+
+# --- the program's end
+
+
+async def test_draining_closes_each_connection_behind_its_answer() -> None:
+    """Those on which nothing runs at once."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+        await wire.end()
+
+    async with running(script) as bench:
+        idle = await bench.tool()
+        busy = await bench.tool(GET)
+        await bench.settled(lambda: bench.forwarder.in_flight == 1 and len(bench.server.connections) == 2)
+        bench.forwarder.draining = True
+        bench.server.close_idle()
+        assert await idle.end() == b""
+        go.set()
+        answer = await busy.answer()
+        assert (answer.body, answer.value(b"connection")) == (b"hello", b"close")
+        assert await busy.end() == b""
+        assert bench.forwarder.in_flight == 0
+
+
+async def test_what_still_runs_at_the_end_is_cut() -> None:
+    """A request without an answer is told so, one with half an answer broken off; both are accounted for."""
+
+    async def script(wire: Wire) -> None:
+        head, _ = await wire.request()
+        if b"/half" in head:
+            wire.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await wire.end()
+
+    async with running(script) as bench:
+        waiting, half, old = await bench.tool(GET), await bench.tool(get(b"/half")), await bench.tool()
+        old.send(get(b"/half", version=b"1.0"))
+        await half.until(lambda: b"half" in half.received)
+        await old.until(lambda: b"half" in old.received)
+        await bench.settled(lambda: bench.forwarder.in_flight == 3)
+        assert bench.server.abort_all() == 3
+        answer = await waiting.answer()
+        assert (answer.status, answer.value(b"retry-after")) == (503, b"1")
+        assert b"draining" in answer.body
+        assert not (await half.end()).endswith(b"0\r\n\r\n")
+        await old.until(lambda: old.lost)
+        assert old.reset
+        assert {event.fault or event.refusal for event in bench.facts.finished} == {"draining"}
+
+
+async def test_a_new_request_is_refused_once_the_listener_is_closed() -> None:
+    """On a connection that was still open: the tool may send it again elsewhere."""
+    async with running(echo) as bench:
+        tool = await bench.tool(get(b"/1"))
+        await tool.answer()
+        bench.forwarder.draining = bench.forwarder.closing = True
+        tool.send(get(b"/2"))
+        answer = await tool.answer()
+        assert (answer.status, answer.value(b"retry-after"), answer.value(b"connection")) == (503, b"1", b"close")
+        assert await tool.end() == b""
+
+
+async def test_what_no_tool_has_taken_yet_is_known() -> None:
+    """A stop waits for it."""
+    async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))) as bench:
+        tool = await bench.tool()
+        tool.transport.pause_reading()
+        tool.send(GET)
+        await bench.settled(lambda: bench.server.unsent)
+        tool.transport.resume_reading()
+        await tool.answer()
+        assert not bench.server.unsent
+
+
+async def test_half_closing_is_leaving() -> None:
+    """A tool that ends its direction is taken to have lost interest."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.end()
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
+        tool.finish()
+        assert (await bench.facts.last()).fault == "client-gone"
+
+
+async def test_an_answer_of_many_reads_is_not_reordered() -> None:
+    """Large answers on one connection, one behind the other."""
+    body = bytes(range(256)) * 2000
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    async with running(answering(answer)) as bench:
+        tool = await bench.tool(GET * 3)
+        assert [(await tool.answer()).body == body for _ in range(3)] == [True] * 3

@@ -1,0 +1,100 @@
+"""The service in front of exchanges: who is served, what is remembered, and what the account says."""
+
+from __future__ import annotations
+
+import hashlib
+
+from proxy.access.clients import Budgets, Clients, Policy
+from proxy.access.placeholders import Placeholders
+from tests.support.wire import GET, HELLO, answering, running
+
+KEY = b"correct horse battery staple"
+
+
+def keyed() -> Clients:
+    """One client with a key."""
+    return Clients([Policy("reporting", hashlib.sha256(KEY).hexdigest())], Placeholders(b"key"), Budgets())
+
+
+async def test_each_request_has_an_id_of_its_own() -> None:
+    """Made where the tool sends none; forwarded only if it sent one."""
+    async with running(answering(HELLO)) as bench:
+        first, second = await bench.ask(), await bench.ask()
+        assert first.value(b"x-request-id") != second.value(b"x-request-id")
+        assert b"x-request-id" not in bytes(bench.upstream.wires[0].received).lower()
+        await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: a-1\r\n\r\n"))
+        assert bytes(bench.upstream.wires[0].received).endswith(b"X-Request-Id: a-1\r\n\r\n")
+        assert [event.request_id for event in bench.facts.finished][-1] == "a-1"
+
+
+async def test_a_foreign_host_is_421_and_a_web_page_403() -> None:
+    """Nothing of either is forwarded."""
+    async with running(answering(HELLO)) as bench:
+        assert (await bench.ask(GET.replace(b"127.0.0.1", b"evil.example"))).status == 421
+        assert (await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nOrigin: null\r\n\r\n"))).status == 403
+        assert not bench.upstream.wires
+        assert [event.refusal for event in bench.facts.finished] == ["misdirected-host", "cross-origin"]
+
+
+async def test_a_key_is_asked_for_where_clients_are_configured() -> None:
+    """With it a foreign Host is served; without it the Host is judged first."""
+    async with running(answering(HELLO), clients=keyed()) as bench:
+        unknown = await bench.ask()
+        assert unknown.status == 401
+        assert (await bench.ask(GET.replace(b"127.0.0.1", b"evil.example"))).status == 421
+        known = GET.replace(b"127.0.0.1", b"any.example").replace(
+            b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n"
+        )
+        assert (await bench.ask(known)).status == 200
+        assert KEY not in bytes(bench.upstream.wires[0].received)
+        assert (await bench.facts.last(3)).client == "reporting"
+        token = b"POST /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
+        assert (await bench.ask(token)).status in (400, 401)
+
+
+async def test_a_reload_changes_the_clients_of_the_next_request() -> None:
+    """Also on a connection that is open."""
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool(GET)
+        assert (await tool.answer()).status == 200
+        bench.apply(clients=keyed())
+        tool.send(GET)
+        assert (await tool.answer()).status == 401
+
+
+async def test_the_account_of_a_request_is_whole() -> None:
+    """Path without query, bytes, attempts, times that add up."""
+    async with running(answering(HELLO)) as bench:
+        await bench.ask(b"POST /v2/x?secret=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc")
+        event = await bench.facts.last()
+        assert (event.client, event.account, event.region) == ("anonymous", "default", "na")
+        assert (event.method, event.path, event.status) == ("POST", "/v2/x", 200)
+        assert (event.bytes_in, event.bytes_out, event.attempts) == (3, 5, 1)
+        assert (event.refusal, event.fault) == ("", "")
+        assert 0 < event.own <= event.duration
+        assert 0 <= event.upstream <= event.duration - event.own
+
+
+async def test_answers_carry_the_lines_of_the_demo() -> None:
+    """The proxy's own answers as well."""
+    async with running(answering(HELLO), answer_lines=b"X-Demo: 1\r\n") as bench:
+        assert (await bench.ask()).value(b"x-demo") == b"1"
+        assert (await bench.ask(GET.replace(b"GET /", b"GET /@nobody/"))).value(b"x-demo") == b"1"
+
+
+async def test_a_head_request_is_refused_without_body() -> None:
+    """And the connection serves the next one."""
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool(b"HEAD /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (await tool.answer(to_head=True)).status == 404
+        tool.send(GET)
+        assert (await tool.answer()).body == b"hello"
+
+
+async def test_pools_and_tokens_are_closed_with_the_forwarder() -> None:
+    """Idle connections at once."""
+    async with running(answering(HELLO)) as bench:
+        await bench.ask()
+        assert any(size for size, _ in bench.forwarder.pool_sizes().values())
+        bench.forwarder.close()
+        await bench.settled(lambda: not any(size for size, _ in bench.forwarder.pool_sizes().values()))

@@ -1,0 +1,89 @@
+"""The local token endpoint is answered on the wire like any other request, and by nobody else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.wire import GET, HELLO, answering, running
+
+FORM = b"grant_type=refresh_token&refresh_token=default&client_id=x&client_secret=y"
+HEAD = b"POST /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+COUNTED = HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        COUNTED + FORM,
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(FORM) + FORM + b"\r\n0\r\n\r\n",
+        (COUNTED + FORM).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ],
+)
+async def test_a_token_is_answered_here(request_: bytes) -> None:
+    """Counted, chunked or by HTTP/1.0; Amazon hears nothing, and the account of it is kept."""
+    async with running(answering(HELLO)) as bench:
+        got = await bench.ask(request_)
+        assert got.status == 200
+        assert json.loads(got.body)["token_type"] == "bearer"
+        assert got.value(b"date") is not None
+        assert not bench.upstream.wires
+        finished = await bench.facts.last()
+        assert (finished.path, finished.bytes_in, finished.bytes_out) == ("/auth/o2/token", len(FORM), len(got.body))
+
+
+async def test_the_connection_stays_and_the_body_may_come_later() -> None:
+    """In pieces, behind another request."""
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool(GET, COUNTED, FORM[:5])
+        assert (await tool.answer()).body == b"hello"
+        tool.send(FORM[5:])
+        assert (await tool.answer()).status == 200
+        tool.send(GET)
+        assert (await tool.answer()).body == b"hello"
+
+
+async def test_a_body_is_asked_for() -> None:
+    """Expect: 100-continue is met by the proxy itself; then the body's timer runs."""
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool(HEAD, b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(FORM))
+        assert (await tool.answer()).status == 100
+        tool.send(FORM)
+        assert (await tool.answer()).status == 200
+        slow = await bench.tool(HEAD, b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+        assert (await slow.answer()).status == 100
+        bench.sweep(31)
+        assert (await slow.answer()).status == 408
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_body_that_is_too_large_is_refused(at_once: bool) -> None:
+    """And the connection ends, whether the whole body was there or not."""
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool(HEAD, b"Content-Length: 70000\r\n\r\n", bytes(70000 if at_once else 66000))
+        got = await tool.answer()
+        assert (got.status, got.value(b"connection")) == (413, b"close")
+        assert await tool.end() == b""
+        bench.sweep(40)
+        await bench.settled(lambda: not bench.server.connections)
+        assert (await bench.facts.last()).refusal == "content-too-large"
+
+
+async def test_a_head_request_has_no_body() -> None:
+    """The endpoint takes POST alone, and says so without one."""
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool(b"HEAD /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        got = await tool.answer(to_head=True)
+        assert got.status == 405
+        tool.send(GET)
+        assert (await tool.answer()).body == b"hello"
+
+
+async def test_a_tool_that_leaves_before_its_body_is_complete() -> None:
+    """It is accounted for, once."""
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool(COUNTED, FORM[:5])
+        await bench.settled(lambda: bench.forwarder.in_flight == 1)
+        tool.close()
+        assert (await bench.facts.last()).fault == "client-gone"

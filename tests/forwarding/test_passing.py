@@ -1,0 +1,241 @@
+"""Whatever passes is, for two independent readers, exactly the one message that was meant; however it was cut."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import h11
+import httptools
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from proxy.errors import Refused
+from proxy.routing.target import Door, read_target
+from tests.support.wire import GET, HELLO, Bench, Wire, answering, running
+
+SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+TOKEN = st.text("abcXYZ019!#$%&'*+.^_`|~-", min_size=1, max_size=12).map(str.encode)
+VALUE = st.lists(
+    st.sampled_from([bytes([code]) for code in (*range(0x21, 0x7F), *range(0x80, 0x100))] + [b" ", b"\t", b"  "]),
+    max_size=30,
+).map(lambda parts: b"".join(parts).strip(b" \t"))
+NAME = TOKEN.map(lambda token: b"Z-" + token)
+FIELDS = st.lists(st.tuples(NAME, VALUE), max_size=8)
+SPACE = st.sampled_from([b"", b" ", b"\t ", b"   "])
+TARGET = st.text("".join(map(chr, range(0x21, 0x7F))).replace("#", ""), max_size=30).map(lambda t: b"/x" + t.encode())
+BODY = st.lists(st.binary(min_size=1, max_size=50), max_size=5)
+CUTS = st.lists(st.integers(1, 40), max_size=30)
+FRAMINGS = st.sampled_from(["none", "counted", "chunked"])
+
+Field = tuple[bytes, bytes]
+
+
+def section(fields: list[Field], spaces: list[bytes]) -> bytes:
+    """Field lines with these spaces about their values, in turn."""
+    lines = []
+    for number, (name, value) in enumerate(fields):
+        space = spaces[number % len(spaces)] if spaces else b""
+        lines.append(name + b":" + space + value + space + b"\r\n")
+    return b"".join(lines)
+
+
+def framed(framing: str, pieces: list[bytes]) -> tuple[bytes, bytes]:
+    """The line that frames a body, and the body as it is sent."""
+    if framing == "none":
+        return b"", b""
+    if framing == "counted":
+        return b"Content-Length: %d\r\n" % sum(map(len, pieces)), b"".join(pieces)
+    chunks = b"".join(b"%X;e=1\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return b"Transfer-Encoding: chunked\r\n", chunks + b"0\r\n\r\n"
+
+
+async def send_cut(wire: Wire, data: bytes, cuts: list[int]) -> None:
+    """Send in pieces of these sizes, then the rest."""
+    at = 0
+    for cut in cuts:
+        wire.send(data[at : at + cut])
+        at += cut
+        await asyncio.sleep(0)
+    if data[at:]:
+        wire.send(data[at:])
+
+
+@dataclass
+class Message:
+    """A message as a reader sees it."""
+
+    start: tuple[bytes, ...] = ()
+    fields: list[Field] = field(default_factory=list)
+    body: bytes = b""
+
+
+def by_h11(data: bytes, *, answer: bool, ended: bool = False) -> list[Message]:
+    """All messages in `data`, as h11 reads them; anything left over is an error."""
+    reader = h11.Connection(h11.CLIENT if answer else h11.SERVER, max_incomplete_event_size=1 << 20)
+    if answer:
+        reader.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+        reader.send(h11.EndOfMessage())
+    reader.receive_data(data)
+    if ended:
+        reader.receive_data(b"")
+    found: list[Message] = []
+    while True:
+        event = reader.next_event()
+        if isinstance(event, h11.Request):
+            found.append(Message((event.method, event.target), event.headers.raw_items()))
+        elif isinstance(event, h11.Response):
+            found.append(Message((b"%d" % event.status_code, bytes(event.reason)), event.headers.raw_items()))
+        elif isinstance(event, h11.Data):
+            found[-1].body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            assert not reader.trailing_data[0]
+            return found
+        else:
+            raise AssertionError(f"h11 says {event!r}")
+
+
+class _Listener:
+    """What httptools tells, as messages."""
+
+    def __init__(self) -> None:
+        self.found: list[Message] = []
+        self.complete = 0
+
+    def on_message_begin(self) -> None:
+        self.found.append(Message())
+
+    def on_url(self, url: bytes) -> None:
+        self.found[-1].start += (url,)
+
+    def on_status(self, status: bytes) -> None:
+        self.found[-1].start += (status,)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.found[-1].fields.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        self.found[-1].body += body
+
+    def on_message_complete(self) -> None:
+        self.complete += 1
+
+
+def by_httptools(data: bytes, *, answer: bool) -> list[Message]:
+    """All messages in `data`, as httptools reads them; each must be complete."""
+    listener = _Listener()
+    if answer:
+        response = httptools.HttpResponseParser(listener)
+        response.feed_data(data)
+        listener.found[-1].start = (b"%d" % response.get_status_code(), *listener.found[-1].start)
+    else:
+        request = httptools.HttpRequestParser(listener)
+        request.feed_data(data)
+        listener.found[-1].start = (request.get_method(), *listener.found[-1].start)
+    assert listener.complete == len(listener.found)
+    return listener.found
+
+
+async def reach(bench: Bench, data: bytes, cuts: list[int]) -> bytes:
+    """What an upstream received for a request, whole."""
+    tool = await bench.tool()
+    before = len(bench.upstream.wires[0].received) if bench.upstream.wires else 0
+    await send_cut(tool, data, cuts)
+    assert (await tool.answer()).body == b"hello"
+    return bytes(bench.upstream.wires[0].received[before:])
+
+
+@SETTINGS
+@given(
+    st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]), TARGET, FIELDS, BODY, FRAMINGS, CUTS, SPACE
+)
+async def test_a_request_leaves_as_exactly_one_message(
+    method: str, target: bytes, fields: list[Field], pieces: list[bytes], framing: str, cuts: list[int], space: bytes
+) -> None:
+    """Method, target, fields and body are those that were sent, and nothing comes before or behind."""
+    try:
+        assume(read_target(target).door is Door.API)
+    except Refused:
+        assume(False)
+    line, body = framed(framing, pieces)
+    head = method.encode() + b" " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    async with running(answering(HELLO)) as bench:
+        left = await reach(bench, head + section(fields, [space]) + line + b"\r\n" + body, cuts)
+        own = [
+            (b"Host", b"127.0.0.1:%d" % bench.upstream.port),
+            (b"Authorization", b"Bearer Atza|0"),
+            (b"Amazon-Advertising-API-ClientId", b"amzn1.test"),
+            (b"Amazon-Ads-ClientId", b"amzn1.test"),
+        ]
+    last = [(b"Content-Length", line[16:-2])] if framing == "counted" else []
+    last += [(b"Transfer-Encoding", b"chunked")] if framing == "chunked" else []
+    meant = Message((method.encode(), target), own + fields + last, b"".join(pieces) if framing != "none" else b"")
+    assert by_h11(left, answer=False) == [meant]
+    assert by_httptools(left, answer=False) == [meant]
+
+
+@SETTINGS
+@given(st.integers(200, 599), TOKEN, FIELDS, BODY, st.sampled_from(["counted", "chunked", "close"]), CUTS, SPACE)
+async def test_an_answer_comes_back_as_exactly_one_message(
+    status: int, reason: bytes, fields: list[Field], pieces: list[bytes], framing: str, cuts: list[int], space: bytes
+) -> None:
+    """Status, reason, fields and body are Amazon's, and nothing comes behind."""
+    assume(status not in (204, 304, 401, 429))
+    line, body = framed("none", []) if framing == "close" else framed(framing, pieces)
+    answer = b"HTTP/1.1 %d %b\r\nDate: now\r\n%b%b\r\n" % (status, reason, section(fields, [space]), line)
+    answer += b"".join(pieces) if framing == "close" else body
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await send_cut(wire, answer, cuts)
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: r\r\n\r\n"))
+        await tool.answer()
+        got = bytes(tool.received)
+    last = [(b"Content-Length", line[16:-2])] if framing == "counted" else []
+    last += [(b"X-Request-Id", b"r")] + ([(b"Transfer-Encoding", b"chunked")] if framing != "counted" else [])
+    meant = Message((b"%d" % status, reason), [(b"Date", b"now"), *fields, *last], b"".join(pieces))
+    assert by_h11(got, answer=True) == [meant]
+    assert by_httptools(got, answer=True) == [meant]
+
+
+ODD = st.sampled_from(
+    [
+        (b"Connection", b"keep-alive, Z-a"),
+        (b"Expect", b""),
+        (b"X-Request-Id", b"fine-1"),
+        (b"x-request-id", b"not fine"),
+        (b"Cookie", b"c=1"),
+        (b"amazon_ads_clientid", b"y"),
+        (b"Amazon-Advertising-API-Scope", b"12"),
+        (b"Amazon-Advertising-API-Scope", b"13"),
+        (b"X-Ads-Region", b"na"),
+        (b"X-Ads-Region", b"mars"),
+        (b"Origin", b"null"),
+        (b"Content-Length", b"0"),
+        (b"Transfer-Encoding", b"gzip"),
+        (b"Content-Encoding", b"gzip"),
+        (b"Bad Name", b"x"),
+        (b"Host", b"other"),
+    ]
+)
+
+
+@SETTINGS
+@given(st.lists(st.one_of(ODD, st.tuples(NAME, VALUE)), max_size=6))
+async def test_a_remembered_section_gives_what_a_new_one_gives(fields: list[Field]) -> None:
+    """The fast path changes nothing: same bytes to Amazon and to the tool, refusals included."""
+    request = b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\n" + section(fields, [b" "]) + b"\r\n"
+    told: list[bytes] = []
+    async with running(answering(HELLO)) as bench:
+        bench.forwarder.new_request_id = lambda: "id"  # type: ignore[method-assign]
+        for fast in (True, True, False):
+            bench.apply(fast_path=fast)
+            for _ in range(2):
+                got = await bench.ask(request)
+                head = b"\r\n".join(line for line in got.head.split(b"\r\n") if not line.startswith(b"Date:"))
+                told.append(head + b"\r\n" + got.body)
+        assert len(set(told)) == 1
+        left = b"".join(bytes(wire.received) for wire in bench.upstream.wires)
+        assert left in (b"", left[: len(left) // 6] * 6)

@@ -1,0 +1,267 @@
+"""Answers reach the tool as Amazon sent them, framed as the tool's version of HTTP has it."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from tests.support.wire import GET, HELLO, Script, Wire, answering, running
+
+OLD_GET = GET.replace(b"HTTP/1.1", b"HTTP/1.0")
+
+
+def closing(answer: bytes) -> Script:
+    """A script that answers once and ends the connection."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(answer)
+        wire.finish()
+        await wire.end()
+
+    return script
+
+
+async def test_status_reason_and_fields_pass_byte_for_byte() -> None:
+    """Odd reasons, repetition in another case and bytes that are not UTF-8 stay; ours are added behind."""
+    answer = b"HTTP/1.1 299 Fine \xe9\r\nx-amz-rid: r1\r\nSet-Cookie: a\r\nset-cookie: b\r\nX:\xff\r\nDate: d\r\n"
+    answer += b"Content-Length: 0\r\n\r\n"
+    async with running(answering(answer)) as bench:
+        got = await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: mine\r\n\r\n"))
+        assert got.head == (
+            b"HTTP/1.1 299 Fine \xe9\r\nx-amz-rid: r1\r\nSet-Cookie: a\r\nset-cookie: b\r\nX: \xff\r\n"
+            b"Date: d\r\nContent-Length: 0\r\nX-Request-Id: mine\r\n"
+        )
+        assert (await bench.facts.last()).amazon_request_id == "r1"
+
+
+async def test_hop_by_hop_fields_of_an_answer_do_not_pass() -> None:
+    """Nor what its Connection lists, nor a Proxy-Status or an X-Request-Id of others."""
+    answer = (
+        b"HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\n"
+        b"Proxy-Status: other\r\nX-Request-Id: theirs\r\nContent-Length: 0\r\n\r\n"
+    )
+    async with running(answering(answer)) as bench:
+        got = await bench.ask()
+        for name in (b"connection", b"x-hop", b"keep-alive", b"upgrade", b"proxy-status"):
+            assert got.value(name) is None
+        assert got.value(b"x-request-id") != b"theirs"
+
+
+async def test_a_gzipped_body_is_not_touched() -> None:
+    """Neither its bytes nor the field that names the coding."""
+    body = bytes(range(256)) * 3
+    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    async with running(answering(answer)) as bench:
+        got = await bench.ask()
+        assert got.body == body
+        assert got.value(b"content-encoding") == b"gzip"
+
+
+async def test_a_redirect_is_handed_on() -> None:
+    """It is the tool's to follow: nothing else is asked of anybody."""
+    answer = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: https://s3.example/x?sig=%2F\r\nContent-Length: 0\r\n\r\n"
+    async with running(answering(answer)) as bench:
+        got = await bench.ask()
+        assert (got.status, got.value(b"location")) == (307, b"https://s3.example/x?sig=%2F")
+        assert len(bench.upstream.wires) == 1
+
+
+async def test_a_chunked_answer_keeps_its_trailers() -> None:
+    """Payload and trailers pass; what frames does not pass among trailers, nor do chunk extensions."""
+    answer = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n"
+        b"3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: v\r\nContent-Length: 9\r\n\r\n"
+    )
+    async with running(answering(answer)) as bench:
+        got = await bench.ask()
+        assert (got.body, got.trailers) == (b"abcde", b"T: v\r\n")
+        assert got.value(b"trailer") == b"T"
+
+
+async def test_a_chunked_answer_to_http_1_0_ends_with_the_connection() -> None:
+    """HTTP/1.0 knows neither chunks nor trailers."""
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: v\r\n\r\n"
+    async with running(answering(answer)) as bench:
+        got = await bench.ask(OLD_GET.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"))
+        assert got.body == b"abc"
+        assert got.value(b"transfer-encoding") is None
+        assert got.value(b"connection") == b"close"
+
+
+@pytest.mark.parametrize(("request_", "chunked"), [(GET, True), (OLD_GET, False)])
+async def test_an_answer_that_ends_with_its_connection(request_: bytes, chunked: bool) -> None:
+    """It becomes chunked for HTTP/1.1, whose connection stays, and ends the connection for HTTP/1.0."""
+    async with running(closing(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\nabcd")) as bench:
+        tool = await bench.tool(request_)
+        got = await tool.answer()
+        assert got.body == b"abcd"
+        assert (got.value(b"transfer-encoding") == b"chunked") is chunked
+        assert (got.value(b"connection") == b"close") is not chunked
+        if chunked:
+            tool.send(request_)
+            assert (await tool.answer()).body == b"abcd"
+        assert not tool.reset
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
+    ],
+)
+async def test_answers_without_body_end_with_their_head(method: bytes, answer: bytes) -> None:
+    """HEAD, 204 and 304: the next request is served on the same connections, ours and Amazon's."""
+    async with running(answering(answer)) as bench:
+        tool = await bench.tool(GET.replace(b"GET", method))
+        first = await tool.answer(to_head=method == b"HEAD")
+        tool.send(GET.replace(b"GET", method))
+        second = await tool.answer(to_head=method == b"HEAD")
+        assert first.status == second.status
+        assert first.value(b"content-length") == (b"5" if b"Length" in answer else None)
+        assert first.value(b"transfer-encoding") is None
+        assert len(bench.upstream.wires) == 1
+
+
+async def test_a_204_has_no_length() -> None:
+    """A Content-Length there would have some tools wait for a body (RFC 9110, 8.6)."""
+    async with running(answering(b"HTTP/1.1 204 No Content\r\nA: b\r\nContent-Length: 5\r\nC: d\r\n\r\n")) as bench:
+        got = await bench.ask()
+        assert got.head.startswith(b"HTTP/1.1 204 No Content\r\nA: b\r\nC: d\r\n")
+        assert got.value(b"content-length") is None
+
+
+async def test_interim_answers_pass_to_http_1_1() -> None:
+    """100 and 103 come before the answer, in their order and with their fields; a length there does not pass."""
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n"
+    async with running(answering(interim + HELLO)) as bench:
+        tool = await bench.tool(GET)
+        assert (await tool.head()) == b"HTTP/1.1 100 Continue\r\n"
+        assert (await tool.head()) == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n"
+        assert (await tool.answer()).body == b"hello"
+
+
+async def test_interim_answers_do_not_pass_to_http_1_0() -> None:
+    """It does not know them (RFC 9110, 15.2)."""
+    async with running(answering(b"HTTP/1.1 103 Early Hints\r\n\r\n" + HELLO)) as bench:
+        assert (await bench.ask(OLD_GET)).status == 200
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 9\r\n", b"Transfer-Encoding: chunked\r\n", b""])
+async def test_an_answer_cut_off_is_seen_to_be_broken(framing: bytes) -> None:
+    """Amazon's connection breaks in the middle: the tool sees no whole message, whatever its framing."""
+    body = b"4\r\nabcd\r\n" if b"chunked" in framing else b"abcd"
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n" + body)
+        await bench.tools[0].until(lambda: b"abcd" in bench.tools[0].received)
+        wire.drop()
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        await tool.until(lambda: tool.ended)
+        assert b"abcd" in tool.received
+        assert b"\r\n0\r\n" not in tool.received
+        assert (await bench.facts.last()).fault == "upstream-died"
+
+
+async def test_a_close_delimited_answer_that_breaks_is_reset_for_http_1_0() -> None:
+    """Where the end of the connection is the end of the answer, only a reset says that there was no end."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\n\r\nabcd")
+        await bench.tools[0].until(lambda: b"abcd" in bench.tools[0].received)
+        wire.drop()
+
+    async with running(script) as bench:
+        tool = await bench.tool(OLD_GET)
+        await tool.until(lambda: tool.lost)
+        assert tool.reset
+
+
+async def test_a_location_at_the_api_host_comes_home() -> None:
+    """In the header and in a report's JSON, whose length follows; a string of the same name further in stays."""
+
+    async def script(wire: Wire) -> None:
+        at = b"http://127.0.0.1:%d" % bench.upstream.port
+        body = b'{"location": "%b/v2/x", "deeper": {"location": "%b/y"}}' % (at, at)
+        for _ in range(2):
+            await wire.request()
+            wire.send(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLocation: %b/z\r\nContent-Length: %d\r\n\r\n%b"
+                % (at, len(body), body)
+            )
+
+    async with running(script, scheme=b"http") as bench:
+        head = b"GET /na/v2/reports/1 HTTP/1.1\r\nHost: localhost:8080\r\n\r\n"
+        got = await bench.ask(head)
+        at = b"http://127.0.0.1:%d" % bench.upstream.port
+        assert got.value(b"location") == b"http://localhost:8080/na/z"
+        assert got.body == b'{"location": "http://localhost:8080/na/v2/x", "deeper": {"location": "%b/y"}}' % at
+        bench.apply(rewrite_locations=False)
+        untouched = await bench.ask(head)
+        assert untouched.value(b"location") == at + b"/z"
+        assert at + b"/v2/x" in untouched.body
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+async def test_a_report_of_unknown_length_comes_home_too(framing: str) -> None:
+    """Chunked or ended by the connection, it is gathered, changed and sent as one chunk."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        body = b'{"location": "http://127.0.0.1:%d/v2/x"}' % bench.upstream.port
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        if framing == "chunked":
+            wire.send(head, b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        else:
+            wire.send(head, b"\r\n", body)
+        wire.finish()
+
+    async with running(script) as bench:
+        got = await bench.ask(b"GET /v2/reports/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert got.body == b'{"location": "http://localhost/v2/x"}'
+
+
+async def test_a_report_that_is_too_long_passes_as_it_is() -> None:
+    """It is gathered up to a bound, then streamed."""
+    piece = b'{"location": "http://127.0.0.1:%d/v2/x", "rows": "' + b"x" * (1 << 20) + b'"}'
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        body = piece % bench.upstream.port
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        wire.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+
+    async with running(script) as bench:
+        got = await bench.ask(b"GET /v2/reports/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert got.body == piece % bench.upstream.port
+
+
+async def test_a_report_that_breaks_off_while_it_is_gathered_is_a_502() -> None:
+    """No byte of it has gone to the tool, so the tool is told what happened."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+        wire.finish()
+
+    async with running(script) as bench:
+        got = await bench.ask(b"GET /v2/reports/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert got.status == 502
+        assert b"upstream-closed" in got.body
+
+
+async def test_an_answer_without_a_date_gets_one() -> None:
+    """Whoever forwards it and has a clock adds it (RFC 9110, 6.6.1)."""
+    async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as bench:
+        date = (await bench.ask()).value(b"date")
+        assert date is not None
+        assert parsedate_to_datetime(date.decode()).tzinfo is not None

