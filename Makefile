@@ -22,7 +22,7 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := install --quiet --require-hashes --only-binary=:all:
 
 # The pure modules: every line and every branch of them is tried.
-PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/access/clients.py,proxy/routing/route.py,proxy/http1/headers.py,proxy/forwarding/retry.py,proxy/http1/message.py,proxy/http1/framing.py,proxy/routing/scope.py
+PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/access/clients.py,proxy/access/policy.py,proxy/access/admission.py,proxy/routing/route.py,proxy/routing/target.py,proxy/routing/scope.py,proxy/http1/fields.py,proxy/http1/request_fields.py,proxy/http1/response_fields.py,proxy/http1/target.py,proxy/http1/message.py,proxy/http1/framing.py,proxy/forwarding/retry.py
 
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev

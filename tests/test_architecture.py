@@ -27,13 +27,19 @@ PURE = (
     "proxy/events.py",
     "proxy/secret.py",
     "proxy/tokens/lifecycle.py",
+    "proxy/access/admission.py",
     "proxy/access/clients.py",
+    "proxy/access/policy.py",
     "proxy/routing/route.py",
-    "proxy/http1/headers.py",
-    "proxy/forwarding/retry.py",
-    "proxy/http1/message.py",
-    "proxy/http1/framing.py",
     "proxy/routing/scope.py",
+    "proxy/routing/target.py",
+    "proxy/http1/fields.py",
+    "proxy/http1/framing.py",
+    "proxy/http1/message.py",
+    "proxy/http1/request_fields.py",
+    "proxy/http1/response_fields.py",
+    "proxy/http1/target.py",
+    "proxy/forwarding/retry.py",
 )
 COMMANDS = ("proxy.commands", "proxy.__main__")
 CLOCKS_AND_CHANCE = {"time", "datetime", "random", "secrets", "asyncio", "socket", "threading", "os"}

@@ -1,26 +1,28 @@
-"""Who may knock at all: method, form of the target, web pages, host names. Pure.
+"""Who may knock at all: method, form of the target, web pages, host names; then who it is. Pure.
 
 It defends against web pages (any Origin, RFC 6454; Fetch Metadata) and DNS rebinding (Host), before anything is chosen
-or forwarded (design, contract: "Who may knock"). Keys and what a client may do are for `clients`.
+or forwarded (docs/security.md). Keys are verified by `clients`, what a client may do is for `policy`.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from proxy.errors import CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost
-from proxy.routing.target import read_target
+from proxy.errors import CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost, Refused
+from proxy.http1.target import TargetForm
+from proxy.routing.hosts import read_host
+from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
-    from proxy.http1.headers import Facts
-    from proxy.routing.route import RoutingTable
+    from proxy.access.clients import Caller, Clients
+    from proxy.http1.message import Request
+    from proxy.routing.table import RoutingTable
+    from proxy.routing.target import Destination
 
-_FETCH_SITES = (b"", b"none", b"same-origin")
-_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&'()*+;=%-]{1,255})(?::([0-9]{0,5}))?")
+ORIGIN = b"origin"
+FETCH_SITE = b"sec-fetch-site"
+
+_FETCH_SITES = (b"none", b"same-origin")
 _REFUSED_METHODS = {
     b"CONNECT": "CONNECT is refused: a tunnel would pass by the proxy. Give the tool an http:// base URL of the proxy, "
     "or http_proxy with http:// URLs of Amazon's API hosts.",
@@ -28,49 +30,65 @@ _REFUSED_METHODS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HostName:
-    """A Host's parts, lower case: name without brackets and closing dot, port as sent."""
-
-    name: str
-    port: str
-    is_ip: bool
-
-    @property
-    def authority(self) -> str:
-        return f"{self.name}:{self.port}" if self.port else self.name
-
-
-def admit(method: bytes, target: bytes, facts: Facts) -> None:
+def admit(request: Request) -> None:
     """Refuse what is answered to nobody, key or not: method, web pages, form of the target."""
-    if method in _REFUSED_METHODS:
-        raise MethodNotAllowed(_REFUSED_METHODS[method], close=True)
-    if facts.has_origin:
+    if request.method in _REFUSED_METHODS:
+        raise MethodNotAllowed(_REFUSED_METHODS[request.method], close=True)
+    named = request.fields.named
+    if ORIGIN in named:
         raise CrossOrigin(
             "The request carries an Origin, as requests of web pages do; call the proxy from a program.", close=True
         )
-    if facts.fetch_site not in _FETCH_SITES:
+    if FETCH_SITE in named and not all(value.lower() in _FETCH_SITES for value in named[FETCH_SITE] if value):
         raise CrossOrigin("The request's Sec-Fetch-Site says that another web page sent it.", close=True)
-    read_target(target)
+    if request.target.form is not TargetForm.ORIGIN:
+        _check_form(request)
 
 
-def check_host(target: bytes, facts: Facts, table: RoutingTable, *, has_key: bool = False) -> None:
+def _check_form(request: Request) -> None:
+    target = request.target
+    if target.form is TargetForm.ASTERISK:
+        raise MethodNotAllowed("A target of '*' asks about the proxy itself, which has nothing to tell.", close=True)
+    if target.scheme == b"https":
+        raise MalformedRequest(
+            "An https:// target cannot be read here: write the tool's base URL with http://.", close=True
+        )
+    if target.scheme != b"http":
+        raise MalformedRequest("The request target begins neither with '/' nor with http://.", close=True)
+
+
+def identify(request: Request, destination: Destination, clients: Clients, table: RoutingTable, now: float) -> Caller:
+    """Who asks; `now` is wall-clock time. A valid key exempts from what Host must be; without one the Host is judged
+    first. At the token endpoint a caller shows its key in the body.
+    """
+    try:
+        caller = clients.identify(request.fields, now)
+    except Refused:
+        check_host(request, table)
+        if destination.kind is not TargetKind.TOKEN:
+            raise
+        return clients.nobody
+    check_host(request, table, has_key=caller.has_key)
+    return caller
+
+
+def check_host(request: Request, table: RoutingTable, *, has_key: bool = False) -> None:
     """Refuse a host name that is not ours to answer for; of a caller with a valid key, only what is no host name.
 
     An absolute target must be an API host's, key or not. The port does not count, save where a configured API address
     is only told apart by it.
     """
-    authority = read_target(target).authority
+    host, authority = request.fields.host, request.target.authority
     if authority:
-        _check_absolute(authority, facts.host, table)
+        _check_absolute(authority, host, table)
         return
-    if not facts.host:
+    if not host:
         return  # HTTP/1.0; no browser omits it
-    host = read_host(facts.host)
-    if has_key or host.is_ip or host.name in table.served_hosts:
+    name = read_host(host)
+    if has_key or name.is_ip or name.name in table.served_hosts:
         return
     raise MisdirectedHost(
-        f"The host name {host.name!r} is not served here. Use 127.0.0.1 or localhost, or add it to allowed_hosts.",
+        f"The host name {name.name!r} is not served here. Use 127.0.0.1 or localhost, or add it to allowed_hosts.",
         close=True,
     )
 
@@ -85,21 +103,3 @@ def _check_absolute(authority: bytes, host: bytes, table: RoutingTable) -> None:
             f"not {asked.name!r}.",
             close=True,
         )
-
-
-@lru_cache(maxsize=1024)
-def read_host(host: bytes) -> HostName:
-    """Read `name[:port]`. Raises `MalformedRequest` for what is neither a name nor an address."""
-    match = _HOST.fullmatch(host)
-    if match is None:
-        raise MalformedRequest("The Host header is neither a name nor an address.", close=True)
-    name = match[1].decode("ascii").lower().strip("[]").removesuffix(".")
-    return HostName(name, (match[2] or b"").decode("ascii"), _is_ip(name))
-
-
-def _is_ip(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

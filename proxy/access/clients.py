@@ -1,7 +1,6 @@
-"""Who calls, and what they may do. Pure but for the memory of verified credentials and of spent budgets.
+"""Who calls. Pure but for the memory of verified credentials and of spent budgets.
 
-Keys are kept and compared as SHA-256, in constant time. What a client may do is decided by `judge`, which names the
-rule that decided; `permit` raises it, and `ads-proxy check --as` prints it. Paths are judged by `paths`.
+Keys are kept and compared as SHA-256, in constant time. What a client may do is decided by `policy`.
 """
 
 from __future__ import annotations
@@ -13,38 +12,27 @@ from typing import TYPE_CHECKING
 
 from cachetools import FIFOCache
 
-from proxy.access.paths import PathPattern, judged_path
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholders
-from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected, Refused
-from proxy.routing.route import Standing
-from proxy.routing.scope import goes_without_scope, names_account_in_path
+from proxy.access.policy import Policy, evaluate_policy
+from proxy.errors import BudgetSpent, ClientUnknown, PlaceholderRejected
+from proxy.routing.table import CallerScope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.config import Client, Config
-    from proxy.http1.headers import Facts
+    from proxy.http1.message import Request
+    from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
 
-_REMEMBERED = 1024
-_LONGEST_REMEMBERED = 1024
+AUTHORIZATION = b"authorization"
+PROXY_KEY = b"x-ads-proxy-key"
+
+_MAX_REMEMBERED = 1024
+_MAX_REMEMBERED_BYTES = 1024
 _GET_A_KEY = (
     "Send the key that `ads-proxy keys new NAME` printed, as X-Ads-Proxy-Key: KEY or Authorization: Bearer KEY."
 )
 _ASK_AGAIN = "Get a new one from /auth/o2/token."
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What one client may do; None permits everything."""
-
-    name: str
-    key_digest: str
-    accounts: frozenset[str] | None = None
-    profiles: frozenset[bytes] | None = None
-    methods: frozenset[bytes] | None = None
-    paths: tuple[PathPattern, ...] | None = None
-    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +41,8 @@ class Caller:
 
     name: str
     policy: Policy | None
-    standing: Standing
+    scope: CallerScope
     has_key: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`rule` is the key of the client's configuration that decided, empty where none limits it.
-
-    `refusal` is None where the request is allowed.
-    """
-
-    rule: str
-    reason: str
-    refusal: Refused | None = None
 
 
 @dataclass(slots=True)
@@ -86,33 +62,15 @@ class Budgets:
         return 0.0
 
 
-def build_policy(client: Client) -> Policy:
-    """A client of the configuration, ready to be asked."""
-    return Policy(
-        name=client.name,
-        key_digest=client.key_sha256.lower(),
-        accounts=None if client.accounts is None else frozenset(client.accounts),
-        profiles=None if client.profiles is None else frozenset(profile.encode() for profile in client.profiles),
-        methods=None if client.methods is None else frozenset(method.encode() for method in client.methods),
-        paths=None if client.paths is None else tuple(PathPattern.read(pattern) for pattern in client.paths),
-        requests_per_minute=client.requests_per_minute,
-    )
-
-
-def build_clients(config: Config, key: bytes, budgets: Budgets) -> Clients:
-    """The clients of a configuration. `key` signs placeholders and outlives restarts; `budgets` outlive reloads."""
-    return Clients((build_policy(client) for client in config.clients), Placeholders(key), budgets)
-
-
 class Clients:
-    """Everybody who may call. Made by `build_clients`, swapped whole by a reload."""
+    """Everybody who may call; swapped whole by a reload."""
 
     def __init__(self, policies: Iterable[Policy], placeholders: Placeholders, budgets: Budgets) -> None:
         self._policies = {policy.name: policy for policy in policies}
         self._placeholders = placeholders
         self._budgets = budgets
-        self._known: FIFOCache[tuple[bytes, bytes], tuple[Caller, float]] = FIFOCache(maxsize=_REMEMBERED)
-        self.nobody = Caller("" if self._policies else "anonymous", None, Standing(), has_key=False)
+        self._known: FIFOCache[tuple[bytes, bytes], tuple[Caller, float]] = FIFOCache(maxsize=_MAX_REMEMBERED)
+        self.nobody = Caller("" if self._policies else "anonymous", None, CallerScope(), has_key=False)
 
     @property
     def exist(self) -> bool:
@@ -121,26 +79,29 @@ class Clients:
 
     # --- who
 
-    def identify(self, facts: Facts, now: float) -> Caller:
+    def identify(self, fields: RequestFields, now: float) -> Caller:
         """Name the caller; `now` is wall-clock time. Raises `ClientUnknown` or `PlaceholderRejected`.
 
         Without clients everybody is trusted: only placeholders of our own are read, for what they are bound to.
         """
-        if not self._policies and ACCESS not in facts.authorization:
+        if not self._policies and AUTHORIZATION not in fields.named:
             return self.nobody
-        known = self._known.get((facts.authorization, facts.proxy_key))
+        authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
+        if not self._policies and ACCESS not in authorization:
+            return self.nobody
+        known = self._known.get((authorization, key))
         if known is not None and now < known[1]:
             return known[0]
-        caller, expires = self._verify(facts, now)
-        if len(facts.authorization) + len(facts.proxy_key) <= _LONGEST_REMEMBERED:
-            self._known[facts.authorization, facts.proxy_key] = (caller, expires)
+        caller, expires = self._verify(authorization, key, now)
+        if len(authorization) + len(key) <= _MAX_REMEMBERED_BYTES:
+            self._known[authorization, key] = (caller, expires)
         return caller
 
-    def _verify(self, facts: Facts, now: float) -> tuple[Caller, float]:
-        credential = _credential(facts.authorization)
+    def _verify(self, authorization: bytes, key: bytes, now: float) -> tuple[Caller, float]:
+        credential = _credential(authorization)
         if not self._policies and not credential.startswith(ACCESS):
             return self.nobody, float("inf")
-        keyed = self._of_key(facts.proxy_key) if self._policies and facts.proxy_key else None
+        keyed = self._of_key(key) if self._policies and key else None
         if credential.startswith(ACCESS):
             return self._of_placeholder(credential, keyed, now)
         if keyed is None:
@@ -181,8 +142,8 @@ class Clients:
 
     def _caller(self, policy: Policy | None, bound: str) -> Caller:
         if policy is None:
-            return Caller("anonymous", None, Standing(bound), has_key=False)
-        return Caller(policy.name, policy, Standing(bound, policy.accounts), has_key=True)
+            return Caller("anonymous", None, CallerScope(bound), has_key=False)
+        return Caller(policy.name, policy, CallerScope(bound, policy.accounts), has_key=True)
 
     # --- what the token endpoint asks
 
@@ -209,7 +170,7 @@ class Clients:
 
     # --- what they may do
 
-    def permit(self, caller: Caller, method: bytes, chosen: Route, facts: Facts, now: float) -> None:
+    def permit(self, caller: Caller, request: Request, chosen: Route, now: float) -> None:
         """Raise what forbids the request, if anything does; `now` is of a clock that never runs backwards.
 
         Only a request that is otherwise permitted is taken off the budget.
@@ -217,14 +178,14 @@ class Clients:
         policy = caller.policy
         if policy is None:
             return
-        verdict = judge(policy, method, chosen, facts)
+        verdict = evaluate_policy(policy, request, chosen)
         if verdict.refusal is not None:
             raise verdict.refusal
         if policy.requests_per_minute is not None:
             wait = self._budgets.spend(policy.name, policy.requests_per_minute, now)
             if wait:
-                most = policy.requests_per_minute
-                raise BudgetSpent(f"Client {policy.name} may send {most} requests a minute.", retry_after=wait)
+                limit = policy.requests_per_minute
+                raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
 
     def impersonate(self, name: str) -> Caller | None:
         """The caller that a client would be with its key, for `ads-proxy check --as`; None where there is none."""
@@ -236,67 +197,6 @@ class Clients:
 
     def __repr__(self) -> str:
         return f"Clients({', '.join(self.names())})"
-
-
-def judge(policy: Policy, method: bytes, chosen: Route, facts: Facts) -> Verdict:
-    """Whether a client may send this request, and which rule says so."""
-    if policy.paths is not None or policy.profiles is not None:
-        try:
-            path = judged_path(chosen.path)
-        except Refused as refused:
-            return Verdict("profiles" if policy.paths is None else "paths", refused.detail, refused)
-    if facts.overrides and (rule := _limit_of(policy, ("methods", "paths", "profiles"))):
-        return _forbid(
-            rule,
-            f"Client {policy.name} is limited, and a header of the request could ask for something "
-            "else than its method and path; send it without X-HTTP-Method-Override, X-Original-URL and their like.",
-        )
-    if policy.accounts is not None and chosen.account not in policy.accounts:
-        return _forbid("accounts", f"Client {policy.name} may not use account {chosen.account}.")
-    if policy.methods is not None and method not in policy.methods:
-        return _forbid("methods", f"Client {policy.name} may not use the method {method.decode('latin-1')[:32]}.")
-    if policy.paths is not None and not any(pattern.matches(path) for pattern in policy.paths):
-        return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
-    if policy.profiles is not None:
-        return _judge_profile(policy, method, chosen, facts)
-    return Verdict(_limit_of(policy, ("paths", "methods", "accounts")), f"Client {policy.name} may send this request.")
-
-
-def _limit_of(policy: Policy, rules: tuple[str, ...]) -> str:
-    """The first of these rules that the policy has, empty for none."""
-    return next((rule for rule in rules if getattr(policy, rule) is not None), "")
-
-
-def _judge_profile(policy: Policy, method: bytes, chosen: Route, facts: Facts) -> Verdict:
-    """A client that may use some profiles only may not reach others by a way that Scope does not govern.
-
-    Such ways are open where `paths` names them; a foreign Scope is refused even there.
-    """
-    assert policy.profiles is not None
-    unnamed = policy.paths is None
-    open_path = "an operator can name its path in `paths`"
-    governed = chosen.endpoint == "api" and not goes_without_scope(method, chosen.path)
-    if unnamed and chosen.endpoint == "mcp":
-        return _forbid(
-            "profiles", f"Client {policy.name} may use some profiles only, and MCP reaches all; {open_path}."
-        )
-    if unnamed and not governed:
-        return _forbid("profiles", f"Client {policy.name} may use some profiles only; this has no Scope; {open_path}.")
-    if unnamed and (facts.names_account or names_account_in_path(chosen.path)):
-        return _forbid("profiles", f"Client {policy.name} may not name accounts beside its profiles; {open_path}.")
-    if not chosen.profile:
-        if governed:
-            how = "send Amazon-Advertising-API-Scope"
-            return _forbid("profiles", f"Client {policy.name} must choose one of its profiles: {how}.")
-        return Verdict("paths", f"Client {policy.name} may send this request: its `paths` name the path.")
-    if chosen.profile not in policy.profiles:
-        shown = chosen.profile.decode("latin-1")[:32]
-        return _forbid("profiles", f"Client {policy.name} may not use profile {shown}.")
-    return Verdict("profiles", f"Client {policy.name} may send this request with this profile.")
-
-
-def _forbid(rule: str, reason: str) -> Verdict:
-    return Verdict(rule, reason, NotPermitted(f"{reason} (Rule: {rule}.)"))
 
 
 def _credential(authorization: bytes) -> bytes:

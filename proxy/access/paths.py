@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import unquote_to_bytes
 
 from proxy.errors import UnacceptablePath
+from proxy.http1.target import percent_decoded
 
 _WRONG_CODE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _STILL_ENCODED = re.compile(rb"%(?:2e|2f|5c|25)", re.IGNORECASE)
-_REMEMBERED = 1024
-_LONGEST_REMEMBERED = 512
+_MAX_REMEMBERED = 1024
+_MAX_REMEMBERED_BYTES = 512
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
@@ -31,7 +31,7 @@ class PathPattern:
         return cls(tuple(pattern.encode().split(b"*")))
 
     def matches(self, path: bytes) -> bool:
-        """Whether the pattern matches a path from `judged_path`; in linear time, whatever the path."""
+        """Whether the pattern matches a path from `unambiguous_path`; in linear time, whatever the path."""
         first, *middle = self.pieces
         if not middle:
             return path == first
@@ -47,17 +47,17 @@ class PathPattern:
         return True
 
 
-def judged_path(path: bytes) -> bytes:
+def unambiguous_path(path: bytes) -> bytes:
     """A path percent-decoded, for `PathPattern.matches`. Raises `UnacceptablePath` where that leaves a doubt."""
-    return _remembered_path(path) if len(path) <= _LONGEST_REMEMBERED else _judged(path)
+    return _remembered_path(path) if len(path) <= _MAX_REMEMBERED_BYTES else _read_path(path)
 
 
-def _judged(path: bytes) -> bytes:
-    decoded = unquote_to_bytes(path) if b"%" in path else path
+def _read_path(path: bytes) -> bytes:
+    decoded = percent_decoded(path)
     if b"%" in path:
         if _WRONG_CODE.search(path):
             raise _unacceptable("a '%' that two hexadecimal digits do not follow")
-        if b"/" in unquote_to_bytes(path.replace(b"/", b"")):
+        if b"/" in percent_decoded(path.replace(b"/", b"")):
             raise _unacceptable("an encoded slash")
         if _STILL_ENCODED.search(decoded):
             raise _unacceptable("a part that is encoded twice")
@@ -77,7 +77,7 @@ def _judged(path: bytes) -> bytes:
     return decoded
 
 
-_remembered_path = lru_cache(maxsize=_REMEMBERED)(_judged)
+_remembered_path = lru_cache(maxsize=_MAX_REMEMBERED)(_read_path)
 
 
 def _unacceptable(what: str) -> UnacceptablePath:

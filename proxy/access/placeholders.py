@@ -23,7 +23,7 @@ REFRESH = b"Atzr|ap1."
 LIFETIME = 3600
 """Seconds an access placeholder lives, as Amazon's tokens do. Refresh placeholders do not expire."""
 
-_LONGEST = 1024
+_MAX_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Placeholders:
 
         `digest_of` gives the key digest of a client's name, None where there is no such client.
         """
-        if not text.startswith(prefix) or len(text) > _LONGEST:
+        if not text.startswith(prefix) or len(text) > _MAX_BYTES:
             return None
         payload, _, signature = text[len(prefix) :].partition(b".")
         found = _parse(payload)

@@ -1,6 +1,6 @@
 """The local OAuth answer: what Login with Amazon would say, with placeholders instead of tokens. Pure.
 
-For tools that insist on a token exchange of their own (design, contract: "Local OAuth"; facts, 2 to 5). Nothing of
+For tools that insist on a token exchange of their own (docs/routing.md; docs/amazon.md, Token requests). Nothing of
 Amazon's is read or given here; what a placeholder is worth later is for `clients`.
 """
 
@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from proxy.access.clients import AUTHORIZATION
 from proxy.access.placeholders import LIFETIME
-from proxy.routing.target import token_binding
 
 if TYPE_CHECKING:
     from proxy.access.clients import Caller, Clients
-    from proxy.http1.headers import Facts
-    from proxy.routing.route import RoutingTable
+    from proxy.http1.message import Request
+    from proxy.routing.table import RoutingTable
 
+CONTENT_TYPE = b"content-type"
 FORM = b"application/x-www-form-urlencoded"
-_MOST_FIELDS = 64
+_MAX_FIELDS = 64
 _HEADERS = (
     (b"Content-Type", b"application/json;charset=UTF-8"),
     (b"Cache-Control", b"no-store"),
@@ -32,16 +33,15 @@ _HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A request to the token endpoint, whole."""
+    """A request to the token endpoint, whole. `binding` is the NAME of its `/@NAME` prefix, empty without one."""
 
-    method: bytes
-    target: bytes
-    facts: Facts
+    request: Request
+    binding: str
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class TokenAnswer:
+class TokenResponse:
     """`headers` leaves out what frames the body. `client` is who was answered, empty where nobody was recognised."""
 
     status: int
@@ -60,14 +60,14 @@ class _TokenRequestError(Exception):
         self.description = description
 
 
-def answer(request: TokenRequest, clients: Clients, table: RoutingTable, now: float) -> TokenAnswer:
+def answer(asked: TokenRequest, clients: Clients, table: RoutingTable, now: float) -> TokenResponse:
     """Answer a token request; `now` is wall-clock time."""
-    if request.method != b"POST":
+    if asked.request.method != b"POST":
         return _error(405, "invalid_request", "The token endpoint takes POST alone", ((b"Allow", b"POST"),))
     try:
-        fields = _fields(request)
-        asking = _Asking(_caller(request.facts, fields, clients), clients, table)
-        bound = asking.bound(request.target, fields)
+        fields = _fields(asked)
+        asking = _Asking(_caller(asked.request, fields, clients), clients, table)
+        bound = asking.bound(asked.binding, fields)
     except _TokenRequestError as failed:
         challenge = ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),) if failed.status == 401 else ()
         return _error(failed.status, failed.error, failed.description, challenge)
@@ -75,21 +75,21 @@ def answer(request: TokenRequest, clients: Clients, table: RoutingTable, now: fl
     if asking.may_bind(fields.get("refresh_token", "")):
         refresh = fields["refresh_token"]
     content = {"access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": LIFETIME}
-    return TokenAnswer(200, _HEADERS, json.dumps(content).encode(), asking.caller.name)
+    return TokenResponse(200, _HEADERS, json.dumps(content).encode(), asking.caller.name)
 
 
-def _error(status: int, error: str, description: str, headers: tuple[tuple[bytes, bytes], ...]) -> TokenAnswer:
+def _error(status: int, error: str, description: str, headers: tuple[tuple[bytes, bytes], ...]) -> TokenResponse:
     content = {"error": error, "error_description": description}
-    return TokenAnswer(status, (*_HEADERS, *headers), json.dumps(content).encode())
+    return TokenResponse(status, (*_HEADERS, *headers), json.dumps(content).encode())
 
 
-def _fields(request: TokenRequest) -> dict[str, str]:
+def _fields(asked: TokenRequest) -> dict[str, str]:
     """The form's fields. Each may come once (RFC 6749, 3.2)."""
-    media_type = request.facts.content_type.partition(b";")[0].strip().lower()
+    media_type = asked.request.fields.value(CONTENT_TYPE).partition(b";")[0].strip().lower()
     if media_type not in (FORM, b""):
         raise _TokenRequestError(400, "invalid_request", "The Content-Type must be application/x-www-form-urlencoded")
     try:
-        pairs = parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(asked.body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise _TokenRequestError(400, "invalid_request", "The body is not a form") from None
     fields = dict(pairs)
@@ -98,9 +98,12 @@ def _fields(request: TokenRequest) -> dict[str, str]:
     return fields
 
 
-def _caller(facts: Facts, fields: dict[str, str], clients: Clients) -> Caller:
+def _caller(request: Request, fields: dict[str, str], clients: Clients) -> Caller:
     """Who asks: `client_id` is a client's name, `client_secret` its key, in the form or as Basic."""
-    name, secret = _basic(facts.authorization) or (fields.get("client_id", ""), fields.get("client_secret", ""))
+    name, secret = _basic(request.fields.value(AUTHORIZATION)) or (
+        fields.get("client_id", ""),
+        fields.get("client_secret", ""),
+    )
     caller = clients.authenticate(name, secret)
     if caller is None:
         raise _TokenRequestError(401, "invalid_client", "Client authentication failed")
@@ -127,10 +130,9 @@ class _Asking:
     clients: Clients
     table: RoutingTable
 
-    def bound(self, target: bytes, fields: dict[str, str]) -> str:
+    def bound(self, prefix: str, fields: dict[str, str]) -> str:
         """The account or route that the placeholder is bound to: the prefix's, else what the grant names, else none."""
         granted = self._granted(fields)
-        prefix = token_binding(target) or ""
         if prefix and not self.may_bind(prefix):
             raise _TokenRequestError(400, "invalid_request", "The /@NAME before this path names no account or route")
         return prefix or granted
@@ -138,7 +140,7 @@ class _Asking:
     def may_bind(self, name: str) -> bool:
         """Whether there is such an account or route, and the caller may use its account."""
         found = self.table.names.get(name)
-        return found is not None and self.caller.standing.admits(found.account.name)
+        return found is not None and self.caller.scope.admits(found.account.name)
 
     def _granted(self, fields: dict[str, str]) -> str:
         """What the grant names. A code is dropped: a placeholder needs none of Amazon's."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from proxy import __version__
 from proxy.admin import AccessRules, AccountView, ListingFailureView, ProfileView, ProgramView, SignInSource
 from proxy.config import REGION_NAMES
+from proxy.downstream.ports import Availability
 from proxy.events import TokenRefreshed
 from proxy.tokens.lwa import Credentials
 
@@ -36,7 +37,7 @@ class ProgramSurface:
         return self._was_ready
 
     def draining(self) -> bool:
-        return self._program.forwarder.draining
+        return self._program.forwarder.availability is not Availability.SERVING
 
     def access(self) -> AccessRules:
         config = self._program.config
@@ -44,9 +45,8 @@ class ProgramSurface:
 
     def program(self) -> ProgramView:
         program = self._program
-        forwarder = program.forwarder
-        connections = {"tools": len(program.tools.connections), "in_flight": forwarder.in_flight}
-        connections |= {host: total for host, (total, _) in forwarder.pool_sizes().items()}
+        connections = {"tools": len(program.tools.connections), "in_flight": program.accounting.in_flight}
+        connections |= {host: total for host, (total, _) in program.pools.sizes().items()}
         return ProgramView(
             version=__version__,
             started_at=program.started_at,

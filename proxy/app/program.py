@@ -16,32 +16,40 @@ import aiohttp
 from aiohttp import web
 
 from proxy import __version__
-from proxy.access.clients import Budgets, build_clients
+from proxy.access.clients import Budgets
 from proxy.admin import Traffic, make_admin
 from proxy.admin.connections import Door
 from proxy.app import wiring
 from proxy.app.admin_adapter import ProgramSurface, SignInFollower
 from proxy.app.process import connections_within
+from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import Address
+from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import bind, listen, load_certificate, server_context
-from proxy.downstream.table import ToolServer
+from proxy.downstream.ports import Availability
+from proxy.downstream.table import ConnectionTable
 from proxy.events import DefectMet, Observers, ProfilesListed, ServerStarted
-from proxy.forwarding.forwarder import Forwarder, Rules
+from proxy.forwarding.accounting import Accounting
+from proxy.forwarding.dependencies import Dependencies
+from proxy.forwarding.forwarder import Forwarder
+from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.trust_store import Authorities
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
-from proxy.routing.route import routing_table
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.store import open_store
+from proxy.upstream.pools import Pools
 
 if TYPE_CHECKING:
     import socket
     import ssl
 
     from proxy.config import Config
+    from proxy.forwarding.rules import Rules
 
 _ADMIN_STOP = 0.5
 """Seconds that the admin listener's own requests get at the end."""
@@ -67,7 +75,9 @@ class Program:
         self.traffic = Traffic(self.metrics.totals)
         self.observers = Observers((self.metrics, self.logs, self.traffic))
         self.forwarder: Forwarder
-        self.tools: ToolServer
+        self.pools: Pools
+        self.accounting = Accounting(self.observers)
+        self.tools: ConnectionTable
         self.tokens: TokenManager
         self.directory: ProfileDirectory
         self.session: aiohttp.ClientSession
@@ -97,13 +107,15 @@ class Program:
         self.tokens = TokenManager(self.lwa, self.store, observers, wiring.token_settings(config))
         self.directory = ProfileDirectory(self.session, self.tokens.get, self.store, self.observers)
         self._deadlines = Deadlines(asyncio.get_running_loop())
-        self.forwarder = Forwarder(self.tokens, self.observers, self._deadlines, self.rules(config))
-        self.tools = ToolServer(self.forwarder, self._deadlines)
+        self.pools = Pools(self._deadlines)
+        dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
+        self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
+        self.tools = ConnectionTable(self._deadlines)
         await self.tokens.start(wiring.token_sources(config))
         await self.directory.start(wiring.profile_sources(config, self._authorities.context))
         self._measure_kept_profiles()
         await self._serve_admin()
-        self._servers = await listen(self._sockets[0], self.tools.protocol, self._context)
+        self._servers = await listen(self._sockets[0], self._connect, self._context)
         self.started = True
         self.observers.observe(
             ServerStarted(
@@ -124,7 +136,7 @@ class Program:
             if (part := getattr(self, name, None)) is not None:
                 await part.stop()
         if hasattr(self, "forwarder"):
-            self.forwarder.close()
+            self.pools.close()
             self._deadlines.stop()
         if hasattr(self, "session"):
             await self.session.close()
@@ -138,7 +150,7 @@ class Program:
             server.close()
         self._servers = []
         if hasattr(self, "tools"):
-            self.forwarder.closing = True
+            self.forwarder.availability = Availability.CLOSING
             self.tools.close_idle()
 
     # --- reload
@@ -164,13 +176,18 @@ class Program:
 
     def rules(self, config: Config) -> Rules:
         """What the configuration says of traffic, with this program's directory and signing key."""
-        table = routing_table(config, self.directory)
-        rules = wiring.rules(config, table, build_clients(config, _signing_key(config), self._budgets), demo=self.demo)
-        most = self._most_connections or rules.limits.max_connections
-        limits = replace(rules.limits, max_connections=min(rules.limits.max_connections, most))
-        return replace(rules, limits=limits, ca_digest=self._authorities.digest)
+        table = make_routing_table(config, self.directory)
+        clients = make_clients(config, _signing_key(config), self._budgets)
+        rules = make_rules(config, table, clients, ca_digest=self._authorities.digest, demo=self.demo)
+        limits = rules.connection_limits
+        allowed = min(limits.max_connections, self._most_connections or limits.max_connections)
+        return replace(rules, connection_limits=replace(limits, max_connections=allowed))
 
     # --- parts
+
+    def _connect(self) -> ClientConnection:
+        """A new connection's protocol."""
+        return ClientConnection(self.tools, self.forwarder)
 
     def _measure_kept_profiles(self) -> None:
         """What the state store knew is in use as if it had just been listed, but it is no news for the log."""

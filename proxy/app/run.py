@@ -14,6 +14,7 @@ from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps
 from proxy.app.program import Program
 from proxy.app.reload import Reloader
 from proxy.app.sources import Reading, read
+from proxy.downstream.ports import Availability
 from proxy.errors import StartupError
 from proxy.events import DrainStarted, ServerStopped
 
@@ -80,15 +81,15 @@ async def _serve(program: Program, load: Callable[[], Config], reading: Reading)
 
 async def drain(program: Program, hurried: asyncio.Event) -> None:
     """Let requests in flight end: first unready while still accepting, then no longer accepting."""
-    settings, forwarder, tools = program.config.drain, program.forwarder, program.tools
-    forwarder.draining = True
-    program.observers.observe(DrainStarted(forwarder.in_flight, settings.delay, settings.timeout))
+    settings, accounting, tools = program.config.drain, program.accounting, program.tools
+    program.forwarder.availability = Availability.DRAINING
+    program.observers.observe(DrainStarted(accounting.in_flight, settings.delay, settings.timeout))
     await _wait(hurried, settings.delay)
     program.close_listeners()
     end = asyncio.get_running_loop().time() + settings.timeout
-    while (forwarder.in_flight or tools.unsent) and asyncio.get_running_loop().time() < end and not hurried.is_set():
+    while (accounting.in_flight or tools.unsent) and asyncio.get_running_loop().time() < end and not hurried.is_set():
         await _wait(hurried, _LOOK_EVERY)
-    program.observers.observe(ServerStopped(tools.abort_all()))
+    program.observers.observe(ServerStopped(tools.end_all()))
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

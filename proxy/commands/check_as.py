@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.access.clients import Budgets, Verdict, build_clients
-from proxy.access.clients import judge as judge_request
+from proxy.access.clients import Budgets
+from proxy.access.policy import Verdict, evaluate_policy
+from proxy.app.rules import make_clients, make_routing_table
 from proxy.commands.terminal import FAILED, OK, say
 from proxy.config.rules import did_you_mean
 from proxy.errors import ConfigurationError, Refused
-from proxy.http1.headers import examine
-from proxy.routing.route import EmptyDirectory, Route, route, routing_table
+from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.http1.message import Request
+from proxy.http1.request_fields import read_request_fields
+from proxy.http1.target import read_target
+from proxy.routing.route import Route, route
+from proxy.routing.table import EmptyDirectory
+from proxy.routing.target import read_destination
 
 if TYPE_CHECKING:
     from proxy.config import Config
@@ -40,7 +46,7 @@ class Question:
 
 def judge(config: Config, question: Question) -> int:
     """Print the verdict; 0 where the request would pass, else 1."""
-    clients = build_clients(config, b"", Budgets())
+    clients = make_clients(config, b"", Budgets())
     caller = clients.impersonate(question.client)
     if caller is None or caller.policy is None:
         suggestion = did_you_mean(question.client, clients.names())
@@ -48,18 +54,25 @@ def judge(config: Config, question: Question) -> int:
         raise ConfigurationError((f"--as: there is no client '{question.client}'{suggestion or choices}",))
     if not question.path.startswith("/"):
         raise ConfigurationError((f"PATH: '{question.path}' does not begin with '/'",))
-    method = question.method.upper().encode("ascii", "replace")
-    target = question.path.encode("utf-8", "surrogateescape")
-    section = b"Host: localhost\r\n"
-    if question.profile:
-        section += b"Amazon-Advertising-API-Scope: %s\r\n" % question.profile.encode("utf-8", "surrogateescape")
     try:
-        facts = examine(section, 1, config.limits.max_headers)
-        chosen = route(method, target, facts, routing_table(config, SupposedDirectory()), caller.standing)
+        request = _request(config, question)
+        destination = read_destination(request.target)
+        chosen = route(request, destination, make_routing_table(config, SupposedDirectory()), caller.scope)
     except Refused as refusal:
         say(f"No: {refusal.detail}")
         return FAILED
-    return _tell(judge_request(caller.policy, method, chosen, facts), chosen)
+    return _tell(evaluate_policy(caller.policy, request, chosen), chosen)
+
+
+def _request(config: Config, question: Question) -> Request:
+    """The request in question, read as a server would read it."""
+    method = question.method.upper().encode("ascii", "replace")
+    path = question.path.encode("utf-8", "surrogateescape")
+    section = b"Host: localhost\r\n"
+    if question.profile:
+        section += b"Amazon-Advertising-API-Scope: %s\r\n" % question.profile.encode("utf-8", "surrogateescape")
+    fields = read_request_fields(section, 1, config.limits.max_headers, REQUEST_FIELDS)
+    return Request(method, read_target(path), 1, fields, "check")
 
 
 def _tell(verdict: Verdict, chosen: Route) -> int:

@@ -1,7 +1,7 @@
-"""One connection of a tool: requests in order off the wire, answers back on it. Decides nothing about a request.
+"""One connection of a tool: requests in order off the wire, responses back on it. Decides nothing about a request.
 
 The wire's own rules live here: where heads and bodies end, one request at a time, timers and limits, keeping or
-closing the connection. What a request means is for the `Service`, which gives a `Work` for each.
+closing the connection. What a request means is for the `Service`, which gives a `RequestHandler` for each.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ import struct
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
-from proxy.errors import ContentTooLarge, Draining, MalformedRequest, Refused, RequestTimeout, TooManyConnections
+from proxy.downstream.ports import Availability
+from proxy.errors import ContentTooLarge, Draining, MalformedRequest, Refused, RequestTimeout
 from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody
-from proxy.http1.message import RequestHead, cut_request_head, without_empty_lines
+from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
 
 if TYPE_CHECKING:
-    from proxy.downstream.ports import Work
-    from proxy.downstream.table import ToolServer
-    from proxy.http1.headers import Facts
+    from proxy.downstream.ports import RequestHandler, Service
+    from proxy.downstream.table import ConnectionTable
 
 LINGER = 2.0
 """Seconds that a closing connection goes on reading, so that its last answer is not torn away (RFC 9112, 9.6);
 as many again with each read, for a tool that still sends a body."""
-MOST_LINGER = 30.0
+MAX_LINGER = 30.0
 """Seconds of it in all."""
 
 
-class ToolConnection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One connection from a tool."""
 
-    def __init__(self, server: ToolServer) -> None:
-        self._server = server
-        self._service = server.service
-        self._limits = server.service.limits
-        self._loop = server.loop
+    def __init__(self, table: ConnectionTable, service: Service) -> None:
+        self._table = table
+        self._service = service
+        self._limits = service.limits
+        self.loop = table.loop
         self._transport: asyncio.Transport
         self._address = ""
         self._buffer = b""
-        self._work: Work | None = None
+        self._handler: RequestHandler | None = None
         self._body: Body | None = None
         self._body_bytes = 0
         self._out: list[Buffer] = []
@@ -55,37 +55,27 @@ class ToolConnection(asyncio.Protocol):
         self.head_done = 0.0
         self.writable = True
 
+    def __repr__(self) -> str:
+        phase = "serving" if self._handler is not None else "closing" if self._lingering else "waiting"
+        return f"<ClientConnection from {self._address or 'nowhere'}: {phase}>"
+
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        server, limits = self._server, self._limits
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
-        server.connections.add(self)
-        server.per_address[self._address] += 1
-        server.deadlines.add(self)
-        self.deadline = self._loop.time() + limits.header_timeout
-        if len(server.connections) > limits.max_connections:
-            self._refuse(
-                TooManyConnections("Too many connections are open; close some or try later.", retry_after=1, close=True)
-            )
-        elif 0 < limits.max_connections_per_address < server.per_address[self._address]:
-            self._refuse(
-                TooManyConnections("Too many connections are open from this address.", retry_after=1, close=True)
-            )
+        self.deadline = self.loop.time() + self._limits.header_timeout
+        refusal = self._table.enter(self, self._address, self._limits)
+        if refusal is not None:
+            self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        server = self._server
-        server.connections.discard(self)
-        server.deadlines.discard(self)
-        server.per_address[self._address] -= 1
-        if not server.per_address[self._address]:
-            del server.per_address[self._address]
-        work, self._work, self._body = self._work, None, None
+        self._table.leave(self, self._address)
+        handler, self._handler, self._body = self._handler, None, None
         self._lingering = True
-        if work is not None:
-            work.tool_gone()
+        if handler is not None:
+            handler.client_gone()
 
     def eof_received(self) -> bool | None:
         """A tool that closes its side has lost interest, as nginx sees it: what runs for it is cancelled."""
@@ -93,9 +83,9 @@ class ToolConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
-            self.deadline = max(self.deadline, min(self._loop.time() + LINGER, self._linger_until))
+            self.deadline = max(self.deadline, min(self.loop.time() + LINGER, self._linger_until))
             return
-        if self._yielding or (self._work is not None and self._body is None):
+        if self._yielding or (self._handler is not None and self._body is None):
             self._hold_back(data)
             return
         try:
@@ -108,18 +98,18 @@ class ToolConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
-        if self._work is not None:
+        if self._handler is not None:
             if self._body is None:
                 self._watch_sending()
-            self._work.tool_writable(False)
+            self._handler.client_writable(False)
 
     def resume_writing(self) -> None:
         self.writable = True
         self._unsent = 0
-        if self._work is not None:
+        if self._handler is not None:
             if self._body is None:
                 self.deadline = NEVER
-            self._work.tool_writable(True)
+            self._handler.client_writable(True)
 
     # --- timers
 
@@ -136,10 +126,10 @@ class ToolConnection(asyncio.Protocol):
             self.deadline = now + self._limits.send_timeout
         elif self._lingering or self._transport.is_closing():
             self._transport.abort()
-        elif self._work is None:
+        elif self._handler is None:
             self._expire_waiting()
         elif not self.writable:
-            self._work.time_out()
+            self._handler.time_out()
 
     def _takes_its_answer(self, now: float) -> bool:
         """Whether there is something to send, and less of it than when last asked: slow is not stalled."""
@@ -148,7 +138,7 @@ class ToolConnection(asyncio.Protocol):
 
     def _watch_sending(self) -> None:
         self._unsent = self._transport.get_write_buffer_size()
-        self.deadline = self._loop.time() + self._limits.send_timeout
+        self.deadline = self.loop.time() + self._limits.send_timeout
 
     def _expire_waiting(self) -> None:
         """No request is running: a head that began is answered, an idle connection just ends."""
@@ -166,18 +156,18 @@ class ToolConnection(asyncio.Protocol):
     def _read(self, data: bytes) -> None:
         if self._body is not None:
             data = self._read_body(data)
-        if data and self._work is None and not self._lingering:
+        if data and self._handler is None and not self._lingering:
             data = self._read_head(data)
         if data and not self._lingering:
             self._hold_back(data)
-            if self._work is None:
+            if self._handler is None:
                 self._yield()
 
     def _yield(self) -> None:
         """Requests that are answered here, one behind the other, must not hold up other connections."""
         if not self._yielding:
             self._yielding = True
-            self._loop.call_soon(self._read_held_back)
+            self.loop.call_soon(self._read_held_back)
 
     def _hold_back(self, data: bytes) -> None:
         """Keep what a tool sent ahead of its answer; it waits its turn, and not without limit."""
@@ -195,84 +185,84 @@ class ToolConnection(asyncio.Protocol):
             return b""
         if self._idle:
             self._idle = False
-            self.deadline = self._loop.time() + self._limits.header_timeout
-        found = cut_request_head(data, self._limits.max_header_bytes, self._limits.max_target_bytes)
+            self.deadline = self.loop.time() + self._limits.header_timeout
+        found = self._service.reader.cut(data)
         if found is None:
             self._buffer = data
             return b""
         self.head_done = perf_counter()
         return self._begin(*found)
 
-    def _begin(self, head: RequestHead, rest: bytes) -> bytes:
-        facts: Facts | None = None
+    def _begin(self, head: bytes, rest: bytes) -> bytes:
+        """Serve a request whose head is complete, or refuse it; gives what of `rest` is behind its body."""
+        service = self._service
+        request: Request | None = None
         try:
-            facts = self._service.facts(head)
-            body = self._body_of(facts)
-            work = self._service.work(self, head, facts)
+            request = service.reader.read(head, service.new_request_id)
+            body = self._body_of(request)
+            handler = service.accept(request, self)
         except Refused as error:
-            has_body = facts is None or facts.chunked or bool(facts.content_length)
-            close = error.close or has_body or facts is None or not self.stays_open(head, facts)
-            self._refuse(error, head, facts, close)
+            close = request is None or error.close or has_body(request) or not self.stays_open(request)
+            self._refuse(error, request or unread_request(head, service.new_request_id()), close)
             return b"" if close else rest
-        self._work, self._body, self.deadline = work, body, NEVER
-        if body is None:
-            work.request_ended(b"")
-        elif rest:
-            rest = self._read_body(rest)
-        elif not facts.expects_continue:
-            self.expect_body()
-        if self._work is work:
-            work.start()
+        self._handler, self._body, self.deadline = handler, body, NEVER
+        if body is not None:
+            if rest:
+                rest = self._read_body(rest)
+            elif not request.fields.expects_continue:
+                self.expect_body()
+        if self._handler is handler:
+            handler.start()
         return rest
 
-    def _body_of(self, facts: Facts) -> Body | None:
+    def _body_of(self, request: Request) -> Body | None:
         self._body_bytes = 0
-        if facts.chunked:
+        fields = request.fields
+        if fields.chunked:
             return ChunkedBody(lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True))
-        if not facts.content_length:
+        if not fields.content_length:
             return None
-        self._check_body_size(facts.content_length)
-        return CountedBody(facts.content_length)
+        self._check_body_size(fields.content_length)
+        return CountedBody(fields.content_length)
 
     def _check_body_size(self, size: int) -> None:
-        most = self._limits.max_body_bytes
-        if most and size > most:
-            raise ContentTooLarge(f"The body is larger than {most} bytes (limits.max_body_bytes).", close=True)
+        limit = self._limits.max_body_bytes
+        if limit and size > limit:
+            raise ContentTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).", close=True)
 
     def _read_body(self, data: bytes) -> bytes:
-        work, body = self._work, self._body
-        assert work is not None and body is not None
+        handler, body = self._handler, self._body
+        assert handler is not None and body is not None
         pieces, rest = body.feed(data)
         if pieces:
             if self._limits.max_body_bytes:
                 self._body_bytes += sum(map(len, pieces))
                 self._check_body_size(self._body_bytes)
-            work.request_data(pieces)
-            if self._work is not work:
+            handler.request_data(pieces)
+            if self._handler is not handler:
                 return b""
         if body.finished:
             self._body, self.deadline = None, NEVER
             if not self.writable:
                 self._watch_sending()
-            work.request_ended(body.trailers)
+            handler.request_ended(body.trailers)
         else:
             self.expect_body()
         return rest
 
-    # --- what a Work does with its tool
+    # --- ClientPort: what a handler does with its tool
 
-    def stays_open(self, head: RequestHead, facts: Facts) -> bool:
-        """Whether the connection may serve another request behind this one, as far as the tool and we wish it."""
-        wished = not facts.close and (head.minor == 1 or facts.keep_alive)
-        return wished and not self._service.draining and self._limits.keepalive_timeout > 0
+    def stays_open(self, request: Request) -> bool:
+        fields = request.fields
+        wished = not fields.close and (request.minor == 1 or fields.keep_alive)
+        serving = self._service.availability is Availability.SERVING
+        return wished and serving and self._limits.keepalive_timeout > 0
 
     def expect_body(self) -> None:
-        """More of the body must come within `body_timeout`; not asked of a tool that still waits for a 100."""
         if self._body is not None and not self._paused:
-            self.deadline = self._loop.time() + self._limits.body_timeout
+            self.deadline = self.loop.time() + self._limits.body_timeout
 
     def send(self, parts: list[Buffer]) -> None:
-        """Gather bytes of the answer; `flush` puts them on the wire together."""
         self._out += parts
 
     def flush(self) -> None:
@@ -297,25 +287,23 @@ class ToolConnection(asyncio.Protocol):
             self.expect_body()
 
     def finish(self, *, keep: bool) -> None:
-        """The answer is complete. Serve the next request, or close if it must be or a body still comes."""
         self.flush()
         unread = self._body is not None or self._broken
-        self._work = self._body = None
-        if unread or not keep or self._service.draining:
+        self._handler = self._body = None
+        if unread or not keep or self._service.availability is not Availability.SERVING:
             self._close()
             return
         limits = self._limits = self._service.limits
         self._idle = not self._buffer
         if self._idle:
-            self.deadline = self._loop.time() + limits.keepalive_timeout
+            self.deadline = self.loop.time() + limits.keepalive_timeout
         else:
-            self.deadline = self._loop.time() + limits.header_timeout
-            self._loop.call_soon(self._read_held_back)
+            self.deadline = self.loop.time() + limits.header_timeout
+            self.loop.call_soon(self._read_held_back)
         self.resume_reading()
 
     def abort(self, *, loudly: bool = False) -> None:
-        """End the connection so that the answer cannot look complete; `loudly` (with a reset) where its end is EOF."""
-        self._work = self._body = None
+        self._handler = self._body = None
         self._lingering = True
         if loudly:
             raw = self._transport.get_extra_info("socket")
@@ -325,11 +313,11 @@ class ToolConnection(asyncio.Protocol):
         else:
             self.flush()
             self._transport.close()
-            self.deadline = self._loop.time() + LINGER
+            self.deadline = self.loop.time() + LINGER
 
     @property
     def busy(self) -> bool:
-        return self._work is not None
+        return self._handler is not None
 
     @property
     def unsent(self) -> int:
@@ -337,12 +325,12 @@ class ToolConnection(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def close_if_idle(self) -> None:
-        if self._work is None and not self._lingering and not self._buffer:
+        if self._handler is None and not self._lingering and not self._buffer:
             self._close()
 
-    def cut(self) -> None:
+    def end(self) -> None:
         """The program ends."""
-        if self._work is not None:
+        if self._handler is not None:
             self._break(Draining("The proxy stopped before there was an answer.", retry_after=1, close=True))
         else:
             self._transport.close()
@@ -352,38 +340,36 @@ class ToolConnection(asyncio.Protocol):
     def _read_held_back(self) -> None:
         self._yielding = False
         data, self._buffer = self._buffer, b""
-        if self._work is None and not self._lingering and data:
+        if self._handler is None and not self._lingering and data:
             self.data_received(data)
         elif data:
             self._buffer = data + self._buffer
-        if self._paused and self._work is None and len(self._buffer) <= self._limits.max_pipelined_bytes:
+        if self._paused and self._handler is None and len(self._buffer) <= self._limits.max_pipelined_bytes:
             self.resume_reading()
 
     def _break(self, error: Refused) -> None:
         """What comes from the tool can no longer be understood."""
         self._body, self._broken = None, True
-        if self._work is not None:
-            self._work.request_broken(error)
+        if self._handler is not None:
+            self._handler.request_broken(error)
         else:
             self._refuse(error)
 
-    def _refuse(
-        self, error: Refused, head: RequestHead | None = None, facts: Facts | None = None, close: bool = True
-    ) -> None:
-        self._out.append(self._service.refusal(error, head, facts, close))
+    def _refuse(self, error: Refused, request: Request | None = None, close: bool = True) -> None:
+        self._out.append(self._service.refuse(error, request, close=close))
         self.flush()
         if close:
             self._close()
         else:
             self._idle = True
-            self.deadline = self._loop.time() + self._limits.keepalive_timeout
+            self.deadline = self.loop.time() + self._limits.keepalive_timeout
 
     def _close(self) -> None:
         """Say that no more is sent, and read over what may still come until the tool closes, too (RFC 9112, 9.6)."""
         self._buffer = b""
         self._lingering = True
-        now = self._loop.time()
-        self.deadline, self._linger_until = now + LINGER, now + MOST_LINGER
+        now = self.loop.time()
+        self.deadline, self._linger_until = now + LINGER, now + MAX_LINGER
         if self._transport.is_closing():
             return
         if self._transport.can_write_eof():
@@ -391,3 +377,8 @@ class ToolConnection(asyncio.Protocol):
             self._transport.write_eof()
         else:
             self._transport.close()
+
+
+def has_body(request: Request) -> bool:
+    """Whether a body follows the head."""
+    return request.fields.chunked or bool(request.fields.content_length)

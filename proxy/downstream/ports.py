@@ -1,37 +1,52 @@
-"""What the tools' listener and those who serve its requests ask of each other. Shapes and limits only."""
+"""What the tools' listener and those who serve its requests ask of each other. Shapes and limits only.
+
+A `Service` is what the connections are given: it turns each `Request` into a `RequestHandler`. A handler may use of its
+connection what `ClientPort` says, and nothing else.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from proxy.downstream.connection import ToolConnection
+    import asyncio
+
     from proxy.errors import Refused
     from proxy.http1.framing import Buffer
-    from proxy.http1.headers import Facts
-    from proxy.http1.message import RequestHead
+    from proxy.http1.message import Request, RequestReader
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds, bytes and counts of the configuration's `limits`; 0 is no limit where the documentation says so."""
+class ConnectionLimits:
+    """Seconds, bytes and counts of what one connection, and all together, may take; 0 is no limit where documented."""
 
     header_timeout: float = 10.0
     keepalive_timeout: float = 75.0
     body_timeout: float = 30.0
     send_timeout: float = 60.0
-    max_header_bytes: int = 65536
-    max_target_bytes: int = 16384
-    max_headers: int = 128
     max_body_bytes: int = 0
     max_connections: int = 10000
     max_connections_per_address: int = 0
     max_pipelined_bytes: int = 131072
 
 
-class Work(Protocol):
-    """One request being served. `start` is called once, after whatever of the body came with the head."""
+class Availability(StrEnum):
+    """How far a service is open to tools."""
+
+    SERVING = "serving"
+    DRAINING = "draining"
+    """New requests are served, on connections that end with them."""
+    CLOSING = "closing"
+    """What still arrives is told to come again."""
+
+
+class RequestHandler(Protocol):
+    """One request being served. `start` is called once, after whatever of the body came with the head.
+
+    Only a request with Content-Length above 0, or chunked, has a body, and so `request_data` and `request_ended`.
+    """
 
     def start(self) -> None: ...
 
@@ -42,33 +57,75 @@ class Work(Protocol):
     def request_broken(self, error: Refused) -> None:
         """The rest of the body will not come: it is malformed, too large or too late."""
 
-    def tool_gone(self) -> None:
+    def client_gone(self) -> None:
         """The tool left; nothing more can be told to it."""
 
-    def tool_writable(self, writable: bool) -> None: ...
+    def client_writable(self, writable: bool) -> None: ...
 
     def time_out(self) -> None:
-        """The tool has not taken a byte of the answer for `send_timeout`."""
+        """The tool has not taken a byte of the response for `send_timeout`."""
 
 
 class Service(Protocol):
     """What serves requests."""
 
     @property
-    def limits(self) -> Limits: ...
+    def limits(self) -> ConnectionLimits: ...
 
     @property
-    def draining(self) -> bool: ...
+    def reader(self) -> RequestReader: ...
 
-    def facts(self, head: RequestHead) -> Facts: ...
+    @property
+    def availability(self) -> Availability: ...
 
-    def work(self, tool: ToolConnection, head: RequestHead, facts: Facts) -> Work: ...
+    def new_request_id(self) -> str: ...
 
-    def refusal(self, error: Refused, head: RequestHead | None, facts: Facts | None, close: bool) -> bytes:
-        """The bytes that answer a request which became no `Work`."""
+    def accept(self, request: Request, client: ClientPort) -> RequestHandler:
+        """Admit a request. Raises the `Refused` that answers it otherwise."""
+        ...
+
+    def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
+        """The bytes that answer a request which got no handler; `request` is what could be read of it."""
         ...
 
     def defect(self, where: str, error: BaseException) -> None:
         """Something of ours went wrong; `internal_error` is what the tool is told."""
 
     def internal_error(self) -> Refused: ...
+
+
+class ClientPort(Protocol):
+    """A tool's connection, as a handler may use it."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    @property
+    def head_done(self) -> float:
+        """The moment (perf_counter) at which the request's head was complete."""
+        ...
+
+    @property
+    def writable(self) -> bool: ...
+
+    def stays_open(self, request: Request) -> bool:
+        """Whether the connection may serve another request behind this one, as far as the tool and we wish it."""
+        ...
+
+    def expect_body(self) -> None:
+        """More of the body must come within `body_timeout`; not asked of a tool that still waits for a 100."""
+
+    def send(self, parts: list[Buffer]) -> None:
+        """Gather bytes of the response; `flush` puts them on the wire together."""
+
+    def flush(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def finish(self, *, keep: bool) -> None:
+        """The response is complete. Serve the next request, or close if it must be or a body still comes."""
+
+    def abort(self, *, loudly: bool = False) -> None:
+        """End the connection so that the response cannot look complete; `loudly` where its end is EOF: with a reset."""

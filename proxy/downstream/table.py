@@ -1,35 +1,78 @@
-"""All connections of tools: they are counted, made, and closed together. What happens on one is in `tool`."""
+"""All connections of tools: counted, limited, and closed together. What happens on one is in `connection`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from proxy.downstream.connection import ToolConnection
+from proxy.errors import TooManyConnections
 
 if TYPE_CHECKING:
-    from proxy.downstream.ports import Service
+    from proxy.downstream.ports import ConnectionLimits
     from proxy.net.deadlines import Deadlines
 
 
-class ToolServer:
-    """All connections from tools."""
+class OpenConnection(Protocol):
+    """A connection as the table sees it."""
 
-    def __init__(self, service: Service, deadlines: Deadlines) -> None:
-        self.service = service
-        self.deadlines = deadlines
-        self.connections: set[ToolConnection] = set()
-        self.per_address: Counter[str] = Counter()
+    deadline: float
+
+    def expire(self, now: float) -> None: ...
+
+    @property
+    def busy(self) -> bool:
+        """A request is running."""
+        ...
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the tool has not taken yet."""
+        ...
+
+    def close_if_idle(self) -> None: ...
+
+    def end(self) -> None:
+        """The program ends: answer what runs, or break it if its response has begun."""
+
+
+class ConnectionTable:
+    """All open connections."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
         self.loop = asyncio.get_running_loop()
+        self.connections: set[OpenConnection] = set()
+        self.per_address: Counter[str] = Counter()
+        self._deadlines = deadlines
 
-    def protocol(self) -> ToolConnection:
-        """A new connection's protocol: the factory for `create_server`."""
-        return ToolConnection(self)
+    def __repr__(self) -> str:
+        busy = sum(connection.busy for connection in self.connections)
+        return f"<ConnectionTable: {len(self.connections)} open, {busy} busy>"
+
+    def enter(self, connection: OpenConnection, address: str, limits: ConnectionLimits) -> TooManyConnections | None:
+        """Take in a new connection; gives the refusal that it must get where there are too many."""
+        self.connections.add(connection)
+        self.per_address[address] += 1
+        self._deadlines.add(connection)
+        if len(self.connections) > limits.max_connections:
+            return TooManyConnections(
+                "Too many connections are open; close some or try later.", retry_after=1, close=True
+            )
+        if 0 < limits.max_connections_per_address < self.per_address[address]:
+            return TooManyConnections("Too many connections are open from this address.", retry_after=1, close=True)
+        return None
+
+    def leave(self, connection: OpenConnection, address: str) -> None:
+        """A connection is over."""
+        self.connections.discard(connection)
+        self._deadlines.discard(connection)
+        self.per_address[address] -= 1
+        if not self.per_address[address]:
+            del self.per_address[address]
 
     @property
     def unsent(self) -> bool:
-        """Whether a tool has not taken the whole of its answer yet."""
+        """Whether a tool has not taken the whole of its response yet."""
         return any(connection.unsent for connection in self.connections)
 
     def close_idle(self) -> None:
@@ -37,9 +80,9 @@ class ToolServer:
         for connection in tuple(self.connections):
             connection.close_if_idle()
 
-    def abort_all(self) -> int:
-        """End what still runs; gives how many requests were cut. Each is told so, or broken if its answer has begun."""
-        cut = sum(connection.busy for connection in self.connections)
+    def end_all(self) -> int:
+        """End what still runs; gives how many requests were cut."""
+        busy = sum(connection.busy for connection in self.connections)
         for connection in tuple(self.connections):
-            connection.cut()
-        return cut
+            connection.end()
+        return busy

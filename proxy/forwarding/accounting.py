@@ -1,76 +1,110 @@
-"""The account of one request: what it cost, and the one `RequestFinished` that says so. Nothing is measured here."""
+"""The account of each request: what it cost, the one `RequestFinished` that says so, and how many are in flight."""
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
-from proxy.events import RequestFinished
+from proxy.events import DefectMet, RequestFinished, RequestStarted
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
+    from proxy.events import Observer
+    from proxy.http1.message import Request
     from proxy.routing.route import Route
 
-PLAIN_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 """What Amazon's specifications use, and HEAD and OPTIONS."""
-REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE"))
-_NAMES = {method: method.decode() for method in PLAIN_METHODS | REFUSED_METHODS}
+_NAMES = {method: method.decode() for method in METHODS | {b"CONNECT", b"TRACE"}}
+_MAX_PATH = 512
+_STARTED = RequestStarted()
 
 
-class Tally:
+class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
-    `own` is what the proxy itself spent, `bytes_in` and `bytes_out` count payload.
+    `overhead` is what the proxy itself spent; `bytes_in` and `bytes_out` count payload.
     """
 
     __slots__ = (
         "amazon_request_id",
         "attempts",
+        "began",
         "bytes_in",
         "bytes_out",
         "client",
         "fault",
-        "method",
-        "own",
+        "overhead",
         "refusal",
-        "request_id",
+        "request",
         "sent_at",
     )
 
-    def __init__(self, request_id: str, client: str, method: bytes) -> None:
-        self.request_id = request_id
+    def __init__(self, request: Request, client: str, began: float) -> None:
+        self.request = request
         self.client = client
-        self.method = method
+        self.began = began
         self.amazon_request_id = ""
         self.attempts = 0
         self.bytes_in = 0
         self.bytes_out = 0
-        self.own = 0.0
+        self.overhead = 0.0
         self.sent_at = 0.0
         self.refusal: Refused | None = None
         self.fault = ""
 
-    def finished(self, status: int, route: Route | None, path: str, began: float, now: float) -> RequestFinished:
-        """The event: answered with `status` (0: not at all), having come at `began`."""
-        duration = now - began
-        own = min(self.own, duration)
+    def finished(self, status: int, route: Route | None, path: str, now: float) -> RequestFinished:
+        """The event: answered with `status` (0: not at all)."""
+        duration = now - self.began
+        overhead = min(self.overhead, duration)
         upstream = now - self.sent_at if self.sent_at else 0.0
         refusal = self.refusal
         return RequestFinished(
-            request_id=self.request_id,
+            request_id=self.request.id,
             client=self.client,
             account=route.account if route is not None else "",
             region=route.region if route is not None else "",
-            method=_NAMES.get(self.method, "other"),
+            method=_NAMES.get(self.request.method, "other"),
             path=path,
             status=status,
             amazon_request_id=self.amazon_request_id,
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             duration=duration,
-            upstream=max(0.0, min(upstream, duration - own)),
-            own=own,
+            upstream=max(0.0, min(upstream, duration - overhead)),
+            own=overhead,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
             detail=refusal.detail if refusal is not None else "",
             fault=self.fault,
         )
+
+
+class Accounting:
+    """Tells what begins and what ends, and counts what runs."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.in_flight = 0
+
+    def __repr__(self) -> str:
+        return f"<Accounting: {self.in_flight} requests in flight>"
+
+    def started(self) -> None:
+        self.in_flight += 1
+        self.observer.observe(_STARTED)
+
+    def finished(self, event: RequestFinished) -> None:
+        self.in_flight -= 1
+        self.observer.observe(event)
+
+    def refused(self, request: Request, error: Refused) -> None:
+        """A request was answered before anybody served it."""
+        stats = RequestStats(request, "", 0.0)
+        stats.refusal = error
+        path = request.target.path or request.target.raw
+        self.started()
+        self.finished(stats.finished(error.status, None, path.decode("latin-1")[:_MAX_PATH], 0.0))
+
+    def defect(self, where: str, error: BaseException) -> None:
+        self.observer.observe(DefectMet(where, "".join(traceback.format_exception(error))))

@@ -1,8 +1,8 @@
-"""One request of one tool on its way to Amazon and back: the attempt loop of the design's walk, steps 4 to 9.
+"""One request of one tool on its way to Amazon and back: a state machine that makes attempts until one is delivered.
 
-It stands between a `ToolConnection` and, attempt by attempt, an upstream `Connection`, and does what `retry` decides.
-A request whose token and connection are at hand leaves within the call that read it; only where something must be
-waited for is there a task. Every attempt is made from the request as it came.
+It stands between a tool's connection and, attempt by attempt, Amazon, and does what `retry` decides. A request whose
+token and connection are at hand leaves within the call that read it; only where something must be waited for is there
+a task. Every attempt is made from the request as it came.
 """
 
 from __future__ import annotations
@@ -12,123 +12,150 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.errors import Refused, UpstreamTimeout
-from proxy.events import Replayed
+from proxy.events import AmazonThrottled, Replayed
 from proxy.forwarding import retry
-from proxy.forwarding.accounting import Tally
-from proxy.forwarding.relay import Admitted, AnswerRelay, HeldAnswer
-from proxy.forwarding.request_body import KeptBody
-from proxy.http1.headers import AnswerFacts, Facts, request_head
+from proxy.forwarding.accounting import RequestStats
+from proxy.forwarding.attempt import Attempt
+from proxy.forwarding.injection import render_head
+from proxy.forwarding.phase import TRANSITIONS, Phase
+from proxy.forwarding.refusal import internal_error, refusal_response
+from proxy.forwarding.relay import RequestContext, ResponseRelay
+from proxy.forwarding.request_body import ReplayBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from proxy.downstream.connection import ToolConnection
-    from proxy.forwarding.forwarder import Forwarder
+    from proxy.downstream.ports import ClientPort
+    from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.framing import Buffer
-    from proxy.http1.message import AnswerHead, RequestHead
-    from proxy.tokens.manager import AccessToken
-    from proxy.upstream.connection import Connection
+    from proxy.http1.message import Response
+    from proxy.tokens.values import AccessToken
+    from proxy.upstream.connection import UpstreamConnection
 
 
 class Exchange:
-    """See the module's docstring. Implements `Work` for the tool's side and `AnswerSink` for Amazon's."""
+    """See the module's docstring. Implements `RequestHandler` for the tool's side and `AttemptOwner` for Amazon's."""
 
-    def __init__(
-        self, forwarder: Forwarder, tool: ToolConnection, head: RequestHead, facts: Facts, admitted: Admitted
-    ) -> None:
-        self._forwarder = forwarder
-        self._tool = tool
-        self._head = head
-        self._facts = facts
-        self._admitted = admitted
-        self._rules = admitted.rules
-        self._route = admitted.route
-        self._loop = tool._loop
+    __slots__ = (
+        "_attempt",
+        "_body",
+        "_client",
+        "_context",
+        "_dependencies",
+        "_entered",
+        "_relay",
+        "_replaying",
+        "_stats",
+        "_task",
+        "_unauthorized",
+        "_waited",
+        "phase",
+    )
+
+    def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
+        request = context.request
+        self.phase = Phase.ADMITTED
+        self._dependencies = dependencies
+        self._client = client
+        self._context = context
         self._task: asyncio.Task[None] | None = None
-        self._connection: Connection | None = None
-        self._token: AccessToken | None = None
-        self._reused = False
-        self._body = KeptBody(facts, self._rules.replay_bytes)
-        # the answer
-        self._held: HeldAnswer | None = None
-        self._answer = AnswerRelay(tool, head, facts, admitted)
-        self._trying: str | None = None
-        self._continued = False
-        # the account of it
-        self.entered = tool.head_done
-        self._tally = Tally(admitted.request_id, admitted.client, head.method)
+        self._attempt: Attempt | None = None
+        self._body = ReplayBuffer(request.fields, context.rules.replay_bytes)
+        self._relay = ResponseRelay(client, context)
+        self._replaying: retry.ReplayReason | None = None
+        self._stats = RequestStats(request, context.client, client.head_done)
+        self._entered = client.head_done
         self._unauthorized = 0
-        self._waited_for_amazon = 0.0
-        self._done = False
+        self._waited = 0.0
 
-    # --- Work: the tool's side
+    def __repr__(self) -> str:
+        return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
+
+    def _enter(self, phase: Phase) -> None:
+        if phase not in TRANSITIONS[self.phase]:
+            raise AssertionError(f"an exchange cannot go from {self.phase} to {phase}")
+        self.phase = phase
+
+    # --- RequestHandler: the tool's side
 
     def start(self) -> None:
         """Begin the first attempt: at once where token and connection are at hand, else in a task."""
-        forwarder = self._forwarder
-        if self._rules.retry_wait and (left := forwarder.throttle_left(self._route)):
-            self._hold_off(left)
-            return
-        token = forwarder.tokens.current(self._route.account)
-        connection = self._admitted.pool.take() if token is not None else None
+        context, route = self._context, self._context.route
+        if context.rules.retry_wait:
+            left = self._dependencies.throttles.left(route.account, route.region, self._client.loop.time())
+            if left:
+                self._hold_off(left)
+                return
+        token = self._dependencies.tokens.current(route.account)
+        connection = context.pool.take() if token is not None else None
         if token is not None and connection is not None:
             self._send(token, connection)
         else:
-            self._spawn(self._obtain_and_send(fresh=False))
-        self._tally.own += perf_counter() - self._tool.head_done
+            self._wait(self._obtain_and_send(fresh=False))
+        self._stats.overhead += perf_counter() - self._entered
 
     def request_data(self, pieces: list[Buffer]) -> None:
-        connection = self._connection
-        data = self._body.add(pieces, sent=connection is not None and self._held is None)
-        if connection is not None:
-            connection.send_body(data)
+        attempt = self._attempt
+        data = self._body.add(pieces, sent=self._is_sent)
+        if attempt is not None and attempt.live:
+            attempt.send_body(data)
         elif self._body.full:
-            self._tool.pause_reading()
+            self._client.pause_reading()
 
     def request_ended(self, trailers: bytes) -> None:
-        connection = self._connection
-        data = self._body.end(trailers, sent=connection is not None and self._held is None)
-        if connection is not None:
+        attempt = self._attempt
+        data = self._body.end(trailers, sent=self._is_sent)
+        if attempt is not None and attempt.live:
             if data:
-                connection.send_body(data)
-            connection.request_sent()
+                attempt.send_body(data)
+            attempt.request_sent()
 
     def request_broken(self, error: Refused) -> None:
         self._stop()
         self._refuse(error)
 
-    def tool_gone(self) -> None:
-        if not self._done:
+    def client_gone(self) -> None:
+        if self.phase is not Phase.DONE:
             self._stop()
-            self.entered = perf_counter()
-            self._account(self._answer.status, fault="client-gone")
+            self._entered = perf_counter()
+            self._finish(self._relay.status, fault="client-gone")
 
-    def tool_writable(self, writable: bool) -> None:
-        if self._connection is not None and self._held is None:
+    def client_writable(self, writable: bool) -> None:
+        if self._is_sent and self._attempt is not None:
             if writable:
-                self._connection.resume()
+                self._attempt.resume()
             else:
-                self._connection.pause()
+                self._attempt.pause()
 
     def time_out(self) -> None:
-        """The tool has stopped taking its answer."""
-        if not self._done:
+        """The tool has stopped taking its response."""
+        if self.phase is not Phase.DONE:
             self._stop()
-            self.entered = perf_counter()
+            self._entered = perf_counter()
             self._break("client-stalled")
+
+    @property
+    def _is_sent(self) -> bool:
+        """What comes of the body goes on to Amazon, and the response on to the tool."""
+        return self.phase is Phase.SENT or self.phase is Phase.RELAYING
 
     # --- attempts
 
     def _hold_off(self, left: float) -> None:
         """Amazon asked for a pause that has not passed."""
-        decision = retry.before_sending(left, self._rules.retry_wait)
+        decision = retry.before_sending(left, self._context.rules.retry_wait)
         if isinstance(decision, retry.Wait):
-            self._spawn(self._wait_and_replay(decision.seconds))
+            self._wait(self._pause_and_send(decision.seconds))
         else:
             self._refuse(decision.error)
 
+    def _wait(self, work: Coroutine[None, None, None]) -> None:
+        """Go on in a task, with nothing at Amazon meanwhile."""
+        self._enter(Phase.WAITING)
+        self._spawn(work)
+
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        self._task = self._loop.create_task(work)
+        self._task = self._client.loop.create_task(work)
         self._task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
@@ -139,252 +166,235 @@ class Exchange:
             self.defect(error)
 
     async def _obtain_and_send(self, *, fresh: bool, token: AccessToken | None = None) -> None:
+        context = self._context
         error: Refused | None = None
         try:
             if token is None:
-                token = await self._forwarder.tokens.get(self._route.account)
-            connection = await self._admitted.pool.acquire(fresh=fresh, patience=self._rules.response_timeout)
+                token = await self._dependencies.tokens.get(context.route.account)
+            connection = await context.pool.acquire(fresh=fresh, patience=context.rules.timeouts.response)
         except Refused as raised:
             error = raised
-        self.entered = perf_counter()
+        self._entered = perf_counter()
         if error is not None:
-            self._attempt_failed(error, connected=False)
+            self._try_failed(error, connected=False)
         else:
             assert token is not None
             self._send(token, connection)
-        if not self._done:
-            self._tally.own += perf_counter() - self.entered
+        if self.phase is not Phase.DONE:
+            self._stats.overhead += perf_counter() - self._entered
 
-    def _send(self, token: AccessToken, connection: Connection) -> None:
-        self._tally.attempts += 1
-        self._token, self._connection = token, connection
-        self._reused = connection.served > 0
-        route, admitted = self._route, self._admitted
-        head = request_head(
-            b"%b %b" % (self._head.method, route.target),
-            admitted.pool.host_line,
-            self._forwarder.account_lines(token),
-            route.profile,
-            self._facts,
-        )
-        data: list[Buffer] = [head, *self._body.data]
-        self._body.forget_if_large()
-        self._tally.sent_at = perf_counter()
-        connection.send(self, data, to_head=self._head.method == b"HEAD", timeouts=self._rules)
-        if self._body.complete:
+    def _send(self, token: AccessToken, connection: UpstreamConnection) -> None:
+        context, stats, body = self._context, self._stats, self._body
+        stats.attempts += 1
+        attempt = self._attempt = Attempt(self, stats.attempts, token, connection)
+        lines = self._dependencies.account_lines.of(token, context.rules.client_ids)
+        data: list[Buffer] = [render_head(context.request, context.route, context.pool.host_line, lines), *body.data]
+        body.forget_if_large()
+        self._enter(Phase.SENT)
+        stats.sent_at = perf_counter()
+        connection.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
+        if body.complete:
             connection.request_sent()
         elif connection.writable:
-            self._tool.resume_reading()
+            self._client.resume_reading()
 
-    def _attempt_failed(self, error: Refused, *, connected: bool) -> None:
-        """An attempt ended without an answer: send again where that is safe, else say so."""
-        decision = retry.decide(self._attempt(), retry.Broken(error=error, connected=connected))
+    def _try_failed(self, error: Refused, *, connected: bool) -> None:
+        """A try ended without a response: send again where that is safe, else say so."""
+        decision = retry.decide(self._situation(), retry.Broken(error=error, connected=connected))
         if isinstance(decision, retry.Replay):
-            self._trying = "connection"
-            self._spawn(self._obtain_and_send(fresh=True))
+            self._replaying = retry.ReplayReason.CONNECTION
+            self._wait(self._obtain_and_send(fresh=True))
             return
-        self._replay_over("failed")
+        self._replay_over(retry.ReplayOutcome.FAILED)
         self._refuse(error)
 
-    def _attempt(self) -> retry.Attempt:
-        return retry.Attempt(
-            number=self._tally.attempts,
-            method=self._head.method,
+    def _situation(self) -> retry.Situation:
+        attempt, context = self._attempt, self._context
+        return retry.Situation(
+            number=self._stats.attempts,
+            method=context.request.method,
             replayable=self._body.replayable,
-            reused=self._reused,
+            reused=attempt is not None and attempt.reused,
             unauthorized=self._unauthorized,
-            waited=self._waited_for_amazon,
-            retry_wait=self._rules.retry_wait,
+            waited=self._waited,
+            retry_wait=context.rules.retry_wait,
         )
 
-    # --- AnswerSink: Amazon's side
+    # --- AttemptOwner: Amazon's side
 
-    def interim(self, head: AnswerHead, facts: AnswerFacts) -> None:
-        """Interim answers pass, but not to HTTP/1.0 (RFC 9110, 15.2), and of all attempts but one 100."""
-        if self._head.minor == 0 or (head.status == 100 and self._continued):
-            return
-        self._continued = self._continued or head.status == 100
-        self._answer.interim(head, facts)
-        if head.status == 100:
-            self._tool.expect_body()
+    def attempt_interim(self, response: Response) -> None:
+        self._relay.interim(response)
 
-    def answer_began(self, head: AnswerHead, facts: AnswerFacts) -> None:
-        if facts.amazon_request_id:
-            self._tally.amazon_request_id = facts.amazon_request_id
-        if head.status == 429:
-            self._forwarder.throttled(self._route, facts.retry_after)
-        if head.status in (401, 429):
-            decision = retry.decide(self._attempt(), retry.Answered(status=head.status, retry_after=facts.retry_after))
+    def attempt_answered(self, response: Response) -> None:
+        status, fields = response.status, response.fields
+        if fields.request_id:
+            self._stats.amazon_request_id = fields.request_id
+        if status == 429:
+            self._note_throttle(fields.retry_after)
+        if status in (401, 429):
+            decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after))
             if isinstance(decision, retry.Replay | retry.Wait):
-                self._hold(head, facts, decision)
+                self._hold(decision)
                 return
-            if head.status == 401:
-                self._unreplayed()
-        self._deliver(head, facts)
+            if status == 401 and self._replaying is not retry.ReplayReason.UNAUTHORIZED:
+                self._tell_replay(retry.ReplayReason.UNAUTHORIZED, retry.ReplayOutcome.IMPOSSIBLE)
+        self._deliver(response)
 
-    def answer_data(self, pieces: list[Buffer]) -> None:
-        if self._held is not None:
-            self._held.pieces += pieces
-        else:
-            self._answer.data(pieces)
+    def attempt_data(self, pieces: list[Buffer]) -> None:
+        self._relay.data(pieces)
 
-    def answer_ended(self, trailers: bytes) -> None:
-        self._connection = None
-        if self._held is not None:
-            self._held.trailers = trailers
-        else:
-            self._finish(trailers)
+    def attempt_ended(self, trailers: bytes) -> None:
+        self._complete(trailers)
 
-    def upstream_failed(self, error: Refused) -> None:
-        self._connection = None
-        if self._held is not None:
-            self._held.error = error
-        elif self._answer.began:
+    def attempt_failed(self, error: Refused) -> None:
+        if self.phase is not Phase.RELAYING:
+            self._try_failed(error, connected=True)
+        elif self._relay.began:
             self._break("upstream-timeout" if isinstance(error, UpstreamTimeout) else "upstream-died")
-        elif self._answer.status:
+        else:
             self._refuse(error)
-        else:
-            self._attempt_failed(error, connected=True)
 
-    def upstream_writable(self, writable: bool) -> None:
+    def attempt_writable(self, writable: bool) -> None:
         if writable:
-            self._tool.resume_reading()
+            self._client.resume_reading()
         else:
-            self._tool.pause_reading()
+            self._client.pause_reading()
 
     def defect(self, error: BaseException) -> None:
         """A defect of ours must not leave a tool waiting for ever."""
-        self._forwarder.defect("exchange", error)
-        if not self._done:
+        self._dependencies.accounting.defect("exchange", error)
+        if self.phase is not Phase.DONE:
             self._stop()
-            self._refuse(self._forwarder.internal_error())
+            self._refuse(internal_error())
 
     def flush(self) -> None:
-        self._tool.flush()
-        if not self._done:
-            self._tally.own += perf_counter() - self.entered
+        self._client.flush()
+        if self.phase is not Phase.DONE and self._attempt is not None:
+            self._stats.overhead += perf_counter() - self._attempt.entered
+
+    def _note_throttle(self, retry_after: float | None) -> None:
+        """Amazon answered 429: tell it, and remember for how long it asked to wait."""
+        route = self._context.route
+        self._dependencies.accounting.observer.observe(AmazonThrottled(route.account, route.region, retry_after))
+        if retry_after:
+            self._dependencies.throttles.note(route.account, route.region, retry_after, self._client.loop.time())
 
     # --- sending again
 
-    def _hold(self, head: AnswerHead, facts: AnswerFacts, decision: retry.Replay | retry.Wait) -> None:
-        """Keep the answer back, unread beyond what is here, until it is known whether a better one can be had."""
-        self._held = HeldAnswer(head, facts, [])
-        if self._connection is not None:
-            self._connection.pause()
+    def _hold(self, decision: retry.Replay | retry.Wait) -> None:
+        """Keep the response back until it is known whether a better one can be had."""
+        assert self._attempt is not None
+        self._enter(Phase.HOLDING)
+        self._attempt.hold()
         if not self._body.complete:
-            self._tool.pause_reading()
+            self._client.pause_reading()
         if isinstance(decision, retry.Wait):
-            self._trying = "throttled"
-            self._spawn(self._wait_and_replay(decision.seconds))
+            self._replaying = retry.ReplayReason.THROTTLED
+            self._spawn(self._pause_and_send(decision.seconds))
         else:
-            self._trying = "unauthorized"
+            self._replaying = retry.ReplayReason.UNAUTHORIZED
             self._unauthorized += 1
-            self._spawn(self._renew_and_replay())
+            self._spawn(self._renew_and_send(self._attempt.token))
 
-    async def _renew_and_replay(self) -> None:
-        assert self._token is not None
-        renewed = await self._forwarder.tokens.renewed(self._token)
+    async def _renew_and_send(self, rejected: AccessToken) -> None:
+        renewed = await self._dependencies.tokens.renewed(rejected)
         if renewed is None:
-            self._trying = None
-            self._observe_replay("unauthorized", "impossible")
+            self._replaying = None
+            self._tell_replay(retry.ReplayReason.UNAUTHORIZED, retry.ReplayOutcome.IMPOSSIBLE)
             self._deliver_held()
         else:
-            await self._replay(renewed)
+            await self._send_again(renewed)
 
-    async def _wait_and_replay(self, seconds: float) -> None:
+    async def _pause_and_send(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        self._waited_for_amazon += seconds
-        await self._replay(None)
+        self._waited += seconds
+        await self._send_again(None)
 
-    async def _replay(self, token: AccessToken | None) -> None:
-        self._held = None
-        if self._connection is not None:
-            self._connection.abandon()
-            self._connection = None
+    async def _send_again(self, token: AccessToken | None) -> None:
+        if self.phase is Phase.HOLDING:
+            assert self._attempt is not None
+            self._attempt.abandon()
+            self._enter(Phase.WAITING)
         await self._obtain_and_send(fresh=False, token=token)
 
     def _deliver_held(self) -> None:
-        """The answer that was kept back is the best there is: hand it on as Amazon sent it."""
-        held, self._held = self._held, None
-        assert held is not None
-        self._deliver(held.head, held.facts)
-        if held.pieces:
-            self._answer.data(held.pieces)
-        if held.trailers is not None:
-            self._finish(held.trailers)
-        elif held.error is not None:
+        """The response that was held back is the best there is: hand it on as Amazon sent it."""
+        attempt = self._attempt
+        assert attempt is not None and attempt.response is not None
+        attempt.held = False
+        self._deliver(attempt.response)
+        if attempt.pieces:
+            self._relay.data(attempt.pieces)
+        if attempt.trailers is not None:
+            self._complete(attempt.trailers)
+        elif attempt.error is not None:
             self._break("upstream-died")
-        elif self._connection is not None:
-            self._connection.resume()
+        else:
+            attempt.resume()
             if not self._body.complete:
-                self._tool.resume_reading()
-        self._tool.flush()
+                self._client.resume_reading()
+        self._client.flush()
 
-    def _unreplayed(self) -> None:
-        """A 401 is handed on: either the replay brought it too, or there can be none."""
-        if self._trying == "unauthorized":
-            return
-        self._observe_replay("unauthorized", "impossible")
+    def _replay_over(self, outcome: retry.ReplayOutcome) -> None:
+        if self._replaying is not None:
+            self._tell_replay(self._replaying, outcome)
+            self._replaying = None
 
-    def _replay_over(self, outcome: str) -> None:
-        if self._trying is not None:
-            self._observe_replay(self._trying, outcome)
-            self._trying = None
+    def _tell_replay(self, reason: retry.ReplayReason, outcome: retry.ReplayOutcome) -> None:
+        self._dependencies.accounting.observer.observe(Replayed(self._context.request.id, reason, outcome))
 
-    def _observe_replay(self, reason: str, outcome: str) -> None:
-        self._forwarder.observer.observe(Replayed(self._admitted.request_id, reason, outcome))
+    # --- the response
 
-    # --- the answer
-
-    def _deliver(self, head: AnswerHead, facts: AnswerFacts) -> None:
-        if self._trying is not None:
-            failed = {"unauthorized": head.status == 401, "throttled": head.status == 429}.get(self._trying, False)
-            self._replay_over("failed" if failed else "recovered")
+    def _deliver(self, response: Response) -> None:
+        self._enter(Phase.RELAYING)
+        if self._replaying is not None:
+            self._replay_over(retry.outcome_of(self._replaying, response.status))
         self._body.forget()
-        self._answer.begin(head, facts)
+        self._relay.begin(response)
 
-    def _finish(self, trailers: bytes) -> None:
-        self._answer.end(trailers)
+    def _complete(self, trailers: bytes) -> None:
+        relay = self._relay
+        relay.end(trailers)
         self._stop()
-        self._tool.finish(keep=self._answer.keep)
-        self._account(self._answer.status)
+        self._client.finish(keep=relay.keep)
+        self._finish(relay.status)
 
     def _break(self, fault: str) -> None:
-        """An answer that has begun cannot be ended: make sure that it does not look complete."""
-        self._tool.abort(loudly=not self._answer.delimited)
-        self._account(self._answer.status, fault=fault)
+        """A response that has begun cannot be ended: make sure that it does not look complete."""
+        self._client.abort(loudly=not self._relay.delimited)
+        self._finish(self._relay.status, fault=fault)
 
     def _refuse(self, error: Refused) -> None:
-        """Answer for Amazon, which did not; or, where an answer has begun, break it."""
-        if self._done:
+        """Answer for Amazon, which did not; or, where a response has begun, break it."""
+        if self.phase is Phase.DONE:
             return
-        if self._answer.began:
+        if self._relay.began:
             self._break(error.slug)
             return
-        keep = self._body.complete and not error.close and self._tool.stays_open(self._head, self._facts)
-        self._tool.send([self._forwarder.problem(error, self._admitted.request_id, self._head, not keep)])
-        self._tool.finish(keep=keep)
-        self._account(error.status, refusal=error)
+        context, client = self._context, self._client
+        keep = self._body.complete and not error.close and client.stays_open(context.request)
+        client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
+        client.finish(keep=keep)
+        self._stats.refusal = error
+        self._finish(error.status)
 
     def _stop(self) -> None:
         """Let go of Amazon's side."""
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
             self._task = None
-        if self._connection is not None:
-            self._connection.abandon()
-            self._connection = None
+        if self._attempt is not None:
+            self._attempt.abandon()
 
-    # --- the account of it
-
-    def _account(self, status: int, *, refusal: Refused | None = None, fault: str = "") -> None:
-        if self._done:
+    def _finish(self, status: int, *, fault: str = "") -> None:
+        """The account of it."""
+        if self.phase is Phase.DONE:
             return
-        self._done = True
-        now, tally = perf_counter(), self._tally
-        if self.entered > tally.sent_at:
-            tally.own += now - self.entered
-        tally.bytes_in, tally.bytes_out = self._body.size, self._answer.bytes_out
-        tally.refusal, tally.fault = refusal, fault
-        path = self._route.path.decode("latin-1")
-        self._forwarder.finished(tally.finished(status, self._route, path, self._tool.head_done, now))
+        self._enter(Phase.DONE)
+        now, stats, attempt = perf_counter(), self._stats, self._attempt
+        entered = max(self._entered, attempt.entered) if attempt is not None else self._entered
+        if entered > stats.sent_at:
+            stats.overhead += now - entered
+        stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
+        route = self._context.route
+        self._dependencies.accounting.finished(stats.finished(status, route, route.path.decode("latin-1"), now))

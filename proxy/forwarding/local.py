@@ -8,111 +8,107 @@ from typing import TYPE_CHECKING
 
 from proxy.access import token_endpoint
 from proxy.errors import ContentTooLarge, Refused
-from proxy.forwarding.accounting import Tally
-from proxy.problem import reason_phrase
+from proxy.forwarding.accounting import RequestStats
+from proxy.forwarding.refusal import refusal_response
+from proxy.problem import own_lines, reason_phrase
 
 if TYPE_CHECKING:
-    from proxy.downstream.connection import ToolConnection
-    from proxy.forwarding.forwarder import Forwarder
+    from proxy.downstream.ports import ClientPort
+    from proxy.forwarding.accounting import Accounting
+    from proxy.forwarding.rules import Rules
     from proxy.http1.framing import Buffer
-    from proxy.http1.headers import Facts
-    from proxy.http1.message import RequestHead
+    from proxy.http1.message import Request
+    from proxy.routing.target import Destination
 
-_MOST_BODY = 65536
+_MAX_BODY = 65536
 
 
-class LocalAnswer:
-    """A `Work` without an upstream."""
+class LocalTokenRequest:
+    """A `RequestHandler` without an upstream; it answers by the `rules` that the request was admitted under."""
 
     def __init__(
-        self, forwarder: Forwarder, tool: ToolConnection, head: RequestHead, facts: Facts, request_id: str
+        self, accounting: Accounting, client: ClientPort, request: Request, destination: Destination, rules: Rules
     ) -> None:
-        self._forwarder = forwarder
-        self._tool = tool
-        self._head = head
-        self._facts = facts
-        self._request_id = request_id
+        self._accounting = accounting
+        self._client = client
+        self._request = request
+        self._destination = destination
+        self._rules = rules
+        self._stats = RequestStats(request, "", client.head_done)
         self._pieces: list[Buffer] = []
-        self._size = 0
-        self._bytes_out = 0
-        self._over = False
+        self._complete = not request.fields.chunked and not request.fields.content_length
         self._started = False
-        self._client = ""
         self._done = False
+
+    def __repr__(self) -> str:
+        return f"<LocalTokenRequest {self._request.id}: {'done' if self._done else 'open'}>"
 
     def start(self) -> None:
         self._started = True
-        if self._over:
+        if self._complete:
             self._answer()
-        elif self._facts.expects_continue:
-            self._tool.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
-            self._tool.flush()
-            self._tool.expect_body()
+        elif self._request.fields.expects_continue:
+            self._client.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
+            self._client.flush()
+            self._client.expect_body()
 
     def request_data(self, pieces: list[Buffer]) -> None:
-        self._size += sum(map(len, pieces))
-        if self._size > _MOST_BODY:
-            self.request_broken(ContentTooLarge(f"A token request is at most {_MOST_BODY} bytes.", close=True))
+        self._stats.bytes_in += sum(map(len, pieces))
+        if self._stats.bytes_in > _MAX_BODY:
+            self.request_broken(ContentTooLarge(f"A token request is at most {_MAX_BODY} bytes.", close=True))
         else:
             self._pieces += pieces
 
     def request_ended(self, trailers: bytes) -> None:
-        self._over = True
+        self._complete = True
         if self._started:
             self._answer()
 
     def request_broken(self, error: Refused) -> None:
         if self._done:
             return
-        self._tool.send([self._forwarder.problem(error, self._request_id, self._head, True)])
-        self._finish(error.status, keep=False, refusal=error)
+        self._client.send([refusal_response(error, self._request, self._rules.response_lines, close=True)])
+        self._client.finish(keep=False)
+        self._stats.refusal = error
+        self._finish(error.status)
 
-    def tool_gone(self) -> None:
+    def client_gone(self) -> None:
         if not self._done:
-            self._account(0, None, "client-gone")
+            self._stats.fault = "client-gone"
+            self._finish(0)
 
-    def tool_writable(self, writable: bool) -> None:
-        """The answer is small and written once."""
+    def client_writable(self, writable: bool) -> None:
+        """The response is small and written once."""
 
     def time_out(self) -> None:
-        self._tool.abort()
-        self.tool_gone()
+        self._client.abort()
+        self.client_gone()
 
     def _answer(self) -> None:
         if self._done:
             return
-        rules = self._forwarder.rules
-        answer = token_endpoint.answer(
-            token_endpoint.TokenRequest(self._head.method, self._head.target, self._facts, b"".join(self._pieces)),
-            rules.clients,
-            rules.table,
-            time.time(),
-        )
-        keep = self._tool.stays_open(self._head, self._facts)
+        request, rules = self._request, self._rules
+        asked = token_endpoint.TokenRequest(request, self._destination.name, b"".join(self._pieces))
+        answer = token_endpoint.answer(asked, rules.clients, rules.table, time.time())
+        keep = self._client.stays_open(request)
         lines = [
             b"HTTP/1.1 %d %b\r\n" % (answer.status, reason_phrase(answer.status).encode()),
             *(b"%b: %b\r\n" % field for field in answer.headers),
             b"Content-Length: %d\r\n" % len(answer.body),
-            b"X-Request-Id: %b\r\n" % self._request_id.encode("latin-1"),
-            self._forwarder.own_lines(),
+            b"X-Request-Id: %b\r\n" % request.id.encode("latin-1"),
+            own_lines(time.time(), rules.response_lines),
             b"" if keep else b"Connection: close\r\n",
             b"\r\n",
-            b"" if self._head.method == b"HEAD" else answer.body,
+            b"" if request.method == b"HEAD" else answer.body,
         ]
-        self._tool.send([b"".join(lines)])
-        self._bytes_out, self._client = len(answer.body), answer.client
-        self._finish(answer.status, keep=keep, refusal=None)
+        self._client.send([b"".join(lines)])
+        self._stats.bytes_out, self._stats.client = len(answer.body), answer.client
+        self._client.finish(keep=keep)
+        self._finish(answer.status)
 
-    def _finish(self, status: int, *, keep: bool, refusal: Refused | None) -> None:
-        self._tool.finish(keep=keep)
-        self._account(status, refusal, "")
-
-    def _account(self, status: int, refusal: Refused | None, fault: str) -> None:
+    def _finish(self, status: int) -> None:
         self._done = True
         self._pieces.clear()
         now = perf_counter()
-        tally = Tally(self._request_id, self._client, self._head.method)
-        tally.bytes_in, tally.bytes_out = self._size, self._bytes_out
-        tally.own = now - self._tool.head_done
-        tally.refusal, tally.fault = refusal, fault
-        self._forwarder.finished(tally.finished(status, None, "/auth/o2/token", self._tool.head_done, now))
+        self._stats.overhead = now - self._stats.began
+        self._accounting.finished(self._stats.finished(status, None, "/auth/o2/token", now))

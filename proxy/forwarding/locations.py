@@ -1,15 +1,13 @@
 """Addresses at Amazon's API hosts that an answer hands out, turned so that they lead back through the proxy. Pure.
 
-A Location header, and the JSON `location` of v2 reports and snapshots (facts, 14), are all that is touched: everything
-presigned, and every other byte, stays as Amazon sent it (facts, 15). Gathering a body is for the caller.
+A Location header, and the JSON `location` of v2 reports and snapshots (docs/amazon.md, Locations), are all that is
+touched: everything presigned, and every other byte, stays as Amazon sent it. Gathering a body is for the caller.
 """
 
 from __future__ import annotations
 
 import json
 import re
-
-from proxy.routing.scope import segments
 
 _ABSOLUTE = re.compile(rb"(?:https?:)?//([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(?=[/?]|\Z)", re.IGNORECASE)
 _JSON = re.compile(rb"application/(?:[a-z0-9.+_-]+\+)?json\s*(?:;|\Z)", re.IGNORECASE)
@@ -19,12 +17,11 @@ _KINDS = frozenset((b"report", b"reports", b"snapshot", b"snapshots"))
 _DECODER = json.JSONDecoder()
 
 
-def concerns(method: bytes, path: bytes, status: int, content_type: bytes) -> bool:
+def concerns(method: bytes, segments: tuple[bytes, ...], status: int, content_type: bytes) -> bool:
     """Whether an answer's body may hold a `location` that must be looked at: v2 reports and snapshots, as JSON."""
-    if not 200 <= status < 300 or method not in (b"GET", b"POST") or _JSON.match(content_type) is None:
+    if len(segments) < 2 or segments[0] not in _VERSIONS or _KINDS.isdisjoint(segments):
         return False
-    parts = segments(path)
-    return len(parts) > 1 and parts[0] in _VERSIONS and not _KINDS.isdisjoint(parts)
+    return 200 <= status < 300 and method in (b"GET", b"POST") and _JSON.match(content_type) is not None
 
 
 def rewrite_location(value: bytes, api_hosts: frozenset[bytes], base: bytes, prefix: bytes) -> bytes:

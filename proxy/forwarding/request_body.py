@@ -1,36 +1,37 @@
-"""A request's body as it leaves, kept for sending it again as long as it is small. Nothing is sent here."""
+"""A request's body as it leaves, held for sending it again as long as it is small. Nothing is sent here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk
-from proxy.http1.headers import passing_trailers
+from proxy.http1.request_fields import passing_trailers
 
 if TYPE_CHECKING:
-    from proxy.http1.headers import Facts
+    from proxy.http1.request_fields import RequestFields
 
 
-class KeptBody:
+class ReplayBuffer:
     """What came of a body so far, framed for Amazon.
 
     While `replayable`, `data` holds all of it. `size` is the payload's, in bytes; `complete` tells that its end came.
     """
 
-    __slots__ = ("_chunked", "_most", "complete", "data", "replayable", "size")
+    __slots__ = ("_chunked", "_max_bytes", "complete", "data", "replayable", "size")
 
-    def __init__(self, facts: Facts, most: int) -> None:
-        self._chunked = facts.chunked
-        self._most = most
+    def __init__(self, fields: RequestFields, max_bytes: int) -> None:
+        self._chunked = fields.chunked
+        self._max_bytes = max_bytes
         self.data: list[Buffer] = []
         self.size = 0
         self.replayable = True
-        self.complete = False
+        self.complete = not fields.chunked and not fields.content_length
 
     @property
     def full(self) -> bool:
         """As much is held as may be: no more should be read before what is here has been sent."""
-        return self.size >= self._most
+        return self.size >= self._max_bytes
 
     def add(self, pieces: list[Buffer], *, sent: bool) -> list[Buffer]:
         """Frame the next pieces; they are kept, unless they are too many and `sent` tells that all before have left."""
@@ -44,13 +45,13 @@ class KeptBody:
         self.complete = True
         if not self._chunked:
             return []
-        framed: list[Buffer] = [b"0\r\n%b\r\n" % passing_trailers(trailers) if trailers else LAST_CHUNK]
+        framed: list[Buffer] = [b"0\r\n%b\r\n" % passing_trailers(trailers, REQUEST_FIELDS) if trailers else LAST_CHUNK]
         self._keep(framed, sent=sent)
         return framed
 
     def forget_if_large(self) -> None:
         """All that is here has been sent: a large body is not kept any longer."""
-        if self.size > self._most:
+        if self.size > self._max_bytes:
             self.forget()
 
     def forget(self) -> None:
@@ -61,7 +62,7 @@ class KeptBody:
     def _keep(self, framed: list[Buffer], *, sent: bool) -> None:
         if not self.replayable:
             return
-        if sent and self.size > self._most:
+        if sent and self.size > self._max_bytes:
             self.forget()
         else:
             self.data += framed

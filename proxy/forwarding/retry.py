@@ -1,21 +1,38 @@
 """What follows an attempt: deliver, send again, wait and send again, or give up. Pure; the one home of retry rules.
 
-Nothing here is asked once a byte of the answer has gone to the tool. Sources: facts 7 and 8 for 401 and 429;
+Nothing here is asked once a byte of the response has gone to the tool. Sources: docs/amazon.md for 401 and 429;
 RFC 9110, 9.2.2 for which methods may be sent twice, and RFC 9112, 9.3.1 for a connection that dies under a request.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from proxy.errors import Refused, Throttled, UpstreamClosed
 
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 
 
+class ReplayReason(StrEnum):
+    """Why a request is sent again."""
+
+    UNAUTHORIZED = "unauthorized"
+    CONNECTION = "connection"
+    THROTTLED = "throttled"
+
+
+class ReplayOutcome(StrEnum):
+    """What came of it."""
+
+    RECOVERED = "recovered"
+    FAILED = "failed"
+    IMPOSSIBLE = "impossible"
+
+
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Situation:
     """An attempt and what came before it.
 
     `number` counts the heads that were sent, this attempt's included. `replayable` tells that the body so far is still
@@ -81,9 +98,9 @@ Outcome = Answered | Broken
 Decision = Deliver | Replay | Wait | GiveUp
 
 
-def decide(attempt: Attempt, outcome: Outcome) -> Decision:
+def decide(attempt: Situation, outcome: Outcome) -> Decision:
     """What to do next."""
-    may_replay = attempt.replayable and attempt.number < MOST_ATTEMPTS
+    may_replay = attempt.replayable and attempt.number < MAX_ATTEMPTS
     if isinstance(outcome, Broken):
         return Replay(renewed=False) if may_replay and _died_idle(attempt, outcome) else GiveUp(outcome.error)
     if not may_replay:
@@ -95,7 +112,7 @@ def decide(attempt: Attempt, outcome: Outcome) -> Decision:
     return Deliver()
 
 
-def _may_wait(attempt: Attempt, retry_after: float | None) -> bool:
+def _may_wait(attempt: Situation, retry_after: float | None) -> bool:
     return retry_after is not None and 0 < attempt.retry_wait >= attempt.waited + retry_after
 
 
@@ -109,7 +126,7 @@ def before_sending(left: float, retry_wait: float) -> Wait | GiveUp:
     return GiveUp(Throttled(f"Amazon asked this account to wait, for {left:.0f} s more.", retry_after=left))
 
 
-def _died_idle(attempt: Attempt, outcome: Broken) -> bool:
+def _died_idle(attempt: Situation, outcome: Broken) -> bool:
     """A pooled connection closed under the request: most often Amazon had closed it while it was idle.
 
     Whether Amazon read the request cannot be known, so only methods that may be sent twice are. A fresh connection that
@@ -121,3 +138,9 @@ def _died_idle(attempt: Attempt, outcome: Broken) -> bool:
         and attempt.method in IDEMPOTENT
         and isinstance(outcome.error, UpstreamClosed)
     )
+
+
+def outcome_of(reason: ReplayReason, status: int) -> ReplayOutcome:
+    """Whether the response to the replay is still the failure that it was sent for."""
+    failures = {ReplayReason.UNAUTHORIZED: 401, ReplayReason.THROTTLED: 429}
+    return ReplayOutcome.FAILED if failures.get(reason) == status else ReplayOutcome.RECOVERED

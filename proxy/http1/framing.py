@@ -17,8 +17,8 @@ Buffer = bytes | memoryview
 LAST_CHUNK = b"0\r\n\r\n"
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
-_MOST_CHUNK_LINE = 1024
-_MOST_TRAILERS = 16384
+_MAX_CHUNK_LINE = 1024
+_MAX_TRAILERS = 16384
 
 
 class Body(Protocol):
@@ -89,9 +89,9 @@ class ChunkedBody:
         return pieces, data[position:] if self.finished else b""
 
     def _size_line(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
-        end = data.find(b"\r\n", position, position + _MOST_CHUNK_LINE)
+        end = data.find(b"\r\n", position, position + _MAX_CHUNK_LINE)
         if end < 0:
-            return self._keep(data, position, _MOST_CHUNK_LINE, "a chunk's size line")
+            return self._keep(data, position, _MAX_CHUNK_LINE, "a chunk's size line")
         match = _CHUNK_LINE.fullmatch(data, position, end)
         if match is None:
             raise self._refuse("a chunk's size is not 1 to 16 hexadecimal digits")
@@ -121,19 +121,19 @@ class ChunkedBody:
         if data.startswith(b"\r\n", position):
             self.finished = True
             return position + 2
-        end = data.find(b"\r\n\r\n", position, position + _MOST_TRAILERS)
+        end = data.find(b"\r\n\r\n", position, position + _MAX_TRAILERS)
         if end < 0:
-            return self._keep(data, position, _MOST_TRAILERS, "the trailer section")
+            return self._keep(data, position, _MAX_TRAILERS, "the trailer section")
         self.trailers = data[position : end + 2]
         self._check_line_ends(self.trailers, "the trailer section")
         self.finished = True
         return end + 4
 
-    def _keep(self, data: bytes, position: int, most: int, what: str) -> int:
+    def _keep(self, data: bytes, position: int, limit: int, what: str) -> int:
         """Hold an unfinished line back until more of it arrives, but not for ever and not if it can never be valid."""
         rest = data[position:]
-        if len(rest) >= most:
-            raise self._refuse(f"{what} is longer than {most} bytes")
+        if len(rest) >= limit:
+            raise self._refuse(f"{what} is longer than {limit} bytes")
         self._check_line_ends(rest, what)
         self._line = rest
         return len(data)

@@ -1,52 +1,120 @@
-"""Heads of HTTP/1.1 messages, read as RFC 9112 has them and no other way. Pure: bytes in, values out.
+"""Heads of HTTP/1.1 messages, read as RFC 9112 has them and no other way. Pure: bytes in, frozen values out.
 
-The start line and the field lines of both directions are read here; what the fields mean is for `headers`, what
-follows the head is for `framing`. Only CRLF ends a line (RFC 9112, 2.2 lets a reader accept a bare LF; two readers
-that differ in this are how requests are smuggled, so this one does not). A refusal names the first thing that is wrong.
+A `Request` and a `Response` are made here, once, and everything behind reads these. What the fields say is read in
+`request_fields` and `response_fields`, a target in `target`; what follows the head is for `framing`. Only CRLF ends a
+line. A refusal names the first thing that is wrong.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from proxy.errors import HeadTooLarge, MalformedRequest, TargetTooLong, UpstreamMalformed, VersionNotSupported
+from proxy.http1.fields import TOKEN, VALUE
+from proxy.http1.request_fields import NO_FIELDS, RequestFieldRules, RequestFields, read_request_fields
+from proxy.http1.response_fields import ResponseFields, read_response_section
+from proxy.http1.target import Target, TargetForm, read_target
 
-TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])")
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + _VALUE + rb"))?")
-_FIELD_SECTION = re.compile(rb"(?:" + TOKEN + rb":" + _VALUE + rb"\r\n)*")
-_ANSWER_SECTION = re.compile(rb"(?:" + TOKEN + rb"[ \t]*:" + _VALUE + rb"\r\n)*")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + VALUE + rb"))?")
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _NO_METHOD = re.compile(rb"(?!" + TOKEN + rb"(?: |\Z))")
 
 _LINE_BESIDE_TARGET = 64
 """Bytes that a request line may have beside its target while it is not complete."""
-
-Fields = list[tuple[bytes, bytes]]
-"""Names and values in the order they came, names as spelled, values without the white space around them."""
+_MAX_REMEMBERED = 1024
+_MAX_REMEMBERED_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class RequestHead:
-    """A request's first lines. `section` holds the field lines, unread, each with its CRLF."""
+class Request:
+    """A request without its body: what arrived, read once. `id` is the client's X-Request-Id, or one of ours."""
 
     method: bytes
-    target: bytes
+    target: Target
     minor: int
-    section: bytes
+    fields: RequestFields
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerHead:
-    """An answer's first lines; `section` as in `RequestHead`."""
+class Response:
+    """A response without its body."""
 
     status: int
     reason: bytes
     minor: int
-    section: bytes
+    fields: ResponseFields
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """Of a request's head: bytes, bytes of the target, and number of fields."""
+
+    max_bytes: int
+    max_target_bytes: int
+    max_fields: int
+
+
+class RequestReader:
+    """Reads requests under one set of limits and rules.
+
+    With `remember`, header sections that were seen before are not read again, byte for byte, in bounded memory.
+    """
+
+    def __init__(self, limits: HeadLimits, rules: RequestFieldRules, *, remember: bool) -> None:
+        self.limits = limits
+        self.rules = rules
+        self._remembered = lru_cache(_MAX_REMEMBERED)(self._read_fields) if remember else self._read_fields
+
+    def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """The head at the beginning of `data`, without its closing empty line, and what follows it.
+
+        None while more of it must come. The limit of the target holds for a request line that is not complete, too.
+        """
+        limits = self.limits
+        end = data.find(b"\r\n\r\n")
+        if 0 <= end <= limits.max_bytes:
+            return data[: end + 2], data[end + 4 :]
+        line_end = data.find(b"\r\n")
+        if (len(data) if line_end < 0 else line_end) > limits.max_target_bytes + _LINE_BESIDE_TARGET:
+            raise self._target_too_long()
+        check_beginning(data if end < 0 else data[: end + 2])
+        if len(data) > limits.max_bytes:
+            raise HeadTooLarge(f"The head is larger than {limits.max_bytes} bytes.", close=True)
+        return None
+
+    def read(self, head: bytes, new_id: Callable[[], str]) -> Request:
+        """The request of a head that `cut` gave; `new_id` names one that brings no name. Raises `Refused`."""
+        line, _, section = head.partition(b"\r\n")
+        method, raw, minor = parse_request_line(line)
+        if len(raw) > self.limits.max_target_bytes:
+            raise self._target_too_long()
+        if len(section) <= _MAX_REMEMBERED_BYTES:
+            fields = self._remembered(section, minor)
+        else:
+            fields = self._read_fields(section, minor)
+        return Request(method, read_target(raw), minor, fields, fields.request_id or new_id())
+
+    def _read_fields(self, section: bytes, minor: int) -> RequestFields:
+        return read_request_fields(section, minor, self.limits.max_fields, self.rules)
+
+    def _target_too_long(self) -> TargetTooLong:
+        return TargetTooLong(f"The target is longer than {self.limits.max_target_bytes} bytes.", close=True)
+
+
+def unread_request(head: bytes, request_id: str) -> Request:
+    """What can be said of a request whose head could not be read whole: method and target, as far as they are there."""
+    match = _REQUEST_LINE.fullmatch(head.partition(b"\r\n")[0])
+    method, raw = (match[1], match[2]) if match is not None else (b"", b"")
+    path = raw.partition(b"?")[0]
+    return Request(method, Target(raw, TargetForm.ORIGIN, b"", b"", path, b"", ()), 1, NO_FIELDS, request_id)
 
 
 def without_empty_lines(data: bytes) -> bytes:
@@ -55,75 +123,32 @@ def without_empty_lines(data: bytes) -> bytes:
     return data if match is None else data[match.end() :]
 
 
-def cut_request_head(data: bytes, most_head: int, most_target: int) -> tuple[RequestHead, bytes] | None:
-    """The head at the beginning of `data` and what follows it; None while more of it must come.
-
-    The limits are in bytes; the one of the target holds for a request line that is not complete yet, too.
-    """
-    end = data.find(b"\r\n\r\n")
-    if end < 0 or end > most_head:
-        line_end = data.find(b"\r\n")
-        if (len(data) if line_end < 0 else line_end) > most_target + _LINE_BESIDE_TARGET:
-            raise TargetTooLong(f"The request line is longer than {most_target} bytes.", close=True)
-        check_beginning(data if end < 0 else data[: end + 2])
-        if len(data) > most_head:
-            raise HeadTooLarge(f"The head is larger than {most_head} bytes.", close=True)
-        return None
-    head = parse_request_head(data[: end + 2])
-    if len(head.target) > most_target:
-        raise TargetTooLong(f"The target is longer than {most_target} bytes.", close=True)
-    return head, data[end + 4 :]
-
-
-def parse_request_head(head: bytes) -> RequestHead:
-    """Read a request's head without its closing empty line: `GET / HTTP/1.1 CRLF Host: x CRLF`.
-
-    Only the start line is judged; `read_fields` judges the rest.
-    """
-    line, _, section = head.partition(b"\r\n")
+def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
+    """Method, target and the minor version of HTTP/1."""
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise MalformedRequest(_explain_request_line(line), close=True)
     method, target, major, minor = match.groups()
-    if major != b"1" or minor not in b"01":
-        raise VersionNotSupported(
-            f"HTTP/{major.decode()}.{minor.decode()} is not spoken here; send HTTP/1.1.", close=True
-        )
-    return RequestHead(method, target, minor[0] - 48, section)
+    if major == b"1":
+        if minor == b"1":
+            return method, target, 1
+        if minor == b"0":
+            return method, target, 0
+    raise VersionNotSupported(f"HTTP/{major.decode()}.{minor.decode()} is not spoken here; send HTTP/1.1.", close=True)
 
 
-def parse_answer_head(head: bytes) -> AnswerHead:
-    """Read an answer's head without its closing empty line. The reason may be absent (RFC 9112, 4)."""
+def read_response(head: bytes, request_ids: tuple[bytes, ...] = ()) -> Response:
+    """The response of a head without its closing empty line. The reason may be absent (RFC 9112, 4).
+
+    `request_ids` are the names under which the upstream says its own request id, the first that is there counts.
+    """
     line, _, section = head.partition(b"\r\n")
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise UpstreamMalformed("Amazon's answer does not begin with an HTTP/1.1 status line.")
-    minor, status, reason = match.groups()
-    return AnswerHead(int(status), reason or b"", minor[0] - 48, section)
-
-
-def read_fields(section: bytes) -> Fields:
-    """The fields of a request's header or trailer section, all of it valid or `MalformedRequest`."""
-    if _FIELD_SECTION.fullmatch(section) is None:
-        raise MalformedRequest(_explain_section(section), close=True)
-    return _cut(section)
-
-
-def read_answer_fields(section: bytes) -> Fields:
-    """The fields of an answer's header or trailer section.
-
-    White space before a colon is taken away, as RFC 9112, 5.1 demands of a proxy; a folded line (5.2) is refused.
-    """
-    if _ANSWER_SECTION.fullmatch(section) is None:
-        raise UpstreamMalformed(f"Amazon's answer has a header section that is not valid: {_explain_section(section)}")
-    return _cut(section)
-
-
-def _cut(section: bytes) -> Fields:
-    """The fields of a section that is known to be valid."""
-    lines = [line.partition(b":") for line in section.split(b"\r\n")]
-    del lines[-1]
-    return [(name.rstrip(b" \t"), value.strip(b" \t")) for name, _, value in lines]
+    number = match[1][0] - 48
+    fields = read_response_section(section, number, request_ids)
+    return Response(int(match[2]), match[3] or b"", number, fields)
 
 
 def check_beginning(beginning: bytes) -> None:
@@ -143,7 +168,7 @@ def check_beginning(beginning: bytes) -> None:
         raise MalformedRequest("A line ends in a bare LF; every line ends in CRLF.", close=True)
     line, ended, _ = beginning.partition(b"\r\n")
     if ended:
-        parse_request_head(line)
+        parse_request_line(line)
 
 
 def _explain_request_line(line: bytes) -> str:
@@ -156,22 +181,3 @@ def _explain_request_line(line: bytes) -> str:
     return (
         "The request line is not valid: a method is letters and digits, a target has no spaces or control characters."
     )
-
-
-def _explain_section(section: bytes) -> str:
-    """The first line of `section` that is no field line, described without its value (which may be a secret)."""
-    for number, line in enumerate(section.split(b"\r\n"), 1):
-        name, colon, value = line.partition(b":")
-        if line[:1] in (b" ", b"\t"):
-            return f"Header line {number} begins with white space; folded lines are not accepted."
-        if b"\n" in line or b"\r" in line:
-            return f"Header line {number} holds a bare CR or LF; every line ends in CRLF."
-        if not colon:
-            return f"Header line {number} has no colon."
-        if name != name.rstrip(b" \t"):
-            return f"Header line {number} has white space before the colon."
-        if re.fullmatch(TOKEN, name) is None:
-            return f"Header line {number} has a name that is empty or holds characters a name cannot hold."
-        if re.fullmatch(_VALUE, value) is None:
-            return f"Header line {number} has a control character in its value."
-    return "The header section does not end in CRLF."

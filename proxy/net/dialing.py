@@ -34,7 +34,7 @@ _Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
 
 _NAMES_LIVE = 30.0
 """Seconds that a name's addresses are used before it is looked up again."""
-_MOST_TUNNEL_ANSWER = 16384
+_MAX_TUNNEL_ANSWER = 16384
 _TUNNEL_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
 _STAGGER = 0.25
 """Seconds before the next address is tried beside the first (RFC 8305, 5)."""
@@ -181,7 +181,7 @@ class Dialer:
         while b"\r\n\r\n" not in answer:
             data = await loop.sock_recv(connected, 4096)
             answer += data
-            if not data or len(answer) > _MOST_TUNNEL_ANSWER:
+            if not data or len(answer) > _MAX_TUNNEL_ANSWER:
                 raise ConnectionError("the outbound proxy closed the connection or answered without end")
         found = _TUNNEL_STATUS.match(answer)
         if found is None or not answer.endswith(b"\r\n\r\n"):

@@ -117,7 +117,7 @@ class Logs:
         kind = event.__class__
         if kind is RequestFinished:
             self._request(event)  # type: ignore[arg-type]  # `is` is cheaper than isinstance
-        elif is_news(event):
+        elif kind is not RequestStarted and is_news(event):
             self.write(level_of(event), name_of(kind), **fields_of(event))
 
     def write(self, level: str, event: str, /, **values: object) -> None:

@@ -1,7 +1,7 @@
 """Whether an operation takes a profile's Scope, and which one is sent. Pure: a table made from Amazon's specifications.
 
 The table (`scope_table.txt`, made by `scripts/make_scope_table.py`) holds method and path template; path prefixes would
-not do (facts, 11). Which profile is the default one is for `routing`; what a client may name is for `clients`.
+not do (docs/amazon.md, Scope). Which profile is the default one is for `route`; what a client may name for `access`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import re
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
+
+from proxy.http1.target import path_segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,10 +28,20 @@ class ScopeRule(enum.Enum):
     """The table does not have the operation: Amazon's list grows faster than any copy of it."""
 
 
+SCOPE = b"amazon-advertising-api-scope"
+NAMES_ACCOUNT = frozenset(
+    b"amazon-ads-accountid amazon-ads-account-id amazon-ads-manager-accountid amazon-ads-manager-account-id "
+    b"amazon-advertising-api-manager-account amazon-advertising-api-marketplaceid "
+    b"amazon-advertising-api-advertiserid amazon-advertising-api-entityid amazon-advertising-api-entity-id "
+    b"amazon-advertising-api-account-id amazon-advertising-advertiser-id "
+    b"amazon-marketing-cloud-audience-instanceid".split()
+)
+"""Headers that name an account, manager, advertiser or entity (docs/amazon.md, Accounts)."""
+
 _VERSION = re.compile(rb"v[0-9]+")
 _ODD = re.compile(rb"[^a-z0-9_-]")
-_REMEMBERED = 4096
-_LONGEST_REMEMBERED = 512
+_MAX_REMEMBERED = 4096
+_MAX_REMEMBERED_BYTES = 512
 """In bytes: together with the number above it bounds what a stranger's paths can make the process hold."""
 
 
@@ -84,29 +95,21 @@ def _table() -> tuple[tuple[ScopeRule, tuple[bytes, ...], bytes], ...]:
 def _trie() -> _Node:
     root = _Node()
     for rule, methods, template in _table():
-        root.grow(segments(template)).rules.update(dict.fromkeys(methods, rule))
+        root.grow(path_segments(template)).rules.update(dict.fromkeys(methods, rule))
     return root
-
-
-def segments(path: bytes) -> tuple[bytes, ...]:
-    """A path's segments as the table is asked for them: percent-decoded, empty ones left out (`//`, a closing `/`)."""
-    parts = [part for part in path.split(b"/") if part]
-    if b"%" in path:
-        parts = [unquote_to_bytes(part) for part in parts]
-    return tuple(parts)
 
 
 def find_scope_rule(method: bytes, path: bytes) -> ScopeRule:
     """`scope_rule` without its memory: reads the table's trie each time."""
-    return _trie().find(b"GET" if method == b"HEAD" else method, segments(path)) or ScopeRule.UNKNOWN
+    return _trie().find(b"GET" if method == b"HEAD" else method, path_segments(path)) or ScopeRule.UNKNOWN
 
 
-_remembered_scope_rule = lru_cache(maxsize=_REMEMBERED)(find_scope_rule)
+_remembered_scope_rule = lru_cache(maxsize=_MAX_REMEMBERED)(find_scope_rule)
 
 
 def scope_rule(method: bytes, path: bytes) -> ScopeRule:
     """The rule of an operation; `path` has neither query nor selecting prefix. HEAD is judged as GET is."""
-    if len(path) > _LONGEST_REMEMBERED:
+    if len(path) > _MAX_REMEMBERED_BYTES:
         return find_scope_rule(method, path)
     return _remembered_scope_rule(method, path)
 
@@ -117,13 +120,13 @@ def goes_without_scope(method: bytes, path: bytes) -> bool:
     Beside the operations that never take one: what the table does not know, but looks like one of them in another
     spelling, with a suffix, with another method, or as a neighbour.
     """
-    if len(path) > _LONGEST_REMEMBERED:
+    if len(path) > _MAX_REMEMBERED_BYTES:
         return _find_without_scope(method, path)
     return _remembered_without_scope(method, path)
 
 
 def _find_without_scope(method: bytes, path: bytes) -> bool:
-    parts = tuple(part.partition(b";")[0] for part in segments(path))
+    parts = tuple(part.partition(b";")[0] for part in path_segments(path))
     rule = _trie().find(b"GET" if method == b"HEAD" else method, parts)
     if rule is not None:
         return rule is ScopeRule.NEVER
@@ -134,12 +137,12 @@ def _find_without_scope(method: bytes, path: bytes) -> bool:
     return rule is ScopeRule.NEVER
 
 
-_remembered_without_scope = lru_cache(maxsize=_REMEMBERED)(_find_without_scope)
+_remembered_without_scope = lru_cache(maxsize=_MAX_REMEMBERED)(_find_without_scope)
 
 
 def names_account_in_path(path: bytes) -> bool:
     """Whether the path itself names an account: `/accounts/{accountId}/...`."""
-    return _bare(segments(path)[:1]) == (b"accounts",)
+    return _bare(path_segments(path)[:1]) == (b"accounts",)
 
 
 def _bare(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
@@ -160,7 +163,7 @@ def _cautious_trie() -> _Node:
     """Lower-case paths with one rule for all methods: never, if it is any method's."""
     root = _Node()
     for rule, _, template in _table():
-        rules = root.grow(segments(template.lower())).rules
+        rules = root.grow(path_segments(template.lower())).rules
         if rules.get(b"") is not ScopeRule.NEVER:
             rules[b""] = rule
     return root
@@ -171,13 +174,13 @@ def _families_without_scope() -> frozenset[bytes]:
     """The families of which no operation takes a Scope, and the hosted MCP endpoints' in any spelling."""
     takes: dict[bytes, bool] = {}
     for rule, _, template in _table():
-        family = _family(segments(template.lower()))
+        family = _family(path_segments(template.lower()))
         takes[family] = takes.get(family, False) or rule is not ScopeRule.NEVER
     return frozenset((b"mcp", *(family for family, any_takes in takes.items() if not any_takes)))
 
 
 def wants_default(rule: ScopeRule, names_account: bool) -> bool:
-    """Whether a default Scope is added to a request that has none of its own (facts, 11 and 12).
+    """Whether a default Scope is added to a request that has none of its own (docs/amazon.md, Scope).
 
     `names_account` tells that the client sent another account, manager, advertiser or entity header.
     """

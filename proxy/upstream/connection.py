@@ -1,47 +1,46 @@
-"""A connection to Amazon: one answer at a time, given to its `AnswerSink` as it comes.
+"""A connection to Amazon: one response at a time, given to its `ResponseSink` as it comes.
 
 The only code that talks to the Ads API on behalf of tools. Whether to send again is not decided here. A connection is
-used again only if its last exchange ended exactly as it should: whole request sent, whole answer read, nothing behind
+used again only if its last exchange ended exactly as it should: whole request sent, whole response read, nothing behind
 it, nobody asked to close.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
 from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClose, has_no_body
-from proxy.http1.headers import AnswerFacts, examine_answer, passing_answer_trailers
-from proxy.http1.message import AnswerHead, parse_answer_head
+from proxy.http1.message import Response, read_response
+from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
-
-if TYPE_CHECKING:
-    from proxy.net.dialing import Dialer
-    from proxy.upstream.pool import Pool
 
 MAX_AGE = 600.0
 """Seconds after which a connection is not used again, so that changed addresses are followed."""
-_MOST_HEAD = 131072
-_MOST_INTERIM = 32
+_MAX_HEAD = 131072
+_MAX_INTERIM = 32
+_REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
+"""Where Amazon names a request: the first as a rule, else one of its elder siblings (docs/amazon.md, Request ids)."""
 
 
-class AnswerSink(Protocol):
-    """Who wants an answer. Calls come in the order of the names; after `answer_ended` or `upstream_failed`, none.
+class ResponseSink(Protocol):
+    """Who wants a response. Calls come in this order; after `response_ended` or `upstream_failed`, none.
 
     `entered` is set to the moment (perf_counter) at which a read began.
     """
 
     entered: float
 
-    def interim(self, head: AnswerHead, facts: AnswerFacts) -> None: ...
+    def interim(self, response: Response) -> None: ...
 
-    def answer_began(self, head: AnswerHead, facts: AnswerFacts) -> None: ...
+    def response_began(self, response: Response) -> None: ...
 
-    def answer_data(self, pieces: list[Buffer]) -> None: ...
+    def response_data(self, pieces: list[Buffer]) -> None: ...
 
-    def answer_ended(self, trailers: bytes) -> None:
+    def response_ended(self, trailers: bytes) -> None:
         """`trailers` holds the lines that may pass, each with its CRLF."""
 
     def upstream_failed(self, error: Refused) -> None: ...
@@ -55,24 +54,41 @@ class AnswerSink(Protocol):
         """What one read brought has been told; send on what was gathered."""
 
 
-class Timeouts(Protocol):
-    """Seconds: until an answer's head, and between bytes of its body."""
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: until a response's head, and between bytes of its body."""
+
+    response: float
+    idle: float
+
+
+class ConnectionOwner(Protocol):
+    """A connection's pool, as the connection sees it."""
 
     @property
-    def response_timeout(self) -> float: ...
+    def name(self) -> str:
+        """`HOST:PORT`."""
+        ...
 
     @property
-    def idle_timeout(self) -> float: ...
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    def opened(self, connection: UpstreamConnection) -> None: ...
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Its exchange ended well: it may be used again."""
+
+    def lost(self, connection: UpstreamConnection) -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class UpstreamConnection(asyncio.Protocol):
     """One connection to one host."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: ConnectionOwner) -> None:
         self._pool = pool
-        self._loop = pool.loop
+        self.loop = pool.loop
         self._transport: asyncio.Transport
-        self._sink: AnswerSink | None = None
+        self._sink: ResponseSink | None = None
         self._head = b""
         self._body: Body | None = None
         self._interims = 0
@@ -91,13 +107,13 @@ class Connection(asyncio.Protocol):
 
     # --- sending
 
-    def send(self, sink: AnswerSink, data: list[Buffer], *, to_head: bool, timeouts: Timeouts) -> None:
+    def send(self, sink: ResponseSink, data: list[Buffer], *, to_head: bool, timeouts: Timeouts) -> None:
         """Begin an exchange: `data` is the head and whatever of the body is there already."""
         self._sink, self._to_head, self._request_sent = sink, to_head, False
         self._interims = 0
-        self._idle_timeout, self._response_timeout = timeouts.idle_timeout, timeouts.response_timeout
+        self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
         if self._gone:
-            self._loop.call_soon(self._die)
+            self.loop.call_soon(self._die)
         else:
             self.send_body(data)
 
@@ -105,7 +121,7 @@ class Connection(asyncio.Protocol):
         if self._gone:
             return
         if self._body is None:
-            self.deadline = self._loop.time() + self._response_timeout
+            self.deadline = self.loop.time() + self._response_timeout
         if len(data) == 1:
             self._transport.write(data[0])
         else:
@@ -129,28 +145,33 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        self.deadline = self._loop.time() + self._idle_timeout
+        self.deadline = self.loop.time() + self._idle_timeout
         if self._paused and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
 
     @property
     def usable(self) -> bool:
-        return not self._failed and not self._transport.is_closing() and self._loop.time() - self.born < MAX_AGE
+        return not self._failed and not self._transport.is_closing() and self.loop.time() - self.born < MAX_AGE
 
     def close(self) -> None:
         """End it now. Whoever waits for an answer on it is told."""
         self._failed = True
         self._transport.abort()
 
-    def remember_session(self, dialer: Dialer) -> None:
-        dialer.remember_session(self._pool.origin, self._transport)
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self._transport
+
+    def __repr__(self) -> str:
+        phase = "lost" if self._gone else "closing" if self._failed else "busy" if self._sink is not None else "idle"
+        return f"<UpstreamConnection to {self._pool.name}: {phase}, served {self.served}>"
 
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.born = self._loop.time()
+        self.born = self.loop.time()
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -225,10 +246,10 @@ class Connection(asyncio.Protocol):
                 data = self._read_head(data)
             else:
                 if not self._paused:
-                    self.deadline = self._loop.time() + self._idle_timeout
+                    self.deadline = self.loop.time() + self._idle_timeout
                 pieces, data = self._body.feed(data)
                 if pieces:
-                    self._sink.answer_data(pieces)
+                    self._sink.response_data(pieces)
                 if self._body is not None and self._body.finished:
                     self._end(data)
                     return
@@ -238,54 +259,54 @@ class Connection(asyncio.Protocol):
         if self._head:
             data, self._head = self._head + data, b""
         end = data.find(b"\r\n\r\n")
-        if end < 0 or end > _MOST_HEAD:
-            if len(data) > _MOST_HEAD:
+        if end < 0 or end > _MAX_HEAD:
+            if len(data) > _MAX_HEAD:
                 raise UpstreamMalformed("Amazon's answer has a head without end.")
             if not data.startswith(b"HTTP/1."[: len(data)]):
                 raise UpstreamMalformed("What came back is not an HTTP/1.1 answer.")
             self._head = data
             return b""
-        head = parse_answer_head(data[: end + 2])
-        facts = examine_answer(head.section, head.minor)
+        response = read_response(data[: end + 2], _REQUEST_IDS)
         rest = data[end + 4 :]
-        if head.status < 200:
-            self._interim(head, facts)
+        if response.status < 200:
+            self._interim(response)
             return rest
-        self._begin(head, facts)
+        self._begin(response)
         if self._body is not None and self._body.finished:
             self._end(rest)
             return b""
         return rest
 
-    def _interim(self, head: AnswerHead, facts: AnswerFacts) -> None:
+    def _interim(self, response: Response) -> None:
         self._interims += 1
-        if head.status == 101:
+        if response.status == 101:
             raise UpstreamMalformed("Amazon switched protocols although nobody asked.")
-        if self._interims > _MOST_INTERIM:
+        if self._interims > _MAX_INTERIM:
             raise UpstreamMalformed("Amazon sent interim answers without end.")
         assert self._sink is not None
-        self._sink.interim(head, facts)
+        self._sink.interim(response)
 
-    def _begin(self, head: AnswerHead, facts: AnswerFacts) -> None:
+    def _begin(self, response: Response) -> None:
         assert self._sink is not None
-        if has_no_body(head.status, self._to_head):
+        fields = response.fields
+        if has_no_body(response.status, self._to_head):
             self._body = CountedBody(0)
-        elif facts.chunked:
+        elif fields.chunked:
             self._body = ChunkedBody(lambda why: UpstreamMalformed(f"Amazon's answer is chunked, but {why}."))
-        elif facts.content_length is not None:
-            self._body = CountedBody(facts.content_length)
+        elif fields.content_length is not None:
+            self._body = CountedBody(fields.content_length)
         else:
             self._body = UntilClose()
-        self._close = facts.close or isinstance(self._body, UntilClose)
-        if facts.content_type[:17].lower() == b"text/event-stream":
+        self._close = fields.close or isinstance(self._body, UntilClose)
+        if fields.content_type[:17].lower() == b"text/event-stream":
             self._idle_timeout = NEVER
-        self.deadline = self._loop.time() + self._idle_timeout
-        self._sink.answer_began(head, facts)
+        self.deadline = self.loop.time() + self._idle_timeout
+        self._sink.response_began(response)
 
     def _end(self, rest: bytes) -> None:
         sink, body = self._sink, self._body
         assert sink is not None and body is not None
-        trailers = passing_answer_trailers(body.trailers)
+        trailers = passing_response_trailers(body.trailers)
         self._sink = self._body = None
         self.served += 1
         if rest or self._close or not self._request_sent:
@@ -293,7 +314,7 @@ class Connection(asyncio.Protocol):
         else:
             self.resume()
             self._pool.release(self)
-        sink.answer_ended(trailers)
+        sink.response_ended(trailers)
 
     def _fail(self, error: Refused) -> None:
         sink, self._sink = self._sink, None

@@ -12,24 +12,24 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import UpstreamConnection
 
 if TYPE_CHECKING:
     from proxy.net.deadlines import Deadlines
     from proxy.net.dialing import Dialer, Origin
 
-IDLE = 50.0
+MAX_IDLE = 50.0
 """Seconds that an unused connection is kept; Amazon's load balancers close theirs after 60."""
 
 
-class Turn:
+class Waiter:
     """Somebody who waits. What comes is a connection, or None for leave to make one."""
 
     __slots__ = ("fresh", "given")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, fresh: bool) -> None:
         self.fresh = fresh
-        self.given: asyncio.Future[Connection | None] = loop.create_future()
+        self.given: asyncio.Future[UpstreamConnection | None] = loop.create_future()
 
 
 class Pool:
@@ -42,13 +42,22 @@ class Pool:
         self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
         self._dialer = dialer
-        self._idle: list[Connection] = []
-        self._all: set[Connection] = set()
+        self._idle: list[UpstreamConnection] = []
+        self._all: set[UpstreamConnection] = set()
         self._dialling = 0
-        self._waiting: deque[Turn] = deque()
+        self._waiting: deque[Waiter] = deque()
         self._closed = False
 
-    def take(self) -> Connection | None:
+    def __repr__(self) -> str:
+        total, idle = self.sizes
+        state = ", closed" if self._closed else ""
+        return f"<Pool {self.name}: {total} connections, {idle} idle, {len(self._waiting)} waiting{state}>"
+
+    @property
+    def name(self) -> str:
+        return f"{self.origin.host}:{self.origin.port}"
+
+    def take(self) -> UpstreamConnection | None:
         """An idle connection that still looks good, or None. Never waits."""
         while self._idle:
             connection = self._idle.pop()
@@ -57,7 +66,7 @@ class Pool:
             connection.close()
         return None
 
-    async def acquire(self, *, fresh: bool, patience: float) -> Connection:
+    async def acquire(self, *, fresh: bool, patience: float) -> UpstreamConnection:
         """A connection: an idle one (unless `fresh`), or a new one as soon as the limit allows.
 
         Raises `Refused` where none can be made, or where none became free within `patience` seconds.
@@ -83,28 +92,28 @@ class Pool:
             ) from None
         return given if given is not None else await self._dial()
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange ended well."""
         if connection.served == 1:
-            connection.remember_session(self._dialer)
+            self._dialer.remember_session(self.origin, connection.transport)
         if self._closed:
             connection.close()
             return
-        turn = self._next()
-        if turn is None:
-            connection.deadline = self.loop.time() + IDLE
+        waiter = self._next()
+        if waiter is None:
+            connection.deadline = self.loop.time() + MAX_IDLE
             self._idle.append(connection)
-        elif turn.fresh:
-            self._waiting.appendleft(turn)
+        elif waiter.fresh:
+            self._waiting.appendleft(waiter)
             connection.close()
         else:
-            turn.given.set_result(connection)
+            waiter.given.set_result(connection)
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: UpstreamConnection) -> None:
         self._all.add(connection)
         self.deadlines.add(connection)
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: UpstreamConnection) -> None:
         self._all.discard(connection)
         self.deadlines.discard(connection)
         if connection in self._idle:
@@ -126,28 +135,28 @@ class Pool:
     def _has_room(self) -> bool:
         return len(self._all) + self._dialling < self.limit
 
-    async def _dial(self) -> Connection:
+    async def _dial(self) -> UpstreamConnection:
         """Make a connection. Its place has been counted in `_dialling`."""
         try:
-            return await self._dialer.dial(self.origin, lambda: Connection(self))
+            return await self._dialer.dial(self.origin, lambda: UpstreamConnection(self))
         finally:
             self._dialling -= 1
             self._grant()
 
-    async def _wait(self, *, fresh: bool) -> Connection | None:
-        turn = Turn(self.loop, fresh=fresh)
-        self._waiting.append(turn)
+    async def _wait(self, *, fresh: bool) -> UpstreamConnection | None:
+        waiter = Waiter(self.loop, fresh=fresh)
+        self._waiting.append(waiter)
         try:
-            return await turn.given
+            return await waiter.given
         except asyncio.CancelledError:
-            if turn.given.cancelled():
+            if waiter.given.cancelled():
                 with contextlib.suppress(ValueError):
-                    self._waiting.remove(turn)
+                    self._waiting.remove(waiter)
             else:
-                self._pass_on(turn.given.result())
+                self._pass_on(waiter.given.result())
             raise
 
-    def _pass_on(self, given: Connection | None) -> None:
+    def _pass_on(self, given: UpstreamConnection | None) -> None:
         """Whoever it was given to has left."""
         if given is None:
             self._dialling -= 1
@@ -159,13 +168,13 @@ class Pool:
 
     def _grant(self) -> None:
         """Let those first in line make connections, as far as there is room."""
-        while self._has_room and (turn := self._next()) is not None:
+        while self._has_room and (waiter := self._next()) is not None:
             self._dialling += 1
-            turn.given.set_result(None)
+            waiter.given.set_result(None)
 
-    def _next(self) -> Turn | None:
+    def _next(self) -> Waiter | None:
         while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.given.done():
-                return turn
+            waiter = self._waiting.popleft()
+            if not waiter.given.done():
+                return waiter
         return None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from proxy.access.admission import admit, check_host, read_host
+from proxy.access.admission import admit, check_host
+from proxy.app.rules import make_routing_table
 from proxy.errors import CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost, Refused
-from proxy.routing.route import EmptyDirectory, routing_table
-from tests.support.deciding import config, facts, region
+from proxy.routing.hosts import read_host
+from proxy.routing.table import EmptyDirectory
+from tests.support.deciding import config, fields, region, request
 
-TABLE = routing_table(
+TABLE = make_routing_table(
     config(
         {"acme": {}},
         allowed_hosts=("proxy.internal",),
@@ -46,7 +50,7 @@ TABLE = routing_table(
 )
 def test_hosts_that_are_served(host: bytes) -> None:
     """IP literals, localhost, Amazon's and configured names; the port does not count, HTTP/1.0 may have none."""
-    check_host(b"/x", facts(host=host), TABLE)
+    check_host(request(b"GET", b"/x", fields(host=host)), TABLE)
     assert not host or read_host(host).name == read_host(host).name.lower()
 
 
@@ -69,7 +73,7 @@ def test_hosts_that_are_served(host: bytes) -> None:
 def test_other_hosts_are_misdirected(host: bytes) -> None:
     """A name that somebody else controls is refused: the defence against DNS rebinding."""
     with pytest.raises(MisdirectedHost, match="allowed_hosts"):
-        check_host(b"/x", facts(host=host), TABLE)
+        check_host(request(b"GET", b"/x", fields(host=host)), TABLE)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_other_hosts_are_misdirected(host: bytes) -> None:
 def test_what_is_no_host_is_malformed(host: bytes) -> None:
     """A Host that two readers could understand differently."""
     with pytest.raises(MalformedRequest) as refused:
-        check_host(b"/x", facts(host=host), TABLE)
+        check_host(request(b"GET", b"/x", fields(host=host)), TABLE)
     assert refused.value.close
 
 
@@ -87,10 +91,10 @@ def test_the_listen_address_is_served_by_its_name() -> None:
     """A proxy that listens on a name answers for it."""
     from proxy.config.values import Address
 
-    table = routing_table(config({"acme": {}}, listen=Address("proxy.lan", 80)), EmptyDirectory())
-    check_host(b"/x", facts(host=b"proxy.lan:80"), table)
+    table = make_routing_table(config({"acme": {}}, listen=Address("proxy.lan", 80)), EmptyDirectory())
+    check_host(request(b"GET", b"/x", fields(host=b"proxy.lan:80")), table)
     with pytest.raises(MisdirectedHost):
-        check_host(b"/x", facts(host=b"proxy.internal"), table)
+        check_host(request(b"GET", b"/x", fields(host=b"proxy.internal")), table)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +110,7 @@ def test_the_listen_address_is_served_by_its_name() -> None:
 )
 def test_absolute_targets_of_api_hosts_pass(target: bytes, host: bytes) -> None:
     """So that http_proxy can lead here."""
-    check_host(target, facts(host=host), TABLE)
+    check_host(request(b"GET", target, fields(host=host)), TABLE)
     assert read_host(b"[::1]:9003").authority == "::1:9003"
 
 
@@ -127,43 +131,42 @@ def test_other_absolute_targets_are_refused_and_told_why(target: bytes) -> None:
     """It is no general proxy."""
     authority = target.split(b"/")[2]
     with pytest.raises(MisdirectedHost, match="no general proxy"):
-        check_host(target, facts(host=authority), TABLE)
+        check_host(request(b"GET", target, fields(host=authority)), TABLE)
 
 
 def test_a_key_exempts_from_which_host_it_is_and_from_nothing_else() -> None:
     """A malformed Host and a foreign absolute target are refused with a valid key, too."""
-    check_host(b"/x", facts(host=b"proxy.lan:80"), TABLE, has_key=True)
+    check_host(request(b"GET", b"/x", fields(host=b"proxy.lan:80")), TABLE, has_key=True)
     with pytest.raises(MalformedRequest):
-        check_host(b"/x", facts(host=b"\xff"), TABLE, has_key=True)
+        check_host(request(b"GET", b"/x", fields(host=b"\xff")), TABLE, has_key=True)
     with pytest.raises(MisdirectedHost, match="no general proxy"):
-        check_host(b"http://example.com/", facts(host=b"example.com"), TABLE, has_key=True)
+        check_host(request(b"GET", b"http://example.com/", fields(host=b"example.com")), TABLE, has_key=True)
 
 
 def test_host_must_equal_an_absolute_target() -> None:
     """Two hosts in one request are a doubt (RFC 9112, 3.2)."""
     with pytest.raises(MalformedRequest):
-        check_host(b"http://advertising-api.amazon.com/", facts(host=b"127.0.0.1:8080"), TABLE)
+        check_host(request(b"GET", b"http://advertising-api.amazon.com/", fields(host=b"127.0.0.1:8080")), TABLE)
 
 
 @pytest.mark.parametrize("site", [b"", b"none", b"same-origin"])
 def test_programs_and_the_address_bar_may_ask(site: bytes) -> None:
     """No Sec-Fetch-Site, or one that speaks of no other page."""
-    admit(b"GET", b"/v2/profiles", facts(fetch_site=site))
-    assert facts(fetch_site=site).has_origin is False
+    admit(request(b"GET", b"/v2/profiles", fields(fetch_site=site)))
 
 
-@pytest.mark.parametrize("changed", [{"has_origin": True}, {"fetch_site": b"cross-site"}, {"fetch_site": b"same-site"}])
-def test_web_pages_may_not(changed: dict[str, object]) -> None:
+@pytest.mark.parametrize("changed", [{"origin": b"null"}, {"fetch_site": b"cross-site"}, {"fetch_site": b"same-site"}])
+def test_web_pages_may_not(changed: dict[str, Any]) -> None:
     """Any Origin, and any Sec-Fetch-Site but none and same-origin."""
     with pytest.raises(CrossOrigin):
-        admit(b"GET", b"/v2/profiles", facts(**changed))
+        admit(request(b"GET", b"/v2/profiles", fields(**changed)))
 
 
 @pytest.mark.parametrize("fetch_site", [b"none,cross-site", b"none,none", b"nonsense"])
 def test_a_strange_fetch_site_is_a_web_page(fetch_site: bytes) -> None:
     """What is not known to be harmless is refused."""
     with pytest.raises(CrossOrigin):
-        admit(b"GET", b"/", facts(fetch_site=fetch_site))
+        admit(request(b"GET", b"/", fields(fetch_site=fetch_site)))
 
 
 @pytest.mark.parametrize(
@@ -173,11 +176,16 @@ def test_a_strange_fetch_site_is_a_web_page(fetch_site: bytes) -> None:
         (b"TRACE", b"/", MethodNotAllowed),
         (b"OPTIONS", b"*", MethodNotAllowed),
         (b"GET", b"x", MalformedRequest),
+        (b"GET", b"*", MethodNotAllowed),
+        (b"GET", b"example.com:443", MalformedRequest),
+        (b"GET", b"v2/profiles", MalformedRequest),
+        (b"GET", b"ftp://h/", MalformedRequest),
+        (b"GET", b"https://advertising-api.amazon.com/", MalformedRequest),
         (b"GET", b"/#x", MalformedRequest),
     ],
 )
 def test_what_is_answered_to_nobody(method: bytes, target: bytes, refusal: type[Refused]) -> None:
     """Each closes the connection."""
     with pytest.raises(refusal) as refused:
-        admit(method, target, facts())
+        admit(request(method, target, fields()))
     assert refused.value.close

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
-from proxy.access.clients import Budgets, Clients, Policy, build_clients, build_policy, judge
+from proxy.access.clients import Budgets, Caller, Clients
 from proxy.access.placeholders import LIFETIME
+from proxy.access.policy import Policy, Verdict, evaluate_policy
+from proxy.app.rules import make_clients, make_policy
 from proxy.config.model import Client
 from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected, Refused, UnacceptablePath
-from proxy.routing.route import Route, Standing
-from tests.support.deciding import config, facts
+from proxy.http1.request_fields import RequestFields
+from proxy.routing.route import Route
+from proxy.routing.table import CallerScope
+from proxy.routing.target import TargetKind
+from tests.support.deciding import NAMING_AN_ACCOUNT, OVERRIDING, config, fields, request
 
 SIGNING = b"s" * 32
 NOW = 1_000_000.0
@@ -28,7 +33,7 @@ def client(name: str, **limits: Any) -> Client:
 
 
 def clients(*configured: Client, budgets: Budgets | None = None) -> Clients:
-    return build_clients(config({"acme": {}, "zeta": {}}, clients=configured), SIGNING, budgets or Budgets())
+    return make_clients(config({"acme": {}, "zeta": {}}, clients=configured), SIGNING, budgets or Budgets())
 
 
 NOBODYS = clients()
@@ -40,14 +45,15 @@ KEYED = clients(client("reporting", accounts=("acme",)), client("bidder"))
 
 def test_without_clients_everybody_is_anonymous() -> None:
     """Whatever a tool sends as its own credentials is of no interest."""
-    for sent in (
+    credentials: tuple[dict[str, Any], ...] = (
         {},
         {"authorization": b"Bearer Atza|of-amazon"},
         {"proxy_key": b"x"},
         {"authorization": b"Basic eDp5"},
-    ):
-        caller = NOBODYS.identify(facts(**sent), NOW)
-        assert (caller.name, caller.policy, caller.standing, caller.has_key) == ("anonymous", None, Standing(), False)
+    )
+    for sent in credentials:
+        caller = NOBODYS.identify(fields(**sent), NOW)
+        assert (caller.name, caller.policy, caller.scope, caller.has_key) == ("anonymous", None, CallerScope(), False)
     assert not NOBODYS.exist
     assert NOBODYS.nobody.name == "anonymous"
 
@@ -63,12 +69,12 @@ def test_without_clients_everybody_is_anonymous() -> None:
         {"proxy_key": b"key-of-reporting", "authorization": b"Bearer key-of-bidder"},
     ],
 )
-def test_a_key_names_its_client(sent: dict[str, bytes]) -> None:
+def test_a_key_names_its_client(sent: dict[str, Any]) -> None:
     """In each of the contract's forms; X-Ads-Proxy-Key speaks first. Asked twice, the second answer is remembered."""
-    caller = KEYED.identify(facts(**sent), NOW)
+    caller = KEYED.identify(fields(**sent), NOW)
     assert (caller.name, caller.has_key) == ("reporting", True)
-    assert caller.standing == Standing("", frozenset({"acme"}))
-    assert KEYED.identify(facts(**sent), NOW + 1e9) is caller
+    assert caller.scope == CallerScope("", frozenset({"acme"}))
+    assert KEYED.identify(fields(**sent), NOW + 1e9) is caller
 
 
 @pytest.mark.parametrize(
@@ -84,17 +90,17 @@ def test_a_key_names_its_client(sent: dict[str, bytes]) -> None:
         {"authorization": b"Bearer \xff\xfe"},
     ],
 )
-def test_without_a_right_key_the_caller_is_unknown(sent: dict[str, bytes]) -> None:
+def test_without_a_right_key_the_caller_is_unknown(sent: dict[str, Any]) -> None:
     """401 that says how to send one, and never what was sent."""
     with pytest.raises(ClientUnknown, match="X-Ads-Proxy-Key") as refused:
-        KEYED.identify(facts(**sent), NOW)
+        KEYED.identify(fields(**sent), NOW)
     assert refused.value.status == 401
     assert "wrong" not in refused.value.detail.lower()
 
 
 def test_a_very_long_header_is_verified_without_being_remembered() -> None:
     """Memory stays bounded."""
-    padded = facts(proxy_key=b"key-of-bidder", authorization=b"x" * 5000)
+    padded = fields(proxy_key=b"key-of-bidder", authorization=b"x" * 5000)
     first = KEYED.identify(padded, NOW)
     assert first.name == "bidder"
     assert KEYED.identify(padded, NOW) is not first
@@ -112,9 +118,9 @@ def test_a_placeholder_names_its_client_and_what_it_is_bound_to(
     issuer: Clients, name: str, shown: str, form: bytes
 ) -> None:
     """Until the second it expires, remembered or not."""
-    asked = facts(authorization=form % placeholder(issuer, name, "brand-eu"))
+    asked = fields(authorization=form % placeholder(issuer, name, "brand-eu"))
     caller = issuer.identify(asked, NOW)
-    assert (caller.name, caller.standing.bound, caller.has_key) == (shown, "brand-eu", name != "")
+    assert (caller.name, caller.scope.bound, caller.has_key) == (shown, "brand-eu", name != "")
     assert issuer.identify(asked, NOW + LIFETIME - 1) is caller
     with pytest.raises(PlaceholderRejected, match="expired"):
         issuer.identify(asked, NOW + LIFETIME)
@@ -122,7 +128,7 @@ def test_a_placeholder_names_its_client_and_what_it_is_bound_to(
 
 def test_a_placeholder_survives_a_reload_while_its_client_does() -> None:
     """It dies with its client, and with the client's key."""
-    asked = facts(authorization=placeholder(KEYED, "reporting", "zeta"))
+    asked = fields(authorization=placeholder(KEYED, "reporting", "zeta"))
     assert clients(client("reporting")).identify(asked, NOW).name == "reporting"
     with pytest.raises(PlaceholderRejected):
         clients(client("bidder")).identify(asked, NOW)
@@ -135,12 +141,12 @@ def test_a_placeholder_survives_a_reload_while_its_client_does() -> None:
 def test_a_placeholder_of_nobody_is_no_key() -> None:
     """Those that were issued before there were clients end when there are."""
     with pytest.raises(PlaceholderRejected):
-        KEYED.identify(facts(authorization=placeholder(NOBODYS, "")), NOW)
+        KEYED.identify(fields(authorization=placeholder(NOBODYS, "")), NOW)
 
 
 def test_a_forged_placeholder_is_rejected_in_both_modes() -> None:
     """401, so that the tool refreshes."""
-    asked = facts(authorization=b"Bearer " + placeholder(KEYED, "bidder")[:-3] + b"xxx")
+    asked = fields(authorization=b"Bearer " + placeholder(KEYED, "bidder")[:-3] + b"xxx")
     for issuer in (NOBODYS, KEYED):
         with pytest.raises(PlaceholderRejected) as refused:
             issuer.identify(asked, NOW)
@@ -150,15 +156,15 @@ def test_a_forged_placeholder_is_rejected_in_both_modes() -> None:
 def test_key_and_placeholder_must_be_of_one_client() -> None:
     """Then the placeholder still says what it is bound to."""
     bound = placeholder(KEYED, "bidder", "zeta")
-    caller = KEYED.identify(facts(authorization=bound, proxy_key=b"key-of-bidder"), NOW)
-    assert (caller.name, caller.standing.bound) == ("bidder", "zeta")
+    caller = KEYED.identify(fields(authorization=bound, proxy_key=b"key-of-bidder"), NOW)
+    assert (caller.name, caller.scope.bound) == ("bidder", "zeta")
     with pytest.raises(PlaceholderRejected, match="different clients"):
-        KEYED.identify(facts(authorization=bound, proxy_key=b"key-of-reporting"), NOW)
+        KEYED.identify(fields(authorization=bound, proxy_key=b"key-of-reporting"), NOW)
 
 
 def test_text_that_only_holds_a_placeholder_is_nothing_of_ours() -> None:
     """Only a credential that begins like ours is looked at."""
-    assert NOBODYS.identify(facts(authorization=b"Basic Atza|ap1.x.y"), NOW) == NOBODYS.nobody
+    assert NOBODYS.identify(fields(authorization=b"Basic Atza|ap1.x.y"), NOW) == NOBODYS.nobody
 
 
 # --- for the token endpoint and for check
@@ -199,15 +205,25 @@ def test_names_are_listed_and_nothing_secret_is_shown() -> None:
 
 # --- what they may do
 
-ROUTE = Route("acme", "na", "api", b"/x", b"/x", b"", b"")
+ROUTE = Route("acme", "na", TargetKind.API, b"/x", b"/x", (b"x",), b"", b"")
 
 
 def asked(method: bytes = b"GET", path: bytes = b"/v2/campaigns", **changed: Any) -> tuple[bytes, Route]:
     return method, replace(ROUTE, target=path, path=path, **changed)
 
 
+def decided(policy: Policy, method: bytes, chosen: Route, read: RequestFields) -> Verdict:
+    """What the policy says of a request that was routed so."""
+    return evaluate_policy(policy, request(method, chosen.target, read), chosen)
+
+
+def permit(clients: Clients, caller: Caller, method: bytes, chosen: Route, now: float) -> None:
+    """Ask for leave to send it."""
+    clients.permit(caller, request(method, chosen.target), chosen, now)
+
+
 def policy(**limits: Any) -> Policy:
-    return build_policy(client("tool", **limits))
+    return make_policy(client("tool", **limits))
 
 
 @pytest.mark.parametrize(
@@ -222,12 +238,12 @@ def policy(**limits: Any) -> Policy:
         ({"accounts": ("acme",), "methods": ("GET",), "paths": ("/v2/*",)}, *asked(), "paths"),
         ({"profiles": ("123",)}, *asked(profile=b"123"), "profiles"),
         ({"profiles": ("1", "123"), "paths": ("/v2/*",)}, *asked(profile=b"123"), "profiles"),
-        ({"accounts": ("acme",)}, *asked(path=b"/mcp", endpoint="mcp"), "accounts"),
+        ({"accounts": ("acme",)}, *asked(path=b"/mcp", endpoint=TargetKind.MCP), "accounts"),
     ],
 )
 def test_what_the_limits_allow(limits: dict[str, Any], method: bytes, chosen: Route, rule: str) -> None:
     """Each limit permits what it names, and the verdict says which one had the last word."""
-    verdict = judge(policy(**limits), method, chosen, facts())
+    verdict = decided(policy(**limits), method, chosen, fields())
     assert (verdict.refusal, verdict.rule) == (None, rule)
     assert "may send this request" in verdict.reason
 
@@ -251,7 +267,7 @@ def test_what_the_limits_forbid(
     limits: dict[str, Any], method: bytes, chosen: Route, rule: str, refusal: type[Refused]
 ) -> None:
     """403 names the rule; a path that cannot be judged is 400 before anything else."""
-    verdict = judge(policy(**limits), method, chosen, facts())
+    verdict = decided(policy(**limits), method, chosen, fields())
     assert verdict.rule == rule
     assert type(verdict.refusal) is refusal
 
@@ -281,13 +297,13 @@ ALONE = {"profiles": ("123",)}
         (ALONE, *asked(b"POST", b"/managerAccounts/1/unheard", profile=b"123"), False, False),
         (ALONE, *asked(path=b"/", profile=b"123"), False, False),
         (ALONE, *asked(path=b"/accounts/ENTITY1/dsp/amazonAdTag", profile=b"123"), False, False),
-        (ALONE, *asked(b"POST", b"/mcp", endpoint="mcp"), False, False),
-        (ALONE, *asked(b"POST", b"/mcp", endpoint="mcp", profile=b"123"), False, False),
+        (ALONE, *asked(b"POST", b"/mcp", endpoint=TargetKind.MCP), False, False),
+        (ALONE, *asked(b"POST", b"/mcp", endpoint=TargetKind.MCP, profile=b"123"), False, False),
         (NAMED, *asked(path=b"/v2/profiles"), False, True),
         (NAMED, *asked(path=b"/v2/profiles", profile=b"123"), False, True),
         (NAMED, *asked(path=b"/v2/profiles", profile=b"124"), False, False),
-        (NAMED, *asked(b"POST", b"/mcp", endpoint="mcp"), False, True),
-        (NAMED, *asked(b"POST", b"/mcp", endpoint="mcp", profile=b"124"), False, False),
+        (NAMED, *asked(b"POST", b"/mcp", endpoint=TargetKind.MCP), False, True),
+        (NAMED, *asked(b"POST", b"/mcp", endpoint=TargetKind.MCP, profile=b"124"), False, False),
         (NAMED, *asked(path=b"/amc/instances", profile=b"123"), True, True),
         (NAMED, *asked(path=b"/amc/instances", profile=b""), True, False),
         (NAMED, *asked(path=b"/accounts/ENTITY1/dsp/amazonAdTag", profile=b"123"), False, True),
@@ -299,7 +315,7 @@ def test_a_client_of_some_profiles_reaches_no_others(
     limits: dict[str, Any], method: bytes, chosen: Route, names_account: bool, allowed: bool
 ) -> None:
     """It needs an effective Scope on its list; what Scope does not govern is open only where `paths` names it."""
-    verdict = judge(policy(**limits), method, chosen, facts(names_account=names_account))
+    verdict = decided(policy(**limits), method, chosen, fields(*((NAMING_AN_ACCOUNT,) if names_account else ())))
     assert (verdict.refusal is None) is allowed
     if not allowed:
         assert isinstance(verdict.refusal, NotPermitted)
@@ -319,7 +335,7 @@ def test_a_client_of_some_profiles_reaches_no_others(
 )
 def test_a_limited_client_may_not_send_another_method_or_path_in_a_header(limits: dict[str, Any], rule: str) -> None:
     """Some servers obey X-HTTP-Method-Override and X-Original-URL; for who is not limited they pass as they are."""
-    verdict = judge(policy(**limits), *asked(profile=b"123"), facts(overrides=True))
+    verdict = decided(policy(**limits), *asked(profile=b"123"), fields(OVERRIDING))
     assert (verdict.refusal is not None) is (rule != "")
     if rule:
         assert verdict.rule == rule
@@ -327,7 +343,7 @@ def test_a_limited_client_may_not_send_another_method_or_path_in_a_header(limits
 
 def test_a_client_without_a_profile_is_told_which_header_chooses_one() -> None:
     """By its whole name."""
-    verdict = judge(policy(**NAMED), *asked(b"POST", b"/sp/campaigns/list", profile=b""), facts())
+    verdict = decided(policy(**NAMED), *asked(b"POST", b"/sp/campaigns/list", profile=b""), fields())
     assert "send Amazon-Advertising-API-Scope." in verdict.reason
 
 
@@ -335,10 +351,10 @@ def test_permit_raises_what_the_judge_says() -> None:
     """And lets everybody do everything where no clients are configured."""
     caller = KEYED.impersonate("reporting")
     assert caller is not None
-    KEYED.permit(caller, *asked(), facts(), 0.0)
+    permit(KEYED, caller, *asked(), 0.0)
     with pytest.raises(NotPermitted, match=r"may not use account zeta\. \(Rule: accounts\.\)"):
-        KEYED.permit(caller, *asked(account="zeta"), facts(), 0.0)
-    assert NOBODYS.permit(NOBODYS.nobody, *asked(path=b"/../x"), facts(), 0.0) is None  # type: ignore[func-returns-value]
+        permit(KEYED, caller, *asked(account="zeta"), 0.0)
+    permit(NOBODYS, NOBODYS.nobody, *asked(path=b"/../x"), 0.0)
 
 
 def test_a_budget_is_spent_and_comes_back() -> None:
@@ -347,19 +363,19 @@ def test_a_budget_is_spent_and_comes_back() -> None:
     caller = limited.impersonate("tool")
     assert caller is not None
     for _ in range(60):
-        limited.permit(caller, *asked(), facts(), 100.0)
+        permit(limited, caller, *asked(), 100.0)
     with pytest.raises(BudgetSpent, match="60 requests a minute") as refused:
-        limited.permit(caller, *asked(), facts(), 100.25)
+        permit(limited, caller, *asked(), 100.25)
     assert refused.value.retry_after == pytest.approx(0.75)
     with pytest.raises(NotPermitted):
-        limited.permit(caller, *asked(b"POST"), facts(), 100.5)
-    limited.permit(caller, *asked(), facts(), 101.0)
+        permit(limited, caller, *asked(b"POST"), 100.5)
+    permit(limited, caller, *asked(), 101.0)
     with pytest.raises(BudgetSpent):
-        limited.permit(caller, *asked(), facts(), 101.0)
+        permit(limited, caller, *asked(), 101.0)
     for _ in range(60):
-        limited.permit(caller, *asked(), facts(), 10_000.0)
+        permit(limited, caller, *asked(), 10_000.0)
     with pytest.raises(BudgetSpent):
-        limited.permit(caller, *asked(), facts(), 10_000.0)
+        permit(limited, caller, *asked(), 10_000.0)
 
 
 def test_a_budget_outlives_a_reload() -> None:
@@ -370,8 +386,8 @@ def test_a_budget_outlives_a_reload() -> None:
         caller = limited.impersonate("tool")
         assert caller is not None
         if status == "spent":
-            limited.permit(caller, *asked(), facts(), 1.0)
+            permit(limited, caller, *asked(), 1.0)
         else:
             with pytest.raises(BudgetSpent) as refused:
-                limited.permit(caller, *asked(), facts(), 1.0)
+                permit(limited, caller, *asked(), 1.0)
             assert refused.value.retry_after == pytest.approx(60.0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.access.paths import PathPattern, judged_path
+from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import UnacceptablePath
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -83,7 +83,7 @@ def test_a_hostile_path_is_matched_in_linear_time() -> None:
 )
 def test_plain_paths_are_decoded(path: bytes, judged: bytes) -> None:
     """Patterns are matched against what the path means."""
-    assert judged_path(path) == judged
+    assert unambiguous_path(path) == judged
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_plain_paths_are_decoded(path: bytes, judged: bytes) -> None:
 def test_paths_that_leave_a_doubt_are_refused(path: bytes) -> None:
     """Dot segments, encoded or not, and whatever some server undoes before it looks."""
     with pytest.raises(UnacceptablePath) as refused:
-        judged_path(path)
+        unambiguous_path(path)
     assert refused.value.status == 400
 
 
@@ -140,7 +140,7 @@ def test_matching_is_what_a_regular_expression_says(pattern: str, path: str) -> 
 def test_a_judged_path_has_no_dot_segment_however_often_it_is_decoded(pieces: list[bytes]) -> None:
     """What passes means the same to every server."""
     try:
-        judged = judged_path(b"".join(pieces))
+        judged = unambiguous_path(b"".join(pieces))
     except UnacceptablePath:
         return
     again = unquote_to_bytes(judged)

@@ -11,12 +11,15 @@ import pytest
 
 from proxy.access.clients import Clients
 from proxy.access.placeholders import ACCESS, LIFETIME
-from proxy.access.token_endpoint import FORM, TokenAnswer, TokenRequest, answer
-from proxy.routing.route import EmptyDirectory, routing_table
+from proxy.access.token_endpoint import FORM, TokenRequest, TokenResponse, answer
+from proxy.app.rules import make_routing_table
+from proxy.http1.target import read_target
+from proxy.routing.table import EmptyDirectory
+from proxy.routing.target import read_destination
 from tests.access.test_clients import KEYED, NOBODYS, NOW
-from tests.support.deciding import config, facts
+from tests.support.deciding import config, fields, request
 
-TABLE = routing_table(
+TABLE = make_routing_table(
     config({"acme": {}, "zeta": {}}, routes={"brand-eu": {"account": "acme", "region": "eu"}}), EmptyDirectory()
 )
 REFRESH = {"grant_type": "refresh_token", "refresh_token": "acme", "client_id": "reporting"}
@@ -37,18 +40,19 @@ def ask(
     method: bytes = b"POST",
     target: bytes = b"/auth/o2/token",
     **changed: Any,
-) -> TokenAnswer:
+) -> TokenResponse:
     body = form if isinstance(form, bytes) else urlencode(form).encode()
-    asked = facts(**{"content_type": FORM, **changed})
-    return answer(TokenRequest(method, target, asked, body), clients, TABLE, NOW)
+    asked = request(method, target, fields(**{"content_type": FORM, **changed}))
+    binding = read_destination(read_target(target)).name
+    return answer(TokenRequest(asked, binding, body), clients, TABLE, NOW)
 
 
-def bound_to(given: TokenAnswer, clients: Clients) -> tuple[str, str]:
+def bound_to(given: TokenResponse, clients: Clients) -> tuple[str, str]:
     """The client and bound name that the proxy later reads from the access token of an answer."""
     assert given.status == 200, given.body
     token = json.loads(given.body)["access_token"]
-    caller = clients.identify(facts(authorization=f"Bearer {token}".encode()), NOW)
-    return caller.name, caller.standing.bound
+    caller = clients.identify(fields(authorization=f"Bearer {token}".encode()), NOW)
+    return caller.name, caller.scope.bound
 
 
 def test_success_looks_like_lwas() -> None:

@@ -13,6 +13,7 @@ import pytest
 from proxy.app.process import StopSignals, connections_within
 from proxy.app.program import Program
 from proxy.app.run import drain
+from proxy.downstream.ports import Availability
 from proxy.events import DrainStarted, Event, ServerStopped
 
 
@@ -36,6 +37,10 @@ class Pretended:
         return self
 
     @property
+    def accounting(self) -> Any:
+        return self
+
+    @property
     def tools(self) -> Any:
         return self
 
@@ -43,11 +48,11 @@ class Pretended:
     def observers(self) -> Any:
         return self
 
-    draining = False
+    availability = Availability.SERVING
 
     @property
     def in_flight(self) -> int:
-        if self.draining and "closed" in self.told:
+        if self.availability is Availability.DRAINING and "closed" in self.told:
             self.looks += 1
             self.meanwhile(self.looks)
         return self.states[min(self.looks, len(self.states) - 1)][0]
@@ -59,7 +64,7 @@ class Pretended:
     def close_listeners(self) -> None:
         self.told.append("closed")
 
-    def abort_all(self) -> int:
+    def end_all(self) -> int:
         return self.in_flight
 
     def observe(self, event: Event) -> None:
@@ -77,7 +82,7 @@ async def test_the_order_is_tell_close_wait_stop() -> None:
     """Unready first, then closed, then patience until nothing runs."""
     program = Pretended([(2, False), (2, False), (1, False), (0, False)])
     assert await drained(program) == [DrainStarted.__name__, "closed", "ServerStopped 0"]
-    assert program.draining
+    assert program.availability is Availability.DRAINING
     assert program.looks >= 3
 
 

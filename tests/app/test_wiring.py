@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from proxy.access.clients import Budgets
 from proxy.app import wiring
+from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import load
 from proxy.errors import ConfigurationError
 from proxy.net.trust_store import Authorities
+from proxy.routing.table import EmptyDirectory
 from tests.support.programs import require_program
 
 ENVIRONMENT = {
@@ -61,8 +64,17 @@ def test_every_limit_of_the_configuration_is_wired() -> None:
     names = (*seconds, *counts, "max_connections_per_address")
     wanted = {name: (300 if name in seconds else 5000) + number for number, name in enumerate(names)}
     variables = {f"ADS_PROXY_LIMITS__{name.upper()}": str(value) for name, value in wanted.items()}
-    limits = wiring.limits(load(None, {**ENVIRONMENT, **variables}))
-    assert {name: getattr(limits, name) for name in names} == wanted
+    config = load(None, {**ENVIRONMENT, **variables})
+    table = make_routing_table(config, EmptyDirectory())
+    rules = make_rules(config, table, make_clients(config, b"key", Budgets()), demo=False)
+    heads = rules.head_limits
+    arrived = {
+        **{name: getattr(rules.connection_limits, name, None) for name in names},
+        "max_header_bytes": heads.max_bytes,
+        "max_target_bytes": heads.max_target_bytes,
+        "max_headers": heads.max_fields,
+    }
+    assert arrived == wanted
 
 
 def make_authority(file: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from proxy.downstream.ports import Availability
 from tests.support.wire import GET, HELLO, Wire, answering, running
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -64,7 +65,7 @@ async def test_what_is_sent_ahead_without_end_is_not_read_without_end() -> None:
     async with running(script) as bench:
         tool = await bench.tool(get(b"/0") + get(b"/1") * 100_000)
         await bench.settled(lambda: bool(bench.server.connections))
-        connection = next(iter(bench.server.connections))
+        connection = bench.connection()
         await bench.settled(lambda: connection._paused)
         assert len(connection._buffer) < 1_000_000
         go.set()
@@ -77,7 +78,7 @@ async def test_empty_lines_before_a_request_are_read_over() -> None:
     async with running(echo) as bench:
         tool = await bench.tool(b"\r\n" * 100_000 + b"\r")
         await bench.settled(lambda: bool(bench.server.connections))
-        connection = next(iter(bench.server.connections))
+        connection = bench.connection()
         await bench.settled(lambda: connection._buffer == b"\r")
         tool.send(b"\n\r\n" + get(b"/1"))
         assert (await tool.answer()).body == b"/1 "
@@ -206,7 +207,7 @@ async def test_a_refused_upload_still_gets_its_answer() -> None:
     async with running(echo, max_body_bytes=100) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1_000_000))
         assert (await tool.answer()).status == 413
-        connection = next(iter(bench.server.connections))
+        connection = bench.connection()
         first = connection.deadline = connection.deadline - 1
         tool.send(bytes(1_000_000))
         await bench.settled(lambda: connection.deadline > first)
@@ -246,7 +247,7 @@ async def test_a_slow_head_is_answered_and_ends() -> None:
     async with running(echo, header_timeout=10.0) as bench:
         tool = await bench.tool(GET[:20])
         await bench.settled(lambda: bool(bench.server.connections))
-        connection = next(iter(bench.server.connections))
+        connection = bench.connection()
         await bench.settled(lambda: connection._buffer == GET[:20])
         due = connection.deadline
         tool.send(GET[20:25])
@@ -272,7 +273,7 @@ async def test_the_head_timer_runs_for_a_head_behind_another_request() -> None:
     async with running(echo, header_timeout=10.0, keepalive_timeout=75.0) as bench:
         tool = await bench.tool(get(b"/1") + GET[:20])
         await tool.answer()
-        connection = next(iter(bench.server.connections))
+        connection = bench.connection()
         await bench.settled(lambda: connection._buffer == GET[:20])
         bench.sweep(11)
         assert (await tool.answer()).status == 408
@@ -282,9 +283,9 @@ async def test_a_body_that_stalls_is_answered_and_ends() -> None:
     """Each byte gives it body_timeout more."""
     async with running(echo, body_timeout=30.0) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
-        await bench.settled(lambda: bench.forwarder.in_flight == 1)
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
         bench.sweep(29)
-        connection = next(iter(bench.server.connections))
+        connection = bench.connection()
         due = connection.deadline = connection.deadline - 5
         tool.send(b"c")
         await bench.settled(lambda: connection.deadline > due)
@@ -326,15 +327,15 @@ async def test_draining_closes_each_connection_behind_its_answer() -> None:
     async with running(script) as bench:
         idle = await bench.tool()
         busy = await bench.tool(GET)
-        await bench.settled(lambda: bench.forwarder.in_flight == 1 and len(bench.server.connections) == 2)
-        bench.forwarder.draining = True
+        await bench.settled(lambda: bench.accounting.in_flight == 1 and len(bench.server.connections) == 2)
+        bench.forwarder.availability = Availability.DRAINING
         bench.server.close_idle()
         assert await idle.end() == b""
         go.set()
         answer = await busy.answer()
         assert (answer.body, answer.value(b"connection")) == (b"hello", b"close")
         assert await busy.end() == b""
-        assert bench.forwarder.in_flight == 0
+        assert bench.accounting.in_flight == 0
 
 
 async def test_what_still_runs_at_the_end_is_cut() -> None:
@@ -351,8 +352,8 @@ async def test_what_still_runs_at_the_end_is_cut() -> None:
         old.send(get(b"/half", version=b"1.0"))
         await half.until(lambda: b"half" in half.received)
         await old.until(lambda: b"half" in old.received)
-        await bench.settled(lambda: bench.forwarder.in_flight == 3)
-        assert bench.server.abort_all() == 3
+        await bench.settled(lambda: bench.accounting.in_flight == 3)
+        assert bench.server.end_all() == 3
         answer = await waiting.answer()
         assert (answer.status, answer.value(b"retry-after")) == (503, b"1")
         assert b"draining" in answer.body
@@ -367,7 +368,7 @@ async def test_a_new_request_is_refused_once_the_listener_is_closed() -> None:
     async with running(echo) as bench:
         tool = await bench.tool(get(b"/1"))
         await tool.answer()
-        bench.forwarder.draining = bench.forwarder.closing = True
+        bench.forwarder.availability = Availability.CLOSING
         tool.send(get(b"/2"))
         answer = await tool.answer()
         assert (answer.status, answer.value(b"retry-after"), answer.value(b"connection")) == (503, b"1", b"close")

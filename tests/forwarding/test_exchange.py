@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.forwarding.relay import HeldAnswer
-from proxy.forwarding.request_body import KeptBody
+from proxy.forwarding.exchange import Exchange
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, running, value_of
 
 POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -227,12 +226,11 @@ async def test_a_large_body_waits_for_its_token_without_growing() -> None:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
         tool = await bench.tool(POST, b"Content-Length: 20000000\r\n\r\n", bytes(20_000_000))
-        await bench.settled(lambda: bench.forwarder.in_flight == 1)
-        connection = next(iter(bench.server.connections))
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        connection = bench.connection()
         await bench.settled(lambda: connection._paused)
-        work = connection._work
-        kept: KeptBody = work._body  # type: ignore[union-attr]
-        assert sum(len(piece) for piece in kept.data) < 1_000_000
+        assert isinstance(connection._handler, Exchange)
+        assert sum(len(piece) for piece in connection._handler._body.data) < 1_000_000
         bench.tokens.gate.set()
         assert (await tool.answer()).body == b"hello"
 
@@ -300,7 +298,7 @@ async def test_a_held_401_that_breaks_is_delivered_broken() -> None:
         bench.tokens.fruitless = True
         bench.tokens.gate.clear()
         tool = await bench.tool(GET)
-        await bench.settled(lambda: bench.forwarder.pool_sizes() != {} and bool(bench.upstream.wires))
+        await bench.settled(lambda: bench.pools.sizes() != {} and bool(bench.upstream.wires))
         await bench.settled(lambda: bench.upstream.wires[0].lost)
         bench.tokens.gate.set()
         assert b"401" in await tool.end()
@@ -359,7 +357,7 @@ async def test_a_cold_token_is_waited_for() -> None:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
         tool = await bench.tool(CHUNKED)
-        await bench.settled(lambda: bench.forwarder.in_flight == 1)
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
         assert not bench.upstream.wires
         bench.tokens.gate.set()
         assert (await tool.answer()).body == b"hello"
@@ -372,11 +370,13 @@ async def test_a_tool_that_leaves_while_a_token_is_awaited() -> None:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
         tool = await bench.tool(GET)
-        await bench.settled(lambda: bench.forwarder.in_flight == 1)
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
         tool.close()
         assert (await bench.facts.last()).fault == "client-gone"
         bench.tokens.gate.set()
-        assert not bench.upstream.wires
+        bench.tokens.cold = False
+        assert (await bench.ask()).body == b"hello"
+        assert [bytes(wire.received).count(b"GET /") for wire in bench.upstream.wires] == [1]
 
 
 # --- 429
@@ -661,13 +661,13 @@ async def test_a_held_401_that_goes_wrong_is_delivered_broken() -> None:
 
 async def test_a_defect_beneath_an_answer_is_a_500() -> None:
     """It is met while Amazon's bytes are read; the tool does not wait for ever."""
-    throttled = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"
+    throttled = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
     async with running(answering(throttled)) as bench:
 
         def broken(*_: object) -> None:
             raise ZeroDivisionError
 
-        bench.forwarder.throttled = broken  # type: ignore[method-assign,assignment]
+        bench.throttles.note = broken  # type: ignore[method-assign,assignment]
         assert (await bench.ask()).status == 500
         assert len(bench.facts.defects) == 1
         bench.facts.events = [event for event in bench.facts.events if type(event).__name__ != "DefectMet"]
@@ -683,7 +683,7 @@ async def test_a_pause_that_amazon_asked_for_holds_for_the_next_request() -> Non
         assert (second.status, second.value(b"retry-after")) == (429, b"50")
         assert b"throttled" in second.body
         assert len(bench.facts.finished) == 2
-        bench.forwarder._pauses["default", "na"] = bench.forwarder._loop.time() + 0.01
+        bench.throttles.note("default", "na", 0.01, asyncio.get_running_loop().time())
         assert (await bench.ask()).body == b"hello"
 
 
@@ -696,8 +696,10 @@ async def test_a_large_answer_to_a_401_is_held_only_as_far_as_it_came() -> None:
         bench.tokens.gate.clear()
         tool = await bench.tool(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
-        connection = next(iter(bench.server.connections))
-        held: HeldAnswer = connection._work._held  # type: ignore[union-attr]
-        assert sum(len(piece) for piece in held.pieces) < 1_000_000
+        connection = bench.connection()
+        assert isinstance(connection._handler, Exchange)
+        attempt = connection._handler._attempt
+        assert attempt is not None and attempt.held
+        assert sum(len(piece) for piece in attempt.pieces) < 1_000_000
         bench.tokens.gate.set()
         assert (await tool.answer()).body == body

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from proxy.access.clients import Budgets, Clients, Policy
+from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
 from tests.support.wire import GET, HELLO, answering, running
 
 KEY = b"correct horse battery staple"
@@ -77,7 +78,7 @@ async def test_the_account_of_a_request_is_whole() -> None:
 
 async def test_answers_carry_the_lines_of_the_demo() -> None:
     """The proxy's own answers as well."""
-    async with running(answering(HELLO), answer_lines=b"X-Demo: 1\r\n") as bench:
+    async with running(answering(HELLO), response_lines=b"X-Demo: 1\r\n") as bench:
         assert (await bench.ask()).value(b"x-demo") == b"1"
         assert (await bench.ask(GET.replace(b"GET /", b"GET /@nobody/"))).value(b"x-demo") == b"1"
 
@@ -95,6 +96,6 @@ async def test_pools_and_tokens_are_closed_with_the_forwarder() -> None:
     """Idle connections at once."""
     async with running(answering(HELLO)) as bench:
         await bench.ask()
-        assert any(size for size, _ in bench.forwarder.pool_sizes().values())
-        bench.forwarder.close()
-        await bench.settled(lambda: not any(size for size, _ in bench.forwarder.pool_sizes().values()))
+        assert any(size for size, _ in bench.pools.sizes().values())
+        bench.pools.close()
+        await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))

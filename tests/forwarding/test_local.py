@@ -84,6 +84,6 @@ async def test_a_tool_that_leaves_before_its_body_is_complete() -> None:
     """It is accounted for, once."""
     async with running(answering(HELLO)) as bench:
         tool = await bench.tool(COUNTED, FORM[:5])
-        await bench.settled(lambda: bench.forwarder.in_flight == 1)
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
         tool.close()
         assert (await bench.facts.last()).fault == "client-gone"

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import Refused
-from proxy.routing.target import Door, read_target
+from proxy.http1.target import read_target
+from proxy.routing.target import TargetKind, read_destination
 from tests.support.wire import GET, HELLO, Bench, Wire, answering, running
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -154,7 +155,7 @@ async def test_a_request_leaves_as_exactly_one_message(
 ) -> None:
     """Method, target, fields and body are those that were sent, and nothing comes before or behind."""
     try:
-        assume(read_target(target).door is Door.API)
+        assume(read_destination(read_target(target)).kind is TargetKind.API)
     except Refused:
         assume(False)
     line, body = framed(framing, pieces)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from proxy.forwarding.request_body import KeptBody
-from tests.support.deciding import facts
+from proxy.forwarding.request_body import ReplayBuffer
+from tests.support.deciding import fields
 
-COUNTED = facts(content_length=6)
-CHUNKED = facts(chunked=True)
+COUNTED = fields(b"Content-Length: 6")
+CHUNKED = fields(b"Transfer-Encoding: chunked")
 
 
 def test_a_small_body_is_kept_as_it_was_sent() -> None:
     """Framed, so that it can go out again as it is."""
-    body = KeptBody(CHUNKED, 10)
+    body = ReplayBuffer(CHUNKED, 10)
     assert b"".join(body.add([b"ab", b"c"], sent=True)) == b"3\r\nabc\r\n"
     assert b"".join(body.end(b"T: v\r\nHost: x\r\n", sent=True)) == b"0\r\nT: v\r\n\r\n"
     assert b"".join(body.data) == b"3\r\nabc\r\n0\r\nT: v\r\n\r\n"
@@ -20,7 +20,7 @@ def test_a_small_body_is_kept_as_it_was_sent() -> None:
 
 def test_a_counted_body_has_no_end_of_its_own() -> None:
     """Its length says it."""
-    body = KeptBody(COUNTED, 10)
+    body = ReplayBuffer(COUNTED, 10)
     body.add([b"abc"], sent=False)
     assert body.end(b"", sent=True) == []
     assert body.complete
@@ -28,7 +28,7 @@ def test_a_counted_body_has_no_end_of_its_own() -> None:
 
 def test_a_body_up_to_the_limit_is_kept_and_one_beyond_is_not() -> None:
     """Exactly replay_bytes still is."""
-    body = KeptBody(COUNTED, 3)
+    body = ReplayBuffer(COUNTED, 3)
     body.add([b"abc"], sent=True)
     assert body.replayable
     body.add([b"d"], sent=True)
@@ -39,7 +39,7 @@ def test_a_body_up_to_the_limit_is_kept_and_one_beyond_is_not() -> None:
 
 def test_what_has_not_been_sent_is_never_forgotten() -> None:
     """However large: it is not read on instead."""
-    body = KeptBody(COUNTED, 3)
+    body = ReplayBuffer(COUNTED, 3)
     full = [body.full]
     body.add([b"abcd"], sent=False)
     kept = (body.replayable, body.data)
@@ -52,11 +52,11 @@ def test_what_has_not_been_sent_is_never_forgotten() -> None:
 
 def test_nothing_is_kept_where_replay_bytes_is_nothing() -> None:
     """But a request without body may always be sent again."""
-    empty = KeptBody(facts(), 0)
+    empty = ReplayBuffer(fields(), 0)
     empty.end(b"", sent=True)
     empty.forget_if_large()
     assert empty.replayable
-    body = KeptBody(CHUNKED, 0)
+    body = ReplayBuffer(CHUNKED, 0)
     body.add([b"a"], sent=True)
     assert b"".join(body.end(b"", sent=True)) == b"0\r\n\r\n"
     assert not body.replayable

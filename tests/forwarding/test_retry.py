@@ -19,18 +19,18 @@ from proxy.errors import (
 )
 from proxy.forwarding.retry import (
     Answered,
-    Attempt,
     Broken,
     Decision,
     Deliver,
     GiveUp,
     Replay,
+    Situation,
     Wait,
     before_sending,
     decide,
 )
 
-FIRST = Attempt(number=1, method=b"GET", replayable=True, reused=False, unauthorized=0, waited=0.0, retry_wait=0.0)
+FIRST = Situation(number=1, method=b"GET", replayable=True, reused=False, unauthorized=0, waited=0.0, retry_wait=0.0)
 REUSED = replace(FIRST, reused=True)
 PATIENT = replace(FIRST, retry_wait=30.0)
 CLOSED = UpstreamClosed("closed")
@@ -57,7 +57,7 @@ def test_answers_are_delivered(status: int) -> None:
         (replace(PATIENT, unauthorized=1), Deliver()),
     ],
 )
-def test_401_is_replayed_once(attempt: Attempt, decision: Decision) -> None:
+def test_401_is_replayed_once(attempt: Situation, decision: Decision) -> None:
     """With a newer token, any method, if the body is still there; the second 401 is the tool's (facts, 7)."""
     assert decide(attempt, Answered(401, None)) == decision
 
@@ -84,7 +84,7 @@ def test_401_is_replayed_once(attempt: Attempt, decision: Decision) -> None:
     ],
 )
 def test_429_is_waited_out_within_the_configured_bound(
-    attempt: Attempt, retry_after: float | None, decision: Decision
+    attempt: Situation, retry_after: float | None, decision: Decision
 ) -> None:
     """Amazon did not act on it, so any method may come again; without Retry-After there is nothing to wait for."""
     assert decide(attempt, Answered(429, retry_after)) == decision
@@ -111,7 +111,7 @@ def test_other_methods_are_not_sent_twice(method: bytes) -> None:
         (replace(REUSED, number=3), True),
     ],
 )
-def test_a_death_that_is_no_idle_ones_is_given_up(attempt: Attempt, connected: bool) -> None:
+def test_a_death_that_is_no_idle_ones_is_given_up(attempt: Situation, connected: bool) -> None:
     """A fresh connection, none at all, a body that is gone, or too many attempts."""
     assert decide(attempt, Broken(CLOSED, connected=connected)) == GiveUp(CLOSED)
 

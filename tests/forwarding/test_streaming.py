@@ -9,7 +9,8 @@ import tracemalloc
 
 import pytest
 
-from proxy.downstream.connection import ToolConnection
+from proxy.downstream.connection import ClientConnection
+from proxy.forwarding.exchange import Exchange
 from tests.support.wire import GET, HELLO, Bench, Wire, answering, running
 
 SIZE = 20_000_000
@@ -97,10 +98,11 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read() -> None:
         tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % SIZE)
         await bench.settled(lambda: bool(bench.upstream.wires))
         tool.send(bytes(SIZE))
-        connection = next(iter(bench.server.connections))
+        connection = bench.connection()
         await bench.settled(lambda: connection._paused)
         bench.sweep(40)
-        assert connection._work._connection._transport.get_write_buffer_size() < MOST_HELD  # type: ignore[union-attr]
+        assert isinstance(connection._handler, Exchange) and connection._handler._attempt is not None
+        assert connection._handler._attempt._connection.transport.get_write_buffer_size() < MOST_HELD
         go.set()
         assert (await tool.answer()).body == b"hello"
         assert (await bench.facts.last()).bytes_in == SIZE
@@ -115,7 +117,7 @@ async def test_a_download_waits_for_a_tool_that_does_not_read() -> None:
         tool.transport.pause_reading()
         tool.send(GET)
         await bench.settled(lambda: bool(bench.server.connections))
-        connection = next(iter(bench.server.connections))
+        connection = bench.connection()
         await bench.settled(lambda: not connection.writable)
         assert connection._transport.get_write_buffer_size() < MOST_HELD
         bench.sweep(30)
@@ -138,7 +140,7 @@ async def test_a_tool_that_stops_reading_is_cut_off() -> None:
         tool.transport.pause_reading()
         tool.send(GET)
         await bench.settled(lambda: bool(bench.server.connections))
-        connection = next(iter(bench.server.connections))
+        connection = bench.connection()
         await bench.settled(lambda: not connection.writable)
         bench.sweep(59)
         assert not bench.facts.finished
@@ -149,7 +151,7 @@ async def test_a_tool_that_stops_reading_is_cut_off() -> None:
         await bench.settled(lambda: not bench.server.connections)
 
 
-async def narrow(bench: Bench) -> tuple[Wire, ToolConnection]:
+async def narrow(bench: Bench) -> tuple[Wire, ClientConnection]:
     """A tool that reads nothing for now, on a connection whose buffers in the system are small."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -159,7 +161,7 @@ async def narrow(bench: Bench) -> tuple[Wire, ToolConnection]:
     bench.tools.append(tool)
     tool.transport.pause_reading()
     await bench.settled(lambda: bool(bench.server.connections))
-    connection = next(iter(bench.server.connections))
+    connection = bench.connection()
     connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     return tool, connection
 

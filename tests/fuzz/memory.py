@@ -1,7 +1,7 @@
 """The proxy between a tool and an upstream that are both in memory: no socket, no clock, every byte is seen.
 
-A tool's bytes are handed to the real `ToolServer` in the pieces that a test likes; what leaves for Amazon arrives at a
-recorder that reads it with two parsers which are not ours. What is right is for the tests to say.
+A tool's bytes are handed to the real `ClientConnection` in the pieces that a test likes; what leaves for Amazon arrives
+at a recorder that reads it with two parsers which are not ours. What is right is for the tests to say.
 """
 
 from __future__ import annotations
@@ -11,12 +11,19 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from proxy.downstream.table import ToolServer
-from proxy.forwarding.forwarder import Forwarder, Rules
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.table import ConnectionTable
+from proxy.forwarding.accounting import Accounting
+from proxy.forwarding.dependencies import Dependencies
+from proxy.forwarding.forwarder import Forwarder
+from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.rules import Rules
+from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
+from proxy.upstream.pools import Pools
 from tests.fuzz.reading import Message, RequestReader
-from tests.support.wire import Facts, Tokens, changed_rules, make_rules
+from tests.support.wire import Facts, Tokens, changed_rules, rules_for
 
 TURNS = 400
 """Turns of the event loop after which something that still moves is taken for a hang."""
@@ -158,7 +165,7 @@ class _Dialer(Dialer):
 @cache
 def usual_rules() -> Rules:
     """The rules of one account behind one address; read once."""
-    return make_rules("http://api.test:81")
+    return rules_for("http://api.test:81")
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -176,19 +183,22 @@ class MemoryBench:
         self.facts = Facts()
         self.deadlines = Deadlines(asyncio.get_running_loop())
         self.rules = changed_rules(usual_rules(), changed)
-        self.forwarder = Forwarder(self.tokens, self.facts, self.deadlines, self.rules)
+        self.pools = Pools(self.deadlines)
+        self.accounting = Accounting(self.facts)
+        dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
+        self.forwarder = Forwarder(dependencies, self.pools, self.rules)
         self.reach()
-        self.server = ToolServer(self.forwarder, self.deadlines)
+        self.server = ConnectionTable(self.deadlines)
 
     def reach(self) -> None:
         """Lead every pool to the recorder."""
         dialer = _Dialer(self)
-        for pool in self.forwarder._pools.values():
+        for pool in self.pools._by_origin.values():
             pool._dialer = dialer
 
     def tool(self) -> End:
         """A new connection of a tool."""
-        return End(self.server.protocol())
+        return End(ClientConnection(self.server, self.forwarder))
 
     async def rest(self, *tools: End) -> None:
         """Let everything go on until nothing moves any more."""
@@ -211,11 +221,11 @@ class MemoryBench:
         for tool in tools:
             tool.leave()
         await self.rest(*tools)
-        self.forwarder.close()
+        self.pools.close()
         await self.rest(*tools)
         self.deadlines.stop()
         assert not self.facts.defects, self.facts.defects[0]
-        assert self.forwarder.in_flight == 0
+        assert self.accounting.in_flight == 0
         assert self.facts.started == len(self.facts.finished)
         assert not self.server.connections
         for upstream in self.upstreams:

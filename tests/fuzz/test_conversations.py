@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.fuzz.depth import BRIEF_STEPS, LONG_STEPS
 from tests.fuzz.memory import End, MemoryBench, Upstream
 from tests.fuzz.reading import Message
+from tests.support.wire import changed_rules
 
 BODIES = (b"", b"x", b"abc" * 50, b"y" * 5000)
 ANSWERS = (
@@ -114,7 +114,7 @@ class Conversation(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 3))
     def the_configuration_changes(self, limit: int) -> None:
         """A reload, with or without another pool limit; connections and requests live on."""
-        rules = replace(self.bench.rules, max_connections=limit)
+        rules = changed_rules(self.bench.rules, {"pool_limit": limit})
         self.happen(lambda: self.bench.forwarder.apply(rules), self.bench.reach)
 
     @rule(seconds=st.sampled_from((1.0, 20.0, 70.0)))
@@ -141,8 +141,8 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def in_flight_is_what_is_in_flight(self) -> None:
-        assert self.bench.forwarder.in_flight == self.bench.facts.started - len(self.bench.facts.finished)
-        assert 0 <= self.bench.forwarder.in_flight <= len(self.tools)
+        assert self.bench.accounting.in_flight == self.bench.facts.started - len(self.bench.facts.finished)
+        assert 0 <= self.bench.accounting.in_flight <= len(self.tools)
 
     def teardown(self) -> None:
         try:

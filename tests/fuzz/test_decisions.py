@@ -9,19 +9,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.access.admission import admit, check_host
-from proxy.access.clients import Policy, build_policy, judge
+from proxy.access.policy import OVERRIDES, Policy, evaluate_policy
+from proxy.app.rules import make_policy, make_routing_table
 from proxy.config.model import Client
 from proxy.errors import Refused
-from proxy.http1.headers import Facts, examine
-from proxy.routing.route import Route, RoutingTable, Standing, route, routing_table
-from proxy.routing.scope import ScopeRule, find_scope_rule
-from proxy.routing.target import is_token_endpoint
+from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.http1.message import Request
+from proxy.http1.request_fields import read_request_fields
+from proxy.http1.target import read_target
+from proxy.routing.route import Route, route
+from proxy.routing.scope import NAMES_ACCOUNT, ScopeRule, find_scope_rule
+from proxy.routing.table import CallerScope, RoutingTable
+from proxy.routing.target import TargetKind, read_destination
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import ACCOUNTS, METHODS, TRAPS, spelled, values
 from tests.support.deciding import Listed, config, region
 
 SAME = region()
-TABLE = routing_table(
+TABLE = make_routing_table(
     config(
         {"acme": {"region": "na", "default_profile": "first"}, "globex": {"region": "eu", "default_profile": "22"}},
         routes={"brand": {"account": "acme", "region": "eu", "profile": "11"}},
@@ -141,22 +146,24 @@ policies = st.builds(
     profiles=st.sampled_from((None, ("11",), PERMITTED)),
     methods=st.sampled_from((None, ("GET",), ("GET", "POST"))),
     paths=st.sampled_from((None, ("/sp/*",), ("/v2/profiles", "/sp/*"), ("*",), ("/reporting/*",))),
-).map(build_policy)
+).map(make_policy)
 questions = st.tuples(st.sampled_from(METHODS), any_targets, hosts, fields)
 Question = tuple[bytes, bytes, bytes, list[tuple[bytes, bytes]]]
 
 
-def asked(question: Question, standing: Standing = Standing()) -> tuple[Facts, Route] | None:  # noqa: B008
+def asked(question: Question, scope: CallerScope = CallerScope()) -> tuple[Request, Route] | None:  # noqa: B008
     """The route of a question, None where the proxy answers it itself."""
     method, target, host, lines = question
     section = b"Host: %b\r\n" % host + b"".join(b"%b: %b\r\n" % line for line in lines)
     try:
-        facts = examine(section, 1, 128)
-        admit(method, target, facts)
-        check_host(target, facts, TABLE)
-        if is_token_endpoint(target):
+        fields = read_request_fields(section, 1, 128, REQUEST_FIELDS)
+        request = Request(method, read_target(target), 1, fields, "id-1")
+        admit(request)
+        check_host(request, TABLE)
+        destination = read_destination(request.target)
+        if destination.kind is TargetKind.TOKEN:
             return None
-        return facts, route(method, target, facts, TABLE, standing)
+        return request, route(request, destination, TABLE, scope)
     except Refused:
         return None
 
@@ -192,37 +199,37 @@ def signing_in_is_never_forwarded(question: Question) -> None:
 
 def a_limited_client_stays_in_its_limits(question: Question, policy: Policy) -> None:
     """What a policy permits has its account, its method and, with `profiles`, one of its profiles, or a named path."""
-    found = asked(question, Standing("", policy.accounts))
+    found = asked(question, CallerScope("", policy.accounts))
     if found is None:
         return
-    facts, chosen = found
-    if judge(policy, question[0], chosen, facts).refusal is not None:
+    request, chosen = found
+    if evaluate_policy(policy, request, chosen).refusal is not None:
         return
     assert policy.accounts is None or chosen.account in policy.accounts
     assert policy.methods is None or question[0] in policy.methods
     if policy.methods is not None or policy.paths is not None or policy.profiles is not None:
-        assert not facts.overrides
+        assert OVERRIDES.isdisjoint(request.fields.noticed)
     if policy.profiles is not None:
-        check_profile(policy, question[0], chosen, facts)
+        check_profile(policy, request, chosen)
 
 
-def check_profile(policy: Policy, method: bytes, chosen: Route, facts: Facts) -> None:
+def check_profile(policy: Policy, request: Request, chosen: Route) -> None:
     """No Scope that is not on the list; without Scope, or with accounts named elsewhere, only where `paths` say so."""
     assert policy.profiles is not None
     assert not chosen.profile or chosen.profile in policy.profiles
     if policy.paths is None:
         assert chosen.profile
         assert chosen.endpoint == "api"
-        assert not facts.names_account
+        assert NAMES_ACCOUNT.isdisjoint(request.fields.noticed)
         for path in readings(chosen.target):
-            assert find_scope_rule(method, path) is not ScopeRule.NEVER
+            assert find_scope_rule(request.method, path) is not ScopeRule.NEVER
             assert not path.startswith((b"/accounts/", b"/mcp", b"/v2/profiles", b"/manageraccounts"))
 
 
 def stricter_never_permits_more(question: Question, policy: Policy) -> None:
     """Taking a limit away, or a profile more on the list, refuses nothing that was permitted."""
-    found = asked(question, Standing("", policy.accounts))
-    if found is None or judge(policy, question[0], found[1], found[0]).refusal is not None:
+    found = asked(question, CallerScope("", policy.accounts))
+    if found is None or evaluate_policy(policy, *found).refusal is not None:
         return
     looser = [replace(policy, accounts=None), replace(policy, methods=None)]
     if policy.profiles is not None:
@@ -230,7 +237,7 @@ def stricter_never_permits_more(question: Question, policy: Policy) -> None:
     if policy.paths is not None and policy.profiles is None:
         looser.append(replace(policy, paths=None))
     for laxer in looser:
-        assert judge(laxer, question[0], found[1], found[0]).refusal is None, laxer
+        assert evaluate_policy(laxer, *found).refusal is None, laxer
 
 
 def check_all(question: Question, policy: Policy) -> None:
@@ -239,8 +246,8 @@ def check_all(question: Question, policy: Policy) -> None:
     stricter_never_permits_more(question, policy)
 
 
-PROFILES_ONLY = build_policy(Client(name="tool", key_sha256="0" * 64, profiles=("11",)))
-READ_ONLY = build_policy(Client(name="tool", key_sha256="0" * 64, methods=("GET",)))
+PROFILES_ONLY = make_policy(Client(name="tool", key_sha256="0" * 64, profiles=("11",)))
+READ_ONLY = make_policy(Client(name="tool", key_sha256="0" * 64, methods=("GET",)))
 
 
 def found_before(target: bytes, *lines: tuple[bytes, bytes]) -> Question:
@@ -276,4 +283,4 @@ def test_the_table_is_what_the_properties_are_about() -> None:
     found = asked((b"GET", b"/@brand/sp/campaigns/list", b"localhost", []))
     assert found is not None
     assert (found[1].account, found[1].region, found[1].profile) == ("acme", "eu", b"11")
-    assert judge(PROFILES_ONLY, b"GET", found[1], found[0]).refusal is None
+    assert evaluate_policy(PROFILES_ONLY, *found).refusal is None

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from proxy.access.clients import Budgets, Caller, Clients, build_policy
+from proxy.access.clients import AUTHORIZATION, Budgets, Caller, Clients
 from proxy.access.placeholders import ACCESS, Placeholders
+from proxy.app.rules import make_policy
 from proxy.config.model import Client
 from proxy.errors import ClientUnknown, PlaceholderRejected
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import changed
-from tests.support.deciding import facts
+from tests.support.deciding import fields
 
 NOW = 1_000_000.0
 KEYED = Clients(
-    (build_policy(Client(name=name, key_sha256=digit * 64)) for name, digit in (("tool", "1"), ("other", "2"))),
+    (make_policy(Client(name=name, key_sha256=digit * 64)) for name, digit in (("tool", "1"), ("other", "2"))),
     Placeholders(b"signing key"),
     Budgets(),
 )
@@ -31,7 +33,7 @@ GENUINE = KEYED.issue(TOOL, "acme", NOW)[0].encode()
 def caller(clients: Clients, authorization: bytes, now: float = NOW) -> Caller | None:
     """Who the credential says calls; None where it is refused."""
     try:
-        return clients.identify(facts(authorization=authorization), now)
+        return clients.identify(replace(fields(), named={AUTHORIZATION: (authorization,)}), now)
     except (ClientUnknown, PlaceholderRejected):
         return None
 
@@ -42,7 +44,7 @@ def a_changed_one_is_refused(text: bytes) -> None:
     for spelling in (text, b"Bearer " + text, b"bearer  " + text):
         assert caller(KEYED, spelling) is None
         found = caller(OPEN, spelling)
-        assert found is None or not found.standing.bound
+        assert found is None or not found.scope.bound
 
 
 def a_forged_one_is_refused(client: str, bound: str, expires: object, signature: bytes) -> None:
@@ -82,5 +84,5 @@ def test_the_genuine_one_is_taken_until_it_ends() -> None:
     """The properties would be empty otherwise; it names its holder and its account."""
     found = caller(KEYED, b"Bearer " + GENUINE)
     assert found is not None
-    assert (found.name, found.standing.bound) == ("tool", "acme")
+    assert (found.name, found.scope.bound) == ("tool", "acme")
     assert caller(KEYED, b"Bearer " + GENUINE, NOW + 3601) is None

@@ -5,25 +5,88 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import MalformedRequest, Refused, UpstreamMalformed, VersionNotSupported
+from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.http1.fields import read_fields, read_response_fields
 from proxy.http1.message import (
+    HeadLimits,
+    RequestReader,
     check_beginning,
-    parse_answer_head,
-    parse_request_head,
-    read_answer_fields,
-    read_fields,
+    parse_request_line,
+    read_response,
+    unread_request,
 )
 
+LIMITS = HeadLimits(max_bytes=200, max_target_bytes=100, max_fields=3)
+HEAD = b"GET /v2/x?a=https://b//c HTTP/1.1\r\nHost: a\r\nX: y\r\n"
 
-def test_a_request_head_is_cut_into_its_parts() -> None:
-    """Method, target, minor version and the unread field lines come out as they were sent."""
-    head = parse_request_head(b"GET /v2/x?a=https://b//c HTTP/1.1\r\nHost: a\r\nX: y\r\n")
-    assert (head.method, head.target, head.minor) == (b"GET", b"/v2/x?a=https://b//c", 1)
-    assert head.section == b"Host: a\r\nX: y\r\n"
+
+@pytest.fixture(params=[False, True])
+def reader(request: pytest.FixtureRequest) -> RequestReader:
+    """With and without a memory of header sections."""
+    return RequestReader(LIMITS, REQUEST_FIELDS, remember=request.param)
+
+
+def test_a_request_is_read_once_into_its_parts(reader: RequestReader) -> None:
+    """Method, target, minor version and passing lines come out as they were sent; what is behind the head is left."""
+    cut = reader.cut(HEAD + b"\r\nbody")
+    assert cut == (HEAD, b"body")
+    for _ in range(2):
+        request = reader.read(HEAD, lambda: "made")
+        assert (request.method, request.minor, request.id) == (b"GET", 1, "made")
+        assert (request.target.raw, request.target.path) == (b"/v2/x?a=https://b//c", b"/v2/x")
+        assert (request.fields.host, request.fields.passing) == (b"a", b"X: y\r\n")
+
+
+def test_a_request_brings_its_name_or_gets_one(reader: RequestReader) -> None:
+    """A well-formed X-Request-Id is the request's; each other request gets a new name."""
+    assert reader.read(HEAD + b"X-Request-Id: mine-1\r\n", lambda: "made").id == "mine-1"
+    names = iter(("1", "2"))
+    assert [reader.read(HEAD, lambda: next(names)).id for _ in range(2)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"GET /" + b"x" * 100 + b" HTTP/1.1\r\nHost: a\r\n\r\n", "target is longer than 100"),
+        (b"GET /" + b"x" * 170, "target is longer than 100"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 200, "head is larger than 200"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\n\r\n", "at most 3"),
+    ],
+)
+def test_a_head_beyond_its_limits_is_refused(reader: RequestReader, data: bytes, says: str) -> None:
+    """Bytes, bytes of the target, number of fields; also while the head is not complete."""
+    with pytest.raises(Refused, match=says) as caught:
+        found = reader.cut(data)
+        assert found is not None
+        reader.read(found[0], str)
+    assert caught.value.close
+
+
+def test_a_long_section_is_read_without_being_remembered() -> None:
+    """It reads as a short one does, each time anew."""
+    reader = RequestReader(HeadLimits(100_000, 100, 10), REQUEST_FIELDS, remember=True)
+    head = HEAD + b"Long: " + b"x" * 5000 + b"\r\n"
+    first, second = reader.read(head, str), reader.read(head, str)
+    assert first.fields == second.fields and first.fields is not second.fields
+    assert reader.read(HEAD, str).fields is reader.read(HEAD, str).fields
+
+
+def test_an_unfinished_head_is_no_request_yet(reader: RequestReader) -> None:
+    """However it is cut."""
+    data = HEAD + b"\r\n"
+    assert [reader.cut(data[:end]) for end in range(1, len(data))] == [None] * (len(data) - 1)
+
+
+def test_what_could_not_be_read_still_has_a_name() -> None:
+    """Method and path of the request line for the log, nothing where there is none."""
+    known = unread_request(b"GET /a?secret HTTP/1.1\r\nbroken\r\n", "id-1")
+    assert (known.method, known.target.path, known.id) == (b"GET", b"/a", "id-1")
+    assert (unread_request(b"G@T /", "id-2").method, unread_request(b"", "id-2").target.path) == (b"", b"")
 
 
 def test_a_target_may_hold_bytes_beyond_ascii() -> None:
     """Bytes of 0x80 and more in a target are handed on as they are."""
-    assert parse_request_head(b"GET /caf\xc3\xa9 HTTP/1.0\r\n").target == b"/caf\xc3\xa9"
+    assert parse_request_line(b"GET /caf\xc3\xa9 HTTP/1.0") == (b"GET", b"/caf\xc3\xa9", 0)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +108,7 @@ def test_a_target_may_hold_bytes_beyond_ascii() -> None:
 def test_a_bad_request_line_is_refused_with_its_reason(line: bytes, says: str) -> None:
     """Each way to get a request line wrong has its own sentence, and the connection ends."""
     with pytest.raises(MalformedRequest, match=says) as caught:
-        parse_request_head(line + b"\r\nHost: a\r\n")
+        parse_request_line(line)
     assert caught.value.close
 
 
@@ -53,7 +116,7 @@ def test_a_bad_request_line_is_refused_with_its_reason(line: bytes, says: str) -
 def test_other_versions_are_505(version: bytes) -> None:
     """Only 1.0 and 1.1 are spoken."""
     with pytest.raises(VersionNotSupported):
-        parse_request_head(b"GET / " + version + b"\r\n")
+        parse_request_line(b"GET / " + version)
 
 
 def test_fields_keep_order_case_repetition_and_odd_bytes() -> None:
@@ -86,9 +149,9 @@ def test_a_bad_field_line_is_refused_with_its_number(section: bytes, says: str) 
 
 def test_an_answer_head_may_lack_its_reason() -> None:
     """A status line without reason, or without even the space before it, is accepted (RFC 9112, 4)."""
-    assert parse_answer_head(b"HTTP/1.1 200\r\n").reason == b""
-    head = parse_answer_head(b"HTTP/1.0 404 Not Found\r\nA: b\r\n")
-    assert (head.status, head.reason, head.minor, head.section) == (404, b"Not Found", 0, b"A: b\r\n")
+    assert read_response(b"HTTP/1.1 200\r\n").reason == b""
+    head = read_response(b"HTTP/1.0 404 Not Found\r\nA: b\r\n")
+    assert (head.status, head.reason, head.minor, head.fields.passing) == (404, b"Not Found", 0, b"A: b\r\n")
 
 
 @pytest.mark.parametrize(
@@ -97,18 +160,18 @@ def test_an_answer_head_may_lack_its_reason() -> None:
 def test_a_bad_status_line_is_refused(line: bytes) -> None:
     """What is no HTTP/1.1 status line is a malformed answer."""
     with pytest.raises(UpstreamMalformed):
-        parse_answer_head(line + b"\r\n")
+        read_response(line + b"\r\n")
 
 
 def test_white_space_before_a_colon_is_taken_from_an_answer() -> None:
     """RFC 9112, 5.1 demands it of a proxy."""
-    assert read_answer_fields(b"A : b\r\nC:d\r\n") == [(b"A", b"b"), (b"C", b"d")]
+    assert read_response_fields(b"A : b\r\nC:d\r\n") == [(b"A", b"b"), (b"C", b"d")]
 
 
 def test_a_folded_answer_is_refused() -> None:
     """RFC 9112, 5.2 lets a proxy answer 502 for it."""
     with pytest.raises(UpstreamMalformed, match="folded"):
-        read_answer_fields(b"A: b\r\n c\r\n")
+        read_response_fields(b"A: b\r\n c\r\n")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from proxy.errors import UpstreamNameUnresolved
 from proxy.net.dialing import Dialer, Origin, client_context, origin_of
 from tests.support.certificates import Authority
-from tests.support.wire import GET, HELLO, Bench, Script, Upstream, Wire, answering, make_rules, running
+from tests.support.wire import GET, HELLO, Bench, Script, Upstream, Wire, answering, rules_for, running
 
 
 @contextlib.asynccontextmanager
@@ -24,13 +24,13 @@ async def over_tls(context: ssl.SSLContext, script: Script, **changed: Any) -> A
     """A bench whose upstream speaks TLS at `localhost`."""
     upstream = Upstream(script)
     await upstream.start(context)
-    bench = Bench(upstream, make_rules(f"https://localhost:{upstream.port}", **changed))
+    bench = Bench(upstream, rules_for(f"https://localhost:{upstream.port}", **changed))
     await bench.start()
     try:
         yield bench
     finally:
         bench.drop()
-        await bench.settled(lambda: not any(size for size, _ in bench.forwarder.pool_sizes().values()))
+        await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         await upstream.stop()
 
 
@@ -66,7 +66,7 @@ async def test_tls_works_with_a_private_authority(tmp_path: Path) -> None:
     async with over_tls(authority.context("localhost"), script, ca_file=str(authority.ca_file)) as bench:
         for _ in range(2):
             assert (await bench.ask()).body == b"hello"
-            await bench.settled(lambda: not any(size for size, _ in bench.forwarder.pool_sizes().values()))
+            await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert reused == [False, True]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from proxy.app.rules import make_routing_table
 from proxy.errors import (
     AccountRequired,
     ConflictingScope,
@@ -18,8 +19,10 @@ from proxy.errors import (
     UnknownRoute,
 )
 from proxy.profiles.index import ListingFailure
-from proxy.routing.route import EmptyDirectory, Route, RoutingTable, Standing, route, routing_table
-from tests.support.deciding import Listed, config, facts, region
+from proxy.routing.route import Route
+from proxy.routing.table import CallerScope, EmptyDirectory, RoutingTable
+from proxy.routing.target import TargetKind
+from tests.support.deciding import NAMING_AN_ACCOUNT, Listed, config, fields, region, routed
 
 DIRECTORY = Listed(
     owners={
@@ -33,7 +36,7 @@ DIRECTORY = Listed(
     },
     first={("pins", "na"): "901", ("pins", "eu"): "902", ("pins", "fe"): ""},
 )
-SEVERAL = routing_table(
+SEVERAL = make_routing_table(
     config(
         {
             "acme": {"region": "na"},
@@ -48,14 +51,14 @@ SEVERAL = routing_table(
     ),
     DIRECTORY,
 )
-ONE = routing_table(config({"acme": {"region": "eu", "default_profile": "22"}}), DIRECTORY)
+ONE = make_routing_table(config({"acme": {"region": "eu", "default_profile": "22"}}), DIRECTORY)
 REQUIRED, OPTIONAL, NEVER, UNKNOWN = b"/sp/campaigns/list", b"/reporting/reports", b"/v2/profiles", b"/new/thing"
 
 
 def chosen(target: bytes, table: RoutingTable = SEVERAL, bound: str = "", **changed: Any) -> tuple[str, str, bytes]:
     """Account, region and profile of a request with these facts; profiles are read, all else is posted."""
     method = b"GET" if target.endswith(NEVER) else b"POST"
-    found = route(method, target, facts(**changed), table, Standing(bound))
+    found = routed(method, target, fields(**changed), table, CallerScope(bound))
     return found.account, found.region, found.profile
 
 
@@ -114,23 +117,23 @@ def test_without_a_choice_the_choices_are_named(changed: dict[str, Any], said: s
 
 def test_a_client_of_one_account_needs_no_choice_and_learns_of_no_other() -> None:
     """What a caller may use is all that it can choose from, and all that it is told of."""
-    only = Standing(accounts=frozenset({"zeta"}))
-    assert route(b"GET", NEVER, facts(), SEVERAL, only).account == "zeta"
-    assert route(b"GET", b"/x", facts(scopes=(b"44",)), SEVERAL, only).account == "zeta"
-    two = Standing(accounts=frozenset({"zeta", "pins"}))
+    only = CallerScope(accounts=frozenset({"zeta"}))
+    assert routed(b"GET", NEVER, fields(), SEVERAL, only).account == "zeta"
+    assert routed(b"GET", b"/x", fields(scopes=(b"44",)), SEVERAL, only).account == "zeta"
+    two = CallerScope(accounts=frozenset({"zeta", "pins"}))
     with pytest.raises(AccountRequired, match=r"several accounts: pins, zeta\."):
-        route(b"GET", NEVER, facts(), SEVERAL, two)
+        routed(b"GET", NEVER, fields(), SEVERAL, two)
     with pytest.raises(UnknownRoute, match=r"Choose one of pins, z, zeta\."):
-        route(b"GET", b"/@nosuchname/x", facts(), SEVERAL, two)
+        routed(b"GET", b"/@nosuchname/x", fields(), SEVERAL, two)
     with pytest.raises(UnknownAccount, match=r"Choose one of pins, zeta\."):
-        route(b"GET", b"/x", facts(account="nosuchname"), SEVERAL, two)
-    nobody = Standing(accounts=frozenset())
+        routed(b"GET", b"/x", fields(account="nosuchname"), SEVERAL, two)
+    nobody = CallerScope(accounts=frozenset())
     with pytest.raises(AccountRequired, match="no account that this client may use"):
-        route(b"GET", NEVER, facts(), SEVERAL, nobody)
+        routed(b"GET", NEVER, fields(), SEVERAL, nobody)
     with pytest.raises(UnknownRoute, match="none that this client may use"):
-        route(b"GET", b"/@nosuchname/x", facts(), SEVERAL, nobody)
+        routed(b"GET", b"/@nosuchname/x", fields(), SEVERAL, nobody)
     with pytest.raises(AccountRequired, match="no account that this client may use"):
-        route(b"GET", NEVER, facts(), ONE, nobody)
+        routed(b"GET", NEVER, fields(), ONE, nobody)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +164,9 @@ def test_wrong_selections_are_named(target: bytes, changed: dict[str, Any], refu
 
 def test_many_choices_are_not_all_listed() -> None:
     """Forty accounts do not fill an error message."""
-    table = routing_table(config({f"account-{number:02}": {} for number in range(40)}), EmptyDirectory())
+    table = make_routing_table(config({f"account-{number:02}": {} for number in range(40)}), EmptyDirectory())
     with pytest.raises(AccountRequired, match="account-19 and 20 more"):
-        route(b"GET", NEVER, facts(), table)
+        routed(b"GET", NEVER, fields(), table)
 
 
 def test_a_placeholder_bound_to_what_is_gone_is_rejected() -> None:
@@ -214,7 +217,7 @@ def test_overridden_api_addresses_choose_their_region_by_host_and_port() -> None
         "eu": region(api_url="http://127.0.0.1:9002"),
         "fe": region(api_url="http://127.0.0.1:9002"),
     }
-    table = routing_table(config({"acme": {"region": "fe"}}, regions=regions), EmptyDirectory())
+    table = make_routing_table(config({"acme": {"region": "fe"}}, regions=regions), EmptyDirectory())
     assert chosen(b"/x", table, host=b"127.0.0.1:9001")[1] == "na"
     assert chosen(b"/x", table, host=b"127.0.0.1:9002")[1] == "fe"
     assert chosen(b"/x", table, host=b"127.0.0.1:8080")[1] == "fe"
@@ -231,10 +234,10 @@ def test_overridden_api_addresses_choose_their_region_by_host_and_port() -> None
         (b"/@brand-eu" + UNKNOWN, {}, b"123"),
         (b"/@brand-eu" + NEVER, {}, b""),
         (b"/@brand-eu" + NEVER, {"scopes": (b"7",)}, b"7"),
-        (b"/@brand-eu" + REQUIRED, {"names_account": True}, b"123"),
-        (b"/@brand-eu" + OPTIONAL, {"names_account": True}, b""),
-        (b"/@brand-eu" + UNKNOWN, {"names_account": True}, b""),
-        (b"/@brand-eu" + OPTIONAL, {"names_account": True, "scopes": (b"7",)}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (NAMING_AN_ACCOUNT,)}, b"123"),
+        (b"/@brand-eu" + OPTIONAL, {"lines": (NAMING_AN_ACCOUNT,)}, b""),
+        (b"/@brand-eu" + UNKNOWN, {"lines": (NAMING_AN_ACCOUNT,)}, b""),
+        (b"/@brand-eu" + OPTIONAL, {"lines": (NAMING_AN_ACCOUNT,), "scopes": (b"7",)}, b"7"),
         (b"/@zeta" + REQUIRED, {}, b"33"),
         (b"/@z" + REQUIRED, {}, b"33"),
         (b"/@acme" + REQUIRED, {}, b""),
@@ -261,13 +264,13 @@ def test_a_bound_route_gives_its_profile_to_its_own_account_only() -> None:
 
 def test_first_profile_that_is_not_known_yet_is_503() -> None:
     """Only where it would be sent; the tool is told when to ask again."""
-    table = routing_table(config({"acme": {"default_profile": "first"}}), EmptyDirectory())
+    table = make_routing_table(config({"acme": {"default_profile": "first"}}), EmptyDirectory())
     with pytest.raises(ProfileNotKnownYet) as refused:
         chosen(REQUIRED, table)
     assert (refused.value.status, refused.value.retry_after) == (503, 2.0)
     assert chosen(NEVER, table) == ("acme", "na", b"")
     assert chosen(REQUIRED, table, scopes=(b"5",)) == ("acme", "na", b"5")
-    assert chosen(OPTIONAL, table, names_account=True) == ("acme", "na", b"")
+    assert chosen(OPTIONAL, table, lines=(NAMING_AN_ACCOUNT,)) == ("acme", "na", b"")
 
 
 @pytest.mark.parametrize(
@@ -292,7 +295,7 @@ def test_first_profile_that_is_not_known_yet_is_503() -> None:
 def test_why_the_first_profile_is_not_known_is_told(failure: ListingFailure | None, said: str, retryable: bool) -> None:
     """The last failed listing of this account and region speaks, and whether it can pass by itself."""
     directory = Listed(failures=(failure,) if failure else ())
-    table = routing_table(config({"acme": {"default_profile": "first"}}), directory)
+    table = make_routing_table(config({"acme": {"default_profile": "first"}}), directory)
     with pytest.raises(ProfileNotKnownYet) as refused:
         chosen(REQUIRED, table)
     assert said in refused.value.detail
@@ -304,9 +307,11 @@ def test_why_the_first_profile_is_not_known_is_told(failure: ListingFailure | No
 
 def test_the_route_says_what_to_send_where() -> None:
     """The target byte for byte behind the prefix, the path for policy and metrics, the prefix for the way back."""
-    found = route(b"GET", b"/@brand-eu//v2/x?a=%2F&b=https://c//d", facts(), SEVERAL)
-    assert found == Route("acme", "eu", "api", b"//v2/x?a=%2F&b=https://c//d", b"//v2/x", b"123", b"/@brand-eu")
-    assert route(b"GET", b"/@acme/eu?x", facts(), SEVERAL).target == b"/?x"
+    found = routed(b"GET", b"/@brand-eu//v2/x?a=%2F&b=https://c//d", fields(), SEVERAL)
+    assert found == Route(
+        "acme", "eu", TargetKind.API, b"//v2/x?a=%2F&b=https://c//d", b"//v2/x", (b"v2", b"x"), b"123", b"/@brand-eu"
+    )
+    assert routed(b"GET", b"/@acme/eu?x", fields(), SEVERAL).target == b"/?x"
 
 
 @pytest.mark.parametrize(
@@ -336,9 +341,9 @@ def test_the_prefix_leads_back_to_the_same_account_and_region(
     table: RoutingTable, target: bytes, changed: dict[str, Any], back: bytes
 ) -> None:
     """What the client wrote, completed where its headers chose: whoever follows it need not send them again."""
-    found = route(b"GET", target, facts(**changed), table)
+    found = routed(b"GET", target, fields(**changed), table)
     assert found.prefix == back
-    again = route(b"GET", found.prefix + b"/v1/reports/1/download", facts(), table)
+    again = routed(b"GET", found.prefix + b"/v1/reports/1/download", fields(), table)
     assert (again.account, again.region) == (found.account, found.region)
 
 
@@ -356,8 +361,8 @@ def test_mcp_leads_to_the_regions_endpoint(mcp_url: str, target: bytes, sent: by
     from proxy.config import AMAZON_REGIONS, Region
 
     regions = {name: Region(**keys) for name, keys in AMAZON_REGIONS.items()} | {"na": region(mcp_url=mcp_url)}
-    table = routing_table(config({"acme": {}}, regions=regions), EmptyDirectory())
-    found = route(b"POST", target, facts(), table)
+    table = make_routing_table(config({"acme": {}}, regions=regions), EmptyDirectory())
+    found = routed(b"POST", target, fields(), table)
     assert (found.endpoint, found.target, found.profile) == ("mcp", sent, b"")
 
 

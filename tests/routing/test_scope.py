@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.routing.route import EmptyDirectory, route, routing_table
+from proxy.app.rules import make_routing_table
+from proxy.http1.target import path_segments
 from proxy.routing.scope import (
     ScopeRule,
     find_scope_rule,
@@ -16,11 +17,11 @@ from proxy.routing.scope import (
     names_account_in_path,
     parse_table,
     scope_rule,
-    segments,
     wants_default,
 )
+from proxy.routing.table import EmptyDirectory
 from scripts.make_scope_table import OUTPUT, STRENGTH, Operation, merged, operations, render
-from tests.support.deciding import config, facts
+from tests.support.deciding import NAMING_AN_ACCOUNT, config, fields, routed
 
 SPECIFICATIONS = Path(__file__).resolve().parents[2] / ".cache" / "specifications"
 
@@ -151,7 +152,7 @@ def test_operations_with_scope_and_unheard_ones_stay_what_they_are() -> None:
 
 def test_segments_are_decoded_after_the_path_was_split() -> None:
     """An encoded slash does not make two segments of one."""
-    assert segments(b"/a//b%2Fc/%64/") == (b"a", b"b/c", b"d")
+    assert path_segments(b"/a//b%2Fc/%64/") == (b"a", b"b/c", b"d")
 
 
 OPERATIONS = {
@@ -166,8 +167,9 @@ def sent_scope(rule: ScopeRule, own: bytes, names_account: bool, default: str | 
     """The Scope with which a request leaves: an operation of this rule, an account with this default profile."""
     method, path = OPERATIONS[rule]
     assert scope_rule(method, path) is rule
-    table = routing_table(config({"acme": {"default_profile": default}}), EmptyDirectory())
-    return route(method, path, facts(scopes=(own,) if own else (), names_account=names_account), table).profile
+    table = make_routing_table(config({"acme": {"default_profile": default}}), EmptyDirectory())
+    lines = (NAMING_AN_ACCOUNT,) if names_account else ()
+    return routed(method, path, fields(*lines, scopes=(own,) if own else ()), table).profile
 
 
 @pytest.mark.parametrize(

@@ -1,43 +1,65 @@
-"""What the tests of the deciding modules share: facts, configurations and a directory made in one line."""
+"""What the tests of the deciding modules share: requests, configurations and a directory made in one line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from proxy.config import Config
 from proxy.config.model import Account, Client, Region, RouteConfig
 from proxy.config.values import Address
-from proxy.http1.headers import Facts
+from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.http1.message import Request
+from proxy.http1.request_fields import RequestFields, read_request_fields
+from proxy.http1.target import read_target
 from proxy.profiles.index import ListingFailure
+from proxy.routing.route import Route, route
+from proxy.routing.table import ANYBODY, CallerScope, RoutingTable
+from proxy.routing.target import read_destination
 from proxy.secret import Secret
 
-PLAIN = Facts(
-    passing=b"",
-    host=b"127.0.0.1:8080",
-    content_length=None,
-    chunked=False,
-    close=False,
-    keep_alive=False,
-    expects_continue=False,
-    has_origin=False,
-    fetch_site=b"",
-    authorization=b"",
-    proxy_key=b"",
-    account="",
-    region="",
-    scopes=(),
-    names_account=False,
-    overrides=False,
-    request_id="",
-    content_type=b"",
-)
+FIELD_NAMES = {
+    "host": b"Host",
+    "authorization": b"Authorization",
+    "proxy_key": b"X-Ads-Proxy-Key",
+    "account": b"X-Ads-Account",
+    "region": b"X-Ads-Region",
+    "fetch_site": b"Sec-Fetch-Site",
+    "origin": b"Origin",
+    "content_type": b"Content-Type",
+    "request_id": b"X-Request-Id",
+}
 
 
-def facts(**changed: Any) -> Facts:
-    """The facts of a plain request of a local tool, with these changes."""
-    return replace(PLAIN, **changed)
+def fields(*lines: bytes, scopes: tuple[bytes, ...] = (), **sent: Any) -> RequestFields:
+    """The header section of a plain request of a local tool: these values by name, and further lines; empty: absent."""
+    lines += sent.pop("lines", ())
+    values: dict[str, str | bytes] = {"host": b"127.0.0.1:8080", **sent}
+    every = [
+        FIELD_NAMES[name] + b": " + (value.encode("latin-1") if isinstance(value, str) else value)
+        for name, value in values.items()
+        if value
+    ]
+    every += [b"Amazon-Advertising-API-Scope: " + scope for scope in scopes]
+    section = b"".join(line + b"\r\n" for line in (*every, *lines))
+    return read_request_fields(section, 1 if values["host"] else 0, 128, REQUEST_FIELDS)
+
+
+NAMING_AN_ACCOUNT = b"Amazon-Ads-AccountId: amzn1.ads-account.g.x"
+OVERRIDING = b"X-HTTP-Method-Override: DELETE"
+
+
+def request(method: bytes = b"GET", target: bytes = b"/", read: RequestFields | None = None) -> Request:
+    """A request with this header section."""
+    return Request(method, read_target(target), 1, read if read is not None else fields(), "id-1")
+
+
+def routed(
+    method: bytes, target: bytes, read: RequestFields, table: RoutingTable, scope: CallerScope = ANYBODY
+) -> Route:
+    """Where a request goes."""
+    asked = request(method, target, read)
+    return route(asked, read_destination(asked.target), table, scope)
 
 
 def account(**changed: Any) -> Account:

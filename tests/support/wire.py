@@ -16,17 +16,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from proxy.access.clients import Budgets, build_clients
-from proxy.app import wiring
+from proxy.access.clients import Budgets
+from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import load
-from proxy.downstream.ports import Limits
-from proxy.downstream.table import ToolServer
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.ports import ConnectionLimits
+from proxy.downstream.table import ConnectionTable
 from proxy.events import DefectMet, Event, Replayed, RequestFinished, RequestStarted
-from proxy.forwarding.forwarder import Forwarder, Rules
+from proxy.forwarding.accounting import Accounting
+from proxy.forwarding.dependencies import Dependencies
+from proxy.forwarding.forwarder import Forwarder
+from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.rules import Rules
+from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
-from proxy.routing.route import EmptyDirectory, routing_table
+from proxy.routing.table import EmptyDirectory
 from proxy.secret import Secret
 from proxy.tokens.values import AccessToken
+from proxy.upstream.pools import Pools
 
 PATIENCE = 10.0
 GET = b"GET /v2/profiles HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -310,16 +317,23 @@ class Bench:
         self.tokens = Tokens()
         self.facts = Facts()
         self.deadlines = Deadlines(loop)
-        self.forwarder = Forwarder(self.tokens, self.facts, self.deadlines, rules)
-        self.server = ToolServer(self.forwarder, self.deadlines)
+        self.pools = Pools(self.deadlines)
+        self.accounting = Accounting(self.facts)
+        self.throttles = Throttles()
+        dependencies = Dependencies(self.tokens, self.throttles, AccountLines(), self.accounting)
+        self.forwarder = Forwarder(dependencies, self.pools, rules)
+        self.server = ConnectionTable(self.deadlines)
         self.tools: list[Wire] = []
         self.port = 0
         self._listening: asyncio.Server
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self.server.protocol, "127.0.0.1", 0)
+        self._listening = await loop.create_server(self._connect, "127.0.0.1", 0)
         self.port = self._listening.sockets[0].getsockname()[1]
+
+    def _connect(self) -> ClientConnection:
+        return ClientConnection(self.server, self.forwarder)
 
     async def tool(self, *first: bytes) -> Wire:
         """A new connection of a tool, which sends this first."""
@@ -329,6 +343,12 @@ class Bench:
         if first:
             wire.send(*first)
         return wire
+
+    def connection(self) -> ClientConnection:
+        """One of the tools' connections, as the proxy has it."""
+        connection = next(iter(self.server.connections))
+        assert isinstance(connection, ClientConnection)
+        return connection
 
     async def ask(self, request: bytes = GET) -> Answer:
         """One request on a connection of its own."""
@@ -352,9 +372,9 @@ class Bench:
         self._listening.close()
         for wire in self.tools:
             wire.abort()
-        await self.settled(lambda: not self.server.connections and not self.forwarder.in_flight)
-        self.forwarder.close()
-        await self.settled(lambda: not any(size for size, _ in self.forwarder.pool_sizes().values()))
+        await self.settled(lambda: not self.server.connections and not self.accounting.in_flight)
+        self.pools.close()
+        await self.settled(lambda: not any(size for size, _ in self.pools.sizes().values()))
         self.deadlines.stop()
         assert self.facts.started == len(self.facts.finished)
         assert not self.facts.defects
@@ -366,8 +386,9 @@ class Bench:
         for wire in self.tools:
             wire.abort()
         for connection in tuple(self.server.connections):
+            assert isinstance(connection, ClientConnection)
             connection._transport.abort()
-        self.forwarder.close()
+        self.pools.close()
         self.deadlines.stop()
 
     async def settled(self, condition: Callable[[], bool]) -> None:
@@ -378,15 +399,42 @@ class Bench:
 
 
 def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
-    """Rules with changes; what `Limits` has is changed there."""
-    limits = {name: changed.pop(name) for name in tuple(changed) if name in Limits.__dataclass_fields__}
-    own = {name: changed.pop(name) for name in tuple(changed) if name == "pool_limit"}
-    if own:
-        changed["max_connections"] = own["pool_limit"]
-    return replace(rules, **changed, limits=replace(rules.limits, **limits))
+    """Rules with changes, given by the names of the configuration, wherever in the rules they lie.
+
+    `max_connections` is that of the tools; `pool_limit` is how many connections Amazon's hosts may have.
+    """
+    groups: dict[str, dict[str, Any]] = {
+        "connection_limits": {},
+        "head_limits": {},
+        "pool_settings": {},
+        "timeouts": {},
+    }
+    elsewhere = {
+        "pool_limit": ("pool_settings", "max_connections"),
+        "connect_timeout": ("pool_settings", "connect_timeout"),
+        "outbound_proxy": ("pool_settings", "proxy"),
+        "ca_file": ("pool_settings", "ca_file"),
+        "ca_digest": ("pool_settings", "ca_digest"),
+        "response_timeout": ("timeouts", "response"),
+        "idle_timeout": ("timeouts", "idle"),
+        "max_header_bytes": ("head_limits", "max_bytes"),
+        "max_target_bytes": ("head_limits", "max_target_bytes"),
+        "max_headers": ("head_limits", "max_fields"),
+    }
+    urls = {("api", region): url for region, url in changed.pop("api_urls", {}).items()}
+    changed["endpoints"] = {**rules.endpoints, **urls}
+    for name in tuple(changed):
+        if name in elsewhere:
+            group, field = elsewhere[name]
+            groups[group][field] = changed.pop(name)
+        elif name in ConnectionLimits.__dataclass_fields__:
+            groups["connection_limits"][name] = changed.pop(name)
+    for group, values in groups.items():
+        changed[group] = replace(getattr(rules, group), **values)
+    return replace(rules, **changed)
 
 
-def make_rules(api_url: str, **changed: Any) -> Rules:
+def rules_for(api_url: str, **changed: Any) -> Rules:
     """The rules of an account `default` at this API address. `max_connections` is the tools', `pool_limit` Amazon's."""
     environment = {
         "AMAZON_ADS_CLIENT_ID": "amzn1.test",
@@ -396,8 +444,8 @@ def make_rules(api_url: str, **changed: Any) -> Rules:
         "HOME": str(Path.home()),
     }
     config = load(None, environment)
-    table = routing_table(config, EmptyDirectory())
-    rules = wiring.rules(config, table, build_clients(config, b"key", Budgets()), demo=False)
+    table = make_routing_table(config, EmptyDirectory())
+    rules = make_rules(config, table, make_clients(config, b"key", Budgets()), demo=False)
     return changed_rules(rules, dict(changed))
 
 
@@ -406,7 +454,7 @@ async def running(script: Script, **changed: Any) -> AsyncIterator[Bench]:
     """A bench in front of an upstream that does this."""
     upstream = Upstream(script)
     await upstream.start()
-    bench = Bench(upstream, make_rules(f"http://127.0.0.1:{upstream.port}", **changed))
+    bench = Bench(upstream, rules_for(f"http://127.0.0.1:{upstream.port}", **changed))
     await bench.start()
     try:
         yield bench

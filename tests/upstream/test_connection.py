@@ -60,7 +60,7 @@ async def test_a_connection_that_amazon_closes_while_idle_is_not_used() -> None:
 
     async with running(script) as bench:
         await bench.ask()
-        await bench.settled(lambda: not any(size for size, _ in bench.forwarder.pool_sizes().values()))
+        await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert (await bench.ask(b"POST" + GET[3:])).body == b"hello"
         assert bench.facts.replays == []
 
@@ -68,7 +68,7 @@ async def test_a_connection_that_amazon_closes_while_idle_is_not_used() -> None:
 async def test_a_connection_that_dies_before_it_is_used_is_a_502() -> None:
     """Between its making and its first request; the tool does not wait for nothing."""
     async with running(answering(HELLO)) as bench:
-        pool = bench.forwarder._pool_of["api", "na"]
+        pool = bench.pools.find("api", "na")
         acquire = pool.acquire
 
         async def acquire_dead(*, fresh: bool, patience: float) -> object:

@@ -39,7 +39,7 @@ class Gate:
 
 def sizes(bench: Bench) -> tuple[int, int]:
     """Connections to the API host, and the idle ones of them."""
-    return bench.forwarder.pool_sizes()[f"127.0.0.1:{bench.upstream.port}"]
+    return bench.pools.sizes()[f"127.0.0.1:{bench.upstream.port}"]
 
 
 async def test_the_connection_used_last_is_used_next() -> None:
@@ -68,7 +68,7 @@ async def test_an_old_connection_is_not_used_again() -> None:
     """Addresses change; ten minutes are enough."""
     async with running(answering(HELLO)) as bench:
         await bench.ask()
-        pool = bench.forwarder._pool_of["api", "na"]
+        pool = bench.pools.find("api", "na")
         pool._idle[0].born -= 601
         await bench.ask()
         assert len(bench.upstream.wires) == 2
@@ -83,7 +83,7 @@ async def test_no_more_connections_than_allowed_and_served_in_order() -> None:
         await gate.until(bench, 1)
         for number in range(1, 4):
             tools.append(await bench.tool(get(b"/%d" % number)))
-            await bench.settled(lambda number=number: bench.forwarder.in_flight == number + 1)  # type: ignore[misc]
+            await bench.settled(lambda number=number: bench.accounting.in_flight == number + 1)  # type: ignore[misc]
             await bench.settled(lambda number=number: len(pool_of(bench)) == number)  # type: ignore[misc]
         for number in range(4):
             await gate.until(bench, number + 1)
@@ -95,7 +95,7 @@ async def test_no_more_connections_than_allowed_and_served_in_order() -> None:
 
 def pool_of(bench: Bench) -> list[object]:
     """Those who wait for a connection."""
-    return list(bench.forwarder._pool_of["api", "na"]._waiting)
+    return list(bench.pools.find("api", "na")._waiting)
 
 
 async def test_a_connection_that_is_lost_makes_room_for_who_waits() -> None:
@@ -120,7 +120,7 @@ async def test_who_leaves_while_waiting_loses_no_connection(handed: bool) -> Non
     async with running(gate, pool_limit=1) as bench:
         first = await bench.tool(get(b"/0"))
         await gate.until(bench, 1)
-        pool = bench.forwarder._pool_of["api", "na"]
+        pool = bench.pools.find("api", "na")
         leaving = asyncio.ensure_future(pool.acquire(fresh=False, patience=60))
         await bench.settled(lambda: len(pool_of(bench)) == 1)
         last = await bench.tool(get(b"/2"))
@@ -152,7 +152,7 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on() -> None:
     async with running(gate, pool_limit=1) as bench:
         await bench.tool(get(b"/0"))
         await gate.until(bench, 1)
-        pool = bench.forwarder._pool_of["api", "na"]
+        pool = bench.pools.find("api", "na")
         leaving = asyncio.ensure_future(pool.acquire(fresh=False, patience=60))
         await bench.settled(lambda: len(pool_of(bench)) == 1)
         last = await bench.tool(get(b"/2"))
@@ -177,7 +177,7 @@ async def test_who_waits_too_long_is_told_what_to_raise() -> None:
     async with running(gate, pool_limit=1) as bench:
         await bench.tool(get(b"/0"))
         await gate.until(bench, 1)
-        pool = bench.forwarder._pool_of["api", "na"]
+        pool = bench.pools.find("api", "na")
         with pytest.raises(UpstreamTimeout, match=r"upstream\.max_connections"):
             await pool.acquire(fresh=False, patience=0.01)
         assert not pool._waiting
@@ -187,7 +187,7 @@ async def test_a_fresh_connection_takes_the_place_of_an_idle_one() -> None:
     """At the limit, the oldest idle connection goes."""
     async with running(answering(HELLO), pool_limit=1) as bench:
         await bench.ask()
-        pool = bench.forwarder._pool_of["api", "na"]
+        pool = bench.pools.find("api", "na")
         old = pool._idle[0]
         connection = await pool.acquire(fresh=True, patience=10)
         assert connection is not old
@@ -201,7 +201,7 @@ async def test_who_wants_a_fresh_one_is_not_given_a_used_one() -> None:
     async with running(gate, pool_limit=1) as bench:
         first = await bench.tool(get(b"/0"))
         await gate.until(bench, 1)
-        pool = bench.forwarder._pool_of["api", "na"]
+        pool = bench.pools.find("api", "na")
         used = next(iter(pool._all))
         waiting = asyncio.ensure_future(pool.acquire(fresh=True, patience=10))
         await bench.settled(lambda: len(pool_of(bench)) == 1)

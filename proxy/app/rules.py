@@ -1,0 +1,147 @@
+"""A `Config` as the values that requests are decided by: routing table, clients, rules. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from proxy.access.clients import Clients
+from proxy.access.paths import PathPattern
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
+from proxy.config import AMAZON_REGIONS, REGION_NAMES
+from proxy.downstream.ports import ConnectionLimits
+from proxy.forwarding.rules import Rules
+from proxy.http1.message import HeadLimits
+from proxy.routing.table import AccountEntry, RoutingTable, Selection
+from proxy.upstream.connection import Timeouts
+from proxy.upstream.pools import PoolSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxy.access.clients import Budgets
+    from proxy.config import Client, Config
+    from proxy.routing.table import Directory
+
+DEMO_LINE = b"X-Ads-Proxy-Demo: simulated; nothing here is Amazon's\r\n"
+
+
+def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_digest: str = "", demo: bool) -> Rules:
+    """What the configuration says of requests. `ca_digest` tells which content `upstream.ca_file` has."""
+    return Rules(
+        table=table,
+        clients=clients,
+        connection_limits=connection_limits(config),
+        head_limits=HeadLimits(
+            config.limits.max_header_bytes, config.limits.max_target_bytes, config.limits.max_headers
+        ),
+        pool_settings=pool_settings(config, ca_digest),
+        timeouts=Timeouts(config.upstream.response_timeout, config.upstream.idle_timeout),
+        endpoints=_endpoints(config),
+        client_ids={name: account.client_id for name, account in config.accounts.items()},
+        api_hosts=_location_hosts(config),
+        replay_bytes=config.limits.replay_bytes,
+        retry_wait=config.upstream.retry_wait,
+        rewrite_locations=config.rewrite_locations,
+        fast_path=config.fast_path,
+        scheme=b"https" if config.tls else b"http",
+        listen=str(config.listen).encode(),
+        response_lines=DEMO_LINE if demo else b"",
+    )
+
+
+def connection_limits(config: Config) -> ConnectionLimits:
+    given = config.limits
+    return ConnectionLimits(
+        header_timeout=given.header_timeout,
+        keepalive_timeout=given.keepalive_timeout,
+        body_timeout=given.body_timeout,
+        send_timeout=given.send_timeout,
+        max_body_bytes=given.max_body_bytes,
+        max_connections=given.max_connections,
+        max_connections_per_address=given.max_connections_per_address,
+    )
+
+
+def pool_settings(config: Config, ca_digest: str) -> PoolSettings:
+    upstream = config.upstream
+    return PoolSettings(
+        connect_timeout=upstream.connect_timeout,
+        max_connections=upstream.max_connections,
+        proxy=upstream.proxy.reveal() if upstream.proxy else None,
+        ca_file=str(upstream.ca_file) if upstream.ca_file else None,
+        ca_digest=ca_digest,
+    )
+
+
+def _endpoints(config: Config) -> dict[tuple[str, str], str]:
+    return {
+        **{("api", name): region.api_url for name, region in config.regions.items()},
+        **{("mcp", name): region.mcp_url for name, region in config.regions.items()},
+    }
+
+
+def _location_hosts(config: Config) -> frozenset[bytes]:
+    """Amazon's own API hosts and the configured ones: an address at any of them is led back through the proxy."""
+    return frozenset(urlsplit(address).netloc.lower().encode() for _, address in _api_addresses(config))
+
+
+# --- clients ------------------------------------------------------------------------------------------------
+
+
+def make_clients(config: Config, key: bytes, budgets: Budgets) -> Clients:
+    """The clients of a configuration. `key` signs placeholders and outlives restarts; `budgets` outlive reloads."""
+    return Clients((make_policy(client) for client in config.clients), Placeholders(key), budgets)
+
+
+def make_policy(client: Client) -> Policy:
+    """A client of the configuration, ready to be asked."""
+    return Policy(
+        name=client.name,
+        key_digest=client.key_sha256.lower(),
+        accounts=None if client.accounts is None else frozenset(client.accounts),
+        profiles=None if client.profiles is None else frozenset(profile.encode() for profile in client.profiles),
+        methods=None if client.methods is None else frozenset(method.encode() for method in client.methods),
+        paths=None if client.paths is None else tuple(PathPattern.read(pattern) for pattern in client.paths),
+        requests_per_minute=client.requests_per_minute,
+    )
+
+
+# --- routing ------------------------------------------------------------------------------------------------
+
+
+def make_routing_table(config: Config, directory: Directory) -> RoutingTable:
+    """What a configuration says of accounts, routes and hosts."""
+    accounts = {
+        name: AccountEntry(name, account.region, account.default_profile or "")
+        for name, account in config.accounts.items()
+    }
+    names = {name: Selection(entry) for name, entry in accounts.items()}
+    for name, chosen in config.routes.items():
+        names[name] = Selection(accounts[chosen.account], chosen.region or "", chosen.profile or "")
+    addresses = _api_addresses(config)
+    served = {"localhost", config.listen.host.lower(), *(name.lower() for name in config.allowed_hosts)}
+    return RoutingTable(
+        accounts=accounts,
+        names=names,
+        api_hosts=_api_hosts(addresses),
+        served_hosts=frozenset(served.union(urlsplit(address).hostname or "" for _, address in addresses)),
+        mcp_paths={region: urlsplit(config.regions[region].mcp_url).path.encode() for region in REGION_NAMES},
+        directory=directory,
+    )
+
+
+def _api_addresses(config: Config) -> list[tuple[str, str]]:
+    """(region, API address): Amazon's own, then the configured ones."""
+    amazon = [(region, AMAZON_REGIONS[region]["api_url"]) for region in REGION_NAMES]
+    return [*amazon, *((region, config.regions[region].api_url) for region in REGION_NAMES)]
+
+
+def _api_hosts(addresses: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Host or host:port -> region; an address that regions share chooses none of them."""
+    found: dict[str, str] = {}
+    for region, address in addresses:
+        host = urlsplit(address).netloc.lower().replace("[", "").replace("]", "")
+        found[host] = region if found.get(host, region) == region else ""
+    return found

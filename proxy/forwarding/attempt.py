@@ -1,0 +1,174 @@
+"""One try of a request at Amazon: a connection, the token it carried, and what came back. Decides nothing.
+
+It is the `ResponseSink` of its connection. What it hears goes on to its owner, or is held back while the owner decides
+whether to try again. Its state tells how far the try got: what may be sent again is read off it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.errors import Refused
+    from proxy.http1.framing import Buffer
+    from proxy.http1.message import Response
+    from proxy.tokens.values import AccessToken
+    from proxy.upstream.connection import UpstreamConnection
+
+
+class AttemptState(StrEnum):
+    """How far a try got."""
+
+    SENT = "sent"
+    """The head has been written; no final response has begun."""
+    ANSWERED = "answered"
+    """A final response's head is here."""
+    ENDED = "ended"
+    """The response was complete."""
+    FAILED = "failed"
+    """The connection broke, or was too slow."""
+    ABANDONED = "abandoned"
+    """Nobody wants the response any longer."""
+
+
+_LIVE = (AttemptState.SENT, AttemptState.ANSWERED)
+
+
+class AttemptOwner(Protocol):
+    """Who made the try and hears of it. `entered` of the attempt is the moment at which the news came."""
+
+    def attempt_interim(self, response: Response) -> None: ...
+
+    def attempt_answered(self, response: Response) -> None: ...
+
+    def attempt_data(self, pieces: list[Buffer]) -> None: ...
+
+    def attempt_ended(self, trailers: bytes) -> None: ...
+
+    def attempt_failed(self, error: Refused) -> None: ...
+
+    def attempt_writable(self, writable: bool) -> None: ...
+
+    def defect(self, error: BaseException) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+class Attempt:
+    """See the module's docstring. `number` counts the tries of a request, from 1.
+
+    While `held`, what comes of the response is kept in `pieces`, `trailers` (None until its end) and `error`.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_owner",
+        "entered",
+        "error",
+        "held",
+        "number",
+        "pieces",
+        "response",
+        "reused",
+        "state",
+        "token",
+        "trailers",
+    )
+
+    def __init__(self, owner: AttemptOwner, number: int, token: AccessToken, connection: UpstreamConnection) -> None:
+        self._owner = owner
+        self._connection = connection
+        self.number = number
+        self.token = token
+        self.reused = connection.served > 0
+        self.state = AttemptState.SENT
+        self.entered = 0.0
+        self.held = False
+        self.response: Response | None = None
+        self.pieces: list[Buffer]
+        self.trailers: bytes | None = None
+        self.error: Refused | None = None
+
+    def __repr__(self) -> str:
+        held = ", held" if self.held else ""
+        return f"<Attempt {self.number}: {self.state}{held}>"
+
+    # --- what the owner does
+
+    @property
+    def live(self) -> bool:
+        """The connection is this attempt's."""
+        return self.state in _LIVE
+
+    def send_body(self, data: list[Buffer]) -> None:
+        """Write more of the body."""
+        self._connection.send_body(data)
+
+    def request_sent(self) -> None:
+        """The whole request has been written."""
+        self._connection.request_sent()
+
+    def hold(self) -> None:
+        """Keep the response back, unread beyond what is here."""
+        self.held = True
+        self.pieces = []
+        if self.live:
+            self._connection.pause()
+
+    def pause(self) -> None:
+        """Read no more of the response for now."""
+        if self.live:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Go on reading the response."""
+        if self.live:
+            self._connection.resume()
+
+    def abandon(self) -> None:
+        """Let go of the connection; nothing more is heard."""
+        if self.live:
+            self.state = AttemptState.ABANDONED
+            self._connection.abandon()
+
+    # --- ResponseSink
+
+    def interim(self, response: Response) -> None:
+        self._owner.attempt_interim(response)
+
+    def response_began(self, response: Response) -> None:
+        self.state = AttemptState.ANSWERED
+        self.response = response
+        self._owner.attempt_answered(response)
+
+    def response_data(self, pieces: list[Buffer]) -> None:
+        if self.held:
+            self.pieces += pieces
+        else:
+            self._owner.attempt_data(pieces)
+
+    def response_ended(self, trailers: bytes) -> None:
+        self.state = AttemptState.ENDED
+        if self.held:
+            self.trailers = trailers
+        else:
+            self._owner.attempt_ended(trailers)
+
+    def upstream_failed(self, error: Refused) -> None:
+        self.state = AttemptState.FAILED
+        if self.held:
+            self.error = error
+        else:
+            self._owner.attempt_failed(error)
+
+    def upstream_writable(self, writable: bool) -> None:
+        self._owner.attempt_writable(writable)
+
+    def defect(self, error: Exception) -> None:
+        self.state = AttemptState.FAILED
+        self._owner.defect(error)
+
+    def flush(self) -> None:
+        if self.state is not AttemptState.ENDED:
+            self._owner.flush()

@@ -1,0 +1,32 @@
+"""What all exchanges share: where tokens come from, what Amazon asked for, and who is told. Shapes only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.forwarding.accounting import Accounting
+    from proxy.forwarding.injection import AccountLines
+    from proxy.forwarding.throttles import Throttles
+    from proxy.tokens.values import AccessToken
+
+
+class AccessTokens(Protocol):
+    """Where access tokens come from: see `proxy.tokens.manager.TokenManager`."""
+
+    def current(self, account: str) -> AccessToken | None: ...
+
+    async def get(self, account: str) -> AccessToken: ...
+
+    async def renewed(self, rejected: AccessToken) -> AccessToken | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What all exchanges share."""
+
+    tokens: AccessTokens
+    throttles: Throttles
+    account_lines: AccountLines
+    accounting: Accounting

@@ -1,0 +1,65 @@
+"""The head that leaves: the account's lines, made once for each access token, and the lines that pass.
+
+Rendered from the very `Request` that was judged, and from the `Route` that was chosen for it; nothing else is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.http1.message import Request
+    from proxy.routing.route import Route
+    from proxy.tokens.values import AccessToken
+
+
+class AccountLines:
+    """The injected lines of each account, for the access token that was last asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[AccessToken, bytes]] = {}
+
+    def __repr__(self) -> str:
+        return f"<AccountLines of {', '.join(sorted(self._made)) or 'no account'}>"
+
+    def of(self, token: AccessToken, client_ids: Mapping[str, str]) -> bytes:
+        """The lines of a token's account."""
+        known = self._made.get(token.account)
+        if known is not None and known[0] is token:
+            return known[1]
+        lines = account_lines(token.value.reveal(), client_ids.get(token.account, ""))
+        self._made[token.account] = (token, lines)
+        return lines
+
+    def forget(self) -> None:
+        """Accounts may have gone, or have changed their client id."""
+        self._made.clear()
+
+
+def account_lines(access_token: str, client_id: str) -> bytes:
+    """The injected lines of one account while one access token lives."""
+    return (
+        f"Authorization: Bearer {access_token}\r\n"
+        f"Amazon-Advertising-API-ClientId: {client_id}\r\n"
+        f"Amazon-Ads-ClientId: {client_id}\r\n"
+    ).encode("latin-1")
+
+
+def render_head(request: Request, route: Route, host_line: bytes, account: bytes) -> bytes:
+    """The head that leaves; `host_line` and `account` hold whole lines."""
+    fields, profile = request.fields, route.profile
+    return b"".join(
+        (
+            request.method,
+            b" ",
+            route.target,
+            b" HTTP/1.1\r\n",
+            host_line,
+            account,
+            b"Amazon-Advertising-API-Scope: %b\r\n" % profile if profile else b"",
+            fields.passing,
+            b"Transfer-Encoding: chunked\r\n\r\n" if fields.chunked else b"\r\n",
+        )
+    )

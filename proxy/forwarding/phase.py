@@ -1,0 +1,32 @@
+"""The phases of an exchange, and which may follow which. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Where an exchange stands."""
+
+    __hash__ = str.__hash__  # that of an Enum is written in Python, and each request is hashed several times
+
+    ADMITTED = "admitted"
+    WAITING = "waiting"
+    """For a pause to pass, a token or a connection: nothing of it is at Amazon."""
+    SENT = "sent"
+    """An attempt is at Amazon, and no final response has begun."""
+    HOLDING = "holding"
+    """A response is held back until it is known whether a better one can be had."""
+    RELAYING = "relaying"
+    """A response goes to the tool: nothing is sent again from here on."""
+    DONE = "done"
+
+
+TRANSITIONS: dict[Phase, frozenset[Phase]] = {
+    Phase.ADMITTED: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),
+    Phase.WAITING: frozenset((Phase.SENT, Phase.DONE)),
+    Phase.SENT: frozenset((Phase.WAITING, Phase.HOLDING, Phase.RELAYING, Phase.DONE)),
+    Phase.HOLDING: frozenset((Phase.WAITING, Phase.RELAYING, Phase.DONE)),
+    Phase.RELAYING: frozenset((Phase.DONE,)),
+    Phase.DONE: frozenset(),
+}

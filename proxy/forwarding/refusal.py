@@ -1,0 +1,24 @@
+"""The proxy's own answer to a request, as bytes: a problem document that fits what was asked. Pure but for the Date."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from proxy import problem
+from proxy.errors import InternalError
+
+if TYPE_CHECKING:
+    from proxy.errors import Refused
+    from proxy.http1.message import Request
+
+
+def refusal_response(error: Refused, request: Request, further: bytes, *, close: bool) -> bytes:
+    """The whole response; `further` are header lines that every response carries."""
+    lines = problem.own_lines(time.time(), further)
+    return problem.answer(error, request.id, to_head=request.method == b"HEAD", close=close, extra=lines)
+
+
+def internal_error() -> InternalError:
+    """What a tool is told of a defect."""
+    return InternalError("The proxy met a defect of its own; its log has the details. Try again.", close=True)

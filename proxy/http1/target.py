@@ -1,0 +1,88 @@
+"""A request target, split once: form, authority, path, query, segments (RFC 9112, 3.2; RFC 3986, 3). Pure.
+
+The only place that takes a target apart. Nothing is normalised: `path` and `query` are the bytes that came, and what
+is sent is cut from them. What a path means here is for `routing.target`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
+
+from proxy.errors import MalformedRequest
+
+_MAX_REMEMBERED = 2048
+_MAX_REMEMBERED_BYTES = 1024
+
+
+class TargetForm(StrEnum):
+    """The forms of RFC 9112, 3.2. `AUTHORITY` is everything that is none of the others, too."""
+
+    ORIGIN = "origin"
+    ABSOLUTE = "absolute"
+    AUTHORITY = "authority"
+    ASTERISK = "asterisk"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target in its parts.
+
+    `raw` is what came. `scheme` and `authority` are lower case, empty but in absolute form. `path` begins with a slash
+    in origin and absolute form and is empty otherwise; `query` holds its question mark, empty without one. `segments`
+    are what stands between the path's slashes, percent-decoded once, the empty ones left out.
+    """
+
+    raw: bytes
+    form: TargetForm
+    scheme: bytes
+    authority: bytes
+    path: bytes
+    query: bytes
+    segments: tuple[bytes, ...]
+
+
+def parse_target(raw: bytes) -> Target:
+    """Split a target. Raises `MalformedRequest` for one with a fragment, or whose absolute form names no plain host."""
+    if b"#" in raw:
+        raise MalformedRequest("A request target has no fragment; leave out '#' and what follows it.", close=True)
+    if raw.startswith(b"/"):
+        return _split(raw, TargetForm.ORIGIN, b"", b"", raw)
+    if raw == b"*":
+        return Target(raw, TargetForm.ASTERISK, b"", b"", b"", b"", ())
+    scheme, separator, after = raw.partition(b"://")
+    if not separator:
+        return Target(raw, TargetForm.AUTHORITY, b"", b"", b"", b"", ())
+    end = min(at for at in (after.find(b"/"), after.find(b"?"), len(after)) if at >= 0)
+    authority, left = after[:end].lower(), after[end:]
+    if not authority or b"@" in authority:
+        raise MalformedRequest("The request target names no host, or a user before it.", close=True)
+    return _split(raw, TargetForm.ABSOLUTE, scheme.lower(), authority, left if left[:1] == b"/" else b"/" + left)
+
+
+def _split(raw: bytes, form: TargetForm, scheme: bytes, authority: bytes, left: bytes) -> Target:
+    path, mark, query = left.partition(b"?")
+    return Target(raw, form, scheme, authority, path, mark + query, path_segments(path))
+
+
+def path_segments(path: bytes) -> tuple[bytes, ...]:
+    """A path's segments, percent-decoded once, without the empty ones (`//`, a closing `/`)."""
+    segments = [segment for segment in path.split(b"/") if segment]
+    if b"%" in path:
+        segments = [unquote_to_bytes(segment) for segment in segments]
+    return tuple(segments)
+
+
+def percent_decoded(text: bytes) -> bytes:
+    """A path or a part of one, decoded once."""
+    return unquote_to_bytes(text) if b"%" in text else text
+
+
+_remembered_target = lru_cache(maxsize=_MAX_REMEMBERED)(parse_target)
+
+
+def read_target(raw: bytes) -> Target:
+    """`parse_target`, remembering what it split, in bounded memory."""
+    return _remembered_target(raw) if len(raw) <= _MAX_REMEMBERED_BYTES else parse_target(raw)

@@ -1,0 +1,38 @@
+"""The head that leaves, and the lines of an account in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from proxy.forwarding.injection import AccountLines, account_lines, render_head
+from proxy.routing.route import Route
+from proxy.routing.target import TargetKind
+from proxy.secret import Secret
+from proxy.tokens.values import AccessToken
+from tests.support.deciding import fields, request
+
+ROUTE = Route("acme", "na", TargetKind.API, b"/a", b"/a", (b"a",), b"42", b"")
+
+
+def test_a_request_head_is_joined_from_its_parts() -> None:
+    """Start line, Host, the account's lines, the profile, what passes, and the framing if it is chunked."""
+    lines = account_lines("Atza|t", "amzn1.x")
+    asked = request(b"POST", b"/ignored", fields(b"Transfer-Encoding: chunked", b"A: b"))
+    assert render_head(asked, ROUTE, b"Host: amazon\r\n", lines) == (
+        b"POST /a HTTP/1.1\r\nHost: amazon\r\nAuthorization: Bearer Atza|t\r\n"
+        b"Amazon-Advertising-API-ClientId: amzn1.x\r\nAmazon-Ads-ClientId: amzn1.x\r\n"
+        b"Amazon-Advertising-API-Scope: 42\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    assert b"Scope" not in render_head(request(), replace(ROUTE, profile=b""), b"", lines)
+
+
+def test_the_lines_are_made_once_for_each_token() -> None:
+    """Another token of the account makes them anew, and so does a reload, which may have changed the client id."""
+    made = AccountLines()
+    first = AccessToken("acme", Secret("Atza|1"), 1, 0.0)
+    lines = made.of(first, {"acme": "amzn1.x"})
+    assert b"Atza|1" in lines and made.of(first, {"acme": "amzn1.y"}) is lines
+    assert b"Atza|2" in made.of(replace(first, value=Secret("Atza|2")), {"acme": "amzn1.x"})
+    made.forget()
+    assert b"amzn1.z" in made.of(first, {"acme": "amzn1.z"})
+    assert "Atza" not in repr(made) and "acme" in repr(made)

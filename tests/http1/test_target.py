@@ -1,0 +1,74 @@
+"""A target is split once, and not a byte of it changes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.errors import MalformedRequest
+from proxy.http1.target import TargetForm, parse_target, percent_decoded, read_target
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "query", "segments"),
+    [
+        (b"/", b"/", b"", ()),
+        (b"/?", b"/", b"?", ()),
+        (b"/a/b", b"/a/b", b"", (b"a", b"b")),
+        (b"//a//b/", b"//a//b/", b"", (b"a", b"b")),
+        (b"/a%2Fb/%63?x=/y?z", b"/a%2Fb/%63", b"?x=/y?z", (b"a/b", b"c")),
+        (b"/%2561", b"/%2561", b"", (b"%61",)),
+    ],
+)
+def test_origin_form_is_split(raw: bytes, path: bytes, query: bytes, segments: tuple[bytes, ...]) -> None:
+    """Path, query with its mark, and segments decoded once without the empty ones."""
+    target = read_target(raw)
+    assert (target.form, target.path, target.query, target.segments) == (TargetForm.ORIGIN, path, query, segments)
+    assert (target.raw, target.authority, target.scheme) == (raw, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("raw", "scheme", "authority", "path", "query"),
+    [
+        (b"http://H.example/a?b", b"http", b"h.example", b"/a", b"?b"),
+        (b"HTTPS://h:1", b"https", b"h:1", b"/", b""),
+        (b"http://h?x=http://y/", b"http", b"h", b"/", b"?x=http://y/"),
+    ],
+)
+def test_absolute_form_is_split(raw: bytes, scheme: bytes, authority: bytes, path: bytes, query: bytes) -> None:
+    """Scheme and authority in lower case; an empty path is a slash."""
+    target = read_target(raw)
+    assert target.form is TargetForm.ABSOLUTE
+    assert (target.scheme, target.authority, target.path, target.query) == (scheme, authority, path, query)
+
+
+def test_the_other_forms_have_no_path() -> None:
+    """What they mean is for others to say."""
+    assert read_target(b"*").form is TargetForm.ASTERISK
+    assert read_target(b"example.com:443").form is TargetForm.AUTHORITY
+    assert read_target(b"a/b").path == b""
+
+
+@pytest.mark.parametrize("raw", [b"/a#b", b"http:///x", b"http://", b"http://u@h/", b"#"])
+def test_what_is_no_target_is_refused(raw: bytes) -> None:
+    """A fragment, a user, no host: the connection ends."""
+    with pytest.raises(MalformedRequest) as refused:
+        read_target(raw)
+    assert refused.value.close
+
+
+@given(st.binary(max_size=40).map(lambda rest: b"/" + rest.replace(b"#", b"")))
+def test_path_and_query_are_the_target_again(raw: bytes) -> None:
+    """Whatever the bytes; remembered or not, the same."""
+    target = parse_target(raw)
+    assert target.path + target.query == raw
+    assert read_target(raw) == target
+    assert all(target.segments)
+
+
+def test_a_long_target_is_split_without_being_remembered() -> None:
+    """Both ways give the same."""
+    raw = b"/" + b"x" * 5000
+    assert read_target(raw) == parse_target(raw)
+    assert percent_decoded(b"a%20b") == b"a b"
