@@ -2,7 +2,7 @@
 
 A timer renews the access token ahead of its expiry, off the request path; one token request is in flight at most,
 detached from whoever asked; requests wait for its outcome, not for the request itself. Which refresh token is in
-force is `custody`'s business.
+force is `refresh_token`'s business.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
 if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.secret import Secret
-    from proxy.tokens.custody import Custody
+    from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.values import Timing
 
 LONGEST_PAUSE = 30.0
@@ -44,12 +44,12 @@ class Means:
 class Credential:
     """Drives one account. Every method belongs to the event loop."""
 
-    def __init__(self, source: TokenSource, custody: Custody, means: Means) -> None:
+    def __init__(self, source: TokenSource, keeper: RefreshTokenKeeper, means: Means) -> None:
         self.source = source
         self.means = means
         self.state = State.PENDING
         self.token: AccessToken | None = None
-        self._custody = custody
+        self._keeper = keeper
         self._generation = 0
         self._failures = 0
         self._last_failure: CredentialFailure | None = None
@@ -58,7 +58,7 @@ class Credential:
         self._trigger = "start"
         self._damper = Damper(at=self._next_at)
         self._flight: asyncio.Task[TokenFailure | None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._timer: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._removed = False
@@ -71,16 +71,16 @@ class Credential:
     def start(self) -> None:
         """Begins to obtain tokens, and tells the state it begins with."""
         self.means.observer.observe(CredentialStateChanged(self.source.account, self.state, self.state))
-        if self._custody.refresh_token is None:
+        if self._keeper.refresh_token is None:
             self._tell_missing()
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep the token of {self.source.account}")
+        self._timer = asyncio.create_task(self._renew_ahead(), name=f"keep the token of {self.source.account}")
 
     async def stop(self, grace: float) -> None:
         """Ends the timer. A refresh under way may bring a new refresh token: it gets `grace` seconds, its write too."""
         self._removed = True
-        tasks = [task for task in (self._keeper, self._flight) if task is not None]
-        if self._keeper is not None:
-            self._keeper.cancel()
+        tasks = [task for task in (self._timer, self._flight) if task is not None]
+        if self._timer is not None:
+            self._timer.cancel()
         if self._flight is not None and not self._flight.done():
             await asyncio.wait({self._flight}, timeout=grace)
             self._flight.cancel()
@@ -88,38 +88,38 @@ class Credential:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tell_waiters()
-        await self._custody.close(grace)
+        await self._keeper.close(grace)
 
     async def reconfigure(self, source: TokenSource) -> None:
         """Puts a changed source in force; a changed secret is tried at once."""
         old, self.source = self.source, source
-        had_refresh_token = self._custody.refresh_token is not None
-        token_changed = await self._custody.reconfigure(source.refresh_token)
-        if had_refresh_token and self._custody.refresh_token is None:
+        had_refresh_token = self._keeper.refresh_token is not None
+        token_changed = await self._keeper.reconfigure(source.refresh_token)
+        if had_refresh_token and self._keeper.refresh_token is None:
             self._tell_missing()
         app_changed = (old.token_url, old.client_id, old.client_secret) != (
             source.token_url,
             source.client_id,
             source.client_secret,
         )
-        if old.client_id != source.client_id or self._custody.refresh_token is None:
+        if old.client_id != source.client_id or self._keeper.refresh_token is None:
             self.token = None  # it belongs to another application, or to nobody any more
         if token_changed or app_changed:
             self._start_over("credentials-changed")
 
     async def look_again(self) -> None:
         """The store may hold what another process wrote, such as a sign-in at a terminal."""
-        source = await self._custody.look_again()
+        source = await self._keeper.look_again()
         if source == SIGN_IN or (source and self._failures):
             self._start_over("sign-in" if source == SIGN_IN else "credentials-changed")
 
     async def adopt(self, grant: Grant) -> None:
         """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds."""
         if grant.refresh_token is not None:
-            self._custody.sign_in(grant.refresh_token)
+            self._keeper.sign_in(grant.refresh_token)
         self._take(grant, self.means.timing.clock() - grant.took, "sign-in")
         self._tell_waiters()
-        await self._custody.settle(5.0)
+        await self._keeper.settle(5.0)
 
     # --- for requests --------------------------------------------------------------------------------------
 
@@ -168,7 +168,7 @@ class Credential:
         account, last = self.source.account, self._last_failure
         if self._removed:
             raise NoUsableToken(f"The account '{account}' is no longer configured.", retry_after=60, retryable=False)
-        if self._custody.refresh_token is None:
+        if self._keeper.refresh_token is None:
             detail = f"The account '{account}' has no refresh token. {self._advice()}"
             raise NoUsableToken(detail, retry_after=60, retryable=False)
         if lifecycle.is_hopeless(self.state):
@@ -177,7 +177,7 @@ class Credential:
             raise NoUsableToken(detail, retry_after=min(60.0, max(1.0, pause)), retryable=False)
 
     def _is_hopeless(self) -> bool:
-        return self._removed or self._custody.refresh_token is None or lifecycle.is_hopeless(self.state)
+        return self._removed or self._keeper.refresh_token is None or lifecycle.is_hopeless(self.state)
 
     def _no_token(self, pause: float) -> NoUsableToken:
         why = self._last_failure.detail if self._last_failure else "Login with Amazon has not answered yet."
@@ -195,7 +195,7 @@ class Credential:
 
     async def refresh_now(self) -> None:
         """The operator's button: raises the `TokenFailure`."""
-        if self._custody.refresh_token is None:
+        if self._keeper.refresh_token is None:
             raise RefreshTokenMissing(f"The account '{self.source.account}' has no refresh token yet.")
         failure = await asyncio.shield(self.refresh("operator"))
         if failure is not None:
@@ -203,14 +203,14 @@ class Credential:
 
     async def _fly(self, trigger: str) -> TokenFailure | None:
         """One token request and what it means. Never raises, whatever happens: the timer lives on."""
-        source, sent, clock = self.source, self._custody.refresh_token, self.means.timing.clock
+        source, sent, clock = self.source, self._keeper.refresh_token, self.means.timing.clock
         sent_at = clock()
         failure: TokenFailure | None = None
         if sent is None:
             return None
         try:
             grant = await self._ask(source, sent)
-            if sent == self._custody.refresh_token and source.client_id == self.source.client_id:
+            if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
                 self._take(grant, sent_at, trigger)
         except TokenFailure as error:
             failure = error
@@ -218,7 +218,7 @@ class Credential:
             where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
             self.means.observer.observe(DefectMet("token refresh", where))
             failure = TokenAnswerMalformed("The token request met a defect of this program; the log has its traceback.")
-        if failure is not None and source == self.source and sent == self._custody.refresh_token:
+        if failure is not None and source == self.source and sent == self._keeper.refresh_token:
             self._note_failure(failure, clock() - sent_at)
         self._tell_waiters()
         return failure
@@ -235,7 +235,7 @@ class Credential:
     def _take(self, grant: Grant, sent_at: float, trigger: str) -> None:
         """Puts what was granted in force: the refresh token first."""
         if grant.refresh_token is not None:
-            self._custody.rotate(grant.refresh_token)
+            self._keeper.rotate(grant.refresh_token)
         settings, timing, account = self.means.settings, self.means.timing, self.source.account
         self._generation += 1
         expires_at = sent_at + grant.expires_in
@@ -285,14 +285,14 @@ class Credential:
 
     # --- time ----------------------------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
+    async def _renew_ahead(self) -> None:
         """Refreshes whenever it is due and notices expiry."""
         while True:
             self._wake.clear()
             token = self._token_in_hand()
             now = self.means.timing.clock()
             moments = [token.expires_at] if token is not None else []
-            if self._custody.refresh_token is not None:
+            if self._keeper.refresh_token is not None:
                 moments.append(self._next_at)
                 if self._next_at <= now:
                     await asyncio.wait({self.refresh(self._trigger)})
@@ -328,24 +328,24 @@ class Credential:
 
     def status(self) -> CredentialStatus:
         """What there is to say, without secrets."""
-        token, has_refresh_token = self._token_in_hand(), self._custody.refresh_token is not None
+        token, has_refresh_token = self._token_in_hand(), self._keeper.refresh_token is not None
         return CredentialStatus(
             account=self.source.account,
             state=str(self.state),
             generation=self._generation,
             has_refresh_token=has_refresh_token,
-            refresh_token_source=self._custody.origin,
+            refresh_token_source=self._keeper.origin,
             expires_at=self._on_wall(token.expires_at) if token is not None else None,
             last_success=self._last_success,
             last_failure=self._last_failure,
             next_refresh_at=self._on_wall(self._next_at) if has_refresh_token else None,
-            unpersisted=self._custody.unpersisted,
+            unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
         )
 
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""
-        if self._custody.refresh_token is None:
+        if self._keeper.refresh_token is None:
             page = self.source.sign_in_url or "Connect in the console"
             return f"Sign in: {page} or `ads-proxy login {self.source.account}`; or configure a refresh token."
         return self._last_failure.advice if self._last_failure is not None else ""

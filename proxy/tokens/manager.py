@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken, StateError, UnknownAccount
 from proxy.events import AccountRemoved
 from proxy.tokens.credential import Credential, Means
-from proxy.tokens.custody import Custody
+from proxy.tokens.refresh_token import RefreshTokenKeeper
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
@@ -142,9 +142,9 @@ class TokenManager:
         return self._credentials[account]
 
     async def _prepare(self, source: TokenSource) -> Credential:
-        custody = Custody(source.account, self._store, self._means.observer, self._means.timing)
-        await custody.load(source.refresh_token)
-        return Credential(source, custody, self._means)
+        keeper = RefreshTokenKeeper(source.account, self._store, self._means.observer, self._means.timing)
+        await keeper.load(source.refresh_token)
+        return Credential(source, keeper, self._means)
 
     async def _remove(self, credential: Credential) -> None:
         await credential.stop(STOP_GRACE)

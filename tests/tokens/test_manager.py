@@ -460,5 +460,5 @@ async def test_nothing_that_is_shown_holds_a_secret() -> None:
         token = await bench.manager.get("acme")
         manager = bench.manager
         shown = [manager, token, manager.statuses(), bench.recorder.events, source(refresh="CANARY-refresh")]
-        shown += [*manager._credentials.values(), *(held._custody for held in manager._credentials.values())]
+        shown += [*manager._credentials.values(), *(held._keeper for held in manager._credentials.values())]
         assert "CANARY" not in repr(shown)

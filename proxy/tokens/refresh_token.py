@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REMEMBERED = 64
 
 
-class Custody:
+class RefreshTokenKeeper:
     """Keeps one account's refresh token. Every method belongs to the event loop."""
 
     def __init__(self, account: str, store: Store, observer: Observer, timing: Timing) -> None:
@@ -41,7 +41,7 @@ class Custody:
         self.unpersisted = False
 
     def __repr__(self) -> str:
-        return f"<Custody of {self._account}: {self._choice.origin or 'no'} refresh token>"
+        return f"<RefreshTokenKeeper of {self._account}: {self._choice.origin or 'no'} refresh token>"
 
     @property
     def refresh_token(self) -> Secret | None:
