@@ -32,7 +32,7 @@ LONGEST_PAUSE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class CredentialDependencies:
     """What a credential works with; a reload may give it others."""
 
     lwa: LoginWithAmazon
@@ -44,9 +44,9 @@ class Means:
 class Credential:
     """Drives one account. Every method belongs to the event loop."""
 
-    def __init__(self, source: TokenSource, keeper: RefreshTokenKeeper, means: Means) -> None:
+    def __init__(self, source: TokenSource, keeper: RefreshTokenKeeper, dependencies: CredentialDependencies) -> None:
         self.source = source
-        self.means = means
+        self.dependencies = dependencies
         self.state = State.PENDING
         self.token: AccessToken | None = None
         self._keeper = keeper
@@ -54,7 +54,7 @@ class Credential:
         self._failures = 0
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
-        self._next_at = means.timing.clock()
+        self._next_at = dependencies.timing.clock()
         self._trigger = "start"
         self._damper = Damper(at=self._next_at)
         self._flight: asyncio.Task[TokenFailure | None] | None = None
@@ -70,7 +70,7 @@ class Credential:
 
     def start(self) -> None:
         """Begins to obtain tokens, and tells the state it begins with."""
-        self.means.observer.observe(CredentialStateChanged(self.source.account, self.state, self.state))
+        self.dependencies.observer.observe(CredentialStateChanged(self.source.account, self.state, self.state))
         if self._keeper.refresh_token is None:
             self._tell_missing()
         self._timer = asyncio.create_task(self._renew_ahead(), name=f"keep the token of {self.source.account}")
@@ -117,7 +117,7 @@ class Credential:
         """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds."""
         if grant.refresh_token is not None:
             self._keeper.sign_in(grant.refresh_token)
-        self._take(grant, self.means.timing.clock() - grant.took, "sign-in")
+        self._take(grant, self.dependencies.timing.clock() - grant.took, "sign-in")
         self._tell_waiters()
         await self._keeper.settle(5.0)
 
@@ -126,10 +126,10 @@ class Credential:
     async def obtain(self) -> AccessToken:
         """The token in hand, or the next one if it comes in time; else `NoUsableToken`."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.means.settings.request_wait
+        deadline = loop.time() + self.dependencies.settings.request_wait
         while (token := self._token_in_hand()) is None:
             self._refuse_where_hopeless()
-            left, pause = deadline - loop.time(), self._next_at - self.means.timing.clock()
+            left, pause = deadline - loop.time(), self._next_at - self.dependencies.timing.clock()
             if not self._is_flying() and pause <= 0:
                 self.refresh(self._trigger)
             elif left <= 0 or (not self._is_flying() and pause > left):
@@ -140,7 +140,7 @@ class Credential:
     async def renew(self, rejected: AccessToken) -> AccessToken | None:
         """A token other than the rejected one, or None if none comes in time or the account's 401s are damped."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.means.settings.request_wait
+        deadline = loop.time() + self.dependencies.settings.request_wait
         while (token := self._token_in_hand()) is None or _is_same(token, rejected):
             left = deadline - loop.time()
             if left <= 0 or self._is_hopeless() or not (self._is_flying() or self._will_fly(token, left)):
@@ -150,7 +150,7 @@ class Credential:
 
     def _will_fly(self, token: AccessToken | None, left: float) -> bool:
         """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
-        now = self.means.timing.clock()
+        now = self.dependencies.timing.clock()
         if self._next_at <= now:
             self.refresh(self._trigger)
             return True
@@ -173,7 +173,7 @@ class Credential:
             raise NoUsableToken(detail, retry_after=60, retryable=False)
         if lifecycle.is_hopeless(self.state):
             detail = f"The account '{account}' has no usable token. {last.detail if last else ''} {self._advice()}"
-            pause = self._next_at - self.means.timing.clock()
+            pause = self._next_at - self.dependencies.timing.clock()
             raise NoUsableToken(detail, retry_after=min(60.0, max(1.0, pause)), retryable=False)
 
     def _is_hopeless(self) -> bool:
@@ -203,7 +203,7 @@ class Credential:
 
     async def _fly(self, trigger: str) -> TokenFailure | None:
         """One token request and what it means. Never raises, whatever happens: the timer lives on."""
-        source, sent, clock = self.source, self._keeper.refresh_token, self.means.timing.clock
+        source, sent, clock = self.source, self._keeper.refresh_token, self.dependencies.timing.clock
         sent_at = clock()
         failure: TokenFailure | None = None
         if sent is None:
@@ -216,7 +216,7 @@ class Credential:
             failure = error
         except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
             where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
-            self.means.observer.observe(DefectMet("token refresh", where))
+            self.dependencies.observer.observe(DefectMet("token refresh", where))
             failure = TokenAnswerMalformed("The token request met a defect of this program; the log has its traceback.")
         if failure is not None and source == self.source and sent == self._keeper.refresh_token:
             self._note_failure(failure, clock() - sent_at)
@@ -224,11 +224,11 @@ class Credential:
         return failure
 
     async def _ask(self, source: TokenSource, refresh_token: Secret) -> Grant:
-        seconds = self.means.settings.refresh_timeout
+        seconds = self.dependencies.settings.refresh_timeout
         try:
             async with asyncio.timeout(seconds):
                 credentials = Credentials(source.client_id, source.client_secret)
-                return await self.means.lwa.refresh(source.token_url, credentials, refresh_token)
+                return await self.dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
         except TimeoutError:
             raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None
 
@@ -236,7 +236,7 @@ class Credential:
         """Puts what was granted in force: the refresh token first."""
         if grant.refresh_token is not None:
             self._keeper.rotate(grant.refresh_token)
-        settings, timing, account = self.means.settings, self.means.timing, self.source.account
+        settings, timing, account = self.dependencies.settings, self.dependencies.timing, self.source.account
         self._generation += 1
         expires_at = sent_at + grant.expires_in
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at)
@@ -244,14 +244,14 @@ class Credential:
         self._next_at = lifecycle.refresh_at(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         self._trigger = "ahead"
         duration = timing.clock() - sent_at
-        self.means.observer.observe(
+        self.dependencies.observer.observe(
             TokenRefreshed(account, self._generation, duration, self._on_wall(expires_at), trigger)
         )
         self._move(Occurrence.GRANTED)
         self._wake.set()
 
     def _note_failure(self, failure: TokenFailure, duration: float) -> None:
-        last, timing = self._last_failure, self.means.timing
+        last, timing = self._last_failure, self.dependencies.timing
         in_a_row = last is not None and last.permanent == failure.permanent
         self._failures = self._failures + 1 if in_a_row else 1
         wait = lifecycle.retry_in(failure, self._failures, timing.random())
@@ -260,7 +260,7 @@ class Credential:
         self._last_failure = CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, timing.wall())
         token = self._token_in_hand()
         expiry = self._on_wall(token.expires_at) if token is not None else None
-        self.means.observer.observe(
+        self.dependencies.observer.observe(
             RefreshFailed(
                 account=self.source.account,
                 reason=failure.reason,
@@ -278,7 +278,7 @@ class Credential:
     def _start_over(self, trigger: str) -> None:
         """Other credentials are in force: forget the old ones' failures and ask at once."""
         self._failures, self._last_failure = 0, None
-        self._next_at, self._trigger = self.means.timing.clock(), trigger
+        self._next_at, self._trigger = self.dependencies.timing.clock(), trigger
         self._move(Occurrence.CHANGED if self._token_in_hand() is not None else Occurrence.RESET)
         self._wake.set()
         self._tell_waiters()
@@ -290,7 +290,7 @@ class Credential:
         while True:
             self._wake.clear()
             token = self._token_in_hand()
-            now = self.means.timing.clock()
+            now = self.dependencies.timing.clock()
             moments = [token.expires_at] if token is not None else []
             if self._keeper.refresh_token is not None:
                 moments.append(self._next_at)
@@ -306,7 +306,7 @@ class Credential:
 
     def _token_in_hand(self) -> AccessToken | None:
         """The access token that still serves; one that expired is let go."""
-        if self.token is not None and self.means.timing.clock() >= self.token.expires_at:
+        if self.token is not None and self.dependencies.timing.clock() >= self.token.expires_at:
             self.token = None
             self._trigger = "expired" if self._trigger == "ahead" else self._trigger
             self._move(Occurrence.LAPSED)
@@ -315,7 +315,7 @@ class Credential:
     def _move(self, occurrence: Occurrence) -> None:
         old, self.state = self.state, lifecycle.after(self.state, occurrence)
         if old != self.state:
-            self.means.observer.observe(CredentialStateChanged(self.source.account, old, self.state))
+            self.dependencies.observer.observe(CredentialStateChanged(self.source.account, old, self.state))
 
     def _is_flying(self) -> bool:
         return self._flight is not None and not self._flight.done()
@@ -351,10 +351,10 @@ class Credential:
         return self._last_failure.advice if self._last_failure is not None else ""
 
     def _tell_missing(self) -> None:
-        self.means.observer.observe(SignInNeeded(self.source.account, self._advice()))
+        self.dependencies.observer.observe(SignInNeeded(self.source.account, self._advice()))
 
     def _on_wall(self, moment: float) -> float:
-        timing = self.means.timing
+        timing = self.dependencies.timing
         return timing.wall() + moment - timing.clock()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import NoUsableToken, StateError, UnknownAccount
 from proxy.events import AccountRemoved
-from proxy.tokens.credential import Credential, Means
+from proxy.tokens.credential import Credential, CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
@@ -50,8 +50,8 @@ class TokenManager:
         timing: Timing | None = None,
     ) -> None:
         self._store = store
-        self._means = Means(lwa, observer, settings, timing if timing is not None else Timing())
-        self._clock = self._means.timing.clock
+        self._dependencies = CredentialDependencies(lwa, observer, settings, timing if timing is not None else Timing())
+        self._clock = self._dependencies.timing.clock
         self._credentials: dict[str, Credential] = {}
         self._changing = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
@@ -78,16 +78,16 @@ class TokenManager:
         async with self._changing:
             wanted = {source.account: source for source in sources}
             added = [await self._prepare(source) for name, source in wanted.items() if name not in self._credentials]
-            self._means = dataclasses.replace(
-                self._means, settings=settings or self._means.settings, lwa=lwa or self._means.lwa
+            self._dependencies = dataclasses.replace(
+                self._dependencies, settings=settings or self._dependencies.settings, lwa=lwa or self._dependencies.lwa
             )
             gone = [self._credentials.pop(name) for name in tuple(self._credentials) if name not in wanted]
             for credential in self._credentials.values():
-                credential.means = self._means
+                credential.dependencies = self._dependencies
                 if credential.source != wanted[credential.source.account]:
                     await credential.reconfigure(wanted[credential.source.account])
             for credential in added:
-                credential.means = self._means
+                credential.dependencies = self._dependencies
                 self._credentials[credential.source.account] = credential
                 credential.start()
             await asyncio.gather(*(self._remove(credential) for credential in gone))
@@ -142,13 +142,13 @@ class TokenManager:
         return self._credentials[account]
 
     async def _prepare(self, source: TokenSource) -> Credential:
-        keeper = RefreshTokenKeeper(source.account, self._store, self._means.observer, self._means.timing)
+        keeper = RefreshTokenKeeper(source.account, self._store, self._dependencies.observer, self._dependencies.timing)
         await keeper.load(source.refresh_token)
-        return Credential(source, keeper, self._means)
+        return Credential(source, keeper, self._dependencies)
 
     async def _remove(self, credential: Credential) -> None:
         await credential.stop(STOP_GRACE)
-        self._means.observer.observe(AccountRemoved(credential.source.account))
+        self._dependencies.observer.observe(AccountRemoved(credential.source.account))
 
     async def _watch(self) -> None:
         """Notices what other processes write into the store, as long as this one runs."""
