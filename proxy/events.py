@@ -7,6 +7,7 @@ timestamps in seconds since the epoch. Nothing of ours is imported.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -99,6 +100,22 @@ class AmazonThrottled(Event):
 # --- tokens -------------------------------------------------------------------------------------------------
 
 
+class RefreshCause(StrEnum):
+    """Why an access token was asked for."""
+
+    START = "start"
+    AHEAD = "ahead"
+    """Renewed before it ends."""
+    EXPIRED = "expired"
+    UNAUTHORIZED = "unauthorized"
+    """Amazon answered 401."""
+    RETRY = "retry"
+    """The attempt before failed."""
+    OPERATOR = "operator"
+    SIGN_IN = "sign-in"
+    CREDENTIALS_CHANGED = "credentials-changed"
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRefreshed(Event):
     """A new access token is in use. `expires_at` is wall-clock time."""
@@ -107,8 +124,7 @@ class TokenRefreshed(Event):
     generation: int
     duration: float
     expires_at: float
-    trigger: str
-    """`start`, `ahead`, `expired`, `unauthorized`, `retry`, `operator`, `sign-in` or `credentials-changed`."""
+    trigger: RefreshCause
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import NoUsableToken, RefreshTokenMissing, TokenAnswerMalformed, TokenFailure, TokenTimeout
-from proxy.events import CredentialStateChanged, DefectMet, RefreshFailed, SignInNeeded, TokenRefreshed
+from proxy.events import CredentialStateChanged, DefectMet, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
-from proxy.tokens.lifecycle import Damper, Occurrence, State
+from proxy.tokens.lifecycle import Damper, State, Trigger
 from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
 from proxy.tokens.store import SIGN_IN
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
@@ -55,7 +55,7 @@ class Credential:
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
         self._next_at = dependencies.timing.clock()
-        self._trigger = "start"
+        self._cause = RefreshCause.START
         self._damper = Damper(at=self._next_at)
         self._flight: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
@@ -105,19 +105,19 @@ class Credential:
         if old.client_id != source.client_id or self._keeper.refresh_token is None:
             self.token = None  # it belongs to another application, or to nobody any more
         if token_changed or app_changed:
-            self._start_over("credentials-changed")
+            self._start_over(RefreshCause.CREDENTIALS_CHANGED)
 
     async def look_again(self) -> None:
         """The store may hold what another process wrote, such as a sign-in at a terminal."""
         source = await self._keeper.look_again()
         if source == SIGN_IN or (source and self._failures):
-            self._start_over("sign-in" if source == SIGN_IN else "credentials-changed")
+            self._start_over(RefreshCause.SIGN_IN if source == SIGN_IN else RefreshCause.CREDENTIALS_CHANGED)
 
     async def adopt(self, grant: Grant) -> None:
         """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds."""
         if grant.refresh_token is not None:
             self._keeper.sign_in(grant.refresh_token)
-        self._take(grant, self.dependencies.timing.clock() - grant.took, "sign-in")
+        self._take(grant, self.dependencies.timing.clock() - grant.took, RefreshCause.SIGN_IN)
         self._tell_waiters()
         await self._keeper.settle(5.0)
 
@@ -131,7 +131,7 @@ class Credential:
             self._refuse_where_hopeless()
             left, pause = deadline - loop.time(), self._next_at - self.dependencies.timing.clock()
             if not self._is_flying() and pause <= 0:
-                self.refresh(self._trigger)
+                self.refresh(self._cause)
             elif left <= 0 or (not self._is_flying() and pause > left):
                 raise self._no_token(pause)
             await asyncio.wait({self._outcome}, timeout=max(0.0, left))
@@ -152,7 +152,7 @@ class Credential:
         """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
         now = self.dependencies.timing.clock()
         if self._next_at <= now:
-            self.refresh(self._trigger)
+            self.refresh(self._cause)
             return True
         if self._failures:
             return self._next_at - now <= left
@@ -161,7 +161,7 @@ class Credential:
             if damper is None:
                 return False
             self._damper = damper
-        self.refresh("unauthorized")
+        self.refresh(RefreshCause.UNAUTHORIZED)
         return True
 
     def _refuse_where_hopeless(self) -> None:
@@ -186,22 +186,22 @@ class Credential:
 
     # --- refreshing ----------------------------------------------------------------------------------------
 
-    def refresh(self, trigger: str) -> asyncio.Task[TokenFailure | None]:
+    def refresh(self, cause: RefreshCause) -> asyncio.Task[TokenFailure | None]:
         """The one refresh in flight, started if there is none. Its result is the failure, if it failed."""
         if self._flight is None or self._flight.done():
             name = f"refresh the token of {self.source.account}"
-            self._flight = asyncio.create_task(self._fly(trigger), name=name)
+            self._flight = asyncio.create_task(self._fly(cause), name=name)
         return self._flight
 
     async def refresh_now(self) -> None:
         """The operator's button: raises the `TokenFailure`."""
         if self._keeper.refresh_token is None:
             raise RefreshTokenMissing(f"The account '{self.source.account}' has no refresh token yet.")
-        failure = await asyncio.shield(self.refresh("operator"))
+        failure = await asyncio.shield(self.refresh(RefreshCause.OPERATOR))
         if failure is not None:
             raise failure
 
-    async def _fly(self, trigger: str) -> TokenFailure | None:
+    async def _fly(self, cause: RefreshCause) -> TokenFailure | None:
         """One token request and what it means. Never raises, whatever happens: the timer lives on."""
         source, sent, clock = self.source, self._keeper.refresh_token, self.dependencies.timing.clock
         sent_at = clock()
@@ -211,7 +211,7 @@ class Credential:
         try:
             grant = await self._ask(source, sent)
             if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
-                self._take(grant, sent_at, trigger)
+                self._take(grant, sent_at, cause)
         except TokenFailure as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
@@ -232,7 +232,7 @@ class Credential:
         except TimeoutError:
             raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None
 
-    def _take(self, grant: Grant, sent_at: float, trigger: str) -> None:
+    def _take(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
         """Puts what was granted in force: the refresh token first."""
         if grant.refresh_token is not None:
             self._keeper.rotate(grant.refresh_token)
@@ -242,12 +242,12 @@ class Credential:
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at)
         self._failures, self._last_failure, self._last_success = 0, None, timing.wall()
         self._next_at = lifecycle.refresh_at(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
-        self._trigger = "ahead"
+        self._cause = RefreshCause.AHEAD
         duration = timing.clock() - sent_at
         self.dependencies.observer.observe(
-            TokenRefreshed(account, self._generation, duration, self._on_wall(expires_at), trigger)
+            TokenRefreshed(account, self._generation, duration, self._on_wall(expires_at), cause)
         )
-        self._move(Occurrence.GRANTED)
+        self._move(Trigger.GRANTED)
         self._wake.set()
 
     def _note_failure(self, failure: TokenFailure, duration: float) -> None:
@@ -255,7 +255,7 @@ class Credential:
         in_a_row = last is not None and last.permanent == failure.permanent
         self._failures = self._failures + 1 if in_a_row else 1
         wait = lifecycle.retry_in(failure, self._failures, timing.random())
-        self._next_at, self._trigger = timing.clock() + wait, "retry"
+        self._next_at, self._cause = timing.clock() + wait, RefreshCause.RETRY
         advice = failure.advice.replace("ACCOUNT", self.source.account)
         self._last_failure = CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, timing.wall())
         token = self._token_in_hand()
@@ -272,14 +272,14 @@ class Credential:
                 token_expires_at=expiry,
             )
         )
-        self._move(lifecycle.occurrence_of(failure))
+        self._move(lifecycle.trigger_of(failure))
         self._wake.set()
 
-    def _start_over(self, trigger: str) -> None:
+    def _start_over(self, cause: RefreshCause) -> None:
         """Other credentials are in force: forget the old ones' failures and ask at once."""
         self._failures, self._last_failure = 0, None
-        self._next_at, self._trigger = self.dependencies.timing.clock(), trigger
-        self._move(Occurrence.CHANGED if self._token_in_hand() is not None else Occurrence.RESET)
+        self._next_at, self._cause = self.dependencies.timing.clock(), cause
+        self._move(Trigger.CHANGED if self._token_in_hand() is not None else Trigger.RESET)
         self._wake.set()
         self._tell_waiters()
 
@@ -295,7 +295,7 @@ class Credential:
             if self._keeper.refresh_token is not None:
                 moments.append(self._next_at)
                 if self._next_at <= now:
-                    await asyncio.wait({self.refresh(self._trigger)})
+                    await asyncio.wait({self.refresh(self._cause)})
                     continue
             await self._pause(min(moments, default=now + LONGEST_PAUSE) - now)
 
@@ -308,12 +308,12 @@ class Credential:
         """The access token that still serves; one that expired is let go."""
         if self.token is not None and self.dependencies.timing.clock() >= self.token.expires_at:
             self.token = None
-            self._trigger = "expired" if self._trigger == "ahead" else self._trigger
-            self._move(Occurrence.LAPSED)
+            self._cause = RefreshCause.EXPIRED if self._cause == RefreshCause.AHEAD else self._cause
+            self._move(Trigger.LAPSED)
         return self.token
 
-    def _move(self, occurrence: Occurrence) -> None:
-        old, self.state = self.state, lifecycle.after(self.state, occurrence)
+    def _move(self, trigger: Trigger) -> None:
+        old, self.state = self.state, lifecycle.after(self.state, trigger)
         if old != self.state:
             self.dependencies.observer.observe(CredentialStateChanged(self.source.account, old, self.state))
 

@@ -34,8 +34,8 @@ class State(StrEnum):
     MISCONFIGURED = "misconfigured"
 
 
-class Occurrence(StrEnum):
-    """What can happen to a credential."""
+class Trigger(StrEnum):
+    """What moves a credential from one state to another."""
 
     GRANTED = "granted"
     TROUBLED = "troubled"
@@ -52,37 +52,37 @@ class Occurrence(StrEnum):
     """Other credentials are in force, and there is no access token."""
 
 
-_S, _O = State, Occurrence
+_S, _T = State, Trigger
 
-TRANSITIONS: dict[tuple[State, Occurrence], State] = {
-    **{(state, _O.GRANTED): _S.VALID for state in State},
-    **{(state, _O.REFUSED_GRANT): _S.REVOKED for state in State},
-    **{(state, _O.REFUSED_APP): _S.MISCONFIGURED for state in State},
-    **{(state, _O.RESET): _S.PENDING for state in State},
-    (_S.PENDING, _O.TROUBLED): _S.PENDING,
-    (_S.VALID, _O.TROUBLED): _S.DEGRADED,
-    (_S.DEGRADED, _O.TROUBLED): _S.DEGRADED,
-    (_S.EXPIRED, _O.TROUBLED): _S.EXPIRED,
-    (_S.REVOKED, _O.TROUBLED): _S.REVOKED,
-    (_S.MISCONFIGURED, _O.TROUBLED): _S.MISCONFIGURED,
-    (_S.PENDING, _O.LAPSED): _S.PENDING,
-    (_S.VALID, _O.LAPSED): _S.EXPIRED,
-    (_S.DEGRADED, _O.LAPSED): _S.EXPIRED,
-    (_S.EXPIRED, _O.LAPSED): _S.EXPIRED,
-    (_S.REVOKED, _O.LAPSED): _S.REVOKED,
-    (_S.MISCONFIGURED, _O.LAPSED): _S.MISCONFIGURED,
-    (_S.PENDING, _O.CHANGED): _S.PENDING,
-    (_S.VALID, _O.CHANGED): _S.VALID,
-    (_S.DEGRADED, _O.CHANGED): _S.DEGRADED,
-    (_S.EXPIRED, _O.CHANGED): _S.PENDING,
-    (_S.REVOKED, _O.CHANGED): _S.DEGRADED,
-    (_S.MISCONFIGURED, _O.CHANGED): _S.DEGRADED,
+TRANSITIONS: dict[tuple[State, Trigger], State] = {
+    **{(state, _T.GRANTED): _S.VALID for state in State},
+    **{(state, _T.REFUSED_GRANT): _S.REVOKED for state in State},
+    **{(state, _T.REFUSED_APP): _S.MISCONFIGURED for state in State},
+    **{(state, _T.RESET): _S.PENDING for state in State},
+    (_S.PENDING, _T.TROUBLED): _S.PENDING,
+    (_S.VALID, _T.TROUBLED): _S.DEGRADED,
+    (_S.DEGRADED, _T.TROUBLED): _S.DEGRADED,
+    (_S.EXPIRED, _T.TROUBLED): _S.EXPIRED,
+    (_S.REVOKED, _T.TROUBLED): _S.REVOKED,
+    (_S.MISCONFIGURED, _T.TROUBLED): _S.MISCONFIGURED,
+    (_S.PENDING, _T.LAPSED): _S.PENDING,
+    (_S.VALID, _T.LAPSED): _S.EXPIRED,
+    (_S.DEGRADED, _T.LAPSED): _S.EXPIRED,
+    (_S.EXPIRED, _T.LAPSED): _S.EXPIRED,
+    (_S.REVOKED, _T.LAPSED): _S.REVOKED,
+    (_S.MISCONFIGURED, _T.LAPSED): _S.MISCONFIGURED,
+    (_S.PENDING, _T.CHANGED): _S.PENDING,
+    (_S.VALID, _T.CHANGED): _S.VALID,
+    (_S.DEGRADED, _T.CHANGED): _S.DEGRADED,
+    (_S.EXPIRED, _T.CHANGED): _S.PENDING,
+    (_S.REVOKED, _T.CHANGED): _S.DEGRADED,
+    (_S.MISCONFIGURED, _T.CHANGED): _S.DEGRADED,
 }
 
 
-def after(state: State, occurrence: Occurrence) -> State:
+def after(state: State, trigger: Trigger) -> State:
     """The state that follows."""
-    return TRANSITIONS[state, occurrence]
+    return TRANSITIONS[state, trigger]
 
 
 def is_hopeless(state: State) -> bool:
@@ -90,11 +90,11 @@ def is_hopeless(state: State) -> bool:
     return state in (State.REVOKED, State.MISCONFIGURED)
 
 
-def occurrence_of(failure: TokenFailure) -> Occurrence:
+def trigger_of(failure: TokenFailure) -> Trigger:
     """What a failed token request means for the credential."""
     if not failure.permanent:
-        return Occurrence.TROUBLED
-    return Occurrence.REFUSED_GRANT if isinstance(failure, RefreshTokenRevoked) else Occurrence.REFUSED_APP
+        return Trigger.TROUBLED
+    return Trigger.REFUSED_GRANT if isinstance(failure, RefreshTokenRevoked) else Trigger.REFUSED_APP
 
 
 def lead(expires_in: float, refresh_ahead: float) -> float:

@@ -74,7 +74,7 @@ def test_there_are_no_created_series_in_either_format() -> None:
     """Neither text nor OpenMetrics holds a `_created` series, also after every instrument was used."""
     metrics = made()
     metrics.observe(finished())
-    metrics.observe(events.TokenRefreshed("acme", 1, 0.1, 2_000.0, "start"))
+    metrics.observe(events.TokenRefreshed("acme", 1, 0.1, 2_000.0, events.RefreshCause.START))
     for accept in ("", "application/openmetrics-text; version=1.0.0"):
         assert b"_created" not in metrics.scrape(accept)[0]
 
@@ -153,7 +153,7 @@ def test_refusals_are_all_counted_from_zero() -> None:
 def test_a_refresh_sets_its_time_stamps() -> None:
     """A success counts, and tells when the token ends and when it came."""
     metrics = made()
-    metrics.observe(events.TokenRefreshed("acme", 1, 0.3, 4_600.0, "start"))
+    metrics.observe(events.TokenRefreshed("acme", 1, 0.3, 4_600.0, events.RefreshCause.START))
     assert value(metrics, "token_refreshes_total", account="acme", result="success", reason="ok") == 1
     assert value(metrics, "token_expiry_timestamp_seconds", account="acme") == 4_600.0
     assert value(metrics, "token_last_success_timestamp_seconds", account="acme") == 1_000.0
@@ -190,7 +190,7 @@ def test_a_removed_account_has_no_series_and_gets_none_back() -> None:
     metrics.observe(events.ProfilesListed("gone", "na", 3))
     metrics.observe(events.AccountRemoved("gone"))
     metrics.observe(finished(account="gone"))
-    metrics.observe(events.TokenRefreshed("gone", 2, 0.1, 2.0, "ahead"))
+    metrics.observe(events.TokenRefreshed("gone", 2, 0.1, 2.0, events.RefreshCause.AHEAD))
     metrics.observe(events.CredentialStateChanged("gone", "valid", "expired"))
     assert [key for key in samples(metrics) if ("account", "gone") in key[1]] == []
     metrics.accounts(["acme", "gone"])

@@ -8,7 +8,7 @@ import pytest
 
 from proxy import errors
 from proxy.tokens import lifecycle
-from proxy.tokens.lifecycle import Damper, Occurrence, State
+from proxy.tokens.lifecycle import Damper, State, Trigger
 
 P, V, D, E, R, M = (
     State.PENDING,
@@ -19,20 +19,20 @@ P, V, D, E, R, M = (
     State.MISCONFIGURED,
 )
 TABLE = {
-    Occurrence.GRANTED: (V, V, V, V, V, V),
-    Occurrence.TROUBLED: (P, D, D, E, R, M),
-    Occurrence.REFUSED_GRANT: (R, R, R, R, R, R),
-    Occurrence.REFUSED_APP: (M, M, M, M, M, M),
-    Occurrence.LAPSED: (P, E, E, E, R, M),
-    Occurrence.CHANGED: (P, V, D, P, D, D),
-    Occurrence.RESET: (P, P, P, P, P, P),
+    Trigger.GRANTED: (V, V, V, V, V, V),
+    Trigger.TROUBLED: (P, D, D, E, R, M),
+    Trigger.REFUSED_GRANT: (R, R, R, R, R, R),
+    Trigger.REFUSED_APP: (M, M, M, M, M, M),
+    Trigger.LAPSED: (P, E, E, E, R, M),
+    Trigger.CHANGED: (P, V, D, P, D, D),
+    Trigger.RESET: (P, P, P, P, P, P),
 }
 
 
-@pytest.mark.parametrize("occurrence", Occurrence)
-def test_every_state_answers_every_occurrence(occurrence: Occurrence) -> None:
+@pytest.mark.parametrize("trigger", Trigger)
+def test_every_state_answers_every_trigger(trigger: Trigger) -> None:
     """The transition table is total and holds what it should."""
-    assert tuple(lifecycle.after(state, occurrence) for state in (P, V, D, E, R, M)) == TABLE[occurrence]
+    assert tuple(lifecycle.after(state, trigger) for state in (P, V, D, E, R, M)) == TABLE[trigger]
 
 
 def test_states_are_named_as_the_metric_names_them() -> None:
@@ -54,21 +54,21 @@ def test_only_refusals_are_hopeless(state: State, hopeless: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "occurrence"),
+    ("failure", "trigger"),
     [
-        (errors.RefreshTokenRevoked("x"), Occurrence.REFUSED_GRANT),
-        (errors.AppMisconfigured("x"), Occurrence.REFUSED_APP),
-        (errors.TokenRequestRejected("x"), Occurrence.REFUSED_APP),
-        (errors.TokenThrottled("x"), Occurrence.TROUBLED),
-        (errors.TokenServerError("x"), Occurrence.TROUBLED),
-        (errors.TokenNetworkError("x"), Occurrence.TROUBLED),
-        (errors.TokenTimeout("x"), Occurrence.TROUBLED),
-        (errors.TokenAnswerMalformed("x"), Occurrence.TROUBLED),
+        (errors.RefreshTokenRevoked("x"), Trigger.REFUSED_GRANT),
+        (errors.AppMisconfigured("x"), Trigger.REFUSED_APP),
+        (errors.TokenRequestRejected("x"), Trigger.REFUSED_APP),
+        (errors.TokenThrottled("x"), Trigger.TROUBLED),
+        (errors.TokenServerError("x"), Trigger.TROUBLED),
+        (errors.TokenNetworkError("x"), Trigger.TROUBLED),
+        (errors.TokenTimeout("x"), Trigger.TROUBLED),
+        (errors.TokenAnswerMalformed("x"), Trigger.TROUBLED),
     ],
 )
-def test_failures_mean_what_the_facts_say(failure: errors.TokenFailure, occurrence: Occurrence) -> None:
+def test_failures_mean_what_the_facts_say(failure: errors.TokenFailure, trigger: Trigger) -> None:
     """Fact 5: which failures are final and which pass."""
-    assert lifecycle.occurrence_of(failure) is occurrence
+    assert lifecycle.trigger_of(failure) is trigger
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,6 @@ def test_a_clock_that_went_back_gives_nothing() -> None:
     assert Damper(left=0.5, at=100.0).take(50.0) is None
 
 
-def test_states_and_occurrences_have_no_third_party() -> None:
+def test_states_and_triggers_have_no_third_party() -> None:
     """The table has exactly one entry for each pair."""
-    assert set(lifecycle.TRANSITIONS) == set(itertools.product(State, Occurrence))
+    assert set(lifecycle.TRANSITIONS) == set(itertools.product(State, Trigger))
