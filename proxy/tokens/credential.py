@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken, RefreshTokenMissing, TokenAnswerMalformed, TokenFailure, TokenTimeout
 from proxy.events import CredentialStateChanged, DefectMet, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
-from proxy.tokens.lifecycle import Damper, State, Trigger
+from proxy.tokens.lifecycle import State, Trigger
 from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
 from proxy.tokens.store import SIGN_IN
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
@@ -56,7 +56,7 @@ class Credential:
         self._last_success: float | None = None
         self._next_at = dependencies.timing.clock()
         self._cause = RefreshCause.START
-        self._damper = Damper(at=self._next_at)
+        self._renewals_for_401 = lifecycle.renewals_for_401(self._next_at)
         self._flight: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -157,10 +157,10 @@ class Credential:
         if self._failures:
             return self._next_at - now <= left
         if token is not None:
-            damper = self._damper.take(now)
-            if damper is None:
+            left_over = self._renewals_for_401.take(now)
+            if left_over is None:
                 return False
-            self._damper = damper
+            self._renewals_for_401 = left_over
         self.refresh(RefreshCause.UNAUTHORIZED)
         return True
 

@@ -5,11 +5,11 @@ Pure: times and randomness come as arguments (`chance` is in [0, 1)), nothing is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from proxy.errors import RefreshTokenRevoked
+from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from proxy.errors import TokenFailure
@@ -127,19 +127,9 @@ def retry_in(failure: TokenFailure, failures: int, chance: float) -> float:
     return slow_retry(failures, chance) if failure.permanent else backoff(failures, chance, failure.retry_after)
 
 
-@dataclass(frozen=True, slots=True)
-class Damper:
-    """How many refreshes 401s may still cause: a bucket of `burst`, refilled by one each `interval` seconds.
+def renewals_for_401(now: float) -> TokenBucket:
+    """How many renewals 401s may still cause: five at once, and one more each half minute.
 
-    A 401 may be about the Scope (fact 7); a tool that keeps sending a foreign one must not hammer the token endpoint.
+    A 401 may be about the Scope; a tool that keeps sending a foreign one must not hammer the token endpoint.
     """
-
-    left: float = 5.0
-    at: float = 0.0
-    burst: float = 5.0
-    interval: float = 30.0
-
-    def take(self, now: float) -> Damper | None:
-        """The bucket after one refresh, or None if there is none to be had."""
-        filled = min(self.burst, self.left + max(0.0, now - self.at) / self.interval)
-        return Damper(filled - 1, now, self.burst, self.interval) if filled >= 1 else None
+    return TokenBucket.full(5.0, 30.0, now)
