@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken, RefreshTokenMissing, TokenAnswerMalformed, TokenFailure, TokenTimeout
 from proxy.events import CredentialStateChanged, DefectMet, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
-from proxy.tokens.lifecycle import State, Trigger
+from proxy.tokens.lifecycle import CredentialState, Trigger
 from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
 from proxy.tokens.store import SIGN_IN
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
@@ -47,7 +47,7 @@ class Credential:
     def __init__(self, source: TokenSource, keeper: RefreshTokenKeeper, dependencies: CredentialDependencies) -> None:
         self.source = source
         self.dependencies = dependencies
-        self.state = State.PENDING
+        self.state = CredentialState.PENDING
         self.token: AccessToken | None = None
         self._keeper = keeper
         self._generation = 0
@@ -128,7 +128,7 @@ class Credential:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.dependencies.settings.request_wait
         while (token := self._token_in_hand()) is None:
-            self._refuse_where_hopeless()
+            self._refuse_where_an_operator_is_needed()
             left, pause = deadline - loop.time(), self._next_at - self.dependencies.timing.clock()
             if not self._is_flying() and pause <= 0:
                 self.refresh(self._cause)
@@ -143,7 +143,7 @@ class Credential:
         deadline = loop.time() + self.dependencies.settings.request_wait
         while (token := self._token_in_hand()) is None or _is_same(token, rejected):
             left = deadline - loop.time()
-            if left <= 0 or self._is_hopeless() or not (self._is_flying() or self._will_fly(token, left)):
+            if left <= 0 or self._needs_operator() or not (self._is_flying() or self._will_fly(token, left)):
                 return None
             await asyncio.wait({self._outcome}, timeout=left)
         return token
@@ -164,20 +164,20 @@ class Credential:
         self.refresh(RefreshCause.UNAUTHORIZED)
         return True
 
-    def _refuse_where_hopeless(self) -> None:
+    def _refuse_where_an_operator_is_needed(self) -> None:
         account, last = self.source.account, self._last_failure
         if self._removed:
             raise NoUsableToken(f"The account '{account}' is no longer configured.", retry_after=60, retryable=False)
         if self._keeper.refresh_token is None:
             detail = f"The account '{account}' has no refresh token. {self._advice()}"
             raise NoUsableToken(detail, retry_after=60, retryable=False)
-        if lifecycle.is_hopeless(self.state):
+        if lifecycle.needs_operator(self.state):
             detail = f"The account '{account}' has no usable token. {last.detail if last else ''} {self._advice()}"
             pause = self._next_at - self.dependencies.timing.clock()
             raise NoUsableToken(detail, retry_after=min(60.0, max(1.0, pause)), retryable=False)
 
-    def _is_hopeless(self) -> bool:
-        return self._removed or self._keeper.refresh_token is None or lifecycle.is_hopeless(self.state)
+    def _needs_operator(self) -> bool:
+        return self._removed or self._keeper.refresh_token is None or lifecycle.needs_operator(self.state)
 
     def _no_token(self, pause: float) -> NoUsableToken:
         why = self._last_failure.detail if self._last_failure else "Login with Amazon has not answered yet."

@@ -21,7 +21,7 @@ SHORTEST_INTERVAL = 0.5
 """No two planned refreshes are closer, however short the tokens live."""
 
 
-class State(StrEnum):
+class CredentialState(StrEnum):
     """`pending`: no token yet. `valid`. `degraded`: a working token, but renewing it fails. `expired`: none in hand.
     `revoked`: a person must sign in. `misconfigured`: the application is wrong. The last two may still hold a
     token that works."""
@@ -52,13 +52,13 @@ class Trigger(StrEnum):
     """Other credentials are in force, and there is no access token."""
 
 
-_S, _T = State, Trigger
+_S, _T = CredentialState, Trigger
 
-TRANSITIONS: dict[tuple[State, Trigger], State] = {
-    **{(state, _T.GRANTED): _S.VALID for state in State},
-    **{(state, _T.REFUSED_GRANT): _S.REVOKED for state in State},
-    **{(state, _T.REFUSED_APP): _S.MISCONFIGURED for state in State},
-    **{(state, _T.RESET): _S.PENDING for state in State},
+TRANSITIONS: dict[tuple[CredentialState, Trigger], CredentialState] = {
+    **{(state, _T.GRANTED): _S.VALID for state in CredentialState},
+    **{(state, _T.REFUSED_GRANT): _S.REVOKED for state in CredentialState},
+    **{(state, _T.REFUSED_APP): _S.MISCONFIGURED for state in CredentialState},
+    **{(state, _T.RESET): _S.PENDING for state in CredentialState},
     (_S.PENDING, _T.TROUBLED): _S.PENDING,
     (_S.VALID, _T.TROUBLED): _S.DEGRADED,
     (_S.DEGRADED, _T.TROUBLED): _S.DEGRADED,
@@ -80,14 +80,14 @@ TRANSITIONS: dict[tuple[State, Trigger], State] = {
 }
 
 
-def after(state: State, trigger: Trigger) -> State:
+def after(state: CredentialState, trigger: Trigger) -> CredentialState:
     """The state that follows."""
     return TRANSITIONS[state, trigger]
 
 
-def is_hopeless(state: State) -> bool:
+def needs_operator(state: CredentialState) -> bool:
     """Waiting does not help: a person has to do something first."""
-    return state in (State.REVOKED, State.MISCONFIGURED)
+    return state in (CredentialState.REVOKED, CredentialState.MISCONFIGURED)
 
 
 def trigger_of(failure: TokenFailure) -> Trigger:

@@ -9,15 +9,15 @@ import pytest
 from proxy import errors
 from proxy.token_bucket import TokenBucket
 from proxy.tokens import lifecycle
-from proxy.tokens.lifecycle import State, Trigger
+from proxy.tokens.lifecycle import CredentialState, Trigger
 
 P, V, D, E, R, M = (
-    State.PENDING,
-    State.VALID,
-    State.DEGRADED,
-    State.EXPIRED,
-    State.REVOKED,
-    State.MISCONFIGURED,
+    CredentialState.PENDING,
+    CredentialState.VALID,
+    CredentialState.DEGRADED,
+    CredentialState.EXPIRED,
+    CredentialState.REVOKED,
+    CredentialState.MISCONFIGURED,
 )
 TABLE = {
     Trigger.GRANTED: (V, V, V, V, V, V),
@@ -38,7 +38,7 @@ def test_every_state_answers_every_trigger(trigger: Trigger) -> None:
 
 def test_states_are_named_as_the_metric_names_them() -> None:
     """The six states of the contract, and no other."""
-    assert {str(state) for state in State} == {
+    assert {str(state) for state in CredentialState} == {
         "pending",
         "valid",
         "degraded",
@@ -48,10 +48,10 @@ def test_states_are_named_as_the_metric_names_them() -> None:
     }
 
 
-@pytest.mark.parametrize(("state", "hopeless"), [(P, False), (V, False), (D, False), (E, False), (R, True), (M, True)])
-def test_only_refusals_are_hopeless(state: State, hopeless: bool) -> None:
+@pytest.mark.parametrize(("state", "needs"), [(P, False), (V, False), (D, False), (E, False), (R, True), (M, True)])
+def test_only_refusals_need_an_operator(state: CredentialState, needs: bool) -> None:
     """Waiting is worth while unless a person has to act."""
-    assert lifecycle.is_hopeless(state) is hopeless
+    assert lifecycle.needs_operator(state) is needs
 
 
 @pytest.mark.parametrize(
@@ -144,4 +144,4 @@ def test_a_burst_of_401s_is_damped_and_recovers() -> None:
 
 def test_states_and_triggers_have_no_third_party() -> None:
     """The table has exactly one entry for each pair."""
-    assert set(lifecycle.TRANSITIONS) == set(itertools.product(State, Trigger))
+    assert set(lifecycle.TRANSITIONS) == set(itertools.product(CredentialState, Trigger))
