@@ -8,7 +8,7 @@ from proxy import __version__
 from proxy.admin import AccessRules, AccountView, ListingFailureView, ProfileView, ProgramView, SignInSource
 from proxy.config import REGION_NAMES
 from proxy.events import TokenRefreshed
-from proxy.tokens.lwa import Credentials
+from proxy.tokens.lwa import AppCredentials
 
 if TYPE_CHECKING:
     from proxy.app.program import Program
@@ -97,7 +97,7 @@ class ProgramSurface:
         )
 
     async def exchange(self, source: SignInSource, code: Secret) -> Grant:
-        credentials = Credentials(source.client_id, source.client_secret)
+        credentials = AppCredentials(source.client_id, source.client_secret)
         return await self._program.lwa.exchange(source.token_url, credentials, code, source.redirect_uri)
 
     async def adopt(self, account: str, grant: Grant) -> None:

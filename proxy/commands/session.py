@@ -17,7 +17,7 @@ import aiohttp
 from proxy.config import REGION_NAMES, Account, Config
 from proxy.errors import StateError, TokenFailure
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
-from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
+from proxy.tokens.lwa import AppCredentials, Grant, LoginWithAmazon
 from proxy.tokens.store import ROTATED, Choice, Store, StoredToken, choose, fingerprint, open_store
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ def token_url(config: Config, account: Account) -> str:
     return config.regions[account.region].token_url
 
 
-def credentials(account: Account) -> Credentials:
+def credentials(account: Account) -> AppCredentials:
     """The account's application."""
-    return Credentials(account.client_id, account.client_secret)
+    return AppCredentials(account.client_id, account.client_secret)
 
 
 async def _keep_rotated(bench: Bench, account: Account, choice: Choice, grant: Grant) -> str:

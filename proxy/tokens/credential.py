@@ -17,7 +17,7 @@ from proxy.errors import NoUsableToken, RefreshTokenMissing, TokenAnswerMalforme
 from proxy.events import CredentialStateChanged, DefectMet, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
 from proxy.tokens.lifecycle import CredentialState, Trigger
-from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
+from proxy.tokens.lwa import AppCredentials, Grant, LoginWithAmazon
 from proxy.tokens.store import SIGN_IN
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
 
@@ -227,7 +227,7 @@ class Credential:
         seconds = self.dependencies.settings.refresh_timeout
         try:
             async with asyncio.timeout(seconds):
-                credentials = Credentials(source.client_id, source.client_secret)
+                credentials = AppCredentials(source.client_id, source.client_secret)
                 return await self.dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
         except TimeoutError:
             raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-ANSWER_BYTES = 256 * 1024
+MAX_RESPONSE_BYTES = 256 * 1024
 """Far above any token answer; what is longer is not one."""
-ASSUMED_LIFE = 3600.0
+DEFAULT_LIFETIME = 3600.0
 """Amazon's documented life of an access token, for an answer that does not say it in a usable way."""
-LONGEST_LIFE = 86400.0
+MAX_LIFETIME = 86400.0
 REJECTIONS = frozenset({"unauthorized_client", "invalid_request", "unsupported_grant_type", "invalid_scope"})
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
@@ -47,7 +47,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class AppCredentials:
     """The application that asks."""
 
     client_id: str
@@ -68,8 +68,8 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A token endpoint's answer as `judge` needs it. `url` is whose, as a sentence may show it."""
+class TokenResponse:
+    """A token endpoint's response as `parse_token_response` needs it. `url` is whose, as a sentence may show it."""
 
     status: int
     body: bytes
@@ -110,12 +110,12 @@ class LoginWithAmazon:
         self._ssl: ssl.SSLContext | bool = ssl_context if ssl_context is not None else True
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(10.0, timeout))
 
-    async def refresh(self, token_url: str, credentials: Credentials, refresh_token: Secret) -> Grant:
+    async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         """A new access token for a refresh token, or a `TokenFailure`."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
         return await self._ask(token_url, credentials, form)
 
-    async def exchange(self, token_url: str, credentials: Credentials, code: Secret, redirect_uri: str) -> Grant:
+    async def exchange(self, token_url: str, credentials: AppCredentials, code: Secret, redirect_uri: str) -> Grant:
         """The tokens for a code that the sign-in page gave, or a `TokenFailure`. The grant has a refresh token."""
         form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
         grant = await self._ask(token_url, credentials, form)
@@ -123,14 +123,14 @@ class LoginWithAmazon:
             raise TokenAnswerMalformed("Login with Amazon answered the code without a refresh token.")
         return grant
 
-    async def _ask(self, token_url: str, credentials: Credentials, form: Mapping[str, str]) -> Grant:
+    async def _ask(self, token_url: str, credentials: AppCredentials, form: Mapping[str, str]) -> Grant:
         whole = {**form, "client_id": credentials.client_id, "client_secret": credentials.client_secret.reveal()}
         secrets = tuple(whole[name] for name in ("client_secret", "refresh_token", "code") if whole.get(name))
         started = time.monotonic()
-        answer = await self._post(token_url, whole)
-        return judge(answer, form["grant_type"], secrets, took=time.monotonic() - started)
+        response = await self._post(token_url, whole)
+        return parse_token_response(response, form["grant_type"], secrets, took=time.monotonic() - started)
 
-    async def _post(self, token_url: str, form: Mapping[str, str]) -> Answer:
+    async def _post(self, token_url: str, form: Mapping[str, str]) -> TokenResponse:
         host = _host(token_url)
         try:
             async with self._session.post(
@@ -150,7 +150,7 @@ class LoginWithAmazon:
                 body = await _read(response.content)
                 retry_after = parse_retry_after(response.headers.get("Retry-After"))
                 location = response.headers.get("Location", "")
-                return Answer(response.status, body, retry_after, location, _shown(token_url))
+                return TokenResponse(response.status, body, retry_after, location, _shown(token_url))
         except TimeoutError:
             way, limit = through(self._proxy), self._timeout.total
             raise TokenTimeout(f"{host} did not answer the token request{way} in {limit:g} seconds.") from None
@@ -168,32 +168,34 @@ class LoginWithAmazon:
 async def _read(stream: aiohttp.StreamReader) -> bytes:
     """The answer's body, at most one byte beyond the bound."""
     body = bytearray()
-    while len(body) <= ANSWER_BYTES and (chunk := await stream.read(ANSWER_BYTES + 1 - len(body))):
+    while len(body) <= MAX_RESPONSE_BYTES and (chunk := await stream.read(MAX_RESPONSE_BYTES + 1 - len(body))):
         body += chunk
     return bytes(body)
 
 
-def judge(answer: Answer, grant_type: str, secrets: tuple[str, ...] = (), *, took: float = 0.0) -> Grant:
-    """What an answer means: a grant, or the failure that it raises (fact 5). Pure.
+def parse_token_response(
+    response: TokenResponse, grant_type: str, secrets: tuple[str, ...] = (), *, took: float = 0.0
+) -> Grant:
+    """What a response means: a grant, or the failure that it raises (docs/amazon.md, Token errors). Pure.
 
     The status speaks first: only a 4xx can be final, whatever a body says. `secrets` are struck out of every text.
     """
-    document = _document(answer.body)
-    said = _said(document, secrets)
-    if answer.status == 429:
-        raise TokenThrottled(f"Login with Amazon asks to wait (429{said}).", retry_after=answer.retry_after)
-    if answer.status >= 500 or answer.status == 408:
-        raise TokenServerError(f"Login with Amazon answered {answer.status}{said}.", retry_after=answer.retry_after)
-    if 400 <= answer.status < 500:
-        _raise_refusal(answer, grant_type, document.get("error"), said)
-    if 300 <= answer.status < 400:
-        target = _printable(_host(answer.location), secrets)
+    document = _document(response.body)
+    said = _describe_error(document, secrets)
+    if response.status == 429:
+        raise TokenThrottled(f"Login with Amazon asks to wait (429{said}).", retry_after=response.retry_after)
+    if response.status >= 500 or response.status == 408:
+        raise TokenServerError(f"Login with Amazon answered {response.status}{said}.", retry_after=response.retry_after)
+    if 400 <= response.status < 500:
+        _raise_refusal(response, grant_type, document.get("error"), said)
+    if 300 <= response.status < 400:
+        target = _printable(_host(response.location), secrets)
         where = f" to {target}" if target else ""
-        raise TokenAnswerMalformed(f"The token endpoint redirects ({answer.status}{where}), which is never followed.")
-    return _grant(answer, document, said, took)
+        raise TokenAnswerMalformed(f"The token endpoint redirects ({response.status}{where}), which is never followed.")
+    return _grant(response, document, said, took)
 
 
-def _raise_refusal(answer: Answer, grant_type: str, error: object, said: str) -> NoReturn:
+def _raise_refusal(response: TokenResponse, grant_type: str, error: object, said: str) -> NoReturn:
     if error == "invalid_grant" and grant_type == "authorization_code":
         raise RefreshTokenRevoked(f"The code was refused{said}: a code serves once and dies after five minutes.")
     if error == "invalid_grant":
@@ -203,22 +205,22 @@ def _raise_refusal(answer: Answer, grant_type: str, error: object, said: str) ->
     if isinstance(error, str) and error in REJECTIONS:
         raise TokenRequestRejected(f"Login with Amazon refused the token request{said}.")
     raise TokenAnswerMalformed(
-        f"{answer.url} answered {answer.status}{said} in a way that says nothing about the credentials: "
+        f"{response.url} answered {response.status}{said} in a way that says nothing about the credentials: "
         "is it the address of Login with Amazon, and does nothing between answer in its stead?",
-        retry_after=answer.retry_after,
+        retry_after=response.retry_after,
     )
 
 
-def _grant(answer: Answer, document: Mapping[str, object], said: str, took: float) -> Grant:
-    if answer.status != 200:
-        raise TokenAnswerMalformed(f"Login with Amazon answered {answer.status}{said}, which is no token answer.")
-    if len(answer.body) > ANSWER_BYTES:
-        raise TokenAnswerMalformed(f"Login with Amazon answered with more than {ANSWER_BYTES} bytes.")
+def _grant(response: TokenResponse, document: Mapping[str, object], said: str, took: float) -> Grant:
+    if response.status != 200:
+        raise TokenAnswerMalformed(f"Login with Amazon answered {response.status}{said}, which is no token answer.")
+    if len(response.body) > MAX_RESPONSE_BYTES:
+        raise TokenAnswerMalformed(f"Login with Amazon answered with more than {MAX_RESPONSE_BYTES} bytes.")
     access_token = _token(document.get("access_token"))
     if access_token is None:
-        what = "an empty body" if not answer.body.strip() else f"no usable access token{said}"
+        what = "an empty body" if not response.body.strip() else f"no usable access token{said}"
         raise TokenAnswerMalformed(f"Login with Amazon answered 200 with {what}.")
-    expires_in = _life(document.get("expires_in"))
+    expires_in = _lifetime(document.get("expires_in"))
     if expires_in <= took:
         raise TokenAnswerMalformed("Login with Amazon granted an access token that has already expired.")
     return Grant(access_token, _token(document.get("refresh_token")), expires_in, took)
@@ -240,7 +242,7 @@ def _shown(url: str) -> str:
 
 def _document(body: bytes) -> dict[str, object]:
     """The body as a JSON object; empty for anything else."""
-    if len(body) > ANSWER_BYTES:
+    if len(body) > MAX_RESPONSE_BYTES:
         return {}
     try:
         document = json.loads(body)
@@ -254,15 +256,15 @@ def _token(value: object) -> Secret | None:
     return Secret(value) if isinstance(value, str) and _TOKEN.fullmatch(value) else None
 
 
-def _life(value: object) -> float:
+def _lifetime(value: object) -> float:
     """`expires_in` in seconds, from a number or its text; Amazon's documented hour where it cannot be read."""
     if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return ASSUMED_LIFE
+        return DEFAULT_LIFETIME
     if isinstance(value, float) and not math.isfinite(value):
-        return ASSUMED_LIFE
-    return float(min(max(value, 0), LONGEST_LIFE))
+        return DEFAULT_LIFETIME
+    return float(min(max(value, 0), MAX_LIFETIME))
 
 
 def parse_retry_after(value: str | None) -> float | None:
@@ -270,7 +272,7 @@ def parse_retry_after(value: str | None) -> float | None:
     return float(value) if value is not None and _SECONDS.fullmatch(value.strip()) else None
 
 
-def _said(document: Mapping[str, object], secrets: tuple[str, ...]) -> str:
+def _describe_error(document: Mapping[str, object], secrets: tuple[str, ...]) -> str:
     """Amazon's own words and request id, short and without secrets, as ` (…)`."""
     parts = [document.get("error"), document.get("error_description")]
     words = ": ".join(_printable(part, secrets) for part in parts if isinstance(part, str) and part)

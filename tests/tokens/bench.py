@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from proxy.errors import StateError
 from proxy.events import Event
 from proxy.secret import Secret
-from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
+from proxy.tokens.lwa import AppCredentials, Grant, LoginWithAmazon
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings, TokenSource
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import Store, StoredToken
@@ -68,9 +68,9 @@ class ScriptedLogin(LoginWithAmazon):
         self.script = list(script)
         self.expires_in = expires_in
         self.asked: list[tuple[float, str]] = []
-        self.credentials: list[Credentials] = []
+        self.credentials: list[AppCredentials] = []
 
-    async def refresh(self, token_url: str, credentials: Credentials, refresh_token: Secret) -> Grant:
+    async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         self.asked.append((asyncio.get_running_loop().time(), refresh_token.reveal()))
         self.credentials.append(credentials)
         await asyncio.sleep(0.1)

@@ -16,10 +16,10 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.secret import Secret
-from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon, parse_retry_after, sign_in_url
+from proxy.tokens.lwa import AppCredentials, Grant, LoginWithAmazon, parse_retry_after, sign_in_url
 
 REFRESH = Secret("Atzr|CANARY-refresh")
-CREDENTIALS = Credentials("amzn1.application-oa2-client.x", Secret("CANARY-secret"))
+CREDENTIALS = AppCredentials("amzn1.application-oa2-client.x", Secret("CANARY-secret"))
 GOOD = {"access_token": "Atza|access", "refresh_token": "Atzr|next", "token_type": "bearer", "expires_in": 3600}
 HTML = {"Content-Type": "text/html"}
 
