@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from proxy.events import Event
     from proxy.profiles.directory import Profile
     from proxy.secret import Secret
-    from proxy.tokens.lwa import Grant
+    from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
 
 

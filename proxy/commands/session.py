@@ -17,13 +17,14 @@ import aiohttp
 from proxy.config import REGION_NAMES, Account, Config
 from proxy.errors import StateError, TokenFailure
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
-from proxy.tokens.lwa import AppCredentials, Grant, LoginWithAmazon
+from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.store import ROTATED, Choice, Store, StoredToken, choose, fingerprint, open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from proxy.secret import Secret
+    from proxy.tokens.token_response import Grant
 
 LIST_TIMEOUT = 30.0
 AT_ONCE = 8

@@ -17,7 +17,7 @@ from proxy.errors import NoUsableToken, RefreshTokenMissing, TokenAnswerMalforme
 from proxy.events import CredentialStateChanged, DefectMet, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
 from proxy.tokens.lifecycle import CredentialState, Trigger
-from proxy.tokens.lwa import AppCredentials, Grant, LoginWithAmazon
+from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.store import SIGN_IN
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.secret import Secret
     from proxy.tokens.refresh_token import RefreshTokenKeeper
+    from proxy.tokens.token_response import Grant
     from proxy.tokens.values import Timing
 
 LONGEST_PAUSE = 30.0

@@ -1,4 +1,4 @@
-"""Login with Amazon on the wire: the sign-in address, the two grants, and what each answer means.
+"""Login with Amazon on the wire: the sign-in address, and the two requests for tokens.
 
 Every failure leaves here as a `TokenFailure`, whatever the network or the far side did; no other exception does
 but cancellation. Nothing is kept: neither tokens nor credentials. No redirect is followed, no answer is read
@@ -7,43 +7,30 @@ beyond a bound, and nothing that is said about a failure holds a secret. Facts 2
 
 from __future__ import annotations
 
-import json
-import math
-import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from proxy.errors import (
-    AppMisconfigured,
-    RefreshTokenRevoked,
-    TokenAnswerMalformed,
-    TokenFailure,
-    TokenNetworkError,
-    TokenRequestRejected,
-    TokenServerError,
-    TokenThrottled,
-    TokenTimeout,
-)
+from proxy.errors import TokenAnswerMalformed, TokenFailure, TokenNetworkError, TokenTimeout
 from proxy.net.reachability import through, why_unreachable
-from proxy.secret import Secret
+from proxy.tokens.token_response import (
+    MAX_RESPONSE_BYTES,
+    TokenResponse,
+    host_of,
+    parse_retry_after,
+    parse_token_response,
+    shown_url,
+)
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-MAX_RESPONSE_BYTES = 256 * 1024
-"""Far above any token answer; what is longer is not one."""
-DEFAULT_LIFETIME = 3600.0
-"""Amazon's documented life of an access token, for an answer that does not say it in a usable way."""
-MAX_LIFETIME = 86400.0
-REJECTIONS = frozenset({"unauthorized_client", "invalid_request", "unsupported_grant_type", "invalid_scope"})
-
-_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+    from proxy.secret import Secret
+    from proxy.tokens.token_response import Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +39,6 @@ class AppCredentials:
 
     client_id: str
     client_secret: Secret
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What Login with Amazon granted. `expires_in` counts from the sending of the request, `took` seconds ago.
-
-    `refresh_token` is what came back, None where none did: then the one that was sent stays good.
-    """
-
-    access_token: Secret
-    refresh_token: Secret | None
-    expires_in: float
-    took: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class TokenResponse:
-    """A token endpoint's response as `parse_token_response` needs it. `url` is whose, as a sentence may show it."""
-
-    status: int
-    body: bytes
-    retry_after: float | None = None
-    location: str = ""
-    url: str = ""
 
 
 def sign_in_url(auth_grant_url: str, client_id: str, scopes: tuple[str, ...], redirect_uri: str, state: str) -> str:
@@ -131,7 +94,7 @@ class LoginWithAmazon:
         return parse_token_response(response, form["grant_type"], secrets, took=time.monotonic() - started)
 
     async def _post(self, token_url: str, form: Mapping[str, str]) -> TokenResponse:
-        host = _host(token_url)
+        host = host_of(token_url)
         try:
             async with self._session.post(
                 token_url,
@@ -150,7 +113,7 @@ class LoginWithAmazon:
                 body = await _read(response.content)
                 retry_after = parse_retry_after(response.headers.get("Retry-After"))
                 location = response.headers.get("Location", "")
-                return TokenResponse(response.status, body, retry_after, location, _shown(token_url))
+                return TokenResponse(response.status, body, retry_after, location, shown_url(token_url))
         except TimeoutError:
             way, limit = through(self._proxy), self._timeout.total
             raise TokenTimeout(f"{host} did not answer the token request{way} in {limit:g} seconds.") from None
@@ -171,118 +134,3 @@ async def _read(stream: aiohttp.StreamReader) -> bytes:
     while len(body) <= MAX_RESPONSE_BYTES and (chunk := await stream.read(MAX_RESPONSE_BYTES + 1 - len(body))):
         body += chunk
     return bytes(body)
-
-
-def parse_token_response(
-    response: TokenResponse, grant_type: str, secrets: tuple[str, ...] = (), *, took: float = 0.0
-) -> Grant:
-    """What a response means: a grant, or the failure that it raises (docs/amazon.md, Token errors). Pure.
-
-    The status speaks first: only a 4xx can be final, whatever a body says. `secrets` are struck out of every text.
-    """
-    document = _document(response.body)
-    said = _describe_error(document, secrets)
-    if response.status == 429:
-        raise TokenThrottled(f"Login with Amazon asks to wait (429{said}).", retry_after=response.retry_after)
-    if response.status >= 500 or response.status == 408:
-        raise TokenServerError(f"Login with Amazon answered {response.status}{said}.", retry_after=response.retry_after)
-    if 400 <= response.status < 500:
-        _raise_refusal(response, grant_type, document.get("error"), said)
-    if 300 <= response.status < 400:
-        target = _printable(_host(response.location), secrets)
-        where = f" to {target}" if target else ""
-        raise TokenAnswerMalformed(f"The token endpoint redirects ({response.status}{where}), which is never followed.")
-    return _grant(response, document, said, took)
-
-
-def _raise_refusal(response: TokenResponse, grant_type: str, error: object, said: str) -> NoReturn:
-    if error == "invalid_grant" and grant_type == "authorization_code":
-        raise RefreshTokenRevoked(f"The code was refused{said}: a code serves once and dies after five minutes.")
-    if error == "invalid_grant":
-        raise RefreshTokenRevoked(f"The refresh token was refused{said}: it is revoked or expired.")
-    if error == "invalid_client":
-        raise AppMisconfigured(f"The client id or client secret was refused{said}.")
-    if isinstance(error, str) and error in REJECTIONS:
-        raise TokenRequestRejected(f"Login with Amazon refused the token request{said}.")
-    raise TokenAnswerMalformed(
-        f"{response.url} answered {response.status}{said} in a way that says nothing about the credentials: "
-        "is it the address of Login with Amazon, and does nothing between answer in its stead?",
-        retry_after=response.retry_after,
-    )
-
-
-def _grant(response: TokenResponse, document: Mapping[str, object], said: str, took: float) -> Grant:
-    if response.status != 200:
-        raise TokenAnswerMalformed(f"Login with Amazon answered {response.status}{said}, which is no token answer.")
-    if len(response.body) > MAX_RESPONSE_BYTES:
-        raise TokenAnswerMalformed(f"Login with Amazon answered with more than {MAX_RESPONSE_BYTES} bytes.")
-    access_token = _token(document.get("access_token"))
-    if access_token is None:
-        what = "an empty body" if not response.body.strip() else f"no usable access token{said}"
-        raise TokenAnswerMalformed(f"Login with Amazon answered 200 with {what}.")
-    expires_in = _lifetime(document.get("expires_in"))
-    if expires_in <= took:
-        raise TokenAnswerMalformed("Login with Amazon granted an access token that has already expired.")
-    return Grant(access_token, _token(document.get("refresh_token")), expires_in, took)
-
-
-def _host(url: str) -> str:
-    """The host to name in a sentence; empty where the address is none."""
-    try:
-        return urlsplit(url).netloc
-    except ValueError:
-        return ""
-
-
-def _shown(url: str) -> str:
-    """An address as a sentence may show it: without user, query and fragment."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _document(body: bytes) -> dict[str, object]:
-    """The body as a JSON object; empty for anything else."""
-    if len(body) > MAX_RESPONSE_BYTES:
-        return {}
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _token(value: object) -> Secret | None:
-    """A token that can stand in a header: visible ASCII, nothing else."""
-    return Secret(value) if isinstance(value, str) and _TOKEN.fullmatch(value) else None
-
-
-def _lifetime(value: object) -> float:
-    """`expires_in` in seconds, from a number or its text; Amazon's documented hour where it cannot be read."""
-    if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return DEFAULT_LIFETIME
-    if isinstance(value, float) and not math.isfinite(value):
-        return DEFAULT_LIFETIME
-    return float(min(max(value, 0), MAX_LIFETIME))
-
-
-def parse_retry_after(value: str | None) -> float | None:
-    """`Retry-After` in seconds; a date or anything else counts as unsaid."""
-    return float(value) if value is not None and _SECONDS.fullmatch(value.strip()) else None
-
-
-def _describe_error(document: Mapping[str, object], secrets: tuple[str, ...]) -> str:
-    """Amazon's own words and request id, short and without secrets, as ` (…)`."""
-    parts = [document.get("error"), document.get("error_description")]
-    words = ": ".join(_printable(part, secrets) for part in parts if isinstance(part, str) and part)
-    request_id = document.get("request_id")
-    if isinstance(request_id, str) and request_id:
-        words = f"{words}; request id {_printable(request_id, secrets)}" if words else f"request id {request_id[:100]}"
-    return f" ({words})" if words else ""
-
-
-def _printable(text: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return "".join(char if char.isprintable() else " " for char in text)[:200]

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.events import Observer
-    from proxy.tokens.lwa import Grant, LoginWithAmazon
+    from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.store import Store
+    from proxy.tokens.token_response import Grant
 
 __all__ = [
     "AccessToken",

@@ -27,7 +27,7 @@ from proxy.admin import (
 from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics
 from proxy.secret import Secret
-from proxy.tokens.lwa import Grant
+from proxy.tokens.token_response import Grant
 from proxy.tokens.values import CredentialFailure, CredentialStatus
 
 KEY = Secret("an-admin-key-of-some-length")

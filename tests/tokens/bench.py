@@ -11,10 +11,11 @@ from typing import Any, ParamSpec, TypeVar
 from proxy.errors import StateError
 from proxy.events import Event
 from proxy.secret import Secret
-from proxy.tokens.lwa import AppCredentials, Grant, LoginWithAmazon
+from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings, TokenSource
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import Store, StoredToken
+from proxy.tokens.token_response import Grant
 
 P = ParamSpec("P")
 E = TypeVar("E", bound=Event)

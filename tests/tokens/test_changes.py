@@ -9,10 +9,10 @@ import pytest
 from proxy import errors
 from proxy.events import AccountRemoved, RefreshTokenReplaced, TokenRefreshed, TokenUnpersisted
 from proxy.secret import Secret
-from proxy.tokens.lwa import Grant
 from proxy.tokens.manager import TokenSettings
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import ROTATED, SIGN_IN, Choice, StoredToken, choose, fingerprint, signed_in
+from proxy.tokens.token_response import Grant
 from tests.tokens.bench import Bench, BrokenStore, ScriptedLogin, grant, source, virtual_time
 
 A, B, NEW = Secret("token-a"), Secret("token-b"), Secret("token-new")

@@ -16,7 +16,8 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.secret import Secret
-from proxy.tokens.lwa import AppCredentials, Grant, LoginWithAmazon, parse_retry_after, sign_in_url
+from proxy.tokens.lwa import AppCredentials, LoginWithAmazon, sign_in_url
+from proxy.tokens.token_response import Grant, parse_retry_after
 
 REFRESH = Secret("Atzr|CANARY-refresh")
 CREDENTIALS = AppCredentials("amzn1.application-oa2-client.x", Secret("CANARY-secret"))

@@ -17,8 +17,8 @@ from proxy.events import (
     TokenRefreshed,
 )
 from proxy.secret import Secret
-from proxy.tokens.lwa import Grant
 from proxy.tokens.manager import AccessToken, TokenSettings
+from proxy.tokens.token_response import Grant
 from tests.tokens.bench import EPOCH, Bench, ScriptedLogin, grant, source, virtual_time
 
 
