@@ -35,7 +35,7 @@ from proxy.profiles.directory import ProfileDirectory
 from proxy.routing.route import routing_table
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
-from proxy.tokens.store import open_store
+from proxy.tokens.opening import open_store
 
 if TYPE_CHECKING:
     import socket

@@ -18,7 +18,8 @@ from proxy.config import REGION_NAMES, Account, Config
 from proxy.errors import StateError, TokenFailure
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
-from proxy.tokens.store import ROTATED, Choice, Store, StoredToken, choose, fingerprint, open_store
+from proxy.tokens.opening import open_store
+from proxy.tokens.store import ROTATED, Choice, Store, StoredToken, choose, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

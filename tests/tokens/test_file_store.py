@@ -14,7 +14,8 @@ from proxy.errors import StateError
 from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.memory_store import MemoryStore
-from proxy.tokens.store import ROTATED, SIGN_IN, StoredToken, open_store, rotate_keys
+from proxy.tokens.opening import open_store, rotate_keys
+from proxy.tokens.store import ROTATED, SIGN_IN, StoredToken
 
 KEY = Secret("0123456789abcdef")
 OTHER = Secret("fedcba9876543210")

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from proxy.secret import Secret
-from proxy.tokens.store import ROTATED, StoredToken, open_store
+from proxy.tokens.opening import open_store
+from proxy.tokens.store import ROTATED, StoredToken
 
 ROUNDS = 200
 KEY = Secret("a key of sixteen bytes or more")
@@ -22,7 +23,8 @@ PADDING = "x" * 2000
 ROTATING = """
 import asyncio, os, sys
 from proxy.secret import Secret
-from proxy.tokens.store import ROTATED, StoredToken, open_store
+from proxy.tokens.opening import open_store
+from proxy.tokens.store import ROTATED, StoredToken
 
 async def rotate(url, number):
     store = open_store(url, Secret("a key of sixteen bytes or more"))

@@ -14,13 +14,14 @@ from proxy.events import Event, TokenRefreshed
 from proxy.secret import Secret
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager, TokenSettings, TokenSource
-from proxy.tokens.store import open_store
+from proxy.tokens.opening import open_store
 from tests.tokens.bench import Recorder
 
 SIGN_IN = """
 import asyncio, sys, time
 from proxy.secret import Secret
-from proxy.tokens.store import open_store, signed_in
+from proxy.tokens.opening import open_store
+from proxy.tokens.store import signed_in
 store = open_store(sys.argv[1], Secret("0123456789abcdef"))
 asyncio.run(store.write("acme", signed_in(Secret("from-terminal"), None, time.time())))
 """
