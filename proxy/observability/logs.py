@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 Format = Literal["json", "console", "auto"]
-MOST_FRAGMENTS: Final = 4096
+MAX_FRAGMENTS: Final = 4096
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
@@ -183,7 +183,7 @@ class Logs:
         )
 
     def _caller_fragment(self, caller: tuple[str, str, str, str]) -> str:
-        if len(self._caller_fragments) >= MOST_FRAGMENTS:
+        if len(self._caller_fragments) >= MAX_FRAGMENTS:
             self._caller_fragments.clear()
         names = ("client", "account", "region", "method")
         text = ",".join(f'"{name}":{quoted(value)}' for name, value in zip(names, caller, strict=True))
@@ -191,7 +191,7 @@ class Logs:
         return text
 
     def _path_fragment(self, path: str) -> str:
-        if len(self._path_fragments) >= MOST_FRAGMENTS:
+        if len(self._path_fragments) >= MAX_FRAGMENTS:
             self._path_fragments.clear()
         text = f'"path":{quoted(self.redaction.clean(path))}'
         if len(path) <= 512:

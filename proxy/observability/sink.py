@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BATCH_SECONDS: Final = 0.1
 BATCH_CHARACTERS: Final = 65_536
-MOST_CHARACTERS: Final = 8_388_608
+MAX_CHARACTERS: Final = 8_388_608
 """Lines beyond this much waiting text are lost: the reader of our output has stopped reading."""
 
 
@@ -50,7 +50,7 @@ class Sink:
 
     def put(self, line: str) -> None:
         with self._lock:
-            if self._waiting > MOST_CHARACTERS:
+            if self._waiting > MAX_CHARACTERS:
                 self._lost += 1
                 return
             first = not self._lines

@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
 DOCUMENT = "profiles"
-AT_ONCE = 6
-REFRESH_EVERY = 3600.0
+MAX_PARALLEL = 6
+LIST_INTERVAL = 3600.0
 FIRST_RETRY = 5.0
-LONGEST_RETRY = 300.0
-MISS_EVERY = 60.0
-MISSES_REMEMBERED = 4096
+MAX_RETRY = 300.0
+MISS_INTERVAL = 60.0
+MAX_MISSES = 4096
 MISS_MEMORY = 900.0
 """How long a profile that nobody knows makes no other early listing, in seconds."""
-SAVE_AFTER = 2.0
-TELL_AGAIN = 600.0
+SAVE_DELAY = 2.0
+REPORT_INTERVAL = 600.0
 """After how long a failure that is still the same is told again, in seconds."""
 
 
@@ -98,9 +98,9 @@ class Pacing:
 def next_listing(failures: int, retry_after: float | None, chance: float) -> float:
     """Seconds until the next listing. Pure; `chance`, 0 to 1, only makes it earlier, but never before Retry-After."""
     if failures == 0:
-        return REFRESH_EVERY * (1 - 0.2 * chance)
-    backoff = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16)) * (1 - 0.3 * chance)
-    return max(backoff, min(retry_after or 0.0, REFRESH_EVERY))
+        return LIST_INTERVAL * (1 - 0.2 * chance)
+    backoff = min(MAX_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16)) * (1 - 0.3 * chance)
+    return max(backoff, min(retry_after or 0.0, LIST_INTERVAL))
 
 
 @dataclass(slots=True)
@@ -137,8 +137,8 @@ class ProfileDirectory:
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
         self._watches: dict[tuple[str, str], _Watch] = {}
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self._misses: TTLCache[str, bool] = TTLCache(MISSES_REMEMBERED, MISS_MEMORY, timer=self._pacing.clock)
+        self._turns = asyncio.Semaphore(MAX_PARALLEL)
+        self._misses: TTLCache[str, bool] = TTLCache(MAX_MISSES, MISS_MEMORY, timer=self._pacing.clock)
         self._missed_at: float | None = None
         self._dirty = asyncio.Event()
         self._never = asyncio.Event()
@@ -147,7 +147,7 @@ class ProfileDirectory:
     # --- look-ups: routing's Directory
 
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
-        """Who lists a profile. One that nobody does makes an early listing, at most one in `MISS_EVERY` seconds."""
+        """Who lists a profile. One that nobody does makes an early listing, at most one in `MISS_INTERVAL` seconds."""
         found = self._index.owners(profile)
         if not found and profile.isdecimal() and profile not in self._misses:
             self._miss(profile)
@@ -172,7 +172,7 @@ class ProfileDirectory:
 
     def _miss(self, profile: str) -> None:
         now = self._pacing.clock()
-        if self._missed_at is None or now - self._missed_at >= MISS_EVERY:
+        if self._missed_at is None or now - self._missed_at >= MISS_INTERVAL:
             self._missed_at = now
             self._misses[profile] = True
             for watch in self._watches.values():
@@ -282,7 +282,7 @@ class ProfileDirectory:
     def _tell_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
         """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
         now = self._pacing.clock()
-        if watch.told[0] != error.detail or now - watch.told[1] >= TELL_AGAIN:
+        if watch.told[0] != error.detail or now - watch.told[1] >= REPORT_INTERVAL:
             watch.told = (error.detail, now)
             self._observer.observe(ProfilesFailed(watch.source.account, watch.region, error.detail, retry_in))
 
@@ -291,7 +291,7 @@ class ProfileDirectory:
     async def _save(self) -> None:
         while True:
             await self._dirty.wait()
-            await self._pacing.pause(SAVE_AFTER, self._never)
+            await self._pacing.pause(SAVE_DELAY, self._never)
             await self._write()
 
     async def _write(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
 
 PATH = "/v2/profiles"
-MOST_BYTES = 32 * 1024 * 1024
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """Far above 5,000 profiles, which is the most that Amazon lists."""
 
 _ID = re.compile(r"[0-9]{1,32}")
@@ -109,7 +109,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_RESPONSE_BYTES:
             raise ProfilesUnavailable("the list of profiles is longer than any that Amazon documents")
     return bytes(body)
 

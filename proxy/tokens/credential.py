@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import Timing
 
-LONGEST_PAUSE = 30.0
+MAX_SLEEP = 30.0
 """A sleep does not notice a suspended machine; the clock is looked at again at least this often."""
 
 
@@ -298,11 +298,11 @@ class Credential:
                 if self._next_at <= now:
                     await asyncio.wait({self.refresh(self._cause)})
                     continue
-            await self._pause(min(moments, default=now + LONGEST_PAUSE) - now)
+            await self._pause(min(moments, default=now + MAX_SLEEP) - now)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(LONGEST_PAUSE, max(0.001, seconds))):
+            async with asyncio.timeout(min(MAX_SLEEP, max(0.001, seconds))):
                 await self._wake.wait()
 
     def _token_in_hand(self) -> AccessToken | None:

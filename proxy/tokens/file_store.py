@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 KEY_FILE = "key"
 ACCOUNT = "account-"
 DOCUMENT = "document-"
-SHORTEST_KEY = 16
-LOOK_AGAIN_MS = 2000
+MIN_KEY_BYTES = 16
+POLL_MS = 2000
 """Where the system tells nothing of changes (a network disk), the directory is looked at this often."""
 
 
@@ -120,7 +120,7 @@ class FileStore:
             watch_filter=_is_account_change,
             debounce=100,
             step=20,
-            rust_timeout=LOOK_AGAIN_MS,
+            rust_timeout=POLL_MS,
             yield_on_timeout=True,
             recursive=False,
         )
@@ -223,8 +223,8 @@ class FileStore:
 def _cipher(key: Secret) -> Fernet:
     """A cipher whose key is derived from any secret of 16 bytes or more."""
     material = key.reveal().encode()
-    if len(material) < SHORTEST_KEY:
-        raise StateError(f"state.key is shorter than {SHORTEST_KEY} bytes; make one with: openssl rand -hex 32")
+    if len(material) < MIN_KEY_BYTES:
+        raise StateError(f"state.key is shorter than {MIN_KEY_BYTES} bytes; make one with: openssl rand -hex 32")
     derived = HKDF(SHA256(), 32, salt=None, info=b"ads-proxy state").derive(material)
     return Fernet(base64.urlsafe_b64encode(derived))
 

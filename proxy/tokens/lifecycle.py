@@ -14,10 +14,10 @@ from proxy.token_bucket import TokenBucket
 if TYPE_CHECKING:
     from proxy.errors import TokenFailure
 
-LONGEST_BACKOFF = 30.0
-SLOWEST_RETRY = 300.0
-LONGEST_RETRY_AFTER = 120.0
-SHORTEST_INTERVAL = 0.5
+MAX_BACKOFF = 30.0
+MAX_REFUSAL_BACKOFF = 300.0
+MAX_RETRY_AFTER = 120.0
+MIN_INTERVAL = 0.5
 """No two planned refreshes are closer, however short the tokens live."""
 
 
@@ -105,26 +105,26 @@ def lead(expires_in: float, refresh_ahead: float) -> float:
 def refresh_at(sent_at: float, expires_in: float, refresh_ahead: float, chance: float) -> float:
     """When to renew a token that was asked for at `sent_at`. Jitter of up to a fifth of the lead, only earlier."""
     ahead = lead(expires_in, refresh_ahead)
-    return sent_at + max(SHORTEST_INTERVAL, expires_in - ahead * (1 + chance / 5))
+    return sent_at + max(MIN_INTERVAL, expires_in - ahead * (1 + chance / 5))
 
 
 def backoff(failures: int, chance: float, retry_after: float | None = None) -> float:
     """Seconds to the next attempt after so many passing failures in a row (1 or more): doubling from half a second
     to 30, the upper half of it random. A longer Retry-After is honoured up to two minutes."""
-    ceiling = min(LONGEST_BACKOFF, 0.5 * 2.0 ** min(failures - 1, 16))
+    ceiling = min(MAX_BACKOFF, 0.5 * 2.0 ** min(failures - 1, 16))
     wait = ceiling * (1 + chance) / 2
-    return max(wait, min(retry_after, LONGEST_RETRY_AFTER)) if retry_after is not None else wait
+    return max(wait, min(retry_after, MAX_RETRY_AFTER)) if retry_after is not None else wait
 
 
-def slow_retry(failures: int, chance: float) -> float:
+def refusal_backoff(failures: int, chance: float) -> float:
     """Seconds to the next attempt after so many refusals in a row (1 or more): from half a minute, so that one odd
     answer costs little, to five minutes, and up to a fifth more by chance."""
-    return min(SLOWEST_RETRY, 30.0 * 2.0 ** min(failures - 1, 16)) * (1 + chance / 5)
+    return min(MAX_REFUSAL_BACKOFF, 30.0 * 2.0 ** min(failures - 1, 16)) * (1 + chance / 5)
 
 
 def retry_in(failure: TokenFailure, failures: int, chance: float) -> float:
     """Seconds to the next attempt after `failure`, the last of so many in a row."""
-    return slow_retry(failures, chance) if failure.permanent else backoff(failures, chance, failure.retry_after)
+    return refusal_backoff(failures, chance) if failure.permanent else backoff(failures, chance, failure.retry_after)
 
 
 def renewals_for_401(now: float) -> TokenBucket:

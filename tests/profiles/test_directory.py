@@ -15,12 +15,12 @@ from proxy.errors import NoUsableToken, StateError
 from proxy.events import DefaultProfileChanged, Event, ProfilesFailed, ProfilesListed
 from proxy.profiles.directory import (
     FIRST_RETRY,
-    LONGEST_RETRY,
-    MISS_EVERY,
+    LIST_INTERVAL,
+    MAX_RETRY,
+    MISS_INTERVAL,
     MISS_MEMORY,
-    REFRESH_EVERY,
-    SAVE_AFTER,
-    TELL_AGAIN,
+    REPORT_INTERVAL,
+    SAVE_DELAY,
     Pacing,
     ProfileDirectory,
     ProfileSource,
@@ -59,7 +59,7 @@ class Pauses:
         self._over: list[asyncio.Future[None]] = []
 
     async def pause(self, seconds: float, wake: asyncio.Event) -> None:
-        if seconds == SAVE_AFTER:
+        if seconds == SAVE_DELAY:
             return
         over = asyncio.get_running_loop().create_future()
         self._over.append(over)
@@ -184,7 +184,7 @@ async def test_every_account_is_listed_in_every_region(house: House) -> None:
 async def test_the_list_is_read_again_after_an_hour(house: House) -> None:
     """The first stays pinned while it is listed; a change of it is told."""
     await house.directory.start([house.source()])
-    assert await house.settle(1) == [REFRESH_EVERY]
+    assert await house.settle(1) == [LIST_INTERVAL]
     house.ids["na"] = [13, 12, 11]
     house.pauses.end()
     await house.settle(1)
@@ -236,7 +236,7 @@ async def test_the_same_failure_is_not_told_each_time(house: House) -> None:
     house.pauses.end()
     assert await house.settle(1) == [2 * FIRST_RETRY]
     assert house.heard.events.empty()
-    house.now += TELL_AGAIN
+    house.now += REPORT_INTERVAL
     house.pauses.end()
     await house.settle(1)
     assert isinstance(await house.heard.next(), ProfilesFailed)
@@ -288,7 +288,7 @@ async def test_an_account_without_token_is_looked_at_soon_and_often(house: House
     assert house.directory.failures() == (ListingFailure("acme", "na", "acme has to sign in", 5.0, False, False),)
     house.tokens = {"acme"}
     house.pauses.end()
-    assert await house.settle(1) == [REFRESH_EVERY]
+    assert await house.settle(1) == [LIST_INTERVAL]
     assert house.directory.first("acme", "na") == "11"
 
 
@@ -302,12 +302,12 @@ async def test_a_profile_that_nobody_knows_makes_one_early_listing(house: House)
     await house.settle(2)
     assert house.directory.owners("22") == (("acme", "eu"),)
     assert len(house.asked) == 4
-    house.now += MISS_EVERY - 1
+    house.now += MISS_INTERVAL - 1
     assert house.directory.owners("99") == ()
     house.now += 1
     assert house.directory.owners("99") == ()
     await house.settle(2)
-    house.now += MISS_EVERY
+    house.now += MISS_INTERVAL
     assert house.directory.owners("99") == ()
     assert house.directory.owners("no-profile") == ()
     house.now += MISS_MEMORY
@@ -398,16 +398,16 @@ async def test_an_account_is_listed_now_when_somebody_asks(house: House) -> None
 @pytest.mark.parametrize(
     ("failures", "retry_after", "chance", "seconds"),
     [
-        (0, None, 0.0, REFRESH_EVERY),
-        (0, None, 1.0, 0.8 * REFRESH_EVERY),
+        (0, None, 0.0, LIST_INTERVAL),
+        (0, None, 1.0, 0.8 * LIST_INTERVAL),
         (1, None, 0.0, FIRST_RETRY),
         (1, None, 1.0, 0.7 * FIRST_RETRY),
         (2, None, 0.0, 2 * FIRST_RETRY),
-        (7, None, 0.0, LONGEST_RETRY),
-        (10**6, None, 0.0, LONGEST_RETRY),
+        (7, None, 0.0, MAX_RETRY),
+        (10**6, None, 0.0, MAX_RETRY),
         (1, 60.0, 1.0, 60.0),
-        (7, 60.0, 0.0, LONGEST_RETRY),
-        (1, 1e9, 0.0, REFRESH_EVERY),
+        (7, 60.0, 0.0, MAX_RETRY),
+        (1, 1e9, 0.0, LIST_INTERVAL),
     ],
 )
 def test_when_the_next_listing_is(failures: int, retry_after: float | None, chance: float, seconds: float) -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from proxy.profiles.listing import (
-    MOST_BYTES,
+    MAX_RESPONSE_BYTES,
     Endpoint,
     Profile,
     ProfilesUnavailable,
@@ -160,8 +160,8 @@ async def test_an_endless_answer_is_not_read_to_the_end(
     amazon: Amazon, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory stays bounded."""
-    assert MOST_BYTES > 5000 * 1000
-    monkeypatch.setattr("proxy.profiles.listing.MOST_BYTES", 1000)
+    assert MAX_RESPONSE_BYTES > 5000 * 1000
+    monkeypatch.setattr("proxy.profiles.listing.MAX_RESPONSE_BYTES", 1000)
     amazon.answer = lambda: web.Response(body=b" " * 2000)
     with pytest.raises(ProfilesUnavailable, match="longer than any"):
         await list_profiles(session, Endpoint(amazon.url, "x", 5), Secret("t"))

@@ -118,7 +118,7 @@ def test_backoff_doubles_up_to_thirty_seconds(
 )
 def test_refusals_are_tried_again_slowly(failures: int, chance: float, wait: float) -> None:
     """From half a minute to five, and never for ever silent."""
-    assert lifecycle.slow_retry(failures, chance) == pytest.approx(wait)
+    assert lifecycle.refusal_backoff(failures, chance) == pytest.approx(wait)
     assert lifecycle.retry_in(errors.RefreshTokenRevoked("x"), failures, chance) == pytest.approx(wait)
 
 
