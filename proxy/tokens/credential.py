@@ -58,7 +58,7 @@ class Credential:
         self._next_at = dependencies.timing.clock()
         self._cause = RefreshCause.START
         self._renewals_for_401 = lifecycle.renewals_for_401(self._next_at)
-        self._flight: asyncio.Task[TokenFailure | None] | None = None
+        self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -73,22 +73,22 @@ class Credential:
         """Begins to obtain tokens, and tells the state it begins with."""
         self.dependencies.observer.observe(CredentialStateChanged(self.source.account, self.state, self.state))
         if self._keeper.refresh_token is None:
-            self._tell_missing()
+            self._report_missing()
         self._timer = asyncio.create_task(self._renew_ahead(), name=f"keep the token of {self.source.account}")
 
     async def stop(self, grace: float) -> None:
         """Ends the timer. A refresh under way may bring a new refresh token: it gets `grace` seconds, its write too."""
         self._removed = True
-        tasks = [task for task in (self._timer, self._flight) if task is not None]
+        tasks = [task for task in (self._timer, self._refresh_task) if task is not None]
         if self._timer is not None:
             self._timer.cancel()
-        if self._flight is not None and not self._flight.done():
-            await asyncio.wait({self._flight}, timeout=grace)
-            self._flight.cancel()
+        if self._refresh_task is not None and not self._refresh_task.done():
+            await asyncio.wait({self._refresh_task}, timeout=grace)
+            self._refresh_task.cancel()
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        self._tell_waiters()
+        self._release_waiters()
         await self._keeper.close(grace)
 
     async def reconfigure(self, source: TokenSource) -> None:
@@ -97,7 +97,7 @@ class Credential:
         had_refresh_token = self._keeper.refresh_token is not None
         token_changed = await self._keeper.reconfigure(source.refresh_token)
         if had_refresh_token and self._keeper.refresh_token is None:
-            self._tell_missing()
+            self._report_missing()
         app_changed = (old.token_url, old.client_id, old.client_secret) != (
             source.token_url,
             source.client_id,
@@ -106,21 +106,21 @@ class Credential:
         if old.client_id != source.client_id or self._keeper.refresh_token is None:
             self.token = None  # it belongs to another application, or to nobody any more
         if token_changed or app_changed:
-            self._start_over(RefreshCause.CREDENTIALS_CHANGED)
+            self._restart(RefreshCause.CREDENTIALS_CHANGED)
 
-    async def look_again(self) -> None:
+    async def reread_store(self) -> None:
         """The store may hold what another process wrote, such as a sign-in at a terminal."""
-        source = await self._keeper.look_again()
+        source = await self._keeper.reread()
         if source == SIGN_IN or (source and self._failures):
-            self._start_over(RefreshCause.SIGN_IN if source == SIGN_IN else RefreshCause.CREDENTIALS_CHANGED)
+            self._restart(RefreshCause.SIGN_IN if source == SIGN_IN else RefreshCause.CREDENTIALS_CHANGED)
 
     async def adopt(self, grant: Grant) -> None:
         """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds."""
         if grant.refresh_token is not None:
             self._keeper.sign_in(grant.refresh_token)
-        self._take(grant, self.dependencies.timing.clock() - grant.took, RefreshCause.SIGN_IN)
-        self._tell_waiters()
-        await self._keeper.settle(5.0)
+        self._apply(grant, self.dependencies.timing.clock() - grant.took, RefreshCause.SIGN_IN)
+        self._release_waiters()
+        await self._keeper.flush(5.0)
 
     # --- for requests --------------------------------------------------------------------------------------
 
@@ -128,12 +128,12 @@ class Credential:
         """The token in hand, or the next one if it comes in time; else `NoUsableToken`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.dependencies.settings.request_wait
-        while (token := self._token_in_hand()) is None:
+        while (token := self._usable_token()) is None:
             self._refuse_where_an_operator_is_needed()
             left, pause = deadline - loop.time(), self._next_at - self.dependencies.timing.clock()
-            if not self._is_flying() and pause <= 0:
-                self.refresh(self._cause)
-            elif left <= 0 or (not self._is_flying() and pause > left):
+            if not self._is_refreshing() and pause <= 0:
+                self._start_refresh(self._cause)
+            elif left <= 0 or (not self._is_refreshing() and pause > left):
                 raise self._no_token(pause)
             await asyncio.wait({self._outcome}, timeout=max(0.0, left))
         return token
@@ -142,18 +142,18 @@ class Credential:
         """A token other than the rejected one, or None if none comes in time or the account's 401s are damped."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.dependencies.settings.request_wait
-        while (token := self._token_in_hand()) is None or _is_same(token, rejected):
+        while (token := self._usable_token()) is None or _is_same(token, rejected):
             left = deadline - loop.time()
-            if left <= 0 or self._needs_operator() or not (self._is_flying() or self._will_fly(token, left)):
+            if left <= 0 or self._needs_operator() or not (self._is_refreshing() or self._refresh_for_401(token, left)):
                 return None
             await asyncio.wait({self._outcome}, timeout=left)
         return token
 
-    def _will_fly(self, token: AccessToken | None, left: float) -> bool:
+    def _refresh_for_401(self, token: AccessToken | None, left: float) -> bool:
         """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
         now = self.dependencies.timing.clock()
         if self._next_at <= now:
-            self.refresh(self._cause)
+            self._start_refresh(self._cause)
             return True
         if self._failures:
             return self._next_at - now <= left
@@ -162,7 +162,7 @@ class Credential:
             if left_over is None:
                 return False
             self._renewals_for_401 = left_over
-        self.refresh(RefreshCause.UNAUTHORIZED)
+        self._start_refresh(RefreshCause.UNAUTHORIZED)
         return True
 
     def _refuse_where_an_operator_is_needed(self) -> None:
@@ -187,22 +187,22 @@ class Credential:
 
     # --- refreshing ----------------------------------------------------------------------------------------
 
-    def refresh(self, cause: RefreshCause) -> asyncio.Task[TokenFailure | None]:
+    def _start_refresh(self, cause: RefreshCause) -> asyncio.Task[TokenFailure | None]:
         """The one refresh in flight, started if there is none. Its result is the failure, if it failed."""
-        if self._flight is None or self._flight.done():
+        if self._refresh_task is None or self._refresh_task.done():
             name = f"refresh the token of {self.source.account}"
-            self._flight = asyncio.create_task(self._fly(cause), name=name)
-        return self._flight
+            self._refresh_task = asyncio.create_task(self._refresh(cause), name=name)
+        return self._refresh_task
 
     async def refresh_now(self) -> None:
         """The operator's button: raises the `TokenFailure`."""
         if self._keeper.refresh_token is None:
             raise RefreshTokenMissing(f"The account '{self.source.account}' has no refresh token yet.")
-        failure = await asyncio.shield(self.refresh(RefreshCause.OPERATOR))
+        failure = await asyncio.shield(self._start_refresh(RefreshCause.OPERATOR))
         if failure is not None:
             raise failure
 
-    async def _fly(self, cause: RefreshCause) -> TokenFailure | None:
+    async def _refresh(self, cause: RefreshCause) -> TokenFailure | None:
         """One token request and what it means. Never raises, whatever happens: the timer lives on."""
         source, sent, clock = self.source, self._keeper.refresh_token, self.dependencies.timing.clock
         sent_at = clock()
@@ -210,9 +210,9 @@ class Credential:
         if sent is None:
             return None
         try:
-            grant = await self._ask(source, sent)
+            grant = await self._request_token(source, sent)
             if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
-                self._take(grant, sent_at, cause)
+                self._apply(grant, sent_at, cause)
         except TokenFailure as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
@@ -220,11 +220,11 @@ class Credential:
             self.dependencies.observer.observe(DefectMet("token refresh", where))
             failure = TokenAnswerMalformed("The token request met a defect of this program; the log has its traceback.")
         if failure is not None and source == self.source and sent == self._keeper.refresh_token:
-            self._note_failure(failure, clock() - sent_at)
-        self._tell_waiters()
+            self._record_failure(failure, clock() - sent_at)
+        self._release_waiters()
         return failure
 
-    async def _ask(self, source: TokenSource, refresh_token: Secret) -> Grant:
+    async def _request_token(self, source: TokenSource, refresh_token: Secret) -> Grant:
         seconds = self.dependencies.settings.refresh_timeout
         try:
             async with asyncio.timeout(seconds):
@@ -233,7 +233,7 @@ class Credential:
         except TimeoutError:
             raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None
 
-    def _take(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
+    def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
         """Puts what was granted in force: the refresh token first."""
         if grant.refresh_token is not None:
             self._keeper.rotate(grant.refresh_token)
@@ -246,12 +246,12 @@ class Credential:
         self._cause = RefreshCause.AHEAD
         duration = timing.clock() - sent_at
         self.dependencies.observer.observe(
-            TokenRefreshed(account, self._generation, duration, self._on_wall(expires_at), cause)
+            TokenRefreshed(account, self._generation, duration, self._wall_time(expires_at), cause)
         )
-        self._move(Trigger.GRANTED)
+        self._transition(Trigger.GRANTED)
         self._wake.set()
 
-    def _note_failure(self, failure: TokenFailure, duration: float) -> None:
+    def _record_failure(self, failure: TokenFailure, duration: float) -> None:
         last, timing = self._last_failure, self.dependencies.timing
         in_a_row = last is not None and last.permanent == failure.permanent
         self._failures = self._failures + 1 if in_a_row else 1
@@ -259,8 +259,8 @@ class Credential:
         self._next_at, self._cause = timing.clock() + wait, RefreshCause.RETRY
         advice = failure.advice.replace("ACCOUNT", self.source.account)
         self._last_failure = CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, timing.wall())
-        token = self._token_in_hand()
-        expiry = self._on_wall(token.expires_at) if token is not None else None
+        token = self._usable_token()
+        expiry = self._wall_time(token.expires_at) if token is not None else None
         self.dependencies.observer.observe(
             RefreshFailed(
                 account=self.source.account,
@@ -273,16 +273,16 @@ class Credential:
                 token_expires_at=expiry,
             )
         )
-        self._move(lifecycle.trigger_of(failure))
+        self._transition(lifecycle.trigger_of(failure))
         self._wake.set()
 
-    def _start_over(self, cause: RefreshCause) -> None:
+    def _restart(self, cause: RefreshCause) -> None:
         """Other credentials are in force: forget the old ones' failures and ask at once."""
         self._failures, self._last_failure = 0, None
         self._next_at, self._cause = self.dependencies.timing.clock(), cause
-        self._move(Trigger.CHANGED if self._token_in_hand() is not None else Trigger.RESET)
+        self._transition(Trigger.CHANGED if self._usable_token() is not None else Trigger.RESET)
         self._wake.set()
-        self._tell_waiters()
+        self._release_waiters()
 
     # --- time ----------------------------------------------------------------------------------------------
 
@@ -290,38 +290,38 @@ class Credential:
         """Refreshes whenever it is due and notices expiry."""
         while True:
             self._wake.clear()
-            token = self._token_in_hand()
+            token = self._usable_token()
             now = self.dependencies.timing.clock()
             moments = [token.expires_at] if token is not None else []
             if self._keeper.refresh_token is not None:
                 moments.append(self._next_at)
                 if self._next_at <= now:
-                    await asyncio.wait({self.refresh(self._cause)})
+                    await asyncio.wait({self._start_refresh(self._cause)})
                     continue
-            await self._pause(min(moments, default=now + MAX_SLEEP) - now)
+            await self._sleep(min(moments, default=now + MAX_SLEEP) - now)
 
-    async def _pause(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(MAX_SLEEP, max(0.001, seconds))):
                 await self._wake.wait()
 
-    def _token_in_hand(self) -> AccessToken | None:
+    def _usable_token(self) -> AccessToken | None:
         """The access token that still serves; one that expired is let go."""
         if self.token is not None and self.dependencies.timing.clock() >= self.token.expires_at:
             self.token = None
             self._cause = RefreshCause.EXPIRED if self._cause == RefreshCause.AHEAD else self._cause
-            self._move(Trigger.LAPSED)
+            self._transition(Trigger.LAPSED)
         return self.token
 
-    def _move(self, trigger: Trigger) -> None:
-        old, self.state = self.state, lifecycle.after(self.state, trigger)
+    def _transition(self, trigger: Trigger) -> None:
+        old, self.state = self.state, lifecycle.next_state(self.state, trigger)
         if old != self.state:
             self.dependencies.observer.observe(CredentialStateChanged(self.source.account, old, self.state))
 
-    def _is_flying(self) -> bool:
-        return self._flight is not None and not self._flight.done()
+    def _is_refreshing(self) -> bool:
+        return self._refresh_task is not None and not self._refresh_task.done()
 
-    def _tell_waiters(self) -> None:
+    def _release_waiters(self) -> None:
         outcome, self._outcome = self._outcome, asyncio.get_running_loop().create_future()
         outcome.set_result(None)
 
@@ -329,17 +329,17 @@ class Credential:
 
     def status(self) -> CredentialStatus:
         """What there is to say, without secrets."""
-        token, has_refresh_token = self._token_in_hand(), self._keeper.refresh_token is not None
+        token, has_refresh_token = self._usable_token(), self._keeper.refresh_token is not None
         return CredentialStatus(
             account=self.source.account,
             state=str(self.state),
             generation=self._generation,
             has_refresh_token=has_refresh_token,
             refresh_token_source=self._keeper.origin,
-            expires_at=self._on_wall(token.expires_at) if token is not None else None,
+            expires_at=self._wall_time(token.expires_at) if token is not None else None,
             last_success=self._last_success,
             last_failure=self._last_failure,
-            next_refresh_at=self._on_wall(self._next_at) if has_refresh_token else None,
+            next_refresh_at=self._wall_time(self._next_at) if has_refresh_token else None,
             unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
         )
@@ -351,10 +351,10 @@ class Credential:
             return f"Sign in: {page} or `ads-proxy login {self.source.account}`; or configure a refresh token."
         return self._last_failure.advice if self._last_failure is not None else ""
 
-    def _tell_missing(self) -> None:
+    def _report_missing(self) -> None:
         self.dependencies.observer.observe(SignInNeeded(self.source.account, self._advice()))
 
-    def _on_wall(self, moment: float) -> float:
+    def _wall_time(self, moment: float) -> float:
         timing = self.dependencies.timing
         return timing.wall() + moment - timing.clock()
 

@@ -80,7 +80,7 @@ TRANSITIONS: dict[tuple[CredentialState, Trigger], CredentialState] = {
 }
 
 
-def after(state: CredentialState, trigger: Trigger) -> CredentialState:
+def next_state(state: CredentialState, trigger: Trigger) -> CredentialState:
     """The state that follows."""
     return TRANSITIONS[state, trigger]
 

@@ -76,17 +76,17 @@ class LoginWithAmazon:
     async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         """A new access token for a refresh token, or a `TokenFailure`."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
-        return await self._ask(token_url, credentials, form)
+        return await self._request(token_url, credentials, form)
 
     async def exchange(self, token_url: str, credentials: AppCredentials, code: Secret, redirect_uri: str) -> Grant:
         """The tokens for a code that the sign-in page gave, or a `TokenFailure`. The grant has a refresh token."""
         form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
-        grant = await self._ask(token_url, credentials, form)
+        grant = await self._request(token_url, credentials, form)
         if grant.refresh_token is None:
             raise TokenAnswerMalformed("Login with Amazon answered the code without a refresh token.")
         return grant
 
-    async def _ask(self, token_url: str, credentials: AppCredentials, form: Mapping[str, str]) -> Grant:
+    async def _request(self, token_url: str, credentials: AppCredentials, form: Mapping[str, str]) -> Grant:
         whole = {**form, "client_id": credentials.client_id, "client_secret": credentials.client_secret.reveal()}
         secrets = tuple(whole[name] for name in ("client_secret", "refresh_token", "code") if whole.get(name))
         started = time.monotonic()

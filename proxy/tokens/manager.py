@@ -157,5 +157,5 @@ class TokenManager:
             with contextlib.suppress(StateError):
                 async for _ in self._store.changes():
                     for credential in tuple(self._credentials.values()):
-                        await credential.look_again()
+                        await credential.reread_store()
             await asyncio.sleep(WATCH_PAUSE)

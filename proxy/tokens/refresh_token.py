@@ -65,9 +65,9 @@ class RefreshTokenKeeper:
             return False
         self._configured = configured
         stored = self._unsaved or await self._read()
-        return self._put_in_force(choose(configured, stored))
+        return self._activate(choose(configured, stored))
 
-    async def look_again(self) -> str:
+    async def reread(self) -> str:
         """Puts in force what another process wrote, and tells its source; empty where there is nothing new."""
         entry = await self._read()
         if entry is None or _identity(entry) in self._known:
@@ -77,7 +77,7 @@ class RefreshTokenKeeper:
         if choice.refresh_token != entry.refresh_token:
             return ""
         self._unsaved = None
-        self._put_in_force(choice)
+        self._activate(choice)
         return entry.source
 
     def rotate(self, refresh_token: Secret) -> None:
@@ -91,14 +91,14 @@ class RefreshTokenKeeper:
         """A person signed in."""
         self._replace(signed_in(refresh_token, self._configured, self._timing.wall()))
 
-    async def settle(self, seconds: float) -> None:
+    async def flush(self, seconds: float) -> None:
         """Waits for the write under way, at most so long."""
         if self._saving is not None:
             await asyncio.wait({self._saving}, timeout=seconds)
 
     async def close(self, grace: float) -> None:
         """Gives a write under way its time, then stops trying."""
-        await self.settle(grace)
+        await self.flush(grace)
         if self._saving is not None:
             self._saving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -107,11 +107,11 @@ class RefreshTokenKeeper:
     def _replace(self, entry: StoredToken) -> None:
         self._unsaved = entry
         self._remember(entry)
-        self._put_in_force(choose(self._configured, entry))
+        self._activate(choose(self._configured, entry))
         if self._saving is None or self._saving.done():
             self._saving = asyncio.create_task(self._save(), name=f"save refresh token of {self._account}")
 
-    def _put_in_force(self, choice: Choice) -> bool:
+    def _activate(self, choice: Choice) -> bool:
         changed = choice.refresh_token != self._choice.refresh_token
         self._choice = choice
         if changed and choice.refresh_token is not None:
@@ -127,15 +127,15 @@ class RefreshTokenKeeper:
                 await self._store.write(self._account, entry)
             except StateError as error:
                 failures += 1
-                self._tell(True, str(error))
+                self._report(True, str(error))
                 await asyncio.sleep(backoff(failures + 1, self._timing.random()))
             else:
                 failures = 0
                 if self._unsaved is entry:
                     self._unsaved = None
-        self._tell(False, "")
+        self._report(False, "")
 
-    def _tell(self, unpersisted: bool, detail: str) -> None:
+    def _report(self, unpersisted: bool, detail: str) -> None:
         if unpersisted != self.unpersisted:
             self.unpersisted = unpersisted
             self._observer.observe(TokenUnpersisted(self._account, unpersisted, detail))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CHECK = "check"
 """The file that every state directory of ours has."""
-OWN_NAME = "ads-proxy"
+SUBDIRECTORY = "ads-proxy"
 """The subdirectory that is used in a directory made by somebody else."""
 LOCK = "lock"
 TEMPORARY = ".new-"
@@ -36,10 +36,10 @@ def locate(directory: str) -> Path:
     as a Kubernetes volume, a subdirectory of its own.
     """
     wanted = Path(directory).expanduser()
-    own = wanted / OWN_NAME
+    within = wanted / SUBDIRECTORY
     try:
-        if (own / CHECK).exists():
-            return _private(own)
+        if (within / CHECK).exists():
+            return _private(within)
         if (wanted / CHECK).exists():
             return _private(wanted)
         if not wanted.exists():
@@ -49,8 +49,8 @@ def locate(directory: str) -> Path:
         if _is_private(wanted) and all(path.name == LOCK for path in wanted.iterdir()):
             return wanted
         with contextlib.suppress(FileExistsError):
-            own.mkdir(mode=0o700)
-        return _private(own)
+            within.mkdir(mode=0o700)
+        return _private(within)
     except OSError as error:
         raise StateError(
             f"The state directory {wanted} cannot be used: {reason(error)}. "

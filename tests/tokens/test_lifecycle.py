@@ -33,7 +33,7 @@ TABLE = {
 @pytest.mark.parametrize("trigger", Trigger)
 def test_every_state_answers_every_trigger(trigger: Trigger) -> None:
     """The transition table is total and holds what it should."""
-    assert tuple(lifecycle.after(state, trigger) for state in (P, V, D, E, R, M)) == TABLE[trigger]
+    assert tuple(lifecycle.next_state(state, trigger) for state in (P, V, D, E, R, M)) == TABLE[trigger]
 
 
 def test_states_are_named_as_the_metric_names_them() -> None:
