@@ -19,7 +19,7 @@ from proxy.errors import StateError, TokenFailure
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.opening import open_store
-from proxy.tokens.store import ROTATED, Choice, Store, StoredToken, choose, fingerprint
+from proxy.tokens.store import Choice, Store, choose, rotated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -129,7 +129,7 @@ async def _keep_rotated(bench: Bench, account: Account, choice: Choice, grant: G
         return ""
     if bench.config.state.url == "memory:":
         return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
-    entry = StoredToken(grant.refresh_token, ROTATED, fingerprint(account.refresh_token), time.time())
+    entry = rotated(grant.refresh_token, account.refresh_token, time.time())
     try:
         await bench.store.write(account.name, entry)
     except StateError as error:

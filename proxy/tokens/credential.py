@@ -18,7 +18,7 @@ from proxy.events import CredentialStateChanged, DefectMet, RefreshCause, Refres
 from proxy.tokens import lifecycle
 from proxy.tokens.lifecycle import CredentialState, Trigger
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
-from proxy.tokens.store import SIGN_IN
+from proxy.tokens.store import StoredSource
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
@@ -111,8 +111,10 @@ class Credential:
     async def reread_store(self) -> None:
         """The store may hold what another process wrote, such as a sign-in at a terminal."""
         source = await self._keeper.reread()
-        if source == SIGN_IN or (source and self._failures):
-            self._restart(RefreshCause.SIGN_IN if source == SIGN_IN else RefreshCause.CREDENTIALS_CHANGED)
+        if source is StoredSource.SIGN_IN:
+            self._restart(RefreshCause.SIGN_IN)
+        elif source is not None and self._failures:
+            self._restart(RefreshCause.CREDENTIALS_CHANGED)
 
     async def adopt(self, grant: Grant) -> None:
         """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds."""

@@ -21,7 +21,7 @@ from watchfiles import Change, awatch
 from proxy.errors import StateError
 from proxy.secret import Secret
 from proxy.tokens import state_directory
-from proxy.tokens.store import StoredToken
+from proxy.tokens.store import StoredSource, StoredToken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -192,7 +192,7 @@ class FileStore:
             kept = json.loads(self._decrypt(path))
             entry = StoredToken(
                 Secret(str(kept["refresh_token"])),
-                str(kept["source"]),
+                _source(str(kept["source"])),
                 str(kept["configured_fingerprint"]),
                 float(kept["saved_at"]),
             )
@@ -227,6 +227,11 @@ def _cipher(key: Secret) -> Fernet:
         raise StateError(f"state.key is shorter than {MIN_KEY_BYTES} bytes; make one with: openssl rand -hex 32")
     derived = HKDF(SHA256(), 32, salt=None, info=b"ads-proxy state").derive(material)
     return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _source(word: str) -> StoredSource:
+    """What another version of this program may call otherwise counts as rotated: nobody is said to have signed in."""
+    return StoredSource.SIGN_IN if word == StoredSource.SIGN_IN else StoredSource.ROTATED
 
 
 def _file_name(prefix: str, name: str) -> str:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 from proxy.errors import StateError
 from proxy.events import RefreshTokenReplaced, TokenUnpersisted
 from proxy.tokens.lifecycle import backoff
-from proxy.tokens.store import ROTATED, Choice, StoredToken, choose, fingerprint, signed_in
+from proxy.tokens.store import (
+    Choice,
+    RefreshTokenOrigin,
+    StoredSource,
+    StoredToken,
+    choose,
+    fingerprint,
+    rotated,
+    signed_in,
+)
 
 if TYPE_CHECKING:
     from proxy.events import Observer
@@ -34,7 +43,7 @@ class RefreshTokenKeeper:
         self._observer = observer
         self._timing = timing
         self._configured: Secret | None = None
-        self._choice = Choice(None, "")
+        self._choice = Choice(None, RefreshTokenOrigin.NONE)
         self._known: deque[tuple[str, float]] = deque(maxlen=REMEMBERED)
         self._unsaved: StoredToken | None = None
         self._saving: asyncio.Task[None] | None = None
@@ -49,7 +58,7 @@ class RefreshTokenKeeper:
         return self._choice.refresh_token
 
     @property
-    def origin(self) -> str:
+    def origin(self) -> RefreshTokenOrigin:
         return self._choice.origin
 
     async def load(self, configured: Secret | None) -> None:
@@ -67,15 +76,15 @@ class RefreshTokenKeeper:
         stored = self._unsaved or await self._read()
         return self._activate(choose(configured, stored))
 
-    async def reread(self) -> str:
-        """Puts in force what another process wrote, and tells its source; empty where there is nothing new."""
+    async def reread(self) -> StoredSource | None:
+        """Puts in force what another process wrote, and tells its source; None where there is nothing new."""
         entry = await self._read()
         if entry is None or _identity(entry) in self._known:
-            return ""
+            return None
         self._remember(entry)
         choice = choose(self._configured, entry)
         if choice.refresh_token != entry.refresh_token:
-            return ""
+            return None
         self._unsaved = None
         self._activate(choice)
         return entry.source
@@ -84,8 +93,7 @@ class RefreshTokenKeeper:
         """Amazon gave another refresh token for the one in force."""
         if refresh_token == self._choice.refresh_token:
             return
-        now = self._timing.wall()
-        self._replace(StoredToken(refresh_token, ROTATED, fingerprint(self._configured), now))
+        self._replace(rotated(refresh_token, self._configured, self._timing.wall()))
 
     def sign_in(self, refresh_token: Secret) -> None:
         """A person signed in."""
@@ -115,7 +123,7 @@ class RefreshTokenKeeper:
         changed = choice.refresh_token != self._choice.refresh_token
         self._choice = choice
         if changed and choice.refresh_token is not None:
-            source = ROTATED if choice.origin == "store" else choice.origin
+            source = StoredSource.ROTATED if choice.origin is RefreshTokenOrigin.STORE else choice.origin
             self._observer.observe(RefreshTokenReplaced(self._account, source))
         return changed
 

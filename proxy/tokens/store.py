@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -16,20 +17,34 @@ if TYPE_CHECKING:
 
     from proxy.secret import Secret
 
-ROTATED = "rotated"
-SIGN_IN = "sign-in"
+
+class StoredSource(StrEnum):
+    """How a stored refresh token came: in the answer to a token request, or by a person."""
+
+    ROTATED = "rotated"
+    SIGN_IN = "sign-in"
+
+
+class RefreshTokenOrigin(StrEnum):
+    """Where the refresh token in force is from."""
+
+    NONE = ""
+    CONFIGURATION = "configuration"
+    STORE = "store"
+    """Amazon gave it in the place of another one."""
+    SIGN_IN = "sign-in"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
     """A refresh token as it is kept. `saved_at` is wall-clock time.
 
-    `source` is `rotated` (it came back in an answer) or `sign-in`. `configured_fingerprint` is `fingerprint` of the
-    configured refresh token that was in force when this one was written.
+    `configured_fingerprint` is `fingerprint` of the configured refresh token that was in force when this one was
+    written.
     """
 
     refresh_token: Secret
-    source: str
+    source: StoredSource
     configured_fingerprint: str
     saved_at: float
 
@@ -60,10 +75,10 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The refresh token in force and where it is from: `configuration`, `store`, `sign-in`, or empty for none."""
+    """The refresh token in force, and where it is from."""
 
     refresh_token: Secret | None
-    origin: str
+    origin: RefreshTokenOrigin
 
 
 def fingerprint(refresh_token: Secret | None) -> str:
@@ -74,10 +89,16 @@ def fingerprint(refresh_token: Secret | None) -> str:
 def choose(configured: Secret | None, stored: StoredToken | None) -> Choice:
     """Which refresh token wins: the stored one, until the configured one changes (design, contract)."""
     if stored is not None and (configured is None or stored.configured_fingerprint == fingerprint(configured)):
-        return Choice(stored.refresh_token, "sign-in" if stored.source == SIGN_IN else "store")
-    return Choice(configured, "configuration" if configured is not None else "")
+        is_sign_in = stored.source is StoredSource.SIGN_IN
+        return Choice(stored.refresh_token, RefreshTokenOrigin.SIGN_IN if is_sign_in else RefreshTokenOrigin.STORE)
+    return Choice(configured, RefreshTokenOrigin.NONE if configured is None else RefreshTokenOrigin.CONFIGURATION)
 
 
 def signed_in(refresh_token: Secret, configured: Secret | None, now: float) -> StoredToken:
     """The entry for a fresh sign-in, which beats the configured token of the day. `now` is wall-clock time."""
-    return StoredToken(refresh_token, SIGN_IN, fingerprint(configured), now)
+    return StoredToken(refresh_token, StoredSource.SIGN_IN, fingerprint(configured), now)
+
+
+def rotated(refresh_token: Secret, configured: Secret | None, now: float) -> StoredToken:
+    """The entry for a refresh token that Amazon gave in the place of the one in force. `now` is wall-clock time."""
+    return StoredToken(refresh_token, StoredSource.ROTATED, fingerprint(configured), now)

@@ -11,7 +11,16 @@ from proxy.events import AccountRemoved, RefreshTokenReplaced, TokenRefreshed, T
 from proxy.secret import Secret
 from proxy.tokens.manager import TokenSettings
 from proxy.tokens.memory_store import MemoryStore
-from proxy.tokens.store import ROTATED, SIGN_IN, Choice, StoredToken, choose, fingerprint, signed_in
+from proxy.tokens.store import (
+    Choice,
+    RefreshTokenOrigin,
+    StoredSource,
+    StoredToken,
+    choose,
+    fingerprint,
+    rotated,
+    signed_in,
+)
 from proxy.tokens.token_response import Grant
 from tests.tokens.bench import Bench, BrokenStore, ScriptedLogin, grant, source, virtual_time
 
@@ -21,14 +30,14 @@ A, B, NEW = Secret("token-a"), Secret("token-b"), Secret("token-new")
 @pytest.mark.parametrize(
     ("configured", "stored", "choice"),
     [
-        (None, None, Choice(None, "")),
-        (A, None, Choice(A, "configuration")),
-        (A, StoredToken(NEW, ROTATED, fingerprint(A), 1.0), Choice(NEW, "store")),
-        (A, StoredToken(NEW, SIGN_IN, fingerprint(A), 1.0), Choice(NEW, "sign-in")),
-        (B, StoredToken(NEW, ROTATED, fingerprint(A), 1.0), Choice(B, "configuration")),
-        (B, StoredToken(NEW, SIGN_IN, "", 1.0), Choice(B, "configuration")),
-        (None, StoredToken(NEW, SIGN_IN, "", 1.0), Choice(NEW, "sign-in")),
-        (None, StoredToken(NEW, ROTATED, fingerprint(A), 1.0), Choice(NEW, "store")),
+        (None, None, Choice(None, RefreshTokenOrigin.NONE)),
+        (A, None, Choice(A, RefreshTokenOrigin.CONFIGURATION)),
+        (A, StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0), Choice(NEW, RefreshTokenOrigin.STORE)),
+        (A, StoredToken(NEW, StoredSource.SIGN_IN, fingerprint(A), 1.0), Choice(NEW, RefreshTokenOrigin.SIGN_IN)),
+        (B, StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0), Choice(B, RefreshTokenOrigin.CONFIGURATION)),
+        (B, StoredToken(NEW, StoredSource.SIGN_IN, "", 1.0), Choice(B, RefreshTokenOrigin.CONFIGURATION)),
+        (None, StoredToken(NEW, StoredSource.SIGN_IN, "", 1.0), Choice(NEW, RefreshTokenOrigin.SIGN_IN)),
+        (None, StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0), Choice(NEW, RefreshTokenOrigin.STORE)),
     ],
 )
 def test_a_stored_token_wins_until_the_configured_one_changes(
@@ -70,7 +79,7 @@ async def test_the_same_refresh_token_coming_back_changes_nothing() -> None:
 async def test_a_changed_configured_token_beats_the_stored_one() -> None:
     """After a restart with another configured token, that one is used."""
     store = MemoryStore()
-    await store.write("acme", StoredToken(NEW, SIGN_IN, fingerprint(A), 1.0))
+    await store.write("acme", StoredToken(NEW, StoredSource.SIGN_IN, fingerprint(A), 1.0))
     async with Bench(store=store) as bench:
         await bench.manager.start([source(refresh="token-b")])
         await bench.manager.get("acme")
@@ -268,7 +277,7 @@ async def test_a_sign_in_serves_at_once_and_is_kept() -> None:
         assert (status.state, status.refresh_token_source) == ("valid", "sign-in")
         kept = await store.read("acme")
         assert kept is not None
-        assert (kept.refresh_token.reveal(), kept.source) == ("refresh-s", SIGN_IN)
+        assert (kept.refresh_token.reveal(), kept.source) == ("refresh-s", StoredSource.SIGN_IN)
         assert bench.login.asked == []
         await asyncio.sleep(3300)
         assert [sent for _, sent in bench.login.asked] == ["refresh-s"]
@@ -322,7 +331,7 @@ async def test_two_processes_on_one_store_do_not_chase_each_other() -> None:
     async with Bench(store=store) as bench:
         await bench.manager.start([source()])
         await bench.manager.get("acme")
-        await store.write("acme", StoredToken(Secret("theirs"), ROTATED, fingerprint(Secret("refresh-0")), 5.0))
+        await store.write("acme", rotated(Secret("theirs"), Secret("refresh-0"), 5.0))
         await asyncio.sleep(10)
         assert len(bench.login.asked) == 1
         await bench.manager.refresh_now("acme")
@@ -336,7 +345,7 @@ async def test_another_process_s_rotation_ends_our_trouble() -> None:
     async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("rotated away")), store) as bench:
         await bench.manager.start([source()])
         await asyncio.sleep(1)
-        await store.write("acme", StoredToken(Secret("theirs"), ROTATED, fingerprint(Secret("refresh-0")), 5.0))
+        await store.write("acme", rotated(Secret("theirs"), Secret("refresh-0"), 5.0))
         await asyncio.sleep(1)
         assert bench.state() == "valid"
 

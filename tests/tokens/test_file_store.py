@@ -6,7 +6,9 @@ import asyncio
 import errno
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,11 +17,11 @@ from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.opening import open_store, rotate_keys
-from proxy.tokens.store import ROTATED, SIGN_IN, StoredToken
+from proxy.tokens.store import StoredSource, StoredToken
 
 KEY = Secret("0123456789abcdef")
 OTHER = Secret("fedcba9876543210")
-ENTRY = StoredToken(Secret("Atzr|refresh-token"), ROTATED, "f" * 64, 12.5)
+ENTRY = StoredToken(Secret("Atzr|refresh-token"), StoredSource.ROTATED, "f" * 64, 12.5)
 
 
 def url(path: Path) -> str:
@@ -59,7 +61,7 @@ async def test_any_account_name_is_a_safe_file_name(tmp_path: Path, account: str
     """No name leaves the directory or meets another."""
     store = open_store(url(tmp_path / "s"), KEY)
     await store.write("Acme", ENTRY)
-    entry = StoredToken(Secret("other"), SIGN_IN, "", 1.0)
+    entry = StoredToken(Secret("other"), StoredSource.SIGN_IN, "", 1.0)
     await store.write(account, entry)
     assert await store.read(account) == entry
     assert await store.read("Acme") == ENTRY
@@ -234,7 +236,7 @@ async def test_a_full_disk_keeps_the_old_token(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as broken:
         broken.setattr(os, "fsync", full)
         with pytest.raises(StateError, match="No space left"):
-            await store.write("acme", StoredToken(Secret("new"), ROTATED, "", 2.0))
+            await store.write("acme", StoredToken(Secret("new"), StoredSource.ROTATED, "", 2.0))
     assert await open_store(url(tmp_path / "s"), KEY).read("acme") == ENTRY
     assert not list((tmp_path / "s").glob(".new-*"))
 
@@ -363,3 +365,10 @@ async def test_memory_keeps_as_long_as_it_lives() -> None:
     assert await store.read_document("profiles") == [1]
     assert await store.read_document("other") is None
     await store.close()
+
+
+async def test_a_word_of_another_version_is_no_damage(tmp_path: Path) -> None:
+    """How a token came is read leniently: an entry is worth more than the word about it."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("acme", replace(ENTRY, source=cast(StoredSource, "carried-over")))
+    assert await store.read("acme") == ENTRY
