@@ -22,7 +22,7 @@ from proxy.tokens.store import (
     signed_in,
 )
 from proxy.tokens.token_response import Grant
-from tests.tokens.bench import Bench, BrokenStore, ScriptedLogin, grant, source, virtual_time
+from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 A, B, NEW = Secret("token-a"), Secret("token-b"), Secret("token-new")
 
@@ -51,14 +51,14 @@ def test_a_stored_token_wins_until_the_configured_one_changes(
 async def test_a_rotated_token_is_used_next_and_kept() -> None:
     """What came back is sent the next time and found again after a restart."""
     store = MemoryStore()
-    async with Bench(ScriptedLogin(grant("a", refresh="refresh-1")), store) as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
-        await bench.manager.refresh_now("acme")
-        assert [sent for _, sent in bench.login.asked] == ["refresh-0", "refresh-1"]
-        assert bench.recorder.of(RefreshTokenReplaced) == [RefreshTokenReplaced("acme", "rotated")]
-        assert bench.manager.statuses()[0].refresh_token_source == "store"
-    async with Bench(store=store) as restarted:
+    async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store) as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        await running.manager.refresh_now("acme")
+        assert [sent for _, sent in running.login.asked] == ["refresh-0", "refresh-1"]
+        assert running.recorder.of(RefreshTokenReplaced) == [RefreshTokenReplaced("acme", "rotated")]
+        assert running.manager.statuses()[0].refresh_token_source == "store"
+    async with RunningManager(store=store) as restarted:
         await restarted.manager.start([source()])
         await restarted.manager.get("acme")
         assert [sent for _, sent in restarted.login.asked] == ["refresh-1"]
@@ -68,10 +68,10 @@ async def test_a_rotated_token_is_used_next_and_kept() -> None:
 async def test_the_same_refresh_token_coming_back_changes_nothing() -> None:
     """Neither an event nor a write."""
     store = BrokenStore()
-    async with Bench(ScriptedLogin(grant("a", refresh="refresh-0")), store) as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
-        assert bench.recorder.of(RefreshTokenReplaced) == []
+    async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-0")), store) as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        assert running.recorder.of(RefreshTokenReplaced) == []
         assert store.attempts == 0
 
 
@@ -80,30 +80,30 @@ async def test_a_changed_configured_token_beats_the_stored_one() -> None:
     """After a restart with another configured token, that one is used."""
     store = MemoryStore()
     await store.write("acme", StoredToken(NEW, StoredSource.SIGN_IN, fingerprint(A), 1.0))
-    async with Bench(store=store) as bench:
-        await bench.manager.start([source(refresh="token-b")])
-        await bench.manager.get("acme")
-        assert [sent for _, sent in bench.login.asked] == ["token-b"]
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(refresh="token-b")])
+        await running.manager.get("acme")
+        assert [sent for _, sent in running.login.asked] == ["token-b"]
 
 
 @virtual_time
 async def test_a_failing_disk_is_retried_and_loses_nothing() -> None:
     """The new token is used from memory, the trouble is visible, and the write holds as soon as it can."""
     store = BrokenStore()
-    async with Bench(ScriptedLogin(grant("a", refresh="refresh-1")), store) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(300)
-        assert bench.manager.statuses()[0].unpersisted
+        assert running.manager.statuses()[0].unpersisted
         assert store.attempts > 8
-        await bench.manager.refresh_now("acme")
-        assert bench.login.asked[-1][1] == "refresh-1"
+        await running.manager.refresh_now("acme")
+        assert running.login.asked[-1][1] == "refresh-1"
         store.broken = False
         await asyncio.sleep(31)
-        assert not bench.manager.statuses()[0].unpersisted
+        assert not running.manager.statuses()[0].unpersisted
         kept = await store.read("acme")
         assert kept is not None
         assert kept.refresh_token.reveal() == "refresh-1"
-        assert bench.recorder.of(TokenUnpersisted) == [
+        assert running.recorder.of(TokenUnpersisted) == [
             TokenUnpersisted("acme", True, "The disk is full."),
             TokenUnpersisted("acme", False, ""),
         ]
@@ -114,10 +114,10 @@ async def test_only_the_newest_token_is_written_after_trouble() -> None:
     """Two rotations while the disk fails leave the second one."""
     store = BrokenStore()
     login = ScriptedLogin(grant("a", refresh="refresh-1"), grant("b", refresh="refresh-2"))
-    async with Bench(login, store) as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
-        await bench.manager.refresh_now("acme")
+    async with RunningManager(login, store) as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        await running.manager.refresh_now("acme")
         store.broken = False
         await asyncio.sleep(31)
         kept = await store.read("acme")
@@ -129,10 +129,10 @@ async def test_only_the_newest_token_is_written_after_trouble() -> None:
 async def test_stopping_waits_for_a_rotation_under_way() -> None:
     """A refresh that is in flight when the program stops still has its new refresh token kept."""
     store = MemoryStore()
-    bench = Bench(ScriptedLogin(grant("a", refresh="refresh-1")), store)
-    await bench.manager.start([source()])
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store)
+    await running.manager.start([source()])
     await asyncio.sleep(0.05)
-    await bench.manager.stop()
+    await running.manager.stop()
     kept = await store.read("acme")
     assert kept is not None
     assert kept.refresh_token.reveal() == "refresh-1"
@@ -147,14 +147,14 @@ async def test_stopping_is_bounded() -> None:
         return grant("never")
 
     store = BrokenStore()
-    bench = Bench(ScriptedLogin(grant("a", refresh="refresh-1"), hang), store)
-    await bench.manager.start([source()])
-    await bench.manager.get("acme")
-    button = asyncio.create_task(bench.manager.refresh_now("acme"))
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1"), hang), store)
+    await running.manager.start([source()])
+    await running.manager.get("acme")
+    button = asyncio.create_task(running.manager.refresh_now("acme"))
     await asyncio.sleep(1)
-    before = bench.clock()
-    await bench.manager.stop()
-    assert bench.clock() - before <= 10.1
+    before = running.clock()
+    await running.manager.stop()
+    assert running.clock() - before <= 10.1
     with pytest.raises(asyncio.CancelledError):
         await button
 
@@ -162,82 +162,82 @@ async def test_stopping_is_bounded() -> None:
 @virtual_time
 async def test_unchanged_accounts_keep_token_and_timer() -> None:
     """A reload that changes nothing asks nothing."""
-    async with Bench() as bench:
-        await bench.manager.start([source()])
-        token = await bench.manager.get("acme")
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
         for _ in range(100):
-            await bench.manager.reconfigure([source()], settings=TokenSettings(request_wait=3))
+            await running.manager.reconfigure([source()], settings=TokenSettings(request_wait=3))
         await asyncio.sleep(60)
-        assert bench.manager.current("acme") is token
-        assert len(bench.login.asked) == 1
+        assert running.manager.current("acme") is token
+        assert len(running.login.asked) == 1
 
 
 @virtual_time
 async def test_accounts_come_and_go() -> None:
     """An added account gets its token by itself; a removed one ends, and its waiting requests are told."""
-    async with Bench(ScriptedLogin(errors.TokenThrottled("wait", retry_after=8.0))) as bench:
-        await bench.manager.start([source("old")])
+    async with RunningManager(ScriptedLogin(errors.TokenThrottled("wait", retry_after=8.0))) as running:
+        await running.manager.start([source("old")])
         await asyncio.sleep(1)
-        waiting = asyncio.create_task(bench.manager.get("old"))
+        waiting = asyncio.create_task(running.manager.get("old"))
         await asyncio.sleep(0)
-        await bench.manager.reconfigure([source("new")])
+        await running.manager.reconfigure([source("new")])
         with pytest.raises(errors.NoUsableToken, match="no longer configured"):
             await waiting
-        assert bench.recorder.of(AccountRemoved) == [AccountRemoved("old")]
-        assert (await bench.manager.get("new")).account == "new"
-        assert [status.account for status in bench.manager.statuses()] == ["new"]
+        assert running.recorder.of(AccountRemoved) == [AccountRemoved("old")]
+        assert (await running.manager.get("new")).account == "new"
+        assert [status.account for status in running.manager.statuses()] == ["new"]
 
 
 @virtual_time
 async def test_a_changed_secret_is_tried_at_once() -> None:
     """A misconfigured application recovers the moment its secret is right; the token in hand served meanwhile."""
     login = ScriptedLogin(grant("a"), errors.AppMisconfigured("Refused."))
-    async with Bench(login) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(login) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(3310)
-        assert bench.state() == "misconfigured"
-        await bench.manager.reconfigure([source(secret="right")])
-        assert bench.state() == "degraded"
-        assert bench.manager.current("acme") is not None
+        assert running.state() == "misconfigured"
+        await running.manager.reconfigure([source(secret="right")])
+        assert running.state() == "degraded"
+        assert running.manager.current("acme") is not None
         await asyncio.sleep(0.2)
-        assert bench.state() == "valid"
+        assert running.state() == "valid"
         assert login.credentials[-1].client_secret.reveal() == "right"
-        assert bench.recorder.of(TokenRefreshed)[-1].trigger == "credentials-changed"
+        assert running.recorder.of(TokenRefreshed)[-1].trigger == "credentials-changed"
 
 
 @virtual_time
 async def test_a_changed_refresh_token_revives_a_revoked_account() -> None:
     """A new secret file mends an account without a restart."""
-    async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("dead"))) as bench:
-        await bench.manager.start([source(refresh="dead")])
+    async with RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("dead"))) as running:
+        await running.manager.start([source(refresh="dead")])
         await asyncio.sleep(1)
-        await bench.manager.reconfigure([source(refresh="alive")])
-        assert bench.state() == "pending"
-        assert (await bench.manager.get("acme")).generation == 1
-        assert bench.login.asked[-1][1] == "alive"
-        assert RefreshTokenReplaced("acme", "configuration") in bench.recorder.events
+        await running.manager.reconfigure([source(refresh="alive")])
+        assert running.state() == "pending"
+        assert (await running.manager.get("acme")).generation == 1
+        assert running.login.asked[-1][1] == "alive"
+        assert RefreshTokenReplaced("acme", "configuration") in running.recorder.events
 
 
 @virtual_time
 async def test_another_application_drops_the_token_in_hand() -> None:
     """A token of one client id is never sent with another's."""
-    async with Bench() as bench:
-        await bench.manager.start([source(client="one")])
-        await bench.manager.get("acme")
-        await bench.manager.reconfigure([source(client="two")])
-        assert bench.manager.current("acme") is None
-        assert (await bench.manager.get("acme")).value.reveal() == "access-2"
+    async with RunningManager() as running:
+        await running.manager.start([source(client="one")])
+        await running.manager.get("acme")
+        await running.manager.reconfigure([source(client="two")])
+        assert running.manager.current("acme") is None
+        assert (await running.manager.get("acme")).value.reveal() == "access-2"
 
 
 @virtual_time
 async def test_an_answer_for_old_credentials_is_dropped() -> None:
     """What was in flight for another refresh token neither serves nor counts."""
     login = ScriptedLogin(grant("stale", refresh="stale-refresh"), grant("fresh"))
-    async with Bench(login) as bench:
-        await bench.manager.start([source(refresh="old")])
+    async with RunningManager(login) as running:
+        await running.manager.start([source(refresh="old")])
         await asyncio.sleep(0.05)
-        await bench.manager.reconfigure([source(refresh="new")])
-        assert (await bench.manager.get("acme")).value.reveal() == "fresh"
+        await running.manager.reconfigure([source(refresh="new")])
+        assert (await running.manager.get("acme")).value.reveal() == "fresh"
         assert [sent for _, sent in login.asked] == ["old", "new"]
 
 
@@ -245,124 +245,124 @@ async def test_an_answer_for_old_credentials_is_dropped() -> None:
 async def test_a_failure_for_old_credentials_is_dropped() -> None:
     """The refusal of the old refresh token does not mark the new one."""
     login = ScriptedLogin(errors.RefreshTokenRevoked("old one"), grant("fresh"))
-    async with Bench(login) as bench:
-        await bench.manager.start([source(refresh="old")])
+    async with RunningManager(login) as running:
+        await running.manager.start([source(refresh="old")])
         await asyncio.sleep(0.05)
-        await bench.manager.reconfigure([source(refresh="new")])
-        assert (await bench.manager.get("acme")).value.reveal() == "fresh"
+        await running.manager.reconfigure([source(refresh="new")])
+        assert (await running.manager.get("acme")).value.reveal() == "fresh"
 
 
 @virtual_time
 async def test_a_removed_configured_token_ends_the_account() -> None:
     """Without any refresh token the account is pending again."""
-    async with Bench() as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
-        await bench.manager.reconfigure([source(refresh=None)])
-        assert bench.manager.current("acme") is None
-        assert bench.state() == "pending"
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        await running.manager.reconfigure([source(refresh=None)])
+        assert running.manager.current("acme") is None
+        assert running.state() == "pending"
 
 
 @virtual_time
 async def test_a_sign_in_serves_at_once_and_is_kept() -> None:
     """After a sign-in both tokens are in use without another request; its life counts from its own sending."""
     store = MemoryStore()
-    async with Bench(store=store) as bench:
-        await bench.manager.start([source(refresh=None)])
-        await bench.manager.adopt("acme", Grant(Secret("signed"), Secret("refresh-s"), 3600.0, took=2.0))
-        token = bench.manager.current("acme")
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(refresh=None)])
+        await running.manager.adopt("acme", Grant(Secret("signed"), Secret("refresh-s"), 3600.0, took=2.0))
+        token = running.manager.current("acme")
         assert token is not None
-        assert (token.value.reveal(), token.expires_at) == ("signed", bench.clock() + 3598.0)
-        status = bench.manager.statuses()[0]
+        assert (token.value.reveal(), token.expires_at) == ("signed", running.clock() + 3598.0)
+        status = running.manager.statuses()[0]
         assert (status.state, status.refresh_token_source) == ("valid", "sign-in")
         kept = await store.read("acme")
         assert kept is not None
         assert (kept.refresh_token.reveal(), kept.source) == ("refresh-s", StoredSource.SIGN_IN)
-        assert bench.login.asked == []
+        assert running.login.asked == []
         await asyncio.sleep(3300)
-        assert [sent for _, sent in bench.login.asked] == ["refresh-s"]
+        assert [sent for _, sent in running.login.asked] == ["refresh-s"]
 
 
 @virtual_time
 async def test_a_sign_in_beats_a_refresh_under_way() -> None:
     """The answer for the token that was replaced is dropped."""
-    async with Bench(ScriptedLogin(grant("stale", refresh="stale-refresh"))) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(ScriptedLogin(grant("stale", refresh="stale-refresh"))) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(0.05)
-        await bench.manager.adopt("acme", grant("signed", refresh="refresh-s"))
+        await running.manager.adopt("acme", grant("signed", refresh="refresh-s"))
         await asyncio.sleep(1)
-        token = bench.manager.current("acme")
+        token = running.manager.current("acme")
         assert token is not None
         assert token.value.reveal() == "signed"
-        await bench.manager.refresh_now("acme")
-        assert bench.login.asked[-1][1] == "refresh-s"
+        await running.manager.refresh_now("acme")
+        assert running.login.asked[-1][1] == "refresh-s"
 
 
 @virtual_time
 async def test_a_sign_in_on_a_full_disk_serves_and_says_so() -> None:
     """The person is not made to wait for the disk for long."""
-    async with Bench(store=BrokenStore()) as bench:
-        await bench.manager.start([source(refresh=None)])
-        before = bench.clock()
-        await bench.manager.adopt("acme", grant("signed", refresh="refresh-s"))
-        assert bench.clock() - before == pytest.approx(5.0)
-        assert bench.manager.current("acme") is not None
-        assert bench.manager.statuses()[0].unpersisted
+    async with RunningManager(store=BrokenStore()) as running:
+        await running.manager.start([source(refresh=None)])
+        before = running.clock()
+        await running.manager.adopt("acme", grant("signed", refresh="refresh-s"))
+        assert running.clock() - before == pytest.approx(5.0)
+        assert running.manager.current("acme") is not None
+        assert running.manager.statuses()[0].unpersisted
 
 
 @virtual_time
 async def test_a_sign_in_in_another_process_is_noticed_at_once() -> None:
     """A terminal's sign-in mends a revoked account, and the configured token of the day loses."""
     store = MemoryStore()
-    async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("dead")), store) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("dead")), store) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(1)
-        assert bench.state() == "revoked"
+        assert running.state() == "revoked"
         await store.write("acme", signed_in(Secret("from-terminal"), Secret("refresh-0"), 5.0))
         await asyncio.sleep(1)
-        assert bench.state() == "valid"
-        assert bench.login.asked[-1][1] == "from-terminal"
+        assert running.state() == "valid"
+        assert running.login.asked[-1][1] == "from-terminal"
 
 
 @virtual_time
 async def test_two_processes_on_one_store_do_not_chase_each_other() -> None:
     """A token that another process rotated is put in force without a request; none causes the next."""
     store = MemoryStore()
-    async with Bench(store=store) as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
         await store.write("acme", rotated(Secret("theirs"), Secret("refresh-0"), 5.0))
         await asyncio.sleep(10)
-        assert len(bench.login.asked) == 1
-        await bench.manager.refresh_now("acme")
-        assert bench.login.asked[-1][1] == "theirs"
+        assert len(running.login.asked) == 1
+        await running.manager.refresh_now("acme")
+        assert running.login.asked[-1][1] == "theirs"
 
 
 @virtual_time
 async def test_another_process_s_rotation_ends_our_trouble() -> None:
     """Where ours was refused, theirs is tried at once."""
     store = MemoryStore()
-    async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("rotated away")), store) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("rotated away")), store) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(1)
         await store.write("acme", rotated(Secret("theirs"), Secret("refresh-0"), 5.0))
         await asyncio.sleep(1)
-        assert bench.state() == "valid"
+        assert running.state() == "valid"
 
 
 @virtual_time
 async def test_an_entry_for_another_configured_token_waits_for_it() -> None:
     """A sign-in that was made beside a configuration this process has not read yet counts once it has."""
     store = MemoryStore()
-    async with Bench(store=store) as bench:
-        await bench.manager.start([source(refresh="token-a")])
-        await bench.manager.get("acme")
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(refresh="token-a")])
+        await running.manager.get("acme")
         await store.write("acme", signed_in(Secret("from-terminal"), Secret("token-b"), 5.0))
         await asyncio.sleep(1)
-        assert len(bench.login.asked) == 1
-        await bench.manager.reconfigure([source(refresh="token-b")])
+        assert len(running.login.asked) == 1
+        await running.manager.reconfigure([source(refresh="token-b")])
         await asyncio.sleep(1)
-        assert bench.login.asked[-1][1] == "from-terminal"
+        assert running.login.asked[-1][1] == "from-terminal"
 
 
 @virtual_time
@@ -375,9 +375,9 @@ async def test_a_store_that_cannot_be_read_refuses_a_new_account_alone() -> None
                 raise errors.StateError("The state file is damaged.")
             return await super().read(account)
 
-    async with Bench(store=Damaged()) as bench:
-        await bench.manager.start([source()])
-        token = await bench.manager.get("acme")
+    async with RunningManager(store=Damaged()) as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
         with pytest.raises(errors.StateError):
-            await bench.manager.reconfigure([source("damaged")])
-        assert bench.manager.current("acme") is token
+            await running.manager.reconfigure([source("damaged")])
+        assert running.manager.current("acme") is token

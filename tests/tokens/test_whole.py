@@ -15,7 +15,7 @@ from proxy.secret import Secret
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager, TokenSettings, TokenSource
 from proxy.tokens.opening import open_store
-from tests.tokens.bench import Recorder
+from tests.support.tokens import Recorder
 
 SIGN_IN = """
 import asyncio, sys, time

@@ -113,7 +113,7 @@ class BrokenStore(MemoryStore):
         await super().write(account, entry)
 
 
-class Bench:
+class RunningManager:
     """A manager on virtual time, and everything around it. `suspended` seconds pass on the boot clock alone."""
 
     def __init__(
@@ -135,7 +135,7 @@ class Bench:
     def clock(self) -> float:
         return asyncio.get_running_loop().time() + self.suspended
 
-    async def __aenter__(self) -> Bench:
+    async def __aenter__(self) -> RunningManager:
         return self
 
     async def __aexit__(self, *_: object) -> None:
