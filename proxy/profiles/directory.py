@@ -2,7 +2,7 @@
 
 It implements `routing.Directory`. Requests only look into memory; a profile that nobody knows makes one early listing,
 rate-limited. What is known is kept in the state store, so that a restart knows it at once; losing that is harmless.
-What an answer means is in `profile_list`, the look-ups are in `profile_index`.
+What an answer means is in `listing`, the look-ups are in `index`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cachetools import TTLCache
 
 from proxy.errors import NoUsableToken, StateError
 from proxy.events import DefaultProfileChanged, Observer, ProfilesFailed, ProfilesListed
-from proxy.profiles.index import Listing, ListingFailure, ProfileIndex, pin, read_document
+from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, pin, read_document
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class _Watch:
     task: asyncio.Task[None] | None = None
     failures: int = 0
     failure: ListingFailure | None = None
-    told: tuple[str, float] = ("", 0.0)
+    reported: tuple[str, float] = ("", 0.0)
 
 
 class ProfileDirectory:
@@ -137,7 +137,7 @@ class ProfileDirectory:
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
         self._watches: dict[tuple[str, str], _Watch] = {}
-        self._turns = asyncio.Semaphore(MAX_PARALLEL)
+        self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses: TTLCache[str, bool] = TTLCache(MAX_MISSES, MISS_MEMORY, timer=self._pacing.clock)
         self._missed_at: float | None = None
         self._dirty = asyncio.Event()
@@ -240,7 +240,7 @@ class ProfileDirectory:
             retry_after = error.retry_after if isinstance(error, ProfilesUnavailable) else None
             delay = next_listing(failures, retry_after, self._pacing.random())
             if isinstance(error, ProfilesUnavailable):
-                self._tell_failure(watch, error, delay)
+                self._report_failure(watch, error, delay)
             await self._pacing.pause(delay, watch.wake)
 
     async def _list(self, watch: _Watch) -> ProfilesUnavailable | NoUsableToken | None:
@@ -251,7 +251,7 @@ class ProfileDirectory:
         )
         try:
             token = await self._token(source.account)
-            async with self._turns:
+            async with self._slots:
                 profiles = await list_profiles(self._session, endpoint, token.value)
         except (ProfilesUnavailable, NoUsableToken) as error:
             watch.failures += 1
@@ -261,7 +261,7 @@ class ProfileDirectory:
             )
             return error
         watch.failures, watch.failure = 0, None
-        watch.told = ("", 0.0)
+        watch.reported = ("", 0.0)
         if self._watches.get((source.account, region)) is watch:
             self._take(source, region, profiles)
         return None
@@ -272,18 +272,18 @@ class ProfileDirectory:
         first = pin(profiles, pinned)
         if old is None or old.profiles != profiles:
             self._index.put(
-                source.account, region, Listing(source.origin(region), profiles, first, self._pacing.wall())
+                source.account, region, ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
             )
             self._dirty.set()
         self._observer.observe(ProfilesListed(source.account, region, len(profiles)))
         if source.pins_first and pinned and first != pinned:
             self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
 
-    def _tell_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
+    def _report_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
         """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
         now = self._pacing.clock()
-        if watch.told[0] != error.detail or now - watch.told[1] >= REPORT_INTERVAL:
-            watch.told = (error.detail, now)
+        if watch.reported[0] != error.detail or now - watch.reported[1] >= REPORT_INTERVAL:
+            watch.reported = (error.detail, now)
             self._observer.observe(ProfilesFailed(watch.source.account, watch.region, error.detail, retry_in))
 
     # --- keeping

@@ -1,7 +1,7 @@
 """`GET /v2/profiles` on the wire: what is asked, what each answer means (facts, 13), and a profile as a value.
 
 Every failure leaves here as `ProfilesUnavailable`; no redirect is followed, and no answer is read beyond a bound.
-When to ask, and what is done with the answer, is for `profiles`.
+When to ask, and what is done with the answer, is for `directory`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ async def list_profiles(
             ssl=endpoint.ssl_context or True,
         ) as response:
             body = await _read(response)
-            return judge(response.status, body, response.headers.get("Retry-After", ""))
+            return parse_profiles_response(response.status, body, response.headers.get("Retry-After", ""))
     except TimeoutError:
         way = through(endpoint.proxy)
         raise ProfilesUnavailable(f"{endpoint.api_url} took longer than {endpoint.timeout:g} s{way}") from None
@@ -114,7 +114,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def judge(status: int, body: bytes, retry_after: str = "") -> tuple[Profile, ...]:
+def parse_profiles_response(status: int, body: bytes, retry_after: str = "") -> tuple[Profile, ...]:
     """What an answer says. Pure. An empty list is an answer; entries that cannot be read are left out."""
     if status != 200:
         seconds = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 7 else None
