@@ -50,7 +50,7 @@ class RequestFinished(Event):
     the tool was answered, 0 if it left before. `refusal` is the slug of the proxy's own answer, else empty; `fault`
     says how a started answer broke (`client-gone`, `upstream-died`, ...), else empty.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
-    `own` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
+    `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """
 
     request_id: str
@@ -65,7 +65,7 @@ class RequestFinished(Event):
     bytes_out: int
     duration: float
     upstream: float
-    own: float
+    overhead: float
     attempts: int
     refusal: str
     detail: str

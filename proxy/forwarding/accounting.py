@@ -68,7 +68,7 @@ class Tally:
             bytes_out=self.bytes_out,
             duration=duration,
             upstream=max(0.0, min(upstream, duration - own)),
-            own=own,
+            overhead=own,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
             detail=refusal.detail if refusal is not None else "",

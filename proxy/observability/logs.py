@@ -81,7 +81,7 @@ def fields_of(event: Event) -> dict[str, object]:
     """An event's fields as a line holds them: empty ones left out, durations of a request in milliseconds."""
     values = {field.name: getattr(event, field.name) for field in fields(event)}
     if isinstance(event, RequestFinished):
-        for name in ("duration", "upstream", "own"):
+        for name in ("duration", "upstream", "overhead"):
             values[f"{name}_ms"] = round(values.pop(name) * 1000, 3)
         return values
     kept = {name: value for name, value in values.items() if value not in ("", None, ())}
@@ -179,7 +179,7 @@ class Logs:
             f',"amazon_request_id":{quoted(event.amazon_request_id)}'
             f',"bytes_in":{event.bytes_in},"bytes_out":{event.bytes_out}'
             f',"duration_ms":{event.duration * 1000:.3f},"upstream_ms":{event.upstream * 1000:.3f}'
-            f',"own_ms":{event.own * 1000:.3f},"attempts":{event.attempts}{trouble}}}\n'
+            f',"overhead_ms":{event.overhead * 1000:.3f},"attempts":{event.attempts}{trouble}}}\n'
         )
 
     def _caller_fragment(self, caller: tuple[str, str, str, str]) -> str:

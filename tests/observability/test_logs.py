@@ -67,7 +67,7 @@ def test_a_request_is_one_json_line_with_every_field(start: Start) -> None:
         "bytes_out": 10,
         "duration_ms": 200.0,
         "upstream_ms": 150.0,
-        "own_ms": 0.12,
+        "overhead_ms": 0.12,
         "attempts": 1,
     }
 

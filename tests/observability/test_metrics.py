@@ -26,7 +26,7 @@ def finished(**changes: object) -> events.RequestFinished:
         "bytes_out": 10,
         "duration": 0.2,
         "upstream": 0.15,
-        "own": 0.00012,
+        "overhead": 0.00012,
         "attempts": 1,
         "refusal": "",
         "detail": "",
@@ -108,13 +108,13 @@ def test_a_request_counts_once_under_all_its_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "first"),
+    ("overhead", "first"),
     [(0.00001, "5e-05"), (0.00005, "5e-05"), (0.000051, "0.0001"), (0.4, "0.5"), (0.5, "0.5"), (9.0, "+Inf")],
 )
-def test_overhead_falls_into_its_bucket_at_each_boundary(own: float, first: str) -> None:
+def test_overhead_falls_into_its_bucket_at_each_boundary(overhead: float, first: str) -> None:
     """Buckets start at 50 microseconds, hold their upper bound, and are cumulative."""
     metrics = made()
-    metrics.observe(finished(own=own))
+    metrics.observe(finished(overhead=overhead))
     buckets = {
         dict(labels)["le"]: count
         for (name, labels), count in samples(metrics).items()
@@ -232,10 +232,10 @@ def test_totals_add_up_all_requests() -> None:
     """The console's sums count every request, server errors and 429s, and the proxy's own time."""
     metrics = made()
     for status in (200, 200, 429, 502):
-        metrics.observe(finished(status=status, own=0.001))
+        metrics.observe(finished(status=status, overhead=0.001))
     totals = metrics.totals()
     assert (totals.requests, totals.errors, totals.throttled, totals.forwarded) == (4, 1, 1, 4)
-    assert totals.own_seconds == pytest.approx(0.004)
+    assert totals.overhead_seconds == pytest.approx(0.004)
 
 
 def test_no_label_holds_a_path() -> None:
