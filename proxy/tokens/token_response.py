@@ -165,7 +165,7 @@ def _describe_error(document: Mapping[str, object], secrets: tuple[str, ...]) ->
     words = ": ".join(_printable(part, secrets) for part in parts if isinstance(part, str) and part)
     request_id = document.get("request_id")
     if isinstance(request_id, str) and request_id:
-        words = f"{words}; request id {_printable(request_id, secrets)}" if words else f"request id {request_id[:100]}"
+        words = f"{words}; request id {_printable(request_id, secrets)}".removeprefix("; ")
     return f" ({words})" if words else ""
 
 

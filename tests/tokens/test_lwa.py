@@ -424,6 +424,18 @@ async def test_no_failure_repeats_a_secret(status: int) -> None:
     assert len(raised.value.detail) < 800
 
 
+@pytest.mark.parametrize(("status", "error"), [(400, {}), (401, {"error": "invalid_client"}), (429, {}), (500, {})])
+async def test_a_request_id_cannot_steer_a_terminal_or_a_log(status: int, error: dict[str, str]) -> None:
+    """Also where it is all that the response says, it is shown without what does not print, short, and no secret."""
+    body = {**error, "request_id": "r\n\x1b[2J\u202eCANARY-secret" + "x" * 5000}
+    with pytest.raises(errors.TokenFailure) as raised:
+        await refresh_from(body, status)
+    assert "request id r" in raised.value.detail
+    assert raised.value.detail.isprintable()
+    assert "CANARY" not in raised.value.detail
+    assert len(raised.value.detail) < 500
+
+
 async def test_amazons_own_words_are_passed_on() -> None:
     """Error, description and request id help whoever asks Amazon's support."""
     body = {"error": "invalid_client", "error_description": "Client authentication failed", "request_id": "req-1"}
