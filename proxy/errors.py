@@ -338,6 +338,10 @@ class TokenAnswerMalformed(TokenFailure):
     reason = "malformed"
 
 
+class ApplicationChanged(AdsProxyError):
+    """Somebody signed in for an application that the account no longer has: the configuration changed meanwhile."""
+
+
 # --- start-up -----------------------------------------------------------------------------------------------
 
 

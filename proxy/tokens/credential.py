@@ -13,7 +13,14 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.errors import NoUsableToken, RefreshTokenMissing, TokenAnswerMalformed, TokenFailure, TokenTimeout
+from proxy.errors import (
+    ApplicationChanged,
+    NoUsableToken,
+    RefreshTokenMissing,
+    TokenAnswerMalformed,
+    TokenFailure,
+    TokenTimeout,
+)
 from proxy.events import CredentialStateChanged, DefectMet, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
 from proxy.tokens.lifecycle import CredentialState, Trigger
@@ -117,7 +124,13 @@ class Credential:
             self._restart(RefreshCause.CREDENTIALS_CHANGED)
 
     async def adopt(self, grant: Grant) -> None:
-        """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds."""
+        """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds.
+
+        Raises `ApplicationChanged` where the account has another application by now.
+        """
+        if grant.client_id != self.source.client_id:
+            account = self.source.account
+            raise ApplicationChanged(f"The client id of '{account}' changed during the sign-in: sign in again.")
         if grant.refresh_token is not None:
             self._keeper.sign_in(grant.refresh_token)
         self._apply(grant, self.dependencies.timing.clock() - grant.took, RefreshCause.SIGN_IN)
@@ -242,7 +255,7 @@ class Credential:
         settings, timing, account = self.dependencies.settings, self.dependencies.timing, self.source.account
         self._generation += 1
         expires_at = sent_at + grant.expires_in
-        self.token = AccessToken(account, grant.access_token, self._generation, expires_at)
+        self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
         self._failures, self._last_failure, self._last_success = 0, None, timing.wall()
         self._next_at = lifecycle.refresh_at(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         self._cause = RefreshCause.AHEAD

@@ -18,6 +18,7 @@ from proxy.errors import TokenAnswerMalformed, TokenFailure, TokenNetworkError, 
 from proxy.net.reachability import through, why_unreachable
 from proxy.tokens.token_response import (
     MAX_RESPONSE_BYTES,
+    TokenRequest,
     TokenResponse,
     host_of,
     parse_retry_after,
@@ -91,7 +92,8 @@ class LoginWithAmazon:
         secrets = tuple(whole[name] for name in ("client_secret", "refresh_token", "code") if whole.get(name))
         started = time.monotonic()
         response = await self._post(token_url, whole)
-        return parse_token_response(response, form["grant_type"], secrets, took=time.monotonic() - started)
+        request = TokenRequest(form["grant_type"], credentials.client_id, secrets)
+        return parse_token_response(request, response, time.monotonic() - started)
 
     async def _post(self, token_url: str, form: Mapping[str, str]) -> TokenResponse:
         host = host_of(token_url)

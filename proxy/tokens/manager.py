@@ -132,7 +132,10 @@ class TokenManager:
         await self._credential(account).refresh_now()
 
     async def adopt(self, account: str, grant: Grant) -> None:
-        """After a sign-in: its refresh token is stored and its access token in use at once. Or `UnknownAccount`."""
+        """After a sign-in: its refresh token is stored and its access token in use at once.
+
+        Raises `UnknownAccount` or `ApplicationChanged`, where the configuration changed during the sign-in.
+        """
         await self._credential(account).adopt(grant)
 
     def _credential(self, account: str) -> Credential:

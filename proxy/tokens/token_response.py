@@ -38,15 +38,26 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What Login with Amazon granted. `expires_in` counts from the sending of the request, `took` seconds ago.
+    """What Login with Amazon granted to the application `client_id`.
 
-    `refresh_token` is what came back, None where none did: then the one that was sent stays good.
+    `expires_in` counts from the sending of the request, `took` seconds ago. `refresh_token` is what came back, None
+    where none did: then the one that was sent stays good.
     """
 
     access_token: Secret
     refresh_token: Secret | None
     expires_in: float
+    client_id: str
     took: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """What of a token request its response is read with. `secrets` are struck out of every text about it."""
+
+    grant_type: str
+    client_id: str
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +71,27 @@ class TokenResponse:
     url: str = ""
 
 
-def parse_token_response(
-    response: TokenResponse, grant_type: str, secrets: tuple[str, ...] = (), *, took: float = 0.0
-) -> Grant:
+def parse_token_response(request: TokenRequest, response: TokenResponse, took: float) -> Grant:
     """The grant, or the failure that it raises; `took` is how long ago the request was sent.
 
-    The status speaks first: only a 4xx can be final, whatever a body says. `secrets` are struck out of every text.
+    The status speaks first: only a 4xx can be final, whatever a body says.
     """
     document = _document(response.body)
-    said = _describe_error(document, secrets)
+    said = _describe_error(document, request.secrets)
     if response.status == 429:
         raise TokenThrottled(f"Login with Amazon asks to wait (429{said}).", retry_after=response.retry_after)
     if response.status >= 500 or response.status == 408:
         raise TokenServerError(f"Login with Amazon answered {response.status}{said}.", retry_after=response.retry_after)
     if 400 <= response.status < 500:
-        _raise_refusal(response, grant_type, document.get("error"), said)
+        _raise_refusal(response, request.grant_type, document.get("error"), said)
     if 300 <= response.status < 400:
-        target = _printable(host_of(response.location), secrets)
+        target = _printable(host_of(response.location), request.secrets)
         where = f" to {target}" if target else ""
         raise TokenAnswerMalformed(f"The token endpoint redirects ({response.status}{where}), which is never followed.")
-    return _grant(response, document, said, took)
+    access_token, expires_in = _access_token(response, document, said)
+    if expires_in <= took:
+        raise TokenAnswerMalformed("Login with Amazon granted an access token that has already expired.")
+    return Grant(access_token, _token(document.get("refresh_token")), expires_in, request.client_id, took)
 
 
 def _raise_refusal(response: TokenResponse, grant_type: str, error: object, said: str) -> NoReturn:
@@ -98,7 +110,8 @@ def _raise_refusal(response: TokenResponse, grant_type: str, error: object, said
     )
 
 
-def _grant(response: TokenResponse, document: Mapping[str, object], said: str, took: float) -> Grant:
+def _access_token(response: TokenResponse, document: Mapping[str, object], said: str) -> tuple[Secret, float]:
+    """The access token and its life in seconds."""
     if response.status != 200:
         raise TokenAnswerMalformed(f"Login with Amazon answered {response.status}{said}, which is no token answer.")
     if len(response.body) > MAX_RESPONSE_BYTES:
@@ -107,10 +120,7 @@ def _grant(response: TokenResponse, document: Mapping[str, object], said: str, t
     if access_token is None:
         what = "an empty body" if not response.body.strip() else f"no usable access token{said}"
         raise TokenAnswerMalformed(f"Login with Amazon answered 200 with {what}.")
-    expires_in = _lifetime(document.get("expires_in"))
-    if expires_in <= took:
-        raise TokenAnswerMalformed("Login with Amazon granted an access token that has already expired.")
-    return Grant(access_token, _token(document.get("refresh_token")), expires_in, took)
+    return access_token, _lifetime(document.get("expires_in"))
 
 
 def host_of(url: str) -> str:

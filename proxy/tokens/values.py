@@ -41,12 +41,16 @@ class TokenSource:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token in use. `generation` counts the account's tokens; `expires_at` is on the clock of `clock.boot_time`."""
+    """A token in use. `generation` counts the account's tokens; `expires_at` is on the clock of `clock.boot_time`.
+
+    `client_id` is that of the application it was minted for: Amazon takes a token with no other.
+    """
 
     account: str
     value: Secret
     generation: int
     expires_at: float
+    client_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class FakeProgram:
         if self.exchange_failure:
             raise self.exchange_failure
         self.codes.append(code.reveal())
-        return Grant(Secret("Atza|canary"), Secret("Atzr|canary"), 3600)
+        return Grant(Secret("Atza|canary"), Secret("Atzr|canary"), 3600, source.client_id)
 
     async def adopt(self, account: str, grant: Grant) -> None:
         self.adopted.append(account)

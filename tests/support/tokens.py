@@ -6,6 +6,7 @@ import asyncio
 import functools
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from proxy.errors import StateError
@@ -55,15 +56,18 @@ def virtual_time(scenario: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P
     return run
 
 
-def grant(access: str, expires_in: float = 3600.0, refresh: str | None = None) -> Grant:
-    return Grant(Secret(access), Secret(refresh) if refresh is not None else None, expires_in)
+def grant(access: str, expires_in: float = 3600.0, refresh: str | None = None, client: str = "c") -> Grant:
+    return Grant(Secret(access), Secret(refresh) if refresh is not None else None, expires_in, client)
 
 
 Answer = Grant | Exception | Callable[[], Awaitable[Grant]]
 
 
 class ScriptedLogin(LoginWithAmazon):
-    """Answers what it is told, else a fresh token each time; remembers when it was asked with what."""
+    """Answers what it is told, else a fresh token each time; remembers when it was asked with what.
+
+    Whatever it grants, it grants to the application that asks.
+    """
 
     def __init__(self, *script: Answer, expires_in: float = 3600.0) -> None:
         self.script = list(script)
@@ -78,7 +82,8 @@ class ScriptedLogin(LoginWithAmazon):
         answer = self.script.pop(0) if self.script else grant(f"access-{len(self.asked)}", self.expires_in)
         if isinstance(answer, Exception):
             raise answer
-        return answer if isinstance(answer, Grant) else await answer()
+        granted = answer if isinstance(answer, Grant) else await answer()
+        return replace(granted, client_id=credentials.client_id)
 
     @property
     def times(self) -> list[float]:

@@ -223,10 +223,36 @@ async def test_another_application_drops_the_token_in_hand() -> None:
     """A token of one client id is never sent with another's."""
     async with RunningManager() as running:
         await running.manager.start([source(client="one")])
-        await running.manager.get("acme")
+        assert (await running.manager.get("acme")).client_id == "one"
         await running.manager.reconfigure([source(client="two")])
         assert running.manager.current("acme") is None
-        assert (await running.manager.get("acme")).value.reveal() == "access-2"
+        token = await running.manager.get("acme")
+        assert (token.value.reveal(), token.client_id) == ("access-2", "two")
+
+
+@virtual_time
+async def test_an_answer_for_another_application_is_dropped() -> None:
+    """A token that was asked for before a reload never serves under the client id that came with it."""
+    async with RunningManager(ScriptedLogin(grant("stale", refresh="stale-refresh"))) as running:
+        await running.manager.start([source(client="one")])
+        await asyncio.sleep(0.05)
+        await running.manager.reconfigure([source(client="two")])
+        token = await running.manager.get("acme")
+        assert (token.value.reveal(), token.client_id) == ("access-2", "two")
+        assert [sent for _, sent in running.login.asked] == ["refresh-0", "refresh-0"]
+
+
+@virtual_time
+async def test_a_sign_in_for_another_application_is_refused() -> None:
+    """The client id changed while somebody signed in: neither of the two tokens is any use, and the person is told."""
+    async with RunningManager() as running:
+        await running.manager.start([source(client="two")])
+        before = await running.manager.get("acme")
+        with pytest.raises(errors.ApplicationChanged, match="sign in again"):
+            await running.manager.adopt("acme", grant("signed", refresh="refresh-s", client="one"))
+        assert running.manager.current("acme") is before
+        await running.manager.refresh_now("acme")
+        assert running.login.asked[-1][1] == "refresh-0"
 
 
 @virtual_time
@@ -269,10 +295,11 @@ async def test_a_sign_in_serves_at_once_and_is_kept() -> None:
     store = MemoryStore()
     async with RunningManager(store=store) as running:
         await running.manager.start([source(refresh=None)])
-        await running.manager.adopt("acme", Grant(Secret("signed"), Secret("refresh-s"), 3600.0, took=2.0))
+        await running.manager.adopt("acme", Grant(Secret("signed"), Secret("refresh-s"), 3600.0, "c", took=2.0))
         token = running.manager.current("acme")
         assert token is not None
         assert (token.value.reveal(), token.expires_at) == ("signed", running.clock() + 3598.0)
+        assert token.client_id == "c"
         status = running.manager.statuses()[0]
         assert (status.state, status.refresh_token_source) == ("valid", "sign-in")
         kept = await store.read("acme")

@@ -97,6 +97,7 @@ async def test_a_refresh_sends_the_form_that_amazon_wants() -> None:
     assert grant.refresh_token == Secret("Atzr|next")
     assert grant.expires_in == 3600.0
     assert 0 < grant.took < 5
+    assert grant.client_id == "amzn1.application-oa2-client.x"
 
 
 async def test_a_code_is_exchanged_with_its_redirect_uri() -> None:
