@@ -104,7 +104,7 @@ class ProgramSurface:
         await self._program.tokens.adopt(account, grant)
 
     async def list_profiles(self, account: str) -> tuple[ProfileView, ...]:
-        return tuple(_shown(profile) for profile in await self._program.directory.list_now(account))
+        return tuple(_shown(profile) for profile in await self._program.directory.ensure_listed(account))
 
 
 class SignInFollower:
@@ -115,7 +115,7 @@ class SignInFollower:
 
     def observe(self, event: Event) -> None:
         if isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
-            self._program.directory.look_again(event.account)
+            self._program.directory.list_again(event.account)
 
 
 def _shown(listed: tuple[str, str, Profile]) -> ProfileView:

@@ -12,7 +12,7 @@ import contextlib
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cachetools import TTLCache
 
@@ -103,6 +103,9 @@ def next_listing(failures: int, retry_after: float | None, chance: float) -> flo
     return max(backoff, min(retry_after or 0.0, LIST_INTERVAL))
 
 
+_Problem = ProfilesUnavailable | NoUsableToken
+
+
 @dataclass(slots=True)
 class _Watch:
     """One account in one region: its task, and how its listings went."""
@@ -111,6 +114,10 @@ class _Watch:
     region: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    listing: asyncio.Task[_Problem | None] | None = None
+    """The newest listing, under way or ended."""
+    access_token: Secret | None = None
+    """The one that the newest listing is made with."""
     failures: int = 0
     failure: ListingFailure | None = None
     reported: tuple[str, float] = ("", 0.0)
@@ -137,6 +144,7 @@ class ProfileDirectory:
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
         self._watches: dict[tuple[str, str], _Watch] = {}
+        self._listings: set[asyncio.Task[_Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses: TTLCache[str, bool] = TTLCache(MAX_MISSES, MISS_MEMORY, timer=self._pacing.clock)
         self._missed_at: float | None = None
@@ -208,22 +216,25 @@ class ProfileDirectory:
     async def stop(self) -> None:
         """Stop listing, and keep what is known."""
         watches, self._watches = list(self._watches.values()), {}
-        for watch in watches:
-            await _end(watch.task)
-        await _end(self._saver)
+        for task in (*(watch.task for watch in watches), *self._listings, self._saver):
+            await _end(task)
         if self._dirty.is_set():
             await self._write()
 
-    async def list_now(self, account: str) -> tuple[tuple[str, str, Profile], ...]:
-        """List an account anew in every region. Raises what went wrong if it did in all of them."""
+    async def ensure_listed(self, account: str) -> tuple[tuple[str, str, Profile], ...]:
+        """What an account reaches with the access token of now, such as after a sign-in.
+
+        A region that was listed with that very token is not asked again, and a listing that is under way is waited for.
+        Raises what went wrong if it did in every region.
+        """
         watches = [watch for (name, _), watch in self._watches.items() if name == account]
-        ended = await asyncio.gather(*(self._list(watch) for watch in watches))
+        ended = await asyncio.gather(*(self._list(watch, again=False) for watch in watches))
         failures = [error for error in ended if error is not None]
         if failures and len(failures) == len(watches):
             raise failures[0]
         return tuple(entry for entry in self.snapshot() if entry[0] == account)
 
-    def look_again(self, account: str) -> None:
+    def list_again(self, account: str) -> None:
         """Somebody else may have signed in for this account: list it again soon."""
         for (name, _), watch in self._watches.items():
             if name == account:
@@ -243,28 +254,61 @@ class ProfileDirectory:
                 self._report_failure(watch, error, delay)
             await self._pacing.pause(delay, watch.wake)
 
-    async def _list(self, watch: _Watch) -> ProfilesUnavailable | NoUsableToken | None:
-        """List once. Returns what went wrong: what was known stays in use then."""
+    async def _list(self, watch: _Watch, *, again: bool = True) -> _Problem | None:
+        """List once, or wait for the listing under way. Returns what went wrong: what was known stays in use then.
+
+        Without `again`, a listing that succeeded with the access token of now will do.
+        """
+        try:
+            access_token = (await self._token(watch.source.account)).value
+        except NoUsableToken as error:
+            self._note(watch, error)
+            return error
+        newest = watch.listing
+        if newest is not None and watch.access_token == access_token:
+            if not newest.done():
+                return await asyncio.shield(newest)
+            if not again and watch.failure is None:
+                return None
+        watch.access_token = access_token
+        watch.listing = asyncio.create_task(self._list_with(watch, access_token))
+        self._listings.add(watch.listing)
+        watch.listing.add_done_callback(self._listings.discard)
+        return await asyncio.shield(watch.listing)
+
+    async def _list_with(self, watch: _Watch, access_token: Secret) -> _Problem | None:
         source, region = watch.source, watch.region
         endpoint = Endpoint(
             source.api_urls[region], source.client_id, proxy=source.proxy, ssl_context=source.ssl_context
         )
+        problem: _Problem | None = None
+        profiles: tuple[Profile, ...] = ()
         try:
-            token = await self._token(source.account)
             async with self._slots:
-                profiles = await list_profiles(self._session, endpoint, token.value)
-        except (ProfilesUnavailable, NoUsableToken) as error:
-            watch.failures += 1
-            asked = isinstance(error, ProfilesUnavailable)
-            watch.failure = ListingFailure(
-                source.account, region, error.detail, self._pacing.wall(), error.retryable, asked
-            )
-            return error
-        watch.failures, watch.failure = 0, None
-        watch.reported = ("", 0.0)
-        if self._watches.get((source.account, region)) is watch:
-            self._take(source, region, profiles)
-        return None
+                profiles = await list_profiles(self._session, endpoint, access_token)
+        except ProfilesUnavailable as error:
+            problem = error
+        if watch.listing is asyncio.current_task():  # else a newer token has been listed with since
+            self._note(watch, problem)
+            if problem is None and self._watches.get((source.account, region)) is watch:
+                self._take(source, region, profiles)
+        return problem
+
+    def _note(self, watch: _Watch, problem: _Problem | None) -> None:
+        """How the last listing went."""
+        if problem is None:
+            watch.failures, watch.failure = 0, None
+            watch.reported = ("", 0.0)
+            return
+        watch.failures += 1
+        watch.failure = ListingFailure(
+            watch.source.account,
+            watch.region,
+            problem.detail,
+            self._pacing.wall(),
+            problem.retryable,
+            asked=isinstance(problem, ProfilesUnavailable),
+        )
 
     def _take(self, source: ProfileSource, region: str, profiles: tuple[Profile, ...]) -> None:
         old = self._index.listing(source.account, region)
@@ -300,7 +344,7 @@ class ProfileDirectory:
             await self._documents.write_document(DOCUMENT, self._index.to_document())
 
 
-async def _end(task: asyncio.Task[None] | None) -> None:
+async def _end(task: asyncio.Task[Any] | None) -> None:
     if task is not None:
         task.cancel()
         await asyncio.wait((task,))

@@ -117,6 +117,8 @@ class House:
         self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
         self.tokens: set[str] = {"acme", "zeta"}
+        self.generation = 1
+        self.gate: asyncio.Event | None = None
         self.directory = self.open()
 
     def open(self) -> ProfileDirectory:
@@ -126,14 +128,17 @@ class House:
     async def token(self, account: str) -> Token:
         if account not in self.tokens:
             raise NoUsableToken(f"{account} has to sign in", retryable=False)
-        return Token(Secret(f"Atza|{account}"))
+        return Token(Secret(f"Atza|{account}|{self.generation}"))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         region = request.path.split("/")[1]
-        self.asked.append((request.headers["Authorization"].removeprefix("Bearer Atza|"), region))
+        self.asked.append((request.headers["Authorization"].split("|")[1], region))
+        ids = self.ids[region]
+        if self.gate is not None:
+            await self.gate.wait()
         if self.status != 200:
             return web.Response(status=self.status, headers=self.headers)
-        return web.json_response([{"profileId": number} for number in self.ids[region]])
+        return web.json_response([{"profileId": number} for number in ids])
 
     def source(self, account: str = "acme", *regions: str, **changed: Any) -> ProfileSource:
         urls = {region: f"{self.url}/{region}" for region in regions or ("na",)}
@@ -381,18 +386,74 @@ async def test_an_account_is_listed_now_when_somebody_asks(house: House) -> None
     await house.directory.start([house.source("acme", "na", "eu"), house.source("zeta", "na")])
     await house.settle(3)
     with pytest.raises(NoUsableToken):
-        await house.directory.list_now("acme")
+        await house.directory.ensure_listed("acme")
     house.tokens = {"acme"}
-    found = await house.directory.list_now("acme")
+    found = await house.directory.ensure_listed("acme")
     assert {(account, region, profile.id) for account, region, profile in found} == {
         ("acme", "na", "11"),
         ("acme", "na", "12"),
         ("acme", "eu", "21"),
     }
-    house.status = 500
+    house.status, house.generation = 500, 2
     with pytest.raises(ProfilesUnavailable):
-        await house.directory.list_now("acme")
-    assert await house.directory.list_now("nobody") == ()
+        await house.directory.ensure_listed("acme")
+    assert await house.directory.ensure_listed("nobody") == ()
+
+
+@pytest.mark.parametrize("listed_first", [True, False])
+async def test_a_sign_in_lists_each_region_once(house: House, listed_first: bool) -> None:
+    """Whoever waits for the profiles gets those of the listing that the sign-in began, under way or ended."""
+    await house.directory.start([house.source("acme", "na", "eu")])
+    await house.settle(2)
+    house.generation, house.ids["eu"] = 2, [31]
+    house.directory.list_again("acme")
+    if listed_first:
+        await house.settle(2)
+    found = await house.directory.ensure_listed("acme")
+    assert [profile.id for _, _, profile in found] == ["11", "12", "31"]
+    if not listed_first:
+        await house.settle(2)
+    assert len(house.asked) == 4
+
+
+async def test_a_listing_that_failed_does_not_do(house: House) -> None:
+    """Who waits for the profiles after a sign-in gets another attempt at them."""
+    house.status = 500
+    await house.directory.start([house.source("acme", "na")])
+    await house.settle(1)
+    house.status = 200
+    assert len(await house.directory.ensure_listed("acme")) == 2
+    assert len(house.asked) == 2
+
+
+async def test_a_late_list_of_another_person_is_dropped(house: House) -> None:
+    """What was asked with the token before does not take the place of what the new one reaches."""
+    house.gate = asyncio.Event()
+    await house.directory.start([house.source("acme", "na")])
+    async with asyncio.timeout(PATIENCE):
+        while not house.asked:
+            await asyncio.sleep(0)
+    held, house.gate = house.gate, None
+    house.generation, house.ids["na"] = 2, [31]
+    assert [profile.id for _, _, profile in await house.directory.ensure_listed("acme")] == ["31"]
+    held.set()
+    await house.settle(1)
+    assert house.directory.owners("31") == (("acme", "na"),)
+    assert house.directory.owners("11") == ()
+
+
+async def test_stopping_ends_a_listing_under_way(house: House) -> None:
+    """Nothing is left running, and who waited for it is told."""
+    house.gate = asyncio.Event()
+    await house.directory.start([house.source("acme", "na")])
+    waiting = asyncio.create_task(house.directory.ensure_listed("acme"))
+    async with asyncio.timeout(PATIENCE):
+        while not house.asked:
+            await asyncio.sleep(0)
+    await house.directory.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    house.gate.set()
 
 
 @pytest.mark.parametrize(
