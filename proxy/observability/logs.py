@@ -102,6 +102,11 @@ class Logs:
         self._processors = self._make_processors()
         self.adjust(level=level, access=access)
 
+    def __repr__(self) -> str:
+        form = "json" if self._json else "console"
+        level = next(name for name, value in LEVELS.items() if value == self._threshold)
+        return f"<Logs: {form} from {level}, {self.redaction!r}, {self.sink!r}>"
+
     def adjust(self, *, level: str, access: bool) -> None:
         """What a reload may change. Without `access`, only requests that met trouble have a line."""
         self._threshold = LEVELS[level]

@@ -157,6 +157,9 @@ class Metrics(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
+    def __repr__(self) -> str:
+        return f"<Metrics: {len(self._accounts)} accounts, {self._in_flight} requests in flight>"
+
     def accounts(self, names: Iterable[str]) -> None:
         """Tells which accounts there are: new ones start as `pending` with zero counters, missing ones end."""
         wanted = set(names)

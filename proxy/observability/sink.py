@@ -44,6 +44,9 @@ class Sink:
         self.torn = False
         self._thread: threading.Thread | None = None
 
+    def __repr__(self) -> str:
+        return f"<Sink: {self._waiting} characters waiting, {self._lost} lines lost>"
+
     @property
     def lost(self) -> int:
         return self._lost

@@ -152,6 +152,9 @@ class ProfileDirectory:
         self._never = asyncio.Event()
         self._saver: asyncio.Task[None] | None = None
 
+    def __repr__(self) -> str:
+        return f"<ProfileDirectory: {len(self._watches)} watched, {len(self._listings)} being listed, {self._index!r}>"
+
     # --- look-ups: routing's Directory
 
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:

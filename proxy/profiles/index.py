@@ -53,6 +53,9 @@ class ProfileIndex:
         self._listings: dict[tuple[str, str], ProfileListing] = {}
         self._owners: dict[str, tuple[tuple[str, str], ...]] = {}
 
+    def __repr__(self) -> str:
+        return f"<ProfileIndex: {len(self._owners)} profiles in {len(self._listings)} listings>"
+
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
         return self._owners.get(profile, ())
 

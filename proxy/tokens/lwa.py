@@ -74,6 +74,9 @@ class LoginWithAmazon:
         self._ssl: ssl.SSLContext | bool = ssl_context if ssl_context is not None else True
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(10.0, timeout))
 
+    def __repr__(self) -> str:
+        return f"<LoginWithAmazon: {self._timeout.total:g} s at most{through(self._proxy)}>"
+
     async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         """A new access token for a refresh token, or a `TokenFailure`."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}

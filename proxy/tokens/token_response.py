@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
@@ -57,7 +57,7 @@ class TokenRequest:
 
     grant_type: str
     client_id: str
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class TokenResponse:
     """A token endpoint's response as `parse_token_response` needs it. `url` is whose, as a sentence may show it."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     retry_after: float | None = None
     location: str = ""
     url: str = ""

@@ -410,3 +410,13 @@ def test_a_request_line_costs_microseconds(start: Start) -> None:
         best = min(timeit.repeat(lambda: logs.observe(event), number=1_000, repeat=10)) / 1_000
         logs.close()
     assert best < 15e-6
+
+
+def test_logs_show_what_they_write_and_no_line(start: Start) -> None:
+    """Nor a secret that they mask."""
+    logs = start(io.StringIO(), level="warning")
+    logs.redact([Secret("CANARY-secret")])
+    logs.flush()
+    known = repr(logs.redaction)
+    assert re.fullmatch(r"<Redaction of \d+ spellings>", known)
+    assert repr(logs) == f"<Logs: json from warning, {known}, <Sink: 0 characters waiting, 0 lines lost>>"

@@ -238,6 +238,13 @@ def test_totals_add_up_all_requests() -> None:
     assert totals.overhead_seconds == pytest.approx(0.004)
 
 
+def test_metrics_show_how_much_they_hold() -> None:
+    """As a log or a debugger shows them."""
+    metrics = made()
+    metrics.observe(events.RequestStarted())
+    assert repr(metrics) == "<Metrics: 1 accounts, 1 requests in flight>"
+
+
 def test_no_label_holds_a_path() -> None:
     """Paths are in the log, never in a label."""
     metrics = made()

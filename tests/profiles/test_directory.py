@@ -476,6 +476,14 @@ def test_when_the_next_listing_is(failures: int, retry_after: float | None, chan
     assert next_listing(failures, retry_after, chance) == pytest.approx(seconds)
 
 
+async def test_a_directory_shows_how_much_it_knows(house: House) -> None:
+    """Neither tokens nor names."""
+    await house.directory.start([house.source("acme", "na", "eu", refresh_token=Secret("CANARY"))])
+    await house.settle(2)
+    known = "<ProfileIndex: 3 profiles in 2 listings>"
+    assert repr(house.directory) == f"<ProfileDirectory: 2 watched, 0 being listed, {known}>"
+
+
 async def test_a_pause_ends_by_itself_or_when_woken() -> None:
     """The real one, as short as can be."""
     wake = asyncio.Event()

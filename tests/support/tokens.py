@@ -75,6 +75,9 @@ class ScriptedLogin(LoginWithAmazon):
         self.asked: list[tuple[float, str]] = []
         self.credentials: list[AppCredentials] = []
 
+    def __repr__(self) -> str:
+        return f"<ScriptedLogin: asked {len(self.asked)} times>"
+
     async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         self.asked.append((asyncio.get_running_loop().time(), refresh_token.reveal()))
         self.credentials.append(credentials)

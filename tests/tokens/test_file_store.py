@@ -372,3 +372,10 @@ async def test_a_word_of_another_version_is_no_damage(tmp_path: Path) -> None:
     store = open_store(url(tmp_path / "s"), KEY)
     await store.write("acme", replace(ENTRY, source=cast(StoredSource, "carried-over")))
     assert await store.read("acme") == ENTRY
+
+
+async def test_a_store_shows_where_it_is_and_no_more(tmp_path: Path) -> None:
+    """No key, no token, no account."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("acme", ENTRY)
+    assert repr(store) == f"<FileStore in {tmp_path / 's'}>"

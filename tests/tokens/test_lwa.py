@@ -17,7 +17,7 @@ from aiohttp import web
 from proxy import errors
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon, sign_in_url
-from proxy.tokens.token_response import Grant, parse_retry_after
+from proxy.tokens.token_response import Grant, TokenRequest, TokenResponse, parse_retry_after, parse_token_response
 
 REFRESH = Secret("Atzr|CANARY-refresh")
 CREDENTIALS = AppCredentials("amzn1.application-oa2-client.x", Secret("CANARY-secret"))
@@ -470,3 +470,14 @@ def test_the_sign_in_address_has_everything() -> None:
 def test_a_sign_in_page_with_a_query_keeps_it() -> None:
     """A test's sign-in page may have one."""
     assert "/oa?lang=en&client_id=c&" in sign_in_url("http://127.0.0.1:1/oa?lang=en", "c", ("s",), "http://x/", "t")
+
+
+async def test_what_asks_and_what_came_can_be_logged() -> None:
+    """Neither shows a password, a secret, or the body in which the tokens are."""
+    async with asking(timeout=2.5) as lwa:
+        assert repr(lwa) == "<LoginWithAmazon: 2.5 s at most>"
+    async with asking(proxy=Secret("http://user:CANARY@proxy.test:3128")) as lwa:
+        assert repr(lwa) == "<LoginWithAmazon: 5 s at most through the outbound proxy proxy.test:3128>"
+    request = TokenRequest("refresh_token", "amzn1.x", ("CANARY",))
+    response = TokenResponse(200, json.dumps({**GOOD, "access_token": "CANARY"}).encode())
+    assert "CANARY" not in repr((request, response, CREDENTIALS, parse_token_response(request, response, 0.1)))

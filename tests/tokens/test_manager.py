@@ -464,3 +464,18 @@ async def test_nothing_that_is_shown_holds_a_secret() -> None:
         shown = [manager, token, manager.statuses(), running.recorder.events, source(refresh="CANARY-refresh")]
         shown += [*manager._credentials.values(), *(held._keeper for held in manager._credentials.values())]
         assert "CANARY" not in repr(shown)
+
+
+@virtual_time
+async def test_what_lives_long_says_what_it_is() -> None:
+    """As a log or a debugger shows it."""
+    async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1"))) as running:
+        await running.manager.start([source(), source("new", refresh=None)])
+        await running.manager.get("acme")
+        assert repr(running.manager) == "<TokenManager of 2 accounts>"
+        assert repr(running.store) == "<MemoryStore of 1 accounts>"
+        credentials = running.manager._credentials
+        assert repr(credentials["acme"]) == "<Credential acme: valid, generation 1>"
+        assert repr(credentials["new"]) == "<Credential new: pending, generation 0>"
+        assert repr(credentials["acme"]._keeper) == "<RefreshTokenKeeper of acme: store refresh token>"
+        assert repr(credentials["new"]._keeper) == "<RefreshTokenKeeper of new: no refresh token>"
