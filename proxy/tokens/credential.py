@@ -23,7 +23,7 @@ from proxy.errors import (
 )
 from proxy.events import CredentialStateChanged, DefectMet, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
-from proxy.tokens.lifecycle import CredentialState, Trigger
+from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.store import StoredSource
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
@@ -59,12 +59,10 @@ class Credential:
         self.token: AccessToken | None = None
         self._keeper = keeper
         self._generation = 0
-        self._failures = 0
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
-        self._next_at = dependencies.timing.clock()
-        self._cause = RefreshCause.START
-        self._renewals_for_401 = lifecycle.renewals_for_401(self._next_at)
+        self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
+        self._renewals_for_401 = lifecycle.renewals_for_401(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -120,7 +118,7 @@ class Credential:
         source = await self._keeper.reread()
         if source is StoredSource.SIGN_IN:
             self._restart(RefreshCause.SIGN_IN)
-        elif source is not None and self._failures:
+        elif source is not None and self._schedule.failures:
             self._restart(RefreshCause.CREDENTIALS_CHANGED)
 
     async def adopt(self, grant: Grant) -> None:
@@ -145,9 +143,9 @@ class Credential:
         deadline = loop.time() + self.dependencies.settings.request_wait
         while (token := self._usable_token()) is None:
             self._refuse_where_an_operator_is_needed()
-            left, pause = deadline - loop.time(), self._next_at - self.dependencies.timing.clock()
+            left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
             if not self._is_refreshing() and pause <= 0:
-                self._start_refresh(self._cause)
+                self._start_refresh(self._schedule.cause)
             elif left <= 0 or (not self._is_refreshing() and pause > left):
                 raise self._no_token(pause)
             await asyncio.wait({self._outcome}, timeout=max(0.0, left))
@@ -167,11 +165,11 @@ class Credential:
     def _refresh_for_401(self, token: AccessToken | None, left: float) -> bool:
         """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
         now = self.dependencies.timing.clock()
-        if self._next_at <= now:
-            self._start_refresh(self._cause)
+        if self._schedule.due_at <= now:
+            self._start_refresh(self._schedule.cause)
             return True
-        if self._failures:
-            return self._next_at - now <= left
+        if self._schedule.failures:
+            return self._schedule.due_at - now <= left
         if token is not None:
             left_over = self._renewals_for_401.take(now)
             if left_over is None:
@@ -189,7 +187,7 @@ class Credential:
             raise NoUsableToken(detail, retry_after=60, retryable=False)
         if lifecycle.needs_operator(self.state):
             detail = f"The account '{account}' has no usable token. {last.detail if last else ''} {self._advice()}"
-            pause = self._next_at - self.dependencies.timing.clock()
+            pause = self._schedule.due_at - self.dependencies.timing.clock()
             raise NoUsableToken(detail, retry_after=min(60.0, max(1.0, pause)), retryable=False)
 
     def _needs_operator(self) -> bool:
@@ -256,9 +254,8 @@ class Credential:
         self._generation += 1
         expires_at = sent_at + grant.expires_in
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
-        self._failures, self._last_failure, self._last_success = 0, None, timing.wall()
-        self._next_at = lifecycle.refresh_at(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
-        self._cause = RefreshCause.AHEAD
+        self._last_failure, self._last_success = None, timing.wall()
+        self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         duration = timing.clock() - sent_at
         self.dependencies.observer.observe(
             TokenRefreshed(account, self._generation, duration, self._wall_time(expires_at), cause)
@@ -267,11 +264,8 @@ class Credential:
         self._wake.set()
 
     def _record_failure(self, failure: TokenFailure, duration: float) -> None:
-        last, timing = self._last_failure, self.dependencies.timing
-        in_a_row = last is not None and last.permanent == failure.permanent
-        self._failures = self._failures + 1 if in_a_row else 1
-        wait = lifecycle.retry_in(failure, self._failures, timing.random())
-        self._next_at, self._cause = timing.clock() + wait, RefreshCause.RETRY
+        timing = self.dependencies.timing
+        self._schedule = self._schedule.after_failure(failure, timing.clock(), timing.random())
         advice = failure.advice.replace("ACCOUNT", self.source.account)
         self._last_failure = CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, timing.wall())
         token = self._usable_token()
@@ -284,7 +278,7 @@ class Credential:
                 detail=failure.detail,
                 advice=advice,
                 duration=duration,
-                retry_in=wait,
+                retry_in=self._schedule.wait,
                 token_expires_at=expiry,
             )
         )
@@ -293,8 +287,8 @@ class Credential:
 
     def _restart(self, cause: RefreshCause) -> None:
         """Other credentials are in force: forget the old ones' failures and ask at once."""
-        self._failures, self._last_failure = 0, None
-        self._next_at, self._cause = self.dependencies.timing.clock(), cause
+        self._last_failure = None
+        self._schedule = RefreshSchedule(self.dependencies.timing.clock(), cause)
         self._transition(Trigger.CHANGED if self._usable_token() is not None else Trigger.RESET)
         self._wake.set()
         self._release_waiters()
@@ -309,9 +303,9 @@ class Credential:
             now = self.dependencies.timing.clock()
             moments = [token.expires_at] if token is not None else []
             if self._keeper.refresh_token is not None:
-                moments.append(self._next_at)
-                if self._next_at <= now:
-                    await asyncio.wait({self._start_refresh(self._cause)})
+                moments.append(self._schedule.due_at)
+                if self._schedule.due_at <= now:
+                    await asyncio.wait({self._start_refresh(self._schedule.cause)})
                     continue
             await self._sleep(min(moments, default=now + MAX_SLEEP) - now)
 
@@ -324,7 +318,7 @@ class Credential:
         """The access token that still serves; one that expired is let go."""
         if self.token is not None and self.dependencies.timing.clock() >= self.token.expires_at:
             self.token = None
-            self._cause = RefreshCause.EXPIRED if self._cause == RefreshCause.AHEAD else self._cause
+            self._schedule = self._schedule.after_expiry()
             self._transition(Trigger.LAPSED)
         return self.token
 
@@ -354,7 +348,7 @@ class Credential:
             expires_at=self._wall_time(token.expires_at) if token is not None else None,
             last_success=self._last_success,
             last_failure=self._last_failure,
-            next_refresh_at=self._wall_time(self._next_at) if has_refresh_token else None,
+            next_refresh_at=self._wall_time(self._schedule.due_at) if has_refresh_token else None,
             unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
         )

@@ -1,14 +1,16 @@
-"""A credential's states, what moves it from one to another, and when it is asked for again.
+"""A credential's states, what moves it from one to another, and when a token is asked for next.
 
 Pure: times and randomness come as arguments (`chance` is in [0, 1)), nothing is awaited, no clock is read.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from proxy.errors import RefreshTokenRevoked
+from proxy.events import RefreshCause
 from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -125,6 +127,36 @@ def refusal_backoff(failures: int, chance: float) -> float:
 def retry_in(failure: TokenFailure, failures: int, chance: float) -> float:
     """Seconds to the next attempt after `failure`, the last of so many in a row."""
     return refusal_backoff(failures, chance) if failure.permanent else backoff(failures, chance, failure.retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSchedule:
+    """When an access token is asked for next, and why: `due_at` is on the clock of `clock.boot_time`.
+
+    `failures` counts those in a row that are of one kind, `permanent` or not; `wait` is how many seconds the last of
+    them was before `due_at`.
+    """
+
+    due_at: float
+    cause: RefreshCause
+    failures: int = 0
+    permanent: bool = False
+    wait: float = 0.0
+
+    @classmethod
+    def after_grant(cls, sent_at: float, expires_in: float, refresh_ahead: float, chance: float) -> RefreshSchedule:
+        """A token asked for at `sent_at` is in hand: renew it ahead."""
+        return cls(refresh_at(sent_at, expires_in, refresh_ahead, chance), RefreshCause.AHEAD)
+
+    def after_failure(self, failure: TokenFailure, now: float, chance: float) -> RefreshSchedule:
+        """An attempt failed: try again, ever later."""
+        in_a_row = self.failures if self.permanent == failure.permanent else 0
+        wait = retry_in(failure, in_a_row + 1, chance)
+        return RefreshSchedule(now + wait, RefreshCause.RETRY, in_a_row + 1, failure.permanent, wait)
+
+    def after_expiry(self) -> RefreshSchedule:
+        """The token in hand lapsed before it was renewed."""
+        return replace(self, cause=RefreshCause.EXPIRED) if self.cause is RefreshCause.AHEAD else self
 
 
 def renewals_for_401(now: float) -> TokenBucket:

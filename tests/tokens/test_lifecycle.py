@@ -7,9 +7,10 @@ import itertools
 import pytest
 
 from proxy import errors
+from proxy.events import RefreshCause
 from proxy.token_bucket import TokenBucket
 from proxy.tokens import lifecycle
-from proxy.tokens.lifecycle import CredentialState, Trigger
+from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 
 P, V, D, E, R, M = (
     CredentialState.PENDING,
@@ -125,6 +126,33 @@ def test_refusals_are_tried_again_slowly(failures: int, chance: float, wait: flo
 def test_passing_trouble_backs_off_by_its_retry_after() -> None:
     """The answer's own Retry-After reaches the decision."""
     assert lifecycle.retry_in(errors.TokenThrottled("x", retry_after=9.0), 1, 0.0) == 9.0
+
+
+def test_a_schedule_renews_ahead_after_a_grant() -> None:
+    """Whatever failed before is over."""
+    assert RefreshSchedule.after_grant(100.0, 3600.0, 300.0, 0.0) == RefreshSchedule(3400.0, RefreshCause.AHEAD)
+
+
+def test_a_schedule_counts_failures_of_one_kind_in_a_row() -> None:
+    """Trouble that passes and refusals each begin anew after the other."""
+    trouble, refusal = errors.TokenServerError("x"), errors.RefreshTokenRevoked("x")
+    schedule = RefreshSchedule(0.0, RefreshCause.START)
+    seen = []
+    for failure in (trouble, trouble, refusal, refusal, trouble):
+        schedule = schedule.after_failure(failure, 10.0, 0.0)
+        seen.append((schedule.due_at, schedule.failures, schedule.permanent))
+        assert schedule.due_at == 10.0 + schedule.wait
+        assert schedule.cause is RefreshCause.RETRY
+    assert seen == [(10.25, 1, False), (10.5, 2, False), (40.0, 1, True), (70.0, 2, True), (10.25, 1, False)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(cause, RefreshCause.EXPIRED if cause is RefreshCause.AHEAD else cause) for cause in RefreshCause],
+)
+def test_a_lapse_is_a_cause_where_nothing_else_is(before: RefreshCause, after: RefreshCause) -> None:
+    """A token that ended before its renewal is asked for because it expired; a retry stays a retry."""
+    assert RefreshSchedule(5.0, before, 2).after_expiry() == RefreshSchedule(5.0, after, 2)
 
 
 def test_a_burst_of_401s_is_damped_and_recovers() -> None:
