@@ -238,7 +238,7 @@ class Credential:
         return failure
 
     async def _request_token(self, source: TokenSource, refresh_token: Secret) -> Grant:
-        seconds = self.dependencies.settings.refresh_timeout
+        seconds = lifecycle.request_timeout(self.dependencies.settings.refresh_timeout, self._schedule.timeouts)
         try:
             async with asyncio.timeout(seconds):
                 credentials = AppCredentials(source.client_id, source.client_secret)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from proxy.errors import RefreshTokenRevoked
+from proxy.errors import RefreshTokenRevoked, TokenTimeout
 from proxy.events import RefreshCause
 from proxy.token_bucket import TokenBucket
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_BACKOFF = 30.0
 MAX_REFUSAL_BACKOFF = 300.0
 MAX_RETRY_AFTER = 120.0
+MAX_REQUEST_TIMEOUT = 30.0
 MIN_INTERVAL = 0.5
 """No two planned refreshes are closer, however short the tokens live."""
 
@@ -129,12 +130,21 @@ def retry_in(failure: TokenFailure, failures: int, chance: float) -> float:
     return refusal_backoff(failures, chance) if failure.permanent else backoff(failures, chance, failure.retry_after)
 
 
+def request_timeout(first: float, timeouts: int) -> float:
+    """Seconds that a token request may take after so many in a row that took too long.
+
+    One that hangs is given up soon, and the next gets as long; then each gets twice as long, up to half a minute, so
+    that an endpoint which is slow for everybody is reached at last.
+    """
+    return max(first, min(MAX_REQUEST_TIMEOUT, first * 2.0 ** min(max(0, timeouts - 1), 16)))
+
+
 @dataclass(frozen=True, slots=True)
 class RefreshSchedule:
     """When an access token is asked for next, and why: `due_at` is on the clock of `clock.boot_time`.
 
-    `failures` counts those in a row that are of one kind, `permanent` or not; `wait` is how many seconds the last of
-    them was before `due_at`.
+    `failures` counts those in a row that are of one kind, `permanent` or not, `timeouts` those in a row that took too
+    long; `wait` is how many seconds the last of them was before `due_at`.
     """
 
     due_at: float
@@ -142,6 +152,7 @@ class RefreshSchedule:
     failures: int = 0
     permanent: bool = False
     wait: float = 0.0
+    timeouts: int = 0
 
     @classmethod
     def after_grant(cls, sent_at: float, expires_in: float, refresh_ahead: float, chance: float) -> RefreshSchedule:
@@ -152,7 +163,8 @@ class RefreshSchedule:
         """An attempt failed: try again, ever later."""
         in_a_row = self.failures if self.permanent == failure.permanent else 0
         wait = retry_in(failure, in_a_row + 1, chance)
-        return RefreshSchedule(now + wait, RefreshCause.RETRY, in_a_row + 1, failure.permanent, wait)
+        timeouts = self.timeouts + 1 if isinstance(failure, TokenTimeout) else 0
+        return RefreshSchedule(now + wait, RefreshCause.RETRY, in_a_row + 1, failure.permanent, wait, timeouts)
 
     def after_expiry(self) -> RefreshSchedule:
         """The token in hand lapsed before it was renewed."""

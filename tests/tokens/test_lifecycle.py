@@ -128,6 +128,25 @@ def test_passing_trouble_backs_off_by_its_retry_after() -> None:
     assert lifecycle.retry_in(errors.TokenThrottled("x", retry_after=9.0), 1, 0.0) == 9.0
 
 
+@pytest.mark.parametrize(
+    ("first", "timeouts", "seconds"),
+    [(8, 0, 8), (8, 1, 8), (8, 2, 16), (8, 3, 30), (8, 10_000, 30), (60, 0, 60), (60, 5, 60)],
+)
+def test_a_token_request_is_given_up_soon_and_twice(first: float, timeouts: int, seconds: float) -> None:
+    """A hang costs little; an endpoint that is slow for all gets its time in the end."""
+    assert lifecycle.request_timeout(first, timeouts) == seconds
+
+
+def test_a_schedule_counts_timeouts_in_a_row() -> None:
+    """Any other outcome ends the row."""
+    schedule = RefreshSchedule(0.0, RefreshCause.START)
+    seen = []
+    for failure in (errors.TokenTimeout("x"), errors.TokenTimeout("x"), errors.TokenServerError("x")):
+        schedule = schedule.after_failure(failure, 10.0, 0.0)
+        seen.append((schedule.failures, schedule.timeouts))
+    assert seen == [(1, 1), (2, 2), (3, 0)]
+
+
 def test_a_schedule_renews_ahead_after_a_grant() -> None:
     """Whatever failed before is over."""
     assert RefreshSchedule.after_grant(100.0, 3600.0, 300.0, 0.0) == RefreshSchedule(3400.0, RefreshCause.AHEAD)
