@@ -62,6 +62,7 @@ class Credential:
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
+        self._waiting = 0
         self._renewals_for_401 = lifecycle.renewals_for_401(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
@@ -143,12 +144,13 @@ class Credential:
         deadline = loop.time() + self.dependencies.settings.request_wait
         while (token := self._usable_token()) is None:
             self._refuse_where_an_operator_is_needed()
+            self._hasten()
             left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
             if not self._is_refreshing() and pause <= 0:
                 self._start_refresh(self._schedule.cause)
             elif left <= 0 or (not self._is_refreshing() and pause > left):
                 raise self._no_token(pause)
-            await asyncio.wait({self._outcome}, timeout=max(0.0, left))
+            await self._wait_for_outcome(left)
         return token
 
     async def renew(self, rejected: AccessToken) -> AccessToken | None:
@@ -159,11 +161,26 @@ class Credential:
             left = deadline - loop.time()
             if left <= 0 or self._needs_operator() or not (self._is_refreshing() or self._refresh_for_401(token, left)):
                 return None
-            await asyncio.wait({self._outcome}, timeout=left)
+            await self._wait_for_outcome(left)
         return token
+
+    async def _wait_for_outcome(self, seconds: float) -> None:
+        self._waiting += 1
+        try:
+            await asyncio.wait({self._outcome}, timeout=max(0.0, seconds))
+        finally:
+            self._waiting -= 1
+
+    def _hasten(self) -> None:
+        """A request is about to wait: passing trouble holds the next attempt back for less long."""
+        sooner = self._schedule.for_waiting_requests()
+        if sooner != self._schedule:
+            self._schedule = sooner
+            self._wake.set()
 
     def _refresh_for_401(self, token: AccessToken | None, left: float) -> bool:
         """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
+        self._hasten()
         now = self.dependencies.timing.clock()
         if self._schedule.due_at <= now:
             self._start_refresh(self._schedule.cause)
@@ -266,6 +283,8 @@ class Credential:
     def _record_failure(self, failure: TokenFailure, duration: float) -> None:
         timing = self.dependencies.timing
         self._schedule = self._schedule.after_failure(failure, timing.clock(), timing.random())
+        if self._waiting:
+            self._schedule = self._schedule.for_waiting_requests()
         advice = failure.advice.replace("ACCOUNT", self.source.account)
         self._last_failure = CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, timing.wall())
         token = self._usable_token()

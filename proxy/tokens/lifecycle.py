@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from proxy.errors import TokenFailure
 
 MAX_BACKOFF = 30.0
+MAX_BACKOFF_WHILE_WAITING = 5.0
+"""Where requests wait for a token, seconds count more than an attempt in vain."""
 MAX_REFUSAL_BACKOFF = 300.0
 MAX_RETRY_AFTER = 120.0
 MAX_REQUEST_TIMEOUT = 30.0
@@ -119,6 +121,17 @@ def backoff(failures: int, chance: float, retry_after: float | None = None) -> f
     return max(wait, min(retry_after, MAX_RETRY_AFTER)) if retry_after is not None else wait
 
 
+def retry_in_while_waiting(failure: TokenFailure, wait: float, chance: float) -> float:
+    """Seconds to the next attempt where requests wait for a token and `retry_in` said `wait`.
+
+    Five at most, the upper half of it random; but a refusal and a Retry-After stand as they are.
+    """
+    if failure.permanent:
+        return wait
+    asked = min(failure.retry_after or 0.0, MAX_RETRY_AFTER)
+    return min(wait, max(asked, MAX_BACKOFF_WHILE_WAITING * (1 + chance) / 2))
+
+
 def refusal_backoff(failures: int, chance: float) -> float:
     """Seconds to the next attempt after so many refusals in a row (1 or more): from half a minute, so that one odd
     answer costs little, to five minutes, and up to a fifth more by chance."""
@@ -144,7 +157,8 @@ class RefreshSchedule:
     """When an access token is asked for next, and why: `due_at` is on the clock of `clock.boot_time`.
 
     `failures` counts those in a row that are of one kind, `permanent` or not, `timeouts` those in a row that took too
-    long; `wait` is how many seconds the last of them was before `due_at`.
+    long. After a failure, `wait` is how many seconds it was before `due_at`, and `sooner` how many at most where
+    requests wait for the token.
     """
 
     due_at: float
@@ -152,6 +166,7 @@ class RefreshSchedule:
     failures: int = 0
     permanent: bool = False
     wait: float = 0.0
+    sooner: float = 0.0
     timeouts: int = 0
 
     @classmethod
@@ -163,8 +178,21 @@ class RefreshSchedule:
         """An attempt failed: try again, ever later."""
         in_a_row = self.failures if self.permanent == failure.permanent else 0
         wait = retry_in(failure, in_a_row + 1, chance)
-        timeouts = self.timeouts + 1 if isinstance(failure, TokenTimeout) else 0
-        return RefreshSchedule(now + wait, RefreshCause.RETRY, in_a_row + 1, failure.permanent, wait, timeouts)
+        return RefreshSchedule(
+            due_at=now + wait,
+            cause=RefreshCause.RETRY,
+            failures=in_a_row + 1,
+            permanent=failure.permanent,
+            wait=wait,
+            sooner=retry_in_while_waiting(failure, wait, chance),
+            timeouts=self.timeouts + 1 if isinstance(failure, TokenTimeout) else 0,
+        )
+
+    def for_waiting_requests(self) -> RefreshSchedule:
+        """The same where requests wait for the token: after a failure it is due sooner."""
+        if self.wait <= self.sooner:
+            return self
+        return replace(self, due_at=self.due_at - self.wait + self.sooner, wait=self.sooner)
 
     def after_expiry(self) -> RefreshSchedule:
         """The token in hand lapsed before it was renewed."""

@@ -147,6 +147,41 @@ def test_a_schedule_counts_timeouts_in_a_row() -> None:
     assert seen == [(1, 1), (2, 2), (3, 0)]
 
 
+@pytest.mark.parametrize(
+    ("failure", "wait", "chance", "seconds"),
+    [
+        (errors.TokenServerError("x"), 0.25, 0.0, 0.25),
+        (errors.TokenServerError("x"), 2.5, 0.0, 2.5),
+        (errors.TokenServerError("x"), 15.0, 0.0, 2.5),
+        (errors.TokenServerError("x"), 30.0, 1.0, 5.0),
+        (errors.TokenThrottled("x", retry_after=4.0), 15.0, 0.0, 4.0),
+        (errors.TokenThrottled("x", retry_after=40.0), 40.0, 0.0, 40.0),
+        (errors.TokenThrottled("x", retry_after=1e9), 120.0, 0.0, 120.0),
+        (errors.RefreshTokenRevoked("x"), 30.0, 0.0, 30.0),
+    ],
+)
+def test_waiting_requests_shorten_the_backoff(
+    failure: errors.TokenFailure, wait: float, chance: float, seconds: float
+) -> None:
+    """To five seconds at most; neither a Retry-After nor a refusal gives way."""
+    assert lifecycle.retry_in_while_waiting(failure, wait, chance) == seconds
+
+
+def test_a_schedule_is_sooner_where_requests_wait() -> None:
+    """Counted from the failure, however late the request comes; and it does not become later by being asked again."""
+    schedule = RefreshSchedule(0.0, RefreshCause.START, failures=8).after_failure(errors.TokenServerError("x"), 100, 1)
+    assert (schedule.due_at, schedule.wait) == (130.0, 30.0)
+    sooner = schedule.for_waiting_requests()
+    assert (sooner.due_at, sooner.wait, sooner.cause, sooner.failures) == (105.0, 5.0, RefreshCause.RETRY, 9)
+    assert sooner.for_waiting_requests() == sooner
+
+
+def test_a_renewal_ahead_is_not_hastened() -> None:
+    """A schedule without a failure stays as it is."""
+    ahead = RefreshSchedule.after_grant(100.0, 3600.0, 300.0, 0.0)
+    assert ahead.for_waiting_requests() == ahead
+
+
 def test_a_schedule_renews_ahead_after_a_grant() -> None:
     """Whatever failed before is over."""
     assert RefreshSchedule.after_grant(100.0, 3600.0, 300.0, 0.0) == RefreshSchedule(3400.0, RefreshCause.AHEAD)

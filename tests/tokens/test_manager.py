@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -177,6 +178,40 @@ async def test_a_request_waits_through_a_short_backoff() -> None:
         token = await running.manager.get("acme")
         assert token.value.reveal() == "access-3"
         assert len(running.login.asked) == 3
+
+
+@virtual_time
+async def test_while_requests_wait_the_backoff_is_short() -> None:
+    """After long trouble a request that comes is served within seconds of its end, and without a failure in between."""
+    trouble = [errors.TokenNetworkError("No connection.") for _ in range(8)]
+    async with RunningManager(ScriptedLogin(*trouble)) as running:
+        await running.manager.start([source()])
+        while len(running.login.asked) < 8:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
+        assert running.login.script == []
+        before = running.clock()
+        await running.manager.get("acme")
+        assert running.clock() - before <= 5.1
+
+
+@virtual_time
+async def test_requests_that_keep_coming_keep_the_attempts_near() -> None:
+    """Never more than five seconds lie between two attempts while somebody waits; alone they move apart again."""
+    trouble = [errors.TokenNetworkError("No connection.") for _ in range(100)]
+    async with RunningManager(ScriptedLogin(*trouble)) as running:
+        running.chance = 1.0
+        await running.manager.start([source()])
+        while running.clock() < 1100:
+            with pytest.raises(errors.NoUsableToken):
+                await running.manager.get("acme")
+        times = running.login.times
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        assert max(gaps) == pytest.approx(5.1)
+        assert max(event.retry_in for event in running.recorder.of(RefreshFailed)) == 5.0
+        count = len(times)
+        await asyncio.sleep(100)
+        assert len(times) - count <= 5
 
 
 @virtual_time
