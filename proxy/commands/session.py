@@ -101,14 +101,17 @@ async def examine(bench: Bench, account: Account) -> Finding:
     if choice.refresh_token is None:
         problem = "there is no refresh token"
         return Finding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
+    unsaved = ""
     try:
         async with bench.turns:
             grant = await bench.lwa.refresh(
                 token_url(bench.config, account), credentials(account), choice.refresh_token
             )
+        unsaved = await _keep_rotated(bench, account, choice, grant)
+        grant.check_life()
     except TokenFailure as failure:
-        return Finding(account.name, choice.origin, failure.detail, failure.advice.replace("ACCOUNT", account.name))
-    unsaved = await _keep_rotated(bench, account, choice, grant)
+        advice = failure.advice.replace("ACCOUNT", account.name)
+        return Finding(account.name, choice.origin, failure.detail, advice, unsaved)
     listings = await asyncio.gather(*(_list(bench, account, region, grant.access_token) for region in REGION_NAMES))
     return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings))
 

@@ -132,8 +132,11 @@ class Credential:
             raise ApplicationChanged(f"The client id of '{account}' changed during the sign-in: sign in again.")
         if grant.refresh_token is not None:
             self._keeper.sign_in(grant.refresh_token)
-        self._apply(grant, self.dependencies.timing.clock() - grant.took, RefreshCause.SIGN_IN)
-        self._release_waiters()
+        try:
+            self._apply(grant, self.dependencies.timing.clock() - grant.took, RefreshCause.SIGN_IN)
+            self._release_waiters()
+        except TokenAnswerMalformed:  # dead on arrival: the refresh token brings another one
+            self._restart(RefreshCause.SIGN_IN)
         await self._keeper.flush(5.0)
 
     # --- for requests --------------------------------------------------------------------------------------
@@ -236,6 +239,7 @@ class Credential:
         """One token request and what it means. Never raises, whatever happens: the timer lives on."""
         source, sent, clock = self.source, self._keeper.refresh_token, self.dependencies.timing.clock
         sent_at = clock()
+        grant: Grant | None = None
         failure: TokenFailure | None = None
         if sent is None:
             return None
@@ -249,7 +253,8 @@ class Credential:
             where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
             self.dependencies.observer.observe(DefectMet("token refresh", where))
             failure = TokenAnswerMalformed("The token request met a defect of this program; the log has its traceback.")
-        if failure is not None and source == self.source and sent == self._keeper.refresh_token:
+        ours = (sent, grant.refresh_token if grant is not None else None)
+        if failure is not None and source == self.source and self._keeper.refresh_token in ours:
             self._record_failure(failure, clock() - sent_at)
         self._release_waiters()
         return failure
@@ -264,9 +269,10 @@ class Credential:
             raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None
 
     def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
-        """Puts what was granted in force: the refresh token first."""
+        """Puts what was granted in force: the refresh token first, which is good even where the access token is not."""
         if grant.refresh_token is not None:
             self._keeper.rotate(grant.refresh_token)
+        grant.check_life()
         settings, timing, account = self.dependencies.settings, self.dependencies.timing, self.source.account
         self._generation += 1
         expires_at = sent_at + grant.expires_in

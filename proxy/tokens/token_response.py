@@ -50,6 +50,11 @@ class Grant:
     client_id: str
     took: float = 0.0
 
+    def check_life(self) -> None:
+        """Raises `TokenAnswerMalformed` where the access token was dead on arrival; the refresh token is good."""
+        if self.expires_in <= self.took:
+            raise TokenAnswerMalformed("Login with Amazon granted an access token that has already expired.")
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
@@ -88,9 +93,8 @@ def parse_token_response(request: TokenRequest, response: TokenResponse, took: f
         target = _printable(host_of(response.location), request.secrets)
         where = f" to {target}" if target else ""
         raise TokenAnswerMalformed(f"The token endpoint redirects ({response.status}{where}), which is never followed.")
-    access_token, expires_in = _access_token(response, document, said)
-    if expires_in <= took:
-        raise TokenAnswerMalformed("Login with Amazon granted an access token that has already expired.")
+    access_token = _access_token(response, document, said)
+    expires_in = _lifetime(document.get("expires_in"))
     return Grant(access_token, _token(document.get("refresh_token")), expires_in, request.client_id, took)
 
 
@@ -110,8 +114,7 @@ def _raise_refusal(response: TokenResponse, grant_type: str, error: object, said
     )
 
 
-def _access_token(response: TokenResponse, document: Mapping[str, object], said: str) -> tuple[Secret, float]:
-    """The access token and its life in seconds."""
+def _access_token(response: TokenResponse, document: Mapping[str, object], said: str) -> Secret:
     if response.status != 200:
         raise TokenAnswerMalformed(f"Login with Amazon answered {response.status}{said}, which is no token answer.")
     if len(response.body) > MAX_RESPONSE_BYTES:
@@ -120,7 +123,7 @@ def _access_token(response: TokenResponse, document: Mapping[str, object], said:
     if access_token is None:
         what = "an empty body" if not response.body.strip() else f"no usable access token{said}"
         raise TokenAnswerMalformed(f"Login with Amazon answered 200 with {what}.")
-    return access_token, _lifetime(document.get("expires_in"))
+    return access_token
 
 
 def host_of(url: str) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from proxy import errors
-from proxy.events import AccountRemoved, RefreshTokenReplaced, TokenRefreshed, TokenUnpersisted
+from proxy.events import AccountRemoved, RefreshFailed, RefreshTokenReplaced, TokenRefreshed, TokenUnpersisted
 from proxy.secret import Secret
 from proxy.tokens.manager import TokenSettings
 from proxy.tokens.memory_store import MemoryStore
@@ -308,6 +308,38 @@ async def test_a_sign_in_serves_at_once_and_is_kept() -> None:
         assert running.login.asked == []
         await asyncio.sleep(3300)
         assert [sent for _, sent in running.login.asked] == ["refresh-s"]
+
+
+@virtual_time
+async def test_a_token_dead_on_arrival_leaves_its_refresh_token() -> None:
+    """What came back with it is used from then on and kept; the attempt counts as malformed and is made again."""
+    store = MemoryStore()
+    login = ScriptedLogin(grant("dead", 0.0, refresh="refresh-1"), grant("dead", -1.0))
+    async with RunningManager(login, store) as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
+        assert token.value.reveal() == "access-3"
+        assert [sent for _, sent in running.login.asked] == ["refresh-0", "refresh-1", "refresh-1"]
+        assert [event.reason for event in running.recorder.of(RefreshFailed)] == ["malformed", "malformed"]
+        kept = await store.read("acme")
+        assert kept is not None
+        assert kept.refresh_token.reveal() == "refresh-1"
+
+
+@virtual_time
+async def test_a_sign_in_whose_access_token_is_dead_asks_for_another() -> None:
+    """At once, with the refresh token that the person brought; the token in hand serves meanwhile."""
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        before = await running.manager.get("acme")
+        await running.manager.adopt("acme", grant("dead", 0.0, refresh="refresh-s"))
+        assert running.manager.current("acme") is before
+        await asyncio.sleep(0.2)
+        token = running.manager.current("acme")
+        assert token is not None
+        assert token.value.reveal() == "access-2"
+        assert running.login.asked[-1][1] == "refresh-s"
+        assert running.recorder.of(TokenRefreshed)[-1].trigger == "sign-in"
 
 
 @virtual_time

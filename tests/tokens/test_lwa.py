@@ -169,8 +169,6 @@ async def test_an_old_code_says_what_codes_are() -> None:
         (200, {"access_token": "a b"}, errors.TokenAnswerMalformed),
         (200, {"access_token": "a" * 20_000}, errors.TokenAnswerMalformed),
         (200, {"access_token": "é"}, errors.TokenAnswerMalformed),
-        (200, {**GOOD, "expires_in": 0}, errors.TokenAnswerMalformed),
-        (200, {**GOOD, "expires_in": -5}, errors.TokenAnswerMalformed),
         (201, GOOD, errors.TokenAnswerMalformed),
         (206, GOOD, errors.TokenAnswerMalformed),
         (204, b"", errors.TokenAnswerMalformed),
@@ -219,6 +217,20 @@ async def test_strange_lives_are_read_or_assumed(said: dict[str, object], second
     """A missing or unreadable life counts as Amazon's documented hour; an endless one is bounded."""
     grant = await refresh_from({"access_token": "a", **said})
     assert grant.expires_in == seconds
+
+
+@pytest.mark.parametrize("expires_in", [0, -5, "0", 0.0, 1e-9])
+async def test_an_access_token_dead_on_arrival_still_brings_its_refresh_token(expires_in: object) -> None:
+    """It is malformed to whoever wants to use it; the refresh token that came with it is the only good one by now."""
+    grant = await refresh_from({**GOOD, "expires_in": expires_in})
+    assert grant.refresh_token == Secret("Atzr|next")
+    with pytest.raises(errors.TokenAnswerMalformed, match="already expired"):
+        grant.check_life()
+
+
+async def test_a_token_that_lives_passes_its_check() -> None:
+    """However short its life."""
+    (await refresh_from({**GOOD, "expires_in": 2})).check_life()
 
 
 @pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity"])
