@@ -66,7 +66,7 @@ class FileStore:
     @classmethod
     def _open(cls, place: Path, keys: tuple[Secret, ...], *, writable: bool) -> FileStore:
         notes = [] if writable else [f"The state directory {place} is read-only: new refresh tokens cannot be kept."]
-        made = state_directory.read(place / KEY_FILE)
+        made = state_directory.read_private(place / KEY_FILE)
         if not keys and made is None:
             if state_directory.files(place, ACCOUNT, state_directory.CHECK):
                 raise StateError(

@@ -27,6 +27,7 @@ SUBDIRECTORY = "ads-proxy"
 LOCK = "lock"
 TEMPORARY = ".new-"
 LOCK_WAIT = 5.0
+MAX_KEY_BYTES = 65536
 
 
 def locate(directory: str) -> Path:
@@ -116,6 +117,41 @@ def read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise StateError(f"The state file {path} cannot be read: {reason(error)}.") from None
+
+
+def read_private(path: Path) -> bytes | None:
+    """A secret's file, or None if there is none. One that another user put there, or could read, is refused."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise StateError(f"The key file {path} cannot be read: {reason(error)}.") from None
+        raise StateError(
+            f"The key file {path} is a link, and is neither used nor replaced: put the key itself there, or let "
+            "state.key name the file that it leads to."
+        ) from None
+    try:
+        _refuse_unless_private(path, os.fstat(descriptor))
+        return os.read(descriptor, MAX_KEY_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_unless_private(path: Path, facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise StateError(f"The key file {path} is no file, and is neither used nor replaced: remove it.")
+    if facts.st_uid != os.geteuid():
+        raise StateError(
+            f"The key file {path} belongs to another user, and is neither used nor replaced: run as that user, or set "
+            "state.key and move the file away."
+        )
+    if facts.st_mode & 0o077:
+        raise StateError(
+            f"The key file {path} can be read or written by other users, and is neither used nor replaced: close it "
+            f"with chmod 600 {path}, and where somebody may have read it, change the key (docs/tokens.md, The key)."
+        )
 
 
 def replace(path: Path, content: bytes) -> None:

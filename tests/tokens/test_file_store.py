@@ -78,6 +78,59 @@ def test_a_key_is_made_where_none_is_configured(tmp_path: Path) -> None:
     assert mode(tmp_path / "s" / "key") == 0o600
 
 
+def refused_key(directory: Path, words: str) -> None:
+    """Opening is refused for a reason, with and without a configured key, and the file there stays what it was."""
+    path = directory / "key"
+    before = (path.lstat().st_mode, path.lstat().st_ino, path.read_bytes() if path.is_file() else b"")
+    for key in (None, KEY):
+        with pytest.raises(StateError, match=words) as refused:
+            open_store(url(directory), key)
+        assert str(path) in str(refused.value)
+    assert (path.lstat().st_mode, path.lstat().st_ino, path.read_bytes() if path.is_file() else b"") == before
+
+
+def test_a_key_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """Whoever could put a link there knows the key it leads to. One that leads nowhere is no reason to make a key."""
+    open_store(url(tmp_path / "s"), None)
+    (tmp_path / "s" / "key").rename(tmp_path / "elsewhere")
+    (tmp_path / "s" / "key").symlink_to(tmp_path / "elsewhere")
+    refused_key(tmp_path / "s", "is a link")
+    (tmp_path / "elsewhere").unlink()
+    refused_key(tmp_path / "s", "is a link")
+
+
+@pytest.mark.parametrize("permissions", [0o640, 0o604, 0o620, 0o666])
+def test_a_key_file_that_is_open_to_others_is_refused(tmp_path: Path, permissions: int) -> None:
+    """With the command that closes it."""
+    open_store(url(tmp_path / "s"), None)
+    (tmp_path / "s" / "key").chmod(permissions)
+    refused_key(tmp_path / "s", "chmod 600")
+
+
+def test_a_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner knows what is in it."""
+    open_store(url(tmp_path / "s"), None)
+    real = os.fstat
+
+    def foreign(descriptor: int) -> os.stat_result:
+        facts = real(descriptor)
+        return os.stat_result((*facts[:4], facts.st_uid + 1, *facts[5:10]))
+
+    monkeypatch.setattr(os, "fstat", foreign)
+    refused_key(tmp_path / "s", "belongs to another user")
+
+
+def test_a_key_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Neither a pipe, which would hold the start up, nor a directory."""
+    open_store(url(tmp_path / "s"), None)
+    (tmp_path / "s" / "key").unlink()
+    os.mkfifo(tmp_path / "s" / "key", 0o600)
+    refused_key(tmp_path / "s", "is no file")
+    (tmp_path / "s" / "key").unlink()
+    (tmp_path / "s" / "key").mkdir()
+    refused_key(tmp_path / "s", "is no file")
+
+
 async def test_a_key_configured_later_reads_what_the_made_key_wrote(tmp_path: Path) -> None:
     """Configuring a key loses nothing."""
     await open_store(url(tmp_path / "s"), None).write("acme", ENTRY)
