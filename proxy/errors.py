@@ -367,3 +367,7 @@ class ListenError(StartupError):
 
 class StateError(StartupError):
     """A state store that cannot be used safely: unreadable, another key, or a directory that others can read."""
+
+
+class StateFileDamaged(StateError):
+    """What is kept of one account is damaged, of an unknown form, or encrypted with another key than the rest."""

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from watchfiles import Change, awatch
 
-from proxy.errors import StateError
+from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.store import StoredSource, StoredToken
@@ -139,15 +139,36 @@ class FileStore:
     # --- blocking ------------------------------------------------------------------------------------------
 
     def _check(self, writable: bool) -> None:
-        """Refuses to go on with a wrong key or a damaged token, rather than to overwrite later."""
-        check = self._directory / state_directory.CHECK
-        is_new = state_directory.read(check) is None
-        if not is_new:
-            self._decrypt(check)
-        for path in state_directory.files(self._directory, ACCOUNT):
-            self._parse(path)
-        if writable and is_new:
-            state_directory.replace(check, self._cipher.encrypt(b"{}"))
+        """Refuses to go on with a wrong key, rather than to overwrite later; sets aside what is damaged alone."""
+        damaged = [path for path in state_directory.files(self._directory, ACCOUNT) if not self._is_sound(path)]
+        if not self._has_key_of_check():
+            accounts = state_directory.files(self._directory, ACCOUNT)
+            if len(damaged) == len(accounts) and any(map(_is_whole, accounts)):
+                self._decrypt(next(filter(_is_whole, accounts)))  # raises what to do
+            if writable:
+                state_directory.replace(self._directory / state_directory.CHECK, self._cipher.encrypt(b"{}"))
+        for path in damaged:
+            told = f"set aside as {state_directory.set_aside(path).name}" if writable else "left as it is"
+            self._notes += (
+                f"The state file {path} is damaged or encrypted with another key, and was {told}: its account uses its "
+                "configured refresh token, or needs a sign-in. Where a key is missing, add it to state.key (a list) "
+                "and give the file its name back.",
+            )
+
+    def _has_key_of_check(self) -> bool:
+        """Whether the directory is known to be encrypted with our key: False where nothing tells. Else `StateError`."""
+        path = self._directory / state_directory.CHECK
+        if not _is_whole(path):
+            return False
+        self._decrypt(path)
+        return True
+
+    def _is_sound(self, path: Path) -> bool:
+        try:
+            account, _ = self._parse(path)
+        except StateFileDamaged:
+            return False
+        return path.name == _file_name(ACCOUNT, account)
 
     def _read(self, account: str) -> StoredToken | None:
         path = self._directory / _file_name(ACCOUNT, account)
@@ -155,7 +176,7 @@ class FileStore:
             return None
         owner, entry = self._parse(path)
         if owner != account:
-            raise StateError(f"The state file {path} belongs to the account '{owner}'; move it away.")
+            raise StateFileDamaged(f"The state file {path} belongs to the account '{owner}'; move it away.")
         return entry
 
     def _write(self, account: str, entry: StoredToken) -> None:
@@ -198,7 +219,9 @@ class FileStore:
             )
             return str(kept["account"]), entry
         except (ValueError, KeyError, TypeError):
-            raise StateError(f"The state file {path} is of an unknown form; move it away and sign in anew.") from None
+            raise StateFileDamaged(
+                f"The state file {path} is of an unknown form; move it away and sign in anew."
+            ) from None
 
     def _decrypt(self, path: Path) -> bytes:
         content = state_directory.read(path)
@@ -207,7 +230,7 @@ class FileStore:
         try:
             return self._cipher.decrypt(content)
         except InvalidToken:
-            raise StateError(
+            raise StateFileDamaged(
                 f"The state file {path} is damaged or encrypted with another key, and is left as it is: set state.key "
                 "to the key it was written with (after a new one in a list), or move the file away and sign in anew."
             ) from None
@@ -232,6 +255,15 @@ def _cipher(key: Secret) -> Fernet:
 def _source(word: str) -> StoredSource:
     """What another version of this program may call otherwise counts as rotated: nobody is said to have signed in."""
     return StoredSource.SIGN_IN if word == StoredSource.SIGN_IN else StoredSource.ROTATED
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file looks as if it were encrypted, with whatever key: the form is that of Fernet's specification."""
+    try:
+        content = base64.urlsafe_b64decode(state_directory.read(path) or b"")
+    except ValueError:
+        return False
+    return content[:1] == b"\x80" and len(content) >= 73 and (len(content) - 57) % 16 == 0
 
 
 def _file_name(prefix: str, name: str) -> str:

@@ -26,6 +26,7 @@ SUBDIRECTORY = "ads-proxy"
 """The subdirectory that is used in a directory made by somebody else."""
 LOCK = "lock"
 TEMPORARY = ".new-"
+ASIDE = "damaged-"
 LOCK_WAIT = 5.0
 MAX_KEY_BYTES = 65536
 
@@ -180,6 +181,17 @@ def _sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def set_aside(path: Path) -> Path:
+    """Gives a file another name, under which nothing looks for it, and tells which."""
+    aside = path.with_name(f"{ASIDE}{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}-{path.name}")
+    try:
+        path.rename(aside)
+        _sync(path.parent)
+    except OSError as error:
+        raise StateError(f"The state file {path} cannot be set aside: {reason(error)}.") from error
+    return aside
 
 
 def sweep(directory: Path) -> None:

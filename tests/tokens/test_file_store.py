@@ -157,13 +157,71 @@ def test_a_wrong_key_is_noticed_before_any_account_is_there(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("keep", [0, 1, 50, -1])
-async def test_a_truncated_file_refuses_to_start(tmp_path: Path, keep: int) -> None:
-    """A damaged file is named, and kept as it is."""
+async def test_a_truncated_file_stops_no_other_account(tmp_path: Path, keep: int) -> None:
+    """A damaged file is named, and kept as it is under another name; the other accounts are served."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("other", ENTRY)
+    other = account_file(tmp_path / "s")
+    await store.write("acme", ENTRY)
+    path = next(path for path in (tmp_path / "s").glob("account-*") if path != other)
+    path.write_bytes(damaged := path.read_bytes()[:keep])
+    again = open_store(url(tmp_path / "s"), KEY)
+    aside = next((tmp_path / "s").glob("damaged-*"))
+    assert path.name in again.notes[0]
+    assert aside.name in again.notes[0]
+    assert aside.read_bytes() == damaged
+    assert not path.exists()
+    assert await again.read("other") == ENTRY
+    assert await again.read("acme") is None
+    await again.write("acme", ENTRY)
+    assert open_store(url(tmp_path / "s"), KEY).notes == ()
+
+
+async def test_an_entry_of_another_account_or_key_is_set_aside(tmp_path: Path) -> None:
+    """A copy under another account's name, and a file that came from elsewhere; its key brings it back."""
     await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
+    mine = account_file(tmp_path / "s")
+    await open_store(url(tmp_path / "from"), OTHER).write("elsewhere", ENTRY)
+    foreign = account_file(tmp_path / "from")
+    (tmp_path / "s" / "account-copy").write_bytes(mine.read_bytes())
+    (tmp_path / "s" / foreign.name).write_bytes(foreign.read_bytes())
+    store = open_store(url(tmp_path / "s"), KEY)
+    assert len(store.notes) == 2
+    assert await store.read("acme") == ENTRY
+    aside = next((tmp_path / "s").glob(f"damaged-*{foreign.name}"))
+    aside.rename(tmp_path / "s" / foreign.name)
+    assert await open_store(url(tmp_path / "s"), (KEY, OTHER)).read("elsewhere") == ENTRY
+
+
+@pytest.mark.parametrize("check", [None, b"", b"damaged"])
+async def test_a_damaged_check_is_made_anew_where_an_account_fits(tmp_path: Path, check: bytes | None) -> None:
+    """The file that tells the key may be damaged, too; any account's tells it as well, and a wrong key is refused."""
+    tmp_path.chmod(0o755)
+    within = tmp_path / "ads-proxy"
+    await open_store(url(tmp_path), KEY).write("acme", ENTRY)
+    (within / "check").unlink()
+    if check is not None:
+        (within / "check").write_bytes(check)
+    with pytest.raises(StateError, match="another key"):
+        open_store(url(tmp_path), OTHER)
+    assert await open_store(url(tmp_path), KEY).read("acme") == ENTRY
+    account_file(within).unlink()
+    with pytest.raises(StateError, match="another key"):
+        open_store(url(tmp_path), OTHER)
+
+
+async def test_a_damaged_file_on_a_read_only_disk_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are served all the same, and the note says what was found."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("acme", ENTRY)
     path = account_file(tmp_path / "s")
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(StateError, match=path.name):
-        open_store(url(tmp_path / "s"), KEY)
+    await store.write("other", ENTRY)
+    path.write_bytes(b"")
+    make_read_only(monkeypatch)
+    again = open_store(url(tmp_path / "s"), KEY)
+    assert await again.read("other") == ENTRY
+    assert f"{path} is damaged" in again.notes[1]
+    assert path.exists()
 
 
 async def test_a_damaged_file_is_not_overwritten_while_running(tmp_path: Path) -> None:
@@ -258,9 +316,8 @@ def test_a_place_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
             open_store(url(tmp_path / place), KEY)
 
 
-async def test_a_read_only_disk_starts_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept is served; new tokens are refused by the store with the system's words."""
-    await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
+def make_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on no file can be opened for writing."""
     real = os.open
 
     def read_only(path: str | Path, flags: int, *rest: int, **more: int) -> int:
@@ -269,6 +326,12 @@ async def test_a_read_only_disk_starts_and_says_so(tmp_path: Path, monkeypatch: 
         return real(path, flags, *rest, **more)
 
     monkeypatch.setattr(os, "open", read_only)
+
+
+async def test_a_read_only_disk_starts_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is served; new tokens are refused by the store with the system's words."""
+    await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
+    make_read_only(monkeypatch)
     store = open_store(url(tmp_path / "s"), KEY)
     assert "read-only" in store.notes[0]
     assert await store.read("acme") == ENTRY
