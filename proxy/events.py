@@ -177,6 +177,16 @@ class TokenUnpersisted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTokenDamaged(Event):
+    """What the store holds of an account cannot be used, or is gone. `restored`: it is written anew from memory;
+    otherwise the account has the configured refresh token, or none."""
+
+    account: str
+    restored: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccountRemoved(Event):
     """An account left the configuration: its series end."""
 

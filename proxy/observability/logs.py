@@ -52,6 +52,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.RefreshFailed: lambda e: "error" if e.permanent else "warning",
     events.CredentialStateChanged: lambda e: _STATE_LEVELS.get(e.new, "info"),
     events.TokenUnpersisted: lambda e: "warning" if e.unpersisted else "info",
+    events.StoredTokenDamaged: lambda e: "warning" if e.restored else "error",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
     events.SignInFinished: lambda e: "info" if e.outcome == "connected" else "warning",

@@ -1,7 +1,8 @@
 """A store in a private directory: one encrypted file per account and per document.
 
 A file's name is a digest, so that any account name will do on any disk; the name itself is within, and checked. What
-cannot be decrypted is never overwritten. Reading needs no lock, since files change all at once.
+cannot be decrypted is never overwritten, but set aside under another name. Reading needs no lock, since files change
+all at once.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class FileStore:
 
     @classmethod
     def open(cls, directory: str, keys: tuple[Secret, ...]) -> FileStore:
-        """Blocks. `StateError` where the directory, the key or any token in it cannot be trusted."""
+        """Blocks. `StateError` where the directory or the key cannot be trusted; what else is damaged is set aside."""
         place = state_directory.locate(directory)
         try:
             with state_directory.locked(place):
@@ -143,8 +144,9 @@ class FileStore:
         damaged = [path for path in state_directory.files(self._directory, ACCOUNT) if not self._is_sound(path)]
         if not self._has_key_of_check():
             accounts = state_directory.files(self._directory, ACCOUNT)
-            if len(damaged) == len(accounts) and any(map(_is_whole, accounts)):
-                self._decrypt(next(filter(_is_whole, accounts)))  # raises what to do
+            whole = next(filter(_is_whole, accounts), None)
+            if len(damaged) == len(accounts) and whole is not None:
+                raise _wrong_key(whole)
             if writable:
                 state_directory.replace(self._directory / state_directory.CHECK, self._cipher.encrypt(b"{}"))
         for path in damaged:
@@ -160,7 +162,10 @@ class FileStore:
         path = self._directory / state_directory.CHECK
         if not _is_whole(path):
             return False
-        self._decrypt(path)
+        try:
+            self._decrypt(path)
+        except StateFileDamaged:
+            raise _wrong_key(path) from None
         return True
 
     def _is_sound(self, path: Path) -> bool:
@@ -174,9 +179,13 @@ class FileStore:
         path = self._directory / _file_name(ACCOUNT, account)
         if state_directory.read(path) is None:
             return None
-        owner, entry = self._parse(path)
+        try:
+            owner, entry = self._parse(path)
+        except StateFileDamaged:
+            self._has_key_of_check()  # raises where the whole directory was encrypted anew: that is no damage
+            raise
         if owner != account:
-            raise StateFileDamaged(f"The state file {path} belongs to the account '{owner}'; move it away.")
+            raise StateFileDamaged(f"The state file {path} belongs to the account '{owner}'.")
         return entry
 
     def _write(self, account: str, entry: StoredToken) -> None:
@@ -190,8 +199,11 @@ class FileStore:
             }
         )
         with state_directory.locked(self._directory):
-            self._read(account)  # what cannot be decrypted is not overwritten
             path = self._directory / _file_name(ACCOUNT, account)
+            try:
+                self._read(account)
+            except StateFileDamaged:
+                state_directory.set_aside(path)
             state_directory.replace(path, self._cipher.encrypt(content.encode()))
 
     def _read_document(self, name: str) -> object | None:
@@ -219,9 +231,7 @@ class FileStore:
             )
             return str(kept["account"]), entry
         except (ValueError, KeyError, TypeError):
-            raise StateFileDamaged(
-                f"The state file {path} is of an unknown form; move it away and sign in anew."
-            ) from None
+            raise StateFileDamaged(f"The state file {path} is of an unknown form.") from None
 
     def _decrypt(self, path: Path) -> bytes:
         content = state_directory.read(path)
@@ -230,10 +240,7 @@ class FileStore:
         try:
             return self._cipher.decrypt(content)
         except InvalidToken:
-            raise StateFileDamaged(
-                f"The state file {path} is damaged or encrypted with another key, and is left as it is: set state.key "
-                "to the key it was written with (after a new one in a list), or move the file away and sign in anew."
-            ) from None
+            raise StateFileDamaged(f"The state file {path} is damaged or encrypted with another key.") from None
 
     def _rotate_document(self, path: Path) -> None:
         """Documents can be lost: one that cannot be read is removed."""
@@ -255,6 +262,13 @@ def _cipher(key: Secret) -> Fernet:
 def _source(word: str) -> StoredSource:
     """What another version of this program may call otherwise counts as rotated: nobody is said to have signed in."""
     return StoredSource.SIGN_IN if word == StoredSource.SIGN_IN else StoredSource.ROTATED
+
+
+def _wrong_key(path: Path) -> StateError:
+    return StateError(
+        f"The state file {path} is encrypted with another key, and is left as it is: set state.key to the key it was "
+        "written with (after a new one in a list), or move the directory away and sign in anew."
+    )
 
 
 def _is_whole(path: Path) -> bool:

@@ -1,7 +1,8 @@
 """The refresh token of one account: which one is in force, and the persistence of a new one.
 
-A new refresh token is in force in memory first; its write is retried until it holds. What another process wrote is
-noticed by its being neither known nor our own. When to ask for access tokens is not decided here.
+A new refresh token is in force in memory first; its write is retried until it holds, and what the store has lost is
+written anew. What another process wrote is noticed by its being neither known nor our own. When to ask for access
+tokens is not decided here.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
-from proxy.errors import StateError
-from proxy.events import RefreshTokenReplaced, TokenUnpersisted
+from proxy.errors import StateError, StateFileDamaged
+from proxy.events import RefreshTokenReplaced, StoredTokenDamaged, TokenUnpersisted
 from proxy.tokens.lifecycle import backoff
 from proxy.tokens.store import (
     Choice,
@@ -44,6 +45,7 @@ class RefreshTokenKeeper:
         self._timing = timing
         self._configured: Secret | None = None
         self._choice = Choice(None, RefreshTokenOrigin.NONE)
+        self._stored: StoredToken | None = None
         self._known: deque[tuple[str, float]] = deque(maxlen=REMEMBERED)
         self._unsaved: StoredToken | None = None
         self._saving: asyncio.Task[None] | None = None
@@ -62,32 +64,52 @@ class RefreshTokenKeeper:
         return self._choice.origin
 
     async def load(self, configured: Secret | None) -> None:
-        """Decides at start which refresh token is in force. Raises `StateError`."""
-        stored = await self._store.read(self._account)
-        self._remember(stored)
+        """Decides at start which refresh token is in force. Raises `StateError` where the store cannot be read."""
+        try:
+            self._remember(await self._store.read(self._account))
+        except StateFileDamaged as error:
+            self._observer.observe(StoredTokenDamaged(self._account, False, str(error)))
         self._configured = configured
-        self._choice = choose(configured, stored)
+        self._choice = choose(configured, self._stored)
 
     async def reconfigure(self, configured: Secret | None) -> bool:
         """The configured refresh token is this one now. Tells whether another one is in force than before."""
         if configured == self._configured:
             return False
         self._configured = configured
-        stored = self._unsaved or await self._read()
-        return self._activate(choose(configured, stored))
+        if self._unsaved is None:
+            with contextlib.suppress(StateError):
+                self._remember(await self._store.read(self._account))
+        return self._activate()
 
     async def reread(self) -> StoredSource | None:
         """Puts in force what another process wrote, and tells its source; None where there is nothing new."""
-        entry = await self._read()
+        try:
+            entry = await self._store.read(self._account)
+        except StateFileDamaged as error:
+            self._restore(str(error))
+            return None
+        except StateError:
+            return None
+        if entry is None:
+            self._restore("The stored refresh token is gone.")
         if entry is None or _identity(entry) in self._known:
             return None
-        self._remember(entry)
-        choice = choose(self._configured, entry)
-        if choice.refresh_token != entry.refresh_token:
+        self._known.append(_identity(entry))
+        is_for_now = choose(self._configured, entry).refresh_token == entry.refresh_token
+        if is_for_now or self._unsaved is None:
+            self._stored = entry
+        if not is_for_now:
             return None
         self._unsaved = None
-        self._activate(choice)
+        self._activate()
         return entry.source
+
+    def _restore(self, detail: str) -> None:
+        """What was in the store belongs into it."""
+        if self._stored is not None and self._unsaved is None:
+            self._observer.observe(StoredTokenDamaged(self._account, True, detail))
+            self._write(self._stored)
 
     def rotate(self, refresh_token: Secret) -> None:
         """Amazon gave another refresh token for the one in force."""
@@ -113,13 +135,18 @@ class RefreshTokenKeeper:
                 await self._saving
 
     def _replace(self, entry: StoredToken) -> None:
-        self._unsaved = entry
         self._remember(entry)
-        self._activate(choose(self._configured, entry))
+        self._activate()
+        self._write(entry)
+
+    def _write(self, entry: StoredToken) -> None:
+        self._unsaved = entry
         if self._saving is None or self._saving.done():
             self._saving = asyncio.create_task(self._save(), name=f"save refresh token of {self._account}")
 
-    def _activate(self, choice: Choice) -> bool:
+    def _activate(self) -> bool:
+        """Decides anew. Tells whether another refresh token is in force than before."""
+        choice = choose(self._configured, self._stored)
         changed = choice.refresh_token != self._choice.refresh_token
         self._choice = choice
         if changed and choice.refresh_token is not None:
@@ -148,15 +175,10 @@ class RefreshTokenKeeper:
             self.unpersisted = unpersisted
             self._observer.observe(TokenUnpersisted(self._account, unpersisted, detail))
 
-    async def _read(self) -> StoredToken | None:
-        """What the store has; what cannot be read while running counts as nothing new."""
-        try:
-            return await self._store.read(self._account)
-        except StateError:
-            return None
-
     def _remember(self, entry: StoredToken | None) -> None:
+        """This is what the store has, or is to have."""
         if entry is not None:
+            self._stored = entry
             self._known.append(_identity(entry))
 
 

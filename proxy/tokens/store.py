@@ -50,7 +50,10 @@ class StoredToken:
 
 
 class Store(Protocol):
-    """What keeps tokens. Every failure to write or read is a `StateError` that says what to do."""
+    """What keeps tokens. Every failure to write or read is a `StateError` that says what to do.
+
+    An entry that can be read no more is a `StateFileDamaged`; a new one takes its place, and it is kept aside.
+    """
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -109,6 +109,8 @@ def test_a_hostile_path_stays_within_its_line(start: Start, hostile: str) -> Non
         (events.SignInNeeded("a", "Sign in."), "warning"),
         (events.TokenUnpersisted("a", True, ""), "warning"),
         (events.TokenUnpersisted("a", False, ""), "info"),
+        (events.StoredTokenDamaged("a", True, "gone"), "warning"),
+        (events.StoredTokenDamaged("a", False, "damaged"), "error"),
         (events.ConfigReloaded(False, ("x",), (), ()), "error"),
         (events.ConfigReloaded(True, (), (), ()), "info"),
         (events.ServerStopped(2), "warning"),

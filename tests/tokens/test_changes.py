@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from proxy import errors
-from proxy.events import AccountRemoved, RefreshFailed, RefreshTokenReplaced, TokenRefreshed, TokenUnpersisted
+from proxy.events import (
+    AccountRemoved,
+    RefreshFailed,
+    RefreshTokenReplaced,
+    StoredTokenDamaged,
+    TokenRefreshed,
+    TokenUnpersisted,
+)
 from proxy.secret import Secret
 from proxy.tokens.manager import TokenSettings
 from proxy.tokens.memory_store import MemoryStore
@@ -422,6 +430,77 @@ async def test_an_entry_for_another_configured_token_waits_for_it() -> None:
         await running.manager.reconfigure([source(refresh="token-b")])
         await asyncio.sleep(1)
         assert running.login.asked[-1][1] == "from-terminal"
+
+
+class LosingStore(MemoryStore):
+    """What it has of an account can be lost, or damaged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.damaged: set[str] = set()
+
+    def lose(self, account: str) -> None:
+        self._entries.pop(account, None)
+        self._changed.set()
+
+    def damage(self, account: str) -> None:
+        self.damaged.add(account)
+        self._changed.set()
+
+    async def read(self, account: str) -> StoredToken | None:
+        if account in self.damaged:
+            raise errors.StateFileDamaged("The file is damaged.")
+        return await super().read(account)
+
+    async def write(self, account: str, entry: StoredToken) -> None:
+        self.damaged.discard(account)
+        await super().write(account, entry)
+
+
+@virtual_time
+@pytest.mark.parametrize("how", [LosingStore.lose, LosingStore.damage])
+async def test_what_the_store_lost_is_written_anew(how: Callable[[LosingStore, str], None]) -> None:
+    """Damaged or gone while the program runs, the token in force is back before a restart needs it."""
+    store = LosingStore()
+    async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store) as running:
+        await running.manager.start([source(), source("configured")])
+        await running.manager.get("acme")
+        await asyncio.sleep(1)
+        kept = await store.read("acme")
+        assert kept is not None
+        how(store, "acme")
+        await asyncio.sleep(1)
+        assert await store.read("acme") == kept
+        assert [event.restored for event in running.recorder.of(StoredTokenDamaged)] == [True]
+        assert await store.read("configured") is None
+        assert len(running.login.asked) == 2
+
+
+@virtual_time
+async def test_a_damaged_entry_leaves_the_configured_token() -> None:
+    """At a start or a reload its account is served with what is configured, and somebody is told."""
+    store = LosingStore()
+    store.damage("acme")
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(), source("other")])
+        await running.manager.get("acme")
+        await running.manager.get("other")
+        told = StoredTokenDamaged("acme", False, "The file is damaged.")
+        assert running.recorder.of(StoredTokenDamaged) == [told]
+
+
+@virtual_time
+async def test_a_reload_that_finds_the_store_damaged_goes_on_with_what_is_in_memory() -> None:
+    """A configured token that changes back and forth does not lose a sign-in to a damaged file."""
+    store = LosingStore()
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(refresh="a")])
+        await running.manager.adopt("acme", grant("signed", refresh="refresh-s"))
+        store.damaged.add("acme")
+        for configured, used in (("b", "b"), ("a", "refresh-s")):
+            await running.manager.reconfigure([source(refresh=configured)])
+            await running.manager.refresh_now("acme")
+            assert running.login.asked[-1][1] == used
 
 
 @virtual_time

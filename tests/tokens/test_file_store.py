@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from proxy.errors import StateError
+from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.memory_store import MemoryStore
@@ -225,14 +225,30 @@ async def test_a_damaged_file_on_a_read_only_disk_is_left(tmp_path: Path, monkey
 
 
 async def test_a_damaged_file_is_not_overwritten_while_running(tmp_path: Path) -> None:
-    """What cannot be decrypted is left for a person to look at."""
+    """What cannot be decrypted is left for a person to look at, under another name; the write holds."""
     store = open_store(url(tmp_path / "s"), KEY)
     await store.write("acme", ENTRY)
     path = account_file(tmp_path / "s")
     path.write_bytes(b"damaged")
-    with pytest.raises(StateError, match="left as it is"):
-        await store.write("acme", ENTRY)
+    with pytest.raises(StateFileDamaged, match="is damaged"):
+        await store.read("acme")
     assert path.read_bytes() == b"damaged"
+    await store.write("acme", ENTRY)
+    assert await store.read("acme") == ENTRY
+    assert next((tmp_path / "s").glob("damaged-*")).read_bytes() == b"damaged"
+
+
+async def test_a_directory_that_another_process_gave_another_key_is_left(tmp_path: Path) -> None:
+    """That is no damage: what the new key wrote is neither set aside nor overwritten."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.write("acme", ENTRY)
+    rotate_keys(url(tmp_path / "s"), (OTHER, KEY))
+    for attempt in (store.read("acme"), store.write("acme", ENTRY)):
+        with pytest.raises(StateError, match="left as it is") as refused:
+            await attempt
+        assert not isinstance(refused.value, StateFileDamaged)
+    assert await open_store(url(tmp_path / "s"), OTHER).read("acme") == ENTRY
+    assert not list((tmp_path / "s").glob("damaged-*"))
 
 
 async def test_a_file_of_another_account_is_noticed(tmp_path: Path) -> None:
