@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import secrets
@@ -25,7 +26,7 @@ from proxy.tokens import state_directory
 from proxy.tokens.store import StoredSource, StoredToken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 KEY_FILE = "key"
@@ -39,9 +40,12 @@ POLL_MS = 2000
 class FileStore:
     """Made by `open`; its methods do their input and output in threads."""
 
-    def __init__(self, directory: Path, cipher: MultiFernet, notes: tuple[str, ...]) -> None:
+    def __init__(
+        self, directory: Path, cipher: MultiFernet, made_key: bytes | None = None, notes: tuple[str, ...] = ()
+    ) -> None:
         self._directory = directory
         self._cipher = cipher
+        self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
 
     def __repr__(self) -> str:
@@ -76,13 +80,14 @@ class FileStore:
                 )
             made = secrets.token_urlsafe(32).encode()
             state_directory.replace(place / KEY_FILE, made)
-        if made is not None:
-            keys = (*keys, Secret(made.decode("latin-1").strip()))
-        if made is not None and len(keys) == 1:
+        if not keys:
             notes.append(
                 f"state.key is not set: the state is encrypted with the key file {place / KEY_FILE} beside it."
             )
-        store = cls(place, MultiFernet([_cipher(key) for key in keys]), tuple(notes))
+        made_key = None if keys else made
+        if made is not None:
+            keys = (*keys, Secret(made.decode("latin-1").strip()))
+        store = cls(place, MultiFernet([_cipher(key) for key in keys]), made_key, tuple(notes))
         store._check(writable)
         return store
 
@@ -114,6 +119,7 @@ class FileStore:
         await asyncio.to_thread(self._write_document, name, data)
 
     async def changes(self) -> AsyncIterator[None]:
+        await asyncio.to_thread(self._ensure_directory)
         seen = state_directory.changed_at(self._directory)
         yield  # what was written before the watch began
         watching = awatch(
@@ -157,6 +163,25 @@ class FileStore:
                 "and give the file its name back.",
             )
 
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds the directory for one change; one that was taken away is made again, with its key and its check."""
+        check = self._directory / state_directory.CHECK
+        if state_directory.read(check) is None:
+            state_directory.ensure(self._directory)
+        with state_directory.locked(self._directory):
+            if not self._has_key_of_check():
+                key_file = self._directory / KEY_FILE
+                if self._made_key is not None and state_directory.read_private(key_file) is None:
+                    state_directory.replace(key_file, self._made_key.reveal().encode("latin-1"))
+                state_directory.replace(check, self._cipher.encrypt(b"{}"))
+            yield
+
+    def _ensure_directory(self) -> None:
+        if not self._directory.exists():
+            with self._locked():
+                pass
+
     def _has_key_of_check(self) -> bool:
         """Whether the directory is known to be encrypted with our key: False where nothing tells. Else `StateError`."""
         path = self._directory / state_directory.CHECK
@@ -198,7 +223,7 @@ class FileStore:
                 "saved_at": entry.saved_at,
             }
         )
-        with state_directory.locked(self._directory):
+        with self._locked():
             path = self._directory / _file_name(ACCOUNT, account)
             try:
                 self._read(account)
@@ -216,7 +241,7 @@ class FileStore:
 
     def _write_document(self, name: str, data: object) -> None:
         content = self._cipher.encrypt(json.dumps({"name": name, "data": data}).encode())
-        with state_directory.locked(self._directory):
+        with self._locked():
             state_directory.replace(self._directory / _file_name(DOCUMENT, name), content)
 
     def _parse(self, path: Path) -> tuple[str, StoredToken]:

@@ -75,6 +75,17 @@ def _private(path: Path) -> Path:
     return path
 
 
+def ensure(directory: Path) -> None:
+    """Makes a directory that `locate` gave again where it was taken away; it is private, or a `StateError`."""
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        _private(directory)
+    except OSError as error:
+        raise StateError(f"The state directory {directory} cannot be made again: {reason(error)}.") from error
+
+
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Holds the directory against other writers, for the moment of one change."""

@@ -448,19 +448,64 @@ async def test_another_process_s_write_is_noticed(tmp_path: Path) -> None:
     await changes.aclose()  # type: ignore[attr-defined]
 
 
+def take_away(directory: Path) -> None:
+    for path in directory.iterdir():
+        path.unlink()
+    directory.rmdir()
+
+
 async def test_a_directory_that_vanished_cannot_be_watched(tmp_path: Path) -> None:
-    """The watcher ends with an error that its owner can wait out."""
+    """The watcher ends with an error that its owner can wait out; the next one makes the directory again."""
     store = open_store(url(tmp_path / "s"), KEY)
     changes = store.changes()
     await anext(changes)
-    for path in (tmp_path / "s").iterdir():
-        path.unlink()
-    (tmp_path / "s").rmdir()
-    for watching in (changes, store.changes()):
-        with pytest.raises(StateError):
-            await anext(watching)
+    take_away(tmp_path / "s")
+    with pytest.raises(StateError):
+        await anext(changes)
+    again = store.changes()
+    await anext(again)
+    assert mode(tmp_path / "s") == 0o700
+    await again.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+async def test_a_directory_that_was_taken_away_is_made_again(tmp_path: Path, key: Secret | None) -> None:
+    """The next write makes it, private and with what a restart needs: the key file too, where there was one."""
+    place = tmp_path / "deep" / "s"
+    store = open_store(url(place), key)
+    await store.write("acme", ENTRY)
+    take_away(place)
+    place.parent.rmdir()
+    await store.write_document("profiles", [1])
+    await store.write("acme", ENTRY)
+    assert mode(place) == 0o700
+    assert {mode(path) for path in place.iterdir()} == {0o600}
+    again = open_store(url(place), key)
+    assert await again.read("acme") == ENTRY
+    assert await again.read_document("profiles") == [1]
+
+
+async def test_what_stands_in_the_place_of_the_directory_is_not_trusted(tmp_path: Path) -> None:
+    """Neither a file nor a link, nor a directory open to others, nor one with another key."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    take_away(tmp_path / "s")
+    (tmp_path / "s").write_text("")
     with pytest.raises(StateError):
         await store.write("acme", ENTRY)
+    (tmp_path / "s").unlink()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "s").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StateError, match="not a directory of its own"):
+        await store.write("acme", ENTRY)
+    (tmp_path / "s").unlink()
+    (tmp_path / "s").mkdir(mode=0o755)
+    with pytest.raises(StateError, match="chmod 700"):
+        await store.write("acme", ENTRY)
+    take_away(tmp_path / "s")
+    open_store(url(tmp_path / "s"), OTHER)
+    with pytest.raises(StateError, match="another key"):
+        await store.write("acme", ENTRY)
+    assert not list(tmp_path.rglob("account-*"))
 
 
 @pytest.mark.parametrize(
