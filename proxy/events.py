@@ -177,6 +177,16 @@ class TokenUnpersisted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RefreshTokenLost(Event):
+    """The program stops, or the account is removed, and its newest refresh token could not be written: `detail` says
+    why not. The one before may be worth nothing any more."""
+
+    account: str
+    detail: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTokenDamaged(Event):
     """What the store holds of an account cannot be used, or is gone. `restored`: it is written anew from memory;
     otherwise the account has the configured refresh token, or none."""

@@ -39,6 +39,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.TokenRefreshed: "info",
     events.SignInNeeded: "warning",
     events.RefreshTokenReplaced: "info",
+    events.RefreshTokenLost: "error",
     events.AccountRemoved: "info",
     events.ProfilesListed: "info",
     events.ProfilesFailed: "warning",

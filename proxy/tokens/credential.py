@@ -83,7 +83,9 @@ class Credential:
         self._timer = asyncio.create_task(self._renew_ahead(), name=f"keep the token of {self.source.account}")
 
     async def stop(self, grace: float) -> None:
-        """Ends the timer. A refresh under way may bring a new refresh token: it gets `grace` seconds, its write too."""
+        """Ends the timer. A refresh under way may bring a new refresh token: it and its write get `grace` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
         self._removed = True
         tasks = [task for task in (self._timer, self._refresh_task) if task is not None]
         if self._timer is not None:
@@ -95,7 +97,7 @@ class Credential:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._release_waiters()
-        await self._keeper.close(grace)
+        await self._keeper.close(max(0.0, deadline - loop.time()))
 
     async def reconfigure(self, source: TokenSource) -> None:
         """Puts a changed source in force; a changed secret is tried at once."""

@@ -35,7 +35,8 @@ __all__ = [
     "TokenSource",
 ]
 
-STOP_GRACE = 5.0
+STOP_GRACE = 10.0
+"""Longer than a token request may take at first: `TokenSettings.refresh_timeout`."""
 WATCH_PAUSE = 10.0
 
 
@@ -93,8 +94,11 @@ class TokenManager:
                 credential.start()
             await asyncio.gather(*(self._remove(credential) for credential in gone))
 
-    async def stop(self) -> None:
-        """Ends the timers; refreshes and writes under way get a few seconds to finish."""
+    async def stop(self, grace: float = STOP_GRACE) -> None:
+        """Ends the timers. Token requests under way, and what of them is to be written, get `grace` seconds.
+
+        A refresh token that could not be written by then is lost with the process, which is told.
+        """
         async with self._changing:
             if self._watcher is not None:
                 self._watcher.cancel()
@@ -102,7 +106,7 @@ class TokenManager:
                     await self._watcher
             credentials = tuple(self._credentials.values())
             self._credentials.clear()
-            await asyncio.gather(*(credential.stop(STOP_GRACE) for credential in credentials))
+            await asyncio.gather(*(credential.stop(grace) for credential in credentials))
 
     def current(self, account: str) -> AccessToken | None:
         """The token in hand, never an expired one."""

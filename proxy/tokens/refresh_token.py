@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import StateError, StateFileDamaged
-from proxy.events import RefreshTokenReplaced, StoredTokenDamaged, TokenUnpersisted
+from proxy.events import RefreshTokenLost, RefreshTokenReplaced, StoredTokenDamaged, TokenUnpersisted
 from proxy.tokens.lifecycle import backoff
 from proxy.tokens.store import (
     Choice,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from proxy.tokens.values import Timing
 
 REMEMBERED = 64
+CLOSING_PAUSE = 0.25
+LOST = "Mend the state store. Unless the account serves again after the next start, sign in: `ads-proxy login {}`."
 
 
 class RefreshTokenKeeper:
@@ -49,6 +51,8 @@ class RefreshTokenKeeper:
         self._known: deque[tuple[str, float]] = deque(maxlen=REMEMBERED)
         self._unsaved: StoredToken | None = None
         self._saving: asyncio.Task[None] | None = None
+        self._trouble = "The write did not end."
+        self._closing = asyncio.Event()
         self.unpersisted = False
 
     def __repr__(self) -> str:
@@ -127,10 +131,16 @@ class RefreshTokenKeeper:
             await asyncio.wait({self._saving}, timeout=seconds)
 
     async def close(self, grace: float) -> None:
-        """Gives a write under way its time, then stops trying."""
-        await self.flush(grace)
+        """Tries to write what is not written yet for so many seconds, and at short intervals; tells what is lost."""
+        self._closing.set()
+        try:
+            await self.flush(grace)
+        finally:
+            if self._saving is not None:
+                self._saving.cancel()
+            if self._unsaved is not None:
+                self._observer.observe(RefreshTokenLost(self._account, self._trouble, LOST.format(self._account)))
         if self._saving is not None:
-            self._saving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._saving
 
@@ -162,13 +172,23 @@ class RefreshTokenKeeper:
                 await self._store.write(self._account, entry)
             except StateError as error:
                 failures += 1
+                self._trouble = str(error)
                 self._report(True, str(error))
-                await asyncio.sleep(backoff(failures + 1, self._timing.random()))
+                await self._pause(backoff(failures + 1, self._timing.random()))
             else:
                 failures = 0
                 if self._unsaved is entry:
                     self._unsaved = None
         self._report(False, "")
+
+    async def _pause(self, seconds: float) -> None:
+        """Between two attempts to write; while the program stops there is no time to lose."""
+        if self._closing.is_set():
+            await asyncio.sleep(CLOSING_PAUSE)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
     def _report(self, unpersisted: bool, detail: str) -> None:
         if unpersisted != self.unpersisted:

@@ -109,6 +109,7 @@ def test_a_hostile_path_stays_within_its_line(start: Start, hostile: str) -> Non
         (events.SignInNeeded("a", "Sign in."), "warning"),
         (events.TokenUnpersisted("a", True, ""), "warning"),
         (events.TokenUnpersisted("a", False, ""), "info"),
+        (events.RefreshTokenLost("a", "disk full", "sign in"), "error"),
         (events.StoredTokenDamaged("a", True, "gone"), "warning"),
         (events.StoredTokenDamaged("a", False, "damaged"), "error"),
         (events.ConfigReloaded(False, ("x",), (), ()), "error"),

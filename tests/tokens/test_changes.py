@@ -11,6 +11,7 @@ from proxy import errors
 from proxy.events import (
     AccountRemoved,
     RefreshFailed,
+    RefreshTokenLost,
     RefreshTokenReplaced,
     StoredTokenDamaged,
     TokenRefreshed,
@@ -147,6 +148,71 @@ async def test_stopping_waits_for_a_rotation_under_way() -> None:
 
 
 @virtual_time
+async def test_stopping_waits_for_a_token_request_as_long_as_one_may_take() -> None:
+    """One that answers slowly, but in time, is not cut short: its refresh token is the only good one by now."""
+
+    async def slowly() -> Grant:
+        await asyncio.sleep(7.5)
+        return grant("a", refresh="refresh-1")
+
+    store = MemoryStore()
+    running = RunningManager(ScriptedLogin(slowly), store)
+    await running.manager.start([source()])
+    await asyncio.sleep(0.05)
+    await running.manager.stop()
+    kept = await store.read("acme")
+    assert kept is not None
+    assert kept.refresh_token.reveal() == "refresh-1"
+
+
+@virtual_time
+async def test_stopping_tries_the_store_to_the_end() -> None:
+    """After long trouble, too, when attempts had moved far apart: a disk that is mended in time takes the token."""
+    store = BrokenStore()
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store)
+    await running.manager.start([source()])
+    await asyncio.sleep(200)
+    stopping = asyncio.create_task(running.manager.stop())
+    await asyncio.sleep(9.5)
+    store.broken = False
+    await stopping
+    kept = await store.read("acme")
+    assert kept is not None
+    assert kept.refresh_token.reveal() == "refresh-1"
+    assert running.recorder.of(RefreshTokenLost) == []
+    assert not running.recorder.of(TokenUnpersisted)[-1].unpersisted
+
+
+@virtual_time
+async def test_a_refresh_token_that_is_lost_is_told_with_what_to_do() -> None:
+    """Once, at the end; an account whose token is written is not named."""
+    store = BrokenStore()
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store)
+    await running.manager.start([source(), source("other", refresh="refresh-other")])
+    await asyncio.sleep(1)
+    before = running.clock()
+    await running.manager.stop(3.0)
+    assert running.clock() - before == pytest.approx(3.0)
+    (lost,) = running.recorder.of(RefreshTokenLost)
+    assert (lost.account, lost.detail) == ("acme", "The disk is full.")
+    assert "ads-proxy login acme" in lost.advice
+
+
+@virtual_time
+async def test_a_hurried_stop_tells_what_is_lost() -> None:
+    """Where nobody waits for the store any longer, either."""
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), BrokenStore())
+    await running.manager.start([source()])
+    await asyncio.sleep(1)
+    stopping = asyncio.create_task(running.manager.stop())
+    await asyncio.sleep(1)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert [event.account for event in running.recorder.of(RefreshTokenLost)] == ["acme"]
+
+
+@virtual_time
 async def test_stopping_is_bounded() -> None:
     """Neither a hanging request nor a failing disk holds the program back for long."""
 
@@ -155,7 +221,8 @@ async def test_stopping_is_bounded() -> None:
         return grant("never")
 
     store = BrokenStore()
-    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1"), hang), store)
+    login = ScriptedLogin(grant("a", refresh="refresh-1"), hang)
+    running = RunningManager(login, store, TokenSettings(refresh_timeout=30))
     await running.manager.start([source()])
     await running.manager.get("acme")
     button = asyncio.create_task(running.manager.refresh_now("acme"))
