@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import (
@@ -19,34 +17,22 @@ from proxy.errors import (
     RefreshTokenMissing,
     TokenAnswerMalformed,
     TokenFailure,
-    TokenTimeout,
 )
-from proxy.events import CredentialStateChanged, DefectMet, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
+from proxy.events import CredentialStateChanged, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
-from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
+from proxy.tokens.refresh_attempt import report_defect, request_grant
 from proxy.tokens.store import StoredSource
-from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
+from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
 
 if TYPE_CHECKING:
-    from proxy.events import Observer
-    from proxy.secret import Secret
+    from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.token_response import Grant
-    from proxy.tokens.values import Timing
+    from proxy.tokens.values import TokenSource
 
 MAX_SLEEP = 30.0
 """A sleep does not notice a suspended machine; the clock is looked at again at least this often."""
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialDependencies:
-    """What a credential works with; a reload may give it others."""
-
-    lwa: LoginWithAmazon
-    observer: Observer
-    settings: TokenSettings
-    timing: Timing
 
 
 class Credential:
@@ -246,29 +232,19 @@ class Credential:
         if sent is None:
             return None
         try:
-            grant = await self._request_token(source, sent)
+            seconds = lifecycle.request_timeout(self.dependencies.settings.refresh_timeout, self._schedule.timeouts)
+            grant = await request_grant(self.dependencies.lwa, source, sent, seconds)
             if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
                 self._apply(grant, sent_at, cause)
         except TokenFailure as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
-            where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
-            self.dependencies.observer.observe(DefectMet("token refresh", where))
-            failure = TokenAnswerMalformed("The token request met a defect of this program; the log has its traceback.")
+            failure = report_defect(self.dependencies.observer, error)
         ours = (sent, grant.refresh_token if grant is not None else None)
         if failure is not None and source == self.source and self._keeper.refresh_token in ours:
             self._record_failure(failure, clock() - sent_at)
         self._release_waiters()
         return failure
-
-    async def _request_token(self, source: TokenSource, refresh_token: Secret) -> Grant:
-        seconds = lifecycle.request_timeout(self.dependencies.settings.refresh_timeout, self._schedule.timeouts)
-        try:
-            async with asyncio.timeout(seconds):
-                credentials = AppCredentials(source.client_id, source.client_secret)
-                return await self.dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
-        except TimeoutError:
-            raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None
 
     def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
         """Puts what was granted in force: the refresh token first, which is good even where the access token is not."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import NoUsableToken, StateError, UnknownAccount
 from proxy.events import AccountRemoved
-from proxy.tokens.credential import Credential, CredentialDependencies
+from proxy.tokens.credential import Credential
+from proxy.tokens.refresh_attempt import CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
