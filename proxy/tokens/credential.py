@@ -73,17 +73,21 @@ class Credential:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
         self._removed = True
-        tasks = [task for task in (self._timer, self._refresh_task) if task is not None]
         if self._timer is not None:
             self._timer.cancel()
-        if self._refresh_task is not None and not self._refresh_task.done():
-            await asyncio.wait({self._refresh_task}, timeout=grace)
-            self._refresh_task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._release_waiters()
-        await self._keeper.close(max(0.0, deadline - loop.time()))
+        try:
+            if self._refresh_task is not None:
+                await asyncio.wait({self._refresh_task}, timeout=grace)
+        except asyncio.CancelledError:
+            deadline = loop.time()  # nobody waits any longer
+            raise
+        finally:
+            for task in filter(None, (self._timer, self._refresh_task)):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            self._release_waiters()
+            await self._keeper.close(max(0.0, deadline - loop.time()))
 
     async def reconfigure(self, source: TokenSource) -> None:
         """Puts a changed source in force; a changed secret is tried at once."""

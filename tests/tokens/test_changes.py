@@ -200,9 +200,16 @@ async def test_a_refresh_token_that_is_lost_is_told_with_what_to_do() -> None:
 
 @virtual_time
 async def test_a_hurried_stop_tells_what_is_lost() -> None:
-    """Where nobody waits for the store any longer, either."""
-    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), BrokenStore())
+    """Where nobody waits any longer for the store, nor for the token request that runs beside."""
+
+    async def hang() -> Grant:
+        await asyncio.sleep(1e6)
+        raise AssertionError("nobody waits so long")
+
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1"), hang), BrokenStore())
     await running.manager.start([source()])
+    await asyncio.sleep(1)
+    button = asyncio.create_task(running.manager.refresh_now("acme"))
     await asyncio.sleep(1)
     stopping = asyncio.create_task(running.manager.stop())
     await asyncio.sleep(1)
@@ -210,6 +217,7 @@ async def test_a_hurried_stop_tells_what_is_lost() -> None:
     with pytest.raises(asyncio.CancelledError):
         await stopping
     assert [event.account for event in running.recorder.of(RefreshTokenLost)] == ["acme"]
+    button.cancel()
 
 
 @virtual_time
