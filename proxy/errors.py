@@ -338,6 +338,10 @@ class TokenAnswerMalformed(TokenFailure):
     reason = "malformed"
 
 
+class ApplicationChanged(AdsProxyError):
+    """Somebody signed in for an application that the account no longer has: the configuration changed meanwhile."""
+
+
 # --- start-up -----------------------------------------------------------------------------------------------
 
 
@@ -363,3 +367,7 @@ class ListenError(StartupError):
 
 class StateError(StartupError):
     """A state store that cannot be used safely: unreadable, another key, or a directory that others can read."""
+
+
+class StateFileDamaged(StateError):
+    """What is kept of one account is damaged, of an unknown form, or encrypted with another key than the rest."""

@@ -7,6 +7,7 @@ timestamps in seconds since the epoch. Nothing of ours is imported.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class RequestFinished(Event):
     the tool was answered, 0 if it left before. `refusal` is the slug of the proxy's own answer, else empty; `fault`
     says how a started answer broke (`client-gone`, `upstream-died`, ...), else empty.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
-    `own` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
+    `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """
 
     request_id: str
@@ -64,7 +65,7 @@ class RequestFinished(Event):
     bytes_out: int
     duration: float
     upstream: float
-    own: float
+    overhead: float
     attempts: int
     refusal: str
     detail: str
@@ -99,6 +100,22 @@ class AmazonThrottled(Event):
 # --- tokens -------------------------------------------------------------------------------------------------
 
 
+class RefreshCause(StrEnum):
+    """Why an access token was asked for."""
+
+    START = "start"
+    AHEAD = "ahead"
+    """Renewed before it ends."""
+    EXPIRED = "expired"
+    UNAUTHORIZED = "unauthorized"
+    """Amazon answered 401."""
+    RETRY = "retry"
+    """The attempt before failed."""
+    OPERATOR = "operator"
+    SIGN_IN = "sign-in"
+    CREDENTIALS_CHANGED = "credentials-changed"
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRefreshed(Event):
     """A new access token is in use. `expires_at` is wall-clock time."""
@@ -107,8 +124,7 @@ class TokenRefreshed(Event):
     generation: int
     duration: float
     expires_at: float
-    trigger: str
-    """`start`, `ahead`, `expired`, `unauthorized`, `retry`, `operator`, `sign-in` or `credentials-changed`."""
+    trigger: RefreshCause
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +173,26 @@ class TokenUnpersisted(Event):
 
     account: str
     unpersisted: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenLost(Event):
+    """The program stops, or the account is removed, and its newest refresh token could not be written: `detail` says
+    why not. The one before may be worth nothing any more."""
+
+    account: str
+    detail: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTokenDamaged(Event):
+    """What the store holds of an account cannot be used, or is gone. `restored`: it is written anew from memory;
+    otherwise the account has the configured refresh token, or none."""
+
+    account: str
+    restored: bool
     detail: str
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cachetools import FIFOCache
@@ -16,6 +16,7 @@ from proxy.access.placeholders import ACCESS, REFRESH, Placeholders
 from proxy.access.policy import Policy, evaluate_policy
 from proxy.errors import BudgetSpent, ClientUnknown, PlaceholderRejected
 from proxy.routing.table import CallerScope
+from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,16 +50,19 @@ class Caller:
 class Budgets:
     """What is left of each client's budget; outlives a reload. One token bucket per client that has a budget."""
 
-    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _buckets: dict[str, TokenBucket] = field(default_factory=dict)
 
     def spend(self, name: str, per_minute: int, now: float) -> float:
         """Take one request off. Returns 0, or the seconds until there is one to take. `now` never runs backwards."""
-        left, since = self._left.get(name, (float(per_minute), now))
-        left = min(float(per_minute), left + (now - since) * per_minute / 60)
-        if left < 1:
-            self._left[name] = (left, now)
-            return (1 - left) * 60 / per_minute
-        self._left[name] = (left - 1, now)
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = TokenBucket.full(per_minute, 60 / per_minute, now)
+        elif bucket.capacity != per_minute:
+            bucket = replace(bucket, capacity=per_minute, interval=60 / per_minute)
+        left_over = bucket.take(now)
+        if left_over is None:
+            return bucket.wait(now)
+        self._buckets[name] = left_over
         return 0.0
 
 

@@ -32,7 +32,7 @@ class Sums(Protocol):
     @property
     def forwarded(self) -> int: ...
     @property
-    def own_seconds(self) -> float: ...
+    def overhead_seconds(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Traffic:
 def difference(before: Sums, after: Sums, at: float) -> Step:
     """The step between two sums; an account that was removed meanwhile never makes it negative."""
     forwarded = after.forwarded - before.forwarded
-    own = (after.own_seconds - before.own_seconds) * 1000 / forwarded if forwarded > 0 else None
+    own = (after.overhead_seconds - before.overhead_seconds) * 1000 / forwarded if forwarded > 0 else None
     return Step(
         at=at,
         requests=max(0, after.requests - before.requests),

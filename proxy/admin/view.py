@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.secret import Secret
-    from proxy.tokens.lwa import Grant
+    from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
 
 

@@ -9,14 +9,14 @@ from proxy.admin import AccessRules, AccountView, ListingFailureView, ProfileVie
 from proxy.config import REGION_NAMES
 from proxy.downstream.ports import Availability
 from proxy.events import TokenRefreshed
-from proxy.tokens.lwa import Credentials
+from proxy.tokens.lwa import AppCredentials
 
 if TYPE_CHECKING:
     from proxy.app.program import Program
     from proxy.events import Event
     from proxy.profiles.directory import Profile
     from proxy.secret import Secret
-    from proxy.tokens.lwa import Grant
+    from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
 
 
@@ -97,14 +97,14 @@ class ProgramSurface:
         )
 
     async def exchange(self, source: SignInSource, code: Secret) -> Grant:
-        credentials = Credentials(source.client_id, source.client_secret)
+        credentials = AppCredentials(source.client_id, source.client_secret)
         return await self._program.lwa.exchange(source.token_url, credentials, code, source.redirect_uri)
 
     async def adopt(self, account: str, grant: Grant) -> None:
         await self._program.tokens.adopt(account, grant)
 
     async def list_profiles(self, account: str) -> tuple[ProfileView, ...]:
-        return tuple(_shown(profile) for profile in await self._program.directory.list_now(account))
+        return tuple(_shown(profile) for profile in await self._program.directory.ensure_listed(account))
 
 
 class SignInFollower:
@@ -115,7 +115,7 @@ class SignInFollower:
 
     def observe(self, event: Event) -> None:
         if isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
-            self._program.directory.look_again(event.account)
+            self._program.directory.list_again(event.account)
 
 
 def _shown(listed: tuple[str, str, Profile]) -> ProfileView:

@@ -41,7 +41,7 @@ from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
-from proxy.tokens.store import open_store
+from proxy.tokens.opening import open_store
 from proxy.upstream.pools import Pools
 
 if TYPE_CHECKING:

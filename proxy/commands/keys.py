@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config.values import parse_name
 from proxy.errors import ConfigurationError
-from proxy.tokens.store import rotate_keys
+from proxy.tokens.opening import rotate_keys
 
 if TYPE_CHECKING:
     from proxy.config import Config

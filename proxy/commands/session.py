@@ -17,13 +17,15 @@ import aiohttp
 from proxy.config import REGION_NAMES, Account, Config
 from proxy.errors import StateError, TokenFailure
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
-from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
-from proxy.tokens.store import ROTATED, Choice, Store, StoredToken, choose, fingerprint, open_store
+from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
+from proxy.tokens.opening import open_store
+from proxy.tokens.store import Choice, Store, choose, rotated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from proxy.secret import Secret
+    from proxy.tokens.token_response import Grant
 
 LIST_TIMEOUT = 30.0
 AT_ONCE = 8
@@ -99,14 +101,17 @@ async def examine(bench: Bench, account: Account) -> Finding:
     if choice.refresh_token is None:
         problem = "there is no refresh token"
         return Finding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
+    unsaved = ""
     try:
         async with bench.turns:
             grant = await bench.lwa.refresh(
                 token_url(bench.config, account), credentials(account), choice.refresh_token
             )
+        unsaved = await _keep_rotated(bench, account, choice, grant)
+        grant.check_life()
     except TokenFailure as failure:
-        return Finding(account.name, choice.origin, failure.detail, failure.advice.replace("ACCOUNT", account.name))
-    unsaved = await _keep_rotated(bench, account, choice, grant)
+        advice = failure.advice.replace("ACCOUNT", account.name)
+        return Finding(account.name, choice.origin, failure.detail, advice, unsaved)
     listings = await asyncio.gather(*(_list(bench, account, region, grant.access_token) for region in REGION_NAMES))
     return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings))
 
@@ -116,9 +121,9 @@ def token_url(config: Config, account: Account) -> str:
     return config.regions[account.region].token_url
 
 
-def credentials(account: Account) -> Credentials:
+def credentials(account: Account) -> AppCredentials:
     """The account's application."""
-    return Credentials(account.client_id, account.client_secret)
+    return AppCredentials(account.client_id, account.client_secret)
 
 
 async def _keep_rotated(bench: Bench, account: Account, choice: Choice, grant: Grant) -> str:
@@ -127,7 +132,7 @@ async def _keep_rotated(bench: Bench, account: Account, choice: Choice, grant: G
         return ""
     if bench.config.state.url == "memory:":
         return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
-    entry = StoredToken(grant.refresh_token, ROTATED, fingerprint(account.refresh_token), time.time())
+    entry = rotated(grant.refresh_token, account.refresh_token, time.time())
     try:
         await bench.store.write(account.name, entry)
     except StateError as error:

@@ -72,7 +72,7 @@ class RequestStats:
             bytes_out=self.bytes_out,
             duration=duration,
             upstream=max(0.0, min(upstream, duration - overhead)),
-            own=overhead,
+            overhead=overhead,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
             detail=refusal.detail if refusal is not None else "",

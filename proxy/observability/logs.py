@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 Format = Literal["json", "console", "auto"]
-MOST_FRAGMENTS: Final = 4096
+MAX_FRAGMENTS: Final = 4096
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
@@ -39,6 +39,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.TokenRefreshed: "info",
     events.SignInNeeded: "warning",
     events.RefreshTokenReplaced: "info",
+    events.RefreshTokenLost: "error",
     events.AccountRemoved: "info",
     events.ProfilesListed: "info",
     events.ProfilesFailed: "warning",
@@ -52,6 +53,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.RefreshFailed: lambda e: "error" if e.permanent else "warning",
     events.CredentialStateChanged: lambda e: _STATE_LEVELS.get(e.new, "info"),
     events.TokenUnpersisted: lambda e: "warning" if e.unpersisted else "info",
+    events.StoredTokenDamaged: lambda e: "warning" if e.restored else "error",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
     events.SignInFinished: lambda e: "info" if e.outcome == "connected" else "warning",
@@ -81,7 +83,7 @@ def fields_of(event: Event) -> dict[str, object]:
     """An event's fields as a line holds them: empty ones left out, durations of a request in milliseconds."""
     values = {field.name: getattr(event, field.name) for field in fields(event)}
     if isinstance(event, RequestFinished):
-        for name in ("duration", "upstream", "own"):
+        for name in ("duration", "upstream", "overhead"):
             values[f"{name}_ms"] = round(values.pop(name) * 1000, 3)
         return values
     kept = {name: value for name, value in values.items() if value not in ("", None, ())}
@@ -101,6 +103,11 @@ class Logs:
         self._second, self._stamp = -1, ""
         self._processors = self._make_processors()
         self.adjust(level=level, access=access)
+
+    def __repr__(self) -> str:
+        form = "json" if self._json else "console"
+        level = next(name for name, value in LEVELS.items() if value == self._threshold)
+        return f"<Logs: {form} from {level}, {self.redaction!r}, {self.sink!r}>"
 
     def adjust(self, *, level: str, access: bool) -> None:
         """What a reload may change. Without `access`, only requests that met trouble have a line."""
@@ -179,11 +186,11 @@ class Logs:
             f',"amazon_request_id":{quoted(event.amazon_request_id)}'
             f',"bytes_in":{event.bytes_in},"bytes_out":{event.bytes_out}'
             f',"duration_ms":{event.duration * 1000:.3f},"upstream_ms":{event.upstream * 1000:.3f}'
-            f',"own_ms":{event.own * 1000:.3f},"attempts":{event.attempts}{trouble}}}\n'
+            f',"overhead_ms":{event.overhead * 1000:.3f},"attempts":{event.attempts}{trouble}}}\n'
         )
 
     def _caller_fragment(self, caller: tuple[str, str, str, str]) -> str:
-        if len(self._caller_fragments) >= MOST_FRAGMENTS:
+        if len(self._caller_fragments) >= MAX_FRAGMENTS:
             self._caller_fragments.clear()
         names = ("client", "account", "region", "method")
         text = ",".join(f'"{name}":{quoted(value)}' for name, value in zip(names, caller, strict=True))
@@ -191,7 +198,7 @@ class Logs:
         return text
 
     def _path_fragment(self, path: str) -> str:
-        if len(self._path_fragments) >= MOST_FRAGMENTS:
+        if len(self._path_fragments) >= MAX_FRAGMENTS:
             self._path_fragments.clear()
         text = f'"path":{quoted(self.redaction.clean(path))}'
         if len(path) <= 512:

@@ -56,13 +56,13 @@ Labels = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over all requests since the start, for the console's chart. `own_seconds` belongs to `forwarded`."""
+    """Sums over all requests since the start, for the console's chart. `overhead_seconds` belongs to `forwarded`."""
 
     requests: int
     errors: int
     throttled: int
     forwarded: int
-    own_seconds: float
+    overhead_seconds: float
 
 
 class Table:
@@ -157,6 +157,9 @@ class Metrics(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
+    def __repr__(self) -> str:
+        return f"<Metrics: {len(self._accounts)} accounts, {self._in_flight} requests in flight>"
+
     def accounts(self, names: Iterable[str]) -> None:
         """Tells which accounts there are: new ones start as `pending` with zero counters, missing ones end."""
         wanted = set(names)
@@ -181,8 +184,8 @@ class Metrics(Collector):
             requests += cell[0]
             errors_ += cell[0] if status >= 500 else 0
             throttled += cell[0] if status == 429 else 0
-        counts, own = self._overhead.cell()
-        return Totals(requests, errors_, throttled, sum(counts), own[0])
+        counts, overhead = self._overhead.cell()
+        return Totals(requests, errors_, throttled, sum(counts), overhead[0])
 
     # --- the request path -----------------------------------------------------------------------------------
 
@@ -209,9 +212,9 @@ class Metrics(Collector):
                 value = event.upstream
                 upstreams[bisect_left(REQUEST_BUCKETS, value)] += 1
                 upstream_sum[0] += value
-                value = event.own
-                self._own_counts[bisect_left(OVERHEAD_BUCKETS, value)] += 1
-                self._own_sum[0] += value
+                value = event.overhead
+                self._overhead_counts[bisect_left(OVERHEAD_BUCKETS, value)] += 1
+                self._overhead_sum[0] += value
         if event.refusal:
             self._refused.add(event.refusal)
 
@@ -334,7 +337,7 @@ class Metrics(Collector):
             "upstream_duration_seconds", "The part spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
         )
         self._overhead = Distribution("overhead_seconds", "What the proxy itself added.", OVERHEAD_BUCKETS)
-        self._own_counts, self._own_sum = self._overhead.cell()
+        self._overhead_counts, self._overhead_sum = self._overhead.cell()
         self._by_region: dict[str, tuple[list[int], list[float], list[int], list[float]]] = {}
         for region in REGIONS:
             self._add_region(region)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
 
 MASK: Final = "***"
-SHORTEST: Final = 4
+MIN_SECRET: Final = 4
 """A known secret shorter than this is masked by its shape only: `abc` would mask half of a log."""
-SHORT: Final = 8
+MIN_SECRET_IN_WORDS: Final = 8
 """A known secret shorter than this is masked where it stands as a word of its own, and not within another one."""
 
 _FIELDS: Final = r"\b(?:client_secret|refresh_token|access_token|id_token|code_verifier)"
@@ -87,11 +87,11 @@ def _mask_shapes(text: str) -> str:
 
 
 def _spellings(text: str) -> frozenset[str]:
-    if len(text) < SHORTEST:
+    if len(text) < MIN_SECRET:
         return frozenset()
     return frozenset({text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]})
 
 
 def _expression(spelling: str) -> str:
     text = re.escape(spelling)
-    return text if len(spelling) >= SHORT else rf"(?<![\w-]){text}(?![\w-])"
+    return text if len(spelling) >= MIN_SECRET_IN_WORDS else rf"(?<![\w-]){text}(?![\w-])"

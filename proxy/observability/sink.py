@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BATCH_SECONDS: Final = 0.1
 BATCH_CHARACTERS: Final = 65_536
-MOST_CHARACTERS: Final = 8_388_608
+MAX_CHARACTERS: Final = 8_388_608
 """Lines beyond this much waiting text are lost: the reader of our output has stopped reading."""
 
 
@@ -44,13 +44,16 @@ class Sink:
         self.torn = False
         self._thread: threading.Thread | None = None
 
+    def __repr__(self) -> str:
+        return f"<Sink: {self._waiting} characters waiting, {self._lost} lines lost>"
+
     @property
     def lost(self) -> int:
         return self._lost
 
     def put(self, line: str) -> None:
         with self._lock:
-            if self._waiting > MOST_CHARACTERS:
+            if self._waiting > MAX_CHARACTERS:
                 self._lost += 1
                 return
             first = not self._lines

@@ -2,7 +2,7 @@
 
 It implements `routing.Directory`. Requests only look into memory; a profile that nobody knows makes one early listing,
 rate-limited. What is known is kept in the state store, so that a restart knows it at once; losing that is harmless.
-What an answer means is in `profile_list`, the look-ups are in `profile_index`.
+What an answer means is in `listing`, the look-ups are in `index`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import contextlib
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cachetools import TTLCache
 
 from proxy.errors import NoUsableToken, StateError
 from proxy.events import DefaultProfileChanged, Observer, ProfilesFailed, ProfilesListed
-from proxy.profiles.index import Listing, ListingFailure, ProfileIndex, pin, read_document
+from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, pin, read_document
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
 
 if TYPE_CHECKING:
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
 DOCUMENT = "profiles"
-AT_ONCE = 6
-REFRESH_EVERY = 3600.0
+MAX_PARALLEL = 6
+LIST_INTERVAL = 3600.0
 FIRST_RETRY = 5.0
-LONGEST_RETRY = 300.0
-MISS_EVERY = 60.0
-MISSES_REMEMBERED = 4096
+MAX_RETRY = 300.0
+MISS_INTERVAL = 60.0
+MAX_MISSES = 4096
 MISS_MEMORY = 900.0
 """How long a profile that nobody knows makes no other early listing, in seconds."""
-SAVE_AFTER = 2.0
-TELL_AGAIN = 600.0
+SAVE_DELAY = 2.0
+REPORT_INTERVAL = 600.0
 """After how long a failure that is still the same is told again, in seconds."""
 
 
@@ -98,9 +98,12 @@ class Pacing:
 def next_listing(failures: int, retry_after: float | None, chance: float) -> float:
     """Seconds until the next listing. Pure; `chance`, 0 to 1, only makes it earlier, but never before Retry-After."""
     if failures == 0:
-        return REFRESH_EVERY * (1 - 0.2 * chance)
-    backoff = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16)) * (1 - 0.3 * chance)
-    return max(backoff, min(retry_after or 0.0, REFRESH_EVERY))
+        return LIST_INTERVAL * (1 - 0.2 * chance)
+    backoff = min(MAX_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16)) * (1 - 0.3 * chance)
+    return max(backoff, min(retry_after or 0.0, LIST_INTERVAL))
+
+
+_Problem = ProfilesUnavailable | NoUsableToken
 
 
 @dataclass(slots=True)
@@ -111,9 +114,13 @@ class _Watch:
     region: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    listing: asyncio.Task[_Problem | None] | None = None
+    """The newest listing, under way or ended."""
+    access_token: Secret | None = None
+    """The one that the newest listing is made with."""
     failures: int = 0
     failure: ListingFailure | None = None
-    told: tuple[str, float] = ("", 0.0)
+    reported: tuple[str, float] = ("", 0.0)
 
 
 class ProfileDirectory:
@@ -137,17 +144,21 @@ class ProfileDirectory:
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
         self._watches: dict[tuple[str, str], _Watch] = {}
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self._misses: TTLCache[str, bool] = TTLCache(MISSES_REMEMBERED, MISS_MEMORY, timer=self._pacing.clock)
+        self._listings: set[asyncio.Task[_Problem | None]] = set()
+        self._slots = asyncio.Semaphore(MAX_PARALLEL)
+        self._misses: TTLCache[str, bool] = TTLCache(MAX_MISSES, MISS_MEMORY, timer=self._pacing.clock)
         self._missed_at: float | None = None
         self._dirty = asyncio.Event()
         self._never = asyncio.Event()
         self._saver: asyncio.Task[None] | None = None
 
+    def __repr__(self) -> str:
+        return f"<ProfileDirectory: {len(self._watches)} watched, {len(self._listings)} being listed, {self._index!r}>"
+
     # --- look-ups: routing's Directory
 
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
-        """Who lists a profile. One that nobody does makes an early listing, at most one in `MISS_EVERY` seconds."""
+        """Who lists a profile. One that nobody does makes an early listing, at most one in `MISS_INTERVAL` seconds."""
         found = self._index.owners(profile)
         if not found and profile.isdecimal() and profile not in self._misses:
             self._miss(profile)
@@ -172,7 +183,7 @@ class ProfileDirectory:
 
     def _miss(self, profile: str) -> None:
         now = self._pacing.clock()
-        if self._missed_at is None or now - self._missed_at >= MISS_EVERY:
+        if self._missed_at is None or now - self._missed_at >= MISS_INTERVAL:
             self._missed_at = now
             self._misses[profile] = True
             for watch in self._watches.values():
@@ -208,22 +219,25 @@ class ProfileDirectory:
     async def stop(self) -> None:
         """Stop listing, and keep what is known."""
         watches, self._watches = list(self._watches.values()), {}
-        for watch in watches:
-            await _end(watch.task)
-        await _end(self._saver)
+        for task in (*(watch.task for watch in watches), *self._listings, self._saver):
+            await _end(task)
         if self._dirty.is_set():
             await self._write()
 
-    async def list_now(self, account: str) -> tuple[tuple[str, str, Profile], ...]:
-        """List an account anew in every region. Raises what went wrong if it did in all of them."""
+    async def ensure_listed(self, account: str) -> tuple[tuple[str, str, Profile], ...]:
+        """What an account reaches with the access token of now, such as after a sign-in.
+
+        A region that was listed with that very token is not asked again, and a listing that is under way is waited for.
+        Raises what went wrong if it did in every region.
+        """
         watches = [watch for (name, _), watch in self._watches.items() if name == account]
-        ended = await asyncio.gather(*(self._list(watch) for watch in watches))
+        ended = await asyncio.gather(*(self._list(watch, again=False) for watch in watches))
         failures = [error for error in ended if error is not None]
         if failures and len(failures) == len(watches):
             raise failures[0]
         return tuple(entry for entry in self.snapshot() if entry[0] == account)
 
-    def look_again(self, account: str) -> None:
+    def list_again(self, account: str) -> None:
         """Somebody else may have signed in for this account: list it again soon."""
         for (name, _), watch in self._watches.items():
             if name == account:
@@ -240,31 +254,64 @@ class ProfileDirectory:
             retry_after = error.retry_after if isinstance(error, ProfilesUnavailable) else None
             delay = next_listing(failures, retry_after, self._pacing.random())
             if isinstance(error, ProfilesUnavailable):
-                self._tell_failure(watch, error, delay)
+                self._report_failure(watch, error, delay)
             await self._pacing.pause(delay, watch.wake)
 
-    async def _list(self, watch: _Watch) -> ProfilesUnavailable | NoUsableToken | None:
-        """List once. Returns what went wrong: what was known stays in use then."""
+    async def _list(self, watch: _Watch, *, again: bool = True) -> _Problem | None:
+        """List once, or wait for the listing under way. Returns what went wrong: what was known stays in use then.
+
+        Without `again`, a listing that succeeded with the access token of now will do.
+        """
+        try:
+            access_token = (await self._token(watch.source.account)).value
+        except NoUsableToken as error:
+            self._note(watch, error)
+            return error
+        newest = watch.listing
+        if newest is not None and watch.access_token == access_token:
+            if not newest.done():
+                return await asyncio.shield(newest)
+            if not again and watch.failure is None:
+                return None
+        watch.access_token = access_token
+        watch.listing = asyncio.create_task(self._list_with(watch, access_token))
+        self._listings.add(watch.listing)
+        watch.listing.add_done_callback(self._listings.discard)
+        return await asyncio.shield(watch.listing)
+
+    async def _list_with(self, watch: _Watch, access_token: Secret) -> _Problem | None:
         source, region = watch.source, watch.region
         endpoint = Endpoint(
             source.api_urls[region], source.client_id, proxy=source.proxy, ssl_context=source.ssl_context
         )
+        problem: _Problem | None = None
+        profiles: tuple[Profile, ...] = ()
         try:
-            token = await self._token(source.account)
-            async with self._turns:
-                profiles = await list_profiles(self._session, endpoint, token.value)
-        except (ProfilesUnavailable, NoUsableToken) as error:
-            watch.failures += 1
-            asked = isinstance(error, ProfilesUnavailable)
-            watch.failure = ListingFailure(
-                source.account, region, error.detail, self._pacing.wall(), error.retryable, asked
-            )
-            return error
-        watch.failures, watch.failure = 0, None
-        watch.told = ("", 0.0)
-        if self._watches.get((source.account, region)) is watch:
-            self._take(source, region, profiles)
-        return None
+            async with self._slots:
+                profiles = await list_profiles(self._session, endpoint, access_token)
+        except ProfilesUnavailable as error:
+            problem = error
+        if watch.listing is asyncio.current_task():  # else a newer token has been listed with since
+            self._note(watch, problem)
+            if problem is None and self._watches.get((source.account, region)) is watch:
+                self._take(source, region, profiles)
+        return problem
+
+    def _note(self, watch: _Watch, problem: _Problem | None) -> None:
+        """How the last listing went."""
+        if problem is None:
+            watch.failures, watch.failure = 0, None
+            watch.reported = ("", 0.0)
+            return
+        watch.failures += 1
+        watch.failure = ListingFailure(
+            watch.source.account,
+            watch.region,
+            problem.detail,
+            self._pacing.wall(),
+            problem.retryable,
+            asked=isinstance(problem, ProfilesUnavailable),
+        )
 
     def _take(self, source: ProfileSource, region: str, profiles: tuple[Profile, ...]) -> None:
         old = self._index.listing(source.account, region)
@@ -272,18 +319,18 @@ class ProfileDirectory:
         first = pin(profiles, pinned)
         if old is None or old.profiles != profiles:
             self._index.put(
-                source.account, region, Listing(source.origin(region), profiles, first, self._pacing.wall())
+                source.account, region, ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
             )
             self._dirty.set()
         self._observer.observe(ProfilesListed(source.account, region, len(profiles)))
         if source.pins_first and pinned and first != pinned:
             self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
 
-    def _tell_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
+    def _report_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
         """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
         now = self._pacing.clock()
-        if watch.told[0] != error.detail or now - watch.told[1] >= TELL_AGAIN:
-            watch.told = (error.detail, now)
+        if watch.reported[0] != error.detail or now - watch.reported[1] >= REPORT_INTERVAL:
+            watch.reported = (error.detail, now)
             self._observer.observe(ProfilesFailed(watch.source.account, watch.region, error.detail, retry_in))
 
     # --- keeping
@@ -291,7 +338,7 @@ class ProfileDirectory:
     async def _save(self) -> None:
         while True:
             await self._dirty.wait()
-            await self._pacing.pause(SAVE_AFTER, self._never)
+            await self._pacing.pause(SAVE_DELAY, self._never)
             await self._write()
 
     async def _write(self) -> None:
@@ -300,7 +347,7 @@ class ProfileDirectory:
             await self._documents.write_document(DOCUMENT, self._index.to_document())
 
 
-async def _end(task: asyncio.Task[None] | None) -> None:
+async def _end(task: asyncio.Task[Any] | None) -> None:
     if task is not None:
         task.cancel()
         await asyncio.wait((task,))

@@ -18,7 +18,7 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ProfileListing:
     """The profiles of one account in one region. `first` is the pinned one, empty where none is listed.
 
     `origin` tells what was asked (address and application): a listing of another origin is not this one's.
@@ -50,8 +50,11 @@ class ProfileIndex:
     """Listings by account and region, and profile -> who lists it."""
 
     def __init__(self) -> None:
-        self._listings: dict[tuple[str, str], Listing] = {}
+        self._listings: dict[tuple[str, str], ProfileListing] = {}
         self._owners: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"<ProfileIndex: {len(self._owners)} profiles in {len(self._listings)} listings>"
 
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
         return self._owners.get(profile, ())
@@ -60,10 +63,10 @@ class ProfileIndex:
         listing = self._listings.get((account, region))
         return listing.first if listing is not None else None
 
-    def listing(self, account: str, region: str) -> Listing | None:
+    def listing(self, account: str, region: str) -> ProfileListing | None:
         return self._listings.get((account, region))
 
-    def put(self, account: str, region: str, listing: Listing) -> None:
+    def put(self, account: str, region: str, listing: ProfileListing) -> None:
         """Take a listing in the place of the one before; its `first` is kept as given."""
         key = (account, region)
         old = self._listings.get(key)
@@ -120,7 +123,7 @@ def pin(profiles: Iterable[Profile], old: str) -> str:
     return old if old in identifiers else next(iter(identifiers), "")
 
 
-def read_document(document: object) -> Iterator[tuple[str, str, Listing]]:
+def read_document(document: object) -> Iterator[tuple[str, str, ProfileListing]]:
     """The listings of `to_document`; what cannot be read is left out, for it will be listed again."""
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         return
@@ -128,7 +131,9 @@ def read_document(document: object) -> Iterator[tuple[str, str, Listing]]:
     for entry in entries if isinstance(entries, list) else ():
         try:
             profiles = tuple(Profile(*map(str, fields)) for fields in entry["profiles"])
-            listing = Listing(str(entry["origin"]), profiles, pin(profiles, entry["first"]), float(entry["listed_at"]))
+            listing = ProfileListing(
+                str(entry["origin"]), profiles, pin(profiles, entry["first"]), float(entry["listed_at"])
+            )
             yield str(entry["account"]), str(entry["region"]), listing
         except (KeyError, TypeError, ValueError):
             continue

@@ -1,7 +1,7 @@
 """`GET /v2/profiles` on the wire: what is asked, what each answer means (facts, 13), and a profile as a value.
 
 Every failure leaves here as `ProfilesUnavailable`; no redirect is followed, and no answer is read beyond a bound.
-When to ask, and what is done with the answer, is for `profiles`.
+When to ask, and what is done with the answer, is for `directory`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
 
 PATH = "/v2/profiles"
-MOST_BYTES = 32 * 1024 * 1024
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """Far above 5,000 profiles, which is the most that Amazon lists."""
 
 _ID = re.compile(r"[0-9]{1,32}")
@@ -94,7 +94,7 @@ async def list_profiles(
             ssl=endpoint.ssl_context or True,
         ) as response:
             body = await _read(response)
-            return judge(response.status, body, response.headers.get("Retry-After", ""))
+            return parse_profiles_response(response.status, body, response.headers.get("Retry-After", ""))
     except TimeoutError:
         way = through(endpoint.proxy)
         raise ProfilesUnavailable(f"{endpoint.api_url} took longer than {endpoint.timeout:g} s{way}") from None
@@ -109,12 +109,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_RESPONSE_BYTES:
             raise ProfilesUnavailable("the list of profiles is longer than any that Amazon documents")
     return bytes(body)
 
 
-def judge(status: int, body: bytes, retry_after: str = "") -> tuple[Profile, ...]:
+def parse_profiles_response(status: int, body: bytes, retry_after: str = "") -> tuple[Profile, ...]:
     """What an answer says. Pure. An empty list is an answer; entries that cannot be read are left out."""
     if status != 200:
         seconds = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 7 else None

@@ -1,6 +1,6 @@
 """The clock that token expiry is counted on: one that a suspended laptop does not stop.
 
-Only the reading of the clock lives here. Pure modules are given its value; they never call it.
+Only the reading of the clock lives here. Decisions are given its value and never call it.
 """
 
 from __future__ import annotations

@@ -2,63 +2,56 @@
 
 A timer renews the access token ahead of its expiry, off the request path; one token request is in flight at most,
 detached from whoever asked; requests wait for its outcome, not for the request itself. Which refresh token is in
-force is `custody`'s business.
+force is `refresh_token`'s business.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.errors import NoUsableToken, RefreshTokenMissing, TokenAnswerMalformed, TokenFailure, TokenTimeout
-from proxy.events import CredentialStateChanged, DefectMet, RefreshFailed, SignInNeeded, TokenRefreshed
+from proxy.errors import (
+    ApplicationChanged,
+    NoUsableToken,
+    RefreshTokenMissing,
+    TokenAnswerMalformed,
+    TokenFailure,
+)
+from proxy.events import CredentialStateChanged, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
-from proxy.tokens.lifecycle import Damper, Occurrence, State
-from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
-from proxy.tokens.store import SIGN_IN
-from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings, TokenSource
+from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
+from proxy.tokens.refresh_attempt import report_defect, request_grant
+from proxy.tokens.store import StoredSource
+from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
 
 if TYPE_CHECKING:
-    from proxy.events import Observer
-    from proxy.secret import Secret
-    from proxy.tokens.custody import Custody
-    from proxy.tokens.values import Timing
+    from proxy.tokens.refresh_attempt import CredentialDependencies
+    from proxy.tokens.refresh_token import RefreshTokenKeeper
+    from proxy.tokens.token_response import Grant
+    from proxy.tokens.values import TokenSource
 
-LONGEST_PAUSE = 30.0
+MAX_SLEEP = 30.0
 """A sleep does not notice a suspended machine; the clock is looked at again at least this often."""
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a credential works with; a reload may give it others."""
-
-    lwa: LoginWithAmazon
-    observer: Observer
-    settings: TokenSettings
-    timing: Timing
 
 
 class Credential:
     """Drives one account. Every method belongs to the event loop."""
 
-    def __init__(self, source: TokenSource, custody: Custody, means: Means) -> None:
+    def __init__(self, source: TokenSource, keeper: RefreshTokenKeeper, dependencies: CredentialDependencies) -> None:
         self.source = source
-        self.means = means
-        self.state = State.PENDING
+        self.dependencies = dependencies
+        self.state = CredentialState.PENDING
         self.token: AccessToken | None = None
-        self._custody = custody
+        self._keeper = keeper
         self._generation = 0
-        self._failures = 0
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
-        self._next_at = means.timing.clock()
-        self._trigger = "start"
-        self._damper = Damper(at=self._next_at)
-        self._flight: asyncio.Task[TokenFailure | None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
+        self._waiting = 0
+        self._renewals_for_401 = lifecycle.renewals_for_401(self._schedule.due_at)
+        self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
+        self._timer: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._removed = False
@@ -70,114 +63,147 @@ class Credential:
 
     def start(self) -> None:
         """Begins to obtain tokens, and tells the state it begins with."""
-        self.means.observer.observe(CredentialStateChanged(self.source.account, self.state, self.state))
-        if self._custody.refresh_token is None:
-            self._tell_missing()
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep the token of {self.source.account}")
+        self.dependencies.observer.observe(CredentialStateChanged(self.source.account, self.state, self.state))
+        if self._keeper.refresh_token is None:
+            self._report_missing()
+        self._timer = asyncio.create_task(self._renew_ahead(), name=f"keep the token of {self.source.account}")
 
     async def stop(self, grace: float) -> None:
-        """Ends the timer. A refresh under way may bring a new refresh token: it gets `grace` seconds, its write too."""
+        """Ends the timer. A refresh under way may bring a new refresh token: it and its write get `grace` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
         self._removed = True
-        tasks = [task for task in (self._keeper, self._flight) if task is not None]
-        if self._keeper is not None:
-            self._keeper.cancel()
-        if self._flight is not None and not self._flight.done():
-            await asyncio.wait({self._flight}, timeout=grace)
-            self._flight.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._tell_waiters()
-        await self._custody.close(grace)
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            if self._refresh_task is not None:
+                await asyncio.wait({self._refresh_task}, timeout=grace)
+        except asyncio.CancelledError:
+            deadline = loop.time()  # nobody waits any longer
+            raise
+        finally:
+            for task in filter(None, (self._timer, self._refresh_task)):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            self._release_waiters()
+            await self._keeper.close(max(0.0, deadline - loop.time()))
 
     async def reconfigure(self, source: TokenSource) -> None:
         """Puts a changed source in force; a changed secret is tried at once."""
         old, self.source = self.source, source
-        had_refresh_token = self._custody.refresh_token is not None
-        token_changed = await self._custody.reconfigure(source.refresh_token)
-        if had_refresh_token and self._custody.refresh_token is None:
-            self._tell_missing()
+        had_refresh_token = self._keeper.refresh_token is not None
+        token_changed = await self._keeper.reconfigure(source.refresh_token)
+        if had_refresh_token and self._keeper.refresh_token is None:
+            self._report_missing()
         app_changed = (old.token_url, old.client_id, old.client_secret) != (
             source.token_url,
             source.client_id,
             source.client_secret,
         )
-        if old.client_id != source.client_id or self._custody.refresh_token is None:
+        if old.client_id != source.client_id or self._keeper.refresh_token is None:
             self.token = None  # it belongs to another application, or to nobody any more
         if token_changed or app_changed:
-            self._start_over("credentials-changed")
+            self._restart(RefreshCause.CREDENTIALS_CHANGED)
 
-    async def look_again(self) -> None:
+    async def reread_store(self) -> None:
         """The store may hold what another process wrote, such as a sign-in at a terminal."""
-        source = await self._custody.look_again()
-        if source == SIGN_IN or (source and self._failures):
-            self._start_over("sign-in" if source == SIGN_IN else "credentials-changed")
+        source = await self._keeper.reread()
+        if source is StoredSource.SIGN_IN:
+            self._restart(RefreshCause.SIGN_IN)
+        elif source is not None and self._schedule.failures:
+            self._restart(RefreshCause.CREDENTIALS_CHANGED)
 
     async def adopt(self, grant: Grant) -> None:
-        """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds."""
+        """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds.
+
+        Raises `ApplicationChanged` where the account has another application by now.
+        """
+        if grant.client_id != self.source.client_id:
+            account = self.source.account
+            raise ApplicationChanged(f"The client id of '{account}' changed during the sign-in: sign in again.")
         if grant.refresh_token is not None:
-            self._custody.sign_in(grant.refresh_token)
-        self._take(grant, self.means.timing.clock() - grant.took, "sign-in")
-        self._tell_waiters()
-        await self._custody.settle(5.0)
+            self._keeper.sign_in(grant.refresh_token)
+        try:
+            self._apply(grant, self.dependencies.timing.clock() - grant.took, RefreshCause.SIGN_IN)
+            self._release_waiters()
+        except TokenAnswerMalformed:  # dead on arrival: the refresh token brings another one
+            self._restart(RefreshCause.SIGN_IN)
+        await self._keeper.flush(5.0)
 
     # --- for requests --------------------------------------------------------------------------------------
 
     async def obtain(self) -> AccessToken:
         """The token in hand, or the next one if it comes in time; else `NoUsableToken`."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.means.settings.request_wait
-        while (token := self._token_in_hand()) is None:
-            self._refuse_where_hopeless()
-            left, pause = deadline - loop.time(), self._next_at - self.means.timing.clock()
-            if not self._is_flying() and pause <= 0:
-                self.refresh(self._trigger)
-            elif left <= 0 or (not self._is_flying() and pause > left):
+        deadline = loop.time() + self.dependencies.settings.request_wait
+        while (token := self._usable_token()) is None:
+            self._refuse_where_an_operator_is_needed()
+            self._hasten()
+            left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
+            if not self._is_refreshing() and pause <= 0:
+                self._start_refresh(self._schedule.cause)
+            elif left <= 0 or (not self._is_refreshing() and pause > left):
                 raise self._no_token(pause)
-            await asyncio.wait({self._outcome}, timeout=max(0.0, left))
+            await self._wait_for_outcome(left)
         return token
 
     async def renew(self, rejected: AccessToken) -> AccessToken | None:
         """A token other than the rejected one, or None if none comes in time or the account's 401s are damped."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.means.settings.request_wait
-        while (token := self._token_in_hand()) is None or _is_same(token, rejected):
+        deadline = loop.time() + self.dependencies.settings.request_wait
+        while (token := self._usable_token()) is None or _is_same(token, rejected):
             left = deadline - loop.time()
-            if left <= 0 or self._is_hopeless() or not (self._is_flying() or self._will_fly(token, left)):
+            if left <= 0 or self._needs_operator() or not (self._is_refreshing() or self._refresh_for_401(token, left)):
                 return None
-            await asyncio.wait({self._outcome}, timeout=left)
+            await self._wait_for_outcome(left)
         return token
 
-    def _will_fly(self, token: AccessToken | None, left: float) -> bool:
+    async def _wait_for_outcome(self, seconds: float) -> None:
+        self._waiting += 1
+        try:
+            await asyncio.wait({self._outcome}, timeout=max(0.0, seconds))
+        finally:
+            self._waiting -= 1
+
+    def _hasten(self) -> None:
+        """A request is about to wait: passing trouble holds the next attempt back for less long."""
+        sooner = self._schedule.for_waiting_requests()
+        if sooner != self._schedule:
+            self._schedule = sooner
+            self._wake.set()
+
+    def _refresh_for_401(self, token: AccessToken | None, left: float) -> bool:
         """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
-        now = self.means.timing.clock()
-        if self._next_at <= now:
-            self.refresh(self._trigger)
+        self._hasten()
+        now = self.dependencies.timing.clock()
+        if self._schedule.due_at <= now:
+            self._start_refresh(self._schedule.cause)
             return True
-        if self._failures:
-            return self._next_at - now <= left
+        if self._schedule.failures:
+            return self._schedule.due_at - now <= left
         if token is not None:
-            damper = self._damper.take(now)
-            if damper is None:
+            left_over = self._renewals_for_401.take(now)
+            if left_over is None:
                 return False
-            self._damper = damper
-        self.refresh("unauthorized")
+            self._renewals_for_401 = left_over
+        self._start_refresh(RefreshCause.UNAUTHORIZED)
         return True
 
-    def _refuse_where_hopeless(self) -> None:
+    def _refuse_where_an_operator_is_needed(self) -> None:
         account, last = self.source.account, self._last_failure
         if self._removed:
             raise NoUsableToken(f"The account '{account}' is no longer configured.", retry_after=60, retryable=False)
-        if self._custody.refresh_token is None:
+        if self._keeper.refresh_token is None:
             detail = f"The account '{account}' has no refresh token. {self._advice()}"
             raise NoUsableToken(detail, retry_after=60, retryable=False)
-        if lifecycle.is_hopeless(self.state):
+        if lifecycle.needs_operator(self.state):
             detail = f"The account '{account}' has no usable token. {last.detail if last else ''} {self._advice()}"
-            pause = self._next_at - self.means.timing.clock()
+            pause = self._schedule.due_at - self.dependencies.timing.clock()
             raise NoUsableToken(detail, retry_after=min(60.0, max(1.0, pause)), retryable=False)
 
-    def _is_hopeless(self) -> bool:
-        return self._removed or self._custody.refresh_token is None or lifecycle.is_hopeless(self.state)
+    def _needs_operator(self) -> bool:
+        return self._removed or self._keeper.refresh_token is None or lifecycle.needs_operator(self.state)
 
     def _no_token(self, pause: float) -> NoUsableToken:
         why = self._last_failure.detail if self._last_failure else "Login with Amazon has not answered yet."
@@ -186,81 +212,72 @@ class Credential:
 
     # --- refreshing ----------------------------------------------------------------------------------------
 
-    def refresh(self, trigger: str) -> asyncio.Task[TokenFailure | None]:
+    def _start_refresh(self, cause: RefreshCause) -> asyncio.Task[TokenFailure | None]:
         """The one refresh in flight, started if there is none. Its result is the failure, if it failed."""
-        if self._flight is None or self._flight.done():
+        if self._refresh_task is None or self._refresh_task.done():
             name = f"refresh the token of {self.source.account}"
-            self._flight = asyncio.create_task(self._fly(trigger), name=name)
-        return self._flight
+            self._refresh_task = asyncio.create_task(self._refresh(cause), name=name)
+        return self._refresh_task
 
     async def refresh_now(self) -> None:
         """The operator's button: raises the `TokenFailure`."""
-        if self._custody.refresh_token is None:
+        if self._keeper.refresh_token is None:
             raise RefreshTokenMissing(f"The account '{self.source.account}' has no refresh token yet.")
-        failure = await asyncio.shield(self.refresh("operator"))
+        failure = await asyncio.shield(self._start_refresh(RefreshCause.OPERATOR))
         if failure is not None:
             raise failure
 
-    async def _fly(self, trigger: str) -> TokenFailure | None:
+    async def _refresh(self, cause: RefreshCause) -> TokenFailure | None:
         """One token request and what it means. Never raises, whatever happens: the timer lives on."""
-        source, sent, clock = self.source, self._custody.refresh_token, self.means.timing.clock
+        source, sent, clock = self.source, self._keeper.refresh_token, self.dependencies.timing.clock
         sent_at = clock()
+        grant: Grant | None = None
         failure: TokenFailure | None = None
         if sent is None:
             return None
         try:
-            grant = await self._ask(source, sent)
-            if sent == self._custody.refresh_token and source.client_id == self.source.client_id:
-                self._take(grant, sent_at, trigger)
+            seconds = lifecycle.request_timeout(self.dependencies.settings.refresh_timeout, self._schedule.timeouts)
+            grant = await request_grant(self.dependencies.lwa, source, sent, seconds)
+            if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
+                self._apply(grant, sent_at, cause)
         except TokenFailure as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
-            where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
-            self.means.observer.observe(DefectMet("token refresh", where))
-            failure = TokenAnswerMalformed("The token request met a defect of this program; the log has its traceback.")
-        if failure is not None and source == self.source and sent == self._custody.refresh_token:
-            self._note_failure(failure, clock() - sent_at)
-        self._tell_waiters()
+            failure = report_defect(self.dependencies.observer, error)
+        ours = (sent, grant.refresh_token if grant is not None else None)
+        if failure is not None and source == self.source and self._keeper.refresh_token in ours:
+            self._record_failure(failure, clock() - sent_at)
+        self._release_waiters()
         return failure
 
-    async def _ask(self, source: TokenSource, refresh_token: Secret) -> Grant:
-        seconds = self.means.settings.refresh_timeout
-        try:
-            async with asyncio.timeout(seconds):
-                credentials = Credentials(source.client_id, source.client_secret)
-                return await self.means.lwa.refresh(source.token_url, credentials, refresh_token)
-        except TimeoutError:
-            raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None
-
-    def _take(self, grant: Grant, sent_at: float, trigger: str) -> None:
-        """Puts what was granted in force: the refresh token first."""
+    def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
+        """Puts what was granted in force: the refresh token first, which is good even where the access token is not."""
         if grant.refresh_token is not None:
-            self._custody.rotate(grant.refresh_token)
-        settings, timing, account = self.means.settings, self.means.timing, self.source.account
+            self._keeper.rotate(grant.refresh_token)
+        grant.check_life()
+        settings, timing, account = self.dependencies.settings, self.dependencies.timing, self.source.account
         self._generation += 1
         expires_at = sent_at + grant.expires_in
-        self.token = AccessToken(account, grant.access_token, self._generation, expires_at)
-        self._failures, self._last_failure, self._last_success = 0, None, timing.wall()
-        self._next_at = lifecycle.refresh_at(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
-        self._trigger = "ahead"
+        self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
+        self._last_failure, self._last_success = None, timing.wall()
+        self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         duration = timing.clock() - sent_at
-        self.means.observer.observe(
-            TokenRefreshed(account, self._generation, duration, self._on_wall(expires_at), trigger)
+        self.dependencies.observer.observe(
+            TokenRefreshed(account, self._generation, duration, self._wall_time(expires_at), cause)
         )
-        self._move(Occurrence.GRANTED)
+        self._transition(Trigger.GRANTED)
         self._wake.set()
 
-    def _note_failure(self, failure: TokenFailure, duration: float) -> None:
-        last, timing = self._last_failure, self.means.timing
-        in_a_row = last is not None and last.permanent == failure.permanent
-        self._failures = self._failures + 1 if in_a_row else 1
-        wait = lifecycle.retry_in(failure, self._failures, timing.random())
-        self._next_at, self._trigger = timing.clock() + wait, "retry"
+    def _record_failure(self, failure: TokenFailure, duration: float) -> None:
+        timing = self.dependencies.timing
+        self._schedule = self._schedule.after_failure(failure, timing.clock(), timing.random())
+        if self._waiting:
+            self._schedule = self._schedule.for_waiting_requests()
         advice = failure.advice.replace("ACCOUNT", self.source.account)
         self._last_failure = CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, timing.wall())
-        token = self._token_in_hand()
-        expiry = self._on_wall(token.expires_at) if token is not None else None
-        self.means.observer.observe(
+        token = self._usable_token()
+        expiry = self._wall_time(token.expires_at) if token is not None else None
+        self.dependencies.observer.observe(
             RefreshFailed(
                 account=self.source.account,
                 reason=failure.reason,
@@ -268,59 +285,59 @@ class Credential:
                 detail=failure.detail,
                 advice=advice,
                 duration=duration,
-                retry_in=wait,
+                retry_in=self._schedule.wait,
                 token_expires_at=expiry,
             )
         )
-        self._move(lifecycle.occurrence_of(failure))
+        self._transition(lifecycle.trigger_of(failure))
         self._wake.set()
 
-    def _start_over(self, trigger: str) -> None:
+    def _restart(self, cause: RefreshCause) -> None:
         """Other credentials are in force: forget the old ones' failures and ask at once."""
-        self._failures, self._last_failure = 0, None
-        self._next_at, self._trigger = self.means.timing.clock(), trigger
-        self._move(Occurrence.CHANGED if self._token_in_hand() is not None else Occurrence.RESET)
+        self._last_failure = None
+        self._schedule = RefreshSchedule(self.dependencies.timing.clock(), cause)
+        self._transition(Trigger.CHANGED if self._usable_token() is not None else Trigger.RESET)
         self._wake.set()
-        self._tell_waiters()
+        self._release_waiters()
 
     # --- time ----------------------------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
+    async def _renew_ahead(self) -> None:
         """Refreshes whenever it is due and notices expiry."""
         while True:
             self._wake.clear()
-            token = self._token_in_hand()
-            now = self.means.timing.clock()
+            token = self._usable_token()
+            now = self.dependencies.timing.clock()
             moments = [token.expires_at] if token is not None else []
-            if self._custody.refresh_token is not None:
-                moments.append(self._next_at)
-                if self._next_at <= now:
-                    await asyncio.wait({self.refresh(self._trigger)})
+            if self._keeper.refresh_token is not None:
+                moments.append(self._schedule.due_at)
+                if self._schedule.due_at <= now:
+                    await asyncio.wait({self._start_refresh(self._schedule.cause)})
                     continue
-            await self._pause(min(moments, default=now + LONGEST_PAUSE) - now)
+            await self._sleep(min(moments, default=now + MAX_SLEEP) - now)
 
-    async def _pause(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(LONGEST_PAUSE, max(0.001, seconds))):
+            async with asyncio.timeout(min(MAX_SLEEP, max(0.001, seconds))):
                 await self._wake.wait()
 
-    def _token_in_hand(self) -> AccessToken | None:
+    def _usable_token(self) -> AccessToken | None:
         """The access token that still serves; one that expired is let go."""
-        if self.token is not None and self.means.timing.clock() >= self.token.expires_at:
+        if self.token is not None and self.dependencies.timing.clock() >= self.token.expires_at:
             self.token = None
-            self._trigger = "expired" if self._trigger == "ahead" else self._trigger
-            self._move(Occurrence.LAPSED)
+            self._schedule = self._schedule.after_expiry()
+            self._transition(Trigger.LAPSED)
         return self.token
 
-    def _move(self, occurrence: Occurrence) -> None:
-        old, self.state = self.state, lifecycle.after(self.state, occurrence)
+    def _transition(self, trigger: Trigger) -> None:
+        old, self.state = self.state, lifecycle.next_state(self.state, trigger)
         if old != self.state:
-            self.means.observer.observe(CredentialStateChanged(self.source.account, old, self.state))
+            self.dependencies.observer.observe(CredentialStateChanged(self.source.account, old, self.state))
 
-    def _is_flying(self) -> bool:
-        return self._flight is not None and not self._flight.done()
+    def _is_refreshing(self) -> bool:
+        return self._refresh_task is not None and not self._refresh_task.done()
 
-    def _tell_waiters(self) -> None:
+    def _release_waiters(self) -> None:
         outcome, self._outcome = self._outcome, asyncio.get_running_loop().create_future()
         outcome.set_result(None)
 
@@ -328,33 +345,33 @@ class Credential:
 
     def status(self) -> CredentialStatus:
         """What there is to say, without secrets."""
-        token, has_refresh_token = self._token_in_hand(), self._custody.refresh_token is not None
+        token, has_refresh_token = self._usable_token(), self._keeper.refresh_token is not None
         return CredentialStatus(
             account=self.source.account,
             state=str(self.state),
             generation=self._generation,
             has_refresh_token=has_refresh_token,
-            refresh_token_source=self._custody.origin,
-            expires_at=self._on_wall(token.expires_at) if token is not None else None,
+            refresh_token_source=self._keeper.origin,
+            expires_at=self._wall_time(token.expires_at) if token is not None else None,
             last_success=self._last_success,
             last_failure=self._last_failure,
-            next_refresh_at=self._on_wall(self._next_at) if has_refresh_token else None,
-            unpersisted=self._custody.unpersisted,
+            next_refresh_at=self._wall_time(self._schedule.due_at) if has_refresh_token else None,
+            unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
         )
 
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""
-        if self._custody.refresh_token is None:
+        if self._keeper.refresh_token is None:
             page = self.source.sign_in_url or "Connect in the console"
             return f"Sign in: {page} or `ads-proxy login {self.source.account}`; or configure a refresh token."
         return self._last_failure.advice if self._last_failure is not None else ""
 
-    def _tell_missing(self) -> None:
-        self.means.observer.observe(SignInNeeded(self.source.account, self._advice()))
+    def _report_missing(self) -> None:
+        self.dependencies.observer.observe(SignInNeeded(self.source.account, self._advice()))
 
-    def _on_wall(self, moment: float) -> float:
-        timing = self.means.timing
+    def _wall_time(self, moment: float) -> float:
+        timing = self.dependencies.timing
         return timing.wall() + moment - timing.clock()
 
 

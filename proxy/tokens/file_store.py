@@ -1,13 +1,15 @@
 """A store in a private directory: one encrypted file per account and per document.
 
 A file's name is a digest, so that any account name will do on any disk; the name itself is within, and checked. What
-cannot be decrypted is never overwritten. Reading needs no lock, since files change all at once.
+cannot be decrypted is never overwritten, but set aside under another name. Reading needs no lock, since files change
+all at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import secrets
@@ -18,29 +20,32 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from watchfiles import Change, awatch
 
-from proxy.errors import StateError
+from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
-from proxy.tokens.store import StoredToken
+from proxy.tokens.store import StoredSource, StoredToken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 KEY_FILE = "key"
 ACCOUNT = "account-"
 DOCUMENT = "document-"
-SHORTEST_KEY = 16
-LOOK_AGAIN_MS = 2000
+MIN_KEY_BYTES = 16
+POLL_MS = 2000
 """Where the system tells nothing of changes (a network disk), the directory is looked at this often."""
 
 
 class FileStore:
     """Made by `open`; its methods do their input and output in threads."""
 
-    def __init__(self, directory: Path, cipher: MultiFernet, notes: tuple[str, ...]) -> None:
+    def __init__(
+        self, directory: Path, cipher: MultiFernet, made_key: bytes | None = None, notes: tuple[str, ...] = ()
+    ) -> None:
         self._directory = directory
         self._cipher = cipher
+        self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
 
     def __repr__(self) -> str:
@@ -52,7 +57,7 @@ class FileStore:
 
     @classmethod
     def open(cls, directory: str, keys: tuple[Secret, ...]) -> FileStore:
-        """Blocks. `StateError` where the directory, the key or any token in it cannot be trusted."""
+        """Blocks. `StateError` where the directory or the key cannot be trusted; what else is damaged is set aside."""
         place = state_directory.locate(directory)
         try:
             with state_directory.locked(place):
@@ -66,7 +71,7 @@ class FileStore:
     @classmethod
     def _open(cls, place: Path, keys: tuple[Secret, ...], *, writable: bool) -> FileStore:
         notes = [] if writable else [f"The state directory {place} is read-only: new refresh tokens cannot be kept."]
-        made = state_directory.read(place / KEY_FILE)
+        made = state_directory.read_private(place / KEY_FILE)
         if not keys and made is None:
             if state_directory.files(place, ACCOUNT, state_directory.CHECK):
                 raise StateError(
@@ -75,13 +80,14 @@ class FileStore:
                 )
             made = secrets.token_urlsafe(32).encode()
             state_directory.replace(place / KEY_FILE, made)
-        if made is not None:
-            keys = (*keys, Secret(made.decode("latin-1").strip()))
-        if made is not None and len(keys) == 1:
+        if not keys:
             notes.append(
                 f"state.key is not set: the state is encrypted with the key file {place / KEY_FILE} beside it."
             )
-        store = cls(place, MultiFernet([_cipher(key) for key in keys]), tuple(notes))
+        made_key = None if keys else made
+        if made is not None:
+            keys = (*keys, Secret(made.decode("latin-1").strip()))
+        store = cls(place, MultiFernet([_cipher(key) for key in keys]), made_key, tuple(notes))
         store._check(writable)
         return store
 
@@ -113,6 +119,7 @@ class FileStore:
         await asyncio.to_thread(self._write_document, name, data)
 
     async def changes(self) -> AsyncIterator[None]:
+        await asyncio.to_thread(self._ensure_directory)
         seen = state_directory.changed_at(self._directory)
         yield  # what was written before the watch began
         watching = awatch(
@@ -120,7 +127,7 @@ class FileStore:
             watch_filter=_is_account_change,
             debounce=100,
             step=20,
-            rust_timeout=LOOK_AGAIN_MS,
+            rust_timeout=POLL_MS,
             yield_on_timeout=True,
             recursive=False,
         )
@@ -139,23 +146,71 @@ class FileStore:
     # --- blocking ------------------------------------------------------------------------------------------
 
     def _check(self, writable: bool) -> None:
-        """Refuses to go on with a wrong key or a damaged token, rather than to overwrite later."""
+        """Refuses to go on with a wrong key, rather than to overwrite later; sets aside what is damaged alone."""
+        damaged = [path for path in state_directory.files(self._directory, ACCOUNT) if not self._is_sound(path)]
+        if not self._has_key_of_check():
+            accounts = state_directory.files(self._directory, ACCOUNT)
+            whole = next(filter(_is_whole, accounts), None)
+            if len(damaged) == len(accounts) and whole is not None:
+                raise _wrong_key(whole)
+            if writable:
+                state_directory.replace(self._directory / state_directory.CHECK, self._cipher.encrypt(b"{}"))
+        for path in damaged:
+            told = f"set aside as {state_directory.set_aside(path).name}" if writable else "left as it is"
+            self._notes += (
+                f"The state file {path} is damaged or encrypted with another key, and was {told}: its account uses its "
+                "configured refresh token, or needs a sign-in. Where a key is missing, add it to state.key (a list) "
+                "and give the file its name back.",
+            )
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds the directory for one change; one that was taken away is made again, with its key and its check."""
         check = self._directory / state_directory.CHECK
-        is_new = state_directory.read(check) is None
-        if not is_new:
-            self._decrypt(check)
-        for path in state_directory.files(self._directory, ACCOUNT):
-            self._parse(path)
-        if writable and is_new:
-            state_directory.replace(check, self._cipher.encrypt(b"{}"))
+        if state_directory.read(check) is None:
+            state_directory.ensure(self._directory)
+        with state_directory.locked(self._directory):
+            if not self._has_key_of_check():
+                key_file = self._directory / KEY_FILE
+                if self._made_key is not None and state_directory.read_private(key_file) is None:
+                    state_directory.replace(key_file, self._made_key.reveal().encode("latin-1"))
+                state_directory.replace(check, self._cipher.encrypt(b"{}"))
+            yield
+
+    def _ensure_directory(self) -> None:
+        if not self._directory.exists():
+            with self._locked():
+                pass
+
+    def _has_key_of_check(self) -> bool:
+        """Whether the directory is known to be encrypted with our key: False where nothing tells. Else `StateError`."""
+        path = self._directory / state_directory.CHECK
+        if not _is_whole(path):
+            return False
+        try:
+            self._decrypt(path)
+        except StateFileDamaged:
+            raise _wrong_key(path) from None
+        return True
+
+    def _is_sound(self, path: Path) -> bool:
+        try:
+            account, _ = self._parse(path)
+        except StateFileDamaged:
+            return False
+        return path.name == _file_name(ACCOUNT, account)
 
     def _read(self, account: str) -> StoredToken | None:
         path = self._directory / _file_name(ACCOUNT, account)
         if state_directory.read(path) is None:
             return None
-        owner, entry = self._parse(path)
+        try:
+            owner, entry = self._parse(path)
+        except StateFileDamaged:
+            self._has_key_of_check()  # raises where the whole directory was encrypted anew: that is no damage
+            raise
         if owner != account:
-            raise StateError(f"The state file {path} belongs to the account '{owner}'; move it away.")
+            raise StateFileDamaged(f"The state file {path} belongs to the account '{owner}'.")
         return entry
 
     def _write(self, account: str, entry: StoredToken) -> None:
@@ -168,9 +223,12 @@ class FileStore:
                 "saved_at": entry.saved_at,
             }
         )
-        with state_directory.locked(self._directory):
-            self._read(account)  # what cannot be decrypted is not overwritten
+        with self._locked():
             path = self._directory / _file_name(ACCOUNT, account)
+            try:
+                self._read(account)
+            except StateFileDamaged:
+                state_directory.set_aside(path)
             state_directory.replace(path, self._cipher.encrypt(content.encode()))
 
     def _read_document(self, name: str) -> object | None:
@@ -183,7 +241,7 @@ class FileStore:
 
     def _write_document(self, name: str, data: object) -> None:
         content = self._cipher.encrypt(json.dumps({"name": name, "data": data}).encode())
-        with state_directory.locked(self._directory):
+        with self._locked():
             state_directory.replace(self._directory / _file_name(DOCUMENT, name), content)
 
     def _parse(self, path: Path) -> tuple[str, StoredToken]:
@@ -192,13 +250,13 @@ class FileStore:
             kept = json.loads(self._decrypt(path))
             entry = StoredToken(
                 Secret(str(kept["refresh_token"])),
-                str(kept["source"]),
+                _source(str(kept["source"])),
                 str(kept["configured_fingerprint"]),
                 float(kept["saved_at"]),
             )
             return str(kept["account"]), entry
         except (ValueError, KeyError, TypeError):
-            raise StateError(f"The state file {path} is of an unknown form; move it away and sign in anew.") from None
+            raise StateFileDamaged(f"The state file {path} is of an unknown form.") from None
 
     def _decrypt(self, path: Path) -> bytes:
         content = state_directory.read(path)
@@ -207,10 +265,7 @@ class FileStore:
         try:
             return self._cipher.decrypt(content)
         except InvalidToken:
-            raise StateError(
-                f"The state file {path} is damaged or encrypted with another key, and is left as it is: set state.key "
-                "to the key it was written with (after a new one in a list), or move the file away and sign in anew."
-            ) from None
+            raise StateFileDamaged(f"The state file {path} is damaged or encrypted with another key.") from None
 
     def _rotate_document(self, path: Path) -> None:
         """Documents can be lost: one that cannot be read is removed."""
@@ -223,10 +278,31 @@ class FileStore:
 def _cipher(key: Secret) -> Fernet:
     """A cipher whose key is derived from any secret of 16 bytes or more."""
     material = key.reveal().encode()
-    if len(material) < SHORTEST_KEY:
-        raise StateError(f"state.key is shorter than {SHORTEST_KEY} bytes; make one with: openssl rand -hex 32")
+    if len(material) < MIN_KEY_BYTES:
+        raise StateError(f"state.key is shorter than {MIN_KEY_BYTES} bytes; make one with: openssl rand -hex 32")
     derived = HKDF(SHA256(), 32, salt=None, info=b"ads-proxy state").derive(material)
     return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _source(word: str) -> StoredSource:
+    """What another version of this program may call otherwise counts as rotated: nobody is said to have signed in."""
+    return StoredSource.SIGN_IN if word == StoredSource.SIGN_IN else StoredSource.ROTATED
+
+
+def _wrong_key(path: Path) -> StateError:
+    return StateError(
+        f"The state file {path} is encrypted with another key, and is left as it is: set state.key to the key it was "
+        "written with (after a new one in a list), or move the directory away and sign in anew."
+    )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file looks as if it were encrypted, with whatever key: the form is that of Fernet's specification."""
+    try:
+        content = base64.urlsafe_b64decode(state_directory.read(path) or b"")
+    except ValueError:
+        return False
+    return content[:1] == b"\x80" and len(content) >= 73 and (len(content) - 57) % 16 == 0
 
 
 def _file_name(prefix: str, name: str) -> str:

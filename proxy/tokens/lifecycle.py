@@ -1,27 +1,32 @@
-"""A credential's states, what moves it from one to another, and when it is asked for again.
+"""A credential's states, what moves it from one to another, and when a token is asked for next.
 
 Pure: times and randomness come as arguments (`chance` is in [0, 1)), nothing is awaited, no clock is read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from proxy.errors import RefreshTokenRevoked
+from proxy.errors import RefreshTokenRevoked, TokenTimeout
+from proxy.events import RefreshCause
+from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from proxy.errors import TokenFailure
 
-LONGEST_BACKOFF = 30.0
-SLOWEST_RETRY = 300.0
-LONGEST_RETRY_AFTER = 120.0
-SHORTEST_INTERVAL = 0.5
+MAX_BACKOFF = 30.0
+MAX_BACKOFF_WHILE_WAITING = 5.0
+"""Where requests wait for a token, seconds count more than an attempt in vain."""
+MAX_REFUSAL_BACKOFF = 300.0
+MAX_RETRY_AFTER = 120.0
+MAX_REQUEST_TIMEOUT = 30.0
+MIN_INTERVAL = 0.5
 """No two planned refreshes are closer, however short the tokens live."""
 
 
-class State(StrEnum):
+class CredentialState(StrEnum):
     """`pending`: no token yet. `valid`. `degraded`: a working token, but renewing it fails. `expired`: none in hand.
     `revoked`: a person must sign in. `misconfigured`: the application is wrong. The last two may still hold a
     token that works."""
@@ -34,8 +39,8 @@ class State(StrEnum):
     MISCONFIGURED = "misconfigured"
 
 
-class Occurrence(StrEnum):
-    """What can happen to a credential."""
+class Trigger(StrEnum):
+    """What moves a credential from one state to another."""
 
     GRANTED = "granted"
     TROUBLED = "troubled"
@@ -52,49 +57,49 @@ class Occurrence(StrEnum):
     """Other credentials are in force, and there is no access token."""
 
 
-_S, _O = State, Occurrence
+_S, _T = CredentialState, Trigger
 
-TRANSITIONS: dict[tuple[State, Occurrence], State] = {
-    **{(state, _O.GRANTED): _S.VALID for state in State},
-    **{(state, _O.REFUSED_GRANT): _S.REVOKED for state in State},
-    **{(state, _O.REFUSED_APP): _S.MISCONFIGURED for state in State},
-    **{(state, _O.RESET): _S.PENDING for state in State},
-    (_S.PENDING, _O.TROUBLED): _S.PENDING,
-    (_S.VALID, _O.TROUBLED): _S.DEGRADED,
-    (_S.DEGRADED, _O.TROUBLED): _S.DEGRADED,
-    (_S.EXPIRED, _O.TROUBLED): _S.EXPIRED,
-    (_S.REVOKED, _O.TROUBLED): _S.REVOKED,
-    (_S.MISCONFIGURED, _O.TROUBLED): _S.MISCONFIGURED,
-    (_S.PENDING, _O.LAPSED): _S.PENDING,
-    (_S.VALID, _O.LAPSED): _S.EXPIRED,
-    (_S.DEGRADED, _O.LAPSED): _S.EXPIRED,
-    (_S.EXPIRED, _O.LAPSED): _S.EXPIRED,
-    (_S.REVOKED, _O.LAPSED): _S.REVOKED,
-    (_S.MISCONFIGURED, _O.LAPSED): _S.MISCONFIGURED,
-    (_S.PENDING, _O.CHANGED): _S.PENDING,
-    (_S.VALID, _O.CHANGED): _S.VALID,
-    (_S.DEGRADED, _O.CHANGED): _S.DEGRADED,
-    (_S.EXPIRED, _O.CHANGED): _S.PENDING,
-    (_S.REVOKED, _O.CHANGED): _S.DEGRADED,
-    (_S.MISCONFIGURED, _O.CHANGED): _S.DEGRADED,
+TRANSITIONS: dict[tuple[CredentialState, Trigger], CredentialState] = {
+    **{(state, _T.GRANTED): _S.VALID for state in CredentialState},
+    **{(state, _T.REFUSED_GRANT): _S.REVOKED for state in CredentialState},
+    **{(state, _T.REFUSED_APP): _S.MISCONFIGURED for state in CredentialState},
+    **{(state, _T.RESET): _S.PENDING for state in CredentialState},
+    (_S.PENDING, _T.TROUBLED): _S.PENDING,
+    (_S.VALID, _T.TROUBLED): _S.DEGRADED,
+    (_S.DEGRADED, _T.TROUBLED): _S.DEGRADED,
+    (_S.EXPIRED, _T.TROUBLED): _S.EXPIRED,
+    (_S.REVOKED, _T.TROUBLED): _S.REVOKED,
+    (_S.MISCONFIGURED, _T.TROUBLED): _S.MISCONFIGURED,
+    (_S.PENDING, _T.LAPSED): _S.PENDING,
+    (_S.VALID, _T.LAPSED): _S.EXPIRED,
+    (_S.DEGRADED, _T.LAPSED): _S.EXPIRED,
+    (_S.EXPIRED, _T.LAPSED): _S.EXPIRED,
+    (_S.REVOKED, _T.LAPSED): _S.REVOKED,
+    (_S.MISCONFIGURED, _T.LAPSED): _S.MISCONFIGURED,
+    (_S.PENDING, _T.CHANGED): _S.PENDING,
+    (_S.VALID, _T.CHANGED): _S.VALID,
+    (_S.DEGRADED, _T.CHANGED): _S.DEGRADED,
+    (_S.EXPIRED, _T.CHANGED): _S.PENDING,
+    (_S.REVOKED, _T.CHANGED): _S.DEGRADED,
+    (_S.MISCONFIGURED, _T.CHANGED): _S.DEGRADED,
 }
 
 
-def after(state: State, occurrence: Occurrence) -> State:
+def next_state(state: CredentialState, trigger: Trigger) -> CredentialState:
     """The state that follows."""
-    return TRANSITIONS[state, occurrence]
+    return TRANSITIONS[state, trigger]
 
 
-def is_hopeless(state: State) -> bool:
+def needs_operator(state: CredentialState) -> bool:
     """Waiting does not help: a person has to do something first."""
-    return state in (State.REVOKED, State.MISCONFIGURED)
+    return state in (CredentialState.REVOKED, CredentialState.MISCONFIGURED)
 
 
-def occurrence_of(failure: TokenFailure) -> Occurrence:
+def trigger_of(failure: TokenFailure) -> Trigger:
     """What a failed token request means for the credential."""
     if not failure.permanent:
-        return Occurrence.TROUBLED
-    return Occurrence.REFUSED_GRANT if isinstance(failure, RefreshTokenRevoked) else Occurrence.REFUSED_APP
+        return Trigger.TROUBLED
+    return Trigger.REFUSED_GRANT if isinstance(failure, RefreshTokenRevoked) else Trigger.REFUSED_APP
 
 
 def lead(expires_in: float, refresh_ahead: float) -> float:
@@ -105,41 +110,98 @@ def lead(expires_in: float, refresh_ahead: float) -> float:
 def refresh_at(sent_at: float, expires_in: float, refresh_ahead: float, chance: float) -> float:
     """When to renew a token that was asked for at `sent_at`. Jitter of up to a fifth of the lead, only earlier."""
     ahead = lead(expires_in, refresh_ahead)
-    return sent_at + max(SHORTEST_INTERVAL, expires_in - ahead * (1 + chance / 5))
+    return sent_at + max(MIN_INTERVAL, expires_in - ahead * (1 + chance / 5))
 
 
 def backoff(failures: int, chance: float, retry_after: float | None = None) -> float:
     """Seconds to the next attempt after so many passing failures in a row (1 or more): doubling from half a second
     to 30, the upper half of it random. A longer Retry-After is honoured up to two minutes."""
-    ceiling = min(LONGEST_BACKOFF, 0.5 * 2.0 ** min(failures - 1, 16))
+    ceiling = min(MAX_BACKOFF, 0.5 * 2.0 ** min(failures - 1, 16))
     wait = ceiling * (1 + chance) / 2
-    return max(wait, min(retry_after, LONGEST_RETRY_AFTER)) if retry_after is not None else wait
+    return max(wait, min(retry_after, MAX_RETRY_AFTER)) if retry_after is not None else wait
 
 
-def slow_retry(failures: int, chance: float) -> float:
+def retry_in_while_waiting(failure: TokenFailure, wait: float, chance: float) -> float:
+    """Seconds to the next attempt where requests wait for a token and `retry_in` said `wait`.
+
+    Five at most, the upper half of it random; but a refusal and a Retry-After stand as they are.
+    """
+    if failure.permanent:
+        return wait
+    asked = min(failure.retry_after or 0.0, MAX_RETRY_AFTER)
+    return min(wait, max(asked, MAX_BACKOFF_WHILE_WAITING * (1 + chance) / 2))
+
+
+def refusal_backoff(failures: int, chance: float) -> float:
     """Seconds to the next attempt after so many refusals in a row (1 or more): from half a minute, so that one odd
     answer costs little, to five minutes, and up to a fifth more by chance."""
-    return min(SLOWEST_RETRY, 30.0 * 2.0 ** min(failures - 1, 16)) * (1 + chance / 5)
+    return min(MAX_REFUSAL_BACKOFF, 30.0 * 2.0 ** min(failures - 1, 16)) * (1 + chance / 5)
 
 
 def retry_in(failure: TokenFailure, failures: int, chance: float) -> float:
     """Seconds to the next attempt after `failure`, the last of so many in a row."""
-    return slow_retry(failures, chance) if failure.permanent else backoff(failures, chance, failure.retry_after)
+    return refusal_backoff(failures, chance) if failure.permanent else backoff(failures, chance, failure.retry_after)
+
+
+def request_timeout(first: float, timeouts: int) -> float:
+    """Seconds that a token request may take after so many in a row that took too long.
+
+    One that hangs is given up soon, and the next gets as long; then each gets twice as long, up to half a minute, so
+    that an endpoint which is slow for everybody is reached at last.
+    """
+    return max(first, min(MAX_REQUEST_TIMEOUT, first * 2.0 ** min(max(0, timeouts - 1), 16)))
 
 
 @dataclass(frozen=True, slots=True)
-class Damper:
-    """How many refreshes 401s may still cause: a bucket of `burst`, refilled by one each `interval` seconds.
+class RefreshSchedule:
+    """When an access token is asked for next, and why: `due_at` is on the clock of `clock.boot_time`.
 
-    A 401 may be about the Scope (fact 7); a tool that keeps sending a foreign one must not hammer the token endpoint.
+    `failures` counts those in a row that are of one kind, `permanent` or not, `timeouts` those in a row that took too
+    long. After a failure, `wait` is how many seconds it was before `due_at`, and `sooner` how many at most where
+    requests wait for the token.
     """
 
-    left: float = 5.0
-    at: float = 0.0
-    burst: float = 5.0
-    interval: float = 30.0
+    due_at: float
+    cause: RefreshCause
+    failures: int = 0
+    permanent: bool = False
+    wait: float = 0.0
+    sooner: float = 0.0
+    timeouts: int = 0
 
-    def take(self, now: float) -> Damper | None:
-        """The bucket after one refresh, or None if there is none to be had."""
-        filled = min(self.burst, self.left + max(0.0, now - self.at) / self.interval)
-        return Damper(filled - 1, now, self.burst, self.interval) if filled >= 1 else None
+    @classmethod
+    def after_grant(cls, sent_at: float, expires_in: float, refresh_ahead: float, chance: float) -> RefreshSchedule:
+        """A token asked for at `sent_at` is in hand: renew it ahead."""
+        return cls(refresh_at(sent_at, expires_in, refresh_ahead, chance), RefreshCause.AHEAD)
+
+    def after_failure(self, failure: TokenFailure, now: float, chance: float) -> RefreshSchedule:
+        """An attempt failed: try again, ever later."""
+        in_a_row = self.failures if self.permanent == failure.permanent else 0
+        wait = retry_in(failure, in_a_row + 1, chance)
+        return RefreshSchedule(
+            due_at=now + wait,
+            cause=RefreshCause.RETRY,
+            failures=in_a_row + 1,
+            permanent=failure.permanent,
+            wait=wait,
+            sooner=retry_in_while_waiting(failure, wait, chance),
+            timeouts=self.timeouts + 1 if isinstance(failure, TokenTimeout) else 0,
+        )
+
+    def for_waiting_requests(self) -> RefreshSchedule:
+        """The same where requests wait for the token: after a failure it is due sooner."""
+        if self.wait <= self.sooner:
+            return self
+        return replace(self, due_at=self.due_at - self.wait + self.sooner, wait=self.sooner)
+
+    def after_expiry(self) -> RefreshSchedule:
+        """The token in hand lapsed before it was renewed."""
+        return replace(self, cause=RefreshCause.EXPIRED) if self.cause is RefreshCause.AHEAD else self
+
+
+def renewals_for_401(now: float) -> TokenBucket:
+    """How many renewals 401s may still cause: five at once, and one more each half minute.
+
+    A 401 may be about the Scope; a tool that keeps sending a foreign one must not hammer the token endpoint.
+    """
+    return TokenBucket.full(5.0, 30.0, now)

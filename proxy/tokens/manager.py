@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import NoUsableToken, StateError, UnknownAccount
 from proxy.events import AccountRemoved
-from proxy.tokens.credential import Credential, Means
-from proxy.tokens.custody import Custody
+from proxy.tokens.credential import Credential
+from proxy.tokens.refresh_attempt import CredentialDependencies
+from proxy.tokens.refresh_token import RefreshTokenKeeper
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.events import Observer
-    from proxy.tokens.lwa import Grant, LoginWithAmazon
+    from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.store import Store
+    from proxy.tokens.token_response import Grant
 
 __all__ = [
     "AccessToken",
@@ -34,7 +36,8 @@ __all__ = [
     "TokenSource",
 ]
 
-STOP_GRACE = 5.0
+STOP_GRACE = 10.0
+"""Longer than a token request may take at first: `TokenSettings.refresh_timeout`."""
 WATCH_PAUSE = 10.0
 
 
@@ -50,8 +53,8 @@ class TokenManager:
         timing: Timing | None = None,
     ) -> None:
         self._store = store
-        self._means = Means(lwa, observer, settings, timing if timing is not None else Timing())
-        self._clock = self._means.timing.clock
+        self._dependencies = CredentialDependencies(lwa, observer, settings, timing if timing is not None else Timing())
+        self._clock = self._dependencies.timing.clock
         self._credentials: dict[str, Credential] = {}
         self._changing = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
@@ -78,22 +81,25 @@ class TokenManager:
         async with self._changing:
             wanted = {source.account: source for source in sources}
             added = [await self._prepare(source) for name, source in wanted.items() if name not in self._credentials]
-            self._means = dataclasses.replace(
-                self._means, settings=settings or self._means.settings, lwa=lwa or self._means.lwa
+            self._dependencies = dataclasses.replace(
+                self._dependencies, settings=settings or self._dependencies.settings, lwa=lwa or self._dependencies.lwa
             )
             gone = [self._credentials.pop(name) for name in tuple(self._credentials) if name not in wanted]
             for credential in self._credentials.values():
-                credential.means = self._means
+                credential.dependencies = self._dependencies
                 if credential.source != wanted[credential.source.account]:
                     await credential.reconfigure(wanted[credential.source.account])
             for credential in added:
-                credential.means = self._means
+                credential.dependencies = self._dependencies
                 self._credentials[credential.source.account] = credential
                 credential.start()
             await asyncio.gather(*(self._remove(credential) for credential in gone))
 
-    async def stop(self) -> None:
-        """Ends the timers; refreshes and writes under way get a few seconds to finish."""
+    async def stop(self, grace: float = STOP_GRACE) -> None:
+        """Ends the timers. Token requests under way, and what of them is to be written, get `grace` seconds.
+
+        A refresh token that could not be written by then is lost with the process, which is told.
+        """
         async with self._changing:
             if self._watcher is not None:
                 self._watcher.cancel()
@@ -101,7 +107,7 @@ class TokenManager:
                     await self._watcher
             credentials = tuple(self._credentials.values())
             self._credentials.clear()
-            await asyncio.gather(*(credential.stop(STOP_GRACE) for credential in credentials))
+            await asyncio.gather(*(credential.stop(grace) for credential in credentials))
 
     def current(self, account: str) -> AccessToken | None:
         """The token in hand, never an expired one."""
@@ -131,7 +137,10 @@ class TokenManager:
         await self._credential(account).refresh_now()
 
     async def adopt(self, account: str, grant: Grant) -> None:
-        """After a sign-in: its refresh token is stored and its access token in use at once. Or `UnknownAccount`."""
+        """After a sign-in: its refresh token is stored and its access token in use at once.
+
+        Raises `UnknownAccount` or `ApplicationChanged`, where the configuration changed during the sign-in.
+        """
         await self._credential(account).adopt(grant)
 
     def _credential(self, account: str) -> Credential:
@@ -142,13 +151,13 @@ class TokenManager:
         return self._credentials[account]
 
     async def _prepare(self, source: TokenSource) -> Credential:
-        custody = Custody(source.account, self._store, self._means.observer, self._means.timing)
-        await custody.load(source.refresh_token)
-        return Credential(source, custody, self._means)
+        keeper = RefreshTokenKeeper(source.account, self._store, self._dependencies.observer, self._dependencies.timing)
+        await keeper.load(source.refresh_token)
+        return Credential(source, keeper, self._dependencies)
 
     async def _remove(self, credential: Credential) -> None:
         await credential.stop(STOP_GRACE)
-        self._means.observer.observe(AccountRemoved(credential.source.account))
+        self._dependencies.observer.observe(AccountRemoved(credential.source.account))
 
     async def _watch(self) -> None:
         """Notices what other processes write into the store, as long as this one runs."""
@@ -156,5 +165,5 @@ class TokenManager:
             with contextlib.suppress(StateError):
                 async for _ in self._store.changes():
                     for credential in tuple(self._credentials.values()):
-                        await credential.look_again()
+                        await credential.reread_store()
             await asyncio.sleep(WATCH_PAUSE)

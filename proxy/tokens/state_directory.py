@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 CHECK = "check"
 """The file that every state directory of ours has."""
-OWN_NAME = "ads-proxy"
+SUBDIRECTORY = "ads-proxy"
 """The subdirectory that is used in a directory made by somebody else."""
 LOCK = "lock"
 TEMPORARY = ".new-"
+ASIDE = "damaged-"
 LOCK_WAIT = 5.0
+MAX_KEY_BYTES = 65536
 
 
 def locate(directory: str) -> Path:
@@ -36,10 +38,10 @@ def locate(directory: str) -> Path:
     as a Kubernetes volume, a subdirectory of its own.
     """
     wanted = Path(directory).expanduser()
-    own = wanted / OWN_NAME
+    within = wanted / SUBDIRECTORY
     try:
-        if (own / CHECK).exists():
-            return _private(own)
+        if (within / CHECK).exists():
+            return _private(within)
         if (wanted / CHECK).exists():
             return _private(wanted)
         if not wanted.exists():
@@ -49,8 +51,8 @@ def locate(directory: str) -> Path:
         if _is_private(wanted) and all(path.name == LOCK for path in wanted.iterdir()):
             return wanted
         with contextlib.suppress(FileExistsError):
-            own.mkdir(mode=0o700)
-        return _private(own)
+            within.mkdir(mode=0o700)
+        return _private(within)
     except OSError as error:
         raise StateError(
             f"The state directory {wanted} cannot be used: {reason(error)}. "
@@ -71,6 +73,17 @@ def _private(path: Path) -> Path:
     if path.stat().st_mode & 0o077:
         raise StateError(f"The state directory {path} is open to other users; close it with: chmod 700 {path}")
     return path
+
+
+def ensure(directory: Path) -> None:
+    """Makes a directory that `locate` gave again where it was taken away; it is private, or a `StateError`."""
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        _private(directory)
+    except OSError as error:
+        raise StateError(f"The state directory {directory} cannot be made again: {reason(error)}.") from error
 
 
 @contextlib.contextmanager
@@ -118,6 +131,41 @@ def read(path: Path) -> bytes | None:
         raise StateError(f"The state file {path} cannot be read: {reason(error)}.") from None
 
 
+def read_private(path: Path) -> bytes | None:
+    """A secret's file, or None if there is none. One that another user put there, or could read, is refused."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise StateError(f"The key file {path} cannot be read: {reason(error)}.") from None
+        raise StateError(
+            f"The key file {path} is a link, and is neither used nor replaced: put the key itself there, or let "
+            "state.key name the file that it leads to."
+        ) from None
+    try:
+        _refuse_unless_private(path, os.fstat(descriptor))
+        return os.read(descriptor, MAX_KEY_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_unless_private(path: Path, facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise StateError(f"The key file {path} is no file, and is neither used nor replaced: remove it.")
+    if facts.st_uid != os.geteuid():
+        raise StateError(
+            f"The key file {path} belongs to another user, and is neither used nor replaced: run as that user, or set "
+            "state.key and move the file away."
+        )
+    if facts.st_mode & 0o077:
+        raise StateError(
+            f"The key file {path} can be read or written by other users, and is neither used nor replaced: close it "
+            f"with chmod 600 {path}, and where somebody may have read it, change the key (docs/tokens.md, The key)."
+        )
+
+
 def replace(path: Path, content: bytes) -> None:
     """Puts a file in place whole: after a crash at any instant there is the old one or the new one."""
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
@@ -144,6 +192,17 @@ def _sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def set_aside(path: Path) -> Path:
+    """Gives a file another name, under which nothing looks for it, and tells which."""
+    aside = path.with_name(f"{ASIDE}{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}-{path.name}")
+    try:
+        path.rename(aside)
+        _sync(path.parent)
+    except OSError as error:
+        raise StateError(f"The state file {path} cannot be set aside: {reason(error)}.") from error
+    return aside
 
 
 def sweep(directory: Path) -> None:

@@ -1,43 +1,59 @@
 """Where refresh tokens are kept between runs: the protocol that every store speaks, and which token wins.
 
-`open_store` picks the store for a `state.url`. What a store does with its bytes is in `memory_store` and
-`file_store`; when to write is the manager's business. Small JSON documents are kept beside the tokens for whoever
-can live with losing them.
+What a store does with its bytes is in `memory_store` and `file_store`, which one a `state.url` means in `opening`;
+when to write is for `refresh_token`. Small JSON documents are kept beside the tokens for whoever can live with losing
+them.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
-
-from proxy.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from proxy.secret import Secret
 
-ROTATED = "rotated"
-SIGN_IN = "sign-in"
+
+class StoredSource(StrEnum):
+    """How a stored refresh token came: in the answer to a token request, or by a person."""
+
+    ROTATED = "rotated"
+    SIGN_IN = "sign-in"
+
+
+class RefreshTokenOrigin(StrEnum):
+    """Where the refresh token in force is from."""
+
+    NONE = ""
+    CONFIGURATION = "configuration"
+    STORE = "store"
+    """Amazon gave it in the place of another one."""
+    SIGN_IN = "sign-in"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
     """A refresh token as it is kept. `saved_at` is wall-clock time.
 
-    `source` is `rotated` (it came back in an answer) or `sign-in`. `configured_fingerprint` is `fingerprint` of the
-    configured refresh token that was in force when this one was written.
+    `configured_fingerprint` is `fingerprint` of the configured refresh token that was in force when this one was
+    written.
     """
 
     refresh_token: Secret
-    source: str
+    source: StoredSource
     configured_fingerprint: str
     saved_at: float
 
 
 class Store(Protocol):
-    """What keeps tokens. Every failure to write or read is a `StateError` that says what to do."""
+    """What keeps tokens. Every failure to write or read is a `StateError` that says what to do.
+
+    An entry that can be read no more is a `StateFileDamaged`; a new one takes its place, and it is kept aside.
+    """
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -62,10 +78,10 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The refresh token in force and where it is from: `configuration`, `store`, `sign-in`, or empty for none."""
+    """The refresh token in force, and where it is from."""
 
     refresh_token: Secret | None
-    origin: str
+    origin: RefreshTokenOrigin
 
 
 def fingerprint(refresh_token: Secret | None) -> str:
@@ -76,54 +92,16 @@ def fingerprint(refresh_token: Secret | None) -> str:
 def choose(configured: Secret | None, stored: StoredToken | None) -> Choice:
     """Which refresh token wins: the stored one, until the configured one changes (design, contract)."""
     if stored is not None and (configured is None or stored.configured_fingerprint == fingerprint(configured)):
-        return Choice(stored.refresh_token, "sign-in" if stored.source == SIGN_IN else "store")
-    return Choice(configured, "configuration" if configured is not None else "")
+        is_sign_in = stored.source is StoredSource.SIGN_IN
+        return Choice(stored.refresh_token, RefreshTokenOrigin.SIGN_IN if is_sign_in else RefreshTokenOrigin.STORE)
+    return Choice(configured, RefreshTokenOrigin.NONE if configured is None else RefreshTokenOrigin.CONFIGURATION)
 
 
 def signed_in(refresh_token: Secret, configured: Secret | None, now: float) -> StoredToken:
     """The entry for a fresh sign-in, which beats the configured token of the day. `now` is wall-clock time."""
-    return StoredToken(refresh_token, SIGN_IN, fingerprint(configured), now)
+    return StoredToken(refresh_token, StoredSource.SIGN_IN, fingerprint(configured), now)
 
 
-def open_store(url: str, key: Secret | tuple[Secret, ...] | None = None) -> Store:
-    """The store for `memory:` or `file:DIR`. Of several keys the first encrypts and all decrypt. Blocks briefly."""
-    if url.rstrip("/") == "memory:":
-        from proxy.tokens.memory_store import MemoryStore
-
-        return MemoryStore()
-    if url.startswith("file:"):
-        from proxy.tokens.file_store import FileStore
-
-        return FileStore.open(directory_of(url), keys_of(key))
-    if url.startswith(("redis:", "rediss:")):
-        raise StateError("state.url: redis:// is not available in this version; use file:DIR or memory:.")
-    raise StateError(f"state.url: {url!r} is neither memory: nor file:DIR.")
-
-
-def rotate_keys(url: str, key: Secret | tuple[Secret, ...] | None) -> int:
-    """Encrypts everything anew with the first of the keys, and tells how many files that were. Blocks."""
-    if not url.startswith("file:"):
-        raise StateError("Only a file: state store has keys to rotate.")
-    from proxy.tokens.file_store import FileStore
-
-    return FileStore.rotate(directory_of(url), keys_of(key))
-
-
-def directory_of(url: str) -> str:
-    """The directory of a `file:` URL; `file:///var/x` and `file:/var/x` are the same."""
-    path = url.removeprefix("file:")
-    if path.startswith("//"):
-        host, slash, rest = path[2:].partition("/")
-        if host not in ("", "localhost"):
-            raise StateError(f"state.url: {url!r} names a host; write file:/DIR.")
-        path = slash + rest
-    if not path or "\0" in path:
-        raise StateError("state.url: file: names no directory; write file:DIR.")
-    return path
-
-
-def keys_of(key: Secret | tuple[Secret, ...] | None) -> tuple[Secret, ...]:
-    """All keys, the one that encrypts first."""
-    if key is None:
-        return ()
-    return key if isinstance(key, tuple) else (key,)
+def rotated(refresh_token: Secret, configured: Secret | None, now: float) -> StoredToken:
+    """The entry for a refresh token that Amazon gave in the place of the one in force. `now` is wall-clock time."""
+    return StoredToken(refresh_token, StoredSource.ROTATED, fingerprint(configured), now)

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """How early to refresh, how long a request may wait, and how long one token request may take; all in seconds."""
+    """How early to refresh, how long a request may wait, and how long a token request may take; all in seconds.
+
+    After two that took too long, the next may take longer: `lifecycle.request_timeout`.
+    """
 
     refresh_ahead: float = 300.0
     request_wait: float = 10.0
-    refresh_timeout: float = 30.0
+    refresh_timeout: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,16 @@ class TokenSource:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token in use. `generation` counts the account's tokens; `expires_at` is on the clock of `clock.boot_time`."""
+    """A token in use. `generation` counts the account's tokens; `expires_at` is on the clock of `clock.boot_time`.
+
+    `client_id` is that of the application it was minted for: Amazon takes a token with no other.
+    """
 
     account: str
     value: Secret
     generation: int
     expires_at: float
+    client_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from proxy.admin import (
 from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics
 from proxy.secret import Secret
-from proxy.tokens.lwa import Grant
+from proxy.tokens.token_response import Grant
 from proxy.tokens.values import CredentialFailure, CredentialStatus
 
 KEY = Secret("an-admin-key-of-some-length")
@@ -118,7 +118,7 @@ class FakeProgram:
         if self.exchange_failure:
             raise self.exchange_failure
         self.codes.append(code.reveal())
-        return Grant(Secret("Atza|canary"), Secret("Atzr|canary"), 3600)
+        return Grant(Secret("Atza|canary"), Secret("Atzr|canary"), 3600, source.client_id)
 
     async def adopt(self, account: str, grant: Grant) -> None:
         self.adopted.append(account)

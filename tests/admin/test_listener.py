@@ -273,7 +273,7 @@ async def test_guessing_is_slowed_down() -> None:
 async def test_the_console_state_has_traffic_and_refusals() -> None:
     """The chart's steps and the last refused requests are what events and sums say."""
     async with administer(FakeProgram()) as knocker:
-        for event in (finished(own=0.002), finished(status=429), finished(status=502)):
+        for event in (finished(overhead=0.002), finished(status=429), finished(status=502)):
             knocker.metrics.observe(event)
         refused = finished(status=403, refusal="not-permitted", detail="Not yours.", client="reporting")
         knocker.traffic.observe(refused)

@@ -29,7 +29,7 @@ def test_a_request_head_is_joined_from_its_parts() -> None:
 def test_the_lines_are_made_once_for_each_token() -> None:
     """Another token of the account makes them anew, and so does a reload, which may have changed the client id."""
     made = AccountLines()
-    first = AccessToken("acme", Secret("Atza|1"), 1, 0.0)
+    first = AccessToken("acme", Secret("Atza|1"), 1, 0.0, "amzn1.x")
     lines = made.of(first, {"acme": "amzn1.x"})
     assert b"Atza|1" in lines and made.of(first, {"acme": "amzn1.y"}) is lines
     assert b"Atza|2" in made.of(replace(first, value=Secret("Atza|2")), {"acme": "amzn1.x"})

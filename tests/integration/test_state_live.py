@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -279,3 +280,57 @@ def test_a_new_secret_file_beats_what_the_store_has(amazon: SimulatedAmazon, tmp
         running.until_ready()
         running.until_listed()
         assert {p["id"] for p in running.status()["profiles"]} == {ids[0] for ids in second["profiles"].values()}
+
+
+def test_a_damaged_file_stops_no_other_account(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """It is set aside and said; the other account is served, and its own needs a sign-in."""
+    settings = configuration(amazon, tmp_path / "state")
+    with serving(tmp_path, settings) as running:
+        sign_in(running.path)
+        running.until(lambda: running.get("/v2/profiles")[0] == 200)
+        running.stop()
+    damaged = next((tmp_path / "state").glob("account-*"))
+    damaged.write_bytes(b"")
+    settings["accounts"]["other"] = amazon.account()
+    with serving(tmp_path, settings) as running:
+        running.until_ready()
+        assert any(damaged.name in note for note in running.started["notes"])
+        assert running.get("/@other/v2/profiles")[0] == 200
+        status, body = running.get("/@acme/v2/profiles")
+        assert status == 503
+        assert "ads-proxy login acme" in json.loads(body)["detail"]
+        assert len(list((tmp_path / "state").glob(f"damaged-*{damaged.name}"))) == 1
+
+
+def test_a_directory_taken_away_is_there_again_before_a_restart(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Nobody signs in anew: what the program holds is written again."""
+    state = tmp_path / "state"
+    settings = configuration(amazon, state)
+    with serving(tmp_path, settings) as running:
+        sign_in(running.path)
+        running.until(lambda: running.get("/v2/profiles")[0] == 200)
+        shutil.rmtree(state)
+        running.until(lambda: any(state.glob("account-*")), 20)
+        assert running.told("stored_token_damaged", account="acme", restored=True)
+        running.stop()
+    with serving(tmp_path, settings) as running:
+        running.until_ready()
+        assert served_by(running) == "sign-in"
+
+
+def test_a_refresh_token_that_cannot_be_written_at_a_stop_is_an_error(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """With what to do; the stop is bounded all the same."""
+    amazon.control("settings", {"rotation": "at_once", "access_token_lifetime": 4})
+    with tiny_disk(tmp_path / "disk") as disk:
+        settings = amazon.configuration(state={"url": f"file:{disk}"})
+        with serving(tmp_path, settings) as running:
+            running.until_listed()
+            fill(disk)
+            running.until(lambda: running.metric("token_unpersisted", account="acme") == 1)
+            code, seconds = running.stop()
+            assert code == 0
+            assert seconds < 20
+            (lost,) = running.events("refresh_token_lost")
+            assert (lost["level"], lost["account"]) == ("error", "acme")
+            assert "No space left" in lost["detail"]
+            assert "ads-proxy login acme" in lost["advice"]

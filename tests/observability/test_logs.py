@@ -67,7 +67,7 @@ def test_a_request_is_one_json_line_with_every_field(start: Start) -> None:
         "bytes_out": 10,
         "duration_ms": 200.0,
         "upstream_ms": 150.0,
-        "own_ms": 0.12,
+        "overhead_ms": 0.12,
         "attempts": 1,
     }
 
@@ -109,6 +109,9 @@ def test_a_hostile_path_stays_within_its_line(start: Start, hostile: str) -> Non
         (events.SignInNeeded("a", "Sign in."), "warning"),
         (events.TokenUnpersisted("a", True, ""), "warning"),
         (events.TokenUnpersisted("a", False, ""), "info"),
+        (events.RefreshTokenLost("a", "disk full", "sign in"), "error"),
+        (events.StoredTokenDamaged("a", True, "gone"), "warning"),
+        (events.StoredTokenDamaged("a", False, "damaged"), "error"),
         (events.ConfigReloaded(False, ("x",), (), ()), "error"),
         (events.ConfigReloaded(True, (), (), ()), "info"),
         (events.ServerStopped(2), "warning"),
@@ -410,3 +413,13 @@ def test_a_request_line_costs_microseconds(start: Start) -> None:
         best = min(timeit.repeat(lambda: logs.observe(event), number=1_000, repeat=10)) / 1_000
         logs.close()
     assert best < 15e-6
+
+
+def test_logs_show_what_they_write_and_no_line(start: Start) -> None:
+    """Nor a secret that they mask."""
+    logs = start(io.StringIO(), level="warning")
+    logs.redact([Secret("CANARY-secret")])
+    logs.flush()
+    known = repr(logs.redaction)
+    assert re.fullmatch(r"<Redaction of \d+ spellings>", known)
+    assert repr(logs) == f"<Logs: json from warning, {known}, <Sink: 0 characters waiting, 0 lines lost>>"

@@ -26,7 +26,7 @@ def finished(**changes: object) -> events.RequestFinished:
         "bytes_out": 10,
         "duration": 0.2,
         "upstream": 0.15,
-        "own": 0.00012,
+        "overhead": 0.00012,
         "attempts": 1,
         "refusal": "",
         "detail": "",
@@ -74,7 +74,7 @@ def test_there_are_no_created_series_in_either_format() -> None:
     """Neither text nor OpenMetrics holds a `_created` series, also after every instrument was used."""
     metrics = made()
     metrics.observe(finished())
-    metrics.observe(events.TokenRefreshed("acme", 1, 0.1, 2_000.0, "start"))
+    metrics.observe(events.TokenRefreshed("acme", 1, 0.1, 2_000.0, events.RefreshCause.START))
     for accept in ("", "application/openmetrics-text; version=1.0.0"):
         assert b"_created" not in metrics.scrape(accept)[0]
 
@@ -108,13 +108,13 @@ def test_a_request_counts_once_under_all_its_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "first"),
+    ("overhead", "first"),
     [(0.00001, "5e-05"), (0.00005, "5e-05"), (0.000051, "0.0001"), (0.4, "0.5"), (0.5, "0.5"), (9.0, "+Inf")],
 )
-def test_overhead_falls_into_its_bucket_at_each_boundary(own: float, first: str) -> None:
+def test_overhead_falls_into_its_bucket_at_each_boundary(overhead: float, first: str) -> None:
     """Buckets start at 50 microseconds, hold their upper bound, and are cumulative."""
     metrics = made()
-    metrics.observe(finished(own=own))
+    metrics.observe(finished(overhead=overhead))
     buckets = {
         dict(labels)["le"]: count
         for (name, labels), count in samples(metrics).items()
@@ -153,7 +153,7 @@ def test_refusals_are_all_counted_from_zero() -> None:
 def test_a_refresh_sets_its_time_stamps() -> None:
     """A success counts, and tells when the token ends and when it came."""
     metrics = made()
-    metrics.observe(events.TokenRefreshed("acme", 1, 0.3, 4_600.0, "start"))
+    metrics.observe(events.TokenRefreshed("acme", 1, 0.3, 4_600.0, events.RefreshCause.START))
     assert value(metrics, "token_refreshes_total", account="acme", result="success", reason="ok") == 1
     assert value(metrics, "token_expiry_timestamp_seconds", account="acme") == 4_600.0
     assert value(metrics, "token_last_success_timestamp_seconds", account="acme") == 1_000.0
@@ -190,7 +190,7 @@ def test_a_removed_account_has_no_series_and_gets_none_back() -> None:
     metrics.observe(events.ProfilesListed("gone", "na", 3))
     metrics.observe(events.AccountRemoved("gone"))
     metrics.observe(finished(account="gone"))
-    metrics.observe(events.TokenRefreshed("gone", 2, 0.1, 2.0, "ahead"))
+    metrics.observe(events.TokenRefreshed("gone", 2, 0.1, 2.0, events.RefreshCause.AHEAD))
     metrics.observe(events.CredentialStateChanged("gone", "valid", "expired"))
     assert [key for key in samples(metrics) if ("account", "gone") in key[1]] == []
     metrics.accounts(["acme", "gone"])
@@ -232,10 +232,17 @@ def test_totals_add_up_all_requests() -> None:
     """The console's sums count every request, server errors and 429s, and the proxy's own time."""
     metrics = made()
     for status in (200, 200, 429, 502):
-        metrics.observe(finished(status=status, own=0.001))
+        metrics.observe(finished(status=status, overhead=0.001))
     totals = metrics.totals()
     assert (totals.requests, totals.errors, totals.throttled, totals.forwarded) == (4, 1, 1, 4)
-    assert totals.own_seconds == pytest.approx(0.004)
+    assert totals.overhead_seconds == pytest.approx(0.004)
+
+
+def test_metrics_show_how_much_they_hold() -> None:
+    """As a log or a debugger shows them."""
+    metrics = made()
+    metrics.observe(events.RequestStarted())
+    assert repr(metrics) == "<Metrics: 1 accounts, 1 requests in flight>"
 
 
 def test_no_label_holds_a_path() -> None:

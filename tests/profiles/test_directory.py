@@ -15,12 +15,12 @@ from proxy.errors import NoUsableToken, StateError
 from proxy.events import DefaultProfileChanged, Event, ProfilesFailed, ProfilesListed
 from proxy.profiles.directory import (
     FIRST_RETRY,
-    LONGEST_RETRY,
-    MISS_EVERY,
+    LIST_INTERVAL,
+    MAX_RETRY,
+    MISS_INTERVAL,
     MISS_MEMORY,
-    REFRESH_EVERY,
-    SAVE_AFTER,
-    TELL_AGAIN,
+    REPORT_INTERVAL,
+    SAVE_DELAY,
     Pacing,
     ProfileDirectory,
     ProfileSource,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 
 
-class Heard:
+class EventQueue:
     """An observer whose events can be waited for."""
 
     def __init__(self) -> None:
@@ -51,15 +51,15 @@ class Heard:
             return await self.events.get()
 
 
-class Pauses:
-    """Pauses that last until the test ends them, or they are woken. Saving waits for nothing."""
+class HeldPauses:
+    """HeldPauses that last until the test ends them, or they are woken. Saving waits for nothing."""
 
     def __init__(self) -> None:
         self.begun: asyncio.Queue[float] = asyncio.Queue()
         self._over: list[asyncio.Future[None]] = []
 
     async def pause(self, seconds: float, wake: asyncio.Event) -> None:
-        if seconds == SAVE_AFTER:
+        if seconds == SAVE_DELAY:
             return
         over = asyncio.get_running_loop().create_future()
         self._over.append(over)
@@ -80,7 +80,7 @@ class Pauses:
                 over.set_result(None)
 
 
-class Drawer:
+class DocumentStore:
     """A store of documents."""
 
     def __init__(self, document: object | None = None) -> None:
@@ -105,35 +105,40 @@ class Token:
     value: Secret
 
 
-class House:
+class RunningDirectory:
     """A directory before a scripted Amazon: `/REGION/v2/profiles` answers with that region's ids."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session, self.url = session, url
-        self.heard, self.pauses, self.drawer = Heard(), Pauses(), Drawer()
+        self.events, self.pauses, self.documents = EventQueue(), HeldPauses(), DocumentStore()
         self.now = 1000.0
         self.ids: dict[str, list[int]] = {"na": [11, 12], "eu": [21], "fe": []}
         self.status = 200
         self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
         self.tokens: set[str] = {"acme", "zeta"}
+        self.generation = 1
+        self.gate: asyncio.Event | None = None
         self.directory = self.open()
 
     def open(self) -> ProfileDirectory:
         pacing = Pacing(self.pauses.pause, lambda: self.now, lambda: 5.0, lambda: 0.0)
-        return ProfileDirectory(self.session, self.token, self.drawer, self.heard, pacing)
+        return ProfileDirectory(self.session, self.token, self.documents, self.events, pacing)
 
     async def token(self, account: str) -> Token:
         if account not in self.tokens:
             raise NoUsableToken(f"{account} has to sign in", retryable=False)
-        return Token(Secret(f"Atza|{account}"))
+        return Token(Secret(f"Atza|{account}|{self.generation}"))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         region = request.path.split("/")[1]
-        self.asked.append((request.headers["Authorization"].removeprefix("Bearer Atza|"), region))
+        self.asked.append((request.headers["Authorization"].split("|")[1], region))
+        ids = self.ids[region]
+        if self.gate is not None:
+            await self.gate.wait()
         if self.status != 200:
             return web.Response(status=self.status, headers=self.headers)
-        return web.json_response([{"profileId": number} for number in self.ids[region]])
+        return web.json_response([{"profileId": number} for number in ids])
 
     def source(self, account: str = "acme", *regions: str, **changed: Any) -> ProfileSource:
         urls = {region: f"{self.url}/{region}" for region in regions or ("na",)}
@@ -145,8 +150,8 @@ class House:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    made: list[House] = []
+async def running() -> AsyncIterator[RunningDirectory]:
+    made: list[RunningDirectory] = []
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         return await made[0].answer(request)
@@ -155,25 +160,25 @@ async def house() -> AsyncIterator[House]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        made.append(House(session, f"http://127.0.0.1:{runner.addresses[0][1]}"))
+        made.append(RunningDirectory(session, f"http://127.0.0.1:{runner.addresses[0][1]}"))
         yield made[0]
         await made[0].directory.stop()
     await runner.cleanup()
 
 
-async def test_every_account_is_listed_in_every_region(house: House) -> None:
+async def test_every_account_is_listed_in_every_region(running: RunningDirectory) -> None:
     """Then a profile finds its owners, and each region its first."""
-    await house.directory.start([house.source("acme", "na", "eu", "fe"), house.source("zeta", "eu")])
-    assert house.directory.first("acme", "na") is None
-    await house.settle(4)
-    assert sorted(house.asked) == [("acme", "eu"), ("acme", "fe"), ("acme", "na"), ("zeta", "eu")]
-    assert house.directory.owners("12") == (("acme", "na"),)
-    assert house.directory.owners("21") == (("acme", "eu"), ("zeta", "eu"))
-    assert [house.directory.first("acme", region) for region in ("na", "eu", "fe")] == ["11", "21", ""]
-    listed = {await house.heard.next() for _ in range(4)}
+    await running.directory.start([running.source("acme", "na", "eu", "fe"), running.source("zeta", "eu")])
+    assert running.directory.first("acme", "na") is None
+    await running.settle(4)
+    assert sorted(running.asked) == [("acme", "eu"), ("acme", "fe"), ("acme", "na"), ("zeta", "eu")]
+    assert running.directory.owners("12") == (("acme", "na"),)
+    assert running.directory.owners("21") == (("acme", "eu"), ("zeta", "eu"))
+    assert [running.directory.first("acme", region) for region in ("na", "eu", "fe")] == ["11", "21", ""]
+    listed = {await running.events.next() for _ in range(4)}
     assert ProfilesListed("acme", "na", 2) in listed
     assert ProfilesListed("acme", "fe", 0) in listed
-    assert {(account, region, found.id) for account, region, found in house.directory.snapshot()} == {
+    assert {(account, region, found.id) for account, region, found in running.directory.snapshot()} == {
         ("acme", "na", "11"),
         ("acme", "na", "12"),
         ("acme", "eu", "21"),
@@ -181,238 +186,306 @@ async def test_every_account_is_listed_in_every_region(house: House) -> None:
     }
 
 
-async def test_the_list_is_read_again_after_an_hour(house: House) -> None:
+async def test_the_list_is_read_again_after_an_hour(running: RunningDirectory) -> None:
     """The first stays pinned while it is listed; a change of it is told."""
-    await house.directory.start([house.source()])
-    assert await house.settle(1) == [REFRESH_EVERY]
-    house.ids["na"] = [13, 12, 11]
-    house.pauses.end()
-    await house.settle(1)
-    assert house.directory.first("acme", "na") == "11"
-    house.ids["na"] = [13, 12]
-    house.pauses.end()
-    await house.settle(1)
-    assert house.directory.first("acme", "na") == "13"
-    told = [await house.heard.next() for _ in range(4)]
+    await running.directory.start([running.source()])
+    assert await running.settle(1) == [LIST_INTERVAL]
+    running.ids["na"] = [13, 12, 11]
+    running.pauses.end()
+    await running.settle(1)
+    assert running.directory.first("acme", "na") == "11"
+    running.ids["na"] = [13, 12]
+    running.pauses.end()
+    await running.settle(1)
+    assert running.directory.first("acme", "na") == "13"
+    told = [await running.events.next() for _ in range(4)]
     assert told[-1] == DefaultProfileChanged("acme", "na", "11", "13")
-    assert house.directory.owners("11") == ()
+    assert running.directory.owners("11") == ()
 
 
-async def test_a_changed_first_is_no_news_where_nobody_uses_it(house: House) -> None:
+async def test_a_changed_first_is_no_news_where_nobody_uses_it(running: RunningDirectory) -> None:
     """Only `default_profile: first` does."""
-    await house.directory.start([house.source(pins_first=False)])
-    await house.settle(1)
-    house.ids["na"] = [12]
-    house.pauses.end()
-    await house.settle(1)
-    assert house.directory.first("acme", "na") == "12"
-    assert [type(await house.heard.next()) for _ in range(2)] == [ProfilesListed, ProfilesListed]
-    assert house.heard.events.empty()
+    await running.directory.start([running.source(pins_first=False)])
+    await running.settle(1)
+    running.ids["na"] = [12]
+    running.pauses.end()
+    await running.settle(1)
+    assert running.directory.first("acme", "na") == "12"
+    assert [type(await running.events.next()) for _ in range(2)] == [ProfilesListed, ProfilesListed]
+    assert running.events.events.empty()
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 302])
-async def test_what_is_known_is_served_while_amazon_fails(house: House, status: int) -> None:
+async def test_what_is_known_is_served_while_amazon_fails(running: RunningDirectory, status: int) -> None:
     """The failure is told with when it is tried again."""
-    await house.directory.start([house.source()])
-    await house.settle(1)
-    house.status = status
-    house.pauses.end()
-    assert await house.settle(1) == [FIRST_RETRY]
-    assert house.directory.owners("12") == (("acme", "na"),)
-    assert house.directory.first("acme", "na") == "11"
-    await house.heard.next()
-    failed = await house.heard.next()
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    running.status = status
+    running.pauses.end()
+    assert await running.settle(1) == [FIRST_RETRY]
+    assert running.directory.owners("12") == (("acme", "na"),)
+    assert running.directory.first("acme", "na") == "11"
+    await running.events.next()
+    failed = await running.events.next()
     assert isinstance(failed, ProfilesFailed)
     assert (failed.account, failed.region, failed.retry_in) == ("acme", "na", FIRST_RETRY)
     assert str(status) in failed.detail
 
 
-async def test_the_same_failure_is_not_told_each_time(house: House) -> None:
+async def test_the_same_failure_is_not_told_each_time(running: RunningDirectory) -> None:
     """But again after a while, and at once when it is another or comes back."""
-    house.status = 500
-    await house.directory.start([house.source()])
-    await house.settle(1)
-    assert isinstance(await house.heard.next(), ProfilesFailed)
-    house.pauses.end()
-    assert await house.settle(1) == [2 * FIRST_RETRY]
-    assert house.heard.events.empty()
-    house.now += TELL_AGAIN
-    house.pauses.end()
-    await house.settle(1)
-    assert isinstance(await house.heard.next(), ProfilesFailed)
-    house.status = 403
-    house.pauses.end()
-    await house.settle(1)
-    assert isinstance(await house.heard.next(), ProfilesFailed)
+    running.status = 500
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    assert isinstance(await running.events.next(), ProfilesFailed)
+    running.pauses.end()
+    assert await running.settle(1) == [2 * FIRST_RETRY]
+    assert running.events.events.empty()
+    running.now += REPORT_INTERVAL
+    running.pauses.end()
+    await running.settle(1)
+    assert isinstance(await running.events.next(), ProfilesFailed)
+    running.status = 403
+    running.pauses.end()
+    await running.settle(1)
+    assert isinstance(await running.events.next(), ProfilesFailed)
 
 
-async def test_the_last_failure_is_known_until_a_listing_succeeds(house: House) -> None:
+async def test_the_last_failure_is_known_until_a_listing_succeeds(running: RunningDirectory) -> None:
     """By account and region, with its time; a 403 does not pass by itself."""
-    house.status = 403
-    await house.directory.start([house.source("acme", "na", "eu")])
-    await house.settle(2)
-    failure = house.directory.failure("acme", "na")
+    running.status = 403
+    await running.directory.start([running.source("acme", "na", "eu")])
+    await running.settle(2)
+    failure = running.directory.failure("acme", "na")
     assert failure is not None
     assert (failure.at, failure.retryable) == (5.0, False)
     assert "403" in failure.detail
-    assert [found.region for found in house.directory.failures()] == ["na", "eu"]
-    assert house.directory.failure("acme", "fe") is None
-    house.status = 500
-    house.pauses.end()
-    await house.settle(2)
-    assert [found.retryable for found in house.directory.failures()] == [True, True]
-    house.status = 200
-    house.pauses.end()
-    await house.settle(2)
-    assert house.directory.failures() == ()
-    assert house.directory.failure("acme", "na") is None
+    assert [found.region for found in running.directory.failures()] == ["na", "eu"]
+    assert running.directory.failure("acme", "fe") is None
+    running.status = 500
+    running.pauses.end()
+    await running.settle(2)
+    assert [found.retryable for found in running.directory.failures()] == [True, True]
+    running.status = 200
+    running.pauses.end()
+    await running.settle(2)
+    assert running.directory.failures() == ()
+    assert running.directory.failure("acme", "na") is None
 
 
-async def test_retry_after_is_kept(house: House) -> None:
+async def test_retry_after_is_kept(running: RunningDirectory) -> None:
     """Amazon said when."""
-    house.status, house.headers = 429, {"Retry-After": "77"}
-    await house.directory.start([house.source()])
-    assert await house.settle(1) == [77.0]
+    running.status, running.headers = 429, {"Retry-After": "77"}
+    await running.directory.start([running.source()])
+    assert await running.settle(1) == [77.0]
 
 
-async def test_an_account_without_token_is_looked_at_soon_and_often(house: House) -> None:
+async def test_an_account_without_token_is_looked_at_soon_and_often(running: RunningDirectory) -> None:
     """Amazon is not asked, and nothing is told: whoever obtains tokens says it. The sign-in is noticed at once."""
-    house.tokens = set()
-    await house.directory.start([house.source()])
+    running.tokens = set()
+    await running.directory.start([running.source()])
     for _ in range(3):
-        assert await house.settle(1) == [FIRST_RETRY]
-        house.pauses.end()
-    await house.settle(1)
-    assert house.asked == []
-    assert house.heard.events.empty()
-    assert house.directory.failures() == (ListingFailure("acme", "na", "acme has to sign in", 5.0, False, False),)
-    house.tokens = {"acme"}
-    house.pauses.end()
-    assert await house.settle(1) == [REFRESH_EVERY]
-    assert house.directory.first("acme", "na") == "11"
+        assert await running.settle(1) == [FIRST_RETRY]
+        running.pauses.end()
+    await running.settle(1)
+    assert running.asked == []
+    assert running.events.events.empty()
+    assert running.directory.failures() == (ListingFailure("acme", "na", "acme has to sign in", 5.0, False, False),)
+    running.tokens = {"acme"}
+    running.pauses.end()
+    assert await running.settle(1) == [LIST_INTERVAL]
+    assert running.directory.first("acme", "na") == "11"
 
 
-async def test_a_profile_that_nobody_knows_makes_one_early_listing(house: House) -> None:
+async def test_a_profile_that_nobody_knows_makes_one_early_listing(running: RunningDirectory) -> None:
     """At most one a minute, whatever is asked for; and a profile that stays unknown makes no other for long."""
-    await house.directory.start([house.source("acme", "na", "eu")])
-    await house.settle(2)
-    house.ids["eu"].append(22)
-    assert house.directory.owners("22") == ()
-    assert house.directory.owners("99") == ()
-    await house.settle(2)
-    assert house.directory.owners("22") == (("acme", "eu"),)
-    assert len(house.asked) == 4
-    house.now += MISS_EVERY - 1
-    assert house.directory.owners("99") == ()
-    house.now += 1
-    assert house.directory.owners("99") == ()
-    await house.settle(2)
-    house.now += MISS_EVERY
-    assert house.directory.owners("99") == ()
-    assert house.directory.owners("no-profile") == ()
-    house.now += MISS_MEMORY
-    assert house.directory.owners("99") == ()
-    await house.settle(2)
-    assert len(house.asked) == 8
+    await running.directory.start([running.source("acme", "na", "eu")])
+    await running.settle(2)
+    running.ids["eu"].append(22)
+    assert running.directory.owners("22") == ()
+    assert running.directory.owners("99") == ()
+    await running.settle(2)
+    assert running.directory.owners("22") == (("acme", "eu"),)
+    assert len(running.asked) == 4
+    running.now += MISS_INTERVAL - 1
+    assert running.directory.owners("99") == ()
+    running.now += 1
+    assert running.directory.owners("99") == ()
+    await running.settle(2)
+    running.now += MISS_INTERVAL
+    assert running.directory.owners("99") == ()
+    assert running.directory.owners("no-profile") == ()
+    running.now += MISS_MEMORY
+    assert running.directory.owners("99") == ()
+    await running.settle(2)
+    assert len(running.asked) == 8
 
 
-async def test_a_restart_knows_what_was_listed(house: House) -> None:
+async def test_a_restart_knows_what_was_listed(running: RunningDirectory) -> None:
     """Before Amazon is asked, the pinned first included."""
-    house.ids["na"] = [11, 12]
-    await house.directory.start([house.source()])
-    await house.settle(1)
-    house.ids["na"] = [12, 11]
-    house.pauses.end()
-    await house.settle(1)
-    await house.directory.stop()
-    house.status = 500
-    house.directory = house.open()
-    await house.directory.start([house.source(), house.source("zeta", "na")])
-    assert house.directory.owners("12") == (("acme", "na"),)
-    assert house.directory.first("acme", "na") == "11"
-    assert house.directory.first("zeta", "na") is None
+    running.ids["na"] = [11, 12]
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    running.ids["na"] = [12, 11]
+    running.pauses.end()
+    await running.settle(1)
+    await running.directory.stop()
+    running.status = 500
+    running.directory = running.open()
+    await running.directory.start([running.source(), running.source("zeta", "na")])
+    assert running.directory.owners("12") == (("acme", "na"),)
+    assert running.directory.first("acme", "na") == "11"
+    assert running.directory.first("zeta", "na") is None
 
 
-async def test_a_kept_listing_of_another_application_or_address_is_not_used(house: House) -> None:
+async def test_a_kept_listing_of_another_application_or_address_is_not_used(running: RunningDirectory) -> None:
     """Nor one of an account or region that is gone."""
-    await house.directory.start([house.source("acme", "na", "eu")])
-    await house.settle(2)
-    await house.directory.stop()
-    house.status = 500
-    for source in (house.source(client_id="other"), house.source(api_urls={"na": house.url}), house.source("zeta")):
-        house.directory = house.open()
-        await house.directory.start([source])
-        assert house.directory.snapshot() == ()
-        await house.directory.stop()
+    await running.directory.start([running.source("acme", "na", "eu")])
+    await running.settle(2)
+    await running.directory.stop()
+    running.status = 500
+    for source in (
+        running.source(client_id="other"),
+        running.source(api_urls={"na": running.url}),
+        running.source("zeta"),
+    ):
+        running.directory = running.open()
+        await running.directory.start([source])
+        assert running.directory.snapshot() == ()
+        await running.directory.stop()
 
 
-async def test_a_store_that_fails_is_no_harm(house: House) -> None:
+async def test_a_store_that_fails_is_no_harm(running: RunningDirectory) -> None:
     """The list is read anew."""
-    house.drawer.broken = True
-    await house.directory.start([house.source()])
-    await house.settle(1)
+    running.documents.broken = True
+    await running.directory.start([running.source()])
+    await running.settle(1)
     async with asyncio.timeout(PATIENCE):
-        await house.drawer.written.wait()
-    assert house.directory.owners("12") == (("acme", "na"),)
-    assert house.drawer.document is None
+        await running.documents.written.wait()
+    assert running.directory.owners("12") == (("acme", "na"),)
+    assert running.documents.document is None
 
 
-async def test_a_reload_leaves_alone_what_did_not_change(house: House) -> None:
+async def test_a_reload_leaves_alone_what_did_not_change(running: RunningDirectory) -> None:
     """Accounts come and go; another refresh token lists again and keeps what is known until then."""
-    acme, zeta = house.source(refresh_token=Secret("a")), house.source("zeta", "eu")
-    await house.directory.start([acme])
-    await house.settle(1)
-    await house.directory.reconfigure([acme, zeta])
-    await house.settle(1)
-    assert house.asked == [("acme", "na"), ("zeta", "eu")]
-    house.ids["na"] = [31]
-    await house.directory.reconfigure([replace(acme, refresh_token=Secret("b"))])
-    assert house.directory.owners("21") == ()
-    assert house.directory.first("acme", "na") == "11"
-    await house.settle(1)
-    assert house.directory.first("acme", "na") == "31"
-    await house.directory.reconfigure([replace(acme, client_id="other")])
-    assert house.directory.first("acme", "na") is None
+    acme, zeta = running.source(refresh_token=Secret("a")), running.source("zeta", "eu")
+    await running.directory.start([acme])
+    await running.settle(1)
+    await running.directory.reconfigure([acme, zeta])
+    await running.settle(1)
+    assert running.asked == [("acme", "na"), ("zeta", "eu")]
+    running.ids["na"] = [31]
+    await running.directory.reconfigure([replace(acme, refresh_token=Secret("b"))])
+    assert running.directory.owners("21") == ()
+    assert running.directory.first("acme", "na") == "11"
+    await running.settle(1)
+    assert running.directory.first("acme", "na") == "31"
+    await running.directory.reconfigure([replace(acme, client_id="other")])
+    assert running.directory.first("acme", "na") is None
 
 
-async def test_an_account_is_listed_now_when_somebody_asks(house: House) -> None:
+async def test_an_account_is_listed_now_when_somebody_asks(running: RunningDirectory) -> None:
     """After a sign-in: every region, and what went wrong only if all did."""
-    house.tokens = {"zeta"}
-    await house.directory.start([house.source("acme", "na", "eu"), house.source("zeta", "na")])
-    await house.settle(3)
+    running.tokens = {"zeta"}
+    await running.directory.start([running.source("acme", "na", "eu"), running.source("zeta", "na")])
+    await running.settle(3)
     with pytest.raises(NoUsableToken):
-        await house.directory.list_now("acme")
-    house.tokens = {"acme"}
-    found = await house.directory.list_now("acme")
+        await running.directory.ensure_listed("acme")
+    running.tokens = {"acme"}
+    found = await running.directory.ensure_listed("acme")
     assert {(account, region, profile.id) for account, region, profile in found} == {
         ("acme", "na", "11"),
         ("acme", "na", "12"),
         ("acme", "eu", "21"),
     }
-    house.status = 500
+    running.status, running.generation = 500, 2
     with pytest.raises(ProfilesUnavailable):
-        await house.directory.list_now("acme")
-    assert await house.directory.list_now("nobody") == ()
+        await running.directory.ensure_listed("acme")
+    assert await running.directory.ensure_listed("nobody") == ()
+
+
+@pytest.mark.parametrize("listed_first", [True, False])
+async def test_a_sign_in_lists_each_region_once(running: RunningDirectory, listed_first: bool) -> None:
+    """Whoever waits for the profiles gets those of the listing that the sign-in began, under way or ended."""
+    await running.directory.start([running.source("acme", "na", "eu")])
+    await running.settle(2)
+    running.generation, running.ids["eu"] = 2, [31]
+    running.directory.list_again("acme")
+    if listed_first:
+        await running.settle(2)
+    found = await running.directory.ensure_listed("acme")
+    assert [profile.id for _, _, profile in found] == ["11", "12", "31"]
+    if not listed_first:
+        await running.settle(2)
+    assert len(running.asked) == 4
+
+
+async def test_a_listing_that_failed_does_not_do(running: RunningDirectory) -> None:
+    """Who waits for the profiles after a sign-in gets another attempt at them."""
+    running.status = 500
+    await running.directory.start([running.source("acme", "na")])
+    await running.settle(1)
+    running.status = 200
+    assert len(await running.directory.ensure_listed("acme")) == 2
+    assert len(running.asked) == 2
+
+
+async def test_a_late_list_of_another_person_is_dropped(running: RunningDirectory) -> None:
+    """What was asked with the token before does not take the place of what the new one reaches."""
+    running.gate = asyncio.Event()
+    await running.directory.start([running.source("acme", "na")])
+    async with asyncio.timeout(PATIENCE):
+        while not running.asked:
+            await asyncio.sleep(0)
+    held, running.gate = running.gate, None
+    running.generation, running.ids["na"] = 2, [31]
+    assert [profile.id for _, _, profile in await running.directory.ensure_listed("acme")] == ["31"]
+    held.set()
+    await running.settle(1)
+    assert running.directory.owners("31") == (("acme", "na"),)
+    assert running.directory.owners("11") == ()
+
+
+async def test_stopping_ends_a_listing_under_way(running: RunningDirectory) -> None:
+    """Nothing is left running, and who waited for it is told."""
+    running.gate = asyncio.Event()
+    await running.directory.start([running.source("acme", "na")])
+    waiting = asyncio.create_task(running.directory.ensure_listed("acme"))
+    async with asyncio.timeout(PATIENCE):
+        while not running.asked:
+            await asyncio.sleep(0)
+    await running.directory.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    running.gate.set()
 
 
 @pytest.mark.parametrize(
     ("failures", "retry_after", "chance", "seconds"),
     [
-        (0, None, 0.0, REFRESH_EVERY),
-        (0, None, 1.0, 0.8 * REFRESH_EVERY),
+        (0, None, 0.0, LIST_INTERVAL),
+        (0, None, 1.0, 0.8 * LIST_INTERVAL),
         (1, None, 0.0, FIRST_RETRY),
         (1, None, 1.0, 0.7 * FIRST_RETRY),
         (2, None, 0.0, 2 * FIRST_RETRY),
-        (7, None, 0.0, LONGEST_RETRY),
-        (10**6, None, 0.0, LONGEST_RETRY),
+        (7, None, 0.0, MAX_RETRY),
+        (10**6, None, 0.0, MAX_RETRY),
         (1, 60.0, 1.0, 60.0),
-        (7, 60.0, 0.0, LONGEST_RETRY),
-        (1, 1e9, 0.0, REFRESH_EVERY),
+        (7, 60.0, 0.0, MAX_RETRY),
+        (1, 1e9, 0.0, LIST_INTERVAL),
     ],
 )
 def test_when_the_next_listing_is(failures: int, retry_after: float | None, chance: float, seconds: float) -> None:
     """Chance only makes it earlier; Retry-After is kept within an hour."""
     assert next_listing(failures, retry_after, chance) == pytest.approx(seconds)
+
+
+async def test_a_directory_shows_how_much_it_knows(running: RunningDirectory) -> None:
+    """Neither tokens nor names."""
+    await running.directory.start([running.source("acme", "na", "eu", refresh_token=Secret("CANARY"))])
+    await running.settle(2)
+    known = "<ProfileIndex: 3 profiles in 2 listings>"
+    assert repr(running.directory) == f"<ProfileDirectory: 2 watched, 0 being listed, {known}>"
 
 
 async def test_a_pause_ends_by_itself_or_when_woken() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from proxy.profiles.index import Listing, ProfileIndex, pin, read_document
+from proxy.profiles.index import ProfileIndex, ProfileListing, pin, read_document
 from proxy.profiles.listing import Profile
 
 
@@ -14,8 +14,8 @@ def profile(identifier: str) -> Profile:
     return Profile(identifier, f"Brand {identifier}", "US", "USD", "UTC", "seller", "M", "E")
 
 
-def listing(*identifiers: str, first: str = "") -> Listing:
-    return Listing("https://x amzn1", tuple(map(profile, identifiers)), first or (identifiers or ("",))[0], 5.0)
+def listing(*identifiers: str, first: str = "") -> ProfileListing:
+    return ProfileListing("https://x amzn1", tuple(map(profile, identifiers)), first or (identifiers or ("",))[0], 5.0)
 
 
 def test_owners_follow_whole_listings() -> None:

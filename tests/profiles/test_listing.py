@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from proxy.profiles.listing import (
-    MOST_BYTES,
+    MAX_RESPONSE_BYTES,
     Endpoint,
     Profile,
     ProfilesUnavailable,
-    judge,
     list_profiles,
+    parse_profiles_response,
 )
 from proxy.secret import Secret
 
@@ -44,25 +44,27 @@ def test_a_list_is_read_in_amazons_order() -> None:
     """Ids beyond 2^53 stay exact, as strings; what is missing is empty."""
     body = json.dumps([{"profileId": 5}, ENTRY, {"profileId": "7", "accountInfo": None, "countryCode": 1}]).encode()
     bare = Profile("5", "", "", "", "", "", "", "")
-    assert judge(200, body) == (bare, KNOWN, Profile("7", "", "", "", "", "", "", ""))
+    assert parse_profiles_response(200, body) == (bare, KNOWN, Profile("7", "", "", "", "", "", "", ""))
 
 
 def test_an_empty_list_is_an_answer() -> None:
     """An account may have no profile in a region."""
-    assert judge(200, b"[]") == ()
+    assert parse_profiles_response(200, b"[]") == ()
 
 
 def test_names_that_others_chose_cannot_steer_a_terminal() -> None:
     """Control characters and marks that turn the reading direction are left out; ids are plain digits."""
     name = "Acme\x1b[2J\x9b31m \u202egpj.exe"
     body = json.dumps([{"profileId": 1, "accountInfo": {"name": name}}, {"profileId": "\u0661\u0662"}]).encode()
-    assert [(profile.id, profile.name) for profile in judge(200, body)] == [("1", "Acme[2J31m gpj.exe")]
+    assert [(profile.id, profile.name) for profile in parse_profiles_response(200, body)] == [
+        ("1", "Acme[2J31m gpj.exe")
+    ]
 
 
 def test_five_thousand_profiles_are_read() -> None:
     """The most that Amazon lists."""
     body = json.dumps([{**ENTRY, "profileId": number} for number in range(1, 5001)]).encode()
-    assert [profile.id for profile in judge(200, body)] == [str(number) for number in range(1, 5001)]
+    assert [profile.id for profile in parse_profiles_response(200, body)] == [str(number) for number in range(1, 5001)]
 
 
 @pytest.mark.parametrize(
@@ -70,9 +72,9 @@ def test_five_thousand_profiles_are_read() -> None:
 )
 def test_entries_that_cannot_be_read_are_left_out(entry: object) -> None:
     """A list of nothing else is no list."""
-    assert judge(200, json.dumps([entry, ENTRY, ENTRY]).encode()) == (KNOWN,)
+    assert parse_profiles_response(200, json.dumps([entry, ENTRY, ENTRY]).encode()) == (KNOWN,)
     with pytest.raises(ProfilesUnavailable, match="none that can be read"):
-        judge(200, json.dumps([entry]).encode())
+        parse_profiles_response(200, json.dumps([entry]).encode())
 
 
 @pytest.mark.parametrize(
@@ -94,14 +96,14 @@ def test_entries_that_cannot_be_read_are_left_out(entry: object) -> None:
 def test_anything_else_is_unavailable(status: int, body: bytes, said: str) -> None:
     """With a sentence that says what to do where something can be done."""
     with pytest.raises(ProfilesUnavailable, match=said):
-        judge(status, body)
+        parse_profiles_response(status, body)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("", None), ("soon", None), ("-1", None), ("9" * 9, None)])
 def test_retry_after_is_told(header: str, seconds: float | None) -> None:
     """Seconds only."""
     with pytest.raises(ProfilesUnavailable) as raised:
-        judge(429, b"", header)
+        parse_profiles_response(429, b"", header)
     assert raised.value.retry_after == seconds
 
 
@@ -160,8 +162,8 @@ async def test_an_endless_answer_is_not_read_to_the_end(
     amazon: Amazon, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory stays bounded."""
-    assert MOST_BYTES > 5000 * 1000
-    monkeypatch.setattr("proxy.profiles.listing.MOST_BYTES", 1000)
+    assert MAX_RESPONSE_BYTES > 5000 * 1000
+    monkeypatch.setattr("proxy.profiles.listing.MAX_RESPONSE_BYTES", 1000)
     amazon.answer = lambda: web.Response(body=b" " * 2000)
     with pytest.raises(ProfilesUnavailable, match="longer than any"):
         await list_profiles(session, Endpoint(amazon.url, "x", 5), Secret("t"))

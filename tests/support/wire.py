@@ -247,7 +247,7 @@ class Tokens:
         self._token = self._make()
 
     def _make(self) -> AccessToken:
-        return AccessToken("default", Secret(f"Atza|{self.number}"), self.number, float("inf"))
+        return AccessToken("default", Secret(f"Atza|{self.number}"), self.number, float("inf"), "amzn1.test")
 
     def current(self, account: str) -> AccessToken | None:
         return None if self.cold else self._token

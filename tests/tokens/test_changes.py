@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from proxy import errors
-from proxy.events import AccountRemoved, RefreshTokenReplaced, TokenRefreshed, TokenUnpersisted
+from proxy.events import (
+    AccountRemoved,
+    RefreshFailed,
+    RefreshTokenLost,
+    RefreshTokenReplaced,
+    StoredTokenDamaged,
+    TokenRefreshed,
+    TokenUnpersisted,
+)
 from proxy.secret import Secret
-from proxy.tokens.lwa import Grant
 from proxy.tokens.manager import TokenSettings
 from proxy.tokens.memory_store import MemoryStore
-from proxy.tokens.store import ROTATED, SIGN_IN, Choice, StoredToken, choose, fingerprint, signed_in
-from tests.tokens.bench import Bench, BrokenStore, ScriptedLogin, grant, source, virtual_time
+from proxy.tokens.store import (
+    Choice,
+    RefreshTokenOrigin,
+    StoredSource,
+    StoredToken,
+    choose,
+    fingerprint,
+    rotated,
+    signed_in,
+)
+from proxy.tokens.token_response import Grant
+from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 A, B, NEW = Secret("token-a"), Secret("token-b"), Secret("token-new")
 
@@ -21,14 +39,14 @@ A, B, NEW = Secret("token-a"), Secret("token-b"), Secret("token-new")
 @pytest.mark.parametrize(
     ("configured", "stored", "choice"),
     [
-        (None, None, Choice(None, "")),
-        (A, None, Choice(A, "configuration")),
-        (A, StoredToken(NEW, ROTATED, fingerprint(A), 1.0), Choice(NEW, "store")),
-        (A, StoredToken(NEW, SIGN_IN, fingerprint(A), 1.0), Choice(NEW, "sign-in")),
-        (B, StoredToken(NEW, ROTATED, fingerprint(A), 1.0), Choice(B, "configuration")),
-        (B, StoredToken(NEW, SIGN_IN, "", 1.0), Choice(B, "configuration")),
-        (None, StoredToken(NEW, SIGN_IN, "", 1.0), Choice(NEW, "sign-in")),
-        (None, StoredToken(NEW, ROTATED, fingerprint(A), 1.0), Choice(NEW, "store")),
+        (None, None, Choice(None, RefreshTokenOrigin.NONE)),
+        (A, None, Choice(A, RefreshTokenOrigin.CONFIGURATION)),
+        (A, StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0), Choice(NEW, RefreshTokenOrigin.STORE)),
+        (A, StoredToken(NEW, StoredSource.SIGN_IN, fingerprint(A), 1.0), Choice(NEW, RefreshTokenOrigin.SIGN_IN)),
+        (B, StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0), Choice(B, RefreshTokenOrigin.CONFIGURATION)),
+        (B, StoredToken(NEW, StoredSource.SIGN_IN, "", 1.0), Choice(B, RefreshTokenOrigin.CONFIGURATION)),
+        (None, StoredToken(NEW, StoredSource.SIGN_IN, "", 1.0), Choice(NEW, RefreshTokenOrigin.SIGN_IN)),
+        (None, StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0), Choice(NEW, RefreshTokenOrigin.STORE)),
     ],
 )
 def test_a_stored_token_wins_until_the_configured_one_changes(
@@ -42,14 +60,14 @@ def test_a_stored_token_wins_until_the_configured_one_changes(
 async def test_a_rotated_token_is_used_next_and_kept() -> None:
     """What came back is sent the next time and found again after a restart."""
     store = MemoryStore()
-    async with Bench(ScriptedLogin(grant("a", refresh="refresh-1")), store) as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
-        await bench.manager.refresh_now("acme")
-        assert [sent for _, sent in bench.login.asked] == ["refresh-0", "refresh-1"]
-        assert bench.recorder.of(RefreshTokenReplaced) == [RefreshTokenReplaced("acme", "rotated")]
-        assert bench.manager.statuses()[0].refresh_token_source == "store"
-    async with Bench(store=store) as restarted:
+    async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store) as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        await running.manager.refresh_now("acme")
+        assert [sent for _, sent in running.login.asked] == ["refresh-0", "refresh-1"]
+        assert running.recorder.of(RefreshTokenReplaced) == [RefreshTokenReplaced("acme", "rotated")]
+        assert running.manager.statuses()[0].refresh_token_source == "store"
+    async with RunningManager(store=store) as restarted:
         await restarted.manager.start([source()])
         await restarted.manager.get("acme")
         assert [sent for _, sent in restarted.login.asked] == ["refresh-1"]
@@ -59,10 +77,10 @@ async def test_a_rotated_token_is_used_next_and_kept() -> None:
 async def test_the_same_refresh_token_coming_back_changes_nothing() -> None:
     """Neither an event nor a write."""
     store = BrokenStore()
-    async with Bench(ScriptedLogin(grant("a", refresh="refresh-0")), store) as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
-        assert bench.recorder.of(RefreshTokenReplaced) == []
+    async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-0")), store) as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        assert running.recorder.of(RefreshTokenReplaced) == []
         assert store.attempts == 0
 
 
@@ -70,31 +88,31 @@ async def test_the_same_refresh_token_coming_back_changes_nothing() -> None:
 async def test_a_changed_configured_token_beats_the_stored_one() -> None:
     """After a restart with another configured token, that one is used."""
     store = MemoryStore()
-    await store.write("acme", StoredToken(NEW, SIGN_IN, fingerprint(A), 1.0))
-    async with Bench(store=store) as bench:
-        await bench.manager.start([source(refresh="token-b")])
-        await bench.manager.get("acme")
-        assert [sent for _, sent in bench.login.asked] == ["token-b"]
+    await store.write("acme", StoredToken(NEW, StoredSource.SIGN_IN, fingerprint(A), 1.0))
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(refresh="token-b")])
+        await running.manager.get("acme")
+        assert [sent for _, sent in running.login.asked] == ["token-b"]
 
 
 @virtual_time
 async def test_a_failing_disk_is_retried_and_loses_nothing() -> None:
     """The new token is used from memory, the trouble is visible, and the write holds as soon as it can."""
     store = BrokenStore()
-    async with Bench(ScriptedLogin(grant("a", refresh="refresh-1")), store) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(300)
-        assert bench.manager.statuses()[0].unpersisted
+        assert running.manager.statuses()[0].unpersisted
         assert store.attempts > 8
-        await bench.manager.refresh_now("acme")
-        assert bench.login.asked[-1][1] == "refresh-1"
+        await running.manager.refresh_now("acme")
+        assert running.login.asked[-1][1] == "refresh-1"
         store.broken = False
         await asyncio.sleep(31)
-        assert not bench.manager.statuses()[0].unpersisted
+        assert not running.manager.statuses()[0].unpersisted
         kept = await store.read("acme")
         assert kept is not None
         assert kept.refresh_token.reveal() == "refresh-1"
-        assert bench.recorder.of(TokenUnpersisted) == [
+        assert running.recorder.of(TokenUnpersisted) == [
             TokenUnpersisted("acme", True, "The disk is full."),
             TokenUnpersisted("acme", False, ""),
         ]
@@ -105,10 +123,10 @@ async def test_only_the_newest_token_is_written_after_trouble() -> None:
     """Two rotations while the disk fails leave the second one."""
     store = BrokenStore()
     login = ScriptedLogin(grant("a", refresh="refresh-1"), grant("b", refresh="refresh-2"))
-    async with Bench(login, store) as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
-        await bench.manager.refresh_now("acme")
+    async with RunningManager(login, store) as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        await running.manager.refresh_now("acme")
         store.broken = False
         await asyncio.sleep(31)
         kept = await store.read("acme")
@@ -120,13 +138,86 @@ async def test_only_the_newest_token_is_written_after_trouble() -> None:
 async def test_stopping_waits_for_a_rotation_under_way() -> None:
     """A refresh that is in flight when the program stops still has its new refresh token kept."""
     store = MemoryStore()
-    bench = Bench(ScriptedLogin(grant("a", refresh="refresh-1")), store)
-    await bench.manager.start([source()])
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store)
+    await running.manager.start([source()])
     await asyncio.sleep(0.05)
-    await bench.manager.stop()
+    await running.manager.stop()
     kept = await store.read("acme")
     assert kept is not None
     assert kept.refresh_token.reveal() == "refresh-1"
+
+
+@virtual_time
+async def test_stopping_waits_for_a_token_request_as_long_as_one_may_take() -> None:
+    """One that answers slowly, but in time, is not cut short: its refresh token is the only good one by now."""
+
+    async def slowly() -> Grant:
+        await asyncio.sleep(7.5)
+        return grant("a", refresh="refresh-1")
+
+    store = MemoryStore()
+    running = RunningManager(ScriptedLogin(slowly), store)
+    await running.manager.start([source()])
+    await asyncio.sleep(0.05)
+    await running.manager.stop()
+    kept = await store.read("acme")
+    assert kept is not None
+    assert kept.refresh_token.reveal() == "refresh-1"
+
+
+@virtual_time
+async def test_stopping_tries_the_store_to_the_end() -> None:
+    """After long trouble, too, when attempts had moved far apart: a disk that is mended in time takes the token."""
+    store = BrokenStore()
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store)
+    await running.manager.start([source()])
+    await asyncio.sleep(200)
+    stopping = asyncio.create_task(running.manager.stop())
+    await asyncio.sleep(9.5)
+    store.broken = False
+    await stopping
+    kept = await store.read("acme")
+    assert kept is not None
+    assert kept.refresh_token.reveal() == "refresh-1"
+    assert running.recorder.of(RefreshTokenLost) == []
+    assert not running.recorder.of(TokenUnpersisted)[-1].unpersisted
+
+
+@virtual_time
+async def test_a_refresh_token_that_is_lost_is_told_with_what_to_do() -> None:
+    """Once, at the end; an account whose token is written is not named."""
+    store = BrokenStore()
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store)
+    await running.manager.start([source(), source("other", refresh="refresh-other")])
+    await asyncio.sleep(1)
+    before = running.clock()
+    await running.manager.stop(3.0)
+    assert running.clock() - before == pytest.approx(3.0)
+    (lost,) = running.recorder.of(RefreshTokenLost)
+    assert (lost.account, lost.detail) == ("acme", "The disk is full.")
+    assert "ads-proxy login acme" in lost.advice
+
+
+@virtual_time
+async def test_a_hurried_stop_tells_what_is_lost() -> None:
+    """Where nobody waits any longer for the store, nor for the token request that runs beside."""
+
+    async def hang() -> Grant:
+        await asyncio.sleep(1e6)
+        raise AssertionError("nobody waits so long")
+
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1"), hang), BrokenStore())
+    await running.manager.start([source()])
+    await asyncio.sleep(1)
+    button = asyncio.create_task(running.manager.refresh_now("acme"))
+    await asyncio.sleep(1)
+    stopping = asyncio.create_task(running.manager.stop())
+    await asyncio.sleep(1)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert [event.account for event in running.recorder.of(RefreshTokenLost)] == ["acme"]
+    button.cancel()
 
 
 @virtual_time
@@ -138,14 +229,15 @@ async def test_stopping_is_bounded() -> None:
         return grant("never")
 
     store = BrokenStore()
-    bench = Bench(ScriptedLogin(grant("a", refresh="refresh-1"), hang), store)
-    await bench.manager.start([source()])
-    await bench.manager.get("acme")
-    button = asyncio.create_task(bench.manager.refresh_now("acme"))
+    login = ScriptedLogin(grant("a", refresh="refresh-1"), hang)
+    running = RunningManager(login, store, TokenSettings(refresh_timeout=30))
+    await running.manager.start([source()])
+    await running.manager.get("acme")
+    button = asyncio.create_task(running.manager.refresh_now("acme"))
     await asyncio.sleep(1)
-    before = bench.clock()
-    await bench.manager.stop()
-    assert bench.clock() - before <= 10.1
+    before = running.clock()
+    await running.manager.stop()
+    assert running.clock() - before <= 10.1
     with pytest.raises(asyncio.CancelledError):
         await button
 
@@ -153,82 +245,108 @@ async def test_stopping_is_bounded() -> None:
 @virtual_time
 async def test_unchanged_accounts_keep_token_and_timer() -> None:
     """A reload that changes nothing asks nothing."""
-    async with Bench() as bench:
-        await bench.manager.start([source()])
-        token = await bench.manager.get("acme")
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
         for _ in range(100):
-            await bench.manager.reconfigure([source()], settings=TokenSettings(request_wait=3))
+            await running.manager.reconfigure([source()], settings=TokenSettings(request_wait=3))
         await asyncio.sleep(60)
-        assert bench.manager.current("acme") is token
-        assert len(bench.login.asked) == 1
+        assert running.manager.current("acme") is token
+        assert len(running.login.asked) == 1
 
 
 @virtual_time
 async def test_accounts_come_and_go() -> None:
     """An added account gets its token by itself; a removed one ends, and its waiting requests are told."""
-    async with Bench(ScriptedLogin(errors.TokenThrottled("wait", retry_after=8.0))) as bench:
-        await bench.manager.start([source("old")])
+    async with RunningManager(ScriptedLogin(errors.TokenThrottled("wait", retry_after=8.0))) as running:
+        await running.manager.start([source("old")])
         await asyncio.sleep(1)
-        waiting = asyncio.create_task(bench.manager.get("old"))
+        waiting = asyncio.create_task(running.manager.get("old"))
         await asyncio.sleep(0)
-        await bench.manager.reconfigure([source("new")])
+        await running.manager.reconfigure([source("new")])
         with pytest.raises(errors.NoUsableToken, match="no longer configured"):
             await waiting
-        assert bench.recorder.of(AccountRemoved) == [AccountRemoved("old")]
-        assert (await bench.manager.get("new")).account == "new"
-        assert [status.account for status in bench.manager.statuses()] == ["new"]
+        assert running.recorder.of(AccountRemoved) == [AccountRemoved("old")]
+        assert (await running.manager.get("new")).account == "new"
+        assert [status.account for status in running.manager.statuses()] == ["new"]
 
 
 @virtual_time
 async def test_a_changed_secret_is_tried_at_once() -> None:
     """A misconfigured application recovers the moment its secret is right; the token in hand served meanwhile."""
     login = ScriptedLogin(grant("a"), errors.AppMisconfigured("Refused."))
-    async with Bench(login) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(login) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(3310)
-        assert bench.state() == "misconfigured"
-        await bench.manager.reconfigure([source(secret="right")])
-        assert bench.state() == "degraded"
-        assert bench.manager.current("acme") is not None
+        assert running.state() == "misconfigured"
+        await running.manager.reconfigure([source(secret="right")])
+        assert running.state() == "degraded"
+        assert running.manager.current("acme") is not None
         await asyncio.sleep(0.2)
-        assert bench.state() == "valid"
+        assert running.state() == "valid"
         assert login.credentials[-1].client_secret.reveal() == "right"
-        assert bench.recorder.of(TokenRefreshed)[-1].trigger == "credentials-changed"
+        assert running.recorder.of(TokenRefreshed)[-1].trigger == "credentials-changed"
 
 
 @virtual_time
 async def test_a_changed_refresh_token_revives_a_revoked_account() -> None:
     """A new secret file mends an account without a restart."""
-    async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("dead"))) as bench:
-        await bench.manager.start([source(refresh="dead")])
+    async with RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("dead"))) as running:
+        await running.manager.start([source(refresh="dead")])
         await asyncio.sleep(1)
-        await bench.manager.reconfigure([source(refresh="alive")])
-        assert bench.state() == "pending"
-        assert (await bench.manager.get("acme")).generation == 1
-        assert bench.login.asked[-1][1] == "alive"
-        assert RefreshTokenReplaced("acme", "configuration") in bench.recorder.events
+        await running.manager.reconfigure([source(refresh="alive")])
+        assert running.state() == "pending"
+        assert (await running.manager.get("acme")).generation == 1
+        assert running.login.asked[-1][1] == "alive"
+        assert RefreshTokenReplaced("acme", "configuration") in running.recorder.events
 
 
 @virtual_time
 async def test_another_application_drops_the_token_in_hand() -> None:
     """A token of one client id is never sent with another's."""
-    async with Bench() as bench:
-        await bench.manager.start([source(client="one")])
-        await bench.manager.get("acme")
-        await bench.manager.reconfigure([source(client="two")])
-        assert bench.manager.current("acme") is None
-        assert (await bench.manager.get("acme")).value.reveal() == "access-2"
+    async with RunningManager() as running:
+        await running.manager.start([source(client="one")])
+        assert (await running.manager.get("acme")).client_id == "one"
+        await running.manager.reconfigure([source(client="two")])
+        assert running.manager.current("acme") is None
+        token = await running.manager.get("acme")
+        assert (token.value.reveal(), token.client_id) == ("access-2", "two")
+
+
+@virtual_time
+async def test_an_answer_for_another_application_is_dropped() -> None:
+    """A token that was asked for before a reload never serves under the client id that came with it."""
+    async with RunningManager(ScriptedLogin(grant("stale", refresh="stale-refresh"))) as running:
+        await running.manager.start([source(client="one")])
+        await asyncio.sleep(0.05)
+        await running.manager.reconfigure([source(client="two")])
+        token = await running.manager.get("acme")
+        assert (token.value.reveal(), token.client_id) == ("access-2", "two")
+        assert [sent for _, sent in running.login.asked] == ["refresh-0", "refresh-0"]
+
+
+@virtual_time
+async def test_a_sign_in_for_another_application_is_refused() -> None:
+    """The client id changed while somebody signed in: neither of the two tokens is any use, and the person is told."""
+    async with RunningManager() as running:
+        await running.manager.start([source(client="two")])
+        before = await running.manager.get("acme")
+        with pytest.raises(errors.ApplicationChanged, match="sign in again"):
+            await running.manager.adopt("acme", grant("signed", refresh="refresh-s", client="one"))
+        assert running.manager.current("acme") is before
+        await running.manager.refresh_now("acme")
+        assert running.login.asked[-1][1] == "refresh-0"
 
 
 @virtual_time
 async def test_an_answer_for_old_credentials_is_dropped() -> None:
     """What was in flight for another refresh token neither serves nor counts."""
     login = ScriptedLogin(grant("stale", refresh="stale-refresh"), grant("fresh"))
-    async with Bench(login) as bench:
-        await bench.manager.start([source(refresh="old")])
+    async with RunningManager(login) as running:
+        await running.manager.start([source(refresh="old")])
         await asyncio.sleep(0.05)
-        await bench.manager.reconfigure([source(refresh="new")])
-        assert (await bench.manager.get("acme")).value.reveal() == "fresh"
+        await running.manager.reconfigure([source(refresh="new")])
+        assert (await running.manager.get("acme")).value.reveal() == "fresh"
         assert [sent for _, sent in login.asked] == ["old", "new"]
 
 
@@ -236,124 +354,228 @@ async def test_an_answer_for_old_credentials_is_dropped() -> None:
 async def test_a_failure_for_old_credentials_is_dropped() -> None:
     """The refusal of the old refresh token does not mark the new one."""
     login = ScriptedLogin(errors.RefreshTokenRevoked("old one"), grant("fresh"))
-    async with Bench(login) as bench:
-        await bench.manager.start([source(refresh="old")])
+    async with RunningManager(login) as running:
+        await running.manager.start([source(refresh="old")])
         await asyncio.sleep(0.05)
-        await bench.manager.reconfigure([source(refresh="new")])
-        assert (await bench.manager.get("acme")).value.reveal() == "fresh"
+        await running.manager.reconfigure([source(refresh="new")])
+        assert (await running.manager.get("acme")).value.reveal() == "fresh"
 
 
 @virtual_time
 async def test_a_removed_configured_token_ends_the_account() -> None:
     """Without any refresh token the account is pending again."""
-    async with Bench() as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
-        await bench.manager.reconfigure([source(refresh=None)])
-        assert bench.manager.current("acme") is None
-        assert bench.state() == "pending"
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        await running.manager.reconfigure([source(refresh=None)])
+        assert running.manager.current("acme") is None
+        assert running.state() == "pending"
 
 
 @virtual_time
 async def test_a_sign_in_serves_at_once_and_is_kept() -> None:
     """After a sign-in both tokens are in use without another request; its life counts from its own sending."""
     store = MemoryStore()
-    async with Bench(store=store) as bench:
-        await bench.manager.start([source(refresh=None)])
-        await bench.manager.adopt("acme", Grant(Secret("signed"), Secret("refresh-s"), 3600.0, took=2.0))
-        token = bench.manager.current("acme")
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(refresh=None)])
+        await running.manager.adopt("acme", Grant(Secret("signed"), Secret("refresh-s"), 3600.0, "c", took=2.0))
+        token = running.manager.current("acme")
         assert token is not None
-        assert (token.value.reveal(), token.expires_at) == ("signed", bench.clock() + 3598.0)
-        status = bench.manager.statuses()[0]
+        assert (token.value.reveal(), token.expires_at) == ("signed", running.clock() + 3598.0)
+        assert token.client_id == "c"
+        status = running.manager.statuses()[0]
         assert (status.state, status.refresh_token_source) == ("valid", "sign-in")
         kept = await store.read("acme")
         assert kept is not None
-        assert (kept.refresh_token.reveal(), kept.source) == ("refresh-s", SIGN_IN)
-        assert bench.login.asked == []
+        assert (kept.refresh_token.reveal(), kept.source) == ("refresh-s", StoredSource.SIGN_IN)
+        assert running.login.asked == []
         await asyncio.sleep(3300)
-        assert [sent for _, sent in bench.login.asked] == ["refresh-s"]
+        assert [sent for _, sent in running.login.asked] == ["refresh-s"]
+
+
+@virtual_time
+async def test_a_token_dead_on_arrival_leaves_its_refresh_token() -> None:
+    """What came back with it is used from then on and kept; the attempt counts as malformed and is made again."""
+    store = MemoryStore()
+    login = ScriptedLogin(grant("dead", 0.0, refresh="refresh-1"), grant("dead", -1.0))
+    async with RunningManager(login, store) as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
+        assert token.value.reveal() == "access-3"
+        assert [sent for _, sent in running.login.asked] == ["refresh-0", "refresh-1", "refresh-1"]
+        assert [event.reason for event in running.recorder.of(RefreshFailed)] == ["malformed", "malformed"]
+        kept = await store.read("acme")
+        assert kept is not None
+        assert kept.refresh_token.reveal() == "refresh-1"
+
+
+@virtual_time
+async def test_a_sign_in_whose_access_token_is_dead_asks_for_another() -> None:
+    """At once, with the refresh token that the person brought; the token in hand serves meanwhile."""
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        before = await running.manager.get("acme")
+        await running.manager.adopt("acme", grant("dead", 0.0, refresh="refresh-s"))
+        assert running.manager.current("acme") is before
+        await asyncio.sleep(0.2)
+        token = running.manager.current("acme")
+        assert token is not None
+        assert token.value.reveal() == "access-2"
+        assert running.login.asked[-1][1] == "refresh-s"
+        assert running.recorder.of(TokenRefreshed)[-1].trigger == "sign-in"
 
 
 @virtual_time
 async def test_a_sign_in_beats_a_refresh_under_way() -> None:
     """The answer for the token that was replaced is dropped."""
-    async with Bench(ScriptedLogin(grant("stale", refresh="stale-refresh"))) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(ScriptedLogin(grant("stale", refresh="stale-refresh"))) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(0.05)
-        await bench.manager.adopt("acme", grant("signed", refresh="refresh-s"))
+        await running.manager.adopt("acme", grant("signed", refresh="refresh-s"))
         await asyncio.sleep(1)
-        token = bench.manager.current("acme")
+        token = running.manager.current("acme")
         assert token is not None
         assert token.value.reveal() == "signed"
-        await bench.manager.refresh_now("acme")
-        assert bench.login.asked[-1][1] == "refresh-s"
+        await running.manager.refresh_now("acme")
+        assert running.login.asked[-1][1] == "refresh-s"
 
 
 @virtual_time
 async def test_a_sign_in_on_a_full_disk_serves_and_says_so() -> None:
     """The person is not made to wait for the disk for long."""
-    async with Bench(store=BrokenStore()) as bench:
-        await bench.manager.start([source(refresh=None)])
-        before = bench.clock()
-        await bench.manager.adopt("acme", grant("signed", refresh="refresh-s"))
-        assert bench.clock() - before == pytest.approx(5.0)
-        assert bench.manager.current("acme") is not None
-        assert bench.manager.statuses()[0].unpersisted
+    async with RunningManager(store=BrokenStore()) as running:
+        await running.manager.start([source(refresh=None)])
+        before = running.clock()
+        await running.manager.adopt("acme", grant("signed", refresh="refresh-s"))
+        assert running.clock() - before == pytest.approx(5.0)
+        assert running.manager.current("acme") is not None
+        assert running.manager.statuses()[0].unpersisted
 
 
 @virtual_time
 async def test_a_sign_in_in_another_process_is_noticed_at_once() -> None:
     """A terminal's sign-in mends a revoked account, and the configured token of the day loses."""
     store = MemoryStore()
-    async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("dead")), store) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("dead")), store) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(1)
-        assert bench.state() == "revoked"
+        assert running.state() == "revoked"
         await store.write("acme", signed_in(Secret("from-terminal"), Secret("refresh-0"), 5.0))
         await asyncio.sleep(1)
-        assert bench.state() == "valid"
-        assert bench.login.asked[-1][1] == "from-terminal"
+        assert running.state() == "valid"
+        assert running.login.asked[-1][1] == "from-terminal"
 
 
 @virtual_time
 async def test_two_processes_on_one_store_do_not_chase_each_other() -> None:
     """A token that another process rotated is put in force without a request; none causes the next."""
     store = MemoryStore()
-    async with Bench(store=store) as bench:
-        await bench.manager.start([source()])
-        await bench.manager.get("acme")
-        await store.write("acme", StoredToken(Secret("theirs"), ROTATED, fingerprint(Secret("refresh-0")), 5.0))
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        await store.write("acme", rotated(Secret("theirs"), Secret("refresh-0"), 5.0))
         await asyncio.sleep(10)
-        assert len(bench.login.asked) == 1
-        await bench.manager.refresh_now("acme")
-        assert bench.login.asked[-1][1] == "theirs"
+        assert len(running.login.asked) == 1
+        await running.manager.refresh_now("acme")
+        assert running.login.asked[-1][1] == "theirs"
 
 
 @virtual_time
 async def test_another_process_s_rotation_ends_our_trouble() -> None:
     """Where ours was refused, theirs is tried at once."""
     store = MemoryStore()
-    async with Bench(ScriptedLogin(errors.RefreshTokenRevoked("rotated away")), store) as bench:
-        await bench.manager.start([source()])
+    async with RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("rotated away")), store) as running:
+        await running.manager.start([source()])
         await asyncio.sleep(1)
-        await store.write("acme", StoredToken(Secret("theirs"), ROTATED, fingerprint(Secret("refresh-0")), 5.0))
+        await store.write("acme", rotated(Secret("theirs"), Secret("refresh-0"), 5.0))
         await asyncio.sleep(1)
-        assert bench.state() == "valid"
+        assert running.state() == "valid"
 
 
 @virtual_time
 async def test_an_entry_for_another_configured_token_waits_for_it() -> None:
     """A sign-in that was made beside a configuration this process has not read yet counts once it has."""
     store = MemoryStore()
-    async with Bench(store=store) as bench:
-        await bench.manager.start([source(refresh="token-a")])
-        await bench.manager.get("acme")
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(refresh="token-a")])
+        await running.manager.get("acme")
         await store.write("acme", signed_in(Secret("from-terminal"), Secret("token-b"), 5.0))
         await asyncio.sleep(1)
-        assert len(bench.login.asked) == 1
-        await bench.manager.reconfigure([source(refresh="token-b")])
+        assert len(running.login.asked) == 1
+        await running.manager.reconfigure([source(refresh="token-b")])
         await asyncio.sleep(1)
-        assert bench.login.asked[-1][1] == "from-terminal"
+        assert running.login.asked[-1][1] == "from-terminal"
+
+
+class LosingStore(MemoryStore):
+    """What it has of an account can be lost, or damaged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.damaged: set[str] = set()
+
+    def lose(self, account: str) -> None:
+        self._entries.pop(account, None)
+        self._changed.set()
+
+    def damage(self, account: str) -> None:
+        self.damaged.add(account)
+        self._changed.set()
+
+    async def read(self, account: str) -> StoredToken | None:
+        if account in self.damaged:
+            raise errors.StateFileDamaged("The file is damaged.")
+        return await super().read(account)
+
+    async def write(self, account: str, entry: StoredToken) -> None:
+        self.damaged.discard(account)
+        await super().write(account, entry)
+
+
+@virtual_time
+@pytest.mark.parametrize("how", [LosingStore.lose, LosingStore.damage])
+async def test_what_the_store_lost_is_written_anew(how: Callable[[LosingStore, str], None]) -> None:
+    """Damaged or gone while the program runs, the token in force is back before a restart needs it."""
+    store = LosingStore()
+    async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store) as running:
+        await running.manager.start([source(), source("configured")])
+        await running.manager.get("acme")
+        await asyncio.sleep(1)
+        kept = await store.read("acme")
+        assert kept is not None
+        how(store, "acme")
+        await asyncio.sleep(1)
+        assert await store.read("acme") == kept
+        assert [event.restored for event in running.recorder.of(StoredTokenDamaged)] == [True]
+        assert await store.read("configured") is None
+        assert len(running.login.asked) == 2
+
+
+@virtual_time
+async def test_a_damaged_entry_leaves_the_configured_token() -> None:
+    """At a start or a reload its account is served with what is configured, and somebody is told."""
+    store = LosingStore()
+    store.damage("acme")
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(), source("other")])
+        await running.manager.get("acme")
+        await running.manager.get("other")
+        told = StoredTokenDamaged("acme", False, "The file is damaged.")
+        assert running.recorder.of(StoredTokenDamaged) == [told]
+
+
+@virtual_time
+async def test_a_reload_that_finds_the_store_damaged_goes_on_with_what_is_in_memory() -> None:
+    """A configured token that changes back and forth does not lose a sign-in to a damaged file."""
+    store = LosingStore()
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(refresh="a")])
+        await running.manager.adopt("acme", grant("signed", refresh="refresh-s"))
+        store.damaged.add("acme")
+        for configured, used in (("b", "b"), ("a", "refresh-s")):
+            await running.manager.reconfigure([source(refresh=configured)])
+            await running.manager.refresh_now("acme")
+            assert running.login.asked[-1][1] == used
 
 
 @virtual_time
@@ -366,9 +588,9 @@ async def test_a_store_that_cannot_be_read_refuses_a_new_account_alone() -> None
                 raise errors.StateError("The state file is damaged.")
             return await super().read(account)
 
-    async with Bench(store=Damaged()) as bench:
-        await bench.manager.start([source()])
-        token = await bench.manager.get("acme")
+    async with RunningManager(store=Damaged()) as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
         with pytest.raises(errors.StateError):
-            await bench.manager.reconfigure([source("damaged")])
-        assert bench.manager.current("acme") is token
+            await running.manager.reconfigure([source("damaged")])
+        assert running.manager.current("acme") is token

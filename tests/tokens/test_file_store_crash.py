@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from proxy.secret import Secret
-from proxy.tokens.store import ROTATED, StoredToken, open_store
+from proxy.tokens.opening import open_store
+from proxy.tokens.store import StoredSource, StoredToken
 
 ROUNDS = 200
 KEY = Secret("a key of sixteen bytes or more")
@@ -22,14 +23,15 @@ PADDING = "x" * 2000
 ROTATING = """
 import asyncio, os, sys
 from proxy.secret import Secret
-from proxy.tokens.store import ROTATED, StoredToken, open_store
+from proxy.tokens.opening import open_store
+from proxy.tokens.store import rotated
 
 async def rotate(url, number):
     store = open_store(url, Secret("a key of sixteen bytes or more"))
     while True:
         number += 1
         os.write(1, b"writing %d\\n" % number)
-        await store.write("acme", StoredToken(Secret(f"refresh-{number}" + "x" * 2000), ROTATED, "", float(number)))
+        await store.write("acme", rotated(Secret(f"refresh-{number}" + "x" * 2000), None, float(number)))
         os.write(1, b"held %d\\n" % number)
 
 for line in sys.stdin:
@@ -96,7 +98,7 @@ def test_two_hundred_kills_lose_no_token(tmp_path: Path) -> None:
             kept = int(entry.saved_at) if entry is not None else 0
             assert kept in (acknowledged, writing), "neither the old nor the new token is there"
             if entry is not None:
-                assert entry == StoredToken(Secret(f"refresh-{kept}{PADDING}"), ROTATED, "", float(kept))
+                assert entry == StoredToken(Secret(f"refresh-{kept}{PADDING}"), StoredSource.ROTATED, "", float(kept))
             within_a_write += writing > acknowledged
             held = kept
     finally:

@@ -7,37 +7,39 @@ import itertools
 import pytest
 
 from proxy import errors
+from proxy.events import RefreshCause
+from proxy.token_bucket import TokenBucket
 from proxy.tokens import lifecycle
-from proxy.tokens.lifecycle import Damper, Occurrence, State
+from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 
 P, V, D, E, R, M = (
-    State.PENDING,
-    State.VALID,
-    State.DEGRADED,
-    State.EXPIRED,
-    State.REVOKED,
-    State.MISCONFIGURED,
+    CredentialState.PENDING,
+    CredentialState.VALID,
+    CredentialState.DEGRADED,
+    CredentialState.EXPIRED,
+    CredentialState.REVOKED,
+    CredentialState.MISCONFIGURED,
 )
 TABLE = {
-    Occurrence.GRANTED: (V, V, V, V, V, V),
-    Occurrence.TROUBLED: (P, D, D, E, R, M),
-    Occurrence.REFUSED_GRANT: (R, R, R, R, R, R),
-    Occurrence.REFUSED_APP: (M, M, M, M, M, M),
-    Occurrence.LAPSED: (P, E, E, E, R, M),
-    Occurrence.CHANGED: (P, V, D, P, D, D),
-    Occurrence.RESET: (P, P, P, P, P, P),
+    Trigger.GRANTED: (V, V, V, V, V, V),
+    Trigger.TROUBLED: (P, D, D, E, R, M),
+    Trigger.REFUSED_GRANT: (R, R, R, R, R, R),
+    Trigger.REFUSED_APP: (M, M, M, M, M, M),
+    Trigger.LAPSED: (P, E, E, E, R, M),
+    Trigger.CHANGED: (P, V, D, P, D, D),
+    Trigger.RESET: (P, P, P, P, P, P),
 }
 
 
-@pytest.mark.parametrize("occurrence", Occurrence)
-def test_every_state_answers_every_occurrence(occurrence: Occurrence) -> None:
+@pytest.mark.parametrize("trigger", Trigger)
+def test_every_state_answers_every_trigger(trigger: Trigger) -> None:
     """The transition table is total and holds what it should."""
-    assert tuple(lifecycle.after(state, occurrence) for state in (P, V, D, E, R, M)) == TABLE[occurrence]
+    assert tuple(lifecycle.next_state(state, trigger) for state in (P, V, D, E, R, M)) == TABLE[trigger]
 
 
 def test_states_are_named_as_the_metric_names_them() -> None:
     """The six states of the contract, and no other."""
-    assert {str(state) for state in State} == {
+    assert {str(state) for state in CredentialState} == {
         "pending",
         "valid",
         "degraded",
@@ -47,28 +49,28 @@ def test_states_are_named_as_the_metric_names_them() -> None:
     }
 
 
-@pytest.mark.parametrize(("state", "hopeless"), [(P, False), (V, False), (D, False), (E, False), (R, True), (M, True)])
-def test_only_refusals_are_hopeless(state: State, hopeless: bool) -> None:
+@pytest.mark.parametrize(("state", "needs"), [(P, False), (V, False), (D, False), (E, False), (R, True), (M, True)])
+def test_only_refusals_need_an_operator(state: CredentialState, needs: bool) -> None:
     """Waiting is worth while unless a person has to act."""
-    assert lifecycle.is_hopeless(state) is hopeless
+    assert lifecycle.needs_operator(state) is needs
 
 
 @pytest.mark.parametrize(
-    ("failure", "occurrence"),
+    ("failure", "trigger"),
     [
-        (errors.RefreshTokenRevoked("x"), Occurrence.REFUSED_GRANT),
-        (errors.AppMisconfigured("x"), Occurrence.REFUSED_APP),
-        (errors.TokenRequestRejected("x"), Occurrence.REFUSED_APP),
-        (errors.TokenThrottled("x"), Occurrence.TROUBLED),
-        (errors.TokenServerError("x"), Occurrence.TROUBLED),
-        (errors.TokenNetworkError("x"), Occurrence.TROUBLED),
-        (errors.TokenTimeout("x"), Occurrence.TROUBLED),
-        (errors.TokenAnswerMalformed("x"), Occurrence.TROUBLED),
+        (errors.RefreshTokenRevoked("x"), Trigger.REFUSED_GRANT),
+        (errors.AppMisconfigured("x"), Trigger.REFUSED_APP),
+        (errors.TokenRequestRejected("x"), Trigger.REFUSED_APP),
+        (errors.TokenThrottled("x"), Trigger.TROUBLED),
+        (errors.TokenServerError("x"), Trigger.TROUBLED),
+        (errors.TokenNetworkError("x"), Trigger.TROUBLED),
+        (errors.TokenTimeout("x"), Trigger.TROUBLED),
+        (errors.TokenAnswerMalformed("x"), Trigger.TROUBLED),
     ],
 )
-def test_failures_mean_what_the_facts_say(failure: errors.TokenFailure, occurrence: Occurrence) -> None:
+def test_failures_mean_what_the_facts_say(failure: errors.TokenFailure, trigger: Trigger) -> None:
     """Fact 5: which failures are final and which pass."""
-    assert lifecycle.occurrence_of(failure) is occurrence
+    assert lifecycle.trigger_of(failure) is trigger
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_backoff_doubles_up_to_thirty_seconds(
 )
 def test_refusals_are_tried_again_slowly(failures: int, chance: float, wait: float) -> None:
     """From half a minute to five, and never for ever silent."""
-    assert lifecycle.slow_retry(failures, chance) == pytest.approx(wait)
+    assert lifecycle.refusal_backoff(failures, chance) == pytest.approx(wait)
     assert lifecycle.retry_in(errors.RefreshTokenRevoked("x"), failures, chance) == pytest.approx(wait)
 
 
@@ -126,26 +128,102 @@ def test_passing_trouble_backs_off_by_its_retry_after() -> None:
     assert lifecycle.retry_in(errors.TokenThrottled("x", retry_after=9.0), 1, 0.0) == 9.0
 
 
+@pytest.mark.parametrize(
+    ("first", "timeouts", "seconds"),
+    [(8, 0, 8), (8, 1, 8), (8, 2, 16), (8, 3, 30), (8, 10_000, 30), (60, 0, 60), (60, 5, 60)],
+)
+def test_a_token_request_is_given_up_soon_and_twice(first: float, timeouts: int, seconds: float) -> None:
+    """A hang costs little; an endpoint that is slow for all gets its time in the end."""
+    assert lifecycle.request_timeout(first, timeouts) == seconds
+
+
+def test_a_schedule_counts_timeouts_in_a_row() -> None:
+    """Any other outcome ends the row."""
+    schedule = RefreshSchedule(0.0, RefreshCause.START)
+    seen = []
+    for failure in (errors.TokenTimeout("x"), errors.TokenTimeout("x"), errors.TokenServerError("x")):
+        schedule = schedule.after_failure(failure, 10.0, 0.0)
+        seen.append((schedule.failures, schedule.timeouts))
+    assert seen == [(1, 1), (2, 2), (3, 0)]
+
+
+@pytest.mark.parametrize(
+    ("failure", "wait", "chance", "seconds"),
+    [
+        (errors.TokenServerError("x"), 0.25, 0.0, 0.25),
+        (errors.TokenServerError("x"), 2.5, 0.0, 2.5),
+        (errors.TokenServerError("x"), 15.0, 0.0, 2.5),
+        (errors.TokenServerError("x"), 30.0, 1.0, 5.0),
+        (errors.TokenThrottled("x", retry_after=4.0), 15.0, 0.0, 4.0),
+        (errors.TokenThrottled("x", retry_after=40.0), 40.0, 0.0, 40.0),
+        (errors.TokenThrottled("x", retry_after=1e9), 120.0, 0.0, 120.0),
+        (errors.RefreshTokenRevoked("x"), 30.0, 0.0, 30.0),
+    ],
+)
+def test_waiting_requests_shorten_the_backoff(
+    failure: errors.TokenFailure, wait: float, chance: float, seconds: float
+) -> None:
+    """To five seconds at most; neither a Retry-After nor a refusal gives way."""
+    assert lifecycle.retry_in_while_waiting(failure, wait, chance) == seconds
+
+
+def test_a_schedule_is_sooner_where_requests_wait() -> None:
+    """Counted from the failure, however late the request comes; and it does not become later by being asked again."""
+    schedule = RefreshSchedule(0.0, RefreshCause.START, failures=8).after_failure(errors.TokenServerError("x"), 100, 1)
+    assert (schedule.due_at, schedule.wait) == (130.0, 30.0)
+    sooner = schedule.for_waiting_requests()
+    assert (sooner.due_at, sooner.wait, sooner.cause, sooner.failures) == (105.0, 5.0, RefreshCause.RETRY, 9)
+    assert sooner.for_waiting_requests() == sooner
+
+
+def test_a_renewal_ahead_is_not_hastened() -> None:
+    """A schedule without a failure stays as it is."""
+    ahead = RefreshSchedule.after_grant(100.0, 3600.0, 300.0, 0.0)
+    assert ahead.for_waiting_requests() == ahead
+
+
+def test_a_schedule_renews_ahead_after_a_grant() -> None:
+    """Whatever failed before is over."""
+    assert RefreshSchedule.after_grant(100.0, 3600.0, 300.0, 0.0) == RefreshSchedule(3400.0, RefreshCause.AHEAD)
+
+
+def test_a_schedule_counts_failures_of_one_kind_in_a_row() -> None:
+    """Trouble that passes and refusals each begin anew after the other."""
+    trouble, refusal = errors.TokenServerError("x"), errors.RefreshTokenRevoked("x")
+    schedule = RefreshSchedule(0.0, RefreshCause.START)
+    seen = []
+    for failure in (trouble, trouble, refusal, refusal, trouble):
+        schedule = schedule.after_failure(failure, 10.0, 0.0)
+        seen.append((schedule.due_at, schedule.failures, schedule.permanent))
+        assert schedule.due_at == 10.0 + schedule.wait
+        assert schedule.cause is RefreshCause.RETRY
+    assert seen == [(10.25, 1, False), (10.5, 2, False), (40.0, 1, True), (70.0, 2, True), (10.25, 1, False)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(cause, RefreshCause.EXPIRED if cause is RefreshCause.AHEAD else cause) for cause in RefreshCause],
+)
+def test_a_lapse_is_a_cause_where_nothing_else_is(before: RefreshCause, after: RefreshCause) -> None:
+    """A token that ended before its renewal is asked for because it expired; a retry stays a retry."""
+    assert RefreshSchedule(5.0, before, 2).after_expiry() == RefreshSchedule(5.0, after, 2)
+
+
 def test_a_burst_of_401s_is_damped_and_recovers() -> None:
-    """Five refreshes at once, then one each half minute, and never more than five saved up."""
-    damper: Damper | None = Damper(at=0.0)
+    """Five renewals at once, then one each half minute, and never more than five saved up."""
+    bucket: TokenBucket | None = lifecycle.renewals_for_401(0.0)
     for _ in range(5):
-        assert damper is not None
-        damper = damper.take(0.0)
-    assert damper is not None
-    assert damper.take(0.0) is None
-    assert damper.take(29.9) is None
-    assert damper.take(30.0) is not None
-    saved = damper.take(1e6)
+        assert bucket is not None
+        bucket = bucket.take(0.0)
+    assert bucket is not None
+    assert bucket.take(0.0) is None
+    assert bucket.take(29.9) is None
+    assert bucket.take(30.0) is not None
+    saved = bucket.take(1e6)
     assert saved is not None
-    assert saved.left == 4.0
+    assert saved.level == 4.0
 
 
-def test_a_clock_that_went_back_gives_nothing() -> None:
-    """The bucket does not drain or fill by a clock that jumps back."""
-    assert Damper(left=0.5, at=100.0).take(50.0) is None
-
-
-def test_states_and_occurrences_have_no_third_party() -> None:
+def test_states_and_triggers_have_no_third_party() -> None:
     """The table has exactly one entry for each pair."""
-    assert set(lifecycle.TRANSITIONS) == set(itertools.product(State, Occurrence))
+    assert set(lifecycle.TRANSITIONS) == set(itertools.product(CredentialState, Trigger))

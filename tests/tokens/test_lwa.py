@@ -16,10 +16,11 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.secret import Secret
-from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon, parse_retry_after, sign_in_url
+from proxy.tokens.lwa import AppCredentials, LoginWithAmazon, sign_in_url
+from proxy.tokens.token_response import Grant, TokenRequest, TokenResponse, parse_retry_after, parse_token_response
 
 REFRESH = Secret("Atzr|CANARY-refresh")
-CREDENTIALS = Credentials("amzn1.application-oa2-client.x", Secret("CANARY-secret"))
+CREDENTIALS = AppCredentials("amzn1.application-oa2-client.x", Secret("CANARY-secret"))
 GOOD = {"access_token": "Atza|access", "refresh_token": "Atzr|next", "token_type": "bearer", "expires_in": 3600}
 HTML = {"Content-Type": "text/html"}
 
@@ -96,6 +97,7 @@ async def test_a_refresh_sends_the_form_that_amazon_wants() -> None:
     assert grant.refresh_token == Secret("Atzr|next")
     assert grant.expires_in == 3600.0
     assert 0 < grant.took < 5
+    assert grant.client_id == "amzn1.application-oa2-client.x"
 
 
 async def test_a_code_is_exchanged_with_its_redirect_uri() -> None:
@@ -167,8 +169,6 @@ async def test_an_old_code_says_what_codes_are() -> None:
         (200, {"access_token": "a b"}, errors.TokenAnswerMalformed),
         (200, {"access_token": "a" * 20_000}, errors.TokenAnswerMalformed),
         (200, {"access_token": "é"}, errors.TokenAnswerMalformed),
-        (200, {**GOOD, "expires_in": 0}, errors.TokenAnswerMalformed),
-        (200, {**GOOD, "expires_in": -5}, errors.TokenAnswerMalformed),
         (201, GOOD, errors.TokenAnswerMalformed),
         (206, GOOD, errors.TokenAnswerMalformed),
         (204, b"", errors.TokenAnswerMalformed),
@@ -217,6 +217,20 @@ async def test_strange_lives_are_read_or_assumed(said: dict[str, object], second
     """A missing or unreadable life counts as Amazon's documented hour; an endless one is bounded."""
     grant = await refresh_from({"access_token": "a", **said})
     assert grant.expires_in == seconds
+
+
+@pytest.mark.parametrize("expires_in", [0, -5, "0", 0.0, 1e-9])
+async def test_an_access_token_dead_on_arrival_still_brings_its_refresh_token(expires_in: object) -> None:
+    """It is malformed to whoever wants to use it; the refresh token that came with it is the only good one by now."""
+    grant = await refresh_from({**GOOD, "expires_in": expires_in})
+    assert grant.refresh_token == Secret("Atzr|next")
+    with pytest.raises(errors.TokenAnswerMalformed, match="already expired"):
+        grant.check_life()
+
+
+async def test_a_token_that_lives_passes_its_check() -> None:
+    """However short its life."""
+    (await refresh_from({**GOOD, "expires_in": 2})).check_life()
 
 
 @pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity"])
@@ -423,6 +437,18 @@ async def test_no_failure_repeats_a_secret(status: int) -> None:
     assert len(raised.value.detail) < 800
 
 
+@pytest.mark.parametrize(("status", "error"), [(400, {}), (401, {"error": "invalid_client"}), (429, {}), (500, {})])
+async def test_a_request_id_cannot_steer_a_terminal_or_a_log(status: int, error: dict[str, str]) -> None:
+    """Also where it is all that the response says, it is shown without what does not print, short, and no secret."""
+    body = {**error, "request_id": "r\n\x1b[2J\u202eCANARY-secret" + "x" * 5000}
+    with pytest.raises(errors.TokenFailure) as raised:
+        await refresh_from(body, status)
+    assert "request id r" in raised.value.detail
+    assert raised.value.detail.isprintable()
+    assert "CANARY" not in raised.value.detail
+    assert len(raised.value.detail) < 500
+
+
 async def test_amazons_own_words_are_passed_on() -> None:
     """Error, description and request id help whoever asks Amazon's support."""
     body = {"error": "invalid_client", "error_description": "Client authentication failed", "request_id": "req-1"}
@@ -456,3 +482,14 @@ def test_the_sign_in_address_has_everything() -> None:
 def test_a_sign_in_page_with_a_query_keeps_it() -> None:
     """A test's sign-in page may have one."""
     assert "/oa?lang=en&client_id=c&" in sign_in_url("http://127.0.0.1:1/oa?lang=en", "c", ("s",), "http://x/", "t")
+
+
+async def test_what_asks_and_what_came_can_be_logged() -> None:
+    """Neither shows a password, a secret, or the body in which the tokens are."""
+    async with asking(timeout=2.5) as lwa:
+        assert repr(lwa) == "<LoginWithAmazon: 2.5 s at most>"
+    async with asking(proxy=Secret("http://user:CANARY@proxy.test:3128")) as lwa:
+        assert repr(lwa) == "<LoginWithAmazon: 5 s at most through the outbound proxy proxy.test:3128>"
+    request = TokenRequest("refresh_token", "amzn1.x", ("CANARY",))
+    response = TokenResponse(200, json.dumps({**GOOD, "access_token": "CANARY"}).encode())
+    assert "CANARY" not in repr((request, response, CREDENTIALS, parse_token_response(request, response, 0.1)))

@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import aiohttp
+import pytest
 from aiohttp import web
 
-from proxy.events import Event, TokenRefreshed
+from proxy.events import Event, StoredTokenDamaged, TokenRefreshed
 from proxy.secret import Secret
+from proxy.tokens import manager as managing
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager, TokenSettings, TokenSource
-from proxy.tokens.store import open_store
-from tests.tokens.bench import Recorder
+from proxy.tokens.opening import open_store
+from tests.support.tokens import Recorder, ScriptedLogin, grant
 
 SIGN_IN = """
 import asyncio, sys, time
 from proxy.secret import Secret
-from proxy.tokens.store import open_store, signed_in
+from proxy.tokens.opening import open_store
+from proxy.tokens.store import signed_in
 store = open_store(sys.argv[1], Secret("0123456789abcdef"))
 asyncio.run(store.write("acme", signed_in(Secret("from-terminal"), None, time.time())))
 """
 
 
 class Waiting(Recorder):
-    """An observer that tells when a token came."""
+    """An observer that tells when a token came, and when a stored one was missed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.refreshed = asyncio.Event()
+        self.damaged = asyncio.Event()
 
     def observe(self, event: Event) -> None:
         super().observe(event)
         if isinstance(event, TokenRefreshed):
             self.refreshed.set()
+        if isinstance(event, StoredTokenDamaged):
+            self.damaged.set()
 
 
 async def test_a_terminal_sign_in_reaches_a_running_server(tmp_path: Path) -> None:
@@ -71,3 +78,22 @@ async def test_a_terminal_sign_in_reaches_a_running_server(tmp_path: Path) -> No
             await store.close()
     await runner.cleanup()
     assert asked == ["from-terminal", "rotated"]
+
+
+async def test_a_state_directory_taken_away_is_back_before_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is asked or rotated meanwhile: the running program notices by itself, and writes what it holds."""
+    monkeypatch.setattr(managing, "WATCH_PAUSE", 0.01)
+    url, key = f"file:{tmp_path / 'state'}", Secret("0123456789abcdef")
+    store, waiting = open_store(url, key), Waiting()
+    manager = TokenManager(ScriptedLogin(), store, waiting, TokenSettings())
+    await manager.start([TokenSource("acme", "http://lwa.test/", "c", Secret("secret"), None)])
+    await manager.adopt("acme", grant("signed", refresh="refresh-s"))
+    shutil.rmtree(tmp_path / "state")
+    async with asyncio.timeout(20):
+        await waiting.damaged.wait()
+    await manager.stop()
+    kept = await open_store(url, key).read("acme")
+    assert kept is not None
+    assert kept.refresh_token == Secret("refresh-s")

@@ -6,15 +6,17 @@ import asyncio
 import functools
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from proxy.errors import StateError
 from proxy.events import Event
 from proxy.secret import Secret
-from proxy.tokens.lwa import Credentials, Grant, LoginWithAmazon
+from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings, TokenSource
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import Store, StoredToken
+from proxy.tokens.token_response import Grant
 
 P = ParamSpec("P")
 E = TypeVar("E", bound=Event)
@@ -54,30 +56,37 @@ def virtual_time(scenario: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P
     return run
 
 
-def grant(access: str, expires_in: float = 3600.0, refresh: str | None = None) -> Grant:
-    return Grant(Secret(access), Secret(refresh) if refresh is not None else None, expires_in)
+def grant(access: str, expires_in: float = 3600.0, refresh: str | None = None, client: str = "c") -> Grant:
+    return Grant(Secret(access), Secret(refresh) if refresh is not None else None, expires_in, client)
 
 
 Answer = Grant | Exception | Callable[[], Awaitable[Grant]]
 
 
 class ScriptedLogin(LoginWithAmazon):
-    """Answers what it is told, else a fresh token each time; remembers when it was asked with what."""
+    """Answers what it is told, else a fresh token each time; remembers when it was asked with what.
+
+    Whatever it grants, it grants to the application that asks.
+    """
 
     def __init__(self, *script: Answer, expires_in: float = 3600.0) -> None:
         self.script = list(script)
         self.expires_in = expires_in
         self.asked: list[tuple[float, str]] = []
-        self.credentials: list[Credentials] = []
+        self.credentials: list[AppCredentials] = []
 
-    async def refresh(self, token_url: str, credentials: Credentials, refresh_token: Secret) -> Grant:
+    def __repr__(self) -> str:
+        return f"<ScriptedLogin: asked {len(self.asked)} times>"
+
+    async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         self.asked.append((asyncio.get_running_loop().time(), refresh_token.reveal()))
         self.credentials.append(credentials)
         await asyncio.sleep(0.1)
         answer = self.script.pop(0) if self.script else grant(f"access-{len(self.asked)}", self.expires_in)
         if isinstance(answer, Exception):
             raise answer
-        return answer if isinstance(answer, Grant) else await answer()
+        granted = answer if isinstance(answer, Grant) else await answer()
+        return replace(granted, client_id=credentials.client_id)
 
     @property
     def times(self) -> list[float]:
@@ -112,7 +121,7 @@ class BrokenStore(MemoryStore):
         await super().write(account, entry)
 
 
-class Bench:
+class RunningManager:
     """A manager on virtual time, and everything around it. `suspended` seconds pass on the boot clock alone."""
 
     def __init__(
@@ -134,7 +143,7 @@ class Bench:
     def clock(self) -> float:
         return asyncio.get_running_loop().time() + self.suspended
 
-    async def __aenter__(self) -> Bench:
+    async def __aenter__(self) -> RunningManager:
         return self
 
     async def __aexit__(self, *_: object) -> None:

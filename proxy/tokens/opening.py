@@ -1,0 +1,58 @@
+"""Which store a `state.url` means, and opening it; `keys rotate-state` works on it without opening.
+
+Every mistake in the address or the keys is a `StateError` that says what to write instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.errors import StateError
+
+if TYPE_CHECKING:
+    from proxy.secret import Secret
+    from proxy.tokens.store import Store
+
+
+def open_store(url: str, key: Secret | tuple[Secret, ...] | None = None) -> Store:
+    """The store for `memory:` or `file:DIR`. Of several keys the first encrypts and all decrypt. Blocks briefly."""
+    if url.rstrip("/") == "memory:":
+        from proxy.tokens.memory_store import MemoryStore
+
+        return MemoryStore()
+    if url.startswith("file:"):
+        from proxy.tokens.file_store import FileStore
+
+        return FileStore.open(directory_of(url), keys_of(key))
+    if url.startswith(("redis:", "rediss:")):
+        raise StateError("state.url: redis:// is not available in this version; use file:DIR or memory:.")
+    raise StateError(f"state.url: {url!r} is neither memory: nor file:DIR.")
+
+
+def rotate_keys(url: str, key: Secret | tuple[Secret, ...] | None) -> int:
+    """Encrypts everything anew with the first of the keys, and tells how many files that were. Blocks."""
+    if not url.startswith("file:"):
+        raise StateError("Only a file: state store has keys to rotate.")
+    from proxy.tokens.file_store import FileStore
+
+    return FileStore.rotate(directory_of(url), keys_of(key))
+
+
+def directory_of(url: str) -> str:
+    """The directory of a `file:` URL; `file:///var/x` and `file:/var/x` are the same."""
+    path = url.removeprefix("file:")
+    if path.startswith("//"):
+        host, slash, rest = path[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise StateError(f"state.url: {url!r} names a host; write file:/DIR.")
+        path = slash + rest
+    if not path or "\0" in path:
+        raise StateError("state.url: file: names no directory; write file:DIR.")
+    return path
+
+
+def keys_of(key: Secret | tuple[Secret, ...] | None) -> tuple[Secret, ...]:
+    """All keys, the one that encrypts first."""
+    if key is None:
+        return ()
+    return key if isinstance(key, tuple) else (key,)
