@@ -39,7 +39,6 @@ def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_dige
         pool_settings=pool_settings(config, ca_digest),
         timeouts=Timeouts(config.upstream.response_timeout, config.upstream.idle_timeout),
         endpoints=_endpoints(config),
-        client_ids={name: account.client_id for name, account in config.accounts.items()},
         api_hosts=_location_hosts(config),
         replay_bytes=config.limits.replay_bytes,
         retry_wait=config.upstream.retry_wait,

@@ -187,7 +187,7 @@ class Exchange:
         context, stats, body = self._context, self._stats, self._body
         stats.attempts += 1
         attempt = self._attempt = Attempt(self, stats.attempts, token, connection)
-        lines = self._dependencies.account_lines.of(token, context.rules.client_ids)
+        lines = self._dependencies.account_lines.of(token)
         data: list[Buffer] = [render_head(context.request, context.route, context.pool.host_line, lines), *body.data]
         body.forget_if_large()
         self._enter(Phase.SENT)

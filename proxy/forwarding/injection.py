@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from proxy.http1.message import Request
     from proxy.routing.route import Route
     from proxy.tokens.values import AccessToken
@@ -24,17 +22,17 @@ class AccountLines:
     def __repr__(self) -> str:
         return f"<AccountLines of {', '.join(sorted(self._made)) or 'no account'}>"
 
-    def of(self, token: AccessToken, client_ids: Mapping[str, str]) -> bytes:
-        """The lines of a token's account."""
+    def of(self, token: AccessToken) -> bytes:
+        """The lines of a token's account, with the client id that the token was minted for."""
         known = self._made.get(token.account)
         if known is not None and known[0] is token:
             return known[1]
-        lines = account_lines(token.value.reveal(), client_ids.get(token.account, ""))
+        lines = account_lines(token.value.reveal(), token.client_id)
         self._made[token.account] = (token, lines)
         return lines
 
     def forget(self) -> None:
-        """Accounts may have gone, or have changed their client id."""
+        """Accounts may have gone."""
         self._made.clear()
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Rules:
     """A request keeps the rules that it was admitted under.
 
-    `endpoints` leads from (endpoint, region) to the URL. `client_ids` are those of the accounts. `api_hosts` are the
+    `endpoints` leads from (endpoint, region) to the URL. `api_hosts` are the
     hosts whose addresses are led back through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept
     of a body. `scheme` and `listen` make the proxy's own address where a request names none. `response_lines` are
     header lines that every response carries.
@@ -33,7 +33,6 @@ class Rules:
     pool_settings: PoolSettings
     timeouts: Timeouts
     endpoints: Mapping[tuple[str, str], str]
-    client_ids: Mapping[str, str]
     api_hosts: frozenset[bytes]
     replay_bytes: int
     retry_wait: float

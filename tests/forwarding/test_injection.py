@@ -27,12 +27,14 @@ def test_a_request_head_is_joined_from_its_parts() -> None:
 
 
 def test_the_lines_are_made_once_for_each_token() -> None:
-    """Another token of the account makes them anew, and so does a reload, which may have changed the client id."""
+    """Another token of the account makes them anew; each carries the client id that it was minted for."""
     made = AccountLines()
     first = AccessToken("acme", Secret("Atza|1"), 1, 0.0, "amzn1.x")
-    lines = made.of(first, {"acme": "amzn1.x"})
-    assert b"Atza|1" in lines and made.of(first, {"acme": "amzn1.y"}) is lines
-    assert b"Atza|2" in made.of(replace(first, value=Secret("Atza|2")), {"acme": "amzn1.x"})
+    lines = made.of(first)
+    assert b"Atza|1" in lines and made.of(first) is lines
+    second = made.of(replace(first, value=Secret("Atza|2"), client_id="amzn1.z"))
+    assert b"Atza|2" in second and b"ClientId: amzn1.z\r\n" in second and b"amzn1.x" not in second
     made.forget()
-    assert b"amzn1.z" in made.of(first, {"acme": "amzn1.z"})
+    assert repr(made) == "<AccountLines of no account>"
+    assert made.of(first) == lines
     assert "Atza" not in repr(made) and "acme" in repr(made)
