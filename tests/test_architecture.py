@@ -33,7 +33,9 @@ PURE = (
     "proxy/forwarding/retry.py",
     "proxy/http1/message.py",
     "proxy/http1/framing.py",
+    "proxy/routing/operations.py",
     "proxy/routing/scope.py",
+    "proxy/routing/templates.py",
 )
 COMMANDS = ("proxy.commands", "proxy.__main__")
 CLOCKS_AND_CHANCE = {"time", "datetime", "random", "secrets", "asyncio", "socket", "threading", "os"}
