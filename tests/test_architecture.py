@@ -33,6 +33,7 @@ PURE = (
     "proxy/forwarding/retry.py",
     "proxy/http1/message.py",
     "proxy/http1/framing.py",
+    "proxy/routing/account_names.py",
     "proxy/routing/amendments.py",
     "proxy/routing/operations.py",
     "proxy/routing/scope.py",
