@@ -23,7 +23,7 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := install --quiet --require-hashes --only-binary=:all:
 
 # The pure modules: every line and every branch of them is tried.
-PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/access/clients.py,proxy/routing/route.py,proxy/http1/headers.py,proxy/forwarding/retry.py,proxy/http1/message.py,proxy/http1/framing.py,proxy/routing/scope.py,proxy/routing/operations.py,proxy/routing/amendments.py,proxy/routing/account_names.py,proxy/routing/templates.py
+PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/access/clients.py,proxy/routing/route.py,proxy/http1/headers.py,proxy/forwarding/retry.py,proxy/http1/message.py,proxy/http1/framing.py,proxy/routing/scope.py,proxy/routing/operations.py,proxy/routing/amendments.py,proxy/routing/account_names.py,proxy/routing/families.py,proxy/routing/templates.py
 
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev

@@ -35,6 +35,7 @@ PURE = (
     "proxy/http1/framing.py",
     "proxy/routing/account_names.py",
     "proxy/routing/amendments.py",
+    "proxy/routing/families.py",
     "proxy/routing/operations.py",
     "proxy/routing/scope.py",
     "proxy/routing/templates.py",
