@@ -87,8 +87,9 @@ class Operations:
     def find(self, method: bytes, segments: tuple[bytes, ...]) -> Operation | None:
         """The operation of a request; `segments` are its path's, percent-decoded, without selecting prefix.
 
-        HEAD is found as GET. Where several templates fit, the most literal one wins. Nothing is remembered: a lookup
-        costs no more than the memory of it would.
+        HEAD is found as GET. Where several templates fit, the most literal one wins. A placeholder takes any segment,
+        one with a slash or dots in it too: permit by the row only what can be read in one way. Nothing is remembered,
+        as a lookup costs no more than the memory of it would.
         """
         return self._templates.find(b"GET" if method == b"HEAD" else method, segments)
 
