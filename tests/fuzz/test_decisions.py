@@ -17,8 +17,9 @@ from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import read_target
+from proxy.routing.operations import ScopeRule
 from proxy.routing.route import Route, route
-from proxy.routing.scope import NAMES_ACCOUNT, ScopeRule, find_scope_rule
+from proxy.routing.scope import NAMES_ACCOUNT, find_scope_rule
 from proxy.routing.table import CallerScope, RoutingTable
 from proxy.routing.target import TargetKind, read_destination
 from tests.fuzz.depth import at_length, briefly

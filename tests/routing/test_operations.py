@@ -1,0 +1,242 @@
+"""The table of operations: what it holds, and that each request finds the very row that it is."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote_from_bytes
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxy.http1.target import path_segments
+from proxy.routing.operations import (
+    PUBLISHED,
+    AccountRule,
+    Effect,
+    Operation,
+    Operations,
+    ScopeRule,
+    find_operation,
+    parse_operations,
+)
+from proxy.routing.templates import PLACEHOLDER, Templates
+
+ROWS = tuple(PUBLISHED)
+LITERALS = sorted({segment for row in ROWS for segment in row.segments} - {PLACEHOLDER})
+
+
+def found(method: str, path: str) -> Operation | None:
+    return find_operation(method.encode(), path_segments(path.encode()))
+
+
+# --- what the table holds -------------------------------------------------------------------------------------
+
+
+def test_the_table_holds_every_published_operation() -> None:
+    """556 of them, counted as the specifications count them."""
+    assert len(PUBLISHED) == 556
+    assert repr(PUBLISHED) == "Operations(556)"
+    assert [sum(row.scope is rule for row in ROWS) for rule in ScopeRule] == [270, 151, 135, 0]
+    assert [sum(row.account is rule for row in ROWS) for rule in AccountRule] == [27, 129, 400]
+    assert [sum(row.effect is effect for row in ROWS) for effect in Effect] == [293, 13, 250]
+
+
+def test_no_two_operations_share_a_name_or_a_place() -> None:
+    """A name in a log leads to one operation, and a request to one row."""
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert len({(row.method, row.segments) for row in ROWS}) == len(ROWS)
+
+
+def test_an_account_header_is_named_where_the_operation_takes_one() -> None:
+    """The four stream subscriptions of the DSP have a spelling of their own."""
+    assert {row.account_header for row in ROWS if row.account is AccountRule.NEVER} == {""}
+    other = {row.template for row in ROWS if row.account_header == "Amazon-Ads-Account-ID"}
+    assert other == {"/dsp/streams/subscriptions", "/dsp/streams/subscriptions/{subscriptionId}"}
+    assert {row.account_header for row in ROWS} == {"", "Amazon-Ads-AccountId", "Amazon-Ads-Account-ID"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "effect"),
+    [
+        ("GET", "/v2/profiles", Effect.READ),
+        ("HEAD", "/v2/profiles", Effect.READ),
+        ("PUT", "/v2/profiles", Effect.WRITE),
+        ("POST", "/sp/campaigns/list", Effect.READ),
+        ("POST", "/sp/campaigns", Effect.WRITE),
+        ("POST", "/sp/campaigns/delete", Effect.WRITE),
+        ("POST", "/sp/targets/bid/recommendations", Effect.READ),
+        ("POST", "/attribution/report", Effect.READ),
+        ("POST", "/reporting/reports", Effect.REPORT),
+        ("GET", "/reporting/reports/1", Effect.READ),
+        ("DELETE", "/reporting/reports/1", Effect.WRITE),
+        ("POST", "/campaigns/export", Effect.REPORT),
+        ("POST", "/sd/campaigns/snapshot", Effect.REPORT),
+        ("POST", "/adsApi/v1/query/campaigns", Effect.READ),
+        ("POST", "/adsApi/v1/update/campaigns", Effect.WRITE),
+        ("POST", "/adsApi/v1/create/reports", Effect.REPORT),
+        ("POST", "/adsApi/v1/delete/reports", Effect.WRITE),
+        ("POST", "/adsApi/v1/create/linearTvReachForecasts", Effect.WRITE),
+        ("POST", "/amc/audiences/query", Effect.WRITE),
+        ("PUT", "/amc/audiences/query/1", Effect.WRITE),
+        ("POST", "/amc/reporting/1/workflowExecutions", Effect.WRITE),
+        ("POST", "/assets/search", Effect.READ),
+        ("POST", "/assets/upload", Effect.WRITE),
+        ("POST", "/preModeration", Effect.WRITE),
+        ("POST", "/billing/invoices/pay", Effect.WRITE),
+        ("POST", "/recommendations/apply", Effect.WRITE),
+        ("POST", "/accounts/1/dsp/conversionDefinitions/delete", Effect.WRITE),
+    ],
+)
+def test_effect_of_an_operation(method: str, path: str, effect: Effect) -> None:
+    """What reads by POST reads, what starts a file is a report, and what could change anything is a write."""
+    row = found(method, path)
+    assert row is not None
+    assert row.effect is effect
+
+
+def test_nothing_that_is_named_for_a_change_reads() -> None:
+    """No operation that the table calls a read has a verb of change in its last segment or begins its name with one."""
+    change = re.compile(
+        r"create|update|delete|archive|apply|pay|associate|disassociate|register|complete|edit|start", re.IGNORECASE
+    )
+    suspects = {
+        row.name
+        for row in ROWS
+        if row.effect is Effect.READ
+        and row.method != "GET"
+        and (change.match(row.name) or change.match(row.template.rpartition("/")[2]))
+    }
+    assert suspects == {"createKeywordBidRecommendations", "createSDForecast"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope", "account"),
+    [
+        ("POST", "/sp/campaigns/list", ScopeRule.REQUIRED, AccountRule.NEVER),
+        ("POST", "/adsApi/v1/query/ads", ScopeRule.OPTIONAL, AccountRule.OPTIONAL),
+        ("POST", "/adsApi/v1/delete/ads", ScopeRule.OPTIONAL, AccountRule.OPTIONAL),
+        ("POST", "/adsApi/v1/query/campaigns", ScopeRule.OPTIONAL, AccountRule.OPTIONAL),
+        ("POST", "/adsApi/v1/query/adAssociations", ScopeRule.NEVER, AccountRule.REQUIRED),
+        ("POST", "/adsApi/v1/create/reports", ScopeRule.NEVER, AccountRule.NEVER),
+        ("POST", "/reporting/reports", ScopeRule.OPTIONAL, AccountRule.OPTIONAL),
+        ("GET", "/dsp/streams/subscriptions", ScopeRule.NEVER, AccountRule.REQUIRED),
+        ("POST", "/sp/global/targets/keywords/recommendations/list", ScopeRule.REQUIRED, AccountRule.REQUIRED),
+        ("GET", "/v2/profiles", ScopeRule.NEVER, AccountRule.NEVER),
+    ],
+)
+def test_what_names_the_account_of_an_operation(method: str, path: str, scope: ScopeRule, account: AccountRule) -> None:
+    """Where Scope or account id will do, neither is required; where only one will do, it is."""
+    row = found(method, path)
+    assert row is not None
+    assert (row.scope, row.account) == (scope, account)
+
+
+def test_the_placeholders_of_a_path_have_their_names() -> None:
+    """In order, as the specification writes them."""
+    row = found("GET", "/insights/brandBenchmarks/advertisers/1/reports/2/indexDates/3")
+    assert row is not None
+    assert row.placeholders == ("advertiserId", "reportType", "indexDate")
+    assert row.segments[2:4] == (b"advertisers", PLACEHOLDER)
+
+
+def test_a_table_that_was_damaged_is_not_read() -> None:
+    """A line with a column too few, or with a word that is no rule, is an error and no operation."""
+    text = "method\tpath\tscope\taccount_id\taccount_header\teffect\tbasis\tname\tfiles\n"
+    with pytest.raises(ValueError, match="shorter"):
+        parse_operations(text + "GET\t/a\tnever\n")
+    with pytest.raises(ValueError, match="perhaps"):
+        parse_operations(text + "GET\t/a\tperhaps\tnever\t-\tread\tmethod\ta\tA\n")
+
+
+# --- what a request finds -------------------------------------------------------------------------------------
+
+values = st.one_of(
+    st.sampled_from((b"1", b"ENTITY1", b"amzn1.ads-account.g.x", b"a b", b"%", b"\xff", b"..", b"a/b", b"{}", b"*")),
+    st.binary(min_size=1, max_size=12),
+).filter(lambda value: value not in LITERALS)
+"""Example values of parameters; none is a word that a template has."""
+
+
+def filled(row: Operation, given_values: list[bytes]) -> tuple[bytes, ...]:
+    """The row's segments with a value for each placeholder."""
+    rest = iter(given_values)
+    return tuple(next(rest) if segment == PLACEHOLDER else segment for segment in row.segments)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_operation_finds_its_very_row(row: Operation) -> None:
+    """Plain, and with slashes and encodings that spell the same segments."""
+    path = filled(row, [b"ENTITY%d.x" % number for number in range(len(row.placeholders))])
+    plain = b"/" + b"/".join(path)
+    encoded = b"/" + b"/".join(b"".join(b"%%%02X" % byte for byte in part) for part in path)
+    for spelling in (plain, plain + b"/", plain.replace(b"/", b"//"), encoded):
+        assert find_operation(row.method.encode(), path_segments(spelling)) is row
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_an_odd_spelling_finds_no_literal_row(row: Operation) -> None:
+    """Another case, a suffix, a segment more or less, or another case of the method is not this operation."""
+    path = filled(row, [b"1"] * len(row.placeholders))
+    last = len(path) - 1
+    odd = [(row.method.lower().encode(), path), (row.method.encode(), (*path, b"x")), (row.method.encode(), path[:-1])]
+    if row.segments[last] != PLACEHOLDER:
+        tails = (path[last].swapcase(), path[last] + b".json", path[last] + b";x", path[last] + b" ", b"%" + path[last])
+        odd += [(row.method.encode(), (*path[:last], tail)) for tail in tails]
+    for method, segments_ in odd:
+        other = find_operation(method, segments_)
+        assert other is not row
+        assert other is None or _fits(other, method, segments_)
+
+
+def _fits(row: Operation, method: bytes, path: tuple[bytes, ...]) -> bool:
+    """The oracle: a row fits segment by segment."""
+    return (
+        row.method.encode() == (b"GET" if method == b"HEAD" else method)
+        and len(row.segments) == len(path)
+        and all(own in (PLACEHOLDER, part) for own, part in zip(row.segments, path, strict=True))
+    )
+
+
+def _literalness(row: Operation) -> tuple[bool, ...]:
+    return tuple(segment != PLACEHOLDER for segment in row.segments)
+
+
+@given(st.data(), st.sampled_from(ROWS))
+def test_any_values_of_the_parameters_find_the_row(data: st.DataObject, row: Operation) -> None:
+    """Whatever stands in a placeholder, encoded or not, an operation stays itself."""
+    path = filled(row, [data.draw(values) for _ in row.placeholders])
+    spelled = "/" + "/".join(quote_from_bytes(part, safe="") for part in path)
+    assert find_operation(row.method.encode(), path) is row
+    assert path_segments(spelled.encode()) == path
+
+
+parts = st.one_of(st.sampled_from(LITERALS), st.sampled_from(LITERALS).map(bytes.upper), st.just(b"1"))
+methods = st.sampled_from((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"get", b""))
+
+
+@given(methods, st.lists(parts, max_size=7).map(tuple))
+@example(b"GET", (b"adsAccounts", b"list"))
+@example(b"POST", (b"adsAccounts", b"list"))
+@example(b"GET", (b"{}",))
+def test_the_row_that_is_found_is_the_most_literal_that_fits(method: bytes, path: tuple[bytes, ...]) -> None:
+    """Beside a search of the whole table, one row after the other."""
+    fitting = sorted((row for row in ROWS if _fits(row, method, path)), key=_literalness, reverse=True)
+    assert find_operation(method, path) is (fitting[0] if fitting else None)
+
+
+def test_a_path_of_any_length_is_looked_up_and_forgotten() -> None:
+    """Thousands of segments, or one of a megabyte, find what they are."""
+    profile = find_operation(b"GET", (b"v2", b"profiles", b"1" * 1_000_000))
+    assert profile is not None
+    assert profile.name == "getProfileById"
+    assert find_operation(b"GET", (b"v2",) * 10_000) is None
+
+
+def test_templates_hold_one_value_for_each_method_and_path() -> None:
+    """A later entry replaces an equal one; the repr counts them and shows nothing of them."""
+    entries = [(b"GET", (b"a", PLACEHOLDER), 1), (b"GET", (b"a", PLACEHOLDER), 2), (b"PUT", (b"a", PLACEHOLDER), 3)]
+    templates = Templates(entries)
+    assert (templates.find(b"GET", (b"a", b"x")), templates.find(b"PUT", (b"a", b"x"))) == (2, 3)
+    assert repr(templates) == "Templates(2)"
+    assert repr(Operations(())) == "Operations(0)"
