@@ -1,4 +1,4 @@
-"""Every Prometheus instrument, filled by events (design, contract: Metrics).
+"""Every Prometheus instrument, filled by events. docs/metrics.md lists them.
 
 Here live the names, labels and buckets, and the numbers themselves. Nothing is measured here, and no label ever holds
 a path, a profile id or a secret. A request must cost next to nothing: the numbers are plain dictionaries and lists,

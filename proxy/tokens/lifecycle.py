@@ -131,7 +131,8 @@ def retry_in(failure: TokenFailure, failures: int, chance: float) -> float:
 class Damper:
     """How many refreshes 401s may still cause: a bucket of `burst`, refilled by one each `interval` seconds.
 
-    A 401 may be about the Scope (fact 7); a tool that keeps sending a foreign one must not hammer the token endpoint.
+    A 401 may be about the Scope (docs/amazon.md, Unauthorized); a tool that keeps sending a foreign one must not
+    hammer the token endpoint.
     """
 
     left: float = 5.0

@@ -74,7 +74,7 @@ def fingerprint(refresh_token: Secret | None) -> str:
 
 
 def choose(configured: Secret | None, stored: StoredToken | None) -> Choice:
-    """Which refresh token wins: the stored one, until the configured one changes (design, contract)."""
+    """The stored one, until the configured one changes (docs/tokens.md, Which refresh token is used)."""
     if stored is not None and (configured is None or stored.configured_fingerprint == fingerprint(configured)):
         return Choice(stored.refresh_token, "sign-in" if stored.source == SIGN_IN else "store")
     return Choice(configured, "configuration" if configured is not None else "")

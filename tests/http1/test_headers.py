@@ -113,7 +113,7 @@ def test_selectors_keys_and_scopes_are_read() -> None:
 
 @pytest.mark.parametrize("name", [b"amazon-ads-accountid", b"Amazon_Ads_AccountId", b"AMAZON-Advertising_API-EntityId"])
 def test_an_account_is_named_in_every_spelling(name: bytes) -> None:
-    """A header of fact 12 counts however it is spelled: some servers read underscores as hyphens."""
+    """One of docs/amazon.md, Accounts, counts however it is spelled: some servers read `_` as `-`."""
     assert facts(name + b": x").names_account
 
 
@@ -279,7 +279,7 @@ def test_an_answer_whose_framing_leaves_a_doubt_is_malformed(lines: tuple[bytes,
     ],
 )
 def test_amazons_request_id_is_found(lines: tuple[bytes, ...], found: str) -> None:
-    """Fact 9: x-amz-rid first."""
+    """x-amz-rid first (docs/amazon.md, Request ids)."""
     assert answer(*lines).amazon_request_id == found
 
 

@@ -67,7 +67,7 @@ def test_only_refusals_are_hopeless(state: State, hopeless: bool) -> None:
     ],
 )
 def test_failures_mean_what_the_facts_say(failure: errors.TokenFailure, occurrence: Occurrence) -> None:
-    """Fact 5: which failures are final and which pass."""
+    """Which failures are final and which pass (docs/amazon.md, Token errors)."""
     assert lifecycle.occurrence_of(failure) is occurrence
 
 
