@@ -93,7 +93,7 @@ run: $(INSTALLED) ## the demo, without any credentials; CONFIG=FILE: the real th
 # --- check ---------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: lint types unit ## lint, types, architecture and unit tests: under three minutes
+check: lint types docs unit ## lint, types, the site, architecture and unit tests: under three minutes
 
 .PHONY: lint
 lint: $(DEVELOPED)
@@ -103,6 +103,12 @@ lint: $(DEVELOPED)
 .PHONY: types
 types: $(DEVELOPED)
 	@$(BIN)/mypy --no-error-summary
+
+# Strict, so each link and heading of docs/ is right. (--quiet would hide the warnings that end a strict build from it.)
+.PHONY: docs
+docs: $(DEVELOPED) ## the pages of docs/ as a site, in .cache/site
+	@said=$$(NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1) || { echo "$$said" >&2; exit 1; }
+	echo "site: .cache/site/index.html"
 
 .PHONY: unit
 unit: $(DEVELOPED) $(SPECIFIED)
