@@ -112,6 +112,10 @@ docs: $(DEVELOPED) ## the pages of docs/ as a site, in .cache/site
 	@said=$$(NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1) || { echo "$$said" >&2; exit 1; }
 	echo "site: .cache/site/index.html"
 
+.PHONY: reference
+reference: $(DEVELOPED) ## the tables of docs/ that are made from the code (keys, metrics, errors), made anew
+	@$(BIN)/python -m scripts.make_reference
+
 .PHONY: unit
 unit: $(DEVELOPED) $(SPECIFIED)
 	@mkdir -p .cache

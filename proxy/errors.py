@@ -179,7 +179,21 @@ class NeverForwarded(Refused):
     proxy_error = "http_request_denied"
 
 
-# --- what Amazon's side, or the lack of a token, did --------------------------------------------------------
+class ProfileNotKnownYet(Refused):
+    """`default_profile: first`, and the account's profiles have not been listed yet; not retryable where a person must
+    act before they can be."""
+
+    slug, status, title, code = (
+        "profile-not-known-yet",
+        503,
+        "The first profile is not known yet",
+        "SERVICE_UNAVAILABLE",
+    )
+    proxy_error = "destination_unavailable"
+    retryable = True
+
+
+# --- Amazon's side ------------------------------------------------------------------------------------------
 
 
 class UpstreamUnreachable(Refused):
@@ -238,18 +252,7 @@ class NoUsableToken(Refused):
     retryable = True
 
 
-class ProfileNotKnownYet(Refused):
-    """`default_profile: first`, and the account's profiles have not been listed yet; not retryable where a person must
-    act before they can be."""
-
-    slug, status, title, code = (
-        "profile-not-known-yet",
-        503,
-        "The first profile is not known yet",
-        "SERVICE_UNAVAILABLE",
-    )
-    proxy_error = "destination_unavailable"
-    retryable = True
+# --- the proxy itself ---------------------------------------------------------------------------------------
 
 
 class Draining(Refused):

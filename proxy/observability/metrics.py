@@ -41,6 +41,7 @@ REFRESH_RESULTS: Final = (
 )
 REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled")
 REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
+RELOAD_RESULTS: Final = ("success", "failure")
 
 OVERHEAD_BUCKETS: Final = (
     *(0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075),
@@ -52,7 +53,7 @@ REFRESH_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
     "requests_total",
-    "Requests of tools; code 0: the tool left before an answer.",
+    "Requests of tools by what they were answered; code 0: the tool left before an answer.",
     ("client", "account", "region", "method", "code"),
 )
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
@@ -226,15 +227,18 @@ class Metrics(Collector):
     def _make_tables(self) -> None:
         counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._refreshes = Table(
-            counter, "token_refreshes_total", "Token requests by result and reason.", ("account", "result", "reason")
+            counter, "token_refreshes_total", "Token requests by what came of them.", ("account", "result", "reason")
         )
         self._expiry = Table(
-            gauge, "token_expiry_timestamp_seconds", "When the access token in use ends, as Unix time.", ("account",)
+            gauge,
+            "token_expiry_timestamp_seconds",
+            "When the access token in use ends, as Unix time; absent before the first.",
+            ("account",),
         )
         self._last_success = Table(
             gauge,
             "token_last_success_timestamp_seconds",
-            "When a token request last succeeded, as Unix time.",
+            "When a token request last succeeded, as Unix time; absent before the first.",
             ("account",),
         )
         self._states = Table(
@@ -245,13 +249,15 @@ class Metrics(Collector):
         )
         self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
-        self._refused = Table(counter, "refused_total", "Requests that the proxy itself answered.", ("reason",))
+        self._refused = Table(
+            counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
+        )
         self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
             gauge,
             "config_last_reload_successful",
-            "1 unless the last reload failed.",
+            "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
         )
         self._tables = (
             *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
@@ -266,20 +272,25 @@ class Metrics(Collector):
                 self._replays.add(reason, outcome, amount=0.0)
         for slug in sorted(refusal_slugs()):
             self._refused.add(slug, amount=0.0)
-        for result in ("success", "failure"):
+        for result in RELOAD_RESULTS:
             self._reloads.add(result, amount=0.0)
 
     def _make_distributions(self) -> None:
         self._refresh_durations = Distribution(
-            "token_refresh_duration_seconds", "How long token requests took.", REFRESH_BUCKETS, ("account",)
+            "token_refresh_duration_seconds",
+            "How long Login with Amazon took to answer token requests.",
+            REFRESH_BUCKETS,
+            ("account",),
         )
         self._durations = Distribution(
             "request_duration_seconds", "From a request's head to its answer's end.", REQUEST_BUCKETS, ("region",)
         )
         self._upstreams = Distribution(
-            "upstream_duration_seconds", "The part spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
+            "upstream_duration_seconds", "The part of it spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
         )
-        self._overhead = Distribution("overhead_seconds", "What the proxy itself added.", OVERHEAD_BUCKETS)
+        self._overhead = Distribution(
+            "overhead_seconds", "What the proxy itself added to a forwarded request.", OVERHEAD_BUCKETS
+        )
         self._distributions = (self._refresh_durations, self._durations, self._upstreams, self._overhead)
         self._own_counts, self._own_sum = self._overhead.cell()
         self._by_region: dict[str, tuple[list[int], list[float], list[int], list[float]]] = {}
