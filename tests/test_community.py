@@ -39,22 +39,13 @@ def tracked() -> list[Path]:
 def test_what_contributing_names_is_here() -> None:
     """Every path in it that begins with a folder of ours exists."""
     named = set(re.findall(r"`((?:proxy|tests|config|docs|scripts)/[\w./-]+)`", CONTRIBUTING))
-    assert {"proxy/errors.py", "proxy/events.py", "proxy/config/model.py"} <= named
+    assert {"proxy/errors.py", "proxy/events.py", "proxy/app/wiring.py"} <= named
     assert not [path for path in named if not (ROOT / path).exists()]
 
 
 def test_contributing_states_the_sizes_that_are_held() -> None:
     """The numbers are those of the architecture test."""
     assert f"{LINES_PER_FILE} lines for a file, {LINES_PER_FUNCTION} for a function, five parameters" in CONTRIBUTING
-
-
-def test_contributing_lists_every_room_of_the_proxy() -> None:
-    """The layers name each folder and file of proxy/, the simulator apart."""
-    layers = re.search(r"\*\*Layers\.\*\*(.*?)\n- \*\*", CONTRIBUTING, re.DOTALL)
-    assert layers is not None
-    rooms = {path.parent.name for path in (ROOT / "proxy").glob("*/__init__.py")} - {"simulator"}
-    files = {path.name for path in (ROOT / "proxy").glob("*.py") if not path.name.startswith("__")}
-    assert set(re.findall(r"`(\w+(?:\.py)?)`", layers[1])) == rooms | files
 
 
 # --- before a commit ----------------------------------------------------------------------------------------
