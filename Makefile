@@ -15,6 +15,8 @@ IMAGE   ?= ads-proxy
 PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
 UV_VERSION := 0.13.9
+VERSION  = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proxy/__init__.py)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -46,7 +48,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ads-proxy needs Python 3.11 or newer; set PYTHON=... to choose another one than $$($(PYTHON) --version)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "this Python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
-$(INSTALLED): requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
+$(INSTALLED): requirements.lock requirements-build.lock pyproject.toml $(wildcard proxy/__init__.py) | $(BIN)/python
 	@echo "installing the program into $(VENV)"
 	$(PIP) $(LOCKED) -r requirements.lock
 	$(PIP) $(LOCKED) -r requirements-build.lock
@@ -107,7 +109,7 @@ run: $(INSTALLED) ## the demo, without any credentials; CONFIG=FILE: the real th
 # --- check ---------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: lint types unit ## lint, types, architecture and unit tests: under three minutes
+check: lint types docs unit ## lint, types, the site, architecture and unit tests: under three minutes
 
 .PHONY: lint
 lint: $(DEVELOPED)
@@ -117,6 +119,16 @@ lint: $(DEVELOPED)
 .PHONY: types
 types: $(DEVELOPED)
 	@$(BIN)/mypy --no-error-summary
+
+# Strict, so each link and heading of docs/ is right. (--quiet would hide the warnings that end a strict build from it.)
+.PHONY: docs
+docs: $(DEVELOPED) ## the pages of docs/ as a site, in .cache/site
+	@said=$$(NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1) || { echo "$$said" >&2; exit 1; }
+	echo "site: .cache/site/index.html"
+
+.PHONY: reference
+reference: $(DEVELOPED) ## the tables of docs/ that are made from the code (keys, metrics, errors), made anew
+	@$(BIN)/python -m scripts.make_reference
 
 .PHONY: unit
 unit: $(DEVELOPED) $(SPECIFIED)
@@ -156,11 +168,18 @@ bench: $(DEVELOPED) ## how much time the proxy adds to a request
 	@test -e benchmarks/__main__.py || { echo "no benchmark is here yet" >&2; exit 1; }
 	$(BIN)/python -m benchmarks
 
+# --- release ---------------------------------------------------------------------------------------------------
+
+.PHONY: release-check
+release-check: $(DEVELOPED) ## build wheel and source archive into dist/, and say what keeps them from being released
+	@$(BIN)/python scripts/release_check.py --into dist
+
 # --- container -----------------------------------------------------------------------------------------------
 
 .PHONY: image
 image: ## the container image (IMAGE=ads-proxy, PODMAN=docker)
-	$(PODMAN) build $(BUILD_FLAGS) --tag $(IMAGE) .
+	$(PODMAN) build $(BUILD_FLAGS) --label org.opencontainers.image.version=$(VERSION) \
+		--label org.opencontainers.image.revision=$(REVISION) --tag $(IMAGE) .
 
 .PHONY: clean
 clean: ## remove .venv and every cache

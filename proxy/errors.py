@@ -179,7 +179,21 @@ class NeverForwarded(Refused):
     proxy_error = "http_request_denied"
 
 
-# --- what Amazon's side, or the lack of a token, did --------------------------------------------------------
+class ProfileNotKnownYet(Refused):
+    """`default_profile: first`, and the account's profiles have not been listed yet; not retryable where a person must
+    act before they can be."""
+
+    slug, status, title, code = (
+        "profile-not-known-yet",
+        503,
+        "The first profile is not known yet",
+        "SERVICE_UNAVAILABLE",
+    )
+    proxy_error = "destination_unavailable"
+    retryable = True
+
+
+# --- Amazon's side ------------------------------------------------------------------------------------------
 
 
 class UpstreamUnreachable(Refused):
@@ -238,18 +252,7 @@ class NoUsableToken(Refused):
     retryable = True
 
 
-class ProfileNotKnownYet(Refused):
-    """`default_profile: first`, and the account's profiles have not been listed yet; not retryable where a person must
-    act before they can be."""
-
-    slug, status, title, code = (
-        "profile-not-known-yet",
-        503,
-        "The first profile is not known yet",
-        "SERVICE_UNAVAILABLE",
-    )
-    proxy_error = "destination_unavailable"
-    retryable = True
+# --- the proxy itself ---------------------------------------------------------------------------------------
 
 
 class Draining(Refused):
@@ -269,7 +272,7 @@ class InternalError(Refused):
 
 
 class TokenFailure(AdsProxyError):
-    """A token request that gave no token. `reason` is the metric's label (design, contract).
+    """A token request that gave no token. `reason` is the metric's label (docs/tokens.md, When a token request fails).
 
     `permanent` tells that only a human can mend it. `advice` is one sentence for the operator.
     `retry_after` is what the answer asked for, in seconds.
@@ -288,7 +291,7 @@ class TokenFailure(AdsProxyError):
 
 
 class RefreshTokenRevoked(TokenFailure):
-    """`invalid_grant` (facts, 5): the refresh token is revoked or expired."""
+    """`invalid_grant` (docs/amazon.md, Token errors): the refresh token is revoked or has ended."""
 
     reason, permanent = "invalid_grant", True
     advice = "Somebody has to sign in again: run `ads-proxy login ACCOUNT`, or put a new refresh token in place."
@@ -302,7 +305,7 @@ class RefreshTokenMissing(TokenFailure):
 
 
 class AppMisconfigured(TokenFailure):
-    """`invalid_client` (facts, 5): the whole application is wrong, not one account."""
+    """`invalid_client` (docs/amazon.md, Token errors): the whole application is wrong, not one account."""
 
     reason, permanent = "invalid_client", True
     advice = "The client id or secret is wrong: compare both with the security profile in Login with Amazon's console."

@@ -5,6 +5,7 @@ Files are read, and nothing is started but linters; the container itself is trie
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -114,17 +115,21 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 def test_the_changelog_begins_with_what_is_not_released_yet() -> None:
-    """The first section is Unreleased or the version that pyproject.toml names."""
+    """The first section is Unreleased or the version that the package says."""
+    from proxy import __version__
+
     first = re.search(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert first is not None
-    assert first[1] in {"Unreleased", PROJECT["project"]["version"]}
+    assert first[1] in {"Unreleased", __version__}
 
 
 def test_the_version_is_one() -> None:
-    """The package says the version that pyproject.toml has."""
+    """What is installed has the version that the package says; pyproject.toml reads it there."""
     from proxy import __version__
 
-    assert PROJECT["project"]["version"] == __version__
+    assert importlib.metadata.version(PROJECT["project"]["name"]) == __version__
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert PROJECT["tool"]["hatch"]["version"] == {"path": "proxy/__init__.py"}
 
 
 def test_every_target_of_the_makefile_that_documents_name_is_there() -> None:

@@ -31,7 +31,7 @@ class ProgramSurface:
         return self._program.started
 
     def ready(self) -> bool:
-        """Once any account has been able to serve, for good; only draining takes it back (design, contract)."""
+        """Once any account has been able to serve, for good; only draining takes it back."""
         if not self._was_ready:
             self._was_ready = any(status.last_success is not None for status in self._program.tokens.statuses())
         return self._was_ready

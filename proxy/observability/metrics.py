@@ -1,8 +1,7 @@
-"""Every Prometheus instrument, filled by events (design, contract: Metrics).
+"""Every Prometheus instrument, filled by events. docs/metrics.md lists them.
 
-Here live the names, labels and buckets, and the numbers themselves. Nothing is measured here, and no label ever holds
-a path, a profile id or a secret. A request must cost next to nothing: the numbers are plain dictionaries and lists,
-which become Prometheus' families only when somebody scrapes.
+Here live the names, labels and buckets, and what fills them; how a number is kept is for `instruments`. Nothing is
+measured here, and no label ever holds a path, a profile id or a secret. A request must cost next to nothing.
 """
 
 from __future__ import annotations
@@ -14,19 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from proxy import errors, events
 from proxy.events import Event, RequestFinished, RequestStarted
+from proxy.observability.instruments import Distribution, Instrument, InstrumentKind, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
-PREFIX: Final = "ads_proxy_"
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
 REGIONS: Final = ("na", "eu", "fe")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
@@ -43,6 +41,7 @@ REFRESH_RESULTS: Final = (
 )
 REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled")
 REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
+RELOAD_RESULTS: Final = ("success", "failure")
 
 OVERHEAD_BUCKETS: Final = (
     *(0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075),
@@ -51,7 +50,14 @@ OVERHEAD_BUCKETS: Final = (
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 REFRESH_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-Labels = tuple[str, ...]
+REQUESTS: Final = Instrument(
+    InstrumentKind.COUNTER,
+    "requests_total",
+    "Requests of tools by what they were answered; code 0: the tool left before an answer.",
+    ("client", "account", "region", "method", "code"),
+)
+IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
+BUILD: Final = Instrument(InstrumentKind.GAUGE, "build_info", "The program, always 1.", ("version", "python"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,65 +69,6 @@ class Totals:
     throttled: int
     forwarded: int
     overhead_seconds: float
-
-
-class Table:
-    """One counter or gauge: a number for each combination of labels."""
-
-    __slots__ = ("_family", "help", "labels", "name", "values")
-
-    def __init__(self, family: type[Metric], name: str, help_text: str, labels: Labels = ()) -> None:
-        self._family, self.name, self.help, self.labels = family, PREFIX + name, help_text, labels
-        self.values: dict[Labels, float] = {}
-
-    def add(self, *labels: str, amount: float = 1.0) -> None:
-        self.values[labels] = self.values.get(labels, 0.0) + amount
-
-    def put(self, *labels: str, value: float) -> None:
-        self.values[labels] = value
-
-    def end(self, account: str) -> None:
-        """Ends the series of an account."""
-        if "account" in self.labels:
-            at = self.labels.index("account")
-            self.values = {labels: value for labels, value in self.values.items() if labels[at] != account}
-
-    def family(self) -> Metric:
-        # Each kind of family has its own signature; the stubs know their common base alone, and it has none of them.
-        family: Any = self._family(self.name, self.help, labels=self.labels)  # type: ignore[call-arg]
-        for labels, value in self.values.items():
-            family.add_metric(labels, value)
-        return family  # type: ignore[no-any-return]
-
-
-class Distribution:
-    """One histogram: counts for each bucket (not yet cumulative), and the sum, for each value of its only label."""
-
-    __slots__ = ("bounds", "cells", "help", "labels", "name")
-
-    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...], labels: Labels = ()) -> None:
-        self.name, self.help, self.bounds, self.labels = PREFIX + name, help_text, bounds, labels
-        self.cells: dict[Labels, tuple[list[int], list[float]]] = {}
-
-    def cell(self, *labels: str) -> tuple[list[int], list[float]]:
-        """The counts (one more than bounds) and the sum, to be added to in place."""
-        return self.cells.setdefault(labels, ([0] * (len(self.bounds) + 1), [0.0]))
-
-    def add(self, *labels: str, value: float) -> None:
-        counts, total = self.cell(*labels)
-        counts[bisect_left(self.bounds, value)] += 1
-        total[0] += value
-
-    def family(self) -> Metric:
-        family = HistogramMetricFamily(self.name, self.help, labels=self.labels)
-        names = [*map(repr, self.bounds), "+Inf"]
-        for labels, (counts, total) in self.cells.items():
-            running, buckets = 0, []
-            for name, count in zip(names, counts, strict=True):
-                running += count
-                buckets.append((name, float(running)))
-            family.add_metric(labels, buckets, total[0])
-        return family
 
 
 class Metrics(Collector):
@@ -281,17 +228,20 @@ class Metrics(Collector):
             table.end(account)
 
     def _make_tables(self) -> None:
-        counter, gauge = CounterMetricFamily, GaugeMetricFamily
+        counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._refreshes = Table(
-            counter, "token_refreshes_total", "Token requests by result and reason.", ("account", "result", "reason")
+            counter, "token_refreshes_total", "Token requests by what came of them.", ("account", "result", "reason")
         )
         self._expiry = Table(
-            gauge, "token_expiry_timestamp_seconds", "When the access token in use ends, as Unix time.", ("account",)
+            gauge,
+            "token_expiry_timestamp_seconds",
+            "When the access token in use ends, as Unix time; absent before the first.",
+            ("account",),
         )
         self._last_success = Table(
             gauge,
             "token_last_success_timestamp_seconds",
-            "When a token request last succeeded, as Unix time.",
+            "When a token request last succeeded, as Unix time; absent before the first.",
             ("account",),
         )
         self._states = Table(
@@ -302,13 +252,15 @@ class Metrics(Collector):
         )
         self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
-        self._refused = Table(counter, "refused_total", "Requests that the proxy itself answered.", ("reason",))
+        self._refused = Table(
+            counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
+        )
         self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
             gauge,
             "config_last_reload_successful",
-            "1 unless the last reload failed.",
+            "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
         )
         self._tables = (
             *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
@@ -323,20 +275,26 @@ class Metrics(Collector):
                 self._replays.add(reason, outcome, amount=0.0)
         for slug in sorted(refusal_slugs()):
             self._refused.add(slug, amount=0.0)
-        for result in ("success", "failure"):
+        for result in RELOAD_RESULTS:
             self._reloads.add(result, amount=0.0)
 
     def _make_distributions(self) -> None:
         self._refresh_durations = Distribution(
-            "token_refresh_duration_seconds", "How long token requests took.", REFRESH_BUCKETS, ("account",)
+            "token_refresh_duration_seconds",
+            "How long Login with Amazon took to answer token requests.",
+            REFRESH_BUCKETS,
+            ("account",),
         )
         self._durations = Distribution(
             "request_duration_seconds", "From a request's head to its answer's end.", REQUEST_BUCKETS, ("region",)
         )
         self._upstreams = Distribution(
-            "upstream_duration_seconds", "The part spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
+            "upstream_duration_seconds", "The part of it spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
         )
-        self._overhead = Distribution("overhead_seconds", "What the proxy itself added.", OVERHEAD_BUCKETS)
+        self._overhead = Distribution(
+            "overhead_seconds", "What the proxy itself added to a forwarded request.", OVERHEAD_BUCKETS
+        )
+        self._distributions = (self._refresh_durations, self._durations, self._upstreams, self._overhead)
         self._overhead_counts, self._overhead_sum = self._overhead.cell()
         self._by_region: dict[str, tuple[list[int], list[float], list[int], list[float]]] = {}
         for region in REGIONS:
@@ -344,22 +302,22 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for at each scrape."""
-        requests = CounterMetricFamily(
-            PREFIX + "requests_total",
-            "Requests of tools; code 0: the tool left before an answer.",
-            labels=("client", "account", "region", "method", "code"),
-        )
+        requests = REQUESTS.family()
         for (client, account, region, method, status), cell in self._requests.items():
             requests.add_metric((client, account, region, method, str(status)), cell[0])
         yield requests
-        yield GaugeMetricFamily(PREFIX + "requests_in_flight", "Requests being served.", value=self._in_flight)
-        for table in self._tables:
-            yield table.family()
-        for distribution in (self._refresh_durations, self._durations, self._upstreams, self._overhead):
-            yield distribution.family()
-        build = GaugeMetricFamily(PREFIX + "build_info", "The program, always 1.", labels=("version", "python"))
+        in_flight = IN_FLIGHT.family()
+        in_flight.add_metric((), self._in_flight)
+        yield in_flight
+        for series in (*self._tables, *self._distributions):
+            yield series.family()
+        build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
         yield build
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
+        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in (*self._tables, *self._distributions)), BUILD)
 
 
 def refusal_slugs() -> frozenset[str]:

@@ -1,4 +1,6 @@
-"""`GET /v2/profiles` on the wire: what is asked, what each answer means (facts, 13), and a profile as a value.
+"""`GET /v2/profiles` on the wire: what is asked, what each answer means, and a profile as a value.
+
+What the list holds and what it leaves out: docs/amazon.md, Profiles.
 
 Every failure leaves here as `ProfilesUnavailable`; no redirect is followed, and no answer is read beyond a bound.
 When to ask, and what is done with the answer, is for `directory`.

@@ -1,7 +1,7 @@
 """Whether a request to the Ads API is as it must be. Pure: values in, a refusal or the caller out.
 
-What is refused follows Amazon where Amazon's behaviour is known (facts, 7 to 12), and is stricter for headers that a
-proxy must never let through.
+What is refused follows Amazon where Amazon's behaviour is known (docs/amazon.md, Client id, Scope,
+Accounts, Errors), and is stricter for headers that a proxy must never let through.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def check_media(head: Head, operation: Operation | None, has_body: bool) -> Refu
 def check_scope(
     state: SimulatorState, region: str, path: str, head: Head, caller: tuple[str, Operation | None]
 ) -> Refusal | None:
-    """The Scope header by the operation's rule (facts, 11), and whether `caller`'s user may use that profile here."""
+    """The Scope by the operation's rule (docs/amazon.md, Scope), and whether `caller`'s user may use that profile."""
     user, operation = caller
     scope = head.first(SCOPE)
     rule = operation.scope if operation else "optional"

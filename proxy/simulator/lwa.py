@@ -1,4 +1,7 @@
-"""Login with Amazon's token endpoint: both grants, and every error of facts, 5. It changes nothing but credentials."""
+"""Login with Amazon's token endpoint: both grants, and every error that LWA is known to answer.
+
+These are in docs/amazon.md, Token errors. Nothing is changed here but credentials.
+"""
 
 from __future__ import annotations
 

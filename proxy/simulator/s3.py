@@ -1,4 +1,7 @@
-"""A pretend S3: presigned URLs and the listener that serves them. It refuses any Authorization header (facts, 15)."""
+"""A pretend S3: presigned URLs and the listener that serves them. It refuses any Authorization header.
+
+Presigned as Amazon's are: docs/amazon.md, Locations.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Every failure leaves here as a `TokenFailure`, whatever the network or the far side did; no other exception does
 but cancellation. Nothing is kept: neither tokens nor credentials. No redirect is followed, no answer is read
-beyond a bound, and nothing that is said about a failure holds a secret. Facts 2, 3, 5 and 6.
+beyond a bound, and nothing that is said about a failure holds a secret. What LWA is asked and answers:
+docs/amazon.md, Token requests.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class AppCredentials:
 
 
 def sign_in_url(auth_grant_url: str, client_id: str, scopes: tuple[str, ...], redirect_uri: str, state: str) -> str:
-    """The address at which a person grants access (fact 6); several scopes are joined by a space."""
+    """The address at which a person grants access (docs/amazon.md, Sign-in); several scopes are joined by a space."""
     query = {
         "client_id": client_id,
         "scope": " ".join(scopes),

@@ -90,7 +90,7 @@ def fingerprint(refresh_token: Secret | None) -> str:
 
 
 def choose(configured: Secret | None, stored: StoredToken | None) -> Choice:
-    """Which refresh token wins: the stored one, until the configured one changes (design, contract)."""
+    """The stored one, until the configured one changes (docs/tokens.md, Which refresh token is used)."""
     if stored is not None and (configured is None or stored.configured_fingerprint == fingerprint(configured)):
         is_sign_in = stored.source is StoredSource.SIGN_IN
         return Choice(stored.refresh_token, RefreshTokenOrigin.SIGN_IN if is_sign_in else RefreshTokenOrigin.STORE)

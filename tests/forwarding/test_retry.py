@@ -58,7 +58,7 @@ def test_answers_are_delivered(status: int) -> None:
     ],
 )
 def test_401_is_replayed_once(attempt: Situation, decision: Decision) -> None:
-    """With a newer token, any method, if the body is still there; the second 401 is the tool's (facts, 7)."""
+    """With a newer token, any method, if the body is still there; the second 401 is the tool's."""
     assert decide(attempt, Answered(401, None)) == decision
 
 

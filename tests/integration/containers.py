@@ -54,7 +54,7 @@ def _run(command: list[str], environ: Mapping[str, str] | None = None) -> subpro
 
 
 def build_image(tag: str) -> str:
-    """Build the project's image, with the base images' stand-ins; its tag.
+    """Build the project's image by `make image`, with the base images' stand-ins; its tag.
 
     How this machine reaches its package registry is mounted for the build, and is in no layer.
     """
@@ -63,7 +63,11 @@ def build_image(tag: str) -> str:
     if setup.returncode:
         raise AssertionError(f"container-setup failed: {setup.stderr}")
     mounts = ["--volume", f"{PIP_CONFIGURATION}:{PIP_CONFIGURATION}:ro"] if PIP_CONFIGURATION.exists() else []
-    podman(*BUILD, *mounts, "--tag", tag, ".")
+    flags = " ".join((*BUILD[1:], *mounts))
+    arguments = (f"PODMAN={require_program('podman')}", f"IMAGE={tag}", f"BUILD_FLAGS={flags}")
+    made = _run([require_program("make"), "image", *arguments])
+    if made.returncode:
+        raise AssertionError(f"make image failed: {made.stdout}{made.stderr}")
     return tag
 
 

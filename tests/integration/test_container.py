@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.integration.containers import (
     podman,
     running_container,
 )
+from tests.support.programs import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.podman]
 
@@ -74,6 +76,19 @@ def test_it_knows_its_version(image: str) -> None:
     from proxy import __version__
 
     assert podman("run", "--rm", image, "version") == f"ads-proxy {__version__}"
+
+
+def test_its_labels_say_what_it_is(image: str) -> None:
+    """Title, licence, version and commit, under the names of the OCI's annotations."""
+    from proxy import __version__
+
+    labels = json.loads(podman("image", "inspect", "--format", "{{json .Labels}}", image))
+    prefix = "org.opencontainers.image."
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert labels[f"{prefix}title"] == "ads-proxy"
+    assert labels[f"{prefix}licenses"] == "MIT"
+    assert labels[f"{prefix}version"] == __version__
+    assert labels[f"{prefix}revision"] == commit.strip()
 
 
 def test_it_holds_no_address_of_a_registry(image: str) -> None:

@@ -69,7 +69,7 @@ def test_only_refusals_need_an_operator(state: CredentialState, needs: bool) -> 
     ],
 )
 def test_failures_mean_what_the_facts_say(failure: errors.TokenFailure, trigger: Trigger) -> None:
-    """Fact 5: which failures are final and which pass."""
+    """Which failures are final and which pass (docs/amazon.md, Token errors)."""
     assert lifecycle.trigger_of(failure) is trigger
 
 

@@ -11,7 +11,7 @@ import requests  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 BASE = os.environ["PROXY_URL"]
 SP_CAMPAIGN = "application/vnd.spCampaign.v3+json"
-ORDER = {
+ORDER: dict[str, Any] = {
     "name": "campaigns of a week",
     "startDate": "2025-01-01",
     "endDate": "2025-01-07",

@@ -1,0 +1,109 @@
+"""What a number is called and how it is kept: counters, gauges and histograms, with labels, as plain dictionaries.
+
+Which instruments there are, and what fills them, is for `metrics`; docs/metrics.md lists them. They become Prometheus'
+families only when somebody scrapes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+PREFIX: Final = "ads_proxy_"
+Labels = tuple[str, ...]
+
+
+class InstrumentKind(StrEnum):
+    """What a scraper may do with a number: rates of counters, levels of gauges, quantiles of histograms."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+FAMILIES: Final[dict[InstrumentKind, Any]] = {
+    InstrumentKind.COUNTER: CounterMetricFamily,
+    InstrumentKind.GAUGE: GaugeMetricFamily,
+    InstrumentKind.HISTOGRAM: HistogramMetricFamily,
+}
+"""Each family has its own signature; the stubs know their common base alone, and it has none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A metric as it is announced: `name` without the prefix, `bounds` of a histogram's buckets."""
+
+    kind: InstrumentKind
+    name: str
+    help: str
+    labels: Labels = ()
+    bounds: tuple[float, ...] = ()
+
+    def family(self) -> Any:
+        """Prometheus' family of this name, without any number yet."""
+        return FAMILIES[self.kind](PREFIX + self.name, self.help, labels=self.labels)
+
+
+class Table:
+    """One counter or gauge: a number for each combination of labels."""
+
+    __slots__ = ("instrument", "values")
+
+    def __init__(self, kind: InstrumentKind, name: str, help_text: str, labels: Labels = ()) -> None:
+        self.instrument = Instrument(kind, name, help_text, labels)
+        self.values: dict[Labels, float] = {}
+
+    def add(self, *labels: str, amount: float = 1.0) -> None:
+        self.values[labels] = self.values.get(labels, 0.0) + amount
+
+    def put(self, *labels: str, value: float) -> None:
+        self.values[labels] = value
+
+    def end(self, account: str) -> None:
+        """Ends the series of an account."""
+        if "account" in self.instrument.labels:
+            at = self.instrument.labels.index("account")
+            self.values = {labels: value for labels, value in self.values.items() if labels[at] != account}
+
+    def family(self) -> Metric:
+        family = self.instrument.family()
+        for labels, value in self.values.items():
+            family.add_metric(labels, value)
+        return family  # type: ignore[no-any-return]
+
+
+class Distribution:
+    """One histogram: counts for each bucket (not yet cumulative), and the sum, for each value of its only label."""
+
+    __slots__ = ("cells", "instrument")
+
+    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...], labels: Labels = ()) -> None:
+        self.instrument = Instrument(InstrumentKind.HISTOGRAM, name, help_text, labels, bounds)
+        self.cells: dict[Labels, tuple[list[int], list[float]]] = {}
+
+    def cell(self, *labels: str) -> tuple[list[int], list[float]]:
+        """The counts (one more than bounds) and the sum, to be added to in place."""
+        return self.cells.setdefault(labels, ([0] * (len(self.instrument.bounds) + 1), [0.0]))
+
+    def add(self, *labels: str, value: float) -> None:
+        counts, total = self.cell(*labels)
+        counts[bisect_left(self.instrument.bounds, value)] += 1
+        total[0] += value
+
+    def family(self) -> Metric:
+        family = self.instrument.family()
+        names = [*map(repr, self.instrument.bounds), "+Inf"]
+        for labels, (counts, total) in self.cells.items():
+            running, buckets = 0, []
+            for name, count in zip(names, counts, strict=True):
+                running += count
+                buckets.append((name, float(running)))
+            family.add_metric(labels, buckets, total[0])
+        return family  # type: ignore[no-any-return]

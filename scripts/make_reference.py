@@ -1,0 +1,167 @@
+"""Write what the code knows of itself into docs/: configuration keys, metrics, errors; and the configuration's schema.
+
+    python -m scripts.make_reference [--check]
+
+A page keeps its own text; what is made stands between two comments that name it. The last cell of an error's row is the
+page's own, and a new error begins with its docstring. With --check nothing is written, and files that are behind are
+named. Reading the code is all that lives here; what a key, a metric or an error means is said where it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy import errors
+from proxy.config import reference
+from proxy.observability import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = Path("config", "proxy.schema.json")
+BLOCK = re.compile(r"(<!-- made by `make reference`: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Row = tuple[str, ...]
+
+
+def table(head: Row, rows: list[Row]) -> str:
+    """Rows as Markdown, a blank line above and below."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
+    return "\n".join(["", *lines, "", ""])
+
+
+# --- metrics ------------------------------------------------------------------------------------------------
+
+
+def metric_rows() -> list[Row]:
+    """Name, kind, labels and help of each instrument, in the order of a scrape."""
+    return [
+        (f"`{found.name}`", found.kind.value, ", ".join(found.labels), found.help)
+        for found in metrics.Metrics("").instruments()
+    ]
+
+
+def bucket_rows() -> list[Row]:
+    """The upper bounds of each histogram's buckets, in seconds."""
+    return [
+        (f"`{found.name}`", ", ".join(f"{bound:f}".rstrip("0").rstrip(".") for bound in found.bounds))
+        for found in metrics.Metrics("").instruments()
+        if found.bounds
+    ]
+
+
+def label_rows() -> list[Row]:
+    """What a label can hold, where that is a small known set."""
+    refreshes = {
+        result: [why for other, why in metrics.REFRESH_RESULTS if other == result]
+        for result, _ in metrics.REFRESH_RESULTS
+    }
+    return [
+        ("method", "every metric", _words([*sorted(metrics.METHODS - {"other"}), "other"])),
+        ("region", "every metric", f"{_words(metrics.REGIONS)}, or empty"),
+        ("state", "`credential_state`", _words(metrics.STATES)),
+        ("result", "`token_refreshes_total`", _words(refreshes)),
+        *(("reason", f"`token_refreshes_total`, {result}", _words(reasons)) for result, reasons in refreshes.items()),
+        ("reason", "`replays_total`", _words(metrics.REPLAY_REASONS)),
+        ("outcome", "`replays_total`", _words(metrics.REPLAY_OUTCOMES)),
+        ("result", "`config_reloads_total`", _words(metrics.RELOAD_RESULTS)),
+        ("reason", "`refused_total`", "the slugs of [the proxy's own answers](errors.md)"),
+    ]
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+def sections() -> dict[str, list[type[errors.Refused]]]:
+    """The refusals under the headings that proxy/errors.py gives them, in its order."""
+    source = inspect.getsource(errors)
+    headings = [(found.start(), found[1]) for found in re.finditer(r"^# --- (.+?) -+$", source, re.MULTILINE)]
+    found: dict[str, list[type[errors.Refused]]] = {}
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused:
+            at = source.index(f"\nclass {kind.__name__}(")
+            heading = max((start, name) for start, name in headings if start < at)[1]
+            found.setdefault(heading, []).append(kind)
+    return found
+
+
+def error_rows(kinds: list[type[errors.Refused]], written: str) -> list[Row]:
+    """Slug, status, whether it may be sent again, title; and the last cell as it is in `written`, the page."""
+    said = dict(re.findall(r"^\| `([a-z-]+)` \|.*\| ([^|]*) \|$", written, re.MULTILINE))
+    return [
+        (
+            f"`{kind.slug}`",
+            str(kind.status),
+            "yes" if kind.retryable else "no",
+            kind.title,
+            said.get(kind.slug) or " ".join((kind.__doc__ or kind.title).split()),
+        )
+        for kind in kinds
+    ]
+
+
+# --- pages --------------------------------------------------------------------------------------------------
+
+
+def blocks(written: str) -> dict[str, str]:
+    """What can stand in a page, by name, made anew; `written` is the page as it is."""
+    errors_head = ("slug", "status", "retryable", "title", "when")
+    return {
+        "metrics": table(("name (prefix `ads_proxy_`)", "kind", "labels", "what it tells"), metric_rows()),
+        "buckets": table(("histogram", "buckets up to, in seconds"), bucket_rows()),
+        "labels": table(("label", "of", "values"), label_rows()),
+        **{f"errors, {name}": table(errors_head, error_rows(kinds, written)) for name, kinds in sections().items()},
+    }
+
+
+def page(text: str) -> str:
+    """A page with each of its blocks made anew; a block of an unknown name is a KeyError."""
+    made = blocks(text)
+    return BLOCK.sub(lambda found: found[1] + made[found["name"]] + found[3], text)
+
+
+def configuration(text: str) -> str:
+    """The page of the configuration with its tables made anew."""
+    begin, end = text.index(reference.BEGIN), text.index(reference.END) + len(reference.END)
+    return text[:begin] + reference.tables() + text[end:]
+
+
+def made(root: Path) -> dict[Path, str]:
+    """Every file that holds something made, as it ought to be."""
+    docs = root / "docs"
+    pages = {docs / name: page((docs / name).read_text(encoding="utf-8")) for name in ("metrics.md", "errors.md")}
+    keys = docs / "configuration.md"
+    schema = json.dumps(reference.json_schema(), indent=2) + "\n"
+    return {**pages, keys: configuration(keys.read_text(encoding="utf-8")), root / SCHEMA: schema}
+
+
+def stale(root: Path = ROOT) -> list[Path]:
+    """The files that are not as they ought to be."""
+    return [path for path, text in made(root).items() if path.read_text(encoding="utf-8") != text]
+
+
+def main() -> int:
+    """Write the files that are behind, or name them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if a file is behind")
+    check = parser.parse_args().check
+    behind = stale()
+    for path in behind:
+        print(f"{'behind' if check else 'written'}: {path.relative_to(ROOT)}")
+        if not check:
+            path.write_text(made(ROOT)[path], encoding="utf-8")
+    return 1 if check and behind else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The site made of docs/: strict about links, and complete in itself.
+
+The index of the pages, and links as the repository's host shows them, are tried in `test_docs_index` and
+`test_repository`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.docs_hooks import unescaped, without_outer_links
+from tests.support.programs import ROOT
+
+BROKEN = ("nowhere.md", "routing.md#nothing", "#nothing", "/absolute.md", "../config/nowhere.yaml", "../../elsewhere")
+"""A page, a heading of another page or of its own, an absolute address, a file beside docs/ or outside of all."""
+
+
+def build(place: Path, additions: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The site in `place`/site, made as `make docs` does it, with a text at the end of each page that is named."""
+    shutil.copytree(ROOT / "docs", place / "docs")
+    for page, addition in additions.items():
+        with (place / "docs" / page).open("a", encoding="utf-8") as file:
+            file.write(addition)
+    settings = {
+        "INHERIT": str(ROOT / "mkdocs.yml"),
+        "docs_dir": str(place / "docs"),
+        "site_dir": str(place / "site"),
+        "hooks": [str(ROOT / "scripts" / "docs_hooks.py")],
+    }
+    (place / "mkdocs.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(place / "mkdocs.yml")]
+    environ = {"NO_MKDOCS_2_WARNING": "1", "LC_ALL": "C.UTF-8"}
+    return subprocess.run(command, env=environ, cwd=place, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the built pages."""
+    place = tmp_path_factory.mktemp("site")
+    result = build(place, {})
+    assert result.returncode == 0, result.stderr
+    return place / "site"
+
+
+def test_each_page_of_docs_is_a_page_of_the_site(site: Path) -> None:
+    """README.md becomes index.html; everything else keeps its name."""
+    pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
+    made = {page.with_name("index.html") if page.name == "README.md" else page.with_suffix(".html") for page in pages}
+    assert {path.relative_to(site) for path in site.rglob("*.html")} - {Path("404.html")} == made
+
+
+def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+    """Scripts, styles, fonts, images and frames are the site's own."""
+    loaded = {
+        address
+        for path in site.rglob("*.html")
+        for tag in re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", path.read_text(encoding="utf-8"))
+        for address in re.findall(r'\b(?:src|href)="([^"]*)"', tag)
+    }
+    styles = {
+        address
+        for path in site.rglob("*.css")
+        for address in re.findall(r"(?:@import|url\()\s*[\"']?([^\"')]+)", path.read_text(encoding="utf-8"))
+    }
+    assert loaded
+    assert not [address for address in loaded | styles if re.match(r"(https?:)?//", address)]
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """A build of pages with every broken link, and with a page that no menu has."""
+    links = "\n".join(f"[a link]({link})" for link in BROKEN)
+    return build(tmp_path_factory.mktemp("broken"), {"tokens.md": f"\n{links}\n", "orphan.md": "# Orphan\n"})
+
+
+@pytest.mark.parametrize("link", BROKEN)
+def test_a_broken_link_is_named(refused: subprocess.CompletedProcess[str], link: str) -> None:
+    """As it is written, in a line of its own."""
+    said = refused.stdout + refused.stderr
+    assert [line for line in said.splitlines() if "WARNING" in line and re.search(rf"[ ']{re.escape(link)}[',]", line)]
+
+
+def test_each_broken_link_and_a_page_in_no_menu_end_the_build(refused: subprocess.CompletedProcess[str]) -> None:
+    """Every one of them counts, so that each would do alone."""
+    said = refused.stdout + refused.stderr
+    assert refused.returncode == 1
+    assert "orphan.md" in said
+    assert f"Aborted with {len(BROKEN) + 1} warnings in strict mode" in said
+
+
+def test_a_link_out_of_docs_becomes_its_text() -> None:
+    """The site has no repository beside it; links within docs/ stay."""
+    page = "[`x`](../config/proxy.yaml) [y](../README.md#watch-it) [z](tokens.md)"
+    assert without_outer_links(page, "routing.md") == "`x` y [z](tokens.md)"
+    assert without_outer_links("[up](../routing.md) [out](../../README.md)", "clients/curl.md") == (
+        "[up](../routing.md) out"
+    )
+
+
+def test_a_bar_in_a_table_is_escaped_for_the_repositorys_host_alone() -> None:
+    """Within code of a table's row the backslash goes; elsewhere it stays."""
+    assert unescaped("| `a\\|b` | c\\|d |\n`e\\|f`") == "| `a|b` | c\\|d |\n`e\\|f`"

@@ -1,0 +1,93 @@
+"""`make reference`: what the code knows of itself stands in docs/, and what people wrote beside it stays.
+
+The tables of the configuration are tried in tests/config.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from proxy import errors
+from scripts.make_reference import BLOCK, blocks, error_rows, page, sections, stale
+from tests.support.programs import ROOT
+
+PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("metrics.md", "errors.md")]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what is written."""
+    for name in ("metrics.md", "errors.md", "configuration.md"):
+        (tmp_path / "docs").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "docs" / name, tmp_path / "docs")
+    (tmp_path / "config").mkdir()
+    shutil.copy(ROOT / "config" / "proxy.schema.json", tmp_path / "config")
+    return tmp_path
+
+
+def test_the_reference_is_current() -> None:
+    """`make reference` would change nothing."""
+    assert stale() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("docs/errors.md", "| `unknown-route` | 404 |", "| `unknown-route` | 410 |"),
+        ("docs/metrics.md", "| `replays_total` | counter |", "| `replays_total` | gauge |"),
+        ("docs/configuration.md", "| `ADS_PROXY_LISTEN` |", "| `ADS_PROXY_LISTENS` |"),
+        ("config/proxy.schema.json", '"ads-proxy"', '"other"'),
+    ],
+)
+def test_a_file_that_is_behind_is_found(copy: Path, name: str, old: str, new: str) -> None:
+    """Each of the four, by one word that the code does not say."""
+    text = (copy / name).read_text(encoding="utf-8")
+    assert old in text
+    (copy / name).write_text(text.replace(old, new), encoding="utf-8")
+    assert stale(copy) == [copy / name]
+
+
+def test_what_people_wrote_of_an_error_stays() -> None:
+    """The last cell of a row is the page's; the others are made."""
+    written = "| `unknown-route` | 410 | yes | Old | written by hand: `/@NAME` |\n"
+    assert error_rows([errors.UnknownRoute], written) == [
+        ("`unknown-route`", "404", "no", "There is no such route", "written by hand: `/@NAME`")
+    ]
+
+
+def test_a_new_error_begins_with_its_docstring() -> None:
+    """And with its title, where it has none."""
+    [(*_, said)] = error_rows([errors.NotPermitted], "")
+    [(*_, titled)] = error_rows([errors.UnknownRoute], "")
+    assert said == "The client is known, and its policy says no."
+    assert titled == errors.UnknownRoute.title
+
+
+def test_every_refusal_is_in_one_section() -> None:
+    """The headings of errors.py hold them all."""
+    kinds = [kind for found in sections().values() for kind in found]
+    every = {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused
+    }
+    assert len(kinds) == len(every)
+    assert set(kinds) == every
+
+
+def test_all_that_is_made_stands_in_a_page() -> None:
+    """Each block once, under a heading of the same name where it is a section of errors.py."""
+    placed = [found["name"] for text in PAGES for found in BLOCK.finditer(text)]
+    assert sorted(placed) == sorted(blocks(""))
+    headings = {heading.lower() for heading in re.findall(r"^## (.+)$", PAGES[1], re.MULTILINE)}
+    assert {name.lower() for name in sections()} <= headings
+
+
+def test_a_block_of_a_name_that_nobody_makes_is_an_error() -> None:
+    """A slip in a page does not pass as a table that is gone."""
+    with pytest.raises(KeyError):
+        page("<!-- made by `make reference`: metriks -->\n<!-- end -->")
