@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from proxy.commands.session import Bench, Finding, examine, open_bench, sentences
+from proxy.commands.amazon_session import Bench, Finding, examine, open_bench, sentences
 from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
 from proxy.config import REGION_NAMES, Config, notes
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from proxy.commands.session import Finding, Listing, credentials, examine, open_bench, token_url
+from proxy.commands.amazon_session import Finding, Listing, credentials, examine, open_bench, token_url
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config.rules import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure

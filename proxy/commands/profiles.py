@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from proxy.commands.session import Bench, Finding, examine, open_bench, sentences
+from proxy.commands.amazon_session import Bench, Finding, examine, open_bench, sentences
 from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say
 
 if TYPE_CHECKING:
