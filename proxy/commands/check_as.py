@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.access.clients import Budgets, Verdict, build_clients
-from proxy.access.clients import judge as judge_request
+from proxy.access.clients import Budgets, Verdict, build_clients, judge
 from proxy.commands.terminal import FAILED, OK, say
 from proxy.config.rules import did_you_mean
 from proxy.errors import ConfigurationError, Refused
@@ -29,7 +28,7 @@ class SupposedDirectory(EmptyDirectory):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SupposedRequest:
     """A request as the command line describes it; `profile` is its Scope, empty for none."""
 
     client: str
@@ -38,28 +37,28 @@ class Question:
     profile: str
 
 
-def judge(config: Config, question: Question) -> int:
+def explain_request(config: Config, asked: SupposedRequest) -> int:
     """Print the verdict; 0 where the request would pass, else 1."""
     clients = build_clients(config, b"", Budgets())
-    caller = clients.impersonate(question.client)
+    caller = clients.impersonate(asked.client)
     if caller is None or caller.policy is None:
-        suggestion = did_you_mean(question.client, clients.names())
+        suggestion = did_you_mean(asked.client, clients.names())
         choices = f"; there are: {', '.join(clients.names()) or 'none, every caller is trusted'}"
-        raise ConfigurationError((f"--as: there is no client '{question.client}'{suggestion or choices}",))
-    if not question.path.startswith("/"):
-        raise ConfigurationError((f"PATH: '{question.path}' does not begin with '/'",))
-    method = question.method.upper().encode("ascii", "replace")
-    target = question.path.encode("utf-8", "surrogateescape")
+        raise ConfigurationError((f"--as: there is no client '{asked.client}'{suggestion or choices}",))
+    if not asked.path.startswith("/"):
+        raise ConfigurationError((f"PATH: '{asked.path}' does not begin with '/'",))
+    method = asked.method.upper().encode("ascii", "replace")
+    target = asked.path.encode("utf-8", "surrogateescape")
     section = b"Host: localhost\r\n"
-    if question.profile:
-        section += b"Amazon-Advertising-API-Scope: %s\r\n" % question.profile.encode("utf-8", "surrogateescape")
+    if asked.profile:
+        section += b"Amazon-Advertising-API-Scope: %s\r\n" % asked.profile.encode("utf-8", "surrogateescape")
     try:
         facts = examine(section, 1, config.limits.max_headers)
         chosen = route(method, target, facts, routing_table(config, SupposedDirectory()), caller.standing)
     except Refused as refusal:
         say(f"No: {refusal.detail}")
         return FAILED
-    return _tell(judge_request(caller.policy, method, chosen, facts), chosen)
+    return _tell(judge(caller.policy, method, chosen, facts), chosen)
 
 
 def _tell(verdict: Verdict, chosen: Route) -> int:

@@ -148,9 +148,11 @@ def check(
         raise typer.Exit(run(loaded))
     if request is None or len(request) != 2:
         _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
-    from proxy.commands.check_as import Question, judge
+    from proxy.commands.check_as import SupposedRequest, explain_request
 
-    raise typer.Exit(judge(load(config, environment()), Question(client, request[0], request[1], profile or "")))
+    raise typer.Exit(
+        explain_request(load(config, environment()), SupposedRequest(client, request[0], request[1], profile or ""))
+    )
 
 
 @app.command()
