@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.admin.application import Admin, make_admin
-from proxy.admin.traffic import Traffic
+from proxy.admin.history import Traffic
 from proxy.admin.view import (
     AccessRules,
     AccountView,

@@ -20,7 +20,7 @@ from aiohttp.http import HttpProcessingError
 
 from proxy import errors
 from proxy.admin import guard, pages, sign_in, status
-from proxy.admin.traffic import STEP_SECONDS, Traffic
+from proxy.admin.history import STEP_SECONDS, Traffic
 from proxy.events import DefectMet, Observer
 from proxy.problem import document
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.admin.traffic import Traffic
+    from proxy.admin.history import Traffic
     from proxy.admin.view import AccountView, AdminView, ListingFailureView, ProfileView
     from proxy.tokens.values import CredentialStatus
 
