@@ -18,7 +18,7 @@ from aiohttp import web
 from proxy import __version__
 from proxy.access.clients import Budgets, build_clients
 from proxy.admin import Traffic, make_admin
-from proxy.admin.connections import Door
+from proxy.admin.connections import ConnectionLimiter
 from proxy.app import wiring
 from proxy.app.admin_adapter import ProgramSurface, SignInFollower
 from proxy.app.process import connections_within
@@ -202,7 +202,7 @@ class Program:
         await self._runner.setup()
         server = self._runner.server
         assert server is not None
-        self._admin_servers = await listen(self._sockets[1], Door(server).protocol)
+        self._admin_servers = await listen(self._sockets[1], ConnectionLimiter(server).protocol)
 
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an exception that nobody caught."""
