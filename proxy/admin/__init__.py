@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.admin.application import Admin, make_admin
-from proxy.admin.history import Traffic
+from proxy.admin.history import RequestHistory
 from proxy.admin.view import (
     AccessRules,
     AccountView,
@@ -22,7 +22,7 @@ __all__ = [
     "ListingFailureView",
     "ProfileView",
     "ProgramView",
+    "RequestHistory",
     "SignInSource",
-    "Traffic",
     "make_admin",
 ]

@@ -20,7 +20,7 @@ from aiohttp.http import HttpProcessingError
 
 from proxy import errors
 from proxy.admin import guard, pages, sign_in, status
-from proxy.admin.history import STEP_SECONDS, Traffic
+from proxy.admin.history import STEP_SECONDS, RequestHistory
 from proxy.events import DefectMet, Observer
 from proxy.problem import document
 
@@ -72,8 +72,8 @@ class ActionFailed(errors.UpstreamUnreachable):
 class Admin:
     """The handlers, and what they share."""
 
-    def __init__(self, view: AdminView, metrics: Scraped, traffic: Traffic, observer: Observer) -> None:
-        self._view, self._metrics, self._traffic, self._observer = view, metrics, traffic, observer
+    def __init__(self, view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> None:
+        self._view, self._metrics, self._history, self._observer = view, metrics, history, observer
         self._desk = guard.KeyDesk()
         self._sign_ins = sign_in.SignInDesk(view, observer, sign_in.PendingSignIns())
 
@@ -188,7 +188,7 @@ class Admin:
         return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
 
     async def _state(self, _request: web.Request) -> web.Response:
-        return as_json(status.console_status(self._view, self._traffic, time.time()))
+        return as_json(status.console_status(self._view, self._history, time.time()))
 
     async def _profiles(self, request: web.Request) -> web.Response:
         search, account = request.query.get("search", ""), request.query.get("account", "")
@@ -269,9 +269,9 @@ class Admin:
         answer.set_cookie(name, value, path=path, httponly=True, secure=request.secure, **rest)
 
 
-def make_admin(view: AdminView, metrics: Scraped, traffic: Traffic, observer: Observer) -> web.Application:
+def make_admin(view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> web.Application:
     """The application; run it with `AppRunner(app, access_log=None)`."""
-    admin = Admin(view, metrics, traffic, observer)
+    admin = Admin(view, metrics, history, observer)
 
     @web.middleware
     async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -282,7 +282,7 @@ def make_admin(view: AdminView, metrics: Scraped, traffic: Traffic, observer: Ob
         return await admin.check(request, handler)
 
     async def keep_sampling(_app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(_sample(traffic))
+        task = asyncio.create_task(_sample(history))
         yield
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -301,10 +301,10 @@ def make_admin(view: AdminView, metrics: Scraped, traffic: Traffic, observer: Ob
     return app
 
 
-async def _sample(traffic: Traffic) -> None:
+async def _sample(history: RequestHistory) -> None:
     while True:
         await asyncio.sleep(STEP_SECONDS)
-        traffic.sample()
+        history.sample()
 
 
 def problem(request: web.Request, refused: errors.Refused) -> web.Response:

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from proxy import __version__
 from proxy.access.clients import Budgets, build_clients
-from proxy.admin import Traffic, make_admin
+from proxy.admin import RequestHistory, make_admin
 from proxy.admin.connections import ConnectionLimiter
 from proxy.app import wiring
 from proxy.app.admin_adapter import ProgramSurface, SignInFollower
@@ -64,8 +64,8 @@ class Program:
         )
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
-        self.traffic = Traffic(self.metrics.totals)
-        self.observers = Observers((self.metrics, self.logs, self.traffic))
+        self.history = RequestHistory(self.metrics.totals)
+        self.observers = Observers((self.metrics, self.logs, self.history))
         self.forwarder: Forwarder
         self.tools: ToolServer
         self.tokens: TokenManager
@@ -197,7 +197,7 @@ class Program:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)
 
     async def _serve_admin(self) -> None:
-        application = make_admin(ProgramSurface(self), self.metrics, self.traffic, self.observers)
+        application = make_admin(ProgramSurface(self), self.metrics, self.history, self.observers)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_ADMIN_STOP)
         await self._runner.setup()
         server = self._runner.server

@@ -20,8 +20,8 @@ from proxy.admin import (
     ListingFailureView,
     ProfileView,
     ProgramView,
+    RequestHistory,
     SignInSource,
-    Traffic,
     make_admin,
 )
 from proxy.events import Event, Observers
@@ -135,8 +135,8 @@ class FakeProgram:
 class Knocker:
     """A client of a running admin listener that follows no redirect and keeps no cookie."""
 
-    def __init__(self, session: aiohttp.ClientSession, port: int, traffic: Traffic, metrics: Metrics) -> None:
-        self.session, self.port, self.traffic, self.metrics = session, port, traffic, metrics
+    def __init__(self, session: aiohttp.ClientSession, port: int, history: RequestHistory, metrics: Metrics) -> None:
+        self.session, self.port, self.history, self.metrics = session, port, history, metrics
 
     @asynccontextmanager
     async def ask(
@@ -157,8 +157,8 @@ async def administer(program: FakeProgram) -> AsyncIterator[Knocker]:
     """The real admin listener in front of a program, on a free port."""
     metrics = Metrics("1.2.3")
     metrics.accounts([status.account for status in program.statuses])
-    traffic = Traffic(metrics.totals)
-    app = make_admin(program, metrics, traffic, Observers((metrics, traffic, program)))
+    history = RequestHistory(metrics.totals)
+    app = make_admin(program, metrics, history, Observers((metrics, history, program)))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -167,6 +167,6 @@ async def administer(program: FakeProgram) -> AsyncIterator[Knocker]:
     jar = aiohttp.DummyCookieJar()
     try:
         async with aiohttp.ClientSession(cookie_jar=jar) as session:
-            yield Knocker(session, port, traffic, metrics)
+            yield Knocker(session, port, history, metrics)
     finally:
         await runner.cleanup()

@@ -276,12 +276,20 @@ async def test_the_console_state_has_traffic_and_refusals() -> None:
         for event in (finished(own=0.002), finished(status=429), finished(status=502)):
             knocker.metrics.observe(event)
         refused = finished(status=403, refusal="not-permitted", detail="Not yours.", client="reporting")
-        knocker.traffic.observe(refused)
+        knocker.history.observe(refused)
         async with knocker.ask("/console/state") as answer:
             state = json.loads(await answer.text())
     assert [(step["requests"], step["errors"], step["throttled"]) for step in state["traffic"]] == [(3, 1, 1)]
     (line,) = state["refused"]
     assert (line["reason"], line["detail"], line["path"]) == ("not-permitted", "Not yours.", "/v2/profiles")
+
+
+async def test_what_is_logged_of_the_history_counts_alone() -> None:
+    """How many steps and refusals it holds, and nothing of what was asked."""
+    async with administer(FakeProgram()) as knocker:
+        knocker.history.observe(finished(status=403, refusal="not-permitted", detail="canary", path="/canary"))
+        knocker.history.sample()
+        assert repr(knocker.history) == "<RequestHistory 1 steps, 1 refused>"
 
 
 async def test_profiles_are_searched_by_every_word() -> None:
