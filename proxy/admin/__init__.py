@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.admin.application import Admin, make_admin
+from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
 from proxy.admin.view import (
     AccessRules,
@@ -17,7 +17,6 @@ from proxy.admin.view import (
 __all__ = [
     "AccessRules",
     "AccountView",
-    "Admin",
     "AdminView",
     "ListingFailureView",
     "ProfileView",

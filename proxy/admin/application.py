@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from proxy.admin.view import AdminView
 
 STATIC: Final = Path(__file__).parent / "static"
-MOST_PROFILES: Final = 200
-MOST_BODY_BYTES: Final = 65_536
+MAX_PROFILES: Final = 200
+MAX_BODY_BYTES: Final = 65_536
 FORM_SECONDS: Final = 10.0
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
@@ -69,13 +69,13 @@ class ActionFailed(errors.UpstreamUnreachable):
     slug, title = "action-failed", "That did not work"
 
 
-class Admin:
+class AdminHandlers:
     """The handlers, and what they share."""
 
     def __init__(self, view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> None:
         self._view, self._metrics, self._history, self._observer = view, metrics, history, observer
-        self._desk = guard.KeyDesk()
-        self._sign_ins = sign_in.SignInDesk(view, observer, sign_in.PendingSignIns())
+        self._keys = guard.KeyChecker()
+        self._sign_ins = sign_in.SignInFlow(view, observer, sign_in.PendingSignIns())
 
     def routes(self) -> list[web.RouteDef]:
         health = {
@@ -115,7 +115,7 @@ class Admin:
             answer.headers["Allow"] = allowed
             return answer
         except web.HTTPRequestEntityTooLarge:
-            return problem(request, errors.ContentTooLarge(f"At most {MOST_BODY_BYTES} bytes are read here."))
+            return problem(request, errors.ContentTooLarge(f"At most {MAX_BODY_BYTES} bytes are read here."))
         except web.HTTPException:
             raise
         except Exception:  # noqa: BLE001 - a defect is answered 500 and told
@@ -144,12 +144,12 @@ class Admin:
         if key is None:
             return True
         if shown is None:
-            return self._desk.in_session(request.cookies.get(guard.COOKIE, ""), key)
+            return self._keys.in_session(request.cookies.get(guard.COOKIE, ""), key)
         self._stop_guessing(request)
-        return self._desk.fits(shown, key, request.remote or "")
+        return self._keys.fits(shown, key, request.remote or "")
 
     def _stop_guessing(self, request: web.Request) -> None:
-        if self._desk.guessing(request.remote or ""):
+        if self._keys.guessing(request.remote or ""):
             raise errors.BudgetSpent("Too many wrong keys: wait a minute.", retry_after=guard.FAILURE_SECONDS)
 
     # --- machines -------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class Admin:
 
     async def _profiles(self, request: web.Request) -> web.Response:
         search, account = request.query.get("search", ""), request.query.get("account", "")
-        return as_json(status.find_profiles(self._view.profiles(), search, account, MOST_PROFILES))
+        return as_json(status.find_profiles(self._view.profiles(), search, account, MAX_PROFILES))
 
     async def _refresh(self, request: web.Request) -> web.Response:
         account = self._known(request.match_info["account"])
@@ -211,14 +211,14 @@ class Admin:
         if key is None:
             return answer
         self._stop_guessing(request)
-        if not self._desk.fits(form.get("key", ""), key, request.remote or ""):
+        if not self._keys.fits(form.get("key", ""), key, request.remote or ""):
             return html(pages.key_page(target, "That is not the admin key."), 401)
-        token = self._desk.open_session(key)
+        token = self._keys.open_session(key)
         self._set_cookie(request, answer, guard.COOKIE, token, samesite="Strict", max_age=guard.SESSION_SECONDS)
         return answer
 
     async def _end_session(self, request: web.Request) -> web.Response:
-        self._desk.end_session(request.cookies.get(guard.COOKIE, ""))
+        self._keys.end_session(request.cookies.get(guard.COOKIE, ""))
         answer = web.Response(status=303, headers={"Location": "/"})
         answer.del_cookie(guard.COOKIE, path="/")
         return answer
@@ -252,8 +252,8 @@ class Admin:
         return await self._finish(request, {"state": state, **given})
 
     async def _finish(self, request: web.Request, parameters: dict[str, str]) -> web.Response:
-        ending = await self._sign_ins.finish(parameters, request.cookies)
-        answer = html(pages.ending_page(ending), ending.status)
+        result = await self._sign_ins.finish(parameters, request.cookies)
+        answer = html(pages.result_page(result), result.status)
         answer.del_cookie(sign_in.cookie_name(parameters.get("state", "")), path="/login")
         return answer
 
@@ -271,15 +271,15 @@ class Admin:
 
 def make_admin(view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> web.Application:
     """The application; run it with `AppRunner(app, access_log=None)`."""
-    admin = Admin(view, metrics, history, observer)
+    handlers = AdminHandlers(view, metrics, history, observer)
 
     @web.middleware
     async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await admin.answer_problems(request, handler)
+        return await handlers.answer_problems(request, handler)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await admin.check(request, handler)
+        return await handlers.check(request, handler)
 
     async def keep_sampling(_app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(_sample(history))
@@ -294,8 +294,8 @@ def make_admin(view: AdminView, metrics: Scraped, history: RequestHistory, obser
         answer.headers.setdefault("Cache-Control", "no-store")
         answer.headers["Server"] = "ads-proxy"
 
-    app = web.Application(middlewares=[answer_problems, check], client_max_size=MOST_BODY_BYTES)
-    app.add_routes(admin.routes())
+    app = web.Application(middlewares=[answer_problems, check], client_max_size=MAX_BODY_BYTES)
+    app.add_routes(handlers.routes())
     app.cleanup_ctx.append(keep_sampling)
     app.on_response_prepare.append(add_headers)
     return app

@@ -28,7 +28,7 @@ COOKIE: Final = "ads_proxy_console"
 PROOF_HEADER: Final = "X-Ads-Proxy-Console"
 """A header that a page of another origin cannot send without asking first, and nobody answers that question."""
 SESSION_SECONDS: Final = 12 * 3600
-MOST_FAILURES: Final = 10
+MAX_FAILURES: Final = 10
 FAILURE_SECONDS: Final = 60
 
 
@@ -100,7 +100,7 @@ def safe_next(target: str) -> str:
     return target if local and "\\" not in target else "/"
 
 
-class KeyDesk:
+class KeyChecker:
     """Checks keys, keeps the console's sessions, and slows down who guesses."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -108,11 +108,11 @@ class KeyDesk:
         self._failures: TTLCache[str, int] = TTLCache(1024, FAILURE_SECONDS, clock)
 
     def __repr__(self) -> str:
-        return f"<KeyDesk with {len(self._sessions)} sessions>"
+        return f"<KeyChecker {len(self._sessions)} sessions, {len(self._failures)} addresses that failed>"
 
     def guessing(self, address: str) -> bool:
         """Whether an address failed so often that no key is looked at for a minute."""
-        return self._failures.get(address, 0) >= MOST_FAILURES
+        return self._failures.get(address, 0) >= MAX_FAILURES
 
     def fits(self, shown: str, key: Secret, address: str) -> bool:
         """Whether the key fits; a failure counts against the address."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from proxy.admin.view import ProfileView, SignInSource
 
-MOST_PROFILES_SHOWN: Final = 25
+MAX_SHOWN_PROFILES: Final = 25
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -36,7 +36,7 @@ _PAGE: Final = """<!doctype html>
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class SignInResult:
     """How a sign-in ended. `outcome` is the event's; `advice` says what to do now, empty where nothing is."""
 
     account: str
@@ -77,17 +77,17 @@ def key_page(next_target: str, problem: str = "") -> str:
     )
 
 
-def ending_page(ending: Ending) -> str:
+def result_page(result: SignInResult) -> str:
     """What came of a sign-in: what was connected, or what went wrong and what to do."""
-    parts = [f"<p>{escape(ending.detail)}</p>"]
-    if ending.advice:
-        parts.append(f'<p class="advice"><strong>What to do:</strong> {escape(ending.advice)}</p>')
-    if ending.profiles:
-        parts.append(_profile_table(ending.profiles))
-    if not ending.connected and ending.account:
-        parts.append(f'<p><a class="button" href="/login/{escape(ending.account)}">Try again</a></p>')
+    parts = [f"<p>{escape(result.detail)}</p>"]
+    if result.advice:
+        parts.append(f'<p class="advice"><strong>What to do:</strong> {escape(result.advice)}</p>')
+    if result.profiles:
+        parts.append(_profile_table(result.profiles))
+    if not result.connected and result.account:
+        parts.append(f'<p><a class="button" href="/login/{escape(result.account)}">Try again</a></p>')
     parts.append('<p><a href="/">To the console</a></p>')
-    return page(ending.title, "\n".join(parts), "good" if ending.connected else "bad")
+    return page(result.title, "\n".join(parts), "good" if result.connected else "bad")
 
 
 def paste_page(source: SignInSource, sign_in_url: str, state: str) -> str:
@@ -113,9 +113,9 @@ def _profile_table(profiles: tuple[ProfileView, ...]) -> str:
     rows = "\n".join(
         f"<tr><td><code>{escape(profile.id)}</code></td><td>{escape(profile.name)}</td>"
         f"<td>{escape(profile.country)}</td><td>{escape(profile.region)}</td></tr>"
-        for profile in profiles[:MOST_PROFILES_SHOWN]
+        for profile in profiles[:MAX_SHOWN_PROFILES]
     )
-    more = len(profiles) - MOST_PROFILES_SHOWN
+    more = len(profiles) - MAX_SHOWN_PROFILES
     rest = f"<p>and {more} more: the console shows them all.</p>" if more > 0 else ""
     return f"""<div class="scroll" tabindex="0" role="region" aria-label="Profiles"><table>
 <caption>{len(profiles)} profile{"" if len(profiles) == 1 else "s"}</caption>

@@ -1,7 +1,7 @@
 """A person signs in: the address to send them to, the one-time state that brings them back, and what came of it.
 
-The flow and its outcomes live here, free of HTTP: cookies and parameters are handed in, an `Ending` comes out. A state
-is random, used once, bound to the browser that began, and forgotten after ten minutes.
+The flow and its outcomes live here, free of HTTP: cookies and parameters are handed in, a `SignInResult` comes out. A
+state is random, used once, bound to the browser that began, and forgotten after ten minutes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import hashlib
 import hmac
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from cachetools import TTLCache
 
-from proxy.admin.pages import Ending
+from proxy.admin.pages import SignInResult
 from proxy.errors import AdsProxyError, RefreshTokenRevoked, TokenFailure
 from proxy.events import Event, Observer, SignInFinished
 from proxy.secret import Secret
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
     from proxy.admin.view import AdminView, ProfileView, SignInSource
 
 STATE_SECONDS: Final = 600
-MOST_PENDING: Final = 256
+MAX_PENDING: Final = 256
 CALLBACK_PATH: Final = "/login/callback"
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BegunSignIn:
     """A sign-in that began. The browser keeps `cookie_value` under `cookie_name` until it comes back."""
 
-    url: str
-    state: str
+    url: str = field(repr=False)
+    state: str = field(repr=False)
     cookie_name: str
-    cookie_value: str
+    cookie_value: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingSignIn:
     """What is remembered of a sign-in until the browser is back."""
 
     source: SignInSource
-    browser: bytes
+    browser: bytes = field(repr=False)
 
 
 def cookie_name(state: str) -> str:
@@ -61,19 +61,19 @@ class PendingSignIns:
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, token: Callable[[], str] = lambda: secrets.token_urlsafe(32)
     ) -> None:
-        self._pending: TTLCache[str, Pending] = TTLCache(MOST_PENDING, STATE_SECONDS, clock)
+        self._pending: TTLCache[str, PendingSignIn] = TTLCache(MAX_PENDING, STATE_SECONDS, clock)
         self._token = token
 
     def __repr__(self) -> str:
-        return f"<PendingSignIns: {len(self._pending)}>"
+        return f"<PendingSignIns {len(self._pending)}>"
 
-    def begin(self, source: SignInSource) -> Begun:
+    def begin(self, source: SignInSource) -> BegunSignIn:
         state, browser = self._token(), self._token()
-        self._pending[state] = Pending(source, _digest(browser))
+        self._pending[state] = PendingSignIn(source, _digest(browser))
         url = sign_in_url(source.auth_grant_url, source.client_id, source.scopes, source.redirect_uri, state)
-        return Begun(url, state, cookie_name(state), browser)
+        return BegunSignIn(url, state, cookie_name(state), browser)
 
-    def take(self, state: str, cookies: Mapping[str, str]) -> Pending | None:
+    def take(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
         """The sign-in of a state, once, and only for the browser that began it."""
         kept = self._pending.get(state)
         browser = cookies.get(cookie_name(state), "")
@@ -83,16 +83,19 @@ class PendingSignIns:
         return kept
 
 
-class SignInDesk:
+class SignInFlow:
     """Finishes sign-ins: exchanges the code, hands over what was granted, lists the profiles, and tells observers."""
 
     def __init__(self, view: AdminView, observer: Observer, pending: PendingSignIns) -> None:
         self._view, self._observer, self._pending = view, observer, pending
 
-    def begin(self, source: SignInSource) -> Begun:
+    def __repr__(self) -> str:
+        return f"<SignInFlow {self._pending!r}>"
+
+    def begin(self, source: SignInSource) -> BegunSignIn:
         return self._pending.begin(source)
 
-    async def finish(self, parameters: Mapping[str, str], cookies: Mapping[str, str]) -> Ending:
+    async def finish(self, parameters: Mapping[str, str], cookies: Mapping[str, str]) -> SignInResult:
         """What came of it. `parameters` are those that Amazon's redirect carries."""
         pending = self._pending.take(parameters.get("state", ""), cookies)
         if pending is None:
@@ -112,17 +115,17 @@ class SignInDesk:
             return self._end(_failed(source, failure))
         return self._end(await self._connected(source.account))
 
-    async def _connected(self, account: str) -> Ending:
+    async def _connected(self, account: str) -> SignInResult:
         try:
             profiles = await self._view.list_profiles(account)
         except AdsProxyError as failure:
             return _connected(account, (), f"Its profiles could not be listed yet: {failure}")
         return _connected(account, profiles, "" if profiles else _NO_PROFILES)
 
-    def _end(self, ending: Ending) -> Ending:
-        event: Event = SignInFinished(ending.account, ending.outcome, f"{ending.detail} {ending.advice}".strip())
+    def _end(self, result: SignInResult) -> SignInResult:
+        event: Event = SignInFinished(result.account, result.outcome, f"{result.detail} {result.advice}".strip())
         self._observer.observe(event)
-        return ending
+        return result
 
 
 def landing_parameters(landing: str) -> dict[str, str]:
@@ -155,14 +158,16 @@ _NO_PROFILES: Final = (
 )
 
 
-def _connected(account: str, profiles: tuple[ProfileView, ...], advice: str) -> Ending:
+def _connected(account: str, profiles: tuple[ProfileView, ...], advice: str) -> SignInResult:
     regions = ", ".join(dict.fromkeys(profile.region for profile in profiles))
     found = f" {len(profiles)} profiles were found in {regions}." if profiles else ""
-    return Ending(account, "connected", f"{account} is connected", f"Its token is in use.{found}", advice, profiles)
+    return SignInResult(
+        account, "connected", f"{account} is connected", f"Its token is in use.{found}", advice, profiles
+    )
 
 
-def _unknown_state() -> Ending:
-    return Ending(
+def _unknown_state() -> SignInResult:
+    return SignInResult(
         account="",
         outcome="state-unknown",
         title="This sign-in is not known",
@@ -172,9 +177,9 @@ def _unknown_state() -> Ending:
     )
 
 
-def _denied(source: SignInSource, error: str, description: str) -> Ending:
+def _denied(source: SignInSource, error: str, description: str) -> SignInResult:
     if error == "access_denied":
-        return Ending(
+        return SignInResult(
             account=source.account,
             outcome="denied",
             title="Access was not granted",
@@ -183,7 +188,7 @@ def _denied(source: SignInSource, error: str, description: str) -> Ending:
             status=403,
         )
     said = f"{error[:80]}: {description[:300]}" if description else error[:80]
-    return Ending(
+    return SignInResult(
         account=source.account,
         outcome="failed",
         title="Amazon refused the sign-in",
@@ -196,8 +201,8 @@ def _denied(source: SignInSource, error: str, description: str) -> Ending:
     )
 
 
-def _no_code(source: SignInSource) -> Ending:
-    return Ending(
+def _no_code(source: SignInSource) -> SignInResult:
+    return SignInResult(
         account=source.account,
         outcome="code-rejected",
         title="There is no code in the address",
@@ -207,8 +212,8 @@ def _no_code(source: SignInSource) -> Ending:
     )
 
 
-def _code_rejected(source: SignInSource, failure: TokenFailure) -> Ending:
-    return Ending(
+def _code_rejected(source: SignInSource, failure: TokenFailure) -> SignInResult:
+    return SignInResult(
         account=source.account,
         outcome="code-rejected",
         title="The code was not accepted",
@@ -221,10 +226,10 @@ def _code_rejected(source: SignInSource, failure: TokenFailure) -> Ending:
     )
 
 
-def _failed(source: SignInSource, failure: AdsProxyError) -> Ending:
+def _failed(source: SignInSource, failure: AdsProxyError) -> SignInResult:
     detail = failure.detail if isinstance(failure, TokenFailure) else str(failure)
     advice = failure.advice if isinstance(failure, TokenFailure) else "Look at the proxy's log, then sign in again."
-    return Ending(source.account, "failed", "The sign-in could not be finished", detail, advice, status=502)
+    return SignInResult(source.account, "failed", "The sign-in could not be finished", detail, advice, status=502)
 
 
 def _digest(text: str) -> bytes:

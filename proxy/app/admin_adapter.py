@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proxy.tokens.values import CredentialStatus
 
 
-class ProgramSurface:
+class AdminAdapter:
     """Implements `AdminView`."""
 
     def __init__(self, program: Program) -> None:
@@ -107,7 +107,7 @@ class ProgramSurface:
         return tuple(_shown(profile) for profile in await self._program.directory.list_now(account))
 
 
-class SignInFollower:
+class SignInObserver:
     """An observer: a token that came of a sign-in may be another person's, who has other profiles."""
 
     def __init__(self, program: Program) -> None:

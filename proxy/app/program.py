@@ -20,7 +20,7 @@ from proxy.access.clients import Budgets, build_clients
 from proxy.admin import RequestHistory, make_admin
 from proxy.admin.connections import ConnectionLimiter
 from proxy.app import wiring
-from proxy.app.admin_adapter import ProgramSurface, SignInFollower
+from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
 from proxy.config import Address
 from proxy.downstream.listener import bind, listen, load_certificate, server_context
@@ -93,7 +93,7 @@ class Program:
         self.notes += (*self.store.notes, *self._connection_notes(config))
         self.session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
         self.lwa = self._login_with_amazon(config)
-        observers = Observers((self.observers, SignInFollower(self)))
+        observers = Observers((self.observers, SignInObserver(self)))
         self.tokens = TokenManager(self.lwa, self.store, observers, wiring.token_settings(config))
         self.directory = ProfileDirectory(self.session, self.tokens.get, self.store, self.observers)
         self._deadlines = Deadlines(asyncio.get_running_loop())
@@ -197,7 +197,7 @@ class Program:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)
 
     async def _serve_admin(self) -> None:
-        application = make_admin(ProgramSurface(self), self.metrics, self.history, self.observers)
+        application = make_admin(AdminAdapter(self), self.metrics, self.history, self.observers)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_ADMIN_STOP)
         await self._runner.setup()
         server = self._runner.server

@@ -9,6 +9,7 @@ import pytest
 
 from proxy import errors
 from proxy.admin import AccessRules, ListingFailureView, ProfileView
+from proxy.admin.guard import KeyChecker
 from proxy.admin.status import account_status
 from proxy.events import DefectMet
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
@@ -268,6 +269,15 @@ async def test_guessing_is_slowed_down() -> None:
             assert answer.status == 429
         assert await knocker.status("/status", headers=session) == 200
         assert await knocker.status("/livez") == 200
+
+
+def test_what_is_logged_of_the_keys_says_how_many_use_them() -> None:
+    """Neither the admin key, nor a session's token, nor what was guessed."""
+    keys = KeyChecker()
+    token = keys.open_session(KEY)
+    assert not keys.fits("canary-guess", KEY, "10.0.0.1")
+    assert repr(keys) == "<KeyChecker 1 sessions, 1 addresses that failed>"
+    assert keys.in_session(token, KEY)
 
 
 async def test_the_console_state_has_traffic_and_refusals() -> None:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from proxy import errors
-from proxy.admin.sign_in import PendingSignIns, cookie_name, landing_parameters, right_host
+from proxy.admin.sign_in import PendingSignIns, SignInFlow, cookie_name, landing_parameters, right_host
 from proxy.admin.view import SignInSource
 from proxy.events import SignInFinished
 from proxy.secret import Secret
@@ -194,6 +194,21 @@ def test_a_sign_in_is_forgotten_after_ten_minutes() -> None:
     for _ in range(256):
         pending.begin(SOURCE)
     assert pending.take(first.state, {first.cookie_name: first.cookie_value}) is None
+
+
+def test_what_is_logged_of_a_sign_in_brings_nobody_back() -> None:
+    """Neither the state nor the cookie that belongs to it is in any of the texts."""
+    tokens = iter(("canary-state", "canary-cookie"))
+    pending = PendingSignIns(token=lambda: next(tokens))
+    program = FakeProgram()
+    flow = SignInFlow(program, program, pending)
+    assert repr(flow) == "<SignInFlow <PendingSignIns 0>>"
+    begun = flow.begin(SOURCE)
+    assert repr(flow) == "<SignInFlow <PendingSignIns 1>>"
+    assert repr(begun) == f"BegunSignIn(cookie_name={begun.cookie_name!r})"
+    kept = pending.take(begun.state, {begun.cookie_name: begun.cookie_value})
+    assert "canary" not in f"{kept!r}{begun!r}"
+    assert kept is not None
 
 
 @pytest.mark.parametrize(
