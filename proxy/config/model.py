@@ -92,7 +92,7 @@ class Region(Section):
     mcp_url: Annotated[Url, Field(description="The hosted MCP endpoint; `/mcp` of the proxy leads there.")]
 
 
-class Admin(Section):
+class AdminSection(Section):
     """Who may use the admin listener."""
 
     key: Annotated[
@@ -104,7 +104,7 @@ class Admin(Section):
     ] = True
 
 
-class Tls(Section):
+class TlsSection(Section):
     """The certificate of the tools' listener."""
 
     cert: Annotated[ReadableFile, Field(description="The certificate chain, as a PEM file.")]
@@ -184,7 +184,7 @@ class RouteConfig(NamedSection):
     profile: Annotated[ProfileId | None, Field(description="The profile; absent: chosen by the request.")] = None
 
 
-class State(Section):
+class StateSection(Section):
     """Where refresh tokens that Amazon hands out are kept."""
 
     url: Annotated[
@@ -212,7 +212,7 @@ class State(Section):
         raise WrongValue(f"{quoted(value)} is not a state store; write file:DIR or memory:")
 
 
-class Tokens(Section):
+class TokensSection(Section):
     """When access tokens are renewed."""
 
     refresh_ahead: Annotated[
@@ -226,7 +226,7 @@ class Tokens(Section):
     ] = 10.0
 
 
-class Upstream(Section):
+class UpstreamSection(Section):
     """Connections to Amazon."""
 
     connect_timeout: Annotated[Seconds, Field(gt=0, le=600, description="To connect, TLS included.")] = 10.0
@@ -248,7 +248,7 @@ class Upstream(Section):
     ] = None
 
 
-class Limits(Section):
+class LimitsSection(Section):
     """What one tool may cost."""
 
     header_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="For a request's whole head to arrive.")] = 10.0
@@ -273,7 +273,7 @@ class Limits(Section):
     ] = 0
 
 
-class Drain(Section):
+class DrainSection(Section):
     """How the program stops."""
 
     delay: Annotated[
@@ -283,7 +283,7 @@ class Drain(Section):
     timeout: Annotated[Seconds, Field(ge=0, le=86400, description="How long requests in flight may still take.")] = 30.0
 
 
-class Log(Section):
+class LogSection(Section):
     """What is written to standard output."""
 
     format: Annotated[
@@ -314,8 +314,8 @@ class Config(Section):
     allow_unauthenticated: Annotated[
         Flag, Field(description="Must be true to listen beyond loopback with no clients.")
     ] = False
-    admin: Annotated[Admin, Field(description="The admin listener's protection.")] = Admin()
-    tls: Annotated[Tls | None, Field(description="TLS on the tools' listener; absent: plain HTTP.")] = None
+    admin: Annotated[AdminSection, Field(description="The admin listener's protection.")] = AdminSection()
+    tls: Annotated[TlsSection | None, Field(description="TLS on the tools' listener; absent: plain HTTP.")] = None
     regions: Annotated[
         dict[RegionName, Region],
         BeforeValidator(with_amazon),
@@ -334,18 +334,18 @@ class Config(Section):
         dict[Name, RouteConfig],
         Field(description="Names for account, region and profile."),
     ] = {}
-    state: Annotated[State, Field(description="Where refresh tokens are kept.")] = State()
-    tokens: Annotated[Tokens, Field(description="When tokens are renewed.")] = Tokens()
-    upstream: Annotated[Upstream, Field(description="Connections to Amazon.")] = Upstream()
-    limits: Annotated[Limits, Field(description="What one tool may cost.")] = Limits()
-    drain: Annotated[Drain, Field(description="How the program stops.")] = Drain()
+    state: Annotated[StateSection, Field(description="Where refresh tokens are kept.")] = StateSection()
+    tokens: Annotated[TokensSection, Field(description="When tokens are renewed.")] = TokensSection()
+    upstream: Annotated[UpstreamSection, Field(description="Connections to Amazon.")] = UpstreamSection()
+    limits: Annotated[LimitsSection, Field(description="What one tool may cost.")] = LimitsSection()
+    drain: Annotated[DrainSection, Field(description="How the program stops.")] = DrainSection()
     rewrite_locations: Annotated[
         Flag, Field(description="Whether a `location` at the API host comes back leading through the proxy.")
     ] = True
     fast_path: Annotated[
         Flag, Field(description="Whether facts of a header block seen before are remembered; results are the same.")
     ] = True
-    log: Annotated[Log, Field(description="Logging.")] = Log()
+    log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
 
     @field_validator("sources", mode="before")
     @classmethod
