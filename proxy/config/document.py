@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
-from proxy.config.references import read_bytes
+from proxy.config.files import read_bytes
 
 Path = tuple[str | int, ...]
 """Where a value stands: keys and list positions from the top."""
 
+MAX_BYTES = 1_048_576
 _DEPTH = 12
 _STANDARD = "tag:yaml.org,2002:"
 
@@ -51,7 +52,7 @@ _Loader.add_implicit_resolver(_STANDARD + "null", re.compile(r"\Z"), [""])
 def read_document(path: FilePath) -> Document:
     """The file's values; everything wrong with it as YAML is in `problems`, and then the values are not all there."""
     try:
-        content = read_bytes(path)
+        content = read_bytes(path, MAX_BYTES)
     except ValueError as error:
         return Document({}, {}, (f"{path}: {_with_advice(str(error))}",))
     return parse_document(content, str(path))

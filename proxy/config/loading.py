@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from proxy import errors
 from proxy.config.document import Document, read_document
+from proxy.config.files import ReferenceReader
 from proxy.config.model import DEFAULT_REDIRECT_URI, Config
 from proxy.config.problems import sentences
-from proxy.config.references import Reading
 from proxy.config.rules import broken_rules
 from proxy.config.values import Address, parse_address
 from proxy.config.variables import CONFIG_VARIABLE, lay_over
@@ -49,18 +49,18 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         raise errors.ConfigurationError(document.problems)
     overlay = lay_over(document.values, environ)
     _fill_in(overlay.values, environ, file)
-    reading = Reading(environ, file.parent if file else Path.cwd())
+    references = ReferenceReader(environ, file.parent if file else Path.cwd())
     problems = [*document.problems, *overlay.problems]
     config: Config | None = None
     try:
-        config = Config.model_validate(overlay.values, context=reading)
+        config = Config.model_validate(overlay.values, context=references)
     except ValidationError as error:
         problems += sentences(error.errors(include_url=False), document.lines, overlay.origins)
     problems += (problem for problem in broken_rules(overlay.values) if problem not in problems)
     problems += _check_certificates(config) if config else ()
     if problems or config is None:
         raise errors.ConfigurationError(tuple(problems))
-    sources = dict.fromkeys([*([file] if file else []), *reading.files])
+    sources = dict.fromkeys([*([file] if file else []), *references.files])
     return config.model_copy(update={"sources": tuple(sources)})
 
 
@@ -99,7 +99,7 @@ def _absolute_state(url: Any, environ: Mapping[str, str], file: Path | None) -> 
     directory = url.removeprefix("file:") if isinstance(url, str) and url.startswith("file:") else ""
     if not directory.strip("/ "):
         return url
-    located = Reading(environ, file.parent if file else Path.cwd()).locate(directory)
+    located = ReferenceReader(environ, file.parent if file else Path.cwd()).locate(directory)
     return f"file:{os.path.normpath('/' + str(located).lstrip('/'))}"
 
 

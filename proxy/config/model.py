@@ -40,7 +40,7 @@ from proxy.config.kinds import (
     StateKeys,
     Url,
 )
-from proxy.config.references import Reading, parse_limiting_list
+from proxy.config.references import parse_limiting_list
 from proxy.config.values import Address, WrongValue, parse_list, quoted
 from proxy.secret import Secret
 
@@ -78,7 +78,7 @@ class NamedSection(Section):
     @field_validator("name", mode="before")
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(info.context, Reading):
+        if info.context is not None:
             raise WrongValue("unknown key; the name is the key of the mapping")
         return value
 
@@ -350,7 +350,7 @@ class Config(Section):
     @field_validator("sources", mode="before")
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(info.context, Reading):
+        if info.context is not None:
             raise WrongValue("unknown key")
         return value
 

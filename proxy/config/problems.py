@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 from proxy.config.document import Path, dotted
 from proxy.config.model import Config
 from proxy.config.rules import did_you_mean
+from proxy.config.structure import list_entry, mapping_entry, section_of
 from proxy.config.values import kind, quoted
-from proxy.config.variables import list_entry, mapping_entry, section_of
 
 _BOUNDS = {
     "greater_than": ("gt", "must be more than"),

@@ -1,16 +1,15 @@
-"""Files and secrets that a configuration refers to: `{file: ...}`, `{env: ...}`, a literal.
+"""Values that refer to something else: `{file: ...}`, `{env: ...}`, the path of a file.
 
-What is read goes through one `Reading`, which remembers the files so that a change of one can be noticed. No sentence
-here ever quotes a secret.
+What they refer to is asked of the one `References` of a reading, which the validation carries as its context; nothing
+here opens a file or knows the environment. No sentence here ever quotes a secret.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import ValidationInfo
@@ -18,82 +17,62 @@ from pydantic import ValidationInfo
 from proxy.config.values import WrongValue, kind, looks_like_placeholder, parse_list
 from proxy.secret import Secret
 
-SECRET_FILE_BYTES = 65536
+SECRET_FILE_BYTES = 65_536
+FILE_BYTES = 1_048_576
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a secret reference may look at while one configuration is read, and which files were."""
-
-    environ: Mapping[str, str]
-    directory: Path
-    files: list[Path] = field(default_factory=list)
+class References(Protocol):
+    """What values may refer to while one configuration is read. Without one, as in tests, nothing is looked up."""
 
     def locate(self, name: str) -> Path:
         """A file's path: `~/` is the user's home; relative ones start where the configuration file is."""
-        home = self.environ.get("HOME", "")
-        if name.startswith("~/") and home:
-            return Path(home) / name[2:]
-        return self.directory / name
+
+    def read_file(self, path: Path, limit: int) -> bytes:
+        """A file of at most `limit` bytes, which is remembered as one to watch. Raises `WrongValue`."""
+
+    def variable(self, name: str) -> str | None:
+        """An environment variable, or None where it is not set."""
 
 
 def parse_file(value: Any, info: ValidationInfo) -> Path:
     """A file that is read at start: there, and readable."""
     if not isinstance(value, str | Path) or not str(value):
         raise WrongValue(f"must name a file, not {kind(value)}")
-    if not isinstance(info.context, Reading):
+    references: References | None = info.context
+    if references is None:
         return Path(value)
-    path = info.context.locate(str(value))
-    info.context.files.append(path)
-    read_bytes(path)
+    path = references.locate(str(value))
+    references.read_file(path, FILE_BYTES)
     return path
-
-
-def read_bytes(path: Path, limit: int = 1 << 20) -> bytes:
-    """A small file's bytes, or a sentence about why they cannot be had."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-    except FileNotFoundError:
-        raise WrongValue(f"the file {path} does not exist") from None
-    except IsADirectoryError:
-        raise WrongValue(f"{path} is a directory, not a file") from None
-    except PermissionError:
-        raise WrongValue(f"the file {path} cannot be read: permission denied for this user") from None
-    except (OSError, ValueError) as error:
-        raise WrongValue(f"the file {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > limit:
-        raise WrongValue(f"the file {path} is larger than {limit} bytes; it cannot be the right one")
-    return content
 
 
 def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False) -> Secret:
     """A secret from `{file: ...}`, `{env: ...}` or a literal. With `binary`, a file may hold any bytes."""
     if isinstance(value, Secret):
         return value
-    reading = info.context if isinstance(info.context, Reading) else Reading({}, Path())
     if isinstance(value, str):
         return Secret(_check_secret_text(value))
-    if not isinstance(value, Mapping):
+    references: References | None = info.context
+    if not isinstance(value, Mapping) or references is None:
         raise WrongValue("must be {file: PATH}, {env: NAME} or a text in quotes")
     if len(value) != 1 or not all(key in ("file", "env") and isinstance(name, str) for key, name in value.items()):
         raise WrongValue("must be exactly one of {file: PATH} and {env: NAME}")
     if "file" in value:
-        return Secret(_read_secret_file(reading, value["file"], binary))
+        return Secret(_read_secret_file(references, value["file"], binary))
     name = value["env"]
-    if name not in reading.environ:
+    text = references.variable(name)
+    if text is None:
         raise WrongValue(f"the environment variable {name} is not set")
-    if not reading.environ[name]:
+    if not text:
         raise WrongValue(f"the environment variable {name} is empty")
-    return Secret(_check_secret_text(reading.environ[name]))
+    return Secret(_check_secret_text(text))
 
 
-def _read_secret_file(reading: Reading, name: str, binary: bool) -> str:
+def _read_secret_file(references: References, name: str, binary: bool) -> str:
     if not name:
         raise WrongValue("{file: ...} names no file")
-    path = reading.locate(name)
-    reading.files.append(path)
-    content = read_bytes(path, SECRET_FILE_BYTES)
+    path = references.locate(name)
+    content = references.read_file(path, SECRET_FILE_BYTES)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -164,7 +143,7 @@ def referable(parse: Callable[[Any], Any]) -> Callable[[Any, ValidationInfo], An
 
 def parse_limiting_list(value: Any, info: ValidationInfo) -> tuple[Any, ...] | None:
     """A list that limits. An absent one is no limit, so one that is written and empty can only be a mistake."""
-    if value is None and not isinstance(info.context, Reading):
+    if value is None and info.context is None:
         return None
     items = parse_list(value)
     if not items:

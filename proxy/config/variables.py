@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -20,6 +18,7 @@ from pydantic import BaseModel
 
 from proxy.config.document import Path
 from proxy.config.model import Config
+from proxy.config.structure import holds_secret, list_entry, mapping_entry, section_of
 from proxy.config.values import REGION_NAMES, WrongValue
 from proxy.secret import Secret
 
@@ -74,14 +73,14 @@ def _apply(overlay: Overlay, name: str, environ: Mapping[str, str]) -> None:
     from_file = False
     if found is None and name.endswith("_FILE"):
         found = _resolve([*words[:-1], words[-1].removesuffix("_FILE")], Config, overlay.values)
-        from_file = found is not None and _holds_secret(found[1])
+        from_file = found is not None and holds_secret(found[1])
         found = found if from_file else None
     if found is None:
         if not _is_foreign(name.removeprefix(PREFIX), environ[name]):
             overlay.problems.append(f"{name}: is no variable of this program{_suggest(name, known_variables())}")
         return
     path, annotation = found
-    if not environ[name] and not _holds_secret(annotation):
+    if not environ[name] and not holds_secret(annotation):
         return
     if from_file and name.removesuffix("_FILE") in environ:
         overlay.problems.append(f"{name}: is set beside {name.removesuffix('_FILE')}; unset one of the two")
@@ -143,35 +142,6 @@ def _entry_name(word: str, values: Any, path: Path) -> str:
     return word.lower()
 
 
-def section_of(annotation: Any) -> type[BaseModel] | None:
-    """The section that an annotation holds, `X | None` included."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union, typing.Annotated):
-        for part in typing.get_args(annotation):
-            if (section := section_of(part)) is not None:
-                return section
-    return None
-
-
-def mapping_entry(annotation: Any) -> type[BaseModel] | None:
-    """The section of each entry of a mapping by name."""
-    if typing.get_origin(annotation) is dict:
-        return section_of(typing.get_args(annotation)[1])
-    return None
-
-
-def list_entry(annotation: Any) -> type[BaseModel] | None:
-    """The section of each entry of a list."""
-    if typing.get_origin(annotation) is tuple:
-        return section_of(typing.get_args(annotation)[0])
-    return None
-
-
-def _holds_secret(annotation: Any) -> bool:
-    return annotation is Secret or any(_holds_secret(part) for part in typing.get_args(annotation))
-
-
 def _interpret(text: str, path: Path, annotation: Any) -> Any:
     """A variable's text as YAML would have given it: sections and lists of sections are YAML or JSON."""
     if path in (("tls", "cert"), ("tls", "key"), ("upstream", "ca_file")):
@@ -208,7 +178,7 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
             yield from _walk(section, name + "__")
             continue
         yield name
-        if _holds_secret(info.annotation):
+        if holds_secret(info.annotation):
             yield name + "_FILE"
 
 

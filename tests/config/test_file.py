@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from proxy.config import AMAZON_REGIONS, Address, Client, Config, load
-from proxy.config.references import Reading
+from proxy.config.files import ReferenceReader
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
 
@@ -469,9 +469,16 @@ def test_a_file_without_permission_is_told(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_reading_remembers_files_that_are_missing(tmp_path: Path) -> None:
     """A secret file that appears later is a change."""
-    reading = Reading({}, tmp_path)
+    references = ReferenceReader({}, tmp_path)
     with pytest.raises(ValueError, match="accounts"):
         Config.model_validate(
-            {"accounts": {"a": {"client_id": "x", "client_secret": {"file": "later"}}}}, context=reading
+            {"accounts": {"a": {"client_id": "x", "client_secret": {"file": "later"}}}}, context=references
         )
-    assert reading.files == [tmp_path / "later"]
+    assert references.files == [tmp_path / "later"]
+
+
+def test_what_is_logged_of_a_reading_holds_no_variable(tmp_path: Path) -> None:
+    """The environment is full of secrets, and the text of what reads it names files alone."""
+    references = ReferenceReader({"SECRET": "canary"}, tmp_path)
+    assert references.variable("SECRET") == "canary"
+    assert repr(references) == f"ReferenceReader(directory={tmp_path!r}, files=[])"
