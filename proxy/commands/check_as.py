@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.access.clients import Budgets, Verdict, build_clients, judge
 from proxy.commands.terminal import FAILED, OK, say
-from proxy.config.rules import did_you_mean
+from proxy.config.checks.rules import did_you_mean
 from proxy.errors import ConfigurationError, Refused
 from proxy.http1.headers import examine
 from proxy.routing.route import EmptyDirectory, Route, route, routing_table

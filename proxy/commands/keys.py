@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config.values import parse_name
+from proxy.config.model.values import parse_name
 from proxy.errors import ConfigurationError
 from proxy.tokens.store import rotate_keys
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from proxy.commands.amazon_session import Finding, RegionListing, credentials, open_session, token_url, try_account
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config.rules import did_you_mean
+from proxy.config.checks.rules import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
 from proxy.secret import Secret
 from proxy.tokens.lwa import sign_in_url

@@ -5,9 +5,9 @@ What others need is named here. No other part of the program looks at the enviro
 
 from __future__ import annotations
 
-from proxy.config.amazon import AMAZON_REGIONS
+from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.loading import admin_address, environment, load
-from proxy.config.model import (
+from proxy.config.model.sections import (
     Account,
     AdminSection,
     Client,
@@ -22,8 +22,8 @@ from proxy.config.model import (
     TokensSection,
     UpstreamSection,
 )
-from proxy.config.notes import notes
-from proxy.config.values import REGION_NAMES, Address
+from proxy.config.checks.notes import notes
+from proxy.config.model.values import REGION_NAMES, Address
 
 __all__ = [
     "AMAZON_REGIONS",

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.access.clients import Budgets, Clients, Policy, build_clients, build_policy, judge
 from proxy.access.placeholders import LIFETIME
-from proxy.config.model import Client
+from proxy.config.model.sections import Client
 from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected, Refused, UnacceptablePath
 from proxy.routing.route import Route, Standing
 from tests.support.deciding import config, facts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Address, Config, admin_address, environment, load
-from proxy.config.variables import known_variables
+from proxy.config.reading.variables import known_variables
 from proxy.errors import ConfigurationError
 
 ONE = {

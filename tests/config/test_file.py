@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from proxy.config import AMAZON_REGIONS, Address, Client, Config, load
-from proxy.config.files import ReferenceReader
+from proxy.config.reading.files import ReferenceReader
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
 

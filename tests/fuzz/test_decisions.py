@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.access.admission import admit, check_host
 from proxy.access.clients import Policy, build_policy, judge
-from proxy.config.model import Client
+from proxy.config.model.sections import Client
 from proxy.errors import Refused
 from proxy.http1.headers import Facts, examine
 from proxy.routing.route import Route, RoutingTable, Standing, route, routing_table

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.access.clients import Budgets, Caller, Clients, build_policy
 from proxy.access.placeholders import ACCESS, Placeholders
-from proxy.config.model import Client
+from proxy.config.model.sections import Client
 from proxy.errors import ClientUnknown, PlaceholderRejected
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import changed

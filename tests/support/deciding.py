@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.config import Config
-from proxy.config.model import Account, Client, Region, RouteConfig
-from proxy.config.values import Address
+from proxy.config.model.sections import Account, Client, Region, RouteConfig
+from proxy.config.model.values import Address
 from proxy.http1.headers import Facts
 from proxy.profiles.index import ListingFailure
 from proxy.secret import Secret

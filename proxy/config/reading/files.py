@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.config.values import WrongValue
+from proxy.config.model.values import WrongValue
 
 
 @dataclass(frozen=True, slots=True)

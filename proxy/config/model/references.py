@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationInfo
 
-from proxy.config.values import WrongValue, kind, looks_like_placeholder, parse_list
+from proxy.config.model.values import WrongValue, kind, looks_like_placeholder, parse_list
 from proxy.secret import Secret
 
 SECRET_FILE_BYTES = 65_536

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from proxy.config.values import REGION_NAMES, Address, parse_address, parse_flag
+from proxy.config.model.values import REGION_NAMES, Address, parse_address, parse_flag
 
 ANONYMOUS = "anonymous"
 """What metrics and logs call a caller where no clients are configured."""

@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from proxy.config.amazon import with_amazon
-from proxy.config.kinds import (
+from proxy.config.model.regions import with_amazon
+from proxy.config.model.kinds import (
     ClientId,
     Count,
     DefaultProfile,
@@ -40,8 +40,8 @@ from proxy.config.kinds import (
     StateKeys,
     Url,
 )
-from proxy.config.references import parse_limiting_list
-from proxy.config.values import Address, WrongValue, parse_list, quoted
+from proxy.config.model.references import parse_limiting_list
+from proxy.config.model.values import Address, WrongValue, parse_list, quoted
 from proxy.secret import Secret
 
 DEFAULT_SCOPES = ("advertising::campaign_management",)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from proxy.config import references, values
+from proxy.config.model import references, values
 from proxy.secret import Secret
 
 _TEXT = {"type": "string"}

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from proxy.config.files import read_bytes
+from proxy.config.reading.files import read_bytes
 
 Path = tuple[str | int, ...]
 """Where a value stands: keys and list positions from the top."""
