@@ -1,12 +1,14 @@
 """The configuration: YAML, environment and secret files, read once into frozen values.
 
-What others need is named here. No other part of the program looks at the environment.
+What others need is named here. No other part of the program looks at the environment. What may be written is in
+`model`, where it comes from in `reading`, what is said of it in `checks`; `loading` puts them together.
 """
 
 from __future__ import annotations
 
-from proxy.config.model.regions import AMAZON_REGIONS
+from proxy.config.checks.notes import notes
 from proxy.config.loading import admin_address, environment, load
+from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     Account,
     AdminSection,
@@ -22,7 +24,6 @@ from proxy.config.model.sections import (
     TokensSection,
     UpstreamSection,
 )
-from proxy.config.checks.notes import notes
 from proxy.config.model.values import REGION_NAMES, Address
 
 __all__ = [

@@ -14,12 +14,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from proxy import errors
-from proxy.config.reading.document import Document, read_document
-from proxy.config.reading.files import ReferenceReader
-from proxy.config.model.sections import DEFAULT_REDIRECT_URI, Config
 from proxy.config.checks.problems import sentences
 from proxy.config.checks.rules import broken_rules
+from proxy.config.model.sections import DEFAULT_REDIRECT_URI, Config
 from proxy.config.model.values import Address, parse_address
+from proxy.config.reading.document import Document, read_document
+from proxy.config.reading.files import ReferenceReader
 from proxy.config.reading.variables import CONFIG_VARIABLE, lay_over
 
 DEFAULT_ADMIN = "127.0.0.1:8081"

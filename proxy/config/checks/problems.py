@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from proxy.config.reading.document import Path, dotted
-from proxy.config.model.sections import Config
 from proxy.config.checks.rules import did_you_mean
+from proxy.config.model.sections import Config
 from proxy.config.model.structure import list_entry, mapping_entry, section_of
 from proxy.config.model.values import kind, quoted
+from proxy.config.reading.document import Path, dotted
 
 _BOUNDS = {
     "greater_than": ("gt", "must be more than"),

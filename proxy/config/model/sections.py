@@ -2,7 +2,7 @@
 
 Attribute names are YAML keys. What a key means is said here, once; the JSON schema and the tables of
 docs/configuration.md are made from it. Nothing here reads files or the environment, and nothing decides what
-holds between keys: that is `rules`.
+holds between keys: that is `checks.rules`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from proxy.config.model.regions import with_amazon
 from proxy.config.model.kinds import (
     ClientId,
     Count,
@@ -41,6 +40,7 @@ from proxy.config.model.kinds import (
     Url,
 )
 from proxy.config.model.references import parse_limiting_list
+from proxy.config.model.regions import with_amazon
 from proxy.config.model.values import Address, WrongValue, parse_list, quoted
 from proxy.secret import Secret
 

@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from proxy.config.reading.document import Path
 from proxy.config.model.sections import Config
 from proxy.config.model.structure import holds_secret, list_entry, mapping_entry, section_of
 from proxy.config.model.values import REGION_NAMES, WrongValue
+from proxy.config.reading.document import Path
 from proxy.secret import Secret
 
 PREFIX = "ADS_PROXY_"
