@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
+from proxy.admin.listener import AdminListener
 from proxy.admin.view import (
     AccessRules,
     AccountView,
@@ -17,6 +18,7 @@ from proxy.admin.view import (
 __all__ = [
     "AccessRules",
     "AccountView",
+    "AdminListener",
     "AdminView",
     "ListingFailureView",
     "ProfileView",

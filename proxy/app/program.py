@@ -13,12 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp import web
 
 from proxy import __version__
 from proxy.access.clients import Budgets, build_clients
-from proxy.admin import RequestHistory, make_admin
-from proxy.admin.connections import ConnectionLimiter
+from proxy.admin import AdminListener, RequestHistory, make_admin
 from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
     import ssl
 
     from proxy.config import Config
-
-_ADMIN_STOP = 0.5
-"""Seconds that the admin listener's own requests get at the end."""
 
 
 class Program:
@@ -74,8 +69,7 @@ class Program:
         self._deadlines: Deadlines
         self._budgets = Budgets()
         self._servers: list[asyncio.Server] = []
-        self._admin_servers: list[asyncio.Server] = []
-        self._runner: web.AppRunner | None = None
+        self._admin: AdminListener | None = None
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
         self._sockets: tuple[list[socket.socket], list[socket.socket]] = ([], [])
@@ -114,10 +108,8 @@ class Program:
     async def stop(self) -> None:
         """Close everything that was opened, in reverse."""
         self.close_listeners()
-        for server in self._admin_servers:
-            server.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._admin is not None:
+            await self._admin.stop()
         for bound in (*self._sockets[0], *self._sockets[1]):
             bound.close()
         for name in ("directory", "tokens"):
@@ -198,11 +190,8 @@ class Program:
 
     async def _serve_admin(self) -> None:
         application = make_admin(AdminAdapter(self), self.metrics, self.history, self.observers)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_ADMIN_STOP)
-        await self._runner.setup()
-        server = self._runner.server
-        assert server is not None
-        self._admin_servers = await listen(self._sockets[1], ConnectionLimiter(server).protocol)
+        self._admin = AdminListener(application)
+        await self._admin.start(self._sockets[1])
 
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an exception that nobody caught."""

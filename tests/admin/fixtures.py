@@ -5,18 +5,19 @@ No behaviour of the proxy is repeated here.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
-from aiohttp import web
 
 from proxy import errors
 from proxy.admin import (
     AccessRules,
     AccountView,
+    AdminListener,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -159,14 +160,12 @@ async def administer(program: FakeProgram) -> AsyncIterator[Knocker]:
     metrics.accounts([status.account for status in program.statuses])
     history = RequestHistory(metrics.totals)
     app = make_admin(program, metrics, history, Observers((metrics, history, program)))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port: int = runner.addresses[0][1]
+    bound = socket.create_server(("127.0.0.1", 0))
+    listener = AdminListener(app)
+    await listener.start([bound])
     jar = aiohttp.DummyCookieJar()
     try:
         async with aiohttp.ClientSession(cookie_jar=jar) as session:
-            yield Knocker(session, port, history, metrics)
+            yield Knocker(session, bound.getsockname()[1], history, metrics)
     finally:
-        await runner.cleanup()
+        await listener.stop()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
+import pytest
+from aiohttp import web
+
+from proxy.admin import AdminListener
 from proxy.admin.connections import ConnectionLimiter
 
 
@@ -88,6 +93,24 @@ async def test_a_newcomer_takes_the_place_of_the_oldest() -> None:
             writer.close()
         for reader, _ in comers[1:]:
             await end_of(reader)
+
+
+async def test_the_listener_limits_its_connections_and_lets_go_of_them() -> None:
+    """What it serves goes through its limiter, and after its stop nobody is served."""
+    listener = AdminListener(web.Application())
+    assert repr(listener) == "<AdminListener not started>"
+    bound = socket.create_server(("127.0.0.1", 0))
+    port = bound.getsockname()[1]
+    await listener.start([bound])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+    assert repr(listener) == "<AdminListener <ConnectionLimiter 1 of 128 connections>>"
+    await listener.stop()
+    await end_of(reader)
+    writer.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
 
 
 async def test_what_is_logged_of_a_limiter_and_a_connection_says_how_they_are() -> None:
