@@ -1,6 +1,6 @@
 """What `/status` and the console say, as plain JSON values: each account's state in words that a person understands.
 
-Pure: the program's view and the time in, dictionaries out. Never a secret.
+The program's view and the time in, dictionaries out: nothing is changed here, and nothing shown is a secret.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def problems_of(folder: Path, text: str | bytes, environ: dict[str, str] | None 
 
 
 def test_the_whole_contract_is_read(tmp_path: Path) -> None:
-    """Every key of the design's example arrives under its own name, with its type."""
+    """Every key of a whole configuration arrives under its own name, with its type."""
     (tmp_path / "secret").write_text("canary-secret-0123456789\n")
     config = read(
         tmp_path,

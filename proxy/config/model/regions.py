@@ -1,4 +1,4 @@
-"""Amazon's own addresses in its three regions (facts, 1), built in so that nobody has to write them."""
+"""Amazon's own addresses in its three regions (docs/amazon.md), built in so that nobody has to write them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AMAZON_REGIONS: Mapping[str, Mapping[str, str]] = {
         "mcp_url": "https://advertising-ai-fe.amazon.com/mcp",
     },
 }
-"""Facts, 1. Tests and simulators override single addresses."""
+"""By region. Tests and simulators override single addresses."""
 
 
 def with_amazon(value: Any) -> Any:
