@@ -43,8 +43,9 @@ def check(config: Config) -> int:
 
 def _summary(config: Config) -> str:
     source = str(config.sources[0]) if config.sources else "the environment"
+    state = "in memory" if config.state.url == "memory:" else "in files"
     clients = f"{len(config.clients)} clients with keys" if config.clients else "every caller is trusted"
-    return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {config.state.url}"
+    return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {state}"
 
 
 async def _try_all(config: Config) -> list[Finding]:
@@ -80,6 +81,6 @@ def unlisted_profiles(config: Config, findings: list[Finding]) -> Iterator[str]:
     for key, account, profile in wanted:
         if profile and profile != "first" and profile not in listed.get(account, {profile}):
             yield (
-                f"{key}: {profile} is none of the profiles of '{account}'; "
+                f"{key}: is none of the profiles of '{account}'; "
                 "`ads-proxy profiles` lists them, and Amazon answers requests for others with 401"
             )

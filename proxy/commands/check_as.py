@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.access.clients import Budgets, Verdict, build_clients, judge
 from proxy.commands.terminal import FAILED, OK, say
-from proxy.config.checks.rules import did_you_mean
+from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, Refused
 from proxy.http1.headers import examine
 from proxy.routing.route import EmptyDirectory, Route, route, routing_table
@@ -44,9 +44,9 @@ def explain_request(config: Config, asked: SupposedRequest) -> int:
     if caller is None or caller.policy is None:
         suggestion = did_you_mean(asked.client, clients.names())
         choices = f"; there are: {', '.join(clients.names()) or 'none, every caller is trusted'}"
-        raise ConfigurationError((f"--as: there is no client '{asked.client}'{suggestion or choices}",))
+        raise ConfigurationError((f"--as: there is no such client{suggestion or choices}",))
     if not asked.path.startswith("/"):
-        raise ConfigurationError((f"PATH: '{asked.path}' does not begin with '/'",))
+        raise ConfigurationError(("PATH: must begin with '/', such as /v2/profiles",))
     method = asked.method.upper().encode("ascii", "replace")
     target = asked.path.encode("utf-8", "surrogateescape")
     section = b"Host: localhost\r\n"

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from proxy.commands.amazon_session import Finding, RegionListing, credentials, open_session, token_url, try_account
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config.checks.rules import did_you_mean
+from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
 from proxy.secret import Secret
 from proxy.tokens.lwa import sign_in_url
@@ -66,9 +66,8 @@ def login(config: Config, name: str, environ: Mapping[str, str], browser: bool) 
 def _find(config: Config, name: str) -> Account:
     account = config.accounts.get(name)
     if account is None:
-        have = ", ".join(config.accounts)
-        suggestion = did_you_mean(name, [*config.accounts])
-        raise ConfigurationError((f"login: there is no account '{name}'{suggestion or '; there are: ' + have}",))
+        suggestion = did_you_mean(name, config.accounts) or f"; there are: {', '.join(config.accounts)}"
+        raise ConfigurationError((f"login: there is no such account{suggestion}",))
     return account
 
 
@@ -148,7 +147,7 @@ async def _finish(config: Config, account: Account, code: Secret) -> int:
         except StateError as error:
             complain(f"the refresh token could not be kept: {error}")
             return FAILED
-        say(f"'{account.name}' is connected; its refresh token is kept in {config.state.url}")
+        say(f"'{account.name}' is connected; its refresh token is kept in the state directory")
         return _report(await try_account(amazon, account))
 
 

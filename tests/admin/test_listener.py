@@ -56,7 +56,7 @@ async def test_status_says_how_each_account_is() -> None:
             credential("acme", "degraded", last_failure=FAILURE, advice="Check the network."),
             credential("new", "pending", has_refresh_token=False, expires_at=None, last_success=None),
         ),
-        problems=("accounts.acme.region: 'us' is not one of na, eu, fe",),
+        problems=("accounts.acme.region: is not one of na, eu, fe",),
         unlisted=(ListingFailureView("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
     )
     async with administer(program) as knocker, knocker.ask("/status") as answer:

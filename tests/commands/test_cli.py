@@ -128,7 +128,7 @@ def test_an_unknown_client_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "proxy.yaml").write_text(CLIENTS)
     result = run(tmp_path, "check", "--config", "proxy.yaml", "--as", "reportin", "GET", "/x")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "there is no client 'reportin'; did you mean 'reporting'?" in result.stderr
+    assert "there is no such client; did you mean 'reporting'?" in result.stderr
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])

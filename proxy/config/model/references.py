@@ -1,7 +1,7 @@
 """Values that refer to something else: `{file: ...}`, `{env: ...}`, the path of a file.
 
 What they refer to is asked of the one `References` of a reading, which the validation carries as its context; nothing
-here opens a file or knows the environment. No sentence here ever quotes a secret.
+here opens a file or knows the environment.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationInfo
 
-from proxy.config.model.values import WrongValue, kind, looks_like_placeholder, parse_list
+from proxy.config.model.expected import Expected, Place, WrongValue, shape_of
+from proxy.config.model.values import looks_like_placeholder, parse_list
 from proxy.secret import Secret
 
 SECRET_FILE_BYTES = 65_536
@@ -37,7 +38,7 @@ class References(Protocol):
 def parse_file(value: Any, info: ValidationInfo) -> Path:
     """A file that is read at start: there, and readable."""
     if not isinstance(value, str | Path) or not str(value):
-        raise WrongValue(f"must name a file, not {kind(value)}")
+        raise WrongValue(Expected.FILE, found=None if isinstance(value, str) else shape_of(value))
     references: References | None = info.context
     if references is None:
         return Path(value)
@@ -54,44 +55,41 @@ def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False) -> Se
         return Secret(_check_secret_text(value))
     references: References | None = info.context
     if not isinstance(value, Mapping) or references is None:
-        raise WrongValue("must be {file: PATH}, {env: NAME} or a text in quotes")
+        raise WrongValue(Expected.REFERENCE)
     if len(value) != 1 or not all(key in ("file", "env") and isinstance(name, str) for key, name in value.items()):
-        raise WrongValue("must be exactly one of {file: PATH} and {env: NAME}")
+        raise WrongValue(Expected.ONE_REFERENCE)
     if "file" in value:
         return Secret(_read_secret_file(references, value["file"], binary))
-    name = value["env"]
-    text = references.variable(name)
+    text = references.variable(value["env"])
     if text is None:
-        raise WrongValue(f"the environment variable {name} is not set")
-    if not text:
-        raise WrongValue(f"the environment variable {name} is empty")
-    return Secret(_check_secret_text(text))
+        raise WrongValue(Expected.SET_VARIABLE, place=Place.VARIABLE)
+    return Secret(_check_secret_text(text, Place.VARIABLE))
 
 
 def _read_secret_file(references: References, name: str, binary: bool) -> str:
     if not name:
-        raise WrongValue("{file: ...} names no file")
+        raise WrongValue(Expected.FILE)
     path = references.locate(name)
     content = references.read_file(path, SECRET_FILE_BYTES)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         if not binary:
-            raise WrongValue(f"the file {path} is not UTF-8 text") from None
+            raise WrongValue(Expected.UTF_8, place=Place.FILE) from None
         return content.decode("latin-1")
     text = text.rstrip("\r\n")
-    if not text.strip():
-        raise WrongValue(f"the file {path} is empty; put the secret in it")
-    return text if binary else _check_secret_text(text, f"the file {path} ")
+    if binary and text.strip():
+        return text
+    return _check_secret_text(text, Place.FILE)
 
 
-def _check_secret_text(text: str, where: str = "") -> str:
+def _check_secret_text(text: str, place: Place | None = None) -> str:
     if not text.strip():
-        raise WrongValue(f"{where}is empty; fill it in")
+        raise WrongValue(Expected.FILLED, place=place)
     if looks_like_placeholder(text):
-        raise WrongValue(f"{where}is a placeholder; put the real value in its place, or a {{file: ...}}")
+        raise WrongValue(Expected.PLACEHOLDER, place=place)
     if re.search(r"[\x00-\x20\x7f]", text):
-        raise WrongValue(f"{where}holds white space or control characters; it must hold the secret alone")
+        raise WrongValue(Expected.LITERAL_SECRET, place=place)
     return text
 
 
@@ -107,13 +105,13 @@ def read_state_keys(value: Any, info: ValidationInfo) -> Secret | tuple[Secret, 
     if not isinstance(value, list | tuple):
         return _long_enough(read_secret(value, info, binary=True))
     if not value:
-        raise WrongValue("an empty list of keys; name one, or leave the key out")
+        raise WrongValue(Expected.STATE_KEYS)
     return tuple(_long_enough(read_secret(item, info, binary=True)) for item in value)
 
 
 def _long_enough(secret: Secret) -> Secret:
     if len(secret.reveal().encode()) < 16:
-        raise WrongValue("is shorter than 16 bytes; make one with `openssl rand -hex 32`")
+        raise WrongValue(Expected.LONG_KEY)
     return secret
 
 
@@ -128,7 +126,7 @@ def read_outbound_proxy(value: Any, info: ValidationInfo) -> Secret | None:
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme != "http" or not parts.hostname or not port or parts.path not in ("", "/") or parts.query:
-        raise WrongValue("must be the outbound proxy's address, such as http://proxy.internal:3128")
+        raise WrongValue(Expected.OUTBOUND_PROXY)
     return secret
 
 
@@ -147,5 +145,5 @@ def parse_limiting_list(value: Any, info: ValidationInfo) -> tuple[Any, ...] | N
         return None
     items = parse_list(value)
     if not items:
-        raise WrongValue("an empty list would permit nothing; name something, or leave the key out to permit all")
+        raise WrongValue(Expected.LIMITING_LIST)
     return items

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from proxy.config.model.expected import Expected, WrongValue, shape_of
 from proxy.config.model.kinds import (
     ClientId,
     Count,
@@ -37,11 +38,12 @@ from proxy.config.model.kinds import (
     Seconds,
     SecretValue,
     StateKeys,
+    StateUrl,
     Url,
 )
 from proxy.config.model.references import parse_limiting_list
 from proxy.config.model.regions import with_amazon
-from proxy.config.model.values import Address, WrongValue, parse_list, quoted
+from proxy.config.model.values import Address, parse_list, parse_mapping
 from proxy.secret import Secret
 
 DEFAULT_SCOPES = ("advertising::campaign_management",)
@@ -62,11 +64,15 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
+        if isinstance(data, BaseModel):
             return data
-        kept = cls.null_counts
+        if not isinstance(data, Mapping):
+            raise WrongValue(Expected.KEYS, found=shape_of(data))
+        counting = cls.null_counts
         return {
-            key: value for key, value in data.items() if value is not None or key in kept or key not in cls.model_fields
+            key: value
+            for key, value in data.items()
+            if value is not None or key in counting or key not in cls.model_fields
         }
 
 
@@ -79,7 +85,7 @@ class NamedSection(Section):
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:
-            raise WrongValue("unknown key; the name is the key of the mapping")
+            raise WrongValue(Expected.UNWRITTEN_NAME)
         return value
 
 
@@ -188,7 +194,7 @@ class StateSection(Section):
     """Where refresh tokens that Amazon hands out are kept."""
 
     url: Annotated[
-        str,
+        StateUrl,
         Field(
             description="`memory:` or `file:DIR`. Default: `file:` in `$XDG_STATE_HOME/ads-proxy` or "
             "`~/.local/state/ads-proxy`, and `memory:` for a user without a home."
@@ -201,15 +207,6 @@ class StateSection(Section):
             "Absent: a key file is made in the directory."
         ),
     ] = None
-
-    @field_validator("url")
-    @classmethod
-    def _known_kind(cls, value: str) -> str:
-        if value.startswith("redis://"):
-            raise WrongValue("redis:// is not available in this version; use file:DIR or memory:")
-        if value == "memory:" or (value.startswith("file:") and value.removeprefix("file:").strip("/ ")):
-            return value
-        raise WrongValue(f"{quoted(value)} is not a state store; write file:DIR or memory:")
 
 
 class TokensSection(Section):
@@ -323,6 +320,7 @@ class Config(Section):
     ] = {}
     accounts: Annotated[
         dict[Name, Account],
+        BeforeValidator(parse_mapping),
         Field(description="Applications and their credentials, by name."),
     ] = {}
     clients: Annotated[
@@ -332,6 +330,7 @@ class Config(Section):
     ] = ()
     routes: Annotated[
         dict[Name, RouteConfig],
+        BeforeValidator(parse_mapping),
         Field(description="Names for account, region and profile."),
     ] = {}
     state: Annotated[StateSection, Field(description="Where refresh tokens are kept.")] = StateSection()
@@ -351,14 +350,14 @@ class Config(Section):
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:
-            raise WrongValue("unknown key")
+            raise WrongValue(Expected.UNKNOWN_KEY)
         return value
 
     @field_validator("workers")
     @classmethod
     def _one(cls, value: int) -> int:
         if value != 1:
-            raise WrongValue(f"{value} is not possible; only 1 in this version")
+            raise WrongValue(Expected.ONE_WORKER)
         return value
 
     @field_validator("accounts", "routes")

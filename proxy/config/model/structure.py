@@ -10,6 +10,9 @@ from pydantic import BaseModel
 
 from proxy.secret import Secret
 
+Path = tuple[str | int, ...]
+"""Where a value stands: keys and list positions from the top."""
+
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
     """The section that an annotation holds, `X | None` included."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.config.model.values import WrongValue
+from proxy.config.model.expected import Expected, Place, WrongValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,18 @@ class ReferenceReader:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """A small file's bytes, or a sentence about why they cannot be had."""
+    """A small file's bytes. Raises `WrongValue` where they cannot be had."""
     try:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except FileNotFoundError:
-        raise WrongValue(f"the file {path} does not exist") from None
+        raise WrongValue(Expected.FILE_MISSING, place=Place.FILE) from None
     except IsADirectoryError:
-        raise WrongValue(f"{path} is a directory, not a file") from None
+        raise WrongValue(Expected.FILE_DIRECTORY, place=Place.FILE) from None
     except PermissionError:
-        raise WrongValue(f"the file {path} cannot be read: permission denied for this user") from None
-    except (OSError, ValueError) as error:
-        raise WrongValue(f"the file {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise WrongValue(Expected.FILE_FORBIDDEN, place=Place.FILE) from None
+    except (OSError, ValueError):
+        raise WrongValue(Expected.FILE_UNREADABLE, place=Place.FILE) from None
     if len(content) > limit:
-        raise WrongValue(f"the file {path} is larger than {limit} bytes; it cannot be the right one")
+        raise WrongValue(Expected.FILE_TOO_LARGE, place=Place.FILE)
     return content

@@ -16,10 +16,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from proxy.config.model.expected import Expected, WrongValue
+from proxy.config.model.key_names import shown_variable
 from proxy.config.model.sections import Config
-from proxy.config.model.structure import holds_secret, list_entry, mapping_entry, section_of
-from proxy.config.model.values import REGION_NAMES, WrongValue
-from proxy.config.reading.document import Path
+from proxy.config.model.structure import Path, holds_secret, list_entry, mapping_entry, section_of
+from proxy.config.model.values import REGION_NAMES
 from proxy.secret import Secret
 
 PREFIX = "ADS_PROXY_"
@@ -77,18 +78,20 @@ def _apply(overlay: Overlay, name: str, environ: Mapping[str, str]) -> None:
         found = found if from_file else None
     if found is None:
         if not _is_foreign(name.removeprefix(PREFIX), environ[name]):
-            overlay.problems.append(f"{name}: is no variable of this program{_suggest(name, known_variables())}")
+            advice = _suggest(name, known_variables())
+            overlay.problems.append(f"{shown_variable(name)}: is no variable of this program{advice}")
         return
     path, annotation = found
     if not environ[name] and not holds_secret(annotation):
         return
     if from_file and name.removesuffix("_FILE") in environ:
-        overlay.problems.append(f"{name}: is set beside {name.removesuffix('_FILE')}; unset one of the two")
+        shown = shown_variable(name)
+        overlay.problems.append(f"{shown}: is set beside {shown.removesuffix('_FILE')}; unset one of the two")
         return
     try:
         value = {"file": _absolute(environ[name])} if from_file else _interpret(environ[name], path, annotation)
-    except ValueError as error:
-        overlay.problems.append(f"{name}: {error}")
+    except WrongValue as error:
+        overlay.problems.append(f"{shown_variable(name)}: {error}")
         return
     _put(overlay, path, value, name)
 
@@ -154,7 +157,7 @@ def _interpret(text: str, path: Path, annotation: Any) -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError):
-        raise WrongValue("is neither YAML nor JSON") from None
+        raise WrongValue(Expected.STRUCTURE) from None
 
 
 def _absolute(name: str) -> str:
