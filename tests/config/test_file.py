@@ -378,6 +378,7 @@ def client(**keys: Any) -> dict[str, Any]:
     ("clients", "problem"),
     [
         ([client(accounts=[])], "clients[0].accounts: an empty list would permit nothing"),
+        ([client(accounts="acme, acne")], "clients[0].accounts[1]: there is no such account; did you mean 'acme'?"),
         ([client(paths=None)], "clients[0].paths: an empty list would permit nothing"),
         ([client(paths=["reporting"])], "clients[0].paths[0]: is not a path pattern"),
         ([client(paths=["/a/../b"])], "clients[0].paths[0]: would match nothing"),

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import did_you_mean, shown_name, shown_names
-from proxy.config.model.values import REGION_NAMES, Address, parse_address, parse_flag
+from proxy.config.model.values import REGION_NAMES, Address, parse_address, parse_flag, parse_list
 
 ANONYMOUS = "anonymous"
 """What metrics and logs call a caller where no clients are configured."""
@@ -64,11 +65,19 @@ def _client_entries(values: Mapping[str, Any]) -> list[tuple[int, Mapping[str, A
     return [(position, entry) for position, entry in enumerate(entries) if isinstance(entry, Mapping)]
 
 
+def _list(value: Any) -> tuple[Any, ...]:
+    """A list, or the text of one; what is of the wrong shape counts as empty here."""
+    try:
+        return parse_list(value)
+    except WrongValue:
+        return ()
+
+
 def _clients(values: Mapping[str, Any]) -> Iterator[str]:
     names: dict[str, int] = {}
     keys: dict[str, int] = {}
     for position, client in _client_entries(values):
-        name, key, accounts = client.get("name"), client.get("key_sha256"), client.get("accounts")
+        name, key = client.get("name"), client.get("key_sha256")
         if name == ANONYMOUS:
             yield f"clients[{position}].name: '{ANONYMOUS}' is what callers without a key are called; take another"
         if isinstance(name, str) and names.setdefault(name, position) != position:
@@ -78,7 +87,7 @@ def _clients(values: Mapping[str, Any]) -> Iterator[str]:
                 f"clients[{position}].key_sha256: is the key of clients[{keys[key.lower()]}] too; "
                 "make another with `ads-proxy keys new NAME`"
             )
-        for place, account in enumerate(accounts if isinstance(accounts, list | tuple) else ()):
+        for place, account in enumerate(_list(client.get("accounts"))):
             if problem := _unknown_account(account, _mapping(values, "accounts")):
                 yield f"clients[{position}].accounts[{place}]: {problem}"
 
