@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from proxy.admin.view import AdminView
 
 STATIC: Final = Path(__file__).parent / "static"
+STATIC_FILES: Final = frozenset(file.name for file in STATIC.iterdir() if file.suffix in {".css", ".js", ".svg"})
 MAX_PROFILES: Final = 200
 MAX_BODY_BYTES: Final = 65_536
 FORM_SECONDS: Final = 10.0
@@ -119,7 +120,8 @@ class AdminHandlers:
         except web.HTTPException:
             raise
         except Exception:  # noqa: BLE001 - a defect is answered 500 and told
-            self._observer.observe(DefectMet(f"admin {request.method} {request.path}", traceback.format_exc()))
+            where = f"admin {request.method[:20]} {request.path[:200]}"
+            self._observer.observe(DefectMet(where, traceback.format_exc()))
             return problem(request, errors.InternalError("The proxy's log has the details."))
 
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -182,10 +184,10 @@ class AdminHandlers:
         return web.FileResponse(STATIC / "console.html", headers={"Cache-Control": "no-cache"})
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
-        path = STATIC / request.match_info["name"]
-        if path.parent != STATIC or path.suffix not in {".css", ".js", ".svg"} or not path.is_file():
+        name = request.match_info["name"]
+        if name not in STATIC_FILES:
             raise NoSuchPage("This is none of the console's files.")
-        return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
+        return web.FileResponse(STATIC / name, headers={"Cache-Control": "no-cache"})
 
     async def _state(self, _request: web.Request) -> web.Response:
         return as_json(status.console_status(self._view, self._history, time.time()))

@@ -68,7 +68,12 @@ def crossed_sites(method: str, headers: Mapping[str, str]) -> bool:
         if method not in SAFE_METHODS or not navigates:
             return True
     origin = headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
+    return origin is not None and not is_own_origin(origin, headers.get("Host", ""))
+
+
+def is_own_origin(origin: str, host: str) -> bool:
+    """Whether an Origin is this listener as the Host header names it; behind a TLS proxy the scheme is another."""
+    return origin.lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}
 
 
 def needs_proof(method: str, path: str) -> bool:

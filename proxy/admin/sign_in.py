@@ -133,7 +133,7 @@ def landing_parameters(landing: str) -> dict[str, str]:
     text = landing.strip()
     if "?" not in text and "=" not in text:
         return {"code": text} if text else {}
-    query = urlsplit(text).query or text.partition("?")[2] or text
+    query = (text.partition("?")[2] or text).partition("#")[0]
     return {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
 
 
