@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import secrets
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from proxy import errors
-from proxy.admin import guard, pages, sign_in, status
+from proxy.admin import guard, pages, status
 from proxy.admin.history import STEP_SECONDS, RequestHistory
+from proxy.admin.responses import ActionFailed, KeyRequired, NoSuchPage, as_json, form_of, html, problem
+from proxy.admin.sign_in_handlers import SignInHandlers, known_account
 from proxy.events import DefectMet, Observer
-from proxy.problem import document
 
 if TYPE_CHECKING:
     from proxy.admin.view import AdminView
@@ -31,7 +29,6 @@ STATIC: Final = Path(__file__).parent / "static"
 STATIC_FILES: Final = frozenset(file.name for file in STATIC.iterdir() if file.suffix in {".css", ".js", ".svg"})
 MAX_PROFILES: Final = 200
 MAX_BODY_BYTES: Final = 65_536
-FORM_SECONDS: Final = 10.0
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -54,29 +51,13 @@ class Scraped(Protocol):
     def scrape(self, accept: str) -> tuple[bytes, str]: ...
 
 
-class KeyRequired(errors.ClientUnknown):
-    """The admin listener's own: a key is configured, and none that fits was shown."""
-
-    slug, title = "admin-key-required", "The admin key is needed"
-
-
-class NoSuchPage(errors.UnknownRoute):
-    slug, title = "no-such-page", "There is no such page"
-
-
-class ActionFailed(errors.UpstreamUnreachable):
-    """What the console's button asked for did not work."""
-
-    slug, title = "action-failed", "That did not work"
-
-
 class AdminHandlers:
     """The handlers, and what they share."""
 
     def __init__(self, view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> None:
         self._view, self._metrics, self._history, self._observer = view, metrics, history, observer
         self._keys = guard.KeyChecker()
-        self._sign_ins = sign_in.SignInFlow(view, observer, sign_in.PendingSignIns())
+        self._sign_ins = SignInHandlers(view, observer)
 
     def routes(self) -> list[web.RouteDef]:
         health = {
@@ -95,9 +76,7 @@ class AdminHandlers:
             web.post("/console/session", self._open_session),
             web.post("/console/session/end", self._end_session),
             web.post("/console/accounts/{account}/refresh", self._refresh),
-            web.get(sign_in.CALLBACK_PATH, self._callback),
-            web.get("/login/{account}", self._login),
-            web.post("/login/{account}", self._pasted),
+            *self._sign_ins.routes(),
         ]
 
     # --- guards ---------------------------------------------------------------------------------------------
@@ -197,7 +176,7 @@ class AdminHandlers:
         return as_json(status.find_profiles(self._view.profiles(), search, account, MAX_PROFILES))
 
     async def _refresh(self, request: web.Request) -> web.Response:
-        account = self._known(request.match_info["account"])
+        account = known_account(self._view, request.match_info["account"])
         try:
             await self._view.refresh_now(account)
         except errors.TokenFailure as failure:
@@ -216,7 +195,15 @@ class AdminHandlers:
         if not self._keys.fits(form.get("key", ""), key, request.remote or ""):
             return html(pages.key_page(target, "That is not the admin key."), 401)
         token = self._keys.open_session(key)
-        self._set_cookie(request, answer, guard.COOKIE, token, samesite="Strict", max_age=guard.SESSION_SECONDS)
+        answer.set_cookie(
+            guard.COOKIE,
+            token,
+            path="/",
+            max_age=guard.SESSION_SECONDS,
+            httponly=True,
+            secure=request.secure,
+            samesite="Strict",
+        )
         return answer
 
     async def _end_session(self, request: web.Request) -> web.Response:
@@ -224,51 +211,6 @@ class AdminHandlers:
         answer = web.Response(status=303, headers={"Location": "/"})
         answer.del_cookie(guard.COOKIE, path="/")
         return answer
-
-    # --- signing in -----------------------------------------------------------------------------------------
-
-    async def _login(self, request: web.Request) -> web.StreamResponse:
-        source = self._view.sign_in_source(self._known(request.match_info["account"]))
-        if source is None:
-            raise NoSuchPage("This account cannot be signed in to.")
-        elsewhere = sign_in.right_host(source, request.host, "at" in request.query)
-        if elsewhere:
-            return web.Response(status=302, headers={"Location": elsewhere})
-        begun = self._sign_ins.begin(source)
-        if sign_in.comes_back_here(source.redirect_uri):
-            answer = web.Response(status=302, headers={"Location": begun.url})
-        else:
-            answer = html(pages.paste_page(source, begun.url, begun.state))
-        self._set_cookie(
-            request, answer, begun.cookie_name, begun.cookie_value, samesite="Lax", max_age=sign_in.STATE_SECONDS
-        )
-        return answer
-
-    async def _callback(self, request: web.Request) -> web.Response:
-        return await self._finish(request, dict(request.query))
-
-    async def _pasted(self, request: web.Request) -> web.Response:
-        form = await form_of(request)
-        state = form.get("state", "")
-        given = sign_in.landing_parameters(form.get("landing", ""))
-        return await self._finish(request, {"state": state, **given})
-
-    async def _finish(self, request: web.Request, parameters: dict[str, str]) -> web.Response:
-        result = await self._sign_ins.finish(parameters, request.cookies)
-        answer = html(pages.result_page(result), result.status)
-        answer.del_cookie(sign_in.cookie_name(parameters.get("state", "")), path="/login")
-        return answer
-
-    def _known(self, account: str) -> str:
-        names = [each.name for each in self._view.accounts()]
-        if account not in names:
-            raise NoSuchPage(f"There is no such account; there are: {', '.join(names) or 'none'}.")
-        return account
-
-    @staticmethod
-    def _set_cookie(request: web.Request, answer: web.Response, name: str, value: str, **rest: Any) -> None:
-        path = "/" if name == guard.COOKIE else "/login"
-        answer.set_cookie(name, value, path=path, httponly=True, secure=request.secure, **rest)
 
 
 def make_admin(view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> web.Application:
@@ -307,37 +249,3 @@ async def _sample(history: RequestHistory) -> None:
     while True:
         await asyncio.sleep(STEP_SECONDS)
         history.sample()
-
-
-def problem(request: web.Request, refused: errors.Refused) -> web.Response:
-    """A refusal as a problem document, or as a page where a browser navigated."""
-    request_id = secrets.token_hex(8)
-    headers = {"Proxy-Status": f"ads-proxy; error={refused.proxy_error}", "X-Request-Id": request_id}
-    if refused.retry_after is not None:
-        headers["Retry-After"] = str(round(refused.retry_after))
-    if "text/html" in request.headers.get("Accept", "") and request.headers.get("Sec-Fetch-Mode") == "navigate":
-        body = pages.page(refused.title, pages.sentence(refused.detail), "bad")
-        return web.Response(text=body, content_type="text/html", status=refused.status, headers=headers)
-    text = json.dumps(document(refused, request_id))
-    return web.Response(text=text, content_type="application/problem+json", status=refused.status, headers=headers)
-
-
-async def form_of(request: web.Request) -> dict[str, str]:
-    """The fields of a posted form. Raises `MalformedRequest` for what is none, whatever is wrong with it."""
-    if request.content_type != "application/x-www-form-urlencoded":
-        raise errors.MalformedRequest("Send the form as application/x-www-form-urlencoded.")
-    try:
-        async with asyncio.timeout(FORM_SECONDS):
-            return {name: str(value) for name, value in (await request.post()).items()}
-    except TimeoutError:
-        raise errors.RequestTimeout(f"The form was not complete within {FORM_SECONDS:g} s.") from None
-    except (web.RequestPayloadError, HttpProcessingError, ValueError, LookupError):
-        raise errors.MalformedRequest("The form cannot be read.") from None
-
-
-def html(text: str, status_code: int = 200) -> web.Response:
-    return web.Response(text=text, content_type="text/html", status=status_code)
-
-
-def as_json(value: object) -> web.Response:
-    return web.Response(text=json.dumps(value) + "\n", content_type="application/json")

@@ -6,11 +6,11 @@ listener would refuse it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from proxy.admin.sign_in_result import SignInResult
     from proxy.admin.view import ProfileView, SignInSource
 
 MAX_SHOWN_PROFILES: Final = 25
@@ -33,23 +33,6 @@ _PAGE: Final = """<!doctype html>
 </body>
 </html>
 """
-
-
-@dataclass(frozen=True, slots=True)
-class SignInResult:
-    """How a sign-in ended. `outcome` is the event's; `advice` says what to do now, empty where nothing is."""
-
-    account: str
-    outcome: str
-    title: str
-    detail: str
-    advice: str = ""
-    profiles: tuple[ProfileView, ...] = ()
-    status: int = 200
-
-    @property
-    def connected(self) -> bool:
-        return self.outcome == "connected"
 
 
 def page(title: str, body: str, tone: str = "") -> str:
