@@ -112,7 +112,7 @@ class AdminHandlers:
             raise errors.CrossOrigin("Open the console itself: other sites' pages may not use it.")
         if guard.needs_key(request.path, rules) and not self._has_key(request):
             if "text/html" in request.headers.get("Accept", "") and request.method in guard.SAFE_METHODS:
-                return html(pages.key_page(request.path), 401)
+                return html(pages.key_page(after_key(request)), 401)
             raise KeyRequired("Show the admin key as `Authorization: Bearer KEY` or `X-Ads-Proxy-Key: KEY`.")
         acts = request.match_info.http_exception is None and guard.needs_proof(request.method, request.path)
         if acts and guard.PROOF_HEADER not in request.headers:
@@ -211,6 +211,12 @@ class AdminHandlers:
         answer = web.Response(status=303, headers={"Location": "/"})
         answer.del_cookie(guard.COOKIE, path="/")
         return answer
+
+
+def after_key(request: web.Request) -> str:
+    """Where the key form leads. A sign-in that was not begun here is asked about, now that the form's step is one."""
+    asks = request.path.startswith("/login/") and not guard.is_own_step(request.headers)
+    return f"{request.path}?ask" if asks else request.path
 
 
 def make_admin(view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> web.Application:

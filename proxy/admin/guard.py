@@ -76,6 +76,21 @@ def is_own_origin(origin: str, host: str) -> bool:
     return origin.lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}
 
 
+def is_own_step(headers: Mapping[str, str]) -> bool:
+    """Whether a person took this step here: typed the address, or followed a link of ours. Or it is no browser at all.
+
+    A browser that sends no `Sec-Fetch-Site` (an old one, or plain HTTP beyond loopback) is believed where it names a
+    page of ours as `Referer`, which other sites cannot make it do. Every browser asks for a page with `text/html`.
+    """
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"none", "same-origin"}
+    referer = headers.get("Referer")
+    if referer is not None:
+        return is_own_origin("/".join(referer.split("/")[:3]), headers.get("Host", ""))
+    return "text/html" not in headers.get("Accept", "")
+
+
 def needs_proof(method: str, path: str) -> bool:
     """State-changing requests show the console's header; a form cannot, and rests on its Origin, which is checked."""
     form = path in {"/console/session", "/console/session/end"} or path.startswith("/login/")

@@ -22,7 +22,7 @@ _PAGE: Final = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · ads-proxy</title>
 <link rel="stylesheet" href="/console/static/console.css">
-<link rel="icon" href="/console/static/icon.svg" type="image/svg+xml">
+<link rel="icon" href="/console/static/icon.svg" type="image/svg+xml">{head}
 </head>
 <body class="narrow">
 <main class="card {tone}">
@@ -35,9 +35,9 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-def page(title: str, body: str, tone: str = "") -> str:
-    """A whole page; `body` is HTML."""
-    return _PAGE.format(title=escape(title), body=body, tone=escape(tone))
+def page(title: str, body: str, tone: str = "", head: str = "") -> str:
+    """A whole page; `body` and `head` are HTML."""
+    return _PAGE.format(title=escape(title), body=body, tone=escape(tone), head=head)
 
 
 def sentence(text: str) -> str:
@@ -71,6 +71,29 @@ def result_page(result: SignInResult) -> str:
         parts.append(f'<p><a class="button" href="/login/{escape(result.account)}">Try again</a></p>')
     parts.append('<p><a href="/">To the console</a></p>')
     return page(result.title, "\n".join(parts), "good" if result.connected else "bad")
+
+
+def begin_page(source: SignInSource) -> str:
+    """Asks before a sign-in begins that another site's page may have led to; names the account."""
+    name = escape(source.account)
+    return page(
+        f"Connect {source.account}?",
+        f"""<p>This begins a sign-in with Amazon for the account <strong>{name}</strong> of this proxy. Whoever signs in
+there becomes its login: tools use what that person may use.</p>
+<p>If you came here by a link that you did not expect, close this page.</p>
+<form method="post" action="/login/{name}/begin"><button type="submit">Sign in for {name}</button></form>
+<p><a href="/">To the console</a></p>""",
+    )
+
+
+def leaving_page(source: SignInSource, sign_in_url: str) -> str:
+    """Goes on to Amazon's page by itself."""
+    url = escape(sign_in_url)
+    return page(
+        f"Connect {source.account}",
+        f'<p><a class="button" href="{url}">Go on to Amazon</a></p>',
+        head=f'\n<meta http-equiv="refresh" content="0; url={url}">',
+    )
 
 
 def paste_page(source: SignInSource, sign_in_url: str, state: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STATE_SECONDS: Final = 600
 MAX_PENDING: Final = 256
+TICKET_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class PendingSignIns:
         self, clock: Callable[[], float] = time.monotonic, token: Callable[[], str] = lambda: secrets.token_urlsafe(32)
     ) -> None:
         self._pending: TTLCache[str, PendingSignIn] = TTLCache(MAX_PENDING, STATE_SECONDS, clock)
+        self._tickets: TTLCache[str, str] = TTLCache(MAX_PENDING, TICKET_SECONDS, clock)
         self._token = token
 
     def __repr__(self) -> str:
@@ -62,6 +64,15 @@ class PendingSignIns:
         self._pending[state] = PendingSignIn(source, _digest(browser))
         url = sign_in_url(source.auth_grant_url, source.client_id, source.scopes, source.redirect_uri, state)
         return BegunSignIn(url, state, cookie_name(state), browser)
+
+    def ticket(self, account: str) -> str:
+        """What shows, for a minute and once, that a person's own step for this account was taken here a moment ago."""
+        ticket = self._token()
+        self._tickets[ticket] = account
+        return ticket
+
+    def redeem(self, ticket: str, account: str) -> bool:
+        return self._tickets.pop(ticket, "") == account
 
     def take(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
         """The sign-in of a state, once, and only for the browser that began it."""

@@ -35,6 +35,13 @@ class SignInFlow:
     def begin(self, source: SignInSource) -> BegunSignIn:
         return self._pending.begin(source)
 
+    def ticket(self, account: str) -> str:
+        """Carries a person's own step to the redirect address's host."""
+        return self._pending.ticket(account)
+
+    def redeem(self, ticket: str, account: str) -> bool:
+        return self._pending.redeem(ticket, account)
+
     async def finish(self, parameters: Mapping[str, str], cookies: Mapping[str, str]) -> SignInResult:
         """What came of it. `parameters` are those that Amazon's redirect carries."""
         pending = self._pending.take(parameters.get("state", ""), cookies)
@@ -86,9 +93,9 @@ def comes_back_here(redirect_uri: str) -> bool:
 def right_host(source: SignInSource, host: str, moved: bool) -> str | None:
     """Where the sign-in must begin so that its cookie meets the callback: the redirect address's own host.
 
-    A person at 127.0.0.1 whose redirect address is at localhost is moved there, once.
+    A person at 127.0.0.1 whose redirect address is at localhost is moved there, once: `moved` tells that this was done.
     """
     wanted = urlsplit(source.redirect_uri)
     if moved or not comes_back_here(source.redirect_uri) or wanted.hostname == urlsplit(f"//{host}").hostname:
         return None
-    return f"{wanted.scheme}://{wanted.netloc}/login/{quote(source.account)}?at=1"
+    return f"{wanted.scheme}://{wanted.netloc}/login/{quote(source.account)}"

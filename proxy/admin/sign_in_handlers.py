@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from proxy.admin import pages, sign_in
+from proxy.admin import guard, pages, sign_in
 from proxy.admin.pending_sign_ins import STATE_SECONDS, PendingSignIns, cookie_name
 from proxy.admin.responses import NoSuchPage, form_of, html
+from proxy.errors import CrossOrigin
 
 if TYPE_CHECKING:
-    from proxy.admin.view import AdminView
+    from proxy.admin.view import AdminView, SignInSource
     from proxy.events import Observer
 
 
@@ -27,20 +28,44 @@ class SignInHandlers:
             web.get(sign_in.CALLBACK_PATH, self._callback),
             web.get("/login/{account}", self._login),
             web.post("/login/{account}", self._pasted),
+            web.post("/login/{account}/begin", self._confirmed),
         ]
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
+        """At once on a person's own step; where another site may have led here, a page asks first."""
+        source = self._source(request)
+        moved = request.query.get("at")
+        if moved is None:
+            own_step = "ask" not in request.query and guard.is_own_step(request.headers)
+        else:
+            own_step = self._flow.redeem(moved, source.account)
+        elsewhere = sign_in.right_host(source, request.host, moved is not None)
+        if elsewhere:
+            ticket = self._flow.ticket(source.account) if own_step else ""
+            return web.Response(status=302, headers={"Location": f"{elsewhere}?at={ticket}"})
+        if not own_step:
+            return html(pages.begin_page(source))
+        return self._begin(request, source, directly=True)
+
+    async def _confirmed(self, request: web.Request) -> web.StreamResponse:
+        """The page's button. Its answer is a page: a redirect would be held against the form's own policy."""
+        require_own_origin(request)
+        return self._begin(request, self._source(request), directly=False)
+
+    def _source(self, request: web.Request) -> SignInSource:
         source = self._view.sign_in_source(known_account(self._view, request.match_info["account"]))
         if source is None:
             raise NoSuchPage("This account cannot be signed in to.")
-        elsewhere = sign_in.right_host(source, request.host, "at" in request.query)
-        if elsewhere:
-            return web.Response(status=302, headers={"Location": elsewhere})
+        return source
+
+    def _begin(self, request: web.Request, source: SignInSource, *, directly: bool) -> web.Response:
         begun = self._flow.begin(source)
-        if sign_in.comes_back_here(source.redirect_uri):
+        if not sign_in.comes_back_here(source.redirect_uri):
+            answer = html(pages.paste_page(source, begun.url, begun.state))
+        elif directly:
             answer = web.Response(status=302, headers={"Location": begun.url})
         else:
-            answer = html(pages.paste_page(source, begun.url, begun.state))
+            answer = html(pages.leaving_page(source, begun.url))
         answer.set_cookie(
             begun.cookie_name,
             begun.cookie_value,
@@ -66,6 +91,12 @@ class SignInHandlers:
         answer = html(pages.result_page(result), result.status)
         answer.del_cookie(cookie_name(parameters.get("state", "")), path="/login")
         return answer
+
+
+def require_own_origin(request: web.Request) -> None:
+    """A form of ours, in a browser: every browser names the origin of a form that it posts."""
+    if not guard.is_own_origin(request.headers.get("Origin", ""), request.headers.get("Host", "")):
+        raise CrossOrigin("Use the button on the proxy's own page, which sends its Origin.")
 
 
 def known_account(view: AdminView, account: str) -> str:

@@ -222,7 +222,7 @@ async def test_health_never_needs_the_key_and_metrics_only_when_closed() -> None
 async def test_a_person_signs_in_to_the_console_with_the_key() -> None:
     """A browser gets the form, a wrong key the form again, the right one a strict cookie that opens the console."""
     program = FakeProgram(rules=KEYED)
-    browser = {"Accept": "text/html"}
+    browser = {"Accept": "text/html", "Sec-Fetch-Site": "none"}
     async with administer(program) as knocker:
         async with knocker.ask("/login/acme", headers=browser) as answer:
             assert answer.status == 401

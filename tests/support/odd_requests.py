@@ -17,6 +17,7 @@ PATHS = (
     "/console/session/end",
     "/console/accounts/acme/refresh",
     "/login/acme",
+    "/login/acme/begin",
     "/login/callback",
 )
 ODD_TEXTS = (
