@@ -355,7 +355,10 @@ class StartupError(AdsProxyError):
 
 
 class ConfigurationError(StartupError):
-    """All problems of a configuration at once, each with its path: `accounts.acme.region: 'us' is not one of ...`."""
+    """All problems of a configuration at once, each with its path: `accounts.acme.region: is not one of ...`.
+
+    They say what is expected there, and never what was written: it may be a secret in the wrong place.
+    """
 
     exit_code = 2
 

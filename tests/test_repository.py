@@ -84,6 +84,13 @@ def test_the_npm_lock_names_no_place_to_fetch_from() -> None:
     assert '"resolved"' not in text
 
 
+def test_every_marker_is_one_that_tests_carry() -> None:
+    """A marker that nothing carries promises tests that are not there."""
+    markers = [marker.partition(":")[0] for marker in PROJECT["tool"]["pytest"]["ini_options"]["markers"]]
+    tests = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("*.py"))
+    assert not [marker for marker in markers if f"pytest.mark.{marker}" not in tests]
+
+
 # --- documents ----------------------------------------------------------------------------------------------
 
 
@@ -92,6 +99,15 @@ def test_every_direct_dependency_is_explained() -> None:
     text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
     asked = [*PROJECT["project"]["dependencies"], *_group("dev"), *_group("build")]
     assert not [entry for entry in asked if not re.search(rf"\b{re.escape(_normal(entry))}\b", text)]
+
+
+def test_no_dependency_is_explained_twice() -> None:
+    """Two rows about one package drift apart."""
+    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    rows = [name for row in re.findall(r"^\| (\S.*?) \|", text, re.MULTILINE) for name in row.split(", ")]
+    packages = [name for name in rows if name not in {"package", "---"}]
+    assert len(packages) > 10
+    assert sorted(packages) == sorted(set(packages))
 
 
 def _anchors(markdown: str) -> set[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.admin.application import Admin, make_admin
-from proxy.admin.traffic import Traffic
+from proxy.admin.application import make_admin
+from proxy.admin.history import RequestHistory
+from proxy.admin.listener import AdminListener
 from proxy.admin.view import (
     AccessRules,
     AccountView,
@@ -17,12 +18,12 @@ from proxy.admin.view import (
 __all__ = [
     "AccessRules",
     "AccountView",
-    "Admin",
+    "AdminListener",
     "AdminView",
     "ListingFailureView",
     "ProfileView",
     "ProgramView",
+    "RequestHistory",
     "SignInSource",
-    "Traffic",
     "make_admin",
 ]

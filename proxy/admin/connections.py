@@ -1,4 +1,4 @@
-"""The admin listener's door: how many connections may stand in it, and for how long. What they ask is not looked at.
+"""How many connections the admin listener takes, and for how long. What they ask is not looked at.
 
 The server behind it waits for a request for ever, so silent connections could use up the files that tools' connections
 need. Whoever asks in time is let through unchanged; a newcomer beyond the limit takes the place of the oldest.
@@ -12,55 +12,70 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST = 128
+MAX_CONNECTIONS = 128
 """Connections at a time."""
-FIRST_REQUEST = 10.0
+HEAD_TIMEOUT = 10.0
 """Seconds until the first head must be complete."""
-LONGEST = 900.0
+MAX_AGE = 900.0
 """Seconds that a connection lives at all; browsers and Prometheus connect anew without a word."""
-_LONGEST_END = len(b"\r\n\r\n") - 1
+_UNDECIDED_BYTES = len(b"\r\n\r\n") - 1
 
 
-class Door:
-    """Makes the protocols of all connections; `inner` makes those that they lead to."""
+class ConnectionLimiter:
+    """Makes the protocols of all connections; `inner` makes those that they lead to.
 
-    def __init__(self, inner: Callable[[], asyncio.Protocol], most: int = MOST, first: float = FIRST_REQUEST) -> None:
+    Beyond `max_connections` the oldest is ended. `head_timeout` is in seconds.
+    """
+
+    def __init__(
+        self,
+        inner: Callable[[], asyncio.Protocol],
+        max_connections: int = MAX_CONNECTIONS,
+        head_timeout: float = HEAD_TIMEOUT,
+    ) -> None:
         self.inner = inner
-        self.most = most
-        self.first = first
-        self.standing: dict[Visitor, None] = {}
+        self.max_connections = max_connections
+        self.head_timeout = head_timeout
+        self.connections: dict[LimitedConnection, None] = {}
 
-    def protocol(self) -> Visitor:
+    def __repr__(self) -> str:
+        return f"<ConnectionLimiter {len(self.connections)} of {self.max_connections} connections>"
+
+    def protocol(self) -> LimitedConnection:
         """A new connection's protocol: the factory for `create_server`."""
-        return Visitor(self)
+        return LimitedConnection(self)
 
-    def enter(self, visitor: Visitor) -> None:
-        self.standing[visitor] = None
-        if len(self.standing) > self.most:
-            next(iter(self.standing)).leave()
+    def admit(self, connection: LimitedConnection) -> None:
+        """Count one more, at the cost of the oldest where there are too many."""
+        self.connections[connection] = None
+        if len(self.connections) > self.max_connections:
+            next(iter(self.connections)).abort()
 
 
-class Visitor(asyncio.Protocol):
+class LimitedConnection(asyncio.Protocol):
     """One connection, handed on to its inner protocol."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._inner = door.inner()
+    def __init__(self, limiter: ConnectionLimiter) -> None:
+        self._limiter = limiter
+        self._inner = limiter.inner()
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
         self._end = b""
         self._asked = False
 
-    def leave(self) -> None:
+    def __repr__(self) -> str:
+        return f"<LimitedConnection {'with' if self._asked else 'without'} a whole head>"
+
+    def abort(self) -> None:
         """End the connection now."""
-        self._door.standing.pop(self, None)
+        self._limiter.connections.pop(self, None)
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._timer = asyncio.get_running_loop().call_later(self._door.first, self.leave)
+        self._timer = asyncio.get_running_loop().call_later(self._limiter.head_timeout, self.abort)
         self._inner.connection_made(transport)
-        self._door.enter(self)
+        self._limiter.admit(self)
 
     def data_received(self, data: bytes) -> None:
         if not self._asked:
@@ -71,7 +86,7 @@ class Visitor(asyncio.Protocol):
         return self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._door.standing.pop(self, None)
+        self._limiter.connections.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
         self._inner.connection_lost(exc)
@@ -84,7 +99,7 @@ class Visitor(asyncio.Protocol):
 
     def _look_for_a_head(self, data: bytes) -> None:
         tail = self._end + data
-        self._asked, self._end = b"\r\n\r\n" in tail, tail[-_LONGEST_END:]
+        self._asked, self._end = b"\r\n\r\n" in tail, tail[-_UNDECIDED_BYTES:]
         if self._asked and self._timer is not None:
             self._timer.cancel()
-            self._timer = asyncio.get_running_loop().call_later(LONGEST, self.leave)
+            self._timer = asyncio.get_running_loop().call_later(MAX_AGE, self.abort)

@@ -28,7 +28,7 @@ COOKIE: Final = "ads_proxy_console"
 PROOF_HEADER: Final = "X-Ads-Proxy-Console"
 """A header that a page of another origin cannot send without asking first, and nobody answers that question."""
 SESSION_SECONDS: Final = 12 * 3600
-MOST_FAILURES: Final = 10
+MAX_FAILURES: Final = 10
 FAILURE_SECONDS: Final = 60
 
 
@@ -68,7 +68,27 @@ def crossed_sites(method: str, headers: Mapping[str, str]) -> bool:
         if method not in SAFE_METHODS or not navigates:
             return True
     origin = headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
+    return origin is not None and not is_own_origin(origin, headers.get("Host", ""))
+
+
+def is_own_origin(origin: str, host: str) -> bool:
+    """Whether an Origin is this listener as the Host header names it; behind a TLS proxy the scheme is another."""
+    return origin.lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}
+
+
+def is_own_step(headers: Mapping[str, str]) -> bool:
+    """Whether a person took this step here: typed the address, or followed a link of ours. Or it is no browser at all.
+
+    A browser that sends no `Sec-Fetch-Site` (an old one, or plain HTTP beyond loopback) is believed where it names a
+    page of ours as `Referer`, which other sites cannot make it do. Every browser asks for a page with `text/html`.
+    """
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"none", "same-origin"}
+    referer = headers.get("Referer")
+    if referer is not None:
+        return is_own_origin("/".join(referer.split("/")[:3]), headers.get("Host", ""))
+    return "text/html" not in headers.get("Accept", "")
 
 
 def needs_proof(method: str, path: str) -> bool:
@@ -100,7 +120,7 @@ def safe_next(target: str) -> str:
     return target if local and "\\" not in target else "/"
 
 
-class KeyDesk:
+class KeyChecker:
     """Checks keys, keeps the console's sessions, and slows down who guesses."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -108,11 +128,11 @@ class KeyDesk:
         self._failures: TTLCache[str, int] = TTLCache(1024, FAILURE_SECONDS, clock)
 
     def __repr__(self) -> str:
-        return f"<KeyDesk with {len(self._sessions)} sessions>"
+        return f"<KeyChecker {len(self._sessions)} sessions, {len(self._failures)} addresses that failed>"
 
     def guessing(self, address: str) -> bool:
         """Whether an address failed so often that no key is looked at for a minute."""
-        return self._failures.get(address, 0) >= MOST_FAILURES
+        return self._failures.get(address, 0) >= MAX_FAILURES
 
     def fits(self, shown: str, key: Secret, address: str) -> bool:
         """Whether the key fits; a failure counts against the address."""

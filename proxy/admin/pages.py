@@ -6,14 +6,14 @@ listener would refuse it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from proxy.admin.sign_in_result import SignInResult
     from proxy.admin.view import ProfileView, SignInSource
 
-MOST_PROFILES_SHOWN: Final = 25
+MAX_SHOWN_PROFILES: Final = 25
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -22,7 +22,7 @@ _PAGE: Final = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · ads-proxy</title>
 <link rel="stylesheet" href="/console/static/console.css">
-<link rel="icon" href="/console/static/icon.svg" type="image/svg+xml">
+<link rel="icon" href="/console/static/icon.svg" type="image/svg+xml">{head}
 </head>
 <body class="narrow">
 <main class="card {tone}">
@@ -35,26 +35,9 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a sign-in ended. `outcome` is the event's; `advice` says what to do now, empty where nothing is."""
-
-    account: str
-    outcome: str
-    title: str
-    detail: str
-    advice: str = ""
-    profiles: tuple[ProfileView, ...] = ()
-    status: int = 200
-
-    @property
-    def connected(self) -> bool:
-        return self.outcome == "connected"
-
-
-def page(title: str, body: str, tone: str = "") -> str:
-    """A whole page; `body` is HTML."""
-    return _PAGE.format(title=escape(title), body=body, tone=escape(tone))
+def page(title: str, body: str, tone: str = "", head: str = "") -> str:
+    """A whole page; `body` and `head` are HTML."""
+    return _PAGE.format(title=escape(title), body=body, tone=escape(tone), head=head)
 
 
 def sentence(text: str) -> str:
@@ -77,17 +60,40 @@ def key_page(next_target: str, problem: str = "") -> str:
     )
 
 
-def ending_page(ending: Ending) -> str:
+def result_page(result: SignInResult) -> str:
     """What came of a sign-in: what was connected, or what went wrong and what to do."""
-    parts = [f"<p>{escape(ending.detail)}</p>"]
-    if ending.advice:
-        parts.append(f'<p class="advice"><strong>What to do:</strong> {escape(ending.advice)}</p>')
-    if ending.profiles:
-        parts.append(_profile_table(ending.profiles))
-    if not ending.connected and ending.account:
-        parts.append(f'<p><a class="button" href="/login/{escape(ending.account)}">Try again</a></p>')
+    parts = [f"<p>{escape(result.detail)}</p>"]
+    if result.advice:
+        parts.append(f'<p class="advice"><strong>What to do:</strong> {escape(result.advice)}</p>')
+    if result.profiles:
+        parts.append(_profile_table(result.profiles))
+    if not result.connected and result.account:
+        parts.append(f'<p><a class="button" href="/login/{escape(result.account)}">Try again</a></p>')
     parts.append('<p><a href="/">To the console</a></p>')
-    return page(ending.title, "\n".join(parts), "good" if ending.connected else "bad")
+    return page(result.title, "\n".join(parts), "good" if result.connected else "bad")
+
+
+def begin_page(source: SignInSource) -> str:
+    """Asks before a sign-in begins that another site's page may have led to; names the account."""
+    name = escape(source.account)
+    return page(
+        f"Connect {source.account}?",
+        f"""<p>This begins a sign-in with Amazon for the account <strong>{name}</strong> of this proxy. Whoever signs in
+there becomes its login: tools use what that person may use.</p>
+<p>If you came here by a link that you did not expect, close this page.</p>
+<form method="post" action="/login/{name}/begin"><button type="submit">Sign in for {name}</button></form>
+<p><a href="/">To the console</a></p>""",
+    )
+
+
+def leaving_page(source: SignInSource, sign_in_url: str) -> str:
+    """Goes on to Amazon's page by itself."""
+    url = escape(sign_in_url)
+    return page(
+        f"Connect {source.account}",
+        f'<p><a class="button" href="{url}">Go on to Amazon</a></p>',
+        head=f'\n<meta http-equiv="refresh" content="0; url={url}">',
+    )
 
 
 def paste_page(source: SignInSource, sign_in_url: str, state: str) -> str:
@@ -113,9 +119,9 @@ def _profile_table(profiles: tuple[ProfileView, ...]) -> str:
     rows = "\n".join(
         f"<tr><td><code>{escape(profile.id)}</code></td><td>{escape(profile.name)}</td>"
         f"<td>{escape(profile.country)}</td><td>{escape(profile.region)}</td></tr>"
-        for profile in profiles[:MOST_PROFILES_SHOWN]
+        for profile in profiles[:MAX_SHOWN_PROFILES]
     )
-    more = len(profiles) - MOST_PROFILES_SHOWN
+    more = len(profiles) - MAX_SHOWN_PROFILES
     rest = f"<p>and {more} more: the console shows them all.</p>" if more > 0 else ""
     return f"""<div class="scroll" tabindex="0" role="region" aria-label="Profiles"><table>
 <caption>{len(profiles)} profile{"" if len(profiles) == 1 else "s"}</caption>

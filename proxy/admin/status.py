@@ -1,6 +1,6 @@
 """What `/status` and the console say, as plain JSON values: each account's state in words that a person understands.
 
-Pure: the program's view and the time in, dictionaries out. Never a secret.
+The program's view and the time in, dictionaries out: nothing is changed here, and nothing shown is a secret.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.admin.traffic import Traffic
+    from proxy.admin.history import RequestHistory
     from proxy.admin.view import AccountView, AdminView, ListingFailureView, ProfileView
     from proxy.tokens.values import CredentialStatus
 
@@ -139,7 +139,7 @@ def full_status(view: AdminView, now: float) -> dict[str, Any]:
     return {**program_status(view, now), "profiles": [asdict(profile) for profile in view.profiles()]}
 
 
-def console_status(view: AdminView, traffic: Traffic, now: float) -> dict[str, Any]:
+def console_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:
     """What the console asks for every few seconds."""
     program = program_status(view, now)
     return {
@@ -147,8 +147,8 @@ def console_status(view: AdminView, traffic: Traffic, now: float) -> dict[str, A
         "accounts": [{**account, "advice": advice_at_the_buttons(account)} for account in program["accounts"]],
         "clock": now,
         "key_required": view.access().key is not None,
-        "traffic": [asdict(step) for step in traffic.steps()],
-        "refused": [{**asdict(request), "at": stamp(request.at)} for request in traffic.refused()],
+        "traffic": [asdict(step) for step in history.steps()],
+        "refused": [{**asdict(request), "at": stamp(request.at)} for request in history.refused()],
     }
 
 

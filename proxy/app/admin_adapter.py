@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxy import __version__
 from proxy.admin import AccessRules, AccountView, ListingFailureView, ProfileView, ProgramView, SignInSource
@@ -12,20 +12,66 @@ from proxy.events import TokenRefreshed
 from proxy.tokens.lwa import AppCredentials
 
 if TYPE_CHECKING:
-    from proxy.app.program import Program
+    from collections.abc import Callable
+
+    from proxy.config import Address, Config
+    from proxy.downstream.table import ConnectionTable
     from proxy.events import Event
-    from proxy.profiles.directory import Profile
+    from proxy.forwarding.accounting import Accounting
+    from proxy.forwarding.forwarder import Forwarder
+    from proxy.profiles.directory import Profile, ProfileDirectory
     from proxy.secret import Secret
+    from proxy.tokens.lwa import LoginWithAmazon
+    from proxy.tokens.manager import TokenManager
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
+    from proxy.upstream.pools import Pools
 
 
-class ProgramSurface:
+class RunningProgram(Protocol):
+    """What is asked of the program. It is asked anew each time: a reload changes the half of it."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def listening(self) -> Address: ...
+    @property
+    def started(self) -> bool: ...
+    @property
+    def started_at(self) -> float: ...
+    @property
+    def demo(self) -> bool: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def config_problems(self) -> tuple[str, ...]: ...
+    @property
+    def needs_restart(self) -> tuple[str, ...]: ...
+    @property
+    def tokens(self) -> TokenManager: ...
+    @property
+    def directory(self) -> ProfileDirectory: ...
+    @property
+    def lwa(self) -> LoginWithAmazon: ...
+    @property
+    def forwarder(self) -> Forwarder: ...
+    @property
+    def tools(self) -> ConnectionTable: ...
+    @property
+    def accounting(self) -> Accounting: ...
+    @property
+    def pools(self) -> Pools: ...
+
+
+class AdminAdapter:
     """Implements `AdminView`."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: RunningProgram) -> None:
         self._program = program
         self._was_ready = False
+
+    def __repr__(self) -> str:
+        return f"<AdminAdapter of {self._program!r}>"
 
     def started(self) -> bool:
         return self._program.started
@@ -107,15 +153,15 @@ class ProgramSurface:
         return tuple(_shown(profile) for profile in await self._program.directory.ensure_listed(account))
 
 
-class SignInFollower:
+class SignInObserver:
     """An observer: a token that came of a sign-in may be another person's, who has other profiles."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, list_again: Callable[[str], None]) -> None:
+        self._list_again = list_again
 
     def observe(self, event: Event) -> None:
         if isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
-            self._program.directory.list_again(event.account)
+            self._list_again(event.account)
 
 
 def _shown(listed: tuple[str, str, Profile]) -> ProfileView:

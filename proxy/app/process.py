@@ -21,16 +21,19 @@ try:
 except ImportError:  # Windows has none
     resource = None
 
-SET_ASIDE = 128
+RESERVED_FILES = 128
 """Open files that are no connections: libraries, listeners, state, log."""
 
 
 class StopSignals:
-    """SIGTERM and SIGINT: the first asks to stop, the second to hurry, a third ends the process where it stands."""
+    """SIGTERM and SIGINT: the first asks to stop, the second to stop at once, a third ends the process where it is."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.hurried = asyncio.Event()
+        self.stop = asyncio.Event()
+        self.stop_at_once = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<StopSignals {self.stop.is_set() + self.stop_at_once.is_set()} came>"
 
     def install(self, reload: Callable[[], None]) -> None:
         """Listen to them; SIGHUP asks to reload."""
@@ -41,9 +44,9 @@ class StopSignals:
 
     def note(self) -> None:
         """One of them came."""
-        if self.hurried.is_set():
+        if self.stop_at_once.is_set():
             os._exit(1)
-        (self.hurried if self.asked.is_set() else self.asked).set()
+        (self.stop_at_once if self.stop.is_set() else self.stop).set()
 
 
 def forbid_core_dumps() -> None:
@@ -70,4 +73,4 @@ def allow_open_files() -> int:
 
 def connections_within(open_files: int) -> int:
     """How many connections of tools so many open files allow, each with one to Amazon beside it; 0: any number."""
-    return max(1, (open_files - SET_ASIDE) // 2) if open_files else 0
+    return max(1, (open_files - RESERVED_FILES) // 2) if open_files else 0

@@ -9,18 +9,17 @@ import sys
 import time
 import traceback
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp import web
 
 from proxy import __version__
 from proxy.access.clients import Budgets
-from proxy.admin import Traffic, make_admin
-from proxy.admin.connections import Door
+from proxy.admin import AdminListener, RequestHistory, make_admin
 from proxy.app import wiring
-from proxy.app.admin_adapter import ProgramSurface, SignInFollower
+from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import Address
@@ -50,19 +49,27 @@ if TYPE_CHECKING:
 
     from proxy.config import Config
     from proxy.forwarding.rules import Rules
-
-_ADMIN_STOP = 0.5
-"""Seconds that the admin listener's own requests get at the end."""
+    from proxy.tokens.store import Store
 
 
 class Program:
-    """Made with a configuration; `start` opens everything, `stop` closes what was opened."""
+    """Made with a configuration; `start` opens everything, `stop` closes what was opened, also where a start failed."""
+
+    forwarder: Forwarder
+    tools: ConnectionTable
+    pools: Pools
+    tokens: TokenManager
+    directory: ProfileDirectory
+    session: aiohttp.ClientSession
+    lwa: LoginWithAmazon
+    listening: Address
+    admin_listening: Address
 
     def __init__(self, config: Config, *, notes: tuple[str, ...] = (), demo: bool = False, open_files: int = 0) -> None:
         self.config = config
         self.demo = demo
         self.notes = notes
-        self._most_connections = connections_within(open_files)
+        self._max_connections = connections_within(open_files)
         self.started_at = time.time()
         self.started = False
         self.config_problems: tuple[str, ...] = ()
@@ -72,86 +79,77 @@ class Program:
         )
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
-        self.traffic = Traffic(self.metrics.totals)
-        self.observers = Observers((self.metrics, self.logs, self.traffic))
-        self.forwarder: Forwarder
-        self.pools: Pools
+        self.history = RequestHistory(self.metrics.totals)
+        self.observers = Observers((self.metrics, self.logs, self.history))
         self.accounting = Accounting(self.observers)
-        self.tools: ConnectionTable
-        self.tokens: TokenManager
-        self.directory: ProfileDirectory
-        self.session: aiohttp.ClientSession
-        self._deadlines: Deadlines
         self._budgets = Budgets()
-        self._servers: list[asyncio.Server] = []
-        self._admin_servers: list[asyncio.Server] = []
-        self._runner: web.AppRunner | None = None
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
-        self._sockets: tuple[list[socket.socket], list[socket.socket]] = ([], [])
+        self._servers: list[asyncio.Server] = []
+        self._opened = AsyncExitStack()
+        self._opened.callback(self.logs.close)
+
+    def __repr__(self) -> str:
+        where = f"on {self.listening}" if self.started else "not started"
+        return f"<Program {where}, {len(self.config.accounts)} accounts, {len(self.config_problems)} problems>"
 
     # --- start and stop
 
     async def start(self) -> None:
         """Bind first, so that a port in use stops the program before anything is asked of Amazon."""
-        config = self.config
+        config, opened = self.config, self._opened
         self.metrics.accounts(config.accounts)
-        self._bind(config)
+        tools_sockets = self._bind("listen", config.listen)
+        admin_sockets = self._bind("admin_listen", config.admin_listen)
+        self.listening, self.admin_listening = _address(tools_sockets[0]), _address(admin_sockets[0])
         self._context = server_context(config.tls) if config.tls else None
         self._authorities.follow(config.upstream.ca_file)
-        self.store = open_store(config.state.url, config.state.key)
-        self.notes += (*self.store.notes, *self._connection_notes(config))
+        store = open_store(config.state.url, config.state.key)
+        opened.push_async_callback(store.close)
+        self.notes += (*store.notes, *self._connection_notes(config))
         self.session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+        opened.push_async_callback(self.session.close)
+        await self._start_tokens(config, store)
+        self._measure_stored_profiles()
+        admin = AdminListener(make_admin(AdminAdapter(self), self.metrics, self.history, self.observers))
+        opened.push_async_callback(admin.stop)
+        await admin.start(admin_sockets)
+        opened.callback(self.close_listeners)
+        self._servers = await listen(tools_sockets, self._connect, self._context)
+        self.started = True
+        addresses = str(self.listening), str(self.admin_listening)
+        self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
+
+    async def _start_tokens(self, config: Config, store: Store) -> None:
+        """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
+        opened = self._opened
         self.lwa = self._login_with_amazon(config)
-        observers = Observers((self.observers, SignInFollower(self)))
-        self.tokens = TokenManager(self.lwa, self.store, observers, wiring.token_settings(config))
-        self.directory = ProfileDirectory(self.session, self.tokens.get, self.store, self.observers)
-        self._deadlines = Deadlines(asyncio.get_running_loop())
-        self.pools = Pools(self._deadlines)
+        observers = Observers((self.observers, SignInObserver(self._list_profiles_again)))
+        self.tokens = TokenManager(self.lwa, store, observers, wiring.token_settings(config))
+        self.directory = ProfileDirectory(self.session, self.tokens.get, store, self.observers)
+        deadlines = Deadlines(asyncio.get_running_loop())
+        opened.callback(deadlines.stop)
+        self.pools = Pools(deadlines)
+        opened.callback(self.pools.close)
         dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
-        self.tools = ConnectionTable(self._deadlines)
+        self.tools = ConnectionTable(deadlines)
+        opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(wiring.token_sources(config))
+        opened.push_async_callback(self.directory.stop)
         await self.directory.start(wiring.profile_sources(config, self._authorities.context))
-        self._measure_kept_profiles()
-        await self._serve_admin()
-        self._servers = await listen(self._sockets[0], self._connect, self._context)
-        self.started = True
-        self.observers.observe(
-            ServerStarted(
-                __version__, str(self.listening), str(self.admin_listening), tuple(config.accounts), self.notes
-            )
-        )
 
     async def stop(self) -> None:
         """Close everything that was opened, in reverse."""
-        self.close_listeners()
-        for server in self._admin_servers:
-            server.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        for bound in (*self._sockets[0], *self._sockets[1]):
-            bound.close()
-        for name in ("directory", "tokens"):
-            if (part := getattr(self, name, None)) is not None:
-                await part.stop()
-        if hasattr(self, "forwarder"):
-            self.pools.close()
-            self._deadlines.stop()
-        if hasattr(self, "session"):
-            await self.session.close()
-        if hasattr(self, "store"):
-            await self.store.close()
-        self.logs.close()
+        await self._opened.aclose()
 
     def close_listeners(self) -> None:
         """Accept nothing more from tools, and end the connections on which nothing runs."""
         for server in self._servers:
             server.close()
         self._servers = []
-        if hasattr(self, "tools"):
-            self.forwarder.availability = Availability.CLOSING
-            self.tools.close_idle()
+        self.forwarder.availability = Availability.CLOSING
+        self.tools.close_idle()
 
     # --- reload
 
@@ -180,7 +178,7 @@ class Program:
         clients = make_clients(config, _signing_key(config), self._budgets)
         rules = make_rules(config, table, clients, ca_digest=self._authorities.digest, demo=self.demo)
         limits = rules.connection_limits
-        allowed = min(limits.max_connections, self._most_connections or limits.max_connections)
+        allowed = min(limits.max_connections, self._max_connections or limits.max_connections)
         return replace(rules, connection_limits=replace(limits, max_connections=allowed))
 
     # --- parts
@@ -189,37 +187,32 @@ class Program:
         """A new connection's protocol."""
         return ClientConnection(self.tools, self.forwarder)
 
-    def _measure_kept_profiles(self) -> None:
+    def _list_profiles_again(self, account: str) -> None:
+        self.directory.list_again(account)
+
+    def _measure_stored_profiles(self) -> None:
         """What the state store knew is in use as if it had just been listed, but it is no news for the log."""
         counts = Counter((account, region) for account, region, _ in self.directory.snapshot())
         for (account, region), count in counts.items():
             self.metrics.observe(ProfilesListed(account, region, count))
 
-    def _bind(self, config: Config) -> None:
-        tools, admin = self._sockets
-        tools += bind("listen", config.listen)
-        admin += bind("admin_listen", config.admin_listen)
-        self.listening, self.admin_listening = _address(tools[0]), _address(admin[0])
+    def _bind(self, name: str, address: Address) -> list[socket.socket]:
+        sockets = bind(name, address)
+        for bound in sockets:
+            self._opened.callback(bound.close)
+        return sockets
 
     def _connection_notes(self, config: Config) -> tuple[str, ...]:
-        most = self._most_connections
-        if not most or most >= config.limits.max_connections:
+        allowed = self._max_connections
+        if not allowed or allowed >= config.limits.max_connections:
             return ()
         return (
-            f"This system lets the program open too few files for limits.max_connections: {most} connections of tools "
-            "are taken; raise the limit (ulimit -n, LimitNOFILE).",
+            f"This system lets the program open too few files for limits.max_connections: {allowed} connections of "
+            "tools are taken; raise the limit (ulimit -n, LimitNOFILE).",
         )
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)
-
-    async def _serve_admin(self) -> None:
-        application = make_admin(ProgramSurface(self), self.metrics, self.traffic, self.observers)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_ADMIN_STOP)
-        await self._runner.setup()
-        server = self._runner.server
-        assert server is not None
-        self._admin_servers = await listen(self._sockets[1], Door(server).protocol)
 
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an exception that nobody caught."""

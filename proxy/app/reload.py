@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
-from proxy.app.sources import Reading, read, stamps_of
+from proxy.app.sources import LoadedConfig, read, stamps_of
 from proxy.errors import ConfigurationError, StartupError
 from proxy.events import ConfigReloaded, DefectMet
 
@@ -43,33 +43,36 @@ class Change:
 
 
 def compare(running: Config, new: Config) -> Change:
-    """Tell what changed, and keep what only a restart can change. Pure."""
+    """Tell what changed, and leave as it is what only a restart can change. Pure."""
     changed = tuple(
         key for key in type(new).model_fields if key != "sources" and getattr(new, key) != getattr(running, key)
     )
-    kept = {key: getattr(running, key) for key in RESTART_ONLY if key in changed}
-    waiting = list(kept)
+    unchanged = {key: getattr(running, key) for key in RESTART_ONLY if key in changed}
+    waiting = list(unchanged)
     if (new.tls is None) != (running.tls is None):
-        kept["tls"] = running.tls
+        unchanged["tls"] = running.tls
         waiting.append("tls")
     if new.log.format != running.log.format:
-        kept["log"] = new.log.model_copy(update={"format": running.log.format})
+        unchanged["log"] = new.log.model_copy(update={"format": running.log.format})
         waiting.append("log.format")
-    return Change(new.model_copy(update=kept), changed, tuple(waiting))
+    return Change(new.model_copy(update=unchanged), changed, tuple(waiting))
 
 
 class Reloader:
     """Watches and reloads, one reload at a time."""
 
-    def __init__(self, program: Program, load: Callable[[], Config], reading: Reading) -> None:
+    def __init__(self, program: Program, load: Callable[[], Config], loaded: LoadedConfig) -> None:
         self._program = program
         self._load = load
-        self._seen = reading.stamps
+        self._seen = loaded.stamps
         self._asked = False
         self._failing = False
         self._wanted = asyncio.Event()
         self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Reloader of {len(self._seen)} files{', failing' if self._failing else ''}>"
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -139,12 +142,12 @@ class Reloader:
     async def _read_and_apply(self) -> None:
         program = self._program
         known = program.config.sources
-        reading = await asyncio.to_thread(read, self._load, known)
-        change = compare(program.config, reading.config)
+        loaded = await asyncio.to_thread(read, self._load, known)
+        change = compare(program.config, loaded.config)
         await program.apply(change.config)
         program.config_problems, program.needs_restart = (), change.needs_restart
-        self._seen, self._failing = reading.stamps, False
-        if reading.config.sources != known:
+        self._seen, self._failing = loaded.stamps, False
+        if loaded.config.sources != known:
             self._moved.set()
         program.observers.observe(ConfigReloaded(True, (), change.changed, change.needs_restart))
 

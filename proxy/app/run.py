@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps
 from proxy.app.program import Program
 from proxy.app.reload import Reloader
-from proxy.app.sources import Reading, read
+from proxy.app.sources import LoadedConfig, read
 from proxy.downstream.ports import Availability
 from proxy.errors import StartupError
 from proxy.events import DrainStarted, ServerStopped
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from proxy.config import Config
 
-_LOOK_EVERY = 0.02
+_POLL_INTERVAL = 0.02
 """Seconds between looks at what still runs, while draining."""
-_HURRIED_STOP = 1.0
+_STOP_AT_ONCE_TIMEOUT = 1.0
 """Seconds that stopping may take after a second signal."""
 
 
@@ -33,10 +33,10 @@ def serve(load: Callable[[], Config], *, notes: tuple[str, ...] = (), demo: bool
     """Run until SIGTERM or SIGINT. `load` reads the configuration, now and at each reload; gives the exit code."""
     forbid_core_dumps()
     require_compiled_parser()
-    reading = read(load)
-    program = Program(reading.config, notes=notes, demo=demo, open_files=allow_open_files())
+    loaded = read(load)
+    program = Program(loaded.config, notes=notes, demo=demo, open_files=allow_open_files())
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(program, load, reading))
+        return runner.run(_serve(program, load, loaded))
 
 
 def require_compiled_parser() -> None:
@@ -58,9 +58,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(program: Program, load: Callable[[], Config], reading: Reading) -> int:
+async def _serve(program: Program, load: Callable[[], Config], loaded: LoadedConfig) -> int:
     signals = StopSignals()
-    reloader = Reloader(program, load, reading)
+    reloader = Reloader(program, load, loaded)
     asyncio.get_running_loop().set_exception_handler(program.met_defect)
     signals.install(reloader.request)
     try:
@@ -68,27 +68,27 @@ async def _serve(program: Program, load: Callable[[], Config], reading: Reading)
         reloader.start()
         gc.collect()
         gc.freeze()
-        await signals.asked.wait()
+        await signals.stop.wait()
         await reloader.stop()
-        await drain(program, signals.hurried)
+        await drain(program, signals.stop_at_once)
     finally:
         stopping = asyncio.create_task(program.stop())
-        await asyncio.wait({stopping}, timeout=_HURRIED_STOP if signals.hurried.is_set() else None)
+        await asyncio.wait({stopping}, timeout=_STOP_AT_ONCE_TIMEOUT if signals.stop_at_once.is_set() else None)
         if stopping.done():
             stopping.result()
-    return 1 if signals.hurried.is_set() else 0
+    return 1 if signals.stop_at_once.is_set() else 0
 
 
-async def drain(program: Program, hurried: asyncio.Event) -> None:
+async def drain(program: Program, at_once: asyncio.Event) -> None:
     """Let requests in flight end: first unready while still accepting, then no longer accepting."""
     settings, accounting, tools = program.config.drain, program.accounting, program.tools
     program.forwarder.availability = Availability.DRAINING
     program.observers.observe(DrainStarted(accounting.in_flight, settings.delay, settings.timeout))
-    await _wait(hurried, settings.delay)
+    await _wait(at_once, settings.delay)
     program.close_listeners()
     end = asyncio.get_running_loop().time() + settings.timeout
-    while (accounting.in_flight or tools.unsent) and asyncio.get_running_loop().time() < end and not hurried.is_set():
-        await _wait(hurried, _LOOK_EVERY)
+    while (accounting.in_flight or tools.unsent) and asyncio.get_running_loop().time() < end and not at_once.is_set():
+        await _wait(at_once, _POLL_INTERVAL)
     program.observers.observe(ServerStopped(tools.end_all()))
 
 

@@ -20,14 +20,14 @@ _ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LoadedConfig:
     """A configuration, and the stamps of its files: a file whose stamp differs now has changed since."""
 
     config: Config
     stamps: Mapping[Path, Stamp]
 
 
-def read(load: Callable[[], Config], known: tuple[Path, ...] = ()) -> Reading:
+def read(load: Callable[[], Config], known: tuple[Path, ...] = ()) -> LoadedConfig:
     """Load, and again where a file changed meanwhile or was not among those `known`. Raises what `load` raises."""
     stamps = stamps_of(known)
     for _ in range(_ATTEMPTS):
@@ -36,7 +36,7 @@ def read(load: Callable[[], Config], known: tuple[Path, ...] = ()) -> Reading:
         if after == stamps:
             break
         stamps = after
-    return Reading(config, stamps)
+    return LoadedConfig(config, stamps)
 
 
 def stamps_of(files: tuple[Path, ...]) -> dict[Path, Stamp]:

@@ -1,1 +1,1 @@
-"""What each command of `ads-proxy` does. The command line itself, with its options, is in `proxy.commands.cli`."""
+"""The commands of `ads-proxy`, one file for each, under its name. Names, options and help are in `cli`."""

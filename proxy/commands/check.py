@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from proxy.commands.session import Bench, Finding, examine, open_bench, sentences
+from proxy.commands.amazon_session import Finding, explain, open_session, try_account
 from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
 from proxy.config import REGION_NAMES, Config, notes
 
@@ -27,10 +27,10 @@ def check(config: Config) -> int:
     tell(_summary(config))
     for note in notes(config):
         tell(f"note: {note}")
-    findings = asyncio.run(_examine_all(config))
+    findings = asyncio.run(_try_all(config))
     answers().print(_table(findings))
     for finding in findings:
-        for sentence in sentences(finding):
+        for sentence in explain(finding):
             complain(sentence)
     unknown = [*unlisted_profiles(config, findings)]
     for sentence in unknown:
@@ -43,17 +43,14 @@ def check(config: Config) -> int:
 
 def _summary(config: Config) -> str:
     source = str(config.sources[0]) if config.sources else "the environment"
+    state = "in memory" if config.state.url == "memory:" else "in files"
     clients = f"{len(config.clients)} clients with keys" if config.clients else "every caller is trusted"
-    return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {config.state.url}"
+    return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {state}"
 
 
-async def _examine_all(config: Config) -> list[Finding]:
-    async with open_bench(config) as bench:
-        return await asyncio.gather(*(_examine_one(bench, name) for name in config.accounts))
-
-
-async def _examine_one(bench: Bench, name: str) -> Finding:
-    return await examine(bench, bench.config.accounts[name])
+async def _try_all(config: Config) -> list[Finding]:
+    async with open_session(config) as amazon:
+        return await asyncio.gather(*(try_account(amazon, account) for account in config.accounts.values()))
 
 
 def _table(findings: list[Finding]) -> Table:
@@ -84,6 +81,6 @@ def unlisted_profiles(config: Config, findings: list[Finding]) -> Iterator[str]:
     for key, account, profile in wanted:
         if profile and profile != "first" and profile not in listed.get(account, {profile}):
             yield (
-                f"{key}: {profile} is none of the profiles of '{account}'; "
+                f"{key}: is none of the profiles of '{account}'; "
                 "`ads-proxy profiles` lists them, and Amazon answers requests for others with 401"
             )

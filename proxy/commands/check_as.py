@@ -9,7 +9,7 @@ from proxy.access.clients import Budgets
 from proxy.access.policy import Verdict, evaluate_policy
 from proxy.app.rules import make_clients, make_routing_table
 from proxy.commands.terminal import FAILED, OK, say
-from proxy.config.rules import did_you_mean
+from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, Refused
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
@@ -35,7 +35,7 @@ class SupposedDirectory(EmptyDirectory):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SupposedRequest:
     """A request as the command line describes it; `profile` is its Scope, empty for none."""
 
     client: str
@@ -44,18 +44,18 @@ class Question:
     profile: str
 
 
-def judge(config: Config, question: Question) -> int:
+def explain_request(config: Config, asked: SupposedRequest) -> int:
     """Print the verdict; 0 where the request would pass, else 1."""
     clients = make_clients(config, b"", Budgets())
-    caller = clients.impersonate(question.client)
+    caller = clients.impersonate(asked.client)
     if caller is None or caller.policy is None:
-        suggestion = did_you_mean(question.client, clients.names())
+        suggestion = did_you_mean(asked.client, clients.names())
         choices = f"; there are: {', '.join(clients.names()) or 'none, every caller is trusted'}"
-        raise ConfigurationError((f"--as: there is no client '{question.client}'{suggestion or choices}",))
-    if not question.path.startswith("/"):
-        raise ConfigurationError((f"PATH: '{question.path}' does not begin with '/'",))
+        raise ConfigurationError((f"--as: there is no such client{suggestion or choices}",))
+    if not asked.path.startswith("/"):
+        raise ConfigurationError(("PATH: must begin with '/', such as /v2/profiles",))
     try:
-        request = _request(config, question)
+        request = _request(config, asked)
         destination = read_destination(request.target)
         chosen = route(request, destination, make_routing_table(config, SupposedDirectory()), caller.scope)
     except Refused as refusal:
@@ -64,13 +64,13 @@ def judge(config: Config, question: Question) -> int:
     return _tell(evaluate_policy(caller.policy, request, chosen), chosen)
 
 
-def _request(config: Config, question: Question) -> Request:
+def _request(config: Config, asked: SupposedRequest) -> Request:
     """The request in question, read as a server would read it."""
-    method = question.method.upper().encode("ascii", "replace")
-    path = question.path.encode("utf-8", "surrogateescape")
+    method = asked.method.upper().encode("ascii", "replace")
+    path = asked.path.encode("utf-8", "surrogateescape")
     section = b"Host: localhost\r\n"
-    if question.profile:
-        section += b"Amazon-Advertising-API-Scope: %s\r\n" % question.profile.encode("utf-8", "surrogateescape")
+    if asked.profile:
+        section += b"Amazon-Advertising-API-Scope: %s\r\n" % asked.profile.encode("utf-8", "surrogateescape")
     fields = read_request_fields(section, 1, config.limits.max_headers, REQUEST_FIELDS)
     return Request(method, read_target(path), 1, fields, "check")
 

@@ -1,12 +1,10 @@
-"""The command line: names, options and help. What a command does is in `proxy.commands`.
+"""The command line: names, options and help. What a command does is in the file of its name.
 
 Modules of a command are imported when it runs, so that `--help` and `healthcheck` stay quick.
 """
 
 from __future__ import annotations
 
-import errno
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -14,9 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from proxy import __version__
-from proxy.commands.terminal import OK, complain, say
-from proxy.errors import ConfigurationError, ListenError, StartupError
+from proxy.commands.terminal import complain
+from proxy.errors import ConfigurationError, StartupError
 
 HELP = """
 A reverse proxy that makes the Amazon Ads API look as if it needed no login.
@@ -54,8 +51,9 @@ class Layout(StrEnum):
 
 def _print_version(asked: bool) -> None:
     if asked:
-        say(f"ads-proxy {__version__}")
-        raise typer.Exit(OK)
+        from proxy.commands.version import print_version
+
+        raise typer.Exit(print_version())
 
 
 @app.callback(help=HELP)
@@ -70,11 +68,9 @@ def _common(
 @app.command()
 def serve(config: ConfigOption = None) -> None:
     """Run the proxy until SIGTERM or SIGINT. SIGHUP, and changed files, reload the configuration."""
-    from proxy.app import serve as run
-    from proxy.config import environment, load, notes
+    from proxy.commands.serve import serve as run
 
-    told = notes(load(config, environment()))
-    raise typer.Exit(run(lambda: load(config, environment()), notes=told))
+    raise typer.Exit(run(config))
 
 
 @app.command()
@@ -103,7 +99,8 @@ def simulate(
     profiles_per_region: Annotated[int, typer.Option(min=0, max=5000, help="How many profiles each region has.")] = 3,
 ) -> None:
     """Run the simulator alone: a pretend Login with Amazon and Ads API, to test tools against."""
-    from proxy.simulator import PortPlan, SimulatorSettings, run
+    from proxy.commands.simulate import simulate as run
+    from proxy.simulator import PortPlan, SimulatorSettings
 
     settings = SimulatorSettings(
         host=host,
@@ -111,14 +108,7 @@ def simulate(
         access_token_lifetime=access_token_lifetime,
         profiles_per_region=profiles_per_region,
     )
-    try:
-        run(settings)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        reason = f"a port from {base_port} to {base_port + 4} is in use by another program" if taken else error.strerror
-        raise ListenError(
-            f"simulate: {reason}; choose the first of five with --base-port PORT (0: any), or another --host"
-        ) from None
+    raise typer.Exit(run(settings))
 
 
 @app.command()
@@ -148,9 +138,11 @@ def check(
         raise typer.Exit(run(loaded))
     if request is None or len(request) != 2:
         _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
-    from proxy.commands.check_as import Question, judge
+    from proxy.commands.check_as import SupposedRequest, explain_request
 
-    raise typer.Exit(judge(load(config, environment()), Question(client, request[0], request[1], profile or "")))
+    raise typer.Exit(
+        explain_request(load(config, environment()), SupposedRequest(client, request[0], request[1], profile or ""))
+    )
 
 
 @app.command()
@@ -219,15 +211,17 @@ def schema(
     tables: Annotated[bool, typer.Option(help="Print the options as Markdown tables instead.")] = False,
 ) -> None:
     """Print the configuration's JSON schema, for editors."""
-    from proxy.config import reference
+    from proxy.commands.schema import print_schema
 
-    say(reference.tables() if tables else json.dumps(reference.json_schema(), indent=2))
+    raise typer.Exit(print_schema(tables=tables))
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
-    say(f"ads-proxy {__version__}")
+    from proxy.commands.version import print_version
+
+    raise typer.Exit(print_version())
 
 
 def _misused(problem: str) -> NoReturn:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.commands.terminal import tell
 from proxy.config import REGION_NAMES, Address, Config, load
-from proxy.config.values import parse_address
+from proxy.config.model.values import parse_address
 from proxy.errors import ListenError, StartupError
 
 if TYPE_CHECKING:

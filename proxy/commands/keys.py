@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config.values import parse_name
+from proxy.config.model.values import parse_name
 from proxy.errors import ConfigurationError
 from proxy.tokens.opening import rotate_keys
 
@@ -22,7 +22,7 @@ def new_key(name: str) -> int:
     try:
         parse_name(name)
     except ValueError as error:
-        raise ConfigurationError((f"keys new: {error}",)) from None
+        raise ConfigurationError((f"keys new: NAME {error}",)) from None
     key = KEY_PREFIX + secrets.token_urlsafe(32)
     say(f"name: {name}")
     say(f"key: {key}")
@@ -36,7 +36,7 @@ def new_key(name: str) -> int:
 def rotate_state(config: Config) -> int:
     """Encrypt the state anew with the first of `state.key`."""
     if not config.state.url.startswith("file:"):
-        complain(f"state.url is {config.state.url}; only a file: state has keys to rotate")
+        complain("state.url is memory:; only a file: state has keys to rotate")
         return FAILED
     count = rotate_keys(config.state.url, config.state.key)
     say(f"{count} files are now encrypted with the first key; the others can be removed from state.key.")

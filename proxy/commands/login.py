@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from proxy.commands.session import Finding, Listing, credentials, examine, open_bench, token_url
+from proxy.commands.amazon_session import Finding, RegionListing, credentials, open_session, token_url, try_account
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config.rules import did_you_mean
+from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
 from proxy.secret import Secret
 from proxy.tokens.lwa import sign_in_url
@@ -66,9 +66,8 @@ def login(config: Config, name: str, environ: Mapping[str, str], browser: bool) 
 def _find(config: Config, name: str) -> Account:
     account = config.accounts.get(name)
     if account is None:
-        have = ", ".join(config.accounts)
-        suggestion = did_you_mean(name, [*config.accounts])
-        raise ConfigurationError((f"login: there is no account '{name}'{suggestion or '; there are: ' + have}",))
+        suggestion = did_you_mean(name, config.accounts) or f"; there are: {', '.join(config.accounts)}"
+        raise ConfigurationError((f"login: there is no such account{suggestion}",))
     return account
 
 
@@ -126,9 +125,9 @@ def _has_browser(environ: Mapping[str, str]) -> bool:
 
 
 async def _finish(config: Config, account: Account, code: Secret) -> int:
-    async with open_bench(config) as bench:
+    async with open_session(config) as amazon:
         try:
-            grant = await bench.lwa.exchange(
+            grant = await amazon.lwa.exchange(
                 token_url(config, account), credentials(account), code, account.redirect_uri
             )
         except RefreshTokenRevoked as failure:
@@ -144,12 +143,12 @@ async def _finish(config: Config, account: Account, code: Secret) -> int:
             complain("Amazon's answer holds no refresh token; run the command again")
             return FAILED
         try:
-            await bench.store.write(account.name, signed_in(grant.refresh_token, account.refresh_token, time.time()))
+            await amazon.store.write(account.name, signed_in(grant.refresh_token, account.refresh_token, time.time()))
         except StateError as error:
             complain(f"the refresh token could not be kept: {error}")
             return FAILED
-        say(f"'{account.name}' is connected; its refresh token is kept in {config.state.url}")
-        return _report(await examine(bench, account))
+        say(f"'{account.name}' is connected; its refresh token is kept in the state directory")
+        return _report(await try_account(amazon, account))
 
 
 def _report(finding: Finding) -> int:
@@ -163,7 +162,7 @@ def _report(finding: Finding) -> int:
     return OK
 
 
-def _count(listing: Listing) -> str:
+def _count(listing: RegionListing) -> str:
     shown = ", ".join(profile.id for profile in listing.profiles[:5])
     count = len(listing.profiles)
     if not count:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from proxy.commands.session import Bench, Finding, examine, open_bench, sentences
+from proxy.commands.amazon_session import AmazonSession, Finding, explain, open_session, try_account
 from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ COLUMNS = ("account", "region", "profile", "country", "currency", "timezone", "t
 
 def print_profiles(config: Config, layout: str) -> int:
     """Print what could be listed; 1 where something could not."""
-    findings = asyncio.run(_examine_all(config))
+    findings = asyncio.run(_try_all(config))
     rows = [
         _row(finding.account, listing.region, profile)
         for finding in findings
@@ -34,23 +34,23 @@ def print_profiles(config: Config, layout: str) -> int:
     ]
     {"table": _print_table, "json": _print_json, "csv": _print_csv}[layout](rows)
     for finding in findings:
-        for sentence in sentences(finding):
+        for sentence in explain(finding):
             complain(sentence)
     return OK if all(finding.is_sound for finding in findings) else FAILED
 
 
-async def _examine_all(config: Config) -> list[Finding]:
+async def _try_all(config: Config) -> list[Finding]:
     columns = (TextColumn("reading profiles"), BarColumn(), MofNCompleteColumn(), TextColumn("accounts"))
     with Progress(*columns, console=remarks(), transient=True) as progress:
         task = progress.add_task("", total=len(config.accounts))
 
-        async def examine_one(bench: Bench, account: Account) -> Finding:
-            finding = await examine(bench, account)
+        async def try_one(amazon: AmazonSession, account: Account) -> Finding:
+            finding = await try_account(amazon, account)
             progress.advance(task)
             return finding
 
-        async with open_bench(config) as bench:
-            return await asyncio.gather(*(examine_one(bench, account) for account in config.accounts.values()))
+        async with open_session(config) as amazon:
+            return await asyncio.gather(*(try_one(amazon, account) for account in config.accounts.values()))
 
 
 def _row(account: str, region: str, profile: Profile) -> dict[str, str]:

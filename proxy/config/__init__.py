@@ -1,47 +1,48 @@
 """The configuration: YAML, environment and secret files, read once into frozen values.
 
-What others need is named here. No other part of the program looks at the environment.
+What others need is named here. No other part of the program looks at the environment. What may be written is in
+`model`, where it comes from in `reading`, what is said of it in `checks`; `loading` puts them together.
 """
 
 from __future__ import annotations
 
-from proxy.config.amazon import AMAZON_REGIONS
+from proxy.config.checks.notes import notes
 from proxy.config.loading import admin_address, environment, load
-from proxy.config.model import (
+from proxy.config.model.regions import AMAZON_REGIONS
+from proxy.config.model.sections import (
     Account,
-    Admin,
+    AdminSection,
     Client,
     Config,
-    Drain,
-    Limits,
-    Log,
+    DrainSection,
+    LimitsSection,
+    LogSection,
     Region,
     RouteConfig,
-    State,
-    Tls,
-    Tokens,
-    Upstream,
+    StateSection,
+    TlsSection,
+    TokensSection,
+    UpstreamSection,
 )
-from proxy.config.notes import notes
-from proxy.config.values import REGION_NAMES, Address
+from proxy.config.model.values import REGION_NAMES, Address
 
 __all__ = [
     "AMAZON_REGIONS",
     "REGION_NAMES",
     "Account",
     "Address",
-    "Admin",
+    "AdminSection",
     "Client",
     "Config",
-    "Drain",
-    "Limits",
-    "Log",
+    "DrainSection",
+    "LimitsSection",
+    "LogSection",
     "Region",
     "RouteConfig",
-    "State",
-    "Tls",
-    "Tokens",
-    "Upstream",
+    "StateSection",
+    "TlsSection",
+    "TokensSection",
+    "UpstreamSection",
     "admin_address",
     "environment",
     "load",

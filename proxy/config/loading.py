@@ -6,7 +6,6 @@ The only place that looks at the process's environment is `environment`.
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from proxy import errors
-from proxy.config.document import Document, read_document
-from proxy.config.model import DEFAULT_REDIRECT_URI, Config
-from proxy.config.problems import sentences
-from proxy.config.references import Reading
-from proxy.config.rules import broken_rules
-from proxy.config.values import Address, parse_address
-from proxy.config.variables import CONFIG_VARIABLE, lay_over
+from proxy.config.checks.certificates import broken_certificates
+from proxy.config.checks.problems import explain_refusal, explain_twice
+from proxy.config.checks.rules import broken_rules
+from proxy.config.model.sections import DEFAULT_REDIRECT_URI, Config
+from proxy.config.model.values import Address, parse_address
+from proxy.config.reading.document import Document, read_document
+from proxy.config.reading.files import ReferenceReader
+from proxy.config.reading.variables import CONFIG_VARIABLE, lay_over
 
 DEFAULT_ADMIN = "127.0.0.1:8081"
 
@@ -44,30 +44,30 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """
     file = config_path(path, environ)
     file = None if file is None else file.absolute()
-    document = read_document(file) if file else Document({}, {})
+    document = read_document(file, CONFIG_VARIABLE if path is None else "--config") if file else Document({}, {})
     if document.problems and not document.values:
         raise errors.ConfigurationError(document.problems)
     overlay = lay_over(document.values, environ)
     _fill_in(overlay.values, environ, file)
-    reading = Reading(environ, file.parent if file else Path.cwd())
-    problems = [*document.problems, *overlay.problems]
+    references = ReferenceReader(environ, file.parent if file else Path.cwd())
+    problems = [*document.problems, *explain_twice(document.twice), *overlay.problems]
     config: Config | None = None
     try:
-        config = Config.model_validate(overlay.values, context=reading)
+        config = Config.model_validate(overlay.values, context=references)
     except ValidationError as error:
-        problems += sentences(error.errors(include_url=False), document.lines, overlay.origins)
+        problems += explain_refusal(error, document.lines, overlay.origins)
     problems += (problem for problem in broken_rules(overlay.values) if problem not in problems)
-    problems += _check_certificates(config) if config else ()
+    problems += broken_certificates(config) if config else ()
     if problems or config is None:
         raise errors.ConfigurationError(tuple(problems))
-    sources = dict.fromkeys([*([file] if file else []), *reading.files])
+    sources = dict.fromkeys([*([file] if file else []), *references.files])
     return config.model_copy(update={"sources": tuple(sources)})
 
 
 def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
     """Where the admin listener of a running program is, even where the rest of the configuration is broken by now."""
     file = config_path(path, environ)
-    values = lay_over(read_document(file).values if file else {}, environ).values
+    values = lay_over(read_document(file, CONFIG_VARIABLE).values if file else {}, environ).values
     try:
         return parse_address(values.get("admin_listen") or DEFAULT_ADMIN)
     except ValueError:
@@ -99,7 +99,7 @@ def _absolute_state(url: Any, environ: Mapping[str, str], file: Path | None) -> 
     directory = url.removeprefix("file:") if isinstance(url, str) and url.startswith("file:") else ""
     if not directory.strip("/ "):
         return url
-    located = Reading(environ, file.parent if file else Path.cwd()).locate(directory)
+    located = ReferenceReader(environ, file.parent if file else Path.cwd()).locate(directory)
     return f"file:{os.path.normpath('/' + str(located).lstrip('/'))}"
 
 
@@ -113,28 +113,3 @@ def _fill_in_redirects(values: dict[str, Any]) -> None:
     for account in accounts.values() if isinstance(accounts, dict) else ():
         if isinstance(account, dict) and account.get("redirect_uri") is None:
             account["redirect_uri"] = DEFAULT_REDIRECT_URI.replace(":8081", f":{port}")
-
-
-def _check_certificates(config: Config) -> tuple[str, ...]:
-    """Whether the certificate files hold what they must."""
-    problems = []
-    if config.tls is not None:
-        try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(config.tls.cert, config.tls.key, password=lambda: "")
-        except (ssl.SSLError, OSError, ValueError) as error:
-            problems.append(f"tls: {_certificate_trouble(error)}")
-    if config.upstream.ca_file is not None:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(config.upstream.ca_file)
-        except (ssl.SSLError, OSError, ValueError):
-            problems.append(f"upstream.ca_file: {config.upstream.ca_file} holds no certificates in PEM form")
-    return tuple(problems)
-
-
-def _certificate_trouble(error: Exception) -> str:
-    if "KEY_VALUES_MISMATCH" in str(error):
-        return "the key is not that of the certificate; give the two files that belong together"
-    if "password" in str(error).lower() or "BAD_DECRYPT" in str(error):
-        return "the key has a passphrase; give one without"
-    return "cert and key are not a certificate chain and its private key in PEM form"

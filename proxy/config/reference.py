@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from proxy.config.model import Config
-from proxy.config.values import NAME, REGION_NAMES, Address
-from proxy.config.variables import PREFIX, list_entry, mapping_entry, section_of
+from proxy.config.model.sections import Config
+from proxy.config.model.structure import list_entry, mapping_entry, section_of
+from proxy.config.model.values import NAME, REGION_NAMES, Address
+from proxy.config.reading.variables import PREFIX
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 BEGIN, END = "<!-- options: made by `ads-proxy schema --tables` -->", "<!-- end of options -->"

@@ -13,7 +13,7 @@ from proxy.errors import ListenError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.config import Address, Tls
+    from proxy.config import Address, TlsSection
 
 BACKLOG = 1024
 HANDSHAKE = 10.0
@@ -21,7 +21,7 @@ HANDSHAKE = 10.0
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-def server_context(tls: Tls) -> ssl.SSLContext:
+def server_context(tls: TlsSection) -> ssl.SSLContext:
     """The tools' listener's TLS. A reload calls `load_certificate` on the same context."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -30,7 +30,7 @@ def server_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def load_certificate(context: ssl.SSLContext, tls: Tls) -> None:
+def load_certificate(context: ssl.SSLContext, tls: TlsSection) -> None:
     """Use the certificate files as they are now; handshakes from now on show them."""
     try:
         context.load_cert_chain(tls.cert, tls.key, password=lambda: "")

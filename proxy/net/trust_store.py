@@ -31,4 +31,6 @@ class Authorities:
                 self.context = client_context(str(file)) if file is not None else None
                 self.digest = digest
         except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError((f"upstream.ca_file: {file} cannot be used ({error})",)) from error
+            reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+            problem = f"upstream.ca_file: the file that it names cannot be used ({reason})"
+            raise ConfigurationError((problem,)) from error

@@ -20,6 +20,7 @@ import structlog
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
 from proxy.observability.redaction import Redaction
+from proxy.observability.shortening import MAX_LINE_BYTES, fit
 from proxy.observability.sink import Sink
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 Format = Literal["json", "console", "auto"]
 MAX_FRAGMENTS: Final = 4096
+_TROUBLE: Final = frozenset({"refusal", "detail", "fault"})
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
@@ -165,6 +167,9 @@ class Logs:
             self.write("warning" if trouble else "info", "request", **shown)
             return
         line = self._request_line(event, "warning" if trouble else "info")
+        if len(line) > MAX_LINE_BYTES:
+            given = {name: value for name, value in fields_of(event).items() if value != "" or name not in _TROUBLE}
+            line = self._render("warning" if trouble else "info", "request", given)
         if trouble:
             self.sink.put_now(line)
         else:
@@ -215,7 +220,12 @@ class Logs:
         return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
 
     def _render(self, level: str, event: str, values: dict[str, object]) -> str:
-        line: Any = {"timestamp": self._timestamp(), "level": level, "event": event, **values}
+        """A line of at most `MAX_LINE_BYTES`, cleaned first."""
+        line = self._clean({"timestamp": self._timestamp(), "level": level, "event": event, **values})
+        return fit(line, lambda shown: self._lay_out(level, shown))
+
+    def _lay_out(self, level: str, values: dict[str, object]) -> str:
+        line: Any = values
         for processor in self._processors:
             line = processor(None, level, line)
         return f"{line}\n"
@@ -223,7 +233,7 @@ class Logs:
     def _lost_line(self, count: int) -> str:
         return self._render("warning", "log_lines_lost", {"count": count, "detail": "The output could not be written."})
 
-    def _clean(self, _logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def _clean(self, line: dict[str, object]) -> dict[str, object]:
         """Masks what stands in values; keys and the names of events are our own words."""
         return {key: value if key in _OWN_WORDS else self._cleaned(value) for key, value in line.items()}
 
@@ -240,9 +250,9 @@ class Logs:
 
     def _make_processors(self) -> tuple[Callable[..., Any], ...]:
         if self._json:
-            return (self._clean, structlog.processors.JSONRenderer(separators=(",", ":")))
+            return (structlog.processors.JSONRenderer(separators=(",", ":")),)
         console = structlog.dev.ConsoleRenderer(colors=self._colours, pad_event_to=24, sort_keys=False)
-        return (self._clean, _escape_controls, console)
+        return (_escape_controls, console)
 
 
 def _escape_controls(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

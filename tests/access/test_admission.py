@@ -89,7 +89,7 @@ def test_what_is_no_host_is_malformed(host: bytes) -> None:
 
 def test_the_listen_address_is_served_by_its_name() -> None:
     """A proxy that listens on a name answers for it."""
-    from proxy.config.values import Address
+    from proxy.config.model.values import Address
 
     table = make_routing_table(config({"acme": {}}, listen=Address("proxy.lan", 80)), EmptyDirectory())
     check_host(request(b"GET", b"/x", fields(host=b"proxy.lan:80")), table)

@@ -12,7 +12,7 @@ from proxy.access.clients import Budgets, Caller, Clients
 from proxy.access.placeholders import LIFETIME
 from proxy.access.policy import Policy, Verdict, evaluate_policy
 from proxy.app.rules import make_clients, make_policy
-from proxy.config.model import Client
+from proxy.config.model.sections import Client
 from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected, Refused, UnacceptablePath
 from proxy.http1.request_fields import RequestFields
 from proxy.routing.route import Route

@@ -5,23 +5,24 @@ No behaviour of the proxy is repeated here.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
-from aiohttp import web
 
 from proxy import errors
 from proxy.admin import (
     AccessRules,
     AccountView,
+    AdminListener,
     ListingFailureView,
     ProfileView,
     ProgramView,
+    RequestHistory,
     SignInSource,
-    Traffic,
     make_admin,
 )
 from proxy.events import Event, Observers
@@ -135,8 +136,8 @@ class FakeProgram:
 class Knocker:
     """A client of a running admin listener that follows no redirect and keeps no cookie."""
 
-    def __init__(self, session: aiohttp.ClientSession, port: int, traffic: Traffic, metrics: Metrics) -> None:
-        self.session, self.port, self.traffic, self.metrics = session, port, traffic, metrics
+    def __init__(self, session: aiohttp.ClientSession, port: int, history: RequestHistory, metrics: Metrics) -> None:
+        self.session, self.port, self.history, self.metrics = session, port, history, metrics
 
     @asynccontextmanager
     async def ask(
@@ -157,16 +158,14 @@ async def administer(program: FakeProgram) -> AsyncIterator[Knocker]:
     """The real admin listener in front of a program, on a free port."""
     metrics = Metrics("1.2.3")
     metrics.accounts([status.account for status in program.statuses])
-    traffic = Traffic(metrics.totals)
-    app = make_admin(program, metrics, traffic, Observers((metrics, traffic, program)))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port: int = runner.addresses[0][1]
+    history = RequestHistory(metrics.totals)
+    app = make_admin(program, metrics, history, Observers((metrics, history, program)))
+    bound = socket.create_server(("127.0.0.1", 0))
+    listener = AdminListener(app)
+    await listener.start([bound])
     jar = aiohttp.DummyCookieJar()
     try:
         async with aiohttp.ClientSession(cookie_jar=jar) as session:
-            yield Knocker(session, port, traffic, metrics)
+            yield Knocker(session, bound.getsockname()[1], history, metrics)
     finally:
-        await runner.cleanup()
+        await listener.stop()

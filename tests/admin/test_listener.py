@@ -9,6 +9,7 @@ import pytest
 
 from proxy import errors
 from proxy.admin import AccessRules, ListingFailureView, ProfileView
+from proxy.admin.guard import KeyChecker
 from proxy.admin.status import account_status
 from proxy.events import DefectMet
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
@@ -55,7 +56,7 @@ async def test_status_says_how_each_account_is() -> None:
             credential("acme", "degraded", last_failure=FAILURE, advice="Check the network."),
             credential("new", "pending", has_refresh_token=False, expires_at=None, last_success=None),
         ),
-        problems=("accounts.acme.region: 'us' is not one of na, eu, fe",),
+        problems=("accounts.acme.region: is not one of na, eu, fe",),
         unlisted=(ListingFailureView("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
     )
     async with administer(program) as knocker, knocker.ask("/status") as answer:
@@ -221,7 +222,7 @@ async def test_health_never_needs_the_key_and_metrics_only_when_closed() -> None
 async def test_a_person_signs_in_to_the_console_with_the_key() -> None:
     """A browser gets the form, a wrong key the form again, the right one a strict cookie that opens the console."""
     program = FakeProgram(rules=KEYED)
-    browser = {"Accept": "text/html"}
+    browser = {"Accept": "text/html", "Sec-Fetch-Site": "none"}
     async with administer(program) as knocker:
         async with knocker.ask("/login/acme", headers=browser) as answer:
             assert answer.status == 401
@@ -270,18 +271,35 @@ async def test_guessing_is_slowed_down() -> None:
         assert await knocker.status("/livez") == 200
 
 
+def test_what_is_logged_of_the_keys_says_how_many_use_them() -> None:
+    """Neither the admin key, nor a session's token, nor what was guessed."""
+    keys = KeyChecker()
+    token = keys.open_session(KEY)
+    assert not keys.fits("canary-guess", KEY, "10.0.0.1")
+    assert repr(keys) == "<KeyChecker 1 sessions, 1 addresses that failed>"
+    assert keys.in_session(token, KEY)
+
+
 async def test_the_console_state_has_traffic_and_refusals() -> None:
     """The chart's steps and the last refused requests are what events and sums say."""
     async with administer(FakeProgram()) as knocker:
         for event in (finished(overhead=0.002), finished(status=429), finished(status=502)):
             knocker.metrics.observe(event)
         refused = finished(status=403, refusal="not-permitted", detail="Not yours.", client="reporting")
-        knocker.traffic.observe(refused)
+        knocker.history.observe(refused)
         async with knocker.ask("/console/state") as answer:
             state = json.loads(await answer.text())
     assert [(step["requests"], step["errors"], step["throttled"]) for step in state["traffic"]] == [(3, 1, 1)]
     (line,) = state["refused"]
     assert (line["reason"], line["detail"], line["path"]) == ("not-permitted", "Not yours.", "/v2/profiles")
+
+
+async def test_what_is_logged_of_the_history_counts_alone() -> None:
+    """How many steps and refusals it holds, and nothing of what was asked."""
+    async with administer(FakeProgram()) as knocker:
+        knocker.history.observe(finished(status=403, refusal="not-permitted", detail="canary", path="/canary"))
+        knocker.history.sample()
+        assert repr(knocker.history) == "<RequestHistory 1 steps, 1 refused>"
 
 
 async def test_profiles_are_searched_by_every_word() -> None:

@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from proxy import errors
-from proxy.admin.sign_in import PendingSignIns, cookie_name, landing_parameters, right_host
+from proxy.admin.pending_sign_ins import PendingSignIns, cookie_name
+from proxy.admin.sign_in import SignInFlow, landing_parameters, right_host
 from proxy.admin.view import SignInSource
 from proxy.events import SignInFinished
 from proxy.secret import Secret
@@ -155,9 +156,10 @@ async def test_a_person_elsewhere_is_moved_to_the_redirect_host_once() -> None:
     program = FakeProgram(redirect_uri="http://localhost:8081/login/callback")
     async with administer(program) as knocker:
         async with knocker.ask("/login/acme") as answer:
-            assert answer.headers["Location"] == "http://localhost:8081/login/acme?at=1"
+            place, _, ticket = answer.headers["Location"].partition("?")
+            assert place == "http://localhost:8081/login/acme"
             assert "Set-Cookie" not in answer.headers
-        await begin(knocker, "/login/acme?at=1")
+        await begin(knocker, f"/login/acme?{ticket}")
     assert right_host(SOURCE, "localhost:9", False) is None
 
 
@@ -194,6 +196,21 @@ def test_a_sign_in_is_forgotten_after_ten_minutes() -> None:
     for _ in range(256):
         pending.begin(SOURCE)
     assert pending.take(first.state, {first.cookie_name: first.cookie_value}) is None
+
+
+def test_what_is_logged_of_a_sign_in_brings_nobody_back() -> None:
+    """Neither the state nor the cookie that belongs to it is in any of the texts."""
+    tokens = iter(("canary-state", "canary-cookie"))
+    pending = PendingSignIns(token=lambda: next(tokens))
+    program = FakeProgram()
+    flow = SignInFlow(program, program, pending)
+    assert repr(flow) == "<SignInFlow <PendingSignIns 0>>"
+    begun = flow.begin(SOURCE)
+    assert repr(flow) == "<SignInFlow <PendingSignIns 1>>"
+    assert repr(begun) == f"BegunSignIn(cookie_name={begun.cookie_name!r})"
+    kept = pending.take(begun.state, {begun.cookie_name: begun.cookie_value})
+    assert "canary" not in f"{kept!r}{begun!r}"
+    assert kept is not None
 
 
 @pytest.mark.parametrize(

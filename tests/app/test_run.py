@@ -72,9 +72,9 @@ class Pretended:
         self.told.append(f"{type(event).__name__}{cut}")
 
 
-async def drained(program: Pretended, hurried: asyncio.Event | None = None) -> list[str]:
+async def drained(program: Pretended, at_once: asyncio.Event | None = None) -> list[str]:
     async with asyncio.timeout(5):
-        await drain(cast(Program, program), hurried or asyncio.Event())
+        await drain(cast(Program, program), at_once or asyncio.Event())
     return program.told
 
 
@@ -100,9 +100,9 @@ async def test_the_time_limit_ends_the_waiting() -> None:
 
 async def test_hurry_ends_delay_and_waiting() -> None:
     """A second signal is not kept waiting, neither by the delay nor by requests."""
-    hurried = asyncio.Event()
-    hurried.set()
-    assert await drained(Pretended([(1, False)], delay=60), hurried) == ["DrainStarted", "closed", "ServerStopped 1"]
+    at_once = asyncio.Event()
+    at_once.set()
+    assert await drained(Pretended([(1, False)], delay=60), at_once) == ["DrainStarted", "closed", "ServerStopped 1"]
     later = asyncio.Event()
     program = Pretended([(1, False)], meanwhile=lambda look: later.set() if look == 3 else None)
     assert (await drained(program, later))[-1] == "ServerStopped 1"
@@ -115,9 +115,9 @@ def test_the_first_signal_asks_and_the_second_hurries() -> None:
         patch.setattr("os._exit", ended.append)
         signals = StopSignals()
         signals.note()
-        assert (signals.asked.is_set(), signals.hurried.is_set()) == (True, False)
+        assert (signals.stop.is_set(), signals.stop_at_once.is_set()) == (True, False)
         signals.note()
-        assert (signals.hurried.is_set(), ended) == (True, [])
+        assert (signals.stop_at_once.is_set(), ended) == (True, [])
         signals.note()
         assert ended == [1]
 

@@ -60,6 +60,27 @@ def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     assert f"ads-proxy {command.split(maxsplit=1)[0]}" in (ROOT / "docs" / "cli.md").read_text()
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_a_file_of_its_name(command: str) -> None:
+    """Who looks for what a command does finds it."""
+    text = (ROOT / "proxy" / "commands" / f"{command}.py").read_text(encoding="utf-8")
+    assert f"`{command}" in text.partition("\n")[0]
+
+
+def test_the_command_line_starts_without_what_commands_need(tmp_path: Path) -> None:
+    """A health check every few seconds, and `--help`, load no server, no model of the configuration, no tables."""
+    command = [sys.executable, "-c", "import sys, proxy.commands.cli; print(*sorted(sys.modules))"]
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=needed, capture_output=True, text=True, check=True)
+    loaded, heavy = ended.stdout.split(), {"aiohttp", "cryptography", "pydantic", "uvloop"}
+    assert "typer" in loaded
+    assert not [name for name in loaded if name.partition(".")[0] in heavy]
+    assert {name for name in loaded if name.startswith("proxy.commands.")} == {
+        "proxy.commands.cli",
+        "proxy.commands.terminal",
+    }
+
+
 @pytest.mark.parametrize("arguments", [("version",), ("--version",)])
 def test_the_version_is_told(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Both spellings print the package's version."""
@@ -107,7 +128,7 @@ def test_an_unknown_client_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "proxy.yaml").write_text(CLIENTS)
     result = run(tmp_path, "check", "--config", "proxy.yaml", "--as", "reportin", "GET", "/x")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "there is no client 'reportin'; did you mean 'reporting'?" in result.stderr
+    assert "there is no such client; did you mean 'reporting'?" in result.stderr
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])

@@ -96,4 +96,4 @@ async def test_a_wrong_address_for_the_demo_is_told(tmp_path: Path) -> None:
     process = await start(tmp_path, {}, "demo", "--listen", "8080")
     _, said = await process.communicate()
     assert process.returncode == 2
-    assert said.startswith(b"ads-proxy: listen: '8080' is not an address")
+    assert said.startswith(b"ads-proxy: listen: is not an address")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from proxy.config import AMAZON_REGIONS, Address, Client, Config, load
-from proxy.config.references import Reading
+from proxy.config.reading.files import ReferenceReader
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
 
@@ -32,7 +32,7 @@ def problems_of(folder: Path, text: str | bytes, environ: dict[str, str] | None 
 
 
 def test_the_whole_contract_is_read(tmp_path: Path) -> None:
-    """Every key of a full example arrives under its own name, with its type."""
+    """Every key of a whole configuration arrives under its own name, with its type."""
     (tmp_path / "secret").write_text("canary-secret-0123456789\n")
     config = read(
         tmp_path,
@@ -172,14 +172,14 @@ drain: {timeout: -1}
     )
     text = "\n".join(told)
     assert "accounts.acme: is there twice, in lines 5 and 6; keep one" in told
-    assert f"accounts.acme.client_secret: the file {tmp_path}/none does not exist (line 5)" in told
-    assert "accounts.acme.region: 'us' is not one of na, eu, fe (line 5)" in told
+    assert "accounts.acme.client_secret: the file that it names does not exist (line 5)" in told
+    assert "accounts.acme.region: is not one of na, eu, fe (line 5)" in told
     assert "acounts: unknown key; did you mean 'accounts'? (line 3)" in told
     assert "log.levle: unknown key; did you mean 'level'? (line 9)" in told
-    assert "drain.timeout: -1 is out of range; it must be at least 0 (line 10)" in told
-    assert "workers: 2 is not possible; only 1 in this version (from ADS_PROXY_WORKERS)" in told
-    assert "routes.short.account: there is no account 'acm'; did you mean 'acme'?" in told
-    assert "clients[0].accounts[0]: there is no account 'acne'; did you mean 'acme'?" in told
+    assert "drain.timeout: is out of range; it must be at least 0 (line 10)" in told
+    assert "workers: is not possible; only 1 in this version (from ADS_PROXY_WORKERS)" in told
+    assert "routes.short.account: there is no such account; did you mean 'acme'?" in told
+    assert "clients[0].accounts[0]: there is no such account; did you mean 'acme'?" in told
     assert "clients[0].key_sha256: must be the 64 hexadecimal digits" in text
     assert len(told) == 10
 
@@ -207,7 +207,7 @@ drain: {timeout: -1}
         ("? [a, b]\n: 1", "line 1: a key must be a plain word, not a list"),
         ("[" * 5000, "line 1, column 13: nested more deeply than any configuration is"),
         ("a: " + "{a: " * 20 + "1" + "}" * 20, "nested more deeply than any configuration is"),
-        ("#" * (1 << 20) + "#", "is larger than 1048576 bytes; it cannot be the right one"),
+        ("#" * (1 << 20) + "#", "the configuration file is too large to be the right one"),
     ],
 )
 def test_what_is_no_yaml_is_told_with_its_place(tmp_path: Path, text: str | bytes, problem: str) -> None:
@@ -230,52 +230,55 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("listen: 8080", "listen: 8080 is not an address; write HOST:PORT"),
-        ("listen: ':8080'", "listen: ':8080' names no host; write 127.0.0.1:8080, or 0.0.0.0:8080 for all"),
-        ("listen: '*:8080'", "listen: '*:8080' names no host"),
-        ("listen: '::1:8080'", "listen: '::1:8080' is not an address"),
-        ("listen: '[::1]:99999'", "listen: port 99999 does not exist; the highest is 65535"),
-        ("listen: 127.0.0.256:80", "listen: '127.0.0.256:80' is not an address"),
-        ("listen: http://localhost:80", "listen: 'http://localhost:80' is not an address"),
-        ("listen: {host: a}", "listen: {'host': 'a'} is not an address"),
-        ("allowed_hosts: ['*.x']", "allowed_hosts[0]: '*.x' is not a host name"),
+        ("listen: 8080", "listen: is not an address; write HOST:PORT"),
+        ("listen: ':8080'", "listen: names no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"),
+        ("listen: '*:8080'", "listen: names no host"),
+        ("listen: '::1:8080'", "listen: is not an address"),
+        ("listen: '[::1]:99999'", "listen: has a port that does not exist; the highest is 65535"),
+        ("listen: 127.0.0.256:80", "listen: is not an address"),
+        ("listen: http://localhost:80", "listen: is not an address"),
+        ("listen: {host: a}", "listen: is not an address"),
+        ("allowed_hosts: ['*.x']", "allowed_hosts[0]: is not a host name"),
         ("allowed_hosts: {a: b}", "allowed_hosts: must be a list, not a mapping"),
-        ("workers: many", "workers: must be a whole number, not 'many'"),
-        ("fast_path: maybe", "fast_path: must be true or false, not 'maybe'"),
-        ("log: json", "log: must hold keys, not 'json'"),
-        ("log: {format: xml}", "log.format: 'xml' is not one of auto, json, console"),
-        ("tokens: {refresh_ahead: soon}", "tokens.refresh_ahead: 'soon' is not a number of seconds"),
-        ("tokens: {refresh_ahead: .nan}", "tokens.refresh_ahead: '.nan' is not a number of seconds"),
-        ("tokens: {refresh_ahead: true}", "tokens.refresh_ahead: must be a number of seconds, not True"),
-        ("upstream: {connect_timeout: 0}", "upstream.connect_timeout: 0 is out of range; it must be more than 0"),
-        ("upstream: {max_connections: 1.5}", "upstream.max_connections: must be a whole number, not 1.5"),
+        ("workers: many", "workers: must be a whole number, not a text"),
+        ("fast_path: maybe", "fast_path: must be true or false, not a text"),
+        ("log: json", "log: must hold keys, not a text"),
+        ("log: {format: xml}", "log.format: is not one of auto, json, console"),
+        ("tokens: {refresh_ahead: soon}", "tokens.refresh_ahead: must be a number of seconds"),
+        ("tokens: {refresh_ahead: .nan}", "tokens.refresh_ahead: must be a number of seconds"),
+        (
+            "tokens: {refresh_ahead: true}",
+            "tokens.refresh_ahead: must be a number of seconds such as 30 or 0.5, not true or false",
+        ),
+        ("upstream: {connect_timeout: 0}", "upstream.connect_timeout: is out of range; it must be more than 0"),
+        ("upstream: {max_connections: 1.5}", "upstream.max_connections: must be a whole number"),
         ("upstream: {proxy: 'socks5://u:canary@x:1'}", "upstream.proxy: must be the outbound proxy's address"),
-        ("upstream: {ca_file: /etc/none.pem}", "upstream.ca_file: the file /etc/none.pem does not exist"),
-        ("limits: {replay_bytes: -1}", "limits.replay_bytes: -1 is out of range; it must be at least 0"),
-        ("regions: {us: {}}", "regions.us: 'us' is not one of na, eu, fe"),
-        ("regions: {na: {api_url: 'ftp://x'}}", "regions.na.api_url: 'ftp://x' is not an http:// or https:// address"),
+        ("upstream: {ca_file: /etc/none.pem}", "upstream.ca_file: the file that it names does not exist"),
+        ("limits: {replay_bytes: -1}", "limits.replay_bytes: is out of range; it must be at least 0"),
+        ("regions: {us: {}}", "regions.us: is not one of na, eu, fe"),
+        ("regions: {na: {api_url: 'ftp://x'}}", "regions.na.api_url: is not an http:// or https:// address"),
         (
             "regions: {na: {api_url: 'http://x/v2'}}",
-            "regions.na.api_url: 'http://x/v2' must not have a path; write http://x",
+            "regions.na.api_url: must not have a path; write scheme, host and port alone",
         ),
         ("regions: {na: {api_url: 'http://u:canary@x'}}", "regions.na.api_url: must not hold a user or a password"),
         (
             "regions: {na: {api_url: 'http://x?a'}}",
-            "regions.na.api_url: 'http://x?a' must not have a query or fragment",
+            "regions.na.api_url: must not have a query or fragment",
         ),
         (
             "regions: {na: {token_url: 'http://x'}}",
-            "regions.na.token_url: 'http://x' has no path; write the whole address",
+            "regions.na.token_url: has no path; write the whole address",
         ),
-        ("regions: {na: {api_url: 'http://x:port'}}", "regions.na.api_url: 'http://x:port' is not an http"),
+        ("regions: {na: {api_url: 'http://x:port'}}", "regions.na.api_url: is not an http"),
         ("state: {url: 'redis://u:canary@h/1'}", "state.url: redis:// is not available in this version"),
-        ("state: {url: 'file:'}", "state.url: 'file:' is not a state store; write file:DIR or memory:"),
-        ("state: {url: 'disk://u:canary@x'}", "state.url: 'disk://***@x' is not a state store"),
+        ("state: {url: 'file:'}", "state.url: is not a state store; write file:DIR or memory:"),
+        ("state: {url: 'disk://u:canary@x'}", "state.url: is not a state store"),
         ("state: {key: short}", "state.key: is shorter than 16 bytes; make one with `openssl rand -hex 32`"),
         ("state: {key: []}", "state.key: an empty list of keys"),
         ("tls: {cert: /dev/null}", "tls.key: is missing"),
         ("routes: [a]", "routes: must hold keys, not a list"),
-        ("routes: {r: {account: acme, profile: first}}", "routes.r.profile: 'first' is not a profile id (digits)"),
+        ("routes: {r: {account: acme, profile: first}}", "routes.r.profile: is not a profile id (digits)"),
         ("routes: {acme: {account: acme}}", "routes.acme: is the name of an account too"),
         ("routes: {EU: {account: acme}}", "routes.EU: is the name of a region"),
         ("routes: {r: {account: acme, name: x}}", "routes.r.name: unknown key; the name is the key of the mapping"),
@@ -297,9 +300,9 @@ def test_a_wrong_value_is_told(tmp_path: Path, text: str, problem: str) -> None:
         ("{client_secret: s}", "accounts.a.client_id: is missing"),
         ("{client_id: , client_secret: s}", "accounts.a.client_id: is missing"),
         ("{client_id: x}", "accounts.a.client_secret: is missing"),
-        ("{client_id: '<id>', client_secret: s}", "accounts.a.client_id: '<id>' is a placeholder"),
+        ("{client_id: '<id>', client_secret: s}", "accounts.a.client_id: is a placeholder"),
         ("{client_id: 'a b', client_secret: s}", "accounts.a.client_id: holds white space"),
-        ("{client_id: 5, client_secret: s}", "accounts.a.client_id: must be a text, not 5"),
+        ("{client_id: 5, client_secret: s}", "accounts.a.client_id: must be a text, not a number"),
         ("{client_id: x, client_secret: '${SECRET}'}", "accounts.a.client_secret: is a placeholder"),
         ("{client_id: x, client_secret: changeme}", "accounts.a.client_secret: is a placeholder"),
         ("{client_id: x, client_secret: ''}", "accounts.a.client_secret: is empty; fill it in"),
@@ -313,23 +316,26 @@ def test_a_wrong_value_is_told(tmp_path: Path, text: str, problem: str) -> None:
         ),
         (
             "{client_id: x, client_secret: {env: NOT_SET}}",
-            "accounts.a.client_secret: the environment variable NOT_SET is not",
+            "accounts.a.client_secret: the environment variable that it names is not",
         ),
         (
             "{client_id: x, client_secret: {env: EMPTY}}",
-            "accounts.a.client_secret: the environment variable EMPTY is empty",
+            "accounts.a.client_secret: the environment variable that it names is empty",
         ),
-        ("{client_id: x, client_secret: {file: empty}}", "accounts.a.client_secret: the file {folder}/empty is empty"),
-        ("{client_id: x, client_secret: {file: .}}", "accounts.a.client_secret: {folder} is a directory, not a file"),
+        ("{client_id: x, client_secret: {file: empty}}", "accounts.a.client_secret: the file that it names is empty"),
+        (
+            "{client_id: x, client_secret: {file: .}}",
+            "accounts.a.client_secret: the file that it names is a directory, not a file",
+        ),
         (
             "{client_id: x, client_secret: {file: binary}}",
-            "accounts.a.client_secret: the file {folder}/binary is not UTF-8",
+            "accounts.a.client_secret: the file that it names is not UTF-8",
         ),
         (
             "{client_id: x, client_secret: {file: lines}}",
-            "accounts.a.client_secret: the file {folder}/lines holds white",
+            "accounts.a.client_secret: the file that it names holds white",
         ),
-        ("{client_id: x, client_secret: {file: ''}}", "accounts.a.client_secret: {file: ...} names no file"),
+        ("{client_id: x, client_secret: {file: ''}}", "accounts.a.client_secret: must name a file"),
         (
             "{client_id: x, client_secret: {path: s}}",
             "accounts.a.client_secret: must be exactly one of {file: PATH} and",
@@ -337,10 +343,10 @@ def test_a_wrong_value_is_told(tmp_path: Path, text: str, problem: str) -> None:
         ("{client_id: x, client_secret: {file: s, env: s}}", "accounts.a.client_secret: must be exactly one of"),
         (
             "{client_id: x, client_secret: s, default_profile: one}",
-            "accounts.a.default_profile: 'one' is neither 'first'",
+            "accounts.a.default_profile: is neither 'first'",
         ),
         ("{client_id: x, client_secret: s, scopes: []}", "accounts.a.scopes: is empty; name at least one"),
-        ("{client_id: x, client_secret: s, redirect_uri: here}", "accounts.a.redirect_uri: 'here' is not an http"),
+        ("{client_id: x, client_secret: s, redirect_uri: here}", "accounts.a.redirect_uri: is not an http"),
         (
             "{client_id: x, client_secret: s, name: b}",
             "accounts.a.name: unknown key; the name is the key of the mapping",
@@ -372,19 +378,20 @@ def client(**keys: Any) -> dict[str, Any]:
     ("clients", "problem"),
     [
         ([client(accounts=[])], "clients[0].accounts: an empty list would permit nothing"),
+        ([client(accounts="acme, acne")], "clients[0].accounts[1]: there is no such account; did you mean 'acme'?"),
         ([client(paths=None)], "clients[0].paths: an empty list would permit nothing"),
-        ([client(paths=["reporting"])], "clients[0].paths[0]: 'reporting' is not a path pattern"),
-        ([client(paths=["/a/../b"])], "clients[0].paths[0]: '/a/../b' would match nothing"),
-        ([client(paths=["/a?b"])], "clients[0].paths[0]: '/a?b' must hold a path alone"),
+        ([client(paths=["reporting"])], "clients[0].paths[0]: is not a path pattern"),
+        ([client(paths=["/a/../b"])], "clients[0].paths[0]: would match nothing"),
+        ([client(paths=["/a?b"])], "clients[0].paths[0]: must hold a path alone"),
         ([client(methods=["GET "])], ""),
-        ([client(methods=["G T"])], "clients[0].methods[0]: 'G T' is not an HTTP method"),
-        ([client(profiles=["first"])], "clients[0].profiles[0]: 'first' is not a profile id"),
-        ([client(requests_per_minute=0)], "clients[0].requests_per_minute: 0 is out of range; it must be at least 1"),
+        ([client(methods=["G T"])], "clients[0].methods[0]: is not an HTTP method"),
+        ([client(profiles=["first"])], "clients[0].profiles[0]: is not a profile id"),
+        ([client(requests_per_minute=0)], "clients[0].requests_per_minute: is out of range; it must be at least 1"),
         ([client(name="anonymous")], "clients[0].name: 'anonymous' is what callers without a key are called"),
-        ([client(), client(key_sha256="cd" * 32)], "clients[1].name: 'a' is the name of clients[0] too"),
+        ([client(), client(key_sha256="cd" * 32)], "clients[1].name: is the name of clients[0] too"),
         ([client(), client(name="b")], "clients[1].key_sha256: is the key of clients[0] too"),
         ([client(key="canary-key")], "clients[0].key: unknown key; did you mean 'key_sha256'?"),
-        (["a"], "clients[0]: must hold keys, not 'a'"),
+        (["a"], "clients[0]: must hold keys, not a text"),
     ],
 )
 def test_a_wrong_client_is_told(tmp_path: Path, clients: list[Any], problem: str) -> None:
@@ -401,13 +408,13 @@ def test_a_wrong_client_is_told(tmp_path: Path, clients: list[Any], problem: str
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("listen: 0.0.0.0:8080", "listen: 0.0.0.0:8080 can be reached from other machines"),
-        ("listen: '[::]:8080'", "listen: [::]:8080 can be reached from other machines"),
-        ("listen: proxy.internal:8080", "listen: proxy.internal:8080 can be reached from other machines"),
-        ("listen: 0.0.0.0:8080\nallow_unauthenticated:", "listen: 0.0.0.0:8080 can be reached from other machines"),
-        ("admin_listen: 0.0.0.0:8081", "admin_listen: 0.0.0.0:8081 can be reached from other machines; set admin.key"),
-        ("admin_listen: 127.0.0.1:8080", "admin_listen: 127.0.0.1:8080 is the tools' address too"),
-        ("listen: 127.0.0.1:8081", "admin_listen: 127.0.0.1:8081 is the tools' address too"),
+        ("listen: 0.0.0.0:8080", "listen: can be reached from other machines"),
+        ("listen: '[::]:8080'", "listen: can be reached from other machines"),
+        ("listen: proxy.internal:8080", "listen: can be reached from other machines"),
+        ("listen: 0.0.0.0:8080\nallow_unauthenticated:", "listen: can be reached from other machines"),
+        ("admin_listen: 0.0.0.0:8081", "admin_listen: can be reached from other machines; set admin.key"),
+        ("admin_listen: 127.0.0.1:8080", "admin_listen: is the tools' address too"),
+        ("listen: 127.0.0.1:8081", "admin_listen: is the tools' address too"),
         ("listen: 127.9.9.9:8080", ""),
         ("listen: '[::ffff:127.0.0.1]:8080'", ""),
         ("listen: localhost:0\nadmin_listen: localhost:0", ""),
@@ -469,9 +476,16 @@ def test_a_file_without_permission_is_told(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_reading_remembers_files_that_are_missing(tmp_path: Path) -> None:
     """A secret file that appears later is a change."""
-    reading = Reading({}, tmp_path)
+    references = ReferenceReader({}, tmp_path)
     with pytest.raises(ValueError, match="accounts"):
         Config.model_validate(
-            {"accounts": {"a": {"client_id": "x", "client_secret": {"file": "later"}}}}, context=reading
+            {"accounts": {"a": {"client_id": "x", "client_secret": {"file": "later"}}}}, context=references
         )
-    assert reading.files == [tmp_path / "later"]
+    assert references.files == [tmp_path / "later"]
+
+
+def test_what_is_logged_of_a_reading_holds_no_variable(tmp_path: Path) -> None:
+    """The environment is full of secrets, and the text of what reads it names files alone."""
+    references = ReferenceReader({"SECRET": "canary"}, tmp_path)
+    assert references.variable("SECRET") == "canary"
+    assert repr(references) == f"ReferenceReader(directory={tmp_path!r}, files=[])"

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from proxy.config import load
+from proxy.config.reading.variables import known_variables
 from proxy.config.reference import BEGIN, END, json_schema, options, tables
-from proxy.config.variables import known_variables
 from proxy.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -5,6 +5,7 @@ What counts is what Amazon's side saw, and that the proxy, not the browser's goo
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import threading
@@ -99,21 +100,28 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
         yield driver
 
 
-def attack(browser: webdriver.Chrome, targets: list[str]) -> list[str]:
-    """Lets the page of another origin do its worst, and gives what its scripts could read."""
-    handler = type("Page", (Attacker,), {"page": ATTACKS.replace("TARGETS", json.dumps(targets)).encode()})
+@contextlib.contextmanager
+def attackers_page(page: str) -> Iterator[str]:
+    """The address of a page of another origin."""
+    handler = type("Page", (Attacker,), {"page": page.encode()})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        browser.get(f"http://{REBOUND}:{server.server_address[1]}/")
-        until(lambda: browser.title == "done", patience=120)
-        read: list[str] = browser.execute_script("return window.read")
-        return read
+        yield f"http://{REBOUND}:{server.server_address[1]}/"
     finally:
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+def attack(browser: webdriver.Chrome, targets: list[str]) -> list[str]:
+    """Lets the page of another origin do its worst, and gives what its scripts could read."""
+    with attackers_page(ATTACKS.replace("TARGETS", json.dumps(targets))) as address:
+        browser.get(address)
+        until(lambda: browser.title == "done", patience=120)
+        read: list[str] = browser.execute_script("return window.read")
+        return read
 
 
 def seen_by_amazon(running: Rig) -> int:
@@ -169,3 +177,25 @@ def test_a_rebound_name_is_answered_by_nobody(browser: webdriver.Chrome, tmp_pat
                 script = "return fetch(arguments[0]).then(a => a.status)"
                 assert browser.execute_script(script, path) == 421
         assert seen_by_amazon(running) == before
+
+
+@pytest.mark.parametrize("how", ["a link", "a script", "a form", "a refresh"])
+def test_another_site_cannot_begin_a_sign_in(browser: webdriver.Chrome, tmp_path: Path, how: str) -> None:
+    """Whatever leads there, the person reads which account it is about; only their own click goes on to Amazon."""
+    with rig(tmp_path) as running:
+        target = running.admin.replace("127.0.0.1", "localhost") + "/login/acme"
+        pages = {
+            "a link": f"<a id=go href='{target}'>go</a><script>document.getElementById('go').click()</script>",
+            "a script": f"<script>location = '{target}'</script>",
+            "a form": f"<form id=go action='{target}'></form><script>document.getElementById('go').submit()</script>",
+            "a refresh": f"<meta http-equiv=refresh content='0; url={target}'>",
+        }
+        with attackers_page(f"<!doctype html><body>{pages[how]}") as address:
+            browser.get(address)
+            until(lambda: browser.current_url.startswith(target))
+            heading = until(lambda: browser.find_elements(By.TAG_NAME, "h1"))
+        assert heading[0].text == "Connect acme?"
+        assert [cookie["name"] for cookie in browser.get_cookies() if "sign_in" in cookie["name"]] == []
+        browser.find_element(By.CSS_SELECTOR, "main button").click()
+        until(lambda: browser.find_elements(By.ID, "allow"))
+        assert running.account("acme")["generation"] == 1

@@ -136,7 +136,7 @@ def test_run_with_a_configuration_serves_that(clone: Path, tmp_path: Path) -> No
     file.write_text("listen: 127.0.0.1:0\naccounts: {acme: {region: us}}\n", encoding="utf-8")
     result = _make(clone, "run", f"CONFIG={file}")
     assert result.returncode == 2
-    assert "accounts.acme.region: 'us' is not one of na, eu, fe" in result.stdout + result.stderr
+    assert "accounts.acme.region: is not one of na, eu, fe" in result.stdout + result.stderr
 
 
 def test_an_old_python_is_named(clone: Path, tmp_path: Path) -> None:

@@ -30,20 +30,20 @@ function drawBars(svg, steps) {
   svg.replaceChildren(...shapes);
 }
 
-function drawOwn(svg, steps) {
+function drawOverhead(svg, steps) {
   const height = 60;
-  const most = Math.max(0.2, ...steps.map((step) => step.own_ms ?? 0));
+  const most = Math.max(0.2, ...steps.map((step) => step.overhead_ms ?? 0));
   const slot = WIDTH / STEPS;
   const shapes = [shape("line", { class: "axis", x1: 0, x2: WIDTH, y1: height - 0.5, y2: height - 0.5 })];
   let path = "";
   steps.forEach((step, index) => {
-    if (step.own_ms === null) return;
+    if (step.overhead_ms === null) return;
     const x = (STEPS - steps.length + index + 0.5) * slot;
-    const y = height - 2 - (step.own_ms / most) * (height - 8);
-    const joined = path !== "" && steps[index - 1]?.own_ms !== null;
+    const y = height - 2 - (step.overhead_ms / most) * (height - 8);
+    const joined = path !== "" && steps[index - 1]?.overhead_ms !== null;
     path += joined ? `L${x} ${y}` : `M${x - 2} ${y}L${x} ${y}`;
   });
-  if (path) shapes.push(shape("path", { class: "own", d: path }));
+  if (path) shapes.push(shape("path", { class: "overhead", d: path }));
   svg.replaceChildren(...shapes);
 }
 
@@ -58,8 +58,8 @@ function trafficWords(steps) {
   return `${requests} requests, ${sum(steps, "throttled")} answered 429, ${sum(steps, "errors")} answered 5xx; at most ${peak} a second.`;
 }
 
-function ownWords(steps) {
-  const known = steps.map((step) => step.own_ms).filter((value) => value !== null);
+function overheadWords(steps) {
+  const known = steps.map((step) => step.overhead_ms).filter((value) => value !== null);
   if (known.length === 0) return "Nothing was forwarded yet.";
   const mean = known.reduce((total, value) => total + value, 0) / known.length;
   return `${mean.toFixed(2)} ms a request on average, ${Math.max(...known).toFixed(2)} ms in the slowest ten seconds.`;

@@ -166,11 +166,11 @@ function showNotices() {
 function showTraffic() {
   const steps = state.traffic;
   drawBars($("bars"), steps);
-  drawOwn($("own"), steps);
+  drawOverhead($("overhead"), steps);
   setText($("traffic-words"), trafficWords(steps));
-  setText($("own-words"), ownWords(steps));
+  setText($("overhead-words"), overheadWords(steps));
   $("bars").setAttribute("aria-label", trafficWords(steps));
-  $("own").setAttribute("aria-label", ownWords(steps));
+  $("overhead").setAttribute("aria-label", overheadWords(steps));
 }
 
 function refusedRow(request) {

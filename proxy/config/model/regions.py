@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.config.model.expected import Expected, WrongValue, shape_of
+
 AMAZON_REGIONS: Mapping[str, Mapping[str, str]] = {
     "na": {
         "api_url": "https://advertising-api.amazon.com",
@@ -32,7 +34,7 @@ def with_amazon(value: Any) -> Any:
     """Amazon's own addresses, under those that are given."""
     given = {} if value is None else value
     if not isinstance(given, Mapping):
-        return value
+        raise WrongValue(Expected.KEYS, found=shape_of(given))
     merged: dict[Any, Any] = {name: {**own} for name, own in AMAZON_REGIONS.items()}
     for name, region in given.items():
         if isinstance(region, Mapping) and isinstance(name, str) and name in merged:

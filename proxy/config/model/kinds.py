@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from proxy.config import references, values
+from proxy.config.model import references, values
 from proxy.secret import Secret
 
 _TEXT = {"type": "string"}
@@ -58,6 +58,7 @@ Url = Annotated[str, BeforeValidator(values.parse_url), WithJsonSchema({"type": 
 RedirectUri = Annotated[
     str, BeforeValidator(values.parse_redirect_uri), WithJsonSchema({"type": "string", "pattern": "^https?://"})
 ]
+StateUrl = Annotated[str, BeforeValidator(values.parse_state_url), WithJsonSchema({"type": "string"})]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
 KeyValue = Annotated[Secret, BeforeValidator(references.read_key), WithJsonSchema(_REFERENCE)]

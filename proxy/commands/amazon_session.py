@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from proxy.tokens.token_response import Grant
 
 LIST_TIMEOUT = 30.0
-AT_ONCE = 8
+MAX_PARALLEL = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class AmazonSession:
     """Everything that a command needs to speak to Amazon."""
 
     config: Config
@@ -40,11 +40,11 @@ class Bench:
     session: aiohttp.ClientSession
     lwa: LoginWithAmazon
     ssl_context: ssl.SSLContext
-    turns: asyncio.Semaphore
+    slots: asyncio.Semaphore
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class RegionListing:
     """What one region said. Exactly one of `profiles` and `problem` speaks."""
 
     region: str
@@ -61,7 +61,7 @@ class Finding:
     problem: str = ""
     advice: str = ""
     unsaved: str = ""
-    listings: tuple[Listing, ...] = ()
+    listings: tuple[RegionListing, ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -69,7 +69,7 @@ class Finding:
         return not self.problem and not self.unsaved and not any(listing.problem for listing in self.listings)
 
 
-def sentences(finding: Finding) -> Iterator[str]:
+def explain(finding: Finding) -> Iterator[str]:
     """One plain sentence for each failure, with what to do."""
     if finding.problem:
         yield f"{finding.account}: {finding.problem.rstrip('.')}. {finding.advice}".rstrip()
@@ -81,38 +81,38 @@ def sentences(finding: Finding) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def open_bench(config: Config) -> AsyncIterator[Bench]:
+async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
     """Open the store and a session to Amazon; raise `StateError` where the store cannot be used."""
     store = open_store(config.state.url, config.state.key)
     context = ssl.create_default_context(cafile=config.upstream.ca_file)
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     try:
         lwa = LoginWithAmazon(session, proxy=config.upstream.proxy, ssl_context=context)
-        yield Bench(config, store, session, lwa, context, asyncio.Semaphore(AT_ONCE))
+        yield AmazonSession(config, store, session, lwa, context, asyncio.Semaphore(MAX_PARALLEL))
     finally:
         await session.close()
         await store.close()
 
 
-async def examine(bench: Bench, account: Account) -> Finding:
+async def try_account(amazon: AmazonSession, account: Account) -> Finding:
     """Mint a token for the account and list its profiles in every region."""
-    stored = await bench.store.read(account.name)
+    stored = await amazon.store.read(account.name)
     choice = choose(account.refresh_token, stored)
     if choice.refresh_token is None:
         problem = "there is no refresh token"
         return Finding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
     unsaved = ""
     try:
-        async with bench.turns:
-            grant = await bench.lwa.refresh(
-                token_url(bench.config, account), credentials(account), choice.refresh_token
+        async with amazon.slots:
+            grant = await amazon.lwa.refresh(
+                token_url(amazon.config, account), credentials(account), choice.refresh_token
             )
-        unsaved = await _keep_rotated(bench, account, choice, grant)
+        unsaved = await _keep_rotated(amazon, account, choice, grant)
         grant.check_life()
     except TokenFailure as failure:
         advice = failure.advice.replace("ACCOUNT", account.name)
         return Finding(account.name, choice.origin, failure.detail, advice, unsaved)
-    listings = await asyncio.gather(*(_list(bench, account, region, grant.access_token) for region in REGION_NAMES))
+    listings = await asyncio.gather(*(_list(amazon, account, region, grant.access_token) for region in REGION_NAMES))
     return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings))
 
 
@@ -126,31 +126,31 @@ def credentials(account: Account) -> AppCredentials:
     return AppCredentials(account.client_id, account.client_secret)
 
 
-async def _keep_rotated(bench: Bench, account: Account, choice: Choice, grant: Grant) -> str:
+async def _keep_rotated(amazon: AmazonSession, account: Account, choice: Choice, grant: Grant) -> str:
     """Keep a refresh token that changed; the sentence that says what went wrong, or nothing."""
     if grant.refresh_token is None or grant.refresh_token == choice.refresh_token:
         return ""
-    if bench.config.state.url == "memory:":
+    if amazon.config.state.url == "memory:":
         return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
     entry = rotated(grant.refresh_token, account.refresh_token, time.time())
     try:
-        await bench.store.write(account.name, entry)
+        await amazon.store.write(account.name, entry)
     except StateError as error:
         return f"Amazon replaced the refresh token, and the new one could not be kept: {error}"
     return ""
 
 
-async def _list(bench: Bench, account: Account, region: str, token: Secret) -> Listing:
+async def _list(amazon: AmazonSession, account: Account, region: str, token: Secret) -> RegionListing:
     endpoint = Endpoint(
-        bench.config.regions[region].api_url,
+        amazon.config.regions[region].api_url,
         account.client_id,
         timeout=LIST_TIMEOUT,
-        proxy=bench.config.upstream.proxy,
-        ssl_context=bench.ssl_context,
+        proxy=amazon.config.upstream.proxy,
+        ssl_context=amazon.ssl_context,
     )
     try:
-        async with bench.turns:
-            found = await list_profiles(bench.session, endpoint, token)
+        async with amazon.slots:
+            found = await list_profiles(amazon.session, endpoint, token)
     except ProfilesUnavailable as failure:
-        return Listing(region, problem=failure.detail)
-    return Listing(region, found)
+        return RegionListing(region, problem=failure.detail)
+    return RegionListing(region, found)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STEP_SECONDS: Final = 10
 STEPS: Final = 90
-MOST_REFUSED: Final = 50
+MAX_REFUSED: Final = 50
 
 
 class Sums(Protocol):
@@ -37,13 +37,14 @@ class Sums(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happened in the ten seconds that ended at `at` (wall-clock time). `own_ms` is the mean, None without any."""
+    """What happened in the ten seconds that ended at `at` (wall-clock time). `overhead_ms` is the mean that the proxy
+    itself added, None without any."""
 
     at: float
     requests: int
     errors: int
     throttled: int
-    own_ms: float | None
+    overhead_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,17 @@ class RefusedRequest:
     detail: str
 
 
-class Traffic:
+class RequestHistory:
     """Observes refusals, and takes the sums whenever `sample` is called."""
 
     def __init__(self, sums: Callable[[], Sums], wall: Callable[[], float] = time.time) -> None:
         self._sums, self._wall = sums, wall
         self._last = sums()
         self._steps: deque[Step] = deque(maxlen=STEPS)
-        self._refused: deque[RefusedRequest] = deque(maxlen=MOST_REFUSED)
+        self._refused: deque[RefusedRequest] = deque(maxlen=MAX_REFUSED)
+
+    def __repr__(self) -> str:
+        return f"<RequestHistory {len(self._steps)} steps, {len(self._refused)} refused>"
 
     def observe(self, event: Event) -> None:
         if event.__class__ is RequestFinished and event.refusal:
@@ -107,11 +111,11 @@ class Traffic:
 def difference(before: Sums, after: Sums, at: float) -> Step:
     """The step between two sums; an account that was removed meanwhile never makes it negative."""
     forwarded = after.forwarded - before.forwarded
-    own = (after.overhead_seconds - before.overhead_seconds) * 1000 / forwarded if forwarded > 0 else None
+    overhead = (after.overhead_seconds - before.overhead_seconds) * 1000 / forwarded if forwarded > 0 else None
     return Step(
         at=at,
         requests=max(0, after.requests - before.requests),
         errors=max(0, after.errors - before.errors),
         throttled=max(0, after.throttled - before.throttled),
-        own_ms=own,
+        overhead_ms=overhead,
     )

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -18,9 +16,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from proxy.config.document import Path
-from proxy.config.model import Config
-from proxy.config.values import REGION_NAMES, WrongValue
+from proxy.config.model.expected import Expected, WrongValue
+from proxy.config.model.key_names import shown_variable
+from proxy.config.model.sections import Config
+from proxy.config.model.structure import Path, holds_secret, list_entry, mapping_entry, section_of
+from proxy.config.model.values import REGION_NAMES
 from proxy.secret import Secret
 
 PREFIX = "ADS_PROXY_"
@@ -74,22 +74,24 @@ def _apply(overlay: Overlay, name: str, environ: Mapping[str, str]) -> None:
     from_file = False
     if found is None and name.endswith("_FILE"):
         found = _resolve([*words[:-1], words[-1].removesuffix("_FILE")], Config, overlay.values)
-        from_file = found is not None and _holds_secret(found[1])
+        from_file = found is not None and holds_secret(found[1])
         found = found if from_file else None
     if found is None:
         if not _is_foreign(name.removeprefix(PREFIX), environ[name]):
-            overlay.problems.append(f"{name}: is no variable of this program{_suggest(name, known_variables())}")
+            advice = _suggest(name, known_variables())
+            overlay.problems.append(f"{shown_variable(name)}: is no variable of this program{advice}")
         return
     path, annotation = found
-    if not environ[name] and not _holds_secret(annotation):
+    if not environ[name] and not holds_secret(annotation):
         return
     if from_file and name.removesuffix("_FILE") in environ:
-        overlay.problems.append(f"{name}: is set beside {name.removesuffix('_FILE')}; unset one of the two")
+        shown = shown_variable(name)
+        overlay.problems.append(f"{shown}: is set beside {shown.removesuffix('_FILE')}; unset one of the two")
         return
     try:
         value = {"file": _absolute(environ[name])} if from_file else _interpret(environ[name], path, annotation)
-    except ValueError as error:
-        overlay.problems.append(f"{name}: {error}")
+    except WrongValue as error:
+        overlay.problems.append(f"{shown_variable(name)}: {error}")
         return
     _put(overlay, path, value, name)
 
@@ -143,35 +145,6 @@ def _entry_name(word: str, values: Any, path: Path) -> str:
     return word.lower()
 
 
-def section_of(annotation: Any) -> type[BaseModel] | None:
-    """The section that an annotation holds, `X | None` included."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union, typing.Annotated):
-        for part in typing.get_args(annotation):
-            if (section := section_of(part)) is not None:
-                return section
-    return None
-
-
-def mapping_entry(annotation: Any) -> type[BaseModel] | None:
-    """The section of each entry of a mapping by name."""
-    if typing.get_origin(annotation) is dict:
-        return section_of(typing.get_args(annotation)[1])
-    return None
-
-
-def list_entry(annotation: Any) -> type[BaseModel] | None:
-    """The section of each entry of a list."""
-    if typing.get_origin(annotation) is tuple:
-        return section_of(typing.get_args(annotation)[0])
-    return None
-
-
-def _holds_secret(annotation: Any) -> bool:
-    return annotation is Secret or any(_holds_secret(part) for part in typing.get_args(annotation))
-
-
 def _interpret(text: str, path: Path, annotation: Any) -> Any:
     """A variable's text as YAML would have given it: sections and lists of sections are YAML or JSON."""
     if path in (("tls", "cert"), ("tls", "key"), ("upstream", "ca_file")):
@@ -184,7 +157,7 @@ def _interpret(text: str, path: Path, annotation: Any) -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError):
-        raise WrongValue("is neither YAML nor JSON") from None
+        raise WrongValue(Expected.STRUCTURE) from None
 
 
 def _absolute(name: str) -> str:
@@ -208,7 +181,7 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
             yield from _walk(section, name + "__")
             continue
         yield name
-        if _holds_secret(info.annotation):
+        if holds_secret(info.annotation):
             yield name + "_FILE"
 
 

@@ -2,7 +2,7 @@
 
 Attribute names are YAML keys. What a key means is said here, once; the JSON schema and the tables of
 docs/configuration.md are made from it. Nothing here reads files or the environment, and nothing decides what
-holds between keys: that is `rules`.
+holds between keys: that is `checks.rules`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from proxy.config.amazon import with_amazon
-from proxy.config.kinds import (
+from proxy.config.model.expected import Expected, WrongValue, shape_of
+from proxy.config.model.kinds import (
     ClientId,
     Count,
     DefaultProfile,
@@ -38,10 +38,12 @@ from proxy.config.kinds import (
     Seconds,
     SecretValue,
     StateKeys,
+    StateUrl,
     Url,
 )
-from proxy.config.references import Reading, parse_limiting_list
-from proxy.config.values import Address, WrongValue, parse_list, quoted
+from proxy.config.model.references import parse_limiting_list
+from proxy.config.model.regions import with_amazon
+from proxy.config.model.values import Address, parse_list, parse_mapping
 from proxy.secret import Secret
 
 DEFAULT_SCOPES = ("advertising::campaign_management",)
@@ -62,11 +64,15 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
+        if isinstance(data, BaseModel):
             return data
-        kept = cls.null_counts
+        if not isinstance(data, Mapping):
+            raise WrongValue(Expected.KEYS, found=shape_of(data))
+        counting = cls.null_counts
         return {
-            key: value for key, value in data.items() if value is not None or key in kept or key not in cls.model_fields
+            key: value
+            for key, value in data.items()
+            if value is not None or key in counting or key not in cls.model_fields
         }
 
 
@@ -78,8 +84,8 @@ class NamedSection(Section):
     @field_validator("name", mode="before")
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(info.context, Reading):
-            raise WrongValue("unknown key; the name is the key of the mapping")
+        if info.context is not None:
+            raise WrongValue(Expected.UNWRITTEN_NAME)
         return value
 
 
@@ -92,7 +98,7 @@ class Region(Section):
     mcp_url: Annotated[Url, Field(description="The hosted MCP endpoint; `/mcp` of the proxy leads there.")]
 
 
-class Admin(Section):
+class AdminSection(Section):
     """Who may use the admin listener."""
 
     key: Annotated[
@@ -104,7 +110,7 @@ class Admin(Section):
     ] = True
 
 
-class Tls(Section):
+class TlsSection(Section):
     """The certificate of the tools' listener."""
 
     cert: Annotated[ReadableFile, Field(description="The certificate chain, as a PEM file.")]
@@ -184,11 +190,11 @@ class RouteConfig(NamedSection):
     profile: Annotated[ProfileId | None, Field(description="The profile; absent: chosen by the request.")] = None
 
 
-class State(Section):
+class StateSection(Section):
     """Where refresh tokens that Amazon hands out are kept."""
 
     url: Annotated[
-        str,
+        StateUrl,
         Field(
             description="`memory:` or `file:DIR`. Default: `file:` in `$XDG_STATE_HOME/ads-proxy` or "
             "`~/.local/state/ads-proxy`, and `memory:` for a user without a home."
@@ -202,17 +208,8 @@ class State(Section):
         ),
     ] = None
 
-    @field_validator("url")
-    @classmethod
-    def _known_kind(cls, value: str) -> str:
-        if value.startswith("redis://"):
-            raise WrongValue("redis:// is not available in this version; use file:DIR or memory:")
-        if value == "memory:" or (value.startswith("file:") and value.removeprefix("file:").strip("/ ")):
-            return value
-        raise WrongValue(f"{quoted(value)} is not a state store; write file:DIR or memory:")
 
-
-class Tokens(Section):
+class TokensSection(Section):
     """When access tokens are renewed."""
 
     refresh_ahead: Annotated[
@@ -226,7 +223,7 @@ class Tokens(Section):
     ] = 10.0
 
 
-class Upstream(Section):
+class UpstreamSection(Section):
     """Connections to Amazon."""
 
     connect_timeout: Annotated[Seconds, Field(gt=0, le=600, description="To connect, TLS included.")] = 10.0
@@ -248,7 +245,7 @@ class Upstream(Section):
     ] = None
 
 
-class Limits(Section):
+class LimitsSection(Section):
     """What one tool may cost."""
 
     header_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="For a request's whole head to arrive.")] = 10.0
@@ -273,7 +270,7 @@ class Limits(Section):
     ] = 0
 
 
-class Drain(Section):
+class DrainSection(Section):
     """How the program stops."""
 
     delay: Annotated[
@@ -283,7 +280,7 @@ class Drain(Section):
     timeout: Annotated[Seconds, Field(ge=0, le=86400, description="How long requests in flight may still take.")] = 30.0
 
 
-class Log(Section):
+class LogSection(Section):
     """What is written to standard output."""
 
     format: Annotated[
@@ -314,8 +311,8 @@ class Config(Section):
     allow_unauthenticated: Annotated[
         Flag, Field(description="Must be true to listen beyond loopback with no clients.")
     ] = False
-    admin: Annotated[Admin, Field(description="The admin listener's protection.")] = Admin()
-    tls: Annotated[Tls | None, Field(description="TLS on the tools' listener; absent: plain HTTP.")] = None
+    admin: Annotated[AdminSection, Field(description="The admin listener's protection.")] = AdminSection()
+    tls: Annotated[TlsSection | None, Field(description="TLS on the tools' listener; absent: plain HTTP.")] = None
     regions: Annotated[
         dict[RegionName, Region],
         BeforeValidator(with_amazon),
@@ -323,6 +320,7 @@ class Config(Section):
     ] = {}
     accounts: Annotated[
         dict[Name, Account],
+        BeforeValidator(parse_mapping),
         Field(description="Applications and their credentials, by name."),
     ] = {}
     clients: Annotated[
@@ -332,33 +330,34 @@ class Config(Section):
     ] = ()
     routes: Annotated[
         dict[Name, RouteConfig],
+        BeforeValidator(parse_mapping),
         Field(description="Names for account, region and profile."),
     ] = {}
-    state: Annotated[State, Field(description="Where refresh tokens are kept.")] = State()
-    tokens: Annotated[Tokens, Field(description="When tokens are renewed.")] = Tokens()
-    upstream: Annotated[Upstream, Field(description="Connections to Amazon.")] = Upstream()
-    limits: Annotated[Limits, Field(description="What one tool may cost.")] = Limits()
-    drain: Annotated[Drain, Field(description="How the program stops.")] = Drain()
+    state: Annotated[StateSection, Field(description="Where refresh tokens are kept.")] = StateSection()
+    tokens: Annotated[TokensSection, Field(description="When tokens are renewed.")] = TokensSection()
+    upstream: Annotated[UpstreamSection, Field(description="Connections to Amazon.")] = UpstreamSection()
+    limits: Annotated[LimitsSection, Field(description="What one tool may cost.")] = LimitsSection()
+    drain: Annotated[DrainSection, Field(description="How the program stops.")] = DrainSection()
     rewrite_locations: Annotated[
         Flag, Field(description="Whether a `location` at the API host comes back leading through the proxy.")
     ] = True
     fast_path: Annotated[
         Flag, Field(description="Whether facts of a header block seen before are remembered; results are the same.")
     ] = True
-    log: Annotated[Log, Field(description="Logging.")] = Log()
+    log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
 
     @field_validator("sources", mode="before")
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(info.context, Reading):
-            raise WrongValue("unknown key")
+        if info.context is not None:
+            raise WrongValue(Expected.UNKNOWN_KEY)
         return value
 
     @field_validator("workers")
     @classmethod
     def _one(cls, value: int) -> int:
         if value != 1:
-            raise WrongValue(f"{value} is not possible; only 1 in this version")
+            raise WrongValue(Expected.ONE_WORKER)
         return value
 
     @field_validator("accounts", "routes")

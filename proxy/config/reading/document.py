@@ -14,22 +14,44 @@ from typing import Any
 
 import yaml
 
-from proxy.config.references import read_bytes
+from proxy.config.model.expected import Expected, WrongValue
+from proxy.config.model.structure import Path
+from proxy.config.reading.files import read_bytes
 
-Path = tuple[str | int, ...]
-"""Where a value stands: keys and list positions from the top."""
-
+MAX_BYTES = 1_048_576
 _DEPTH = 12
 _STANDARD = "tag:yaml.org,2002:"
+_EXPLANATIONS = (
+    ("'\\t' that cannot start", "a tab where YAML wants spaces; indent with spaces"),
+    ("single document", "a second document begins (---); a configuration is one"),
+    ("mapping values are", "is not YAML: mapping values are not allowed here; a text that holds ': ' goes in quotes"),
+    ("<block end>", "is not YAML: the indentation does not fit; compare it with the lines above"),
+    ("expected ',' or", "is not YAML: a list or a mapping in brackets is not closed"),
+    ("find expected ':'", "is not YAML: a key without its ':'"),
+    ("quoted scalar found unexpected end", "is not YAML: a quotation mark is not closed"),
+    ("unknown escape", "is not YAML: a \\ in double quotes means something else; use single quotes"),
+    ("cannot start any token", "is not YAML: no value begins with this character; put the value in quotes"),
+)
+"""Words of YAML's complaint, and what is said in their place."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwiceKey:
+    """A key that stands twice in one mapping, and the lines where."""
+
+    path: Path
+    first: int
+    second: int
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The values of one file, and the line of each path."""
+    """The values of one file, and the line of each path. `problems` name the file's own lines, never its words."""
 
     values: dict[str, Any]
     lines: dict[Path, int]
     problems: tuple[str, ...] = ()
+    twice: tuple[TwiceKey, ...] = ()
 
 
 class _Loader(yaml.SafeLoader):
@@ -48,19 +70,19 @@ for _tag, _pattern, _first in (
 _Loader.add_implicit_resolver(_STANDARD + "null", re.compile(r"\Z"), [""])
 
 
-def read_document(path: FilePath) -> Document:
-    """The file's values; everything wrong with it as YAML is in `problems`, and then the values are not all there."""
+def read_document(path: FilePath, named_by: str) -> Document:
+    """The file's values; everything wrong with it as YAML is in `problems`, and then the values are not all there.
+
+    `named_by` is the option or the variable that names the file: a file that cannot be opened is told by it, since
+    what it holds may be no file's name at all.
+    """
     try:
-        content = read_bytes(path)
-    except ValueError as error:
-        return Document({}, {}, (f"{path}: {_with_advice(str(error))}",))
+        content = read_bytes(path, MAX_BYTES)
+    except WrongValue as error:
+        subject = path if error.expected is Expected.FILE_TOO_LARGE else named_by
+        advice = "; name another with --config or ADS_PROXY_CONFIG" if error.expected is Expected.FILE_MISSING else ""
+        return Document({}, {}, (f"{subject}: the configuration file {error.expected}{advice}",))
     return parse_document(content, str(path))
-
-
-def _with_advice(sentence: str) -> str:
-    if "does not exist" in sentence:
-        return "the configuration file does not exist; name another with --config or ADS_PROXY_CONFIG"
-    return sentence.replace("the file ", "the configuration file ", 1)
 
 
 def parse_document(content: bytes, name: str) -> Document:
@@ -91,7 +113,7 @@ def parse_document(content: bytes, name: str) -> Document:
         return Document({}, {}, (f"{name}: must hold keys such as 'listen:' at its top, not {_kind(node)}",))
     reader = _Reader(name)
     values = reader.value(node, ())
-    return Document(values, reader.lines, tuple(reader.problems))
+    return Document(values, reader.lines, tuple(reader.problems), tuple(reader.twice))
 
 
 def _find_forbidden(text: str, name: str) -> str:
@@ -120,6 +142,7 @@ class _Reader:
         self.name = name
         self.lines: dict[Path, int] = {}
         self.problems: list[str] = []
+        self.twice: list[TwiceKey] = []
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self.lines[path] = _line(node)
@@ -139,20 +162,11 @@ class _Reader:
             key = str(key_node.value)
             here = (*path, key)
             if key in values:
-                first = self.lines[here]
-                self.problems.append(f"{dotted(here)}: is there twice, in lines {first} and {line}; keep one")
+                self.twice.append(TwiceKey(here, self.lines[here], line))
                 continue
             values[key] = self.value(value_node, here)
             self.lines[here] = line
         return values
-
-
-def dotted(path: Path) -> str:
-    """A path as problems show it: `clients[0].name`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
 
 
 def _scalar(node: yaml.Node) -> Any:
@@ -177,21 +191,8 @@ def _kind(node: yaml.Node) -> str:
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
-    """YAML's complaint in one line, with its place, and never with the text that it complains about."""
+    """What is wrong, in one line, with its place. YAML's own words quote the text that they complain about."""
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    problem = _one_line(error.problem or error.context or "cannot be read")
-    if "'\\t'" in problem:
-        return f"{where}a tab where YAML wants spaces; indent with spaces"
-    if "single document" in (error.context or ""):
-        return f"{where}a second document begins (---); a configuration is one"
-    advice = ""
-    if "mapping values are not allowed" in problem:
-        advice = "; a text that holds ': ' goes in quotes"
-    elif "block end" in problem or "block mapping" in problem:
-        advice = "; compare the indentation with the lines above"
-    return f"{where}is not YAML: {problem}{advice}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    said = f"{error.context or ''} {error.problem or ''}"
+    return where + next((sentence for words, sentence in _EXPLANATIONS if words in said), "is not YAML")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from proxy.config.model import Account, Config
-from proxy.config.values import Address
+from proxy.config.model.sections import Account, Config
+from proxy.config.model.values import Address
 
 _CLIENT_ID, _CLIENT_SECRET = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
 """How Amazon's own begin. Others are believed, but the two are easily mistaken for each other."""

@@ -1,0 +1,103 @@
+"""What is said of a value that cannot be taken: which of these sentences, of what, and what stood there in one word.
+
+There is no room for the value itself, here or in what is raised: whoever writes a secret at a wrong key does not read
+it again on a terminal, in a log or in the console.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Shape(StrEnum):
+    """What sort of thing YAML gave."""
+
+    MAPPING = "a mapping"
+    LIST = "a list"
+    TEXT = "a text"
+    NUMBER = "a number"
+    FLAG = "true or false"
+    NOTHING = "empty"
+
+
+class Place(StrEnum):
+    """What a sentence is about where that is not the value itself."""
+
+    FILE = "the file that it names"
+    VARIABLE = "the environment variable that it names"
+
+
+class Expected(StrEnum):
+    """Every sentence about a value: what is wrong, what is expected, what to do."""
+
+    ADDRESS = "is not an address; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
+    COUNT = "must be a whole number"
+    DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"
+    DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
+    FILE = "must name a file"
+    FILE_DIRECTORY = "is a directory, not a file"
+    FILE_FORBIDDEN = "cannot be read: permission denied for this user"
+    FILE_MISSING = "does not exist"
+    FILE_TOO_LARGE = "is too large to be the right one"
+    FILE_UNREADABLE = "cannot be read"
+    FILLED = "is empty; fill it in"
+    FLAG = "must be true or false"
+    HOST = "names no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"
+    HOST_NAME = "is not a host name; write one such as proxy.internal, without scheme or '*'"
+    HTTP_ADDRESS = "is not an http:// or https:// address"
+    KEYS = "must hold keys"
+    KEY_DIGEST = "must be the 64 hexadecimal digits that `ads-proxy keys new NAME` prints as key_sha256"
+    LIMITING_LIST = "an empty list would permit nothing; name something, or leave the key out to permit all"
+    LIST = "must be a list"
+    LITERAL_SECRET = "holds white space or control characters; it must hold the secret alone"  # noqa: S105 - a sentence
+    LONG_KEY = "is shorter than 16 bytes; make one with `openssl rand -hex 32`"
+    METHOD = "is not an HTTP method; write one such as GET"
+    NAME = "is not a usable name; use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+    NO_PATH = "must not have a path; write scheme, host and port alone"
+    NO_QUERY = "must not have a query or fragment"
+    NO_USER = "must not hold a user or a password"
+    ONE_REFERENCE = "must be exactly one of {file: PATH} and {env: NAME}"
+    ONE_WORKER = "is not possible; only 1 in this version"
+    OUTBOUND_PROXY = "must be the outbound proxy's address, such as http://proxy.internal:3128"
+    PATH = "has no path; write the whole address"
+    PATH_ALONE = "must hold a path alone: no query, fragment or white space"
+    PATH_PATTERN = "is not a path pattern; it begins with '/', such as /reporting/*"
+    PLACEHOLDER = "is a placeholder; put the real value in its place"
+    PORT = "has a port that does not exist; the highest is 65535"
+    PROFILE_ID = "is not a profile id (digits); `ads-proxy profiles` lists yours"
+    REDIS = "redis:// is not available in this version; use file:DIR or memory:"
+    REFERENCE = "must be {file: PATH}, {env: NAME} or a text in quotes"
+    REGION = "is not one of na, eu, fe"
+    SECONDS = "must be a number of seconds such as 30 or 0.5"
+    SET_VARIABLE = "is not set"
+    STATE_KEYS = "an empty list of keys; name one, or leave the key out"
+    STATE_URL = "is not a state store; write file:DIR or memory:"
+    STRUCTURE = "is neither YAML nor JSON"
+    TEXT = "must be a text"
+    UNBROKEN_TEXT = "holds white space or control characters in its middle; copy it again"
+    UNKNOWN_KEY = "unknown key"
+    UNWRITTEN_NAME = "unknown key; the name is the key of the mapping"
+    UTF_8 = "is not UTF-8 text"
+
+
+class WrongValue(ValueError):
+    """A value that cannot be taken. Its text holds nothing of the value: there is no argument for it."""
+
+    def __init__(self, expected: Expected, *, found: Shape | None = None, place: Place | None = None) -> None:
+        said = f"{place} {expected}" if place is not None else str(expected)
+        super().__init__(f"{said}, not {found}" if found is not None else said)
+        self.expected = expected
+
+
+def shape_of(value: object) -> Shape:
+    """What sort of thing a value is, in words."""
+    if isinstance(value, Mapping):
+        return Shape.MAPPING
+    if isinstance(value, list | tuple):
+        return Shape.LIST
+    if isinstance(value, bool):
+        return Shape.FLAG
+    if value is None:
+        return Shape.NOTHING
+    return Shape.NUMBER if isinstance(value, int | float) else Shape.TEXT

@@ -1,0 +1,100 @@
+"""How problems name keys: the model's own words as they are, a name that somebody chose only if it looks like one.
+
+A secret can be pasted in a key's place too. So a misspelt key is shown where a known one is near, a name of an account
+or a route where it is made of words and numbers, and anything else is told by its section and its line. Pure.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from pydantic import BaseModel
+
+from proxy.config.model.sections import Config
+from proxy.config.model.structure import Path, list_entry, mapping_entry, section_of
+
+UNSHOWN = "NAME"
+"""Stands for a name that is not shown, as in docs/configuration.md."""
+_WORD = re.compile(r"[A-Za-z]{1,20}[0-9]{0,4}|[0-9]{1,6}")
+_MAX_NAME = 32
+_NEAR, _MAX_DIFFERENCE = 0.75, 4
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """The nearest choice as the end of a sentence, or nothing. The word itself is not shown."""
+    known = list(choices)
+    close = difflib.get_close_matches(word[:_MAX_NAME], known, 1, 0.6)
+    close = close or [choice for choice in known if word and choice.startswith(f"{word}_")]
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def shown_name(name: str) -> str:
+    """A name that somebody chose, if it looks like one: words with few digits, and no long ones."""
+    words = re.split(r"[._-]+", name)
+    fits = len(name) <= _MAX_NAME and all(_WORD.fullmatch(word) for word in words)
+    return name if fits else UNSHOWN
+
+
+def shown_names(names: Iterable[object]) -> str:
+    """Names to choose from, as the end of a sentence."""
+    return ", ".join(dict.fromkeys(shown_name(str(name)) for name in names)) or "none"
+
+
+def shown_variable(name: str) -> str:
+    """An environment variable's name, as `shown_name` between its double underscores."""
+    return "__".join(map(shown_name, name.split("__")))
+
+
+def shown_path(path: Path) -> str:
+    """A path as problems show it: `clients[0].name`. It ends before a key that cannot be shown."""
+    text = ""
+    model: type[BaseModel] = Config
+    entry: type[BaseModel] | None = None
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+            continue
+        if entry is not None:
+            name, model, entry = shown_name(part), entry, None
+        elif part in model.model_fields:
+            name, annotation = part, model.model_fields[part].annotation
+            entry = mapping_entry(annotation)
+            model = section_of(annotation) or list_entry(annotation) or _NoSection
+        elif _is_misspelt(part, model):
+            name, model = part, _NoSection
+        else:
+            return text
+        text += f".{name}" if text else name
+    return text
+
+
+def known_keys(path: Path) -> tuple[str, ...]:
+    """The keys that may stand under a path; none where it leads to no section."""
+    model: type[BaseModel] = Config
+    entry: type[BaseModel] | None = None
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if entry is not None:
+            model, entry = entry, None
+            continue
+        info = model.model_fields.get(part)
+        annotation = info.annotation if info is not None else None
+        entry = mapping_entry(annotation)
+        model = section_of(annotation) or list_entry(annotation) or _NoSection
+    return tuple(key for key, info in model.model_fields.items() if not info.exclude)
+
+
+class _NoSection(BaseModel):
+    """Where nothing is known."""
+
+
+def _is_misspelt(key: str, model: type[BaseModel]) -> bool:
+    """Whether a key is nearly one of the model's, or the beginning of one: then it holds nothing else."""
+    for known in model.model_fields:
+        near = difflib.SequenceMatcher(None, key, known).ratio() >= _NEAR
+        if known.startswith(f"{key}_") or (near and abs(len(key) - len(known)) <= _MAX_DIFFERENCE):
+            return True
+    return False

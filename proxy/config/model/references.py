@@ -1,0 +1,149 @@
+"""Values that refer to something else: `{file: ...}`, `{env: ...}`, the path of a file.
+
+What they refer to is asked of the one `References` of a reading, which the validation carries as its context; nothing
+here opens a file or knows the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from pydantic import ValidationInfo
+
+from proxy.config.model.expected import Expected, Place, WrongValue, shape_of
+from proxy.config.model.values import looks_like_placeholder, parse_list
+from proxy.secret import Secret
+
+SECRET_FILE_BYTES = 65_536
+FILE_BYTES = 1_048_576
+
+
+class References(Protocol):
+    """What values may refer to while one configuration is read. Without one, as in tests, nothing is looked up."""
+
+    def locate(self, name: str) -> Path:
+        """A file's path: `~/` is the user's home; relative ones start where the configuration file is."""
+
+    def read_file(self, path: Path, limit: int) -> bytes:
+        """A file of at most `limit` bytes, which is remembered as one to watch. Raises `WrongValue`."""
+
+    def variable(self, name: str) -> str | None:
+        """An environment variable, or None where it is not set."""
+
+
+def parse_file(value: Any, info: ValidationInfo) -> Path:
+    """A file that is read at start: there, and readable."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise WrongValue(Expected.FILE, found=None if isinstance(value, str) else shape_of(value))
+    references: References | None = info.context
+    if references is None:
+        return Path(value)
+    path = references.locate(str(value))
+    references.read_file(path, FILE_BYTES)
+    return path
+
+
+def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False) -> Secret:
+    """A secret from `{file: ...}`, `{env: ...}` or a literal. With `binary`, a file may hold any bytes."""
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, str):
+        return Secret(_check_secret_text(value))
+    references: References | None = info.context
+    if not isinstance(value, Mapping) or references is None:
+        raise WrongValue(Expected.REFERENCE)
+    if len(value) != 1 or not all(key in ("file", "env") and isinstance(name, str) for key, name in value.items()):
+        raise WrongValue(Expected.ONE_REFERENCE)
+    if "file" in value:
+        return Secret(_read_secret_file(references, value["file"], binary))
+    text = references.variable(value["env"])
+    if text is None:
+        raise WrongValue(Expected.SET_VARIABLE, place=Place.VARIABLE)
+    return Secret(_check_secret_text(text, Place.VARIABLE))
+
+
+def _read_secret_file(references: References, name: str, binary: bool) -> str:
+    if not name:
+        raise WrongValue(Expected.FILE)
+    path = references.locate(name)
+    content = references.read_file(path, SECRET_FILE_BYTES)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if not binary:
+            raise WrongValue(Expected.UTF_8, place=Place.FILE) from None
+        return content.decode("latin-1")
+    text = text.rstrip("\r\n")
+    if binary and text.strip():
+        return text
+    return _check_secret_text(text, Place.FILE)
+
+
+def _check_secret_text(text: str, place: Place | None = None) -> str:
+    if not text.strip():
+        raise WrongValue(Expected.FILLED, place=place)
+    if looks_like_placeholder(text):
+        raise WrongValue(Expected.PLACEHOLDER, place=place)
+    if re.search(r"[\x00-\x20\x7f]", text):
+        raise WrongValue(Expected.LITERAL_SECRET, place=place)
+    return text
+
+
+def read_key(value: Any, info: ValidationInfo) -> Secret:
+    """A key of ours: 16 bytes or more."""
+    return _long_enough(read_secret(value, info))
+
+
+def read_state_keys(value: Any, info: ValidationInfo) -> Secret | tuple[Secret, ...] | None:
+    """One key, or several for rotation: the first encrypts, all decrypt."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple):
+        return _long_enough(read_secret(value, info, binary=True))
+    if not value:
+        raise WrongValue(Expected.STATE_KEYS)
+    return tuple(_long_enough(read_secret(item, info, binary=True)) for item in value)
+
+
+def _long_enough(secret: Secret) -> Secret:
+    if len(secret.reveal().encode()) < 16:
+        raise WrongValue(Expected.LONG_KEY)
+    return secret
+
+
+def read_outbound_proxy(value: Any, info: ValidationInfo) -> Secret | None:
+    """`http://[USER:PASSWORD@]HOST:PORT`; a secret, for the password's sake."""
+    if value is None or value == "":
+        return None
+    secret = read_secret(value, info)
+    try:
+        parts = urlsplit(secret.reveal())
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme != "http" or not parts.hostname or not port or parts.path not in ("", "/") or parts.query:
+        raise WrongValue(Expected.OUTBOUND_PROXY)
+    return secret
+
+
+def referable(parse: Callable[[Any], Any]) -> Callable[[Any, ValidationInfo], Any]:
+    """A check that also takes `{file: ...}` and `{env: ...}` for a value that is no secret."""
+
+    def parse_or_read(value: Any, info: ValidationInfo) -> Any:
+        return parse(read_secret(value, info).reveal() if isinstance(value, Mapping) else value)
+
+    return parse_or_read
+
+
+def parse_limiting_list(value: Any, info: ValidationInfo) -> tuple[Any, ...] | None:
+    """A list that limits. An absent one is no limit, so one that is written and empty can only be a mistake."""
+    if value is None and info.context is None:
+        return None
+    items = parse_list(value)
+    if not items:
+        raise WrongValue(Expected.LIMITING_LIST)
+    return items

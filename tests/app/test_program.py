@@ -1,0 +1,95 @@
+"""The whole program in this process: what start opens, stop closes; a start that fails leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from proxy.app.admin_adapter import AdminAdapter
+from proxy.app.process import StopSignals
+from proxy.app.program import Program
+from proxy.app.reload import Reloader
+from proxy.app.sources import LoadedConfig
+from proxy.config import Config, load
+from proxy.errors import ListenError
+
+ENVIRONMENT = {
+    "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.canary",
+    "AMAZON_ADS_CLIENT_SECRET": "canary-client-secret",
+    "ADS_PROXY_LISTEN": "127.0.0.1:0",
+    "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:0",
+    "ADS_PROXY_STATE__URL": "memory:",
+    "ADS_PROXY_LOG__LEVEL": "error",
+}
+
+
+def configured(**variables: str) -> Config:
+    return load(None, {**ENVIRONMENT, **{f"ADS_PROXY_{name.upper()}": value for name, value in variables.items()}})
+
+
+def can_be_bound(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+async def test_what_start_opens_stop_closes() -> None:
+    """Both listeners answer while it runs; afterwards their ports are free and no task is left."""
+    before = asyncio.all_tasks()
+    program = Program(configured())
+    await program.start()
+    ports = program.listening.port, program.admin_listening.port
+    for port in ports:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+    await program.stop()
+    assert all(can_be_bound(port) for port in ports)
+    assert {task for task in asyncio.all_tasks() - before if not task.done()} == set()
+
+
+async def test_a_start_that_fails_leaves_nothing_open() -> None:
+    """The admin listener's port is taken: the tools' port, bound before it, is given back."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()[1]
+        probe.close()
+        program = Program(configured(listen=f"127.0.0.1:{free}", admin_listen=f"127.0.0.1:{taken.getsockname()[1]}"))
+        with pytest.raises(ListenError, match="admin_listen"):
+            await program.start()
+        assert not can_be_bound(free)
+        await program.stop()
+        assert can_be_bound(free)
+
+
+async def test_a_program_that_never_started_can_be_stopped() -> None:
+    """Twice, even."""
+    program = Program(configured())
+    await program.stop()
+    await program.stop()
+
+
+async def test_what_is_logged_of_the_program_says_how_it_is() -> None:
+    """Where it listens, how many accounts, how much is wrong: no name, no secret."""
+    program = Program(configured())
+    assert repr(program) == "<Program not started, 1 accounts, 0 problems>"
+    await program.start()
+    where = str(program.listening)
+    program.config_problems = ("accounts.canary: is missing",)
+    assert repr(program) == f"<Program on {where}, 1 accounts, 1 problems>"
+    assert repr(AdminAdapter(program)) == f"<AdminAdapter of {program!r}>"
+    reloader = Reloader(program, configured, LoadedConfig(program.config, {}))
+    assert repr(reloader) == "<Reloader of 0 files>"
+    await program.stop()
+
+
+def test_what_is_logged_of_the_signals_counts_them() -> None:
+    """How many came."""
+    signals = StopSignals()
+    assert repr(signals) == "<StopSignals 0 came>"
+    signals.note()
+    signals.note()
+    assert repr(signals) == "<StopSignals 2 came>"

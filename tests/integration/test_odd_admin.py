@@ -1,0 +1,44 @@
+"""Odd requests to the admin listener of the real program: answered, no defect, and no long line in its log."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.rig import rig
+from tests.support.odd_requests import odd_requests
+
+pytestmark = pytest.mark.integration
+KEY = "admin-key-that-nobody-guesses"
+
+
+def status_of(address: tuple[str, int], request: bytes) -> int:
+    """The status of the final answer; 0 where there was none."""
+    answer = b""
+    with socket.create_connection(address, 15) as connection:
+        try:
+            connection.sendall(request)
+            while piece := connection.recv(65536):
+                answer += piece
+        except ConnectionError:
+            """What came before counts."""
+    found = re.match(rb"(?:HTTP/1\.[01] 100 [^\r]*\r\n\r\n)?HTTP/[01]\.[019] ([0-9]{3}) ", answer)
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.parametrize("changes", [{}, {"admin": {"key": KEY}}], ids=["open", "with a key"])
+def test_odd_requests_are_answered_and_briefly_told(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """More than a thousand, each on a connection of its own; the listener is alive afterwards."""
+    with rig(tmp_path, **changes) as running:
+        host, port = running.admin.removeprefix("http://").split(":")
+        requests = odd_requests()
+        statuses = [status_of((host, int(port)), request) for request in requests]
+        assert running.admin_get("/livez")[0] == 200
+        lines = list(running.log.lines)
+    assert [request[:120] for status, request in zip(statuses, requests, strict=True) if not 200 <= status < 500] == []
+    assert [line[:200] for line in lines if "defect_met" in line] == []
+    assert max(len(line.encode()) for line in lines) <= 4096

@@ -1,0 +1,54 @@
+"""Secrets at wrong keys, through the whole program: what `serve`, `check`, a reload, `/status` and the console say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.planting import Batch, batches, is_seen
+from tests.support.programs import ROOT
+from tests.support.running import serving, simulated_amazon
+
+pytestmark = pytest.mark.integration
+BATCHES = batches()
+
+
+def said_at_start(folder: Path, command: str, batch: Batch) -> subprocess.CompletedProcess[str]:
+    """What a command says of a batch before it ends."""
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), **batch.environ}
+    arguments = [sys.executable, "-m", "proxy", command]
+    if batch.text is not None:
+        (folder / "proxy.yaml").write_text(batch.text, encoding="utf-8")
+        arguments += ["--config", "proxy.yaml"]
+    return subprocess.run(arguments, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: batch.where)
+def test_a_start_says_nothing_of_them(tmp_path: Path, batch: Batch) -> None:
+    """Exit code 2, sentences without a traceback, and none of what was planted."""
+    command = "check" if batch.where.startswith("broken") else "serve"
+    ended = said_at_start(tmp_path, command, batch)
+    said = ended.stdout + ended.stderr
+    assert (ended.returncode, "Traceback" in said) == (2, False)
+    assert all(line.startswith("ads-proxy: ") for line in said.splitlines())
+    assert [secret for secret in batch.canaries if is_seen(secret, said)] == []
+
+
+def test_a_running_program_says_nothing_of_them(tmp_path: Path) -> None:
+    """Every other batch as a changed file fails in the log, in `/status` and in the console, without a word of it."""
+    with simulated_amazon() as amazon, serving(tmp_path, amazon.configuration()) as running:
+        running.until_ready()
+        shown = []
+        for number, batch in enumerate(batch for batch in BATCHES[::2] if batch.text is not None):
+            running.write(batch.text or "")
+            running.told("config_reloaded", number + 1, success=False)
+            shown += [(path, running.admin_get(path)[1].decode()) for path in ("/status", "/console/state", "/metrics")]
+        shown.append(("log", running.process.text))
+    assert len(shown) > 45
+    secrets = {secret for batch in BATCHES for secret in batch.canaries}
+    assert len(secrets) > 700
+    assert [(path, secret) for path, text in shown for secret in secrets if is_seen(secret, text)] == []
