@@ -378,6 +378,16 @@ def test_a_budget_is_spent_and_comes_back() -> None:
         permit(limited, caller, *asked(), 10_000.0)
 
 
+def test_a_changed_budget_goes_on_with_what_was_left() -> None:
+    """A reload that gives less or more neither refills a spent budget nor takes back what was left of it."""
+    budgets = Budgets()
+    assert budgets.spend("tool", 60, 100.0) == 0.0
+    assert budgets.spend("tool", 1, 100.0) == 0.0
+    assert budgets.spend("tool", 1, 100.0) == pytest.approx(60.0)
+    assert budgets.spend("tool", 120, 100.0) == pytest.approx(0.5)
+    assert budgets.spend("tool", 120, 100.5) == 0.0
+
+
 def test_a_budget_outlives_a_reload() -> None:
     """New clients, the same ledger."""
     budgets = Budgets()

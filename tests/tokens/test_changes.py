@@ -552,6 +552,32 @@ async def test_what_the_store_lost_is_written_anew(how: Callable[[LosingStore, s
 
 
 @virtual_time
+async def test_a_store_that_cannot_be_read_while_running_is_no_news() -> None:
+    """A disk that is away for a moment neither changes the token in force nor makes a write."""
+
+    class Away(LosingStore):
+        away = False
+
+        async def read(self, account: str) -> StoredToken | None:
+            if self.away:
+                raise errors.StateError("The disk is away.")
+            return await super().read(account)
+
+    store = Away()
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source()])
+        await running.manager.adopt("acme", grant("signed", refresh="refresh-s"))
+        store.away = True
+        store.lose("acme")
+        await asyncio.sleep(1)
+        assert running.recorder.of(StoredTokenDamaged) == []
+        await running.manager.reconfigure([source(refresh="another")])
+        await running.manager.reconfigure([source()])
+        await running.manager.refresh_now("acme")
+        assert running.login.asked[-1][1] == "refresh-s"
+
+
+@virtual_time
 async def test_a_damaged_entry_leaves_the_configured_token() -> None:
     """At a start or a reload its account is served with what is configured, and somebody is told."""
     store = LosingStore()
