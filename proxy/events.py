@@ -7,6 +7,7 @@ timestamps in seconds since the epoch. Nothing of ours is imported.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -234,12 +235,24 @@ class ConfigReloaded(Event):
     needs_restart: tuple[str, ...]
 
 
+class SignInOutcome(StrEnum):
+    """How a sign-in ended, or why it has not yet."""
+
+    CONNECTED = "connected"
+    DENIED = "denied"
+    STATE_UNKNOWN = "state-unknown"
+    CODE_REJECTED = "code-rejected"
+    FAILED = "failed"
+    CONFIRMATION_NEEDED = "confirmation-needed"
+    """It would take the place of a login that works, and some profiles would be lost."""
+    REFUSED = "refused"
+    """As above, and all of them would."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignInFinished(Event):
-    """`outcome`: `connected`, `denied`, `state-unknown`, `code-rejected`, `failed`."""
-
     account: str
-    outcome: str
+    outcome: SignInOutcome
     detail: str
 
 
