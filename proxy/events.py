@@ -270,12 +270,24 @@ class ConfigReloaded(Event):
     needs_restart: tuple[str, ...]
 
 
+class SignInOutcome(StrEnum):
+    """How a sign-in ended, or why it has not yet."""
+
+    CONNECTED = "connected"
+    DENIED = "denied"
+    STATE_UNKNOWN = "state-unknown"
+    CODE_REJECTED = "code-rejected"
+    FAILED = "failed"
+    CONFIRMATION_NEEDED = "confirmation-needed"
+    """It would take the place of a login that works, and some profiles would be lost."""
+    REFUSED = "refused"
+    """As above, and all of them would."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignInFinished(Event):
-    """`outcome`: `connected`, `denied`, `state-unknown`, `code-rejected`, `failed`."""
-
     account: str
-    outcome: str
+    outcome: SignInOutcome
     detail: str
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
+from proxy.admin.replacement import Replacement
+
 if TYPE_CHECKING:
+    from proxy.admin.replacement import Comparison, ReplacementQuestion
     from proxy.admin.sign_in_result import SignInResult
     from proxy.admin.view import ProfileView, SignInSource
 
@@ -96,6 +99,38 @@ def leaving_page(source: SignInSource, sign_in_url: str) -> str:
     )
 
 
+def replacement_page(question: ReplacementQuestion) -> str:
+    """Asks before a login that works is replaced by one that reaches other profiles; nothing has changed yet."""
+    name, comparison = escape(question.account), question.comparison
+    insists = comparison.decision is Replacement.INSIST
+    parts = [f"<p>{_loss(comparison)} Nothing has changed yet: the present login of {name} goes on working.</p>"]
+    if comparison.uncertain:
+        parts.append(f"<p>What it reaches in {', '.join(comparison.uncertain)} could not be listed.</p>")
+    if comparison.lost:
+        parts.append(_profile_table(comparison.lost, "not reached by the new login"))
+    if question.mistyped:
+        parts.append('<p class="trouble" role="alert">That is not the name of the account.</p>')
+    typed = f"""<label for="insisted">To replace it all the same, type the account's name: <code>{name}</code></label>
+<input id="insisted" name="insisted" type="text" autocomplete="off" spellcheck="false" required>"""
+    parts.append(
+        f"""<form method="post" action="/login/{name}/replace">
+<input type="hidden" name="state" value="{escape(question.state)}">
+{typed if insists else ""}
+<button type="submit">Replace the login of {name}</button>
+</form>
+<p><a class="button" href="/">Keep the present login</a></p>"""
+    )
+    title = "This is another login" if insists else f"Replace the login of {question.account}?"
+    return page(title, "\n".join(parts), "bad")
+
+
+def _loss(comparison: Comparison) -> str:
+    reaches = f"The new login reaches {comparison.offered} profile{'' if comparison.offered == 1 else 's'}"
+    if comparison.decision is Replacement.INSIST:
+        return f"{reaches}, and none of the {comparison.known} that tools use now: most likely it is somebody else's."
+    return f"{reaches}, and lacks {len(comparison.lost)} of the {comparison.known} that tools use now."
+
+
 def paste_page(source: SignInSource, sign_in_url: str, state: str) -> str:
     """For a redirect address that does not lead here: sign in elsewhere, and paste the address you land on."""
     return page(
@@ -115,7 +150,7 @@ rel="noopener noreferrer">Sign in with Amazon</a></li>
     )
 
 
-def _profile_table(profiles: tuple[ProfileView, ...]) -> str:
+def _profile_table(profiles: tuple[ProfileView, ...], remark: str = "") -> str:
     rows = "\n".join(
         f"<tr><td><code>{escape(profile.id)}</code></td><td>{escape(profile.name)}</td>"
         f"<td>{escape(profile.country)}</td><td>{escape(profile.region)}</td></tr>"
@@ -124,7 +159,7 @@ def _profile_table(profiles: tuple[ProfileView, ...]) -> str:
     more = len(profiles) - MAX_SHOWN_PROFILES
     rest = f"<p>and {more} more: the console shows them all.</p>" if more > 0 else ""
     return f"""<div class="scroll" tabindex="0" role="region" aria-label="Profiles"><table>
-<caption>{len(profiles)} profile{"" if len(profiles) == 1 else "s"}</caption>
+<caption>{len(profiles)} profile{"" if len(profiles) == 1 else "s"} {remark}</caption>
 <thead><tr><th scope="col">Profile</th><th scope="col">Name</th>
 <th scope="col">Country</th><th scope="col">Region</th></tr></thead>
 <tbody>

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
@@ -16,7 +16,9 @@ from proxy.tokens.lwa import sign_in_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from proxy.admin.replacement import Comparison
     from proxy.admin.view import SignInSource
+    from proxy.tokens.token_response import Grant
 
 STATE_SECONDS: Final = 600
 MAX_PENDING: Final = 256
@@ -35,10 +37,15 @@ class BegunSignIn:
 
 @dataclass(frozen=True, slots=True)
 class PendingSignIn:
-    """What is remembered of a sign-in until the browser is back."""
+    """What is remembered of a sign-in until the browser is back, and of one that waits for a person's word.
+
+    `grant` is what Amazon granted, where it would take the place of a login that works; `comparison` is what of it.
+    """
 
     source: SignInSource
     browser: bytes = field(repr=False)
+    grant: Grant | None = field(default=None, repr=False)
+    comparison: Comparison | None = field(default=None, repr=False)
 
 
 def cookie_name(state: str) -> str:
@@ -74,14 +81,24 @@ class PendingSignIns:
     def redeem(self, ticket: str, account: str) -> bool:
         return self._tickets.pop(ticket, "") == account
 
-    def take(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
-        """The sign-in of a state, once, and only for the browser that began it."""
-        kept = self._pending.get(state)
+    def find(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
+        """The sign-in of a state, only for the browser that began it."""
+        pending = self._pending.get(state)
         browser = cookies.get(cookie_name(state), "")
-        if kept is None or not hmac.compare_digest(kept.browser, _digest(browser)):
+        if pending is None or not hmac.compare_digest(pending.browser, _digest(browser)):
             return None
-        del self._pending[state]
-        return kept
+        return pending
+
+    def take(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
+        """As `find`, once."""
+        pending = self.find(state, cookies)
+        if pending is not None:
+            del self._pending[state]
+        return pending
+
+    def hold(self, state: str, pending: PendingSignIn, grant: Grant, comparison: Comparison) -> None:
+        """Keep what was granted until the browser says what becomes of it; forgotten like any other."""
+        self._pending[state] = replace(pending, grant=grant, comparison=comparison)
 
 
 def _digest(text: str) -> bytes:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from proxy.admin import sign_in_result
+from proxy.admin.replacement import Comparison, Replacement, ReplacementQuestion, compare
 from proxy.errors import AdsProxyError, RefreshTokenRevoked
-from proxy.events import Event, Observer, SignInFinished
+from proxy.events import Event, Observer, SignInFinished, SignInOutcome
 from proxy.secret import Secret
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from proxy.admin.pending_sign_ins import BegunSignIn, PendingSignIns
     from proxy.admin.sign_in_result import SignInResult
     from proxy.admin.view import AdminView, SignInSource
+    from proxy.tokens.token_response import Grant
 
 CALLBACK_PATH: Final = "/login/callback"
+WORKING: Final = frozenset({"valid", "degraded"})
+"""States of an account whose login does what it should, or will again by itself."""
 
 
 class SignInFlow:
@@ -42,10 +46,13 @@ class SignInFlow:
     def redeem(self, ticket: str, account: str) -> bool:
         return self._pending.redeem(ticket, account)
 
-    async def finish(self, parameters: Mapping[str, str], cookies: Mapping[str, str]) -> SignInResult:
+    async def finish(
+        self, parameters: Mapping[str, str], cookies: Mapping[str, str]
+    ) -> SignInResult | ReplacementQuestion:
         """What came of it. `parameters` are those that Amazon's redirect carries."""
-        pending = self._pending.take(parameters.get("state", ""), cookies)
-        if pending is None:
+        state = parameters.get("state", "")
+        pending = self._pending.take(state, cookies)
+        if pending is None or pending.grant is not None:
             return self._end(sign_in_result.unknown_state())
         source = pending.source
         if "error" in parameters:
@@ -56,9 +63,50 @@ class SignInFlow:
             return self._end(sign_in_result.no_code(source))
         try:
             grant = await self._view.exchange(source, Secret(code))
-            await self._view.adopt(source.account, grant)
+            comparison = await self._compare(source, grant)
         except RefreshTokenRevoked as failure:
             return self._end(sign_in_result.code_rejected(source, failure))
+        except AdsProxyError as failure:
+            return self._end(sign_in_result.failed(source, failure))
+        if comparison.decision is not Replacement.AT_ONCE:
+            self._pending.hold(state, pending, grant, comparison)
+            return self._ask(source.account, state, comparison)
+        return await self._adopt(source, grant)
+
+    async def replace(
+        self, state: str, insisted: str, cookies: Mapping[str, str]
+    ) -> SignInResult | ReplacementQuestion:
+        """A person said that the new login takes the present one's place. `insisted` is the account's name, typed."""
+        pending = self._pending.find(state, cookies)
+        if pending is None or pending.grant is None or pending.comparison is None:
+            return self._end(sign_in_result.unknown_state())
+        account, comparison = pending.source.account, pending.comparison
+        if comparison.decision is Replacement.INSIST and insisted.strip() != account:
+            return ReplacementQuestion(account, state, comparison, mistyped=bool(insisted.strip()))
+        self._pending.take(state, cookies)
+        if self._view.sign_in_source(account) != pending.source:  # a reload meanwhile: this is another application's
+            return self._end(sign_in_result.unknown_state())
+        return await self._adopt(pending.source, pending.grant)
+
+    async def _compare(self, source: SignInSource, grant: Grant) -> Comparison:
+        """What the account would lose. Where its present login does not work, or nothing is known of it, nothing."""
+        account = source.account
+        working = any(each.account == account and each.state in WORKING for each in self._view.credentials())
+        known = tuple(profile for profile in self._view.profiles() if profile.account == account)
+        if not working or not known:
+            return Comparison(Replacement.AT_ONCE)
+        return compare(known, await self._view.profiles_of(source, grant))
+
+    def _ask(self, account: str, state: str, comparison: Comparison) -> ReplacementQuestion:
+        insists = comparison.decision is Replacement.INSIST
+        outcome = SignInOutcome.REFUSED if insists else SignInOutcome.CONFIRMATION_NEEDED
+        detail = f"The new login lacks {len(comparison.lost)} of {comparison.known} profiles; nothing has changed yet."
+        self._observer.observe(SignInFinished(account, outcome, detail))
+        return ReplacementQuestion(account, state, comparison)
+
+    async def _adopt(self, source: SignInSource, grant: Grant) -> SignInResult:
+        try:
+            await self._view.adopt(source.account, grant)
         except AdsProxyError as failure:
             return self._end(sign_in_result.failed(source, failure))
         return self._end(await self._connected(source.account))

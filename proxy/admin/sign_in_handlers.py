@@ -8,10 +8,12 @@ from aiohttp import web
 
 from proxy.admin import guard, pages, sign_in
 from proxy.admin.pending_sign_ins import STATE_SECONDS, PendingSignIns, cookie_name
+from proxy.admin.replacement import ReplacementQuestion
 from proxy.admin.responses import NoSuchPage, form_of, html
 from proxy.errors import CrossOrigin
 
 if TYPE_CHECKING:
+    from proxy.admin.sign_in_result import SignInResult
     from proxy.admin.view import AdminView, SignInSource
     from proxy.events import Observer
 
@@ -29,6 +31,7 @@ class SignInHandlers:
             web.get("/login/{account}", self._login),
             web.post("/login/{account}", self._pasted),
             web.post("/login/{account}/begin", self._confirmed),
+            web.post("/login/{account}/replace", self._replace),
         ]
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
@@ -86,11 +89,23 @@ class SignInHandlers:
         given = sign_in.landing_parameters(form.get("landing", ""))
         return await self._finish(request, {"state": state, **given})
 
+    async def _replace(self, request: web.Request) -> web.Response:
+        require_own_origin(request)
+        form = await form_of(request)
+        state = form.get("state", "")
+        return _ended(await self._flow.replace(state, form.get("insisted", ""), request.cookies), state)
+
     async def _finish(self, request: web.Request, parameters: dict[str, str]) -> web.Response:
-        result = await self._flow.finish(parameters, request.cookies)
-        answer = html(pages.result_page(result), result.status)
-        answer.del_cookie(cookie_name(parameters.get("state", "")), path="/login")
-        return answer
+        return _ended(await self._flow.finish(parameters, request.cookies), parameters.get("state", ""))
+
+
+def _ended(result: SignInResult | ReplacementQuestion, state: str) -> web.Response:
+    """A page. The browser's cookie stays while a question is open."""
+    if isinstance(result, ReplacementQuestion):
+        return html(pages.replacement_page(result), 409)
+    answer = html(pages.result_page(result), result.status)
+    answer.del_cookie(cookie_name(state), path="/login")
+    return answer
 
 
 def require_own_origin(request: web.Request) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import AdsProxyError, TokenFailure
+from proxy.events import SignInOutcome
 
 if TYPE_CHECKING:
     from proxy.admin.view import ProfileView, SignInSource
@@ -17,10 +18,10 @@ NO_PROFILES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SignInResult:
-    """How a sign-in ended. `outcome` is the event's; `advice` says what to do now, empty where nothing is."""
+    """How a sign-in ended. `advice` says what to do now, empty where nothing is."""
 
     account: str
-    outcome: str
+    outcome: SignInOutcome
     title: str
     detail: str
     advice: str = ""
@@ -29,21 +30,21 @@ class SignInResult:
 
     @property
     def connected(self) -> bool:
-        return self.outcome == "connected"
+        return self.outcome is SignInOutcome.CONNECTED
 
 
 def connected(account: str, profiles: tuple[ProfileView, ...], advice: str) -> SignInResult:
     regions = ", ".join(dict.fromkeys(profile.region for profile in profiles))
     found = f" {len(profiles)} profiles were found in {regions}." if profiles else ""
     return SignInResult(
-        account, "connected", f"{account} is connected", f"Its token is in use.{found}", advice, profiles
+        account, SignInOutcome.CONNECTED, f"{account} is connected", f"Its token is in use.{found}", advice, profiles
     )
 
 
 def unknown_state() -> SignInResult:
     return SignInResult(
         account="",
-        outcome="state-unknown",
+        outcome=SignInOutcome.STATE_UNKNOWN,
         title="This sign-in is not known",
         detail="It was begun more than ten minutes ago, in another browser, before a restart, or it was used already.",
         advice="Go to the console and press Connect again, in the browser in which you finish.",
@@ -55,7 +56,7 @@ def denied(source: SignInSource, error: str, description: str) -> SignInResult:
     if error == "access_denied":
         return SignInResult(
             account=source.account,
-            outcome="denied",
+            outcome=SignInOutcome.DENIED,
             title="Access was not granted",
             detail=f"The sign-in for {source.account} ended without consent.",
             advice="Try again and press Allow, as a user who has access to the advertising account.",
@@ -64,7 +65,7 @@ def denied(source: SignInSource, error: str, description: str) -> SignInResult:
     said = f"{error[:80]}: {description[:300]}" if description else error[:80]
     return SignInResult(
         account=source.account,
-        outcome="failed",
+        outcome=SignInOutcome.FAILED,
         title="Amazon refused the sign-in",
         detail=f"The sign-in page answered {said}.",
         advice=(
@@ -78,7 +79,7 @@ def denied(source: SignInSource, error: str, description: str) -> SignInResult:
 def no_code(source: SignInSource) -> SignInResult:
     return SignInResult(
         account=source.account,
-        outcome="code-rejected",
+        outcome=SignInOutcome.CODE_REJECTED,
         title="There is no code in the address",
         detail="The address that came back holds neither a code nor an error.",
         advice="Copy the whole address of the page you landed on, from https to its end.",
@@ -89,7 +90,7 @@ def no_code(source: SignInSource) -> SignInResult:
 def code_rejected(source: SignInSource, failure: TokenFailure) -> SignInResult:
     return SignInResult(
         account=source.account,
-        outcome="code-rejected",
+        outcome=SignInOutcome.CODE_REJECTED,
         title="The code was not accepted",
         detail=failure.detail,
         advice=(
@@ -103,4 +104,6 @@ def code_rejected(source: SignInSource, failure: TokenFailure) -> SignInResult:
 def failed(source: SignInSource, failure: AdsProxyError) -> SignInResult:
     detail = failure.detail if isinstance(failure, TokenFailure) else str(failure)
     advice = failure.advice if isinstance(failure, TokenFailure) else "Look at the proxy's log, then sign in again."
-    return SignInResult(source.account, "failed", "The sign-in could not be finished", detail, advice, status=502)
+    return SignInResult(
+        source.account, SignInOutcome.FAILED, "The sign-in could not be finished", detail, advice, status=502
+    )

@@ -60,6 +60,14 @@ class ListingFailureView:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantedProfiles:
+    """What a login reaches that is not in force yet. `unlisted` says by region why its profiles could not be listed."""
+
+    profiles: tuple[ProfileView, ...] = ()
+    unlisted: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
@@ -119,6 +127,9 @@ class AdminView(Protocol):
 
     async def exchange(self, source: SignInSource, code: Secret) -> Grant:
         """Raises `errors.TokenFailure`."""
+
+    async def profiles_of(self, source: SignInSource, grant: Grant) -> GrantedProfiles:
+        """What an account would reach with a grant, in every region; the grant is not put in force."""
 
     async def adopt(self, account: str, grant: Grant) -> None:
         """Keeps the refresh token and uses the access token at once."""

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from proxy import __version__
-from proxy.admin import AccessRules, AccountView, ListingFailureView, ProfileView, ProgramView, SignInSource
+from proxy.admin import (
+    AccessRules,
+    AccountView,
+    GrantedProfiles,
+    ListingFailureView,
+    ProfileView,
+    ProgramView,
+    SignInSource,
+)
 from proxy.config import REGION_NAMES
 from proxy.downstream.ports import Availability
 from proxy.events import TokenRefreshed
+from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
 from proxy.tokens.lwa import AppCredentials
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
+
+    import aiohttp
 
     from proxy.config import Address, Config
     from proxy.downstream.table import ConnectionTable
@@ -53,6 +66,10 @@ class RunningProgram(Protocol):
     def directory(self) -> ProfileDirectory: ...
     @property
     def lwa(self) -> LoginWithAmazon: ...
+    @property
+    def session(self) -> aiohttp.ClientSession: ...
+    @property
+    def trusted(self) -> ssl.SSLContext | None: ...
     @property
     def forwarder(self) -> Forwarder: ...
     @property
@@ -145,6 +162,33 @@ class AdminAdapter:
     async def exchange(self, source: SignInSource, code: Secret) -> Grant:
         credentials = AppCredentials(source.client_id, source.client_secret)
         return await self._program.lwa.exchange(source.token_url, credentials, code, source.redirect_uri)
+
+    async def profiles_of(self, source: SignInSource, grant: Grant) -> GrantedProfiles:
+        config = self._program.config
+        listed = await asyncio.gather(*(self._list(source, region, grant) for region in config.regions))
+        found = [profile for listing in listed if not isinstance(listing, ProfilesUnavailable) for profile in listing]
+        unlisted = {
+            region: listing.detail
+            for region, listing in zip(config.regions, listed, strict=True)
+            if isinstance(listing, ProfilesUnavailable)
+        }
+        return GrantedProfiles(tuple(found), unlisted)
+
+    async def _list(
+        self, source: SignInSource, region: str, grant: Grant
+    ) -> tuple[ProfileView, ...] | ProfilesUnavailable:
+        program = self._program
+        endpoint = Endpoint(
+            program.config.regions[region].api_url,
+            source.client_id,
+            proxy=program.config.upstream.proxy,
+            ssl_context=program.trusted,
+        )
+        try:
+            profiles = await list_profiles(program.session, endpoint, grant.access_token)
+        except ProfilesUnavailable as failure:
+            return failure
+        return tuple(_shown((source.account, region, profile)) for profile in profiles)
 
     async def adopt(self, account: str, grant: Grant) -> None:
         await self._program.tokens.adopt(account, grant)

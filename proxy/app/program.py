@@ -93,6 +93,11 @@ class Program:
         where = f"on {self.listening}" if self.started else "not started"
         return f"<Program {where}, {len(self.config.accounts)} accounts, {len(self.config_problems)} problems>"
 
+    @property
+    def trusted(self) -> ssl.SSLContext | None:
+        """Who is believed to be Amazon; None for the system's authorities."""
+        return self._authorities.context
+
     # --- start and stop
 
     async def start(self) -> None:

@@ -18,6 +18,7 @@ from proxy.admin import (
     AccessRules,
     AccountView,
     AdminListener,
+    GrantedProfiles,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -74,6 +75,8 @@ class FakeProgram:
     exchange_failure: BaseException | None = None
     listing_failure: errors.AdsProxyError | None = None
     refreshed: list[str] = field(default_factory=list)
+    granted: GrantedProfiles | None = None
+    """What a new login reaches; None for what is known."""
     codes: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     seen: list[Event] = field(default_factory=list)
@@ -120,6 +123,9 @@ class FakeProgram:
             raise self.exchange_failure
         self.codes.append(code.reveal())
         return Grant(Secret("Atza|canary"), Secret("Atzr|canary"), 3600, source.client_id)
+
+    async def profiles_of(self, source: SignInSource, grant: Grant) -> GrantedProfiles:
+        return self.granted if self.granted is not None else GrantedProfiles(self.known_profiles)
 
     async def adopt(self, account: str, grant: Grant) -> None:
         self.adopted.append(account)

@@ -158,6 +158,33 @@ def test_a_revoked_account_turns_red_and_recovers(browser: webdriver.Chrome, tmp
         assert running.get("/v2/profiles")[0] == 200
 
 
+def test_another_persons_login_is_refused_unless_insisted(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Reconnected as a user with other profiles, the present login stays until somebody types the account's name."""
+    with rig(tmp_path) as running:
+        until(lambda: len(running.account("acme")["profiles"]) == 3)
+        other = json.loads(running.control("/control/users", {"user": "second"}))["profiles"]["na"][0]
+        console = Console(browser, running)
+        console.open()
+        console.press("[data-account=acme] .connect", "Reconnect")
+        console.see("select").send_keys("second")
+        console.press("#allow")
+        console.see("h1", "This is another login")
+        console.see("table", running.simulator["profiles"]["na"][0])
+        console.picture("8-another-login")
+        assert running.account("acme")["generation"] == 1
+        console.see("#insisted").send_keys("acne", Keys.ENTER)
+        console.see("[role=alert]", "not the name of the account")
+        assert running.get("/v2/profiles")[0] == 200
+        console.see("#insisted").send_keys("acme", Keys.ENTER)
+        console.see("h1", "acme is connected")
+        console.see("table", other)
+        assert [str(profile["profileId"]) for profile in json.loads(running.get("/v2/profiles")[1])] == [other]
+        running.log.wait_for(lambda line: line.get("outcome") == "connected")
+        outcomes = [json.loads(line)["outcome"] for line in running.log.lines if '"sign_in_finished"' in line]
+        assert outcomes == ["refused", "connected"]
+        assert [complaint for complaint in console.complaints() if "409 (Conflict)" not in complaint] == []
+
+
 def test_a_list_that_fails_is_told_with_its_reason(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """The card, `/status` and the refused request say why profiles are missing; once they are listed, all is calm."""
     forbidden = {"match": {"path": "/v2/profiles"}, "times": None, "fault": {"status": 403}}

@@ -115,7 +115,7 @@ def test_a_hostile_path_stays_within_its_line(start: Start, hostile: str) -> Non
         (events.ConfigReloaded(False, ("x",), (), ()), "error"),
         (events.ConfigReloaded(True, (), (), ()), "info"),
         (events.ServerStopped(2), "warning"),
-        (events.SignInFinished("a", "denied", ""), "warning"),
+        (events.SignInFinished("a", events.SignInOutcome.DENIED, ""), "warning"),
         (events.DefectMet("here", "trace"), "error"),
     ],
 )
@@ -127,7 +127,10 @@ def test_each_event_has_its_level(event: events.Event, level: str) -> None:
 def test_names_and_fields_of_an_event() -> None:
     """An event's name in the log is its type's, and empty fields are left out."""
     assert name_of(events.CredentialStateChanged) == "credential_state_changed"
-    assert fields_of(events.SignInFinished("acme", "connected", "")) == {"account": "acme", "outcome": "connected"}
+    assert fields_of(events.SignInFinished("acme", events.SignInOutcome.CONNECTED, "")) == {
+        "account": "acme",
+        "outcome": "connected",
+    }
 
 
 def test_the_state_that_an_account_begins_with_is_no_news(start: Start) -> None:
@@ -305,7 +308,7 @@ def test_a_terminal_gets_readable_lines(start: Start) -> None:
     stream = io.StringIO()
     logs = start(stream, form="console")
     logs.observe(finished(path="/\x1b[31mred\nnew"))
-    logs.observe(events.SignInFinished("acme", "connected", ""))
+    logs.observe(events.SignInFinished("acme", events.SignInOutcome.CONNECTED, ""))
     assert logs.flush()
     first, second = stream.getvalue().splitlines()
     assert "request" in first

@@ -18,6 +18,7 @@ PATHS = (
     "/console/accounts/acme/refresh",
     "/login/acme",
     "/login/acme/begin",
+    "/login/acme/replace",
     "/login/callback",
 )
 ODD_TEXTS = (
