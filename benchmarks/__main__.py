@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import scenarios
+from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
 from benchmarks.processes import BenchmarkError
 from benchmarks.run import run
@@ -19,7 +20,9 @@ def main() -> None:
         run(given.rounds, given.seconds)
         return
     chosen = scenarios.named(given.scenario) if given.scenario else scenarios.COMPARED
-    compare(given.checkout, chosen, given.rounds, given.seconds)
+    this = checkout(given.this) if given.this else this_checkout()
+    other = checkout(given.checkout)
+    compare(this, other, chosen, given.rounds, given.seconds)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command")
     comparing = commands.add_parser("compare", help="CPU per request beside another checkout of this program")
     comparing.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")
+    comparing.add_argument("--this", type=Path, help="what to compare with it instead of the checkout this runs from")
     comparing.add_argument("--rounds", type=int, default=10, help="pairs of measurements (10)")
     comparing.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
     comparing.add_argument("--scenario", action="append", help="only this one; may be given several times")

@@ -77,8 +77,8 @@ def this_checkout() -> Checkout:
     return Checkout(ROOT, sys.executable)
 
 
-def other_checkout(folder: Path) -> Checkout:
-    """Another folder, with its own `.venv` where it has one, else with the Python that runs this."""
+def checkout(folder: Path) -> Checkout:
+    """A folder with the program, run with its own `.venv` where it has one, else with the Python that runs this."""
     own = folder / ".venv" / "bin" / "python"
     found = Checkout(folder.resolve(), str(own) if own.exists() else sys.executable)
     if not (folder / "proxy" / "__main__.py").exists():

@@ -1,4 +1,4 @@
-"""CPU per request of this checkout and of another one of the same program, in pairs, as ratios.
+"""CPU per request of two checkouts of this program, in pairs, as ratios.
 
 Both run at the same time on the same core, and only one of them has work: in each round one and then the other, the
 next round the other way about. Whatever slows the machine down slows both sides of a pair.
@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.checkout import Checkout, Worker, other_checkout, this_checkout
+from benchmarks.checkout import Checkout, Worker
 from benchmarks.load import send
 from benchmarks.processes import stopped_at_end
 from benchmarks.ratios import Ratio, paired
@@ -41,11 +41,10 @@ class Comparison:
         return "same" if abs(self.ratio.middle - 1) <= NOISE else "unclear: more rounds"
 
 
-def compare(folder: Path, scenarios: tuple[Scenario, ...], rounds: int, seconds: int) -> None:
+def compare(this: Checkout, other: Checkout, scenarios: tuple[Scenario, ...], rounds: int, seconds: int) -> None:
     """Measure and print, a line as soon as it is known."""
-    this, other = this_checkout(), other_checkout(folder)
-    for name, checkout in (("this", this), ("other", other)):
-        print(f"{name:<6} {checkout.folder} with {checkout.python}")
+    for name, side in (("this", this), ("other", other)):
+        print(f"{name:<6} {side.folder} with {side.python}")
     print(f"\n{'CPU per request':<30}{'this us':>9}{'other us':>10}   ratio, {rounds} paired rounds of {seconds} s")
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         work = Path(temporary)
