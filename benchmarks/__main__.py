@@ -9,13 +9,18 @@ from pathlib import Path
 from benchmarks import scenarios
 from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
-from benchmarks.processes import BenchmarkError
+from benchmarks.micro import COUNTED, count
+from benchmarks.processes import CACHE, BenchmarkError
+from benchmarks.profile import profile
 from benchmarks.run import run
 
 
 def main() -> None:
     """Do what the command line says."""
     given = _parser().parse_args()
+    if given.command in ("micro", "profile"):
+        _micro(given) if given.command == "micro" else _profile(given)
+        return
     if given.command != "compare":
         run(given.rounds, given.seconds)
         return
@@ -23,6 +28,15 @@ def main() -> None:
     this = checkout(given.this) if given.this else this_checkout()
     other = checkout(given.checkout)
     compare(this, other, chosen, given.rounds, given.seconds)
+
+
+def _micro(given: argparse.Namespace) -> None:
+    count(scenarios.named(given.scenario) if given.scenario else COUNTED, record=given.record)
+
+
+def _profile(given: argparse.Namespace) -> None:
+    for scenario in scenarios.named(given.scenario) if given.scenario else (scenarios.ONE_TARGET,):
+        profile(scenario, given.seconds, given.output)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("--rounds", type=int, default=10, help="pairs of measurements (10)")
     comparing.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
     comparing.add_argument("--scenario", action="append", help="only this one; may be given several times")
+    counting = commands.add_parser("micro", help="instructions per request, beside those recorded last")
+    counting.add_argument("--scenario", action="append", help="only this one; may be given several times")
+    counting.add_argument("--record", action="store_true", help="write benchmarks/instructions.json anew")
+    profiling = commands.add_parser("profile", help="where the time of the worker goes under load")
+    profiling.add_argument("--scenario", action="append", help="this one; may be given several times")
+    profiling.add_argument("--seconds", type=int, default=10, help="seconds of sampling (10)")
+    profiling.add_argument("--output", type=Path, default=CACHE / "profiles", help="folder for what is written")
     return parser
 
 

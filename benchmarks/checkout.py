@@ -31,21 +31,31 @@ class Setting:
     tls: bool = False
     keyed: bool = False
     fast_path: bool = True
+    profiles: int = 1
+    """Profiles that the account lists: 1 or 10,000."""
+    accounts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A folder that holds the program, and the Python to run it with."""
+    """A folder that holds the program, and the Python to run it with.
+
+    `wrapper` is a command before that Python's, such as valgrind. With a `hash_seed` of digits, it is no matter of
+    chance how often hashes collide.
+    """
 
     folder: Path
     python: str
+    wrapper: tuple[str, ...] = ()
+    hash_seed: str = "random"
+    ready_within: float = 20.0
 
     def __str__(self) -> str:
         return self.folder.name
 
     def environment(self) -> dict[str, str]:
         """What makes Python import the program from this folder and no other."""
-        return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1"}
+        return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": self.hash_seed}
 
     def start(self, upstream: Upstream, setting: Setting, work: Path) -> Worker:
         """Start it in the new folder `work` and wait until it serves."""
@@ -53,23 +63,27 @@ class Checkout:
         port, admin = free_port(), free_port()
         config = work / "proxy.yaml"
         config.write_text(yaml.safe_dump(configuration(upstream, setting, port, admin)))
-        command = [self.python, "-m", "proxy", "serve", "--config", str(config)]
+        command = [*self.wrapper, self.python, "-m", "proxy", "serve", "--config", str(config)]
         process = Process(command, work / "output.log", core=WORKER_CORE, env=self.environment())
         try:
-            process.wait_ready(port, headers=f"Authorization: {AUTHORIZATION}\r\n" if setting.keyed else "")
+            ready_after = process.wait_ready(port, headers=_ask_with(setting), within=self.ready_within)
         except BenchmarkError:
             process.stop()
             raise
-        return Worker(process, port, AUTHORIZATION if setting.keyed else "")
+        return Worker(process, port, AUTHORIZATION if setting.keyed else "", ready_after)
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A running proxy: any peer, or the program itself. `authorization` is what tools send to it."""
+    """A running proxy, any peer or the program itself.
+
+    `authorization` is what tools send to it, `ready_after` the seconds from its start to the first 200.
+    """
 
     process: Process
     port: int
     authorization: str = ""
+    ready_after: float = 0.0
 
 
 def this_checkout() -> Checkout:
@@ -92,6 +106,21 @@ def checkout(folder: Path) -> Checkout:
     return found
 
 
+def _ask_with(setting: Setting) -> str:
+    """The header lines without which a bare request would be refused."""
+    lines = [f"Authorization: {AUTHORIZATION}\r\n"] if setting.keyed else []
+    return "".join([*lines, *(["X-Ads-Account: acme\r\n"] if setting.accounts > 1 else [])])
+
+
+def _account(application: str) -> dict[str, str]:
+    return {
+        "client_id": f"amzn1.application-oa2-client.{application}",
+        "client_secret": "benchmark-secret",
+        "refresh_token": f"Atzr|{application}",
+        "region": "na",
+    }
+
+
 def configuration(upstream: Upstream, setting: Setting, port: int, admin: int) -> dict[str, object]:
     """One account at home in `na`; the other regions list no profiles."""
     plain = f"http://127.0.0.1:{upstream.plain}"
@@ -106,12 +135,8 @@ def configuration(upstream: Upstream, setting: Setting, port: int, admin: int) -
             "fe": {"api_url": f"http://127.0.0.1:{upstream.empty}", "token_url": token},
         },
         "accounts": {
-            "acme": {
-                "client_id": "amzn1.application-oa2-client.benchmark",
-                "client_secret": "benchmark-secret",
-                "refresh_token": "Atzr|benchmark",
-                "region": "na",
-            }
+            "acme": _account("many" if setting.profiles > 1 else "one"),
+            **{f"other-{number}": _account(f"other-{number}") for number in range(1, setting.accounts)},
         },
     }
     if setting.tls:

@@ -22,7 +22,8 @@ WORKER_CORE = 0
 """The worker under measurement is alone here."""
 LOAD_CORE = 1
 """Load and upstream share this one."""
-_READY_WITHIN = 20.0
+CACHE = Path(__file__).resolve().parent.parent / ".cache" / "benchmarks"
+"""What is built or installed for the benchmark alone."""
 _STOP_WITHIN = 10.0
 
 
@@ -83,10 +84,10 @@ class Process:
         texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids()]
         return Memory(sum(_kilobytes("Rss", text) for text in texts), sum(_kilobytes("Pss", text) for text in texts))
 
-    def wait_ready(self, port: int, path: str = "/v2/profiles", headers: str = "") -> float:
+    def wait_ready(self, port: int, path: str = "/v2/profiles", headers: str = "", within: float = 20.0) -> float:
         """Wait until a request is answered 200; seconds since the start."""
         request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}\r\n".encode()
-        while time.monotonic() - self.started_at < _READY_WITHIN:
+        while time.monotonic() - self.started_at < within:
             if self._child.poll() is not None:
                 raise BenchmarkError(f"{self.command[0]} ended with {self._child.returncode}:\n{self.last_words()}")
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as client:
@@ -98,7 +99,9 @@ class Process:
 
     def last_words(self) -> str:
         """The end of what it wrote."""
-        return self.log.read_bytes()[-2000:].decode(errors="replace")
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - 2000))
+            return log.read().decode(errors="replace")
 
     def empty_log(self) -> None:
         """Drop what it wrote so far; every program here appends to its log."""

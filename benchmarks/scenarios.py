@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.checkout import Setting
 from benchmarks.load import Load, Requests
@@ -45,7 +45,7 @@ SCENARIOS = (
     MANY_CONNECTIONS,
 )
 ORDINARY = tuple(
-    Scenario(f"{scenario.name}, fast_path: false", scenario.load, Setting(scenario.setting.tls, fast_path=False))
+    Scenario(f"{scenario.name}, fast_path: false", scenario.load, replace(scenario.setting, fast_path=False))
     for scenario in (ONE_TARGET, NEW_TARGETS, NEW_BODIES)
 )
 """The ordinary path, where it is compared by itself."""

@@ -3,7 +3,7 @@
 | path | answer |
 | --- | --- |
 | `/auth/o2/token` | an access token for an hour |
-| `/v2/profiles` | one profile in `na`, none elsewhere |
+| `/v2/profiles` | the profiles of the application that asks: one, or 10,000, or none |
 | `/size/64k`, `/size/20m` | that many bytes |
 | `/chunked` | 1 KiB, chunked |
 | `/missing/...` | 404 with a small body |
@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from dataclasses import dataclass
@@ -22,12 +23,8 @@ from benchmarks.processes import LOAD_CORE, Process, free_port, required
 PROFILE = "1234567890123456"
 SMALL = '{"campaigns":[' + ",".join(f'{{"campaignId":{9000 + n},"name":"n-{n:04}"}}' for n in range(25))
 SMALL += ',{"note":"' + "x" * (1024 - len(SMALL) - 14) + '"}]}'
-_PROFILES = (
-    f'[{{"profileId":{PROFILE},"countryCode":"US","currencyCode":"USD","timezone":"America/Los_Angeles",'
-    '"accountInfo":{"marketplaceStringId":"ATVPDKIKX0DER","id":"ENTITY1","type":"seller","name":"bench"}}]'
-)
 _TOKEN = '{"access_token":"Atza|benchmark","token_type":"bearer","expires_in":3600}'
-_MEBIBYTE = 1 << 20
+HUGE_SIZE = 20 << 20
 
 _NGINX = """
 {user} daemon off; worker_processes 1; pid {work}/nginx.pid; error_log {work}/error.log;
@@ -45,7 +42,8 @@ _ANSWERING = """
   server {{ listen 127.0.0.1:{plain} backlog=4096; listen 127.0.0.1:{tls} ssl backlog=4096;
     add_header x-amz-rid $request_id always; add_header x-amz-request-id $request_id always;
     location = /auth/o2/token {{ return 200 '{token}'; }}
-    location = /v2/profiles {{ return 200 '{profiles}'; }}
+    location = /v2/profiles {{
+      try_files /profiles/$http_amazon_advertising_api_clientid /profiles/none =404; }}
     location /size/ {{ }}
     location /chunked {{ ssi on; ssi_types application/json; error_page 405 =200 $uri; }}
     location /missing/ {{ return 404 '{{"code":"NOT_FOUND","details":"no such thing"}}'; }}
@@ -74,13 +72,15 @@ def start_upstream(work: Path) -> Upstream:
     files = here / "files"
     (files / "size").mkdir(parents=True)
     (files / "size" / "64k").write_bytes(_lines(64 * 1024))
-    (files / "size" / "20m").write_bytes(_lines(20 * _MEBIBYTE))
+    (files / "size" / "20m").write_bytes(_lines(HUGE_SIZE))
+    (files / "profiles").mkdir()
+    for application, count in (("amzn1.application-oa2-client.one", 1), ("amzn1.application-oa2-client.many", 10_000)):
+        (files / "profiles" / application).write_text(_profiles(count))
+    (files / "profiles" / "none").write_text("[]")
     (files / "chunked").write_text(SMALL)
     _make_certificate(here)
     plain, tls, empty = free_port(), free_port(), free_port()
-    body = _ANSWERING.format(
-        work=here, plain=plain, tls=tls, empty=empty, token=_TOKEN, profiles=_PROFILES, small=SMALL
-    )
+    body = _ANSWERING.format(work=here, plain=plain, tls=tls, empty=empty, token=_TOKEN, small=SMALL)
     process = Process(nginx_command(here, body), here / "output.log", core=LOAD_CORE)
     process.wait_ready(plain)
     return Upstream(process, plain, tls, empty, here / "cert.pem")
@@ -93,6 +93,12 @@ def nginx_command(folder: Path, body: str) -> list[str]:
     user = "user root;" if os.geteuid() == 0 else ""  # else its worker is nobody, who may not read a folder of ours
     path.write_text(_NGINX.format(user=user, work=folder, body=body))
     return [required("nginx", "nginx-light"), "-c", str(path), "-p", str(folder), "-e", str(folder / "error.log")]
+
+
+def _profiles(count: int) -> str:
+    info = {"marketplaceStringId": "ATVPDKIKX0DER", "id": "ENTITY1", "type": "seller", "name": "bench"}
+    market = {"countryCode": "US", "currencyCode": "USD", "timezone": "America/Los_Angeles", "accountInfo": info}
+    return json.dumps([{"profileId": int(PROFILE) + number, **market} for number in range(count)])
 
 
 def _lines(size: int) -> bytes:
