@@ -141,15 +141,14 @@ soak: $(DEVELOPED) ## the tests that take minutes: steady load, kill -9 rounds, 
 	@$(BIN)/python -m pytest tests -q -m soak
 
 .PHONY: bench
-bench: $(DEVELOPED) ## how much time the proxy adds to a request
-	@test -e benchmarks/__main__.py || { echo "no benchmark is here yet" >&2; exit 1; }
-	$(BIN)/python -m benchmarks
+bench: $(DEVELOPED) $(BENCHED) ## how fast it is beside nginx, HAProxy, Envoy and Go: 25 minutes (BENCH="--quick": 6)
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: bench-micro
 bench-micro: $(DEVELOPED) ## instructions per request, beside those recorded last (BENCH="--record": record them)
 	@$(BIN)/python -m benchmarks micro $(BENCH)
 
-# What the benchmark needs beside the program; it goes on without, and says so.
+# Envoy and py-spy; the benchmark goes on without them, and says so.
 $(BENCHED): benchmarks/requirements.lock
 	@$(PYTHON) -m venv .cache/benchmarks
 	.cache/benchmarks/bin/python -m pip --disable-pip-version-check --no-input $(LOCKED) -r $< && touch $@ || true

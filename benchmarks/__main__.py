@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import argparse
+import os
+import resource
+import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import scenarios
 from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
 from benchmarks.micro import COUNTED, count
-from benchmarks.processes import CACHE, BenchmarkError
+from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
 from benchmarks.profile import profile
-from benchmarks.run import run
+from benchmarks.report import markdown
+from benchmarks.run import Extent, run
 
 
 def main() -> None:
     """Do what the command line says."""
     given = _parser().parse_args()
-    if given.command in ("micro", "profile"):
-        _micro(given) if given.command == "micro" else _profile(given)
-        return
-    if given.command != "compare":
-        run(given.rounds, given.seconds)
-        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started is stopped, too
+    # The benchmark's own work belongs to the load's core, and connections need open files, its programs' too.
+    if not {WORKER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
+        raise BenchmarkError("two cores are needed: one for the worker, one for load and upstream")
+    os.sched_setaffinity(0, {LOAD_CORE})
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _COMMANDS[given.command](given)
+
+
+def _run(given: argparse.Namespace) -> None:
+    rounds, seconds = (2, 1) if given.quick else (given.rounds, given.seconds)
+    extent = Extent(rounds, seconds, 0 if given.scenario else min(rounds, 3))
+    chosen = scenarios.named(given.scenario) if given.scenario else scenarios.SCENARIOS
+    findings = run(chosen, extent)
+    text = markdown(findings)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    (CACHE / "findings.md").write_text(text)
+    print(text)
+
+
+def _compare(given: argparse.Namespace) -> None:
     chosen = scenarios.named(given.scenario) if given.scenario else scenarios.COMPARED
     this = checkout(given.this) if given.this else this_checkout()
-    other = checkout(given.checkout)
+    this, other = (replace(side, hash_seed="0") for side in (this, checkout(given.checkout)))
     compare(this, other, chosen, given.rounds, given.seconds)
 
 
@@ -39,10 +60,15 @@ def _profile(given: argparse.Namespace) -> None:
         profile(scenario, given.seconds, given.output)
 
 
+_COMMANDS = {None: _run, "compare": _compare, "micro": _micro, "profile": _profile}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast the proxy is.")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each peer is measured (3)")
-    parser.add_argument("--seconds", type=int, default=4, help="seconds of each measurement (4)")
+    parser.add_argument("--rounds", type=int, default=6, help="paired rounds (6)")
+    parser.add_argument("--seconds", type=int, default=2, help="seconds of each measurement (2)")
+    parser.add_argument("--quick", action="store_true", help="two rounds of one second: to see that it works")
+    parser.add_argument("--scenario", action="append", help="only the speed in this one; may be given several times")
     commands = parser.add_subparsers(dest="command")
     comparing = commands.add_parser("compare", help="CPU per request beside another checkout of this program")
     comparing.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")

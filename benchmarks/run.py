@@ -1,68 +1,85 @@
-"""`make bench`: requests per second and latency of the proxy and its peers, one after the other, in turns.
-
-Each program has one core to itself; wrk and the upstream share the other. Numbers of one machine mean little, their
-ratios within one run mean something: the table is in multiples of nginx."""
+"""The whole benchmark in one run: speed, memory, start-up, of everybody that is here."""
 
 from __future__ import annotations
 
 import contextlib
-import re
-import statistics
+import datetime
+import os
+import platform
 import subprocess
+import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers import Peer, free_port, peer_commands, program, running, upstream_command
+from benchmarks.burdens import measure_burdens
+from benchmarks.checkout import ROOT
+from benchmarks.contenders import Contender, Fleet, contenders
+from benchmarks.footprint import Footprint, measure_footprints
+from benchmarks.processes import LOAD_CORE, WORKER_CORE, stopped_at_end
+from benchmarks.ratios import Ratio
+from benchmarks.report import Findings
+from benchmarks.scenarios import Scenario
+from benchmarks.speed import measure_speed
+from benchmarks.upstream import start_upstream
 
-PROXY_CORE, LOAD_CORE = 0, 1
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-
-
-def measure(port: int, seconds: int, connections: int) -> tuple[float, float, float]:
-    """Requests per second, and the median and 99th percentile of latency in seconds; nothing but 200 may come."""
-    wrk = program("wrk")
-    if wrk is None:
-        raise SystemExit("the benchmark needs wrk: apt-get install wrk")
-    command = ["taskset", "-c", str(LOAD_CORE), wrk, "--latency", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    said = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}/v2/profiles"], capture_output=True, text=True, check=True
-    ).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise SystemExit(f"port {port} did not answer every request:\n{said}")
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])  # type: ignore[index]
-    return rate, _latency(said, "50%"), _latency(said, "99%")
+_LOUD = 0.3
+"""A load average from which on the machine does other things, too."""
 
 
-def _latency(said: str, percentile: str) -> float:
-    number, unit = re.search(rf"{percentile}\s+([\d.]+)(us|ms|s)", said).groups()  # type: ignore[union-attr]
-    return float(number) * _UNITS[unit]
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Paired rounds of so many seconds for speed; rounds for memory and start-up (0: neither, and no burdens)."""
+
+    rounds: int
+    seconds: int
+    footprint_rounds: int
 
 
-def run(rounds: int, seconds: int, connections: int = 16) -> None:
-    """Measure all peers and print the table."""
-    upstream = free_port()
-    results: dict[Peer, list[tuple[float, float, float]]] = {}
-    with tempfile.TemporaryDirectory() as work, contextlib.ExitStack() as stack:
-        stack.enter_context(running(upstream_command(Path(work), upstream), upstream, LOAD_CORE))
-        commands = peer_commands(Path(work), upstream)
-        for peer, command in commands:
-            stack.enter_context(running(command, peer.port, PROXY_CORE))
-        peers = [Peer("upstream itself", upstream), *(peer for peer, _ in commands)]
-        for peer in peers:
-            measure(peer.port, 1, connections)
-        for _ in range(rounds):
-            for peer in peers:
-                results.setdefault(peer, []).append(measure(peer.port, seconds, connections))
-    show(results)
+def run(scenarios: tuple[Scenario, ...], extent: Extent) -> Findings:
+    """Measure; what happens meanwhile is said on standard error."""
+    those, missing = contenders()
+    circumstances = (*_circumstances(those, extent), *missing)
+    for sentence in circumstances:
+        _say(sentence)
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
+        work = Path(temporary)
+        upstream = start_upstream(work)
+        stack.enter_context(stopped_at_end(upstream.process))
+        pairs = [(scenario, tuple(who for who in those if who.takes_part(scenario))) for scenario in scenarios]
+        speed = (extent.rounds, extent.seconds)
+        with Fleet(upstream, work) as fleet:
+            samples = measure_speed(fleet, upstream, pairs, speed, _say)
+        burdens: dict[str, Ratio] = {}
+        footprints: dict[str, list[Footprint]] = {}
+        if extent.footprint_rounds:
+            _say("burdens")
+            burdens = measure_burdens(upstream, work, speed)
+            _say("memory and start-up")
+            footprints = measure_footprints(those, upstream, work, extent.footprint_rounds)
+    return Findings(circumstances, samples, footprints, burdens)
 
 
-def show(results: dict[Peer, list[tuple[float, float, float]]]) -> None:
-    medians = {
-        peer: [statistics.median(column) for column in zip(*rows, strict=True)] for peer, rows in results.items()
-    }
-    nginx = next((row[0] for peer, row in medians.items() if peer.name == "nginx"), None)
-    print("| program | requests/s | of nginx | median ms | 99 % ms |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for peer, (rate, middle, slow) in medians.items():
-        share = f"{rate / nginx:.2f}" if nginx else "-"
-        print(f"| {peer.name} | {rate:,.0f} | {share} | {middle * 1000:.2f} | {slow * 1000:.2f} |")
+def _circumstances(those: tuple[Contender, ...], extent: Extent) -> tuple[str, ...]:
+    cpu = next((line.split(": ")[1] for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "CPU")
+    load = os.getloadavg()[0]
+    quiet = "the machine was otherwise idle" if load < _LOUD else f"the machine was NOT idle (load {load:.1f} before)"
+    versions = ", ".join(dict.fromkeys(f"{who.name.split(',')[0]} {who.version}" for who in those if who.version))
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], check=False, capture_output=True, text=True
+    ).stdout.strip()
+    return (
+        f"{datetime.datetime.now(datetime.UTC):%d %B %Y}, {cpu.strip()}, {os.cpu_count()} cores, "
+        f"Linux {platform.release()}; {quiet}.",
+        f"`{' '.join(['python -m benchmarks', *sys.argv[1:]])}`: {extent.rounds} paired rounds of {extent.seconds} s; "
+        f"each worker alone on core {WORKER_CORE}, load and upstream on core {LOAD_CORE}.",
+        f"ads-proxy at {commit or 'no commit'} with Python {platform.python_version()}; {versions}.",
+    )
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
+
+
+def _say(sentence: str) -> None:
+    print(f"{datetime.datetime.now(datetime.UTC):%H:%M:%S} {sentence}", file=sys.stderr, flush=True)
