@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import scenarios
 from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
+from benchmarks.document import write
 from benchmarks.micro import COUNTED, count
 from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
 from benchmarks.profile import profile
@@ -22,7 +23,10 @@ from benchmarks.run import Extent, run
 
 def main() -> None:
     """Do what the command line says."""
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
+    if given.command is None and given.write_docs and given.scenario:
+        parser.error("--write-docs needs a whole run, without --scenario")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started is stopped, too
     # The benchmark's own work belongs to the load's core, and connections need open files, its programs' too.
     if not {WORKER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
@@ -42,6 +46,8 @@ def _run(given: argparse.Namespace) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     (CACHE / "findings.md").write_text(text)
     print(text)
+    for path in write(findings) if given.write_docs else ():
+        print(f"written: {path}", file=sys.stderr)
 
 
 def _compare(given: argparse.Namespace) -> None:
@@ -69,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=int, default=2, help="seconds of each measurement (2)")
     parser.add_argument("--quick", action="store_true", help="two rounds of one second: to see that it works")
     parser.add_argument("--scenario", action="append", help="only the speed in this one; may be given several times")
+    parser.add_argument("--write-docs", action="store_true", help="put what was measured into docs/performance.md")
     commands = parser.add_subparsers(dest="command")
     comparing = commands.add_parser("compare", help="CPU per request beside another checkout of this program")
     comparing.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")

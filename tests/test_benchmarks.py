@@ -1,9 +1,12 @@
-"""What the benchmark works out is right: ratios and their spread, shares of a profile."""
+"""What the benchmark works out is right: ratios and their spread, its part of the document, shares of a profile."""
 
 from __future__ import annotations
 
 import pytest
 
+from benchmarks.checkout import ROOT
+from benchmarks.document import with_findings
+from benchmarks.processes import BenchmarkError
 from benchmarks.profile import shares
 from benchmarks.ratios import Ratio, paired
 
@@ -27,6 +30,20 @@ def test_the_spread_covers_the_median_with_95_percent(rounds: int, aside: int) -
     values = list(range(1, rounds + 1))
     found = paired(values, [1] * rounds)
     assert (found.low, found.high) == (values[aside], values[-1 - aside])
+
+
+def test_findings_are_written_between_the_markers() -> None:
+    """What stood there is gone, and all around it stays."""
+    before = "A\n<!-- measured: x -->\nold\n<!-- end of what was measured -->\nB\n"
+    assert with_findings(before, "new") == "A\n<!-- measured: x -->\n\nnew\n\n<!-- end of what was measured -->\nB\n"
+    with pytest.raises(BenchmarkError):
+        with_findings("A\nB\n", "new")
+
+
+def test_the_document_has_the_markers() -> None:
+    """`--write-docs` finds its place, and writing the same twice changes nothing."""
+    once = with_findings((ROOT / "docs" / "performance.md").read_text(encoding="utf-8"), "new")
+    assert with_findings(once, "new") == once
 
 
 def test_a_function_that_calls_itself_is_counted_once() -> None:
