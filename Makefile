@@ -11,6 +11,7 @@ SHELL      := bash
 PYTHON  ?= python3
 CONFIG  ?=
 OTHER   ?=
+BENCH   ?=
 IMAGE   ?= ads-proxy
 PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
@@ -31,6 +32,7 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
 NEWMAN    := .cache/newman/.installed
 SPECIFIED := .cache/specifications/.installed
+BENCHED   := .cache/benchmarks/.installed
 
 .PHONY: help
 help: ## this list
@@ -71,6 +73,7 @@ lock: ## write the lock files anew (UPGRADE=1: with the newest releases)
 	compile pyproject.toml --group dev --output-file requirements-dev.lock
 	compile pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
 	compile --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+	compile benchmarks/requirements.in --output-file benchmarks/requirements.lock
 
 $(NEWMAN): tests/newman/package.json tests/newman/package-lock.json
 	@mkdir -p .cache/newman
@@ -164,9 +167,17 @@ soak: $(DEVELOPED) ## the tests that take minutes: steady load, kill -9 rounds, 
 	@$(BIN)/python -m pytest tests -q -m soak
 
 .PHONY: bench
-bench: $(DEVELOPED) ## how much time the proxy adds to a request
-	@test -e benchmarks/__main__.py || { echo "no benchmark is here yet" >&2; exit 1; }
-	$(BIN)/python -m benchmarks
+bench: $(DEVELOPED) $(BENCHED) ## how fast it is beside nginx, HAProxy, Envoy and Go: 25 minutes (BENCH="--quick": 6)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+.PHONY: bench-micro
+bench-micro: $(DEVELOPED) ## instructions per request, beside those recorded last (BENCH="--record": record them)
+	@$(BIN)/python -m benchmarks micro $(BENCH)
+
+# Envoy and py-spy; the benchmark goes on without them, and says so.
+$(BENCHED): benchmarks/requirements.lock
+	@$(PYTHON) -m venv .cache/benchmarks
+	.cache/benchmarks/bin/python -m pip --disable-pip-version-check --no-input $(LOCKED) -r $< && touch $@ || true
 
 # --- release ---------------------------------------------------------------------------------------------------
 

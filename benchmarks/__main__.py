@@ -1,79 +1,100 @@
-"""`make bench`: requests per second and latency of the proxy and its peers, one after the other, in turns.
-
-Each program has one core to itself; wrk and the upstream share the other. Numbers of one machine mean little, their
-ratios within one run mean something: the table is in multiples of nginx. usage: python -m benchmarks [--seconds N]
-[--rounds N] [--connections N]
-"""
+"""The command line: `python -m benchmarks` measures the proxy beside its peers, `compare` beside another checkout."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import re
-import statistics
-import subprocess
-import tempfile
+import os
+import resource
+import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.peers import Peer, free_port, peer_commands, program, running, upstream_command
-
-PROXY_CORE, LOAD_CORE = 0, 1
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-
-
-def measure(port: int, seconds: int, connections: int) -> tuple[float, float, float]:
-    """Requests per second, and the median and 99th percentile of latency in seconds; nothing but 200 may come."""
-    wrk = program("wrk")
-    if wrk is None:
-        raise SystemExit("the benchmark needs wrk: apt-get install wrk")
-    command = ["taskset", "-c", str(LOAD_CORE), wrk, "--latency", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    said = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}/v2/profiles"], capture_output=True, text=True, check=True
-    ).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise SystemExit(f"port {port} did not answer every request:\n{said}")
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])  # type: ignore[index]
-    return rate, _latency(said, "50%"), _latency(said, "99%")
-
-
-def _latency(said: str, percentile: str) -> float:
-    number, unit = re.search(rf"{percentile}\s+([\d.]+)(us|ms|s)", said).groups()  # type: ignore[union-attr]
-    return float(number) * _UNITS[unit]
+from benchmarks import scenarios
+from benchmarks.checkout import checkout, this_checkout
+from benchmarks.compare import compare
+from benchmarks.document import write
+from benchmarks.micro import COUNTED, count
+from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
+from benchmarks.profile import profile
+from benchmarks.report import markdown
+from benchmarks.run import Extent, run
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seconds", type=int, default=4)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--connections", type=int, default=16)
-    given = options.parse_args()
-    upstream = free_port()
-    results: dict[Peer, list[tuple[float, float, float]]] = {}
-    with tempfile.TemporaryDirectory() as work, contextlib.ExitStack() as stack:
-        stack.enter_context(running(upstream_command(Path(work), upstream), upstream, LOAD_CORE))
-        commands = peer_commands(Path(work), upstream)
-        for peer, command in commands:
-            stack.enter_context(running(command, peer.port, PROXY_CORE))
-        peers = [Peer("upstream itself", upstream), *(peer for peer, _ in commands)]
-        for peer in peers:
-            measure(peer.port, 1, given.connections)
-        for _ in range(given.rounds):
-            for peer in peers:
-                results.setdefault(peer, []).append(measure(peer.port, given.seconds, given.connections))
-    show(results)
+    """Do what the command line says."""
+    parser = _parser()
+    given = parser.parse_args()
+    if given.command is None and given.write_docs and given.scenario:
+        parser.error("--write-docs needs a whole run, without --scenario")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started is stopped, too
+    # The benchmark's own work belongs to the load's core, and connections need open files, its programs' too.
+    if not {WORKER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
+        raise BenchmarkError("two cores are needed: one for the worker, one for load and upstream")
+    os.sched_setaffinity(0, {LOAD_CORE})
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _COMMANDS[given.command](given)
 
 
-def show(results: dict[Peer, list[tuple[float, float, float]]]) -> None:
-    medians = {
-        peer: [statistics.median(column) for column in zip(*rows, strict=True)] for peer, rows in results.items()
-    }
-    nginx = next((row[0] for peer, row in medians.items() if peer.name == "nginx"), None)
-    print("| program | requests/s | of nginx | median ms | 99 % ms |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for peer, (rate, middle, slow) in medians.items():
-        share = f"{rate / nginx:.2f}" if nginx else "-"
-        print(f"| {peer.name} | {rate:,.0f} | {share} | {middle * 1000:.2f} | {slow * 1000:.2f} |")
+def _run(given: argparse.Namespace) -> None:
+    rounds, seconds = (2, 1) if given.quick else (given.rounds, given.seconds)
+    extent = Extent(rounds, seconds, 0 if given.scenario else min(rounds, 3))
+    chosen = scenarios.named(given.scenario) if given.scenario else scenarios.SCENARIOS
+    findings = run(chosen, extent)
+    text = markdown(findings)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    (CACHE / "findings.md").write_text(text)
+    print(text)
+    for path in write(findings) if given.write_docs else ():
+        print(f"written: {path}", file=sys.stderr)
+
+
+def _compare(given: argparse.Namespace) -> None:
+    chosen = scenarios.named(given.scenario) if given.scenario else scenarios.COMPARED
+    this = checkout(given.this) if given.this else this_checkout()
+    this, other = (replace(side, hash_seed="0") for side in (this, checkout(given.checkout)))
+    compare(this, other, chosen, given.rounds, given.seconds)
+
+
+def _micro(given: argparse.Namespace) -> None:
+    count(scenarios.named(given.scenario) if given.scenario else COUNTED, record=given.record)
+
+
+def _profile(given: argparse.Namespace) -> None:
+    for scenario in scenarios.named(given.scenario) if given.scenario else (scenarios.ONE_TARGET,):
+        profile(scenario, given.seconds, given.output)
+
+
+_COMMANDS = {None: _run, "compare": _compare, "micro": _micro, "profile": _profile}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast the proxy is.")
+    parser.add_argument("--rounds", type=int, default=6, help="paired rounds (6)")
+    parser.add_argument("--seconds", type=int, default=2, help="seconds of each measurement (2)")
+    parser.add_argument("--quick", action="store_true", help="two rounds of one second: to see that it works")
+    parser.add_argument("--scenario", action="append", help="only the speed in this one; may be given several times")
+    parser.add_argument("--write-docs", action="store_true", help="put what was measured into docs/performance.md")
+    commands = parser.add_subparsers(dest="command")
+    comparing = commands.add_parser("compare", help="CPU per request beside another checkout of this program")
+    comparing.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")
+    comparing.add_argument("--this", type=Path, help="what to compare with it instead of the checkout this runs from")
+    comparing.add_argument("--rounds", type=int, default=10, help="pairs of measurements (10)")
+    comparing.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
+    comparing.add_argument("--scenario", action="append", help="only this one; may be given several times")
+    counting = commands.add_parser("micro", help="instructions per request, beside those recorded last")
+    counting.add_argument("--scenario", action="append", help="only this one; may be given several times")
+    counting.add_argument("--record", action="store_true", help="write benchmarks/instructions.json anew")
+    profiling = commands.add_parser("profile", help="where the time of the worker goes under load")
+    profiling.add_argument("--scenario", action="append", help="this one; may be given several times")
+    profiling.add_argument("--seconds", type=int, default=10, help="seconds of sampling (10)")
+    profiling.add_argument("--output", type=Path, default=CACHE / "profiles", help="folder for what is written")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BenchmarkError as error:
+        sys.exit(f"benchmark: {error}")

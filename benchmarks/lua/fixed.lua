@@ -1,0 +1,1 @@
+-- One target again and again: nothing to add.

@@ -1,0 +1,85 @@
+"""The whole benchmark in one run: speed, memory, start-up, of everybody that is here."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.burdens import measure_burdens
+from benchmarks.checkout import ROOT
+from benchmarks.contenders import Contender, Fleet, contenders
+from benchmarks.footprint import Footprint, measure_footprints
+from benchmarks.processes import LOAD_CORE, WORKER_CORE, stopped_at_end
+from benchmarks.ratios import Ratio
+from benchmarks.report import Findings
+from benchmarks.scenarios import Scenario
+from benchmarks.speed import measure_speed
+from benchmarks.upstream import start_upstream
+
+_LOUD = 0.3
+"""A load average from which on the machine does other things, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Paired rounds of so many seconds for speed; rounds for memory and start-up (0: neither, and no burdens)."""
+
+    rounds: int
+    seconds: int
+    footprint_rounds: int
+
+
+def run(scenarios: tuple[Scenario, ...], extent: Extent) -> Findings:
+    """Measure; what happens meanwhile is said on standard error."""
+    those, missing = contenders()
+    circumstances = (*_circumstances(those, extent), *missing)
+    for sentence in circumstances:
+        _say(sentence)
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
+        work = Path(temporary)
+        upstream = start_upstream(work)
+        stack.enter_context(stopped_at_end(upstream.process))
+        pairs = [(scenario, tuple(who for who in those if who.takes_part(scenario))) for scenario in scenarios]
+        speed = (extent.rounds, extent.seconds)
+        with Fleet(upstream, work) as fleet:
+            samples = measure_speed(fleet, upstream, pairs, speed, _say)
+        burdens: dict[str, Ratio] = {}
+        footprints: dict[str, list[Footprint]] = {}
+        if extent.footprint_rounds:
+            _say("burdens")
+            burdens = measure_burdens(upstream, work, speed)
+            _say("memory and start-up")
+            footprints = measure_footprints(those, upstream, work, extent.footprint_rounds)
+    return Findings(circumstances, samples, footprints, burdens)
+
+
+def _circumstances(those: tuple[Contender, ...], extent: Extent) -> tuple[str, ...]:
+    cpu = next((line.split(": ")[1] for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "CPU")
+    load = os.getloadavg()[0]
+    quiet = "the machine was otherwise idle" if load < _LOUD else f"the machine was NOT idle (load {load:.1f} before)"
+    versions = ", ".join(dict.fromkeys(f"{who.name.split(',')[0]} {who.version}" for who in those if who.version))
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], check=False, capture_output=True, text=True
+    ).stdout.strip()
+    return (
+        f"{datetime.datetime.now(datetime.UTC):%d %B %Y}, {cpu.strip()}, {os.cpu_count()} cores, "
+        f"Linux {platform.release()}; {quiet}.",
+        f"`{' '.join(['python -m benchmarks', *sys.argv[1:]])}`: {extent.rounds} paired rounds of {extent.seconds} s; "
+        f"each worker alone on core {WORKER_CORE}, load and upstream on core {LOAD_CORE}.",
+        f"ads-proxy at {commit or 'no commit'} with Python {platform.python_version()}; {versions}.",
+    )
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
+
+
+def _say(sentence: str) -> None:
+    print(f"{datetime.datetime.now(datetime.UTC):%H:%M:%S} {sentence}", file=sys.stderr, flush=True)

@@ -1,0 +1,52 @@
+"""What the benchmark works out is right: ratios and their spread, its part of the document, shares of a profile."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.checkout import ROOT
+from benchmarks.document import with_findings
+from benchmarks.processes import BenchmarkError
+from benchmarks.profile import shares
+from benchmarks.ratios import Ratio, paired
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    """A machine that is half as fast in the second round does not move it."""
+    assert paired([2, 4], [1, 2]) == Ratio(2, 2, 2)
+
+
+def test_the_middle_is_the_median_of_the_rounds() -> None:
+    """One round in which something else ran does not move it."""
+    assert paired([1, 1.1, 9], [1, 1, 1]).middle == 1.1
+
+
+@pytest.mark.parametrize(
+    ("rounds", "aside"),
+    [(1, 0), (2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (10, 1), (12, 2), (20, 5), (100, 39)],
+)
+def test_the_spread_covers_the_median_with_95_percent(rounds: int, aside: int) -> None:
+    """It leaves out as many rounds at each end as tables of the sign test do; of five or fewer, none."""
+    values = list(range(1, rounds + 1))
+    found = paired(values, [1] * rounds)
+    assert (found.low, found.high) == (values[aside], values[-1 - aside])
+
+
+def test_findings_are_written_between_the_markers() -> None:
+    """What stood there is gone, and all around it stays."""
+    before = "A\n<!-- measured: x -->\nold\n<!-- end of what was measured -->\nB\n"
+    assert with_findings(before, "new") == "A\n<!-- measured: x -->\n\nnew\n\n<!-- end of what was measured -->\nB\n"
+    with pytest.raises(BenchmarkError):
+        with_findings("A\nB\n", "new")
+
+
+def test_the_document_has_the_markers() -> None:
+    """`--write-docs` finds its place, and writing the same twice changes nothing."""
+    once = with_findings((ROOT / "docs" / "performance.md").read_text(encoding="utf-8"), "new")
+    assert with_findings(once, "new") == once
+
+
+def test_a_function_that_calls_itself_is_counted_once() -> None:
+    """Own time is that of the innermost frame; whatever the line within a function, it is one function."""
+    found = {share.function: (share.own, share.total) for share in shares(["f (a.py:1);f (a.py:2) 3", "f (a.py:9) 1"])}
+    assert found == {"f (a.py)": (1.0, 1.0)}
