@@ -15,7 +15,7 @@ Match = re.Match[str]
 
 
 def list_profiles(call: Call, match: Match) -> Answer:
-    """`GET /v2/profiles`: those of this region that the token's user may use (facts, 13)."""
+    """`GET /v2/profiles`: those of this region that the token's user may use."""
     profiles = call.state.profiles.listed(call.region, call.caller.user)
     wanted = call.parameters().get("profileTypeFilter", "")
     kinds = {kind for kind in wanted.split(",") if kind}

@@ -49,7 +49,7 @@ def error_answer(status: int, code: str, details: str) -> Answer:
 
 
 def request_ids() -> tuple[tuple[str, str], ...]:
-    """The request ids of an answer of the Ads API (facts, 9)."""
+    """The request ids of an answer of the Ads API."""
     rid = secrets.token_hex(10).upper()
     other = secrets.choice(("x-amz-request-id", "x-amzn-RequestId"))
     return (("x-amz-rid", rid), (other, secrets.token_hex(16)))

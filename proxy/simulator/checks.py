@@ -1,6 +1,6 @@
 """Whether a request to the Ads API is as it must be. Pure: values in, a refusal or the caller out.
 
-What is refused follows Amazon where Amazon's behaviour is known (facts, 7 to 12), and is stricter for headers that a
+What is refused follows Amazon where Amazon's behaviour is known (docs/simulator.md), and is stricter for headers that a
 proxy must never let through.
 """
 
@@ -143,7 +143,7 @@ def check_media(head: Head, operation: Operation | None, has_body: bool) -> Refu
 def check_scope(
     state: SimulatorState, region: str, path: str, head: Head, caller: tuple[str, Operation | None]
 ) -> Refusal | None:
-    """The Scope header by the operation's rule (facts, 11), and whether `caller`'s user may use that profile here."""
+    """The Scope header by the operation's rule, and whether `caller`'s user may use that profile here."""
     user, operation = caller
     scope = head.first(SCOPE)
     rule = operation.scope if operation else "optional"

@@ -1,4 +1,4 @@
-"""Login with Amazon's token endpoint: both grants, and every error of facts, 5. It changes nothing but credentials."""
+"""The token endpoint: both grants, and the errors of RFC 6749, section 5.2. It changes nothing but credentials."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ LIST_TOOL = {
 
 
 def examine_mcp(state: SimulatorState, region: str, head: Head) -> Caller | Refusal:
-    """The checks of the MCP endpoint: a Scope is taken in FIXED mode only (facts, 1)."""
+    """The checks of the MCP endpoint: a Scope is taken in FIXED mode only."""
     leak = find_leak(head)
     if leak is not None:
         return leak

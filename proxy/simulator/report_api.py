@@ -35,7 +35,7 @@ def look_up(call: Call, kind: str, report_id: str) -> Report | None:
     return report
 
 
-# --- v2: reports and snapshots (facts, 14 and 15) ---------------------------------------------------------
+# --- v2: reports and snapshots ----------------------------------------------------------------------------
 
 
 def order_v2_report(call: Call, match: Match) -> Answer:
@@ -88,7 +88,7 @@ def download(call: Call, match: Match) -> Answer:
 
 
 def order_v3_report(call: Call, match: Match) -> Answer:
-    """`POST /reporting/reports`; 425 while the very same report is not done (facts, 8)."""
+    """`POST /reporting/reports`; 425 while the very same report is not done."""
     configuration = call.json_object()
     fingerprint = f"{call.region}\n{call.scope}\n{call.path}\n".encode() + call.body
     earlier = call.state.reports.duplicate_of("v3", fingerprint)

@@ -1,4 +1,4 @@
-"""A pretend S3: presigned URLs and the listener that serves them. It refuses any Authorization header (facts, 15)."""
+"""A pretend S3: presigned URLs and the listener that serves them. It refuses any Authorization header."""
 
 from __future__ import annotations
 
