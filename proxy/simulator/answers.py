@@ -48,6 +48,15 @@ def error_answer(status: int, code: str, details: str) -> Answer:
     return json_answer({"code": code, "details": details}, status)
 
 
+def error_at(path: str, status: int, code: str, text: str) -> Answer:
+    """An error as the operations at `path` have it: the unified API and the ads accounts do not say `details`."""
+    if path.startswith("/adsApi/"):
+        return json_answer({"code": code, "message": text}, status)
+    if path.startswith("/adsAccounts"):
+        return json_answer({"errors": [{"errorId": 0, "errorCode": code, "errorMessage": text}]}, status)
+    return error_answer(status, code, text)
+
+
 def request_ids() -> tuple[tuple[str, str], ...]:
     """The request ids of an answer of the Ads API."""
     rid = secrets.token_hex(10).upper()

@@ -1,4 +1,4 @@
-"""Whether a request to the Ads API is as it must be. Pure: values in, a refusal or the caller out.
+"""Whether a request to the Ads API has the token and the headers that it must have. Pure: values in, a refusal out.
 
 What is refused follows Amazon where Amazon's behaviour is known (docs/simulator.md), and is stricter for headers that a
 proxy must never let through.
@@ -29,18 +29,24 @@ LEAKED_NAMES = frozenset(
 LEAKED_PREFIXES = ("x-ads-", "x-forwarded-", "proxy-")
 HARMLESS_CONNECTION = frozenset({"", "keep-alive", "close"})
 
-SCOPE_TAKEN_ANYWAY = ("/sb/targets", "/sb/negativeTargets")
-"""Paths whose specification has no Scope although Amazon's own Postman collection sends one."""
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is refused. `kind` is counted; `code` and `reason` become the answer's body."""
+    """Why a request is refused. `kind` is counted and `reason` noted; `code` and `words` are what the caller is told.
+
+    Without `words`, which are Amazon's own, the caller is told the reason.
+    """
 
     status: int
     kind: str
     code: str
     reason: str
+    words: str | None = None
+
+    @property
+    def details(self) -> str:
+        """What the caller is told."""
+        return self.reason if self.words is None else self.words
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,50 +144,6 @@ def check_media(head: Head, operation: Operation | None, has_body: bool) -> Refu
     if names_vendor(operation.produces) and accepted and not accepted & (anything | lowered(operation.produces)):
         return Refusal(406, "accept", "NOT_ACCEPTABLE", f"none of {', '.join(sorted(accepted))} is given here")
     return None
-
-
-def check_scope(
-    state: SimulatorState, region: str, path: str, head: Head, caller: tuple[str, Operation | None]
-) -> Refusal | None:
-    """The Scope header by the operation's rule, and whether `caller`'s user may use that profile here."""
-    user, operation = caller
-    scope = head.first(SCOPE)
-    rule = operation.scope if operation else "optional"
-    if scope is None or scope == "":
-        if rule == "required" or scope == "":
-            return Refusal(401, "scope-missing", "UNAUTHORIZED", "Amazon-Advertising-API-Scope is missing")
-        return None
-    if rule == "never" and not path.startswith(SCOPE_TAKEN_ANYWAY):
-        return Refusal(
-            400, "scope-unwanted", "INVALID_ARGUMENT", "this operation takes no Amazon-Advertising-API-Scope"
-        )
-    if path.rstrip("/") == "/reporting/reports" and head.first("amazon-ads-accountid") is not None:
-        return Refusal(400, "scope-and-account", "INVALID_ARGUMENT", "either Scope or Amazon-Ads-AccountId, not both")
-    if state.profiles.find(region, scope, user) is not None:
-        return None
-    home = state.profiles.region_of(scope)
-    if home not in (None, region):
-        return Refusal(
-            401, "scope-other-region", "UNAUTHORIZED", f"profile {scope} is not of this region but of {home}"
-        )
-    return Refusal(401, "scope-unknown", "UNAUTHORIZED", f"not authorized to access profile {scope}")
-
-
-def examine(state: SimulatorState, region: str, path: str, head: Head, operation: Operation | None) -> Caller | Refusal:
-    """All checks in Amazon's order; the caller, if the request passes them."""
-    leak = find_leak(head)
-    if leak is not None:
-        return leak
-    token = check_token(state, head)
-    if isinstance(token, Refusal):
-        return token
-    ads_client = path.startswith("/adsApi/v1/") or bool(operation and operation.ads_client)
-    wrong = check_client(head, token, ads_client)
-    if wrong is None and state.settings.strict_media_types:
-        wrong = check_media(head, operation, has_body(head))
-    if wrong is None:
-        wrong = check_scope(state, region, path, head, (token.user, operation))
-    return wrong or Caller(token.user, token.client_id, head.first(SCOPE))
 
 
 def has_body(head: Head) -> bool:

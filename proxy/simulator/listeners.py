@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.simulator import lwa, mcp, playground, s3, signin
-from proxy.simulator.answers import Answer, error_answer, request_ids
+from proxy.simulator.answers import Answer, error_at, request_ids
 from proxy.simulator.api import respond
 from proxy.simulator.calls import BodyUnreadable, Call
-from proxy.simulator.checks import Caller, Refusal, check_host, examine
+from proxy.simulator.checks import Caller, Refusal, check_host
+from proxy.simulator.examination import examine
 from proxy.simulator.exchange import Decision, Visit, arrive, carry_out
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ async def answer_api(visit: Visit, around: Surroundings, caller: Caller, operati
         return respond(call)
     except BodyUnreadable as error:
         visit.state.ledger.refused(visit.record, 400, "body", str(error))
-        return error_answer(400, "INVALID_ARGUMENT", str(error))
+        return error_at(visit.path, 400, "INVALID_ARGUMENT", str(error))
 
 
 def wrong_host(visit: Visit) -> Refusal | None:
@@ -94,7 +95,8 @@ async def refuse(visit: Visit, refusal: Refusal, path: str) -> web.StreamRespons
     visit.state.ledger.refused(visit.record, refusal.status, refusal.kind, refusal.reason)
 
     async def decide() -> Answer:
-        return error_answer(refusal.status, refusal.code, refusal.reason).with_headers(*request_ids())
+        answer = error_at(visit.path, refusal.status, refusal.code, refusal.details)
+        return answer.with_headers(*request_ids())
 
     return await carry_out(visit, Decision(decide, path, refused=True))
 

@@ -7,6 +7,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from proxy.simulator.addressing import judge_profile
 from proxy.simulator.answers import Answer, error_answer, json_answer
 from proxy.simulator.checks import ADS_CLIENT, SCOPE, Caller, Head, Refusal, check_client, check_token, find_leak
 
@@ -49,8 +50,9 @@ def examine_mcp(state: SimulatorState, region: str, head: Head) -> Caller | Refu
     if scope is not None:
         if (head.first("amazon-ads-ai-account-selection-mode") or "").upper() != "FIXED":
             return Refusal(400, "scope-unwanted", "INVALID_ARGUMENT", "Scope is for FIXED account selection only")
-        if state.profiles.find(region, scope, token.user) is None:
-            return Refusal(401, "scope-unknown", "UNAUTHORIZED", f"not authorized to access profile {scope}")
+        foreign = judge_profile(state, region, token.user, scope)
+        if foreign is not None:
+            return foreign
     return Caller(token.user, head.first(ADS_CLIENT) or "", scope)
 
 
