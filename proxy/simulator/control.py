@@ -8,21 +8,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.answers import Answer, json_answer, send
+from proxy.simulator.control_accounts import add_user, change_profiles
 from proxy.simulator.exchange import split_target
 from proxy.simulator.faults import FaultUnclear, Planned, parse_fault, parse_match
+from proxy.simulator.given import ControlRefused, Given, text
 from proxy.simulator.ledger import plain
-from proxy.simulator.settings import REGIONS
 from proxy.simulator.state import SettingUnknown, SimulatorState
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 
-class ControlRefused(ValueError):
-    """A control request that makes no sense; the text says why."""
-
-
-Given = dict[str, Any]
 Handler = Callable[[SimulatorState, Given], Any]
 
 
@@ -124,27 +120,6 @@ def authorize_app(state: SimulatorState, given: Given) -> Any:
     return {"authorized": state.app.authorized}
 
 
-def change_profiles(state: SimulatorState, given: Given) -> Any:
-    """`action` add or remove, `region`, `profile_id`, and for add `user`."""
-    region = text(given, "region")
-    if region not in REGIONS:
-        raise ControlRefused(f"region {region!r} is not one of {', '.join(REGIONS)}")
-    profile_id = None if given.get("profile_id") is None else str(given["profile_id"])
-    if given.get("action", "add") == "add":
-        return state.add_profile(region, profile_id, str(given.get("user", "default"))).as_json()
-    if given["action"] != "remove" or profile_id is None:
-        raise ControlRefused("action is 'add', or 'remove' with a profile_id")
-    return {"removed": state.remove_profile(region, profile_id)}
-
-
-def add_user(state: SimulatorState, given: Given) -> Any:
-    """A further user, who has profiles of its own."""
-    user, per_region = text(given, "user"), int(given.get("profiles_per_region", 1))
-    token = state.add_user(user, per_region, given.get("client_id"))
-    profiles = {region: [p.profile_id for p in state.profiles.listed(region, user)] for region in REGIONS}
-    return {"user": user, "refresh_token": token, "profiles": profiles}
-
-
 def add_app(state: SimulatorState, given: Given) -> Any:
     """A further app, with a refresh token of the default user."""
     app = state.credentials.add_app(text(given, "name"))
@@ -173,14 +148,6 @@ def reset(state: SimulatorState, given: Given) -> Any:
     """Everything as at the start."""
     state.reset()
     return {"reset": True}
-
-
-def text(given: Given, name: str) -> str:
-    """A member that must be there."""
-    value = given.get(name)
-    if not isinstance(value, str) or not value:
-        raise ControlRefused(f"{name!r} is missing or no text")
-    return value
 
 
 ACTIONS: dict[tuple[str, str], Handler] = {
