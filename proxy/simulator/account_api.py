@@ -1,4 +1,4 @@
-"""The operations without a profile: profiles themselves, manager accounts, test accounts, AMC instances."""
+"""The operations without a profile: profiles themselves, test accounts, AMC instances."""
 
 from __future__ import annotations
 
@@ -39,16 +39,6 @@ def update_profiles(call: Call, match: Match) -> Answer:
             profile.daily_budget = float(change["dailyBudget"])
         results.append({"profileId": change.get("profileId"), "code": "SUCCESS" if profile else "NOT_FOUND"})
     return call.answer(results, 207)
-
-
-def list_manager_accounts(call: Call, match: Match) -> Answer:
-    """`GET /managerAccounts`."""
-    linked = [
-        {"profileId": int(p.profile_id), "accountId": p.as_json()["accountInfo"]["id"], "accountName": p.name}
-        for p in call.state.profiles.listed(call.region, call.caller.user)[:100]
-    ]
-    account = {"managerAccountId": "amzn1.ads1.ma1.sandbox", "managerAccountName": "Pretend manager"}
-    return call.answer({"managerAccounts": [{**account, "linkedAccounts": linked}]})
 
 
 def order_test_account(call: Call, match: Match) -> Answer:

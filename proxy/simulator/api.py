@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 
-from proxy.simulator import account_api, campaign_api, report_api
+from proxy.simulator import account_api, ads_account_api, campaign_api, report_api
 from proxy.simulator.answers import Answer, error_answer
 from proxy.simulator.calls import BodyUnreadable, Call
 from proxy.simulator.campaigns import SP_KINDS
@@ -26,7 +26,12 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/v2/profiles", account_api.list_profiles),
     _route("PUT", "/v2/profiles", account_api.update_profiles),
     _route("GET", f"/v2/profiles/{ID}", account_api.show_profile),
-    _route("GET", "/managerAccounts", account_api.list_manager_accounts),
+    _route("GET", "/managerAccounts", ads_account_api.list_manager_accounts),
+    _route("POST", "/adsAccounts", ads_account_api.register_ads_account),
+    _route("POST", "/adsAccounts/list", ads_account_api.list_ads_accounts),
+    _route("GET", f"/adsAccounts/{ID}", ads_account_api.show_ads_account),
+    _route("POST", "/adsApi/v1/query/advertiserAccounts", ads_account_api.query_advertiser_accounts),
+    _route("POST", "/adsApi/v1/query/managerAccounts", ads_account_api.query_manager_accounts),
     _route("POST", "/testAccounts", account_api.order_test_account),
     _route("GET", "/testAccounts", account_api.show_test_account),
     _route("GET", "/amc/accounts", account_api.list_amc_accounts),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.answers import Answer, json_answer, send
-from proxy.simulator.control_accounts import add_user, change_profiles
+from proxy.simulator.control_accounts import add_user, change_ads_accounts, change_profiles, show_ads_accounts
 from proxy.simulator.exchange import split_target
 from proxy.simulator.faults import FaultUnclear, Planned, parse_fault, parse_match
 from proxy.simulator.given import ControlRefused, Given, text
@@ -165,6 +165,8 @@ ACTIONS: dict[tuple[str, str], Handler] = {
     ("POST", "/control/apps"): add_app,
     ("POST", "/control/users"): add_user,
     ("POST", "/control/profiles"): change_profiles,
+    ("GET", "/control/ads-accounts"): show_ads_accounts,
+    ("POST", "/control/ads-accounts"): change_ads_accounts,
     ("POST", "/control/connections/close"): lambda state, given: {"closed": state.close_connections()},
     ("POST", "/control/clock"): advance,
     ("POST", "/control/settings"): change_settings,

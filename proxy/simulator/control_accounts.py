@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, get_args
 
+from proxy.simulator.ads_accounts import AdsAccount, Presence, Status, account_id
 from proxy.simulator.given import ControlRefused, Given, text
 from proxy.simulator.settings import REGIONS
 
@@ -30,3 +32,36 @@ def add_user(state: SimulatorState, given: Given) -> Any:
     token = state.add_user(user, per_region, given.get("client_id"))
     profiles = {region: [p.profile_id for p in state.profiles.listed(region, user)] for region in REGIONS}
     return {"user": user, "refresh_token": token, "profiles": profiles}
+
+
+def show_ads_accounts(state: SimulatorState, given: Given) -> Any:
+    """All ads accounts; `user` chooses among them."""
+    chosen = state.ads_accounts.accounts.values()
+    return [_plain(account) for account in chosen if given.get("user") is None or given["user"] in account.users]
+
+
+def change_ads_accounts(state: SimulatorState, given: Given) -> Any:
+    """`action` add (in the place of one with that `account_id`) or remove; for add `user`, `presences` and more."""
+    book, user = state.ads_accounts, str(given.get("user", "default"))
+    if given.get("action", "add") == "remove":
+        return {"removed": book.remove(text(given, "account_id"))}
+    status = given.get("status", "CREATED")
+    if given.get("action", "add") != "add" or status not in get_args(Status):
+        raise ControlRefused(f"action is 'add' or 'remove', status one of {', '.join(get_args(Status))}")
+    chosen = str(given.get("account_id") or account_id(user, len(book.accounts) + 1))
+    presences = tuple(_presence(entry) for entry in given.get("presences", ()))
+    return _plain(book.add(AdsAccount(chosen, str(given.get("name", chosen)), presences, status, {user})))
+
+
+def _presence(entry: Any) -> Presence:
+    names = [field.name for field in fields(Presence)]
+    if not isinstance(entry, dict) or entry.get("region") not in REGIONS or not set(entry) <= set(names):
+        raise ControlRefused(
+            f"a presence has a region of {', '.join(REGIONS)}, and of {', '.join(names[1:])} what it has"
+        )
+    rest = (None if entry.get(name) is None else str(entry[name]) for name in names[1:])
+    return Presence(str(entry["region"]), *rest)
+
+
+def _plain(account: AdsAccount) -> Given:
+    return {**asdict(account), "users": sorted(account.users), "regions": account.regions}

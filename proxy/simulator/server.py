@@ -120,6 +120,9 @@ class Simulator:
             "client_secret": self.app.client_secret,
             "refresh_token": self.refresh_token,
             "profiles": {region: ids[:10] for region, ids in self.profiles.items()},
+            "ads_accounts": {
+                account.account_id: account.regions for account in self.state.ads_accounts.listed("default")[:10]
+            },
         }
 
     def _url(self, name: str, scheme: str = "http") -> str:

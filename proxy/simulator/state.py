@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from proxy.simulator.ads_accounts import AdsAccountBook, settle
 from proxy.simulator.campaigns import EntityStore
 from proxy.simulator.credentials import App, Credentials
 from proxy.simulator.faults import Fault, FaultBook, Match, Planned
@@ -38,6 +39,8 @@ class SimulatorState:
         self.advanced = 0.0
         self.credentials = Credentials(self.settings, self.now)
         self.profiles = ProfileBook(self.settings.profiles_per_region)
+        self.ads_accounts = AdsAccountBook()
+        settle(self.ads_accounts, self.profiles, "default", self.settings.ads_accounts_per_login)
         self.ledger = Ledger(self.settings.requests_kept)
         self.faults = FaultBook()
         self.reports = ReportDesk()
@@ -108,10 +111,11 @@ class SimulatorState:
         return self.profiles.remove(region, profile_id)
 
     def add_user(self, user: str, profiles_per_region: int = 1, client_id: str | None = None) -> str:
-        """A further user with profiles of its own. Returns a refresh token of that user for the app."""
+        """A further user with profiles and ads accounts. Returns a refresh token of that user for the app."""
         for region in self.profiles.by_region:
             for _ in range(profiles_per_region):
                 self.profiles.add(region, user=user)
+        settle(self.ads_accounts, self.profiles, user, self.settings.ads_accounts_per_login)
         return self.credentials.add_grant(client_id or self.initial.client_id, user).token
 
     def close_connections(self) -> int:

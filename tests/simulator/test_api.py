@@ -285,14 +285,6 @@ async def test_test_account_is_made_and_shown(tool: Tool) -> None:
     assert (await tool.ask("GET", "/testAccounts")).json() == []
 
 
-async def test_manager_accounts_list_the_profiles(tool: Tool) -> None:
-    """Manager accounts link the region's profiles."""
-    managers = (await tool.ask("GET", "/managerAccounts")).json()["managerAccounts"]
-    assert [account["profileId"] for account in managers[0]["linkedAccounts"]] == [
-        int(profile_id) for profile_id in tool.simulator.profiles["na"]
-    ]
-
-
 async def test_other_operations_say_what_was_understood(tool: Tool) -> None:
     """An operation without a handler answers with the status of its specification and what it saw, byte for byte."""
     reply = await scoped(tool, "GET", "/pageAsins?pageUrl=https://www.amazon.com/stores/page/X&a=%2f")
