@@ -6,6 +6,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
+from proxy.simulator.addressing import AMC_ACCOUNT
 from proxy.simulator.answers import Answer, error_answer
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def show_test_account(call: Call, match: Match) -> Answer:
 
 def list_amc_accounts(call: Call, match: Match) -> Answer:
     """`GET /amc/accounts`."""
-    account = {"accountId": "ENTITYSANDBOX", "accountName": "Pretend AMC", "marketplaceId": "ATVPDKIKX0DER"}
+    account = {"accountId": AMC_ACCOUNT, "accountName": "Pretend AMC", "marketplaceId": "ATVPDKIKX0DER"}
     return call.answer({"amcAccounts": [account]})
 
 

@@ -1,6 +1,7 @@
-"""Which advertiser a request is for: whether its Scope is as the operation wants it and the caller may use it. Pure.
+"""Which advertiser a request is for: Scope and account id by the rule of the operation, and the caller's own. Pure.
 
-The three texts on Scope are Amazon's, from its page on errors.
+The three texts on Scope are Amazon's, from its page on errors. What Amazon says of a foreign account id is not known:
+those words are ours, and the same for an account of another region as for one that nobody has.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.simulator.checks import SCOPE, Head, Refusal
+from proxy.simulator.operations import ACCOUNT_HEADER
 
 if TYPE_CHECKING:
     from proxy.simulator.operations import Operation
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 NO_SCOPE = "Scope header is missing"
 NO_SUCH_SCOPE = "No matching advertiser found for scope"
 NO_RIGHTS = "Not authorized to access scope {}"
+NO_SUCH_ACCOUNT = "Not authorized to access account {}"
+
+ACCOUNT_HEADERS = ("amazon-ads-accountid", "amazon-ads-account-id")
+AMC_ACCOUNT = "ENTITYSANDBOX"
+"""The one account of Amazon Marketing Cloud, which `/amc/*` takes beside ads accounts."""
 
 SCOPE_TAKEN_ANYWAY = ("/sb/targets", "/sb/negativeTargets")
 """Paths whose specification has no Scope although Amazon's own Postman collection sends one."""
@@ -32,12 +39,15 @@ class Addressed:
     operation: Operation | None
     scope: str | None
     account: str | None
+    account_header: str | None
 
     @classmethod
     def read(cls, head: Head, region: str, path: str, who: tuple[str, Operation | None]) -> Addressed:
         """From a request's head; `who` is the token's user and the operation."""
         user, operation = who
-        return cls(region, path, user, operation, head.first(SCOPE) or None, head.first("amazon-ads-accountid") or None)
+        sent = next((name for name in ACCOUNT_HEADERS if head.first(name)), None)
+        account = head.first(sent) if sent else None
+        return cls(region, path, user, operation, head.first(SCOPE) or None, account, sent)
 
 
 def check_scope(state: SimulatorState, asked: Addressed) -> Refusal | None:
@@ -68,3 +78,37 @@ def judge_profile(state: SimulatorState, region: str, user: str, scope: str) -> 
         reason = f"profile {scope} is not of this region but of {home}"
         return Refusal(401, "scope-other-region", "UNAUTHORIZED", reason, NO_SUCH_SCOPE)
     return Refusal(401, "scope-unknown", "UNAUTHORIZED", f"there is no profile {scope}", NO_SUCH_SCOPE)
+
+
+def check_account(state: SimulatorState, asked: Addressed) -> Refusal | None:
+    """The account id by the operation's rule and in its spelling, and whether the user may use that account here."""
+    rule = asked.operation.account if asked.operation else "optional"
+    spelled = asked.operation.account_header if asked.operation else ACCOUNT_HEADER
+    if asked.account is None:
+        if rule == "required":
+            return Refusal(400, "account-missing", "BAD_REQUEST", f"{spelled} is missing")
+        if rule == "either" and asked.scope is None:
+            return Refusal(401, "advertiser-missing", "UNAUTHORIZED", f"neither Scope nor {spelled} is here", NO_SCOPE)
+        return None
+    if rule == "never":
+        return Refusal(400, "account-unwanted", "BAD_REQUEST", f"this operation takes no {asked.account_header}")
+    if asked.operation and asked.account_header != spelled.lower():
+        return Refusal(400, "account-unwanted", "BAD_REQUEST", f"this operation spells it {spelled}")
+    if asked.path.startswith("/amc/") and asked.account == AMC_ACCOUNT:
+        return None
+    return judge_account(state, asked.region, asked.user, asked.account)
+
+
+def judge_account(state: SimulatorState, region: str, user: str, account_id: str) -> Refusal | None:
+    """Why a user may not use an ads account, or a DSP advertiser, in a region."""
+    words = NO_SUCH_ACCOUNT.format(account_id)
+    account = state.ads_accounts.named(account_id)
+    if account is None:
+        return Refusal(403, "account-unknown", "FORBIDDEN", f"there is no ads account {account_id}", words)
+    if user not in account.users:
+        return Refusal(403, "account-forbidden", "FORBIDDEN", f"ads account {account_id} is not {user}'s", words)
+    homes = state.ads_accounts.regions_of(account_id)
+    if region not in homes:
+        reason = f"ads account {account_id} is not of this region but of {' and '.join(homes) or 'none'}"
+        return Refusal(403, "account-other-region", "FORBIDDEN", reason, words)
+    return None

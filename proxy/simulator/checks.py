@@ -22,6 +22,8 @@ API_CLIENT = "amazon-advertising-api-clientid"
 ADS_CLIENT = "amazon-ads-clientid"
 SCOPE = "amazon-advertising-api-scope"
 INJECTED = (AUTHORIZATION, API_CLIENT, ADS_CLIENT, SCOPE)
+ONCE = (*INJECTED, "amazon-ads-accountid", "amazon-ads-account-id")
+"""Headers of which a second value could mean another advertiser."""
 
 LEAKED_NAMES = frozenset(
     {"cookie", "cookie2", "via", "forwarded", "keep-alive", "te", "upgrade", "http2-settings", "x-real-ip"}
@@ -51,11 +53,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and for which profile."""
+    """Who asks, and for which profile and ads account. What was not sent, or sent empty, is None."""
 
     user: str
     client_id: str
     scope: str | None
+    account: str | None = None
 
 
 class Head:
@@ -88,7 +91,7 @@ def find_leak(head: Head) -> Refusal | None:
         for option in (part.strip().lower() for part in value.split(",")):
             if option not in HARMLESS_CONNECTION:
                 return Refusal(400, "leaked-header", "INVALID_ARGUMENT", f"Connection names {option}")
-    for name in INJECTED:
+    for name in ONCE:
         if len(head.all(name)) > 1:
             return Refusal(400, "duplicate-header", "INVALID_ARGUMENT", f"{name} came {len(head.all(name))} times")
     return None

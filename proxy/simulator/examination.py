@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.simulator.addressing import Addressed, check_scope
+from proxy.simulator.addressing import Addressed, check_account, check_scope
 from proxy.simulator.checks import (
     Caller,
     Head,
@@ -34,4 +34,5 @@ def examine(state: SimulatorState, region: str, path: str, head: Head, operation
     if wrong is None and state.settings.strict_media_types:
         wrong = check_media(head, operation, has_body(head))
     asked = Addressed.read(head, region, path, (token.user, operation))
-    return wrong or check_scope(state, asked) or Caller(token.user, token.client_id, asked.scope)
+    wrong = wrong or check_scope(state, asked) or check_account(state, asked)
+    return wrong or Caller(token.user, token.client_id, asked.scope, asked.account)
