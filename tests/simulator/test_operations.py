@@ -12,6 +12,7 @@ import pytest
 
 from proxy.simulator import SimulatorState
 from scripts import make_simulator_operations as making
+from scripts import make_simulator_unified as shaping
 from tests.support.programs import ROOT, do_without
 
 SCOPE, ACCOUNT = "Amazon-Advertising-API-Scope", "Amazon-Ads-AccountId"
@@ -102,6 +103,41 @@ def test_the_table_is_what_the_script_makes() -> None:
     table = making.merge(making.specifications(wheel()))
     made = [making.line(*key, merged) for key, merged in sorted(table.items(), key=lambda pair: pair[0][::-1])]
     assert (ROOT / "proxy" / "simulator" / "operations.jsonl").read_text().splitlines() == made
+
+
+def test_the_shapes_are_what_the_script_makes() -> None:
+    """The committed shapes of the unified API are those that the specifications give today, one for each operation."""
+    made = shaping.table(wheel())
+    assert (ROOT / "proxy" / "simulator" / "unified.jsonl").read_text().splitlines() == made
+    assert len(made) == 87
+
+
+def test_a_sample_is_the_smallest_living_thing() -> None:
+    """Of an object what is required, of an array the fewest, of a choice the first or what is alive."""
+    schema = {
+        "type": "object",
+        "required": ["state", "since", "many", "count", "on", "either", "name"],
+        "properties": {
+            "state": {"enum": ["ARCHIVED", "ENABLED"]},
+            "since": {"type": "string", "format": "date-time"},
+            "many": {"type": "array", "minItems": 2, "items": {"type": "integer", "minimum": 3}},
+            "count": {"type": "number"},
+            "on": {"type": "boolean"},
+            "either": {"oneOf": [{"enum": ["a", "b"]}, {"type": "string"}]},
+            "name": {"$ref": "#/components/schemas/Name"},
+            "optional": {"type": "string"},
+        },
+    }
+    found = shaping.sample({"components": {"schemas": {"Name": {"type": "string"}}}}, schema, "thing")
+    assert found == {
+        "state": "ENABLED",
+        "since": shaping.MOMENT,
+        "many": [3, 3],
+        "count": 1,
+        "on": True,
+        "either": "a",
+        "name": "pretend name",
+    }
 
 
 def test_the_table_has_a_rule_for_every_operation(simulator_state: SimulatorState) -> None:
