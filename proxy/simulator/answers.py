@@ -48,10 +48,14 @@ def error_answer(status: int, code: str, details: str) -> Answer:
     return json_answer({"code": code, "details": details}, status)
 
 
+UNIFIED_CODES = dict.fromkeys(("INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "NOT_ACCEPTABLE"), "BAD_REQUEST")
+"""What the unified API says for codes that it does not have."""
+
+
 def error_at(path: str, status: int, code: str, text: str) -> Answer:
     """An error as the operations at `path` have it: the unified API and the ads accounts do not say `details`."""
     if path.startswith("/adsApi/"):
-        return json_answer({"code": code, "message": text}, status)
+        return json_answer({"code": UNIFIED_CODES.get(code, code), "message": text}, status)
     if path.startswith("/adsAccounts"):
         return json_answer({"errors": [{"errorId": 0, "errorCode": code, "errorMessage": text}]}, status)
     return error_answer(status, code, text)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 
-from proxy.simulator import account_api, ads_account_api, campaign_api, report_api
+from proxy.simulator import account_api, ads_account_api, campaign_api, report_api, unified_api
 from proxy.simulator.answers import Answer, error_answer
 from proxy.simulator.calls import BodyUnreadable, Call
 from proxy.simulator.campaigns import SP_KINDS
@@ -59,7 +59,6 @@ ROUTES: tuple[Route, ...] = (
     _route("POST", f"/(?P<product>sp)/{KIND}/delete", campaign_api.archive_entities),
     _route("GET", f"/sd/{KIND}", campaign_api.list_display),
     _route("POST PUT", f"/sd/{KIND}", campaign_api.change_display),
-    _route("POST", f"/adsApi/v1/query/{KIND}", campaign_api.query_unified),
 )
 
 
@@ -70,6 +69,8 @@ def respond(call: Call) -> Answer:
         match = pattern.fullmatch(call.path) if method in methods.split() else None
         if match is not None:
             return handler(call, match)
+    if call.operation is not None and call.operation.template.startswith(unified_api.PREFIX):
+        return unified_api.answer_unified(call)
     if call.operation is None and call.state.settings.strict_paths:
         return error_answer(404, "NOT_FOUND", f"Amazon's specifications have no {call.method} {call.path}")
     return answer_generically(call)

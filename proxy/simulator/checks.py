@@ -136,15 +136,17 @@ def check_client(head: Head, token: AccessToken, ads_client: bool) -> Refusal | 
 
 
 def check_media(head: Head, operation: Operation | None, has_body: bool) -> Refusal | None:
-    """Content-Type and Accept, where the specification names vendor media types."""
+    """Content-Type and Accept, where the specification names vendor media types, and in the unified API."""
     if operation is None:
         return None
     sent = (head.first("content-type") or "").split(";")[0].strip().lower()
-    if has_body and names_vendor(operation.consumes) and sent not in lowered(operation.consumes):
+    strict = operation.ads_client or names_vendor(operation.consumes)
+    if has_body and strict and sent not in lowered(operation.consumes):
         return Refusal(415, "content-type", "UNSUPPORTED_MEDIA_TYPE", f"{sent or 'no media type'} is not taken here")
     accepted = {part.split(";")[0].strip().lower() for value in head.all("accept") for part in value.split(",")}
     anything = {"", "*/*", "application/*"}
-    if names_vendor(operation.produces) and accepted and not accepted & (anything | lowered(operation.produces)):
+    strict = operation.ads_client or names_vendor(operation.produces)
+    if strict and accepted and not accepted & (anything | lowered(operation.produces)):
         return Refusal(406, "accept", "NOT_ACCEPTABLE", f"none of {', '.join(sorted(accepted))} is given here")
     return None
 

@@ -14,6 +14,7 @@ from proxy.simulator.operations import load_operations
 from proxy.simulator.profiles import Profile, ProfileBook
 from proxy.simulator.reports import ReportDesk
 from proxy.simulator.settings import CHANGEABLE, SimulatorSettings
+from proxy.simulator.unified import UnifiedStore
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -45,6 +46,7 @@ class SimulatorState:
         self.faults = FaultBook()
         self.reports = ReportDesk()
         self.entities = EntityStore()
+        self.unified = UnifiedStore()
         self.sessions: set[str] = set()
 
     def now(self) -> float:

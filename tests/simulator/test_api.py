@@ -118,14 +118,15 @@ async def test_campaign_is_created_and_archived(tool: Tool) -> None:
 
 
 async def test_display_and_unified_campaigns_are_kept_too(tool: Tool) -> None:
-    """Sponsored Display takes and gives arrays; the unified API gives pages."""
+    """Sponsored Display takes and gives arrays; the unified API gives pages of one product."""
     made = (await scoped(tool, "POST", "/sd/campaigns", [{"name": "d"}])).json()
     change = [{"campaignId": made[0]["campaignId"], "state": "paused"}, {"campaignId": 1}]
     changed = (await scoped(tool, "PUT", "/sd/campaigns", change)).json()
     last = (await scoped(tool, "GET", "/sd/campaigns?startIndex=25&count=5")).json()
     assert [entry["code"] for entry in changed] == ["SUCCESS", "NOT_FOUND"]
     assert [(campaign["name"], campaign["state"]) for campaign in last] == [("d", "paused")]
-    unified = (await scoped(tool, "POST", "/adsApi/v1/query/campaigns", {"maxResults": 5})).json()
+    wanted = {"maxResults": 5, "adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}
+    unified = (await scoped(tool, "POST", "/adsApi/v1/query/campaigns", wanted)).json()
     assert (len(unified["campaigns"]), unified["nextToken"]) == (5, "page-5")
 
 
