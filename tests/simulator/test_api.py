@@ -155,6 +155,31 @@ async def test_v3_report_lives_from_pending_to_rows(tool: Tool) -> None:
     assert len(json.loads(gzip.decompress(rows.body))) == 50
 
 
+@pytest.mark.parametrize(
+    ("path", "show", "order", "columns"),
+    [
+        (
+            "/reporting/reports",
+            "/reporting/reports/{reportId}",
+            {"configuration": {"columns": ["date", "sales7d"]}},
+            ["date", "sales7d"],
+        ),
+        ("/v2/sp/campaigns/report", "/v2/reports/{reportId}", {"metrics": "clicks,cost"}, ["clicks", "cost"]),
+    ],
+)
+async def test_report_has_the_columns_that_were_asked_for(
+    tool: Tool, path: str, show: str, order: dict[str, object], columns: list[str]
+) -> None:
+    """The rows hold the columns of the order and no others."""
+    tool.simulator.state.change(report_polls=1)
+    kind = REPORT if path == "/reporting/reports" else "application/json"
+    ordered = await tool.ask("POST", path, order, Content_Type=kind, Amazon_Advertising_API_Scope=NA)
+    shown = (await scoped(tool, "GET", show.format(**ordered.json()))).json()
+    url = shown.get("url") or (await tool.ask("GET", urlsplit(shown["location"]).path)).header("Location") or ""
+    rows = json.loads(gzip.decompress((await at_s3(tool, url)).body))
+    assert {tuple(row) for row in rows} == {tuple(columns)}
+
+
 async def test_duplicate_report_request_is_425(tool: Tool) -> None:
     """The same order again, while it is not done, is 425 and names the first; another order is not."""
     headers = {"Content_Type": REPORT, "Amazon_Advertising_API_Scope": NA}
