@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 
-from proxy.simulator import account_api, ads_account_api, campaign_api, report_api, unified_api
+from proxy.simulator import account_api, ads_account_api, campaign_api, report_api, unified_api, unified_reports
 from proxy.simulator.answers import Answer, error_answer
 from proxy.simulator.calls import BodyUnreadable, Call
 from proxy.simulator.campaigns import SP_KINDS
@@ -32,6 +32,9 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", f"/adsAccounts/{ID}", ads_account_api.show_ads_account),
     _route("POST", "/adsApi/v1/query/advertiserAccounts", ads_account_api.query_advertiser_accounts),
     _route("POST", "/adsApi/v1/query/managerAccounts", ads_account_api.query_manager_accounts),
+    _route("POST", "/adsApi/v1/create/reports", unified_reports.create_reports),
+    _route("POST", "/adsApi/v1/retrieve/reports", unified_reports.retrieve_reports),
+    _route("POST", "/adsApi/v1/delete/reports", unified_reports.delete_reports),
     _route("POST", "/testAccounts", account_api.order_test_account),
     _route("GET", "/testAccounts", account_api.show_test_account),
     _route("GET", "/amc/accounts", account_api.list_amc_accounts),

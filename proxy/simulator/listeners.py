@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from proxy.simulator import lwa, mcp, playground, s3, signin
 from proxy.simulator.answers import Answer, error_at, request_ids
 from proxy.simulator.api import respond
-from proxy.simulator.calls import BodyUnreadable, Call
+from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.checks import Caller, Refusal, check_host
 from proxy.simulator.examination import examine
 from proxy.simulator.exchange import Decision, Visit, arrive, carry_out
@@ -77,9 +77,12 @@ async def answer_api(visit: Visit, around: Surroundings, caller: Caller, operati
     )
     try:
         return respond(call)
+    except CallRefused as error:
+        refusal = error.refusal
     except BodyUnreadable as error:
-        visit.state.ledger.refused(visit.record, 400, "body", str(error))
-        return error_at(visit.path, 400, "INVALID_ARGUMENT", str(error))
+        refusal = Refusal(400, "body", "INVALID_ARGUMENT", str(error))
+    visit.state.ledger.refused(visit.record, refusal.status, refusal.kind, refusal.reason)
+    return error_at(visit.path, refusal.status, refusal.code, refusal.details)
 
 
 def wrong_host(visit: Visit) -> Refusal | None:
