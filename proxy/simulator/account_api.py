@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxy.simulator.addressing import AMC_ACCOUNT
 from proxy.simulator.answers import Answer, error_answer
+from proxy.simulator.profiles import LEVELS, PROGRAMS, TYPES, USUAL, Listing
 
 if TYPE_CHECKING:
     from proxy.simulator.calls import Call
@@ -16,11 +17,16 @@ Match = re.Match[str]
 
 
 def list_profiles(call: Call, match: Match) -> Answer:
-    """`GET /v2/profiles`: those of this region that the token's user may use."""
-    profiles = call.state.profiles.listed(call.region, call.caller.user)
-    wanted = call.parameters().get("profileTypeFilter", "")
-    kinds = {kind for kind in wanted.split(",") if kind}
-    return call.answer([p.as_json() for p in profiles if not kinds or p.kind in kinds])
+    """`GET /v2/profiles`: those of this region that the token's user may use, as the query asks for them."""
+    asked = call.parameters()
+    program, level = asked.get("apiProgram", USUAL.program), asked.get("accessLevel", USUAL.level)
+    kinds = frozenset(kind for kind in asked.get("profileTypeFilter", "").split(",") if kind)
+    payment = asked.get("validPaymentMethodFilter", "")
+    known = program in PROGRAMS and level in LEVELS and kinds <= set(TYPES) and payment in ("", "true", "false")
+    if not known:
+        return error_answer(400, "INVALID_ARGUMENT", f"a parameter has a value that there is not: {call.query}")
+    listing = Listing(program, level, kinds, {"true": True, "false": False}.get(payment))
+    return call.answer([p.as_json() for p in call.state.profiles.listed(call.region, call.caller.user, listing)])
 
 
 def show_profile(call: Call, match: Match) -> Answer:

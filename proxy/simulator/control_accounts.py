@@ -7,23 +7,42 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from proxy.simulator.ads_accounts import AdsAccount, Presence, Status, account_id
 from proxy.simulator.given import ControlRefused, Given, text
+from proxy.simulator.profiles import LEVELS, PROGRAMS, TYPES
 from proxy.simulator.settings import REGIONS
 
 if TYPE_CHECKING:
+    from proxy.simulator.profiles import Profile
     from proxy.simulator.state import SimulatorState
 
 
 def change_profiles(state: SimulatorState, given: Given) -> Any:
-    """`action` add or remove, `region`, `profile_id`, and for add `user`."""
+    """`action` add (which also changes) or remove, `region`, `profile_id`, and for add `user` and what it is like."""
     region = text(given, "region")
     if region not in REGIONS:
         raise ControlRefused(f"region {region!r} is not one of {', '.join(REGIONS)}")
     profile_id = None if given.get("profile_id") is None else str(given["profile_id"])
     if given.get("action", "add") == "add":
-        return state.add_profile(region, profile_id, str(given.get("user", "default"))).as_json()
+        profile = state.add_profile(region, profile_id, str(given.get("user", "default")))
+        _describe(profile, given)
+        return profile.as_json()
     if given["action"] != "remove" or profile_id is None:
         raise ControlRefused("action is 'add', or 'remove' with a profile_id")
     return {"removed": state.remove_profile(region, profile_id)}
+
+
+def _describe(profile: Profile, given: Given) -> None:
+    """`kind`, `valid_payment`, `has_campaign` and `rights` ({program: [level, ...]}), as far as they are given."""
+    rights = given.get("rights", profile.rights)
+    if not isinstance(rights, dict) or not set(rights) <= set(PROGRAMS):
+        raise ControlRefused(f"rights is an object with some of {', '.join(PROGRAMS)}")
+    if not all(set(levels) <= set(LEVELS) for levels in rights.values()):
+        raise ControlRefused(f"each program has a list of levels: {', '.join(LEVELS)}")
+    if given.get("kind", profile.kind) not in TYPES:
+        raise ControlRefused(f"kind is one of {', '.join(TYPES)}")
+    profile.rights = {program: tuple(levels) for program, levels in rights.items()}
+    profile.kind = given.get("kind", profile.kind)
+    profile.valid_payment = bool(given.get("valid_payment", profile.valid_payment))
+    profile.has_campaign = bool(given.get("has_campaign", profile.has_campaign))
 
 
 def add_user(state: SimulatorState, given: Given) -> Any:

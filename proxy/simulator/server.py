@@ -77,6 +77,11 @@ class Simulator:
         return {r: [p.profile_id for p in self.state.profiles.listed(r, "default")] for r in REGIONS}
 
     @property
+    def hidden_profiles(self) -> dict[str, list[str]]:
+        """The ids of those that the usual list does not show."""
+        return {r: [p.profile_id for p in self.state.profiles.hidden(r, "default")] for r in REGIONS}
+
+    @property
     def api_urls(self) -> dict[str, str]:
         """The Ads API of each region."""
         scheme = "https" if self.settings.tls_cert else "http"
@@ -120,6 +125,7 @@ class Simulator:
             "client_secret": self.app.client_secret,
             "refresh_token": self.refresh_token,
             "profiles": {region: ids[:10] for region, ids in self.profiles.items()},
+            "hidden_profiles": {region: ids[:10] for region, ids in self.hidden_profiles.items()},
             "ads_accounts": {
                 account.account_id: account.regions for account in self.state.ads_accounts.listed("default")[:10]
             },

@@ -40,7 +40,8 @@ class SimulatorSettings:
 
     `rotation`: what becomes of a refresh token that was used: it stays ("none"), dies ("at_once"), or dies after
     `rotation_grace` ("grace"). `token_length` is the length of access and refresh tokens. `report_polls` is how
-    often a report or snapshot is asked for before it is done. `ads_account_lists` is what one host lists of the ads
+    often a report or snapshot is asked for before it is done. Hidden profiles may be used, but the usual list does not
+    show them. `ads_account_lists` is what one host lists of the ads
     accounts: what lives in its "region", or "all". `strict_paths` answers 404 to what Amazon's
     specifications do not know; `strict_media_types` refuses media types that they do not name; `strict_host` refuses
     a Host with another port than the listener's. `advertised_host` is the host name in URLs that lead to S3.
@@ -59,6 +60,7 @@ class SimulatorSettings:
     answer_refresh_token: bool = True
     token_length: int = 360
     profiles_per_region: int = 3
+    hidden_profiles_per_region: int = 0
     ads_accounts_per_login: int = 4
     ads_account_lists: AccountLists = "region"
     report_polls: int = 2

@@ -39,7 +39,7 @@ class SimulatorState:
         self.settings = self.initial
         self.advanced = 0.0
         self.credentials = Credentials(self.settings, self.now)
-        self.profiles = ProfileBook(self.settings.profiles_per_region)
+        self.profiles = ProfileBook(self.settings.profiles_per_region, self.settings.hidden_profiles_per_region)
         self.ads_accounts = AdsAccountBook()
         settle(self.ads_accounts, self.profiles, "default", self.settings.ads_accounts_per_login)
         self.ledger = Ledger(self.settings.requests_kept)
