@@ -20,6 +20,7 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
     parser.add_argument("--hidden-profiles", type=int, default=0, help="per region (default: %(default)s)")
     parser.add_argument("--ads-accounts", type=int, default=4, help="of each login (default: %(default)s)")
     parser.add_argument("--rotation", choices=("none", "at_once", "grace"), default="none", help="of refresh tokens")
+    parser.add_argument("--consented-on", metavar="DAY", help="of the first refresh token (default: long ago)")
     parser.add_argument("--token-length", type=int, default=360, help="up to 2048 (default: %(default)s)")
     parser.add_argument("--strict-paths", action="store_true", help="404 for what Amazon's specifications do not know")
     parser.add_argument("--tls-cert", help="certificate file for the API's ports")
@@ -34,6 +35,7 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
         hidden_profiles_per_region=given.hidden_profiles,
         ads_accounts_per_login=given.ads_accounts,
         rotation=given.rotation,
+        consented_on=given.consented_on,
         token_length=given.token_length,
         strict_paths=given.strict_paths,
         tls_cert=given.tls_cert,

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.answers import Answer, json_answer, send
 from proxy.simulator.control_accounts import add_user, change_ads_accounts, change_profiles, show_ads_accounts
+from proxy.simulator.control_login import (
+    add_app,
+    advance,
+    authorize_app,
+    change_consents,
+    revoke,
+    set_secret,
+    show_clock,
+    show_consents,
+)
 from proxy.simulator.exchange import split_target
 from proxy.simulator.faults import FaultUnclear, Planned, parse_fault, parse_match
-from proxy.simulator.given import ControlRefused, Given, text
+from proxy.simulator.given import ControlRefused, Given
 from proxy.simulator.ledger import plain
 from proxy.simulator.state import SettingUnknown, SimulatorState
 
@@ -108,36 +118,6 @@ def _default(entry: Planned, name: str) -> Any:
     return next(f.default for f in dataclasses.fields(entry.fault) if f.name == name)
 
 
-def set_secret(state: SimulatorState, given: Given) -> Any:
-    """Changes an app's secret."""
-    state.set_client_secret(text(given, "client_secret"), given.get("client_id"))
-    return {"changed": True}
-
-
-def authorize_app(state: SimulatorState, given: Given) -> Any:
-    """With `authorized` false, an app is told `unauthorized_client`."""
-    state.app.authorized = bool(given.get("authorized", True))
-    return {"authorized": state.app.authorized}
-
-
-def add_app(state: SimulatorState, given: Given) -> Any:
-    """A further app, with a refresh token of the default user."""
-    app = state.credentials.add_app(text(given, "name"))
-    grant = state.credentials.add_grant(app.client_id, str(given.get("user", "default")))
-    return {"client_id": app.client_id, "client_secret": app.client_secret, "refresh_token": grant.token}
-
-
-def revoke(state: SimulatorState, given: Given) -> Any:
-    """Revokes one `refresh_token` or all; with `access_tokens` true, their access tokens die too."""
-    return {"revoked": state.revoke(given.get("refresh_token"), access_tokens=bool(given.get("access_tokens")))}
-
-
-def advance(state: SimulatorState, given: Given) -> Any:
-    """Time moves on by `advance` seconds."""
-    state.advance(float(given.get("advance", 0)))
-    return {"advanced": state.advanced}
-
-
 def change_settings(state: SimulatorState, given: Given) -> Any:
     """Changes settings at run time."""
     state.change(**given)
@@ -168,6 +148,9 @@ ACTIONS: dict[tuple[str, str], Handler] = {
     ("GET", "/control/ads-accounts"): show_ads_accounts,
     ("POST", "/control/ads-accounts"): change_ads_accounts,
     ("POST", "/control/connections/close"): lambda state, given: {"closed": state.close_connections()},
+    ("GET", "/control/consents"): show_consents,
+    ("POST", "/control/consents"): change_consents,
+    ("GET", "/control/clock"): show_clock,
     ("POST", "/control/clock"): advance,
     ("POST", "/control/settings"): change_settings,
     ("POST", "/control/reset"): reset,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 
 from proxy.simulator.answers import Answer, json_answer
+from proxy.simulator.consents import ENDED
 
 if TYPE_CHECKING:
     from proxy.simulator.checks import Head
@@ -111,6 +112,8 @@ def find_grant(credentials: Credentials, form: Form, app: App) -> Grant:
     grant_type = form.need("grant_type")
     if grant_type == "refresh_token":
         grant = credentials.grants.get(form.need("refresh_token"))
+        if grant is not None and grant.client_id == app.client_id and credentials.consent_is_over(grant):
+            raise TokenRefused("invalid_grant", ENDED)
         if grant is None or grant.client_id != app.client_id or not credentials.grant_is_good(grant):
             raise TokenRefused("invalid_grant", "The request has an invalid grant parameter : refresh_token")
         return grant
@@ -122,7 +125,9 @@ def find_grant(credentials: Credentials, form: Form, app: App) -> Grant:
         if code.client_id != app.client_id or code.redirect_uri != redirect_uri:
             raise TokenRefused("invalid_grant", "The code belongs to another client or redirect_uri")
         code.used = True
-        return credentials.add_grant(app.client_id, code.user, code.scope)
+        made = credentials.add_grant(app.client_id, code.user, code.scope)
+        made.consented_at = code.consented_at
+        return made
     raise TokenRefused("unsupported_grant_type", f"The grant type {grant_type} is not supported")
 
 

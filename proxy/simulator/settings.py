@@ -39,7 +39,8 @@ class SimulatorSettings:
     """Times are seconds. The credentials are valid from the start, and the same in every run unless set here.
 
     `rotation`: what becomes of a refresh token that was used: it stays ("none"), dies ("at_once"), or dies after
-    `rotation_grace` ("grace"). `token_length` is the length of access and refresh tokens. `report_polls` is how
+    `rotation_grace` ("grace"). `consented_on` is the day of the consent behind the first refresh token, None if it was
+    before consents had an end. `token_length` is the length of access and refresh tokens. `report_polls` is how
     often a report or snapshot is asked for before it is done. Hidden profiles may be used, but the usual list does not
     show them. `ads_account_lists` is what one host lists of the ads
     accounts: what lives in its "region", or "all". `strict_paths` answers 404 to what Amazon's
@@ -58,6 +59,7 @@ class SimulatorSettings:
     rotation: Rotation = "none"
     rotation_grace: float = 60
     answer_refresh_token: bool = True
+    consented_on: str | None = None
     token_length: int = 360
     profiles_per_region: int = 3
     hidden_profiles_per_region: int = 0
@@ -75,6 +77,7 @@ class SimulatorSettings:
     tls_cert: str | None = None
     tls_key: str | None = None
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    calendar: Callable[[], float] = field(default=time.time, repr=False)
 
 
 CHANGEABLE = (

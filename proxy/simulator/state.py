@@ -38,7 +38,7 @@ class SimulatorState:
         """Everything as at the start: credentials, profiles, no faults, no counts, no tokens."""
         self.settings = self.initial
         self.advanced = 0.0
-        self.credentials = Credentials(self.settings, self.now)
+        self.credentials = Credentials(self.settings, self.now, self.today)
         self.profiles = ProfileBook(self.settings.profiles_per_region, self.settings.hidden_profiles_per_region)
         self.ads_accounts = AdsAccountBook()
         settle(self.ads_accounts, self.profiles, "default", self.settings.ads_accounts_per_login)
@@ -53,8 +53,12 @@ class SimulatorState:
         """The simulator's time in seconds, which `advance` moves on."""
         return self.initial.clock() + self.advanced
 
+    def today(self) -> float:
+        """The simulator's date in seconds since 1970, which `advance` moves on too."""
+        return self.initial.calendar() + self.advanced
+
     def advance(self, seconds: float) -> None:
-        """Time passes: tokens, codes and presigned URLs grow old."""
+        """Time passes: tokens, codes, presigned URLs and consents grow old."""
         self.advanced += seconds
 
     def change(self, **settings: Any) -> None:
