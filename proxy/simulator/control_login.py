@@ -15,9 +15,22 @@ DAY = 86_400
 
 
 def set_secret(state: SimulatorState, given: Given) -> Any:
-    """Changes an app's secret."""
-    state.set_client_secret(text(given, "client_secret"), given.get("client_id"))
+    """Changes an app's secret; with `keep_old` true, the old one stays good beside it."""
+    client_id = _known_app(state, given)
+    state.set_client_secret(text(given, "client_secret"), client_id, keep_old=bool(given.get("keep_old")))
     return {"changed": True}
+
+
+def retire_secrets(state: SimulatorState, given: Given) -> Any:
+    """Ends the secrets that were kept."""
+    return {"retired": state.retire_secrets(_known_app(state, given))}
+
+
+def _known_app(state: SimulatorState, given: Given) -> str:
+    client_id = str(given.get("client_id") or state.initial.client_id)
+    if client_id not in state.credentials.apps:
+        raise ControlRefused(f"there is no app {client_id!r}")
+    return client_id
 
 
 def authorize_app(state: SimulatorState, given: Given) -> Any:

@@ -21,12 +21,21 @@ PRUNE_ABOVE = 5000
 
 @dataclass(slots=True)
 class App:
-    """A security profile of Login with Amazon. Without `redirect_uris`, any address is taken."""
+    """A security profile of Login with Amazon. Without `redirect_uris`, any address is taken.
+
+    `older_secrets` are those that were replaced and are still good.
+    """
 
     client_id: str
     client_secret: str
+    older_secrets: tuple[str, ...] = ()
     redirect_uris: tuple[str, ...] = ()
     authorized: bool = True
+
+    def knows(self, secret: str) -> bool:
+        """Whether a secret is good."""
+        good = (self.client_secret, *self.older_secrets)
+        return any(secrets.compare_digest(known.encode(), secret.encode()) for known in good)
 
 
 @dataclass(slots=True)
@@ -68,6 +77,7 @@ class AuthorizationCode:
     expires_at: float
     consented_at: float
     challenge: str | None = None
+    challenge_method: str = "plain"
     used: bool = False
 
 

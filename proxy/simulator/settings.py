@@ -38,14 +38,19 @@ DEFAULT_PORTS = PortPlan.from_base(9001)
 class SimulatorSettings:
     """Times are seconds. The credentials are valid from the start, and the same in every run unless set here.
 
-    `rotation`: what becomes of a refresh token that was used: it stays ("none"), dies ("at_once"), or dies after
-    `rotation_grace` ("grace"). `consented_on` is the day of the consent behind the first refresh token, None if it was
-    before consents had an end. `token_length` is the length of access and refresh tokens. `report_polls` is how
-    often a report or snapshot is asked for before it is done. Hidden profiles may be used, but the usual list does not
-    show them. `ads_account_lists` is what one host lists of the ads
-    accounts: what lives in its "region", or "all". `strict_paths` answers 404 to what Amazon's
-    specifications do not know; `strict_media_types` refuses media types that they do not name; `strict_host` refuses
-    a Host with another port than the listener's. `advertised_host` is the host name in URLs that lead to S3.
+    Of the login: `rotation` is what becomes of a refresh token that was used: it stays ("none"), dies ("at_once"), or
+    dies after `rotation_grace` ("grace"). `consented_on` is the day of the consent behind the first refresh token, None
+    if it was before consents had an end. `require_pkce` refuses a sign-in without a challenge. `token_length` is the
+    length of access and refresh tokens.
+
+    Of what a login reaches: hidden profiles may be used, but the usual list does not show them. `ads_account_lists` is
+    what one host lists of the ads accounts: what lives in its "region", or "all". `report_polls` is how often a report
+    or snapshot is asked for before it is done.
+
+    Of strictness: `strict_paths` answers 404 to what Amazon's specifications do not know; `strict_media_types` refuses
+    media types that they do not name; `strict_host` refuses a Host with another port than the listener's.
+
+    `advertised_host` is the host name in URLs that lead to S3.
     """
 
     host: str = "127.0.0.1"
@@ -60,6 +65,7 @@ class SimulatorSettings:
     rotation_grace: float = 60
     answer_refresh_token: bool = True
     consented_on: str | None = None
+    require_pkce: bool = False
     token_length: int = 360
     profiles_per_region: int = 3
     hidden_profiles_per_region: int = 0
@@ -87,6 +93,7 @@ CHANGEABLE = (
     "code_lifetime",
     "presigned_lifetime",
     "refuse_duplicate_reports",
+    "require_pkce",
     "report_polls",
     "rotation",
     "rotation_grace",

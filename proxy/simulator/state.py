@@ -104,9 +104,17 @@ class SimulatorState:
         """Revoked refresh tokens are good again."""
         return self.credentials.restore()
 
-    def set_client_secret(self, secret: str, client_id: str | None = None) -> None:
-        """Changes an app's secret: who still has the old one is told `invalid_client`."""
-        self.credentials.apps[client_id or self.initial.client_id].client_secret = secret
+    def set_client_secret(self, secret: str, client_id: str | None = None, *, keep_old: bool = False) -> None:
+        """Changes an app's secret: who still has the old one is told `invalid_client`, unless it is kept."""
+        app = self.credentials.apps[client_id or self.initial.client_id]
+        app.older_secrets = (app.client_secret, *app.older_secrets) if keep_old else ()
+        app.client_secret = secret
+
+    def retire_secrets(self, client_id: str | None = None) -> int:
+        """Ends the secrets of an app that were kept after a change. Returns how many there were."""
+        app = self.credentials.apps[client_id or self.initial.client_id]
+        retired, app.older_secrets = len(app.older_secrets), ()
+        return retired
 
     def add_profile(self, region: str, profile_id: str | None = None, user: str = "default") -> Profile:
         """Adds a profile to a region, or opens one to a further user."""
