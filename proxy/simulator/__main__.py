@@ -22,6 +22,7 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
     parser.add_argument("--rotation", choices=("none", "at_once", "grace"), default="none", help="of refresh tokens")
     parser.add_argument("--consented-on", metavar="DAY", help="of the first refresh token (default: long ago)")
     parser.add_argument("--token-length", type=int, default=360, help="up to 2048 (default: %(default)s)")
+    parser.add_argument("--mcp-tools", choices=("own", "amazon"), default="own", help="which tools are listed")
     parser.add_argument("--strict-paths", action="store_true", help="404 for what Amazon's specifications do not know")
     parser.add_argument("--tls-cert", help="certificate file for the API's ports")
     parser.add_argument("--tls-key", help="its private key")
@@ -37,6 +38,7 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
         rotation=given.rotation,
         consented_on=given.consented_on,
         token_length=given.token_length,
+        mcp_tools=given.mcp_tools,
         strict_paths=given.strict_paths,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,

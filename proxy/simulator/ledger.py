@@ -145,6 +145,7 @@ TOOL_KINDS = frozenset(
         "body",
         "content-type",
         "s3-authorization",
+        "selection",
         "s3-leaked-header",
     }
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from proxy.simulator import lwa, mcp, playground, s3, signin
+from proxy.simulator.addressing import ACCOUNT_HEADERS, Addressed, check_account, check_scope
 from proxy.simulator.answers import Answer, error_at, request_ids
 from proxy.simulator.api import respond
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
@@ -44,7 +46,7 @@ async def serve_api(
     if path == signin.PATH:
         return await serve_sign_in(arrive(state, "sign-in", region, request))
     if path in mcp.PATHS:
-        return await serve_mcp(arrive(state, "mcp", region, request), region)
+        return await serve_mcp(arrive(state, "mcp", region, request), around)
     visit = arrive(state, "api", region, request)
     operation = state.operations.find(request.method, visit.path)
     caller = wrong_host(visit) or examine(state, region, visit.path, visit.head, operation)
@@ -62,7 +64,16 @@ async def answer_api(visit: Visit, around: Surroundings, caller: Caller, operati
     """The API's own answer to a request that passed the checks."""
     if visit.path.startswith("/sim/"):
         return await playground.play(visit.request, visit.path, visit.query)
-    call = Call(
+    answer = attempt(open_call(visit, around, caller, operation, await visit.body()))
+    if isinstance(answer, Answer):
+        return answer
+    visit.state.ledger.refused(visit.record, answer.status, answer.kind, answer.reason)
+    return error_at(visit.path, answer.status, answer.code, answer.details)
+
+
+def open_call(visit: Visit, around: Surroundings, caller: Caller, operation: Operation | None, body: bytes) -> Call:
+    """The call that a visit makes."""
+    return Call(
         state=visit.state,
         region=visit.region or "",
         method=visit.request.method,
@@ -71,18 +82,20 @@ async def answer_api(visit: Visit, around: Surroundings, caller: Caller, operati
         head=visit.head,
         operation=operation,
         caller=caller,
-        body=await visit.body(),
+        body=body,
         api_url=f"{around.scheme}://{visit.host()}",
         s3_url=around.s3_url(visit.host()),
     )
+
+
+def attempt(call: Call) -> Answer | Refusal:
+    """The answer to a call, or the rule that its body breaks."""
     try:
         return respond(call)
     except CallRefused as error:
-        refusal = error.refusal
+        return error.refusal
     except BodyUnreadable as error:
-        refusal = Refusal(400, "body", "INVALID_ARGUMENT", str(error))
-    visit.state.ledger.refused(visit.record, refusal.status, refusal.kind, refusal.reason)
-    return error_at(visit.path, refusal.status, refusal.code, refusal.details)
+        return Refusal(400, "body", "INVALID_ARGUMENT", str(error))
 
 
 def wrong_host(visit: Visit) -> Refusal | None:
@@ -122,17 +135,45 @@ async def serve_sign_in(visit: Visit) -> web.StreamResponse:
     return await carry_out(visit, Decision(decide, signin.PATH))
 
 
-async def serve_mcp(visit: Visit, region: str) -> web.StreamResponse:
+async def serve_mcp(visit: Visit, around: Surroundings) -> web.StreamResponse:
     """The hosted MCP endpoint."""
-    caller = wrong_host(visit) or mcp.examine_mcp(visit.state, region, visit.head)
+    state, region = visit.state, visit.region or ""
+    caller = wrong_host(visit) or mcp.examine_mcp(state, region, visit.head)
     if isinstance(caller, Refusal):
-        return await refuse(visit, caller, visit.path)
+        state.ledger.refused(visit.record, caller.status, caller.kind, caller.reason)
 
     async def decide() -> Answer:
-        request = (visit.request.method, await visit.body())
-        return mcp.answer_mcp(visit.state, region, caller.user, visit.head, request)
+        body = await visit.body()
+        if isinstance(caller, Refusal):
+            return mcp.refuse_mcp(state, caller, body)
+        call = open_call(visit, around, caller, None, b"")
 
-    return await carry_out(visit, Decision(decide, visit.path))
+        def ask(path: str, wanted: dict[str, Any], named: dict[str, Any]) -> Answer:
+            return ask_operation(call, path, wanted, named)
+
+        message = mcp.Message(state, region, visit.path, visit.request.method, visit.head, caller, body, ask)
+        return mcp.answer_mcp(message)
+
+    return await carry_out(visit, Decision(decide, visit.path, refused=isinstance(caller, Refusal)))
+
+
+def ask_operation(call: Call, path: str, body: dict[str, Any], named: dict[str, Any]) -> Answer:
+    """What the Ads API says to a tool of the MCP endpoint that stands for one of its operations.
+
+    The advertiser is the one of the arguments, else, in FIXED mode, the one of the headers.
+    """
+    operation = call.state.operations.find("POST", path)
+    scope, account = (str(named[name]) if named.get(name) else None for name in ("profileId", "advertiserAccountId"))
+    if scope is None and account is None:
+        scope, account = call.caller.scope, call.caller.account
+    if operation is None or operation.account == "never":
+        scope = account = None
+    asked = Addressed(call.region, path, call.caller.user, operation, scope, account, ACCOUNT_HEADERS[0])
+    refused = check_scope(call.state, asked) or check_account(call.state, asked)
+    caller = replace(call.caller, scope=asked.scope, account=asked.account)
+    encoded = json.dumps(body).encode()
+    answer = refused or attempt(replace(call, path=path, operation=operation, caller=caller, body=encoded))
+    return answer if isinstance(answer, Answer) else error_at(path, answer.status, answer.code, answer.details)
 
 
 async def serve_s3(state: SimulatorState, request: web.BaseRequest) -> web.StreamResponse:

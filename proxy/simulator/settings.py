@@ -13,6 +13,7 @@ REGIONS = ("na", "eu", "fe")
 
 Rotation = Literal["none", "at_once", "grace"]
 AccountLists = Literal["region", "all"]
+McpTools = Literal["own", "amazon"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ class SimulatorSettings:
     what one host lists of the ads accounts: what lives in its "region", or "all". `report_polls` is how often a report
     or snapshot is asked for before it is done.
 
+    Of MCP: `mcp_tools` is which tools are listed, the simulator's "own" or such as "amazon" has; all can be called.
+    `mcp_token_status` is the status with which a token that is over is told by a JSON-RPC error.
+
     Of strictness: `strict_paths` answers 404 to what Amazon's specifications do not know; `strict_media_types` refuses
     media types that they do not name; `strict_host` refuses a Host with another port than the listener's.
 
@@ -74,6 +78,8 @@ class SimulatorSettings:
     report_polls: int = 2
     presigned_lifetime: float = 30
     refuse_duplicate_reports: bool = True
+    mcp_tools: McpTools = "own"
+    mcp_token_status: int = 400
     strict_paths: bool = False
     strict_media_types: bool = True
     strict_host: bool = True
@@ -91,6 +97,8 @@ CHANGEABLE = (
     "ads_account_lists",
     "answer_refresh_token",
     "code_lifetime",
+    "mcp_token_status",
+    "mcp_tools",
     "presigned_lifetime",
     "refuse_duplicate_reports",
     "require_pkce",

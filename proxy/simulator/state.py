@@ -47,7 +47,7 @@ class SimulatorState:
         self.reports = ReportDesk()
         self.entities = EntityStore()
         self.unified = UnifiedStore()
-        self.sessions: set[str] = set()
+        self.sessions: dict[str, tuple[str, str]] = {}
 
     def now(self) -> float:
         """The simulator's time in seconds, which `advance` moves on."""
