@@ -21,13 +21,15 @@ from proxy.simulator.control_login import (
     show_consents,
 )
 from proxy.simulator.exchange import split_target
-from proxy.simulator.faults import FaultUnclear, Planned, parse_fault, parse_match
+from proxy.simulator.fault_reading import FaultUnclear, parse_fault, parse_match
 from proxy.simulator.given import ControlRefused, Given
 from proxy.simulator.ledger import plain
 from proxy.simulator.state import SettingUnknown, SimulatorState
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+    from proxy.simulator.faults import Planned
 
 
 Handler = Callable[[SimulatorState, Given], Any]

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from proxy.simulator import Fault, Match
-from proxy.simulator.faults import FaultBook, FaultUnclear, parse_fault, parse_match
+from proxy.simulator.fault_reading import FaultUnclear, parse_fault, parse_match
+from proxy.simulator.faults import FaultBook
 from tests.simulator.conftest import Tool
 
 

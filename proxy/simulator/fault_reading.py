@@ -1,0 +1,44 @@
+"""Faults and matches as the control API is told of them, read from JSON."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import fields
+from typing import Any
+
+from proxy.simulator.faults import Fault, Match
+
+
+class FaultUnclear(ValueError):
+    """A fault that cannot be understood; the text says what is wrong with it."""
+
+
+def parse_match(value: Any) -> Match:
+    """A match from JSON."""
+    return Match(**_known(Match, value))
+
+
+def parse_fault(value: Any) -> Fault:
+    """A fault from JSON: bodies as text, or as base64 in `body_base64` and `raw_base64`; headers as pairs or object."""
+    if not isinstance(value, dict):
+        raise FaultUnclear("a fault is a JSON object")
+    given = dict(value)
+    for name in ("body", "raw"):
+        if f"{name}_base64" in given:
+            given[name] = base64.b64decode(given.pop(f"{name}_base64"))
+        elif isinstance(given.get(name), str):
+            given[name] = given[name].encode()
+    headers = given.get("headers", ())
+    given["headers"] = tuple((str(n), str(v)) for n, v in (headers.items() if isinstance(headers, dict) else headers))
+    given["interim"] = tuple(int(status) for status in given.get("interim", ()))
+    return Fault(**_known(Fault, given))
+
+
+def _known(kind: type[Match] | type[Fault], value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise FaultUnclear("a match and a fault are JSON objects")
+    names = [f.name for f in fields(kind)]
+    for name in value:
+        if name not in names:
+            raise FaultUnclear(f"{kind.__name__} has no {name!r}; it has {', '.join(names)}")
+    return value
