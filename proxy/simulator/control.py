@@ -24,6 +24,7 @@ from proxy.simulator.exchange import split_target
 from proxy.simulator.fault_reading import FaultUnclear, parse_fault, parse_match
 from proxy.simulator.given import ControlRefused, Given
 from proxy.simulator.ledger import plain
+from proxy.simulator.named_faults import NAMED
 from proxy.simulator.state import SettingUnknown, SimulatorState
 
 if TYPE_CHECKING:
@@ -100,6 +101,19 @@ def add_fault(state: SimulatorState, given: Given) -> Any:
     return describe(state.faults.add(parse_match(given.get("match", {})), parse_fault(given["fault"]), times))
 
 
+def show_named_faults(state: SimulatorState, given: Given) -> Any:
+    """The faults that have a name: status, headers and body of each."""
+    return {
+        name: {
+            "status": fault.status,
+            "headers": dict(fault.headers),
+            "body": fault.body.decode(),
+            "delay": fault.delay,
+        }
+        for name, fault in NAMED.items()
+    }
+
+
 def clear_faults(state: SimulatorState, given: Given) -> Any:
     """Nothing goes wrong any more."""
     state.faults.clear()
@@ -138,6 +152,7 @@ ACTIONS: dict[tuple[str, str], Handler] = {
     ("GET", "/control/requests"): show_requests,
     ("GET", "/control/refusals"): show_refusals,
     ("GET", "/control/faults"): show_faults,
+    ("GET", "/control/faults/named"): show_named_faults,
     ("POST", "/control/faults"): add_fault,
     ("DELETE", "/control/faults"): clear_faults,
     ("POST", "/control/tokens/expire"): lambda state, given: {"expired": state.expire_access_tokens()},

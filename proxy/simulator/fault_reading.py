@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from proxy.simulator.faults import Fault, Match
+from proxy.simulator.named_faults import NAMED
 
 
 class FaultUnclear(ValueError):
@@ -19,19 +20,32 @@ def parse_match(value: Any) -> Match:
 
 
 def parse_fault(value: Any) -> Fault:
-    """A fault from JSON: bodies as text, or as base64 in `body_base64` and `raw_base64`; headers as pairs or object."""
+    """A fault from JSON: bodies as text, or as base64 in `body_base64` and `raw_base64`; headers as pairs or object.
+
+    With `named`, one of those that have a name, changed by what else is given.
+    """
     if not isinstance(value, dict):
         raise FaultUnclear("a fault is a JSON object")
     given = dict(value)
+    name = given.pop("named", None)
+    if name is not None and name not in NAMED:
+        raise FaultUnclear(f"no fault is named {name!r}; there are {', '.join(NAMED)}")
+    changed = _fault_members(given)
+    return Fault(**changed) if name is None else replace(NAMED[name], **changed)
+
+
+def _fault_members(given: dict[str, Any]) -> dict[str, Any]:
     for name in ("body", "raw"):
         if f"{name}_base64" in given:
             given[name] = base64.b64decode(given.pop(f"{name}_base64"))
         elif isinstance(given.get(name), str):
             given[name] = given[name].encode()
-    headers = given.get("headers", ())
-    given["headers"] = tuple((str(n), str(v)) for n, v in (headers.items() if isinstance(headers, dict) else headers))
-    given["interim"] = tuple(int(status) for status in given.get("interim", ()))
-    return Fault(**_known(Fault, given))
+    if "headers" in given:
+        pairs = given["headers"].items() if isinstance(given["headers"], dict) else given["headers"]
+        given["headers"] = tuple((str(name), str(content)) for name, content in pairs)
+    if "interim" in given:
+        given["interim"] = tuple(int(status) for status in given["interim"])
+    return _known(Fault, given)
 
 
 def _known(kind: type[Match] | type[Fault], value: Any) -> dict[str, Any]:
