@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from proxy.simulator.answers import Answer, json_answer, send
+from proxy.simulator.answers import Answer, json_answer
 from proxy.simulator.control_accounts import add_user, change_ads_accounts, change_profiles, show_ads_accounts
 from proxy.simulator.control_login import (
     add_app,
@@ -26,6 +26,7 @@ from proxy.simulator.given import ControlRefused, Given
 from proxy.simulator.ledger import plain
 from proxy.simulator.named_faults import NAMED
 from proxy.simulator.state import SettingUnknown, SimulatorState
+from proxy.simulator.writing import send
 
 if TYPE_CHECKING:
     from aiohttp import web

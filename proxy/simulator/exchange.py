@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from proxy.simulator.answers import Answer, compressed, faulted, send
+from proxy.simulator.answers import Answer, compressed, faulted
 from proxy.simulator.checks import Head
 from proxy.simulator.faults import Fault, before_head
+from proxy.simulator.writing import send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
