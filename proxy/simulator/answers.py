@@ -6,14 +6,12 @@ import gzip
 import json
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from proxy.simulator.faults import Fault
-
-Framing = Literal["chunked", "counted", "close"]
+    from proxy.simulator.faults import Fault, Framing
 
 MARK = ("X-Ads-Simulator", "pretend data, not Amazon")
 """Goes with every answer, so that nobody takes pretend data for Amazon's."""

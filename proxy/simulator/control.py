@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from proxy.simulator import control_connections
 from proxy.simulator.answers import Answer, json_answer
 from proxy.simulator.control_accounts import add_user, change_ads_accounts, change_profiles, show_ads_accounts
 from proxy.simulator.control_login import (
@@ -40,10 +42,10 @@ Handler = Callable[[SimulatorState, Given], Any]
 async def serve_control(state: SimulatorState, about: Given, request: web.BaseRequest) -> web.StreamResponse:
     """Any request to the control port. `about` is what `GET /` shows: addresses and credentials."""
     body = b"".join([piece async for piece in request.content.iter_any()])
-    return await send(request, answer_control(state, about, request, body), None)
+    return await send(request, await answer_control(state, about, request, body), None)
 
 
-def answer_control(state: SimulatorState, about: Given, request: web.BaseRequest, body: bytes) -> Answer:
+async def answer_control(state: SimulatorState, about: Given, request: web.BaseRequest, body: bytes) -> Answer:
     """The answer: 200 with JSON, or 400, 404 with `error`."""
     path, _ = split_target(request.raw_path)
     if path in ("/", "/control"):
@@ -54,7 +56,8 @@ def answer_control(state: SimulatorState, about: Given, request: web.BaseRequest
         return json_answer({"error": f"there is no {request.method} {path}; GET /control lists what there is"}, 404)
     try:
         given = {**request.query, **read_object(body)}
-        return json_answer(action(state, given))
+        said = action(state, given)
+        return json_answer(await said if inspect.isawaitable(said) else said)
     except (ControlRefused, FaultUnclear, SettingUnknown, TypeError, ValueError) as error:
         return json_answer({"error": str(error)}, 400)
 
@@ -167,7 +170,10 @@ ACTIONS: dict[tuple[str, str], Handler] = {
     ("POST", "/control/profiles"): change_profiles,
     ("GET", "/control/ads-accounts"): show_ads_accounts,
     ("POST", "/control/ads-accounts"): change_ads_accounts,
-    ("POST", "/control/connections/close"): lambda state, given: {"closed": state.close_connections()},
+    ("POST", "/control/connections/close"): control_connections.close,
+    ("POST", "/control/connections/freeze"): control_connections.freeze,
+    ("POST", "/control/connections/thaw"): control_connections.thaw,
+    ("POST", "/control/listeners"): control_connections.listen,
     ("GET", "/control/consents"): show_consents,
     ("POST", "/control/consents"): change_consents,
     ("GET", "/control/clock"): show_clock,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_args
 
-from proxy.simulator.faults import Fault, Match
+from proxy.simulator.faults import Fault, Framing, Match, Point, Rest
 from proxy.simulator.named_faults import NAMED
+
+CHOICES = {"abort": get_args(Point), "hang": get_args(Point), "rest": get_args(Rest), "framing": get_args(Framing)}
+"""The words that these members can have."""
 
 
 class FaultUnclear(ValueError):
@@ -20,7 +23,7 @@ def parse_match(value: Any) -> Match:
 
 
 def parse_fault(value: Any) -> Fault:
-    """A fault from JSON: bodies as text, or as base64 in `body_base64` and `raw_base64`; headers as pairs or object.
+    """A fault from JSON: bodies as text, or as base64 in `body_base64` and its like; headers as pairs or object.
 
     With `named`, one of those that have a name, changed by what else is given.
     """
@@ -35,7 +38,7 @@ def parse_fault(value: Any) -> Fault:
 
 
 def _fault_members(given: dict[str, Any]) -> dict[str, Any]:
-    for name in ("body", "raw"):
+    for name in ("body", "extra", "raw"):
         if f"{name}_base64" in given:
             given[name] = base64.b64decode(given.pop(f"{name}_base64"))
         elif isinstance(given.get(name), str):
@@ -43,6 +46,9 @@ def _fault_members(given: dict[str, Any]) -> dict[str, Any]:
     if "headers" in given:
         pairs = given["headers"].items() if isinstance(given["headers"], dict) else given["headers"]
         given["headers"] = tuple((str(name), str(content)) for name, content in pairs)
+    for name, words in CHOICES.items():
+        if given.get(name) not in (None, *words):
+            raise FaultUnclear(f"{name} is one of {', '.join(words)}, not {given[name]!r}")
     if "interim" in given:
         given["interim"] = tuple(int(status) for status in given["interim"])
     return _known(Fault, given)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.simulator.ads_accounts import AdsAccountBook, settle
 from proxy.simulator.campaigns import EntityStore
 from proxy.simulator.credentials import App, Credentials
-from proxy.simulator.faults import Fault, FaultBook, Match, Planned
+from proxy.simulator.faults import Fault, FaultBook, Match, Planned, end
 from proxy.simulator.ledger import Ledger, RefusalRecord, RequestRecord
 from proxy.simulator.operations import load_operations
 from proxy.simulator.profiles import Profile, ProfileBook
@@ -17,11 +17,21 @@ from proxy.simulator.settings import CHANGEABLE, SimulatorSettings
 from proxy.simulator.unified import UnifiedStore
 
 if TYPE_CHECKING:
+    import asyncio
+
     from aiohttp import web
 
 
 class SettingUnknown(ValueError):
     """A setting that does not exist, or cannot be changed at run time."""
+
+
+class Doors(Protocol):
+    """Whoever binds the ports; set while the simulator runs."""
+
+    async def listen(self, name: str, listening: bool) -> None:
+        """Opens or closes a listener; what is connected stays."""
+        ...
 
 
 class SimulatorState:
@@ -31,6 +41,8 @@ class SimulatorState:
         self.initial = settings
         self.operations = load_operations()
         self.servers: list[web.Server] = []
+        self.frozen: list[asyncio.Transport] = []
+        self.doors: Doors | None = None
         self.s3_key = b"pretend-s3-signing-key"
         self.reset()
 
@@ -132,10 +144,30 @@ class SimulatorState:
         settle(self.ads_accounts, self.profiles, user, self.settings.ads_accounts_per_login)
         return self.credentials.add_grant(client_id or self.initial.client_id, user).token
 
-    def close_connections(self) -> int:
-        """Closes every connection to the API at once, as an idle limit would. Returns how many there were."""
+    @property
+    def connections(self) -> list[asyncio.Transport]:
+        """Every connection to the API that is open."""
         handlers = [handler for server in self.servers for handler in server.connections]
-        for handler in handlers:
-            if handler.transport is not None:
-                handler.transport.close()
-        return len(handlers)
+        return [handler.transport for handler in handlers if handler.transport is not None]
+
+    def close_connections(self, *, reset: bool = False) -> int:
+        """Closes every connection to the API at once, as an idle limit would. Returns how many there were."""
+        open_ones = self.connections
+        for transport in open_ones:
+            end(transport, reset=reset)
+        return len(open_ones)
+
+    def freeze_connections(self) -> int:
+        """Nobody reads the connections to the API that are open now, as if the other end had gone without a word."""
+        self.frozen = [transport for transport in self.connections if transport.is_reading()]
+        for transport in self.frozen:
+            transport.pause_reading()
+        return len(self.frozen)
+
+    def thaw_connections(self) -> int:
+        """What was frozen is read again, if it is still there."""
+        thawed = [transport for transport in self.frozen if not transport.is_closing()]
+        self.frozen = []
+        for transport in thawed:
+            transport.resume_reading()
+        return len(thawed)

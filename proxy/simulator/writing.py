@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn
 
 from aiohttp import web
 
 from proxy.simulator.answers import MARK, Answer
-from proxy.simulator.faults import Fault, kill
+from proxy.simulator.faults import Fault, end, kill, stop_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,20 +53,61 @@ def open_response(request: web.BaseRequest, answer: Answer) -> web.StreamRespons
 
 async def send(request: web.BaseRequest, answer: Answer, fault: Fault | None) -> web.StreamResponse:
     """Writes the answer, as the fault wants it. A connection that the fault kills ends the handler."""
+    if fault is not None and (fault.head_interval or "mid_head" in (fault.abort, fault.hang)):
+        await write_slowly(request, answer, fault)
     response = open_response(request, answer)
     await response.prepare(request)
-    written = 0
     if request.method != "HEAD" and answer.status not in (204, 304):
-        async for piece in pieces(answer, fault):
-            cut = fault is not None and fault.abort == "mid_body" and written + len(piece) >= fault.abort_after
-            if cut and fault is not None:
-                await response.write(piece[: fault.abort_after - written])
-                await kill(request, fault)
-            await response.write(piece)
-            written += len(piece)
-    if fault is not None and fault.abort == "mid_body":
-        await kill(request, fault)
+        await write_body(request, response, answer, fault)
+    if fault is not None:
+        await stop_at("mid_body", request, fault)
     await response.write_eof()
-    if fault is not None and fault.close_after is not None and request.transport is not None:
-        asyncio.get_running_loop().call_later(fault.close_after, request.transport.close)
+    if fault is not None:
+        await after_answer(request, fault)
     return response
+
+
+async def write_body(
+    request: web.BaseRequest, response: web.StreamResponse, answer: Answer, fault: Fault | None
+) -> None:
+    """Writes the body, as far as the fault lets it."""
+    stops = fault is not None and "mid_body" in (fault.abort, fault.hang)
+    written = 0
+    async for piece in pieces(answer, fault):
+        if fault is not None and stops and written + len(piece) >= fault.abort_after:
+            await response.write(piece[: fault.abort_after - written])
+            await stop_at("mid_body", request, fault)
+        await response.write(piece)
+        written += len(piece)
+
+
+async def after_answer(request: web.BaseRequest, fault: Fault) -> None:
+    """What a fault does once an answer is out."""
+    transport = request.transport
+    if transport is None:
+        return
+    if fault.extra:
+        transport.write(fault.extra)
+    if fault.close_after is not None:
+        asyncio.get_running_loop().call_later(fault.close_after, partial(end, transport, reset=fault.reset))
+    await stop_at("after_answer", request, fault)
+
+
+async def write_slowly(request: web.BaseRequest, answer: Answer, fault: Fault) -> NoReturn:
+    """Writes a head piece by piece, or stops in the middle of it; the body comes counted, and the connection ends."""
+    body = b"".join([piece async for piece in pieces(answer, None)])
+    headers = (*answer.headers, MARK, ("Server", "Server"), ("Content-Length", str(len(body))), ("Connection", "close"))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    head = f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\n{lines}\r\n".encode("latin-1")
+    stops = "mid_head" in (fault.abort, fault.hang)
+    size = fault.piece_bytes if fault.head_interval else len(head)
+    wanted = head[: fault.abort_after] if stops else head
+    for start in range(0, len(wanted), size):
+        if start:
+            await asyncio.sleep(fault.head_interval)
+        if request.transport is not None:
+            request.transport.write(wanted[start : start + size])
+    await stop_at("mid_head", request, fault)
+    if request.transport is not None and request.method != "HEAD":
+        request.transport.write(body)
+    await kill(request, fault)
