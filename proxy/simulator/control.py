@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from proxy.simulator import control_connections
+from proxy.simulator import control_connections, control_limits
 from proxy.simulator.answers import Answer, json_answer
 from proxy.simulator.control_accounts import add_user, change_ads_accounts, change_profiles, show_ads_accounts
 from proxy.simulator.control_login import (
@@ -159,6 +159,9 @@ ACTIONS: dict[tuple[str, str], Handler] = {
     ("GET", "/control/faults/named"): show_named_faults,
     ("POST", "/control/faults"): add_fault,
     ("DELETE", "/control/faults"): clear_faults,
+    ("GET", "/control/limits"): control_limits.show_limits,
+    ("POST", "/control/limits"): control_limits.add_limit,
+    ("DELETE", "/control/limits"): control_limits.clear_limits,
     ("POST", "/control/tokens/expire"): lambda state, given: {"expired": state.expire_access_tokens()},
     ("POST", "/control/credentials/revoke"): revoke,
     ("POST", "/control/credentials/restore"): lambda state, given: {"restored": state.restore()},

@@ -125,7 +125,10 @@ def choose_fault(visit: Visit, decision: Decision) -> Fault | None:
 async def find_answer(visit: Visit, decision: Decision, fault: Fault | None) -> Answer:
     """The fault's answer, or the true one."""
     if fault is not None and fault.status is not None:
-        await (visit.first_bytes(fault.early_after) if fault.early else visit.body())
+        if fault.carried_out:
+            await decision.respond()
+        else:
+            await (visit.first_bytes(fault.early_after) if fault.early else visit.body())
         return faulted(Answer(fault.status), fault)
     answer = await decision.respond()
     if visit.listener != "api":

@@ -50,7 +50,7 @@ class Fault:
     read; `rest` is what becomes of the others: they are read, nobody reads them, or the connection is closed.
     `close_after`: the connection is closed that long after the answer. `extra`: bytes behind the answer. `raw`: these
     bytes instead of an answer, then the end of the connection. `before_checks`: it also meets requests that would be
-    refused.
+    refused. `carried_out`: what was asked for is done all the same, whatever the answer says.
     """
 
     status: int | None = None
@@ -73,6 +73,7 @@ class Fault:
     extra: bytes = b""
     raw: bytes | None = None
     before_checks: bool = False
+    carried_out: bool = False
 
     @property
     def ends_connection(self) -> bool:

@@ -14,6 +14,7 @@ from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.checks import Caller, Refusal, check_host
 from proxy.simulator.examination import examine
 from proxy.simulator.exchange import Decision, Visit, arrive, carry_out
+from proxy.simulator.throttling import throttle
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -62,9 +63,11 @@ async def serve_api(
 
 async def answer_api(visit: Visit, around: Surroundings, caller: Caller, operation: Operation | None) -> Answer:
     """The API's own answer to a request that passed the checks."""
+    counted = operation.template if operation else visit.path
     if visit.path.startswith("/sim/"):
-        return await playground.play(visit.request, visit.path, visit.query)
-    answer = attempt(open_call(visit, around, caller, operation, await visit.body()))
+        return throttle(visit, caller, counted) or await playground.play(visit.request, visit.path, visit.query)
+    body = await visit.body()
+    answer = throttle(visit, caller, counted, body) or attempt(open_call(visit, around, caller, operation, body))
     if isinstance(answer, Answer):
         return answer
     visit.state.ledger.refused(visit.record, answer.status, answer.kind, answer.reason)
@@ -146,6 +149,9 @@ async def serve_mcp(visit: Visit, around: Surroundings) -> web.StreamResponse:
         body = await visit.body()
         if isinstance(caller, Refusal):
             return mcp.refuse_mcp(state, caller, body)
+        throttled = throttle(visit, caller, visit.path)
+        if throttled is not None:
+            return throttled
         call = open_call(visit, around, caller, None, b"")
 
         def ask(path: str, wanted: dict[str, Any], named: dict[str, Any]) -> Answer:

@@ -94,7 +94,7 @@ def order_v3_report(call: Call, match: Match) -> Answer:
     fingerprint = f"{call.region}\n{call.scope}\n{call.path}\n".encode() + call.body
     earlier = call.state.reports.duplicate_of("v3", fingerprint)
     if earlier is not None and call.state.settings.refuse_duplicate_reports:
-        return call.answer({"code": "425", "detail": f"The request is a duplicate of : {earlier.report_id}"}, 425)
+        return call.answer({"code": "425", "detail": f"The Request is a duplicate of : {earlier.report_id}"}, 425)
     return call.answer(_v3(order(call, "v3", "v3"), None))
 
 

@@ -10,6 +10,7 @@ from proxy.simulator.campaigns import EntityStore
 from proxy.simulator.credentials import App, Credentials
 from proxy.simulator.faults import Fault, FaultBook, Match, Planned, end
 from proxy.simulator.ledger import Ledger, RefusalRecord, RequestRecord
+from proxy.simulator.limits import Limits
 from proxy.simulator.operations import load_operations
 from proxy.simulator.profiles import Profile, ProfileBook
 from proxy.simulator.reports import ReportDesk
@@ -56,6 +57,7 @@ class SimulatorState:
         settle(self.ads_accounts, self.profiles, "default", self.settings.ads_accounts_per_login)
         self.ledger = Ledger(self.settings.requests_kept)
         self.faults = FaultBook()
+        self.limits = Limits()
         self.reports = ReportDesk()
         self.entities = EntityStore()
         self.unified = UnifiedStore()
@@ -98,7 +100,7 @@ class SimulatorState:
 
     def counts(self) -> dict[str, Any]:
         """Counts by kind, path and status."""
-        return self.ledger.counts()
+        return {**self.ledger.counts(), "limited": self.limits.counts()}
 
     def add_fault(self, fault: Fault, match: Match | None = None, times: int | None = None) -> Planned:
         """Plans trouble for the next `times` matching requests (None: for all). Without a match: any API request."""
