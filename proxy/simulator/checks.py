@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState
 
+NOT_AUTHENTICATED = "HTTP 401 Unauthorized"
+"""What Amazon says of a token, whatever is wrong with it; the ledger knows more."""
+
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 AUTHORIZATION = "authorization"
@@ -112,15 +115,23 @@ def check_token(state: SimulatorState, head: Head) -> AccessToken | Refusal:
     """The access token of the request, if it is good."""
     value = head.first(AUTHORIZATION)
     if value is None:
-        return Refusal(401, "authorization-missing", "UNAUTHORIZED", "there is no Authorization header")
+        return Refusal(
+            401, "authorization-missing", "UNAUTHORIZED", "there is no Authorization header", NOT_AUTHENTICATED
+        )
     scheme, space, token = value.partition(" ")
     if scheme != "Bearer" or not space or not token or " " in token:
-        return Refusal(401, "authorization-malformed", "UNAUTHORIZED", "Authorization is not 'Bearer' and a token")
+        return Refusal(
+            401,
+            "authorization-malformed",
+            "UNAUTHORIZED",
+            "Authorization is not 'Bearer' and a token",
+            NOT_AUTHENTICATED,
+        )
     found = state.credentials.access_tokens.get(token)
     if found is None:
-        return Refusal(401, "token-unknown", "UNAUTHORIZED", "the access token is not known")
+        return Refusal(401, "token-unknown", "UNAUTHORIZED", "the access token is not known", NOT_AUTHENTICATED)
     if state.now() >= found.expires_at:
-        return Refusal(401, "token-expired", "UNAUTHORIZED", "the access token expired")
+        return Refusal(401, "token-expired", "UNAUTHORIZED", "the access token expired", NOT_AUTHENTICATED)
     return found
 
 

@@ -43,6 +43,18 @@ async def test_authorization_is_exactly_bearer_and_a_known_token(
     assert (reply.status, tool.kinds()) == ((401, [kind]) if kind else (200, []))
 
 
+async def test_nobody_is_told_what_is_wrong_with_a_token(tool: Tool) -> None:
+    """An unknown token and one that expired get the same words; the ledger tells them apart."""
+    tool.simulator.state.change(access_token_lifetime=60)
+    await tool.sign_in()
+    tool.simulator.state.advance(60)
+    expired = await tool.ask("GET", "/v2/profiles")
+    tool.token = "Atza|unknown"
+    unknown = await tool.ask("GET", "/v2/profiles")
+    assert expired.json() == unknown.json() == {"code": "UNAUTHORIZED", "details": "HTTP 401 Unauthorized"}
+    assert tool.kinds() == ["token-expired", "token-unknown"]
+
+
 async def test_expired_token_is_refused(tool: Tool) -> None:
     """A token dies when its lifetime is over, not before."""
     tool.simulator.state.change(access_token_lifetime=60)
