@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.simulator import Fault, Match
-from proxy.simulator.limits import Asking, Bucket, Limit, Limits, family_of
+from proxy.simulator import Fault, Limit, Match
+from proxy.simulator.limits import Asking, Bucket, Limits, family_of
 from tests.simulator.conftest import Reply, Tool
 
 NA, SECOND = "1110000000000001", "1110000000000002"
