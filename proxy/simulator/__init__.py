@@ -9,8 +9,19 @@
 from __future__ import annotations
 
 from proxy.simulator.faults import Fault, Match
+from proxy.simulator.limits import Limit
 from proxy.simulator.server import Simulator, run
 from proxy.simulator.settings import DEFAULT_PORTS, PortPlan, SimulatorSettings
 from proxy.simulator.state import SimulatorState
 
-__all__ = ["DEFAULT_PORTS", "Fault", "Match", "PortPlan", "Simulator", "SimulatorSettings", "SimulatorState", "run"]
+__all__ = [
+    "DEFAULT_PORTS",
+    "Fault",
+    "Limit",
+    "Match",
+    "PortPlan",
+    "Simulator",
+    "SimulatorSettings",
+    "SimulatorState",
+    "run",
+]

@@ -17,8 +17,12 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
     parser.add_argument("--base-port", type=int, default=9001, help="na, eu, fe, S3, control from here on; 0: any")
     parser.add_argument("--access-token-lifetime", type=float, default=3600, help="seconds (default: %(default)s)")
     parser.add_argument("--profiles-per-region", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--hidden-profiles", type=int, default=0, help="per region (default: %(default)s)")
+    parser.add_argument("--ads-accounts", type=int, default=4, help="of each login (default: %(default)s)")
     parser.add_argument("--rotation", choices=("none", "at_once", "grace"), default="none", help="of refresh tokens")
+    parser.add_argument("--consented-on", metavar="DAY", help="of the first refresh token (default: long ago)")
     parser.add_argument("--token-length", type=int, default=360, help="up to 2048 (default: %(default)s)")
+    parser.add_argument("--mcp-tools", choices=("own", "amazon"), default="own", help="which tools are listed")
     parser.add_argument("--strict-paths", action="store_true", help="404 for what Amazon's specifications do not know")
     parser.add_argument("--tls-cert", help="certificate file for the API's ports")
     parser.add_argument("--tls-key", help="its private key")
@@ -29,8 +33,12 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
         ports=PortPlan.from_base(given.base_port),
         access_token_lifetime=given.access_token_lifetime,
         profiles_per_region=given.profiles_per_region,
+        hidden_profiles_per_region=given.hidden_profiles,
+        ads_accounts_per_login=given.ads_accounts,
         rotation=given.rotation,
+        consented_on=given.consented_on,
         token_length=given.token_length,
+        mcp_tools=given.mcp_tools,
         strict_paths=given.strict_paths,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,

@@ -1,4 +1,4 @@
-"""The operations without a profile: profiles themselves, manager accounts, test accounts, AMC instances."""
+"""The operations without a profile: profiles themselves, test accounts, AMC instances."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
+from proxy.simulator.addressing import AMC_ACCOUNT
 from proxy.simulator.answers import Answer, error_answer
+from proxy.simulator.profiles import LEVELS, PROGRAMS, TYPES, USUAL, Listing
 
 if TYPE_CHECKING:
     from proxy.simulator.calls import Call
@@ -15,11 +17,16 @@ Match = re.Match[str]
 
 
 def list_profiles(call: Call, match: Match) -> Answer:
-    """`GET /v2/profiles`: those of this region that the token's user may use (docs/amazon.md, Profiles)."""
-    profiles = call.state.profiles.listed(call.region, call.caller.user)
-    wanted = call.parameters().get("profileTypeFilter", "")
-    kinds = {kind for kind in wanted.split(",") if kind}
-    return call.answer([p.as_json() for p in profiles if not kinds or p.kind in kinds])
+    """`GET /v2/profiles`: those of this region that the token's user may use, as the query asks for them."""
+    asked = call.parameters()
+    program, level = asked.get("apiProgram", USUAL.program), asked.get("accessLevel", USUAL.level)
+    kinds = frozenset(kind for kind in asked.get("profileTypeFilter", "").split(",") if kind)
+    payment = asked.get("validPaymentMethodFilter", "")
+    known = program in PROGRAMS and level in LEVELS and kinds <= set(TYPES) and payment in ("", "true", "false")
+    if not known:
+        return error_answer(400, "INVALID_ARGUMENT", f"a parameter has a value that there is not: {call.query}")
+    listing = Listing(program, level, kinds, {"true": True, "false": False}.get(payment))
+    return call.answer([p.as_json() for p in call.state.profiles.listed(call.region, call.caller.user, listing)])
 
 
 def show_profile(call: Call, match: Match) -> Answer:
@@ -39,16 +46,6 @@ def update_profiles(call: Call, match: Match) -> Answer:
             profile.daily_budget = float(change["dailyBudget"])
         results.append({"profileId": change.get("profileId"), "code": "SUCCESS" if profile else "NOT_FOUND"})
     return call.answer(results, 207)
-
-
-def list_manager_accounts(call: Call, match: Match) -> Answer:
-    """`GET /managerAccounts`."""
-    linked = [
-        {"profileId": int(p.profile_id), "accountId": p.as_json()["accountInfo"]["id"], "accountName": p.name}
-        for p in call.state.profiles.listed(call.region, call.caller.user)[:100]
-    ]
-    account = {"managerAccountId": "amzn1.ads1.ma1.sandbox", "managerAccountName": "Pretend manager"}
-    return call.answer({"managerAccounts": [{**account, "linkedAccounts": linked}]})
 
 
 def order_test_account(call: Call, match: Match) -> Answer:
@@ -71,7 +68,7 @@ def show_test_account(call: Call, match: Match) -> Answer:
 
 def list_amc_accounts(call: Call, match: Match) -> Answer:
     """`GET /amc/accounts`."""
-    account = {"accountId": "ENTITYSANDBOX", "accountName": "Pretend AMC", "marketplaceId": "ATVPDKIKX0DER"}
+    account = {"accountId": AMC_ACCOUNT, "accountName": "Pretend AMC", "marketplaceId": "ATVPDKIKX0DER"}
     return call.answer({"amcAccounts": [account]})
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 
-from proxy.simulator import account_api, campaign_api, report_api
+from proxy.simulator import account_api, ads_account_api, campaign_api, report_api, unified_api, unified_reports
 from proxy.simulator.answers import Answer, error_answer
 from proxy.simulator.calls import BodyUnreadable, Call
 from proxy.simulator.campaigns import SP_KINDS
@@ -26,7 +26,15 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/v2/profiles", account_api.list_profiles),
     _route("PUT", "/v2/profiles", account_api.update_profiles),
     _route("GET", f"/v2/profiles/{ID}", account_api.show_profile),
-    _route("GET", "/managerAccounts", account_api.list_manager_accounts),
+    _route("GET", "/managerAccounts", ads_account_api.list_manager_accounts),
+    _route("POST", "/adsAccounts", ads_account_api.register_ads_account),
+    _route("POST", "/adsAccounts/list", ads_account_api.list_ads_accounts),
+    _route("GET", f"/adsAccounts/{ID}", ads_account_api.show_ads_account),
+    _route("POST", "/adsApi/v1/query/advertiserAccounts", ads_account_api.query_advertiser_accounts),
+    _route("POST", "/adsApi/v1/query/managerAccounts", ads_account_api.query_manager_accounts),
+    _route("POST", "/adsApi/v1/create/reports", unified_reports.create_reports),
+    _route("POST", "/adsApi/v1/retrieve/reports", unified_reports.retrieve_reports),
+    _route("POST", "/adsApi/v1/delete/reports", unified_reports.delete_reports),
     _route("POST", "/testAccounts", account_api.order_test_account),
     _route("GET", "/testAccounts", account_api.show_test_account),
     _route("GET", "/amc/accounts", account_api.list_amc_accounts),
@@ -54,7 +62,6 @@ ROUTES: tuple[Route, ...] = (
     _route("POST", f"/(?P<product>sp)/{KIND}/delete", campaign_api.archive_entities),
     _route("GET", f"/sd/{KIND}", campaign_api.list_display),
     _route("POST PUT", f"/sd/{KIND}", campaign_api.change_display),
-    _route("POST", f"/adsApi/v1/query/{KIND}", campaign_api.query_unified),
 )
 
 
@@ -65,6 +72,8 @@ def respond(call: Call) -> Answer:
         match = pattern.fullmatch(call.path) if method in methods.split() else None
         if match is not None:
             return handler(call, match)
+    if call.operation is not None and call.operation.template.startswith(unified_api.PREFIX):
+        return unified_api.answer_unified(call)
     if call.operation is None and call.state.settings.strict_paths:
         return error_answer(404, "NOT_FOUND", f"Amazon's specifications have no {call.method} {call.path}")
     return answer_generically(call)

@@ -12,8 +12,17 @@ from proxy.simulator.checks import Caller, Head, answer_media_type
 from proxy.simulator.s3 import presign
 
 if TYPE_CHECKING:
+    from proxy.simulator.checks import Refusal
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState
+
+
+class CallRefused(Exception):
+    """A call whose body breaks a rule that others keep with their headers."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
 
 
 class BodyUnreadable(ValueError):

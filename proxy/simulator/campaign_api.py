@@ -1,4 +1,4 @@
-"""The operations on campaigns and their like: Sponsored Products, Brands and Display, and the unified Ads API v1."""
+"""The operations on campaigns and their like: Sponsored Products, Brands and Display."""
 
 from __future__ import annotations
 
@@ -95,14 +95,6 @@ def change_display(call: Call, match: Match) -> Answer:
             entity.update({name: value for name, value in change.items() if name != kind.id_name})
         results.append({kind.id_name: change.get(kind.id_name), "code": "SUCCESS" if entity else "NOT_FOUND"})
     return call.answer(results, 207)
-
-
-def query_unified(call: Call, match: Match) -> Answer:
-    """`POST /adsApi/v1/query/campaigns` and `.../adGroups`."""
-    kind = SP_KINDS[match["kind"]]
-    shelf = call.state.entities.shelf(call.scope, "v1", kind)
-    found = page(list(shelf.values()), kind, call.json_object())
-    return call.answer({kind.member: found.entities, "nextToken": found.next_token})
 
 
 def _successes(call: Call, kind: Kind, entities: list[Entity]) -> list[Entity]:

@@ -1,7 +1,7 @@
-"""Whether a request to the Ads API is as it must be. Pure: values in, a refusal or the caller out.
+"""Whether a request to the Ads API has the token and the headers that it must have. Pure: values in, a refusal out.
 
-What is refused follows Amazon where Amazon's behaviour is known (docs/amazon.md, Client id, Scope,
-Accounts, Errors), and is stricter for headers that a proxy must never let through.
+What is refused follows Amazon where Amazon's behaviour is known (docs/simulator.md), and is stricter for headers that a
+proxy must never let through.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState
 
+NOT_AUTHENTICATED = "HTTP 401 Unauthorized"
+"""What Amazon says of a token, whatever is wrong with it; the ledger knows more."""
+
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 AUTHORIZATION = "authorization"
@@ -22,6 +25,8 @@ API_CLIENT = "amazon-advertising-api-clientid"
 ADS_CLIENT = "amazon-ads-clientid"
 SCOPE = "amazon-advertising-api-scope"
 INJECTED = (AUTHORIZATION, API_CLIENT, ADS_CLIENT, SCOPE)
+ONCE = (*INJECTED, "amazon-ads-accountid", "amazon-ads-account-id")
+"""Headers of which a second value could mean another advertiser."""
 
 LEAKED_NAMES = frozenset(
     {"cookie", "cookie2", "via", "forwarded", "keep-alive", "te", "upgrade", "http2-settings", "x-real-ip"}
@@ -29,27 +34,34 @@ LEAKED_NAMES = frozenset(
 LEAKED_PREFIXES = ("x-ads-", "x-forwarded-", "proxy-")
 HARMLESS_CONNECTION = frozenset({"", "keep-alive", "close"})
 
-SCOPE_TAKEN_ANYWAY = ("/sb/targets", "/sb/negativeTargets")
-"""Paths whose specification has no Scope although Amazon's own Postman collection sends one."""
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is refused. `kind` is counted; `code` and `reason` become the answer's body."""
+    """Why a request is refused. `kind` is counted and `reason` noted; `code` and `words` are what the caller is told.
+
+    Without `words`, which are Amazon's own, the caller is told the reason.
+    """
 
     status: int
     kind: str
     code: str
     reason: str
+    words: str | None = None
+
+    @property
+    def details(self) -> str:
+        """What the caller is told."""
+        return self.reason if self.words is None else self.words
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and for which profile."""
+    """Who asks, and for which profile and ads account. What was not sent, or sent empty, is None."""
 
     user: str
     client_id: str
     scope: str | None
+    account: str | None = None
 
 
 class Head:
@@ -82,7 +94,7 @@ def find_leak(head: Head) -> Refusal | None:
         for option in (part.strip().lower() for part in value.split(",")):
             if option not in HARMLESS_CONNECTION:
                 return Refusal(400, "leaked-header", "INVALID_ARGUMENT", f"Connection names {option}")
-    for name in INJECTED:
+    for name in ONCE:
         if len(head.all(name)) > 1:
             return Refusal(400, "duplicate-header", "INVALID_ARGUMENT", f"{name} came {len(head.all(name))} times")
     return None
@@ -103,15 +115,23 @@ def check_token(state: SimulatorState, head: Head) -> AccessToken | Refusal:
     """The access token of the request, if it is good."""
     value = head.first(AUTHORIZATION)
     if value is None:
-        return Refusal(401, "authorization-missing", "UNAUTHORIZED", "there is no Authorization header")
+        return Refusal(
+            401, "authorization-missing", "UNAUTHORIZED", "there is no Authorization header", NOT_AUTHENTICATED
+        )
     scheme, space, token = value.partition(" ")
     if scheme != "Bearer" or not space or not token or " " in token:
-        return Refusal(401, "authorization-malformed", "UNAUTHORIZED", "Authorization is not 'Bearer' and a token")
+        return Refusal(
+            401,
+            "authorization-malformed",
+            "UNAUTHORIZED",
+            "Authorization is not 'Bearer' and a token",
+            NOT_AUTHENTICATED,
+        )
     found = state.credentials.access_tokens.get(token)
     if found is None:
-        return Refusal(401, "token-unknown", "UNAUTHORIZED", "the access token is not known")
+        return Refusal(401, "token-unknown", "UNAUTHORIZED", "the access token is not known", NOT_AUTHENTICATED)
     if state.now() >= found.expires_at:
-        return Refusal(401, "token-expired", "UNAUTHORIZED", "the access token expired")
+        return Refusal(401, "token-expired", "UNAUTHORIZED", "the access token expired", NOT_AUTHENTICATED)
     return found
 
 
@@ -127,61 +147,19 @@ def check_client(head: Head, token: AccessToken, ads_client: bool) -> Refusal | 
 
 
 def check_media(head: Head, operation: Operation | None, has_body: bool) -> Refusal | None:
-    """Content-Type and Accept, where the specification names vendor media types."""
+    """Content-Type and Accept, where the specification names vendor media types, and in the unified API."""
     if operation is None:
         return None
     sent = (head.first("content-type") or "").split(";")[0].strip().lower()
-    if has_body and names_vendor(operation.consumes) and sent not in lowered(operation.consumes):
+    strict = operation.ads_client or names_vendor(operation.consumes)
+    if has_body and strict and sent not in lowered(operation.consumes):
         return Refusal(415, "content-type", "UNSUPPORTED_MEDIA_TYPE", f"{sent or 'no media type'} is not taken here")
     accepted = {part.split(";")[0].strip().lower() for value in head.all("accept") for part in value.split(",")}
     anything = {"", "*/*", "application/*"}
-    if names_vendor(operation.produces) and accepted and not accepted & (anything | lowered(operation.produces)):
+    strict = operation.ads_client or names_vendor(operation.produces)
+    if strict and accepted and not accepted & (anything | lowered(operation.produces)):
         return Refusal(406, "accept", "NOT_ACCEPTABLE", f"none of {', '.join(sorted(accepted))} is given here")
     return None
-
-
-def check_scope(
-    state: SimulatorState, region: str, path: str, head: Head, caller: tuple[str, Operation | None]
-) -> Refusal | None:
-    """The Scope by the operation's rule (docs/amazon.md, Scope), and whether `caller`'s user may use that profile."""
-    user, operation = caller
-    scope = head.first(SCOPE)
-    rule = operation.scope if operation else "optional"
-    if scope is None or scope == "":
-        if rule == "required" or scope == "":
-            return Refusal(401, "scope-missing", "UNAUTHORIZED", "Amazon-Advertising-API-Scope is missing")
-        return None
-    if rule == "never" and not path.startswith(SCOPE_TAKEN_ANYWAY):
-        return Refusal(
-            400, "scope-unwanted", "INVALID_ARGUMENT", "this operation takes no Amazon-Advertising-API-Scope"
-        )
-    if path.rstrip("/") == "/reporting/reports" and head.first("amazon-ads-accountid") is not None:
-        return Refusal(400, "scope-and-account", "INVALID_ARGUMENT", "either Scope or Amazon-Ads-AccountId, not both")
-    if state.profiles.find(region, scope, user) is not None:
-        return None
-    home = state.profiles.region_of(scope)
-    if home not in (None, region):
-        return Refusal(
-            401, "scope-other-region", "UNAUTHORIZED", f"profile {scope} is not of this region but of {home}"
-        )
-    return Refusal(401, "scope-unknown", "UNAUTHORIZED", f"not authorized to access profile {scope}")
-
-
-def examine(state: SimulatorState, region: str, path: str, head: Head, operation: Operation | None) -> Caller | Refusal:
-    """All checks in Amazon's order; the caller, if the request passes them."""
-    leak = find_leak(head)
-    if leak is not None:
-        return leak
-    token = check_token(state, head)
-    if isinstance(token, Refusal):
-        return token
-    ads_client = path.startswith("/adsApi/v1/") or bool(operation and operation.ads_client)
-    wrong = check_client(head, token, ads_client)
-    if wrong is None and state.settings.strict_media_types:
-        wrong = check_media(head, operation, has_body(head))
-    if wrong is None:
-        wrong = check_scope(state, region, path, head, (token.user, operation))
-    return wrong or Caller(token.user, token.client_id, head.first(SCOPE))
 
 
 def has_body(head: Head) -> bool:

@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from proxy.simulator.answers import Answer, json_answer, send
+from proxy.simulator import control_connections, control_limits
+from proxy.simulator.answers import Answer, json_answer
+from proxy.simulator.control_accounts import add_user, change_ads_accounts, change_profiles, show_ads_accounts
+from proxy.simulator.control_login import (
+    add_app,
+    advance,
+    authorize_app,
+    change_consents,
+    retire_secrets,
+    revoke,
+    set_secret,
+    show_clock,
+    show_consents,
+)
 from proxy.simulator.exchange import split_target
-from proxy.simulator.faults import FaultUnclear, Planned, parse_fault, parse_match
+from proxy.simulator.fault_reading import FaultUnclear, parse_fault, parse_match
+from proxy.simulator.given import ControlRefused, Given
 from proxy.simulator.ledger import plain
-from proxy.simulator.settings import REGIONS
+from proxy.simulator.named_faults import NAMED
 from proxy.simulator.state import SettingUnknown, SimulatorState
+from proxy.simulator.writing import send
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-
-class ControlRefused(ValueError):
-    """A control request that makes no sense; the text says why."""
+    from proxy.simulator.faults import Planned
 
 
-Given = dict[str, Any]
 Handler = Callable[[SimulatorState, Given], Any]
 
 
 async def serve_control(state: SimulatorState, about: Given, request: web.BaseRequest) -> web.StreamResponse:
     """Any request to the control port. `about` is what `GET /` shows: addresses and credentials."""
     body = b"".join([piece async for piece in request.content.iter_any()])
-    return await send(request, answer_control(state, about, request, body), None)
+    return await send(request, await answer_control(state, about, request, body), None)
 
 
-def answer_control(state: SimulatorState, about: Given, request: web.BaseRequest, body: bytes) -> Answer:
+async def answer_control(state: SimulatorState, about: Given, request: web.BaseRequest, body: bytes) -> Answer:
     """The answer: 200 with JSON, or 400, 404 with `error`."""
     path, _ = split_target(request.raw_path)
     if path in ("/", "/control"):
@@ -43,7 +56,8 @@ def answer_control(state: SimulatorState, about: Given, request: web.BaseRequest
         return json_answer({"error": f"there is no {request.method} {path}; GET /control lists what there is"}, 404)
     try:
         given = {**request.query, **read_object(body)}
-        return json_answer(action(state, given))
+        said = action(state, given)
+        return json_answer(await said if inspect.isawaitable(said) else said)
     except (ControlRefused, FaultUnclear, SettingUnknown, TypeError, ValueError) as error:
         return json_answer({"error": str(error)}, 400)
 
@@ -91,6 +105,19 @@ def add_fault(state: SimulatorState, given: Given) -> Any:
     return describe(state.faults.add(parse_match(given.get("match", {})), parse_fault(given["fault"]), times))
 
 
+def show_named_faults(state: SimulatorState, given: Given) -> Any:
+    """The faults that have a name: status, headers and body of each."""
+    return {
+        name: {
+            "status": fault.status,
+            "headers": dict(fault.headers),
+            "body": fault.body.decode(),
+            "delay": fault.delay,
+        }
+        for name, fault in NAMED.items()
+    }
+
+
 def clear_faults(state: SimulatorState, given: Given) -> Any:
     """Nothing goes wrong any more."""
     state.faults.clear()
@@ -112,57 +139,6 @@ def _default(entry: Planned, name: str) -> Any:
     return next(f.default for f in dataclasses.fields(entry.fault) if f.name == name)
 
 
-def set_secret(state: SimulatorState, given: Given) -> Any:
-    """Changes an app's secret."""
-    state.set_client_secret(text(given, "client_secret"), given.get("client_id"))
-    return {"changed": True}
-
-
-def authorize_app(state: SimulatorState, given: Given) -> Any:
-    """With `authorized` false, an app is told `unauthorized_client`."""
-    state.app.authorized = bool(given.get("authorized", True))
-    return {"authorized": state.app.authorized}
-
-
-def change_profiles(state: SimulatorState, given: Given) -> Any:
-    """`action` add or remove, `region`, `profile_id`, and for add `user`."""
-    region = text(given, "region")
-    if region not in REGIONS:
-        raise ControlRefused(f"region {region!r} is not one of {', '.join(REGIONS)}")
-    profile_id = None if given.get("profile_id") is None else str(given["profile_id"])
-    if given.get("action", "add") == "add":
-        return state.add_profile(region, profile_id, str(given.get("user", "default"))).as_json()
-    if given["action"] != "remove" or profile_id is None:
-        raise ControlRefused("action is 'add', or 'remove' with a profile_id")
-    return {"removed": state.remove_profile(region, profile_id)}
-
-
-def add_user(state: SimulatorState, given: Given) -> Any:
-    """A further user, who has profiles of its own."""
-    user, per_region = text(given, "user"), int(given.get("profiles_per_region", 1))
-    token = state.add_user(user, per_region, given.get("client_id"))
-    profiles = {region: [p.profile_id for p in state.profiles.listed(region, user)] for region in REGIONS}
-    return {"user": user, "refresh_token": token, "profiles": profiles}
-
-
-def add_app(state: SimulatorState, given: Given) -> Any:
-    """A further app, with a refresh token of the default user."""
-    app = state.credentials.add_app(text(given, "name"))
-    grant = state.credentials.add_grant(app.client_id, str(given.get("user", "default")))
-    return {"client_id": app.client_id, "client_secret": app.client_secret, "refresh_token": grant.token}
-
-
-def revoke(state: SimulatorState, given: Given) -> Any:
-    """Revokes one `refresh_token` or all; with `access_tokens` true, their access tokens die too."""
-    return {"revoked": state.revoke(given.get("refresh_token"), access_tokens=bool(given.get("access_tokens")))}
-
-
-def advance(state: SimulatorState, given: Given) -> Any:
-    """Time moves on by `advance` seconds."""
-    state.advance(float(given.get("advance", 0)))
-    return {"advanced": state.advanced}
-
-
 def change_settings(state: SimulatorState, given: Given) -> Any:
     """Changes settings at run time."""
     state.change(**given)
@@ -175,30 +151,35 @@ def reset(state: SimulatorState, given: Given) -> Any:
     return {"reset": True}
 
 
-def text(given: Given, name: str) -> str:
-    """A member that must be there."""
-    value = given.get(name)
-    if not isinstance(value, str) or not value:
-        raise ControlRefused(f"{name!r} is missing or no text")
-    return value
-
-
 ACTIONS: dict[tuple[str, str], Handler] = {
     ("GET", "/control/counts"): lambda state, given: state.counts(),
     ("GET", "/control/requests"): show_requests,
     ("GET", "/control/refusals"): show_refusals,
     ("GET", "/control/faults"): show_faults,
+    ("GET", "/control/faults/named"): show_named_faults,
     ("POST", "/control/faults"): add_fault,
     ("DELETE", "/control/faults"): clear_faults,
+    ("GET", "/control/limits"): control_limits.show_limits,
+    ("POST", "/control/limits"): control_limits.add_limit,
+    ("DELETE", "/control/limits"): control_limits.clear_limits,
     ("POST", "/control/tokens/expire"): lambda state, given: {"expired": state.expire_access_tokens()},
     ("POST", "/control/credentials/revoke"): revoke,
     ("POST", "/control/credentials/restore"): lambda state, given: {"restored": state.restore()},
     ("POST", "/control/app"): authorize_app,
     ("POST", "/control/app/secret"): set_secret,
+    ("POST", "/control/app/secret/retire"): retire_secrets,
     ("POST", "/control/apps"): add_app,
     ("POST", "/control/users"): add_user,
     ("POST", "/control/profiles"): change_profiles,
-    ("POST", "/control/connections/close"): lambda state, given: {"closed": state.close_connections()},
+    ("GET", "/control/ads-accounts"): show_ads_accounts,
+    ("POST", "/control/ads-accounts"): change_ads_accounts,
+    ("POST", "/control/connections/close"): control_connections.close,
+    ("POST", "/control/connections/freeze"): control_connections.freeze,
+    ("POST", "/control/connections/thaw"): control_connections.thaw,
+    ("POST", "/control/listeners"): control_connections.listen,
+    ("GET", "/control/consents"): show_consents,
+    ("POST", "/control/consents"): change_consents,
+    ("GET", "/control/clock"): show_clock,
     ("POST", "/control/clock"): advance,
     ("POST", "/control/settings"): change_settings,
     ("POST", "/control/reset"): reset,

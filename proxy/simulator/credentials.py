@@ -9,6 +9,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proxy.simulator.consents import end_of, moment_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,17 +21,29 @@ PRUNE_ABOVE = 5000
 
 @dataclass(slots=True)
 class App:
-    """A security profile of Login with Amazon. Without `redirect_uris`, any address is taken."""
+    """A security profile of Login with Amazon. Without `redirect_uris`, any address is taken.
+
+    `older_secrets` are those that were replaced and are still good.
+    """
 
     client_id: str
     client_secret: str
+    older_secrets: tuple[str, ...] = ()
     redirect_uris: tuple[str, ...] = ()
     authorized: bool = True
+
+    def knows(self, secret: str) -> bool:
+        """Whether a secret is good."""
+        good = (self.client_secret, *self.older_secrets)
+        return any(secrets.compare_digest(known.encode(), secret.encode()) for known in good)
 
 
 @dataclass(slots=True)
 class Grant:
-    """A refresh token: one user's consent to one app. `dies_at` is set once it was rotated away."""
+    """A refresh token: one user's consent to one app. `dies_at` is set once it was rotated away.
+
+    `consented_at` is in seconds since 1970; None: so long ago that the consent has no end.
+    """
 
     token: str
     client_id: str
@@ -37,6 +51,7 @@ class Grant:
     scope: str
     revoked: bool = False
     dies_at: float | None = None
+    consented_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +75,22 @@ class AuthorizationCode:
     redirect_uri: str
     scope: str
     expires_at: float
+    consented_at: float
     challenge: str | None = None
+    challenge_method: str = "plain"
     used: bool = False
 
 
 @dataclass(slots=True)
 class Credentials:
-    """Everything that Login with Amazon would remember. `now` gives the simulator's time in seconds."""
+    """Everything that Login with Amazon would remember. `now` gives the simulator's time in seconds.
+
+    `calendar` gives the simulator's date, in seconds since 1970.
+    """
 
     settings: SimulatorSettings
     now: Callable[[], float]
+    calendar: Callable[[], float]
     apps: dict[str, App] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
     access_tokens: dict[str, AccessToken] = field(default_factory=dict)
@@ -78,7 +99,8 @@ class Credentials:
     def __post_init__(self) -> None:
         settings = self.settings
         self.apps[settings.client_id] = App(settings.client_id, settings.client_secret)
-        self.add_grant(settings.client_id, "default", token=settings.refresh_token)
+        first = self.add_grant(settings.client_id, "default", token=settings.refresh_token)
+        first.consented_at = None if settings.consented_on is None else moment_of(settings.consented_on)
 
     def add_app(self, name: str) -> App:
         """Registers one more app, with credentials of its own."""
@@ -94,7 +116,20 @@ class Credentials:
 
     def grant_is_good(self, grant: Grant) -> bool:
         """Whether the refresh token can still be used."""
-        return not grant.revoked and (grant.dies_at is None or self.now() < grant.dies_at)
+        alive = grant.dies_at is None or self.now() < grant.dies_at
+        return alive and not grant.revoked and not self.consent_is_over(grant)
+
+    def consent_is_over(self, grant: Grant) -> bool:
+        """Whether the advertiser's consent has come to its end."""
+        end = end_of(grant.consented_at)
+        return end is not None and self.calendar() >= end
+
+    def set_consent(self, consented_at: float | None, refresh_token: str | None = None) -> int:
+        """Says when the consent of one refresh token, or of all, was given. Returns how many there are."""
+        chosen = [g for g in self.grants.values() if refresh_token in (None, g.token)]
+        for grant in chosen:
+            grant.consented_at = consented_at
+        return len(chosen)
 
     def rotate(self, grant: Grant) -> Grant:
         """The grant whose token goes into the answer: the same, or its successor."""
@@ -103,7 +138,9 @@ class Credentials:
         if grant.dies_at is None:
             grace = self.settings.rotation_grace if self.settings.rotation == "grace" else 0.0
             grant.dies_at = self.now() + grace
-        return self.add_grant(grant.client_id, grant.user, grant.scope)
+        successor = self.add_grant(grant.client_id, grant.user, grant.scope)
+        successor.consented_at = grant.consented_at
+        return successor
 
     def mint(self, grant: Grant) -> AccessToken:
         """One more access token; those before it stay good until they expire."""
@@ -118,7 +155,9 @@ class Credentials:
     def add_code(self, client_id: str, user: str, redirect_uri: str, scope: str) -> AuthorizationCode:
         """A code for the consent that `user` just gave."""
         expires_at = self.now() + self.settings.code_lifetime
-        code = AuthorizationCode(secrets.token_urlsafe(15), client_id, user, redirect_uri, scope, expires_at)
+        code = AuthorizationCode(
+            secrets.token_urlsafe(15), client_id, user, redirect_uri, scope, expires_at, self.calendar()
+        )
         self.codes[code.code] = code
         return code
 

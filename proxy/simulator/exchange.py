@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from proxy.simulator.answers import Answer, compressed, faulted, send
+from proxy.simulator.answers import Answer, compressed, faulted
 from proxy.simulator.checks import Head
-from proxy.simulator.faults import Fault, before_head
+from proxy.simulator.faults import Fault, before_head, kill
+from proxy.simulator.writing import send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiohttp import web
 
+    from proxy.simulator.faults import Rest
     from proxy.simulator.ledger import RequestRecord
     from proxy.simulator.state import SimulatorState
 
@@ -46,6 +48,20 @@ class Visit:
             if len(kept) < LARGEST_KEPT_BODY:
                 kept += piece
         return bytes(kept)
+
+    async def first_bytes(self, wanted: int) -> None:
+        """Reads that much of the request's body, and what came with it."""
+        while self.record.body_bytes < wanted and not self.request.content.at_eof():
+            self.record.body_bytes += len(await self.request.content.readany())
+
+    async def dispose(self, rest: Rest) -> None:
+        """What becomes of a body that was answered before it was read."""
+        if rest == "close":
+            await kill(self.request, Fault())
+        if rest == "ignore":
+            await asyncio.Event().wait()
+        async for piece in self.request.content.iter_any():
+            self.record.body_bytes += len(piece)
 
     def host(self) -> str:
         """The host (and port) by which this listener was addressed."""
@@ -86,12 +102,15 @@ async def carry_out(visit: Visit, decision: Decision) -> web.StreamResponse:
             await before_head(visit.request, fault)
         answer = await find_answer(visit, decision, fault)
         visit.state.ledger.answered(visit.record, answer.status, decision.path)
-        return await send(visit.request, answer, fault)
+        response = await send(visit.request, answer, fault)
+        if fault is not None and fault.early:
+            await visit.dispose(fault.rest)
     except (asyncio.CancelledError, ConnectionError):
-        if fault is None or (fault.abort is None and fault.raw is None):
+        if fault is None or not fault.ends_connection:
             visit.record.disconnected = True
             visit.state.ledger.disconnects += 1
         raise asyncio.CancelledError from None
+    return response
 
 
 def choose_fault(visit: Visit, decision: Decision) -> Fault | None:
@@ -106,8 +125,10 @@ def choose_fault(visit: Visit, decision: Decision) -> Fault | None:
 async def find_answer(visit: Visit, decision: Decision, fault: Fault | None) -> Answer:
     """The fault's answer, or the true one."""
     if fault is not None and fault.status is not None:
-        if not fault.early:
-            await visit.body()
+        if fault.carried_out:
+            await decision.respond()
+        else:
+            await (visit.first_bytes(fault.early_after) if fault.early else visit.body())
         return faulted(Answer(fault.status), fault)
     answer = await decision.respond()
     if visit.listener != "api":

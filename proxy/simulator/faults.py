@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
 import struct
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 Target = Literal["api", "lwa", "mcp", "s3", "any"]
-
-
-class FaultUnclear(ValueError):
-    """A fault that cannot be understood; the text says what is wrong with it."""
+Point = Literal["before_head", "mid_head", "mid_body", "after_answer"]
+Rest = Literal["read", "ignore", "close"]
+Framing = Literal["counted", "chunked", "close"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +43,42 @@ class Fault:
     """What happens. All times are seconds; everything left out happens as if there were no fault.
 
     `status`, `headers`, `body`, `framing`: the answer instead of the true one. `delay`: before the head.
-    `interim`: statuses of 1xx answers that come first. `abort`: the connection ends before the head, or mid-body
-    after `abort_after` bytes; with `reset` by RST. `piece_bytes` and `piece_interval`: a slow body. `early`: the
-    answer is sent without reading the request's body. `close_after`: the connection is closed that long after the
-    answer. `raw`: these bytes instead of an answer, then the end of the connection. `before_checks`: it also
-    meets requests that would be refused.
+    `interim`: statuses of 1xx answers that come first. `abort`: the connection ends at that point, in the middle of
+    head or body after `abort_after` bytes of it; with `reset` by RST. `hang`: from that point on nothing comes any
+    more, and the connection stays. `piece_bytes` with `piece_interval` and `head_interval`: a slow body, a slow head
+    (after which the connection ends). `early`: the answer is sent when `early_after` bytes of the request's body were
+    read; `rest` is what becomes of the others: they are read, nobody reads them, or the connection is closed.
+    `close_after`: the connection is closed that long after the answer. `extra`: bytes behind the answer. `raw`: these
+    bytes instead of an answer, then the end of the connection. `before_checks`: it also meets requests that would be
+    refused. `carried_out`: what was asked for is done all the same, whatever the answer says.
     """
 
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-    framing: Literal["chunked", "counted", "close"] = "counted"
+    framing: Framing = "counted"
     delay: float = 0.0
     interim: tuple[int, ...] = ()
-    abort: Literal["before_head", "mid_body"] | None = None
+    abort: Point | None = None
+    hang: Point | None = None
     abort_after: int = 0
     reset: bool = False
     piece_bytes: int = 1024
     piece_interval: float = 0.0
+    head_interval: float = 0.0
     early: bool = False
+    early_after: int = 0
+    rest: Rest = "read"
     close_after: float | None = None
+    extra: bytes = b""
     raw: bytes | None = None
     before_checks: bool = False
+    carried_out: bool = False
+
+    @property
+    def ends_connection(self) -> bool:
+        """Whether a connection that ends under an answer ends by this fault and not by the caller's doing."""
+        return self.abort is not None or self.raw is not None or self.head_interval > 0 or self.rest == "close"
 
 
 @dataclass(slots=True)
@@ -118,16 +130,28 @@ async def kill(request: web.BaseRequest, fault: Fault) -> NoReturn:
 
     Ends the handler too, as if its caller had gone: so the server neither answers nor complains.
     """
-    transport = request.transport
-    if transport is not None:
-        if fault.reset:
-            sock = transport.get_extra_info("socket")
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
-        else:
-            transport.close()
+    if request.transport is not None:
+        end(request.transport, reset=fault.reset)
     raise asyncio.CancelledError
+
+
+def end(transport: asyncio.Transport, *, reset: bool) -> None:
+    """Ends a connection, by RST or in order."""
+    if not reset:
+        transport.close()
+        return
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+async def stop_at(point: Point, request: web.BaseRequest, fault: Fault) -> None:
+    """Ends the connection, or never comes back, where the fault has it so at this point."""
+    if fault.abort == point:
+        await kill(request, fault)
+    if fault.hang == point:
+        await asyncio.Event().wait()
 
 
 async def before_head(request: web.BaseRequest, fault: Fault) -> None:
@@ -137,40 +161,9 @@ async def before_head(request: web.BaseRequest, fault: Fault) -> None:
     transport = request.transport
     if fault.raw is not None and transport is not None:
         transport.write(fault.raw)
+        await stop_at("before_head", request, fault)
         await kill(request, fault)
-    if fault.abort == "before_head":
-        await kill(request, fault)
+    await stop_at("before_head", request, fault)
     for status in fault.interim:
         if transport is not None:
             transport.write(f"HTTP/1.1 {status} Interim\r\nX-Interim: {status}\r\n\r\n".encode())
-
-
-def parse_match(value: Any) -> Match:
-    """A match from JSON."""
-    return Match(**_known(Match, value))
-
-
-def parse_fault(value: Any) -> Fault:
-    """A fault from JSON: bodies as text, or as base64 in `body_base64` and `raw_base64`; headers as pairs or object."""
-    if not isinstance(value, dict):
-        raise FaultUnclear("a fault is a JSON object")
-    given = dict(value)
-    for name in ("body", "raw"):
-        if f"{name}_base64" in given:
-            given[name] = base64.b64decode(given.pop(f"{name}_base64"))
-        elif isinstance(given.get(name), str):
-            given[name] = given[name].encode()
-    headers = given.get("headers", ())
-    given["headers"] = tuple((str(n), str(v)) for n, v in (headers.items() if isinstance(headers, dict) else headers))
-    given["interim"] = tuple(int(status) for status in given.get("interim", ()))
-    return Fault(**_known(Fault, given))
-
-
-def _known(kind: type[Match] | type[Fault], value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise FaultUnclear("a match and a fault are JSON objects")
-    names = [f.name for f in fields(kind)]
-    for name in value:
-        if name not in names:
-            raise FaultUnclear(f"{kind.__name__} has no {name!r}; it has {', '.join(names)}")
-    return value

@@ -137,7 +137,18 @@ class Ledger:
         }
 
 
-TOOL_KINDS = frozenset({"content-type", "accept", "body", "s3-authorization", "s3-leaked-header"})
+TOOL_KINDS = frozenset(
+    {
+        "accept",
+        "account-missing",
+        "advertiser-missing",
+        "body",
+        "content-type",
+        "s3-authorization",
+        "selection",
+        "s3-leaked-header",
+    }
+)
 """Refusals for what a tool itself does; all others are for what a proxy adds, must remove or must not change."""
 
 

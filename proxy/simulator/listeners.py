@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from proxy.simulator import lwa, mcp, playground, s3, signin
-from proxy.simulator.answers import Answer, error_answer, request_ids
+from proxy.simulator.addressing import ACCOUNT_HEADERS, Addressed, check_account, check_scope
+from proxy.simulator.answers import Answer, error_at, request_ids
 from proxy.simulator.api import respond
-from proxy.simulator.calls import BodyUnreadable, Call
-from proxy.simulator.checks import Caller, Refusal, check_host, examine
+from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
+from proxy.simulator.checks import Caller, Refusal, check_host
+from proxy.simulator.examination import examine
 from proxy.simulator.exchange import Decision, Visit, arrive, carry_out
+from proxy.simulator.throttling import throttle
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -43,7 +47,7 @@ async def serve_api(
     if path == signin.PATH:
         return await serve_sign_in(arrive(state, "sign-in", region, request))
     if path in mcp.PATHS:
-        return await serve_mcp(arrive(state, "mcp", region, request), region)
+        return await serve_mcp(arrive(state, "mcp", region, request), around)
     visit = arrive(state, "api", region, request)
     operation = state.operations.find(request.method, visit.path)
     caller = wrong_host(visit) or examine(state, region, visit.path, visit.head, operation)
@@ -59,9 +63,20 @@ async def serve_api(
 
 async def answer_api(visit: Visit, around: Surroundings, caller: Caller, operation: Operation | None) -> Answer:
     """The API's own answer to a request that passed the checks."""
+    counted = operation.template if operation else visit.path
     if visit.path.startswith("/sim/"):
-        return await playground.play(visit.request, visit.path, visit.query)
-    call = Call(
+        return throttle(visit, caller, counted) or await playground.play(visit.request, visit.path, visit.query)
+    body = await visit.body()
+    answer = throttle(visit, caller, counted, body) or attempt(open_call(visit, around, caller, operation, body))
+    if isinstance(answer, Answer):
+        return answer
+    visit.state.ledger.refused(visit.record, answer.status, answer.kind, answer.reason)
+    return error_at(visit.path, answer.status, answer.code, answer.details)
+
+
+def open_call(visit: Visit, around: Surroundings, caller: Caller, operation: Operation | None, body: bytes) -> Call:
+    """The call that a visit makes."""
+    return Call(
         state=visit.state,
         region=visit.region or "",
         method=visit.request.method,
@@ -70,15 +85,20 @@ async def answer_api(visit: Visit, around: Surroundings, caller: Caller, operati
         head=visit.head,
         operation=operation,
         caller=caller,
-        body=await visit.body(),
+        body=body,
         api_url=f"{around.scheme}://{visit.host()}",
         s3_url=around.s3_url(visit.host()),
     )
+
+
+def attempt(call: Call) -> Answer | Refusal:
+    """The answer to a call, or the rule that its body breaks."""
     try:
         return respond(call)
+    except CallRefused as error:
+        return error.refusal
     except BodyUnreadable as error:
-        visit.state.ledger.refused(visit.record, 400, "body", str(error))
-        return error_answer(400, "INVALID_ARGUMENT", str(error))
+        return Refusal(400, "body", "INVALID_ARGUMENT", str(error))
 
 
 def wrong_host(visit: Visit) -> Refusal | None:
@@ -94,7 +114,8 @@ async def refuse(visit: Visit, refusal: Refusal, path: str) -> web.StreamRespons
     visit.state.ledger.refused(visit.record, refusal.status, refusal.kind, refusal.reason)
 
     async def decide() -> Answer:
-        return error_answer(refusal.status, refusal.code, refusal.reason).with_headers(*request_ids())
+        answer = error_at(visit.path, refusal.status, refusal.code, refusal.details)
+        return answer.with_headers(*request_ids())
 
     return await carry_out(visit, Decision(decide, path, refused=True))
 
@@ -117,17 +138,48 @@ async def serve_sign_in(visit: Visit) -> web.StreamResponse:
     return await carry_out(visit, Decision(decide, signin.PATH))
 
 
-async def serve_mcp(visit: Visit, region: str) -> web.StreamResponse:
+async def serve_mcp(visit: Visit, around: Surroundings) -> web.StreamResponse:
     """The hosted MCP endpoint."""
-    caller = wrong_host(visit) or mcp.examine_mcp(visit.state, region, visit.head)
+    state, region = visit.state, visit.region or ""
+    caller = wrong_host(visit) or mcp.examine_mcp(state, region, visit.head)
     if isinstance(caller, Refusal):
-        return await refuse(visit, caller, visit.path)
+        state.ledger.refused(visit.record, caller.status, caller.kind, caller.reason)
 
     async def decide() -> Answer:
-        request = (visit.request.method, await visit.body())
-        return mcp.answer_mcp(visit.state, region, caller.user, visit.head, request)
+        body = await visit.body()
+        if isinstance(caller, Refusal):
+            return mcp.refuse_mcp(state, caller, body)
+        throttled = throttle(visit, caller, visit.path)
+        if throttled is not None:
+            return throttled
+        call = open_call(visit, around, caller, None, b"")
 
-    return await carry_out(visit, Decision(decide, visit.path))
+        def ask(path: str, wanted: dict[str, Any], named: dict[str, Any]) -> Answer:
+            return ask_operation(call, path, wanted, named)
+
+        message = mcp.Message(state, region, visit.path, visit.request.method, visit.head, caller, body, ask)
+        return mcp.answer_mcp(message)
+
+    return await carry_out(visit, Decision(decide, visit.path, refused=isinstance(caller, Refusal)))
+
+
+def ask_operation(call: Call, path: str, body: dict[str, Any], named: dict[str, Any]) -> Answer:
+    """What the Ads API says to a tool of the MCP endpoint that stands for one of its operations.
+
+    The advertiser is the one of the arguments, else, in FIXED mode, the one of the headers.
+    """
+    operation = call.state.operations.find("POST", path)
+    scope, account = (str(named[name]) if named.get(name) else None for name in ("profileId", "advertiserAccountId"))
+    if scope is None and account is None:
+        scope, account = call.caller.scope, call.caller.account
+    if operation is None or operation.account == "never":
+        scope = account = None
+    asked = Addressed(call.region, path, call.caller.user, operation, scope, account, ACCOUNT_HEADERS[0])
+    refused = check_scope(call.state, asked) or check_account(call.state, asked)
+    caller = replace(call.caller, scope=asked.scope, account=asked.account)
+    encoded = json.dumps(body).encode()
+    answer = refused or attempt(replace(call, path=path, operation=operation, caller=caller, body=encoded))
+    return answer if isinstance(answer, Answer) else error_at(path, answer.status, answer.code, answer.details)
 
 
 async def serve_s3(state: SimulatorState, request: web.BaseRequest) -> web.StreamResponse:

@@ -1,7 +1,4 @@
-"""Login with Amazon's token endpoint: both grants, and every error that LWA is known to answer.
-
-These are in docs/amazon.md, Token errors. Nothing is changed here but credentials.
-"""
+"""The token endpoint: both grants, and the errors of RFC 6749, section 5.2. It changes nothing but credentials."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 
 from proxy.simulator.answers import Answer, json_answer
+from proxy.simulator.consents import ENDED
 
 if TYPE_CHECKING:
     from proxy.simulator.checks import Head
@@ -89,7 +87,7 @@ def authenticate(credentials: Credentials, form: Form, authorization: str | None
     else:
         client_id, client_secret = form.need("client_id"), form.need("client_secret")
     app = credentials.apps.get(client_id)
-    if app is None or not secrets.compare_digest(app.client_secret.encode(), client_secret.encode()):
+    if app is None or not app.knows(client_secret):
         raise TokenRefused("invalid_client", "Client authentication failed")
     if not app.authorized:
         raise TokenRefused("unauthorized_client", "The client is not authorized to use this grant")
@@ -114,28 +112,38 @@ def find_grant(credentials: Credentials, form: Form, app: App) -> Grant:
     grant_type = form.need("grant_type")
     if grant_type == "refresh_token":
         grant = credentials.grants.get(form.need("refresh_token"))
+        if grant is not None and grant.client_id == app.client_id and credentials.consent_is_over(grant):
+            raise TokenRefused("invalid_grant", ENDED)
         if grant is None or grant.client_id != app.client_id or not credentials.grant_is_good(grant):
             raise TokenRefused("invalid_grant", "The request has an invalid grant parameter : refresh_token")
         return grant
     if grant_type == "authorization_code":
         code = credentials.codes.get(form.need("code"))
         redirect_uri = form.need("redirect_uri")
+        if code is not None and code.challenge is not None:
+            form.need("code_verifier")
         if code is None or not code_is_good(credentials, code, form):
             raise TokenRefused("invalid_grant", "The request has an invalid grant parameter : code")
         if code.client_id != app.client_id or code.redirect_uri != redirect_uri:
             raise TokenRefused("invalid_grant", "The code belongs to another client or redirect_uri")
         code.used = True
-        return credentials.add_grant(app.client_id, code.user, code.scope)
+        made = credentials.add_grant(app.client_id, code.user, code.scope)
+        made.consented_at = code.consented_at
+        return made
     raise TokenRefused("unsupported_grant_type", f"The grant type {grant_type} is not supported")
 
 
 def code_is_good(credentials: Credentials, code: AuthorizationCode, form: Form) -> bool:
-    """Whether a code was not used, is young enough, and fits its PKCE challenge if it has one."""
+    """Whether a code was not used, is young enough, and fits its PKCE challenge (RFC 7636, section 4.6).
+
+    A verifier for a code without a challenge is refused: somebody took the challenge out (RFC 9700, section 4.8.2).
+    """
     if code.used or credentials.now() >= code.expires_at:
         return False
-    if code.challenge is None:
-        return True
-    digest = hashlib.sha256(form.fields.get("code_verifier", "").encode()).digest()
+    verifier = form.fields.get("code_verifier", "")
+    if code.challenge is None or code.challenge_method == "plain":
+        return verifier == (code.challenge or "")
+    digest = hashlib.sha256(verifier.encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == code.challenge
 
 

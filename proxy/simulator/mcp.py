@@ -1,92 +1,134 @@
-"""A small hosted MCP endpoint: JSON-RPC over POST, answered as server-sent events, with sessions."""
+"""The hosted MCP endpoint: JSON-RPC over POST, answered as server-sent events, with sessions.
+
+What is known of Amazon's: without Authorization it says 400 "no authorization", without WWW-Authenticate; a token that
+is over shows as a JSON-RPC error; an account is named in headers in FIXED mode only.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proxy.simulator.addressing import judge_account, judge_profile
+from proxy.simulator.ads_account_api import MANAGER_ID
 from proxy.simulator.answers import Answer, error_answer, json_answer
 from proxy.simulator.checks import ADS_CLIENT, SCOPE, Caller, Head, Refusal, check_client, check_token, find_leak
+from proxy.simulator.mcp_tools import LITE_PATH, Ask, call_tool, listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from proxy.simulator.state import SimulatorState
 
-PATHS = ("/mcp", "/mcp/lite")
+PATHS = ("/mcp", LITE_PATH)
 PROTOCOL_VERSION = "2025-06-18"
 SESSION = "Mcp-Session-Id"
-COUNT_TOOL = {
-    "name": "count",
-    "description": "Counts to a number and reports progress as it goes.",
-    "inputSchema": {
-        "type": "object",
-        "properties": {"to": {"type": "integer"}, "interval": {"type": "number"}},
-        "required": ["to"],
-    },
-}
-LIST_TOOL = {
-    "name": "list_profiles",
-    "description": "Lists the advertising profiles of the region.",
-    "inputSchema": {"type": "object", "properties": {}},
-}
+MODE = "amazon-ads-ai-account-selection-mode"
+ACCOUNT, MANAGER = "amazon-ads-accountid", "amazon-ads-manager-accountid"
+NO_AUTHORIZATION = b"no authorization"
+TOKEN_IS_OVER = "client initialization failed"  # noqa: S105 - what is said of a token, not one
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One request to the endpoint, and who sent it. `ask` puts a tool's question to the unified API."""
+
+    state: SimulatorState
+    region: str
+    path: str
+    method: str
+    head: Head
+    caller: Caller
+    body: bytes
+    ask: Ask
 
 
 def examine_mcp(state: SimulatorState, region: str, head: Head) -> Caller | Refusal:
-    """The checks of the MCP endpoint: a Scope is taken in FIXED mode only (docs/amazon.md, MCP)."""
+    """The checks of the MCP endpoint: token, client id, and the account, which stands in headers in FIXED mode only."""
     leak = find_leak(head)
     if leak is not None:
         return leak
+    if head.first("authorization") is None:
+        return Refusal(400, "authorization-missing", "BAD_REQUEST", "there is no Authorization header")
     token = check_token(state, head)
     if isinstance(token, Refusal):
         return token
-    wrong = check_client(head, token, ads_client=True)
-    if wrong is not None:
-        return wrong
-    scope = head.first(SCOPE)
-    if scope is not None:
-        if (head.first("amazon-ads-ai-account-selection-mode") or "").upper() != "FIXED":
+    wrong = check_client(head, token, ads_client=True) or check_selection(state, region, token.user, head)
+    return wrong or Caller(token.user, head.first(ADS_CLIENT) or "", head.first(SCOPE), head.first(ACCOUNT))
+
+
+def check_selection(state: SimulatorState, region: str, user: str, head: Head) -> Refusal | None:
+    """FIXED needs a profile, an ads account or a manager account that is the user's; otherwise there must be none."""
+    mode = head.first(MODE)
+    scope, account, manager = (head.first(name) or None for name in (SCOPE, ACCOUNT, MANAGER))
+    if mode not in (None, "FIXED", "DYNAMIC"):
+        return Refusal(400, "selection", "BAD_REQUEST", f"there is no account selection mode {mode}")
+    if mode != "FIXED":
+        if scope is not None:
             return Refusal(400, "scope-unwanted", "INVALID_ARGUMENT", "Scope is for FIXED account selection only")
-        if state.profiles.find(region, scope, token.user) is None:
-            return Refusal(401, "scope-unknown", "UNAUTHORIZED", f"not authorized to access profile {scope}")
-    return Caller(token.user, head.first(ADS_CLIENT) or "", scope)
+        if account or manager:
+            return Refusal(400, "account-unwanted", "BAD_REQUEST", "account ids are for FIXED account selection only")
+        return None
+    if not (scope or account or manager):
+        return Refusal(400, "selection", "BAD_REQUEST", "FIXED account selection needs Scope or an account id")
+    foreign = judge_profile(state, region, user, scope) if scope else None
+    foreign = foreign or (judge_account(state, region, user, account) if account else None)
+    if foreign is None and manager not in (None, MANAGER_ID):
+        return Refusal(403, "account-unknown", "FORBIDDEN", f"there is no manager account {manager}")
+    return foreign
 
 
-def answer_mcp(state: SimulatorState, region: str, user: str, head: Head, request: tuple[str, bytes]) -> Answer:
-    """One message of a client; `request` is its method and body."""
-    method, body = request
-    session = head.first(SESSION.lower())
-    if method == "DELETE":
-        state.sessions.discard(session or "")
+def refuse_mcp(state: SimulatorState, refusal: Refusal, body: bytes) -> Answer:
+    """A refusal as Amazon's endpoint words it; of an unknown token it is not told from one that is over."""
+    if refusal.kind.startswith("authorization-"):
+        return Answer(400, (("Content-Type", "text/plain"),), NO_AUTHORIZATION, "counted")
+    if refusal.kind.startswith("token-"):
+        try:
+            sent = json.loads(body)
+        except ValueError:
+            sent = None
+        message_id = sent.get("id") if isinstance(sent, dict) else None
+        return json_answer(_failure(message_id, -32000, TOKEN_IS_OVER), state.settings.mcp_token_status)
+    return error_answer(refusal.status, refusal.code, refusal.details)
+
+
+def answer_mcp(asked: Message) -> Answer:
+    """One message of a client."""
+    sessions, owner = asked.state.sessions, (asked.region, asked.caller.user)
+    session = asked.head.first(SESSION.lower())
+    if asked.method == "DELETE":
+        sessions.pop(session or "", None)
         return Answer(204)
-    if method != "POST":
+    if asked.method != "POST":
         return error_answer(405, "METHOD_NOT_ALLOWED", "POST a message, or DELETE a session").with_headers(
             ("Allow", "POST, DELETE")
         )
-    accepted = ",".join(head.all("accept"))
+    accepted = ",".join(asked.head.all("accept"))
     if "text/event-stream" not in accepted or "application/json" not in accepted:
         return error_answer(406, "NOT_ACCEPTABLE", "Accept must name application/json and text/event-stream")
     try:
-        message = json.loads(body)
+        message = json.loads(asked.body)
     except ValueError:
         return json_answer(_failure(None, -32700, "Parse error"), 400)
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return json_answer(_failure(None, -32600, "Invalid Request"), 400)
     if message.get("method") == "initialize":
         session = secrets.token_hex(16)
-        state.sessions.add(session)
-    elif session not in state.sessions:
+        sessions[session] = owner
+    elif session is None:
+        return json_answer(_failure(message.get("id"), -32600, "Bad Request: Missing session ID"), 400)
+    elif sessions.get(session) != owner:
         return json_answer(_failure(message.get("id"), -32001, "Session not found"), 404)
     if "id" not in message:
         return Answer(202, ((SESSION, session),), b"", "counted")
     headers = (("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache, no-transform"), (SESSION, session))
-    profiles = [p.as_json() for p in state.profiles.listed(region, user)]
-    return Answer(200, headers, stream=_events(message, profiles))
+    return Answer(200, headers, stream=_events(asked, message))
 
 
-async def _events(message: dict[str, Any], profiles: list[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _events(asked: Message, message: dict[str, Any]) -> AsyncIterator[bytes]:
     """The messages that answer a request, each as one event."""
     params = message.get("params") or {}
     called = params.get("name") if message["method"] == "tools/call" else None
@@ -97,17 +139,17 @@ async def _events(message: dict[str, Any], profiles: list[dict[str, Any]]) -> As
             progress = {"progressToken": token, "progress": number, "total": goal}
             yield _event({"jsonrpc": "2.0", "method": "notifications/progress", "params": progress})
             await asyncio.sleep(float(arguments.get("interval", 0)))
-    yield _event(_result(message, called, profiles))
+    yield _event(_result(asked, message, params))
 
 
-def _result(message: dict[str, Any], called: str | None, profiles: list[dict[str, Any]]) -> dict[str, Any]:
+def _result(asked: Message, message: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """The last message: the result of a request, or why there is none."""
     method = message["method"]
     if method == "initialize":
         return _success(
             message,
             {
-                "protocolVersion": (message.get("params") or {}).get("protocolVersion", PROTOCOL_VERSION),
+                "protocolVersion": params.get("protocolVersion", PROTOCOL_VERSION),
                 "capabilities": {"tools": {}},
                 "serverInfo": {"name": "ads-simulator", "version": "1"},
             },
@@ -115,12 +157,22 @@ def _result(message: dict[str, Any], called: str | None, profiles: list[dict[str
     if method == "ping":
         return _success(message, {})
     if method == "tools/list":
-        return _success(message, {"tools": [COUNT_TOOL, LIST_TOOL]})
-    if called == "count":
-        return _success(message, {"content": [{"type": "text", "text": "counted"}], "isError": False})
-    if called == "list_profiles":
-        return _success(message, {"content": [{"type": "text", "text": json.dumps(profiles)}], "isError": False})
+        return _success(message, {"tools": listed(asked.path, asked.state.settings.mcp_tools == "amazon")})
+    if method == "tools/call":
+        return _called(asked, message, params)
     return _failure(message["id"], -32601, "Method not found")
+
+
+def _called(asked: Message, message: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """The result of a tool; every tool can be called, whichever are listed."""
+    name, arguments = params.get("name"), params.get("arguments") or {}
+    if name == "count":
+        return _success(message, {"content": [{"type": "text", "text": "counted"}], "isError": False})
+    if name == "list_profiles":
+        profiles = [p.as_json() for p in asked.state.profiles.listed(asked.region, asked.caller.user)]
+        return _success(message, {"content": [{"type": "text", "text": json.dumps(profiles)}], "isError": False})
+    result = call_tool(name, arguments, asked.ask)
+    return _failure(message["id"], -32602, f"Unknown tool: {name}") if result is None else _success(message, result)
 
 
 def _success(message: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What Amazon's specifications say of an operation: Scope, client id header, media types. Read from `operations.jsonl`.
+"""What Amazon's specifications say of an operation: which headers, which media types. Read from `operations.jsonl`.
 
 The table is made by `scripts/make_simulator_operations.py`. Nothing here looks at a request's headers.
 """
@@ -12,18 +12,24 @@ from importlib.resources import files
 from typing import Literal
 
 Scope = Literal["required", "optional", "never"]
+Account = Literal["required", "either", "optional", "never"]
+
+ACCOUNT_HEADER = "Amazon-Ads-AccountId"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One method and path template, `{}` standing for a path parameter. Media types are as the specification has them.
 
+    `account` is the rule for the account id, `account_header` how the operation spells it; "either": it or a Scope.
     `ads_client` tells that only `Amazon-Ads-ClientId` is documented, not `Amazon-Advertising-API-ClientId`.
     """
 
     method: str
     template: str
     scope: Scope
+    account: Account
+    account_header: str
     ads_client: bool
     consumes: tuple[str, ...]
     produces: tuple[str, ...]
@@ -79,12 +85,15 @@ def _operation(entry: dict[str, object]) -> Operation:
         values = entry.get(name, ())
         return tuple(str(v) for v in values) if isinstance(values, list) else ()
 
-    scope = str(entry["scope"])
+    scope: dict[object, Scope] = {"required": "required", "optional": "optional"}
+    account: dict[object, Account] = {"required": "required", "either": "either", "optional": "optional"}
     status = entry.get("status", 200)
     return Operation(
         method=str(entry["method"]),
         template=str(entry["path"]),
-        scope="required" if scope == "required" else "optional" if scope == "optional" else "never",
+        scope=scope.get(entry["scope"], "never"),
+        account=account.get(entry.get("account"), "never"),
+        account_header=str(entry.get("account_header", ACCOUNT_HEADER)),
         ads_client=entry.get("client") == "ads",
         consumes=texts("consumes"),
         produces=texts("produces"),

@@ -1,10 +1,30 @@
-"""The advertising profiles of each region, and which users may use them."""
+"""The advertising profiles of each region, which users may use them, and which of them a list shows.
+
+A list shows the profiles on which the user has rights for one program at one level, and of these only such as ever had
+a campaign. The usual profiles have all rights; `HIDDEN` are rights that the usual list does not show.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
+PROGRAMS = ("billing", "campaign", "paymentMethod", "store", "report", "account", "posts")
+LEVELS = ("edit", "view")
+Rights = dict[str, tuple[str, ...]]
+"""Program -> levels."""
+
+ALL_RIGHTS: Rights = dict.fromkeys(PROGRAMS, LEVELS)
+HIDDEN: tuple[tuple[Rights, bool], ...] = (
+    ({"report": LEVELS}, True),
+    ({"campaign": ("edit",)}, True),
+    (ALL_RIGHTS, False),
+    ({"billing": LEVELS, "paymentMethod": ("view",)}, True),
+    ({"store": ("view",), "posts": ("view",), "account": ("view",)}, True),
+)
+"""Rights, and whether there ever was a campaign, of the hidden profiles, again and again."""
+
+FIRST_HIDDEN_ID = {"na": 1_170_000_000_000_001, "eu": 2_270_000_000_000_001, "fe": 3_370_000_000_000_001}
 FIRST_ID = {"na": 1_110_000_000_000_001, "eu": 2_220_000_000_000_001, "fe": 3_330_000_000_000_001}
 LARGEST_ID = {"na": 9_111_111_111_111_111_111, "eu": 9_122_222_222_222_222_222, "fe": 9_133_333_333_333_333_333}
 """The last profile of a region has an id that only 64 bits hold: who reads it as a float, loses it."""
@@ -32,11 +52,13 @@ COUNTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
 """Country code, currency, time zone and marketplace id of each region's marketplaces."""
 
 TYPES = ("seller", "vendor", "agency")
+UNPAYABLE = 7
+"""Of so many profiles, the last has no valid payment method."""
 
 
 @dataclass(slots=True)
 class Profile:
-    """One profile; `users` are those whose tokens may use it."""
+    """One profile; `users` are those whose tokens may use it, as far as its `rights` go; without any, not at all."""
 
     profile_id: str
     region: str
@@ -47,6 +69,9 @@ class Profile:
     kind: str
     name: str
     daily_budget: float = 999_999_999.0
+    valid_payment: bool = True
+    has_campaign: bool = True
+    rights: Rights = field(default_factory=lambda: ALL_RIGHTS)
     users: set[str] = field(default_factory=set)
 
     def as_json(self) -> dict[str, Any]:
@@ -58,7 +83,7 @@ class Profile:
             "name": self.name,
         }
         if self.kind != "agency":
-            account["validPaymentMethod"] = True
+            account["validPaymentMethod"] = self.valid_payment
         value: dict[str, Any] = {
             "profileId": int(self.profile_id),
             "countryCode": self.country,
@@ -71,16 +96,42 @@ class Profile:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a list asks for; the defaults are Amazon's. Empty `kinds` and a `valid_payment` of None choose nothing."""
+
+    program: str = "campaign"
+    level: str = "view"
+    kinds: frozenset[str] = frozenset()
+    valid_payment: bool | None = None
+
+    def shows(self, profile: Profile) -> bool:
+        """Whether a profile is among what is asked for."""
+        payable = profile.valid_payment and profile.kind != "agency"
+        return (
+            profile.has_campaign
+            and self.level in profile.rights.get(self.program, ())
+            and (not self.kinds or profile.kind in self.kinds)
+            and self.valid_payment in (None, payable)
+        )
+
+
+USUAL = Listing()
+
+
 class ProfileBook:
     """All profiles by region; the order in which they were added is the order in which they are listed."""
 
-    def __init__(self, per_region: int) -> None:
+    def __init__(self, per_region: int, hidden: int = 0) -> None:
         self.by_region: dict[str, dict[str, Profile]] = {region: {} for region in FIRST_ID}
         for region in FIRST_ID:
             for _ in range(per_region - 1):
                 self.add(region)
             if per_region:
                 self.add(region, str(LARGEST_ID[region]))
+            for number in range(hidden):
+                profile = self.add(region, str(FIRST_HIDDEN_ID[region] + number))
+                profile.rights, profile.has_campaign = HIDDEN[number % len(HIDDEN)]
 
     def add(self, region: str, profile_id: str | None = None, user: str = "default") -> Profile:
         """Adds a profile, or lets one more user use it."""
@@ -94,6 +145,7 @@ class ProfileBook:
             there[chosen] = Profile(
                 chosen, region, *marketplace, TYPES[index % 3], f"Pretend {region.upper()} {index + 1}"
             )
+            there[chosen].valid_payment = index % UNPAYABLE != UNPAYABLE - 1
         there[chosen].users.add(user)
         return there[chosen]
 
@@ -101,14 +153,19 @@ class ProfileBook:
         """Takes a profile away. False if it was not there."""
         return self.by_region[region].pop(profile_id, None) is not None
 
-    def listed(self, region: str, user: str) -> list[Profile]:
-        """What a user sees in a region."""
-        return [p for p in self.by_region[region].values() if user in p.users]
+    def listed(self, region: str, user: str, asked: Listing = USUAL) -> list[Profile]:
+        """What a user is shown in a region."""
+        return [p for p in self.by_region[region].values() if user in p.users and asked.shows(p)]
+
+    def hidden(self, region: str, user: str) -> list[Profile]:
+        """What a user may use and the usual list does not show."""
+        there = self.by_region[region].values()
+        return [p for p in there if user in p.users and p.rights and not USUAL.shows(p)]
 
     def find(self, region: str, profile_id: str, user: str) -> Profile | None:
         """A profile that this user may use in this region, or None."""
         profile = self.by_region[region].get(profile_id)
-        return profile if profile is not None and user in profile.users else None
+        return profile if profile is not None and user in profile.users and profile.rights else None
 
     def region_of(self, profile_id: str) -> str | None:
         """Where a profile lives."""

@@ -24,7 +24,9 @@ def order(call: Call, kind: str, subject: str) -> Report:
     """Takes an order."""
     fingerprint = f"{call.region}\n{call.scope}\n{call.path}\n".encode() + call.body
     settings = call.state.settings
-    return call.state.reports.order(kind, subject, fingerprint, settings.report_polls, call.state.now())
+    report = call.state.reports.order(kind, subject, fingerprint, settings.report_polls, call.state.now())
+    report.request, report.owner = call.json_object(), call.caller.user
+    return report
 
 
 def look_up(call: Call, kind: str, report_id: str) -> Report | None:
@@ -35,7 +37,7 @@ def look_up(call: Call, kind: str, report_id: str) -> Report | None:
     return report
 
 
-# --- v2: reports and snapshots (docs/amazon.md, Locations) ------------------------------------------------------
+# --- v2: reports and snapshots ----------------------------------------------------------------------------
 
 
 def order_v2_report(call: Call, match: Match) -> Answer:
@@ -88,15 +90,12 @@ def download(call: Call, match: Match) -> Answer:
 
 
 def order_v3_report(call: Call, match: Match) -> Answer:
-    """`POST /reporting/reports`; 425 while the very same report is not done (docs/amazon.md, Rate limits)."""
-    configuration = call.json_object()
+    """`POST /reporting/reports`; 425 while the very same report is not done."""
     fingerprint = f"{call.region}\n{call.scope}\n{call.path}\n".encode() + call.body
     earlier = call.state.reports.duplicate_of("v3", fingerprint)
     if earlier is not None and call.state.settings.refuse_duplicate_reports:
-        return call.answer({"code": "425", "detail": f"The request is a duplicate of : {earlier.report_id}"}, 425)
-    report = order(call, "v3", "v3")
-    report.request = configuration
-    return call.answer(_v3(report, None))
+        return call.answer({"code": "425", "detail": f"The Request is a duplicate of : {earlier.report_id}"}, 425)
+    return call.answer(_v3(order(call, "v3", "v3"), None))
 
 
 def show_v3_report(call: Call, match: Match) -> Answer:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.simulator.rows import as_csv, as_gzip_json, columns_of
 
 STAGES = ("PENDING", "PROCESSING", "COMPLETED")
 
 
 @dataclass(slots=True)
 class Report:
-    """One order. `polls_left` is how often it is still asked for before it is done."""
+    """One order. `polls_left` is how often it is still asked for before it is done; `owner` is whose it is.
+
+    `request` is what was asked for, and decides on the columns; with `text` the rows are CSV and no gzip file.
+    """
 
     report_id: str
     kind: str
@@ -21,7 +25,9 @@ class Report:
     polls: int
     polls_left: int
     created_at: float
-    request: dict[str, object] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
+    owner: str = ""
+    text: bool = False
 
     @property
     def done(self) -> bool:
@@ -36,12 +42,8 @@ class Report:
         return STAGES[0] if self.polls_left == self.polls else STAGES[1]
 
     def rows(self) -> bytes:
-        """The finished rows, a gzip file of JSON, the same each time."""
-        rows = [
-            {"campaignId": str(10_000 + n), "impressions": 1000 + 7 * n, "clicks": 10 + n, "cost": round(1.5 * n, 2)}
-            for n in range(50)
-        ]
-        return gzip.compress(json.dumps(rows).encode(), mtime=0)
+        """The finished rows, the same each time."""
+        return (as_csv if self.text else as_gzip_json)(columns_of(self.request))
 
 
 class ReportDesk:

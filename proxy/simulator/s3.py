@@ -1,7 +1,4 @@
-"""A pretend S3: presigned URLs and the listener that serves them. It refuses any Authorization header.
-
-Presigned as Amazon's are: docs/amazon.md, Locations.
-"""
+"""A pretend S3: presigned URLs and the listener that serves them. It refuses any Authorization header."""
 
 from __future__ import annotations
 
@@ -72,8 +69,8 @@ def xml_error(refusal: Refusal) -> Answer:
 
 
 def fetch(state: SimulatorState, path: str) -> Answer:
-    """The object at `path`: `/reports/ID.json.gz`, gzip bytes without Content-Encoding."""
-    name = path.rpartition("/")[2].removesuffix(".json.gz")
+    """The object at `path`: `/reports/ID.json.gz`, gzip bytes without Content-Encoding, or `/reports/ID.csv`."""
+    name = path.rpartition("/")[2].removesuffix(".json.gz").removesuffix(".csv")
     report = state.reports.reports.get(name) or state.reports.finished("v3", name)
     headers = (
         ("Content-Type", "application/octet-stream"),

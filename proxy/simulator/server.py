@@ -35,6 +35,7 @@ class Simulator:
         self.state = SimulatorState(self.settings)
         self._ports = {name: getattr(self.settings.ports, name) for name in (*REGIONS, "s3", "control")}
         self._runners: list[web.ServerRunner] = []
+        self._sites: dict[str, tuple[web.ServerRunner, web.TCPSite, ssl.SSLContext | None]] = {}
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -50,6 +51,7 @@ class Simulator:
             for region in REGIONS:
                 await self._listen(region, self._api_handler(region), self._tls())
             await self._listen("control", lambda request: serve_control(self.state, self.about(), request))
+            self.state.doors = self
         except BaseException:
             await self.stop()
             raise
@@ -58,6 +60,8 @@ class Simulator:
         """Closes all ports and connections."""
         runners, self._runners = self._runners, []
         self.state.servers.clear()
+        self.state.doors = None
+        self._sites.clear()
         for runner in runners:
             await runner.cleanup()
 
@@ -75,6 +79,11 @@ class Simulator:
     def profiles(self) -> dict[str, list[str]]:
         """The ids of the default user's profiles in each region."""
         return {r: [p.profile_id for p in self.state.profiles.listed(r, "default")] for r in REGIONS}
+
+    @property
+    def hidden_profiles(self) -> dict[str, list[str]]:
+        """The ids of those that the usual list does not show."""
+        return {r: [p.profile_id for p in self.state.profiles.hidden(r, "default")] for r in REGIONS}
 
     @property
     def api_urls(self) -> dict[str, str]:
@@ -120,6 +129,10 @@ class Simulator:
             "client_secret": self.app.client_secret,
             "refresh_token": self.refresh_token,
             "profiles": {region: ids[:10] for region, ids in self.profiles.items()},
+            "hidden_profiles": {region: ids[:10] for region, ids in self.hidden_profiles.items()},
+            "ads_accounts": {
+                account.account_id: account.regions for account in self.state.ads_accounts.listed("default")[:10]
+            },
         }
 
     def _url(self, name: str, scheme: str = "http") -> str:
@@ -153,10 +166,23 @@ class Simulator:
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, self.settings.host, self._ports[name], ssl_context=tls, backlog=1024).start()
+        await self._bind(name, runner, tls)
         self._ports[name] = runner.addresses[0][1]
         if name in REGIONS:
             self.state.servers.append(server)
+
+    async def _bind(self, name: str, runner: web.ServerRunner, tls: ssl.SSLContext | None) -> None:
+        site = web.TCPSite(runner, self.settings.host, self._ports[name], ssl_context=tls, backlog=1024)
+        await site.start()
+        self._sites[name] = (runner, site, tls)
+
+    async def listen(self, name: str, listening: bool) -> None:
+        """Opens or closes the port of a region; connections that are open stay."""
+        runner, site, tls = self._sites[name]
+        if listening and site not in runner.sites:
+            await self._bind(name, runner, tls)
+        elif not listening and site in runner.sites:
+            await site.stop()
 
 
 async def serve(settings: SimulatorSettings, announce: Callable[[Simulator], None]) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 REGIONS = ("na", "eu", "fe")
 
 Rotation = Literal["none", "at_once", "grace"]
+AccountLists = Literal["region", "all"]
+McpTools = Literal["own", "amazon"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,22 @@ DEFAULT_PORTS = PortPlan.from_base(9001)
 class SimulatorSettings:
     """Times are seconds. The credentials are valid from the start, and the same in every run unless set here.
 
-    `rotation`: what becomes of a refresh token that was used: it stays ("none"), dies ("at_once"), or dies after
-    `rotation_grace` ("grace"). `token_length` is the length of access and refresh tokens. `report_polls` is how
-    often a report or snapshot is asked for before it is done. `strict_paths` answers 404 to what Amazon's
-    specifications do not know; `strict_media_types` refuses media types that they do not name; `strict_host` refuses
-    a Host with another port than the listener's. `advertised_host` is the host name in URLs that lead to S3.
+    Of the login: `rotation` is what becomes of a refresh token that was used: it stays ("none"), dies ("at_once"), or
+    dies after `rotation_grace` ("grace"). `consented_on` is the day of the consent behind the first refresh token, None
+    if it was before consents had an end. `require_pkce` refuses a sign-in without a challenge. `token_length` is the
+    length of access and refresh tokens.
+
+    Of what a login reaches: hidden profiles may be used, but the usual list does not show them. `ads_account_lists` is
+    what one host lists of the ads accounts: what lives in its "region", or "all". `report_polls` is how often a report
+    or snapshot is asked for before it is done.
+
+    Of MCP: `mcp_tools` is which tools are listed, the simulator's "own" or such as "amazon" has; all can be called.
+    `mcp_token_status` is the status with which a token that is over is told by a JSON-RPC error.
+
+    Of strictness: `strict_paths` answers 404 to what Amazon's specifications do not know; `strict_media_types` refuses
+    media types that they do not name; `strict_host` refuses a Host with another port than the listener's.
+
+    `advertised_host` is the host name in URLs that lead to S3.
     """
 
     host: str = "127.0.0.1"
@@ -55,11 +68,18 @@ class SimulatorSettings:
     rotation: Rotation = "none"
     rotation_grace: float = 60
     answer_refresh_token: bool = True
+    consented_on: str | None = None
+    require_pkce: bool = False
     token_length: int = 360
     profiles_per_region: int = 3
+    hidden_profiles_per_region: int = 0
+    ads_accounts_per_login: int = 4
+    ads_account_lists: AccountLists = "region"
     report_polls: int = 2
     presigned_lifetime: float = 30
     refuse_duplicate_reports: bool = True
+    mcp_tools: McpTools = "own"
+    mcp_token_status: int = 400
     strict_paths: bool = False
     strict_media_types: bool = True
     strict_host: bool = True
@@ -69,14 +89,19 @@ class SimulatorSettings:
     tls_cert: str | None = None
     tls_key: str | None = None
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    calendar: Callable[[], float] = field(default=time.time, repr=False)
 
 
 CHANGEABLE = (
     "access_token_lifetime",
+    "ads_account_lists",
     "answer_refresh_token",
     "code_lifetime",
+    "mcp_token_status",
+    "mcp_tools",
     "presigned_lifetime",
     "refuse_duplicate_reports",
+    "require_pkce",
     "report_polls",
     "rotation",
     "rotation_grace",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from proxy.simulator.state import SimulatorState
 
 PATH = "/ap/oa"
+CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 HTML = (("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store"))
 KEPT = ("client_id", "scope", "response_type", "redirect_uri", "state", "code_challenge", "code_challenge_method")
 
@@ -42,6 +44,18 @@ def find_problem(state: SimulatorState, given: dict[str, str]) -> str | None:
         return "redirect_uri is missing or no web address."
     if app.redirect_uris and given["redirect_uri"] not in app.redirect_uris:
         return "redirect_uri is not registered for this client."
+    return find_challenge_problem(given, state.settings.require_pkce)
+
+
+def find_challenge_problem(given: dict[str, str], required: bool) -> str | None:
+    """What is wrong with the challenge of PKCE (RFC 7636, section 4.3)."""
+    challenge = given.get("code_challenge")
+    if not challenge:
+        return "code_challenge is missing." if required or "code_challenge_method" in given else None
+    if given.get("code_challenge_method", "plain") not in ("S256", "plain"):
+        return "code_challenge_method must be S256 or plain."
+    if not CHALLENGE.fullmatch(challenge):
+        return "code_challenge must be 43 to 128 letters, digits and -._~."
     return None
 
 
@@ -71,6 +85,7 @@ def redirect(state: SimulatorState, given: dict[str, str]) -> Answer:
         client_id, user = given["client_id"], given.get("user") or "default"
         code = state.credentials.add_code(client_id, user, given["redirect_uri"], given["scope"])
         code.challenge = given.get("code_challenge") or None
+        code.challenge_method = given.get("code_challenge_method", "plain")
         back = {"code": code.code, "scope": given["scope"]}
     else:
         back = {"error": "access_denied", "error_description": "Access not permitted."}

@@ -118,14 +118,15 @@ async def test_campaign_is_created_and_archived(tool: Tool) -> None:
 
 
 async def test_display_and_unified_campaigns_are_kept_too(tool: Tool) -> None:
-    """Sponsored Display takes and gives arrays; the unified API gives pages."""
+    """Sponsored Display takes and gives arrays; the unified API gives pages of one product."""
     made = (await scoped(tool, "POST", "/sd/campaigns", [{"name": "d"}])).json()
     change = [{"campaignId": made[0]["campaignId"], "state": "paused"}, {"campaignId": 1}]
     changed = (await scoped(tool, "PUT", "/sd/campaigns", change)).json()
     last = (await scoped(tool, "GET", "/sd/campaigns?startIndex=25&count=5")).json()
     assert [entry["code"] for entry in changed] == ["SUCCESS", "NOT_FOUND"]
     assert [(campaign["name"], campaign["state"]) for campaign in last] == [("d", "paused")]
-    unified = (await scoped(tool, "POST", "/adsApi/v1/query/campaigns", {"maxResults": 5})).json()
+    wanted = {"maxResults": 5, "adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}
+    unified = (await scoped(tool, "POST", "/adsApi/v1/query/campaigns", wanted)).json()
     assert (len(unified["campaigns"]), unified["nextToken"]) == (5, "page-5")
 
 
@@ -152,6 +153,31 @@ async def test_v3_report_lives_from_pending_to_rows(tool: Tool) -> None:
     rows = await at_s3(tool, url)
     assert (rows.status, rows.header("Content-Encoding")) == (200, None)
     assert len(json.loads(gzip.decompress(rows.body))) == 50
+
+
+@pytest.mark.parametrize(
+    ("path", "show", "order", "columns"),
+    [
+        (
+            "/reporting/reports",
+            "/reporting/reports/{reportId}",
+            {"configuration": {"columns": ["date", "sales7d"]}},
+            ["date", "sales7d"],
+        ),
+        ("/v2/sp/campaigns/report", "/v2/reports/{reportId}", {"metrics": "clicks,cost"}, ["clicks", "cost"]),
+    ],
+)
+async def test_report_has_the_columns_that_were_asked_for(
+    tool: Tool, path: str, show: str, order: dict[str, object], columns: list[str]
+) -> None:
+    """The rows hold the columns of the order and no others."""
+    tool.simulator.state.change(report_polls=1)
+    kind = REPORT if path == "/reporting/reports" else "application/json"
+    ordered = await tool.ask("POST", path, order, Content_Type=kind, Amazon_Advertising_API_Scope=NA)
+    shown = (await scoped(tool, "GET", show.format(**ordered.json()))).json()
+    url = shown.get("url") or (await tool.ask("GET", urlsplit(shown["location"]).path)).header("Location") or ""
+    rows = json.loads(gzip.decompress((await at_s3(tool, url)).body))
+    assert {tuple(row) for row in rows} == {tuple(columns)}
 
 
 async def test_duplicate_report_request_is_425(tool: Tool) -> None:
@@ -283,14 +309,6 @@ async def test_test_account_is_made_and_shown(tool: Tool) -> None:
     assert shown.json()[0]["status"] == "COMPLETED"
     assert len((await tool.ask("GET", "/v2/profiles")).json()) == 4
     assert (await tool.ask("GET", "/testAccounts")).json() == []
-
-
-async def test_manager_accounts_list_the_profiles(tool: Tool) -> None:
-    """Manager accounts link the region's profiles."""
-    managers = (await tool.ask("GET", "/managerAccounts")).json()["managerAccounts"]
-    assert [account["profileId"] for account in managers[0]["linkedAccounts"]] == [
-        int(profile_id) for profile_id in tool.simulator.profiles["na"]
-    ]
 
 
 async def test_other_operations_say_what_was_understood(tool: Tool) -> None:

@@ -43,6 +43,18 @@ async def test_authorization_is_exactly_bearer_and_a_known_token(
     assert (reply.status, tool.kinds()) == ((401, [kind]) if kind else (200, []))
 
 
+async def test_nobody_is_told_what_is_wrong_with_a_token(tool: Tool) -> None:
+    """An unknown token and one that expired get the same words; the ledger tells them apart."""
+    tool.simulator.state.change(access_token_lifetime=60)
+    await tool.sign_in()
+    tool.simulator.state.advance(60)
+    expired = await tool.ask("GET", "/v2/profiles")
+    tool.token = "Atza|unknown"
+    unknown = await tool.ask("GET", "/v2/profiles")
+    assert expired.json() == unknown.json() == {"code": "UNAUTHORIZED", "details": "HTTP 401 Unauthorized"}
+    assert tool.kinds() == ["token-expired", "token-unknown"]
+
+
 async def test_expired_token_is_refused(tool: Tool) -> None:
     """A token dies when its lifetime is over, not before."""
     tool.simulator.state.change(access_token_lifetime=60)
@@ -147,7 +159,37 @@ async def test_scope_of_another_user_is_refused(tool: Tool) -> None:
     state.add_user("other")
     theirs = state.profiles.listed("na", "other")[0].profile_id
     reply = await tool.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=theirs)
-    assert (reply.status, tool.kinds()) == (401, ["scope-unknown"])
+    assert (reply.status, tool.kinds()) == (401, ["scope-forbidden"])
+    assert reply.json() == {"code": "UNAUTHORIZED", "details": f"Not authorized to access scope {theirs}"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "details"),
+    [
+        (None, "Scope header is missing"),
+        ("", "Scope header is missing"),
+        ("42", "No matching advertiser found for scope"),
+        (EU, "No matching advertiser found for scope"),
+    ],
+)
+async def test_scope_is_refused_in_the_words_of_amazon(tool: Tool, scope: str | None, details: str) -> None:
+    """A 401 about Scope says so in Amazon's words; a host knows no profile of another region."""
+    reply = await tool.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=scope)
+    assert (reply.status, reply.json()) == (401, {"code": "UNAUTHORIZED", "details": details})
+
+
+async def test_unified_api_says_message_for_details(tool: Tool) -> None:
+    """The same words, in the shape of the unified API's errors."""
+    kind = "application/json"
+    reply = await tool.ask("GET", "/adsApi/v1/brandStoreEditions?brandStoreId=1", Content_Type=kind)
+    assert (reply.status, reply.json()) == (401, {"code": "UNAUTHORIZED", "message": "Scope header is missing"})
+
+
+async def test_empty_scope_is_none_where_it_is_optional(tool: Tool) -> None:
+    """An empty header counts as absent: Amazon's own collection sends such."""
+    path = "/adsApi/v1/query/adExtensions"
+    reply = await tool.ask("POST", path, {}, Content_Type="application/json", Amazon_Advertising_API_Scope="")
+    assert (reply.status, tool.kinds()) == (200, [])
 
 
 async def test_v3_report_takes_scope_or_account_but_not_both(tool: Tool) -> None:

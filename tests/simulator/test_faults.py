@@ -7,7 +7,9 @@ import time
 import pytest
 
 from proxy.simulator import Fault, Match
-from proxy.simulator.faults import FaultBook, FaultUnclear, parse_fault, parse_match
+from proxy.simulator.fault_reading import FaultUnclear, parse_fault, parse_match
+from proxy.simulator.faults import FaultBook
+from proxy.simulator.named_faults import NAMED
 from tests.simulator.conftest import Tool
 
 
@@ -214,3 +216,28 @@ def test_unclear_fault_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"stauts|object|invalid literal"):
         parse_fault(value)
     assert issubclass(FaultUnclear, ValueError)
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+async def test_every_named_fault_happens(tool: Tool, name: str) -> None:
+    """What has a name is answered with the status and body that are shown for it."""
+    shown = (await tool.control("GET", "/faults/named")).json()[name]
+    await tool.control("POST", "/faults", {"fault": {"named": name, "delay": 0}})
+    reply = await tool.ask("GET", "/v2/profiles")
+    assert (reply.status, reply.body.decode()) == (shown["status"], shown["body"])
+
+
+async def test_timeout_of_the_mcp_endpoint_is_its_own(tool: Tool) -> None:
+    """A tool of the MCP endpoint that takes too long gets the gateway's 504."""
+    tool.simulator.state.add_fault(NAMED["timeout"], Match(target="mcp"))
+    reply = await tool.ask("POST", "/mcp", {})
+    assert (reply.status, reply.json()) == (504, {"message": "Endpoint request timed out"})
+
+
+def test_named_fault_can_be_changed() -> None:
+    """What is given beside the name replaces what the name stands for."""
+    assert parse_fault({"named": "throttled"}) == NAMED["throttled"]
+    changed = parse_fault({"named": "throttled", "headers": {"Retry-After": "9"}, "delay": 1})
+    assert (changed.headers, changed.delay, changed.body) == ((("Retry-After", "9"),), 1, NAMED["throttled"].body)
+    with pytest.raises(FaultUnclear, match="app-not-approved"):
+        parse_fault({"named": "nothing"})

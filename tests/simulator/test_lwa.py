@@ -11,6 +11,7 @@ import pytest
 from proxy.simulator import Simulator, SimulatorSettings
 from tests.simulator.conftest import Reply, Tool
 
+S256, VERIFIER = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 REDIRECT = "http://localhost:8081/login/callback"
 CONSENT = {
     "scope": "advertising::campaign_management",
@@ -197,11 +198,67 @@ async def test_code_is_bound_to_redirect_uri_and_app(tool: Tool) -> None:
 
 async def test_code_with_a_challenge_needs_its_verifier(tool: Tool) -> None:
     """With PKCE, the exchange needs the verifier whose S256 digest the sign-in had (RFC 7636, appendix B)."""
-    challenge, verifier = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-    code = landed(await sign_in_page(tool, code_challenge=challenge, code_challenge_method="S256"))["code"]
+    code = landed(await sign_in_page(tool, code_challenge=S256, code_challenge_method="S256"))["code"]
     without = await tool.form(exchange(tool, code))
-    with_it = await tool.form(exchange(tool, code, code_verifier=verifier))
+    with_it = await tool.form(exchange(tool, code, code_verifier=VERIFIER))
     assert (without.status, with_it.status) == (400, 200)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "method", "verifier", "error"),
+    [
+        (S256, "S256", VERIFIER, None),
+        (S256, "S256", None, "invalid_request"),
+        (S256, "S256", VERIFIER[:-1] + "x", "invalid_grant"),
+        (VERIFIER, "plain", VERIFIER, None),
+        (VERIFIER, None, VERIFIER, None),
+        (VERIFIER, "plain", S256, "invalid_grant"),
+        (None, None, VERIFIER, "invalid_grant"),
+        (None, None, None, None),
+    ],
+)
+async def test_verifier_must_fit_the_challenge(
+    tool: Tool, challenge: str | None, method: str | None, verifier: str | None, error: str | None
+) -> None:
+    """By S256 or as it is; where there was a challenge it must come, and where there was none it must not."""
+    asked = {"code_challenge": challenge, "code_challenge_method": method}
+    code = landed(await sign_in_page(tool, **{name: value for name, value in asked.items() if value}))["code"]
+    sent = {"code_verifier": verifier} if verifier else {}
+    reply = await tool.form(exchange(tool, code, **sent))
+    assert (reply.status, reply.json().get("error")) == ((400, error) if error else (200, None))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"code_challenge": "short"},
+        {"code_challenge": S256, "code_challenge_method": "S512"},
+        {"code_challenge_method": "S256"},
+    ],
+)
+async def test_sign_in_page_refuses_a_challenge_that_is_none(tool: Tool, asked: dict[str, str]) -> None:
+    """A challenge has 43 to 128 characters and one of two methods, and a method comes with a challenge."""
+    assert (await sign_in_page(tool, **asked)).status == 400
+
+
+async def test_challenge_can_be_required(tool: Tool) -> None:
+    """With `require_pkce` a sign-in without a challenge is refused."""
+    tool.simulator.state.change(require_pkce=True)
+    with_it = await sign_in_page(tool, code_challenge=S256, code_challenge_method="S256")
+    assert ((await sign_in_page(tool)).status, with_it.status) == (400, 302)
+
+
+async def test_two_secrets_are_good_at_once(tool: Tool) -> None:
+    """An old secret that is kept stays good until it is retired; a change without `keep_old` ends all others."""
+    old = tool.simulator.app.client_secret
+    await tool.control("POST", "/app/secret", {"client_secret": "second", "keep_old": True})
+    assert [(await tool.refresh(client_secret=secret)).status for secret in (old, "second")] == [200, 200]
+    assert (await tool.control("POST", "/app/secret/retire")).json() == {"retired": 1}
+    assert [(await tool.refresh(client_secret=secret)).status for secret in (old, "second")] == [401, 200]
+    await tool.control("POST", "/app/secret", {"client_secret": "third"})
+    assert [(await tool.refresh(client_secret=secret)).status for secret in ("second", "third")] == [401, 200]
+    unknown = await tool.control("POST", "/app/secret", {"client_secret": "x", "client_id": "nobody"})
+    assert unknown.status == 400
 
 
 async def test_denied_consent_leads_back_with_an_error(tool: Tool) -> None:

@@ -7,14 +7,38 @@ from typing import Any
 
 import pytest
 
+from proxy.simulator.ads_account_api import MANAGER_ID
+from proxy.simulator.ads_accounts import account_id
 from tests.simulator.conftest import Reply, Tool
 
+BOTH_REGIONS, EU_AND_FE = account_id("default", 1), account_id("default", 3)
 BOTH = "application/json, text/event-stream"
 
 
-async def post(tool: Tool, message: Any, **headers: str | None) -> Reply:
+NA, EU = "1110000000000001", "2220000000000001"
+FIXED = {"Amazon_Ads_AI_Account_Selection_Mode": "FIXED"}
+INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
+QUERY = {"body": {"adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}}
+
+
+async def post(tool: Tool, message: Any, path: str = "/mcp", **headers: str | None) -> Reply:
     """One message."""
-    return await tool.ask("POST", "/mcp", message, Content_Type="application/json", **{"Accept": BOTH, **headers})
+    return await tool.ask("POST", path, message, Content_Type="application/json", **{"Accept": BOTH, **headers})
+
+
+async def request(tool: Tool, method: str, params: Any = None, path: str = "/mcp", **headers: str | None) -> Any:
+    """The last message that answers a request in a session of its own."""
+    opened = await post(tool, INITIALIZE, path, **headers)
+    session = opened.header("Mcp-Session-Id")
+    message = {"jsonrpc": "2.0", "id": 2, "method": method, "params": params or {}}
+    return events(await post(tool, message, path, Mcp_Session_Id=session, **headers))[-1]
+
+
+async def called(tool: Tool, name: str, arguments: Any, path: str = "/mcp", **headers: str | None) -> tuple[bool, Any]:
+    """Whether a tool succeeded, and what it said."""
+    answer = await request(tool, "tools/call", {"name": name, "arguments": arguments}, path, **headers)
+    result = answer["result"]
+    return not result["isError"], json.loads(result["content"][0]["text"])
 
 
 async def initialize(tool: Tool) -> str:
@@ -68,7 +92,8 @@ async def test_session_ends_by_delete(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("headers", "status", "kind"),
     [
-        ({"Authorization": None}, 401, "authorization-missing"),
+        ({"Authorization": None}, 400, "authorization-missing"),
+        ({"Authorization": "Atza|bare"}, 400, "authorization-malformed"),
         ({"Amazon_Ads_ClientId": None}, 401, "client-id-missing"),
         ({"Amazon_Advertising_API_Scope": "1110000000000001"}, 400, "scope-unwanted"),
         (
@@ -76,19 +101,140 @@ async def test_session_ends_by_delete(tool: Tool) -> None:
             401,
             "scope-unknown",
         ),
+        ({"Amazon_Advertising_API_Scope": EU, **FIXED}, 401, "scope-other-region"),
+        ({"Amazon_Ads_AccountId": BOTH_REGIONS}, 400, "account-unwanted"),
+        ({"Amazon_Ads_Manager_AccountId": MANAGER_ID}, 400, "account-unwanted"),
+        ({"Amazon_Ads_AccountId": "x", **FIXED}, 403, "account-unknown"),
+        ({"Amazon_Ads_AccountId": EU_AND_FE, **FIXED}, 403, "account-other-region"),
+        ({"Amazon_Ads_Manager_AccountId": "x", **FIXED}, 403, "account-unknown"),
+        (FIXED, 400, "selection"),
+        ({"Amazon_Ads_AI_Account_Selection_Mode": "fixed"}, 400, "selection"),
         ({"Via": "1.1 x"}, 400, "leaked-header"),
     ],
 )
-async def test_headers_are_checked(tool: Tool, headers: dict[str, str | None], status: int, kind: str) -> None:
-    """MCP needs Authorization and Amazon-Ads-ClientId, and takes a Scope in FIXED mode only."""
-    reply = await post(tool, {"jsonrpc": "2.0", "id": 1, "method": "initialize"}, **headers)
+async def test_headers_are_checked(tool: Tool, headers: dict[str, Any], status: int, kind: str) -> None:
+    """MCP needs Authorization and Amazon-Ads-ClientId, and takes a Scope or an account id in FIXED mode only."""
+    reply = await post(tool, INITIALIZE, **headers)
     assert (reply.status, tool.kinds()) == (status, [kind])
 
 
-async def test_fixed_mode_takes_a_scope(tool: Tool) -> None:
-    """In FIXED mode a profile of the region is taken."""
-    headers = {"Amazon_Advertising_API_Scope": "1110000000000001", "Amazon_Ads_AI_Account_Selection_Mode": "FIXED"}
-    assert (await post(tool, {"jsonrpc": "2.0", "id": 1, "method": "initialize"}, **headers)).status == 200
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Amazon_Advertising_API_Scope": NA, **FIXED},
+        {"Amazon_Ads_AccountId": BOTH_REGIONS, **FIXED},
+        {"Amazon_Ads_Manager_AccountId": MANAGER_ID, **FIXED},
+        {"Amazon_Ads_AI_Account_Selection_Mode": "DYNAMIC"},
+    ],
+)
+async def test_selection_modes_are_taken(tool: Tool, headers: dict[str, str]) -> None:
+    """In FIXED mode a profile, an ads account or a manager account of the region is taken; DYNAMIC names none."""
+    assert (await post(tool, INITIALIZE, **headers)).status == 200
+
+
+async def test_without_authorization_the_words_are_amazons(tool: Tool) -> None:
+    """400 "no authorization", and no WWW-Authenticate that would set a client off to sign in."""
+    reply = await post(tool, INITIALIZE, Authorization=None)
+    assert (reply.status, reply.body, reply.header("WWW-Authenticate")) == (400, b"no authorization", None)
+
+
+@pytest.mark.parametrize("status", [400, 401, 200])
+async def test_token_that_is_over_is_a_json_rpc_error(tool: Tool, status: int) -> None:
+    """An expired token fails with the id of the request; with which status, is a setting."""
+    tool.simulator.state.change(access_token_lifetime=60, mcp_token_status=status)
+    await tool.sign_in()
+    tool.simulator.state.advance(60)
+    reply = await post(tool, INITIALIZE)
+    assert (reply.status, tool.kinds()) == (status, ["token-expired"])
+    assert (reply.json()["id"], reply.json()["error"]["message"]) == (1, "client initialization failed")
+
+
+async def test_message_that_cannot_be_read_has_no_id_in_the_error(tool: Tool) -> None:
+    """Where the token is over and the message is none, the error names no request."""
+    tool.token = "Atza|unknown"
+    assert (await post(tool, b"{")).json()["id"] is None
+
+
+async def test_session_sticks_to_region_and_user(tool: Tool) -> None:
+    """A session that was opened in one region, or by another user, is not found; without one it is 400."""
+    session = await initialize(tool)
+    ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    tool.region = "eu"
+    elsewhere = await post(tool, ping, Mcp_Session_Id=session)
+    tool.region = "na"
+    tool.token = (await tool.refresh(refresh_token=tool.simulator.state.add_user("other"))).json()["access_token"]
+    somebody_elses = await post(tool, ping, Mcp_Session_Id=session)
+    without = await post(tool, ping)
+    assert (elsewhere.status, somebody_elses.status, without.status) == (404, 404, 400)
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "count"),
+    [("/mcp", "account_management-query_advertiser_account", 12), ("/mcp/lite", "amazon_ads_mcp-search_tools", 3)],
+)
+async def test_amazons_tools_can_be_listed(tool: Tool, path: str, first: str, count: int) -> None:
+    """With `mcp_tools` amazon the tools are a dozen named as Amazon names them, or the three of the small endpoint."""
+    tool.simulator.state.change(mcp_tools="amazon")
+    tools = (await request(tool, "tools/list", path=path))["result"]["tools"]
+    assert (tools[0]["name"], len({entry["name"] for entry in tools})) == (first, count)
+    assert all(entry["inputSchema"]["type"] == "object" for entry in tools)
+
+
+async def test_reading_tools_say_so(tool: Tool) -> None:
+    """Tools that change nothing are marked."""
+    tool.simulator.state.change(mcp_tools="amazon")
+    tools = (await request(tool, "tools/list"))["result"]["tools"]
+    reading = [entry["name"] for entry in tools if entry["annotations"]["readOnlyHint"]]
+    assert "campaign_management-query_campaign" in reading
+    assert not [name for name in reading if any(verb in name for verb in ("create", "update", "delete"))]
+
+
+@pytest.mark.parametrize(
+    ("named", "succeeds"),
+    [
+        ({"profileId": NA}, True),
+        ({"advertiserAccountId": BOTH_REGIONS}, True),
+        ({"profileId": EU}, False),
+        ({"advertiserAccountId": "amzn1.ads-account.g.nobody"}, False),
+        ({}, False),
+    ],
+)
+async def test_tool_works_for_the_account_in_its_arguments(tool: Tool, named: dict[str, str], succeeds: bool) -> None:
+    """A tool gives what its operation gives; an account that is not the user's is an error of the tool."""
+    succeeded, said = await called(tool, "campaign_management-query_campaign", {**QUERY, **named})
+    assert (succeeded, len(said.get("campaigns", []))) == (succeeds, 25 if succeeds else 0)
+    assert tool.kinds() == []
+
+
+async def test_fixed_account_is_that_of_the_tools(tool: Tool) -> None:
+    """In FIXED mode the account of the headers is the one that tools work for."""
+    headers = {"Amazon_Ads_AccountId": BOTH_REGIONS, **FIXED}
+    assert (await called(tool, "campaign_management-query_campaign", QUERY, **headers))[0]
+
+
+async def test_tool_of_no_advertiser_takes_none(tool: Tool) -> None:
+    """An operation that takes no account answers whatever else was named; a body that does not fit is an error."""
+    assert (await called(tool, "account_management-query_advertiser_account", {"profileId": NA}))[0]
+    succeeded, said = await called(tool, "reporting-create_report", {"body": {}})
+    assert (succeeded, said["code"]) == (False, "BAD_REQUEST")
+
+
+async def test_small_endpoint_finds_describes_and_invokes(tool: Tool) -> None:
+    """By three tools all others are found, described and called."""
+    prefix, path = "amazon_ads_mcp-", "/mcp/lite"
+    found = await called(tool, f"{prefix}search_tools", {"query": "query campaign_m"}, path)
+    assert "campaign_management-query_campaign" in found[1]["tools"]
+    name = found[1]["tools"][0]
+    described = await called(tool, f"{prefix}describe_tools", {"names": [name, "nobody"]}, path)
+    assert [entry["name"] for entry in described[1]["tools"]] == [name]
+    arguments = {"name": name, "arguments": {**QUERY, "profileId": NA}}
+    assert (await called(tool, f"{prefix}invoke_tool", arguments, path))[0]
+
+
+async def test_unknown_tool_is_an_error(tool: Tool) -> None:
+    """A tool that there is not is told by JSON-RPC."""
+    answer = await request(tool, "tools/call", {"name": "nobody"})
+    assert answer["error"]["code"] == -32602
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"{", 400), (b"{}", 400)])

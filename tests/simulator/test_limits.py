@@ -1,0 +1,215 @@
+"""The rate limiter: what is counted together, when a request is in vain, and how that is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.simulator import Fault, Limit, Match
+from proxy.simulator.limits import Asking, Bucket, Limits, family_of
+from tests.simulator.conftest import Reply, Tool
+
+NA, SECOND = "1110000000000001", "1110000000000002"
+REPORT = "application/vnd.createasyncreportrequest.v3+json"
+
+
+def asking(**changed: str) -> Asking:
+    """A request to list campaigns."""
+    right = {
+        "target": "api",
+        "method": "POST",
+        "path": "/sp/campaigns/list",
+        "region": "na",
+        "family": "/sp/campaigns",
+        "advertiser": "1",
+        "client": "app",
+        "agent": "tool",
+    }
+    return Asking(**{**right, **changed})
+
+
+def passed(limits: Limits, now: float, *askings: Asking) -> list[bool]:
+    """Which of several requests at one moment pass."""
+    return [limits.meet(each, now) is None for each in askings]
+
+
+def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
+    """Two at once, then one each half second; what is not used does not add up beyond the burst."""
+    limit, bucket = Limit(rate=2, burst=2), Bucket(2, 0.0)
+    assert [bucket.draw(limit, now) for now in (0, 0, 0)] == [0, 0, 0.5]
+    assert [bucket.draw(limit, now) for now in (0.5, 0.75)] == [0, 0.25]
+    assert [bucket.draw(limit, now) for now in (100, 100, 100)] == [0, 0, 0.5]
+
+
+@pytest.mark.parametrize("aspect", ["family", "advertiser", "region", "client"])
+def test_what_differs_in_one_aspect_has_a_bucket_of_its_own(aspect: str) -> None:
+    """Each of the four aspects tells requests apart, unless the limit does not count by it."""
+    other = asking(**{aspect: "other"})
+    assert passed(Limits([Limit(rate=1)]), 0, asking(), other, asking()) == [True, True, False]
+    rest: Any = tuple(name for name in ("family", "advertiser", "region", "client") if name != aspect)
+    assert passed(Limits([Limit(rate=1, per=rest)]), 0, asking(), other) == [True, False]
+
+
+def test_a_limit_is_for_what_it_matches() -> None:
+    """Paths, methods, regions and listeners that it does not match are not limited."""
+    limits = Limits([Limit(rate=0, burst=1, match=Match(path="/sp/*", method="POST"))])
+    assert passed(limits, 0, asking(), asking(), asking(path="/sd/campaigns"), asking(target="mcp")) == [
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_request_that_one_limit_refuses_draws_from_no_other() -> None:
+    """Of two limits on a request, the wide one keeps what the narrow one refuses."""
+    limits = Limits([Limit(rate=1, burst=2, per=()), Limit(rate=1)])
+    assert passed(limits, 0, asking(), asking(), asking(family="/sd/campaigns")) == [True, False, True]
+
+
+@pytest.mark.parametrize(("retry_after", "waits"), [("exact", [2, 2, 1]), (7, [7, 7, 7]), (None, [None, None, None])])
+def test_the_wait_is_told_as_the_limit_has_it(retry_after: Any, waits: list[int | None]) -> None:
+    """Exactly, in whole seconds, at least one; as a number; or not at all."""
+    limits = Limits([Limit(rate=0.5, retry_after=retry_after)])
+    limits.meet(asking(), 0)
+    told = []
+    for now in (0, 0.5, 1.8):
+        limit = limits.meet(asking(), now)
+        assert limit is not None
+        told.append(limits.wait_of(limit, asking(), now))
+    assert told == waits
+
+
+def test_a_request_that_did_not_wait_is_counted_by_itself() -> None:
+    """The first refusal is bad luck; what comes before the time that it told is too early."""
+    limits = Limits([Limit(rate=0.1)])
+    passed(limits, 0, asking(), asking(), asking(), asking(agent="greedy"))
+    assert limits.counts() == {"granted": 1, "refused": 3, "too_early": 2}
+    assert {name: dict(counts) for name, counts in limits.agents.items()} == {
+        "tool": {"granted": 1, "refused": 2},
+        "greedy": {"refused": 1},
+    }
+    assert dict(limits.families["/sp/campaigns"]) == {"granted": 1, "refused": 3}
+    assert passed(limits, 10, asking()) == [True]
+
+
+def test_nobody_is_too_early_who_was_told_nothing() -> None:
+    """Without Retry-After every refusal is bad luck."""
+    limits = Limits([Limit(rate=0.1, retry_after=None)])
+    passed(limits, 0, asking(), asking(), asking())
+    assert limits.counts() == {"granted": 1, "refused": 2, "too_early": 0}
+
+
+def test_a_limit_of_nothing_never_lets_pass() -> None:
+    """With a rate of 0 the wait has no end, and Retry-After says a minute."""
+    limits = Limits([Limit(rate=0, burst=1)])
+    limits.meet(asking(), 0)
+    limit = limits.meet(asking(), 1e9)
+    assert limit is not None
+    assert limits.wait_of(limit, asking(), 1e9) == 60
+
+
+@pytest.mark.parametrize(
+    ("path", "report_type", "family"),
+    [
+        ("/sp/campaigns/list", "", "/sp/campaigns"),
+        ("/sp/campaigns", "", "/sp/campaigns"),
+        ("/v2/profiles/{}", "", "/v2/profiles"),
+        ("/adsApi/v1/query/campaigns", "", "/adsApi/v1/campaigns"),
+        ("/adsApi/v1/create/campaigns", "", "/adsApi/v1/campaigns"),
+        ("/adsApi/v1/create/commitments/dsp", "", "/adsApi/v1/commitments/dsp"),
+        ("/reporting/reports", "sbTargeting", "/reporting/reports/sbTargeting"),
+        ("/", "", "/"),
+    ],
+)
+def test_operations_are_of_a_family(path: str, report_type: str, family: str) -> None:
+    """Reading and writing one resource are one family; each type of report is one."""
+    assert family_of(path, report_type) == family
+
+
+async def campaigns(tool: Tool, scope: str = NA) -> Reply:
+    """A request of the family `/sd/campaigns`."""
+    return await tool.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=scope)
+
+
+async def test_limited_requests_get_429_with_retry_after(tool: Tool) -> None:
+    """By profile: one is over its limit while the other is served; after the time that was told it passes again."""
+    await tool.control("POST", "/limits", {"rate": 0.25, "burst": 1})
+    replies = [await campaigns(tool), await campaigns(tool), await campaigns(tool, SECOND)]
+    assert [reply.status for reply in replies] == [200, 429, 200]
+    assert (replies[1].header("Retry-After"), replies[1].json()["code"]) == ("4", "429")
+    tool.simulator.state.advance(4)
+    assert (await campaigns(tool)).status == 200
+
+
+async def test_limited_requests_are_counted(tool: Tool) -> None:
+    """The control API shows each bucket, and what each tool had in vain, told apart by its User-Agent."""
+    await tool.control("POST", "/limits", {"rate": 0.25, "match": {"path": "/sd/*"}, "per": ["advertiser"]})
+    for agent in ("a", "a", "b"):
+        await tool.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=NA, User_Agent=agent)
+    shown = (await tool.control("GET", "/limits")).json()
+    assert shown["by_agent"] == {"a": {"granted": 1, "refused": 1}, "b": {"refused": 1}}
+    assert shown["limits"][0]["buckets"] == [{"advertiser": NA, "granted": 1, "refused": 2, "too_early": 1}]
+    assert (await tool.control("GET", "/counts")).json()["limited"] == {"granted": 1, "refused": 2, "too_early": 1}
+    assert (await tool.control("DELETE", "/limits")).json() == {"limits": 0}
+    assert (await campaigns(tool)).status == 200
+
+
+async def test_reports_are_limited_by_their_type(tool: Tool) -> None:
+    """A second order of one type is too many while another type passes; without Retry-After where so wanted."""
+    await tool.control("POST", "/limits", {"rate": 0.01, "retry_after": None, "match": {"path": "/reporting/*"}})
+    replies = []
+    for kind in ("sbTargeting", "sbTargeting", "sbCampaigns"):
+        body = {"name": kind, "configuration": {"reportTypeId": kind}}
+        replies.append(
+            await tool.ask("POST", "/reporting/reports", body, Content_Type=REPORT, Amazon_Advertising_API_Scope=NA)
+        )
+    assert [reply.status for reply in replies] == [200, 429, 200]
+    assert replies[1].header("Retry-After") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "said"),
+    [
+        ("/adsApi/v1/query/publishers", "application/json", "TOO_MANY_REQUESTS"),
+        ("/adsAccounts/list", "application/vnd.listaccountsresource.v1+json", "TOO_MANY_REQUESTS"),
+        ("/mcp", "application/json", "openresty"),
+        ("/sim/bytes/1", "application/json", "429"),
+    ],
+)
+async def test_429_has_the_shape_of_its_place(tool: Tool, path: str, kind: str, said: str) -> None:
+    """The unified API, the ads accounts and the MCP gateway have their own; the playground is limited too."""
+    await tool.control("POST", "/limits", {"rate": 0, "burst": 1, "match": {"target": "any"}})
+    await tool.ask("POST", path, {}, Content_Type=kind)
+    reply = await tool.ask("POST", path, {}, Content_Type=kind)
+    assert (reply.status, said in reply.body.decode()) == (429, True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"rate": "fast"},
+        {"rate": -1},
+        {"rate": 1, "burst": 0.5},
+        {"rate": 1, "per": ["tool"]},
+        {"rate": 1, "retry_after": "soon"},
+        {"rate": 1, "match": {"pth": "x"}},
+        {"rate": 1, "brust": 2},
+    ],
+)
+async def test_limit_without_sense_is_refused(tool: Tool, given: dict[str, Any]) -> None:
+    """What cannot be understood is 400 with a sentence, and limits nothing."""
+    reply = await tool.control("POST", "/limits", given)
+    assert reply.status == 400
+    assert len(reply.json()["error"]) > 10
+    assert tool.simulator.state.limits.rules == []
+
+
+async def test_refused_request_may_have_been_carried_out(tool: Tool) -> None:
+    """With `carried_out` a report is made although the answer is 429: the same order again is a duplicate."""
+    tool.simulator.state.add_fault(Fault(status=429, carried_out=True), Match(method="POST"), times=1)
+    headers = {"Content_Type": REPORT, "Amazon_Advertising_API_Scope": NA}
+    statuses = [(await tool.ask("POST", "/reporting/reports", {"name": "r"}, **headers)).status for _ in range(2)]
+    assert statuses == [429, 425]
