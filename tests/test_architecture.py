@@ -6,13 +6,14 @@ Nothing of the program is run or imported here.
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.modules import LAYERS, MODULES, Module, circles, imported, room_of, within
+
 LINES_PER_FILE = 400
 LINES_PER_FUNCTION = 40
 PARAMETERS = 5
@@ -22,81 +23,18 @@ LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {}
 
-PURE = (
-    "proxy/errors.py",
-    "proxy/events.py",
-    "proxy/secret.py",
-    "proxy/tokens/lifecycle.py",
-    "proxy/access/admission.py",
-    "proxy/access/clients.py",
-    "proxy/access/policy.py",
-    "proxy/routing/route.py",
-    "proxy/routing/scope.py",
-    "proxy/routing/target.py",
-    "proxy/http1/fields.py",
-    "proxy/http1/framing.py",
-    "proxy/http1/message.py",
-    "proxy/http1/request_fields.py",
-    "proxy/http1/response_fields.py",
-    "proxy/http1/target.py",
-    "proxy/forwarding/retry.py",
-    "proxy/routing/account_names.py",
-    "proxy/routing/amendments.py",
-    "proxy/routing/families.py",
-    "proxy/routing/operations.py",
-    "proxy/routing/templates.py",
-)
-COMMANDS = ("proxy.commands", "proxy.__main__")
+# Private names that another module may use need their reason here: {"proxy/x.py: _name": "why"}.
+PRIVATE_REACH = {"proxy/app/process.py: _exit": "the operating system's own name for it"}
+
+# What looks like taking a target apart, and is not: {"proxy/x.py": "why"}.
+TARGETS_TAKEN_APART_ELSEWHERE = {"proxy/access/paths.py": "what a second reader could make of a path that was split"}
+
 CLOCKS_AND_CHANCE = {"time", "datetime", "random", "secrets", "asyncio", "socket", "threading", "os"}
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
-    """One file of the package: its path from the top, its dotted name, its text and its tree."""
-
-    path: str
-    name: str
-    text: str
-    tree: ast.Module
-
-
-def _read(file: Path) -> Module:
-    path = file.relative_to(ROOT)
-    parts = list(path.with_suffix("").parts)
-    if parts[-1] == "__init__":
-        parts.pop()
-    text = file.read_text(encoding="utf-8")
-    return Module(path.as_posix(), ".".join(parts), text, ast.parse(text))
-
-
-MODULES = [_read(file) for file in sorted((ROOT / "proxy").rglob("*.py"))]
 EVERY_MODULE = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.path)
-
-
-def imported(module: Module) -> set[str]:
-    """Every module that this one names in an import, within functions and TYPE_CHECKING blocks too."""
-    names: set[str] = set()
-    package = module.name if module.path.endswith("__init__.py") else module.name.rpartition(".")[0]
-    known = {other.name for other in MODULES}
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            origin = node.module or ""
-            if node.level:
-                above = package.split(".")[: len(package.split(".")) - node.level + 1]
-                origin = ".".join([*above, *([origin] if origin else [])])
-            names.add(origin)
-            names.update(f"{origin}.{alias.name}" for alias in node.names if f"{origin}.{alias.name}" in known)
-    return names
-
-
-def _within(name: str, package: str) -> bool:
-    return name == package or name.startswith(package + ".")
-
-
-def _is_command(module: Module) -> bool:
-    return any(_within(module.name, command) for command in COMMANDS)
+PROXY = [module for module in MODULES if module.room != "simulator"]
+"""Without the simulator, which stands apart."""
 
 
 def _functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -172,7 +110,7 @@ def test_no_function_takes_too_much(module: Module) -> None:
 @EVERY_MODULE
 def test_only_the_configuration_reads_the_environment(module: Module) -> None:
     """`os.environ` and its like are named in `proxy/config` alone."""
-    if _within(module.name, "proxy.config"):
+    if within(module.name, "proxy.config"):
         return
     places = [getattr(node, "lineno", 0) for node in ast.walk(module.tree) if _reads_environment(node)]
     assert not places, f"{module.path} reads the environment in lines {places}"
@@ -194,20 +132,87 @@ def test_no_unfinished_business_is_left(module: Module) -> None:
     assert not [mark for mark in marks if mark in module.text]
 
 
-@pytest.mark.parametrize("name", ["proxy.errors", "proxy.events", "proxy.secret"])
-def test_the_ground_floor_stands_on_nothing_of_ours(name: str) -> None:
-    """`errors`, `events` and `secret` import nothing from the package."""
-    module = _named(name)
-    assert not {other for other in imported(module) if _within(other, "proxy")}
+@pytest.mark.parametrize("module", PROXY, ids=lambda module: module.path)
+def test_a_room_imports_only_from_those_below_it(module: Module) -> None:
+    """Types included: what stands lower knows nothing of what stands higher."""
+    if module.room in ("__init__.py", "__main__.py"):
+        return
+    own = LAYERS.index(module.room)
+    higher = {
+        name for name in imported(module) if within(name, "proxy") and name != "proxy" and room_of(name) in LAYERS[:own]
+    }
+    assert not higher
 
 
-def test_tokens_know_nothing_of_traffic() -> None:
-    """No module of `tokens` imports one of the rooms that requests go through."""
-    rooms = ("forwarding", "access", "routing", "profiles", "downstream", "upstream")
-    for module in MODULES:
-        if _within(module.name, "proxy.tokens"):
-            foreign = {name for name in imported(module) for room in rooms if _within(name, f"proxy.{room}")}
-            assert not foreign, module.path
+def test_every_module_lies_in_a_room() -> None:
+    """A new folder or file takes its place in the list of layers."""
+    apart = {"simulator", "__init__.py", "__main__.py"}
+    assert {module.room for module in MODULES} == {*LAYERS, *apart}
+
+
+def test_no_imports_go_round_in_a_circle() -> None:
+    """Neither at run time nor for types alone: each module can be read with those below it."""
+    edges = {module.name: {name for name in imported(module) if within(name, "proxy")} for module in MODULES}
+    assert not circles(edges)
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == ["b", "c"]
+
+
+def _foreign_private_names(module: Module) -> list[str]:
+    """Private names that are used of another object than `self`, or imported, and that the module itself lacks."""
+    own = {node.name for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    own |= {node.attr for node in ast.walk(module.tree) if isinstance(node, ast.Attribute) and _is_self(node.value)}
+    own |= {
+        node.target.id
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    reached = [
+        node.attr
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute)
+        and _is_private(node.attr)
+        and not _is_self(node.value)
+        and node.attr not in own
+    ]
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom) and within(node.module or "", "proxy"):
+            reached += [alias.name for alias in node.names if _is_private(alias.name)]
+    return [name for name in reached if f"{module.path}: {name}" not in PRIVATE_REACH]
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+@pytest.mark.parametrize("module", PROXY, ids=lambda module: module.path)
+def test_no_module_reaches_into_anothers_private_names(module: Module) -> None:
+    """What others need is public."""
+    assert not _foreign_private_names(module)
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """One name, one thing; names that begin with `_` belong to their file."""
+    names = Counter(
+        node.name
+        for module in PROXY
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ClassDef) and not _is_private(node.name)
+    )
+    assert not [name for name, count in names.items() if count > 1]
+
+
+TAKES_A_TARGET_APART = re.compile(r"unquote_to_bytes|\.(?:partition|split)\(b\"[?/]\"")
+TARGET_ROOMS = ("proxy/http1/target.py", "proxy/routing/target.py")
+
+
+def test_a_target_is_taken_apart_in_its_own_room_only() -> None:
+    """Split in `http1`, read for its prefix and kind in `routing`; everybody else reads the values that these made."""
+    elsewhere = {module.path for module in PROXY if TAKES_A_TARGET_APART.search(module.text)} - {*TARGET_ROOMS}
+    assert elsewhere <= TARGETS_TAKEN_APART_ELSEWHERE.keys()
 
 
 @pytest.mark.parametrize("observer", ["proxy.observability.logs", "proxy.observability.metrics", "proxy.admin"])
@@ -216,9 +221,9 @@ def test_only_the_composition_root_knows_the_observers(observer: str) -> None:
     knowing = {
         module.path
         for module in MODULES
-        if not _within(module.name, observer)
-        and not _within(module.name, "proxy.app")
-        and any(_within(name, observer) for name in imported(module))
+        if not within(module.name, observer)
+        and not within(module.name, "proxy.app")
+        and any(within(name, observer) for name in imported(module))
     }
     assert not knowing
 
@@ -226,11 +231,11 @@ def test_only_the_composition_root_knows_the_observers(observer: str) -> None:
 def test_the_simulator_shares_no_code_with_the_proxy() -> None:
     """The simulator imports nothing of the proxy, so that a mistake cannot be made on both sides at once."""
     for module in MODULES:
-        if _within(module.name, "proxy.simulator"):
+        if within(module.name, "proxy.simulator"):
             foreign = {
                 name
                 for name in imported(module)
-                if _within(name, "proxy") and not _within(name, "proxy.simulator") and name != "proxy"
+                if within(name, "proxy") and not within(name, "proxy.simulator") and name != "proxy"
             }
             assert not foreign, module.path
 
@@ -239,37 +244,28 @@ def test_only_the_commands_start_the_simulator() -> None:
     """Outside the simulator, only the commands and `app` import it."""
     knowing = {
         module.path
-        for module in MODULES
-        if not _within(module.name, "proxy.simulator")
-        and not _is_command(module)
-        and not _within(module.name, "proxy.app")
-        and any(_within(name, "proxy.simulator") for name in imported(module))
+        for module in PROXY
+        if module.room not in ("commands", "app", "__main__.py")
+        and any(within(name, "proxy.simulator") for name in imported(module))
     }
     assert not knowing
 
 
-def test_the_composition_root_is_imported_by_the_commands_alone() -> None:
-    """Nothing below `app` knows it, nor the commands."""
-    for root in ("proxy.app", "proxy.commands"):
-        knowing = {
-            module.path
-            for module in MODULES
-            if not _within(module.name, root)
-            and not _is_command(module)
-            and any(_within(name, root) for name in imported(module))
-        }
-        assert not knowing, root
+PURE = [module for module in PROXY if module.claims_purity]
 
 
-@pytest.mark.parametrize("path", PURE)
-def test_a_pure_module_asks_no_clock_and_never_awaits(path: str) -> None:
-    """Pure modules take time and chance as arguments, and do nothing that waits."""
-    module = next((module for module in MODULES if module.path == path), None)
-    if module is None:
-        pytest.skip(f"{path} is not written yet")
+@pytest.mark.parametrize("module", PURE, ids=lambda module: module.path)
+def test_a_pure_module_asks_no_clock_and_never_awaits(module: Module) -> None:
+    """What calls itself pure takes time and chance as arguments, and does nothing that waits."""
     assert not {name.split(".")[0] for name in imported(module)} & CLOCKS_AND_CHANCE
     waiting = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
     assert not [node for node in ast.walk(module.tree) if isinstance(node, waiting)]
+
+
+def test_the_decisions_call_themselves_pure() -> None:
+    """`make check` asks for every branch of what calls itself pure; the modules that decide are among them."""
+    deciding = ("access/policy", "forwarding/retry", "http1/message", "routing/route", "tokens/lifecycle")
+    assert {f"proxy/{name}.py" for name in deciding} <= {module.path for module in PURE}
 
 
 def test_the_exceptions_are_still_needed() -> None:
@@ -282,7 +278,3 @@ def test_the_exceptions_are_still_needed() -> None:
     ]
     stale += [key for key in MANY_PARAMETERS if key not in functions or _parameters(functions[key]) <= PARAMETERS]
     assert not stale
-
-
-def _named(name: str) -> Module:
-    return next(module for module in MODULES if module.name == name)

@@ -32,7 +32,7 @@ _HEADERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRequest:
+class PlaceholderRequest:
     """A request to the token endpoint, whole. `binding` is the NAME of its `/@NAME` prefix, empty without one."""
 
     request: Request
@@ -41,7 +41,7 @@ class TokenRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenResponse:
+class PlaceholderResponse:
     """`headers` leaves out what frames the body. `client` is who was answered, empty where nobody was recognised."""
 
     status: int
@@ -60,7 +60,7 @@ class _TokenRequestError(Exception):
         self.description = description
 
 
-def answer(asked: TokenRequest, clients: Clients, table: RoutingTable, now: float) -> TokenResponse:
+def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now: float) -> PlaceholderResponse:
     """Answer a token request; `now` is wall-clock time."""
     if asked.request.method != b"POST":
         return _error(405, "invalid_request", "The token endpoint takes POST alone", ((b"Allow", b"POST"),))
@@ -75,15 +75,15 @@ def answer(asked: TokenRequest, clients: Clients, table: RoutingTable, now: floa
     if asking.may_bind(fields.get("refresh_token", "")):
         refresh = fields["refresh_token"]
     content = {"access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": LIFETIME}
-    return TokenResponse(200, _HEADERS, json.dumps(content).encode(), asking.caller.name)
+    return PlaceholderResponse(200, _HEADERS, json.dumps(content).encode(), asking.caller.name)
 
 
-def _error(status: int, error: str, description: str, headers: tuple[tuple[bytes, bytes], ...]) -> TokenResponse:
+def _error(status: int, error: str, description: str, headers: tuple[tuple[bytes, bytes], ...]) -> PlaceholderResponse:
     content = {"error": error, "error_description": description}
-    return TokenResponse(status, (*_HEADERS, *headers), json.dumps(content).encode())
+    return PlaceholderResponse(status, (*_HEADERS, *headers), json.dumps(content).encode())
 
 
-def _fields(asked: TokenRequest) -> dict[str, str]:
+def _fields(asked: PlaceholderRequest) -> dict[str, str]:
     """The form's fields. Each may come once (RFC 6749, 3.2)."""
     media_type = asked.request.fields.value(CONTENT_TYPE).partition(b";")[0].strip().lower()
     if media_type not in (FORM, b""):

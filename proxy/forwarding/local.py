@@ -88,7 +88,7 @@ class LocalTokenRequest:
         if self._done:
             return
         request, rules = self._request, self._rules
-        asked = token_endpoint.TokenRequest(request, self._destination.name, b"".join(self._pieces))
+        asked = token_endpoint.PlaceholderRequest(request, self._destination.name, b"".join(self._pieces))
         answer = token_endpoint.answer(asked, rules.clients, rules.table, time.time())
         keep = self._client.stays_open(request)
         lines = [

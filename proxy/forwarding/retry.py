@@ -1,4 +1,4 @@
-"""What follows an attempt: deliver, send again, wait and send again, or give up. Pure; the one home of retry rules.
+"""What follows an attempt: deliver, send again, wait and send again, or give up. Pure. The one home of retry rules.
 
 Nothing here is asked once a byte of the response has gone to the tool. Sources: docs/amazon.md for 401 and 429;
 RFC 9110, 9.2.2 for which methods may be sent twice, and RFC 9112, 9.3.1 for a connection that dies under a request.

@@ -16,7 +16,7 @@ from proxy.errors import HeadTooLarge, MalformedRequest, TargetTooLong, Upstream
 from proxy.http1.fields import TOKEN, VALUE
 from proxy.http1.request_fields import NO_FIELDS, RequestFieldRules, RequestFields, read_request_fields
 from proxy.http1.response_fields import ResponseFields, read_response_section
-from proxy.http1.target import Target, TargetForm, read_target
+from proxy.http1.target import Target, read_target, unread_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,8 +113,7 @@ def unread_request(head: bytes, request_id: str) -> Request:
     """What can be said of a request whose head could not be read whole: method and target, as far as they are there."""
     match = _REQUEST_LINE.fullmatch(head.partition(b"\r\n")[0])
     method, raw = (match[1], match[2]) if match is not None else (b"", b"")
-    path = raw.partition(b"?")[0]
-    return Request(method, Target(raw, TargetForm.ORIGIN, b"", b"", path, b"", ()), 1, NO_FIELDS, request_id)
+    return Request(method, unread_target(raw), 1, NO_FIELDS, request_id)
 
 
 def without_empty_lines(data: bytes) -> bytes:

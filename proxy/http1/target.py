@@ -75,6 +75,11 @@ def path_segments(path: bytes) -> tuple[bytes, ...]:
     return tuple(segments)
 
 
+def unread_target(raw: bytes) -> Target:
+    """What can be said of a target whose request could not be read: its path, as it came."""
+    return Target(raw, TargetForm.ORIGIN, b"", b"", raw.partition(b"?")[0], b"", ())
+
+
 def percent_decoded(text: bytes) -> bytes:
     """A path or a part of one, decoded once."""
     return unquote_to_bytes(text) if b"%" in text else text

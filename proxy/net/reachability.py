@@ -1,6 +1,6 @@
 """Why an address could not be reached, in words that name what to look at: aiohttp's errors, translated in one place.
 
-Pure. Which failure it becomes, and what is said beside it, is for those who asked. The outbound proxy is named by host
+Which failure it becomes, and what is said beside it, is for those who asked. The outbound proxy is named by host
 and port, never by its credentials.
 """
 

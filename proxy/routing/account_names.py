@@ -20,7 +20,7 @@ _LONGEST_REMEMBERED = 128
 """In bytes: together with the number above it bounds what a stranger's names can make the process hold."""
 
 
-class Place(enum.StrEnum):
+class ParameterPlace(enum.StrEnum):
     """Where a parameter stands in a request."""
 
     HEADER = "header"
@@ -32,14 +32,14 @@ class Place(enum.StrEnum):
 class AccountParameter:
     """A parameter of Amazon's that names an account, in the spelling of the specifications."""
 
-    place: Place
+    place: ParameterPlace
     name: str
 
 
 def parse_parameters(text: str) -> tuple[AccountParameter, ...]:
     """The parameters of a list's text: a line for the names of the columns, then one for each parameter."""
     lines = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
-    return tuple(AccountParameter(Place(place), name) for place, name, _ in lines[1:])
+    return tuple(AccountParameter(ParameterPlace(place), name) for place, name, _ in lines[1:])
 
 
 def _plain(name: bytes) -> bytes:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from proxy.simulator.answers import Answer, error_answer, json_answer
-from proxy.simulator.checks import Caller, Head, answer_media_type
+from proxy.simulator.checks import Head, answer_media_type
 from proxy.simulator.s3 import presign
 
 if TYPE_CHECKING:
+    from proxy.simulator.caller import Caller
     from proxy.simulator.checks import Refusal
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState

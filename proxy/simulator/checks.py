@@ -54,16 +54,6 @@ class Refusal:
         return self.reason if self.words is None else self.words
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, and for which profile and ads account. What was not sent, or sent empty, is None."""
-
-    user: str
-    client_id: str
-    scope: str | None
-    account: str | None = None
-
-
 class Head:
     """A request's headers by lower-case name, every value kept."""
 

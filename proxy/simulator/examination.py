@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.simulator.addressing import Addressed, check_account, check_scope
+from proxy.simulator.caller import Caller
 from proxy.simulator.checks import (
-    Caller,
     Head,
     Refusal,
     check_client,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from proxy.simulator.faults import Match
 
 if TYPE_CHECKING:
-    from proxy.simulator.checks import Caller
+    from proxy.simulator.caller import Caller
 
 Aspect = Literal["family", "advertiser", "region", "client"]
 ASPECTS: tuple[Aspect, ...] = ("family", "advertiser", "region", "client")

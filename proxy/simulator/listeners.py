@@ -11,7 +11,7 @@ from proxy.simulator.addressing import ACCOUNT_HEADERS, Addressed, check_account
 from proxy.simulator.answers import Answer, error_at, request_ids
 from proxy.simulator.api import respond
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
-from proxy.simulator.checks import Caller, Refusal, check_host
+from proxy.simulator.checks import Refusal, check_host
 from proxy.simulator.examination import examine
 from proxy.simulator.exchange import Decision, Visit, arrive, carry_out
 from proxy.simulator.throttling import throttle
@@ -19,6 +19,7 @@ from proxy.simulator.throttling import throttle
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from proxy.simulator.caller import Caller
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from proxy.simulator.addressing import judge_account, judge_profile
 from proxy.simulator.ads_account_api import MANAGER_ID
 from proxy.simulator.answers import Answer, error_answer, json_answer
-from proxy.simulator.checks import ADS_CLIENT, SCOPE, Caller, Head, Refusal, check_client, check_token, find_leak
+from proxy.simulator.caller import Caller
+from proxy.simulator.checks import ADS_CLIENT, SCOPE, Head, Refusal, check_client, check_token, find_leak
 from proxy.simulator.mcp_tools import LITE_PATH, Ask, call_tool, listed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from proxy.simulator.limits import asking_of, family_of
 from proxy.simulator.named_faults import OPENRESTY
 
 if TYPE_CHECKING:
-    from proxy.simulator.checks import Caller
+    from proxy.simulator.caller import Caller
     from proxy.simulator.exchange import Visit
 
 REPORTS = "/reporting/reports"

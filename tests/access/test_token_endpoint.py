@@ -11,7 +11,7 @@ import pytest
 
 from proxy.access.clients import Clients
 from proxy.access.placeholders import ACCESS, LIFETIME
-from proxy.access.token_endpoint import FORM, TokenRequest, TokenResponse, answer
+from proxy.access.token_endpoint import FORM, PlaceholderRequest, PlaceholderResponse, answer
 from proxy.app.rules import make_routing_table
 from proxy.http1.target import read_target
 from proxy.routing.table import EmptyDirectory
@@ -40,14 +40,14 @@ def ask(
     method: bytes = b"POST",
     target: bytes = b"/auth/o2/token",
     **changed: Any,
-) -> TokenResponse:
+) -> PlaceholderResponse:
     body = form if isinstance(form, bytes) else urlencode(form).encode()
     asked = request(method, target, fields(**{"content_type": FORM, **changed}))
     binding = read_destination(read_target(target)).name
-    return answer(TokenRequest(asked, binding, body), clients, TABLE, NOW)
+    return answer(PlaceholderRequest(asked, binding, body), clients, TABLE, NOW)
 
 
-def bound_to(given: TokenResponse, clients: Clients) -> tuple[str, str]:
+def bound_to(given: PlaceholderResponse, clients: Clients) -> tuple[str, str]:
     """The client and bound name that the proxy later reads from the access token of an answer."""
     assert given.status == 200, given.body
     token = json.loads(given.body)["access_token"]

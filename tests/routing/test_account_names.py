@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from proxy.routing.account_names import (
     PUBLISHED_PARAMETERS,
     AccountParameter,
-    Place,
+    ParameterPlace,
     names_account,
     parse_parameters,
 )
 
 WORDS = ("accountid", "advertiserid", "entityid", "manageraccount", "instanceid", "profileid", "marketplaceid")
-HEADERS = [parameter.name for parameter in PUBLISHED_PARAMETERS if parameter.place is Place.HEADER]
+HEADERS = [parameter.name for parameter in PUBLISHED_PARAMETERS if parameter.place is ParameterPlace.HEADER]
 
 
 def test_the_list_has_every_header_of_the_specifications() -> None:
     """The two DSP audience operations' plain AdvertiserId is on it, and the one that only a text names."""
     assert len(HEADERS) == 11
     assert {"AdvertiserId", "Amazon-Advertising-AccountId", "Amazon-Ads-Manager-Account-ID"} <= set(HEADERS)
-    assert {parameter.place for parameter in PUBLISHED_PARAMETERS} == set(Place)
+    assert {parameter.place for parameter in PUBLISHED_PARAMETERS} == set(ParameterPlace)
 
 
 @pytest.mark.parametrize("parameter", PUBLISHED_PARAMETERS, ids=lambda parameter: f"{parameter.place}-{parameter.name}")
@@ -94,4 +94,4 @@ def test_no_case_and_no_punctuation_hides_a_word(word: str, data: st.DataObject)
 def test_headings_are_no_parameters() -> None:
     """A comment and the columns' names come before the list."""
     text = "# a\nplace\tname\toperations\nquery\tprofileId\t1\n"
-    assert parse_parameters(text) == (AccountParameter(Place.QUERY, "profileId"),)
+    assert parse_parameters(text) == (AccountParameter(ParameterPlace.QUERY, "profileId"),)

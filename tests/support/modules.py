@@ -95,3 +95,7 @@ def circles(edges: dict[str, set[str]]) -> list[str]:
         return found
 
     return sorted(node for node in edges if node in reached(node))
+
+
+if __name__ == "__main__":
+    print(",".join(module.path for module in MODULES if module.room != "simulator" and module.claims_purity))
