@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
 from tests.support.wire import GET, HELLO, answering, running
 
 FORM = b"grant_type=refresh_token&refresh_token=default&client_id=x&client_secret=y"
@@ -87,3 +90,14 @@ async def test_a_tool_that_leaves_before_its_body_is_complete() -> None:
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         tool.close()
         assert (await bench.facts.last()).fault == "client-gone"
+
+
+async def test_a_token_request_is_answered_by_the_rules_that_it_was_admitted_under() -> None:
+    """A reload while its body arrives changes nothing for it: here, that nobody had to show a key."""
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool(COUNTED, FORM[:10])
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        bench.apply(clients=Clients([Policy("reporting", "0" * 64)], Placeholders(b"key"), Budgets()))
+        tool.send(FORM[10:])
+        assert (await tool.answer()).status == 200
+        assert (await bench.ask(COUNTED + FORM)).status == 401
