@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from proxy.downstream.ports import Availability
-from tests.support.wire import GET, HELLO, Wire, answering, running
+from tests.support.wire import GET, HELLO, Running, Wire, answering
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
@@ -28,7 +29,7 @@ async def echo(wire: Wire) -> None:
 # --- order
 
 
-async def test_pipelined_requests_are_answered_in_their_order() -> None:
+async def test_pipelined_requests_are_answered_in_their_order(running: Running) -> None:
     """Also behind a body, and one at a time: no second connection to Amazon is needed."""
     async with running(echo) as bench:
         tool = await bench.tool(
@@ -41,7 +42,7 @@ async def test_pipelined_requests_are_answered_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 60])
-async def test_requests_are_the_same_however_they_are_cut(size: int) -> None:
+async def test_requests_are_the_same_however_they_are_cut(size: int, running: Running) -> None:
     """Byte by byte or in pieces, the same requests reach Amazon."""
     async with running(echo) as bench:
         tool = await bench.tool()
@@ -52,7 +53,7 @@ async def test_requests_are_the_same_however_they_are_cut(size: int) -> None:
         assert [(await tool.answer()).body for _ in range(3)] == [b"/1 ", b"/x de", b"/2 "]
 
 
-async def test_what_is_sent_ahead_without_end_is_not_read_without_end() -> None:
+async def test_what_is_sent_ahead_without_end_is_not_read_without_end(running: Running) -> None:
     """While one request is served, those behind it wait in the tool's own buffers."""
     go = asyncio.Event()
 
@@ -73,7 +74,7 @@ async def test_what_is_sent_ahead_without_end_is_not_read_without_end() -> None:
         assert (await tool.answer()).body == b"/1 "
 
 
-async def test_empty_lines_before_a_request_are_read_over() -> None:
+async def test_empty_lines_before_a_request_are_read_over(running: Running) -> None:
     """RFC 9112, 2.2; also a great many of them, and one that is cut in two."""
     async with running(echo) as bench:
         tool = await bench.tool(b"\r\n" * 100_000 + b"\r")
@@ -87,7 +88,7 @@ async def test_empty_lines_before_a_request_are_read_over() -> None:
 # --- staying and closing
 
 
-async def test_a_connection_serves_many_requests() -> None:
+async def test_a_connection_serves_many_requests(running: Running) -> None:
     """HTTP/1.1 stays open by itself."""
     async with running(echo) as bench:
         tool = await bench.tool()
@@ -107,7 +108,9 @@ async def test_a_connection_serves_many_requests() -> None:
         ([b"Connection: Keep-Alive"], b"1.0", True),
     ],
 )
-async def test_a_connection_closes_where_the_tool_wishes_it(lines: list[bytes], version: bytes, stays: bool) -> None:
+async def test_a_connection_closes_where_the_tool_wishes_it(
+    lines: list[bytes], version: bytes, stays: bool, running: Running
+) -> None:
     """The answer says so; HTTP/1.0 stays only where that was asked for."""
     async with running(echo) as bench:
         tool = await bench.tool(get(b"/1", *lines, version=version))
@@ -121,7 +124,7 @@ async def test_a_connection_closes_where_the_tool_wishes_it(lines: list[bytes], 
             assert not tool.reset
 
 
-async def test_keepalive_timeout_of_nothing_closes_after_each_answer() -> None:
+async def test_keepalive_timeout_of_nothing_closes_after_each_answer(running: Running) -> None:
     """And says so."""
     async with running(echo, keepalive_timeout=0.0) as bench:
         tool = await bench.tool(get(b"/1"))
@@ -129,7 +132,7 @@ async def test_keepalive_timeout_of_nothing_closes_after_each_answer() -> None:
         assert await tool.end() == b""
 
 
-async def test_an_idle_connection_ends_after_keepalive_timeout() -> None:
+async def test_an_idle_connection_ends_after_keepalive_timeout(running: Running) -> None:
     """In order, without a word."""
     async with running(echo, keepalive_timeout=75.0) as bench:
         tool = await bench.tool(get(b"/1"))
@@ -141,7 +144,7 @@ async def test_an_idle_connection_ends_after_keepalive_timeout() -> None:
         assert await tool.end() == b""
 
 
-async def test_changed_limits_hold_from_the_next_request() -> None:
+async def test_changed_limits_hold_from_the_next_request(running: Running) -> None:
     """A reload needs no new connection."""
     async with running(echo) as bench:
         tool = await bench.tool(get(b"/1"))
@@ -180,9 +183,16 @@ async def test_changed_limits_hold_from_the_next_request() -> None:
         (POST + b"Transfer-Encoding: gzip\r\n\r\n", 501, b"not-implemented"),
     ],
 )
-async def test_what_is_too_large_or_wrong_is_refused_and_closes(request_: bytes, status: int, slug: bytes) -> None:
+async def test_what_is_too_large_or_wrong_is_refused_and_closes(
+    request_: bytes, status: int, slug: bytes, running: Running
+) -> None:
     """With a problem document that arrives whole."""
-    limits = {"max_target_bytes": 128, "max_header_bytes": 1024, "max_headers": 8, "max_body_bytes": 100}
+    limits: dict[str, Any] = {
+        "max_target_bytes": 128,
+        "max_header_bytes": 1024,
+        "max_headers": 8,
+        "max_body_bytes": 100,
+    }
     async with running(echo, **limits) as bench:
         tool = await bench.tool(request_)
         answer = await tool.answer()
@@ -193,7 +203,7 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(request_: bytes,
         assert (await bench.facts.last()).refusal == slug.decode()
 
 
-async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread() -> None:
+async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread(running: Running) -> None:
     """An unknown route is no reason to close."""
     async with running(echo) as bench:
         tool = await bench.tool(get(b"/@nobody/x"), get(b"/1"))
@@ -202,7 +212,7 @@ async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread() -> 
         assert (await tool.answer()).body == b"/1 "
 
 
-async def test_a_refused_upload_still_gets_its_answer() -> None:
+async def test_a_refused_upload_still_gets_its_answer(running: Running) -> None:
     """The tool goes on sending for a while; it is read over, not reset, and not for ever."""
     async with running(echo, max_body_bytes=100) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1_000_000))
@@ -216,7 +226,7 @@ async def test_a_refused_upload_still_gets_its_answer() -> None:
         await bench.settled(lambda: not bench.server.connections)
 
 
-async def test_no_more_connections_than_allowed_are_served() -> None:
+async def test_no_more_connections_than_allowed_are_served(running: Running) -> None:
     """One more is told so, and served when another has gone."""
     async with running(echo, max_connections=1) as bench:
         first = await bench.tool(get(b"/1"))
@@ -231,7 +241,7 @@ async def test_no_more_connections_than_allowed_are_served() -> None:
         assert (await bench.ask(get(b"/3"))).body == b"/3 "
 
 
-async def test_no_more_connections_than_allowed_come_from_one_address() -> None:
+async def test_no_more_connections_than_allowed_come_from_one_address(running: Running) -> None:
     """Counted per address."""
     async with running(echo, max_connections_per_address=1) as bench:
         first = await bench.tool(get(b"/1"))
@@ -242,7 +252,7 @@ async def test_no_more_connections_than_allowed_come_from_one_address() -> None:
 # --- timers
 
 
-async def test_a_slow_head_is_answered_and_ends() -> None:
+async def test_a_slow_head_is_answered_and_ends(running: Running) -> None:
     """However steadily it trickles: the timer runs from its first byte."""
     async with running(echo, header_timeout=10.0) as bench:
         tool = await bench.tool(GET[:20])
@@ -259,7 +269,7 @@ async def test_a_slow_head_is_answered_and_ends() -> None:
         assert await tool.end() == b""
 
 
-async def test_a_connection_that_never_speaks_ends() -> None:
+async def test_a_connection_that_never_speaks_ends(running: Running) -> None:
     """Without an answer: nothing was asked."""
     async with running(echo, header_timeout=10.0) as bench:
         tool = await bench.tool()
@@ -268,7 +278,7 @@ async def test_a_connection_that_never_speaks_ends() -> None:
         assert await tool.end() == b""
 
 
-async def test_the_head_timer_runs_for_a_head_behind_another_request() -> None:
+async def test_the_head_timer_runs_for_a_head_behind_another_request(running: Running) -> None:
     """Not the longer one of idle connections."""
     async with running(echo, header_timeout=10.0, keepalive_timeout=75.0) as bench:
         tool = await bench.tool(get(b"/1") + GET[:20])
@@ -279,7 +289,7 @@ async def test_the_head_timer_runs_for_a_head_behind_another_request() -> None:
         assert (await tool.answer()).status == 408
 
 
-async def test_a_body_that_stalls_is_answered_and_ends() -> None:
+async def test_a_body_that_stalls_is_answered_and_ends(running: Running) -> None:
     """Each byte gives it body_timeout more."""
     async with running(echo, body_timeout=30.0) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
@@ -295,7 +305,7 @@ async def test_a_body_that_stalls_is_answered_and_ends() -> None:
         assert b"for 30 s" in answer.body
 
 
-async def test_a_body_that_stalls_beneath_its_answer_breaks_it() -> None:
+async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running) -> None:
     """An answer that has begun cannot become another one."""
 
     async def script(wire: Wire) -> None:
@@ -314,7 +324,7 @@ async def test_a_body_that_stalls_beneath_its_answer_breaks_it() -> None:
 # --- the program's end
 
 
-async def test_draining_closes_each_connection_behind_its_answer() -> None:
+async def test_draining_closes_each_connection_behind_its_answer(running: Running) -> None:
     """Those on which nothing runs at once."""
     go = asyncio.Event()
 
@@ -338,7 +348,7 @@ async def test_draining_closes_each_connection_behind_its_answer() -> None:
         assert bench.accounting.in_flight == 0
 
 
-async def test_what_still_runs_at_the_end_is_cut() -> None:
+async def test_what_still_runs_at_the_end_is_cut(running: Running) -> None:
     """A request without an answer is told so, one with half an answer broken off; both are accounted for."""
 
     async def script(wire: Wire) -> None:
@@ -363,7 +373,7 @@ async def test_what_still_runs_at_the_end_is_cut() -> None:
         assert {event.fault or event.refusal for event in bench.facts.finished} == {"draining"}
 
 
-async def test_a_new_request_is_refused_once_the_listener_is_closed() -> None:
+async def test_a_new_request_is_refused_once_the_listener_is_closed(running: Running) -> None:
     """On a connection that was still open: the tool may send it again elsewhere."""
     async with running(echo) as bench:
         tool = await bench.tool(get(b"/1"))
@@ -375,7 +385,7 @@ async def test_a_new_request_is_refused_once_the_listener_is_closed() -> None:
         assert await tool.end() == b""
 
 
-async def test_what_no_tool_has_taken_yet_is_known() -> None:
+async def test_what_no_tool_has_taken_yet_is_known(running: Running) -> None:
     """A stop waits for it."""
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))) as bench:
         tool = await bench.tool()
@@ -387,7 +397,7 @@ async def test_what_no_tool_has_taken_yet_is_known() -> None:
         assert not bench.server.unsent
 
 
-async def test_half_closing_is_leaving() -> None:
+async def test_half_closing_is_leaving(running: Running) -> None:
     """A tool that ends its direction is taken to have lost interest."""
 
     async def script(wire: Wire) -> None:
@@ -401,7 +411,7 @@ async def test_half_closing_is_leaving() -> None:
         assert (await bench.facts.last()).fault == "client-gone"
 
 
-async def test_an_answer_of_many_reads_is_not_reordered() -> None:
+async def test_an_answer_of_many_reads_is_not_reordered(running: Running) -> None:
     """Large answers on one connection, one behind the other."""
     body = bytes(range(256)) * 2000
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)

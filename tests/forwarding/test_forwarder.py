@@ -7,7 +7,7 @@ import hashlib
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from tests.support.wire import GET, HELLO, answering, running
+from tests.support.wire import GET, HELLO, Running, answering
 
 KEY = b"correct horse battery staple"
 
@@ -17,7 +17,7 @@ def keyed() -> Clients:
     return Clients([Policy("reporting", hashlib.sha256(KEY).hexdigest())], Placeholders(b"key"), Budgets())
 
 
-async def test_each_request_has_an_id_of_its_own() -> None:
+async def test_each_request_has_an_id_of_its_own(running: Running) -> None:
     """Made where the tool sends none; forwarded only if it sent one."""
     async with running(answering(HELLO)) as bench:
         first, second = await bench.ask(), await bench.ask()
@@ -28,7 +28,7 @@ async def test_each_request_has_an_id_of_its_own() -> None:
         assert [event.request_id for event in bench.facts.finished][-1] == "a-1"
 
 
-async def test_a_foreign_host_is_421_and_a_web_page_403() -> None:
+async def test_a_foreign_host_is_421_and_a_web_page_403(running: Running) -> None:
     """Nothing of either is forwarded."""
     async with running(answering(HELLO)) as bench:
         assert (await bench.ask(GET.replace(b"127.0.0.1", b"evil.example"))).status == 421
@@ -37,7 +37,7 @@ async def test_a_foreign_host_is_421_and_a_web_page_403() -> None:
         assert [event.refusal for event in bench.facts.finished] == ["misdirected-host", "cross-origin"]
 
 
-async def test_a_key_is_asked_for_where_clients_are_configured() -> None:
+async def test_a_key_is_asked_for_where_clients_are_configured(running: Running) -> None:
     """With it a foreign Host is served; without it the Host is judged first."""
     async with running(answering(HELLO), clients=keyed()) as bench:
         unknown = await bench.ask()
@@ -53,7 +53,7 @@ async def test_a_key_is_asked_for_where_clients_are_configured() -> None:
         assert (await bench.ask(token)).status in (400, 401)
 
 
-async def test_a_reload_changes_the_clients_of_the_next_request() -> None:
+async def test_a_reload_changes_the_clients_of_the_next_request(running: Running) -> None:
     """Also on a connection that is open."""
     async with running(answering(HELLO)) as bench:
         tool = await bench.tool(GET)
@@ -63,7 +63,7 @@ async def test_a_reload_changes_the_clients_of_the_next_request() -> None:
         assert (await tool.answer()).status == 401
 
 
-async def test_the_account_of_a_request_is_whole() -> None:
+async def test_the_account_of_a_request_is_whole(running: Running) -> None:
     """Path without query, bytes, attempts, times that add up."""
     async with running(answering(HELLO)) as bench:
         await bench.ask(b"POST /v2/x?secret=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc")
@@ -76,14 +76,14 @@ async def test_the_account_of_a_request_is_whole() -> None:
         assert 0 <= event.upstream <= event.duration - event.overhead
 
 
-async def test_answers_carry_the_lines_of_the_demo() -> None:
+async def test_answers_carry_the_lines_of_the_demo(running: Running) -> None:
     """The proxy's own answers as well."""
     async with running(answering(HELLO), response_lines=b"X-Demo: 1\r\n") as bench:
         assert (await bench.ask()).value(b"x-demo") == b"1"
         assert (await bench.ask(GET.replace(b"GET /", b"GET /@nobody/"))).value(b"x-demo") == b"1"
 
 
-async def test_a_head_request_is_refused_without_body() -> None:
+async def test_a_head_request_is_refused_without_body(running: Running) -> None:
     """And the connection serves the next one."""
     async with running(answering(HELLO)) as bench:
         tool = await bench.tool(b"HEAD /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -92,7 +92,7 @@ async def test_a_head_request_is_refused_without_body() -> None:
         assert (await tool.answer()).body == b"hello"
 
 
-async def test_pools_and_tokens_are_closed_with_the_forwarder() -> None:
+async def test_pools_and_tokens_are_closed_with_the_forwarder(running: Running) -> None:
     """Idle connections at once."""
     async with running(answering(HELLO)) as bench:
         await bench.ask()

@@ -7,7 +7,6 @@ import base64
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,7 @@ import pytest
 from proxy.errors import UpstreamNameUnresolved
 from proxy.net.dialing import Dialer, Origin, client_context, origin_of
 from tests.support.certificates import Authority
-from tests.support.wire import GET, HELLO, Bench, Script, Upstream, Wire, answering, rules_for, running
-
-
-@contextlib.asynccontextmanager
-async def over_tls(context: ssl.SSLContext, script: Script, **changed: Any) -> AsyncIterator[Bench]:
-    """A bench whose upstream speaks TLS at `localhost`."""
-    upstream = Upstream(script)
-    await upstream.start(context)
-    bench = Bench(upstream, rules_for(f"https://localhost:{upstream.port}", **changed))
-    await bench.start()
-    try:
-        yield bench
-    finally:
-        bench.drop()
-        await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
-        await upstream.stop()
+from tests.support.wire import GET, HELLO, Running, Wire, answering
 
 
 @pytest.mark.parametrize(
@@ -53,7 +37,7 @@ def test_an_address_becomes_an_origin_and_a_host_line(url: str, origin: tuple[st
     assert origin_of(url).host_line == b"Host: " + line + b"\r\n"
 
 
-async def test_tls_works_with_a_private_authority(tmp_path: Path) -> None:
+async def test_tls_works_with_a_private_authority(tmp_path: Path, running: Running) -> None:
     """And the second connection resumes the first one's session."""
     authority = Authority(tmp_path)
     reused: list[bool] = []
@@ -63,14 +47,14 @@ async def test_tls_works_with_a_private_authority(tmp_path: Path) -> None:
         await wire.request()
         wire.send(HELLO)
 
-    async with over_tls(authority.context("localhost"), script, ca_file=str(authority.ca_file)) as bench:
+    async with running(script, tls=authority.context("localhost"), ca_file=str(authority.ca_file)) as bench:
         for _ in range(2):
             assert (await bench.ask()).body == b"hello"
             await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert reused == [False, True]
 
 
-async def test_a_tls_connection_is_used_again(tmp_path: Path) -> None:
+async def test_a_tls_connection_is_used_again(tmp_path: Path, running: Running) -> None:
     """As a plain one is; a large body passes both ways."""
     authority = Authority(tmp_path)
     body = bytes(range(256)) * 8000
@@ -80,7 +64,7 @@ async def test_a_tls_connection_is_used_again(tmp_path: Path) -> None:
             _, got = await wire.request()
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(got), got)
 
-    async with over_tls(authority.context("localhost"), script, ca_file=str(authority.ca_file)) as bench:
+    async with running(script, tls=authority.context("localhost"), ca_file=str(authority.ca_file)) as bench:
         post = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body)
         for _ in range(2):
             assert (await bench.ask(post + body)).body == body
@@ -88,7 +72,7 @@ async def test_a_tls_connection_is_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ended", [True, False])
-async def test_a_close_delimited_answer_needs_the_end_of_tls(tmp_path: Path, ended: bool) -> None:
+async def test_a_close_delimited_answer_needs_the_end_of_tls(tmp_path: Path, ended: bool, running: Running) -> None:
     """An answer that the end of the connection ends is whole only if TLS itself was ended (RFC 9112, 9.8)."""
     authority = Authority(tmp_path)
 
@@ -99,19 +83,19 @@ async def test_a_close_delimited_answer_needs_the_end_of_tls(tmp_path: Path, end
             await bench.tools[0].until(lambda: b"abcd" in bench.tools[0].received)
             wire.drop()
 
-    async with over_tls(authority.context("localhost"), script, ca_file=str(authority.ca_file)) as bench:
+    async with running(script, tls=authority.context("localhost"), ca_file=str(authority.ca_file)) as bench:
         tool = await bench.tool(GET)
         await tool.until(lambda: tool.ended or tool.received.endswith(b"0\r\n\r\n"))
         assert tool.received.endswith(b"0\r\n\r\n") is ended
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted: bool) -> None:
+async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted: bool, running: Running) -> None:
     """Signed by nobody who is trusted, or for another name: it is never passed over, and the words say what to do."""
     authority = Authority(tmp_path)
     context = authority.context("elsewhere" if trusted else "localhost")
     changed = {"ca_file": str(authority.ca_file)} if trusted else {}
-    async with over_tls(context, answering(HELLO), **changed) as bench:
+    async with running(answering(HELLO), tls=context, **changed) as bench:
         got = await bench.ask()
         assert got.status == 502
         assert b"upstream-certificate-rejected" in got.body
@@ -119,7 +103,7 @@ async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted:
         assert got.value(b"proxy-status") == b"ads-proxy; error=tls_certificate_error"
 
 
-async def test_a_host_that_speaks_no_tls_is_a_502() -> None:
+async def test_a_host_that_speaks_no_tls_is_a_502(running: Running) -> None:
     """Plain HTTP where TLS was to be."""
 
     async def script(wire: Wire) -> None:
@@ -134,7 +118,7 @@ async def test_a_host_that_speaks_no_tls_is_a_502() -> None:
         assert b"upstream-unreachable" in got.body
 
 
-async def test_a_host_that_refuses_is_a_502() -> None:
+async def test_a_host_that_refuses_is_a_502(running: Running) -> None:
     """Nobody listens there."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -146,7 +130,7 @@ async def test_a_host_that_refuses_is_a_502() -> None:
             assert b"refused" in got.body.lower() or b"connect" in got.body.lower()
 
 
-async def test_a_name_without_address_is_a_502() -> None:
+async def test_a_name_without_address_is_a_502(running: Running) -> None:
     """The name is named."""
     url = "http://no-such-host.invalid"
     async with running(answering(HELLO), api_urls={"na": url, "eu": url, "fe": url}) as bench:
@@ -156,7 +140,7 @@ async def test_a_name_without_address_is_a_502() -> None:
         assert b"no-such-host.invalid" in got.body
 
 
-async def test_a_host_that_does_not_accept_is_a_504() -> None:
+async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:
     """Its queue is full: after connect_timeout the tool is told."""
     with socket.socket() as deaf, contextlib.ExitStack() as fillers:
         deaf.bind(("127.0.0.1", 0))
@@ -174,6 +158,7 @@ async def test_a_host_that_does_not_accept_is_a_504() -> None:
             assert b"upstream-connect-timeout" in got.body
 
 
+@pytest.mark.usefixtures("every_loop")
 async def test_a_name_is_looked_up_again_later_and_kept_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within 30 s it is not asked for; after that the last answer serves if there is none."""
     loop = asyncio.get_running_loop()
@@ -252,18 +237,18 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.mark.parametrize(
     "answer", [b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", b"HTTP/1.0 200\r\n\r\n", b"HTTP/1.1 204 X\r\n\r\n"]
 )
-async def test_an_outbound_proxy_is_asked_for_a_tunnel(tmp_path: Path, answer: bytes) -> None:
+async def test_an_outbound_proxy_is_asked_for_a_tunnel(tmp_path: Path, answer: bytes, running: Running) -> None:
     """TLS goes through it to the host itself; any 2xx opens it (RFC 9110, 9.3.6)."""
     authority = Authority(tmp_path)
     async with Tunnel(answer) as tunnel:
         changed = {"ca_file": str(authority.ca_file), "outbound_proxy": f"http://127.0.0.1:{tunnel.port}"}
-        async with over_tls(authority.context("localhost"), answering(HELLO), **changed) as bench:
+        async with running(answering(HELLO), tls=authority.context("localhost"), **changed) as bench:
             assert (await bench.ask()).body == b"hello"
             name = b"localhost:%d" % bench.upstream.port
             assert tunnel.asked == [b"CONNECT " + name + b" HTTP/1.1\r\nHost: " + name + b"\r\n\r\n"]
 
 
-async def test_an_outbound_proxy_is_given_its_credentials() -> None:
+async def test_an_outbound_proxy_is_given_its_credentials(running: Running) -> None:
     """Percent-decoded, as Basic."""
     async with Tunnel() as tunnel:
         url = f"http://us%40er:p%3Ass@127.0.0.1:{tunnel.port}"
@@ -284,7 +269,7 @@ async def test_an_outbound_proxy_is_given_its_credentials() -> None:
         (b"", b"closed the connection"),
     ],
 )
-async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: bytes) -> None:
+async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: bytes, running: Running) -> None:
     """With what it said, and where to look."""
     async with (
         Tunnel(answer) as tunnel,
@@ -295,7 +280,7 @@ async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: byte
         assert says in got.body
 
 
-async def test_an_outbound_proxy_without_address_is_named() -> None:
+async def test_an_outbound_proxy_without_address_is_named(running: Running) -> None:
     """Its name is what could not be resolved, not Amazon's."""
     async with running(answering(HELLO), outbound_proxy="http://proxy.invalid:3128") as bench:
         got = await bench.ask()

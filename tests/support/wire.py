@@ -12,9 +12,12 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
+
+import pytest
 
 from proxy.access.clients import Budgets
 from proxy.app.rules import make_clients, make_routing_table, make_rules
@@ -449,19 +452,39 @@ def rules_for(api_url: str, **changed: Any) -> Rules:
     return changed_rules(rules, dict(changed))
 
 
+class Running(Protocol):
+    """The proxy between tools and an upstream that runs this script, with these changes of the usual rules."""
+
+    def __call__(
+        self, script: Script, *, tls: ssl.SSLContext | None = None, **changed: Any
+    ) -> AbstractAsyncContextManager[Bench]: ...
+
+
 @contextlib.asynccontextmanager
-async def running(script: Script, **changed: Any) -> AsyncIterator[Bench]:
-    """A bench in front of an upstream that does this."""
+async def _running(script: Script, *, tls: ssl.SSLContext | None = None, **changed: Any) -> AsyncIterator[Bench]:
     upstream = Upstream(script)
-    await upstream.start()
-    bench = Bench(upstream, rules_for(f"http://127.0.0.1:{upstream.port}", **changed))
+    await upstream.start(tls)
+    api_url = f"http://127.0.0.1:{upstream.port}" if tls is None else f"https://localhost:{upstream.port}"
+    bench = Bench(upstream, rules_for(api_url, **changed))
     await bench.start()
     try:
         yield bench
         await bench.stop()
     finally:
         bench.drop()
+        await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         await upstream.stop()
+
+
+@pytest.fixture(scope="session")
+def every_loop() -> None:
+    """Whoever requests this, itself or through another fixture, runs on each event loop that we serve on."""
+
+
+@pytest.fixture(scope="session")
+def running(every_loop: None) -> Running:
+    """What opens the bench. It cannot be had otherwise, so no test of it is left out of `every_loop`."""
+    return _running
 
 
 def answering(*answers: bytes) -> Script:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.wire import GET, HELLO, Wire, answering, running
+from tests.support.wire import GET, HELLO, Running, Wire, answering
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from tests.support.wire import GET, HELLO, Wire, answering, running
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nextra", False),
     ],
 )
-async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, again: bool) -> None:
+async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, again: bool, running: Running) -> None:
     """Nobody asked to close, and nothing came behind the answer, which is delivered all the same."""
     async with running(answering(answer)) as bench:
         tool = await bench.tool(GET)
@@ -34,7 +34,7 @@ async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, aga
             await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
 
 
-async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
+async def test_bytes_that_nobody_asked_for_end_an_idle_connection(running: Running) -> None:
     """They could be taken for the next answer."""
 
     async def script(wire: Wire) -> None:
@@ -51,7 +51,7 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
         assert len(bench.upstream.wires) == 2
 
 
-async def test_a_connection_that_amazon_closes_while_idle_is_not_used() -> None:
+async def test_a_connection_that_amazon_closes_while_idle_is_not_used(running: Running) -> None:
     """Its end is seen before anything is sent on it."""
 
     async def script(wire: Wire) -> None:
@@ -65,7 +65,7 @@ async def test_a_connection_that_amazon_closes_while_idle_is_not_used() -> None:
         assert bench.facts.replays == []
 
 
-async def test_a_connection_that_dies_before_it_is_used_is_a_502() -> None:
+async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Running) -> None:
     """Between its making and its first request; the tool does not wait for nothing."""
     async with running(answering(HELLO)) as bench:
         pool = bench.pools.find("api", "na")
@@ -83,7 +83,7 @@ async def test_a_connection_that_dies_before_it_is_used_is_a_502() -> None:
         assert b"upstream-closed" in got.body
 
 
-async def test_a_head_may_come_byte_by_byte() -> None:
+async def test_a_head_may_come_byte_by_byte(running: Running) -> None:
     """So may everything else."""
 
     async def script(wire: Wire) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from proxy.errors import UpstreamTimeout
-from tests.support.wire import GET, HELLO, Bench, Wire, answering, running
+from tests.support.wire import GET, HELLO, Bench, Running, Wire, answering
 
 
 def get(path: bytes) -> bytes:
@@ -42,7 +42,7 @@ def sizes(bench: Bench) -> tuple[int, int]:
     return bench.pools.sizes()[f"127.0.0.1:{bench.upstream.port}"]
 
 
-async def test_the_connection_used_last_is_used_next() -> None:
+async def test_the_connection_used_last_is_used_next(running: Running) -> None:
     """So the others grow old and go."""
     gate = Gate()
     async with running(gate) as bench:
@@ -64,7 +64,7 @@ async def test_the_connection_used_last_is_used_next() -> None:
         await bench.settled(lambda: sizes(bench) == (0, 0))
 
 
-async def test_an_old_connection_is_not_used_again() -> None:
+async def test_an_old_connection_is_not_used_again(running: Running) -> None:
     """Addresses change; ten minutes are enough."""
     async with running(answering(HELLO)) as bench:
         await bench.ask()
@@ -75,7 +75,7 @@ async def test_an_old_connection_is_not_used_again() -> None:
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
 
 
-async def test_no_more_connections_than_allowed_and_served_in_order() -> None:
+async def test_no_more_connections_than_allowed_and_served_in_order(running: Running) -> None:
     """Whoever waits gets the next free one in turn; a newcomer does not overtake."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -98,7 +98,7 @@ def pool_of(bench: Bench) -> list[object]:
     return list(bench.pools.find("api", "na")._waiting)
 
 
-async def test_a_connection_that_is_lost_makes_room_for_who_waits() -> None:
+async def test_a_connection_that_is_lost_makes_room_for_who_waits(running: Running) -> None:
     """They make one of their own."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -114,7 +114,7 @@ async def test_a_connection_that_is_lost_makes_room_for_who_waits() -> None:
 
 
 @pytest.mark.parametrize("handed", [False, True])
-async def test_who_leaves_while_waiting_loses_no_connection(handed: bool) -> None:
+async def test_who_leaves_while_waiting_loses_no_connection(handed: bool, running: Running) -> None:
     """Not even in the moment in which it was their turn."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -146,7 +146,7 @@ async def test_who_leaves_while_waiting_loses_no_connection(handed: bool) -> Non
         assert sizes(bench)[0] == 1
 
 
-async def test_who_leaves_with_leave_to_connect_passes_it_on() -> None:
+async def test_who_leaves_with_leave_to_connect_passes_it_on(running: Running) -> None:
     """The place that had been counted for them goes to the next."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -171,7 +171,7 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on() -> None:
         assert pool._dialling == 0
 
 
-async def test_who_waits_too_long_is_told_what_to_raise() -> None:
+async def test_who_waits_too_long_is_told_what_to_raise(running: Running) -> None:
     """A 504 with the setting's name."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -183,7 +183,7 @@ async def test_who_waits_too_long_is_told_what_to_raise() -> None:
         assert not pool._waiting
 
 
-async def test_a_fresh_connection_takes_the_place_of_an_idle_one() -> None:
+async def test_a_fresh_connection_takes_the_place_of_an_idle_one(running: Running) -> None:
     """At the limit, the oldest idle connection goes."""
     async with running(answering(HELLO), pool_limit=1) as bench:
         await bench.ask()
@@ -195,7 +195,7 @@ async def test_a_fresh_connection_takes_the_place_of_an_idle_one() -> None:
         connection.close()
 
 
-async def test_who_wants_a_fresh_one_is_not_given_a_used_one() -> None:
+async def test_who_wants_a_fresh_one_is_not_given_a_used_one(running: Running) -> None:
     """The used one goes, and makes room."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -212,7 +212,7 @@ async def test_who_wants_a_fresh_one_is_not_given_a_used_one() -> None:
         connection.close()
 
 
-async def test_a_reload_that_changes_nothing_here_keeps_connections() -> None:
+async def test_a_reload_that_changes_nothing_here_keeps_connections(running: Running) -> None:
     """And one that changes the address or the dialling does not: idle ones close, busy ones after their exchange."""
     gate = Gate()
     async with running(gate) as bench:
