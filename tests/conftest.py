@@ -27,6 +27,8 @@ ON_SOCKETS = frozenset(
         "forwarding/test_relay",
         "forwarding/test_streaming",
         "net/test_dialing",
+        "net/test_session",
+        "net/test_sockets",
         "upstream/test_connection",
         "upstream/test_pool",
     )
