@@ -30,6 +30,7 @@ from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.rules import Rules
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
+from proxy.net.names import Names
 from proxy.routing.table import EmptyDirectory
 from proxy.secret import Secret
 from proxy.tokens.values import AccessToken
@@ -317,7 +318,7 @@ class Bench:
         self.tokens = Tokens()
         self.facts = Facts()
         self.deadlines = Deadlines(loop)
-        self.pools = Pools(self.deadlines)
+        self.pools = Pools(self.deadlines, Names())
         self.accounting = Accounting(self.facts)
         self.throttles = Throttles()
         dependencies = Dependencies(self.tokens, self.throttles, AccountLines(), self.accounting)
