@@ -245,6 +245,22 @@ async def test_a_listener_that_was_away_is_met_again() -> None:
         protocol.close()
 
 
+async def test_no_request_is_lost_while_a_listener_is_away_for_300_ms() -> None:
+    """Whatever its method and its body: none of them had left. The real pauses and the real chance."""
+    loop = asyncio.get_running_loop()
+    async with running(answering(HELLO)) as bench:
+        bench.upstream.go_away()
+        coming: list[asyncio.Task[None]] = []
+        loop.call_later(0.3, lambda: coming.append(loop.create_task(bench.upstream.start())))
+        heads = {
+            method: method + b" /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nbody"
+            for method in (b"POST", b"PUT", b"PATCH", b"DELETE")
+        }
+        tools = [await bench.tool(request) for request in (GET, *heads.values()) for _ in range(8)]
+        assert [(await tool.answer()).status for tool in tools] == [200] * 40
+        assert len(bench.upstream.wires) == 40
+
+
 async def test_a_listener_that_stays_away_is_given_up() -> None:
     """After four tries, with the system's words."""
     with socket.socket() as away:
