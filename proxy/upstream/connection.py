@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol, cast
 
+from proxy.clock import boot_time
 from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
 from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClose, has_no_body
 from proxy.http1.message import Response, read_response
@@ -20,6 +21,8 @@ from proxy.net.deadlines import NEVER
 
 MAX_AGE = 600.0
 """Seconds after which a connection is not used again, so that changed addresses are followed."""
+MAX_IDLE = 50.0
+"""Seconds that an unused connection is kept; Amazon's load balancers close theirs after 60."""
 _MAX_HEAD = 131072
 _MAX_INTERIM = 32
 _REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
@@ -101,7 +104,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._idle_timeout = 0.0
         self._response_timeout = 0.0
         self.served = 0
-        self.born = 0.0
+        self.born = self.rested = 0.0
         self.deadline = NEVER
         self.writable = True
 
@@ -152,7 +155,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        return not self._failed and not self._transport.is_closing() and self.loop.time() - self.born < MAX_AGE
+        """It looks good, and is not too old, by the clock that runs while the machine is suspended."""
+        now = boot_time()
+        young = now - self.born < MAX_AGE and now - self.rested < MAX_IDLE
+        return young and not self._failed and not self._transport.is_closing()
 
     def close(self) -> None:
         """End it now. Whoever waits for an answer on it is told."""
@@ -171,7 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.born = self.loop.time()
+        self.born = self.rested = boot_time()
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -313,6 +319,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
         else:
             self.resume()
+            self.rested = boot_time()
             self._pool.release(self)
         sink.response_ended(trailers)
 

@@ -33,6 +33,7 @@ from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.rules import Rules
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
+from proxy.net.names import Names
 from proxy.routing.table import EmptyDirectory
 from proxy.secret import Secret
 from proxy.tokens.values import AccessToken
@@ -209,8 +210,12 @@ class Upstream:
 
     async def start(self, context: ssl.SSLContext | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Wire(self._accept), "127.0.0.1", 0, ssl=context)
+        self._server = await loop.create_server(lambda: Wire(self._accept), "127.0.0.1", self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def go_away(self) -> None:
+        """Listen no more; `start` comes back, at the same port."""
+        self._server.close()
 
     def _accept(self, wire: Wire) -> None:
         self.wires.append(wire)
@@ -320,7 +325,7 @@ class Bench:
         self.tokens = Tokens()
         self.facts = Facts()
         self.deadlines = Deadlines(loop)
-        self.pools = Pools(self.deadlines)
+        self.pools = Pools(self.deadlines, Names())
         self.accounting = Accounting(self.facts)
         self.throttles = Throttles()
         dependencies = Dependencies(self.tokens, self.throttles, AccountLines(), self.accounting)

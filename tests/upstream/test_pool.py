@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
 from tests.support.wire import GET, HELLO, Bench, Running, Wire, answering
 
@@ -73,6 +74,19 @@ async def test_an_old_connection_is_not_used_again(running: Running) -> None:
         await bench.ask()
         assert len(bench.upstream.wires) == 2
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
+
+
+@pytest.mark.parametrize(("suspended", "connections"), [(49, 1), (51, 2), (3600, 2)])
+async def test_time_that_the_machine_was_suspended_counts(
+    monkeypatch: pytest.MonkeyPatch, suspended: float, connections: int, running: Running
+) -> None:
+    """The event loop's timers stand still meanwhile; Amazon closes what is idle for a minute."""
+    async with running(answering(HELLO)) as bench:
+        await bench.ask()
+        before = boot_time()
+        monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: before + suspended)
+        await bench.ask()
+        assert len(bench.upstream.wires) == connections
 
 
 async def test_no_more_connections_than_allowed_and_served_in_order(running: Running) -> None:
