@@ -182,7 +182,7 @@ async def test_changed_limits_hold_from_the_next_request() -> None:
 )
 async def test_what_is_too_large_or_wrong_is_refused_and_closes(request_: bytes, status: int, slug: bytes) -> None:
     """With a problem document that arrives whole."""
-    limits = {"max_target_bytes": 128, "max_header_bytes": 1024, "max_headers": 8, "max_body_bytes": 100}
+    limits = {"max_target_bytes": 128, "max_header_bytes": 1024, "max_header_fields": 8, "max_body_bytes": 100}
     async with running(echo, **limits) as bench:
         tool = await bench.tool(request_)
         answer = await tool.answer()
