@@ -42,7 +42,7 @@ class ClientConnection(asyncio.Protocol):
         self._buffer = b""
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
-        self._body_bytes = 0
+        self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
         self._unsent = 0
         self._paused = False
@@ -216,10 +216,12 @@ class ClientConnection(asyncio.Protocol):
         return rest
 
     def _body_of(self, request: Request) -> Body | None:
-        self._body_bytes = 0
+        self._body_bytes = self._wire_bytes = 0
         fields = request.fields
         if fields.chunked:
-            return ChunkedBody(lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True))
+            return ChunkedBody(
+                lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True), thrifty=True
+            )
         if not fields.content_length:
             return None
         self._check_body_size(fields.content_length)
@@ -234,6 +236,10 @@ class ClientConnection(asyncio.Protocol):
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
         pieces, rest = body.feed(data)
+        if handler.max_wire_bytes:
+            self._wire_bytes += len(data) - len(rest)
+            if self._wire_bytes > handler.max_wire_bytes:
+                raise ContentTooLarge(f"A body here is at most {handler.max_wire_bytes} bytes.", close=True)
         if pieces:
             if self._limits.max_body_bytes:
                 self._body_bytes += sum(map(len, pieces))

@@ -48,6 +48,11 @@ class RequestHandler(Protocol):
     Only a request with Content-Length above 0, or chunked, has a body, and so `request_data` and `request_ended`.
     """
 
+    @property
+    def max_wire_bytes(self) -> int:
+        """How many bytes a body may take on the wire, framing and all, before it is refused with 413; 0: any number."""
+        ...
+
     def start(self) -> None: ...
 
     def request_data(self, pieces: list[Buffer]) -> None: ...

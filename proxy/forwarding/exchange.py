@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 class Exchange:
     """See the module's docstring. Implements `RequestHandler` for the tool's side and `AttemptOwner` for Amazon's."""
 
+    max_wire_bytes = 0
     __slots__ = (
         "_attempt",
         "_body",
@@ -227,8 +228,7 @@ class Exchange:
 
     def attempt_answered(self, response: Response) -> None:
         status, fields = response.status, response.fields
-        if fields.request_id:
-            self._stats.amazon_request_id = fields.request_id
+        self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
         if status == 429:
             self._note_throttle(fields.retry_after)
         if status in (401, 429):

@@ -2,7 +2,8 @@
 
 The only code that talks to the Ads API on behalf of tools. Whether to send again is not decided here. A connection is
 used again only if its last exchange ended exactly as it should: whole request sent, whole response read, nothing behind
-it, nobody asked to close.
+it, nobody asked to close; and never after a response that has no body whatever its fields say: what a server sends
+behind one by mistake would be read as the response to the next request.
 """
 
 from __future__ import annotations
@@ -295,7 +296,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _begin(self, response: Response) -> None:
         assert self._sink is not None
         fields = response.fields
-        if has_no_body(response.status, self._to_head):
+        bodyless = has_no_body(response.status, self._to_head)
+        if bodyless:
             self._body = CountedBody(0)
         elif fields.chunked:
             self._body = ChunkedBody(lambda why: UpstreamMalformed(f"Amazon's answer is chunked, but {why}."))
@@ -303,7 +305,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._body = CountedBody(fields.content_length)
         else:
             self._body = UntilClose()
-        self._close = fields.close or isinstance(self._body, UntilClose)
+        self._close = bodyless or fields.close or isinstance(self._body, UntilClose)
         if fields.content_type[:17].lower() == b"text/event-stream":
             self._idle_timeout = NEVER
         self.deadline = self.loop.time() + self._idle_timeout

@@ -190,7 +190,7 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(
     limits: dict[str, Any] = {
         "max_target_bytes": 128,
         "max_header_bytes": 1024,
-        "max_headers": 8,
+        "max_header_fields": 8,
         "max_body_bytes": 100,
     }
     async with running(echo, **limits) as bench:
