@@ -20,6 +20,7 @@ settings.load_profile("steady")
 ON_SOCKETS = frozenset(
     (
         "downstream/test_connection",
+        "forwarding/test_early_answers",
         "forwarding/test_exchange",
         "forwarding/test_forwarder",
         "forwarding/test_local",
