@@ -15,7 +15,8 @@ import pytest
 from proxy.errors import UpstreamNameUnresolved
 from proxy.net.dialing import Dialer, Origin, client_context, origin_of
 from tests.support.certificates import Authority
-from tests.support.wire import GET, HELLO, Running, Wire, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.wire import GET, HELLO, Running, Wire, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ async def test_a_connection_that_amazon_closes_while_idle_is_not_used(running: R
         await bench.ask()
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert (await bench.ask(b"POST" + GET[3:])).body == b"hello"
-        assert bench.facts.replays == []
+        assert bench.events.replays == []
 
 
 async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Running) -> None:
