@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from proxy.downstream.ports import Availability
-from tests.support.wire import GET, HELLO, Running, Wire, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
@@ -200,7 +201,7 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(
         assert slug in answer.body
         assert await tool.end() == b""
         assert not tool.reset
-        assert (await bench.facts.last()).refusal == slug.decode()
+        assert (await bench.events.last()).refusal == slug.decode()
 
 
 async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread(running: Running) -> None:
@@ -351,7 +352,7 @@ async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running)
         await tool.until(lambda: tool.received.endswith(b"ab"))
         bench.sweep(31)
         assert (await tool.end()).endswith(b"\r\n\r\nab")
-        assert (await bench.facts.last()).fault == "request-timeout"
+        assert (await bench.events.last()).fault == "request-timeout"
 
 
 # --- the program's end
@@ -403,7 +404,7 @@ async def test_what_still_runs_at_the_end_is_cut(running: Running) -> None:
         assert not (await half.end()).endswith(b"0\r\n\r\n")
         await old.until(lambda: old.lost)
         assert old.reset
-        assert {event.fault or event.refusal for event in bench.facts.finished} == {"draining"}
+        assert {event.fault or event.refusal for event in bench.events.finished} == {"draining"}
 
 
 async def test_a_new_request_is_refused_once_the_listener_is_closed(running: Running) -> None:
@@ -441,7 +442,7 @@ async def test_half_closing_is_leaving(running: Running) -> None:
         tool = await bench.tool(GET)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         tool.finish()
-        assert (await bench.facts.last()).fault == "client-gone"
+        assert (await bench.events.last()).fault == "client-gone"
 
 
 async def test_an_answer_of_many_reads_is_not_reordered(running: Running) -> None:

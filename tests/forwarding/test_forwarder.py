@@ -10,7 +10,8 @@ import pytest
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from tests.support.wire import GET, HELLO, Running, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, answering
 
 KEY = b"correct horse battery staple"
 
@@ -28,7 +29,7 @@ async def test_each_request_has_an_id_of_its_own(running: Running) -> None:
         assert b"x-request-id" not in bytes(bench.upstream.wires[0].received).lower()
         await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: a-1\r\n\r\n"))
         assert bytes(bench.upstream.wires[0].received).endswith(b"X-Request-Id: a-1\r\n\r\n")
-        assert [event.request_id for event in bench.facts.finished][-1] == "a-1"
+        assert [event.request_id for event in bench.events.finished][-1] == "a-1"
 
 
 async def test_a_foreign_host_is_421_and_a_web_page_403(running: Running) -> None:
@@ -37,7 +38,7 @@ async def test_a_foreign_host_is_421_and_a_web_page_403(running: Running) -> Non
         assert (await bench.ask(GET.replace(b"127.0.0.1", b"evil.example"))).status == 421
         assert (await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nOrigin: null\r\n\r\n"))).status == 403
         assert not bench.upstream.wires
-        assert [event.refusal for event in bench.facts.finished] == ["misdirected-host", "cross-origin"]
+        assert [event.refusal for event in bench.events.finished] == ["misdirected-host", "cross-origin"]
 
 
 async def test_a_key_is_asked_for_where_clients_are_configured(running: Running) -> None:
@@ -51,7 +52,7 @@ async def test_a_key_is_asked_for_where_clients_are_configured(running: Running)
         )
         assert (await bench.ask(known)).status == 200
         assert KEY not in bytes(bench.upstream.wires[0].received)
-        assert (await bench.facts.last(3)).client == "reporting"
+        assert (await bench.events.last(3)).client == "reporting"
         token = b"POST /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
         assert (await bench.ask(token)).status in (400, 401)
 
@@ -87,7 +88,7 @@ async def test_the_account_of_a_request_is_whole(running: Running) -> None:
     """Path without query, bytes, attempts, times that add up."""
     async with running(answering(HELLO)) as bench:
         await bench.ask(b"POST /v2/x?secret=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc")
-        event = await bench.facts.last()
+        event = await bench.events.last()
         assert (event.client, event.account, event.region) == ("anonymous", "default", "na")
         assert (event.method, event.path, event.status) == ("POST", "/v2/x", 200)
         assert (event.bytes_in, event.bytes_out, event.attempts) == (3, 5, 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.wire import GET, HELLO, Running, Wire, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
@@ -56,7 +57,7 @@ async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(
         if b"/first" in head:
             await bench.settled(lambda: bool(bench.pools.find("api", "na")._waiting))
             wire.send(answer)
-            await bench.facts.until(lambda: bench.facts.started == len(bench.facts.finished) + 1)
+            await bench.events.until(lambda: bench.events.started == len(bench.events.finished) + 1)
             wire.send(POISON)
         else:
             wire.send(HELLO)
@@ -103,7 +104,7 @@ async def test_a_connection_that_amazon_closes_while_idle_is_not_used(running: R
         await bench.ask()
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert (await bench.ask(b"POST" + GET[3:])).body == b"hello"
-        assert bench.facts.replays == []
+        assert bench.events.replays == []
 
 
 async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Running) -> None:

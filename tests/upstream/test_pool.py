@@ -8,7 +8,8 @@ import pytest
 
 from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
-from tests.support.wire import GET, HELLO, Bench, Running, Wire, answering
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 
 def get(path: bytes) -> bytes:
@@ -30,7 +31,7 @@ class Gate:
     def answer(self, number: int) -> None:
         self.asked[number][1].send(HELLO)
 
-    async def until(self, bench: Bench, number: int) -> None:
+    async def until(self, bench: ProxyBench, number: int) -> None:
         await bench.settled(lambda: len(self.asked) >= number)
 
     @property
@@ -38,7 +39,7 @@ class Gate:
         return [target for target, _ in self.asked]
 
 
-def sizes(bench: Bench) -> tuple[int, int]:
+def sizes(bench: ProxyBench) -> tuple[int, int]:
     """Connections to the API host, and the idle ones of them."""
     return bench.pools.sizes()[f"127.0.0.1:{bench.upstream.port}"]
 
@@ -107,7 +108,7 @@ async def test_no_more_connections_than_allowed_and_served_in_order(running: Run
         assert len(bench.upstream.wires) == 1
 
 
-def pool_of(bench: Bench) -> list[object]:
+def pool_of(bench: ProxyBench) -> list[object]:
     """Those who wait for a connection."""
     return list(bench.pools.find("api", "na")._waiting)
 
