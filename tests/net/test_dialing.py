@@ -7,16 +7,21 @@ import base64
 import contextlib
 import socket
 import ssl
+import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from proxy.errors import UpstreamNameUnresolved
-from proxy.net.dialing import Dialer, Origin, client_context, origin_of
+from proxy.errors import UpstreamCertificateRejected, UpstreamUnreachable
+from proxy.net.dialing import Dialer, Origin, RedialPacing, client_context, origin_of
+from proxy.net.names import Names
 from tests.support.certificates import Authority
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
+
+pytestmark = pytest.mark.usefixtures("every_loop")
 
 
 @pytest.mark.parametrize(
@@ -159,42 +164,157 @@ async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:
             assert b"upstream-connect-timeout" in got.body
 
 
-@pytest.mark.usefixtures("every_loop")
-async def test_a_name_is_looked_up_again_later_and_kept_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within 30 s it is not asked for; after that the last answer serves if there is none."""
+# --- names and addresses beside each other
+
+
+async def test_a_name_whose_lookup_hangs_is_nobody_elses_outage(
+    monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    """Requests to one region wait for its name; other names and literal addresses are dialled meanwhile."""
+    released, system = threading.Event(), socket.getaddrinfo
+    monkeypatch.setattr("proxy.net.names.PATIENCE", 3600.0)
+
+    def getaddrinfo(host: str, *args: Any, **changed: Any) -> Any:
+        if host == "hanging.example":
+            released.wait()
+            host = "127.0.0.1"
+        return system(host, *args, **changed)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        async with running(answering(HELLO)) as bench:
+            port = bench.upstream.port
+            hosts = {"na": "hanging.example", "eu": "127.0.0.1", "fe": "localhost"}
+            bench.apply(api_urls={region: f"http://{host}:{port}" for region, host in hosts.items()})
+            hanging = [await bench.tool(GET) for _ in range(8)]
+            await bench.settled(lambda: bench.pools.find("api", "na")._dialling == 8)
+            for region in (b"eu", b"fe"):
+                assert (await bench.ask(GET.replace(b" /", b" /" + region + b"/"))).body == b"hello"
+            assert not any(tool.received for tool in hanging)
+            released.set()
+            for tool in hanging:
+                assert (await tool.answer()).body == b"hello"
+    finally:
+        released.set()
+
+
+# --- what could not be made is tried again
+
+
+class Patience:
+    """Pauses between dials that take no time: `during` is what happens in them, one after another."""
+
+    def __init__(self, *during: Callable[[], Awaitable[object]]) -> None:
+        self.during = list(during)
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        if self.during:
+            await self.during.pop(0)()
+
+    def dialer(self, **changed: Any) -> Dialer:
+        return Dialer(Names(), connect_timeout=10, pacing=RedialPacing(self.sleep, lambda: 0.5), **changed)
+
+
+async def test_a_listener_that_was_away_is_met_again() -> None:
+    """It is back before the last try."""
+    with socket.socket() as away:
+        away.bind(("127.0.0.1", 0))
+        port = away.getsockname()[1]
+
+        async def nothing() -> None:
+            """It stays away."""
+
+        async def listen() -> None:
+            away.listen()
+
+        patience = Patience(nothing, nothing, listen)
+        protocol = await patience.dialer().dial(Origin("http", "127.0.0.1", port), Wire)
+        assert patience.pauses == pytest.approx([0.1, 0.2, 0.4])
+        protocol.close()
+
+
+async def test_no_request_is_lost_while_a_listener_is_away_for_300_ms(running: Running) -> None:
+    """Whatever its method and its body: none of them had left. The real pauses and the real chance."""
     loop = asyncio.get_running_loop()
-    dialer = Dialer(connect_timeout=1)
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))]
-    answers: list[Any] = [found, socket.gaierror("nobody"), socket.gaierror("nobody")]
-    asked: list[str] = []
-
-    async def getaddrinfo(host: str, *_: Any, **__: Any) -> Any:
-        asked.append(host)
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: _Loop(loop, getaddrinfo))
-    assert await dialer._addresses("a.example", 1) == found
-    assert await dialer._addresses("a.example", 1) == found
-    assert len(asked) == 1
-    dialer._fresh.clear()
-    assert await dialer._addresses("a.example", 1) == found
-    assert len(asked) == 2
-    with pytest.raises(UpstreamNameUnresolved):
-        await dialer._addresses("b.example", 1)
+    async with running(answering(HELLO)) as bench:
+        bench.upstream.go_away()
+        coming: list[asyncio.Task[None]] = []
+        loop.call_later(0.3, lambda: coming.append(loop.create_task(bench.upstream.start())))
+        heads = {
+            method: method + b" /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nbody"
+            for method in (b"POST", b"PUT", b"PATCH", b"DELETE")
+        }
+        tools = [await bench.tool(request) for request in (GET, *heads.values()) for _ in range(8)]
+        assert [(await tool.answer()).status for tool in tools] == [200] * 40
+        assert len(bench.upstream.wires) == 40
 
 
-class _Loop:
-    """A loop whose name resolution is another's."""
+async def test_a_listener_that_stays_away_is_given_up() -> None:
+    """After four tries, with the system's words."""
+    with socket.socket() as away:
+        away.bind(("127.0.0.1", 0))
+        patience = Patience()
+        with pytest.raises(UpstreamUnreachable, match="refused"):
+            await patience.dialer().dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
+        assert len(patience.pauses) == 3
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, getaddrinfo: Any) -> None:
-        self._loop = loop
-        self.getaddrinfo = getaddrinfo
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
+async def test_a_reset_in_the_handshake_is_dialled_again(tmp_path: Path) -> None:
+    """Whether the end is abrupt or orderly; the third time there is TLS."""
+    authority = Authority(tmp_path)
+    context, met = authority.context("localhost"), 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal met
+        met += 1
+        if met == 1:
+            writer.transport.abort()
+        elif met == 2:
+            await reader.read(1)
+            writer.close()
+        else:
+            await writer.start_tls(context)
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    patience = Patience()
+    origin = Origin("https", "localhost", server.sockets[0].getsockname()[1])
+    protocol = await patience.dialer(ca_file=str(authority.ca_file)).dial(origin, Wire)
+    assert (met, len(patience.pauses)) == (3, 2)
+    protocol.close()
+    server.close()
+
+
+@pytest.mark.parametrize("untrusted", [False, True])
+async def test_what_stays_wrong_is_not_dialled_again(tmp_path: Path, untrusted: bool) -> None:
+    """A certificate that is not accepted, and plain text in the place of TLS."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    context = Authority(tmp_path).context("localhost")
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context if untrusted else None)
+    origin = Origin("https", "localhost", server.sockets[0].getsockname()[1])
+    patience = Patience()
+    with pytest.raises(UpstreamCertificateRejected if untrusted else UpstreamUnreachable):
+        await patience.dialer().dial(origin, Wire)
+    assert not patience.pauses
+    server.close()
+
+
+async def test_time_left_is_never_outlasted() -> None:
+    """With less than a pause left, the failure is told at once."""
+    with socket.socket() as away:
+        away.bind(("127.0.0.1", 0))
+        patience = Patience()
+        dialer = Dialer(Names(), connect_timeout=0.09, pacing=RedialPacing(patience.sleep, lambda: 0.5))
+        with pytest.raises(UpstreamUnreachable, match="refused"):
+            await dialer.dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
+        assert not patience.pauses
 
 
 # --- the outbound proxy

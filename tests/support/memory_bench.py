@@ -21,6 +21,7 @@ from proxy.forwarding.rules import Rules
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
+from proxy.net.names import Names
 from proxy.upstream.pools import Pools
 from tests.fuzz.reading import Message, RequestReader
 from tests.support.events import EventRecorder
@@ -185,7 +186,7 @@ class MemoryBench:
         self.events = EventRecorder()
         self.deadlines = Deadlines(asyncio.get_running_loop())
         self.rules = changed_rules(usual_rules(), changed)
-        self.pools = Pools(self.deadlines)
+        self.pools = Pools(self.deadlines, Names())
         self.accounting = Accounting(self.events)
         dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules)

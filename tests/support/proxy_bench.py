@@ -23,6 +23,7 @@ from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.rules import Rules
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
+from proxy.net.names import Names
 from proxy.upstream.pools import Pools
 from tests.support.events import EventRecorder
 from tests.support.rules import changed_rules, rules_for
@@ -40,7 +41,7 @@ class ProxyBench:
         self.tokens = NumberedTokens()
         self.events = EventRecorder()
         self.deadlines = Deadlines(loop)
-        self.pools = Pools(self.deadlines)
+        self.pools = Pools(self.deadlines, Names())
         self.accounting = Accounting(self.events)
         self.throttles = Throttles()
         dependencies = Dependencies(self.tokens, self.throttles, AccountLines(), self.accounting)

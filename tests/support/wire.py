@@ -186,8 +186,12 @@ class RawUpstream:
 
     async def start(self, context: ssl.SSLContext | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Wire(self._accept), "127.0.0.1", 0, ssl=context)
+        self._server = await loop.create_server(lambda: Wire(self._accept), "127.0.0.1", self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def go_away(self) -> None:
+        """Listen no more; `start` comes back, at the same port."""
+        self._server.close()
 
     def _accept(self, wire: Wire) -> None:
         self.wires.append(wire)

@@ -6,7 +6,10 @@ import asyncio
 
 import pytest
 
+from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
+from proxy.net.names import Names
+from proxy.upstream.pools import Pools
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -76,6 +79,19 @@ async def test_an_old_connection_is_not_used_again(running: Running) -> None:
         await bench.ask()
         assert len(bench.upstream.wires) == 2
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
+
+
+@pytest.mark.parametrize(("suspended", "connections"), [(49, 1), (51, 2), (3600, 2)])
+async def test_time_that_the_machine_was_suspended_counts(
+    monkeypatch: pytest.MonkeyPatch, suspended: float, connections: int, running: Running
+) -> None:
+    """The event loop's timers stand still meanwhile; Amazon closes what is idle for a minute."""
+    async with running(answering(HELLO)) as bench:
+        await bench.ask()
+        before = boot_time()
+        monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: before + suspended)
+        await bench.ask()
+        assert len(bench.upstream.wires) == connections
 
 
 async def test_no_more_connections_than_allowed_and_served_in_order(running: Running) -> None:
@@ -255,4 +271,4 @@ async def test_pools_say_how_many_there_are(running: Running) -> None:
         assert repr(pool) == f"<Pool {name}: 1 connections, 1 idle, 0 waiting>"
         assert name in repr(bench.pools) and repr(bench.pools).startswith("<Pools of ")
     assert repr(pool) == f"<Pool {name}: 0 connections, 0 idle, 0 waiting, closed>"
-    assert repr(type(bench.pools)(bench.deadlines)) == "<Pools of no host>"
+    assert repr(Pools(bench.deadlines, Names())) == "<Pools of no host>"
