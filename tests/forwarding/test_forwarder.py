@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from urllib.parse import unquote_to_bytes
 
@@ -11,7 +12,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from tests.support.proxy_bench import Running
-from tests.support.wire import GET, HELLO, answering
+from tests.support.wire import GET, HELLO, Wire, answering
 
 KEY = b"correct horse battery staple"
 
@@ -120,3 +121,31 @@ async def test_pools_and_tokens_are_closed_with_the_forwarder(running: Running) 
         assert any(size for size, _ in bench.pools.sizes().values())
         bench.pools.close()
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
+
+
+async def test_what_lives_long_says_its_state_and_no_secret(running: Running) -> None:
+    """While a request runs and after it: the forwarder, the exchange, its attempt, and what they share."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+
+    async with running(script) as bench:
+        asked = b"GET /a?q=SECRET HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Request-Id: id-7\r\nAuthorization: SECRET\r\n\r\n"
+        tool = await bench.tool(asked)
+        await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
+        exchange = bench.connection()._handler
+        assert repr(exchange) == "<Exchange id-7: sent, <Attempt 1: sent>>"
+        assert repr(bench.forwarder) == "<Forwarder: serving, 1 requests in flight>"
+        assert repr(bench.accounting) == "<Accounting: 1 requests in flight>"
+        go.set()
+        await tool.answer()
+        await bench.events.last()
+        assert "SECRET" not in repr(exchange) and "Atza" not in repr(exchange)
+        assert repr(bench.forwarder) == "<Forwarder: serving, 0 requests in flight>"
+        assert repr(bench.accounting) == "<Accounting: 0 requests in flight>"
+        assert repr(bench.throttles) == "<Throttles: 0 remembered>"
+        bench.throttles.note("default", "na", 5.0, 100.0)
+        assert repr(bench.throttles) == "<Throttles: 1 remembered>"

@@ -176,7 +176,9 @@ async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tool(closing: bool,
         tool.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
         await bench.events.last()
         assert connection._transport.get_write_buffer_size() > 10_000
-        bench.sweep(3 if closing else 76)
+        seconds = 3 if closing else 76
+        bench.sweep(seconds)
+        assert connection.deadline > asyncio.get_running_loop().time() + seconds
         tool.transport.resume_reading()
         answer = await tool.answer()
         assert len(answer.body) == size

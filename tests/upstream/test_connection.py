@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.support.proxy_bench import Running
@@ -142,3 +144,29 @@ async def test_a_head_may_come_byte_by_byte(running: Running) -> None:
         assert (await tool.answer()).status == 100
         got = await tool.answer()
         assert (got.body, got.trailers) == (b"ab", b"T: v\r\n")
+
+
+async def test_a_connection_says_what_it_does(running: Running) -> None:
+    """Host, phase and how much it has served; nothing of a request."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+        await wire.end()
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
+        (connection,) = bench.pools.find("api", "na")._all
+        name = f"<UpstreamConnection to 127.0.0.1:{bench.upstream.port}"
+        assert repr(connection) == f"{name}: busy, served 0>"
+        go.set()
+        await tool.answer()
+        assert repr(connection) == f"{name}: idle, served 1>"
+        connection.close()
+        assert repr(connection) == f"{name}: closing, served 1>"
+        await bench.upstream.wires[0].end()
+        await bench.settled(lambda: not bench.pools.find("api", "na")._all)
+        assert repr(connection) == f"{name}: lost, served 1>"
