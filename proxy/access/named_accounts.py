@@ -54,22 +54,20 @@ def find_foreign_name(own: OwnAccounts, fields: RequestFields, query: bytes) -> 
     for name, value in fields.every:
         if names_account(name) and not own.hold(name, value):
             return _shown("header", name)
-    if query:
-        for name, value in _parameters(query):
+    return _find_in_query(own, query) if query else ""
+
+
+def _find_in_query(own: OwnAccounts, query: bytes) -> str:
+    """The same of a query alone, as servers may read it that decode once, or again and again."""
+    for _ in range(_READINGS):
+        for name, value in query_parameters(query):
             if names_account(name) and not own.hold(name, value):
                 return _shown("query parameter", name)
-    return ""
-
-
-def _parameters(query: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """What a server may take for the parameters of a query, be it that it decodes once, or again and again."""
-    for _ in range(_READINGS):
-        yield from query_parameters(query)
         decoded = percent_decoded(query)
         if decoded == query:
-            return
+            return ""
         query = decoded
-    yield from query_parameters(query)
+    return "query, which is encoded again and again,"
 
 
 def _shown(place: str, name: bytes) -> str:

@@ -172,6 +172,23 @@ def test_access_permits_what_does_no_more(method: bytes, target: bytes, least: E
             assert verdict.rule == "access"
 
 
+def test_access_holds_for_every_published_operation() -> None:
+    """Reading clients reach what the table says reads, reporting ones what makes reports, too; nothing else."""
+    permitted: dict[str, set[str]] = {}
+    for access in ("read", "report"):
+        permitted[access] = {
+            row.name
+            for row in PUBLISHED
+            if decided(
+                {"access": access}, row.method.encode(), row.template.replace("{", "").replace("}", "").encode()
+            ).refusal
+            is None
+        }
+    reads = {row.name for row in PUBLISHED if row.effect is Effect.READ}
+    assert permitted["read"] == reads
+    assert permitted["report"] == reads | {row.name for row in PUBLISHED if row.effect is Effect.REPORT}
+
+
 # --- limited clients
 
 PROFILED: dict[str, Any] = {"profiles": ("123", "124")}
@@ -372,6 +389,9 @@ def test_an_account_that_is_not_the_clients_own_is_named_nowhere(line: bytes, al
         (b"?filter[profile.id]=9", False),
         (b"?filter%5Bprofile+id%5D=123", True),
         (b"?a&b&&=c&accountId=%ff", False),
+        (b"?x=100%25", True),
+        (b"?x=%252525", True),
+        (b"?x=%2525252525252541", False),
     ],
 )
 def test_a_query_is_read_as_the_most_lenient_server_would(query: bytes, allowed: bool) -> None:
