@@ -13,8 +13,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from proxy import __version__
 from proxy.access.clients import Budgets
 from proxy.admin import AdminListener, RequestHistory, make_admin
@@ -35,6 +33,8 @@ from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
+from proxy.net.names import Names
+from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
@@ -47,6 +47,8 @@ from proxy.upstream.pools import Pools
 if TYPE_CHECKING:
     import socket
     import ssl
+
+    import aiohttp
 
     from proxy.config import Config
     from proxy.forwarding.rules import Rules
@@ -113,7 +115,9 @@ class Program:
         store = open_store(config.state.url, config.state.key)
         opened.push_async_callback(store.close)
         self.notes += (*store.notes, *self._connection_notes(config))
-        self.session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+        self._names = Names()
+        opened.callback(self._names.stop)
+        self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
@@ -137,7 +141,7 @@ class Program:
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, self.observers)
         deadlines = Deadlines(asyncio.get_running_loop())
         opened.callback(deadlines.stop)
-        self.pools = Pools(deadlines)
+        self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
         dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))

@@ -368,7 +368,7 @@ class Exchange:
             self._break(error.slug)
             return
         context, client = self._context, self._client
-        keep = self._body.complete and not error.close and client.stays_open(context.request)
+        keep = not error.close and client.stays_open(context.request)
         client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
         client.finish(keep=keep)
         self._stats.refusal = error

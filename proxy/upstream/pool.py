@@ -12,14 +12,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
-from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
 
 if TYPE_CHECKING:
     from proxy.net.deadlines import Deadlines
     from proxy.net.dialing import Dialer, Origin
-
-MAX_IDLE = 50.0
-"""Seconds that an unused connection is kept; Amazon's load balancers close theirs after 60."""
 
 
 class Waiter:

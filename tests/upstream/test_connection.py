@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tests.support.wire import GET, HELLO, Wire, answering, running
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
@@ -25,7 +28,7 @@ POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nextra", False),
     ],
 )
-async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, again: bool) -> None:
+async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, again: bool, running: Running) -> None:
     """Nobody asked to close, and nothing came behind the answer, which is delivered all the same."""
     async with running(answering(answer)) as bench:
         tool = await bench.tool(GET)
@@ -46,7 +49,9 @@ async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, aga
         (b"GET /first", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 200\r\n\r\n"),
     ],
 )
-async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(request_line: bytes, answer: bytes) -> None:
+async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(
+    request_line: bytes, answer: bytes, running: Running
+) -> None:
     """A body that is itself an answer: the request that waits for the connection gets its own, 100 of 100."""
 
     async def script(wire: Wire) -> None:
@@ -54,7 +59,7 @@ async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(request_lin
         if b"/first" in head:
             await bench.settled(lambda: bool(bench.pools.find("api", "na")._waiting))
             wire.send(answer)
-            await bench.facts.until(lambda: bench.facts.started == len(bench.facts.finished) + 1)
+            await bench.events.until(lambda: bench.events.started == len(bench.events.finished) + 1)
             wire.send(POISON)
         else:
             wire.send(HELLO)
@@ -73,7 +78,7 @@ async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(request_lin
         assert set(got) == {b"hello"}
 
 
-async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
+async def test_bytes_that_nobody_asked_for_end_an_idle_connection(running: Running) -> None:
     """They could be taken for the next answer."""
 
     async def script(wire: Wire) -> None:
@@ -90,7 +95,7 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
         assert len(bench.upstream.wires) == 2
 
 
-async def test_a_connection_that_amazon_closes_while_idle_is_not_used() -> None:
+async def test_a_connection_that_amazon_closes_while_idle_is_not_used(running: Running) -> None:
     """Its end is seen before anything is sent on it."""
 
     async def script(wire: Wire) -> None:
@@ -101,10 +106,10 @@ async def test_a_connection_that_amazon_closes_while_idle_is_not_used() -> None:
         await bench.ask()
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert (await bench.ask(b"POST" + GET[3:])).body == b"hello"
-        assert bench.facts.replays == []
+        assert bench.events.replays == []
 
 
-async def test_a_connection_that_dies_before_it_is_used_is_a_502() -> None:
+async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Running) -> None:
     """Between its making and its first request; the tool does not wait for nothing."""
     async with running(answering(HELLO)) as bench:
         pool = bench.pools.find("api", "na")
@@ -122,7 +127,7 @@ async def test_a_connection_that_dies_before_it_is_used_is_a_502() -> None:
         assert b"upstream-closed" in got.body
 
 
-async def test_a_head_may_come_byte_by_byte() -> None:
+async def test_a_head_may_come_byte_by_byte(running: Running) -> None:
     """So may everything else."""
 
     async def script(wire: Wire) -> None:
@@ -139,3 +144,29 @@ async def test_a_head_may_come_byte_by_byte() -> None:
         assert (await tool.answer()).status == 100
         got = await tool.answer()
         assert (got.body, got.trailers) == (b"ab", b"T: v\r\n")
+
+
+async def test_a_connection_says_what_it_does(running: Running) -> None:
+    """Host, phase and how much it has served; nothing of a request."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+        await wire.end()
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
+        (connection,) = bench.pools.find("api", "na")._all
+        name = f"<UpstreamConnection to 127.0.0.1:{bench.upstream.port}"
+        assert repr(connection) == f"{name}: busy, served 0>"
+        go.set()
+        await tool.answer()
+        assert repr(connection) == f"{name}: idle, served 1>"
+        connection.close()
+        assert repr(connection) == f"{name}: closing, served 1>"
+        await bench.upstream.wires[0].end()
+        await bench.settled(lambda: not bench.pools.find("api", "na")._all)
+        assert repr(connection) == f"{name}: lost, served 1>"

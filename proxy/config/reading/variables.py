@@ -34,7 +34,6 @@ ACCOUNT_VARIABLES: Mapping[str, str] = {
     "AMAZON_ADS_PROFILE_ID": "default_profile",
 }
 _OPTIONAL = ("AMAZON_ADS_REGION", "AMAZON_ADS_PROFILE_ID")
-_SECRET_KEYS = ("client_secret", "refresh_token")
 _ORCHESTRATOR = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
 """What Kubernetes and container links put into the environment for a service that is called ads-proxy."""
 _ORCHESTRATOR_OWN = re.compile(r"SERVICE_(HOST|PORT(_\w+)?)")
