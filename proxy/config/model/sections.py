@@ -279,7 +279,11 @@ class LimitsSection(Section):
     max_body_bytes: Annotated[Count, Field(ge=0, le=1 << 50, description="A request's body; 0: no limit.")] = 0
     replay_bytes: Annotated[
         Count,
-        Field(ge=0, le=1 << 28, description="Bodies up to this size are kept to be sent again; larger ones are not."),
+        Field(
+            ge=0,
+            le=1 << 28,
+            description="Bodies up to this size are read whole, and kept to be sent again; larger ones are not.",
+        ),
     ] = 262144
     max_connections: Annotated[Count, Field(ge=1, le=1_000_000, description="Connections of tools, in all.")] = 10000
     max_connections_per_address: Annotated[
