@@ -34,7 +34,7 @@ def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_dige
         clients=clients,
         connection_limits=connection_limits(config),
         head_limits=HeadLimits(
-            config.limits.max_header_bytes, config.limits.max_target_bytes, config.limits.max_headers
+            config.limits.max_header_bytes, config.limits.max_target_bytes, config.limits.max_header_fields
         ),
         pool_settings=pool_settings(config, ca_digest),
         timeouts=Timeouts(config.upstream.response_timeout, config.upstream.idle_timeout),

@@ -71,7 +71,7 @@ def _request(config: Config, asked: SupposedRequest) -> Request:
     section = b"Host: localhost\r\n"
     if asked.profile:
         section += b"Amazon-Advertising-API-Scope: %s\r\n" % asked.profile.encode("utf-8", "surrogateescape")
-    fields = read_request_fields(section, 1, config.limits.max_headers, REQUEST_FIELDS)
+    fields = read_request_fields(section, 1, config.limits.max_header_fields, REQUEST_FIELDS)
     return Request(method, read_target(path), 1, fields, "check")
 
 

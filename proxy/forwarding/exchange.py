@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 class Exchange:
     """See the module's docstring. Implements `RequestHandler` for the tool's side and `AttemptOwner` for Amazon's."""
 
+    max_wire_bytes = 0
     __slots__ = (
         "_attempt",
         "_body",
@@ -227,8 +228,7 @@ class Exchange:
 
     def attempt_answered(self, response: Response) -> None:
         status, fields = response.status, response.fields
-        if fields.request_id:
-            self._stats.amazon_request_id = fields.request_id
+        self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
         if status == 429:
             self._note_throttle(fields.retry_after)
         if status in (401, 429):
@@ -372,7 +372,7 @@ class Exchange:
             self._break(error.slug)
             return
         context, client = self._context, self._client
-        keep = self._body.complete and not error.close and client.stays_open(context.request)
+        keep = not error.close and client.stays_open(context.request)
         client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
         client.finish(keep=keep)
         self._stats.refusal = error

@@ -16,17 +16,24 @@ class ReplayBuffer:
     """What came of a body so far, framed for Amazon.
 
     While `replayable`, `data` holds all of it. `size` is the payload's, in bytes; `complete` tells that its end came.
+    However many pieces a body came in, it is kept in one: a piece of one byte takes one byte.
     """
 
-    __slots__ = ("_chunked", "_max_bytes", "complete", "data", "replayable", "size")
+    __slots__ = ("_chunked", "_first", "_max_bytes", "_more", "complete", "replayable", "size")
 
     def __init__(self, fields: RequestFields, max_bytes: int) -> None:
         self._chunked = fields.chunked
         self._max_bytes = max_bytes
-        self.data: list[Buffer] = []
+        self._first: list[Buffer] = []
+        self._more = bytearray()
         self.size = 0
         self.replayable = True
         self.complete = not fields.chunked and not fields.content_length
+
+    @property
+    def data(self) -> list[Buffer]:
+        """All that is kept. It is a copy where it came in pieces: what is on its way out does not change."""
+        return [*self._first, bytes(self._more)] if self._more else self._first
 
     @property
     def full(self) -> bool:
@@ -57,12 +64,15 @@ class ReplayBuffer:
     def forget(self) -> None:
         """The request will not be sent again."""
         self.replayable = False
-        self.data = []
+        self._first, self._more = [], bytearray()
 
     def _keep(self, framed: list[Buffer], *, sent: bool) -> None:
         if not self.replayable:
             return
         if sent and self.size > self._max_bytes:
             self.forget()
+        elif self._first:
+            for piece in framed:
+                self._more += piece
         else:
-            self.data += framed
+            self._first = [piece if isinstance(piece, bytes) else bytes(piece) for piece in framed]

@@ -109,11 +109,8 @@ NO_FIELDS = RequestFields(b"", b"", None, False, False, False, False, "", {}, fr
 
 def read_request_fields(section: bytes, minor: int, max_fields: int, rules: RequestFieldRules) -> RequestFields:
     """Read a header section of HTTP/1.`minor`. Raises the `Refused` that names what is wrong."""
+    check_field_count(section, max_fields)
     fields = read_fields(section)
-    if len(fields) > max_fields:
-        raise HeadTooLarge(
-            f"The request has {len(fields)} header fields; at most {max_fields} are accepted.", close=True
-        )
     known: dict[bytes, list[bytes]] = {}
     every = []
     for name, value in fields:
@@ -137,6 +134,13 @@ def read_request_fields(section: bytes, minor: int, max_fields: int, rules: Requ
         noticed=rules.noticed.intersection(plain for plain, _ in every),
         every=tuple(every),
     )
+
+
+def check_field_count(section: bytes, max_fields: int) -> None:
+    """Refuse a section of too many lines before any of them is read; it need not be complete."""
+    count = section.count(b"\r\n")
+    if count > max_fields:
+        raise HeadTooLarge(f"The request has {count} header fields; at most {max_fields} are accepted.", close=True)
 
 
 def _named(known: dict[bytes, list[bytes]], rules: RequestFieldRules) -> dict[bytes, tuple[bytes, ...]]:

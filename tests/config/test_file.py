@@ -90,13 +90,15 @@ log: {{format: json, level: info, access: true}}
 
 def test_everything_has_a_default(tmp_path: Path) -> None:
     """An account is enough; absent keys, and keys with nothing after them, mean the default."""
-    config = read(tmp_path, ACCOUNT + "listen:\nadmin:\nlimits: {max_headers: }\nclients:\nstate:\ntls:\nworkers:\n")
+    config = read(
+        tmp_path, ACCOUNT + "listen:\nadmin:\nlimits: {max_header_fields: }\nclients:\nstate:\ntls:\nworkers:\n"
+    )
     assert config.listen == Address("127.0.0.1", 8080)
-    assert config.limits.max_headers == 128
+    assert config.limits.max_header_fields == 200
     assert (config.limits.body_timeout, config.limits.keepalive_timeout, config.limits.max_target_bytes) == (
         30,
         75,
-        16384,
+        8192,
     )
     assert config.clients == ()
     assert config.log.format == "auto"
@@ -489,3 +491,9 @@ def test_what_is_logged_of_a_reading_holds_no_variable(tmp_path: Path) -> None:
     references = ReferenceReader({"SECRET": "canary"}, tmp_path)
     assert references.variable("SECRET") == "canary"
     assert repr(references) == f"ReferenceReader(directory={tmp_path!r}, files=[])"
+
+
+def test_a_key_of_an_earlier_version_is_told_its_new_name(tmp_path: Path) -> None:
+    """An error, so that a limit which was set is not silently the default."""
+    (problem,) = problems_of(tmp_path, ACCOUNT + "limits: {max_headers: 100}\n")
+    assert problem.startswith("limits.max_headers: is now called 'max_header_fields'; rename it")

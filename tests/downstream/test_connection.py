@@ -190,7 +190,7 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(
     limits: dict[str, Any] = {
         "max_target_bytes": 128,
         "max_header_bytes": 1024,
-        "max_headers": 8,
+        "max_header_fields": 8,
         "max_body_bytes": 100,
     }
     async with running(echo, **limits) as bench:
@@ -210,6 +210,39 @@ async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread(runni
         first = await tool.answer()
         assert (first.status, first.value(b"connection")) == (404, None)
         assert (await tool.answer()).body == b"/1 "
+
+
+@pytest.mark.parametrize("late", [1, 65536])
+async def test_what_little_is_left_of_a_refused_body_is_read_over(late: int, running: Running) -> None:
+    """The connection goes on behind it: what was refused was the request, not the tool."""
+    async with running(echo) as bench:
+        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % late)
+        refused = await tool.answer()
+        assert (refused.status, refused.value(b"connection")) == (404, None)
+        tool.send(bytes(late), get(b"/1"))
+        assert (await tool.answer()).body == b"/1 "
+
+
+@pytest.mark.parametrize(
+    "lines", [b"Content-Length: 65537", b"Transfer-Encoding: chunked", b"Content-Length: 2\r\nExpect: 100-continue"]
+)
+async def test_a_refusal_says_that_it_closes_where_much_may_be_left(lines: bytes, running: Running) -> None:
+    """Or where nobody knows whether the rest will come at all."""
+    async with running(echo) as bench:
+        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n", lines, b"\r\n\r\n")
+        refused = await tool.answer()
+        assert (refused.status, refused.value(b"connection")) == (404, b"close")
+        assert await tool.end() == b""
+        assert not tool.reset
+
+
+async def test_a_body_that_stops_behind_its_answer_gets_no_second_one(running: Running) -> None:
+    """A 408 would be taken for the answer to the next request."""
+    async with running(echo) as bench:
+        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc")
+        assert (await tool.answer()).status == 404
+        bench.sweep(31)
+        assert await tool.end() == b""
 
 
 async def test_a_refused_upload_still_gets_its_answer(running: Running) -> None:

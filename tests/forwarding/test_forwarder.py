@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from urllib.parse import unquote_to_bytes
+
+import pytest
 
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
@@ -51,6 +54,23 @@ async def test_a_key_is_asked_for_where_clients_are_configured(running: Running)
         assert (await bench.facts.last(3)).client == "reporting"
         token = b"POST /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
         assert (await bench.ask(token)).status in (400, 401)
+
+
+@pytest.mark.parametrize("path", [b"/@", b"/@nobody/x", b"/%25%32%35/x", b"/@x" + b"%25" * 500 + b"/auth/o2/token"])
+async def test_without_a_key_a_path_is_not_even_read(
+    path: bytes, monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    """The key is looked up before anything is decoded: a stranger's path costs nothing and tells nothing."""
+    asked: list[bytes] = []
+
+    def never(text: bytes) -> bytes:
+        asked.append(text)
+        return unquote_to_bytes(text)
+
+    monkeypatch.setattr("proxy.http1.target.unquote_to_bytes", never)
+    async with running(answering(HELLO), clients=keyed()) as bench:
+        assert (await bench.ask(GET.replace(b"/v2/profiles", path))).status == 401
+        assert asked == []
 
 
 async def test_a_reload_changes_the_clients_of_the_next_request(running: Running) -> None:

@@ -101,3 +101,17 @@ async def test_a_token_request_is_answered_by_the_rules_that_it_was_admitted_und
         tool.send(FORM[10:])
         assert (await tool.answer()).status == 200
         assert (await bench.ask(COUNTED + FORM)).status == 401
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_token_request_is_at_most_16_kib_on_the_wire(more: int, running: Running) -> None:
+    """A chunked one's framing and extensions count; what is beyond is 413 and ends the connection."""
+    form = b"%x\r\n%b\r\n" % (len(FORM), FORM)
+    extension = b"a" * 200
+    filler = b"100;%b\r\n%b\r\n" % (extension, b"y" * 256)
+    last = b"0\r\n\r\n"
+    wire = form + filler * ((16384 - len(form) - len(last)) // len(filler))
+    wire += b"1;" + b"a" * (16384 - len(wire) - len(last) - len(b"1;\r\na\r\n") + more) + b"\r\ny\r\n" + last
+    async with running(answering(HELLO)) as bench:
+        got = await bench.ask(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + wire)
+        assert (got.status, b"16384" in got.body) == ((413, True) if more else (200, False))

@@ -51,6 +51,8 @@ def test_a_request_brings_its_name_or_gets_one(reader: RequestReader) -> None:
         (b"GET /" + b"x" * 170, "target is longer than 100"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 200, "head is larger than 200"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\n\r\n", "at most 3"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\nD", "at most 3"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n:\r\n:\r\n:\r\n\r\n", "at most 3"),
     ],
 )
 def test_a_head_beyond_its_limits_is_refused(reader: RequestReader, data: bytes, says: str) -> None:

@@ -427,7 +427,7 @@ def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
         "idle_timeout": ("timeouts", "idle"),
         "max_header_bytes": ("head_limits", "max_bytes"),
         "max_target_bytes": ("head_limits", "max_target_bytes"),
-        "max_headers": ("head_limits", "max_fields"),
+        "max_header_fields": ("head_limits", "max_fields"),
     }
     urls = {("api", region): url for region, url in changed.pop("api_urls", {}).items()}
     changed["endpoints"] = {**rules.endpoints, **urls}

@@ -6,13 +6,17 @@ import pytest
 
 from tests.support.wire import GET, HELLO, Running, Wire, answering
 
+POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+
 
 @pytest.mark.parametrize(
     ("answer", "again"),
     [
         (HELLO, True),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", True),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", False),
+        (b"HTTP/1.1 304 Not Modified\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
         (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na", True),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", False),
         (b"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 1\r\n\r\na", False),
@@ -32,6 +36,43 @@ async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, aga
         assert len(bench.upstream.wires) == (1 if again else 2)
         if not again:
             await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "answer"),
+    [
+        (b"HEAD /first", b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n"),
+        (b"GET /first", b"HTTP/1.1 204 No Content\r\nContent-Length: 200\r\n\r\n"),
+        (b"GET /first", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 200\r\n\r\n"),
+    ],
+)
+async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(
+    request_line: bytes, answer: bytes, running: Running
+) -> None:
+    """A body that is itself an answer: the request that waits for the connection gets its own, 100 of 100."""
+
+    async def script(wire: Wire) -> None:
+        head = await wire.head()
+        if b"/first" in head:
+            await bench.settled(lambda: bool(bench.pools.find("api", "na")._waiting))
+            wire.send(answer)
+            await bench.facts.until(lambda: bench.facts.started == len(bench.facts.finished) + 1)
+            wire.send(POISON)
+        else:
+            wire.send(HELLO)
+
+    async with running(script, pool_limit=1) as bench:
+        got = []
+        for _ in range(100):
+            first = await bench.tool(request_line + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await bench.settled(lambda: bench.accounting.in_flight == 1)
+            second = await bench.tool(GET)
+            await first.answer(to_head=True)
+            got.append((await second.answer()).body)
+            first.close()
+            second.close()
+            await bench.settled(lambda: bench.accounting.in_flight == 0)
+        assert set(got) == {b"hello"}
 
 
 async def test_bytes_that_nobody_asked_for_end_an_idle_connection(running: Running) -> None:

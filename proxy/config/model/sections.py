@@ -257,8 +257,8 @@ class LimitsSection(Section):
         Seconds, Field(ge=0, le=86400, description="How long an idle connection is kept; 0: closed after each answer.")
     ] = 75.0
     max_header_bytes: Annotated[Count, Field(ge=1024, le=1 << 20, description="A request's head in all.")] = 65536
-    max_headers: Annotated[Count, Field(ge=8, le=10000, description="Header lines of one request.")] = 128
-    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="A request's target.")] = 16384
+    max_header_fields: Annotated[Count, Field(ge=8, le=10000, description="Header fields of one request.")] = 200
+    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="A request's target.")] = 8192
     max_body_bytes: Annotated[Count, Field(ge=0, le=1 << 50, description="A request's body; 0: no limit.")] = 0
     replay_bytes: Annotated[
         Count,
