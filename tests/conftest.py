@@ -12,7 +12,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
-from tests.support.wire import every_loop, running
+from tests.support.proxy_bench import every_loop, running
 
 __all__ = ["every_loop", "running"]
 

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.wire import HELLO, Running, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import HELLO, answering
 
 TRIED = "test_the_bench_runs_on_the_loop_that_it_says"
 
@@ -27,7 +28,7 @@ def test_the_bench_runs_on_both_loops(request: pytest.FixtureRequest) -> None:
 
 def test_the_bench_is_not_to_be_had_without_the_fixture() -> None:
     """Whoever imports it and calls it is told so."""
-    from tests.support.wire import running
+    from tests.support.proxy_bench import running
 
     with pytest.raises(pytest.fail.Exception, match="called directly"):
         running(None)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from proxy.downstream.ports import Availability
-from tests.support.wire import GET, HELLO, Running, Wire, answering
+from proxy.net.deadlines import NEVER
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
@@ -72,6 +74,26 @@ async def test_what_is_sent_ahead_without_end_is_not_read_without_end(running: R
         go.set()
         assert (await tool.answer()).body == b"hello"
         assert (await tool.answer()).body == b"/1 "
+
+
+async def test_a_request_sent_ahead_does_not_stop_the_reading(running: Running) -> None:
+    """It is kept, and what comes behind it is still heard: the tool's leaving, for one."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+        await echo(wire)
+
+    async with running(script, max_pipelined_bytes=1000) as bench:
+        tool = await bench.tool(get(b"/0") + get(b"/1"))
+        await bench.settled(lambda: bool(bench.server.connections) and bench.accounting.in_flight == 1)
+        connection = bench.connection()
+        await bench.settled(lambda: connection._buffer == get(b"/1"))
+        assert connection._transport.is_reading()
+        go.set()
+        assert [(await tool.answer()).body for _ in range(2)] == [b"hello", b"/1 "]
 
 
 async def test_empty_lines_before_a_request_are_read_over(running: Running) -> None:
@@ -200,7 +222,7 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(
         assert slug in answer.body
         assert await tool.end() == b""
         assert not tool.reset
-        assert (await bench.facts.last()).refusal == slug.decode()
+        assert (await bench.events.last()).refusal == slug.decode()
 
 
 async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread(running: Running) -> None:
@@ -253,7 +275,7 @@ async def test_a_refused_upload_still_gets_its_answer(running: Running) -> None:
         connection = bench.connection()
         first = connection.deadline = connection.deadline - 1
         tool.send(bytes(1_000_000))
-        await bench.settled(lambda: connection.deadline > first)
+        await bench.settled(lambda: first < connection.deadline < NEVER)
         assert not tool.reset
         bench.sweep(31)
         await bench.settled(lambda: not bench.server.connections)
@@ -318,6 +340,9 @@ async def test_the_head_timer_runs_for_a_head_behind_another_request(running: Ru
         await tool.answer()
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == GET[:20])
+        due = connection.deadline
+        bench.sweep(9)
+        assert connection.deadline == due
         bench.sweep(11)
         assert (await tool.answer()).status == 408
 
@@ -338,6 +363,22 @@ async def test_a_body_that_stalls_is_answered_and_ends(running: Running) -> None
         assert b"for 30 s" in answer.body
 
 
+async def test_a_body_that_is_not_read_for_now_cannot_stall(running: Running) -> None:
+    """Its timer runs again when its bytes are wanted again."""
+    async with running(echo) as bench:
+        tool = await bench.tool(POST, b"Content-Length: 3\r\n\r\nab")
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        connection = bench.connection()
+        connection.pause_reading()
+        connection.deadline = NEVER
+        connection.expect_body()
+        assert connection.deadline == NEVER
+        connection.resume_reading()
+        assert connection.deadline < NEVER
+        tool.send(b"c")
+        assert (await tool.answer()).body == b"/x abc"
+
+
 async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running) -> None:
     """An answer that has begun cannot become another one."""
 
@@ -349,9 +390,11 @@ async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running)
     async with running(script) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
         await tool.until(lambda: tool.received.endswith(b"ab"))
+        connection, now = bench.connection(), asyncio.get_running_loop().time()
         bench.sweep(31)
+        assert now <= connection.deadline < NEVER
         assert (await tool.end()).endswith(b"\r\n\r\nab")
-        assert (await bench.facts.last()).fault == "request-timeout"
+        assert (await bench.events.last()).fault == "request-timeout"
 
 
 # --- the program's end
@@ -403,7 +446,7 @@ async def test_what_still_runs_at_the_end_is_cut(running: Running) -> None:
         assert not (await half.end()).endswith(b"0\r\n\r\n")
         await old.until(lambda: old.lost)
         assert old.reset
-        assert {event.fault or event.refusal for event in bench.facts.finished} == {"draining"}
+        assert {event.fault or event.refusal for event in bench.events.finished} == {"draining"}
 
 
 async def test_a_new_request_is_refused_once_the_listener_is_closed(running: Running) -> None:
@@ -441,7 +484,7 @@ async def test_half_closing_is_leaving(running: Running) -> None:
         tool = await bench.tool(GET)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         tool.finish()
-        assert (await bench.facts.last()).fault == "client-gone"
+        assert (await bench.events.last()).fault == "client-gone"
 
 
 async def test_an_answer_of_many_reads_is_not_reordered(running: Running) -> None:
@@ -451,3 +494,31 @@ async def test_an_answer_of_many_reads_is_not_reordered(running: Running) -> Non
     async with running(answering(answer)) as bench:
         tool = await bench.tool(GET * 3)
         assert [(await tool.answer()).body == body for _ in range(3)] == [True] * 3
+
+
+# --- what it says of itself
+
+
+async def test_connections_of_tools_say_what_they_do(running: Running) -> None:
+    """Where from and which phase; nothing of what was sent."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+
+    async with running(script) as bench:
+        tool = await bench.tool(get(b"/secret-path", b"Authorization: Bearer secret-key"))
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        connection = bench.connection()
+        assert repr(connection) == "<ClientConnection from 127.0.0.1: serving>"
+        assert repr(bench.server) == "<ConnectionTable: 1 open, 1 busy>"
+        go.set()
+        await tool.answer()
+        assert repr(connection) == "<ClientConnection from 127.0.0.1: waiting>"
+        assert repr(bench.server) == "<ConnectionTable: 1 open, 0 busy>"
+        connection.close_if_idle()
+        assert repr(connection) == "<ClientConnection from 127.0.0.1: closing>"
+    assert repr(bench.server) == "<ConnectionTable: 0 open, 0 busy>"
+    assert repr(type(connection)(bench.server, bench.forwarder)) == "<ClientConnection from nowhere: waiting>"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.wire import GET, HELLO, Running, Wire
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire
 
 AHEAD = 3000
 

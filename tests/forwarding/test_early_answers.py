@@ -11,7 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.wire import GET, HELLO, Bench, Running, Upstream, Wire, rules_for
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.rules import rules_for
+from tests.support.wire import GET, HELLO, RawUpstream, Wire
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 ROUNDS = 150
@@ -95,7 +97,7 @@ async def test_a_408_on_a_connection_that_was_idle_is_no_answer(running: Running
     async with running(script) as bench:
         assert (await bench.ask()).status == 200
         assert (await bench.ask()).body == b"hello"
-        assert bench.facts.replays == [("connection", "recovered")]
+        assert bench.events.replays == [("connection", "recovered")]
 
 
 async def test_a_408_to_the_first_request_of_a_connection_is_amazons_answer(running: Running) -> None:
@@ -155,7 +157,7 @@ async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
         """The bench's own upstream is not asked."""
 
     with answering_and_resetting() as port:
-        bench = Bench(Upstream(nobody), rules_for(f"http://127.0.0.1:{port}", replay_bytes=10))
+        bench = ProxyBench(RawUpstream(nobody), rules_for(f"http://127.0.0.1:{port}", replay_bytes=10))
         await bench.start()
         try:
             statuses = [await uploaded(bench, (9_000, 300_000, 3_000_000)[number % 3]) for number in range(ROUNDS)]
@@ -165,7 +167,7 @@ async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
             bench.drop()
 
 
-async def uploaded(bench: Bench, size: int) -> int:
+async def uploaded(bench: ProxyBench, size: int) -> int:
     """The status of the answer to an upload that goes on until the answer is there."""
     tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % size)
     for _ in range(size // 3000):

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from proxy.forwarding.exchange import Exchange
-from tests.support.wire import GET, HELLO, UNAUTHORIZED, Running, Wire, answering, value_of
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, value_of
 
 POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 COUNTED = POST + b"Content-Length: 5\r\n\r\nabcde"
@@ -55,7 +56,7 @@ async def test_a_chunked_body_leaves_chunked_with_its_trailers(running: Running)
         await bench.ask(CHUNKED.replace(b"T: v\r\n", b"T: v\r\nAuthorization: x\r\nContent-Length: 3\r\n"))
         wire = bench.upstream.wires[0]
         assert bytes(wire.received).endswith(b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\nT: v\r\n\r\n")
-        assert (await bench.facts.last()).bytes_in == 5
+        assert (await bench.events.last()).bytes_in == 5
 
 
 async def test_a_request_of_http_1_0_leaves_as_1_1(running: Running) -> None:
@@ -121,7 +122,7 @@ async def test_an_expectation_outlives_a_401(running: Running) -> None:
         assert (await tool.answer()).status == 100
         tool.send(b"abcde")
         assert (await tool.answer()).body == b"hello"
-        assert bench.facts.replays == [("unauthorized", "recovered")]
+        assert bench.events.replays == [("unauthorized", "recovered")]
 
 
 async def test_one_100_is_enough(running: Running) -> None:
@@ -179,8 +180,8 @@ async def test_a_401_is_answered_by_one_renewal_and_one_replay(request_: bytes, 
         assert (await bench.ask(request_)).body == b"hello"
         assert seen == [(b"Bearer Atza|0", body), (b"Bearer Atza|1", body)]
         assert bench.tokens.renewals == 1
-        assert bench.facts.replays == [("unauthorized", "recovered")]
-        assert (await bench.facts.last()).attempts == 2
+        assert bench.events.replays == [("unauthorized", "recovered")]
+        assert (await bench.events.last()).attempts == 2
 
 
 async def test_the_second_401_is_delivered_as_it_is(running: Running) -> None:
@@ -189,7 +190,7 @@ async def test_the_second_401_is_delivered_as_it_is(running: Running) -> None:
         got = await bench.ask()
         assert (got.status, got.body) == (401, b"denied")
         assert bench.tokens.renewals == 1
-        assert bench.facts.replays == [("unauthorized", "failed")]
+        assert bench.events.replays == [("unauthorized", "failed")]
 
 
 async def test_a_burst_of_401s_asks_for_each_renewal_once_per_request(running: Running) -> None:
@@ -217,7 +218,7 @@ async def test_a_large_body_is_streamed_and_not_sent_again(running: Running) -> 
         assert (got.status, got.body) == (401, b"denied")
         assert bytes(bench.upstream.wires[0].received).endswith(b"\r\n\r\n" + body)
         assert bench.tokens.renewals == 0
-        assert bench.facts.replays == [("unauthorized", "impossible")]
+        assert bench.events.replays == [("unauthorized", "impossible")]
 
 
 async def test_a_large_body_waits_for_its_token_without_growing(running: Running) -> None:
@@ -262,7 +263,7 @@ async def test_a_renewal_that_gives_nothing_delivers_the_401_whole(whole: bool, 
             rest.set()
         got = await tool.answer()
         assert (got.status, got.body) == (401, b"denied")
-        assert bench.facts.replays == [("unauthorized", "impossible")]
+        assert bench.events.replays == [("unauthorized", "impossible")]
 
 
 async def test_a_held_401_is_not_timed_out(running: Running) -> None:
@@ -302,7 +303,7 @@ async def test_a_held_401_that_breaks_is_delivered_broken(running: Running) -> N
         await bench.settled(lambda: bench.upstream.wires[0].lost)
         bench.tokens.gate.set()
         assert b"401" in await tool.end()
-        assert (await bench.facts.last()).fault == "upstream-died"
+        assert (await bench.events.last()).fault == "upstream-died"
 
 
 async def test_a_tool_that_leaves_while_a_renewal_is_awaited(running: Running) -> None:
@@ -312,7 +313,7 @@ async def test_a_tool_that_leaves_while_a_renewal_is_awaited(running: Running) -
         tool = await bench.tool(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
         tool.close()
-        finished = await bench.facts.last()
+        finished = await bench.events.last()
         assert (finished.status, finished.fault) == (0, "client-gone")
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
         bench.tokens.gate.set()
@@ -372,7 +373,7 @@ async def test_a_tool_that_leaves_while_a_token_is_awaited(running: Running) -> 
         tool = await bench.tool(GET)
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         tool.close()
-        assert (await bench.facts.last()).fault == "client-gone"
+        assert (await bench.events.last()).fault == "client-gone"
         bench.tokens.gate.set()
         bench.tokens.cold = False
         assert (await bench.ask()).body == b"hello"
@@ -387,7 +388,7 @@ async def test_retry_after_is_waited_out_where_that_is_wished(running: Running) 
     throttled = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
     async with running(answering(throttled, HELLO), retry_wait=5.0) as bench:
         assert (await bench.ask(COUNTED)).body == b"hello"
-        assert bench.facts.replays == [("throttled", "recovered")]
+        assert bench.events.replays == [("throttled", "recovered")]
 
 
 async def test_a_retry_after_that_runs_holds_the_next_requests_back(running: Running) -> None:
@@ -408,7 +409,7 @@ async def test_a_429_is_delivered_where_waiting_is_not_wished(running: Running) 
     async with running(answering(throttled)) as bench:
         got = await bench.ask()
         assert (got.status, got.value(b"retry-after"), got.body) == (429, b"1", b"no")
-        assert bench.facts.replays == []
+        assert bench.events.replays == []
 
 
 # --- answers that come early
@@ -481,7 +482,7 @@ async def test_a_tool_that_leaves_closes_amazons_connection(early: bool, running
         if not early:
             await tool.until(lambda: b"hel" in tool.received)
         tool.drop()
-        finished = await bench.facts.last()
+        finished = await bench.events.last()
         assert (finished.status, finished.fault) == (0 if early else 200, "client-gone")
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
 
@@ -501,7 +502,7 @@ async def test_a_pooled_connection_that_dies_under_a_get_is_replaced(running: Ru
     async with running(script) as bench:
         assert (await bench.ask()).status == 200
         assert (await bench.ask()).status == 200
-        assert bench.facts.replays == [("connection", "recovered")]
+        assert bench.events.replays == [("connection", "recovered")]
         assert len(bench.upstream.wires) == 2
 
 
@@ -572,7 +573,7 @@ async def test_an_answer_that_stops_is_broken_off_but_for_event_streams(kind: by
         await tool.until(lambda: tool.ended or tool.received.endswith(b"0\r\n\r\n"))
         whole = tool.received.endswith(b"0\r\n\r\n")
         assert whole is (kind != b"application/json")
-        assert (await bench.facts.last()).fault == ("" if whole else "upstream-timeout")
+        assert (await bench.events.last()).fault == ("" if whole else "upstream-timeout")
 
 
 @pytest.mark.parametrize(
@@ -620,7 +621,7 @@ async def test_a_chunked_answer_that_goes_wrong_is_broken_off(ending: bytes, run
         tool = await bench.tool(GET)
         await tool.until(lambda: tool.ended)
         assert not tool.received.endswith(b"0\r\n\r\n")
-        assert (await bench.facts.last()).fault == "upstream-died"
+        assert (await bench.events.last()).fault == "upstream-died"
 
 
 async def test_a_defect_of_ours_is_a_500_and_is_told(running: Running) -> None:
@@ -647,8 +648,8 @@ async def test_a_defect_of_ours_is_a_500_and_is_told(running: Running) -> None:
         assert (await bench.ask()).status == 500
         bench.tokens.current = working  # type: ignore[method-assign]
         assert (await bench.ask()).status == 200
-        assert [text.count("ZeroDivisionError") > 0 for text in bench.facts.defects] == [True, True]
-        bench.facts.events = [event for event in bench.facts.events if type(event).__name__ != "DefectMet"]
+        assert [text.count("ZeroDivisionError") > 0 for text in bench.events.defects] == [True, True]
+        bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
 
 
 async def test_a_held_401_that_goes_wrong_is_delivered_broken(running: Running) -> None:
@@ -659,7 +660,7 @@ async def test_a_held_401_that_goes_wrong_is_delivered_broken(running: Running) 
         tool = await bench.tool(GET)
         assert b" 401 " in await tool.end()
         assert not tool.received.endswith(b"0\r\n\r\n")
-        assert (await bench.facts.last()).fault == "upstream-died"
+        assert (await bench.events.last()).fault == "upstream-died"
 
 
 async def test_a_defect_beneath_an_answer_is_a_500(running: Running) -> None:
@@ -672,8 +673,8 @@ async def test_a_defect_beneath_an_answer_is_a_500(running: Running) -> None:
 
         bench.throttles.note = broken  # type: ignore[method-assign,assignment]
         assert (await bench.ask()).status == 500
-        assert len(bench.facts.defects) == 1
-        bench.facts.events = [event for event in bench.facts.events if type(event).__name__ != "DefectMet"]
+        assert len(bench.events.defects) == 1
+        bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
 
 
 async def test_a_pause_that_amazon_asked_for_holds_for_the_next_request(running: Running) -> None:
@@ -685,7 +686,7 @@ async def test_a_pause_that_amazon_asked_for_holds_for_the_next_request(running:
         second = await bench.ask()
         assert (second.status, second.value(b"retry-after")) == (429, b"50")
         assert b"throttled" in second.body
-        assert len(bench.facts.finished) == 2
+        assert len(bench.events.finished) == 2
         bench.throttles.note("default", "na", 0.01, asyncio.get_running_loop().time())
         assert (await bench.ask()).body == b"hello"
 

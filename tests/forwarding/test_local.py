@@ -9,7 +9,8 @@ import pytest
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from tests.support.wire import GET, HELLO, Running, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, answering
 
 FORM = b"grant_type=refresh_token&refresh_token=default&client_id=x&client_secret=y"
 HEAD = b"POST /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -32,7 +33,7 @@ async def test_a_token_is_answered_here(request_: bytes, running: Running) -> No
         assert json.loads(got.body)["token_type"] == "bearer"
         assert got.value(b"date") is not None
         assert not bench.upstream.wires
-        finished = await bench.facts.last()
+        finished = await bench.events.last()
         assert (finished.path, finished.bytes_in, finished.bytes_out) == ("/auth/o2/token", len(FORM), len(got.body))
 
 
@@ -70,7 +71,7 @@ async def test_a_body_that_is_too_large_is_refused(at_once: bool, running: Runni
         assert await tool.end() == b""
         bench.sweep(40)
         await bench.settled(lambda: not bench.server.connections)
-        assert (await bench.facts.last()).refusal == "content-too-large"
+        assert (await bench.events.last()).refusal == "content-too-large"
 
 
 async def test_a_head_request_has_no_body(running: Running) -> None:
@@ -89,7 +90,7 @@ async def test_a_tool_that_leaves_before_its_body_is_complete(running: Running) 
         tool = await bench.tool(COUNTED, FORM[:5])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         tool.close()
-        assert (await bench.facts.last()).fault == "client-gone"
+        assert (await bench.events.last()).fault == "client-gone"
 
 
 async def test_a_token_request_is_answered_by_the_rules_that_it_was_admitted_under(running: Running) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from proxy.errors import Refused
 from proxy.http1.target import read_target
 from proxy.routing.target import TargetKind, read_destination
-from tests.support.wire import GET, HELLO, Bench, Running, Wire, answering
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TOKEN = st.text("abcXYZ019!#$%&'*+.^_`|~-", min_size=1, max_size=12).map(str.encode)
@@ -137,7 +138,7 @@ def by_httptools(data: bytes, *, answer: bool) -> list[Message]:
     return listener.found
 
 
-async def reach(bench: Bench, data: bytes, cuts: list[int]) -> bytes:
+async def reach(bench: ProxyBench, data: bytes, cuts: list[int]) -> bytes:
     """What an upstream received for a request, whole."""
     tool = await bench.tool()
     before = len(bench.upstream.wires[0].received) if bench.upstream.wires else 0

@@ -6,7 +6,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tests.support.wire import GET, HELLO, Running, Script, Wire, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Script, Wire, answering
 
 OLD_GET = GET.replace(b"HTTP/1.1", b"HTTP/1.0")
 
@@ -33,7 +34,7 @@ async def test_status_reason_and_fields_pass_byte_for_byte(running: Running) -> 
             b"HTTP/1.1 299 Fine \xe9\r\nx-amz-rid: r1\r\nSet-Cookie: a\r\nset-cookie: b\r\nX: \xff\r\n"
             b"Date: d\r\nContent-Length: 0\r\nX-Request-Id: mine\r\n"
         )
-        assert (await bench.facts.last()).amazon_request_id == "r1"
+        assert (await bench.events.last()).amazon_request_id == "r1"
 
 
 async def test_hop_by_hop_fields_of_an_answer_do_not_pass(running: Running) -> None:
@@ -168,7 +169,7 @@ async def test_an_answer_cut_off_is_seen_to_be_broken(framing: bytes, running: R
         await tool.until(lambda: tool.ended)
         assert b"abcd" in tool.received
         assert b"\r\n0\r\n" not in tool.received
-        assert (await bench.facts.last()).fault == "upstream-died"
+        assert (await bench.events.last()).fault == "upstream-died"
 
 
 async def test_a_close_delimited_answer_that_breaks_is_reset_for_http_1_0(running: Running) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from proxy.downstream.connection import ClientConnection
 from proxy.forwarding.exchange import Exchange
-from tests.support.wire import GET, HELLO, Bench, Running, Wire, answering
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 SIZE = 20_000_000
 PIECE = bytes(range(256)) * 250
@@ -105,7 +106,7 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Runni
         assert connection._handler._attempt._connection.transport.get_write_buffer_size() < MOST_HELD
         go.set()
         assert (await tool.answer()).body == b"hello"
-        assert (await bench.facts.last()).bytes_in == SIZE
+        assert (await bench.events.last()).bytes_in == SIZE
 
 
 async def test_a_download_waits_for_a_tool_that_does_not_read(running: Running) -> None:
@@ -123,7 +124,7 @@ async def test_a_download_waits_for_a_tool_that_does_not_read(running: Running) 
         bench.sweep(30)
         tool.transport.resume_reading()
         assert (await tool.answer()).body == body
-        assert (await bench.facts.last()).bytes_out == len(body)
+        assert (await bench.events.last()).bytes_out == len(body)
 
 
 async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
@@ -143,15 +144,15 @@ async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
         connection = bench.connection()
         await bench.settled(lambda: not connection.writable)
         bench.sweep(59)
-        assert not bench.facts.finished
+        assert not bench.events.finished
         bench.sweep(61)
-        assert (await bench.facts.last()).fault == "client-stalled"
+        assert (await bench.events.last()).fault == "client-stalled"
         bench.sweep(70)
         bench.sweep(200)
         await bench.settled(lambda: not bench.server.connections)
 
 
-async def narrow(bench: Bench) -> tuple[Wire, ClientConnection]:
+async def narrow(bench: ProxyBench) -> tuple[Wire, ClientConnection]:
     """A tool that reads nothing for now, on a connection whose buffers in the system are small."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -173,9 +174,11 @@ async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tool(closing: bool,
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))) as bench:
         tool, connection = await narrow(bench)
         tool.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
-        await bench.facts.last()
+        await bench.events.last()
         assert connection._transport.get_write_buffer_size() > 10_000
-        bench.sweep(3 if closing else 76)
+        seconds = 3 if closing else 76
+        bench.sweep(seconds)
+        assert connection.deadline > asyncio.get_running_loop().time() + seconds
         tool.transport.resume_reading()
         answer = await tool.answer()
         assert len(answer.body) == size
@@ -188,7 +191,7 @@ async def test_a_tool_that_does_not_take_the_last_of_its_answer_goes(closing: bo
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + bytes(60_000))) as bench:
         tool, connection = await narrow(bench)
         tool.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
-        await bench.facts.last()
+        await bench.events.last()
         for seconds in (80, 200, 300):
             bench.sweep(seconds)
         await bench.settled(lambda: not bench.server.connections)

@@ -72,3 +72,10 @@ def test_a_long_target_is_split_without_being_remembered() -> None:
     raw = b"/" + b"x" * 5000
     assert read_target(raw) == parse_target(raw)
     assert percent_decoded(b"a%20b") == b"a b"
+
+
+def test_a_long_target_is_read_without_being_remembered() -> None:
+    """It reads as a short one does, each time anew: what is remembered has a bound in bytes, too."""
+    short, long = b"/" + b"x" * 1000, b"/" + b"x" * 2000
+    assert read_target(short) is read_target(short)
+    assert read_target(long) == read_target(long) and read_target(long) is not read_target(long)

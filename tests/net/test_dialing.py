@@ -18,7 +18,8 @@ from proxy.errors import UpstreamCertificateRejected, UpstreamUnreachable
 from proxy.net.dialing import Dialer, Origin, RedialPacing, client_context, origin_of
 from proxy.net.names import Names
 from tests.support.certificates import Authority
-from tests.support.wire import GET, HELLO, Running, Wire, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 

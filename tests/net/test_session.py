@@ -11,7 +11,7 @@ import pytest
 from proxy.net.names import AddressInfo, Names, numeric_address
 from proxy.net.session import make_session
 from proxy.net.sockets import UNACKNOWLEDGED
-from tests.support.wire import HELLO, Upstream, answering
+from tests.support.wire import HELLO, RawUpstream, answering
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 
@@ -33,23 +33,23 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
+async def upstream() -> AsyncIterator[RawUpstream]:
     """Says hello to everybody."""
-    made = Upstream(answering(HELLO))
+    made = RawUpstream(answering(HELLO))
     await made.start()
     yield made
     await made.stop()
 
 
 async def test_names_are_the_given_ones_and_both_families_are_tried(
-    session: aiohttp.ClientSession, upstream: Upstream
+    session: aiohttp.ClientSession, upstream: RawUpstream
 ) -> None:
     """The upstream listens on IPv4 alone."""
     async with session.get(f"http://lwa.example:{upstream.port}/") as answer:
         assert await answer.read() == b"hello"
 
 
-async def test_no_connection_is_kept(session: aiohttp.ClientSession, upstream: Upstream) -> None:
+async def test_no_connection_is_kept(session: aiohttp.ClientSession, upstream: RawUpstream) -> None:
     """The next request has its own, so that none goes out on one that died meanwhile."""
     for _ in range(2):
         async with session.get(f"http://lwa.example:{upstream.port}/") as answer:
@@ -66,7 +66,7 @@ async def test_a_name_without_address_is_told_as_such(session: aiohttp.ClientSes
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has none")
 async def test_its_sockets_are_watched(session: aiohttp.ClientSession) -> None:
     """As those of traffic are."""
-    upstream = Upstream(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"))
+    upstream = RawUpstream(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"))
     await upstream.start()
     async with session.get(f"http://lwa.example:{upstream.port}/") as answer:
         assert answer.connection is not None

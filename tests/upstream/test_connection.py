@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tests.support.wire import GET, HELLO, Running, Wire, answering
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
@@ -56,7 +59,7 @@ async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(
         if b"/first" in head:
             await bench.settled(lambda: bool(bench.pools.find("api", "na")._waiting))
             wire.send(answer)
-            await bench.facts.until(lambda: bench.facts.started == len(bench.facts.finished) + 1)
+            await bench.events.until(lambda: bench.events.started == len(bench.events.finished) + 1)
             wire.send(POISON)
         else:
             wire.send(HELLO)
@@ -103,7 +106,7 @@ async def test_a_connection_that_amazon_closes_while_idle_is_not_used(running: R
         await bench.ask()
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert (await bench.ask(b"POST" + GET[3:])).body == b"hello"
-        assert bench.facts.replays == []
+        assert bench.events.replays == []
 
 
 async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Running) -> None:
@@ -141,3 +144,29 @@ async def test_a_head_may_come_byte_by_byte(running: Running) -> None:
         assert (await tool.answer()).status == 100
         got = await tool.answer()
         assert (got.body, got.trailers) == (b"ab", b"T: v\r\n")
+
+
+async def test_a_connection_says_what_it_does(running: Running) -> None:
+    """Host, phase and how much it has served; nothing of a request."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+        await wire.end()
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
+        (connection,) = bench.pools.find("api", "na")._all
+        name = f"<UpstreamConnection to 127.0.0.1:{bench.upstream.port}"
+        assert repr(connection) == f"{name}: busy, served 0>"
+        go.set()
+        await tool.answer()
+        assert repr(connection) == f"{name}: idle, served 1>"
+        connection.close()
+        assert repr(connection) == f"{name}: closing, served 1>"
+        await bench.upstream.wires[0].end()
+        await bench.settled(lambda: not bench.pools.find("api", "na")._all)
+        assert repr(connection) == f"{name}: lost, served 1>"

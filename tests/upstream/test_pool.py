@@ -8,7 +8,10 @@ import pytest
 
 from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
-from tests.support.wire import GET, HELLO, Bench, Running, Wire, answering
+from proxy.net.names import Names
+from proxy.upstream.pools import Pools
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 
 def get(path: bytes) -> bytes:
@@ -30,7 +33,7 @@ class Gate:
     def answer(self, number: int) -> None:
         self.asked[number][1].send(HELLO)
 
-    async def until(self, bench: Bench, number: int) -> None:
+    async def until(self, bench: ProxyBench, number: int) -> None:
         await bench.settled(lambda: len(self.asked) >= number)
 
     @property
@@ -38,7 +41,7 @@ class Gate:
         return [target for target, _ in self.asked]
 
 
-def sizes(bench: Bench) -> tuple[int, int]:
+def sizes(bench: ProxyBench) -> tuple[int, int]:
     """Connections to the API host, and the idle ones of them."""
     return bench.pools.sizes()[f"127.0.0.1:{bench.upstream.port}"]
 
@@ -47,8 +50,10 @@ async def test_the_connection_used_last_is_used_next(running: Running) -> None:
     """So the others grow old and go."""
     gate = Gate()
     async with running(gate) as bench:
-        tools = [await bench.tool(get(b"/%d" % number)) for number in range(2)]
-        await gate.until(bench, 2)
+        tools = []
+        for number in range(2):
+            tools.append(await bench.tool(get(b"/%d" % number)))
+            await gate.until(bench, number + 1)
         gate.answer(0)
         await tools[0].answer()
         gate.answer(1)
@@ -107,7 +112,7 @@ async def test_no_more_connections_than_allowed_and_served_in_order(running: Run
         assert len(bench.upstream.wires) == 1
 
 
-def pool_of(bench: Bench) -> list[object]:
+def pool_of(bench: ProxyBench) -> list[object]:
     """Those who wait for a connection."""
     return list(bench.pools.find("api", "na")._waiting)
 
@@ -245,3 +250,25 @@ async def test_a_reload_that_changes_nothing_here_keeps_connections(running: Run
         gate.answer(1)
         assert (await busy.answer()).status == 200
         await working.until(lambda: working.ended)
+
+
+async def test_pools_say_how_many_there_are(running: Running) -> None:
+    """Connections, idle ones, and who waits."""
+    gate = Gate()
+    async with running(gate, pool_limit=1) as bench:
+        first = await bench.tool(get(b"/0"))
+        await gate.until(bench, 1)
+        second = await bench.tool(get(b"/1"))
+        await bench.settled(lambda: len(pool_of(bench)) == 1)
+        pool = bench.pools.find("api", "na")
+        name = f"127.0.0.1:{bench.upstream.port}"
+        assert repr(pool) == f"<Pool {name}: 1 connections, 0 idle, 1 waiting>"
+        gate.answer(0)
+        await first.answer()
+        await gate.until(bench, 2)
+        gate.answer(1)
+        await second.answer()
+        assert repr(pool) == f"<Pool {name}: 1 connections, 1 idle, 0 waiting>"
+        assert name in repr(bench.pools) and repr(bench.pools).startswith("<Pools of ")
+    assert repr(pool) == f"<Pool {name}: 0 connections, 0 idle, 0 waiting, closed>"
+    assert repr(Pools(bench.deadlines, Names())) == "<Pools of no host>"
