@@ -14,7 +14,8 @@ from proxy.http1.framing import Buffer
 from proxy.http1.message import Response
 from proxy.upstream.connection import Timeouts
 from proxy.upstream.doubted import DoubtedConnection, doubted_after
-from tests.support.wire import HELLO, Bench, Running, Wire
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import HELLO, Wire
 
 REQUEST: list[Buffer] = [b"GET /v2/profiles HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
 AFTER = 1.0
@@ -82,7 +83,7 @@ class Doubt:
         self.asked = 0
         self.heard = 0
         self.sink = Sink()
-        self.bench: Bench
+        self.bench: ProxyBench
         self.connection: DoubtedConnection
 
     def may_ask(self) -> bool:
