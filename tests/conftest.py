@@ -19,7 +19,9 @@ settings.load_profile("steady")
 
 ON_SOCKETS = frozenset(
     (
+        "downstream/test_accept_queue",
         "downstream/test_connection",
+        "downstream/test_stopping",
         "forwarding/test_early_answers",
         "forwarding/test_exchange",
         "forwarding/test_forwarder",

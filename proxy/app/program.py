@@ -24,7 +24,7 @@ from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import Address
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import bind, listen, load_certificate, server_context
+from proxy.downstream.listener import ToolsListener, bind, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
 from proxy.events import DefectMet, Observers, ProfilesListed, ServerStarted
@@ -57,6 +57,7 @@ class Program:
 
     forwarder: Forwarder
     tools: ConnectionTable
+    _listener: ToolsListener
     pools: Pools
     tokens: TokenManager
     directory: ProfileDirectory
@@ -85,7 +86,6 @@ class Program:
         self._budgets = Budgets()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
-        self._servers: list[asyncio.Server] = []
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
 
@@ -119,8 +119,9 @@ class Program:
         admin = AdminListener(make_admin(AdminAdapter(self), self.metrics, self.history, self.observers))
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
-        opened.callback(self.close_listeners)
-        self._servers = await listen(tools_sockets, self._connect, self._context)
+        self._listener = ToolsListener(tools_sockets, self._connect, self._context)
+        opened.callback(self._listener.close)
+        await self._listener.start()
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
@@ -148,11 +149,13 @@ class Program:
         """Close everything that was opened, in reverse."""
         await self._opened.aclose()
 
-    def close_listeners(self) -> None:
-        """Accept nothing more from tools, and end the connections on which nothing runs."""
-        for server in self._servers:
-            server.close()
-        self._servers = []
+    def close_listener(self) -> None:
+        """Accept nothing more from tools. Those who are connected, or wait to be, get one last answer each."""
+        self._listener.close()
+        self.tools.wind_down()
+
+    def refuse_requests(self) -> None:
+        """Nothing more can be finished in time: what still comes is told so, and idle connections end."""
         self.forwarder.availability = Availability.CLOSING
         self.tools.close_idle()
 

@@ -37,9 +37,9 @@ class Availability(StrEnum):
 
     SERVING = "serving"
     DRAINING = "draining"
-    """New requests are served, on connections that end with them."""
+    """New requests are served, on connections that end with them: each gets one last answer."""
     CLOSING = "closing"
-    """What still arrives is told to come again."""
+    """What still arrives is told to come again: it might not be finished in time."""
 
 
 class RequestHandler(Protocol):
@@ -47,6 +47,11 @@ class RequestHandler(Protocol):
 
     Only a request with Content-Length above 0, or chunked, has a body, and so `request_data` and `request_ended`.
     """
+
+    @property
+    def endless(self) -> bool:
+        """The response is a stream that goes on until somebody ends it, and may be ended anywhere."""
+        ...
 
     def start(self) -> None: ...
 

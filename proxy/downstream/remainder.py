@@ -32,6 +32,8 @@ def ends_soon(body: Body | None, *, expects_continue: bool) -> bool:
 class Remainder:
     """Reads it over. Implements `RequestHandler` for a request that has its answer."""
 
+    endless = False
+
     def __init__(self, client: ClientPort) -> None:
         self._client = client
 
