@@ -304,7 +304,7 @@ class ClientConnection(asyncio.Protocol):
     def finish(self, *, keep: bool) -> None:
         self.flush()
         self._handler = None
-        if not keep or self._broken or self._service.availability is not Availability.SERVING:
+        if not keep or self._broken or self._service.availability is Availability.CLOSING:
             self._body = None
             self._close()
             return
@@ -350,6 +350,10 @@ class ClientConnection(asyncio.Protocol):
     def close_if_idle(self) -> None:
         if self._handler is None and not self._lingering and not self._buffer:
             self._close()
+
+    def wind_down(self) -> None:
+        if self._handler is not None and self._handler.endless:
+            self.end()
 
     def end(self) -> None:
         """The program ends."""
