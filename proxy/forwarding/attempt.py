@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.forwarding.retry import Progress
+
 if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.http1.framing import Buffer
@@ -64,13 +66,14 @@ class Attempt:
     __slots__ = (
         "_connection",
         "_owner",
+        "_unsent",
+        "_whole",
         "entered",
         "error",
         "held",
         "number",
         "pieces",
         "response",
-        "reused",
         "state",
         "token",
         "trailers",
@@ -81,7 +84,8 @@ class Attempt:
         self._connection = connection
         self.number = number
         self.token = token
-        self.reused = connection.served > 0
+        self._unsent = connection.lost
+        self._whole = False
         self.state = AttemptState.SENT
         self.entered = 0.0
         self.held = False
@@ -101,12 +105,24 @@ class Attempt:
         """The connection is this attempt's."""
         return self.state in _LIVE
 
+    @property
+    def progress(self) -> Progress:
+        """How far the request got."""
+        if self.response is not None:
+            return Progress.REFUSED if self.response.status == 401 else Progress.ANSWERING
+        if self._unsent:
+            return Progress.UNSENT
+        if self._connection.head_began:
+            return Progress.ANSWERING
+        return Progress.WHOLE if self._whole else Progress.PARTLY
+
     def send_body(self, data: list[Buffer]) -> None:
         """Write more of the body."""
         self._connection.send_body(data)
 
     def request_sent(self) -> None:
         """The whole request has been written."""
+        self._whole = True
         self._connection.request_sent()
 
     def hold(self) -> None:

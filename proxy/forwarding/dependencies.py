@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.injection import AccountLines
+    from proxy.forwarding.retry_budget import RetryBudgets
     from proxy.forwarding.throttles import Throttles
     from proxy.tokens.values import AccessToken
 
@@ -28,5 +29,6 @@ class Dependencies:
 
     tokens: AccessTokens
     throttles: Throttles
+    retry_budgets: RetryBudgets
     account_lines: AccountLines
     accounting: Accounting

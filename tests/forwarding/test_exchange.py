@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, runnin
 
 POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 COUNTED = POST + b"Content-Length: 5\r\n\r\nabcde"
+LISTING = COUNTED.replace(b"/v2/campaigns", b"/sp/campaigns/list")
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n"
 EXPECTING = POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -386,7 +388,26 @@ async def test_retry_after_is_waited_out_where_that_is_wished() -> None:
     """Within retry_wait seconds the request is sent again; the tool hears the second answer."""
     throttled = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
     async with running(answering(throttled, HELLO), retry_wait=5.0) as bench:
-        assert (await bench.ask(COUNTED)).body == b"hello"
+        assert (await bench.ask(LISTING)).body == b"hello"
+        assert bench.facts.replays == [("throttled", "recovered")]
+
+
+@pytest.mark.parametrize("status", [b"429 Too Many Requests", b"503 Service Unavailable"])
+async def test_no_pause_is_waited_out_for_a_write(status: bytes) -> None:
+    """A refusal does not prove that nothing was done: the tool hears what Amazon said."""
+    throttled = b"HTTP/1.1 " + status + b"\r\nRetry-After: 0\r\nContent-Length: 2\r\n\r\nno"
+    async with running(answering(throttled, HELLO), retry_wait=5.0) as bench:
+        got = await bench.ask(COUNTED)
+        assert (got.body, got.value(b"retry-after"), got.value(b"proxy-status")) == (b"no", b"0", None)
+        assert bench.facts.replays == [("throttled", "impossible")]
+        assert (await bench.facts.last()).attempts == 1
+
+
+async def test_a_503_with_retry_after_is_waited_out_for_a_read() -> None:
+    """As a 429 is."""
+    busy = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
+    async with running(answering(busy, HELLO), retry_wait=5.0) as bench:
+        assert (await bench.ask()).body == b"hello"
         assert bench.facts.replays == [("throttled", "recovered")]
 
 
@@ -517,18 +538,66 @@ async def test_a_pooled_connection_that_dies_under_a_post_is_a_502() -> None:
         assert got.status == 502
         assert b"upstream-closed" in got.body
         assert got.value(b"proxy-status") == b"ads-proxy; error=connection_terminated"
+        said = json.loads(got.body)
+        assert said["retryable"] is False
+        assert "may have been carried out" in said["detail"]
+        assert got.value(b"retry-after") is None
+        assert len(bench.upstream.wires) == 1
+        assert bench.facts.replays == [("connection", "impossible")]
 
 
-async def test_a_fresh_connection_that_dies_is_a_502() -> None:
-    """It has another cause than age; sending again would not help."""
+@pytest.mark.parametrize("request_", [GET, LISTING])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Le"])
+async def test_a_read_that_was_cut_on_a_fresh_connection_is_sent_once_more(request_: bytes, answer: bytes) -> None:
+    """Whatever its method, and also within the head of the answer; twice in a row it is a 502 that may be retried."""
 
     async def script(wire: Wire) -> None:
         await wire.request()
-        wire.drop()
+        if len(bench.upstream.wires) == 2:
+            wire.send(HELLO)
+            await wire.end()
+            return
+        wire.send(answer)
 
     async with running(script) as bench:
-        assert (await bench.ask()).status == 502
-        assert len(bench.upstream.wires) == 1
+        assert (await bench.ask(request_)).body == b"hello"
+        assert bench.facts.replays == [("connection", "recovered")]
+        bench.pools.find("api", "na").close()
+        got = await bench.ask(request_)
+        assert got.status == 502
+        assert json.loads(got.body)["retryable"] is True
+        assert len(bench.upstream.wires) == 4
+        assert bench.facts.replays[1:] == [("connection", "failed")]
+
+
+async def test_a_storm_of_cut_reads_is_bounded() -> None:
+    """A host that cuts everything is asked a few times more than the tools asked, not twice as often."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+
+    async with running(script) as bench:
+        for _ in range(40):
+            assert (await bench.ask()).status == 502
+        assert len(bench.upstream.wires) in range(40 + 10, 40 + 10 + 4 + 1)
+        assert bench.facts.replays.count(("connection", "impossible")) in range(40 - 14, 40 - 10 + 1)
+
+
+async def test_a_write_that_amazon_does_not_answer_is_not_offered_again() -> None:
+    """A 504 that is not retryable and says why."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.end()
+
+    async with running(script, response_timeout=20.0) as bench:
+        tool = await bench.tool(COUNTED)
+        await bench.settled(lambda: bool(bench.upstream.wires) and b"abcde" in bench.upstream.wires[0].received)
+        bench.sweep(21)
+        got = await tool.answer()
+        said = json.loads(got.body)
+        assert (got.status, said["retryable"]) == (504, False)
+        assert "may have been carried out" in said["detail"]
 
 
 async def test_an_answer_that_never_begins_is_a_504() -> None:

@@ -27,6 +27,7 @@ from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.rules import Rules
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
@@ -320,7 +321,7 @@ class Bench:
         self.pools = Pools(self.deadlines)
         self.accounting = Accounting(self.facts)
         self.throttles = Throttles()
-        dependencies = Dependencies(self.tokens, self.throttles, AccountLines(), self.accounting)
+        dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, rules)
         self.server = ConnectionTable(self.deadlines)
         self.tools: list[Wire] = []
