@@ -6,6 +6,7 @@ whether to try again. Its state tells how far the try got: what may be sent agai
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -65,6 +66,8 @@ class Attempt:
 
     __slots__ = (
         "_connection",
+        "_enough",
+        "_more",
         "_owner",
         "_unsent",
         "_whole",
@@ -86,6 +89,8 @@ class Attempt:
         self.token = token
         self._unsent = connection.lost
         self._whole = False
+        self._enough = 0
+        self._more: asyncio.Future[None] | None = None
         self.state = AttemptState.SENT
         self.entered = 0.0
         self.held = False
@@ -126,11 +131,25 @@ class Attempt:
         self._connection.request_sent()
 
     def hold(self) -> None:
-        """Keep the response back, unread beyond what is here."""
+        """Keep the response back."""
         self.held = True
         self.pieces = []
-        if self.live:
-            self._connection.pause()
+
+    async def gather(self, size: int, seconds: float) -> bytes:
+        """The held body's first `size` bytes, or what of them came within so many seconds. Then no more is read."""
+        if not self._has(size):
+            self._enough, self._more = size, asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._more}, timeout=seconds)
+            self._more = None
+        self.pause()
+        return b"".join(self.pieces)[:size]
+
+    def _has(self, size: int) -> bool:
+        return self.trailers is not None or self.error is not None or sum(map(len, self.pieces)) >= size
+
+    def _gathered(self) -> None:
+        if self._more is not None and not self._more.done() and self._has(self._enough):
+            self._more.set_result(None)
 
     def pause(self) -> None:
         """Read no more of the response for now."""
@@ -161,6 +180,7 @@ class Attempt:
     def response_data(self, pieces: list[Buffer]) -> None:
         if self.held:
             self.pieces += pieces
+            self._gathered()
         else:
             self._owner.attempt_data(pieces)
 
@@ -168,6 +188,7 @@ class Attempt:
         self.state = AttemptState.ENDED
         if self.held:
             self.trailers = trailers
+            self._gathered()
         else:
             self._owner.attempt_ended(trailers)
 
@@ -175,6 +196,7 @@ class Attempt:
         self.state = AttemptState.FAILED
         if self.held:
             self.error = error
+            self._gathered()
         else:
             self._owner.attempt_failed(error)
 

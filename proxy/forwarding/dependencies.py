@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.injection import AccountLines
     from proxy.forwarding.retry_budget import RetryBudgets
     from proxy.forwarding.throttles import Throttles
+    from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.values import AccessToken
 
 
@@ -20,7 +21,12 @@ class AccessTokens(Protocol):
 
     async def get(self, account: str) -> AccessToken: ...
 
-    async def renewed(self, rejected: AccessToken) -> AccessToken | None: ...
+    @property
+    def watchful(self) -> bool: ...
+
+    def accepted(self, token: AccessToken, use: TokenUse) -> None: ...
+
+    async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None: ...
 
 
 @dataclass(frozen=True, slots=True)

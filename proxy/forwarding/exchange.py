@@ -11,7 +11,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from proxy.errors import Refused, UpstreamTimeout
+from proxy.errors import NoUsableToken, Refused, UpstreamTimeout
 from proxy.events import AmazonThrottled, Fault
 from proxy.forwarding import retry
 from proxy.forwarding.accounting import RequestStats
@@ -20,6 +20,7 @@ from proxy.forwarding.injection import render_head
 from proxy.forwarding.phase import TRANSITIONS, Phase
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext, ResponseRelay
+from proxy.forwarding.renewal import renew_after_401, token_use
 from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import ReplayBuffer
 
@@ -284,16 +285,22 @@ class Exchange:
         if not self._body.complete:
             self._client.pause_reading()
         if isinstance(decision, retry.Wait):
+            self._attempt.pause()
             self._replays.begin(retry.ReplayReason.THROTTLED, self._client.loop.time())
             self._spawn(self._pause_and_send(decision.seconds))
         else:
-            self._replays.begin(retry.ReplayReason.UNAUTHORIZED, self._client.loop.time())
-            self._spawn(self._renew_and_send(self._attempt.token))
+            self._spawn(self._renew_and_send(self._attempt))
 
-    async def _renew_and_send(self, rejected: AccessToken) -> None:
-        renewed = await self._dependencies.tokens.renewed(rejected)
+    async def _renew_and_send(self, attempt: Attempt) -> None:
+        tokens, use, now = self._dependencies.tokens, token_use(self._context), self._client.loop.time()
+        try:
+            renewed = await renew_after_401(attempt, tokens, use, self._replays, now)
+        except NoUsableToken as error:
+            attempt.abandon()
+            self._entered = perf_counter()
+            self._refuse(error)
+            return
         if renewed is None:
-            self._replays.withdraw()
             self._deliver_held()
         else:
             await self._send_again(renewed)
@@ -333,6 +340,9 @@ class Exchange:
     def _deliver(self, response: Response) -> None:
         self._enter(Phase.RELAYING)
         self._replays.answered(response.status)
+        tokens = self._dependencies.tokens
+        if tokens.watchful and response.status < 400 and self._attempt is not None:
+            tokens.accepted(self._attempt.token, token_use(self._context))
         self._body.forget()
         self._relay.begin(response)
 

@@ -8,13 +8,24 @@ import json
 import pytest
 
 from proxy.forwarding.exchange import Exchange
-from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, running, value_of
+from proxy.forwarding.phase import Phase
+from proxy.tokens.suspicion import TokenUse
+from tests.support.wire import GET, HELLO, UNAUTHORIZED, Bench, Wire, answering, running, value_of
 
 POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 COUNTED = POST + b"Content-Length: 5\r\n\r\nabcde"
 LISTING = COUNTED.replace(b"/v2/campaigns", b"/sp/campaigns/list")
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n"
 EXPECTING = POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+
+
+def exchange_of(bench: Bench) -> Exchange:
+    """The exchange of the only tool."""
+    handler = bench.connection()._handler
+    assert isinstance(handler, Exchange)
+    return handler
+
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -183,6 +194,64 @@ async def test_a_401_is_answered_by_one_renewal_and_one_replay(request_: bytes, 
         assert bench.tokens.renewals == 1
         assert bench.facts.replays == [("unauthorized", "recovered")]
         assert (await bench.facts.last()).attempts == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"No matching advertiser found for scope: 12",
+        b"Scope header is missing",
+        b"Not authorized to access scope 77",
+    ],
+)
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_401_about_the_scope_costs_no_renewal_and_no_replay(words: bytes, late: bool) -> None:
+    """The body is read first, as far as it needs be, and passes unchanged; it may come behind its head."""
+    body = b'{"code":"401","details":"%b"}' % words
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(head if late else head + body)
+        if late:
+            await bench.settled(lambda: exchange_of(bench).phase is Phase.HOLDING)
+            wire.send(body)
+        await wire.request()
+        wire.send(HELLO)
+
+    async with running(script) as bench:
+        tool = await bench.tool(COUNTED)
+        got = await tool.answer()
+        assert (got.status, got.body) == (401, body)
+        assert bench.tokens.renewals == 0
+        assert bench.facts.replays == []
+        assert (await bench.facts.last()).attempts == 1
+        tool.send(GET)
+        assert (await tool.answer()).body == b"hello"
+
+
+async def test_a_401_that_convinces_is_a_503_while_login_is_away() -> None:
+    """Not Amazon's 401, which says that the tool is at fault; a write that was refused so may come again, too."""
+    async with running(answering(UNAUTHORIZED)) as bench:
+        bench.tokens.away = True
+        got = await bench.ask(COUNTED)
+        said = json.loads(got.body)
+        assert (got.status, got.value(b"retry-after"), said["retryable"]) == (503, b"3", True)
+        assert said["type"].endswith("no-usable-token")
+        assert bench.facts.replays == [("unauthorized", "impossible")]
+
+
+async def test_who_presents_a_token_for_whom_is_told_with_a_401_and_with_what_works_after_it() -> None:
+    """By client, and by profile and ads account; nothing is told while nobody wants to know."""
+    request = GET.replace(b"\r\n\r\n", b"\r\nAmazon-Advertising-API-Scope: 77\r\nAmazon-Ads-AccountId: amzn1.x\r\n\r\n")
+    async with running(answering(HELLO, UNAUTHORIZED, HELLO, HELLO)) as bench:
+        await bench.ask(request)
+        assert bench.tokens.uses == []
+        bench.tokens.watchful = True
+        await bench.ask(request)
+        await bench.ask()
+        named = TokenUse("anonymous", "77 amzn1.x")
+        assert bench.tokens.uses == [named, named, TokenUse("anonymous", "")]
 
 
 async def test_the_second_401_is_delivered_as_it_is() -> None:

@@ -22,6 +22,7 @@ from proxy.config import load
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.ports import ConnectionLimits
 from proxy.downstream.table import ConnectionTable
+from proxy.errors import NoUsableToken
 from proxy.events import DefectMet, Event, Replayed, RequestFinished, RequestStarted
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
@@ -33,6 +34,7 @@ from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.routing.table import EmptyDirectory
 from proxy.secret import Secret
+from proxy.tokens.suspicion import TokenUse
 from proxy.tokens.values import AccessToken
 from proxy.upstream.pools import Pools
 
@@ -241,7 +243,8 @@ class Tokens:
     def __init__(self) -> None:
         self.number = 0
         self.cold = False
-        self.fruitless = False
+        self.fruitless = self.away = self.watchful = False
+        self.uses: list[TokenUse] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.renewals = 0
@@ -258,9 +261,15 @@ class Tokens:
             await self.gate.wait()
         return self._token
 
-    async def renewed(self, rejected: AccessToken) -> AccessToken | None:
+    def accepted(self, token: AccessToken, use: TokenUse) -> None:
+        self.uses.append(use)
+
+    async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
         self.renewals += 1
+        self.uses.append(use)
         await self.gate.wait()
+        if self.away:
+            raise NoUsableToken("Login with Amazon is away.", retry_after=3.0)
         if self.fruitless:
             return None
         if rejected is self._token:
