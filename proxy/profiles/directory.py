@@ -19,11 +19,11 @@ from cachetools import TTLCache
 from proxy.errors import NoUsableToken, StateError
 from proxy.events import DefaultProfileChanged, Observer, ProfilesFailed, ProfilesListed
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, pin, read_document
-from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
+from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
+from proxy.profiles.source import ProfileSource
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
 
     import aiohttp
 
@@ -58,26 +58,6 @@ class Documents(Protocol):
     async def read_document(self, name: str) -> object | None: ...
 
     async def write_document(self, name: str, data: object) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileSource:
-    """What must be known of an account to list its profiles.
-
-    `refresh_token` is the configured one: another means to list again. `pins_first` tells that `default_profile` is
-    `first`, so that a change of the first profile is worth telling.
-    """
-
-    account: str
-    client_id: str
-    api_urls: Mapping[str, str]
-    pins_first: bool
-    refresh_token: Secret | None = None
-    proxy: Secret | None = None
-    ssl_context: ssl.SSLContext | None = None
-
-    def origin(self, region: str) -> str:
-        return f"{self.api_urls[region]} {self.client_id}"
 
 
 async def _pause(seconds: float, wake: asyncio.Event) -> None:
@@ -281,14 +261,11 @@ class ProfileDirectory:
 
     async def _list_with(self, watch: _Watch, access_token: Secret) -> _Problem | None:
         source, region = watch.source, watch.region
-        endpoint = Endpoint(
-            source.api_urls[region], source.client_id, proxy=source.proxy, ssl_context=source.ssl_context
-        )
         problem: _Problem | None = None
         profiles: tuple[Profile, ...] = ()
         try:
             async with self._slots:
-                profiles = await list_profiles(self._session, endpoint, access_token)
+                profiles = await list_profiles(self._session, source.endpoint(region), access_token)
         except ProfilesUnavailable as error:
             problem = error
         if watch.listing is asyncio.current_task():  # else a newer token has been listed with since
