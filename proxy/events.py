@@ -224,6 +224,26 @@ class ProfilesFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AdsAccountsListed(Event):
+    """`count` ads accounts are listed in this region; `total` ads accounts and advertisers are known of the account."""
+
+    account: str
+    region: str
+    count: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsFailed(Event):
+    """Listing ads accounts and what else is beside the usual profiles failed; what was known stays in use."""
+
+    account: str
+    region: str
+    detail: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
 class DefaultProfileChanged(Event):
     """`default_profile: first` now means another profile than before."""
 
