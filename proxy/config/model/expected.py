@@ -34,6 +34,10 @@ class Expected(StrEnum):
     ADDRESS = "is not an address; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
     COUNT = "must be a whole number"
     DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"
+    DEFAULT_ADS_ACCOUNT = (
+        "is neither an ads account's id, such as amzn1.ads-account.g.x, nor null; "
+        "`ads-proxy profiles --accounts` lists yours"
+    )
     DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
     FILE = "must name a file"
     FILE_DIRECTORY = "is a directory, not a file"

@@ -18,6 +18,7 @@ from proxy.config.model.expected import Expected, WrongValue, shape_of
 from proxy.config.model.kinds import (
     ClientId,
     Count,
+    DefaultAdsAccount,
     DefaultProfile,
     FilledText,
     Flag,
@@ -134,6 +135,13 @@ class Account(NamedSection):
         DefaultProfile,
         Field(
             description="The profile of a request that names none: `first` (the first listed), an id, or null for none."
+        ),
+    ] = None
+    default_ads_account: Annotated[
+        DefaultAdsAccount,
+        Field(
+            description="The `Amazon-Ads-AccountId` of a request that names neither profile nor ads account, where the "
+            "operation takes one: an id, or null for none."
         ),
     ] = None
     scopes: Annotated[
