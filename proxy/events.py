@@ -225,7 +225,7 @@ class ProfilesFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class AdsAccountsListed(Event):
-    """`count` ads accounts are listed in this region; `total` ads accounts and advertisers are known of the account."""
+    """`count` ads accounts are listed in this region; `total` are known of the account, each once."""
 
     account: str
     region: str

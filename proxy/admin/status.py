@@ -67,6 +67,7 @@ def account_status(status: CredentialStatus, account: AccountView | None, counts
         "name": status.account,
         "region": account.region if account else None,
         "default_profile": account.default_profile if account else None,
+        "default_ads_account": account.default_ads_account if account else None,
         "state": status.state,
         "serving": serving,
         "title": title,
@@ -135,8 +136,12 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
 
 
 def full_status(view: AdminView, now: float) -> dict[str, Any]:
-    """What `/status` answers: the program, its accounts and every profile."""
-    return {**program_status(view, now), "profiles": [asdict(profile) for profile in view.profiles()]}
+    """What `/status` answers: the program, its accounts, every profile and every ads account."""
+    return {
+        **program_status(view, now),
+        "profiles": [asdict(profile) for profile in view.profiles()],
+        "ads_accounts": [asdict(ads_account) for ads_account in view.ads_accounts()],
+    }
 
 
 def console_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:

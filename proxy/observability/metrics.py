@@ -98,6 +98,7 @@ class Metrics(Collector):
             events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
             events.TokenUnpersisted: lambda e: self._unpersisted.put(e.account, value=float(e.unpersisted)),
             events.ProfilesListed: lambda e: self._profiles.put(e.account, e.region, value=e.count),
+            events.AdsAccountsListed: lambda e: self._ads_accounts.put(e.account, value=e.total),
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
         self.registry = registry or CollectorRegistry(auto_describe=False)
@@ -256,16 +257,14 @@ class Metrics(Collector):
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )
         self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
+        self._ads_accounts = Table(gauge, "ads_accounts", "Ads accounts last listed, in all regions.", ("account",))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
             gauge,
             "config_last_reload_successful",
             "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
         )
-        self._tables = (
-            *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
-            *(self._replays, self._throttled, self._refused, self._profiles, self._reloads, self._reload_successful),
-        )
+        self._tables = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
     def _start_counting(self) -> None:
         """What is known beforehand has its series before anything happens."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
 
 MEDIA_TYPE = "application/vnd.listaccountsresource.v1+json"
+MANAGERS_MEDIA_TYPE = "application/vnd.getmanageraccountsresponse.v1+json"
 PAGE_SIZE = 100
 MAX_PAGES = 100
 MAX_LINKED = 50_000
@@ -99,7 +100,8 @@ async def list_linked_accounts(
     session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret
 ) -> tuple[LinkedAccount, ...]:
     """What the managers of one host have linked; Amazon shows 50 of each at most."""
-    return parse_manager_accounts(await ask(session, endpoint, access_token, Question("GET", "/managerAccounts")))
+    question = Question("GET", "/managerAccounts", media_type=MANAGERS_MEDIA_TYPE)
+    return parse_manager_accounts(await ask(session, endpoint, access_token, question))
 
 
 async def list_hidden_profiles(

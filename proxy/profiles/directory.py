@@ -344,7 +344,7 @@ class ProfileDirectory:
             watch.reported.pop(AdsAccountsFailed, None)
             found = self._reader.index.reading(source.account, region)
             count = len(found.ads_accounts) if found is not None else 0
-            total = len(self._reader.index.snapshot(source.account))
+            total = self._reader.index.count(source.account)
             self._observer.observe(AdsAccountsListed(source.account, region, count, total))
         return problem
 

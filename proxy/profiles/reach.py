@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from proxy.profiles.listing import Profile
 
+ADS_ACCOUNT = "ads account"
 _VERSION = 1
 Owner = tuple[str, str]
 """An account and a region."""
@@ -40,7 +41,7 @@ class Reach:
 class KnownAdsAccount:
     """An ads account of one login, merged over all hosts that list it; or a DSP advertiser that a manager has linked.
 
-    `kind` is `ads account`, or Amazon's word for a linked one in lower case.
+    `kind` is `ADS_ACCOUNT`, or Amazon's word for a linked one in lower case.
     """
 
     account: str
@@ -91,6 +92,10 @@ class ReachIndex:
         """Every ads account and linked advertiser, merged; of one account, or of all."""
         accounts = dict.fromkeys(name for name, _ in self._readings if account in (None, name))
         return tuple(known for name in accounts for known in _merged(name, self._of(name)))
+
+    def count(self, account: str) -> int:
+        """How many ads accounts an account reaches, each once."""
+        return len({each.id for reach in self._of(account).values() for each in reach.ads_accounts})
 
     def _of(self, account: str) -> dict[str, Reach]:
         return {region: reach for (name, region), reach in self._readings.items() if name == account}
@@ -184,7 +189,7 @@ def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[KnownAdsAcc
         yield KnownAdsAccount(
             account,
             identifier,
-            "ads account",
+            ADS_ACCOUNT,
             next((part.name for part in parts if part.name), ""),
             next((part.status for part in parts if part.status), ""),
             where[identifier],

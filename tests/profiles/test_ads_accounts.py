@@ -186,11 +186,12 @@ async def test_pages_without_end_are_given_up(amazon: Amazon, session: aiohttp.C
 
 
 async def test_managers_are_asked_without_a_body(amazon: Amazon, session: aiohttp.ClientSession) -> None:
-    """One GET, as that list has no pages."""
+    """One GET, as that list has no pages, of the vendor's media type."""
     amazon.answer = lambda *_: web.json_response({"managerAccounts": []})
     assert await list_linked_accounts(session, amazon.endpoint, Secret("t")) == ()
     ((request, body),) = amazon.asked
     assert (request.method, request.path_qs, body) == ("GET", "/managerAccounts", b"")
+    assert request.headers["Accept"] == "application/vnd.getmanageraccountsresponse.v1+json"
 
 
 async def test_hidden_profiles_are_asked_for_one_programme_after_the_other(
