@@ -128,6 +128,11 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "accounts": [
             {
                 **account_status(status, configured.get(status.account), counts.get(status.account, {}), now),
+                "ads_accounts": {
+                    region: count
+                    for (name, region), count in view.ads_account_counts().items()
+                    if name == status.account
+                },
                 "listing_failures": listing_failures(failures, status.account),
             }
             for status in sorted(view.credentials(), key=lambda status: status.account)

@@ -138,6 +138,9 @@ class AdminView(Protocol):
 
     def ads_accounts(self) -> tuple[AdsAccountView, ...]: ...
 
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        """How many ads accounts are listed, by account and region; what was not read yet is missing."""
+
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         """Every account and region whose last listing failed."""
 

@@ -24,7 +24,7 @@ from proxy.tokens.lwa import AppCredentials
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import aiohttp
 
@@ -150,6 +150,9 @@ class AdminAdapter:
             )
             for known in self._program.directory.ads_accounts()
         )
+
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        return self._program.directory.ads_account_counts()
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         return tuple(

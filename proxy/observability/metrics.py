@@ -264,7 +264,7 @@ class Metrics(Collector):
             "config_last_reload_successful",
             "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
         )
-        self._tables = tuple(made for made in vars(self).values() if isinstance(made, Table))
+        self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
     def _start_counting(self) -> None:
         """What is known beforehand has its series before anything happens."""
@@ -308,7 +308,7 @@ class Metrics(Collector):
         in_flight = IN_FLIGHT.family()
         in_flight.add_metric((), self._in_flight)
         yield in_flight
-        for series in (*self._tables, *self._distributions):
+        for series in self._series():
             yield series.family()
         build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
@@ -316,7 +316,10 @@ class Metrics(Collector):
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
-        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in (*self._tables, *self._distributions)), BUILD)
+        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in self._series()), BUILD)
+
+    def _series(self) -> tuple[Table | Distribution, ...]:
+        return (*self._tables, *self._distributions)
 
 
 def refusal_slugs() -> frozenset[str]:

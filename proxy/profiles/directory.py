@@ -34,7 +34,7 @@ from proxy.profiles.reach_reader import ReachReader
 from proxy.profiles.source import ProfileSource
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     import aiohttp
 
@@ -169,6 +169,10 @@ class ProfileDirectory:
     def ads_accounts(self, account: str | None = None) -> tuple[reach.KnownAdsAccount, ...]:
         """The ads accounts and linked advertisers of one account, or of all."""
         return self._reader.index.snapshot(account)
+
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        """How many ads accounts are listed, by account and region; what was not read yet is missing."""
+        return self._reader.index.counts()
 
     def _miss(self, key: str) -> None:
         now = self._pacing.clock()

@@ -93,6 +93,10 @@ class ReachIndex:
         accounts = dict.fromkeys(name for name, _ in self._readings if account in (None, name))
         return tuple(known for name in accounts for known in _merged(name, self._of(name)))
 
+    def counts(self) -> dict[Owner, int]:
+        """How many ads accounts each host lists that was read, by account and region."""
+        return {owner: len(reach.ads_accounts) for owner, reach in self._readings.items()}
+
     def count(self, account: str) -> int:
         """How many ads accounts an account reaches, each once."""
         return len({each.id for reach in self._of(account).values() for each in reach.ads_accounts})
