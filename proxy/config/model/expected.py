@@ -33,6 +33,7 @@ class Expected(StrEnum):
 
     ADDRESS = "is not an address; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
     COUNT = "must be a whole number"
+    DAY = "is not a day; write YEAR-MONTH-DAY, such as 2026-07-01"
     DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"
     DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
     FILE = "must name a file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,11 @@ DefaultProfile = Annotated[
     str | None,
     BeforeValidator(references.referable(values.parse_default_profile)),
     WithJsonSchema({"type": ["string", "integer", "null"], "pattern": "^([Ff]irst|[0-9]+)$"}),
+]
+Day = Annotated[
+    date | None,
+    BeforeValidator(values.parse_day),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}),
 ]
 Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[

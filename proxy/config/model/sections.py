@@ -18,6 +18,7 @@ from proxy.config.model.expected import Expected, WrongValue, shape_of
 from proxy.config.model.kinds import (
     ClientId,
     Count,
+    Day,
     DefaultProfile,
     FilledText,
     Flag,
@@ -134,6 +135,13 @@ class Account(NamedSection):
         DefaultProfile,
         Field(
             description="The profile of a request that names none: `first` (the first listed), an id, or null for none."
+        ),
+    ] = None
+    consented_on: Annotated[
+        Day,
+        Field(
+            description="The day of the advertiser's consent to the configured refresh token, such as 2026-07-01; a "
+            "sign-in through the proxy is noticed by itself."
         ),
     ] = None
     scopes: Annotated[

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -140,6 +141,18 @@ def parse_default_profile(value: Any) -> str | None:
         return parse_profile_id(value)
     except ValueError:
         raise WrongValue(Expected.DEFAULT_PROFILE) from None
+
+
+def parse_day(value: Any) -> date | None:
+    """A day, as YAML or a text has it (ISO 8601)."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value.strip())
+    except (ValueError, AttributeError):
+        raise WrongValue(Expected.DAY) from None
 
 
 def parse_method(value: Any) -> str:
