@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from proxy.commands.amazon_session import AmazonSession, Finding, explain, open_session, try_account
-from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say
+from proxy.commands.amazon_session import (
+    AmazonSession,
+    Finding,
+    explain,
+    open_session,
+    remark_on_consents,
+    try_account,
+)
+from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +40,8 @@ def print_profiles(config: Config, layout: str) -> int:
         for profile in listing.profiles
     ]
     {"table": _print_table, "json": _print_json, "csv": _print_csv}[layout](rows)
+    for remark in remark_on_consents(findings):
+        tell(f"note: {remark}")
     for finding in findings:
         for sentence in explain(finding):
             complain(sentence)

@@ -98,6 +98,7 @@ class Metrics(Collector):
             events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
             events.TokenUnpersisted: lambda e: self._unpersisted.put(e.account, value=float(e.unpersisted)),
             events.ProfilesListed: lambda e: self._profiles.put(e.account, e.region, value=e.count),
+            events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
         self.registry = registry or CollectorRegistry(auto_describe=False)
@@ -200,6 +201,12 @@ class Metrics(Collector):
         self._refreshes.add(event.account, result, event.reason)
         self._refresh_durations.add(event.account, value=event.duration)
 
+    def _consent_recorded(self, event: events.ConsentRecorded) -> None:
+        """Absent where there is no end, or none is known."""
+        self._consent_expiry.end(event.account)
+        if event.ends_at is not None:
+            self._consent_expiry.put(event.account, value=event.ends_at)
+
     def _config_reloaded(self, event: events.ConfigReloaded) -> None:
         self._reloads.add("success" if event.success else "failure")
         self._reload_successful.put(value=float(event.success))
@@ -250,12 +257,22 @@ class Metrics(Collector):
         self._unpersisted = Table(
             gauge, "token_unpersisted", "1 while a rotated refresh token is in memory only.", ("account",)
         )
+        self._consent_expiry = Table(
+            gauge,
+            "consent_expiry_timestamp_seconds",
+            "When the advertiser's consent ends, as Unix time; absent where its day is unknown or it has no end.",
+            ("account",),
+        )
+        self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
+        self._make_other_tables()
+
+    def _make_other_tables(self) -> None:
+        counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )
-        self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
             gauge,
@@ -263,7 +280,7 @@ class Metrics(Collector):
             "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
         )
         self._tables = (
-            *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
+            *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted, self._consent_expiry),
             *(self._replays, self._throttled, self._refused, self._profiles, self._reloads, self._reload_successful),
         )
 

@@ -87,6 +87,10 @@ function showAccount(account) {
   setText(root.querySelector(".advice .text"), account.advice);
   const counts = Object.entries(account.profiles).map(([region, count]) => `${count} in ${region}`);
   put("profiles", counts.join(", ") || "none listed yet");
+  const { phase, explanation } = account.consent;
+  root.querySelector(".consenting").hidden = !explanation;
+  root.querySelector(".consenting").className = `consenting ${{ ending: "near", ended: "over" }[phase] ?? ""}`;
+  put("consent", explanation);
   const unlisted = listingWords(account);
   root.querySelector(".unlisted").hidden = !unlisted;
   put("listing", unlisted);
@@ -156,6 +160,9 @@ function showNotices() {
   else forget("restart");
   if (state.draining) notice("draining", "The proxy is stopping.", false);
   else forget("draining");
+  const ending = state.accounts.filter((account) => account.consent.phase === "ending");
+  if (ending.length) notice("consents", ending.map((account) => `${account.name}: ${account.consent.explanation}`).join(" ") + " Reconnect before then: the present login serves meanwhile.", false);
+  else forget("consents");
   const memory = state.accounts.filter((account) => account.unpersisted).map((account) => account.name);
   if (memory.length) notice("memory", `The new refresh token of ${memory.join(", ")} is in memory only: the state cannot be written.`, true);
   else forget("memory");
