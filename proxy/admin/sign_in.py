@@ -62,7 +62,7 @@ class SignInFlow:
         if not code:
             return self._end(sign_in_result.no_code(source))
         try:
-            grant = await self._view.exchange(source, Secret(code))
+            grant = await self._view.exchange(source, Secret(code), pending.code_verifier)
             comparison = await self._compare(source, grant)
         except RefreshTokenRevoked as failure:
             return self._end(sign_in_result.code_rejected(source, failure))

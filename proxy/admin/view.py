@@ -125,7 +125,7 @@ class AdminView(Protocol):
 
     def sign_in_source(self, account: str) -> SignInSource | None: ...
 
-    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+    async def exchange(self, source: SignInSource, code: Secret, code_verifier: Secret) -> Grant:
         """Raises `errors.TokenFailure`."""
 
     async def profiles_of(self, source: SignInSource, grant: Grant) -> GrantedProfiles:

@@ -159,9 +159,10 @@ class AdminAdapter:
             redirect_uri=found.redirect_uri,
         )
 
-    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+    async def exchange(self, source: SignInSource, code: Secret, code_verifier: Secret) -> Grant:
         credentials = AppCredentials(source.client_id, source.client_secret)
-        return await self._program.lwa.exchange(source.token_url, credentials, code, source.redirect_uri)
+        lwa = self._program.lwa
+        return await lwa.exchange(source.token_url, credentials, code, source.redirect_uri, code_verifier)
 
     async def profiles_of(self, source: SignInSource, grant: Grant) -> GrantedProfiles:
         config = self._program.config

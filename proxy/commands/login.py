@@ -8,7 +8,7 @@ import secrets
 import sys
 import time
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +17,7 @@ from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
 from proxy.secret import Secret
-from proxy.tokens.lwa import sign_in_url
+from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
 from proxy.tokens.store import signed_in
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class SignIn:
     """A sign-in that waits for its answer."""
 
     account: Account
-    url: str
-    state: str
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    code_verifier: Secret
 
 
 def login(config: Config, name: str, environ: Mapping[str, str], browser: bool) -> int:
@@ -60,7 +61,7 @@ def login(config: Config, name: str, environ: Mapping[str, str], browser: bool) 
     except SignInRefused as refusal:
         complain(str(refusal))
         return FAILED
-    return asyncio.run(_finish(config, account, code))
+    return asyncio.run(_finish(config, started, code))
 
 
 def _find(config: Config, name: str) -> Account:
@@ -73,9 +74,10 @@ def _find(config: Config, name: str) -> Account:
 
 def start(config: Config, account: Account) -> SignIn:
     """The address to sign in at, with a state that nobody can guess."""
-    state = secrets.token_urlsafe(24)
+    state, verifier = secrets.token_urlsafe(24), Secret(secrets.token_urlsafe(32))
     page = config.regions[account.region].auth_grant_url
-    return SignIn(account, sign_in_url(page, account.client_id, account.scopes, account.redirect_uri, state), state)
+    request = AuthorizationRequest(account.client_id, account.scopes, account.redirect_uri, state, verifier)
+    return SignIn(account, sign_in_url(page, request), state, verifier)
 
 
 def read_answer(pasted: str, state: str) -> Secret:
@@ -124,11 +126,12 @@ def _has_browser(environ: Mapping[str, str]) -> bool:
     )
 
 
-async def _finish(config: Config, account: Account, code: Secret) -> int:
+async def _finish(config: Config, started: SignIn, code: Secret) -> int:
+    account = started.account
     async with open_session(config) as amazon:
         try:
             grant = await amazon.lwa.exchange(
-                token_url(config, account), credentials(account), code, account.redirect_uri
+                token_url(config, account), credentials(account), code, account.redirect_uri, started.code_verifier
             )
         except RefreshTokenRevoked as failure:
             complain(

@@ -78,6 +78,7 @@ class FakeProgram:
     granted: GrantedProfiles | None = None
     """What a new login reaches; None for what is known."""
     codes: list[str] = field(default_factory=list)
+    verifiers: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     seen: list[Event] = field(default_factory=list)
 
@@ -118,9 +119,10 @@ class FakeProgram:
         urls = ("https://amazon.test/ap/oa", "https://amazon.test/auth/o2/token")
         return SignInSource(account, "client-1", Secret("canary-secret"), *urls, scopes, self.redirect_uri)
 
-    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+    async def exchange(self, source: SignInSource, code: Secret, code_verifier: Secret) -> Grant:
         if self.exchange_failure:
             raise self.exchange_failure
+        self.verifiers.append(code_verifier.reveal())
         self.codes.append(code.reveal())
         return Grant(Secret("Atza|canary"), Secret("Atzr|canary"), 3600, source.client_id)
 

@@ -230,6 +230,7 @@ async def test_credentials_of_odd_shape_are_told(shell: Shell) -> None:
 async def test_a_person_signs_in_by_pasting_the_landing_address(shell: Shell) -> None:
     """From client id and secret alone to an account that works, and still does in the next process."""
     del shell.environ["AMAZON_ADS_REFRESH_TOKEN"]
+    shell.simulator.state.change(require_pkce=True)
     process, url = await begin_login(shell)
     asked = parse_qs(urlsplit(url).query)
     assert asked["redirect_uri"] == [REDIRECT]
