@@ -17,8 +17,8 @@ from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.admin.replacement import Comparison
     from proxy.admin.view import SignInSource
+    from proxy.profiles.replacement import Comparison
     from proxy.tokens.token_response import Grant
 
 STATE_SECONDS: Final = 600

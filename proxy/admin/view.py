@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.profiles.replacement import GrantedProfiles
     from proxy.secret import Secret
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
@@ -57,14 +58,6 @@ class ListingFailureView:
     region: str
     detail: str
     at: float
-
-
-@dataclass(frozen=True, slots=True)
-class GrantedProfiles:
-    """What a login reaches that is not in force yet. `unlisted` says by region why its profiles could not be listed."""
-
-    profiles: tuple[ProfileView, ...] = ()
-    unlisted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from proxy import __version__
 from proxy.admin import (
     AccessRules,
     AccountView,
-    GrantedProfiles,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -19,6 +18,7 @@ from proxy.config import REGION_NAMES
 from proxy.downstream.ports import Availability
 from proxy.events import TokenRefreshed
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
+from proxy.profiles.replacement import GrantedProfiles
 from proxy.tokens.lwa import AppCredentials
 
 if TYPE_CHECKING:

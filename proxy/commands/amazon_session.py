@@ -142,7 +142,9 @@ async def try_account(amazon: AmazonSession, account: Account) -> Finding:
         failure = explain_refusal(error, consent, now)
         advice = failure.advice.replace("ACCOUNT", account.name)
         return Finding(account.name, choice.origin, failure.detail, advice, unsaved, consent=found)
-    listings = await asyncio.gather(*(_list(amazon, account, region, grant.access_token) for region in REGION_NAMES))
+    listings = await asyncio.gather(
+        *(list_region(amazon, account, region, grant.access_token) for region in REGION_NAMES)
+    )
     return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings), consent=found)
 
 
@@ -175,7 +177,8 @@ async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, b
     return ""
 
 
-async def _list(amazon: AmazonSession, account: Account, region: str, token: Secret) -> RegionListing:
+async def list_region(amazon: AmazonSession, account: Account, region: str, token: Secret) -> RegionListing:
+    """The profiles that a token reaches in a region."""
     endpoint = Endpoint(
         amazon.config.regions[region].api_url,
         account.client_id,

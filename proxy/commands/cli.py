@@ -151,10 +151,14 @@ def login(
         str, typer.Argument(metavar="ACCOUNT", help="Its name; with environment variables alone: default.")
     ],
     browser: Annotated[bool, typer.Option(help="Open a browser where there is one.")] = True,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the new login whatever profiles of the present one it lacks.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Sign in to Amazon for an account, and keep its refresh token in the state store.
 
+    Where the present login works, the new one is tried first and compared with it: nothing is interrupted.
     Prints the sign-in address, and takes the address where the browser landed, or the code alone, on standard input.
     """
     from proxy.config import environment, load
@@ -163,7 +167,7 @@ def login(
     loaded = load(config, environ)
     from proxy.commands.login import login as run
 
-    raise typer.Exit(run(loaded, account, environ, browser))
+    raise typer.Exit(run(loaded, account, environ, browser=browser, insists=replace))
 
 
 @app.command()

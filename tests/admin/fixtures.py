@@ -18,7 +18,6 @@ from proxy.admin import (
     AccessRules,
     AccountView,
     AdminListener,
-    GrantedProfiles,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -28,6 +27,7 @@ from proxy.admin import (
 )
 from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics
+from proxy.profiles.replacement import GrantedProfiles
 from proxy.secret import Secret
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import CredentialFailure, CredentialStatus

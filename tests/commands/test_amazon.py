@@ -188,12 +188,12 @@ async def test_profiles_are_printed_in_three_ways(shell: Shell) -> None:
     assert all(profile in table.out for profile in expected)
 
 
-async def sign_in(url: str, decision: str) -> str:
+async def sign_in(url: str, decision: str, user: str = "default") -> str:
     """What a person does in a browser; the address where the browser lands."""
     async with aiohttp.ClientSession() as browser:
         async with browser.get(url) as page:
             fields = dict(re.findall(r"name='(\w+)' value='([^']*)'", (await page.text()).replace("&amp;", "&")))
-        fields["decision"] = decision
+        fields |= {"decision": decision, "user": user}
         page_url = url.partition("?")[0]
         async with browser.post(page_url, data=fields, allow_redirects=False) as answer:
             return answer.headers["Location"]
