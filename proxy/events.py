@@ -193,6 +193,23 @@ class ConsentEnded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class InvitationMade(Event):
+    """Somebody at the console made a link that asks for an account's consent. `expires_at` is wall-clock time."""
+
+    account: str
+    invitation: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationUsed(Event):
+    """An invited person gave the consent, and it is in force; the link is worth nothing from now on."""
+
+    account: str
+    invitation: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshTokenReplaced(Event):
     """Another refresh token is in use. `source`: `rotated`, `sign-in`, `configuration`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
+from proxy.admin.invitations import make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import (
     AccessRules,
@@ -26,4 +27,5 @@ __all__ = [
     "RequestHistory",
     "SignInSource",
     "make_admin",
+    "make_invitations",
 ]

@@ -140,6 +140,7 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "now": stamp(now),
         "tools_url": program.tools_url,
         "keyed": program.keyed,
+        "invites": program.invites,
         "notes": list(program.notes),
         "connections": dict(program.connections),
         "config": {"problems": list(program.config_problems), "needs_restart": list(program.needs_restart)},

@@ -68,6 +68,8 @@ class ProgramView:
     started_at: float
     tools_url: str
     demo: bool = False
+    invites: bool = False
+    """Whether links can be made that ask for consent."""
     keyed: bool = False
     """Whether tools must show a client key."""
     config_problems: tuple[str, ...] = ()
@@ -112,6 +114,9 @@ class AdminView(Protocol):
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         """Every account and region whose last listing failed."""
+
+    async def invite(self, account: str) -> tuple[str, float]:
+        """A link that asks the advertiser for consent, and when it ends. Raises `errors.StateError`."""
 
     async def refresh_now(self, account: str) -> None:
         """Raises `errors.TokenFailure`."""

@@ -47,7 +47,7 @@ class SignIn:
 
 def login(config: Config, name: str, environ: Mapping[str, str], *, browser: bool, insists: bool) -> int:
     """Sign in for the account and keep its refresh token; 1 where that did not work."""
-    account = _find(config, name)
+    account = find_account(config, name, "login")
     if config.state.url == "memory:":
         complain("state.url is memory:, so the refresh token would be lost at once; set state.url: file:DIR first")
         return FAILED
@@ -67,11 +67,12 @@ def login(config: Config, name: str, environ: Mapping[str, str], *, browser: boo
     return asyncio.run(_finish(config, started, code))
 
 
-def _find(config: Config, name: str) -> Account:
+def find_account(config: Config, name: str, command: str) -> Account:
+    """The account of that name; `ConfigurationError` in the words of the command."""
     account = config.accounts.get(name)
     if account is None:
         suggestion = did_you_mean(name, config.accounts) or f"; there are: {', '.join(config.accounts)}"
-        raise ConfigurationError((f"login: there is no such account{suggestion}",))
+        raise ConfigurationError((f"{command}: there is no such account{suggestion}",))
     return account
 
 

@@ -41,6 +41,8 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.TokenRefreshed: "info",
     events.SignInNeeded: "warning",
     events.ConsentRecorded: "info",
+    events.InvitationMade: "info",
+    events.InvitationUsed: "info",
     events.ConsentEnding: "warning",
     events.ConsentEnded: "error",
     events.RefreshTokenReplaced: "info",

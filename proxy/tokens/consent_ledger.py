@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DOCUMENT: Final = "consents"
 CONSENT_ADVICE: Final = (
     "The advertiser, or a user of theirs with access to the account, has to consent anew: Reconnect in the console, or "
-    "`ads-proxy login {}`. The present login serves until then."
+    "`ads-proxy login {0}`, or a link to send them by `ads-proxy invite {0}`. The present login serves until then."
 )
 
 

@@ -71,6 +71,7 @@ class FakeProgram:
     unlisted: tuple[ListingFailureView, ...] = ()
     problems: tuple[str, ...] = ()
     redirect_uri: str = "http://127.0.0.1/login/callback"
+    invite_failure: errors.StateError | None = None
     refresh_failure: errors.TokenFailure | None = None
     exchange_failure: BaseException | None = None
     listing_failure: errors.AdsProxyError | None = None
@@ -108,6 +109,11 @@ class FakeProgram:
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         return self.unlisted
+
+    async def invite(self, account: str) -> tuple[str, float]:
+        if self.invite_failure:
+            raise self.invite_failure
+        return f"https://consent.test/invite/{account}", 1_800_000_000.0
 
     async def refresh_now(self, account: str) -> None:
         if self.refresh_failure:

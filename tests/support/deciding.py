@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.config import Config
-from proxy.config.model.sections import Account, Client, Region, RouteConfig
+from proxy.config.model.accounts import Account
+from proxy.config.model.sections import Client, Region, RouteConfig
 from proxy.config.model.values import Address
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request

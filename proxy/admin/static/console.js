@@ -59,6 +59,9 @@ function card(account) {
   const refresh = root.querySelector(".refresh");
   refresh.setAttribute("aria-label", `Refresh the token of ${account.name} now`);
   refresh.addEventListener("click", () => refreshNow(account.name, refresh));
+  const invite = root.querySelector(".invite");
+  invite.setAttribute("aria-label", `Make a link that asks for the consent of ${account.name}`);
+  invite.addEventListener("click", () => inviteFor(account.name, invite));
   $("cards").append(root);
   cards.set(account.name, root);
   return root;
@@ -101,6 +104,7 @@ function showAccount(account) {
   setText(connect, account.has_refresh_token ? "Reconnect" : "Connect");
   connect.classList.toggle("plain", account.serving);
   connect.setAttribute("aria-label", `${connect.textContent} ${account.name} with Amazon`);
+  root.querySelector(".invite").hidden = !state.invites;
   root.querySelector(".refresh").hidden = !account.has_refresh_token;
   if (account.state === "valid") forget(`refresh-${account.name}`);
   if (before && before !== account.state) say(`${account.name}: ${account.title}. ${account.advice}`);
@@ -131,6 +135,22 @@ async function refreshNow(name, button) {
     button.disabled = false;
   }
   await poll();
+}
+
+async function inviteFor(name, button) {
+  button.disabled = true;
+  try {
+    const answer = await ask(`/console/accounts/${encodeURIComponent(name)}/invite`, "POST");
+    const body = await answer.json();
+    if (answer.ok) {
+      notice(`invite-${name}`, `Send this link to the advertiser of ${name}. It works once, until ${body.expires_at}: ${body.link}`, false);
+      await copy(body.link, "Link");
+    } else notice(`invite-${name}`, `${name}: ${body.detail}`, true);
+  } catch {
+    say("The proxy does not answer.");
+  } finally {
+    button.disabled = false;
+  }
 }
 
 // --- notices

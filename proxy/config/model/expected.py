@@ -76,6 +76,7 @@ class Expected(StrEnum):
     STATE_URL = "is not a state store; write file:DIR or memory:"
     STRUCTURE = "is neither YAML nor JSON"
     TEXT = "must be a text"
+    TITLE = "must be a name of 1 to 100 printable characters"
     UNBROKEN_TEXT = "holds white space or control characters in its middle; copy it again"
     UNKNOWN_KEY = "unknown key"
     UNWRITTEN_NAME = "unknown key; the name is the key of the mapping"

@@ -42,6 +42,7 @@ DefaultProfile = Annotated[
     BeforeValidator(references.referable(values.parse_default_profile)),
     WithJsonSchema({"type": ["string", "integer", "null"], "pattern": "^([Ff]irst|[0-9]+)$"}),
 ]
+Title = Annotated[str, BeforeValidator(values.parse_title), WithJsonSchema({"type": "string", "maxLength": 100})]
 Day = Annotated[
     date | None,
     BeforeValidator(values.parse_day),

@@ -143,6 +143,14 @@ def parse_default_profile(value: Any) -> str | None:
         raise WrongValue(Expected.DEFAULT_PROFILE) from None
 
 
+def parse_title(value: Any) -> str:
+    """A name as people read it, spaces included."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not 1 <= len(text) <= 100 or not text.isprintable():
+        raise WrongValue(Expected.TITLE)
+    return text
+
+
 def parse_day(value: Any) -> date | None:
     """A day, as YAML or a text has it (ISO 8601)."""
     if value is None or value == "":
