@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from proxy.config import REGION_NAMES, Account, Config
 from proxy.errors import StateError, TokenFailure
 from proxy.events import Observers
+from proxy.net.names import Names
+from proxy.net.session import make_session
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
 from proxy.tokens.consent import ConsentPhase, describe, explain_refusal, phase
 from proxy.tokens.consent_ledger import CONSENT_ADVICE, ConsentLedger
@@ -26,6 +26,8 @@ from proxy.tokens.store import Store, StoredToken, choose, rotated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
+
+    import aiohttp
 
     from proxy.secret import Secret
     from proxy.tokens.token_response import Grant
@@ -109,7 +111,8 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
     """Open the store and a session to Amazon; raise `StateError` where the store cannot be used."""
     store = open_store(config.state.url, config.state.key)
     context = ssl.create_default_context(cafile=config.upstream.ca_file)
-    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    names = Names()
+    session = make_session(names)
     try:
         lwa = LoginWithAmazon(session, proxy=config.upstream.proxy, ssl_context=context)
         consents = ConsentLedger(store, Observers(()), time.time)
@@ -117,6 +120,7 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
         yield AmazonSession(config, store, session, lwa, context, asyncio.Semaphore(MAX_PARALLEL), consents)
     finally:
         await session.close()
+        names.stop()
         await store.close()
 
 

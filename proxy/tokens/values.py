@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proxy.tokens.clock import boot_time
+from proxy.clock import boot_time
 from proxy.tokens.consent import Consent
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from proxy.tokens.consent_ledger import ConsentLedger, read_records
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import signed_in
+from tests.support.events import EventRecorder
 from tests.support.tokens import (
     BrokenStore,
-    Recorder,
     RunningManager,
     ScriptedLogin,
     grant,
@@ -41,8 +41,8 @@ class Calendar:
         return self.now
 
 
-async def opened(store: MemoryStore, clock: Calendar) -> tuple[ConsentLedger, Recorder]:
-    recorder = Recorder()
+async def opened(store: MemoryStore, clock: Calendar) -> tuple[ConsentLedger, EventRecorder]:
+    recorder = EventRecorder()
     ledger = ConsentLedger(store, recorder, clock)
     await ledger.load()
     return ledger, recorder
@@ -140,7 +140,7 @@ def test_a_damaged_record_counts_as_lost() -> None:
 def managed(running: RunningManager, wall: float) -> TokenManager:
     """A manager whose wall clock shows `wall` at the loop's zero."""
     timing = Timing(running.clock, lambda: wall + running.clock() - 1000.0, lambda: 0.0)
-    return TokenManager(running.login, running.store, running.recorder, TokenSettings(), timing)
+    return TokenManager(running.login, running.store, running.events, TokenSettings(), timing)
 
 
 @virtual_time
@@ -151,10 +151,10 @@ async def test_a_running_manager_announces_an_end_when_it_comes_near() -> None:
     running = RunningManager(store=store)
     manager = managed(running, END - 7 * DAY - 3600)
     await manager.start([source(refresh=None)])
-    assert running.recorder.of(ConsentRecorded) == [ConsentRecorded("acme", "2026-07-01", "sign-in", END)]
-    assert [event.days for event in running.recorder.of(ConsentEnding)] == [30]
+    assert running.events.of(ConsentRecorded) == [ConsentRecorded("acme", "2026-07-01", "sign-in", END)]
+    assert [event.days for event in running.events.of(ConsentEnding)] == [30]
     await asyncio.sleep(3601)
-    assert [event.days for event in running.recorder.of(ConsentEnding)] == [30, 7]
+    assert [event.days for event in running.events.of(ConsentEnding)] == [30, 7]
     await manager.stop()
 
 
@@ -166,9 +166,9 @@ async def test_a_sign_in_begins_a_new_consent_and_costs_no_request() -> None:
     await manager.start([source(refresh="refresh-0")])
     await manager.get("acme")
     await manager.adopt("acme", grant("new", refresh="refresh-1"))
-    assert running.recorder.of(CredentialStateChanged)[-1].new == "valid"
+    assert running.events.of(CredentialStateChanged)[-1].new == "valid"
     assert (await manager.get("acme")).value == Secret("new")
-    recorded = running.recorder.of(ConsentRecorded)
+    recorded = running.events.of(ConsentRecorded)
     assert [event.given_on for event in recorded] == ["", "2027-06-30"]
     await manager.stop()
 
@@ -186,6 +186,6 @@ async def test_an_end_by_age_answers_at_once_and_says_so() -> None:
     assert running.clock() == before
     status = manager.statuses()[0]
     assert (status.state, status.consent.ends_at) == ("revoked", END)
-    assert running.recorder.of(RefreshFailed)[0].reason == "invalid_grant"
-    assert len(running.recorder.of(ConsentEnded)) == 1
+    assert running.events.of(RefreshFailed)[0].reason == "invalid_grant"
+    assert len(running.events.of(ConsentEnded)) == 1
     await manager.stop()
