@@ -52,6 +52,14 @@ class Layout(StrEnum):
     csv = "csv"
 
 
+class ConsentLayout(StrEnum):
+    """How `consents` prints."""
+
+    table = "table"
+    json = "json"
+    ical = "ical"
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         from proxy.commands.version import print_version
@@ -173,6 +181,20 @@ def login(
     from proxy.commands.login import login as run
 
     raise typer.Exit(run(loaded, account, environ, browser=browser, insists=replace))
+
+
+@app.command()
+def consents(
+    layout: Annotated[ConsentLayout, typer.Option("--format", help="How to print them.")] = ConsentLayout.table,
+    ical: Annotated[bool, typer.Option("--ical", help="Print an iCalendar file: the same as --format ical.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """List all accounts by the day on which the advertiser's consent ends. Nothing is asked of Amazon."""
+    from proxy.commands.consents import print_consents
+    from proxy.config import environment, load
+
+    chosen = ConsentLayout.ical if ical else layout
+    raise typer.Exit(print_consents(load(config, environment()), chosen.value))
 
 
 @app.command()
