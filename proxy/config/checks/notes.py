@@ -25,6 +25,9 @@ def _notes(config: Config) -> Iterator[str]:
         yield f"{config.listen} can be reached from other machines, and whoever reaches it is trusted."
     if not config.listen.is_loopback and config.clients and config.tls is None:
         yield f"{config.listen} is plain HTTP: keys of clients cross the network unencrypted. See tls."
+    for client in config.clients:
+        if client.unscoped_paths and client.profiles is None and client.account_ids is None:
+            yield f"The unscoped_paths of client {client.name} open nothing: it has neither profiles nor account_ids."
     for name, region in config.regions.items():
         for key in ("api_url", "token_url", "mcp_url"):
             parts = urlsplit(getattr(region, key))
