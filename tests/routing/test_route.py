@@ -293,6 +293,9 @@ def test_overridden_api_addresses_choose_their_region_by_host_and_port() -> None
     ("target", "changed", "profile"),
     [
         (b"/@brand-eu" + REQUIRED, {"scopes": (b"7",)}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"scopes": (b"7", b"7")}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (b"Amazon-Advertising-API-Scope:",), "scopes": (b"7",)}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (b"Amazon-Advertising-API-Scope:",) * 2}, b"123"),
         (b"/@brand-eu" + REQUIRED, {}, b"123"),
         (b"/@brand-eu" + OPTIONAL, {}, b"123"),
         (b"/@brand-eu" + UNKNOWN, {}, b"123"),
