@@ -30,6 +30,9 @@ def _notes(config: Config) -> Iterator[str]:
         host = urlsplit(config.invites.url).hostname or ""
         if not Address(host, 0).is_loopback:
             yield "invites.url is plain HTTP: links that ask for consent cross the network unencrypted."
+    for client in config.clients:
+        if client.unscoped_paths and client.profiles is None and client.account_ids is None:
+            yield f"The unscoped_paths of client {client.name} open nothing: it has neither profiles nor account_ids."
     for name, region in config.regions.items():
         for key in ("api_url", "token_url", "mcp_url"):
             parts = urlsplit(getattr(region, key))
