@@ -41,6 +41,16 @@ class Observers:
 # --- requests -----------------------------------------------------------------------------------------------
 
 
+class Breakage(StrEnum):
+    """How a response broke that had begun."""
+
+    CLIENT_GONE = "client-gone"
+    CLIENT_STALLED = "client-stalled"
+    """The tool took no byte of it for too long."""
+    UPSTREAM_DIED = "upstream-died"
+    UPSTREAM_TIMEOUT = "upstream-timeout"
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFinished(Event):
     """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
@@ -48,7 +58,7 @@ class RequestFinished(Event):
     `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
     request ended before they were known (`client` is `anonymous` where no clients are configured). `status` is what
     the tool was answered, 0 if it left before. `refusal` is the slug of the proxy's own answer, else empty; `fault`
-    says how a started answer broke (`client-gone`, `upstream-died`, ...), else empty.
+    is a `Breakage`, or the slug of the error that would have been answered had the response not begun, else empty.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.errors import Refused, UpstreamTimeout
-from proxy.events import AmazonThrottled, Replayed
+from proxy.events import AmazonThrottled, Breakage, Replayed
 from proxy.forwarding import retry
 from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.attempt import Attempt
@@ -119,7 +119,7 @@ class Exchange:
         if self.phase is not Phase.DONE:
             self._stop()
             self._entered = perf_counter()
-            self._finish(self._relay.status, fault="client-gone")
+            self._finish(self._relay.status, fault=Breakage.CLIENT_GONE)
 
     def client_writable(self, writable: bool) -> None:
         if self._is_sent and self._attempt is not None:
@@ -133,7 +133,7 @@ class Exchange:
         if self.phase is not Phase.DONE:
             self._stop()
             self._entered = perf_counter()
-            self._break("client-stalled")
+            self._break(Breakage.CLIENT_STALLED)
 
     @property
     def _is_sent(self) -> bool:
@@ -250,7 +250,7 @@ class Exchange:
         if self.phase is not Phase.RELAYING:
             self._try_failed(error, connected=True)
         elif self._relay.began:
-            self._break("upstream-timeout" if isinstance(error, UpstreamTimeout) else "upstream-died")
+            self._break(Breakage.UPSTREAM_TIMEOUT if isinstance(error, UpstreamTimeout) else Breakage.UPSTREAM_DIED)
         else:
             self._refuse(error)
 
@@ -328,7 +328,7 @@ class Exchange:
         if attempt.trailers is not None:
             self._complete(attempt.trailers)
         elif attempt.error is not None:
-            self._break("upstream-died")
+            self._break(Breakage.UPSTREAM_DIED)
         else:
             attempt.resume()
             if not self._body.complete:
