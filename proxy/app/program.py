@@ -21,8 +21,9 @@ from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import Address
+from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import bind, listen, load_certificate, server_context
+from proxy.downstream.listener import bind, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
 from proxy.events import DefectMet, Observers, ProfilesListed, ServerStarted
@@ -87,7 +88,7 @@ class Program:
         self._budgets = Budgets()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
 
@@ -124,7 +125,9 @@ class Program:
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
         opened.callback(self.close_listeners)
-        self._servers = await listen(tools_sockets, self._connect, self._context)
+        self._acceptors = [
+            Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
+        ]
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
@@ -154,9 +157,8 @@ class Program:
 
     def close_listeners(self) -> None:
         """Accept nothing more from tools, and end the connections on which nothing runs."""
-        for server in self._servers:
-            server.close()
-        self._servers = []
+        for acceptor in self._acceptors:
+            acceptor.close()
         self.forwarder.availability = Availability.CLOSING
         self.tools.close_idle()
 

@@ -335,6 +335,9 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
             self.deadline = self.loop.time() + LINGER
 
+    def drop(self) -> None:
+        self._transport.abort()
+
     @property
     def busy(self) -> bool:
         return self._handler is not None
@@ -390,6 +393,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = True
         now = self.loop.time()
         self.deadline, self._linger_until = now + LINGER, now + MAX_LINGER
+        self._table.note_ending(self)
         if self._transport.is_closing():
             return
         if self._transport.can_write_eof():

@@ -19,10 +19,11 @@ class ReplayBuffer:
     However many pieces a body came in, it is kept in one: a piece of one byte takes one byte.
     """
 
-    __slots__ = ("_chunked", "_first", "_max_bytes", "_more", "complete", "replayable", "size")
+    __slots__ = ("_chunked", "_expects_continue", "_first", "_max_bytes", "_more", "complete", "replayable", "size")
 
     def __init__(self, fields: RequestFields, max_bytes: int) -> None:
         self._chunked = fields.chunked
+        self._expects_continue = fields.expects_continue
         self._max_bytes = max_bytes
         self._first: list[Buffer] = []
         self._more = bytearray()
@@ -34,6 +35,14 @@ class ReplayBuffer:
     def data(self) -> list[Buffer]:
         """All that is kept. It is a copy where it came in pieces: what is on its way out does not change."""
         return [*self._first, bytes(self._more)] if self._more else self._first
+
+    @property
+    def sendable(self) -> bool:
+        """Enough is here to take a connection for it: all of a small body, or as much of a large one as may be held.
+
+        Who waits for a 100 sends nothing before Amazon was asked.
+        """
+        return self.complete or self.full or self._expects_continue
 
     @property
     def full(self) -> bool:

@@ -387,7 +387,7 @@ async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running)
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
         await wire.end()
 
-    async with running(script) as bench:
+    async with running(script, replay_bytes=0) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
         await tool.until(lambda: tool.received.endswith(b"ab"))
         connection, now = bench.connection(), asyncio.get_running_loop().time()

@@ -211,9 +211,9 @@ async def test_a_large_body_is_streamed_and_not_sent_again(running: Running) -> 
     """Beyond replay_bytes the 401 is delivered, with its body."""
     async with running(answering(UNAUTHORIZED), replay_bytes=1000) as bench:
         body = bytes(5000)
-        tool = await bench.tool(POST, b"Content-Length: 5000\r\n\r\n", body[:900])
+        tool = await bench.tool(POST, b"Content-Length: 5000\r\n\r\n", body[:1000])
         await bench.settled(lambda: bool(bench.upstream.wires))
-        tool.send(body[900:])
+        tool.send(body[1000:])
         got = await tool.answer()
         assert (got.status, got.body) == (401, b"denied")
         assert bytes(bench.upstream.wires[0].received).endswith(b"\r\n\r\n" + body)
@@ -336,7 +336,7 @@ async def test_a_401_while_the_body_still_uploads(fruitless: bool, running: Runn
             bodies[token] = await wire.take(5)
             wire.send(HELLO)
 
-    async with running(script) as bench:
+    async with running(script, replay_bytes=2) as bench:
         bench.tokens.fruitless = fruitless
         bench.tokens.gate.clear()
         tool = await bench.tool(COUNTED[:-3])
@@ -450,7 +450,7 @@ async def test_an_answer_may_stream_while_the_body_still_uploads(running: Runnin
         wire.send(b"0\r\n\r\n")
         assert await wire.end() == b""
 
-    async with running(script) as bench:
+    async with running(script, replay_bytes=0) as bench:
         tool = await bench.tool(POST, b"Content-Length: 6\r\n\r\n")
         head = await tool.head()
         assert b"200 OK" in head

@@ -95,11 +95,12 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Runni
         await wire.request()
         wire.send(HELLO)
 
-    async with running(script) as bench:
+    async with running(script, replay_bytes=0) as bench:
         tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % SIZE)
         await bench.settled(lambda: bool(bench.upstream.wires))
         tool.send(bytes(SIZE))
         connection = bench.connection()
+        await bench.settled(lambda: isinstance(connection._handler, Exchange) and bool(connection._handler._attempt))
         await bench.settled(lambda: connection._paused)
         bench.sweep(40)
         assert isinstance(connection._handler, Exchange) and connection._handler._attempt is not None
