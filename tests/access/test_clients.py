@@ -82,6 +82,7 @@ def test_a_key_names_its_client(sent: dict[str, Any]) -> None:
         {"authorization": b"Bearer wrong"},
         {"authorization": b"Bearer "},
         {"authorization": b"Basic key-of-reporting"},
+        {"authorization": b"Digest key-of-reporting"},
         {"authorization": b"Bearer " + digest("key-of-reporting").encode()},
         {"proxy_key": b"wrong", "authorization": b"Bearer key-of-reporting"},
         {"proxy_key": b"Bearer key-of-reporting"},
