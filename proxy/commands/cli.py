@@ -209,6 +209,18 @@ def healthcheck(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def wait(
+    config: ConfigOption = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds after which to give up, with exit code 1.")] = 30.0,
+) -> None:
+    """Wait until the running proxy is ready (`/readyz` says 200)."""
+    from proxy.commands.wait import wait_until_ready
+    from proxy.config import admin_address, environment
+
+    raise typer.Exit(wait_until_ready(admin_address(config, environment()), timeout))
+
+
+@app.command()
 def schema(
     tables: Annotated[bool, typer.Option(help="Print the options as Markdown tables instead.")] = False,
 ) -> None:

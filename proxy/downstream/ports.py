@@ -37,9 +37,9 @@ class Availability(StrEnum):
 
     SERVING = "serving"
     DRAINING = "draining"
-    """New requests are served, on connections that end with them."""
+    """New requests are served, on connections that end with them: each gets one last answer."""
     CLOSING = "closing"
-    """What still arrives is told to come again."""
+    """What still arrives is told to come again: it might not be finished in time."""
 
 
 class RequestHandler(Protocol):
@@ -51,6 +51,11 @@ class RequestHandler(Protocol):
     @property
     def max_wire_bytes(self) -> int:
         """How many bytes a body may take on the wire, framing and all, before it is refused with 413; 0: any number."""
+        ...
+
+    @property
+    def endless(self) -> bool:
+        """The response is a stream that goes on until somebody ends it, and may be ended anywhere."""
         ...
 
     def start(self) -> None: ...

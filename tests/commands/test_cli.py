@@ -23,7 +23,19 @@ from proxy.config import Address, load
 from proxy.config.reference import json_schema, tables
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = ("serve", "demo", "simulate", "check", "login", "profiles", "keys", "healthcheck", "schema", "version")
+COMMANDS = (
+    "serve",
+    "demo",
+    "simulate",
+    "check",
+    "login",
+    "profiles",
+    "keys",
+    "healthcheck",
+    "wait",
+    "schema",
+    "version",
+)
 CLIENTS = f"""
 accounts:
   acme: {{client_id: x, client_secret: s}}

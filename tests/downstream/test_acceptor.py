@@ -154,3 +154,16 @@ async def test_a_closed_acceptor_takes_nobody(running: Running) -> None:
         tool.send(GET)
         assert (await tool.answer()).body == b"hello"
         assert repr(acceptor) == "<Acceptor: closed, 0 being set up>"
+
+
+async def test_a_closed_acceptor_serves_who_was_in_its_queue(running: Running) -> None:
+    """The event loop had not come to them yet."""
+    async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
+        queued = [socket.create_connection(listening.getsockname(), 5) for _ in range(20)]
+        for tool in queued:
+            tool.sendall(GET)
+        acceptor.close()
+        await bench.settled(lambda: len(bench.events.finished) == len(queued))
+        for tool in queued:
+            assert b"hello" in tool.recv(4096)
+            tool.close()
