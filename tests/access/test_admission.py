@@ -110,7 +110,9 @@ def test_the_listen_address_is_served_by_its_name() -> None:
 )
 def test_absolute_targets_of_api_hosts_pass(target: bytes, host: bytes) -> None:
     """So that http_proxy can lead here."""
-    check_host(request(b"GET", target, fields(host=host)), TABLE)
+    asked = request(b"GET", target, fields(host=host))
+    admit(asked)
+    check_host(asked, TABLE)
     assert read_host(b"[::1]:9003").authority == "::1:9003"
 
 
