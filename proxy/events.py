@@ -41,14 +41,15 @@ class Observers:
 # --- requests -----------------------------------------------------------------------------------------------
 
 
-class Breakage(StrEnum):
-    """How a response broke that had begun."""
+class Fault(StrEnum):
+    """How an exchange broke."""
 
     CLIENT_GONE = "client-gone"
     CLIENT_STALLED = "client-stalled"
-    """The tool took no byte of it for too long."""
+    """It took no more of its answer."""
     UPSTREAM_DIED = "upstream-died"
     UPSTREAM_TIMEOUT = "upstream-timeout"
+    """Nothing more came of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class RequestFinished(Event):
 
     `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
     request ended before they were known (`client` is `anonymous` where no clients are configured). `status` is what
-    the tool was answered, 0 if it left before. `refusal` is the slug of the proxy's own answer, else empty; `fault`
-    is a `Breakage`, or the slug of the error that would have been answered had the response not begun, else empty.
+    the tool was answered, 0 if it left before; an answer that was cut keeps the status that was sent. `refusal` is the
+    slug of the proxy's own answer, else empty; `fault` says how a started answer broke: a word of `Fault`, or the slug
+    of the error that could no longer be told; else empty.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """
@@ -90,8 +92,8 @@ class RequestStarted(Event):
 @dataclass(frozen=True, slots=True)
 class Replayed(Event):
     """A request was sent a second time. `reason`: `unauthorized`, `connection` or `throttled`; `outcome`:
-    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: body too large,
-    method not safe, no new token)."""
+    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: a write that may have
+    left, a body too large, no time or budget left, no new token)."""
 
     request_id: str
     reason: str

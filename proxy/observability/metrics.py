@@ -53,7 +53,7 @@ REFRESH_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
     "requests_total",
-    "Requests of tools by what they were answered; code 0: the tool left before an answer.",
+    "Requests of tools by the status that was sent, cut answers too; code 0: the tool left before an answer.",
     ("client", "account", "region", "method", "code"),
 )
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
@@ -164,6 +164,8 @@ class Metrics(Collector):
                 self._overhead_sum[0] += value
         if event.refusal:
             self._refused.add(event.refusal)
+        if event.fault and event.status:
+            self._cut.add(event.fault)
 
     def _first_of_its_kind(self, key: tuple[str, str, str, str, int]) -> None:
         """Counts what is new, keeping the label sets bounded whatever the events hold."""
@@ -232,12 +234,8 @@ class Metrics(Collector):
         self._refreshes = Table(
             counter, "token_refreshes_total", "Token requests by what came of them.", ("account", "result", "reason")
         )
-        self._expiry = Table(
-            gauge,
-            "token_expiry_timestamp_seconds",
-            "When the access token in use ends, as Unix time; absent before the first.",
-            ("account",),
-        )
+        words = "When the access token in use ends, as Unix time; absent before the first."
+        self._expiry = Table(gauge, "token_expiry_timestamp_seconds", words, ("account",))
         self._last_success = Table(
             gauge,
             "token_last_success_timestamp_seconds",
@@ -247,14 +245,15 @@ class Metrics(Collector):
         self._states = Table(
             gauge, "credential_state", "1 for the state the account is in, 0 for the others.", ("account", "state")
         )
-        self._unpersisted = Table(
-            gauge, "token_unpersisted", "1 while a rotated refresh token is in memory only.", ("account",)
-        )
+        words = "1 while a rotated refresh token is in memory only."
+        self._unpersisted = Table(gauge, "token_unpersisted", words, ("account",))
         self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )
+        words = "Answers that were cut after they had begun, by what cut them."
+        self._cut = Table(counter, "cut_responses_total", words, ("fault",))
         self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
@@ -264,7 +263,8 @@ class Metrics(Collector):
         )
         self._tables = (
             *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
-            *(self._replays, self._throttled, self._refused, self._profiles, self._reloads, self._reload_successful),
+            *(self._replays, self._throttled, self._refused, self._cut, self._profiles),
+            *(self._reloads, self._reload_successful),
         )
 
     def _start_counting(self) -> None:
@@ -275,6 +275,8 @@ class Metrics(Collector):
                 self._replays.add(reason, outcome, amount=0.0)
         for slug in sorted(refusal_slugs()):
             self._refused.add(slug, amount=0.0)
+        for fault in events.Fault:
+            self._cut.add(fault, amount=0.0)
         for result in RELOAD_RESULTS:
             self._reloads.add(result, amount=0.0)
 

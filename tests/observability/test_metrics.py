@@ -60,7 +60,7 @@ def names(metrics: Metrics) -> set[str]:
 
 def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
-    counters = ("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads")
+    counters = ("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses")
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),
         *("credential_state", "token_unpersisted", "request_duration_seconds", "upstream_duration_seconds"),
@@ -207,8 +207,12 @@ def test_the_rest_of_the_events_have_their_series() -> None:
         events.ProfilesListed("acme", "na", 42),
         events.ConfigReloaded(False, ("x",), (), ()),
         events.DrainStarted(0, 0.0, 1.0),
+        finished(status=200, fault=events.Fault.UPSTREAM_DIED),
+        finished(status=0, fault=events.Fault.CLIENT_GONE),
     ):
         metrics.observe(event)
+    assert value(metrics, "cut_responses_total", fault="upstream-died") == 1
+    assert value(metrics, "cut_responses_total", fault="client-gone") == 0
     assert value(metrics, "replays_total", reason="unauthorized", outcome="recovered") == 1
     assert value(metrics, "throttled_total", account="acme", region="eu") == 1
     assert value(metrics, "throttled_total", account="acme", region="na") == 0
