@@ -133,8 +133,10 @@ def try_out(tree: Path, target: Target, chosen: list[WorkItem], explained: dict[
     tests = f"{python} -m pytest -q -x --no-header -p no:randomly {' '.join(target.tests)}"
     command = f"env -C {tree} PYTHONPATH={tree} {tests} -m 'not integration and not fuzz and not soak'"
     counts: Counter[str] = Counter()
-    if subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.DEVNULL, check=False).returncode:
-        sys.exit(f"{target.name}: the tests fail without a mutant")
+    tried = subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.PIPE, text=True, check=False)
+    if tried.returncode:
+        print(f"{tried.stdout[-3000:]}\n{target.name}: the tests fail without a mutant; nothing was tried", flush=True)
+        return Counter(alive=len(chosen))
     for item in chosen:
         result = mutate_and_test(item.mutations, command, SECONDS)
         made = change(tree, item.mutations[0], result.diff or "")
