@@ -28,6 +28,7 @@ DASHBOARDS = ROOT / "config" / "grafana" / "dashboards"
 ALERTS = {
     *("AdsProxyDown", "AdsProxyRefreshFailing", "AdsProxyTokenAboutToExpire", "AdsProxyCredentialRevoked"),
     *("AdsProxyAppMisconfigured", "AdsProxyThrottled", "AdsProxyErrorRate", "AdsProxyOverhead"),
+    *("AdsProxyConsentEnding", "AdsProxyConsentAlmostOver"),
     *("AdsProxyTokenUnpersisted", "AdsProxyReloadFailed", "AdsProxyNoToken"),
 }
 
