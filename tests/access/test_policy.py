@@ -99,6 +99,12 @@ def test_what_the_limits_forbid(
     assert type(verdict.refusal) is refusal
 
 
+def test_a_long_method_is_not_said_back_whole() -> None:
+    """The first 32 bytes are enough to know it by."""
+    verdict = decided({"methods": ("GET",)}, b"M" * 33, b"/v2/campaigns")
+    assert f" {'M' * 32}." in verdict.reason
+
+
 @pytest.mark.parametrize(
     ("limits", "rule"),
     [

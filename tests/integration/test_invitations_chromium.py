@@ -13,8 +13,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from tests.integration.browsing import chromium
-from tests.integration.rig import free_port, rig
+from tests.integration.rig import rig
 from tests.integration.test_console_chromium import Console
+from tests.support.processes import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 

@@ -18,14 +18,7 @@ from proxy.tokens.manager import Timing, TokenManager, TokenSettings
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import signed_in
 from tests.support.events import EventRecorder
-from tests.support.tokens import (
-    BrokenStore,
-    RunningManager,
-    ScriptedLogin,
-    grant,
-    source,
-    virtual_time,
-)
+from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 GIVEN = start_of(date(2026, 7, 1))
 END = start_of(date(2027, 7, 1))
