@@ -57,6 +57,7 @@ def connection_limits(config: Config) -> ConnectionLimits:
         keepalive_timeout=given.keepalive_timeout,
         body_timeout=given.body_timeout,
         send_timeout=given.send_timeout,
+        min_body_rate=given.min_body_rate,
         max_body_bytes=given.max_body_bytes,
         max_connections=given.max_connections,
         max_connections_per_address=given.max_connections_per_address,

@@ -68,6 +68,10 @@ class Exchange:
 
     # --- RequestHandler: the tool's side
 
+    @property
+    def paced(self) -> bool:
+        return not self._relay.is_event_stream
+
     def start(self) -> None:
         self._enter(Phase.RECEIVING)
         self._begin_if_sendable(self._entered)

@@ -76,6 +76,10 @@ class ResponseRelay:
         """Whether a tool can tell by itself that the response was cut off."""
         return self._chunking or self._length is not None or self._bodyless
 
+    @property
+    def is_event_stream(self) -> bool:
+        return self.status > 0 and self._response.fields.content_type[:17].lower() == b"text/event-stream"
+
     def interim(self, response: Response) -> None:
         """Hand on an interim response; it has no body, whatever it says.
 

@@ -16,7 +16,8 @@ from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.ports import ConnectionLimits
 from tests.support.certificates import Authority
-from tests.support.wire import GET, HELLO, Bench, answering, running
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, answering
 
 
 class Listening(socket.socket):
@@ -39,7 +40,7 @@ class Listening(socket.socket):
 
 
 @asynccontextmanager
-async def accepting(bench: Bench, context: Any = None) -> AsyncIterator[tuple[Listening, Acceptor]]:
+async def accepting(bench: ProxyBench, context: Any = None) -> AsyncIterator[tuple[Listening, Acceptor]]:
     """An acceptor in front of the bench's own proxy."""
     listening = Listening()
     acceptor = Acceptor(
@@ -52,7 +53,7 @@ async def accepting(bench: Bench, context: Any = None) -> AsyncIterator[tuple[Li
         acceptor.close()
 
 
-async def test_what_is_beyond_the_limit_is_told() -> None:
+async def test_what_is_beyond_the_limit_is_told(running: Running) -> None:
     """The first are told; those within are served."""
     async with running(answering(HELLO), max_connections=2) as bench, accepting(bench):
         within = [await bench.tool() for _ in range(2)]
@@ -64,7 +65,7 @@ async def test_what_is_beyond_the_limit_is_told() -> None:
             assert (await wire.answer()).body == b"hello"
 
 
-async def test_a_place_that_nobody_has_is_not_given() -> None:
+async def test_a_place_that_nobody_has_is_not_given(running: Running) -> None:
     """Beyond the sixteen there is no task, no buffer and no answer for a connection."""
     async with running(answering(HELLO)) as bench:
         limits = ConnectionLimits(max_connections=2)
@@ -75,7 +76,7 @@ async def test_a_place_that_nobody_has_is_not_given() -> None:
         assert len(bench.server) == 0
 
 
-async def test_a_connection_beyond_all_places_is_closed() -> None:
+async def test_a_connection_beyond_all_places_is_closed(running: Running) -> None:
     """It reads the end, and nothing before it."""
     async with running(answering(HELLO), max_connections=1) as bench, accepting(bench):
         bench.server.being_set_up = 17
@@ -84,7 +85,7 @@ async def test_a_connection_beyond_all_places_is_closed() -> None:
         bench.server.being_set_up = 0
 
 
-async def test_one_that_only_waits_for_its_tool_to_close_makes_room() -> None:
+async def test_one_that_only_waits_for_its_tool_to_close_makes_room(running: Running) -> None:
     """Who was refused and goes on sending keeps nobody out."""
     async with running(answering(HELLO), max_connections=1) as bench, accepting(bench):
         refused = await bench.tool(b"nonsense\r\n\r\n")
@@ -94,7 +95,7 @@ async def test_one_that_only_waits_for_its_tool_to_close_makes_room() -> None:
         await bench.settled(lambda: len(bench.server) == 1)
 
 
-async def test_silent_tls_peers_count_and_end_in_time(tmp_path: Path) -> None:
+async def test_silent_tls_peers_count_and_end_in_time(running: Running, tmp_path: Path) -> None:
     """A handshake has a place of its own until `header_timeout`, and gives it back."""
     context = Authority(tmp_path).context("localhost")
     async with running(answering(HELLO), header_timeout=0.1) as bench, accepting(bench, context):
@@ -105,7 +106,7 @@ async def test_silent_tls_peers_count_and_end_in_time(tmp_path: Path) -> None:
         await bench.settled(lambda: len(bench.server) == 0)
 
 
-async def test_a_connection_without_a_file_is_closed_with_the_one_kept_for_it() -> None:
+async def test_a_connection_without_a_file_is_closed_with_the_one_kept_for_it(running: Running) -> None:
     """It does not wait in the queue, where it would wake the program for ever; the next one is served."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
         listening.failures.append(errno.EMFILE)
@@ -114,7 +115,7 @@ async def test_a_connection_without_a_file_is_closed_with_the_one_kept_for_it() 
         assert repr(acceptor) == "<Acceptor: accepting, 0 being set up>"
 
 
-async def test_without_any_file_accepting_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_any_file_accepting_pauses(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times a second it is tried again, not as fast as the processor can."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
         real, denied = os.open, [True]
@@ -134,14 +135,14 @@ async def test_without_any_file_accepting_pauses(monkeypatch: pytest.MonkeyPatch
         assert listening.asked < 20
 
 
-async def test_one_that_left_before_it_was_taken_is_nothing() -> None:
+async def test_one_that_left_before_it_was_taken_is_nothing(running: Running) -> None:
     """ECONNABORTED stops nobody behind it."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (listening, _):
         listening.failures.append(errno.ECONNABORTED)
         assert (await (await bench.tool(GET)).answer()).body == b"hello"
 
 
-async def test_a_closed_acceptor_takes_nobody() -> None:
+async def test_a_closed_acceptor_takes_nobody(running: Running) -> None:
     """What was taken goes on; closing twice is closing once."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (_, acceptor):
         tool = await bench.tool(GET)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.wire import GET, HELLO, answering, running
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
@@ -17,7 +18,7 @@ POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         (b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n", b"0\r\n\r\n"),
     ],
 )
-async def test_slow_uploads_take_no_connection(first: bytes, rest: bytes) -> None:
+async def test_slow_uploads_take_no_connection(running: Running, first: bytes, rest: bytes) -> None:
     """Ten of them are on their way while others are served on the only connection; then they go out whole."""
     async with running(answering(HELLO), pool_limit=1) as bench:
         slow = [await bench.tool(POST, first) for _ in range(10)]
@@ -32,7 +33,7 @@ async def test_slow_uploads_take_no_connection(first: bytes, rest: bytes) -> Non
         assert wire.received.count(b"POST /v2/campaigns") == 10
 
 
-async def test_a_large_body_takes_a_connection_once_its_first_part_is_here() -> None:
+async def test_a_large_body_takes_a_connection_once_its_first_part_is_here(running: Running) -> None:
     """As much as may be kept is read first; what follows is streamed."""
     async with running(answering(HELLO), replay_bytes=4) as bench:
         tool = await bench.tool(POST, b"Content-Length: 8\r\n\r\nabc")
@@ -43,19 +44,71 @@ async def test_a_large_body_takes_a_connection_once_its_first_part_is_here() -> 
         assert (await tool.answer()).body == b"hello"
 
 
-async def test_who_waits_for_a_100_is_led_to_amazon_at_once() -> None:
+async def test_who_waits_for_a_100_is_led_to_amazon_at_once(running: Running) -> None:
     """It sends nothing before Amazon was asked (RFC 9110, 10.1.1)."""
     async with running(answering(HELLO)) as bench:
         await bench.tool(POST, b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
         await bench.settled(lambda: bool(bench.upstream.wires) and b"Expect" in bench.upstream.wires[0].received)
 
 
-async def test_a_tool_that_leaves_in_its_upload_is_told_of_nowhere() -> None:
+async def test_a_tool_that_leaves_in_its_upload_is_told_of_nowhere(running: Running) -> None:
     """Amazon hears nothing of it, and the account of it is kept."""
     async with running(answering(HELLO)) as bench:
         tool = await bench.tool(POST, b"Content-Length: 5\r\n\r\nabc")
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         tool.abort()
-        assert (await bench.facts.last()).fault == "client-gone"
+        assert (await bench.events.last()).fault == "client-gone"
         assert not bench.upstream.wires
         assert (await bench.ask(GET)).body == b"hello"
+
+
+async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tuple[int, int]]:
+    """A tool asks for much and reads nothing for so long: what ended it, and the connections (all, idle) to Amazon."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\nContent-Type: " + kind + b"\r\n\r\n"
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(answer, bytes(50_000_000))
+        await wire.end()
+
+    async with running(script, send_timeout=60.0) as bench:
+        tool = await bench.tool()
+        tool.transport.pause_reading()
+        tool.send(GET)
+        await bench.settled(lambda: bool(bench.server.connections))
+        connection = bench.connection()
+        await bench.settled(lambda: not connection.writable)
+        bench.sweep(seconds)
+        fault = bench.events.finished[0].fault if bench.events.finished else ""
+        await bench.settled(lambda: not fault or not any(size for size, _ in bench.pools.sizes().values()))
+        sizes = list(bench.pools.sizes().values())
+        return fault, (sum(total for total, _ in sizes), sum(idle for _, idle in sizes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "fault", "sizes"),
+    [
+        (b"application/json", 9, "", (1, 0)),
+        (b"application/json", 11, "client-stalled", (0, 0)),
+        (b"text/event-stream", 59, "", (1, 0)),
+        (b"Text/Event-Stream; charset=utf-8", 61, "client-stalled", (0, 0)),
+    ],
+)
+async def test_an_answer_that_nobody_reads_gives_its_connection_back(
+    running: Running, kind: bytes, seconds: float, fault: str, sizes: tuple[int, int]
+) -> None:
+    """After the ten seconds of `min_body_rate`; an event stream's tool has `send_timeout`."""
+    assert await unread(running, kind, seconds) == (fault, sizes)
+
+
+async def test_an_upload_that_trickles_is_408(running: Running) -> None:
+    """A byte now and then was enough to stay for ever."""
+    async with running(answering(HELLO), replay_bytes=1) as bench:
+        tool = await bench.tool(POST, b"Content-Length: 100000\r\n\r\n" + bytes(5000))
+        await bench.settled(
+            lambda: bool(bench.upstream.wires) and bench.upstream.wires[0].received.endswith(bytes(5000))
+        )
+        bench.sweep(11)
+        got = await tool.answer()
+        assert (got.status, b"limits.min_body_rate" in got.body) == (408, True)
+        await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))

@@ -253,6 +253,15 @@ class LimitsSection(Section):
     send_timeout: Annotated[
         Seconds, Field(gt=0, le=86400, description="Without the tool taking a byte of an answer.")
     ] = 60.0
+    min_body_rate: Annotated[
+        Count,
+        Field(
+            ge=0,
+            le=1 << 30,
+            description="Bytes a second that a body must come at, and an answer be taken at, averaged over 10 s; event "
+            "streams are exempt. 0: none.",
+        ),
+    ] = 1024
     keepalive_timeout: Annotated[
         Seconds, Field(ge=0, le=86400, description="How long an idle connection is kept; 0: closed after each answer.")
     ] = 75.0
