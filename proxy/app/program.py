@@ -124,7 +124,7 @@ class Program:
         admin = AdminListener(make_admin(AdminAdapter(self), self.metrics, self.history, self.observers))
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
-        opened.callback(self.close_listeners)
+        opened.callback(self.close_listener)
         self._acceptors = [
             Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
         ]
@@ -155,10 +155,14 @@ class Program:
         """Close everything that was opened, in reverse."""
         await self._opened.aclose()
 
-    def close_listeners(self) -> None:
-        """Accept nothing more from tools, and end the connections on which nothing runs."""
+    def close_listener(self) -> None:
+        """Accept nothing more from tools. Those who are connected, or wait to be, get one last answer each."""
         for acceptor in self._acceptors:
             acceptor.close()
+        self.tools.wind_down()
+
+    def refuse_requests(self) -> None:
+        """Nothing more can be finished in time: what still comes is told so, and idle connections end."""
         self.forwarder.availability = Availability.CLOSING
         self.tools.close_idle()
 

@@ -12,6 +12,8 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.downstream.accept_queue import take_all
+
 if TYPE_CHECKING:
     import asyncio
     import socket
@@ -62,12 +64,14 @@ class Acceptor:
         return f"<Acceptor: {state}, {len(self._tasks)} being set up>"
 
     def close(self) -> None:
-        """Take no more connections. Those that were taken go on."""
+        """Take no more connections. Those that were taken go on, and those in the system's queue are taken, too."""
         if self._listening.fileno() < 0:
             return
         self._loop.remove_reader(self._listening)
         if self._resuming is not None:
             self._resuming.cancel()
+        for accepted in take_all(self._listening):
+            self._take(accepted)
         self._listening.close()
         self._close_spare()
 

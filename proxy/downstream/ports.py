@@ -38,9 +38,9 @@ class Availability(StrEnum):
 
     SERVING = "serving"
     DRAINING = "draining"
-    """New requests are served, on connections that end with them."""
+    """New requests are served, on connections that end with them: each gets one last answer."""
     CLOSING = "closing"
-    """What still arrives is told to come again."""
+    """What still arrives is told to come again: it might not be finished in time."""
 
 
 class RequestHandler(Protocol):
@@ -57,6 +57,11 @@ class RequestHandler(Protocol):
     @property
     def paced(self) -> bool:
         """Whether the tool must take the response at `min_body_rate`: not where events come as they happen."""
+        ...
+
+    @property
+    def endless(self) -> bool:
+        """The response is a stream that goes on until somebody ends it, and may be ended anywhere."""
         ...
 
     def start(self) -> None: ...

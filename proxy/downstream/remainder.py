@@ -34,6 +34,7 @@ class Remainder:
 
     max_wire_bytes = 0
     paced = True
+    endless = False
 
     def __init__(self, client: ClientPort) -> None:
         self._client = client

@@ -39,6 +39,9 @@ class OpenConnection(Protocol):
 
     def close_if_idle(self) -> None: ...
 
+    def wind_down(self) -> None:
+        """The program stops soon: end what has no end of its own."""
+
     def end(self) -> None:
         """The program ends: answer what runs, or break it if its response has begun."""
 
@@ -109,6 +112,11 @@ class ConnectionTable:
     def unsent(self) -> bool:
         """Whether a tool has not taken the whole of its response yet."""
         return any(connection.unsent for connection in self.connections)
+
+    def wind_down(self) -> None:
+        """The program stops soon: streams without an end are ended where their protocol lets them."""
+        for connection in tuple(self.connections):
+            connection.wind_down()
 
     def close_idle(self) -> None:
         """Close the connections on which no request is running."""

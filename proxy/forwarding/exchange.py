@@ -139,11 +139,13 @@ class Exchange:
             self._break("client-stalled")
 
     @property
+    def endless(self) -> bool:
+        return self._relay.is_stream and self._context.request.method == b"GET"
+
+    @property
     def _is_sent(self) -> bool:
         """What comes of the body goes on to Amazon, and the response on to the tool."""
         return self.phase is Phase.SENT or self.phase is Phase.RELAYING
-
-    # --- attempts
 
     def _hold_off(self, left: float) -> None:
         """Amazon asked for a pause that has not passed."""
@@ -343,8 +345,6 @@ class Exchange:
     def _tell_replay(self, reason: retry.ReplayReason, outcome: retry.ReplayOutcome) -> None:
         self._dependencies.accounting.observer.observe(Replayed(self._context.request.id, reason, outcome))
 
-    # --- the response
-
     def _deliver(self, response: Response) -> None:
         self._enter(Phase.RELAYING)
         if self._replaying is not None:
@@ -360,8 +360,7 @@ class Exchange:
         self._finish(relay.status)
 
     def _break(self, fault: str) -> None:
-        """A response that has begun cannot be ended: make sure that it does not look complete."""
-        self._client.abort(loudly=not self._relay.delimited)
+        self._relay.break_off(fault)
         self._finish(self._relay.status, fault=fault)
 
     def _refuse(self, error: Refused) -> None:

@@ -74,8 +74,9 @@ class Forwarder:
         if destination.kind is TargetKind.TOKEN:
             handler = LocalTokenRequest(self._dependencies.accounting, client, request, destination, rules)
         else:
+            screened = rules.clients.screen(caller, request, destination)
             chosen = route(request, destination, rules.table, caller.scope)
-            rules.clients.permit(caller, request, chosen, time.monotonic())
+            rules.clients.permit(caller, screened, chosen, time.monotonic())
             pool = self._pools.find(chosen.endpoint, chosen.region)
             handler = Exchange(self._dependencies, client, RequestContext(request, rules, caller.name, chosen, pool))
         self._dependencies.accounting.started()

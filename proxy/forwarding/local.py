@@ -44,6 +44,8 @@ class LocalTokenRequest:
     def __repr__(self) -> str:
         return f"<LocalTokenRequest {self._request.id}: {'done' if self._done else 'open'}>"
 
+    endless = False
+
     def start(self) -> None:
         self._started = True
         if self._complete:

@@ -10,10 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.errors import Draining
 from proxy.forwarding import locations
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_length
 from proxy.problem import date_line
+from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
@@ -78,7 +80,23 @@ class ResponseRelay:
 
     @property
     def is_event_stream(self) -> bool:
+        """Whether events come as they happen, which nobody can hurry."""
         return self.status > 0 and self._response.fields.content_type[:17].lower() == b"text/event-stream"
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is an event stream of MCP, which its server may end anywhere: the client takes it up again."""
+        if not self.began or self._context.route.endpoint is not TargetKind.MCP or not self._chunking:
+            return False
+        return self.is_event_stream
+
+    def break_off(self, fault: str) -> None:
+        """A response that has begun cannot be ended: make sure that it does not look complete, unless it may be."""
+        if fault == Draining.slug and self.is_stream:
+            self._client.send([LAST_CHUNK])
+            self._client.finish(keep=False)
+        else:
+            self._client.abort(loudly=not self.delimited)
 
     def interim(self, response: Response) -> None:
         """Hand on an interim response; it has no body, whatever it says.

@@ -91,6 +91,18 @@ def percent_decoded(text: bytes) -> bytes:
     return unquote_to_bytes(text) if b"%" in text else text
 
 
+def query_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Names and values of a query, percent-decoded, `+` as a blank; what stands between `&` or `;` is one of them.
+
+    `query` may begin with its question mark. A parameter without `=` has an empty value.
+    """
+    pairs = [part.partition(b"=") for part in query.removeprefix(b"?").replace(b";", b"&").split(b"&") if part]
+    return tuple(
+        (unquote_to_bytes(name.replace(b"+", b" ")), unquote_to_bytes(value.replace(b"+", b" ")))
+        for name, _, value in pairs
+    )
+
+
 _remembered_target = lru_cache(maxsize=_MAX_REMEMBERED)(parse_target)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import random
 import re
 import ssl
@@ -209,5 +210,10 @@ def _translated(error: OSError, origin: Origin) -> Refused:
         return UpstreamCertificateRejected(
             f"The certificate of {origin.host} was not accepted ({error.verify_message}). If a company proxy signs "
             "certificates here, name its authority in upstream.ca_file."
+        )
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return UpstreamUnreachable(
+            f"No connection to {origin.host} could be opened: this program may open no more files. Raise its limit "
+            "(ulimit -n, LimitNOFILE), or lower limits.max_connections."
         )
     return UpstreamUnreachable(f"{origin.host}:{origin.port} could not be reached: {error.strerror or error}.")

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from proxy.net.names import AddressInfo
 
-UNACKNOWLEDGED = 10
-"""Seconds after which what was sent and not acknowledged by the other end's system ends the connection (RFC 5482)."""
+UNACKNOWLEDGED = 20
+"""Seconds after which what was sent and not acknowledged by the other end's system ends the connection (RFC 5482).
+
+Linux counts so, too, for how long the other end takes no more of an upload, so it is not made shorter.
+"""
 QUIET = 15
 """Seconds of silence after which the other end's system is asked whether it is still there."""
 _PROBE_INTERVAL, _PROBES = 5, 3

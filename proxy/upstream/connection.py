@@ -87,6 +87,9 @@ class ConnectionOwner(Protocol):
 
     def lost(self, connection: UpstreamConnection) -> None: ...
 
+    def answered(self, seconds: float) -> None:
+        """An answer began so long after its request."""
+
 
 class UpstreamConnection(asyncio.Protocol):
     """One connection to one host."""
@@ -107,6 +110,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._paused = False
         self._idle_timeout = 0.0
         self._response_timeout = 0.0
+        self._sent_at = 0.0
         self.served = 0
         self.born = self.rested = 0.0
         self.deadline = NEVER
@@ -117,12 +121,12 @@ class UpstreamConnection(asyncio.Protocol):
     def send(self, sink: ResponseSink, data: list[Buffer], *, to_head: bool, timeouts: Timeouts) -> None:
         """Begin an exchange: `data` is the head and whatever of the body is there already."""
         self._sink, self._to_head = sink, to_head
-        self._interims = 0
+        self._interims, self._sent_at = 0, self.loop.time()
         self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
         if self._gone:
             self.loop.call_soon(self._die)
         else:
-            self.deadline = self.loop.time() + self._response_timeout
+            self.deadline = self._sent_at + self._response_timeout
             self._writer.begin(data)
 
     def send_body(self, data: list[Buffer]) -> None:
@@ -159,6 +163,11 @@ class UpstreamConnection(asyncio.Protocol):
         now = boot_time()
         young = now - self.born < MAX_AGE and now - self.rested < MAX_IDLE
         return young and not self._failed and not self._transport.is_closing()
+
+    @property
+    def rest(self) -> float:
+        """Seconds since it was made, or served."""
+        return boot_time() - self.rested
 
     def close(self) -> None:
         """End it now. Whoever waits for an answer on it is told."""
@@ -314,7 +323,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._close = True
         if fields.content_type[:17].lower() == b"text/event-stream":
             self._idle_timeout = NEVER
-        self.deadline = self.loop.time() + self._idle_timeout
+        now = self.loop.time()
+        self.deadline = now + self._idle_timeout
+        self._pool.answered(now - self._sent_at)
         self._sink.response_began(response)
 
     def _end(self, rest: bytes) -> None:

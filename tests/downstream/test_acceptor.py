@@ -95,7 +95,7 @@ async def test_one_that_only_waits_for_its_tool_to_close_makes_room(running: Run
         await bench.settled(lambda: len(bench.server) == 1)
 
 
-async def test_silent_tls_peers_count_and_end_in_time(running: Running, tmp_path: Path) -> None:
+async def test_silent_tls_peers_count_and_end_in_time(tmp_path: Path, running: Running) -> None:
     """A handshake has a place of its own until `header_timeout`, and gives it back."""
     context = Authority(tmp_path).context("localhost")
     async with running(answering(HELLO), header_timeout=0.1) as bench, accepting(bench, context):
@@ -115,7 +115,7 @@ async def test_a_connection_without_a_file_is_closed_with_the_one_kept_for_it(ru
         assert repr(acceptor) == "<Acceptor: accepting, 0 being set up>"
 
 
-async def test_without_any_file_accepting_pauses(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_any_file_accepting_pauses(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
     """Ten times a second it is tried again, not as fast as the processor can."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
         real, denied = os.open, [True]
@@ -154,3 +154,16 @@ async def test_a_closed_acceptor_takes_nobody(running: Running) -> None:
         tool.send(GET)
         assert (await tool.answer()).body == b"hello"
         assert repr(acceptor) == "<Acceptor: closed, 0 being set up>"
+
+
+async def test_a_closed_acceptor_serves_who_was_in_its_queue(running: Running) -> None:
+    """The event loop had not come to them yet."""
+    async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
+        queued = [socket.create_connection(listening.getsockname(), 5) for _ in range(20)]
+        for tool in queued:
+            tool.sendall(GET)
+        acceptor.close()
+        await bench.settled(lambda: len(bench.events.finished) == len(queued))
+        for tool in queued:
+            assert b"hello" in tool.recv(4096)
+            tool.close()

@@ -7,18 +7,19 @@ holds between keys: that is `checks.rules`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from proxy.config.model.expected import Expected, WrongValue, shape_of
+from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.kinds import (
+    AdsAccountId,
     ClientId,
     Count,
     DefaultProfile,
+    ExactPath,
     FilledText,
     Flag,
     HomeRegion,
@@ -43,6 +44,7 @@ from proxy.config.model.kinds import (
 )
 from proxy.config.model.references import parse_limiting_list
 from proxy.config.model.regions import with_amazon
+from proxy.config.model.section import NamedSection, Section
 from proxy.config.model.values import Address, parse_list, parse_mapping
 from proxy.secret import Secret
 
@@ -52,41 +54,6 @@ DEFAULT_REDIRECT_URI = "http://localhost:8081/login/callback"
 
 def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
-
-
-class Section(BaseModel):
-    """Frozen, and no key that the model does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
-    null_counts: ClassVar[frozenset[str]] = frozenset()
-    """Keys with nothing after them mean the default, but for these, where that would lift a limit."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        if isinstance(data, BaseModel):
-            return data
-        if not isinstance(data, Mapping):
-            raise WrongValue(Expected.KEYS, found=shape_of(data))
-        counting = cls.null_counts
-        return {
-            key: value
-            for key, value in data.items()
-            if value is not None or key in counting or key not in cls.model_fields
-        }
-
-
-class NamedSection(Section):
-    """An entry of a mapping; its name is its key there, never written twice."""
-
-    name: SkipJsonSchema[str] = Field(default="", exclude=True)
-
-    @field_validator("name", mode="before")
-    @classmethod
-    def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.context is not None:
-            raise WrongValue(Expected.UNWRITTEN_NAME)
-        return value
 
 
 class Region(Section):
@@ -153,7 +120,7 @@ class Account(NamedSection):
 class Client(Section):
     """A tool with a key of its own, and what it may do."""
 
-    null_counts = frozenset({"accounts", "profiles", "methods", "paths"})
+    null_counts = frozenset({"accounts", "profiles", "account_ids", "methods", "paths", "access"})
 
     name: Annotated[Name, Field(description="The client's name, as logs and metrics show it.")]
     key_sha256: Annotated[KeyDigest, Field(description="The digest that `ads-proxy keys new NAME` prints.")]
@@ -165,8 +132,18 @@ class Client(Section):
     profiles: Annotated[
         tuple[ProfileId, ...] | None,
         BeforeValidator(parse_limiting_list),
-        Field(description="The profiles it may use; absent: all."),
+        Field(description="The profiles it may use; absent: all. With it the client is limited to what they govern."),
     ] = None
+    account_ids: Annotated[
+        tuple[AdsAccountId, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The values of `Amazon-Ads-AccountId` it may use; limits it as `profiles` does."),
+    ] = None
+    unscoped_paths: Annotated[
+        tuple[ExactPath, ...],
+        BeforeValidator(parse_list),
+        Field(description="Exact paths that a limited client may reach although no Scope or account id governs them."),
+    ] = ()
     methods: Annotated[
         tuple[Method, ...] | None,
         BeforeValidator(parse_limiting_list),
@@ -177,6 +154,11 @@ class Client(Section):
         BeforeValidator(parse_limiting_list),
         Field(description="The paths it may use, where `*` also matches `/`; absent: all."),
     ] = None
+    access: Annotated[
+        Literal["read", "report", "write"],
+        BeforeValidator(_lower),
+        Field(description="`read`: what provably changes nothing; `report`: the making of reports, too; `write`: all."),
+    ] = "write"
     requests_per_minute: Annotated[
         Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
     ] = None
