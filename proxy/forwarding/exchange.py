@@ -177,7 +177,8 @@ class Exchange:
         try:
             if token is None:
                 token = await self._dependencies.tokens.get(context.route.account)
-            connection = await context.pool.acquire(fresh=fresh, patience=context.rules.timeouts.response)
+            patience = context.rules.timeouts.response
+            connection = await context.pool.acquire(fresh=fresh, patience=patience, client=context.client)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+
 import pytest
 
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -60,6 +66,37 @@ async def test_a_tool_that_leaves_in_its_upload_is_told_of_nowhere(running: Runn
         assert (await bench.events.last()).fault == "client-gone"
         assert not bench.upstream.wires
         assert (await bench.ask(GET)).body == b"hello"
+
+
+async def test_one_client_cannot_have_everything_under_way(running: Running) -> None:
+    """Beyond `max_in_flight` it is 429; another is served meanwhile, and it itself once one of its requests ended."""
+    names = ("greedy", "modest")
+    policies = [Policy(name, hashlib.sha256(name.encode()).hexdigest(), max_in_flight=2) for name in names]
+    clients = Clients(policies, Placeholders(b"key"), Budgets())
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        while True:
+            head, _ = await wire.request()
+            if b"/slow" in head:
+                await go.wait()
+            wire.send(HELLO)
+
+    def asking(name: str, path: str) -> bytes:
+        return f"GET /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: {name}\r\n\r\n".encode()
+
+    async with running(script, clients=clients) as bench:
+        slow = [await bench.tool(asking("greedy", "slow")) for _ in range(2)]
+        await bench.settled(lambda: bench.accounting.of_client("greedy") == 2)
+        refused = await bench.ask(asking("greedy", "quick"))
+        assert (refused.status, refused.value(b"retry-after")) == (429, b"1")
+        assert b"max_in_flight" in refused.body
+        assert (await bench.ask(asking("modest", "quick"))).body == b"hello"
+        go.set()
+        for each in slow:
+            assert (await each.answer()).body == b"hello"
+        assert (await bench.ask(asking("greedy", "quick"))).body == b"hello"
+        assert bench.accounting.of_client("greedy") == 0
 
 
 async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tuple[int, int]]:

@@ -162,6 +162,14 @@ class Client(Section):
     requests_per_minute: Annotated[
         Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
     ] = None
+    max_in_flight: Annotated[
+        Count | None,
+        Field(
+            ge=1,
+            le=65536,
+            description="Its requests under way at once; beyond, 429. Absent: a quarter of `upstream.max_connections`.",
+        ),
+    ] = None
 
 
 class RouteConfig(NamedSection):
