@@ -41,14 +41,26 @@ class Observers:
 # --- requests -----------------------------------------------------------------------------------------------
 
 
+class Fault(StrEnum):
+    """How an exchange broke."""
+
+    CLIENT_GONE = "client-gone"
+    CLIENT_STALLED = "client-stalled"
+    """It took no more of its answer."""
+    UPSTREAM_DIED = "upstream-died"
+    UPSTREAM_TIMEOUT = "upstream-timeout"
+    """Nothing more came of the answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFinished(Event):
     """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
 
     `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
     request ended before they were known (`client` is `anonymous` where no clients are configured). `status` is what
-    the tool was answered, 0 if it left before. `refusal` is the slug of the proxy's own answer, else empty; `fault`
-    says how a started answer broke (`client-gone`, `upstream-died`, ...), else empty.
+    the tool was answered, 0 if it left before; an answer that was cut keeps the status that was sent. `refusal` is the
+    slug of the proxy's own answer, else empty; `fault` says how a started answer broke: a word of `Fault`, or the slug
+    of the error that could no longer be told; else empty.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """
@@ -80,8 +92,8 @@ class RequestStarted(Event):
 @dataclass(frozen=True, slots=True)
 class Replayed(Event):
     """A request was sent a second time. `reason`: `unauthorized`, `connection` or `throttled`; `outcome`:
-    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: body too large,
-    method not safe, no new token)."""
+    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: a write that may have
+    left, a body too large, no time or budget left, no new token)."""
 
     request_id: str
     reason: str
@@ -216,6 +228,26 @@ class ProfilesListed(Event):
 @dataclass(frozen=True, slots=True)
 class ProfilesFailed(Event):
     """Listing the profiles failed; what was known stays in use."""
+
+    account: str
+    region: str
+    detail: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsListed(Event):
+    """`count` ads accounts are listed in this region; `total` are known of the account, each once."""
+
+    account: str
+    region: str
+    count: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsFailed(Event):
+    """Listing ads accounts and what else is beside the usual profiles failed; what was known stays in use."""
 
     account: str
     region: str

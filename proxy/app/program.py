@@ -26,11 +26,12 @@ from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import bind, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
-from proxy.events import DefectMet, Observers, ProfilesListed, ServerStarted
+from proxy.events import AdsAccountsListed, DefectMet, Observers, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
@@ -39,6 +40,7 @@ from proxy.net.trust_store import Authorities
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
+from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import open_store
@@ -143,7 +145,7 @@ class Program:
         opened.callback(deadlines.stop)
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
-        dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
+        dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self.tools = ConnectionTable(deadlines)
         opened.push_async_callback(self.tokens.stop)
@@ -210,6 +212,9 @@ class Program:
         counts = Counter((account, region) for account, region, _ in self.directory.snapshot())
         for (account, region), count in counts.items():
             self.metrics.observe(ProfilesListed(account, region, count))
+        ads_accounts = Counter(known.account for known in self.directory.ads_accounts() if known.kind == ADS_ACCOUNT)
+        for account, count in ads_accounts.items():
+            self.metrics.observe(AdsAccountsListed(account, "", count, count))
 
     def _bind(self, name: str, address: Address) -> list[socket.socket]:
         sockets = bind(name, address)

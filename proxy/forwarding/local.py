@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.access import token_endpoint
+from proxy.events import Fault
 from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.refusal import refusal_response
 from proxy.problem import own_lines, reason_phrase
@@ -75,7 +76,7 @@ class LocalTokenRequest:
 
     def client_gone(self) -> None:
         if not self._done:
-            self._stats.fault = "client-gone"
+            self._stats.fault = Fault.CLIENT_GONE
             self._finish(0)
 
     def client_writable(self, writable: bool) -> None:

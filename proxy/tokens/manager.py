@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.store import Store
+    from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.token_response import Grant
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
 STOP_GRACE = 10.0
 """Longer than a token request may take at first: `TokenSettings.refresh_timeout`."""
 WATCH_PAUSE = 10.0
+WATCHFUL = 900.0
+"""Seconds after a 401 for which it is of interest which uses of a token are accepted."""
 
 
 class TokenManager:
@@ -58,6 +61,8 @@ class TokenManager:
         self._credentials: dict[str, Credential] = {}
         self._changing = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
+        self._rejected_at = 0.0
+        self.watchful = False
 
     def __repr__(self) -> str:
         return f"<TokenManager of {len(self._credentials)} accounts>"
@@ -122,11 +127,20 @@ class TokenManager:
             raise NoUsableToken(f"The account '{account}' is not configured.", retry_after=60, retryable=False)
         return await credential.obtain()
 
-    async def renewed(self, rejected: AccessToken) -> AccessToken | None:
-        """After Amazon's 401: a token of another generation, or None if none comes within `request_wait` or the
-        account's refreshes by 401 are being damped."""
+    async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
+        """After Amazon's 401 to this use: a token of another generation, or None where the 401 does not convince that
+        it is about the token. Raises `NoUsableToken` where it does, and none comes within `request_wait`."""
+        self.watchful, self._rejected_at = True, self._clock()
         credential = self._credentials.get(rejected.account)
-        return await credential.renew(rejected) if credential is not None else None
+        return await credential.renew(rejected, use) if credential is not None else None
+
+    def accepted(self, token: AccessToken, use: TokenUse) -> None:
+        """Amazon took the token for this use. Need only be told while `watchful`: after a 401, for a while."""
+        credential = self._credentials.get(token.account)
+        if credential is not None:
+            credential.suspicion.accepted(use)
+        if self._clock() - self._rejected_at > WATCHFUL:
+            self.watchful = False
 
     def statuses(self) -> tuple[CredentialStatus, ...]:
         """Every account's, in the order of the configuration."""

@@ -17,6 +17,7 @@ from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.rules import Rules
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
@@ -188,7 +189,7 @@ class MemoryBench:
         self.rules = changed_rules(usual_rules(), changed)
         self.pools = Pools(self.deadlines, Names())
         self.accounting = Accounting(self.events)
-        dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
+        dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules)
         self.reach()
         self.server = ConnectionTable(self.deadlines)

@@ -19,6 +19,11 @@ def get(path: bytes) -> bytes:
     return b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
+def write(path: bytes) -> bytes:
+    """A request that is never sent twice."""
+    return b"POST " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
+
+
 class Gate:
     """An upstream that answers each request when the test says so, in the order in which they came."""
 
@@ -142,7 +147,7 @@ async def test_a_connection_that_is_lost_makes_room_for_who_waits(running: Runni
     """They make one of their own."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        first, second = await bench.tool(get(b"/0")), await bench.tool()
+        first, second = await bench.tool(write(b"/0")), await bench.tool()
         await gate.until(bench, 1)
         second.send(get(b"/1"))
         await bench.settled(lambda: len(pool_of(bench)) == 1)
@@ -190,7 +195,7 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on(running: Running) -
     """The place that had been counted for them goes to the next."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        await bench.tool(get(b"/0"))
+        await bench.tool(write(b"/0"))
         await gate.until(bench, 1)
         pool = bench.pools.find("api", "na")
         leaving = asyncio.ensure_future(pool.acquire(fresh=False, patience=60))
