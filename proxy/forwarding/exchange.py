@@ -69,6 +69,10 @@ class Exchange:
 
     # --- RequestHandler: the tool's side
 
+    @property
+    def paced(self) -> bool:
+        return not self._relay.is_event_stream
+
     def start(self) -> None:
         self._enter(Phase.RECEIVING)
         self._begin_if_sendable(self._entered)
@@ -174,7 +178,8 @@ class Exchange:
         try:
             if token is None:
                 token = await self._dependencies.tokens.get(context.route.account)
-            connection = await context.pool.acquire(fresh=fresh, patience=context.rules.timeouts.response)
+            patience = context.rules.timeouts.response
+            connection = await context.pool.acquire(fresh=fresh, patience=patience, client=context.client)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()

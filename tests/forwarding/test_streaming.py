@@ -114,7 +114,7 @@ async def test_a_download_waits_for_a_tool_that_does_not_read(running: Running) 
     """Amazon is no longer read once the transport to the tool is full; nothing is lost."""
     body = PIECE * (SIZE // len(PIECE))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
-    async with running(answering(head + body)) as bench:
+    async with running(answering(head + body), min_body_rate=0) as bench:
         tool = await bench.tool()
         tool.transport.pause_reading()
         tool.send(GET)
@@ -137,7 +137,7 @@ async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
         wire.send(head, bytes(SIZE))
         await wire.end()
 
-    async with running(script, send_timeout=60.0) as bench:
+    async with running(script, send_timeout=60.0, min_body_rate=0) as bench:
         tool = await bench.tool()
         tool.transport.pause_reading()
         tool.send(GET)

@@ -121,6 +121,14 @@ class Client(Section):
     requests_per_minute: Annotated[
         Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
     ] = None
+    max_in_flight: Annotated[
+        Count | None,
+        Field(
+            ge=1,
+            le=65536,
+            description="Its requests under way at once; beyond, 429. Absent: a quarter of `upstream.max_connections`.",
+        ),
+    ] = None
 
 
 class RouteConfig(NamedSection):
@@ -194,6 +202,15 @@ class LimitsSection(Section):
     send_timeout: Annotated[
         Seconds, Field(gt=0, le=86400, description="Without the tool taking a byte of an answer.")
     ] = 60.0
+    min_body_rate: Annotated[
+        Count,
+        Field(
+            ge=0,
+            le=1 << 30,
+            description="Bytes a second that a body must come at, and an answer be taken at, averaged over 10 s; event "
+            "streams are exempt. 0: none.",
+        ),
+    ] = 1024
     keepalive_timeout: Annotated[
         Seconds, Field(ge=0, le=86400, description="How long an idle connection is kept; 0: closed after each answer.")
     ] = 75.0
