@@ -167,6 +167,18 @@ class ConflictingScope(Refused):
     slug, title = "conflicting-scope", "More than one profile was chosen"
 
 
+class ConflictingAdsAccount(Refused):
+    """Two ads accounts in one request, or one that leads to another account than its Scope."""
+
+    slug, title = "conflicting-ads-account", "The ads account contradicts the rest of the request"
+
+
+class RegionRequired(Refused):
+    """An ads account that lives in several regions, of which nothing chooses one."""
+
+    slug, title = "region-required", "The request names no region"
+
+
 class UnknownRoute(Refused):
     slug, status, title, code = "unknown-route", 404, "There is no such route", "NOT_FOUND"
     proxy_error = "destination_not_found"

@@ -236,6 +236,26 @@ class ProfilesFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AdsAccountsListed(Event):
+    """`count` ads accounts are listed in this region; `total` are known of the account, each once."""
+
+    account: str
+    region: str
+    count: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsFailed(Event):
+    """Listing ads accounts and what else is beside the usual profiles failed; what was known stays in use."""
+
+    account: str
+    region: str
+    detail: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
 class DefaultProfileChanged(Event):
     """`default_profile: first` now means another profile than before."""
 

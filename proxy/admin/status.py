@@ -67,6 +67,7 @@ def account_status(status: CredentialStatus, account: AccountView | None, counts
         "name": status.account,
         "region": account.region if account else None,
         "default_profile": account.default_profile if account else None,
+        "default_ads_account": account.default_ads_account if account else None,
         "state": status.state,
         "serving": serving,
         "title": title,
@@ -127,6 +128,11 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "accounts": [
             {
                 **account_status(status, configured.get(status.account), counts.get(status.account, {}), now),
+                "ads_accounts": {
+                    region: count
+                    for (name, region), count in view.ads_account_counts().items()
+                    if name == status.account
+                },
                 "listing_failures": listing_failures(failures, status.account),
             }
             for status in sorted(view.credentials(), key=lambda status: status.account)
@@ -135,8 +141,12 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
 
 
 def full_status(view: AdminView, now: float) -> dict[str, Any]:
-    """What `/status` answers: the program, its accounts and every profile."""
-    return {**program_status(view, now), "profiles": [asdict(profile) for profile in view.profiles()]}
+    """What `/status` answers: the program, its accounts, every profile and every ads account."""
+    return {
+        **program_status(view, now),
+        "profiles": [asdict(profile) for profile in view.profiles()],
+        "ads_accounts": [asdict(ads_account) for ads_account in view.ads_accounts()],
+    }
 
 
 def console_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:

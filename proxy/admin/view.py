@@ -35,6 +35,7 @@ class AccountView:
     region: str
     default_profile: str | None
     regions: tuple[str, ...] = ("na", "eu", "fe")
+    default_ads_account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,24 @@ class ProfileView:
     name: str
     country: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountView:
+    """An ads account that an account can reach, or an advertiser that one of its managers has linked.
+
+    `kind` is `ads account`, or Amazon's word for a linked one.
+    """
+
+    id: str
+    account: str
+    kind: str
+    name: str
+    status: str
+    regions: tuple[str, ...]
+    countries: tuple[str, ...]
+    profiles: tuple[str, ...]
+    entities: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +135,11 @@ class AdminView(Protocol):
     def credentials(self) -> tuple[CredentialStatus, ...]: ...
 
     def profiles(self) -> tuple[ProfileView, ...]: ...
+
+    def ads_accounts(self) -> tuple[AdsAccountView, ...]: ...
+
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        """How many ads accounts are listed, by account and region; what was not read yet is missing."""
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         """Every account and region whose last listing failed."""

@@ -9,6 +9,7 @@ from proxy import __version__
 from proxy.admin import (
     AccessRules,
     AccountView,
+    AdsAccountView,
     GrantedProfiles,
     ListingFailureView,
     ProfileView,
@@ -23,7 +24,7 @@ from proxy.tokens.lwa import AppCredentials
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import aiohttp
 
@@ -124,7 +125,7 @@ class AdminAdapter:
 
     def accounts(self) -> tuple[AccountView, ...]:
         return tuple(
-            AccountView(name, account.region, account.default_profile, REGION_NAMES)
+            AccountView(name, account.region, account.default_profile, REGION_NAMES, account.default_ads_account)
             for name, account in self._program.config.accounts.items()
         )
 
@@ -133,6 +134,25 @@ class AdminAdapter:
 
     def profiles(self) -> tuple[ProfileView, ...]:
         return tuple(_shown(profile) for profile in self._program.directory.snapshot())
+
+    def ads_accounts(self) -> tuple[AdsAccountView, ...]:
+        return tuple(
+            AdsAccountView(
+                id=known.id,
+                account=known.account,
+                kind=known.kind,
+                name=known.name,
+                status=known.status,
+                regions=known.regions,
+                countries=known.countries,
+                profiles=known.profiles,
+                entities=known.entities,
+            )
+            for known in self._program.directory.ads_accounts()
+        )
+
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        return self._program.directory.ads_account_counts()
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         return tuple(

@@ -26,7 +26,7 @@ from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import bind, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
-from proxy.events import DefectMet, Observers, ProfilesListed, ServerStarted
+from proxy.events import AdsAccountsListed, DefectMet, Observers, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -40,6 +40,7 @@ from proxy.net.trust_store import Authorities
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
+from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import open_store
@@ -211,6 +212,9 @@ class Program:
         counts = Counter((account, region) for account, region, _ in self.directory.snapshot())
         for (account, region), count in counts.items():
             self.metrics.observe(ProfilesListed(account, region, count))
+        ads_accounts = Counter(known.account for known in self.directory.ads_accounts() if known.kind == ADS_ACCOUNT)
+        for account, count in ads_accounts.items():
+            self.metrics.observe(AdsAccountsListed(account, "", count, count))
 
     def _bind(self, name: str, address: Address) -> list[socket.socket]:
         sockets = bind(name, address)

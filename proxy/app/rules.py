@@ -121,7 +121,7 @@ def _bytes(texts: Iterable[str] | None) -> frozenset[bytes] | None:
 def make_routing_table(config: Config, directory: Directory) -> RoutingTable:
     """What a configuration says of accounts, routes and hosts."""
     accounts = {
-        name: AccountEntry(name, account.region, account.default_profile or "")
+        name: AccountEntry(name, account.region, account.default_profile or "", account.default_ads_account or "")
         for name, account in config.accounts.items()
     }
     names = {name: Selection(entry) for name, entry in accounts.items()}

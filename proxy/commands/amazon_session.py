@@ -9,7 +9,7 @@ import asyncio
 import ssl
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from proxy.config import REGION_NAMES, Account, Config
@@ -17,6 +17,8 @@ from proxy.errors import StateError, TokenFailure
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
+from proxy.profiles.reach import KnownAdsAccount, Reach, ReachIndex
+from proxy.profiles.reach_reader import read_reach
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.opening import open_store
 from proxy.tokens.store import Choice, Store, choose, rotated
@@ -64,10 +66,11 @@ class Finding:
     advice: str = ""
     unsaved: str = ""
     listings: tuple[RegionListing, ...] = ()
+    ads_accounts: tuple[KnownAdsAccount, ...] = ()
 
     @property
     def is_sound(self) -> bool:
-        """A token was minted, and every region listed its profiles."""
+        """A token was minted, and every region listed what it was asked for."""
         return not self.problem and not self.unsaved and not any(listing.problem for listing in self.listings)
 
 
@@ -98,8 +101,8 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
         await store.close()
 
 
-async def try_account(amazon: AmazonSession, account: Account) -> Finding:
-    """Mint a token for the account and list its profiles in every region."""
+async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: bool = False) -> Finding:
+    """Mint a token for the account and list its profiles in every region; with `ads_accounts`, those in their place."""
     stored = await amazon.store.read(account.name)
     choice = choose(account.refresh_token, stored)
     if choice.refresh_token is None:
@@ -116,6 +119,10 @@ async def try_account(amazon: AmazonSession, account: Account) -> Finding:
     except TokenFailure as failure:
         advice = failure.advice.replace("ACCOUNT", account.name)
         return Finding(account.name, choice.origin, failure.detail, advice, unsaved)
+    if ads_accounts:
+        return await _list_ads_accounts(
+            amazon, account, grant.access_token, Finding(account.name, choice.origin, unsaved=unsaved)
+        )
     listings = await asyncio.gather(*(_list(amazon, account, region, grant.access_token) for region in REGION_NAMES))
     return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings))
 
@@ -144,17 +151,36 @@ async def _keep_rotated(amazon: AmazonSession, account: Account, choice: Choice,
     return ""
 
 
-async def _list(amazon: AmazonSession, account: Account, region: str, token: Secret) -> RegionListing:
-    endpoint = Endpoint(
+async def _list_ads_accounts(amazon: AmazonSession, account: Account, token: Secret, finding: Finding) -> Finding:
+    """What the account reaches beside its profiles, merged over all regions."""
+    index = ReachIndex()
+
+    async def read(region: str) -> RegionListing:
+        async with amazon.slots:
+            reach, problem = await read_reach(
+                amazon.session, _endpoint(amazon, account, region), token, Reach(account.client_id)
+            )
+        index.put(account.name, region, reach)
+        return RegionListing(region, problem=problem.detail if problem is not None else "")
+
+    listings = await asyncio.gather(*map(read, REGION_NAMES))
+    return replace(finding, listings=tuple(listings), ads_accounts=index.snapshot())
+
+
+def _endpoint(amazon: AmazonSession, account: Account, region: str) -> Endpoint:
+    return Endpoint(
         amazon.config.regions[region].api_url,
         account.client_id,
         timeout=LIST_TIMEOUT,
         proxy=amazon.config.upstream.proxy,
         ssl_context=amazon.ssl_context,
     )
+
+
+async def _list(amazon: AmazonSession, account: Account, region: str, token: Secret) -> RegionListing:
     try:
         async with amazon.slots:
-            found = await list_profiles(amazon.session, endpoint, token)
+            found = await list_profiles(amazon.session, _endpoint(amazon, account, region), token)
     except ProfilesUnavailable as failure:
         return RegionListing(region, problem=failure.detail)
     return RegionListing(region, found)

@@ -171,15 +171,16 @@ def login(
 @app.command()
 def profiles(
     layout: Annotated[Layout, typer.Option("--format", help="How to print them.")] = Layout.table,
+    accounts: Annotated[bool, typer.Option("--accounts", help="List ads accounts in place of profiles.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """List the profiles of every account in every region."""
+    """List the profiles of every account in every region; with --accounts, the ads accounts."""
     from proxy.config import environment, load
 
     loaded = load(config, environment())
     from proxy.commands.profiles import print_profiles
 
-    raise typer.Exit(print_profiles(loaded, layout.value))
+    raise typer.Exit(print_profiles(loaded, layout.value, ads_accounts=accounts))
 
 
 @keys_app.command("new")

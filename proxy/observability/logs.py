@@ -45,6 +45,8 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.AccountRemoved: "info",
     events.ProfilesListed: "info",
     events.ProfilesFailed: "warning",
+    events.AdsAccountsListed: "info",
+    events.AdsAccountsFailed: "warning",
     events.DefaultProfileChanged: "warning",
     events.ServerStarted: "info",
     events.DrainStarted: "info",

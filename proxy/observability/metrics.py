@@ -98,6 +98,7 @@ class Metrics(Collector):
             events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
             events.TokenUnpersisted: lambda e: self._unpersisted.put(e.account, value=float(e.unpersisted)),
             events.ProfilesListed: lambda e: self._profiles.put(e.account, e.region, value=e.count),
+            events.AdsAccountsListed: lambda e: self._ads_accounts.put(e.account, value=e.total),
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
         self.registry = registry or CollectorRegistry(auto_describe=False)
@@ -255,17 +256,14 @@ class Metrics(Collector):
         words = "Answers that were cut after they had begun, by what cut them."
         self._cut = Table(counter, "cut_responses_total", words, ("fault",))
         self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
+        self._ads_accounts = Table(gauge, "ads_accounts", "Ads accounts last listed, in all regions.", ("account",))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
             gauge,
             "config_last_reload_successful",
             "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
         )
-        self._tables = (
-            *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
-            *(self._replays, self._throttled, self._refused, self._cut, self._profiles),
-            *(self._reloads, self._reload_successful),
-        )
+        self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
     def _start_counting(self) -> None:
         """What is known beforehand has its series before anything happens."""
@@ -311,7 +309,7 @@ class Metrics(Collector):
         in_flight = IN_FLIGHT.family()
         in_flight.add_metric((), self._in_flight)
         yield in_flight
-        for series in (*self._tables, *self._distributions):
+        for series in self._series():
             yield series.family()
         build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
@@ -319,7 +317,10 @@ class Metrics(Collector):
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
-        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in (*self._tables, *self._distributions)), BUILD)
+        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in self._series()), BUILD)
+
+    def _series(self) -> tuple[Table | Distribution, ...]:
+        return (*self._tables, *self._distributions)
 
 
 def refusal_slugs() -> frozenset[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from proxy.admin import (
     AccessRules,
     AccountView,
     AdminListener,
+    AdsAccountView,
     GrantedProfiles,
     ListingFailureView,
     ProfileView,
@@ -95,6 +96,16 @@ class FakeProgram:
 
     def program(self) -> ProgramView:
         return ProgramView("1.2.3", time.time() - 60, "http://127.0.0.1:8080", config_problems=self.problems)
+
+    def ads_accounts(self) -> tuple[AdsAccountView, ...]:
+        return (
+            AdsAccountView(
+                "amzn1.a", "acme", "ads account", "Acme", "CREATED", ("eu", "na"), ("DE", "US"), ("111", "222"), ("E1",)
+            ),
+        )
+
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        return {("acme", "na"): 1, ("acme", "eu"): 1, ("other", "fe"): 9}
 
     def accounts(self) -> tuple[AccountView, ...]:
         return tuple(AccountView(status.account, "na", None) for status in self.statuses)

@@ -140,6 +140,33 @@ async def test_profiles_are_printed_in_three_ways(shell: Shell) -> None:
     assert all(profile in table.out for profile in expected)
 
 
+async def test_ads_accounts_are_printed_in_three_ways(shell: Shell) -> None:
+    """Each once, with all its regions and profiles; the DSP advertisers of managers behind them."""
+    table, as_json, as_csv = [
+        await shell.run("profiles", "--accounts", "--format", name) for name in ("table", "json", "csv")
+    ]
+    assert (table.code, as_json.code, as_csv.code) == (0, 0, 0)
+    rows = json.loads(as_json.out)
+    assert [*csv.DictReader(io.StringIO(as_csv.out))] == rows
+    accounts = {row["ads_account"]: row for row in rows if row["kind"] == "ads account"}
+    simulated = shell.simulator.state.ads_accounts.accounts
+    assert accounts.keys() == simulated.keys()
+    first = next(iter(simulated))
+    assert (accounts[first]["regions"], accounts[first]["account"]) == ("eu na", "default")
+    assert accounts[first]["profiles"] == "1110000000000001 2220000000000001"
+    advertisers = [row["regions"] for row in rows if row["kind"] == "dsp advertising account"]
+    assert sorted(advertisers) == ["eu", "na", "na"]
+    assert "1110000000000001" in table.out
+
+
+async def test_ads_accounts_that_cannot_be_listed_are_told(shell: Shell) -> None:
+    """The others are printed nevertheless."""
+    shell.simulator.state.add_fault(Fault(status=503, body=b"<html>"), Match(region="eu", path="/adsAccounts/list"))
+    result = await shell.run("profiles", "--accounts", "--format", "json")
+    assert (result.code, "default, eu: Amazon answered (503)" in result.err) == (1, True)
+    assert json.loads(result.out)
+
+
 async def sign_in(url: str, decision: str) -> str:
     """What a person does in a browser; the address where the browser lands."""
     async with aiohttp.ClientSession() as browser:

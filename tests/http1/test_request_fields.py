@@ -65,6 +65,13 @@ def test_what_never_leaves(line: bytes) -> None:
     assert fields(line, b"Keep: me").passing == b"Keep: me\r\n"
 
 
+@pytest.mark.parametrize("name", [b"Amazon-Ads-AccountId", b"amazon-ads-account-id", b"Amazon_Ads_AccountId"])
+def test_an_ads_account_leaves_with_a_value_only(name: bytes) -> None:
+    """An empty one is absent; any other empty field passes."""
+    assert fields(name + b":", name + b": \t", b"Empty:").passing == b"Empty: \r\n"
+    assert fields(name + b": a").passing == name + b": a\r\n"
+
+
 def test_names_that_connection_lists_do_not_leave() -> None:
     """RFC 9110, 7.6.1; but the length of the body stays, whoever lists it."""
     seen = fields(

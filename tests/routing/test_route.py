@@ -24,7 +24,7 @@ from proxy.profiles.index import ListingFailure
 from proxy.routing.route import Route
 from proxy.routing.table import CallerScope, EmptyDirectory, RoutingTable
 from proxy.routing.target import TargetKind
-from tests.support.deciding import NAMING_AN_ACCOUNT, Listed, config, fields, region, routed
+from tests.support.deciding import NAMING_AN_ACCOUNT, NAMING_AN_ADVERTISER, Listed, config, fields, region, routed
 
 DIRECTORY = Listed(
     owners={
@@ -280,7 +280,11 @@ def test_overridden_api_addresses_choose_their_region_by_host_and_port() -> None
         (b"/@brand-eu" + UNKNOWN, {}, b"123"),
         (b"/@brand-eu" + NEVER, {}, b""),
         (b"/@brand-eu" + NEVER, {"scopes": (b"7",)}, b"7"),
-        (b"/@brand-eu" + REQUIRED, {"lines": (NAMING_AN_ACCOUNT,)}, b"123"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (NAMING_AN_ADVERTISER,)}, b"123"),
+        (b"/@brand-eu" + OPTIONAL, {"lines": (NAMING_AN_ADVERTISER,)}, b""),
+        (b"/@brand-eu" + OPTIONAL, {"lines": (b"Amazon-Ads-Manager-AccountId: ",)}, b"123"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (NAMING_AN_ACCOUNT,)}, b""),
+        (b"/@brand-eu" + OPTIONAL, {"lines": (b"Amazon-Ads-AccountId: ",)}, b"123"),
         (b"/@brand-eu" + OPTIONAL, {"lines": (NAMING_AN_ACCOUNT,)}, b""),
         (b"/@brand-eu" + UNKNOWN, {"lines": (NAMING_AN_ACCOUNT,)}, b""),
         (b"/@brand-eu" + OPTIONAL, {"lines": (NAMING_AN_ACCOUNT,), "scopes": (b"7",)}, b"7"),

@@ -247,8 +247,9 @@ class Serving:
         self.until(lambda: self.admin_get("/readyz")[0] == 200)
 
     def until_listed(self, account: str = "acme") -> None:
-        """Until the account's profiles are known in every region."""
+        """Until the account's profiles are known in every region, and what else is listed behind them."""
         self.until(lambda: set(self.account(account).get("profiles", {})) == set(REGIONS))
+        self.until(lambda: set(self.account(account)["ads_accounts"]) == set(REGIONS))
 
     def stop(self) -> tuple[int, float]:
         """SIGTERM; its exit code, and how many seconds it took."""

@@ -35,6 +35,10 @@ class Expected(StrEnum):
     ADS_ACCOUNT_ID = "is not an account id as `Amazon-Ads-AccountId` takes it, such as amzn1.ads-account.g.x"
     COUNT = "must be a whole number"
     DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"
+    DEFAULT_ADS_ACCOUNT = (
+        "is neither an ads account's id, such as amzn1.ads-account.g.x, nor null; "
+        "`ads-proxy profiles --accounts` lists yours"
+    )
     DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
     EXACT_PATH = (
         "must be one exact path such as /v2/profiles: no '*', no query, no '%' codes, nothing to be read in two ways"

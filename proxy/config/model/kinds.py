@@ -41,6 +41,11 @@ DefaultProfile = Annotated[
     BeforeValidator(references.referable(values.parse_default_profile)),
     WithJsonSchema({"type": ["string", "integer", "null"], "pattern": "^([Ff]irst|[0-9]+)$"}),
 ]
+DefaultAdsAccount = Annotated[
+    str | None,
+    BeforeValidator(references.referable(values.parse_default_ads_account)),
+    WithJsonSchema({"type": ["string", "integer", "null"], "pattern": "^[A-Za-z0-9._:-]+$"}),
+]
 Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[
     str, BeforeValidator(values.parse_path_pattern), WithJsonSchema({"type": "string", "pattern": "^[/*]"})

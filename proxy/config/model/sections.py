@@ -19,6 +19,7 @@ from proxy.config.model.kinds import (
     AdsAccountId,
     ClientId,
     Count,
+    DefaultAdsAccount,
     DefaultProfile,
     ExactPath,
     FilledText,
@@ -136,6 +137,13 @@ class Account(NamedSection):
         DefaultProfile,
         Field(
             description="The profile of a request that names none: `first` (the first listed), an id, or null for none."
+        ),
+    ] = None
+    default_ads_account: Annotated[
+        DefaultAdsAccount,
+        Field(
+            description="The `Amazon-Ads-AccountId` of a request that names neither profile nor ads account, where the "
+            "operation takes one: an id, or null for none."
         ),
     ] = None
     scopes: Annotated[

@@ -143,6 +143,16 @@ def parse_default_profile(value: Any) -> str | None:
         raise WrongValue(Expected.DEFAULT_PROFILE) from None
 
 
+def parse_default_ads_account(value: Any) -> str | None:
+    """What `Amazon-Ads-AccountId` takes, or nothing; YAML may give a DSP advertiser's id as a number."""
+    if value is None or value == "":
+        return None
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text.strip()):
+        raise WrongValue(Expected.DEFAULT_ADS_ACCOUNT)
+    return text.strip()
+
+
 def parse_method(value: Any) -> str:
     text = value.strip().upper() if isinstance(value, str) else ""
     if not _METHOD.fullmatch(text):
