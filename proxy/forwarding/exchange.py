@@ -195,15 +195,16 @@ class Exchange:
         context, stats, body = self._context, self._stats, self._body
         stats.sent_at = perf_counter()
         self._replays.sent(stats.sent_at)
-        attempt = self._attempt = Attempt(self, self._replays.attempts, token, connection)
+        channel = self._replays.doubt(connection)
+        attempt = self._attempt = Attempt(self, self._replays.attempts, token, channel)
         lines = self._dependencies.account_lines.of(token)
         data: list[Buffer] = [render_head(context.request, context.route, context.pool.host_line, lines), *body.data]
         body.forget_if_large()
         self._enter(Phase.SENT)
-        connection.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
+        channel.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
         if body.complete:
             attempt.request_sent()
-        elif connection.writable:
+        elif channel.writable:
             self._client.resume_reading()
 
     def _try_failed(self, error: Refused) -> None:
