@@ -120,6 +120,9 @@ def check(
         str | None, typer.Option("--as", metavar="CLIENT", help="Say whether this client's request would pass.")
     ] = None,
     profile: Annotated[str | None, typer.Option(metavar="ID", help="With --as: the request's Scope.")] = None,
+    account_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --as: the request's Amazon-Ads-AccountId.")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Check the configuration; then mint a token for each account and list its profiles in every region.
@@ -130,8 +133,8 @@ def check(
     from proxy.config import environment, load
 
     if client is None:
-        if request or profile:
-            _misused("METHOD, PATH and --profile go with --as CLIENT")
+        if request or profile or account_id:
+            _misused("METHOD, PATH, --profile and --account-id go with --as CLIENT")
         loaded = load(config, environment())
         from proxy.commands.check import check as run
 
@@ -140,9 +143,8 @@ def check(
         _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
     from proxy.commands.check_as import SupposedRequest, explain_request
 
-    raise typer.Exit(
-        explain_request(load(config, environment()), SupposedRequest(client, request[0], request[1], profile or ""))
-    )
+    asked = SupposedRequest(client, request[0], request[1], profile or "", account_id or "")
+    raise typer.Exit(explain_request(load(config, environment()), asked))
 
 
 @app.command()

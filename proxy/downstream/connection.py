@@ -43,7 +43,7 @@ class ClientConnection(asyncio.Protocol):
         self._buffer = b""
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
-        self._body_bytes = 0
+        self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
         self._unsent = 0
         self._paused = False
@@ -223,10 +223,12 @@ class ClientConnection(asyncio.Protocol):
         return rest
 
     def _body_of(self, request: Request) -> Body | None:
-        self._body_bytes = 0
+        self._body_bytes = self._wire_bytes = 0
         fields = request.fields
         if fields.chunked:
-            return ChunkedBody(lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True))
+            return ChunkedBody(
+                lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True), thrifty=True
+            )
         if not fields.content_length:
             return None
         self._check_body_size(fields.content_length)
@@ -241,6 +243,10 @@ class ClientConnection(asyncio.Protocol):
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
         pieces, rest = body.feed(data)
+        if handler.max_wire_bytes:
+            self._wire_bytes += len(data) - len(rest)
+            if self._wire_bytes > handler.max_wire_bytes:
+                raise ContentTooLarge(f"A body here is at most {handler.max_wire_bytes} bytes.", close=True)
         if pieces:
             if self._limits.max_body_bytes:
                 self._body_bytes += sum(map(len, pieces))
@@ -329,6 +335,9 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
             self.deadline = self.loop.time() + LINGER
 
+    def drop(self) -> None:
+        self._transport.abort()
+
     @property
     def busy(self) -> bool:
         return self._handler is not None
@@ -388,6 +397,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = True
         now = self.loop.time()
         self.deadline, self._linger_until = now + LINGER, now + MAX_LINGER
+        self._table.note_ending(self)
         if self._transport.is_closing():
             return
         if self._transport.can_write_eof():

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from proxy.downstream.accept_queue import take_all
 from proxy.errors import ListenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.config import Address, TlsSection
 
 BACKLOG = 1024
-HANDSHAKE = 10.0
-"""Seconds for a TLS handshake; until it is done no other limit knows of the connection."""
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -39,55 +33,6 @@ def load_certificate(context: ssl.SSLContext, tls: TlsSection) -> None:
         raise ListenError(
             f"tls: the certificate and key cannot be used ({error}); look at tls.cert and tls.key."
         ) from error
-
-
-class ToolsListener:
-    """Serves on bound sockets, from `start` until `close`, which loses nobody whom the system has accepted."""
-
-    def __init__(
-        self,
-        sockets: list[socket.socket],
-        factory: Callable[[], asyncio.Protocol],
-        context: ssl.SSLContext | None = None,
-    ) -> None:
-        self._sockets = sockets
-        self._factory = factory
-        self._context = context
-        self._patience = HANDSHAKE if context is not None else None
-        self._servers: list[asyncio.Server] = []
-        self._taken: set[asyncio.Task[object]] = set()
-
-    def __repr__(self) -> str:
-        state = "listening" if self._servers else "closed"
-        return f"<ToolsListener: {state}, {len(self._taken)} being taken>"
-
-    async def start(self) -> None:
-        loop, context = asyncio.get_running_loop(), self._context
-        for bound in self._sockets:
-            server = await loop.create_server(
-                self._factory, sock=bound, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=self._patience
-            )
-            self._servers.append(server)
-
-    def close(self) -> None:
-        """Accept nothing more; those in the system's queue are served like any other."""
-        servers, self._servers = self._servers, []
-        taken = [connection for bound in self._sockets if servers for connection in take_all(bound)]
-        for server in servers:
-            server.close()
-        for connection in taken:
-            task: asyncio.Task[object] = asyncio.get_running_loop().create_task(self._serve(connection))
-            self._taken.add(task)
-            task.add_done_callback(self._taken.discard)
-
-    async def _serve(self, connection: socket.socket) -> None:
-        loop, context = asyncio.get_running_loop(), self._context
-        try:
-            await loop.connect_accepted_socket(
-                self._factory, connection, ssl=context, ssl_handshake_timeout=self._patience
-            )
-        except OSError:  # it left, or did not speak TLS: nobody is waiting
-            connection.close()
 
 
 def bind(name: str, address: Address) -> list[socket.socket]:

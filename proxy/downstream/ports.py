@@ -49,6 +49,11 @@ class RequestHandler(Protocol):
     """
 
     @property
+    def max_wire_bytes(self) -> int:
+        """How many bytes a body may take on the wire, framing and all, before it is refused with 413; 0: any number."""
+        ...
+
+    @property
     def endless(self) -> bool:
         """The response is a stream that goes on until somebody ends it, and may be ended anywhere."""
         ...

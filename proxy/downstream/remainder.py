@@ -32,6 +32,7 @@ def ends_soon(body: Body | None, *, expects_continue: bool) -> bool:
 class Remainder:
     """Reads it over. Implements `RequestHandler` for a request that has its answer."""
 
+    max_wire_bytes = 0
     endless = False
 
     def __init__(self, client: ClientPort) -> None:

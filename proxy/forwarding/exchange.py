@@ -36,20 +36,10 @@ if TYPE_CHECKING:
 class Exchange:
     """See the module's docstring. Implements `RequestHandler` for the tool's side and `AttemptOwner` for Amazon's."""
 
+    max_wire_bytes = 0
     __slots__ = (
-        "_attempt",
-        "_body",
-        "_client",
-        "_context",
-        "_dependencies",
-        "_entered",
-        "_relay",
-        "_replaying",
-        "_stats",
-        "_task",
-        "_unauthorized",
-        "_waited",
-        "phase",
+        *("_attempt", "_body", "_client", "_context", "_dependencies", "_entered", "_relay", "_replaying"),
+        *("_stats", "_task", "_unauthorized", "_waited", "phase"),
     )
 
     def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
@@ -79,7 +69,18 @@ class Exchange:
     # --- RequestHandler: the tool's side
 
     def start(self) -> None:
-        """Begin the first attempt: at once where token and connection are at hand, else in a task."""
+        self._enter(Phase.RECEIVING)
+        self._begin_if_sendable(self._entered)
+
+    def _begin_if_sendable(self, entered: float) -> None:
+        """Begin the first attempt once there is enough of the body; `entered` is the moment at which it came."""
+        if self.phase is Phase.RECEIVING and self._body.sendable:
+            self._entered = entered
+            self._begin()
+            self._stats.overhead += perf_counter() - entered
+
+    def _begin(self) -> None:
+        """Make the first attempt: at once where token and connection are at hand, else in a task."""
         context, route = self._context, self._context.route
         if context.rules.retry_wait:
             left = self._dependencies.throttles.left(route.account, route.region, self._client.loop.time())
@@ -92,7 +93,6 @@ class Exchange:
             self._send(token, connection)
         else:
             self._wait(self._obtain_and_send(fresh=False))
-        self._stats.overhead += perf_counter() - self._entered
 
     def request_data(self, pieces: list[Buffer]) -> None:
         attempt = self._attempt
@@ -101,6 +101,7 @@ class Exchange:
             attempt.send_body(data)
         elif self._body.full:
             self._client.pause_reading()
+            self._begin_if_sendable(perf_counter())
 
     def request_ended(self, trailers: bytes) -> None:
         attempt = self._attempt
@@ -109,6 +110,8 @@ class Exchange:
             if data:
                 attempt.send_body(data)
             attempt.request_sent()
+        else:
+            self._begin_if_sendable(perf_counter())
 
     def request_broken(self, error: Refused) -> None:
         self._stop()
@@ -122,10 +125,7 @@ class Exchange:
 
     def client_writable(self, writable: bool) -> None:
         if self._is_sent and self._attempt is not None:
-            if writable:
-                self._attempt.resume()
-            else:
-                self._attempt.pause()
+            (self._attempt.resume if writable else self._attempt.pause)()
 
     def time_out(self) -> None:
         """The tool has stopped taking its response."""
@@ -229,8 +229,7 @@ class Exchange:
 
     def attempt_answered(self, response: Response) -> None:
         status, fields = response.status, response.fields
-        if fields.request_id:
-            self._stats.amazon_request_id = fields.request_id
+        self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
         if status == 429:
             self._note_throttle(fields.retry_after)
         if status in (401, 429):
@@ -257,10 +256,7 @@ class Exchange:
             self._refuse(error)
 
     def attempt_writable(self, writable: bool) -> None:
-        if writable:
-            self._client.resume_reading()
-        else:
-            self._client.pause_reading()
+        (self._client.resume_reading if writable else self._client.pause_reading)()
 
     def defect(self, error: BaseException) -> None:
         """A defect of ours must not leave a tool waiting for ever."""

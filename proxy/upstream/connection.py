@@ -2,7 +2,8 @@
 
 The only code that talks to the Ads API on behalf of tools. Whether to send again is not decided here. A connection is
 used again only if its last exchange ended exactly as it should: whole request sent before the response began, whole
-response read, nothing behind it, nobody asked to close.
+response read, nothing behind it, nobody asked to close; and never after a response that has no body whatever its fields
+say: what a server sends behind one by mistake would be read as the response to the next request.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol, cast
 
+from proxy.clock import boot_time
 from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
 from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClose, has_no_body
 from proxy.http1.message import Response, read_response
@@ -21,6 +23,8 @@ from proxy.upstream.request_writer import RequestWriter
 
 MAX_AGE = 600.0
 """Seconds after which a connection is not used again, so that changed addresses are followed."""
+MAX_IDLE = 50.0
+"""Seconds that an unused connection is kept; Amazon's load balancers close theirs after 60."""
 _MAX_HEAD = 131072
 _MAX_INTERIM = 32
 _UNREAD = (408, 413)
@@ -83,6 +87,9 @@ class ConnectionOwner(Protocol):
 
     def lost(self, connection: UpstreamConnection) -> None: ...
 
+    def answered(self, seconds: float) -> None:
+        """An answer began so long after its request."""
+
 
 class UpstreamConnection(asyncio.Protocol):
     """One connection to one host."""
@@ -103,8 +110,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._paused = False
         self._idle_timeout = 0.0
         self._response_timeout = 0.0
+        self._sent_at = 0.0
         self.served = 0
-        self.born = 0.0
+        self.born = self.rested = 0.0
         self.deadline = NEVER
         self.writable = True
 
@@ -113,12 +121,12 @@ class UpstreamConnection(asyncio.Protocol):
     def send(self, sink: ResponseSink, data: list[Buffer], *, to_head: bool, timeouts: Timeouts) -> None:
         """Begin an exchange: `data` is the head and whatever of the body is there already."""
         self._sink, self._to_head = sink, to_head
-        self._interims = 0
+        self._interims, self._sent_at = 0, self.loop.time()
         self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
         if self._gone:
             self.loop.call_soon(self._die)
         else:
-            self.deadline = self.loop.time() + self._response_timeout
+            self.deadline = self._sent_at + self._response_timeout
             self._writer.begin(data)
 
     def send_body(self, data: list[Buffer]) -> None:
@@ -151,7 +159,15 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        return not self._failed and not self._transport.is_closing() and self.loop.time() - self.born < MAX_AGE
+        """It looks good, and is not too old, by the clock that runs while the machine is suspended."""
+        now = boot_time()
+        young = now - self.born < MAX_AGE and now - self.rested < MAX_IDLE
+        return young and not self._failed and not self._transport.is_closing()
+
+    @property
+    def rest(self) -> float:
+        """Seconds since it was made, or served."""
+        return boot_time() - self.rested
 
     def close(self) -> None:
         """End it now. Whoever waits for an answer on it is told."""
@@ -171,7 +187,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._writer = RequestWriter(self._transport, self.loop)
-        self.born = self.loop.time()
+        self.born = self.rested = boot_time()
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -291,7 +307,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _begin(self, response: Response) -> None:
         assert self._sink is not None
         fields = response.fields
-        if has_no_body(response.status, self._to_head):
+        bodyless = has_no_body(response.status, self._to_head)
+        if bodyless:
             self._body = CountedBody(0)
         elif fields.chunked:
             self._body = ChunkedBody(lambda why: UpstreamMalformed(f"Amazon's answer is chunked, but {why}."))
@@ -299,14 +316,16 @@ class UpstreamConnection(asyncio.Protocol):
             self._body = CountedBody(fields.content_length)
         else:
             self._body = UntilClose()
-        self._close = fields.close or isinstance(self._body, UntilClose) or response.status in _UNREAD
+        self._close = bodyless or fields.close or isinstance(self._body, UntilClose) or response.status in _UNREAD
         if not self._writer.complete:
             if self._close and response.status >= 400:
                 self._writer.refuse()
             self._close = True
         if fields.content_type[:17].lower() == b"text/event-stream":
             self._idle_timeout = NEVER
-        self.deadline = self.loop.time() + self._idle_timeout
+        now = self.loop.time()
+        self.deadline = now + self._idle_timeout
+        self._pool.answered(now - self._sent_at)
         self._sink.response_began(response)
 
     def _end(self, rest: bytes) -> None:
@@ -319,6 +338,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
         else:
             self.resume()
+            self.rested = boot_time()
             self._pool.release(self)
         sink.response_ended(trailers)
 

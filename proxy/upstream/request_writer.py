@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from proxy.http1.framing import Buffer
 
+_NONE = -1
+"""A transport without a socket has no descriptor."""
 _ROUNDS = 2
 """Turns of the event loop within which everything that had come is read."""
 
@@ -28,8 +30,9 @@ class RequestWriter:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._descriptor: int = transport.get_extra_info("socket").fileno()
-        self._plain = transport.get_extra_info("ssl_object") is None
+        plain = transport.get_extra_info("socket")
+        self._descriptor: int = plain.fileno() if plain is not None else _NONE
+        self._plain = plain is not None and transport.get_extra_info("ssl_object") is None
         self._held: list[Buffer] = []
         self._ended = True
         self.refused = False
@@ -72,6 +75,8 @@ class RequestWriter:
 
     def _has_news(self) -> bool:
         """Whether bytes, or the end, came from the peer and have not been read."""
+        if self._descriptor == _NONE:
+            return False
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         return bool(poll.poll(0))

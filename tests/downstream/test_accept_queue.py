@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import socket
@@ -11,7 +10,6 @@ import sys
 import pytest
 
 from proxy.downstream.accept_queue import take_all
-from proxy.downstream.listener import ToolsListener
 
 QUEUED = 20
 
@@ -51,26 +49,3 @@ def test_a_system_that_forbids_filters_loses_nobody_in_the_queue(monkeypatch: py
     with socket.create_server(("127.0.0.1", 0)) as listening, asking(listening.getsockname()[1]):
         (taken,) = take_all(listening)
         taken.close()
-
-
-async def test_a_closed_listener_serves_who_was_in_its_queue() -> None:
-    """The event loop had not come to them yet."""
-    served: asyncio.Queue[bytes] = asyncio.Queue()
-
-    class Protocol(asyncio.Protocol):
-        def data_received(self, data: bytes) -> None:
-            served.put_nowait(data)
-
-    bound = socket.create_server(("127.0.0.1", 0))
-    listener = ToolsListener([bound], Protocol)
-    await listener.start()
-    with contextlib.ExitStack() as opened:
-        for _ in range(QUEUED):
-            opened.enter_context(asking(bound.getsockname()[1]))
-        listener.close()
-        assert repr(listener) == f"<ToolsListener: closed, {QUEUED} being taken>"
-        async with asyncio.timeout(5):
-            assert [await served.get() for _ in range(QUEUED)] == [b"hello"] * QUEUED
-            while repr(listener) != "<ToolsListener: closed, 0 being taken>":
-                await asyncio.sleep(0)
-    listener.close()

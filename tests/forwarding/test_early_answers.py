@@ -11,7 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.wire import GET, HELLO, Bench, Upstream, Wire, rules_for, running
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.rules import rules_for
+from tests.support.wire import GET, HELLO, RawUpstream, Wire
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 ROUNDS = 150
@@ -26,7 +28,7 @@ async def answering_early(wire: Wire) -> None:
         await wire.body(head)
 
 
-async def test_the_next_request_behind_an_early_answer_is_served() -> None:
+async def test_the_next_request_behind_an_early_answer_is_served(running: Running) -> None:
     """Where the rest of the body comes a moment after the answer, every time."""
     async with running(answering_early) as bench:
         for _ in range(ROUNDS):
@@ -38,7 +40,9 @@ async def test_the_next_request_behind_an_early_answer_is_served() -> None:
 
 
 @pytest.mark.parametrize("lines", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
-async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_left(lines: bytes) -> None:
+async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_left(
+    lines: bytes, running: Running
+) -> None:
     """A tool that is told so sends its next request elsewhere."""
     async with running(answering_early) as bench:
         tool = await bench.tool(POST, lines, b"\r\n\r\n")
@@ -48,7 +52,7 @@ async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_l
         assert not tool.reset
 
 
-async def test_a_connection_whose_request_was_not_whole_at_the_answer_is_not_used_again() -> None:
+async def test_a_connection_whose_request_was_not_whole_at_the_answer_is_not_used_again(running: Running) -> None:
     """Though both were whole in the end: nobody knows what of the body the peer has read."""
     async with running(answering_early) as bench:
         tool = await bench.tool(POST, b"Content-Length: 2\r\n\r\na")
@@ -62,7 +66,7 @@ async def test_a_connection_whose_request_was_not_whole_at_the_answer_is_not_use
 
 
 @pytest.mark.parametrize("status", [b"413 Content Too Large", b"408 Request Timeout"])
-async def test_a_connection_whose_request_was_given_up_is_not_used_again(status: bytes) -> None:
+async def test_a_connection_whose_request_was_given_up_is_not_used_again(status: bytes, running: Running) -> None:
     """Such a peer ends it, whether it says so or not."""
 
     async def script(wire: Wire) -> None:
@@ -76,7 +80,7 @@ async def test_a_connection_whose_request_was_given_up_is_not_used_again(status:
         assert len(bench.upstream.wires) == 2
 
 
-async def test_a_408_on_a_connection_that_was_idle_is_no_answer() -> None:
+async def test_a_408_on_a_connection_that_was_idle_is_no_answer(running: Running) -> None:
     """It crossed the request; the request is read on a fresh connection."""
 
     async def script(wire: Wire) -> None:
@@ -93,10 +97,10 @@ async def test_a_408_on_a_connection_that_was_idle_is_no_answer() -> None:
     async with running(script) as bench:
         assert (await bench.ask()).status == 200
         assert (await bench.ask()).body == b"hello"
-        assert bench.facts.replays == [("connection", "recovered")]
+        assert bench.events.replays == [("connection", "recovered")]
 
 
-async def test_a_408_to_the_first_request_of_a_connection_is_amazons_answer() -> None:
+async def test_a_408_to_the_first_request_of_a_connection_is_amazons_answer(running: Running) -> None:
     """Nothing was idle there."""
 
     async def script(wire: Wire) -> None:
@@ -153,7 +157,7 @@ async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
         """The bench's own upstream is not asked."""
 
     with answering_and_resetting() as port:
-        bench = Bench(Upstream(nobody), rules_for(f"http://127.0.0.1:{port}", replay_bytes=10))
+        bench = ProxyBench(RawUpstream(nobody), rules_for(f"http://127.0.0.1:{port}", replay_bytes=10))
         await bench.start()
         try:
             statuses = [await uploaded(bench, (9_000, 300_000, 3_000_000)[number % 3]) for number in range(ROUNDS)]
@@ -163,7 +167,7 @@ async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
             bench.drop()
 
 
-async def uploaded(bench: Bench, size: int) -> int:
+async def uploaded(bench: ProxyBench, size: int) -> int:
     """The status of the answer to an upload that goes on until the answer is there."""
     tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % size)
     for _ in range(size // 3000):

@@ -174,13 +174,18 @@ def simulated_amazon(*options: str) -> Iterator[SimulatedAmazon]:
 
 
 class Serving:
-    """`ads-proxy serve` as a process, with a configuration file that can be written anew."""
+    """`ads-proxy serve` as a process, with a configuration file that can be written anew.
 
-    def __init__(self, path: Path, configuration: dict[str, Any], **process: Any) -> None:
+    `prefix` is what runs the command, if not the system.
+    """
+
+    def __init__(
+        self, path: Path, configuration: dict[str, Any], prefix: tuple[str | Path, ...] = (), **process: Any
+    ) -> None:
         self.path = path
         self.write(configuration)
         command = (sys.executable, "-u", "-m", "proxy", "serve", "--config", path)
-        self.process = Process(*command, **process)
+        self.process = Process(*prefix, *command, **process)
         line = self.process.first(lambda line: line.get("event") == "server_started")
         scheme = "https" if "tls" in configuration else "http"
         self.tools = f"{scheme}://{line['listen']}"
