@@ -12,10 +12,11 @@ import struct
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
+from proxy.downstream.body import body_of, check_body_size
 from proxy.downstream.ports import Availability
 from proxy.downstream.remainder import Remainder, ends_soon
-from proxy.errors import ContentTooLarge, Draining, MalformedRequest, Refused, RequestTimeout
-from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody
+from proxy.errors import ContentTooLarge, Draining, Refused, RequestTimeout
+from proxy.http1.framing import Body, Buffer
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
 
@@ -201,7 +202,8 @@ class ClientConnection(asyncio.Protocol):
         handler: RequestHandler
         try:
             request = service.reader.read(head, service.new_request_id)
-            self._body = self._body_of(request)
+            self._body_bytes = self._wire_bytes = 0
+            self._body = body_of(request, self._limits.max_body_bytes)
             handler = service.accept(request, self)
         except Refused as error:
             close = request is None or error.close or not self.stays_open(request)
@@ -222,23 +224,6 @@ class ClientConnection(asyncio.Protocol):
             handler.start()
         return rest
 
-    def _body_of(self, request: Request) -> Body | None:
-        self._body_bytes = self._wire_bytes = 0
-        fields = request.fields
-        if fields.chunked:
-            return ChunkedBody(
-                lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True), thrifty=True
-            )
-        if not fields.content_length:
-            return None
-        self._check_body_size(fields.content_length)
-        return CountedBody(fields.content_length)
-
-    def _check_body_size(self, size: int) -> None:
-        limit = self._limits.max_body_bytes
-        if limit and size > limit:
-            raise ContentTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).", close=True)
-
     def _read_body(self, data: bytes) -> bytes:
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
@@ -250,7 +235,7 @@ class ClientConnection(asyncio.Protocol):
         if pieces:
             if self._limits.max_body_bytes:
                 self._body_bytes += sum(map(len, pieces))
-                self._check_body_size(self._body_bytes)
+                check_body_size(self._body_bytes, self._limits.max_body_bytes)
             handler.request_data(pieces)
             handler = self._handler
             if handler is None or self._body is None:
