@@ -16,13 +16,13 @@ from proxy.downstream.body import body_of, check_body_size
 from proxy.downstream.ports import Availability
 from proxy.downstream.remainder import Remainder, ends_soon
 from proxy.errors import ContentTooLarge, Draining, Refused, RequestTimeout
-from proxy.http1.framing import Body, Buffer
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import RequestHandler, Service
     from proxy.downstream.table import ConnectionTable
+    from proxy.http1.framing import Body, Buffer
 
 LINGER = 2.0
 """Seconds that a closing connection goes on reading, so that its last answer is not torn away (RFC 9112, 9.6);
