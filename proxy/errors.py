@@ -53,7 +53,7 @@ class MalformedRequest(Refused):
 
 
 class UnacceptablePath(Refused):
-    """A path with dot segments or encoded slashes where paths decide what a client may do."""
+    """A path that two servers could read differently, where paths decide what a client may do."""
 
     slug, title = "unacceptable-path", "The path cannot be judged"
 

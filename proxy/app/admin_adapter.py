@@ -108,7 +108,7 @@ class AdminAdapter:
 
     def program(self) -> ProgramView:
         program = self._program
-        connections = {"tools": len(program.tools.connections), "in_flight": program.accounting.in_flight}
+        connections = {"tools": len(program.tools), "in_flight": program.accounting.in_flight}
         connections |= {host: total for host, (total, _) in program.pools.sizes().items()}
         return ProgramView(
             version=__version__,

@@ -13,8 +13,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from proxy import __version__
 from proxy.access.clients import Budgets
 from proxy.admin import AdminListener, RequestHistory, make_admin
@@ -23,8 +21,9 @@ from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import Address
+from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import bind, listen, load_certificate, server_context
+from proxy.downstream.listener import bind, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
 from proxy.events import DefectMet, Observers, ProfilesListed, ServerStarted
@@ -35,6 +34,8 @@ from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
+from proxy.net.names import Names
+from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
@@ -47,6 +48,8 @@ from proxy.upstream.pools import Pools
 if TYPE_CHECKING:
     import socket
     import ssl
+
+    import aiohttp
 
     from proxy.config import Config
     from proxy.forwarding.rules import Rules
@@ -86,7 +89,7 @@ class Program:
         self._budgets = Budgets()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
 
@@ -113,15 +116,19 @@ class Program:
         store = open_store(config.state.url, config.state.key)
         opened.push_async_callback(store.close)
         self.notes += (*store.notes, *self._connection_notes(config))
-        self.session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+        self._names = Names()
+        opened.callback(self._names.stop)
+        self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         admin = AdminListener(make_admin(AdminAdapter(self), self.metrics, self.history, self.observers))
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
-        opened.callback(self.close_listeners)
-        self._servers = await listen(tools_sockets, self._connect, self._context)
+        opened.callback(self.close_listener)
+        self._acceptors = [
+            Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
+        ]
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
@@ -135,7 +142,7 @@ class Program:
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, self.observers)
         deadlines = Deadlines(asyncio.get_running_loop())
         opened.callback(deadlines.stop)
-        self.pools = Pools(deadlines)
+        self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
         dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
@@ -149,11 +156,14 @@ class Program:
         """Close everything that was opened, in reverse."""
         await self._opened.aclose()
 
-    def close_listeners(self) -> None:
-        """Accept nothing more from tools, and end the connections on which nothing runs."""
-        for server in self._servers:
-            server.close()
-        self._servers = []
+    def close_listener(self) -> None:
+        """Accept nothing more from tools. Those who are connected, or wait to be, get one last answer each."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self.tools.wind_down()
+
+    def refuse_requests(self) -> None:
+        """Nothing more can be finished in time: what still comes is told so, and idle connections end."""
         self.forwarder.availability = Availability.CLOSING
         self.tools.close_idle()
 

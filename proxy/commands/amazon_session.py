@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from proxy.config import REGION_NAMES, Account, Config
 from proxy.errors import StateError, TokenFailure
+from proxy.net.names import Names
+from proxy.net.session import make_session
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.opening import open_store
@@ -23,6 +23,8 @@ from proxy.tokens.store import Choice, Store, choose, rotated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    import aiohttp
 
     from proxy.secret import Secret
     from proxy.tokens.token_response import Grant
@@ -85,12 +87,14 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
     """Open the store and a session to Amazon; raise `StateError` where the store cannot be used."""
     store = open_store(config.state.url, config.state.key)
     context = ssl.create_default_context(cafile=config.upstream.ca_file)
-    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    names = Names()
+    session = make_session(names)
     try:
         lwa = LoginWithAmazon(session, proxy=config.upstream.proxy, ssl_context=context)
         yield AmazonSession(config, store, session, lwa, context, asyncio.Semaphore(MAX_PARALLEL))
     finally:
         await session.close()
+        names.stop()
         await store.close()
 
 

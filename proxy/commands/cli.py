@@ -120,6 +120,9 @@ def check(
         str | None, typer.Option("--as", metavar="CLIENT", help="Say whether this client's request would pass.")
     ] = None,
     profile: Annotated[str | None, typer.Option(metavar="ID", help="With --as: the request's Scope.")] = None,
+    account_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --as: the request's Amazon-Ads-AccountId.")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Check the configuration; then mint a token for each account and list its profiles in every region.
@@ -130,8 +133,8 @@ def check(
     from proxy.config import environment, load
 
     if client is None:
-        if request or profile:
-            _misused("METHOD, PATH and --profile go with --as CLIENT")
+        if request or profile or account_id:
+            _misused("METHOD, PATH, --profile and --account-id go with --as CLIENT")
         loaded = load(config, environment())
         from proxy.commands.check import check as run
 
@@ -140,9 +143,8 @@ def check(
         _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
     from proxy.commands.check_as import SupposedRequest, explain_request
 
-    raise typer.Exit(
-        explain_request(load(config, environment()), SupposedRequest(client, request[0], request[1], profile or ""))
-    )
+    asked = SupposedRequest(client, request[0], request[1], profile or "", account_id or "")
+    raise typer.Exit(explain_request(load(config, environment()), asked))
 
 
 @app.command()
@@ -204,6 +206,18 @@ def healthcheck(config: ConfigOption = None) -> None:
     from proxy.config import admin_address, environment
 
     raise typer.Exit(check_health(admin_address(config, environment())))
+
+
+@app.command()
+def wait(
+    config: ConfigOption = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds after which to give up, with exit code 1.")] = 30.0,
+) -> None:
+    """Wait until the running proxy is ready (`/readyz` says 200)."""
+    from proxy.commands.wait import wait_until_ready
+    from proxy.config import admin_address, environment
+
+    raise typer.Exit(wait_until_ready(admin_address(config, environment()), timeout))
 
 
 @app.command()

@@ -39,19 +39,10 @@ if TYPE_CHECKING:
 class Exchange:
     """See the module's docstring. Implements `RequestHandler` for the tool's side and `AttemptOwner` for Amazon's."""
 
+    max_wire_bytes = 0
     __slots__ = (
-        "_attempt",
-        "_body",
-        "_client",
-        "_context",
-        "_dependencies",
-        "_entered",
-        "_relay",
-        "_replays",
-        "_stats",
-        "_task",
-        "_turn",
-        "phase",
+        *("_attempt", "_body", "_client", "_context", "_dependencies", "_entered", "_relay", "_replays"),
+        *("_stats", "_task", "_turn", "phase"),
     )
 
     def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
@@ -81,7 +72,18 @@ class Exchange:
     # --- RequestHandler: the tool's side
 
     def start(self) -> None:
-        """Begin the first attempt: at once where token and connection are at hand, else in a task."""
+        self._enter(Phase.RECEIVING)
+        self._begin_if_sendable(self._entered)
+
+    def _begin_if_sendable(self, entered: float) -> None:
+        """Begin the first attempt once there is enough of the body; `entered` is the moment at which it came."""
+        if self.phase is Phase.RECEIVING and self._body.sendable:
+            self._entered = entered
+            self._begin()
+            self._stats.overhead += perf_counter() - entered
+
+    def _begin(self) -> None:
+        """Make the first attempt: at once where token and connection are at hand, else in a task."""
         context = self._context
         token = self._dependencies.tokens.current(context.route.account)
         if token is not None and self._dependencies.throttles.active and self._is_held_off(token):
@@ -91,7 +93,6 @@ class Exchange:
             self._send(token, connection)
         else:
             self._wait(self._obtain_and_send(fresh=False, token=token))
-        self._stats.overhead += perf_counter() - self._entered
 
     def request_data(self, pieces: list[Buffer]) -> None:
         attempt = self._attempt
@@ -100,6 +101,7 @@ class Exchange:
             attempt.send_body(data)
         elif self._body.full:
             self._client.pause_reading()
+            self._begin_if_sendable(perf_counter())
 
     def request_ended(self, trailers: bytes) -> None:
         attempt = self._attempt
@@ -108,6 +110,8 @@ class Exchange:
             if data:
                 attempt.send_body(data)
             attempt.request_sent()
+        else:
+            self._begin_if_sendable(perf_counter())
 
     def request_broken(self, error: Refused) -> None:
         self._stop()
@@ -121,7 +125,7 @@ class Exchange:
 
     def client_writable(self, writable: bool) -> None:
         if self._is_sent and self._attempt is not None:
-            self._attempt.flow(reading=writable)
+            (self._attempt.resume if writable else self._attempt.pause)()
 
     def time_out(self) -> None:
         """The tool has stopped taking its response."""
@@ -131,11 +135,13 @@ class Exchange:
             self._break(Fault.CLIENT_STALLED)
 
     @property
+    def endless(self) -> bool:
+        return self._relay.is_stream and self._context.request.method == b"GET"
+
+    @property
     def _is_sent(self) -> bool:
         """What comes of the body goes on to Amazon, and the response on to the tool."""
         return self.phase is Phase.SENT or self.phase is Phase.RELAYING
-
-    # --- attempts
 
     def _is_held_off(self, token: AccessToken) -> bool:
         """Whether what Amazon limits has to wait for its turn, or is refused."""
@@ -230,8 +236,7 @@ class Exchange:
 
     def attempt_answered(self, response: Response) -> None:
         status, fields = response.status, response.fields
-        if fields.request_id:
-            self._stats.amazon_request_id = fields.request_id
+        self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
         if status == 429 and self._attempt is not None:
             self._place().refused(self._attempt.token, fields.retry_after)
         elif self._turn is not None:
@@ -259,10 +264,7 @@ class Exchange:
             self._refuse(error)
 
     def attempt_writable(self, writable: bool) -> None:
-        if writable:
-            self._client.resume_reading()
-        else:
-            self._client.pause_reading()
+        (self._client.resume_reading if writable else self._client.pause_reading)()
 
     def defect(self, error: BaseException) -> None:
         """A defect of ours must not leave a tool waiting for ever."""
@@ -356,8 +358,7 @@ class Exchange:
         self._finish(relay.status)
 
     def _break(self, fault: str) -> None:
-        """A response that has begun cannot be ended: make sure that it does not look complete."""
-        self._client.abort(loudly=not self._relay.delimited)
+        self._relay.break_off(fault)
         self._finish(self._relay.status, fault=fault)
 
     def _refuse(self, error: Refused) -> None:
@@ -370,7 +371,7 @@ class Exchange:
         self._replays.failed()
         error = retry.told(error, self._replays.reads, self._progress)
         context, client = self._context, self._client
-        keep = self._body.complete and not error.close and client.stays_open(context.request)
+        keep = not error.close and client.stays_open(context.request)
         client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
         client.finish(keep=keep)
         self._stats.refusal = error

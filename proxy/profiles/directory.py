@@ -36,6 +36,10 @@ MAX_PARALLEL = 6
 LIST_INTERVAL = 3600.0
 FIRST_RETRY = 5.0
 MAX_RETRY = 300.0
+AWAITED_RETRY = 1.5
+"""Seconds between attempts while requests get 503 because nothing was ever listed: these are told to wait for 2."""
+LONG_AWAITED_RETRY = 10.0
+"""The same, when a minute of them was in vain."""
 MISS_INTERVAL = 60.0
 MAX_MISSES = 4096
 MISS_MEMORY = 900.0
@@ -95,11 +99,17 @@ class Pacing:
     random: Callable[[], float] = random.random
 
 
-def next_listing(failures: int, retry_after: float | None, chance: float) -> float:
-    """Seconds until the next listing. Pure; `chance`, 0 to 1, only makes it earlier, but never before Retry-After."""
+def next_listing(failures: int, retry_after: float | None, chance: float, *, awaited: bool = False) -> float:
+    """Seconds until the next listing. Pure; `chance`, 0 to 1, only makes it earlier, but never before Retry-After.
+
+    `awaited` tells that requests cannot be served until there is one.
+    """
     if failures == 0:
         return LIST_INTERVAL * (1 - 0.2 * chance)
-    backoff = min(MAX_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16)) * (1 - 0.3 * chance)
+    backoff = min(MAX_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16))
+    if awaited:
+        backoff = AWAITED_RETRY if failures * AWAITED_RETRY <= 60 else LONG_AWAITED_RETRY
+    backoff *= 1 - 0.3 * chance
     return max(backoff, min(retry_after or 0.0, LIST_INTERVAL))
 
 
@@ -251,11 +261,16 @@ class ProfileDirectory:
             error = await self._list(watch)
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures
-            retry_after = error.retry_after if isinstance(error, ProfilesUnavailable) else None
-            delay = next_listing(failures, retry_after, self._pacing.random())
+            awaited, retry_after = False, None
+            if isinstance(error, ProfilesUnavailable):
+                awaited, retry_after = self._is_awaited(watch), error.retry_after
+            delay = next_listing(failures, retry_after, self._pacing.random(), awaited=awaited)
             if isinstance(error, ProfilesUnavailable):
                 self._report_failure(watch, error, delay)
             await self._pacing.pause(delay, watch.wake)
+
+    def _is_awaited(self, watch: _Watch) -> bool:
+        return watch.source.pins_first and self._index.first(watch.source.account, watch.region) is None
 
     async def _list(self, watch: _Watch, *, again: bool = True) -> _Problem | None:
         """List once, or wait for the listing under way. Returns what went wrong: what was known stays in use then.

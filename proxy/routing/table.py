@@ -87,5 +87,9 @@ class CallerScope:
     def admits(self, account: str) -> bool:
         return self.accounts is None or account in self.accounts
 
+    def may_use(self, found: Selection | None) -> bool:
+        """Whether the caller may be told of what a name chooses. Who may use everything is told what is not there."""
+        return self.accounts is None or (found is not None and found.account.name in self.accounts)
+
 
 ANYBODY = CallerScope()

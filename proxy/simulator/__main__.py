@@ -5,8 +5,18 @@ from __future__ import annotations
 import argparse
 import logging
 
+from proxy.simulator.consents import moment_of
 from proxy.simulator.server import run, tell_programs
 from proxy.simulator.settings import PortPlan, SimulatorSettings
+
+
+def day(text: str) -> str:
+    """A day as it was given. argparse.ArgumentTypeError where it is none."""
+    try:
+        moment_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day such as 2026-07-01") from error
+    return text
 
 
 def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
@@ -20,7 +30,9 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
     parser.add_argument("--hidden-profiles", type=int, default=0, help="per region (default: %(default)s)")
     parser.add_argument("--ads-accounts", type=int, default=4, help="of each login (default: %(default)s)")
     parser.add_argument("--rotation", choices=("none", "at_once", "grace"), default="none", help="of refresh tokens")
-    parser.add_argument("--consented-on", metavar="DAY", help="of the first refresh token (default: long ago)")
+    parser.add_argument(
+        "--consented-on", type=day, metavar="DAY", help="of the first refresh token (default: long ago)"
+    )
     parser.add_argument("--token-length", type=int, default=360, help="up to 2048 (default: %(default)s)")
     parser.add_argument("--mcp-tools", choices=("own", "amazon"), default="own", help="which tools are listed")
     parser.add_argument("--strict-paths", action="store_true", help="404 for what Amazon's specifications do not know")

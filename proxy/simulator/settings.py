@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,3 +111,23 @@ CHANGEABLE = (
     "token_length",
 )
 """What may be changed while the simulator runs."""
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "ads_account_lists": get_args(AccountLists),
+    "mcp_tools": get_args(McpTools),
+    "rotation": get_args(Rotation),
+}
+"""The words that these settings can have."""
+
+
+def problem_with(name: str, value: object) -> str | None:
+    """Why a setting cannot have a value while the simulator runs, or None."""
+    if name not in CHANGEABLE:
+        return f"{name!r} cannot be changed; {', '.join(CHANGEABLE)} can"
+    if name in WORDS:
+        return None if value in WORDS[name] else f"{name} is one of {', '.join(WORDS[name])}"
+    usual = getattr(SimulatorSettings(), name)
+    if isinstance(usual, bool):
+        return None if isinstance(value, bool) else f"{name} is true or false"
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return None if number else f"{name} is a number"

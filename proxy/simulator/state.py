@@ -14,7 +14,7 @@ from proxy.simulator.limits import Limits
 from proxy.simulator.operations import load_operations
 from proxy.simulator.profiles import Profile, ProfileBook
 from proxy.simulator.reports import ReportDesk
-from proxy.simulator.settings import CHANGEABLE, SimulatorSettings
+from proxy.simulator.settings import SimulatorSettings, problem_with
 from proxy.simulator.unified import UnifiedStore
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SettingUnknown(ValueError):
-    """A setting that does not exist, or cannot be changed at run time."""
+    """A setting that does not exist, cannot be changed at run time, or cannot have that value."""
 
 
 class Doors(Protocol):
@@ -77,9 +77,10 @@ class SimulatorState:
 
     def change(self, **settings: Any) -> None:
         """Changes settings at run time (those of `CHANGEABLE`)."""
-        for name in settings:
-            if name not in CHANGEABLE:
-                raise SettingUnknown(f"{name!r} cannot be changed; {', '.join(CHANGEABLE)} can")
+        for name, value in settings.items():
+            problem = problem_with(name, value)
+            if problem is not None:
+                raise SettingUnknown(problem)
         self.settings = dataclasses.replace(self.settings, **settings)
         self.credentials.settings = self.settings
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.tokens.clock import boot_time
+from proxy.clock import boot_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,9 @@ import pytest
 
 from proxy.forwarding.pace import MAX_PAUSE
 from proxy.forwarding.throttles import ThrottleKey, Throttles
+from tests.support.proxy_bench import Running
 from tests.support.tokens import virtual_time
-from tests.support.wire import HELLO, answering, running
+from tests.support.wire import HELLO, answering
 
 KEY = ThrottleKey("sp/campaigns:read", "1", "na", "amzn1.test")
 THROTTLED = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n"
@@ -80,7 +81,9 @@ SCOPE = b"Amazon-Advertising-API-Scope: 1"
         (b"DELETE /sp/campaigns/1 HTTP/1.1\r\nHost: 127.0.0.1\r\n" + SCOPE + b"\r\n\r\n", False),
     ],
 )
-async def test_a_refusal_holds_up_what_is_limited_together_and_nothing_else(request_: bytes, held: bool) -> None:
+async def test_a_refusal_holds_up_what_is_limited_together_and_nothing_else(
+    running: Running, request_: bytes, held: bool
+) -> None:
     """The same family of operations, for the same profile and account, in the same region; also without retry_wait."""
     async with running(answering(THROTTLED, HELLO)) as bench:
         bench.apply(api_urls={"eu": f"http://127.0.0.1:{bench.upstream.port}"})
@@ -90,17 +93,17 @@ async def test_a_refusal_holds_up_what_is_limited_together_and_nothing_else(requ
         if held:
             assert (got.status, got.value(b"retry-after")) == (429, b"600")
             assert b"throttled" in got.body
-            assert (await bench.facts.last(2)).attempts == 0
+            assert (await bench.events.last(2)).attempts == 0
         else:
             assert got.status == 200
         bench.apply()
         assert (await bench.ask(get(b"/sp/campaigns/1", SCOPE))).body == b"hello"
 
 
-async def test_a_request_that_waited_for_its_token_waits_for_its_turn_as_well() -> None:
+async def test_a_request_that_waited_for_its_token_waits_for_its_turn_as_well(running: Running) -> None:
     """The limit is that of the application, which is known from the token."""
     async with running(answering(THROTTLED, HELLO)) as bench:
         await bench.ask(get(b"/sp/campaigns/1", SCOPE))
         bench.tokens.cold = True
         assert (await bench.ask(get(b"/sp/campaigns/1", SCOPE))).status == 429
-        assert (await bench.facts.last(2)).attempts == 0
+        assert (await bench.events.last(2)).attempts == 0

@@ -160,10 +160,13 @@ def started(*command: str | Path, **environment: str) -> Iterator[Output]:
 
 
 @contextlib.contextmanager
-def rig(tmp_path: Path, *, signed_in: bool = True, lifetime: int = 3600, **changes: Any) -> Iterator[Rig]:
+def rig(
+    tmp_path: Path, *, signed_in: bool = True, lifetime: int = 3600, beside: tuple[str, ...] = (), **changes: Any
+) -> Iterator[Rig]:
     """The simulator, and `ads-proxy serve` in front of it with the account `acme`.
 
-    Without `signed_in` the account has no refresh token. `changes` are further keys of the configuration.
+    Without `signed_in` the account has no refresh token; accounts `beside` it have the same login. `changes` are
+    further keys of the configuration.
     """
     simulate = (sys.executable, "-u", "-m", "proxy.simulator", "--base-port", "0")
     with started(*simulate, "--access-token-lifetime", str(lifetime)) as output:
@@ -186,7 +189,7 @@ def rig(tmp_path: Path, *, signed_in: bool = True, lifetime: int = 3600, **chang
                 name: {**{key: facts[kind][name] for key, kind in kinds.items()}, "mcp_url": facts["mcp_urls"][name]}
                 for name in ("na", "eu", "fe")
             },
-            "accounts": {"acme": account},
+            "accounts": {name: {**account} for name in ("acme", *beside)},
             "state": {"url": "memory:"},
             "log": {"format": "json", "level": "info", "access": True},
             **changes,

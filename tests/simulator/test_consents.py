@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.simulator import Simulator, SimulatorSettings
+from proxy.simulator.__main__ import read_arguments
 from proxy.simulator.consents import as_text, end_of, moment_of
 from tests.simulator.conftest import Tool
 from tests.simulator.test_lwa import exchange, landed, sign_in_page
@@ -135,3 +136,11 @@ async def test_time_without_sense_is_refused(tool: Tool, path: str, given: dict[
     reply = await tool.control("POST", path, given)
     assert reply.status == 400
     assert len(reply.json()["error"]) > 10
+
+
+def test_day_of_consent_on_the_command_line_is_a_day(capsys: pytest.CaptureFixture[str]) -> None:
+    """A day is taken as it is; what is none ends the program with a word about it."""
+    assert read_arguments(["--consented-on", "2026-07-01"]).consented_on == "2026-07-01"
+    with pytest.raises(SystemExit):
+        read_arguments(["--consented-on", "soon"])
+    assert "'soon' is no day" in capsys.readouterr().err

@@ -148,6 +148,11 @@ async def test_reset_brings_back_the_start(tool: Tool) -> None:
         ("POST", "/profiles", {"region": "us"}, 400),
         ("POST", "/profiles", {"region": "na", "action": "remove"}, 400),
         ("POST", "/settings", {"host": "x"}, 400),
+        ("POST", "/settings", {"rotation": "sometimes"}, 400),
+        ("POST", "/settings", {"mcp_tools": "all"}, 400),
+        ("POST", "/settings", {"require_pkce": 1}, 400),
+        ("POST", "/settings", {"report_polls": "two"}, 400),
+        ("POST", "/settings", {"access_token_lifetime": -1}, 400),
         ("GET", "/requests?last=x", None, 400),
     ],
 )

@@ -174,13 +174,18 @@ def simulated_amazon(*options: str) -> Iterator[SimulatedAmazon]:
 
 
 class Serving:
-    """`ads-proxy serve` as a process, with a configuration file that can be written anew."""
+    """`ads-proxy serve` as a process, with a configuration file that can be written anew.
 
-    def __init__(self, path: Path, configuration: dict[str, Any], **process: Any) -> None:
+    `prefix` is what runs the command, if not the system.
+    """
+
+    def __init__(
+        self, path: Path, configuration: dict[str, Any], prefix: tuple[str | Path, ...] = (), **process: Any
+    ) -> None:
         self.path = path
         self.write(configuration)
         command = (sys.executable, "-u", "-m", "proxy", "serve", "--config", path)
-        self.process = Process(*command, **process)
+        self.process = Process(*prefix, *command, **process)
         line = self.process.first(lambda line: line.get("event") == "server_started")
         scheme = "https" if "tls" in configuration else "http"
         self.tools = f"{scheme}://{line['listen']}"
@@ -264,12 +269,13 @@ def serving(path: Path, configuration: dict[str, Any], **process: Any) -> Iterat
 
 @dataclass
 class Load:
-    """Tools that ask without pause, each on a connection of its own that it keeps."""
+    """Tools that ask without pause, each on a connection of its own, which it keeps, or has anew for each request."""
 
     serving: Serving
     paths: tuple[str, ...] = ("/v2/profiles",)
     workers: int = 4
     pause: float = 0.0
+    keep: bool = True
     statuses: Counter[int] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     connections: int = 0
@@ -304,10 +310,11 @@ class Load:
                     self.statuses[answer.status] += 1
                     if self.pause:
                         self._stop.wait(self.pause)
-                    if answer.will_close:
+                    if answer.will_close or not self.keep:
                         break
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(repr(error))
+                self._stop.wait(0.01)
             finally:
                 connection.close()
 

@@ -131,7 +131,7 @@ async def test_a_token_serves_to_its_real_end_whatever_happens() -> None:
         running.login.script.clear()
         await asyncio.sleep(31)
         assert running.state() == "valid"
-        changes = [(event.old, event.new) for event in running.recorder.of(CredentialStateChanged)]
+        changes = [(event.old, event.new) for event in running.events.of(CredentialStateChanged)]
         assert changes == [
             ("pending", "pending"),
             ("pending", "valid"),
@@ -148,7 +148,7 @@ async def test_failures_back_off_and_are_told() -> None:
     async with RunningManager(ScriptedLogin(*trouble)) as running:
         await running.manager.start([source()])
         await asyncio.sleep(150)
-        told = running.recorder.of(RefreshFailed)
+        told = running.events.of(RefreshFailed)
         assert [event.retry_in for event in told[:8]] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
         assert {event.reason for event in told} == {"network"}
         assert {event.token_expires_at for event in told} == {None}
@@ -212,7 +212,7 @@ async def test_requests_that_keep_coming_keep_the_attempts_near() -> None:
         times = running.login.times
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
         assert max(gaps) == pytest.approx(5.1)
-        assert max(event.retry_in for event in running.recorder.of(RefreshFailed)) == 5.0
+        assert max(event.retry_in for event in running.events.of(RefreshFailed)) == 5.0
         count = len(times)
         await asyncio.sleep(100)
         assert len(times) - count <= 5
@@ -239,9 +239,9 @@ async def test_one_token_request_is_bounded_in_time() -> None:
     async with RunningManager(ScriptedLogin(never)) as running:
         await running.manager.start([source()])
         await asyncio.sleep(7.9)
-        assert not running.recorder.of(RefreshFailed)
+        assert not running.events.of(RefreshFailed)
         await asyncio.sleep(1)
-        assert [event.reason for event in running.recorder.of(RefreshFailed)] == ["timeout"]
+        assert [event.reason for event in running.events.of(RefreshFailed)] == ["timeout"]
         assert running.state() == "valid"
 
 
@@ -269,7 +269,7 @@ async def test_an_endpoint_that_is_slow_for_all_gets_its_time() -> None:
         await running.manager.start([source()])
         await asyncio.sleep(60)
         assert running.state() == "valid"
-        assert [event.reason for event in running.recorder.of(RefreshFailed)] == ["timeout"] * 3
+        assert [event.reason for event in running.events.of(RefreshFailed)] == ["timeout"] * 3
         gaps = [later - earlier for earlier, later in zip(running.login.times, running.login.times[1:], strict=False)]
         assert gaps == pytest.approx([8.25, 8.5, 17.0])
 
@@ -282,7 +282,7 @@ async def test_expiry_counts_from_the_sending() -> None:
         await running.manager.start([source()])
         token = await running.manager.get("acme")
         assert token.expires_at == running.login.times[0] + 3600
-        told = running.recorder.of(TokenRefreshed)[0]
+        told = running.events.of(TokenRefreshed)[0]
         assert (told.trigger, round(told.duration, 2)) == ("start", 20.1)
         assert told.expires_at == pytest.approx(EPOCH + token.expires_at)
 
@@ -347,7 +347,7 @@ async def test_a_defect_does_not_stop_refreshing() -> None:
         await running.manager.start([source()])
         await asyncio.sleep(2)
         assert running.state() == "valid"
-        defect = running.recorder.of(DefectMet)[0]
+        defect = running.events.of(DefectMet)[0]
         assert "ZeroDivisionError" in defect.traceback
         assert "secret words" not in defect.traceback
 
@@ -362,7 +362,7 @@ async def test_a_burst_of_401s_makes_one_refresh() -> None:
         assert len(running.login.asked) == 2
         assert {answer.generation for answer in answers if answer is not None} == {2}
         assert None not in answers
-        assert running.recorder.of(TokenRefreshed)[1].trigger == "unauthorized"
+        assert running.events.of(TokenRefreshed)[1].trigger == "unauthorized"
 
 
 @virtual_time
@@ -539,7 +539,7 @@ async def test_a_suspended_machine_never_serves_an_expired_token() -> None:
         assert running.manager.current("acme") is None
         token = await running.manager.get("acme")
         assert (token.generation, len(running.login.asked)) == (2, 2)
-        assert running.recorder.of(TokenRefreshed)[1].trigger == "expired"
+        assert running.events.of(TokenRefreshed)[1].trigger == "expired"
 
 
 @virtual_time
@@ -568,7 +568,7 @@ async def test_an_account_without_refresh_token_says_so_at_once() -> None:
         status = running.manager.statuses()[0]
         assert (status.state, status.has_refresh_token, status.refresh_token_source) == ("pending", False, "")
         assert status.next_refresh_at is None
-        assert [event.account for event in running.recorder.of(SignInNeeded)] == ["acme"]
+        assert [event.account for event in running.events.of(SignInNeeded)] == ["acme"]
 
 
 @virtual_time
@@ -579,11 +579,11 @@ async def test_a_missing_refresh_token_is_told_once_with_where_to_sign_in() -> N
     async with RunningManager() as running:
         await running.manager.start([absent, source("other")])
         told = f"Sign in: {page} or `ads-proxy login acme`; or configure a refresh token."
-        assert running.recorder.of(SignInNeeded) == [SignInNeeded("acme", told)]
+        assert running.events.of(SignInNeeded) == [SignInNeeded("acme", told)]
         await running.manager.reconfigure([present, source("other")])
         await running.manager.get("acme")
         await running.manager.reconfigure([absent, source("other", secret="another")])
-        assert running.recorder.of(SignInNeeded) == [SignInNeeded("acme", told)] * 2
+        assert running.events.of(SignInNeeded) == [SignInNeeded("acme", told)] * 2
 
 
 @virtual_time
@@ -619,7 +619,7 @@ async def test_nothing_that_is_shown_holds_a_secret() -> None:
         await running.manager.start([source(refresh="CANARY-refresh", secret="CANARY-secret")])
         token = await running.manager.get("acme")
         manager = running.manager
-        shown = [manager, token, manager.statuses(), running.recorder.events, source(refresh="CANARY-refresh")]
+        shown = [manager, token, manager.statuses(), running.events.events, source(refresh="CANARY-refresh")]
         shown += [*manager._credentials.values(), *(held._keeper for held in manager._credentials.values())]
         assert "CANARY" not in repr(shown)
 

@@ -45,6 +45,14 @@ Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[
     str, BeforeValidator(values.parse_path_pattern), WithJsonSchema({"type": "string", "pattern": "^[/*]"})
 ]
+ExactPath = Annotated[
+    str, BeforeValidator(values.parse_exact_path), WithJsonSchema({"type": "string", "pattern": "^/[^*?#;%]*$"})
+]
+AdsAccountId = Annotated[
+    str,
+    BeforeValidator(values.parse_ads_account_id),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": "^[A-Za-z0-9.:_-]+$"}),
+]
 KeyDigest = Annotated[
     str, BeforeValidator(values.parse_key_digest), WithJsonSchema({"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"})
 ]

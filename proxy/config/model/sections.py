@@ -16,9 +16,11 @@ from pydantic.json_schema import SkipJsonSchema
 
 from proxy.config.model.expected import Expected, WrongValue, shape_of
 from proxy.config.model.kinds import (
+    AdsAccountId,
     ClientId,
     Count,
     DefaultProfile,
+    ExactPath,
     FilledText,
     Flag,
     HomeRegion,
@@ -153,7 +155,7 @@ class Account(NamedSection):
 class Client(Section):
     """A tool with a key of its own, and what it may do."""
 
-    null_counts = frozenset({"accounts", "profiles", "methods", "paths"})
+    null_counts = frozenset({"accounts", "profiles", "account_ids", "methods", "paths", "access"})
 
     name: Annotated[Name, Field(description="The client's name, as logs and metrics show it.")]
     key_sha256: Annotated[KeyDigest, Field(description="The digest that `ads-proxy keys new NAME` prints.")]
@@ -165,8 +167,18 @@ class Client(Section):
     profiles: Annotated[
         tuple[ProfileId, ...] | None,
         BeforeValidator(parse_limiting_list),
-        Field(description="The profiles it may use; absent: all."),
+        Field(description="The profiles it may use; absent: all. With it the client is limited to what they govern."),
     ] = None
+    account_ids: Annotated[
+        tuple[AdsAccountId, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The values of `Amazon-Ads-AccountId` it may use; limits it as `profiles` does."),
+    ] = None
+    unscoped_paths: Annotated[
+        tuple[ExactPath, ...],
+        BeforeValidator(parse_list),
+        Field(description="Exact paths that a limited client may reach although no Scope or account id governs them."),
+    ] = ()
     methods: Annotated[
         tuple[Method, ...] | None,
         BeforeValidator(parse_limiting_list),
@@ -177,6 +189,11 @@ class Client(Section):
         BeforeValidator(parse_limiting_list),
         Field(description="The paths it may use, where `*` also matches `/`; absent: all."),
     ] = None
+    access: Annotated[
+        Literal["read", "report", "write"],
+        BeforeValidator(_lower),
+        Field(description="`read`: what provably changes nothing; `report`: the making of reports, too; `write`: all."),
+    ] = "write"
     requests_per_minute: Annotated[
         Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
     ] = None
@@ -262,12 +279,16 @@ class LimitsSection(Section):
         Seconds, Field(ge=0, le=86400, description="How long an idle connection is kept; 0: closed after each answer.")
     ] = 75.0
     max_header_bytes: Annotated[Count, Field(ge=1024, le=1 << 20, description="A request's head in all.")] = 65536
-    max_headers: Annotated[Count, Field(ge=8, le=10000, description="Header lines of one request.")] = 128
-    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="A request's target.")] = 16384
+    max_header_fields: Annotated[Count, Field(ge=8, le=10000, description="Header fields of one request.")] = 200
+    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="A request's target.")] = 8192
     max_body_bytes: Annotated[Count, Field(ge=0, le=1 << 50, description="A request's body; 0: no limit.")] = 0
     replay_bytes: Annotated[
         Count,
-        Field(ge=0, le=1 << 28, description="Bodies up to this size are kept to be sent again; larger ones are not."),
+        Field(
+            ge=0,
+            le=1 << 28,
+            description="Bodies up to this size are read whole, and kept to be sent again; larger ones are not.",
+        ),
     ] = 262144
     max_connections: Annotated[Count, Field(ge=1, le=1_000_000, description="Connections of tools, in all.")] = 10000
     max_connections_per_address: Annotated[

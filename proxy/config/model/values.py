@@ -22,6 +22,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PLACEHOLDER = re.compile(
     r"\$\{.*\}|\$\(.*\)|\{\{.*\}\}|<.*>|\[.*\]|change[-_ ]?me|your[-_ ].*|\.{3,}|replace[-_ ].*", re.IGNORECASE
 )
+_EXACT_PATH = re.compile(r"(?:/|(?:/(?![.])[!$&'()+,.0-9:=@A-Z_a-z~-]+(?<![.]))+/?)")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_LABELS = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
@@ -159,6 +160,24 @@ def parse_path_pattern(value: Any) -> str:
     if "." in segments or ".." in segments or re.search(r"%[0-9A-Fa-f]{2}", value):
         raise WrongValue(Expected.DECODED_PATH)
     return value
+
+
+def parse_exact_path(value: Any) -> str:
+    """One path, compared letter by letter, without the prefix that selects an account or region."""
+    if not isinstance(value, str) or not _EXACT_PATH.fullmatch(value):
+        raise WrongValue(Expected.EXACT_PATH)
+    segments = value.split("/")[1:]
+    if segments[0].startswith("@") or segments[0] in REGION_NAMES:
+        raise WrongValue(Expected.NO_PREFIX)
+    return value
+
+
+def parse_ads_account_id(value: Any) -> str:
+    """A value of Amazon-Ads-AccountId; YAML may give a DSP advertiser's as a number."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9.:_-]{1,128}", text.strip()):
+        raise WrongValue(Expected.ADS_ACCOUNT_ID)
+    return text.strip()
 
 
 def parse_key_digest(value: Any) -> str:

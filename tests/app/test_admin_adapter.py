@@ -1,0 +1,70 @@
+"""The running program as the admin listener sees it, in front of the simulator: what a login would reach."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.admin.view import SignInSource
+from proxy.app.admin_adapter import AdminAdapter
+from proxy.app.program import Program
+from proxy.config import load
+from proxy.secret import Secret
+from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
+from proxy.tokens.lwa import AppCredentials
+from proxy.tokens.token_response import Grant
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    async with Simulator(SimulatorSettings()) as started:
+        yield started
+
+
+@pytest.fixture
+async def program(simulator: Simulator) -> AsyncIterator[Program]:
+    """Without a refresh token: nothing is listed by itself."""
+    variables = {
+        "AMAZON_ADS_CLIENT_ID": simulator.app.client_id,
+        "AMAZON_ADS_CLIENT_SECRET": simulator.app.client_secret,
+        "ADS_PROXY_LISTEN": "127.0.0.1:0",
+        "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:0",
+        "ADS_PROXY_STATE__URL": "memory:",
+        "ADS_PROXY_LOG__LEVEL": "error",
+    }
+    for region in ("na", "eu", "fe"):
+        variables[f"ADS_PROXY_REGIONS__{region.upper()}__API_URL"] = simulator.api_urls[region]
+        variables[f"ADS_PROXY_REGIONS__{region.upper()}__TOKEN_URL"] = simulator.token_urls[region]
+    started = Program(load(None, variables))
+    await started.start()
+    yield started
+    await started.stop()
+
+
+async def granted(program: Program, refresh_token: str) -> tuple[SignInSource, Grant]:
+    """A grant that is not in force, and what it was granted to."""
+    source = AdminAdapter(program).sign_in_source("default")
+    assert source is not None
+    credentials = AppCredentials(source.client_id, source.client_secret)
+    return source, await program.lwa.refresh(source.token_url, credentials, Secret(refresh_token))
+
+
+async def test_what_a_grant_reaches_is_listed_in_every_region(simulator: Simulator, program: Program) -> None:
+    """Every region's profiles, under the account's name, and nothing of it is in force afterwards."""
+    view = AdminAdapter(program)
+    found = await view.profiles_of(*await granted(program, simulator.refresh_token))
+    expected = {(region, profile) for region in ("na", "eu", "fe") for profile in simulator.profiles[region]}
+    assert {(profile.region, profile.id) for profile in found.profiles} == expected
+    assert {profile.account for profile in found.profiles} == {"default"}
+    assert found.unlisted == {}
+    assert (view.profiles(), view.ready()) == ((), False)
+
+
+async def test_a_region_that_does_not_list_is_told_apart(simulator: Simulator, program: Program) -> None:
+    """Its reason is there, and the others' profiles are."""
+    simulator.state.add_fault(Fault(status=403, body=b"{}"), Match(region="eu", path="/v2/profiles"))
+    found = await AdminAdapter(program).profiles_of(*await granted(program, simulator.refresh_token))
+    assert {profile.region for profile in found.profiles} == {"na", "fe"}
+    assert list(found.unlisted) == ["eu"]
+    assert "403" in found.unlisted["eu"]
