@@ -98,8 +98,8 @@ class Policy:
     @cached_property
     def with_profile(self) -> Verdict:
         """What is said of a request that one of the client's profiles is to govern."""
-        reason = f"Client {self.name} may send this request with this profile."
-        return Verdict("profiles", reason, needs_profile=True)
+        needs = f"Client {self.name} must choose one of its profiles: send Amazon-Advertising-API-Scope."
+        return Verdict("profiles", f"Client {self.name} may send this request with this profile.", None, needs, True)
 
     @cached_property
     def leave(self) -> Verdict:
@@ -117,14 +117,16 @@ class Policy:
 class Verdict:
     """`rule` is the key of the client's configuration that decided, empty where none limits it.
 
-    `refusal` is None where the request is allowed. `needs_profile` tells that it is allowed with one of the client's
-    profiles only, which routing has yet to choose.
+    `refusal` is None where the request is allowed. `needs` is not empty where it is allowed with a default of the
+    client's own only, which routing has yet to choose, and says what to send instead: a default account id will do, and
+    a profile where `takes_profile`.
     """
 
     rule: str
     reason: str
     refusal: Refused | None = None
-    needs_profile: bool = False
+    needs: str = ""
+    takes_profile: bool = False
 
 
 def evaluate_request(policy: Policy, request: Request, destination: Destination) -> Verdict:
@@ -239,8 +241,10 @@ def _evaluate_governed(policy: Policy, request: Request, operation: Operation) -
         if len(sent) == 1 and sent[0] in policy.account_ids:
             return policy.with_account_id
         if not takes_scope:
-            how = f"send {operation.account_header}, once"
-            return _forbid("account_ids", f"Client {policy.name} must choose one of its account ids: {how}.")
+            needs = f"Client {policy.name} must choose one of its account ids: send {operation.account_header}, once."
+            if any(sent):
+                return _forbid("account_ids", needs)
+            return Verdict("account_ids", policy.with_account_id.reason, None, needs)
     elif not takes_scope:
         lacking = "a Scope" if policy.profiles is None else "an account id"
         return _forbid(
@@ -266,9 +270,12 @@ def evaluate_route(policy: Policy, before: Verdict, chosen: Route) -> Verdict:
                 policy.limited_by,
                 f"Client {policy.name} may not use the profile that its route or account has as the default.",
             )
-        if before.needs_profile and not chosen.profile:
-            how = "send Amazon-Advertising-API-Scope"
-            return _forbid("profiles", f"Client {policy.name} must choose one of its profiles: {how}.")
+        default = chosen.ads_account if chosen.ads_account_header else b""
+        if default and default not in policy.own.account_ids:
+            reason = f"Client {policy.name} may not use the ads account that its account has as the default."
+            return _forbid(policy.limited_by, reason)
+        if before.needs and not default and not (before.takes_profile and chosen.profile):
+            return _forbid(before.rule, before.needs)
     return before
 
 

@@ -221,7 +221,7 @@ MIXED: dict[str, Any] = {**PROFILED, **ACCOUNTED}
         (ACCOUNTED, b"POST", EITHER, (account(""),), b"", False),
         (ACCOUNTED, b"POST", EITHER, (), b"", False),
         (ACCOUNTED, b"POST", EITHER, (account(OWN),), b"123", False),
-        (ACCOUNTED, b"POST", EITHER, (account(OWN), account("")), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN), account("")), b"", True),  # an empty one does not leave
         (ACCOUNTED, b"POST", EITHER, (account(OWN), account("77")), b"", False),
         (ACCOUNTED, b"POST", EITHER, (account(f"{OWN},77"),), b"", False),
         (ACCOUNTED, b"POST", EITHER, (account(OWN), account(OTHER)), b"", False),
@@ -428,6 +428,50 @@ def test_a_default_profile_that_is_not_the_clients_own_is_refused_without_its_na
         verdict = decided(limits, b"POST", EITHER, *lines, default=b"999000")
         assert isinstance(verdict.refusal, NotPermitted)
         assert "999000" not in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "target", "ads_account", "allowed"),
+    [
+        (ACCOUNTED, b"POST", EITHER, OWN, True),
+        (ACCOUNTED, b"POST", EITHER, OTHER, False),
+        (ACCOUNTED, b"GET", STREAMS, OWN, True),
+        (ACCOUNTED, b"GET", STREAMS, OTHER, False),
+        (ACCOUNTED, b"GET", STREAMS, "", False),
+        (MIXED, b"POST", EITHER, OWN, True),
+        (MIXED, b"POST", EITHER, OTHER, False),
+        (MIXED, b"GET", STREAMS, OWN, True),
+        (PROFILED, b"POST", EITHER, OWN, False),
+        (PROFILED, b"POST", EITHER, OTHER, False),
+        ({**PROFILED, "unscoped_paths": (EITHER.decode(),)}, b"POST", EITHER, OTHER, False),
+        ({**ACCOUNTED, "unscoped_paths": (EITHER.decode(),)}, b"POST", EITHER, OWN, True),
+        ({}, b"POST", EITHER, OTHER, True),
+    ],
+)
+def test_a_default_ads_account_is_judged_as_if_it_were_sent(
+    limits: dict[str, Any], method: bytes, target: bytes, ads_account: str, allowed: bool
+) -> None:
+    """One of the client's own governs the request; another is refused, on a named path too, and not said."""
+    header = b"Amazon-Ads-AccountId" if ads_account else b""
+    chosen = replace(ROUTE, target=target, ads_account=ads_account.encode(), ads_account_header=header)
+    verdict = judged(policy(**limits), request(method, target, fields()), chosen)
+    assert (verdict.refusal is None) is allowed, verdict
+    assert OTHER not in verdict.reason
+
+
+@pytest.mark.parametrize("lines", [(account(OTHER),), (account(OWN), account(OWN)), (account(f"{OWN},77"),)])
+def test_a_default_ads_account_mends_nothing_that_was_sent(lines: tuple[bytes, ...]) -> None:
+    """It comes in the place of what is absent alone."""
+    chosen = replace(ROUTE, target=STREAMS, ads_account=OWN.encode(), ads_account_header=b"Amazon-Ads-Account-ID")
+    sent = [line.replace(b"AccountId", b"Account-ID") for line in lines]
+    verdict = judged(policy(**ACCOUNTED), request(b"GET", STREAMS, fields(*sent)), chosen)
+    assert isinstance(verdict.refusal, NotPermitted)
+
+
+def test_a_scope_that_the_operation_does_not_take_governs_nothing() -> None:
+    """Not beside a missing account id either."""
+    verdict = decided(MIXED, b"GET", STREAMS, scope=b"123")
+    assert isinstance(verdict.refusal, NotPermitted) and verdict.rule == "account_ids"
 
 
 def test_sign_in_is_left_to_who_never_forwards_it() -> None:
