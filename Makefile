@@ -12,6 +12,7 @@ PYTHON  ?= python3
 CONFIG  ?=
 OTHER   ?=
 BENCH   ?=
+MUTANTS ?=
 IMAGE   ?= ads-proxy
 PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
@@ -30,6 +31,7 @@ DEVELOPED := $(VENV)/.installed-dev
 NEWMAN    := .cache/newman/.installed
 SPECIFIED := .cache/specifications/.installed
 BENCHED   := .cache/benchmarks/.installed
+MUTATING  := .cache/mutants/venv/.installed
 
 .PHONY: help
 help: ## this list
@@ -71,6 +73,7 @@ lock: ## write the lock files anew (UPGRADE=1: with the newest releases)
 	compile pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
 	compile --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	compile benchmarks/requirements.in --output-file benchmarks/requirements.lock
+	compile scripts/mutants.in --no-emit-package yattag --output-file scripts/mutants.lock
 
 $(NEWMAN): tests/newman/package.json tests/newman/package-lock.json
 	@mkdir -p .cache/newman
@@ -163,6 +166,16 @@ fuzz: $(DEVELOPED) ## property tests for ten minutes (SECONDS_OF_FUZZING=600)
 .PHONY: soak
 soak: $(DEVELOPED) ## the tests that take minutes: steady load, kill -9 rounds, reloads under load
 	@$(BIN)/python -m pytest tests -q -m soak
+
+.PHONY: mutants
+mutants: $(DEVELOPED) $(MUTATING) ## change the program a little, and see that a test fails each time: an hour (MUTANTS="routing --sample 20")
+	@.cache/mutants/venv/bin/python -m scripts.mutants $(MUTANTS)
+
+# Without yattag, which makes Cosmic Ray's HTML report and would have to be built: hence --no-deps.
+$(MUTATING): scripts/mutants.lock
+	@$(PYTHON) -m venv .cache/mutants/venv
+	.cache/mutants/venv/bin/python -m pip --disable-pip-version-check --no-input $(LOCKED) --no-deps -r $<
+	touch $@
 
 .PHONY: bench
 bench: $(DEVELOPED) $(BENCHED) ## how fast it is beside nginx, HAProxy, Envoy and Go: 25 minutes (BENCH="--quick": 6)

@@ -53,7 +53,7 @@ class MalformedRequest(Refused):
 
 
 class UnacceptablePath(Refused):
-    """A path with dot segments or encoded slashes where paths decide what a client may do."""
+    """A path that two servers could read differently, where paths decide what a client may do."""
 
     slug, title = "unacceptable-path", "The path cannot be judged"
 
@@ -307,6 +307,15 @@ class RefreshTokenRevoked(TokenFailure):
 
     reason, permanent = "invalid_grant", True
     advice = "Somebody has to sign in again: run `ads-proxy login ACCOUNT`, or put a new refresh token in place."
+
+
+class ConsentExpired(RefreshTokenRevoked):
+    """`invalid_grant`, and the advertiser's consent is over by its age (docs/amazon.md, Consent)."""
+
+    advice = (
+        "The advertiser, or a user of theirs with access to the account, has to consent anew: Reconnect in the "
+        "console, or run `ads-proxy login ACCOUNT`."
+    )
 
 
 class RefreshTokenMissing(TokenFailure):

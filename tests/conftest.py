@@ -12,31 +12,20 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.support.proxy_bench import every_loop, running
+
+__all__ = ["every_loop", "running"]
+
 settings.register_profile(
     "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("steady")
 
-ON_SOCKETS = frozenset(
-    (
-        "downstream/test_connection",
-        "forwarding/test_exchange",
-        "forwarding/test_forwarder",
-        "forwarding/test_local",
-        "forwarding/test_passing",
-        "forwarding/test_relay",
-        "forwarding/test_streaming",
-        "net/test_dialing",
-        "upstream/test_connection",
-        "upstream/test_pool",
-    )
-)
-
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Both for what touches a transport, asyncio's own for the rest."""
-    if f"{item.path.parent.name}/{item.path.stem}" in ON_SOCKETS:
+    """Both for what requests `every_loop`, by itself or with the bench on sockets; asyncio's own for the rest."""
+    if isinstance(item, pytest.Function) and "every_loop" in item.fixturenames:
         return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}

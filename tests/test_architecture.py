@@ -27,7 +27,7 @@ MANY_PARAMETERS: dict[str, str] = {}
 PRIVATE_REACH = {"proxy/app/process.py: _exit": "the operating system's own name for it"}
 
 # What looks like taking a target apart, and is not: {"proxy/x.py": "why"}.
-TARGETS_TAKEN_APART_ELSEWHERE = {"proxy/access/paths.py": "what a second reader could make of a path that was split"}
+TARGETS_TAKEN_APART_ELSEWHERE: dict[str, str] = {}
 
 CLOCKS_AND_CHANCE = {"time", "datetime", "random", "secrets", "asyncio", "socket", "threading", "os"}
 

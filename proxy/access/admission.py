@@ -57,15 +57,17 @@ def _check_form(request: Request) -> None:
         raise MalformedRequest("The request target begins neither with '/' nor with http://.", close=True)
 
 
-def identify(request: Request, destination: Destination, clients: Clients, table: RoutingTable, now: float) -> Caller:
+def identify(
+    request: Request, destination: Destination | None, clients: Clients, table: RoutingTable, now: float
+) -> Caller:
     """Who asks; `now` is wall-clock time. A valid key exempts from what Host must be; without one the Host is judged
-    first. At the token endpoint a caller shows its key in the body.
+    first. At the token endpoint a caller shows its key in the body; a `destination` not read yet is not that.
     """
     try:
         caller = clients.identify(request.fields, now)
     except Refused:
         check_host(request, table)
-        if destination.kind is not TargetKind.TOKEN:
+        if destination is None or destination.kind is not TargetKind.TOKEN:
             raise
         return clients.nobody
     check_host(request, table, has_key=caller.has_key)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cachetools import FIFOCache
 
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholders
-from proxy.access.policy import Policy, evaluate_policy
+from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_route
 from proxy.errors import BudgetSpent, ClientUnknown, PlaceholderRejected
 from proxy.routing.table import CallerScope
 from proxy.token_bucket import TokenBucket
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
+    from proxy.routing.target import Destination
 
 AUTHORIZATION = b"authorization"
 PROXY_KEY = b"x-ads-proxy-key"
@@ -34,6 +35,7 @@ _GET_A_KEY = (
     "Send the key that `ads-proxy keys new NAME` printed, as X-Ads-Proxy-Key: KEY or Authorization: Bearer KEY."
 )
 _ASK_AGAIN = "Get a new one from /auth/o2/token."
+_UNLIMITED = Verdict("", "There is no policy.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ class Clients:
     def _caller(self, policy: Policy | None, bound: str) -> Caller:
         if policy is None:
             return Caller("anonymous", None, CallerScope(bound), has_key=False)
-        return Caller(policy.name, policy, CallerScope(bound, policy.accounts), has_key=True)
+        profiles = frozenset(map(bytes.decode, policy.own.profiles)) if policy.limited_by else None
+        return Caller(policy.name, policy, CallerScope(bound, policy.accounts, profiles), has_key=True)
 
     # --- what the token endpoint asks
 
@@ -174,15 +177,28 @@ class Clients:
 
     # --- what they may do
 
-    def permit(self, caller: Caller, request: Request, chosen: Route, now: float) -> None:
-        """Raise what forbids the request, if anything does; `now` is of a clock that never runs backwards.
+    def screen(self, caller: Caller, request: Request, destination: Destination) -> Verdict:
+        """Raise what forbids the request wherever it would go, if anything does; else what `permit` goes on from.
+
+        Asked before routing, so that what routing knows of others is told to nobody who may not ask for it.
+        """
+        policy = caller.policy
+        if policy is None:
+            return _UNLIMITED
+        verdict = evaluate_request(policy, request, destination)
+        if verdict.refusal is not None:
+            raise verdict.refusal
+        return verdict
+
+    def permit(self, caller: Caller, screened: Verdict, chosen: Route, now: float) -> None:
+        """Raise what forbids the route, if anything does; `now` is of a clock that never runs backwards.
 
         Only a request that is otherwise permitted is taken off the budget.
         """
         policy = caller.policy
         if policy is None:
             return
-        verdict = evaluate_policy(policy, request, chosen)
+        verdict = evaluate_route(policy, screened, chosen)
         if verdict.refusal is not None:
             raise verdict.refusal
         if policy.requests_per_minute is not None:

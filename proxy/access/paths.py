@@ -1,23 +1,32 @@
 """Paths where they decide what a client may do: which cannot be judged, and which a pattern matches. Pure.
 
-A path that two servers could read differently is refused rather than judged: dot segments, encoded slashes, and
-whatever else a server is known to undo.
+A path that two servers could read differently is refused rather than judged. What is judged are the segments that
+`http1.target` cut from the bytes that are sent, percent-decoded once; nothing is taken apart here a second time.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from proxy.errors import UnacceptablePath
-from proxy.http1.target import percent_decoded
+from proxy.routing.operations import PUBLISHED
 
+_PLAIN = re.compile(rb"/?|(?:/[A-Za-z0-9_-]+)+")
+"""A path that every server reads in the same way, and most are."""
 _WRONG_CODE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_STILL_ENCODED = re.compile(rb"%(?:2e|2f|5c|25)", re.IGNORECASE)
-_MAX_REMEMBERED = 1024
-_MAX_REMEMBERED_BYTES = 512
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_STILL_ENCODED = re.compile(rb"%(?:[0-9A-Fa-f]{2}|[uU])")
+_BLANK_OR_DOT = (b" ", b".")
+_ODD_SIGNS = re.compile(rb"[\x00-\x1f\x7f-\xff/\\?#;]")
+_SIGNS = {
+    b"/": "an encoded slash",
+    b"\\": "a backslash",
+    b"?": "an encoded '?'",
+    b"#": "an encoded '#'",
+    b";": "a ';'",
+}
+_CLOSED_BY_SLASH = frozenset(row.template.encode() for row in PUBLISHED if row.template.endswith("/"))
+"""The published paths that end in a slash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +56,32 @@ class PathPattern:
         return True
 
 
-def unambiguous_path(path: bytes) -> bytes:
-    """A path percent-decoded, for `PathPattern.matches`. Raises `UnacceptablePath` where that leaves a doubt."""
-    return _remembered_path(path) if len(path) <= _MAX_REMEMBERED_BYTES else _read_path(path)
+def unambiguous_path(path: bytes, segments: tuple[bytes, ...], named: frozenset[bytes] = frozenset()) -> bytes:
+    """A path percent-decoded, for `PathPattern.matches`. Raises `UnacceptablePath` where that leaves a doubt.
+
+    `path` is what is sent, `segments` are its parts. A closing slash is taken where Amazon's specifications have it, or
+    where the operator wrote it: `named` are the paths that a configuration holds letter by letter.
+    """
+    if _PLAIN.fullmatch(path):
+        return path
+    doubt = _doubt(path, segments, named)
+    if doubt:
+        raise UnacceptablePath(f"This client is limited, and the path holds {doubt}; write it plainly.")
+    return b"/" + b"/".join(segments) + (b"/" if path.endswith(b"/") else b"")
 
 
-def _read_path(path: bytes) -> bytes:
-    decoded = percent_decoded(path)
-    if b"%" in path:
-        if _WRONG_CODE.search(path):
-            raise _unacceptable("a '%' that two hexadecimal digits do not follow")
-        if b"/" in percent_decoded(path.replace(b"/", b"")):
-            raise _unacceptable("an encoded slash")
-        if _STILL_ENCODED.search(decoded):
-            raise _unacceptable("a part that is encoded twice")
-    if b"?" in decoded or b"#" in decoded:
-        raise _unacceptable("an encoded '?' or '#'")
-    if b"\\" in decoded:
-        raise _unacceptable("a backslash")
-    if _CONTROL.search(decoded):
-        raise _unacceptable("a control character")
-    for segment in decoded.split(b"/"):
-        if segment.partition(b";")[0].strip() in (b".", b".."):
-            raise _unacceptable("a dot segment")
-    try:
-        decoded.decode()
-    except UnicodeDecodeError:
-        raise _unacceptable("bytes that are not UTF-8") from None
-    return decoded
-
-
-_remembered_path = lru_cache(maxsize=_MAX_REMEMBERED)(_read_path)
-
-
-def _unacceptable(what: str) -> UnacceptablePath:
-    return UnacceptablePath(f"This client's paths are limited, and the path holds {what}; write it plainly.")
+def _doubt(path: bytes, segments: tuple[bytes, ...], named: frozenset[bytes]) -> str:
+    """What of a path a second reader could read differently, empty for nothing."""
+    if _WRONG_CODE.search(path):
+        return "a '%' that two hexadecimal digits do not follow"
+    if b"//" in path or (path.endswith(b"/") and path not in _CLOSED_BY_SLASH and path not in named):
+        return "an empty segment"
+    for segment in segments:
+        if _STILL_ENCODED.search(segment):
+            return "a part that is encoded twice"
+        odd = _ODD_SIGNS.search(segment)
+        if odd is not None:
+            return _SIGNS.get(odd[0], "a control character or a letter beyond ASCII")
+        if segment.startswith(_BLANK_OR_DOT) or segment.endswith(_BLANK_OR_DOT):
+            return "a segment that begins or ends with a dot or a blank"
+    return ""

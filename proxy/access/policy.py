@@ -1,112 +1,278 @@
-"""What a client may do: one decision on one request, which names the rule that decided. Pure.
+"""What a client may do: decisions on one request, each of which names the rule that decided. Pure.
 
-`evaluate_policy` is asked for each request of a client with a policy, and by `ads-proxy check --as`. Who the client is
-is for `clients`; paths are read by `paths`.
+`evaluate_request` is asked before the request is routed, with what it says itself, so that routing tells a client
+nothing of what is not its own; `evaluate_route` afterwards, with what was chosen. Both are asked for each request of a
+client with a policy, and by `ads-proxy check --as`. Who the client is is for `clients`; paths are read by `paths`, the
+names of accounts by `named_accounts`.
+
+A client with `profiles` or `account_ids` is limited: it reaches what its Scope or its account id governs, as the table
+of operations has it, and nothing else (docs/routing.md, What a client may do).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from proxy.access.named_accounts import OwnAccounts, find_foreign_name, names_account_in_path, sent_account_ids
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused
-from proxy.routing.scope import NAMES_ACCOUNT, goes_without_scope, names_account_in_path
-from proxy.routing.target import TargetKind
+from proxy.http1.target import query_parameters
+from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, ScopeRule, find_operation
+from proxy.routing.scope import SCOPE
+from proxy.routing.target import Destination, TargetKind
 
 if TYPE_CHECKING:
     from proxy.http1.message import Request
     from proxy.routing.route import Route
 
 OVERRIDES = frozenset(
-    b"x-http-method-override x-http-method x-method-override x-original-url x-original-uri x-rewrite-url".split()
+    b"x-http-method-override x-http-method x-method-override x-original-method x-original-url x-original-uri "
+    b"x-rewrite-url x-override-url x-amz-target".split()
 )
-"""Headers that some servers take for another method or path than the request line's."""
+"""Headers that some servers take for another method, path or operation than the request line's."""
+_OVERRIDING_PARAMETERS = frozenset((b"_method", b"x-http-method-override"))
+"""Query parameters of the same kind."""
+_NONE: frozenset[bytes] = frozenset()
+_ACCOUNTS = b"accounts"
+_AMC = b"amc"
+_REPORTS_OF_BODIES = frozenset(f"/adsApi/v1/{verb}/reports" for verb in ("create", "retrieve", "delete"))
+_ACCESS = {
+    Effect.READ: frozenset((Effect.READ,)),
+    Effect.REPORT: frozenset((Effect.READ, Effect.REPORT)),
+    Effect.WRITE: frozenset(Effect),
+}
+"""What `access` permits; `write` is no limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
-    """What one client may do; None permits everything."""
+    """What one client may do; None permits everything. `access` permits what does no more than this."""
 
     name: str
     key_digest: str
     accounts: frozenset[str] | None = None
     profiles: frozenset[bytes] | None = None
+    account_ids: frozenset[bytes] | None = None
+    unscoped_paths: frozenset[bytes] = frozenset()
     methods: frozenset[bytes] | None = None
     paths: tuple[PathPattern, ...] | None = None
+    access: Effect = Effect.WRITE
     requests_per_minute: int | None = None
+
+    @cached_property
+    def limited_by(self) -> str:
+        """The key that makes this a limited client, empty for one that is none."""
+        return "profiles" if self.profiles is not None else "account_ids" if self.account_ids is not None else ""
+
+    @cached_property
+    def judges_paths(self) -> str:
+        """The key for whose sake each path is judged, empty where none is."""
+        if self.paths is not None:
+            return "paths"
+        return self.limited_by or ("access" if self.access is not Effect.WRITE else "")
+
+    @cached_property
+    def judges_requests(self) -> str:
+        """The key for whose sake a request is looked at before it is routed, empty where none is."""
+        return "methods" if self.methods is not None else self.judges_paths
+
+    @cached_property
+    def own(self) -> OwnAccounts:
+        return OwnAccounts(self.profiles or _NONE, self.account_ids or _NONE)
+
+    def names_path(self, path: bytes) -> bool:
+        """Whether one of `paths` matches."""
+        for pattern in self.paths or ():
+            if pattern.matches(path):
+                return True
+        return self.paths is None
+
+    @cached_property
+    def with_account_id(self) -> Verdict:
+        """What is said of a request that an account id of the client's governs."""
+        return _permit(self, "account_ids")
+
+    @cached_property
+    def with_profile(self) -> Verdict:
+        """What is said of a request that one of the client's profiles is to govern."""
+        reason = f"Client {self.name} may send this request with this profile."
+        return Verdict("profiles", reason, needs_profile=True)
+
+    @cached_property
+    def leave(self) -> Verdict:
+        """What is said of a request that nothing forbids, where the client is not limited."""
+        limits = {
+            "paths": self.paths is not None,
+            "access": self.access is not Effect.WRITE,
+            "methods": self.methods is not None,
+            "accounts": self.accounts is not None,
+        }
+        return _permit(self, next((key for key, is_set in limits.items() if is_set), ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`rule` is the key of the client's configuration that decided, empty where none limits it.
 
-    `refusal` is None where the request is allowed.
+    `refusal` is None where the request is allowed. `needs_profile` tells that it is allowed with one of the client's
+    profiles only, which routing has yet to choose.
     """
 
     rule: str
     reason: str
     refusal: Refused | None = None
+    needs_profile: bool = False
 
 
-def evaluate_policy(policy: Policy, request: Request, chosen: Route) -> Verdict:
-    """Whether a client may send this request where it was routed to, and which rule says so."""
-    method = request.method
-    if policy.paths is not None or policy.profiles is not None:
+def evaluate_request(policy: Policy, request: Request, destination: Destination) -> Verdict:
+    """Whether a client may send this request at all, wherever it is routed to, and which rule says so.
+
+    `destination` is that of the request's own target.
+    """
+    if not policy.judges_requests or destination.kind is TargetKind.SIGN_IN:
+        return policy.leave
+    path = destination.path
+    if policy.judges_paths:
         try:
-            path = unambiguous_path(chosen.path)
+            path = unambiguous_path(path, destination.segments, policy.unscoped_paths)
         except Refused as refused:
-            return Verdict("profiles" if policy.paths is None else "paths", refused.detail, refused)
-    if not OVERRIDES.isdisjoint(request.fields.noticed) and (
-        rule := _limit_of(policy, ("methods", "paths", "profiles"))
-    ):
+            return Verdict(policy.judges_paths, refused.detail, refused)
+    if _overrides(request):
         return _forbid(
-            rule,
-            f"Client {policy.name} is limited, and a header of the request could ask for something "
+            policy.judges_requests,
+            f"Client {policy.name} is limited, and a header or parameter of the request could ask for something "
             "else than its method and path; send it without X-HTTP-Method-Override, X-Original-URL and their like.",
         )
+    if policy.methods is not None and request.method not in policy.methods:
+        shown = request.method.decode("latin-1")[:32]
+        return _forbid("methods", f"Client {policy.name} may not use the method {shown}.")
+    if not policy.names_path(path):
+        return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
+    return _evaluate_operation(policy, request, destination)
+
+
+def _overrides(request: Request) -> bool:
+    if not OVERRIDES.isdisjoint(request.fields.noticed):
+        return True
+    query = request.target.query
+    return bool(query) and any(name.strip().lower() in _OVERRIDING_PARAMETERS for name, _ in query_parameters(query))
+
+
+def _evaluate_operation(policy: Policy, request: Request, destination: Destination) -> Verdict:
+    """What the table of operations says of it: what it does, and what governs it."""
+    if policy.access is Effect.WRITE and not policy.limited_by:
+        return policy.leave
+    operation = find_operation(request.method, destination.segments) if destination.kind is TargetKind.API else None
+    effect = Effect.WRITE if operation is None else operation.effect
+    if effect not in _ACCESS[policy.access]:
+        what = "this may change something" if policy.access is Effect.REPORT else "this does more than read"
+        return _forbid("access", f"Client {policy.name} has `access: {policy.access}`, and {what}.")
+    if not policy.limited_by:
+        return policy.leave
+    return _evaluate_limits(policy, request, destination, operation)
+
+
+# --- limited clients ----------------------------------------------------------------------------------------
+
+
+def _evaluate_limits(
+    policy: Policy, request: Request, destination: Destination, operation: Operation | None
+) -> Verdict:
+    """A limited client names no account but its own, and reaches what one of its own governs."""
+    fields = request.fields
+    foreign = find_foreign_name(policy.own, fields, request.target.query)
+    if foreign:
+        reason = f"Client {policy.name} may name no account but its own, and the {foreign} does."
+        return _forbid(policy.limited_by, reason)
+    for scope in fields.values(SCOPE):
+        if scope and scope not in policy.own.profiles:
+            return _foreign_profile(policy, scope)
+    if destination.path in policy.unscoped_paths:
+        return _permit(policy, "unscoped_paths")
+    ungoverned = _ungoverned(destination, operation)
+    if operation is None or ungoverned:
+        open_path = "an operator can name its path in `unscoped_paths`"
+        return _forbid(policy.limited_by, f"Client {policy.name} is limited, and {ungoverned}; {open_path}.")
+    return _evaluate_governed(policy, request, operation)
+
+
+def _foreign_profile(policy: Policy, scope: bytes) -> Verdict:
+    shown = scope.decode("latin-1")[:32]
+    if policy.profiles is None:
+        return _forbid("account_ids", f"Client {policy.name} has no profiles and may send no Scope: {shown}.")
+    return _forbid("profiles", f"Client {policy.name} may not use profile {shown}.")
+
+
+def _ungoverned(destination: Destination, operation: Operation | None) -> str:
+    """Why neither Scope nor account id governs an operation, empty where one can."""
+    if destination.kind is TargetKind.MCP:
+        return "MCP reaches every account"
+    if operation is None:
+        return "no specification knows this operation, method and path, so nothing says what it reaches"
+    return _UNGOVERNED.get(operation.name, "")
+
+
+def _why_ungoverned(operation: Operation) -> str:
+    if operation.template in _REPORTS_OF_BODIES:
+        return "reports of the unified API name their accounts in the body, which is not looked into yet"
+    if operation.segments[0] == _AMC:
+        return "Amazon Marketing Cloud has accounts of its own"
+    if operation.segments[0] == _ACCOUNTS or names_account_in_path(operation):
+        return "the path names an account"
+    if operation.scope is ScopeRule.NEVER and operation.account is AccountRule.NEVER:
+        return "this operation takes neither Scope nor account id"
+    return ""
+
+
+_UNGOVERNED = {row.name: why for row in PUBLISHED if (why := _why_ungoverned(row))}
+"""By the operation's name: why nothing of a client's governs it."""
+
+
+def _evaluate_governed(policy: Policy, request: Request, operation: Operation) -> Verdict:
+    """One of the client's own profiles or account ids is there, of a kind that the operation takes."""
+    takes_scope = policy.profiles is not None and operation.scope is not ScopeRule.NEVER
+    if policy.account_ids is not None and operation.account is not AccountRule.NEVER:
+        sent = sent_account_ids(request.fields.passing, operation.account_header)
+        if len(sent) == 1 and sent[0] in policy.account_ids:
+            return policy.with_account_id
+        if not takes_scope:
+            how = f"send {operation.account_header}, once"
+            return _forbid("account_ids", f"Client {policy.name} must choose one of its account ids: {how}.")
+    elif not takes_scope:
+        lacking = "a Scope" if policy.profiles is None else "an account id"
+        return _forbid(
+            policy.limited_by,
+            f"Client {policy.name} is limited, and only {lacking} governs this operation, of which it has none; "
+            "an operator can name its path in `unscoped_paths`.",
+        )
+    return policy.with_profile
+
+
+# --- after routing ------------------------------------------------------------------------------------------
+
+
+def evaluate_route(policy: Policy, before: Verdict, chosen: Route) -> Verdict:
+    """Whether a client may send a request where it was routed to; `before` is what was said of it until then."""
+    if before.refusal is not None:
+        return before
     if policy.accounts is not None and chosen.account not in policy.accounts:
         return _forbid("accounts", f"Client {policy.name} may not use account {chosen.account}.")
-    if policy.methods is not None and method not in policy.methods:
-        return _forbid("methods", f"Client {policy.name} may not use the method {method.decode('latin-1')[:32]}.")
-    if policy.paths is not None and not any(pattern.matches(path) for pattern in policy.paths):
-        return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
-    if policy.profiles is not None:
-        return _evaluate_profile(policy, request, chosen)
-    return Verdict(_limit_of(policy, ("paths", "methods", "accounts")), f"Client {policy.name} may send this request.")
-
-
-def _limit_of(policy: Policy, rules: tuple[str, ...]) -> str:
-    """The first of these rules that the policy has, empty for none."""
-    return next((rule for rule in rules if getattr(policy, rule) is not None), "")
-
-
-def _evaluate_profile(policy: Policy, request: Request, chosen: Route) -> Verdict:
-    """A client that may use some profiles only may not reach others by a way that Scope does not govern.
-
-    Such ways are open where `paths` names them; a foreign Scope is refused even there.
-    """
-    assert policy.profiles is not None
-    unnamed = policy.paths is None
-    open_path = "an operator can name its path in `paths`"
-    governed = chosen.endpoint is TargetKind.API and not goes_without_scope(request.method, chosen.path)
-    if unnamed and chosen.endpoint is TargetKind.MCP:
-        return _forbid(
-            "profiles", f"Client {policy.name} may use some profiles only, and MCP reaches all; {open_path}."
-        )
-    if unnamed and not governed:
-        return _forbid("profiles", f"Client {policy.name} may use some profiles only; this has no Scope; {open_path}.")
-    if unnamed and (not NAMES_ACCOUNT.isdisjoint(request.fields.noticed) or names_account_in_path(chosen.path)):
-        return _forbid("profiles", f"Client {policy.name} may not name accounts beside its profiles; {open_path}.")
-    if not chosen.profile:
-        if governed:
+    if policy.limited_by:
+        if chosen.profile and chosen.profile not in policy.own.profiles:
+            return _forbid(
+                policy.limited_by,
+                f"Client {policy.name} may not use the profile that its route or account has as the default.",
+            )
+        if before.needs_profile and not chosen.profile:
             how = "send Amazon-Advertising-API-Scope"
             return _forbid("profiles", f"Client {policy.name} must choose one of its profiles: {how}.")
-        return Verdict("paths", f"Client {policy.name} may send this request: its `paths` name the path.")
-    if chosen.profile not in policy.profiles:
-        shown = chosen.profile.decode("latin-1")[:32]
-        return _forbid("profiles", f"Client {policy.name} may not use profile {shown}.")
-    return Verdict("profiles", f"Client {policy.name} may send this request with this profile.")
+    return before
+
+
+def _permit(policy: Policy, rule: str) -> Verdict:
+    return Verdict(rule, f"Client {policy.name} may send this request.")
 
 
 def _forbid(rule: str, reason: str) -> Verdict:

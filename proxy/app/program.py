@@ -13,18 +13,17 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from proxy import __version__
 from proxy.access.clients import Budgets
-from proxy.admin import AdminListener, RequestHistory, make_admin
+from proxy.admin import AdminListener, RequestHistory, make_admin, make_invitations
 from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import Address
+from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import bind, listen, load_certificate, server_context
+from proxy.downstream.listener import bind, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
 from proxy.events import AdsAccountsListed, DefectMet, Observers, ProfilesListed, ServerStarted
@@ -32,13 +31,17 @@ from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
+from proxy.net.names import Names
+from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
+from proxy.tokens.invitation_ledger import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import open_store
@@ -47,6 +50,8 @@ from proxy.upstream.pools import Pools
 if TYPE_CHECKING:
     import socket
     import ssl
+
+    import aiohttp
 
     from proxy.config import Config
     from proxy.forwarding.rules import Rules
@@ -63,6 +68,7 @@ class Program:
     directory: ProfileDirectory
     session: aiohttp.ClientSession
     lwa: LoginWithAmazon
+    invitations: InvitationLedger
     listening: Address
     admin_listening: Address
 
@@ -86,7 +92,7 @@ class Program:
         self._budgets = Budgets()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
 
@@ -107,24 +113,40 @@ class Program:
         self.metrics.accounts(config.accounts)
         tools_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
+        invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
         self.listening, self.admin_listening = _address(tools_sockets[0]), _address(admin_sockets[0])
         self._context = server_context(config.tls) if config.tls else None
         self._authorities.follow(config.upstream.ca_file)
         store = open_store(config.state.url, config.state.key)
         opened.push_async_callback(store.close)
+        self.invitations = InvitationLedger(store, time.time)
         self.notes += (*store.notes, *self._connection_notes(config))
-        self.session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+        self._names = Names()
+        opened.callback(self._names.stop)
+        self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
-        admin = AdminListener(make_admin(AdminAdapter(self), self.metrics, self.history, self.observers))
+        view = AdminAdapter(self)
+        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers))
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
-        opened.callback(self.close_listeners)
-        self._servers = await listen(tools_sockets, self._connect, self._context)
+        await self._start_invitations(config, view, invited_sockets)
+        opened.callback(self.close_listener)
+        self._acceptors = [
+            Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
+        ]
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
+
+    async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
+        """The listener of invited advertisers, where there is one."""
+        if not sockets or config.invites.url is None:
+            return
+        invited = AdminListener(make_invitations(view, self.invitations, self.observers, config.invites.url))
+        self._opened.push_async_callback(invited.stop)
+        await invited.start(sockets)
 
     async def _start_tokens(self, config: Config, store: Store) -> None:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
@@ -135,9 +157,9 @@ class Program:
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, self.observers)
         deadlines = Deadlines(asyncio.get_running_loop())
         opened.callback(deadlines.stop)
-        self.pools = Pools(deadlines)
+        self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
-        dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
+        dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self.tools = ConnectionTable(deadlines)
         opened.push_async_callback(self.tokens.stop)
@@ -149,11 +171,14 @@ class Program:
         """Close everything that was opened, in reverse."""
         await self._opened.aclose()
 
-    def close_listeners(self) -> None:
-        """Accept nothing more from tools, and end the connections on which nothing runs."""
-        for server in self._servers:
-            server.close()
-        self._servers = []
+    def close_listener(self) -> None:
+        """Accept nothing more from tools. Those who are connected, or wait to be, get one last answer each."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self.tools.wind_down()
+
+    def refuse_requests(self) -> None:
+        """Nothing more can be finished in time: what still comes is told so, and idle connections end."""
         self.forwarder.availability = Availability.CLOSING
         self.tools.close_idle()
 

@@ -38,7 +38,7 @@ def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_dige
         clients=clients,
         connection_limits=connection_limits(config),
         head_limits=HeadLimits(
-            config.limits.max_header_bytes, config.limits.max_target_bytes, config.limits.max_headers
+            config.limits.max_header_bytes, config.limits.max_target_bytes, config.limits.max_header_fields
         ),
         pool_settings=pool_settings(config, ca_digest),
         timeouts=Timeouts(config.upstream.response_timeout, config.upstream.idle_timeout),
@@ -104,11 +104,18 @@ def make_policy(client: Client) -> Policy:
         name=client.name,
         key_digest=client.key_sha256.lower(),
         accounts=None if client.accounts is None else frozenset(client.accounts),
-        profiles=None if client.profiles is None else frozenset(profile.encode() for profile in client.profiles),
-        methods=None if client.methods is None else frozenset(method.encode() for method in client.methods),
+        profiles=_bytes(client.profiles),
+        account_ids=_bytes(client.account_ids),
+        unscoped_paths=_bytes(client.unscoped_paths) or frozenset(),
+        methods=_bytes(client.methods),
         paths=None if client.paths is None else tuple(PathPattern.read(pattern) for pattern in client.paths),
+        access=Effect(client.access),
         requests_per_minute=client.requests_per_minute,
     )
+
+
+def _bytes(texts: Iterable[str] | None) -> frozenset[bytes] | None:
+    return None if texts is None else frozenset(text.encode() for text in texts)
 
 
 # --- operations ---------------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _POLL_INTERVAL = 0.02
 """Seconds between looks at what still runs, while draining."""
+_LAST_REQUEST_WAIT = 0.2
+"""Seconds that idle connections are kept at least behind the closing of the listener: their tools may be asking."""
 _STOP_AT_ONCE_TIMEOUT = 1.0
 """Seconds that stopping may take after a second signal."""
 
@@ -80,16 +82,30 @@ async def _serve(program: Program, load: Callable[[], Config], loaded: LoadedCon
 
 
 async def drain(program: Program, at_once: asyncio.Event) -> None:
-    """Let requests in flight end: first unready while still accepting, then no longer accepting."""
-    settings, accounting, tools = program.config.drain, program.accounting, program.tools
+    """Let requests in flight end: first unready while still accepting, then no longer accepting.
+
+    Who is connected gets one last answer, with `Connection: close`: nobody can be told sooner that a connection ends.
+    What comes in the second half of the time-out is refused, so that it can be sent elsewhere.
+    """
+    settings, loop = program.config.drain, asyncio.get_running_loop()
     program.forwarder.availability = Availability.DRAINING
-    program.observers.observe(DrainStarted(accounting.in_flight, settings.delay, settings.timeout))
+    program.observers.observe(DrainStarted(program.accounting.in_flight, settings.delay, settings.timeout))
     await _wait(at_once, settings.delay)
-    program.close_listeners()
-    end = asyncio.get_running_loop().time() + settings.timeout
-    while (accounting.in_flight or tools.unsent) and asyncio.get_running_loop().time() < end and not at_once.is_set():
+    program.close_listener()
+    began = loop.time()
+    await _wait(at_once, min(_LAST_REQUEST_WAIT, settings.timeout / 2))
+    await _emptied(program, at_once, began + settings.timeout / 2)
+    program.refuse_requests()
+    await _wait(at_once, _POLL_INTERVAL)
+    await _emptied(program, at_once, began + settings.timeout)
+    program.observers.observe(ServerStopped(program.tools.end_all()))
+
+
+async def _emptied(program: Program, at_once: asyncio.Event, until: float) -> None:
+    """Return when nothing runs and every tool has taken its answer, or at that moment of the event loop's clock."""
+    accounting, tools = program.accounting, program.tools
+    while (accounting.in_flight or tools.unsent) and asyncio.get_running_loop().time() < until and not at_once.is_set():
         await _wait(at_once, _POLL_INTERVAL)
-    program.observers.observe(ServerStopped(tools.end_all()))
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

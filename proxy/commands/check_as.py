@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.access.clients import Budgets
-from proxy.access.policy import Verdict, evaluate_policy
+from proxy.access.policy import Verdict, evaluate_request, evaluate_route
 from proxy.app.rules import make_clients, make_routing_table
 from proxy.commands.terminal import FAILED, OK, say
 from proxy.config.model.key_names import did_you_mean
@@ -15,6 +15,7 @@ from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import read_target
+from proxy.routing.operations import find_operation
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory
 from proxy.routing.target import read_destination
@@ -36,12 +37,16 @@ class SupposedDirectory(EmptyDirectory):
 
 @dataclass(frozen=True, slots=True)
 class SupposedRequest:
-    """A request as the command line describes it; `profile` is its Scope, empty for none."""
+    """A request as the command line describes it; `profile` is its Scope, empty for none.
+
+    `account_id` is its Amazon-Ads-AccountId, in the spelling that the operation takes; empty for none.
+    """
 
     client: str
     method: str
     path: str
     profile: str
+    account_id: str = ""
 
 
 def explain_request(config: Config, asked: SupposedRequest) -> int:
@@ -57,11 +62,14 @@ def explain_request(config: Config, asked: SupposedRequest) -> int:
     try:
         request = _request(config, asked)
         destination = read_destination(request.target)
+        before = evaluate_request(caller.policy, request, destination)
+        if before.refusal is not None:
+            return _refuse(before)
         chosen = route(request, destination, make_routing_table(config, SupposedDirectory()), caller.scope)
     except Refused as refusal:
         say(f"No: {refusal.detail}")
         return FAILED
-    return _tell(evaluate_policy(caller.policy, request, chosen), chosen)
+    return _tell(evaluate_route(caller.policy, before, chosen), chosen, asked.account_id)
 
 
 def _request(config: Config, asked: SupposedRequest) -> Request:
@@ -71,19 +79,30 @@ def _request(config: Config, asked: SupposedRequest) -> Request:
     section = b"Host: localhost\r\n"
     if asked.profile:
         section += b"Amazon-Advertising-API-Scope: %s\r\n" % asked.profile.encode("utf-8", "surrogateescape")
-    fields = read_request_fields(section, 1, config.limits.max_headers, REQUEST_FIELDS)
-    return Request(method, read_target(path), 1, fields, "check")
+    target = read_target(path)
+    if asked.account_id:
+        operation = find_operation(method, read_destination(target).segments)
+        spelling = operation.account_header if operation is not None else ""
+        name = spelling or "Amazon-Ads-AccountId"
+        section += f"{name}: {asked.account_id}\r\n".encode("utf-8", "surrogateescape")
+    fields = read_request_fields(section, 1, config.limits.max_header_fields, REQUEST_FIELDS)
+    return Request(method, target, 1, fields, "check")
 
 
-def _tell(verdict: Verdict, chosen: Route) -> int:
+def _refuse(verdict: Verdict) -> int:
+    say(f"No (rule: {verdict.rule}): {verdict.reason}")
+    return FAILED
+
+
+def _tell(verdict: Verdict, chosen: Route, account_id: str) -> int:
     rule = f"rule: {verdict.rule}" if verdict.rule else "no rule limits it"
     if verdict.rule == "profiles" and chosen.profile == SUPPOSED.encode():
         say("Depends: `default_profile: first` decides, and only a running proxy knows which it is; use --profile.")
         return FAILED
     if verdict.refusal is not None:
-        say(f"No ({rule}): {verdict.reason}")
-        return FAILED
+        return _refuse(verdict)
     scope = f"profile {chosen.profile.decode('latin-1')}" if chosen.profile else "no profile"
+    also = f" and account id {account_id}" if account_id else ""
     say(f"Yes ({rule}): {verdict.reason}")
-    say(f"It would go to account {chosen.account}, region {chosen.region}, with {scope}.")
+    say(f"It would go to account {chosen.account}, region {chosen.region}, with {scope}{also}.")
     return OK

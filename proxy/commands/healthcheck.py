@@ -14,9 +14,14 @@ TIMEOUT = 3.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
+def reachable(host: str) -> str:
+    """Where a program that listens on this address is found from the same machine."""
+    return _EVERYWHERE.get(host, host)
+
+
 def check_health(admin: Address) -> int:
     """0 where `/livez` answers 200 in time, else 1."""
-    connection = http.client.HTTPConnection(_EVERYWHERE.get(admin.host, admin.host), admin.port, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(reachable(admin.host), admin.port, timeout=TIMEOUT)
     try:
         connection.request("GET", "/livez", headers={"Connection": "close"})
         status = connection.getresponse().status

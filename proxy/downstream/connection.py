@@ -12,15 +12,17 @@ import struct
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
+from proxy.downstream.body import body_of, check_body_size
 from proxy.downstream.ports import Availability
-from proxy.errors import ContentTooLarge, Draining, MalformedRequest, Refused, RequestTimeout
-from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody
+from proxy.downstream.remainder import Remainder, ends_soon
+from proxy.errors import ContentTooLarge, Draining, Refused, RequestTimeout
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import RequestHandler, Service
     from proxy.downstream.table import ConnectionTable
+    from proxy.http1.framing import Body, Buffer
 
 LINGER = 2.0
 """Seconds that a closing connection goes on reading, so that its last answer is not torn away (RFC 9112, 9.6);
@@ -42,7 +44,7 @@ class ClientConnection(asyncio.Protocol):
         self._buffer = b""
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
-        self._body_bytes = 0
+        self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
         self._unsent = 0
         self._paused = False
@@ -197,15 +199,22 @@ class ClientConnection(asyncio.Protocol):
         """Serve a request whose head is complete, or refuse it; gives what of `rest` is behind its body."""
         service = self._service
         request: Request | None = None
+        handler: RequestHandler
         try:
             request = service.reader.read(head, service.new_request_id)
-            body = self._body_of(request)
+            self._body_bytes = self._wire_bytes = 0
+            self._body = body_of(request, self._limits.max_body_bytes)
             handler = service.accept(request, self)
         except Refused as error:
-            close = request is None or error.close or has_body(request) or not self.stays_open(request)
+            close = request is None or error.close or not self.stays_open(request)
             self._refuse(error, request or unread_request(head, service.new_request_id()), close)
-            return b"" if close else rest
-        self._handler, self._body, self.deadline = handler, body, NEVER
+            if close or self._body is None:
+                self._body = None
+                return b"" if close else rest
+            handler = Remainder(self)
+        assert request is not None
+        body = self._body
+        self._handler, self.deadline = handler, NEVER
         if body is not None:
             if rest:
                 rest = self._read_body(rest)
@@ -215,31 +224,21 @@ class ClientConnection(asyncio.Protocol):
             handler.start()
         return rest
 
-    def _body_of(self, request: Request) -> Body | None:
-        self._body_bytes = 0
-        fields = request.fields
-        if fields.chunked:
-            return ChunkedBody(lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True))
-        if not fields.content_length:
-            return None
-        self._check_body_size(fields.content_length)
-        return CountedBody(fields.content_length)
-
-    def _check_body_size(self, size: int) -> None:
-        limit = self._limits.max_body_bytes
-        if limit and size > limit:
-            raise ContentTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).", close=True)
-
     def _read_body(self, data: bytes) -> bytes:
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
         pieces, rest = body.feed(data)
+        if handler.max_wire_bytes:
+            self._wire_bytes += len(data) - len(rest)
+            if self._wire_bytes > handler.max_wire_bytes:
+                raise ContentTooLarge(f"A body here is at most {handler.max_wire_bytes} bytes.", close=True)
         if pieces:
             if self._limits.max_body_bytes:
                 self._body_bytes += sum(map(len, pieces))
-                self._check_body_size(self._body_bytes)
+                check_body_size(self._body_bytes, self._limits.max_body_bytes)
             handler.request_data(pieces)
-            if self._handler is not handler:
+            handler = self._handler
+            if handler is None or self._body is None:
                 return b""
         if body.finished:
             self._body, self.deadline = None, NEVER
@@ -256,7 +255,8 @@ class ClientConnection(asyncio.Protocol):
         fields = request.fields
         wished = not fields.close and (request.minor == 1 or fields.keep_alive)
         serving = self._service.availability is Availability.SERVING
-        return wished and serving and self._limits.keepalive_timeout > 0
+        soon = not self._broken and ends_soon(self._body, expects_continue=fields.expects_continue)
+        return wished and serving and self._limits.keepalive_timeout > 0 and soon
 
     def expect_body(self) -> None:
         if self._body is not None and not self._paused:
@@ -288,10 +288,15 @@ class ClientConnection(asyncio.Protocol):
 
     def finish(self, *, keep: bool) -> None:
         self.flush()
-        unread = self._body is not None or self._broken
-        self._handler = self._body = None
-        if unread or not keep or self._service.availability is not Availability.SERVING:
+        self._handler = None
+        if not keep or self._broken or self._service.availability is Availability.CLOSING:
+            self._body = None
             self._close()
+            return
+        if self._body is not None:
+            self._handler = Remainder(self)
+            self.resume_reading()
+            self.expect_body()
             return
         limits = self._limits = self._service.limits
         self._idle = not self._buffer
@@ -315,6 +320,9 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
             self.deadline = self.loop.time() + LINGER
 
+    def drop(self) -> None:
+        self._transport.abort()
+
     @property
     def busy(self) -> bool:
         return self._handler is not None
@@ -327,6 +335,10 @@ class ClientConnection(asyncio.Protocol):
     def close_if_idle(self) -> None:
         if self._handler is None and not self._lingering and not self._buffer:
             self._close()
+
+    def wind_down(self) -> None:
+        if self._handler is not None and self._handler.endless:
+            self.end()
 
     def end(self) -> None:
         """The program ends."""
@@ -370,6 +382,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = True
         now = self.loop.time()
         self.deadline, self._linger_until = now + LINGER, now + MAX_LINGER
+        self._table.note_ending(self)
         if self._transport.is_closing():
             return
         if self._transport.can_write_eof():
@@ -377,8 +390,3 @@ class ClientConnection(asyncio.Protocol):
             self._transport.write_eof()
         else:
             self._transport.close()
-
-
-def has_body(request: Request) -> bool:
-    """Whether a body follows the head."""
-    return request.fields.chunked or bool(request.fields.content_length)

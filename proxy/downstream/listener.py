@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import ssl
@@ -11,13 +10,9 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import ListenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.config import Address, TlsSection
 
 BACKLOG = 1024
-HANDSHAKE = 10.0
-"""Seconds for a TLS handshake; until it is done no other limit knows of the connection."""
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -38,18 +33,6 @@ def load_certificate(context: ssl.SSLContext, tls: TlsSection) -> None:
         raise ListenError(
             f"tls: the certificate and key cannot be used ({error}); look at tls.cert and tls.key."
         ) from error
-
-
-async def listen(
-    sockets: list[socket.socket], factory: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None = None
-) -> list[asyncio.Server]:
-    """Servers on bound sockets, serving."""
-    loop = asyncio.get_running_loop()
-    patience = HANDSHAKE if context is not None else None
-    return [
-        await loop.create_server(factory, sock=bound, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=patience)
-        for bound in sockets
-    ]
 
 
 def bind(name: str, address: Address) -> list[socket.socket]:

@@ -37,9 +37,9 @@ class Availability(StrEnum):
 
     SERVING = "serving"
     DRAINING = "draining"
-    """New requests are served, on connections that end with them."""
+    """New requests are served, on connections that end with them: each gets one last answer."""
     CLOSING = "closing"
-    """What still arrives is told to come again."""
+    """What still arrives is told to come again: it might not be finished in time."""
 
 
 class RequestHandler(Protocol):
@@ -47,6 +47,16 @@ class RequestHandler(Protocol):
 
     Only a request with Content-Length above 0, or chunked, has a body, and so `request_data` and `request_ended`.
     """
+
+    @property
+    def max_wire_bytes(self) -> int:
+        """How many bytes a body may take on the wire, framing and all, before it is refused with 413; 0: any number."""
+        ...
+
+    @property
+    def endless(self) -> bool:
+        """The response is a stream that goes on until somebody ends it, and may be ended anywhere."""
+        ...
 
     def start(self) -> None: ...
 
@@ -109,7 +119,11 @@ class ClientPort(Protocol):
     def writable(self) -> bool: ...
 
     def stays_open(self, request: Request) -> bool:
-        """Whether the connection may serve another request behind this one, as far as the tool and we wish it."""
+        """Whether the connection may serve another request behind this one, as far as the tool and we wish it.
+
+        It may not where much of the body is still to come, or an unknown rest. What is told to the tool with this
+        holds: `finish` must be given the same.
+        """
         ...
 
     def expect_body(self) -> None:
@@ -125,7 +139,7 @@ class ClientPort(Protocol):
     def resume_reading(self) -> None: ...
 
     def finish(self, *, keep: bool) -> None:
-        """The response is complete. Serve the next request, or close if it must be or a body still comes."""
+        """The response is complete. Serve the next request, once what little is left of a body has come, or close."""
 
     def abort(self, *, loudly: bool = False) -> None:
         """End the connection so that the response cannot look complete; `loudly` where its end is EOF: with a reset."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from proxy.net.deadlines import Deadlines
 
 
+_TOLD = 16
+"""Connections beyond the limit that are told so in an answer; what comes beyond these, too, is closed at once."""
+
+
 class OpenConnection(Protocol):
     """A connection as the table sees it."""
 
@@ -30,24 +34,57 @@ class OpenConnection(Protocol):
         """Bytes that the tool has not taken yet."""
         ...
 
+    def drop(self) -> None:
+        """End it as it is, now."""
+
     def close_if_idle(self) -> None: ...
+
+    def wind_down(self) -> None:
+        """The program stops soon: end what has no end of its own."""
 
     def end(self) -> None:
         """The program ends: answer what runs, or break it if its response has begun."""
 
 
 class ConnectionTable:
-    """All open connections."""
+    """All open connections. `being_set_up` are those that were accepted and are none yet: TLS shakes hands."""
 
     def __init__(self, deadlines: Deadlines) -> None:
         self.loop = asyncio.get_running_loop()
         self.connections: set[OpenConnection] = set()
         self.per_address: Counter[str] = Counter()
+        self.being_set_up = 0
+        self._ending: dict[OpenConnection, None] = {}
         self._deadlines = deadlines
 
     def __repr__(self) -> str:
         busy = sum(connection.busy for connection in self.connections)
         return f"<ConnectionTable: {len(self.connections)} open, {busy} busy>"
+
+    def __len__(self) -> int:
+        """Every socket that is open, from its `accept` on."""
+        return len(self.connections) + self.being_set_up
+
+    def take_place(self, limits: ConnectionLimits) -> bool:
+        """Count a socket that was accepted, if there is a place for it; `give_place` once it is set up or lost.
+
+        Where there is none, the connection that has been closing for longest makes room.
+        """
+        if len(self) >= limits.max_connections and self._ending:
+            oldest = next(iter(self._ending))
+            del self._ending[oldest]
+            oldest.drop()
+        elif len(self) >= limits.max_connections + _TOLD:
+            return False
+        self.being_set_up += 1
+        return True
+
+    def give_place(self) -> None:
+        self.being_set_up -= 1
+
+    def note_ending(self, connection: OpenConnection) -> None:
+        """A connection says no more, and only waits for its tool to close, too."""
+        self._ending[connection] = None
 
     def enter(self, connection: OpenConnection, address: str, limits: ConnectionLimits) -> TooManyConnections | None:
         """Take in a new connection; gives the refusal that it must get where there are too many."""
@@ -65,6 +102,7 @@ class ConnectionTable:
     def leave(self, connection: OpenConnection, address: str) -> None:
         """A connection is over."""
         self.connections.discard(connection)
+        self._ending.pop(connection, None)
         self._deadlines.discard(connection)
         self.per_address[address] -= 1
         if not self.per_address[address]:
@@ -74,6 +112,11 @@ class ConnectionTable:
     def unsent(self) -> bool:
         """Whether a tool has not taken the whole of its response yet."""
         return any(connection.unsent for connection in self.connections)
+
+    def wind_down(self) -> None:
+        """The program stops soon: streams without an end are ended where their protocol lets them."""
+        for connection in tuple(self.connections):
+            connection.wind_down()
 
     def close_idle(self) -> None:
         """Close the connections on which no request is running."""

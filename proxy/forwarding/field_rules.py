@@ -10,6 +10,7 @@ from proxy.access.clients import AUTHORIZATION, PROXY_KEY
 from proxy.access.policy import OVERRIDES
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
+from proxy.routing.account_names import names_account
 from proxy.routing.ads_account import ADS_ACCOUNT
 from proxy.routing.route import ACCOUNT, REGION
 from proxy.routing.scope import NAMES_ACCOUNT, SCOPE
@@ -27,4 +28,5 @@ REQUEST_FIELDS = RequestFieldRules(
     repeated=frozenset((SCOPE, ORIGIN, FETCH_SITE, CONTENT_TYPE)) | ADS_ACCOUNT,
     noticed=NAMES_ACCOUNT | OVERRIDES,
     not_in_trailers=frozenset((b"accept-encoding",)),
+    barred=names_account,
 )

@@ -21,7 +21,7 @@ from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.routing.route import route
-from proxy.routing.target import TargetKind, read_destination
+from proxy.routing.target import TargetKind, may_be_token, read_destination
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
@@ -63,18 +63,20 @@ class Forwarder:
     def accept(self, request: Request, client: ClientPort) -> RequestHandler:
         rules = self.rules
         admit(request)
-        destination = read_destination(request.target)
+        early = read_destination(request.target) if may_be_token(request.target) else None
         if self.availability is Availability.CLOSING:
             raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
         if request.method not in METHODS:
             raise NotImplementedHere("The Ads API has no such method.", close=True)
-        caller = identify(request, destination, rules.clients, rules.table, time.time())
+        caller = identify(request, early, rules.clients, rules.table, time.time())
+        destination = early or read_destination(request.target)
         handler: RequestHandler
         if destination.kind is TargetKind.TOKEN:
             handler = LocalTokenRequest(self._dependencies.accounting, client, request, destination, rules)
         else:
+            screened = rules.clients.screen(caller, request, destination)
             chosen = route(request, destination, rules.table, caller.scope)
-            rules.clients.permit(caller, request, chosen, time.monotonic())
+            rules.clients.permit(caller, screened, chosen, time.monotonic())
             pool = self._pools.find(chosen.endpoint, chosen.region)
             handler = Exchange(self._dependencies, client, RequestContext(request, rules, caller.name, chosen, pool))
         self._dependencies.accounting.started()

@@ -7,24 +7,25 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.access import token_endpoint
-from proxy.errors import ContentTooLarge, Refused
+from proxy.events import Fault
 from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.refusal import refusal_response
 from proxy.problem import own_lines, reason_phrase
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
+    from proxy.errors import Refused
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.rules import Rules
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Request
     from proxy.routing.target import Destination
 
-_MAX_BODY = 65536
-
 
 class LocalTokenRequest:
     """A `RequestHandler` without an upstream; it answers by the `rules` that the request was admitted under."""
+
+    max_wire_bytes = 16384
 
     def __init__(
         self, accounting: Accounting, client: ClientPort, request: Request, destination: Destination, rules: Rules
@@ -35,13 +36,15 @@ class LocalTokenRequest:
         self._destination = destination
         self._rules = rules
         self._stats = RequestStats(request, "", client.head_done)
-        self._pieces: list[Buffer] = []
+        self._body = bytearray()
         self._complete = not request.fields.chunked and not request.fields.content_length
         self._started = False
         self._done = False
 
     def __repr__(self) -> str:
         return f"<LocalTokenRequest {self._request.id}: {'done' if self._done else 'open'}>"
+
+    endless = False
 
     def start(self) -> None:
         self._started = True
@@ -53,11 +56,9 @@ class LocalTokenRequest:
             self._client.expect_body()
 
     def request_data(self, pieces: list[Buffer]) -> None:
-        self._stats.bytes_in += sum(map(len, pieces))
-        if self._stats.bytes_in > _MAX_BODY:
-            self.request_broken(ContentTooLarge(f"A token request is at most {_MAX_BODY} bytes.", close=True))
-        else:
-            self._pieces += pieces
+        for piece in pieces:
+            self._body += piece
+        self._stats.bytes_in = len(self._body)
 
     def request_ended(self, trailers: bytes) -> None:
         self._complete = True
@@ -74,7 +75,7 @@ class LocalTokenRequest:
 
     def client_gone(self) -> None:
         if not self._done:
-            self._stats.fault = "client-gone"
+            self._stats.fault = Fault.CLIENT_GONE
             self._finish(0)
 
     def client_writable(self, writable: bool) -> None:
@@ -88,7 +89,7 @@ class LocalTokenRequest:
         if self._done:
             return
         request, rules = self._request, self._rules
-        asked = token_endpoint.PlaceholderRequest(request, self._destination.name, b"".join(self._pieces))
+        asked = token_endpoint.PlaceholderRequest(request, self._destination.name, bytes(self._body))
         answer = token_endpoint.answer(asked, rules.clients, rules.table, time.time())
         keep = self._client.stays_open(request)
         lines = [
@@ -108,7 +109,7 @@ class LocalTokenRequest:
 
     def _finish(self, status: int) -> None:
         self._done = True
-        self._pieces.clear()
+        self._body = bytearray()
         now = perf_counter()
         self._stats.overhead = now - self._stats.began
         self._accounting.finished(self._stats.finished(status, None, "/auth/o2/token", now))

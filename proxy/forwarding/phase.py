@@ -11,6 +11,8 @@ class Phase(StrEnum):
     __hash__ = str.__hash__  # that of an Enum is written in Python, and each request is hashed several times
 
     ADMITTED = "admitted"
+    RECEIVING = "receiving"
+    """A small body is still arriving, or the first part of a large one: nothing is asked of Amazon for it yet."""
     WAITING = "waiting"
     """For a pause to pass, a token or a connection: nothing of it is at Amazon."""
     SENT = "sent"
@@ -23,7 +25,8 @@ class Phase(StrEnum):
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.ADMITTED: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),
+    Phase.ADMITTED: frozenset((Phase.RECEIVING, Phase.DONE)),
+    Phase.RECEIVING: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),
     Phase.WAITING: frozenset((Phase.SENT, Phase.DONE)),
     Phase.SENT: frozenset((Phase.WAITING, Phase.HOLDING, Phase.RELAYING, Phase.DONE)),
     Phase.HOLDING: frozenset((Phase.WAITING, Phase.RELAYING, Phase.DONE)),

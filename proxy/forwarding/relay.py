@@ -10,10 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.errors import Draining
 from proxy.forwarding import locations
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_length
 from proxy.problem import date_line
+from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
@@ -75,6 +77,21 @@ class ResponseRelay:
     def delimited(self) -> bool:
         """Whether a tool can tell by itself that the response was cut off."""
         return self._chunking or self._length is not None or self._bodyless
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is an event stream of MCP, which its server may end anywhere: the client takes it up again."""
+        if not self.began or self._context.route.endpoint is not TargetKind.MCP or not self._chunking:
+            return False
+        return self._response.fields.content_type[:17].lower() == b"text/event-stream"
+
+    def break_off(self, fault: str) -> None:
+        """A response that has begun cannot be ended: make sure that it does not look complete, unless it may be."""
+        if fault == Draining.slug and self.is_stream:
+            self._client.send([LAST_CHUNK])
+            self._client.finish(keep=False)
+        else:
+            self._client.abort(loudly=not self.delimited)
 
     def interim(self, response: Response) -> None:
         """Hand on an interim response; it has no body, whatever it says.

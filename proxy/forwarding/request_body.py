@@ -16,17 +16,33 @@ class ReplayBuffer:
     """What came of a body so far, framed for Amazon.
 
     While `replayable`, `data` holds all of it. `size` is the payload's, in bytes; `complete` tells that its end came.
+    However many pieces a body came in, it is kept in one: a piece of one byte takes one byte.
     """
 
-    __slots__ = ("_chunked", "_max_bytes", "complete", "data", "replayable", "size")
+    __slots__ = ("_chunked", "_expects_continue", "_first", "_max_bytes", "_more", "complete", "replayable", "size")
 
     def __init__(self, fields: RequestFields, max_bytes: int) -> None:
         self._chunked = fields.chunked
+        self._expects_continue = fields.expects_continue
         self._max_bytes = max_bytes
-        self.data: list[Buffer] = []
+        self._first: list[Buffer] = []
+        self._more = bytearray()
         self.size = 0
         self.replayable = True
         self.complete = not fields.chunked and not fields.content_length
+
+    @property
+    def data(self) -> list[Buffer]:
+        """All that is kept. It is a copy where it came in pieces: what is on its way out does not change."""
+        return [*self._first, bytes(self._more)] if self._more else self._first
+
+    @property
+    def sendable(self) -> bool:
+        """Enough is here to take a connection for it: all of a small body, or as much of a large one as may be held.
+
+        Who waits for a 100 sends nothing before Amazon was asked.
+        """
+        return self.complete or self.full or self._expects_continue
 
     @property
     def full(self) -> bool:
@@ -57,12 +73,15 @@ class ReplayBuffer:
     def forget(self) -> None:
         """The request will not be sent again."""
         self.replayable = False
-        self.data = []
+        self._first, self._more = [], bytearray()
 
     def _keep(self, framed: list[Buffer], *, sent: bool) -> None:
         if not self.replayable:
             return
         if sent and self.size > self._max_bytes:
             self.forget()
+        elif self._first:
+            for piece in framed:
+                self._more += piece
         else:
-            self.data += framed
+            self._first = [piece if isinstance(piece, bytes) else bytes(piece) for piece in framed]

@@ -1,7 +1,8 @@
-"""Where a body ends, and what of the bytes is body (RFC 9112, 6 and 7). Pure: bytes in, pieces out, nothing copied.
+"""Where a body ends, and what of the bytes is body (RFC 9112, 6 and 7). Pure: bytes in, pieces out.
 
-A body is fed as it arrives and gives back the payload as slices of what was fed. Chunk extensions are read over and
-never passed on; a chunk's size has at most 16 hexadecimal digits; only CRLF ends a line.
+A body is fed as it arrives and gives back the payload as slices of what was fed; only what came as many small chunks is
+joined, so that no byte costs an object of its own. Chunk extensions are read over and never passed on; a chunk's size
+has at most 16 hexadecimal digits; only CRLF ends a line.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ LAST_CHUNK = b"0\r\n\r\n"
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _MAX_CHUNK_LINE = 1024
 _MAX_TRAILERS = 16384
+_MAX_PIECES = 8
+"""Chunks of one read that are given on as slices; more of them are joined."""
+MEAN_CHUNK = 16
+"""Bytes that the chunks of a thrifty body must hold on average, over any `CHUNK_WINDOW` of them: each costs time."""
+CHUNK_WINDOW = 512
 
 
 class Body(Protocol):
@@ -67,12 +73,17 @@ class UntilClose:
 
 
 class ChunkedBody:
-    """A body in the chunked coding. What is not valid raises what `refuse` makes of the reason."""
+    """A body in the chunked coding. What is not valid raises what `refuse` makes of the reason.
 
-    __slots__ = ("_line", "_refuse", "_remaining", "_step", "finished", "trailers")
+    One that must be `thrifty` is refused where its chunks are too many for what they hold.
+    """
 
-    def __init__(self, refuse: Callable[[str], Exception]) -> None:
+    __slots__ = ("_allowance", "_line", "_refuse", "_remaining", "_step", "_thrifty", "finished", "trailers")
+
+    def __init__(self, refuse: Callable[[str], Exception], *, thrifty: bool = False) -> None:
         self._refuse = refuse
+        self._thrifty = thrifty
+        self._allowance = CHUNK_WINDOW * MEAN_CHUNK
         self._step = self._size_line
         self._remaining = 0
         self._line = b""
@@ -86,6 +97,8 @@ class ChunkedBody:
         position, size = 0, len(data)
         while position < size and not self.finished:
             position = self._step(data, position, pieces)
+        if len(pieces) > _MAX_PIECES:
+            pieces = [b"".join(pieces)]
         return pieces, data[position:] if self.finished else b""
 
     def _size_line(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
@@ -96,8 +109,15 @@ class ChunkedBody:
         if match is None:
             raise self._refuse("a chunk's size is not 1 to 16 hexadecimal digits")
         self._remaining = int(match[1], 16)
+        if self._thrifty and self._remaining < MEAN_CHUNK * CHUNK_WINDOW:
+            self._count_chunk()
         self._step = self._payload if self._remaining else self._trailer_section
         return end + 2
+
+    def _count_chunk(self) -> None:
+        self._allowance = min(self._allowance + self._remaining - MEAN_CHUNK, CHUNK_WINDOW * MEAN_CHUNK)
+        if self._allowance < 0:
+            raise self._refuse(f"its chunks hold under {MEAN_CHUNK} bytes on average; gather more into each")
 
     def _payload(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
         end = min(position + self._remaining, len(data))

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import HeadTooLarge, MalformedRequest, TargetTooLong, UpstreamMalformed, VersionNotSupported
 from proxy.http1.fields import TOKEN, VALUE
-from proxy.http1.request_fields import NO_FIELDS, RequestFieldRules, RequestFields, read_request_fields
+from proxy.http1.request_fields import (
+    NO_FIELDS,
+    RequestFieldRules,
+    RequestFields,
+    check_field_count,
+    read_request_fields,
+)
 from proxy.http1.response_fields import ResponseFields, read_response_section
 from proxy.http1.target import Target, read_target, unread_target
 
@@ -86,6 +92,7 @@ class RequestReader:
         if (len(data) if line_end < 0 else line_end) > limits.max_target_bytes + _LINE_BESIDE_TARGET:
             raise self._target_too_long()
         check_beginning(data if end < 0 else data[: end + 2])
+        check_field_count(data[line_end + 2 :] if line_end >= 0 else b"", limits.max_fields)
         if len(data) > limits.max_bytes:
             raise HeadTooLarge(f"The head is larger than {limits.max_bytes} bytes.", close=True)
         return None

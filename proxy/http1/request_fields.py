@@ -24,7 +24,7 @@ from proxy.http1.fields import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 REQUEST_ID = b"x-request-id"
 _READ = frozenset((b"host", b"content-length", b"expect", REQUEST_ID))
@@ -43,7 +43,7 @@ class RequestFieldRules:
     Those of `dropped_if_empty` pass with a value only.
     `single` and `repeated` are given on by value: of a `single` one several different values are refused. Of `noticed`
     names it is told that they are there.
-    `not_in_trailers` are further names that may not stand behind a body.
+    `not_in_trailers` are further names that may not stand behind a body, and so are those of which `barred` is true.
     """
 
     dropped: frozenset[bytes] = frozenset()
@@ -53,6 +53,7 @@ class RequestFieldRules:
     repeated: frozenset[bytes] = frozenset()
     noticed: frozenset[bytes] = frozenset()
     not_in_trailers: frozenset[bytes] = frozenset()
+    barred: Callable[[bytes], bool] | None = None
 
     @cached_property
     def read(self) -> frozenset[bytes]:
@@ -68,6 +69,12 @@ class RequestFieldRules:
     def not_behind_a_body(self) -> frozenset[bytes]:
         """Every name that a trailer section may not hold."""
         return self.never_passing | _FRAMING | self.read | self.noticed | self.not_in_trailers
+
+    def drops_behind_a_body(self, plain: bytes) -> bool:
+        """Whether a field of this plain name never passes in a trailer section."""
+        if self.drops(plain) or plain in self.not_behind_a_body:
+            return True
+        return self.barred is not None and self.barred(plain)
 
     def drops(self, plain: bytes) -> bool:
         """Whether a field of this plain name never passes."""
@@ -111,11 +118,8 @@ NO_FIELDS = RequestFields(b"", b"", None, False, False, False, False, "", {}, fr
 
 def read_request_fields(section: bytes, minor: int, max_fields: int, rules: RequestFieldRules) -> RequestFields:
     """Read a header section of HTTP/1.`minor`. Raises the `Refused` that names what is wrong."""
+    check_field_count(section, max_fields)
     fields = read_fields(section)
-    if len(fields) > max_fields:
-        raise HeadTooLarge(
-            f"The request has {len(fields)} header fields; at most {max_fields} are accepted.", close=True
-        )
     known: dict[bytes, list[bytes]] = {}
     every = []
     for name, value in fields:
@@ -139,6 +143,13 @@ def read_request_fields(section: bytes, minor: int, max_fields: int, rules: Requ
         noticed=rules.noticed.intersection(plain for plain, _ in every),
         every=tuple(every),
     )
+
+
+def check_field_count(section: bytes, max_fields: int) -> None:
+    """Refuse a section of too many lines before any of them is read; it need not be complete."""
+    count = section.count(b"\r\n")
+    if count > max_fields:
+        raise HeadTooLarge(f"The request has {count} header fields; at most {max_fields} are accepted.", close=True)
 
 
 def _named(known: dict[bytes, list[bytes]], rules: RequestFieldRules) -> dict[bytes, tuple[bytes, ...]]:
@@ -240,7 +251,5 @@ def passing_trailers(section: bytes, rules: RequestFieldRules) -> bytes:
     if not section:
         return b""
     return join_fields(
-        (name, value)
-        for name, value in read_fields(section)
-        if not rules.drops(plain_name(name)) and plain_name(name) not in rules.not_behind_a_body
+        (name, value) for name, value in read_fields(section) if not rules.drops_behind_a_body(plain_name(name))
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from urllib.parse import unquote_to_bytes
 
 from proxy.errors import MalformedRequest
@@ -26,13 +26,12 @@ class TargetForm(StrEnum):
     ASTERISK = "asterisk"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Target:
     """A target in its parts.
 
     `raw` is what came. `scheme` and `authority` are lower case, empty but in absolute form. `path` begins with a slash
-    in origin and absolute form and is empty otherwise; `query` holds its question mark, empty without one. `segments`
-    are what stands between the path's slashes, percent-decoded once, the empty ones left out.
+    in origin and absolute form and is empty otherwise; `query` holds its question mark, empty without one.
     """
 
     raw: bytes
@@ -41,7 +40,14 @@ class Target:
     authority: bytes
     path: bytes
     query: bytes
-    segments: tuple[bytes, ...]
+
+    @cached_property
+    def segments(self) -> tuple[bytes, ...]:
+        """What stands between the path's slashes, percent-decoded once, the empty ones left out.
+
+        Found when it is asked for: who has no key has nothing decoded.
+        """
+        return path_segments(self.path)
 
 
 def parse_target(raw: bytes) -> Target:
@@ -51,10 +57,10 @@ def parse_target(raw: bytes) -> Target:
     if raw.startswith(b"/"):
         return _split(raw, TargetForm.ORIGIN, b"", b"", raw)
     if raw == b"*":
-        return Target(raw, TargetForm.ASTERISK, b"", b"", b"", b"", ())
+        return Target(raw, TargetForm.ASTERISK, b"", b"", b"", b"")
     scheme, separator, after = raw.partition(b"://")
     if not separator:
-        return Target(raw, TargetForm.AUTHORITY, b"", b"", b"", b"", ())
+        return Target(raw, TargetForm.AUTHORITY, b"", b"", b"", b"")
     end = min(at for at in (after.find(b"/"), after.find(b"?"), len(after)) if at >= 0)
     authority, left = after[:end].lower(), after[end:]
     if not authority or b"@" in authority:
@@ -64,7 +70,7 @@ def parse_target(raw: bytes) -> Target:
 
 def _split(raw: bytes, form: TargetForm, scheme: bytes, authority: bytes, left: bytes) -> Target:
     path, mark, query = left.partition(b"?")
-    return Target(raw, form, scheme, authority, path, mark + query, path_segments(path))
+    return Target(raw, form, scheme, authority, path, mark + query)
 
 
 def path_segments(path: bytes) -> tuple[bytes, ...]:
@@ -77,12 +83,24 @@ def path_segments(path: bytes) -> tuple[bytes, ...]:
 
 def unread_target(raw: bytes) -> Target:
     """What can be said of a target whose request could not be read: its path, as it came."""
-    return Target(raw, TargetForm.ORIGIN, b"", b"", raw.partition(b"?")[0], b"", ())
+    return Target(raw, TargetForm.ORIGIN, b"", b"", raw.partition(b"?")[0], b"")
 
 
 def percent_decoded(text: bytes) -> bytes:
     """A path or a part of one, decoded once."""
     return unquote_to_bytes(text) if b"%" in text else text
+
+
+def query_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Names and values of a query, percent-decoded, `+` as a blank; what stands between `&` or `;` is one of them.
+
+    `query` may begin with its question mark. A parameter without `=` has an empty value.
+    """
+    pairs = [part.partition(b"=") for part in query.removeprefix(b"?").replace(b";", b"&").split(b"&") if part]
+    return tuple(
+        (unquote_to_bytes(name.replace(b"+", b" ")), unquote_to_bytes(value.replace(b"+", b" ")))
+        for name, _, value in pairs
+    )
 
 
 _remembered_target = lru_cache(maxsize=_MAX_REMEMBERED)(parse_target)

@@ -1,22 +1,22 @@
 """Reaching a host of Amazon's: names, sockets, TLS, an outbound proxy. Gives a connected protocol, or a named error.
 
-Only what the configuration names is ever dialled; no environment variable is read. Certificates are always verified.
+What could not be made is tried again while `connect_timeout` lasts, as `redialing` says. Only what the configuration
+names is ever dialled; no environment variable is read. Certificates are always verified.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
+import errno
+import random
 import re
-import socket
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
-import aiohappyeyeballs
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 
 from proxy.errors import (
     Refused,
@@ -25,19 +25,20 @@ from proxy.errors import (
     UpstreamNameUnresolved,
     UpstreamUnreachable,
 )
+from proxy.net.names import LookupProblem, NameLookupFailed
+from proxy.net.redialing import TunnelRefused, pause_before_redial
+from proxy.net.sockets import connect_to_any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Awaitable, Callable
 
-AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+    from proxy.net.names import Names
+
 _Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
 
-_NAMES_LIVE = 30.0
-"""Seconds that a name's addresses are used before it is looked up again."""
 _MAX_TUNNEL_ANSWER = 16384
 _TUNNEL_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
-_STAGGER = 0.25
-"""Seconds before the next address is tried beside the first (RFC 8305, 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +96,57 @@ def client_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class Dialer:
-    """Opens connections to origins. Names are looked up anew every 30 s; the last answer serves while none comes."""
+@dataclass(frozen=True, slots=True)
+class RedialPacing:
+    """What redialing waits with, and its dice."""
 
-    def __init__(self, *, connect_timeout: float, ca_file: str | None = None, proxy: str | None = None) -> None:
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+
+
+class Dialer:
+    """Opens connections to origins. `names` is everybody's: what it knows outlives a change of what is dialled how."""
+
+    def __init__(
+        self,
+        names: Names,
+        *,
+        connect_timeout: float,
+        ca_file: str | None = None,
+        proxy: str | None = None,
+        pacing: RedialPacing | None = None,
+    ) -> None:
+        self._names = names
         self._timeout = connect_timeout
         self._context = client_context(ca_file)
         self._proxy = urlsplit(proxy) if proxy else None
-        self._fresh: TTLCache[tuple[str, int], list[AddressInfo]] = TTLCache(64, _NAMES_LIVE)
-        self._last: LRUCache[tuple[str, int], list[AddressInfo]] = LRUCache(64)
+        self._pacing = pacing or RedialPacing()
 
     async def dial(self, origin: Origin, factory: Callable[[], _Protocol]) -> _Protocol:
         """Connect within `connect_timeout`. Raises the `Refused` that names what went wrong."""
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._open(origin, factory)
+                return await self._open_patiently(origin, factory)
         except TimeoutError as error:
             raise UpstreamConnectTimeout(
                 f"{origin.host} did not accept a connection within {self._timeout:g} s; try again, and look at the "
                 "network between the proxy and Amazon if it lasts."
             ) from error
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             raise _translated(error, origin) from error
+
+    async def _open_patiently(self, origin: Origin, factory: Callable[[], _Protocol]) -> _Protocol:
+        loop, pacing, tries = asyncio.get_running_loop(), self._pacing, 0
+        end = loop.time() + self._timeout
+        while True:
+            try:
+                return await self._open(origin, factory)
+            except OSError as error:
+                tries += 1
+                pause = pause_before_redial(error, tries=tries, left=end - loop.time(), chance=pacing.chance())
+                if pause is None:
+                    raise
+            await pacing.sleep(pause)
 
     def remember_session(self, origin: Origin, transport: asyncio.BaseTransport) -> None:
         """Keep the TLS session of a connection that worked, for the next one to the same host."""
@@ -128,11 +158,8 @@ class Dialer:
         host, port = origin.host, origin.port
         if self._proxy is not None:
             host, port = self._proxy.hostname or "", self._proxy.port or 3128
-        connected = await aiohappyeyeballs.start_connection(
-            await self._addresses(host, port), happy_eyeballs_delay=_STAGGER
-        )
+        connected = await connect_to_any(await self._names.find(host, port))
         try:
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self._proxy is not None:
                 await self._tunnel(connected, origin)
             secure = origin.scheme == "https"
@@ -146,26 +173,6 @@ class Dialer:
             connected.close()
             raise
         return protocol
-
-    async def _addresses(self, host: str, port: int) -> list[AddressInfo]:
-        key = (host, port)
-        known = self._fresh.get(key)
-        if known is not None:
-            return known
-        flags = socket.AI_NUMERICHOST if _is_address(host) else 0
-        try:
-            # The stubs leave the address open; of TCP it is the tuple that `AddressInfo` says.
-            found: list[AddressInfo] = await asyncio.get_running_loop().getaddrinfo(  # type: ignore[assignment]
-                host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
-            )
-        except socket.gaierror as error:
-            if key not in self._last:
-                raise UpstreamNameUnresolved(
-                    f"The name {host} could not be resolved; look at the DNS of the machine that the proxy runs on."
-                ) from error
-            found = self._last[key]
-        self._fresh[key] = self._last[key] = found
-        return found
 
     async def _tunnel(self, connected: socket.socket, origin: Origin) -> None:
         """Ask the outbound proxy for a way through (RFC 9110, 9.3.6)."""
@@ -181,27 +188,32 @@ class Dialer:
         while b"\r\n\r\n" not in answer:
             data = await loop.sock_recv(connected, 4096)
             answer += data
-            if not data or len(answer) > _MAX_TUNNEL_ANSWER:
-                raise ConnectionError("the outbound proxy closed the connection or answered without end")
+            if len(answer) > _MAX_TUNNEL_ANSWER:
+                raise TunnelRefused("the outbound proxy answered CONNECT without end; look at upstream.proxy")
+            if not data:
+                raise ConnectionError("the outbound proxy closed the connection; look at upstream.proxy")
         found = _TUNNEL_STATUS.match(answer)
         if found is None or not answer.endswith(b"\r\n\r\n"):
-            raise ConnectionError("the outbound proxy did not answer CONNECT in HTTP/1.1; look at upstream.proxy")
+            raise TunnelRefused("the outbound proxy did not answer CONNECT in HTTP/1.1; look at upstream.proxy")
         if not found[1].startswith(b"2"):
-            raise ConnectionError(f"the outbound proxy answered {found[1].decode()} to CONNECT; look at upstream.proxy")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+            status = found[1].decode()
+            raise TunnelRefused(f"the outbound proxy answered {status} to CONNECT; look at upstream.proxy", int(status))
 
 
 def _translated(error: OSError, origin: Origin) -> Refused:
+    if isinstance(error, NameLookupFailed):
+        why = "no name server answered" if error.problem is LookupProblem.SILENT else "it could not be resolved"
+        return UpstreamNameUnresolved(
+            f"The name {error.host} has no address: {why}; look at the DNS of the machine that the proxy runs on."
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         return UpstreamCertificateRejected(
             f"The certificate of {origin.host} was not accepted ({error.verify_message}). If a company proxy signs "
             "certificates here, name its authority in upstream.ca_file."
+        )
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return UpstreamUnreachable(
+            f"No connection to {origin.host} could be opened: this program may open no more files. Raise its limit "
+            "(ulimit -n, LimitNOFILE), or lower limits.max_connections."
         )
     return UpstreamUnreachable(f"{origin.host}:{origin.port} could not be reached: {error.strerror or error}.")

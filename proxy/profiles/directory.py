@@ -249,11 +249,16 @@ class ProfileDirectory:
             error = await self._list(watch) or await self._read_reach(watch)
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures or watch.reach_failures
-            retry_after = error.retry_after if isinstance(error, ProfilesUnavailable) else None
-            delay = next_listing(failures, retry_after, self._pacing.random())
+            awaited, retry_after = False, None
+            if isinstance(error, ProfilesUnavailable):
+                awaited, retry_after = self._is_awaited(watch), error.retry_after
+            delay = next_listing(failures, retry_after, self._pacing.random(), awaited=awaited)
             if isinstance(error, ProfilesUnavailable):
                 self._report_failure(watch, error, delay)
             await self._pacing.pause(delay, watch.wake)
+
+    def _is_awaited(self, watch: _Watch) -> bool:
+        return watch.source.pins_first and self._index.first(watch.source.account, watch.region) is None
 
     async def _list(self, watch: _Watch, *, again: bool = True) -> _Problem | None:
         """List once, or wait for the listing under way. Returns what went wrong: what was known stays in use then.

@@ -16,6 +16,7 @@ from proxy.errors import (
     ConflictingAdsAccount,
     ConflictingScope,
     NeverForwarded,
+    NotPermitted,
     PlaceholderRejected,
     ProfileNotKnownYet,
     RegionRequired,
@@ -35,7 +36,7 @@ from proxy.routing.table import ANYBODY, AccountEntry, CallerScope, RoutingTable
 from proxy.routing.target import REGIONS, Destination, TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
@@ -76,6 +77,8 @@ class Route:
 
 def route(request: Request, destination: Destination, table: RoutingTable, scope: CallerScope = ANYBODY) -> Route:
     """Choose account, region and profile. Raises `Refused`, with the choices, where nothing known chooses.
+
+    A caller of some accounts or profiles only gets `NotPermitted` for any other name, whether it is there or not.
 
     `destination` is that of the request's own target.
     """
@@ -173,9 +176,7 @@ def _select(
     sent = fields.value(ACCOUNT)
     named = _named(destination.name, table, scope) if destination.name else None
     header = _account_of_header(sent.decode("latin-1"), table, scope) if sent else None
-    bound = table.names.get(scope.bound) if scope.bound else None
-    if scope.bound and bound is None:
-        raise PlaceholderRejected("The access token is bound to an account or route that is gone; get a new one.")
+    bound = _bound(table, scope) if scope.bound else None
     if named is not None:
         return named
     if header is not None:
@@ -185,19 +186,38 @@ def _select(
 
 def _named(name: str, table: RoutingTable, scope: CallerScope) -> Selection:
     found = table.names.get(name)
+    if scope.rule and not scope.may_use(found):
+        raise _not_yours("account or route", name, table.names, scope)
     if found is None:
-        choices = [known for known, selection in table.names.items() if scope.admits(selection.account.name)]
-        raise UnknownRoute(f"There is no route or account {name!r:.80}. {_suggest(name, choices)}")
+        raise UnknownRoute(f"There is no route or account {name!r:.80}. {_suggest(name, table.names)}")
     return found
 
 
 def _account_of_header(name: str, table: RoutingTable, scope: CallerScope) -> AccountEntry:
-    found = table.accounts.get(name)
-    if found is None:
-        hint = f"{name!r} is a route: send its requests to /@{name}/. " if name in table.names else ""
+    found = table.names.get(name)
+    if scope.rule and not scope.may_use(found):
+        raise _not_yours("account", name, {known: table.names[known] for known in table.accounts}, scope)
+    if found is None or name not in table.accounts:
+        hint = f"{name!r} is a route: send its requests to /@{name}/. " if found is not None else ""
         choices = [known for known in table.accounts if scope.admits(known)]
         raise UnknownAccount(f"X-Ads-Account names no account: {name!r:.80}. {hint}{_suggest(name, choices)}")
+    return table.accounts[name]
+
+
+def _bound(table: RoutingTable, scope: CallerScope) -> Selection:
+    found = table.names.get(scope.bound)
+    if scope.rule and not scope.may_use(found):
+        raise _not_yours("account or route of the access token", scope.bound, table.names, scope)
+    if found is None:
+        raise PlaceholderRejected("The access token is bound to an account or route that is gone; get a new one.")
     return found
+
+
+def _not_yours(what: str, name: str, known: Mapping[str, Selection], scope: CallerScope) -> NotPermitted:
+    """One answer for what is not the caller's, be it there or not: of what there is, it learns its own."""
+    own = sorted(each for each, selection in known.items() if scope.may_use(selection))
+    choices = f"It may use {_listed(own)}." if own else "There is none that it may use."
+    return NotPermitted(f"This client may not use the {what} {name!r:.80}. {choices} (Rule: {scope.rule}.)")
 
 
 def _suggest(name: str, choices: Iterable[str]) -> str:

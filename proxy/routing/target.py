@@ -90,6 +90,11 @@ def read_destination(target: Target) -> Destination:
     return _remembered_destination(raw) if len(raw) <= _MAX_REMEMBERED_BYTES else find_destination(target)
 
 
+def may_be_token(target: Target) -> bool:
+    """Whether a target can be the token endpoint's: told without decoding, so that it costs nothing to tell."""
+    return target.path.endswith(TOKEN_PATH) and len(target.path) <= _MAX_REMEMBERED_BYTES
+
+
 def _split_prefix(path: bytes) -> tuple[str, str, bytes]:
     """NAME, region and what of the path follows `/@NAME/REGION`."""
     name = region = ""

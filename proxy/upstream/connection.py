@@ -1,8 +1,9 @@
 """A connection to Amazon: one response at a time, given to its `ResponseSink` as it comes.
 
 The only code that talks to the Ads API on behalf of tools. Whether to send again is not decided here. A connection is
-used again only if its last exchange ended exactly as it should: whole request sent, whole response read, nothing behind
-it, nobody asked to close.
+used again only if its last exchange ended exactly as it should: whole request sent before the response began, whole
+response read, nothing behind it, nobody asked to close; and never after a response that has no body whatever its fields
+say: what a server sends behind one by mistake would be read as the response to the next request.
 """
 
 from __future__ import annotations
@@ -12,16 +13,22 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol, cast
 
+from proxy.clock import boot_time
 from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
 from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClose, has_no_body
 from proxy.http1.message import Response, read_response
 from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
+from proxy.upstream.request_writer import RequestWriter
 
 MAX_AGE = 600.0
 """Seconds after which a connection is not used again, so that changed addresses are followed."""
+MAX_IDLE = 50.0
+"""Seconds that an unused connection is kept; Amazon's load balancers close theirs after 60."""
 _MAX_HEAD = 131072
 _MAX_INTERIM = 32
+_UNREAD = (408, 413)
+"""Statuses of a request that was not read to its end: such a peer ends the connection, whether it says so or not."""
 _REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
 """Where Amazon names a request: the first as a rule, else one of its elder siblings (docs/amazon.md, Request ids)."""
 
@@ -80,6 +87,9 @@ class ConnectionOwner(Protocol):
 
     def lost(self, connection: UpstreamConnection) -> None: ...
 
+    def answered(self, seconds: float) -> None:
+        """An answer began so long after its request."""
+
 
 class UpstreamConnection(asyncio.Protocol):
     """One connection to one host."""
@@ -88,20 +98,21 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool = pool
         self.loop = pool.loop
         self._transport: asyncio.Transport
+        self._writer: RequestWriter
         self._sink: ResponseSink | None = None
         self._head = b""
         self._body: Body | None = None
         self._interims = 0
         self._to_head = False
-        self._request_sent = True
         self._close = False
         self._failed = False
         self._gone = False
         self._paused = False
         self._idle_timeout = 0.0
         self._response_timeout = 0.0
+        self._sent_at = 0.0
         self.served = 0
-        self.born = 0.0
+        self.born = self.rested = 0.0
         self.deadline = NEVER
         self.writable = True
 
@@ -109,27 +120,23 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send(self, sink: ResponseSink, data: list[Buffer], *, to_head: bool, timeouts: Timeouts) -> None:
         """Begin an exchange: `data` is the head and whatever of the body is there already."""
-        self._sink, self._to_head, self._request_sent = sink, to_head, False
-        self._interims = 0
+        self._sink, self._to_head = sink, to_head
+        self._interims, self._sent_at = 0, self.loop.time()
         self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
         if self._gone:
             self.loop.call_soon(self._die)
         else:
-            self.send_body(data)
+            self.deadline = self._sent_at + self._response_timeout
+            self._writer.begin(data)
 
     def send_body(self, data: list[Buffer]) -> None:
-        if self._gone:
-            return
         if self._body is None:
             self.deadline = self.loop.time() + self._response_timeout
-        if len(data) == 1:
-            self._transport.write(data[0])
-        else:
-            self._transport.writelines(data)
+        self._writer.more(data, reading=not self._paused)
 
     def request_sent(self) -> None:
         """The whole request has been written."""
-        self._request_sent = True
+        self._writer.end()
 
     def abandon(self) -> None:
         """Forget the exchange; its connection is of no more use."""
@@ -152,12 +159,30 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        return not self._failed and not self._transport.is_closing() and self.loop.time() - self.born < MAX_AGE
+        """It looks good, and is not too old, by the clock that runs while the machine is suspended."""
+        now = boot_time()
+        young = now - self.born < MAX_AGE and now - self.rested < MAX_IDLE
+        return young and not self._failed and not self._transport.is_closing()
+
+    @property
+    def rest(self) -> float:
+        """Seconds since it was made, or served."""
+        return boot_time() - self.rested
 
     def close(self) -> None:
         """End it now. Whoever waits for an answer on it is told."""
         self._failed = True
         self._transport.abort()
+
+    @property
+    def lost(self) -> bool:
+        """It has ended: nothing that is sent now leaves."""
+        return self._gone
+
+    @property
+    def head_began(self) -> bool:
+        """Some of a response's head is here, and not the whole."""
+        return bool(self._head)
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -171,7 +196,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.born = self.loop.time()
+        self._writer = RequestWriter(self._transport, self.loop)
+        self.born = self.rested = boot_time()
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -191,7 +217,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink.flush()
 
     def eof_received(self) -> bool | None:
-        if isinstance(self._body, UntilClose) and self._sink is not None:
+        if isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:
             sink = self._sink
             sink.entered = perf_counter()
             self._end(b"")
@@ -209,9 +235,9 @@ class UpstreamConnection(asyncio.Protocol):
         if sink is not None:
             sink.entered = perf_counter()
             self._fail(
-                UpstreamMalformed("Amazon's answer broke off within its head; try again.")
+                UpstreamClosed("Amazon closed the connection within the head of its answer.")
                 if self._head
-                else UpstreamClosed("Amazon closed the connection before its answer was complete; try again.")
+                else UpstreamClosed("Amazon closed the connection before its answer was complete.")
             )
             sink.flush()
 
@@ -235,7 +261,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink.entered = perf_counter()
         what = "begin its answer" if self._body is None else "go on with its answer"
         limit = self._response_timeout if self._body is None else self._idle_timeout
-        self._fail(UpstreamTimeout(f"Amazon did not {what} within {limit:g} s; try again, or raise the time-out."))
+        self._fail(UpstreamTimeout(f"Amazon did not {what} within {limit:g} s; raise the time-out if that is usual."))
         sink.flush()
 
     # --- reading
@@ -267,6 +293,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._head = data
             return b""
         response = read_response(data[: end + 2], _REQUEST_IDS)
+        if response.status == 408 and self.served:
+            raise UpstreamClosed("Amazon gave up an idle connection just as this request was sent on it; try again.")
         rest = data[end + 4 :]
         if response.status < 200:
             self._interim(response)
@@ -289,7 +317,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _begin(self, response: Response) -> None:
         assert self._sink is not None
         fields = response.fields
-        if has_no_body(response.status, self._to_head):
+        bodyless = has_no_body(response.status, self._to_head)
+        if bodyless:
             self._body = CountedBody(0)
         elif fields.chunked:
             self._body = ChunkedBody(lambda why: UpstreamMalformed(f"Amazon's answer is chunked, but {why}."))
@@ -297,10 +326,16 @@ class UpstreamConnection(asyncio.Protocol):
             self._body = CountedBody(fields.content_length)
         else:
             self._body = UntilClose()
-        self._close = fields.close or isinstance(self._body, UntilClose)
+        self._close = bodyless or fields.close or isinstance(self._body, UntilClose) or response.status in _UNREAD
+        if not self._writer.complete:
+            if self._close and response.status >= 400:
+                self._writer.refuse()
+            self._close = True
         if fields.content_type[:17].lower() == b"text/event-stream":
             self._idle_timeout = NEVER
-        self.deadline = self.loop.time() + self._idle_timeout
+        now = self.loop.time()
+        self.deadline = now + self._idle_timeout
+        self._pool.answered(now - self._sent_at)
         self._sink.response_began(response)
 
     def _end(self, rest: bytes) -> None:
@@ -309,10 +344,11 @@ class UpstreamConnection(asyncio.Protocol):
         trailers = passing_response_trailers(body.trailers)
         self._sink = self._body = None
         self.served += 1
-        if rest or self._close or not self._request_sent:
+        if rest or self._close:
             self.close()
         else:
             self.resume()
+            self.rested = boot_time()
             self._pool.release(self)
         sink.response_ended(trailers)
 

@@ -12,14 +12,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
-from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
 
 if TYPE_CHECKING:
     from proxy.net.deadlines import Deadlines
     from proxy.net.dialing import Dialer, Origin
-
-MAX_IDLE = 50.0
-"""Seconds that an unused connection is kept; Amazon's load balancers close theirs after 60."""
 
 
 class Waiter:
@@ -33,7 +30,10 @@ class Waiter:
 
 
 class Pool:
-    """See the module's docstring. `limit` counts connections that are being made, too."""
+    """See the module's docstring. `limit` counts connections that are being made, too.
+
+    `recent` holds the seconds that the last answers took to begin.
+    """
 
     def __init__(self, origin: Origin, dialer: Dialer, deadlines: Deadlines, limit: int) -> None:
         self.origin = origin
@@ -47,6 +47,7 @@ class Pool:
         self._dialling = 0
         self._waiting: deque[Waiter] = deque()
         self._closed = False
+        self.recent: deque[float] = deque(maxlen=32)
 
     def __repr__(self) -> str:
         total, idle = self.sizes
@@ -119,6 +120,9 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
         self._grant()
+
+    def answered(self, seconds: float) -> None:
+        self.recent.append(seconds)
 
     def close(self) -> None:
         """Close the idle connections, and busy ones when their exchange ends."""

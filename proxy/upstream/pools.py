@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.net.deadlines import Deadlines
+    from proxy.net.names import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,9 @@ class PoolSettings:
 class Pools:
     """See the module's docstring."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    def __init__(self, deadlines: Deadlines, names: Names) -> None:
         self._deadlines = deadlines
+        self._names = names
         self._settings: PoolSettings | None = None
         self._dialer: Dialer
         self._by_origin: dict[Origin, Pool] = {}
@@ -48,7 +50,7 @@ class Pools:
             old = {}
             self._settings = settings
             self._dialer = Dialer(
-                connect_timeout=settings.connect_timeout, ca_file=settings.ca_file, proxy=settings.proxy
+                self._names, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file, proxy=settings.proxy
             )
         origins = {key: origin_of(url) for key, url in endpoints.items()}
         pools = {origin: old.get(origin) or self._make(origin, settings) for origin in set(origins.values())}

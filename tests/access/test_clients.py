@@ -10,15 +10,13 @@ import pytest
 
 from proxy.access.clients import Budgets, Caller, Clients
 from proxy.access.placeholders import LIFETIME
-from proxy.access.policy import Policy, Verdict, evaluate_policy
-from proxy.app.rules import make_clients, make_policy
+from proxy.app.rules import make_clients
 from proxy.config.model.sections import Client
-from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected, Refused, UnacceptablePath
-from proxy.http1.request_fields import RequestFields
+from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected
 from proxy.routing.route import Route
 from proxy.routing.table import CallerScope
-from proxy.routing.target import TargetKind
-from tests.support.deciding import NAMING_AN_ACCOUNT, OVERRIDING, config, fields, request
+from proxy.routing.target import TargetKind, read_destination
+from tests.support.deciding import config, fields, request
 
 SIGNING = b"s" * 32
 NOW = 1_000_000.0
@@ -84,6 +82,7 @@ def test_a_key_names_its_client(sent: dict[str, Any]) -> None:
         {"authorization": b"Bearer wrong"},
         {"authorization": b"Bearer "},
         {"authorization": b"Basic key-of-reporting"},
+        {"authorization": b"Digest key-of-reporting"},
         {"authorization": b"Bearer " + digest("key-of-reporting").encode()},
         {"proxy_key": b"wrong", "authorization": b"Bearer key-of-reporting"},
         {"proxy_key": b"Bearer key-of-reporting"},
@@ -160,6 +159,8 @@ def test_key_and_placeholder_must_be_of_one_client() -> None:
     assert (caller.name, caller.scope.bound) == ("bidder", "zeta")
     with pytest.raises(PlaceholderRejected, match="different clients"):
         KEYED.identify(fields(authorization=bound, proxy_key=b"key-of-reporting"), NOW)
+    with pytest.raises(PlaceholderRejected, match="different clients"):
+        KEYED.identify(fields(authorization=placeholder(KEYED, "reporting"), proxy_key=b"key-of-bidder"), NOW)
 
 
 def test_text_that_only_holds_a_placeholder_is_nothing_of_ours() -> None:
@@ -192,6 +193,9 @@ def test_refresh_placeholders_belong_to_their_client() -> None:
     assert KEYED.read_refresh(limited, refresh) == "acme"
     assert KEYED.read_refresh(free, refresh) is None
     assert KEYED.read_refresh(free, "acme") is None
+    _, refresh = KEYED.issue(free, "acme", NOW)
+    assert KEYED.read_refresh(free, refresh) == "acme"
+    assert KEYED.read_refresh(limited, refresh) is None
     _, refresh = NOBODYS.issue(NOBODYS.nobody, "", NOW)
     assert NOBODYS.read_refresh(NOBODYS.nobody, refresh) == ""
 
@@ -212,139 +216,10 @@ def asked(method: bytes = b"GET", path: bytes = b"/v2/campaigns", **changed: Any
     return method, replace(ROUTE, target=path, path=path, **changed)
 
 
-def decided(policy: Policy, method: bytes, chosen: Route, read: RequestFields) -> Verdict:
-    """What the policy says of a request that was routed so."""
-    return evaluate_policy(policy, request(method, chosen.target, read), chosen)
-
-
 def permit(clients: Clients, caller: Caller, method: bytes, chosen: Route, now: float) -> None:
-    """Ask for leave to send it."""
-    clients.permit(caller, request(method, chosen.target), chosen, now)
-
-
-def policy(**limits: Any) -> Policy:
-    return make_policy(client("tool", **limits))
-
-
-@pytest.mark.parametrize(
-    ("limits", "method", "chosen", "rule"),
-    [
-        ({}, *asked(), ""),
-        ({}, *asked(path=b"/a/../b%2Fc"), ""),
-        ({"accounts": ("acme",)}, *asked(), "accounts"),
-        ({"methods": ("GET", "POST")}, *asked(), "methods"),
-        ({"paths": ("/v2/*",)}, *asked(), "paths"),
-        ({"paths": ("/x", "/v2/*")}, *asked(path=b"/%76%32/campaigns"), "paths"),
-        ({"accounts": ("acme",), "methods": ("GET",), "paths": ("/v2/*",)}, *asked(), "paths"),
-        ({"profiles": ("123",)}, *asked(profile=b"123"), "profiles"),
-        ({"profiles": ("1", "123"), "paths": ("/v2/*",)}, *asked(profile=b"123"), "profiles"),
-        ({"accounts": ("acme",)}, *asked(path=b"/mcp", endpoint=TargetKind.MCP), "accounts"),
-    ],
-)
-def test_what_the_limits_allow(limits: dict[str, Any], method: bytes, chosen: Route, rule: str) -> None:
-    """Each limit permits what it names, and the verdict says which one had the last word."""
-    verdict = decided(policy(**limits), method, chosen, fields())
-    assert (verdict.refusal, verdict.rule) == (None, rule)
-    assert "may send this request" in verdict.reason
-
-
-@pytest.mark.parametrize(
-    ("limits", "method", "chosen", "rule", "refusal"),
-    [
-        ({"accounts": ("zeta",)}, *asked(), "accounts", NotPermitted),
-        ({"methods": ("POST",)}, *asked(), "methods", NotPermitted),
-        ({"methods": ("GET",)}, *asked(b"HEAD"), "methods", NotPermitted),
-        ({"paths": ("/reporting/*",)}, *asked(), "paths", NotPermitted),
-        ({"paths": ("/v2/*",)}, *asked(path=b"//v2/x"), "paths", NotPermitted),
-        ({"paths": ("/v2/*",)}, *asked(path=b"/v2/../x"), "paths", UnacceptablePath),
-        ({"paths": ("/v2/*",)}, *asked(path=b"/v2/%2e%2e/x"), "paths", UnacceptablePath),
-        ({"paths": ("/v2/*",)}, *asked(path=b"/v2/a%2fb"), "paths", UnacceptablePath),
-        ({"paths": ("/v2/*",), "methods": ("POST",)}, *asked(path=b"/v2/../x"), "paths", UnacceptablePath),
-        ({"profiles": ("123",)}, *asked(path=b"/v2/../x", profile=b"123"), "profiles", UnacceptablePath),
-    ],
-)
-def test_what_the_limits_forbid(
-    limits: dict[str, Any], method: bytes, chosen: Route, rule: str, refusal: type[Refused]
-) -> None:
-    """403 names the rule; a path that cannot be judged is 400 before anything else."""
-    verdict = decided(policy(**limits), method, chosen, fields())
-    assert verdict.rule == rule
-    assert type(verdict.refusal) is refusal
-
-
-NAMED = {"profiles": ("123",), "paths": ("/v2/profiles*", "/mcp", "/amc/*", "/accounts/*", "/sp/*")}
-ALONE = {"profiles": ("123",)}
-
-
-@pytest.mark.parametrize(
-    ("limits", "method", "chosen", "names_account", "allowed"),
-    [
-        (ALONE, *asked(profile=b"123"), False, True),
-        (ALONE, *asked(profile=b"124"), False, False),
-        (ALONE, *asked(profile=b""), False, False),
-        (ALONE, *asked(profile=b"123"), True, False),
-        (ALONE, *asked(path=b"/unheard/of", profile=b"123"), False, True),
-        (ALONE, *asked(path=b"/v2/profiles"), False, False),
-        (ALONE, *asked(path=b"/v2/profiles", profile=b"123"), False, False),
-        (ALONE, *asked(b"HEAD", b"/v2/profiles", profile=b"123"), False, False),
-        (ALONE, *asked(b"DELETE", b"/v2/profiles", profile=b"123"), False, False),
-        (ALONE, *asked(path=b"/V2/Profiles", profile=b"123"), False, False),
-        (ALONE, *asked(path=b"//v2//profiles/", profile=b"123"), False, False),
-        (ALONE, *asked(path=b"/v2/profiles;a=b", profile=b"123"), False, False),
-        (ALONE, *asked(path=b"/v2/%70rofiles", profile=b"123"), False, False),
-        (ALONE, *asked(path=b"/v3/profiles/new", profile=b"123"), False, False),
-        (ALONE, *asked(b"POST", b"/AMC/Instances", profile=b"123"), False, False),
-        (ALONE, *asked(b"POST", b"/managerAccounts/1/unheard", profile=b"123"), False, False),
-        (ALONE, *asked(path=b"/", profile=b"123"), False, False),
-        (ALONE, *asked(path=b"/accounts/ENTITY1/dsp/amazonAdTag", profile=b"123"), False, False),
-        (ALONE, *asked(b"POST", b"/mcp", endpoint=TargetKind.MCP), False, False),
-        (ALONE, *asked(b"POST", b"/mcp", endpoint=TargetKind.MCP, profile=b"123"), False, False),
-        (NAMED, *asked(path=b"/v2/profiles"), False, True),
-        (NAMED, *asked(path=b"/v2/profiles", profile=b"123"), False, True),
-        (NAMED, *asked(path=b"/v2/profiles", profile=b"124"), False, False),
-        (NAMED, *asked(b"POST", b"/mcp", endpoint=TargetKind.MCP), False, True),
-        (NAMED, *asked(b"POST", b"/mcp", endpoint=TargetKind.MCP, profile=b"124"), False, False),
-        (NAMED, *asked(path=b"/amc/instances", profile=b"123"), True, True),
-        (NAMED, *asked(path=b"/amc/instances", profile=b""), True, False),
-        (NAMED, *asked(path=b"/accounts/ENTITY1/dsp/amazonAdTag", profile=b"123"), False, True),
-        (NAMED, *asked(b"POST", b"/sp/campaigns/list", profile=b""), False, False),
-        (NAMED, *asked(b"POST", b"/sp/campaigns/list", profile=b"124"), False, False),
-    ],
-)
-def test_a_client_of_some_profiles_reaches_no_others(
-    limits: dict[str, Any], method: bytes, chosen: Route, names_account: bool, allowed: bool
-) -> None:
-    """It needs an effective Scope on its list; what Scope does not govern is open only where `paths` names it."""
-    verdict = decided(policy(**limits), method, chosen, fields(*((NAMING_AN_ACCOUNT,) if names_account else ())))
-    assert (verdict.refusal is None) is allowed
-    if not allowed:
-        assert isinstance(verdict.refusal, NotPermitted)
-        assert verdict.rule == "profiles"
-
-
-@pytest.mark.parametrize(
-    ("limits", "rule"),
-    [
-        ({"methods": ("GET",)}, "methods"),
-        ({"paths": ("*",)}, "paths"),
-        ({"profiles": ("123",)}, "profiles"),
-        ({"methods": ("GET",), "paths": ("*",), "profiles": ("123",)}, "methods"),
-        ({"accounts": ("acme",)}, ""),
-        ({}, ""),
-    ],
-)
-def test_a_limited_client_may_not_send_another_method_or_path_in_a_header(limits: dict[str, Any], rule: str) -> None:
-    """Some servers obey X-HTTP-Method-Override and X-Original-URL; for who is not limited they pass as they are."""
-    verdict = decided(policy(**limits), *asked(profile=b"123"), fields(OVERRIDING))
-    assert (verdict.refusal is not None) is (rule != "")
-    if rule:
-        assert verdict.rule == rule
-
-
-def test_a_client_without_a_profile_is_told_which_header_chooses_one() -> None:
-    """By its whole name."""
-    verdict = decided(policy(**NAMED), *asked(b"POST", b"/sp/campaigns/list", profile=b""), fields())
-    assert "send Amazon-Advertising-API-Scope." in verdict.reason
+    """Ask for leave to send it, before it is routed and after."""
+    sent = request(method, chosen.target)
+    clients.permit(caller, clients.screen(caller, sent, read_destination(sent.target)), chosen, now)
 
 
 def test_permit_raises_what_the_judge_says() -> None:

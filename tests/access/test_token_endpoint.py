@@ -20,7 +20,11 @@ from tests.access.test_clients import KEYED, NOBODYS, NOW
 from tests.support.deciding import config, fields, request
 
 TABLE = make_routing_table(
-    config({"acme": {}, "zeta": {}}, routes={"brand-eu": {"account": "acme", "region": "eu"}}), EmptyDirectory()
+    config(
+        {"acme": {}, "zeta": {}},
+        routes={"brand-eu": {"account": "acme", "region": "eu"}, "brand-zeta": {"account": "zeta"}},
+    ),
+    EmptyDirectory(),
 )
 REFRESH = {"grant_type": "refresh_token", "refresh_token": "acme", "client_id": "reporting"}
 MINE = {**REFRESH, "client_secret": "key-of-reporting"}
@@ -138,6 +142,26 @@ def test_a_prefix_that_names_nothing_is_an_error() -> None:
     for target in (b"/@nobody/auth/o2/token", b"/@zeta/auth/o2/token"):
         given = ask(MINE, target=target)
         assert (given.status, json.loads(given.body)["error"]) == (400, "invalid_request")
+
+
+def test_what_is_not_the_clients_is_answered_as_what_is_not_there() -> None:
+    """Account, route and nothing at all: one answer by each way of asking, byte for byte."""
+    free = KEYED.impersonate("reporting")
+    assert free is not None
+    for form, target in (
+        (MINE, "/@NAME/auth/o2/token"),
+        (MINE, "/@NAME/eu/auth/o2/token"),
+        ({**MINE, "refresh_token": "NAME"}, "/auth/o2/token"),
+        ({**MINE, "refresh_token": "NAME"}, "/@acme/auth/o2/token"),
+        ({**MINE, "refresh_token": "BOUND"}, "/auth/o2/token"),
+    ):
+        answers = set()
+        for name in ("zeta", "brand-zeta", "nosuchname", "acne"):
+            bound = KEYED.issue(free, name, NOW)[1]
+            sent = {key: value.replace("NAME", name).replace("BOUND", bound) for key, value in form.items()}
+            answers.add(ask(sent, target=target.replace("NAME", name).encode()))
+        assert len(answers) == 1
+        assert answers.pop().status == 400
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT", b"OPTIONS"])

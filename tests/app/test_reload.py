@@ -39,7 +39,7 @@ def test_nothing_changed_is_nothing_to_tell() -> None:
         ({"log__format": "json"}, ("log",), ("log.format",)),
         ({"log__level": "debug"}, ("log",), ()),
         ({"drain__timeout": "5"}, ("drain",), ()),
-        ({"limits__max_headers": "50"}, ("limits",), ()),
+        ({"limits__max_header_fields": "50"}, ("limits",), ()),
         ({"upstream__retry_wait": "5"}, ("upstream",), ()),
     ],
 )

@@ -26,6 +26,7 @@ class Pretended:
     timeout: float = 30.0
     told: list[str] = field(default_factory=list)
     looks: int = 0
+    found: list[Availability] = field(default_factory=list)
     meanwhile: Callable[[int], None] = lambda _look: None
 
     @property
@@ -52,7 +53,8 @@ class Pretended:
 
     @property
     def in_flight(self) -> int:
-        if self.availability is Availability.DRAINING and "closed" in self.told:
+        if "closed" in self.told:
+            self.found.append(self.availability)
             self.looks += 1
             self.meanwhile(self.looks)
         return self.states[min(self.looks, len(self.states) - 1)][0]
@@ -61,8 +63,12 @@ class Pretended:
     def unsent(self) -> bool:
         return self.states[min(self.looks, len(self.states) - 1)][1]
 
-    def close_listeners(self) -> None:
+    def close_listener(self) -> None:
         self.told.append("closed")
+
+    def refuse_requests(self) -> None:
+        self.availability = Availability.CLOSING
+        self.told.append("refusing")
 
     def end_all(self) -> int:
         return self.in_flight
@@ -81,8 +87,8 @@ async def drained(program: Pretended, at_once: asyncio.Event | None = None) -> l
 async def test_the_order_is_tell_close_wait_stop() -> None:
     """Unready first, then closed, then patience until nothing runs."""
     program = Pretended([(2, False), (2, False), (1, False), (0, False)])
-    assert await drained(program) == [DrainStarted.__name__, "closed", "ServerStopped 0"]
-    assert program.availability is Availability.DRAINING
+    assert await drained(program) == [DrainStarted.__name__, "closed", "refusing", "ServerStopped 0"]
+    assert program.found == [Availability.DRAINING] * 3 + [Availability.CLOSING] * 2
     assert program.looks >= 3
 
 
@@ -102,7 +108,9 @@ async def test_hurry_ends_delay_and_waiting() -> None:
     """A second signal is not kept waiting, neither by the delay nor by requests."""
     at_once = asyncio.Event()
     at_once.set()
-    assert await drained(Pretended([(1, False)], delay=60), at_once) == ["DrainStarted", "closed", "ServerStopped 1"]
+    assert await drained(Pretended([(1, False)], delay=60), at_once) == [
+        "DrainStarted", "closed", "refusing", "ServerStopped 1",
+    ]  # fmt: skip
     later = asyncio.Event()
     program = Pretended([(1, False)], meanwhile=lambda look: later.set() if look == 3 else None)
     assert (await drained(program, later))[-1] == "ServerStopped 1"

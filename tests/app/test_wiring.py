@@ -60,7 +60,7 @@ def test_where_to_sign_in_is_known_where_the_port_is(admin: str, page: str) -> N
 def test_every_limit_of_the_configuration_is_wired() -> None:
     """Another value for each key of `limits` arrives under the same name."""
     seconds = ("header_timeout", "keepalive_timeout", "body_timeout", "send_timeout")
-    counts = ("max_header_bytes", "max_target_bytes", "max_headers", "max_body_bytes", "max_connections")
+    counts = ("max_header_bytes", "max_target_bytes", "max_header_fields", "max_body_bytes", "max_connections")
     names = (*seconds, *counts, "max_connections_per_address")
     wanted = {name: (300 if name in seconds else 5000) + number for number, name in enumerate(names)}
     variables = {f"ADS_PROXY_LIMITS__{name.upper()}": str(value) for name, value in wanted.items()}
@@ -72,7 +72,7 @@ def test_every_limit_of_the_configuration_is_wired() -> None:
         **{name: getattr(rules.connection_limits, name, None) for name in names},
         "max_header_bytes": heads.max_bytes,
         "max_target_bytes": heads.max_target_bytes,
-        "max_headers": heads.max_fields,
+        "max_header_fields": heads.max_fields,
     }
     assert arrived == wanted
 

@@ -23,7 +23,19 @@ from proxy.config import Address, load
 from proxy.config.reference import json_schema, tables
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = ("serve", "demo", "simulate", "check", "login", "profiles", "keys", "healthcheck", "schema", "version")
+COMMANDS = (
+    "serve",
+    "demo",
+    "simulate",
+    "check",
+    "login",
+    "profiles",
+    "keys",
+    "healthcheck",
+    "wait",
+    "schema",
+    "version",
+)
 CLIENTS = f"""
 accounts:
   acme: {{client_id: x, client_secret: s}}
@@ -33,6 +45,8 @@ clients:
   - {{name: free, key_sha256: {"cd" * 32}}}
   - {{name: other, key_sha256: {"ef" * 32}, accounts: [other]}}
   - {{name: narrow, key_sha256: {"01" * 32}, accounts: [other], profiles: ["7"]}}
+  - {{name: agent, key_sha256: {"02" * 32}, accounts: [acme], account_ids: [ads.1], unscoped_paths: [/mcp]}}
+  - {{name: looker, key_sha256: {"03" * 32}, accounts: [acme], access: read}}
 """
 
 
@@ -113,6 +127,24 @@ def test_the_schema_is_printed(tmp_path: Path) -> None:
         ("free GET /@acme/sp/campaigns/list --profile 12", 0, "Yes (no rule limits it)"),
         ("other POST /sp/campaigns/list", 0, "Yes (rule: accounts)"),
         ("narrow POST /sp/campaigns/list", 1, "Depends: `default_profile: first`"),
+        ("narrow POST /sp/campaigns/list --profile 7", 0, "Yes (rule: profiles)"),
+        (
+            "narrow GET /v2/profiles",
+            1,
+            "No (rule: profiles): Client narrow is limited, and this operation takes neither",
+        ),
+        ("narrow POST /sp/%252561 --profile 7", 1, "No (rule: profiles): This client is limited, and the path holds"),
+        ("narrow GET /@acme/v2/x --profile 8", 1, "No (rule: profiles): Client narrow may not use profile 8."),
+        ("agent POST /reporting/reports", 1, "No (rule: account_ids): Client agent must choose"),
+        ("agent POST /reporting/reports --account-id ads.1", 0, "Yes (rule: account_ids)"),
+        ("agent POST /reporting/reports --account-id ads.2", 1, "No (rule: account_ids): Client agent may name no"),
+        ("agent GET /dsp/streams/subscriptions --account-id ads.1", 0, "Yes (rule: account_ids)"),
+        ("agent GET /unheard --account-id ads.1", 1, "No (rule: account_ids)"),
+        ("agent POST /mcp", 0, "Yes (rule: unscoped_paths)"),
+        ("looker POST /sp/campaigns/list", 0, "Yes (rule: access)"),
+        ("looker POST /sp/campaigns", 1, "No (rule: access): Client looker has `access: read`"),
+        ("looker GET /@other/v2/profiles", 1, "No: This client may not use the account or route 'other'."),
+        ("looker GET /@nobody/v2/profiles", 1, "No: This client may not use the account or route 'nobody'."),
     ],
 )
 def test_a_clients_request_is_judged_beforehand(tmp_path: Path, arguments: str, code: int, answer: str) -> None:

@@ -198,7 +198,9 @@ MISTAKES = (
     ),
     Mistake("a client's name with a slash", "keys new: NAME is not a usable name", ("keys", "new", "a/b")),
     Mistake("--as without a request", "--as CLIENT needs METHOD and PATH", ("check", "--as", "a")),
-    Mistake("a request without --as", "METHOD, PATH and --profile go with --as CLIENT", ("check", "GET", "/x")),
+    Mistake(
+        "a request without --as", "METHOD, PATH, --profile and --account-id go with --as CLIENT", ("check", "GET", "/x")
+    ),
 )
 
 

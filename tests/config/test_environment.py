@@ -316,7 +316,7 @@ def test_no_secret_is_in_a_repr() -> None:
     ("name", "value", "says"),
     [
         ("ADS_PROXY_LIMITS__BODY_TIMEOUT", "5002", "is out of range; it must be at most 3600"),
-        ("ADS_PROXY_LIMITS__MAX_HEADERS", "7", "is out of range; it must be at least 8"),
+        ("ADS_PROXY_LIMITS__MAX_HEADER_FIELDS", "7", "is out of range; it must be at least 8"),
         ("ADS_PROXY_DRAIN__DELAY", "-1", "is out of range; it must be at least 0"),
     ],
 )
@@ -324,3 +324,9 @@ def test_a_number_out_of_range_is_told(name: str, value: str, says: str) -> None
     """Though every variable is a text."""
     (problem,) = problems_of(None, {**ONE, name: value})
     assert says in problem
+
+
+def test_a_variable_of_an_earlier_version_is_told_its_new_name() -> None:
+    """A limit that was set is not silently the default."""
+    (problem,) = problems_of(None, {**ONE, "ADS_PROXY_LIMITS__MAX_HEADERS": "100"})
+    assert problem.endswith("it is now called ADS_PROXY_LIMITS__MAX_HEADER_FIELDS")

@@ -57,6 +57,7 @@ accounts:
     redirect_uri: https://example.com/landing
 clients:
   - {{name: reporting, key_sha256: "{DIGEST.upper()}", accounts: [acme], profiles: ["123", 456], methods: [get, POST],
+     account_ids: [amzn1.ads-account.g.x, 77], unscoped_paths: ["/v2/profiles", /mcp/], access: Report,
      paths: ["/reporting/*"], requests_per_minute: 60}}
 routes:
   brand-eu: {{account: acme, region: eu, profile: 123}}
@@ -82,6 +83,8 @@ log: {{format: json, level: info, access: true}}
     assert account.default_ads_account == "amzn1.ads-account.g.x"
     client = config.clients[0]
     assert (client.key_sha256, client.methods, client.profiles) == (DIGEST, ("GET", "POST"), ("123", "456"))
+    assert (client.account_ids, client.access) == (("amzn1.ads-account.g.x", "77"), "report")
+    assert client.unscoped_paths == ("/v2/profiles", "/mcp/")
     route = config.routes["brand-eu"]
     assert (route.name, route.account, route.region, route.profile) == ("brand-eu", "acme", "eu", "123")
     assert config.state.url == f"file:{tmp_path}/state"
@@ -92,13 +95,15 @@ log: {{format: json, level: info, access: true}}
 
 def test_everything_has_a_default(tmp_path: Path) -> None:
     """An account is enough; absent keys, and keys with nothing after them, mean the default."""
-    config = read(tmp_path, ACCOUNT + "listen:\nadmin:\nlimits: {max_headers: }\nclients:\nstate:\ntls:\nworkers:\n")
+    config = read(
+        tmp_path, ACCOUNT + "listen:\nadmin:\nlimits: {max_header_fields: }\nclients:\nstate:\ntls:\nworkers:\n"
+    )
     assert config.listen == Address("127.0.0.1", 8080)
-    assert config.limits.max_headers == 128
+    assert config.limits.max_header_fields == 200
     assert (config.limits.body_timeout, config.limits.keepalive_timeout, config.limits.max_target_bytes) == (
         30,
         75,
-        16384,
+        8192,
     )
     assert config.clients == ()
     assert config.log.format == "auto"
@@ -396,6 +401,34 @@ def client(**keys: Any) -> dict[str, Any]:
         ([client(methods=["GET "])], ""),
         ([client(methods=["G T"])], "clients[0].methods[0]: is not an HTTP method"),
         ([client(profiles=["first"])], "clients[0].profiles[0]: is not a profile id"),
+        ([client(account_ids=None)], "clients[0].account_ids: an empty list would permit nothing"),
+        ([client(account_ids=[])], "clients[0].account_ids: an empty list would permit nothing"),
+        ([client(account_ids=["a,b"])], "clients[0].account_ids[0]: is not an account id"),
+        ([client(account_ids=[True])], "clients[0].account_ids[0]: is not an account id"),
+        ([client(account_ids=["x" * 129])], "clients[0].account_ids[0]: is not an account id"),
+        ([client(account_ids=["x" * 128])], ""),
+        ([client(access=None)], "clients[0].access: is not one of read, report, write"),
+        ([client(access="admin")], "clients[0].access: is not one of read, report, write"),
+        ([client(unscoped_paths=["/", "/v2/profiles", "/mcp/", "/a.b/c-d_e~1"])], ""),
+        ([client(unscoped_paths=[7])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/@acme/mcp"])], "clients[0].unscoped_paths[0]: is compared without the prefix"),
+        ([client(unscoped_paths=["/eu/mcp"])], "clients[0].unscoped_paths[0]: is compared without the prefix"),
+        ([client(unscoped_paths=["/amc/*"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/v2/profiles?x=1"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/v2/%70rofiles"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["//v2"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/v2/../x"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/a;b"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["v2"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/a b"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/.x"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/x."])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/\u00fc"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/a//"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        (
+            [client(unscoped_paths=["/accounts/{accountId}/dsp"])],
+            "clients[0].unscoped_paths[0]: must be one exact path",
+        ),
         ([client(requests_per_minute=0)], "clients[0].requests_per_minute: is out of range; it must be at least 1"),
         ([client(name="anonymous")], "clients[0].name: 'anonymous' is what callers without a key are called"),
         ([client(), client(key_sha256="cd" * 32)], "clients[1].name: is the name of clients[0] too"),
@@ -499,3 +532,9 @@ def test_what_is_logged_of_a_reading_holds_no_variable(tmp_path: Path) -> None:
     references = ReferenceReader({"SECRET": "canary"}, tmp_path)
     assert references.variable("SECRET") == "canary"
     assert repr(references) == f"ReferenceReader(directory={tmp_path!r}, files=[])"
+
+
+def test_a_key_of_an_earlier_version_is_told_its_new_name(tmp_path: Path) -> None:
+    """An error, so that a limit which was set is not silently the default."""
+    (problem,) = problems_of(tmp_path, ACCOUNT + "limits: {max_headers: 100}\n")
+    assert problem.startswith("limits.max_headers: is now called 'max_header_fields'; rename it")

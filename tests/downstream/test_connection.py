@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from proxy.downstream.ports import Availability
-from tests.support.wire import GET, HELLO, Wire, answering, running
+from proxy.net.deadlines import NEVER
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
@@ -28,7 +31,7 @@ async def echo(wire: Wire) -> None:
 # --- order
 
 
-async def test_pipelined_requests_are_answered_in_their_order() -> None:
+async def test_pipelined_requests_are_answered_in_their_order(running: Running) -> None:
     """Also behind a body, and one at a time: no second connection to Amazon is needed."""
     async with running(echo) as bench:
         tool = await bench.tool(
@@ -41,7 +44,7 @@ async def test_pipelined_requests_are_answered_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 60])
-async def test_requests_are_the_same_however_they_are_cut(size: int) -> None:
+async def test_requests_are_the_same_however_they_are_cut(size: int, running: Running) -> None:
     """Byte by byte or in pieces, the same requests reach Amazon."""
     async with running(echo) as bench:
         tool = await bench.tool()
@@ -52,7 +55,7 @@ async def test_requests_are_the_same_however_they_are_cut(size: int) -> None:
         assert [(await tool.answer()).body for _ in range(3)] == [b"/1 ", b"/x de", b"/2 "]
 
 
-async def test_what_is_sent_ahead_without_end_is_not_read_without_end() -> None:
+async def test_what_is_sent_ahead_without_end_is_not_read_without_end(running: Running) -> None:
     """While one request is served, those behind it wait in the tool's own buffers."""
     go = asyncio.Event()
 
@@ -73,7 +76,27 @@ async def test_what_is_sent_ahead_without_end_is_not_read_without_end() -> None:
         assert (await tool.answer()).body == b"/1 "
 
 
-async def test_empty_lines_before_a_request_are_read_over() -> None:
+async def test_a_request_sent_ahead_does_not_stop_the_reading(running: Running) -> None:
+    """It is kept, and what comes behind it is still heard: the tool's leaving, for one."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+        await echo(wire)
+
+    async with running(script, max_pipelined_bytes=1000) as bench:
+        tool = await bench.tool(get(b"/0") + get(b"/1"))
+        await bench.settled(lambda: bool(bench.server.connections) and bench.accounting.in_flight == 1)
+        connection = bench.connection()
+        await bench.settled(lambda: connection._buffer == get(b"/1"))
+        assert connection._transport.is_reading()
+        go.set()
+        assert [(await tool.answer()).body for _ in range(2)] == [b"hello", b"/1 "]
+
+
+async def test_empty_lines_before_a_request_are_read_over(running: Running) -> None:
     """RFC 9112, 2.2; also a great many of them, and one that is cut in two."""
     async with running(echo) as bench:
         tool = await bench.tool(b"\r\n" * 100_000 + b"\r")
@@ -87,7 +110,7 @@ async def test_empty_lines_before_a_request_are_read_over() -> None:
 # --- staying and closing
 
 
-async def test_a_connection_serves_many_requests() -> None:
+async def test_a_connection_serves_many_requests(running: Running) -> None:
     """HTTP/1.1 stays open by itself."""
     async with running(echo) as bench:
         tool = await bench.tool()
@@ -107,7 +130,9 @@ async def test_a_connection_serves_many_requests() -> None:
         ([b"Connection: Keep-Alive"], b"1.0", True),
     ],
 )
-async def test_a_connection_closes_where_the_tool_wishes_it(lines: list[bytes], version: bytes, stays: bool) -> None:
+async def test_a_connection_closes_where_the_tool_wishes_it(
+    lines: list[bytes], version: bytes, stays: bool, running: Running
+) -> None:
     """The answer says so; HTTP/1.0 stays only where that was asked for."""
     async with running(echo) as bench:
         tool = await bench.tool(get(b"/1", *lines, version=version))
@@ -121,7 +146,7 @@ async def test_a_connection_closes_where_the_tool_wishes_it(lines: list[bytes], 
             assert not tool.reset
 
 
-async def test_keepalive_timeout_of_nothing_closes_after_each_answer() -> None:
+async def test_keepalive_timeout_of_nothing_closes_after_each_answer(running: Running) -> None:
     """And says so."""
     async with running(echo, keepalive_timeout=0.0) as bench:
         tool = await bench.tool(get(b"/1"))
@@ -129,7 +154,7 @@ async def test_keepalive_timeout_of_nothing_closes_after_each_answer() -> None:
         assert await tool.end() == b""
 
 
-async def test_an_idle_connection_ends_after_keepalive_timeout() -> None:
+async def test_an_idle_connection_ends_after_keepalive_timeout(running: Running) -> None:
     """In order, without a word."""
     async with running(echo, keepalive_timeout=75.0) as bench:
         tool = await bench.tool(get(b"/1"))
@@ -141,7 +166,7 @@ async def test_an_idle_connection_ends_after_keepalive_timeout() -> None:
         assert await tool.end() == b""
 
 
-async def test_changed_limits_hold_from_the_next_request() -> None:
+async def test_changed_limits_hold_from_the_next_request(running: Running) -> None:
     """A reload needs no new connection."""
     async with running(echo) as bench:
         tool = await bench.tool(get(b"/1"))
@@ -180,9 +205,16 @@ async def test_changed_limits_hold_from_the_next_request() -> None:
         (POST + b"Transfer-Encoding: gzip\r\n\r\n", 501, b"not-implemented"),
     ],
 )
-async def test_what_is_too_large_or_wrong_is_refused_and_closes(request_: bytes, status: int, slug: bytes) -> None:
+async def test_what_is_too_large_or_wrong_is_refused_and_closes(
+    request_: bytes, status: int, slug: bytes, running: Running
+) -> None:
     """With a problem document that arrives whole."""
-    limits = {"max_target_bytes": 128, "max_header_bytes": 1024, "max_headers": 8, "max_body_bytes": 100}
+    limits: dict[str, Any] = {
+        "max_target_bytes": 128,
+        "max_header_bytes": 1024,
+        "max_header_fields": 8,
+        "max_body_bytes": 100,
+    }
     async with running(echo, **limits) as bench:
         tool = await bench.tool(request_)
         answer = await tool.answer()
@@ -190,10 +222,10 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(request_: bytes,
         assert slug in answer.body
         assert await tool.end() == b""
         assert not tool.reset
-        assert (await bench.facts.last()).refusal == slug.decode()
+        assert (await bench.events.last()).refusal == slug.decode()
 
 
-async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread() -> None:
+async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread(running: Running) -> None:
     """An unknown route is no reason to close."""
     async with running(echo) as bench:
         tool = await bench.tool(get(b"/@nobody/x"), get(b"/1"))
@@ -202,7 +234,40 @@ async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread() -> 
         assert (await tool.answer()).body == b"/1 "
 
 
-async def test_a_refused_upload_still_gets_its_answer() -> None:
+@pytest.mark.parametrize("late", [1, 65536])
+async def test_what_little_is_left_of_a_refused_body_is_read_over(late: int, running: Running) -> None:
+    """The connection goes on behind it: what was refused was the request, not the tool."""
+    async with running(echo) as bench:
+        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % late)
+        refused = await tool.answer()
+        assert (refused.status, refused.value(b"connection")) == (404, None)
+        tool.send(bytes(late), get(b"/1"))
+        assert (await tool.answer()).body == b"/1 "
+
+
+@pytest.mark.parametrize(
+    "lines", [b"Content-Length: 65537", b"Transfer-Encoding: chunked", b"Content-Length: 2\r\nExpect: 100-continue"]
+)
+async def test_a_refusal_says_that_it_closes_where_much_may_be_left(lines: bytes, running: Running) -> None:
+    """Or where nobody knows whether the rest will come at all."""
+    async with running(echo) as bench:
+        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n", lines, b"\r\n\r\n")
+        refused = await tool.answer()
+        assert (refused.status, refused.value(b"connection")) == (404, b"close")
+        assert await tool.end() == b""
+        assert not tool.reset
+
+
+async def test_a_body_that_stops_behind_its_answer_gets_no_second_one(running: Running) -> None:
+    """A 408 would be taken for the answer to the next request."""
+    async with running(echo) as bench:
+        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc")
+        assert (await tool.answer()).status == 404
+        bench.sweep(31)
+        assert await tool.end() == b""
+
+
+async def test_a_refused_upload_still_gets_its_answer(running: Running) -> None:
     """The tool goes on sending for a while; it is read over, not reset, and not for ever."""
     async with running(echo, max_body_bytes=100) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1_000_000))
@@ -210,13 +275,13 @@ async def test_a_refused_upload_still_gets_its_answer() -> None:
         connection = bench.connection()
         first = connection.deadline = connection.deadline - 1
         tool.send(bytes(1_000_000))
-        await bench.settled(lambda: connection.deadline > first)
+        await bench.settled(lambda: first < connection.deadline < NEVER)
         assert not tool.reset
         bench.sweep(31)
         await bench.settled(lambda: not bench.server.connections)
 
 
-async def test_no_more_connections_than_allowed_are_served() -> None:
+async def test_no_more_connections_than_allowed_are_served(running: Running) -> None:
     """One more is told so, and served when another has gone."""
     async with running(echo, max_connections=1) as bench:
         first = await bench.tool(get(b"/1"))
@@ -231,7 +296,7 @@ async def test_no_more_connections_than_allowed_are_served() -> None:
         assert (await bench.ask(get(b"/3"))).body == b"/3 "
 
 
-async def test_no_more_connections_than_allowed_come_from_one_address() -> None:
+async def test_no_more_connections_than_allowed_come_from_one_address(running: Running) -> None:
     """Counted per address."""
     async with running(echo, max_connections_per_address=1) as bench:
         first = await bench.tool(get(b"/1"))
@@ -242,7 +307,7 @@ async def test_no_more_connections_than_allowed_come_from_one_address() -> None:
 # --- timers
 
 
-async def test_a_slow_head_is_answered_and_ends() -> None:
+async def test_a_slow_head_is_answered_and_ends(running: Running) -> None:
     """However steadily it trickles: the timer runs from its first byte."""
     async with running(echo, header_timeout=10.0) as bench:
         tool = await bench.tool(GET[:20])
@@ -259,7 +324,7 @@ async def test_a_slow_head_is_answered_and_ends() -> None:
         assert await tool.end() == b""
 
 
-async def test_a_connection_that_never_speaks_ends() -> None:
+async def test_a_connection_that_never_speaks_ends(running: Running) -> None:
     """Without an answer: nothing was asked."""
     async with running(echo, header_timeout=10.0) as bench:
         tool = await bench.tool()
@@ -268,18 +333,21 @@ async def test_a_connection_that_never_speaks_ends() -> None:
         assert await tool.end() == b""
 
 
-async def test_the_head_timer_runs_for_a_head_behind_another_request() -> None:
+async def test_the_head_timer_runs_for_a_head_behind_another_request(running: Running) -> None:
     """Not the longer one of idle connections."""
     async with running(echo, header_timeout=10.0, keepalive_timeout=75.0) as bench:
         tool = await bench.tool(get(b"/1") + GET[:20])
         await tool.answer()
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == GET[:20])
+        due = connection.deadline
+        bench.sweep(9)
+        assert connection.deadline == due
         bench.sweep(11)
         assert (await tool.answer()).status == 408
 
 
-async def test_a_body_that_stalls_is_answered_and_ends() -> None:
+async def test_a_body_that_stalls_is_answered_and_ends(running: Running) -> None:
     """Each byte gives it body_timeout more."""
     async with running(echo, body_timeout=30.0) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
@@ -295,7 +363,23 @@ async def test_a_body_that_stalls_is_answered_and_ends() -> None:
         assert b"for 30 s" in answer.body
 
 
-async def test_a_body_that_stalls_beneath_its_answer_breaks_it() -> None:
+async def test_a_body_that_is_not_read_for_now_cannot_stall(running: Running) -> None:
+    """Its timer runs again when its bytes are wanted again."""
+    async with running(echo) as bench:
+        tool = await bench.tool(POST, b"Content-Length: 3\r\n\r\nab")
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        connection = bench.connection()
+        connection.pause_reading()
+        connection.deadline = NEVER
+        connection.expect_body()
+        assert connection.deadline == NEVER
+        connection.resume_reading()
+        assert connection.deadline < NEVER
+        tool.send(b"c")
+        assert (await tool.answer()).body == b"/x abc"
+
+
+async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running) -> None:
     """An answer that has begun cannot become another one."""
 
     async def script(wire: Wire) -> None:
@@ -303,18 +387,20 @@ async def test_a_body_that_stalls_beneath_its_answer_breaks_it() -> None:
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
         await wire.end()
 
-    async with running(script) as bench:
+    async with running(script, replay_bytes=0) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
         await tool.until(lambda: tool.received.endswith(b"ab"))
+        connection, now = bench.connection(), asyncio.get_running_loop().time()
         bench.sweep(31)
+        assert now <= connection.deadline < NEVER
         assert (await tool.end()).endswith(b"\r\n\r\nab")
-        assert (await bench.facts.last()).fault == "request-timeout"
+        assert (await bench.events.last()).fault == "request-timeout"
 
 
 # --- the program's end
 
 
-async def test_draining_closes_each_connection_behind_its_answer() -> None:
+async def test_draining_closes_each_connection_behind_its_answer(running: Running) -> None:
     """Those on which nothing runs at once."""
     go = asyncio.Event()
 
@@ -338,7 +424,7 @@ async def test_draining_closes_each_connection_behind_its_answer() -> None:
         assert bench.accounting.in_flight == 0
 
 
-async def test_what_still_runs_at_the_end_is_cut() -> None:
+async def test_what_still_runs_at_the_end_is_cut(running: Running) -> None:
     """A request without an answer is told so, one with half an answer broken off; both are accounted for."""
 
     async def script(wire: Wire) -> None:
@@ -360,10 +446,10 @@ async def test_what_still_runs_at_the_end_is_cut() -> None:
         assert not (await half.end()).endswith(b"0\r\n\r\n")
         await old.until(lambda: old.lost)
         assert old.reset
-        assert {event.fault or event.refusal for event in bench.facts.finished} == {"draining"}
+        assert {event.fault or event.refusal for event in bench.events.finished} == {"draining"}
 
 
-async def test_a_new_request_is_refused_once_the_listener_is_closed() -> None:
+async def test_a_new_request_is_refused_once_the_listener_is_closed(running: Running) -> None:
     """On a connection that was still open: the tool may send it again elsewhere."""
     async with running(echo) as bench:
         tool = await bench.tool(get(b"/1"))
@@ -375,7 +461,7 @@ async def test_a_new_request_is_refused_once_the_listener_is_closed() -> None:
         assert await tool.end() == b""
 
 
-async def test_what_no_tool_has_taken_yet_is_known() -> None:
+async def test_what_no_tool_has_taken_yet_is_known(running: Running) -> None:
     """A stop waits for it."""
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))) as bench:
         tool = await bench.tool()
@@ -387,7 +473,7 @@ async def test_what_no_tool_has_taken_yet_is_known() -> None:
         assert not bench.server.unsent
 
 
-async def test_half_closing_is_leaving() -> None:
+async def test_half_closing_is_leaving(running: Running) -> None:
     """A tool that ends its direction is taken to have lost interest."""
 
     async def script(wire: Wire) -> None:
@@ -398,13 +484,41 @@ async def test_half_closing_is_leaving() -> None:
         tool = await bench.tool(GET)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         tool.finish()
-        assert (await bench.facts.last()).fault == "client-gone"
+        assert (await bench.events.last()).fault == "client-gone"
 
 
-async def test_an_answer_of_many_reads_is_not_reordered() -> None:
+async def test_an_answer_of_many_reads_is_not_reordered(running: Running) -> None:
     """Large answers on one connection, one behind the other."""
     body = bytes(range(256)) * 2000
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     async with running(answering(answer)) as bench:
         tool = await bench.tool(GET * 3)
         assert [(await tool.answer()).body == body for _ in range(3)] == [True] * 3
+
+
+# --- what it says of itself
+
+
+async def test_connections_of_tools_say_what_they_do(running: Running) -> None:
+    """Where from and which phase; nothing of what was sent."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+
+    async with running(script) as bench:
+        tool = await bench.tool(get(b"/secret-path", b"Authorization: Bearer secret-key"))
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        connection = bench.connection()
+        assert repr(connection) == "<ClientConnection from 127.0.0.1: serving>"
+        assert repr(bench.server) == "<ConnectionTable: 1 open, 1 busy>"
+        go.set()
+        await tool.answer()
+        assert repr(connection) == "<ClientConnection from 127.0.0.1: waiting>"
+        assert repr(bench.server) == "<ConnectionTable: 1 open, 0 busy>"
+        connection.close_if_idle()
+        assert repr(connection) == "<ClientConnection from 127.0.0.1: closing>"
+    assert repr(bench.server) == "<ConnectionTable: 0 open, 0 busy>"
+    assert repr(type(connection)(bench.server, bench.forwarder)) == "<ClientConnection from nowhere: waiting>"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.wire import GET, HELLO, Wire, running
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire
 
 AHEAD = 3000
 
@@ -14,7 +15,7 @@ async def greet(wire: Wire) -> None:
         wire.send(HELLO)
 
 
-async def test_refused_requests_in_a_row_let_others_through() -> None:
+async def test_refused_requests_in_a_row_let_others_through(running: Running) -> None:
     """Thousands of requests that the proxy answers by itself, sent at once: another tool is served in between."""
     refused = b"GET /auth/nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     async with running(greet) as bench:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from urllib.parse import unquote_to_bytes
+
+import pytest
 
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from tests.support.wire import GET, HELLO, answering, running
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 KEY = b"correct horse battery staple"
 
@@ -17,7 +22,7 @@ def keyed() -> Clients:
     return Clients([Policy("reporting", hashlib.sha256(KEY).hexdigest())], Placeholders(b"key"), Budgets())
 
 
-async def test_each_request_has_an_id_of_its_own() -> None:
+async def test_each_request_has_an_id_of_its_own(running: Running) -> None:
     """Made where the tool sends none; forwarded only if it sent one."""
     async with running(answering(HELLO)) as bench:
         first, second = await bench.ask(), await bench.ask()
@@ -25,19 +30,19 @@ async def test_each_request_has_an_id_of_its_own() -> None:
         assert b"x-request-id" not in bytes(bench.upstream.wires[0].received).lower()
         await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: a-1\r\n\r\n"))
         assert bytes(bench.upstream.wires[0].received).endswith(b"X-Request-Id: a-1\r\n\r\n")
-        assert [event.request_id for event in bench.facts.finished][-1] == "a-1"
+        assert [event.request_id for event in bench.events.finished][-1] == "a-1"
 
 
-async def test_a_foreign_host_is_421_and_a_web_page_403() -> None:
+async def test_a_foreign_host_is_421_and_a_web_page_403(running: Running) -> None:
     """Nothing of either is forwarded."""
     async with running(answering(HELLO)) as bench:
         assert (await bench.ask(GET.replace(b"127.0.0.1", b"evil.example"))).status == 421
         assert (await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nOrigin: null\r\n\r\n"))).status == 403
         assert not bench.upstream.wires
-        assert [event.refusal for event in bench.facts.finished] == ["misdirected-host", "cross-origin"]
+        assert [event.refusal for event in bench.events.finished] == ["misdirected-host", "cross-origin"]
 
 
-async def test_a_key_is_asked_for_where_clients_are_configured() -> None:
+async def test_a_key_is_asked_for_where_clients_are_configured(running: Running) -> None:
     """With it a foreign Host is served; without it the Host is judged first."""
     async with running(answering(HELLO), clients=keyed()) as bench:
         unknown = await bench.ask()
@@ -48,12 +53,29 @@ async def test_a_key_is_asked_for_where_clients_are_configured() -> None:
         )
         assert (await bench.ask(known)).status == 200
         assert KEY not in bytes(bench.upstream.wires[0].received)
-        assert (await bench.facts.last(3)).client == "reporting"
+        assert (await bench.events.last(3)).client == "reporting"
         token = b"POST /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
         assert (await bench.ask(token)).status in (400, 401)
 
 
-async def test_a_reload_changes_the_clients_of_the_next_request() -> None:
+@pytest.mark.parametrize("path", [b"/@", b"/@nobody/x", b"/%25%32%35/x", b"/@x" + b"%25" * 500 + b"/auth/o2/token"])
+async def test_without_a_key_a_path_is_not_even_read(
+    path: bytes, monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    """The key is looked up before anything is decoded: a stranger's path costs nothing and tells nothing."""
+    asked: list[bytes] = []
+
+    def never(text: bytes) -> bytes:
+        asked.append(text)
+        return unquote_to_bytes(text)
+
+    monkeypatch.setattr("proxy.http1.target.unquote_to_bytes", never)
+    async with running(answering(HELLO), clients=keyed()) as bench:
+        assert (await bench.ask(GET.replace(b"/v2/profiles", path))).status == 401
+        assert asked == []
+
+
+async def test_a_reload_changes_the_clients_of_the_next_request(running: Running) -> None:
     """Also on a connection that is open."""
     async with running(answering(HELLO)) as bench:
         tool = await bench.tool(GET)
@@ -63,27 +85,46 @@ async def test_a_reload_changes_the_clients_of_the_next_request() -> None:
         assert (await tool.answer()).status == 401
 
 
-async def test_the_account_of_a_request_is_whole() -> None:
+async def test_the_account_of_a_request_is_whole(running: Running) -> None:
     """Path without query, bytes, attempts, times that add up."""
     async with running(answering(HELLO)) as bench:
         await bench.ask(b"POST /v2/x?secret=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc")
-        event = await bench.facts.last()
+        event = await bench.events.last()
         assert (event.client, event.account, event.region) == ("anonymous", "default", "na")
         assert (event.method, event.path, event.status) == ("POST", "/v2/x", 200)
         assert (event.bytes_in, event.bytes_out, event.attempts) == (3, 5, 1)
         assert (event.refusal, event.fault) == ("", "")
-        assert 0 < event.overhead <= event.duration
-        assert 0 <= event.upstream <= event.duration - event.overhead
+        assert 0 < event.overhead < event.duration
+        assert 0 < event.upstream <= event.duration - event.overhead
 
 
-async def test_answers_carry_the_lines_of_the_demo() -> None:
+async def test_the_time_that_a_response_takes_to_come_is_not_the_proxys(running: Running) -> None:
+    """However many reads it takes."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+        await go.wait()
+        wire.send(b"b")
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        await tool.until(lambda: tool.received.endswith(b"a"))
+        go.set()
+        event = await bench.events.last()
+        assert 0 < event.overhead < event.duration
+        assert 0 < event.upstream <= event.duration - event.overhead
+
+
+async def test_answers_carry_the_lines_of_the_demo(running: Running) -> None:
     """The proxy's own answers as well."""
     async with running(answering(HELLO), response_lines=b"X-Demo: 1\r\n") as bench:
         assert (await bench.ask()).value(b"x-demo") == b"1"
         assert (await bench.ask(GET.replace(b"GET /", b"GET /@nobody/"))).value(b"x-demo") == b"1"
 
 
-async def test_a_head_request_is_refused_without_body() -> None:
+async def test_a_head_request_is_refused_without_body(running: Running) -> None:
     """And the connection serves the next one."""
     async with running(answering(HELLO)) as bench:
         tool = await bench.tool(b"HEAD /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -92,10 +133,38 @@ async def test_a_head_request_is_refused_without_body() -> None:
         assert (await tool.answer()).body == b"hello"
 
 
-async def test_pools_and_tokens_are_closed_with_the_forwarder() -> None:
+async def test_pools_and_tokens_are_closed_with_the_forwarder(running: Running) -> None:
     """Idle connections at once."""
     async with running(answering(HELLO)) as bench:
         await bench.ask()
         assert any(size for size, _ in bench.pools.sizes().values())
         bench.pools.close()
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
+
+
+async def test_what_lives_long_says_its_state_and_no_secret(running: Running) -> None:
+    """While a request runs and after it: the forwarder, the exchange, its attempt, and what they share."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+
+    async with running(script) as bench:
+        asked = b"GET /a?q=SECRET HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Request-Id: id-7\r\nAuthorization: SECRET\r\n\r\n"
+        tool = await bench.tool(asked)
+        await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
+        exchange = bench.connection()._handler
+        assert repr(exchange) == "<Exchange id-7: sent, <Attempt 1: sent>>"
+        assert repr(bench.forwarder) == "<Forwarder: serving, 1 requests in flight>"
+        assert repr(bench.accounting) == "<Accounting: 1 requests in flight>"
+        go.set()
+        await tool.answer()
+        await bench.events.last()
+        assert "SECRET" not in repr(exchange) and "Atza" not in repr(exchange)
+        assert repr(bench.forwarder) == "<Forwarder: serving, 0 requests in flight>"
+        assert repr(bench.accounting) == "<Accounting: 0 requests in flight>"
+        assert repr(bench.throttles) == "<Throttles: 0 remembered>"
+        bench.throttles.note("default", "na", 5.0, 100.0)
+        assert repr(bench.throttles) == "<Throttles: 1 remembered>"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from proxy.errors import Refused
 from proxy.http1.target import read_target
 from proxy.routing.target import TargetKind, read_destination
-from tests.support.wire import GET, HELLO, Bench, Wire, answering, running
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TOKEN = st.text("abcXYZ019!#$%&'*+.^_`|~-", min_size=1, max_size=12).map(str.encode)
@@ -137,7 +138,7 @@ def by_httptools(data: bytes, *, answer: bool) -> list[Message]:
     return listener.found
 
 
-async def reach(bench: Bench, data: bytes, cuts: list[int]) -> bytes:
+async def reach(bench: ProxyBench, data: bytes, cuts: list[int]) -> bytes:
     """What an upstream received for a request, whole."""
     tool = await bench.tool()
     before = len(bench.upstream.wires[0].received) if bench.upstream.wires else 0
@@ -151,7 +152,14 @@ async def reach(bench: Bench, data: bytes, cuts: list[int]) -> bytes:
     st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]), TARGET, FIELDS, BODY, FRAMINGS, CUTS, SPACE
 )
 async def test_a_request_leaves_as_exactly_one_message(
-    method: str, target: bytes, fields: list[Field], pieces: list[bytes], framing: str, cuts: list[int], space: bytes
+    running: Running,
+    method: str,
+    target: bytes,
+    fields: list[Field],
+    pieces: list[bytes],
+    framing: str,
+    cuts: list[int],
+    space: bytes,
 ) -> None:
     """Method, target, fields and body are those that were sent, and nothing comes before or behind."""
     try:
@@ -178,7 +186,14 @@ async def test_a_request_leaves_as_exactly_one_message(
 @SETTINGS
 @given(st.integers(200, 599), TOKEN, FIELDS, BODY, st.sampled_from(["counted", "chunked", "close"]), CUTS, SPACE)
 async def test_an_answer_comes_back_as_exactly_one_message(
-    status: int, reason: bytes, fields: list[Field], pieces: list[bytes], framing: str, cuts: list[int], space: bytes
+    running: Running,
+    status: int,
+    reason: bytes,
+    fields: list[Field],
+    pieces: list[bytes],
+    framing: str,
+    cuts: list[int],
+    space: bytes,
 ) -> None:
     """Status, reason, fields and body are Amazon's, and nothing comes behind."""
     assume(status not in (204, 304, 401, 429))
@@ -225,7 +240,7 @@ ODD = st.sampled_from(
 
 @SETTINGS
 @given(st.lists(st.one_of(ODD, st.tuples(NAME, VALUE)), max_size=6))
-async def test_a_remembered_section_gives_what_a_new_one_gives(fields: list[Field]) -> None:
+async def test_a_remembered_section_gives_what_a_new_one_gives(running: Running, fields: list[Field]) -> None:
     """The fast path changes nothing: same bytes to Amazon and to the tool, refusals included."""
     request = b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\n" + section(fields, [b" "]) + b"\r\n"
     told: list[bytes] = []

@@ -6,7 +6,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tests.support.wire import GET, HELLO, Script, Wire, answering, running
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Script, Wire, answering
 
 OLD_GET = GET.replace(b"HTTP/1.1", b"HTTP/1.0")
 
@@ -23,7 +24,7 @@ def closing(answer: bytes) -> Script:
     return script
 
 
-async def test_status_reason_and_fields_pass_byte_for_byte() -> None:
+async def test_status_reason_and_fields_pass_byte_for_byte(running: Running) -> None:
     """Odd reasons, repetition in another case and bytes that are not UTF-8 stay; ours are added behind."""
     answer = b"HTTP/1.1 299 Fine \xe9\r\nx-amz-rid: r1\r\nSet-Cookie: a\r\nset-cookie: b\r\nX:\xff\r\nDate: d\r\n"
     answer += b"Content-Length: 0\r\n\r\n"
@@ -33,10 +34,10 @@ async def test_status_reason_and_fields_pass_byte_for_byte() -> None:
             b"HTTP/1.1 299 Fine \xe9\r\nx-amz-rid: r1\r\nSet-Cookie: a\r\nset-cookie: b\r\nX: \xff\r\n"
             b"Date: d\r\nContent-Length: 0\r\nX-Request-Id: mine\r\n"
         )
-        assert (await bench.facts.last()).amazon_request_id == "r1"
+        assert (await bench.events.last()).amazon_request_id == "r1"
 
 
-async def test_hop_by_hop_fields_of_an_answer_do_not_pass() -> None:
+async def test_hop_by_hop_fields_of_an_answer_do_not_pass(running: Running) -> None:
     """Nor what its Connection lists, nor a Proxy-Status or an X-Request-Id of others."""
     answer = (
         b"HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\n"
@@ -49,7 +50,7 @@ async def test_hop_by_hop_fields_of_an_answer_do_not_pass() -> None:
         assert got.value(b"x-request-id") != b"theirs"
 
 
-async def test_a_gzipped_body_is_not_touched() -> None:
+async def test_a_gzipped_body_is_not_touched(running: Running) -> None:
     """Neither its bytes nor the field that names the coding."""
     body = bytes(range(256)) * 3
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -59,7 +60,7 @@ async def test_a_gzipped_body_is_not_touched() -> None:
         assert got.value(b"content-encoding") == b"gzip"
 
 
-async def test_a_redirect_is_handed_on() -> None:
+async def test_a_redirect_is_handed_on(running: Running) -> None:
     """It is the tool's to follow: nothing else is asked of anybody."""
     answer = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: https://s3.example/x?sig=%2F\r\nContent-Length: 0\r\n\r\n"
     async with running(answering(answer)) as bench:
@@ -68,7 +69,7 @@ async def test_a_redirect_is_handed_on() -> None:
         assert len(bench.upstream.wires) == 1
 
 
-async def test_a_chunked_answer_keeps_its_trailers() -> None:
+async def test_a_chunked_answer_keeps_its_trailers(running: Running) -> None:
     """Payload and trailers pass; what frames does not pass among trailers, nor do chunk extensions."""
     answer = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n"
@@ -80,7 +81,7 @@ async def test_a_chunked_answer_keeps_its_trailers() -> None:
         assert got.value(b"trailer") == b"T"
 
 
-async def test_a_chunked_answer_to_http_1_0_ends_with_the_connection() -> None:
+async def test_a_chunked_answer_to_http_1_0_ends_with_the_connection(running: Running) -> None:
     """HTTP/1.0 knows neither chunks nor trailers."""
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: v\r\n\r\n"
     async with running(answering(answer)) as bench:
@@ -91,7 +92,7 @@ async def test_a_chunked_answer_to_http_1_0_ends_with_the_connection() -> None:
 
 
 @pytest.mark.parametrize(("request_", "chunked"), [(GET, True), (OLD_GET, False)])
-async def test_an_answer_that_ends_with_its_connection(request_: bytes, chunked: bool) -> None:
+async def test_an_answer_that_ends_with_its_connection(request_: bytes, chunked: bool, running: Running) -> None:
     """It becomes chunked for HTTP/1.1, whose connection stays, and ends the connection for HTTP/1.0."""
     async with running(closing(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\nabcd")) as bench:
         tool = await bench.tool(request_)
@@ -115,8 +116,8 @@ async def test_an_answer_that_ends_with_its_connection(request_: bytes, chunked:
         (b"GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
     ],
 )
-async def test_answers_without_body_end_with_their_head(method: bytes, answer: bytes) -> None:
-    """HEAD, 204 and 304: the next request is served on the same connections, ours and Amazon's."""
+async def test_answers_without_body_end_with_their_head(method: bytes, answer: bytes, running: Running) -> None:
+    """HEAD, 204 and 304: the next request is served on the same connection of the tool, on another one of Amazon's."""
     async with running(answering(answer)) as bench:
         tool = await bench.tool(GET.replace(b"GET", method))
         first = await tool.answer(to_head=method == b"HEAD")
@@ -125,10 +126,10 @@ async def test_answers_without_body_end_with_their_head(method: bytes, answer: b
         assert first.status == second.status
         assert first.value(b"content-length") == (b"5" if b"Length" in answer else None)
         assert first.value(b"transfer-encoding") is None
-        assert len(bench.upstream.wires) == 1
+        assert (len(bench.tools), len(bench.upstream.wires)) == (1, 2)
 
 
-async def test_a_204_has_no_length() -> None:
+async def test_a_204_has_no_length(running: Running) -> None:
     """A Content-Length there would have some tools wait for a body (RFC 9110, 8.6)."""
     async with running(answering(b"HTTP/1.1 204 No Content\r\nA: b\r\nContent-Length: 5\r\nC: d\r\n\r\n")) as bench:
         got = await bench.ask()
@@ -136,7 +137,7 @@ async def test_a_204_has_no_length() -> None:
         assert got.value(b"content-length") is None
 
 
-async def test_interim_answers_pass_to_http_1_1() -> None:
+async def test_interim_answers_pass_to_http_1_1(running: Running) -> None:
     """100 and 103 come before the answer, in their order and with their fields; a length there does not pass."""
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n"
     async with running(answering(interim + HELLO)) as bench:
@@ -146,14 +147,14 @@ async def test_interim_answers_pass_to_http_1_1() -> None:
         assert (await tool.answer()).body == b"hello"
 
 
-async def test_interim_answers_do_not_pass_to_http_1_0() -> None:
+async def test_interim_answers_do_not_pass_to_http_1_0(running: Running) -> None:
     """It does not know them (RFC 9110, 15.2)."""
     async with running(answering(b"HTTP/1.1 103 Early Hints\r\n\r\n" + HELLO)) as bench:
         assert (await bench.ask(OLD_GET)).status == 200
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 9\r\n", b"Transfer-Encoding: chunked\r\n", b""])
-async def test_an_answer_cut_off_is_seen_to_be_broken(framing: bytes) -> None:
+async def test_an_answer_cut_off_is_seen_to_be_broken(framing: bytes, running: Running) -> None:
     """Amazon's connection breaks in the middle: the tool sees no whole message, whatever its framing."""
     body = b"4\r\nabcd\r\n" if b"chunked" in framing else b"abcd"
 
@@ -168,10 +169,10 @@ async def test_an_answer_cut_off_is_seen_to_be_broken(framing: bytes) -> None:
         await tool.until(lambda: tool.ended)
         assert b"abcd" in tool.received
         assert b"\r\n0\r\n" not in tool.received
-        assert (await bench.facts.last()).fault == "upstream-died"
+        assert (await bench.events.last()).fault == "upstream-died"
 
 
-async def test_a_close_delimited_answer_that_breaks_is_reset_for_http_1_0() -> None:
+async def test_a_close_delimited_answer_that_breaks_is_reset_for_http_1_0(running: Running) -> None:
     """Where the end of the connection is the end of the answer, only a reset says that there was no end."""
 
     async def script(wire: Wire) -> None:
@@ -186,7 +187,7 @@ async def test_a_close_delimited_answer_that_breaks_is_reset_for_http_1_0() -> N
         assert tool.reset
 
 
-async def test_a_location_at_the_api_host_comes_home() -> None:
+async def test_a_location_at_the_api_host_comes_home(running: Running) -> None:
     """In the header and in a report's JSON, whose length follows; a string of the same name further in stays."""
 
     async def script(wire: Wire) -> None:
@@ -212,7 +213,7 @@ async def test_a_location_at_the_api_host_comes_home() -> None:
 
 
 @pytest.mark.parametrize("framing", ["chunked", "close"])
-async def test_a_report_of_unknown_length_comes_home_too(framing: str) -> None:
+async def test_a_report_of_unknown_length_comes_home_too(framing: str, running: Running) -> None:
     """Chunked or ended by the connection, it is gathered, changed and sent as one chunk."""
 
     async def script(wire: Wire) -> None:
@@ -230,7 +231,7 @@ async def test_a_report_of_unknown_length_comes_home_too(framing: str) -> None:
         assert got.body == b'{"location": "http://localhost/v2/x"}'
 
 
-async def test_a_report_that_is_too_long_passes_as_it_is() -> None:
+async def test_a_report_that_is_too_long_passes_as_it_is(running: Running) -> None:
     """It is gathered up to a bound, then streamed."""
     piece = b'{"location": "http://127.0.0.1:%d/v2/x", "rows": "' + b"x" * (1 << 20) + b'"}'
 
@@ -245,7 +246,7 @@ async def test_a_report_that_is_too_long_passes_as_it_is() -> None:
         assert got.body == piece % bench.upstream.port
 
 
-async def test_a_report_that_breaks_off_while_it_is_gathered_is_a_502() -> None:
+async def test_a_report_that_breaks_off_while_it_is_gathered_is_a_502(running: Running) -> None:
     """No byte of it has gone to the tool, so the tool is told what happened."""
 
     async def script(wire: Wire) -> None:
@@ -259,7 +260,7 @@ async def test_a_report_that_breaks_off_while_it_is_gathered_is_a_502() -> None:
         assert b"upstream-closed" in got.body
 
 
-async def test_an_answer_without_a_date_gets_one() -> None:
+async def test_an_answer_without_a_date_gets_one(running: Running) -> None:
     """Whoever forwards it and has a clock adds it (RFC 9110, 6.6.1)."""
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as bench:
         date = (await bench.ask()).value(b"date")

@@ -60,3 +60,15 @@ def test_nothing_is_kept_where_replay_bytes_is_nothing() -> None:
     body.add([b"a"], sent=True)
     assert b"".join(body.end(b"", sent=True)) == b"0\r\n\r\n"
     assert not body.replayable
+
+
+def test_a_body_in_many_pieces_is_kept_in_one() -> None:
+    """Ten thousand pieces of one byte take ten thousand bytes, and what was given out stays as it was."""
+    body = ReplayBuffer(fields(b"Content-Length: 10001"), 20_000)
+    for _ in range(10_000):
+        body.add([memoryview(b"ab")[:1]], sent=False)
+    given = body.data
+    body.add([b"z"], sent=False)
+    assert [bytes(piece) for piece in given] == [b"a", b"a" * 9999]
+    assert [type(piece) for piece in body.data] == [bytes, bytes]
+    assert b"".join(body.data) == b"a" * 10_000 + b"z"

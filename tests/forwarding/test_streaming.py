@@ -11,7 +11,8 @@ import pytest
 
 from proxy.downstream.connection import ClientConnection
 from proxy.forwarding.exchange import Exchange
-from tests.support.wire import GET, HELLO, Bench, Wire, answering, running
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 SIZE = 20_000_000
 PIECE = bytes(range(256)) * 250
@@ -46,7 +47,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def test_20_mb_up_and_down_at_once_in_little_memory() -> None:
+async def test_20_mb_up_and_down_at_once_in_little_memory(running: Running) -> None:
     """An echo through a tool that reads only after it has sent: what waits is bounded by the transports' buffers."""
 
     async def script(wire: Wire) -> None:
@@ -83,7 +84,7 @@ async def test_20_mb_up_and_down_at_once_in_little_memory() -> None:
     server.close()
 
 
-async def test_an_upload_waits_for_an_upstream_that_does_not_read() -> None:
+async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Running) -> None:
     """The tool is no longer read once the transport to Amazon is full; it goes on when there is room."""
     go = asyncio.Event()
 
@@ -94,21 +95,22 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read() -> None:
         await wire.request()
         wire.send(HELLO)
 
-    async with running(script) as bench:
+    async with running(script, replay_bytes=0) as bench:
         tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % SIZE)
         await bench.settled(lambda: bool(bench.upstream.wires))
         tool.send(bytes(SIZE))
         connection = bench.connection()
+        await bench.settled(lambda: isinstance(connection._handler, Exchange) and bool(connection._handler._attempt))
         await bench.settled(lambda: connection._paused)
         bench.sweep(40)
         assert isinstance(connection._handler, Exchange) and connection._handler._attempt is not None
         assert connection._handler._attempt._connection.transport.get_write_buffer_size() < MOST_HELD
         go.set()
         assert (await tool.answer()).body == b"hello"
-        assert (await bench.facts.last()).bytes_in == SIZE
+        assert (await bench.events.last()).bytes_in == SIZE
 
 
-async def test_a_download_waits_for_a_tool_that_does_not_read() -> None:
+async def test_a_download_waits_for_a_tool_that_does_not_read(running: Running) -> None:
     """Amazon is no longer read once the transport to the tool is full; nothing is lost."""
     body = PIECE * (SIZE // len(PIECE))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -123,10 +125,10 @@ async def test_a_download_waits_for_a_tool_that_does_not_read() -> None:
         bench.sweep(30)
         tool.transport.resume_reading()
         assert (await tool.answer()).body == body
-        assert (await bench.facts.last()).bytes_out == len(body)
+        assert (await bench.events.last()).bytes_out == len(body)
 
 
-async def test_a_tool_that_stops_reading_is_cut_off() -> None:
+async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
     """After send_timeout without a byte taken: Amazon's connection is not held for ever."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
 
@@ -143,15 +145,15 @@ async def test_a_tool_that_stops_reading_is_cut_off() -> None:
         connection = bench.connection()
         await bench.settled(lambda: not connection.writable)
         bench.sweep(59)
-        assert not bench.facts.finished
+        assert not bench.events.finished
         bench.sweep(61)
-        assert (await bench.facts.last()).fault == "client-stalled"
+        assert (await bench.events.last()).fault == "client-stalled"
         bench.sweep(70)
         bench.sweep(200)
         await bench.settled(lambda: not bench.server.connections)
 
 
-async def narrow(bench: Bench) -> tuple[Wire, ClientConnection]:
+async def narrow(bench: ProxyBench) -> tuple[Wire, ClientConnection]:
     """A tool that reads nothing for now, on a connection whose buffers in the system are small."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -167,15 +169,17 @@ async def narrow(bench: Bench) -> tuple[Wire, ClientConnection]:
 
 
 @pytest.mark.parametrize("closing", [True, False])
-async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tool(closing: bool) -> None:
+async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tool(closing: bool, running: Running) -> None:
     """A tool that is slower than any timer gets its answer, as long as it takes bytes of it."""
     size = 60_000
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))) as bench:
         tool, connection = await narrow(bench)
         tool.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
-        await bench.facts.last()
+        await bench.events.last()
         assert connection._transport.get_write_buffer_size() > 10_000
-        bench.sweep(3 if closing else 76)
+        seconds = 3 if closing else 76
+        bench.sweep(seconds)
+        assert connection.deadline > asyncio.get_running_loop().time() + seconds
         tool.transport.resume_reading()
         answer = await tool.answer()
         assert len(answer.body) == size
@@ -183,12 +187,12 @@ async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tool(closing: bool)
 
 
 @pytest.mark.parametrize("closing", [True, False])
-async def test_a_tool_that_does_not_take_the_last_of_its_answer_goes(closing: bool) -> None:
+async def test_a_tool_that_does_not_take_the_last_of_its_answer_goes(closing: bool, running: Running) -> None:
     """It got its time; a connection with bytes that nobody takes does not stay for ever."""
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + bytes(60_000))) as bench:
         tool, connection = await narrow(bench)
         tool.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
-        await bench.facts.last()
+        await bench.events.last()
         for seconds in (80, 200, 300):
             bench.sweep(seconds)
         await bench.settled(lambda: not bench.server.connections)

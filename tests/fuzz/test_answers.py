@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.depth import at_length, briefly, run
 from tests.fuzz.making import Answered, answers, changed, cut
-from tests.fuzz.memory import MemoryBench
 from tests.fuzz.reading import read_answers
+from tests.support.memory_bench import MemoryBench
 
 METHODS = (b"GET", b"GET", b"HEAD", b"POST")
 Case = tuple[bytes, int, list[bytes]]
@@ -31,7 +31,7 @@ async def exchange(method: bytes, minor: int, pieces: list[bytes], *, ends: bool
     tool = bench.tool()
     tool.send(b"%b /q/x HTTP/1.%d\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n\r\n" % (method, minor))
     await bench.rest(tool)
-    assert tool.pipe.ended or not bench.facts.finished[-1].fault
+    assert tool.pipe.ended or not bench.events.finished[-1].fault
     written, ended = bytes(tool.pipe.written), tool.pipe.ended and not tool.pipe.aborted
     await bench.stop(tool)
     return bench, written, ended
@@ -56,7 +56,7 @@ async def a_spoilt_answer_is_never_two(method: bytes, minor: int, pieces: list[b
     bench, written, ended = await exchange(method, minor, pieces, ends=True)
     got = read_answers(written, ended, [method])
     assert not got.trouble, got.trouble
-    event = bench.facts.finished[-1]
+    event = bench.events.finished[-1]
     if event.fault:
         assert not got.whole, (event, written)
     else:

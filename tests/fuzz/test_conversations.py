@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.fuzz.depth import BRIEF_STEPS, LONG_STEPS
-from tests.fuzz.memory import End, MemoryBench, Upstream
 from tests.fuzz.reading import Message
-from tests.support.wire import changed_rules
+from tests.support.memory_bench import End, MemoryBench, MemoryUpstream
+from tests.support.rules import changed_rules
 
 BODIES = (b"", b"x", b"abc" * 50, b"y" * 5000)
 ANSWERS = (
@@ -34,7 +34,7 @@ class Conversation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.waiting: list[tuple[Upstream, Message]] = []
+        self.waiting: list[tuple[MemoryUpstream, Message]] = []
         self.number = 0
         self.meant: dict[bytes, bytes] = {}
         self.asked: list[list[int]] = []
@@ -127,7 +127,7 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def no_defect(self) -> None:
-        assert not self.bench.facts.defects, self.bench.facts.defects[0]
+        assert not self.bench.events.defects, self.bench.events.defects[0]
         for upstream in self.bench.upstreams:
             assert not upstream.reader.trouble, upstream.reader.trouble
 
@@ -141,7 +141,7 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def in_flight_is_what_is_in_flight(self) -> None:
-        assert self.bench.accounting.in_flight == self.bench.facts.started - len(self.bench.facts.finished)
+        assert self.bench.accounting.in_flight == self.bench.events.started - len(self.bench.events.finished)
         assert 0 <= self.bench.accounting.in_flight <= len(self.tools)
 
     def teardown(self) -> None:

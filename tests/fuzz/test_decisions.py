@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.access.admission import admit, check_host
-from proxy.access.policy import OVERRIDES, Policy, evaluate_policy
+from proxy.access.policy import OVERRIDES, Policy
 from proxy.app.rules import make_policy, make_routing_table
 from proxy.config.model.sections import Client
 from proxy.errors import Refused
@@ -17,14 +17,14 @@ from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import read_target
-from proxy.routing.operations import ScopeRule
+from proxy.routing.operations import Effect, ScopeRule
 from proxy.routing.route import Route, route
 from proxy.routing.scope import NAMES_ACCOUNT, find_scope_rule
 from proxy.routing.table import CallerScope, RoutingTable
 from proxy.routing.target import TargetKind, read_destination
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import ACCOUNTS, METHODS, TRAPS, spelled, values
-from tests.support.deciding import Listed, config, region
+from tests.support.deciding import Listed, config, judged, region
 
 SAME = region()
 TABLE = make_routing_table(
@@ -147,6 +147,8 @@ policies = st.builds(
     profiles=st.sampled_from((None, ("11",), PERMITTED)),
     methods=st.sampled_from((None, ("GET",), ("GET", "POST"))),
     paths=st.sampled_from((None, ("/sp/*",), ("/v2/profiles", "/sp/*"), ("*",), ("/reporting/*",))),
+    unscoped_paths=st.sampled_from(((), ("/v2/profiles", "/mcp"))),
+    access=st.sampled_from(("read", "report", "write")),
 ).map(make_policy)
 questions = st.tuples(st.sampled_from(METHODS), any_targets, hosts, fields)
 Question = tuple[bytes, bytes, bytes, list[tuple[bytes, bytes]]]
@@ -204,7 +206,7 @@ def a_limited_client_stays_in_its_limits(question: Question, policy: Policy) -> 
     if found is None:
         return
     request, chosen = found
-    if evaluate_policy(policy, request, chosen).refusal is not None:
+    if judged(policy, request, chosen).refusal is not None:
         return
     assert policy.accounts is None or chosen.account in policy.accounts
     assert policy.methods is None or question[0] in policy.methods
@@ -215,30 +217,32 @@ def a_limited_client_stays_in_its_limits(question: Question, policy: Policy) -> 
 
 
 def check_profile(policy: Policy, request: Request, chosen: Route) -> None:
-    """No Scope that is not on the list; without Scope, or with accounts named elsewhere, only where `paths` say so."""
+    """No Scope that is not on the list, and where no path was opened by name, one that governs what is reached."""
     assert policy.profiles is not None
     assert not chosen.profile or chosen.profile in policy.profiles
-    if policy.paths is None:
-        assert chosen.profile
-        assert chosen.endpoint == "api"
-        assert NAMES_ACCOUNT.isdisjoint(request.fields.noticed)
-        for path in readings(chosen.target):
-            assert find_scope_rule(request.method, path) is not ScopeRule.NEVER
-            assert not path.startswith((b"/accounts/", b"/mcp", b"/v2/profiles", b"/manageraccounts"))
+    if chosen.path in policy.unscoped_paths:
+        return
+    assert chosen.profile
+    assert chosen.endpoint == "api"
+    assert not [name for name, value in request.fields.every if name in NAMES_ACCOUNT and value.strip(b", \t")]
+    for path in readings(chosen.target):
+        assert find_scope_rule(request.method, path) is not ScopeRule.NEVER
+        assert not path.startswith((b"/accounts/", b"/mcp", b"/v2/profiles", b"/manageraccounts"))
 
 
 def stricter_never_permits_more(question: Question, policy: Policy) -> None:
     """Taking a limit away, or a profile more on the list, refuses nothing that was permitted."""
     found = asked(question, CallerScope("", policy.accounts))
-    if found is None or evaluate_policy(policy, *found).refusal is not None:
+    if found is None or judged(policy, *found).refusal is not None:
         return
-    looser = [replace(policy, accounts=None), replace(policy, methods=None)]
+    looser = [
+        *(replace(policy, accounts=None), replace(policy, methods=None), replace(policy, paths=None)),
+        *(replace(policy, access=effect) for effect in list(Effect)[list(Effect).index(policy.access) :]),
+    ]
     if policy.profiles is not None:
         looser.append(replace(policy, profiles=policy.profiles | {b"33", b"999"}))
-    if policy.paths is not None and policy.profiles is None:
-        looser.append(replace(policy, paths=None))
     for laxer in looser:
-        assert evaluate_policy(laxer, *found).refusal is None, laxer
+        assert judged(laxer, *found).refusal is None, laxer
 
 
 def check_all(question: Question, policy: Policy) -> None:
@@ -281,7 +285,7 @@ def test_no_spelling_opens_a_closed_door_at_length(question: Question, policy: P
 def test_the_table_is_what_the_properties_are_about() -> None:
     """Both accounts, the route and a plain question are really there."""
     assert isinstance(TABLE, RoutingTable)
-    found = asked((b"GET", b"/@brand/sp/campaigns/list", b"localhost", []))
+    found = asked((b"POST", b"/@brand/sp/campaigns/list", b"localhost", []))
     assert found is not None
     assert (found[1].account, found[1].region, found[1].profile) == ("acme", "eu", b"11")
-    assert evaluate_policy(PROFILES_ONLY, *found).refusal is None
+    assert judged(PROFILES_ONLY, *found).refusal is None

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.depth import at_length, briefly, run
 from tests.fuzz.making import Sent, changed, cut, plain, requests
-from tests.fuzz.memory import MemoryBench
 from tests.fuzz.reading import Message, read_answers, read_requests
+from tests.support.memory_bench import MemoryBench
 
 FORBIDDEN = frozenset(
     b"connection keep-alive proxy-connection proxy-authorization te upgrade cookie via forwarded x-ads-account "
@@ -77,7 +77,7 @@ async def spoilt_requests_are_never_misread(pieces: list[bytes]) -> None:
     for message in bench.messages:
         check_head(message)
         assert any(_is_the_same(message, other) for other in left), message
-    methods = [b"HEAD" if _answered_head(bench, number) else b"GET" for number in range(len(bench.facts.finished))]
+    methods = [b"HEAD" if _answered_head(bench, number) else b"GET" for number in range(len(bench.events.finished))]
     got = read_answers(bytes(tool.pipe.written), tool.pipe.ended, methods)
     assert not got.trouble, got.trouble
     assert len(got.final) == len(methods) or tool.pipe.aborted
@@ -102,7 +102,7 @@ async def early_answers_mix_nothing_up(sent: list[Sent], pieces: list[bytes]) ->
 
 
 def _answered_head(bench: MemoryBench, number: int) -> bool:
-    return bench.facts.finished[number].method == "HEAD"
+    return bench.events.finished[number].method == "HEAD"
 
 
 def _as_h11_takes_it(data: bytes) -> bytes:

@@ -123,3 +123,33 @@ def test_pieces_become_one_chunk() -> None:
 def test_some_answers_have_no_body_whatever_they_say(status: int, to_head: bool, none: bool) -> None:
     """RFC 9112, 6.3, rule 1."""
     assert has_no_body(status, to_head) is none
+
+
+def test_many_small_chunks_of_one_read_are_one_piece() -> None:
+    """A body in one-byte chunks costs its bytes, not an object for each."""
+    pieces, _ = ChunkedBody(Refusal).feed(b"1\r\na\r\n" * 2000)
+    assert pieces == [b"a" * 2000]
+
+
+@pytest.mark.parametrize(("count", "size", "accepted"), [(512, 1, True), (547, 1, False), (20_000, 16, True)])
+def test_a_thrifty_body_has_no_swarm_of_tiny_chunks(count: int, size: int, accepted: bool) -> None:
+    """Some are nobody's business; hundreds in a row that hold next to nothing only cost time."""
+    wire = (b"%x\r\n%b\r\n" % (size, b"a" * size)) * count + b"0\r\n\r\n"
+    if accepted:
+        assert fed(ChunkedBody(Refusal, thrifty=True), wire) == (b"a" * count * size, b"")
+    else:
+        with pytest.raises(Refusal, match="16 bytes on average"):
+            fed(ChunkedBody(Refusal, thrifty=True), wire)
+
+
+def test_a_large_chunk_buys_no_more_than_one_window_of_small_ones() -> None:
+    """What is on average is so over a window, not over the whole body."""
+    body = ChunkedBody(Refusal, thrifty=True)
+    large = b"%x\r\n%b\r\n" % (1_000_000, b"a" * 1_000_000)
+    with pytest.raises(Refusal, match="16 bytes on average"):
+        fed(body, large + b"1\r\na\r\n" * 547)
+
+
+def test_what_need_not_be_thrifty_may_come_as_it_likes() -> None:
+    """Amazon's answers: an event stream has small chunks."""
+    assert fed(ChunkedBody(Refusal), b"1\r\na\r\n" * 5000 + b"0\r\n\r\n") == (b"a" * 5000, b"")

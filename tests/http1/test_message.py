@@ -50,7 +50,10 @@ def test_a_request_brings_its_name_or_gets_one(reader: RequestReader) -> None:
         (b"GET /" + b"x" * 100 + b" HTTP/1.1\r\nHost: a\r\n\r\n", "target is longer than 100"),
         (b"GET /" + b"x" * 170, "target is longer than 100"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 200, "head is larger than 200"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 200 + b"\nZ: 1\r\n\r\n", "bare LF"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\n\r\n", "at most 3"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\nD", "at most 3"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n:\r\n:\r\n:\r\n\r\n", "at most 3"),
     ],
 )
 def test_a_head_beyond_its_limits_is_refused(reader: RequestReader, data: bytes, says: str) -> None:
@@ -69,6 +72,17 @@ def test_a_long_section_is_read_without_being_remembered() -> None:
     first, second = reader.read(head, str), reader.read(head, str)
     assert first.fields == second.fields and first.fields is not second.fields
     assert reader.read(HEAD, str).fields is reader.read(HEAD, str).fields
+
+
+def test_a_head_at_its_limits_is_read(reader: RequestReader) -> None:
+    """The limits are the most that is allowed: of the target's bytes, and of the head's."""
+    line = b"GET /" + b"x" * (LIMITS.max_target_bytes - 1) + b" HTTP/1.1\r\nHost: a\r\n"
+    head = line + b"X: " + b"y" * (LIMITS.max_bytes - len(line) - 3)
+    found = reader.cut(head + b"\r\n\r\n")
+    assert found is not None
+    assert len(reader.read(found[0], str).target.raw) == LIMITS.max_target_bytes
+    with pytest.raises(Refused, match=f"head is larger than {LIMITS.max_bytes}"):
+        reader.cut(head + b"y\r\n\r\n")
 
 
 def test_an_unfinished_head_is_no_request_yet(reader: RequestReader) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import MalformedRequest
-from proxy.http1.target import TargetForm, parse_target, percent_decoded, read_target
+from proxy.http1.target import TargetForm, parse_target, percent_decoded, query_parameters, read_target
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,29 @@ def test_a_long_target_is_split_without_being_remembered() -> None:
     raw = b"/" + b"x" * 5000
     assert read_target(raw) == parse_target(raw)
     assert percent_decoded(b"a%20b") == b"a b"
+
+
+def test_a_long_target_is_read_without_being_remembered() -> None:
+    """It reads as a short one does, each time anew: what is remembered has a bound in bytes, too."""
+    short, long = b"/" + b"x" * 1000, b"/" + b"x" * 2000
+    assert read_target(short) is read_target(short)
+    assert read_target(long) == read_target(long) and read_target(long) is not read_target(long)
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        (b"", ()),
+        (b"?", ()),
+        (b"?a=1&b=2", ((b"a", b"1"), (b"b", b"2"))),
+        (b"a=1;b=2", ((b"a", b"1"), (b"b", b"2"))),
+        (b"?a=1&a=2&&", ((b"a", b"1"), (b"a", b"2"))),
+        (b"?a", ((b"a", b""),)),
+        (b"?=x&a==y", ((b"", b"x"), (b"a", b"=y"))),
+        (b"?%61+b=%2561+c%ff", ((b"a b", b"%61 c\xff"),)),
+        (b"??a=/?", ((b"?a", b"/?"),)),
+    ],
+)
+def test_a_query_is_read_once_decoded(query: bytes, parameters: tuple[tuple[bytes, bytes], ...]) -> None:
+    """Every parameter in order, repeated ones too, whatever separates them."""
+    assert query_parameters(query) == parameters

@@ -12,14 +12,23 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.integration.rig import Rig, until
+from tests.integration.rig import Rig
+from tests.support.processes import until
 
 FIRST, SECOND = "1110000000000001", "1110000000000002"
 """Profiles of region na: the one that limited clients may use, and one that they may not."""
+OWN, FOREIGN = "amzn1.ads-account.g.own", "amzn1.ads-account.g.foreign"
+"""Values of Amazon-Ads-AccountId: one that limited clients may use, and one that they may not."""
 SCOPE = f"Amazon-Advertising-API-Scope: {FIRST}"
 VENDOR = ("Content-Type: application/vnd.spCampaign.v3+json", "Accept: application/vnd.spCampaign.v3+json")
 LIMITS: dict[str, dict[str, Any]] = {
     "profiled": {"profiles": [FIRST]},
+    "wide": {"profiles": [FIRST], "paths": ["*"], "methods": ["GET", "POST", "DELETE"]},
+    "opened": {"profiles": [FIRST], "unscoped_paths": ["/v2/profiles"]},
+    "accounted": {"account_ids": [OWN]},
+    "mixed": {"profiles": [FIRST], "account_ids": [OWN]},
+    "looker": {"access": "read"},
+    "reporter": {"access": "report"},
     "reader": {"methods": ["GET"], "paths": ["/reporting/*"]},
     "budgeted": {"requests_per_minute": 5},
     "free": {},

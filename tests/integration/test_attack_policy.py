@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.integration.attacking import CLIENTS, FIRST, SCOPE, SECOND, VENDOR, Attacker, exchange, key, request, values
-from tests.integration.rig import fetch, rig
+from tests.integration.rig import rig
+from tests.support.processes import fetch
 
 pytestmark = pytest.mark.integration
 LIST = "/sp/campaigns/list"
@@ -153,6 +154,7 @@ def test_no_method_leads_around_methods(attacker: Attacker, method: str, lines: 
 def test_trailers_carry_nothing_that_a_header_may_not(attacker: Attacker) -> None:
     """Scope, Authorization and account names behind a chunked body are dropped, a checksum passes."""
     smuggled = f"{SCOPE}\r\nAuthorization: x\r\namazon_ads_accountid: {SECOND}\r\nX-Original-URL: /\r\n"
+    smuggled += f"AdvertiserId: {SECOND}\r\nX_Advertiser-Ids: {SECOND}\r\n"
     data = request("POST", LIST, f"X-Ads-Proxy-Key: {key('profiled')}", SCOPE, *VENDOR, "Transfer-Encoding: chunked")
     asked = attacker.send(data + b"2\r\n{}\r\n0\r\n" + smuggled.encode() + b"X-Sum: 1\r\n\r\n")
     assert asked.status == 200

@@ -9,13 +9,14 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.rig import fetch, free_port, until
-from tests.support.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.processes import Process, fetch, free_port, until
+from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 
@@ -72,6 +73,14 @@ def is_refused(netloc: str) -> bool:
         connect(netloc).close()
         return False
     return True
+
+
+def whole(tool: socket.socket) -> bytes:
+    """All that comes until the proxy ends the connection."""
+    answer = b""
+    while piece := tool.recv(4096):
+        answer += piece
+    return answer
 
 
 @pytest.mark.parametrize("state", ["memory:", "file:"])
@@ -183,10 +192,10 @@ def test_the_delay_goes_on_accepting_while_unready(amazon: SimulatedAmazon, tmp_
 
 
 def test_a_request_that_comes_too_late_is_told_so(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Half a head was sent before the listener closed, the rest after: 503 with Retry-After, then the end."""
-    with serving(tmp_path, amazon.configuration()) as running:
+    """The rest of its head comes when half of the time is over: 503 with Retry-After, then the end."""
+    with serving(tmp_path, amazon.configuration(drain={"timeout": 4})) as running:
         running.until_listed()
-        busy = Asked(running, "/sim/slow?head=4")
+        busy = Asked(running, "/sim/slow?head=3.5")
         in_flight(running, 1)
         with connect(running.netloc) as tool:
             tool.sendall(b"GET /v2/profiles HTTP/1.1\r\n")
@@ -194,10 +203,10 @@ def test_a_request_that_comes_too_late_is_told_so(amazon: SimulatedAmazon, tmp_p
             before = amazon.counts()["api_requests"]
             running.process.signal(signal.SIGTERM)
             running.until(lambda: is_refused(running.netloc))
+            half = time.monotonic() + 2.1
+            running.until(lambda: time.monotonic() > half)
             tool.sendall(b"Host: localhost\r\n\r\n")
-            answer = b""
-            while piece := tool.recv(4096):
-                answer += piece
+            answer = whole(tool)
         head, _, body = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nRetry-After: 1\r\n" in head + b"\r\n"
@@ -231,3 +240,54 @@ def test_an_event_stream_does_not_outlive_the_limit(amazon: SimulatedAmazon, tmp
         code, seconds = running.stop()
         assert (code, stream.finish().failure != "") == (0, True)
         assert seconds < 0.3 + PROMPT + 0.3
+
+
+def test_a_kept_alive_tool_that_asks_as_the_program_stops_is_served(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Fifty that ask 40 ms after SIGTERM, on idle connections: each gets an answer, which says that it closes."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        tools = [http.client.HTTPConnection(running.netloc, timeout=10) for _ in range(50)]
+        for tool in tools:
+            tool.request("GET", "/v2/profiles")
+            tool.getresponse().read()
+        running.process.signal(signal.SIGTERM)
+        threading.Event().wait(0.04)
+        for tool in tools:
+            tool.request("GET", "/v2/profiles")
+        answers = [tool.getresponse() for tool in tools]
+        assert [(answer.status, answer.getheader("Connection")) for answer in answers] == [(200, "close")] * 50
+        assert all(answer.read() for answer in answers)
+        for tool in tools:
+            tool.close()
+        assert running.process.wait(2) == 0
+
+
+def test_those_whom_the_system_had_accepted_are_served(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """They connected and asked while the program was held up, and its next step is to stop."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        running.process.signal(signal.SIGSTOP)
+        tools = [connect(running.netloc) for _ in range(50)]
+        for tool in tools:
+            tool.sendall(b"GET /v2/profiles HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        running.process.signal(signal.SIGTERM)
+        running.process.signal(signal.SIGCONT)
+        answers = [whole(tool) for tool in tools]
+        assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200"] * 50
+        for tool in tools:
+            tool.close()
+        assert running.process.wait(2) == 0
+
+
+def test_no_stop_under_load_resets_a_tool(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Ten times: tools that keep their connection and tools that do not meet answers, or nobody who listens."""
+    failures: list[str] = []
+    for _ in range(10):
+        with serving(tmp_path, amazon.configuration(log={"access": False})) as running:
+            running.until_ready()
+            with Load(running, workers=2) as kept, Load(running, workers=2, keep=False) as single:
+                running.until(lambda: min(kept.total, single.total) > 100)
+                assert running.stop()[0] == 0
+            failures += kept.failures + single.failures
+            assert set(kept.statuses) == set(single.statuses) == {200}
+    assert {failure for failure in failures if not failure.startswith("ConnectionRefusedError")} == set()

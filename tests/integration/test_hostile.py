@@ -139,6 +139,34 @@ def endless_trailers(running: Serving) -> None:
         push(attackers, b"X-Trailer: aaaaaaaa\r\n" * 3000, 5_000_000)
 
 
+def one_byte_chunks(running: Serving) -> None:
+    """Four bodies of 256 KiB, each byte a chunk; none is ended."""
+    with connections(running.netloc, 4) as attackers:
+        for attacker in attackers:
+            attacker.sendall(b"POST /sim/echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        push(attackers, b"1\r\na\r\n" * 1000, 262_000 * 6)
+        settle(running)
+
+
+def one_byte_chunks_for_a_token(running: Serving) -> None:
+    """Ten strangers at the token endpoint, who send 64 KiB so."""
+    with connections(running.netloc, 10) as attackers:
+        for attacker in attackers:
+            attacker.sendall(b"POST /auth/o2/token HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        push(attackers, b"1\r\na\r\n" * 1000, 65_000 * 6)
+        settle(running)
+
+
+def one_byte_reads(running: Serving) -> None:
+    """Bodies of 256 KiB that come two bytes at a time."""
+    with connections(running.netloc, 4) as attackers:
+        for attacker in attackers:
+            attacker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            attacker.sendall(b"POST /sim/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 262144\r\n\r\n")
+        push(attackers, b"aa", 100_000)
+        settle(running)
+
+
 def pipelined_requests(running: Serving) -> None:
     """Requests without end, whose answers are never read."""
     with connections(running.netloc, 20) as attackers:
@@ -209,6 +237,9 @@ ATTACKS: tuple[tuple[Callable[[Serving], None], int], ...] = (
     (endless_heads, 40),
     (endless_chunk_extensions, 40),
     (endless_trailers, 40),
+    (one_byte_chunks, 40),
+    (one_byte_chunks_for_a_token, 40),
+    (one_byte_reads, 40),
     (pipelined_requests, 40),
     (pipelined_behind_a_slow_one, 60),
     (slow_readers, 100),

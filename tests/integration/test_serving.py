@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.processes import Process
+from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 
@@ -78,11 +79,11 @@ def test_an_address_of_another_machine_is_one_line(amazon: SimulatedAmazon, tmp_
 
 def test_a_broken_configuration_is_all_its_problems_and_exit_code_2(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Two mistakes are two lines, each with its path."""
-    configuration = amazon.configuration(drain={"delay": -1}, limits={"max_headers": "many"})
+    configuration = amazon.configuration(drain={"delay": -1}, limits={"max_header_fields": "many"})
     code, text = fail_to_serve(tmp_path, configuration)
     assert code == 2
     assert "drain.delay" in text
-    assert "limits.max_headers" in text
+    assert "limits.max_header_fields" in text
     assert "Traceback" not in text
 
 

@@ -7,31 +7,21 @@ import base64
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from proxy.errors import UpstreamNameUnresolved
-from proxy.net.dialing import Dialer, Origin, client_context, origin_of
+from proxy.errors import UpstreamCertificateRejected, UpstreamUnreachable
+from proxy.net.dialing import Dialer, Origin, RedialPacing, client_context, origin_of
+from proxy.net.names import Names
 from tests.support.certificates import Authority
-from tests.support.wire import GET, HELLO, Bench, Script, Upstream, Wire, answering, rules_for, running
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
-
-@contextlib.asynccontextmanager
-async def over_tls(context: ssl.SSLContext, script: Script, **changed: Any) -> AsyncIterator[Bench]:
-    """A bench whose upstream speaks TLS at `localhost`."""
-    upstream = Upstream(script)
-    await upstream.start(context)
-    bench = Bench(upstream, rules_for(f"https://localhost:{upstream.port}", **changed))
-    await bench.start()
-    try:
-        yield bench
-    finally:
-        bench.drop()
-        await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
-        await upstream.stop()
+pytestmark = pytest.mark.usefixtures("every_loop")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +43,7 @@ def test_an_address_becomes_an_origin_and_a_host_line(url: str, origin: tuple[st
     assert origin_of(url).host_line == b"Host: " + line + b"\r\n"
 
 
-async def test_tls_works_with_a_private_authority(tmp_path: Path) -> None:
+async def test_tls_works_with_a_private_authority(tmp_path: Path, running: Running) -> None:
     """And the second connection resumes the first one's session."""
     authority = Authority(tmp_path)
     reused: list[bool] = []
@@ -63,14 +53,14 @@ async def test_tls_works_with_a_private_authority(tmp_path: Path) -> None:
         await wire.request()
         wire.send(HELLO)
 
-    async with over_tls(authority.context("localhost"), script, ca_file=str(authority.ca_file)) as bench:
+    async with running(script, tls=authority.context("localhost"), ca_file=str(authority.ca_file)) as bench:
         for _ in range(2):
             assert (await bench.ask()).body == b"hello"
             await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert reused == [False, True]
 
 
-async def test_a_tls_connection_is_used_again(tmp_path: Path) -> None:
+async def test_a_tls_connection_is_used_again(tmp_path: Path, running: Running) -> None:
     """As a plain one is; a large body passes both ways."""
     authority = Authority(tmp_path)
     body = bytes(range(256)) * 8000
@@ -80,7 +70,7 @@ async def test_a_tls_connection_is_used_again(tmp_path: Path) -> None:
             _, got = await wire.request()
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(got), got)
 
-    async with over_tls(authority.context("localhost"), script, ca_file=str(authority.ca_file)) as bench:
+    async with running(script, tls=authority.context("localhost"), ca_file=str(authority.ca_file)) as bench:
         post = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body)
         for _ in range(2):
             assert (await bench.ask(post + body)).body == body
@@ -88,7 +78,7 @@ async def test_a_tls_connection_is_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ended", [True, False])
-async def test_a_close_delimited_answer_needs_the_end_of_tls(tmp_path: Path, ended: bool) -> None:
+async def test_a_close_delimited_answer_needs_the_end_of_tls(tmp_path: Path, ended: bool, running: Running) -> None:
     """An answer that the end of the connection ends is whole only if TLS itself was ended (RFC 9112, 9.8)."""
     authority = Authority(tmp_path)
 
@@ -99,19 +89,19 @@ async def test_a_close_delimited_answer_needs_the_end_of_tls(tmp_path: Path, end
             await bench.tools[0].until(lambda: b"abcd" in bench.tools[0].received)
             wire.drop()
 
-    async with over_tls(authority.context("localhost"), script, ca_file=str(authority.ca_file)) as bench:
+    async with running(script, tls=authority.context("localhost"), ca_file=str(authority.ca_file)) as bench:
         tool = await bench.tool(GET)
         await tool.until(lambda: tool.ended or tool.received.endswith(b"0\r\n\r\n"))
         assert tool.received.endswith(b"0\r\n\r\n") is ended
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted: bool) -> None:
+async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted: bool, running: Running) -> None:
     """Signed by nobody who is trusted, or for another name: it is never passed over, and the words say what to do."""
     authority = Authority(tmp_path)
     context = authority.context("elsewhere" if trusted else "localhost")
     changed = {"ca_file": str(authority.ca_file)} if trusted else {}
-    async with over_tls(context, answering(HELLO), **changed) as bench:
+    async with running(answering(HELLO), tls=context, **changed) as bench:
         got = await bench.ask()
         assert got.status == 502
         assert b"upstream-certificate-rejected" in got.body
@@ -119,7 +109,7 @@ async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted:
         assert got.value(b"proxy-status") == b"ads-proxy; error=tls_certificate_error"
 
 
-async def test_a_host_that_speaks_no_tls_is_a_502() -> None:
+async def test_a_host_that_speaks_no_tls_is_a_502(running: Running) -> None:
     """Plain HTTP where TLS was to be."""
 
     async def script(wire: Wire) -> None:
@@ -134,7 +124,7 @@ async def test_a_host_that_speaks_no_tls_is_a_502() -> None:
         assert b"upstream-unreachable" in got.body
 
 
-async def test_a_host_that_refuses_is_a_502() -> None:
+async def test_a_host_that_refuses_is_a_502(running: Running) -> None:
     """Nobody listens there."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -146,7 +136,7 @@ async def test_a_host_that_refuses_is_a_502() -> None:
             assert b"refused" in got.body.lower() or b"connect" in got.body.lower()
 
 
-async def test_a_name_without_address_is_a_502() -> None:
+async def test_a_name_without_address_is_a_502(running: Running) -> None:
     """The name is named."""
     url = "http://no-such-host.invalid"
     async with running(answering(HELLO), api_urls={"na": url, "eu": url, "fe": url}) as bench:
@@ -156,7 +146,7 @@ async def test_a_name_without_address_is_a_502() -> None:
         assert b"no-such-host.invalid" in got.body
 
 
-async def test_a_host_that_does_not_accept_is_a_504() -> None:
+async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:
     """Its queue is full: after connect_timeout the tool is told."""
     with socket.socket() as deaf, contextlib.ExitStack() as fillers:
         deaf.bind(("127.0.0.1", 0))
@@ -174,41 +164,157 @@ async def test_a_host_that_does_not_accept_is_a_504() -> None:
             assert b"upstream-connect-timeout" in got.body
 
 
-async def test_a_name_is_looked_up_again_later_and_kept_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within 30 s it is not asked for; after that the last answer serves if there is none."""
+# --- names and addresses beside each other
+
+
+async def test_a_name_whose_lookup_hangs_is_nobody_elses_outage(
+    monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    """Requests to one region wait for its name; other names and literal addresses are dialled meanwhile."""
+    released, system = threading.Event(), socket.getaddrinfo
+    monkeypatch.setattr("proxy.net.names.PATIENCE", 3600.0)
+
+    def getaddrinfo(host: str, *args: Any, **changed: Any) -> Any:
+        if host == "hanging.example":
+            released.wait()
+            host = "127.0.0.1"
+        return system(host, *args, **changed)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        async with running(answering(HELLO)) as bench:
+            port = bench.upstream.port
+            hosts = {"na": "hanging.example", "eu": "127.0.0.1", "fe": "localhost"}
+            bench.apply(api_urls={region: f"http://{host}:{port}" for region, host in hosts.items()})
+            hanging = [await bench.tool(GET) for _ in range(8)]
+            await bench.settled(lambda: bench.pools.find("api", "na")._dialling == 8)
+            for region in (b"eu", b"fe"):
+                assert (await bench.ask(GET.replace(b" /", b" /" + region + b"/"))).body == b"hello"
+            assert not any(tool.received for tool in hanging)
+            released.set()
+            for tool in hanging:
+                assert (await tool.answer()).body == b"hello"
+    finally:
+        released.set()
+
+
+# --- what could not be made is tried again
+
+
+class Patience:
+    """Pauses between dials that take no time: `during` is what happens in them, one after another."""
+
+    def __init__(self, *during: Callable[[], Awaitable[object]]) -> None:
+        self.during = list(during)
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        if self.during:
+            await self.during.pop(0)()
+
+    def dialer(self, **changed: Any) -> Dialer:
+        return Dialer(Names(), connect_timeout=10, pacing=RedialPacing(self.sleep, lambda: 0.5), **changed)
+
+
+async def test_a_listener_that_was_away_is_met_again() -> None:
+    """It is back before the last try."""
+    with socket.socket() as away:
+        away.bind(("127.0.0.1", 0))
+        port = away.getsockname()[1]
+
+        async def nothing() -> None:
+            """It stays away."""
+
+        async def listen() -> None:
+            away.listen()
+
+        patience = Patience(nothing, nothing, listen)
+        protocol = await patience.dialer().dial(Origin("http", "127.0.0.1", port), Wire)
+        assert patience.pauses == pytest.approx([0.1, 0.2, 0.4])
+        protocol.close()
+
+
+async def test_no_request_is_lost_while_a_listener_is_away_for_300_ms(running: Running) -> None:
+    """Whatever its method and its body: none of them had left. The real pauses and the real chance."""
     loop = asyncio.get_running_loop()
-    dialer = Dialer(connect_timeout=1)
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))]
-    answers: list[Any] = [found, socket.gaierror("nobody"), socket.gaierror("nobody")]
-    asked: list[str] = []
-
-    async def getaddrinfo(host: str, *_: Any, **__: Any) -> Any:
-        asked.append(host)
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: _Loop(loop, getaddrinfo))
-    assert await dialer._addresses("a.example", 1) == found
-    assert await dialer._addresses("a.example", 1) == found
-    assert len(asked) == 1
-    dialer._fresh.clear()
-    assert await dialer._addresses("a.example", 1) == found
-    assert len(asked) == 2
-    with pytest.raises(UpstreamNameUnresolved):
-        await dialer._addresses("b.example", 1)
+    async with running(answering(HELLO)) as bench:
+        bench.upstream.go_away()
+        coming: list[asyncio.Task[None]] = []
+        loop.call_later(0.3, lambda: coming.append(loop.create_task(bench.upstream.start())))
+        heads = {
+            method: method + b" /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nbody"
+            for method in (b"POST", b"PUT", b"PATCH", b"DELETE")
+        }
+        tools = [await bench.tool(request) for request in (GET, *heads.values()) for _ in range(8)]
+        assert [(await tool.answer()).status for tool in tools] == [200] * 40
+        assert len(bench.upstream.wires) == 40
 
 
-class _Loop:
-    """A loop whose name resolution is another's."""
+async def test_a_listener_that_stays_away_is_given_up() -> None:
+    """After four tries, with the system's words."""
+    with socket.socket() as away:
+        away.bind(("127.0.0.1", 0))
+        patience = Patience()
+        with pytest.raises(UpstreamUnreachable, match="refused"):
+            await patience.dialer().dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
+        assert len(patience.pauses) == 3
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, getaddrinfo: Any) -> None:
-        self._loop = loop
-        self.getaddrinfo = getaddrinfo
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
+async def test_a_reset_in_the_handshake_is_dialled_again(tmp_path: Path) -> None:
+    """Whether the end is abrupt or orderly; the third time there is TLS."""
+    authority = Authority(tmp_path)
+    context, met = authority.context("localhost"), 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal met
+        met += 1
+        if met == 1:
+            writer.transport.abort()
+        elif met == 2:
+            await reader.read(1)
+            writer.close()
+        else:
+            await writer.start_tls(context)
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    patience = Patience()
+    origin = Origin("https", "localhost", server.sockets[0].getsockname()[1])
+    protocol = await patience.dialer(ca_file=str(authority.ca_file)).dial(origin, Wire)
+    assert (met, len(patience.pauses)) == (3, 2)
+    protocol.close()
+    server.close()
+
+
+@pytest.mark.parametrize("untrusted", [False, True])
+async def test_what_stays_wrong_is_not_dialled_again(tmp_path: Path, untrusted: bool) -> None:
+    """A certificate that is not accepted, and plain text in the place of TLS."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    context = Authority(tmp_path).context("localhost")
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context if untrusted else None)
+    origin = Origin("https", "localhost", server.sockets[0].getsockname()[1])
+    patience = Patience()
+    with pytest.raises(UpstreamCertificateRejected if untrusted else UpstreamUnreachable):
+        await patience.dialer().dial(origin, Wire)
+    assert not patience.pauses
+    server.close()
+
+
+async def test_time_left_is_never_outlasted() -> None:
+    """With less than a pause left, the failure is told at once."""
+    with socket.socket() as away:
+        away.bind(("127.0.0.1", 0))
+        patience = Patience()
+        dialer = Dialer(Names(), connect_timeout=0.09, pacing=RedialPacing(patience.sleep, lambda: 0.5))
+        with pytest.raises(UpstreamUnreachable, match="refused"):
+            await dialer.dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
+        assert not patience.pauses
 
 
 # --- the outbound proxy
@@ -252,18 +358,18 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.mark.parametrize(
     "answer", [b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", b"HTTP/1.0 200\r\n\r\n", b"HTTP/1.1 204 X\r\n\r\n"]
 )
-async def test_an_outbound_proxy_is_asked_for_a_tunnel(tmp_path: Path, answer: bytes) -> None:
+async def test_an_outbound_proxy_is_asked_for_a_tunnel(tmp_path: Path, answer: bytes, running: Running) -> None:
     """TLS goes through it to the host itself; any 2xx opens it (RFC 9110, 9.3.6)."""
     authority = Authority(tmp_path)
     async with Tunnel(answer) as tunnel:
         changed = {"ca_file": str(authority.ca_file), "outbound_proxy": f"http://127.0.0.1:{tunnel.port}"}
-        async with over_tls(authority.context("localhost"), answering(HELLO), **changed) as bench:
+        async with running(answering(HELLO), tls=authority.context("localhost"), **changed) as bench:
             assert (await bench.ask()).body == b"hello"
             name = b"localhost:%d" % bench.upstream.port
             assert tunnel.asked == [b"CONNECT " + name + b" HTTP/1.1\r\nHost: " + name + b"\r\n\r\n"]
 
 
-async def test_an_outbound_proxy_is_given_its_credentials() -> None:
+async def test_an_outbound_proxy_is_given_its_credentials(running: Running) -> None:
     """Percent-decoded, as Basic."""
     async with Tunnel() as tunnel:
         url = f"http://us%40er:p%3Ass@127.0.0.1:{tunnel.port}"
@@ -284,7 +390,7 @@ async def test_an_outbound_proxy_is_given_its_credentials() -> None:
         (b"", b"closed the connection"),
     ],
 )
-async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: bytes) -> None:
+async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: bytes, running: Running) -> None:
     """With what it said, and where to look."""
     async with (
         Tunnel(answer) as tunnel,
@@ -295,7 +401,7 @@ async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: byte
         assert says in got.body
 
 
-async def test_an_outbound_proxy_without_address_is_named() -> None:
+async def test_an_outbound_proxy_without_address_is_named(running: Running) -> None:
     """Its name is what could not be resolved, not Amazon's."""
     async with running(answering(HELLO), outbound_proxy="http://proxy.invalid:3128") as bench:
         got = await bench.ask()

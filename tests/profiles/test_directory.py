@@ -32,7 +32,15 @@ from proxy.profiles.directory import (
     ProfilesUnavailable,
 )
 from proxy.profiles.index import ListingFailure
-from proxy.profiles.pacing import FIRST_RETRY, LIST_INTERVAL, MAX_RETRY, next_listing, wait
+from proxy.profiles.pacing import (
+    AWAITED_RETRY,
+    FIRST_RETRY,
+    LIST_INTERVAL,
+    LONG_AWAITED_RETRY,
+    MAX_RETRY,
+    next_listing,
+    wait,
+)
 from proxy.secret import Secret
 
 if TYPE_CHECKING:
@@ -254,7 +262,7 @@ async def test_what_is_known_is_served_while_amazon_fails(running: RunningDirect
 async def test_the_same_failure_is_not_told_each_time(running: RunningDirectory) -> None:
     """But again after a while, and at once when it is another or comes back."""
     running.status = 500
-    await running.directory.start([running.source()])
+    await running.directory.start([running.source(pins_first=False)])
     await running.settle(1)
     assert isinstance(await running.events.next(), ProfilesFailed)
     running.pauses.end()
@@ -605,3 +613,35 @@ async def test_a_pause_ends_by_itself_or_when_woken() -> None:
         wake.set()
         await wait(PATIENCE * 10, wake)
     assert wake.is_set()
+
+
+@pytest.mark.parametrize(
+    ("failures", "retry_after", "chance", "seconds"),
+    [
+        (0, None, 0.0, LIST_INTERVAL),
+        (1, None, 0.0, AWAITED_RETRY),
+        (40, None, 0.0, AWAITED_RETRY),
+        (40, None, 1.0, 0.7 * AWAITED_RETRY),
+        (41, None, 0.0, LONG_AWAITED_RETRY),
+        (10**6, None, 0.0, LONG_AWAITED_RETRY),
+        (1, 60.0, 0.0, 60.0),
+    ],
+)
+def test_when_the_next_listing_is_that_requests_wait_for(
+    failures: int, retry_after: float | None, chance: float, seconds: float
+) -> None:
+    """Their 503 says to come again in two seconds: so often it is tried, unless Amazon asks for more patience."""
+    assert next_listing(failures, retry_after, chance, awaited=True) == pytest.approx(seconds)
+
+
+async def test_a_first_profile_that_is_not_known_is_asked_for_often(running: RunningDirectory) -> None:
+    """Once it is known, a failure is no hurry any more."""
+    running.status = 503
+    await running.directory.start([running.source()])
+    assert await running.settle(1) == [AWAITED_RETRY]
+    running.status = 200
+    running.pauses.end()
+    assert await running.settle(1) == [LIST_INTERVAL]
+    running.status = 503
+    running.pauses.end()
+    assert await running.settle(1) == [FIRST_RETRY]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from proxy.errors import (
     AccountRequired,
     ConflictingScope,
     NeverForwarded,
+    NotPermitted,
     PlaceholderRejected,
     ProfileNotKnownYet,
     Refused,
@@ -123,17 +125,79 @@ def test_a_client_of_one_account_needs_no_choice_and_learns_of_no_other() -> Non
     two = CallerScope(accounts=frozenset({"zeta", "pins"}))
     with pytest.raises(AccountRequired, match=r"several accounts: pins, zeta\."):
         routed(b"GET", NEVER, fields(), SEVERAL, two)
-    with pytest.raises(UnknownRoute, match=r"Choose one of pins, z, zeta\."):
+    with pytest.raises(NotPermitted, match=r"It may use pins, z, zeta\."):
         routed(b"GET", b"/@nosuchname/x", fields(), SEVERAL, two)
-    with pytest.raises(UnknownAccount, match=r"Choose one of pins, zeta\."):
+    with pytest.raises(NotPermitted, match=r"It may use pins, zeta\."):
         routed(b"GET", b"/x", fields(account="nosuchname"), SEVERAL, two)
     nobody = CallerScope(accounts=frozenset())
     with pytest.raises(AccountRequired, match="no account that this client may use"):
         routed(b"GET", NEVER, fields(), SEVERAL, nobody)
-    with pytest.raises(UnknownRoute, match="none that this client may use"):
+    with pytest.raises(NotPermitted, match="There is none that it may use"):
         routed(b"GET", b"/@nosuchname/x", fields(), SEVERAL, nobody)
     with pytest.raises(AccountRequired, match="no account that this client may use"):
         routed(b"GET", NEVER, fields(), ONE, nobody)
+
+
+@pytest.mark.parametrize(
+    ("target", "changed", "bound"),
+    [
+        (b"/@NAME/x", {}, ""),
+        (b"/%40NAME/x", {}, ""),
+        (b"/@NAME/eu/x", {}, ""),
+        (b"/@NAME" + REQUIRED, {"region": "us"}, ""),
+        (b"/@NAME" + REQUIRED, {"scopes": (b"33",)}, ""),
+        (b"/@NAME/mcp", {}, ""),
+        (b"/@NAME/x", {"account": "acme"}, "acme"),
+        (b"/x", {"account": "NAME"}, ""),
+        (b"/@acme/x", {"account": "NAME"}, ""),
+        (b"/x", {"account": "NAME", "region": "us"}, ""),
+        (b"/x", {}, "NAME"),
+        (b"/@acme/x", {}, "NAME"),
+        (b"/x", {"account": "acme"}, "NAME"),
+    ],
+)
+def test_what_is_not_the_callers_is_answered_as_what_is_not_there(
+    target: bytes, changed: dict[str, Any], bound: str
+) -> None:
+    """Account, route, one whose first profile is not known, prefix, header, token: one 403, but for the name."""
+    only = CallerScope(accounts=frozenset({"acme"}))
+    answers = set()
+    for name in ("zeta", "pins", "z", "nosuchname", "acne", "accountless"):
+        sent: dict[str, Any] = {key: name if value == "NAME" else value for key, value in changed.items()}
+        scope = replace(only, bound=bound.replace("NAME", name))
+        with pytest.raises(NotPermitted) as refused:
+            routed(b"POST", target.replace(b"NAME", name.encode()), fields(**sent), SEVERAL, scope)
+        assert refused.value.detail.count(name) == 1
+        answers.add(refused.value.detail.replace(name, "NAME"))
+    (answer,) = answers
+    assert not [name for name in ("zeta", "pins", " z") if name in answer]
+
+
+@pytest.mark.parametrize(
+    ("profiles", "rule", "own"),
+    [({"22", "9"}, "profiles", "acme, brand, pins, z, zeta"), (set(), "account_ids", "acme, pins, z, zeta")],
+)
+def test_a_route_to_a_profile_that_is_not_the_callers_is_not_there(profiles: set[str], rule: str, own: str) -> None:
+    """Whatever account it leads to, and whatever Scope is sent beside it."""
+    limited = CallerScope(profiles=frozenset(profiles))
+    for name in ("brand-eu", "nosuchname"):
+        expected = f"This client may not use the account or route '{name}'. It may use {own}. (Rule: {rule}.)"
+        for sent in ({}, {"scopes": (b"22",)}):
+            with pytest.raises(NotPermitted) as refused:
+                routed(b"POST", f"/@{name}/x".encode(), fields(**sent), SEVERAL, limited)
+            assert refused.value.detail == expected
+    assert routed(b"POST", b"/@acme/x", fields(), SEVERAL, limited).account == "acme"
+    if profiles:
+        assert routed(b"POST", b"/@brand" + REQUIRED, fields(), SEVERAL, limited).profile == b"22"
+
+
+def test_a_route_of_ones_own_is_still_explained() -> None:
+    """Who may use its account is told what it is."""
+    only = CallerScope(accounts=frozenset({"acme"}))
+    with pytest.raises(UnknownAccount, match=r"'brand-eu' is a route: send its requests to /@brand-eu/"):
+        routed(b"GET", b"/x", fields(account="brand-eu"), SEVERAL, only)
+    with pytest.raises(NotPermitted, match="may not use the account 'z'"):
+        routed(b"GET", b"/x", fields(account="z"), SEVERAL, only)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +293,9 @@ def test_overridden_api_addresses_choose_their_region_by_host_and_port() -> None
     ("target", "changed", "profile"),
     [
         (b"/@brand-eu" + REQUIRED, {"scopes": (b"7",)}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"scopes": (b"7", b"7")}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (b"Amazon-Advertising-API-Scope:",), "scopes": (b"7",)}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (b"Amazon-Advertising-API-Scope:",) * 2}, b"123"),
         (b"/@brand-eu" + REQUIRED, {}, b"123"),
         (b"/@brand-eu" + OPTIONAL, {}, b"123"),
         (b"/@brand-eu" + UNKNOWN, {}, b"123"),

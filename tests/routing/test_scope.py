@@ -11,8 +11,6 @@ from proxy.http1.target import path_segments
 from proxy.routing.operations import PUBLISHED, ScopeRule
 from proxy.routing.scope import (
     find_scope_rule,
-    goes_without_scope,
-    names_account_in_path,
     scope_rule,
     wants_default,
 )
@@ -109,37 +107,6 @@ def test_a_long_path_is_judged_without_being_remembered() -> None:
     """A path of thousands of bytes gets its rule too."""
     assert scope_rule(b"GET", b"/v2/profiles/" + b"1" * 5000) is ScopeRule.NEVER
     assert scope_rule(b"GET", b"/" * 5000 + b"v2/profiles") is ScopeRule.NEVER
-    assert goes_without_scope(b"GET", b"/" * 5000 + b"v2/profiles")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        b"/v2/profiles.json",
-        b"/v2/profiles.",
-        b"/v2/profiles%20",
-        b"/v2/profiles%3fx",
-        b"/v2/profiles%23",
-        b"/v2/profiles%e2%80%8b",
-        b"/v4/profiles",
-        b"/V17/PROFILES/1",
-        b"/managerAccounts.",
-        b"/MCP",
-        b"/mcp/x",
-        b"/%20",
-    ],
-)
-def test_what_may_be_read_as_an_operation_without_scope_counts_as_one(path: bytes) -> None:
-    """Suffixes, blanks, versions to come and hosted MCP in any spelling are no way around a list of profiles."""
-    assert goes_without_scope(b"GET", path)
-
-
-def test_operations_with_scope_and_unheard_ones_stay_what_they_are() -> None:
-    """The cautious reading refuses neighbours of the operations without Scope, not everything."""
-    for path in (b"/sp/campaigns/list", b"/sp/campaigns.x", b"/adsApi/v1/unheard", b"/unheard"):
-        assert not goes_without_scope(b"POST", path)
-    assert names_account_in_path(b"/Accounts/1/dsp")
-    assert not names_account_in_path(b"/accountsX/1")
 
 
 def test_segments_are_decoded_after_the_path_was_split() -> None:

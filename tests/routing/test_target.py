@@ -137,7 +137,8 @@ def test_sign_in_paths_are_known_in_every_spelling(target: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", [b"/authors", b"/apps", b"/v2/auth/x", b"/x/ap", b"/a%75/x", b"/%25252561uth", b"/v2/x/.."]
+    "target",
+    [b"/authors", b"/apps", b"/v2/auth/x", b"/x/ap", b"/a%75/x", b"/%25252561uth", b"/v2/x/..", b"/v2/x/../auth"],
 )
 def test_paths_that_only_resemble_sign_in_pass(target: bytes) -> None:
     """The rule is about the first segment, as whole."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_route
 from proxy.config import Config
-from proxy.config.model.sections import Account, Client, Region, RouteConfig
+from proxy.config.model.accounts import Account
+from proxy.config.model.sections import Client, Region, RouteConfig
 from proxy.config.model.values import Address
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
@@ -61,6 +63,11 @@ def routed(
     """Where a request goes."""
     asked = request(method, target, read)
     return route(asked, read_destination(asked.target), table, scope)
+
+
+def judged(policy: Policy, asked: Request, chosen: Route) -> Verdict:
+    """What a policy says of a request that was routed so, before routing and after it."""
+    return evaluate_route(policy, evaluate_request(policy, asked, read_destination(asked.target)), chosen)
 
 
 def account(**changed: Any) -> Account:

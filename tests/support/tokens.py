@@ -1,4 +1,4 @@
-"""What the token tests stand on: a loop whose time jumps, a scripted Login with Amazon, an observer that remembers."""
+"""Tokens without Amazon: a loop whose time jumps, a scripted Login with Amazon, and a source of tokens."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import functools
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec
 
-from proxy.errors import StateError
-from proxy.events import Event
+from proxy.errors import NoUsableToken, StateError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings, TokenSource
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import Store, StoredToken
+from proxy.tokens.suspicion import TokenUse
 from proxy.tokens.token_response import Grant
+from proxy.tokens.values import AccessToken
+from tests.support.events import EventRecorder
 
 P = ParamSpec("P")
-E = TypeVar("E", bound=Event)
 EPOCH = 1_700_000_000.0
 
 
@@ -93,19 +94,6 @@ class ScriptedLogin(LoginWithAmazon):
         return [moment for moment, _ in self.asked]
 
 
-class Recorder:
-    """An observer that remembers."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def observe(self, event: Event) -> None:
-        self.events.append(event)
-
-    def of(self, kind: type[E]) -> list[E]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-
 class BrokenStore(MemoryStore):
     """Its writes fail as long as `broken` is set."""
 
@@ -129,13 +117,13 @@ class RunningManager:
     ) -> None:
         self.login = login if login is not None else ScriptedLogin()
         self.store = store if store is not None else MemoryStore()
-        self.recorder = Recorder()
+        self.events = EventRecorder()
         self.suspended = 0.0
         self.chance = 0.0
         self.manager = TokenManager(
             self.login,
             self.store,
-            self.recorder,
+            self.events,
             settings if settings is not None else TokenSettings(),
             Timing(self.clock, lambda: EPOCH + self.clock(), lambda: self.chance),
         )
@@ -158,3 +146,44 @@ def source(
 ) -> TokenSource:
     configured = Secret(refresh) if refresh is not None else None
     return TokenSource(account, "http://lwa.test/auth/o2/token", client, Secret(secret), configured)
+
+
+class NumberedTokens:
+    """The forwarder's source of tokens: `Atza|0` first, the next number after each renewal."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.cold = False
+        self.fruitless = self.away = self.watchful = False
+        self.uses: list[TokenUse] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.renewals = 0
+        self._token = self._make()
+
+    def _make(self) -> AccessToken:
+        return AccessToken("default", Secret(f"Atza|{self.number}"), self.number, float("inf"), "amzn1.test")
+
+    def current(self, account: str) -> AccessToken | None:
+        return None if self.cold else self._token
+
+    async def get(self, account: str) -> AccessToken:
+        if self.cold:
+            await self.gate.wait()
+        return self._token
+
+    def accepted(self, token: AccessToken, use: TokenUse) -> None:
+        self.uses.append(use)
+
+    async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
+        self.renewals += 1
+        self.uses.append(use)
+        await self.gate.wait()
+        if self.away:
+            raise NoUsableToken("Login with Amazon is away.", retry_after=3.0)
+        if self.fruitless:
+            return None
+        if rejected is self._token:
+            self.number += 1
+            self._token = self._make()
+        return self._token

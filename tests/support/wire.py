@@ -1,7 +1,7 @@
-"""A bench for the forwarding core: raw tools on one side, a scripted raw upstream on the other, the proxy in between.
+"""Raw ends of connections: what a tool or Amazon sends and receives, byte by byte, on real sockets.
 
-All of it runs in the test's own event loop, on real sockets with ports of the system's choice. Waiting is always for
-bytes or a condition, with a time limit; nothing sleeps. What is right is for the tests to say.
+All of it runs in the test's own event loop, on ports of the system's choice. Waiting is always for bytes or a
+condition, with a time limit; nothing sleeps. What is right is for the tests to say.
 """
 
 from __future__ import annotations
@@ -11,29 +11,9 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, cast
-
-from proxy.access.clients import Budgets
-from proxy.app.rules import make_clients, make_routing_table, make_rules
-from proxy.config import load
-from proxy.downstream.connection import ClientConnection
-from proxy.downstream.ports import ConnectionLimits
-from proxy.downstream.table import ConnectionTable
-from proxy.events import DefectMet, Event, Replayed, RequestFinished, RequestStarted
-from proxy.forwarding.accounting import Accounting
-from proxy.forwarding.dependencies import Dependencies
-from proxy.forwarding.forwarder import Forwarder
-from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.rules import Rules
-from proxy.forwarding.throttles import Throttles
-from proxy.net.deadlines import Deadlines
-from proxy.routing.table import EmptyDirectory
-from proxy.secret import Secret
-from proxy.tokens.values import AccessToken
-from proxy.upstream.pools import Pools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import cast
 
 PATIENCE = 10.0
 GET = b"GET /v2/profiles HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -194,7 +174,7 @@ class Wire(asyncio.Protocol):
         return Answer(head, await self.end() if length is None else await self.take(int(length)))
 
 
-class Upstream:
+class RawUpstream:
     """The raw upstream: `script` runs once for each connection, in the order in which they came."""
 
     def __init__(self, script: Script) -> None:
@@ -206,8 +186,12 @@ class Upstream:
 
     async def start(self, context: ssl.SSLContext | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Wire(self._accept), "127.0.0.1", 0, ssl=context)
+        self._server = await loop.create_server(lambda: Wire(self._accept), "127.0.0.1", self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def go_away(self) -> None:
+        """Listen no more; `start` comes back, at the same port."""
+        self._server.close()
 
     def _accept(self, wire: Wire) -> None:
         self.wires.append(wire)
@@ -232,236 +216,6 @@ class Upstream:
         for error in ended:
             if isinstance(error, Exception):
                 raise error
-
-
-class Tokens:
-    """A token source: `Atza|0` first, the next number after each renewal."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.cold = False
-        self.fruitless = False
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.renewals = 0
-        self._token = self._make()
-
-    def _make(self) -> AccessToken:
-        return AccessToken("default", Secret(f"Atza|{self.number}"), self.number, float("inf"), "amzn1.test")
-
-    def current(self, account: str) -> AccessToken | None:
-        return None if self.cold else self._token
-
-    async def get(self, account: str) -> AccessToken:
-        if self.cold:
-            await self.gate.wait()
-        return self._token
-
-    async def renewed(self, rejected: AccessToken) -> AccessToken | None:
-        self.renewals += 1
-        await self.gate.wait()
-        if self.fruitless:
-            return None
-        if rejected is self._token:
-            self.number += 1
-            self._token = self._make()
-        return self._token
-
-
-class Facts:
-    """An observer that keeps everything, and wakes who waits for it."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._changed = asyncio.Event()
-
-    def observe(self, event: Event) -> None:
-        self.events.append(event)
-        self._changed.set()
-
-    @property
-    def finished(self) -> list[RequestFinished]:
-        return [event for event in self.events if isinstance(event, RequestFinished)]
-
-    @property
-    def replays(self) -> list[tuple[str, str]]:
-        return [(event.reason, event.outcome) for event in self.events if isinstance(event, Replayed)]
-
-    @property
-    def started(self) -> int:
-        return sum(isinstance(event, RequestStarted) for event in self.events)
-
-    @property
-    def defects(self) -> list[str]:
-        return [event.traceback for event in self.events if isinstance(event, DefectMet)]
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def last(self, number: int = 1) -> RequestFinished:
-        """The account of the request that was finished as the `number`th."""
-        await self.until(lambda: len(self.finished) >= number)
-        return self.finished[number - 1]
-
-
-class Bench:
-    """The proxy and what stands on both its sides."""
-
-    def __init__(self, upstream: Upstream, rules: Rules) -> None:
-        loop = asyncio.get_running_loop()
-        self.upstream = upstream
-        self.rules = rules
-        self.tokens = Tokens()
-        self.facts = Facts()
-        self.deadlines = Deadlines(loop)
-        self.pools = Pools(self.deadlines)
-        self.accounting = Accounting(self.facts)
-        self.throttles = Throttles()
-        dependencies = Dependencies(self.tokens, self.throttles, AccountLines(), self.accounting)
-        self.forwarder = Forwarder(dependencies, self.pools, rules)
-        self.server = ConnectionTable(self.deadlines)
-        self.tools: list[Wire] = []
-        self.port = 0
-        self._listening: asyncio.Server
-
-    async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._connect, "127.0.0.1", 0)
-        self.port = self._listening.sockets[0].getsockname()[1]
-
-    def _connect(self) -> ClientConnection:
-        return ClientConnection(self.server, self.forwarder)
-
-    async def tool(self, *first: bytes) -> Wire:
-        """A new connection of a tool, which sends this first."""
-        loop = asyncio.get_running_loop()
-        _, wire = await loop.create_connection(Wire, "127.0.0.1", self.port)
-        self.tools.append(wire)
-        if first:
-            wire.send(*first)
-        return wire
-
-    def connection(self) -> ClientConnection:
-        """One of the tools' connections, as the proxy has it."""
-        connection = next(iter(self.server.connections))
-        assert isinstance(connection, ClientConnection)
-        return connection
-
-    async def ask(self, request: bytes = GET) -> Answer:
-        """One request on a connection of its own."""
-        wire = await self.tool(request)
-        try:
-            return await wire.answer(to_head=request.startswith(b"HEAD "))
-        finally:
-            wire.close()
-
-    def sweep(self, seconds: float) -> None:
-        """What the timers would do so many seconds from now."""
-        self.deadlines.sweep(asyncio.get_running_loop().time() + seconds)
-
-    def apply(self, **changed: Any) -> None:
-        """A reload with these changes."""
-        self.rules = changed_rules(self.rules, changed)
-        self.forwarder.apply(self.rules)
-
-    async def stop(self) -> None:
-        """Close everything, and see that nothing is left over: no request, no connection."""
-        self._listening.close()
-        for wire in self.tools:
-            wire.abort()
-        await self.settled(lambda: not self.server.connections and not self.accounting.in_flight)
-        self.pools.close()
-        await self.settled(lambda: not any(size for size, _ in self.pools.sizes().values()))
-        self.deadlines.stop()
-        assert self.facts.started == len(self.facts.finished)
-        assert not self.facts.defects
-        assert not self.server.per_address
-
-    def drop(self) -> None:
-        """Let go of everything, after a failure too."""
-        self._listening.close()
-        for wire in self.tools:
-            wire.abort()
-        for connection in tuple(self.server.connections):
-            assert isinstance(connection, ClientConnection)
-            connection._transport.abort()
-        self.pools.close()
-        self.deadlines.stop()
-
-    async def settled(self, condition: Callable[[], bool]) -> None:
-        """Let the event loop run until the condition holds: for what tells nobody that it happened."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                await asyncio.sleep(0)
-
-
-def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
-    """Rules with changes, given by the names of the configuration, wherever in the rules they lie.
-
-    `max_connections` is that of the tools; `pool_limit` is how many connections Amazon's hosts may have.
-    """
-    groups: dict[str, dict[str, Any]] = {
-        "connection_limits": {},
-        "head_limits": {},
-        "pool_settings": {},
-        "timeouts": {},
-    }
-    elsewhere = {
-        "pool_limit": ("pool_settings", "max_connections"),
-        "connect_timeout": ("pool_settings", "connect_timeout"),
-        "outbound_proxy": ("pool_settings", "proxy"),
-        "ca_file": ("pool_settings", "ca_file"),
-        "ca_digest": ("pool_settings", "ca_digest"),
-        "response_timeout": ("timeouts", "response"),
-        "idle_timeout": ("timeouts", "idle"),
-        "max_header_bytes": ("head_limits", "max_bytes"),
-        "max_target_bytes": ("head_limits", "max_target_bytes"),
-        "max_headers": ("head_limits", "max_fields"),
-    }
-    urls = {("api", region): url for region, url in changed.pop("api_urls", {}).items()}
-    changed["endpoints"] = {**rules.endpoints, **urls}
-    for name in tuple(changed):
-        if name in elsewhere:
-            group, field = elsewhere[name]
-            groups[group][field] = changed.pop(name)
-        elif name in ConnectionLimits.__dataclass_fields__:
-            groups["connection_limits"][name] = changed.pop(name)
-    for group, values in groups.items():
-        changed[group] = replace(getattr(rules, group), **values)
-    return replace(rules, **changed)
-
-
-def rules_for(api_url: str, **changed: Any) -> Rules:
-    """The rules of an account `default` at this API address. `max_connections` is the tools', `pool_limit` Amazon's."""
-    environment = {
-        "AMAZON_ADS_CLIENT_ID": "amzn1.test",
-        "AMAZON_ADS_CLIENT_SECRET": "a-secret-for-tests",
-        "AMAZON_ADS_REFRESH_TOKEN": "Atzr|test",
-        "ADS_PROXY_REGIONS__NA__API_URL": api_url,
-        "HOME": str(Path.home()),
-    }
-    config = load(None, environment)
-    table = make_routing_table(config, EmptyDirectory())
-    rules = make_rules(config, table, make_clients(config, b"key", Budgets()), demo=False)
-    return changed_rules(rules, dict(changed))
-
-
-@contextlib.asynccontextmanager
-async def running(script: Script, **changed: Any) -> AsyncIterator[Bench]:
-    """A bench in front of an upstream that does this."""
-    upstream = Upstream(script)
-    await upstream.start()
-    bench = Bench(upstream, rules_for(f"http://127.0.0.1:{upstream.port}", **changed))
-    await bench.start()
-    try:
-        yield bench
-        await bench.stop()
-    finally:
-        bench.drop()
-        await upstream.stop()
 
 
 def answering(*answers: bytes) -> Script:

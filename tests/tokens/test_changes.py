@@ -65,7 +65,7 @@ async def test_a_rotated_token_is_used_next_and_kept() -> None:
         await running.manager.get("acme")
         await running.manager.refresh_now("acme")
         assert [sent for _, sent in running.login.asked] == ["refresh-0", "refresh-1"]
-        assert running.recorder.of(RefreshTokenReplaced) == [RefreshTokenReplaced("acme", "rotated")]
+        assert running.events.of(RefreshTokenReplaced) == [RefreshTokenReplaced("acme", "rotated")]
         assert running.manager.statuses()[0].refresh_token_source == "store"
     async with RunningManager(store=store) as restarted:
         await restarted.manager.start([source()])
@@ -80,7 +80,7 @@ async def test_the_same_refresh_token_coming_back_changes_nothing() -> None:
     async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-0")), store) as running:
         await running.manager.start([source()])
         await running.manager.get("acme")
-        assert running.recorder.of(RefreshTokenReplaced) == []
+        assert running.events.of(RefreshTokenReplaced) == []
         assert store.attempts == 0
 
 
@@ -112,7 +112,7 @@ async def test_a_failing_disk_is_retried_and_loses_nothing() -> None:
         kept = await store.read("acme")
         assert kept is not None
         assert kept.refresh_token.reveal() == "refresh-1"
-        assert running.recorder.of(TokenUnpersisted) == [
+        assert running.events.of(TokenUnpersisted) == [
             TokenUnpersisted("acme", True, "The disk is full."),
             TokenUnpersisted("acme", False, ""),
         ]
@@ -179,8 +179,8 @@ async def test_stopping_tries_the_store_to_the_end() -> None:
     kept = await store.read("acme")
     assert kept is not None
     assert kept.refresh_token.reveal() == "refresh-1"
-    assert running.recorder.of(RefreshTokenLost) == []
-    assert not running.recorder.of(TokenUnpersisted)[-1].unpersisted
+    assert running.events.of(RefreshTokenLost) == []
+    assert not running.events.of(TokenUnpersisted)[-1].unpersisted
 
 
 @virtual_time
@@ -193,7 +193,7 @@ async def test_a_refresh_token_that_is_lost_is_told_with_what_to_do() -> None:
     before = running.clock()
     await running.manager.stop(3.0)
     assert running.clock() - before == pytest.approx(3.0)
-    (lost,) = running.recorder.of(RefreshTokenLost)
+    (lost,) = running.events.of(RefreshTokenLost)
     assert (lost.account, lost.detail) == ("acme", "The disk is full.")
     assert "ads-proxy login acme" in lost.advice
 
@@ -216,7 +216,7 @@ async def test_a_hurried_stop_tells_what_is_lost() -> None:
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
-    assert [event.account for event in running.recorder.of(RefreshTokenLost)] == ["acme"]
+    assert [event.account for event in running.events.of(RefreshTokenLost)] == ["acme"]
     button.cancel()
 
 
@@ -266,7 +266,7 @@ async def test_accounts_come_and_go() -> None:
         await running.manager.reconfigure([source("new")])
         with pytest.raises(errors.NoUsableToken, match="no longer configured"):
             await waiting
-        assert running.recorder.of(AccountRemoved) == [AccountRemoved("old")]
+        assert running.events.of(AccountRemoved) == [AccountRemoved("old")]
         assert (await running.manager.get("new")).account == "new"
         assert [status.account for status in running.manager.statuses()] == ["new"]
 
@@ -285,7 +285,7 @@ async def test_a_changed_secret_is_tried_at_once() -> None:
         await asyncio.sleep(0.2)
         assert running.state() == "valid"
         assert login.credentials[-1].client_secret.reveal() == "right"
-        assert running.recorder.of(TokenRefreshed)[-1].trigger == "credentials-changed"
+        assert running.events.of(TokenRefreshed)[-1].trigger == "credentials-changed"
 
 
 @virtual_time
@@ -298,7 +298,7 @@ async def test_a_changed_refresh_token_revives_a_revoked_account() -> None:
         assert running.state() == "pending"
         assert (await running.manager.get("acme")).generation == 1
         assert running.login.asked[-1][1] == "alive"
-        assert RefreshTokenReplaced("acme", "configuration") in running.recorder.events
+        assert RefreshTokenReplaced("acme", "configuration") in running.events.events
 
 
 @virtual_time
@@ -403,7 +403,7 @@ async def test_a_token_dead_on_arrival_leaves_its_refresh_token() -> None:
         token = await running.manager.get("acme")
         assert token.value.reveal() == "access-3"
         assert [sent for _, sent in running.login.asked] == ["refresh-0", "refresh-1", "refresh-1"]
-        assert [event.reason for event in running.recorder.of(RefreshFailed)] == ["malformed", "malformed"]
+        assert [event.reason for event in running.events.of(RefreshFailed)] == ["malformed", "malformed"]
         kept = await store.read("acme")
         assert kept is not None
         assert kept.refresh_token.reveal() == "refresh-1"
@@ -422,7 +422,7 @@ async def test_a_sign_in_whose_access_token_is_dead_asks_for_another() -> None:
         assert token is not None
         assert token.value.reveal() == "access-2"
         assert running.login.asked[-1][1] == "refresh-s"
-        assert running.recorder.of(TokenRefreshed)[-1].trigger == "sign-in"
+        assert running.events.of(TokenRefreshed)[-1].trigger == "sign-in"
 
 
 @virtual_time
@@ -546,7 +546,7 @@ async def test_what_the_store_lost_is_written_anew(how: Callable[[LosingStore, s
         how(store, "acme")
         await asyncio.sleep(1)
         assert await store.read("acme") == kept
-        assert [event.restored for event in running.recorder.of(StoredTokenDamaged)] == [True]
+        assert [event.restored for event in running.events.of(StoredTokenDamaged)] == [True]
         assert await store.read("configured") is None
         assert len(running.login.asked) == 2
 
@@ -570,7 +570,7 @@ async def test_a_store_that_cannot_be_read_while_running_is_no_news() -> None:
         store.away = True
         store.lose("acme")
         await asyncio.sleep(1)
-        assert running.recorder.of(StoredTokenDamaged) == []
+        assert running.events.of(StoredTokenDamaged) == []
         await running.manager.reconfigure([source(refresh="another")])
         await running.manager.reconfigure([source()])
         await running.manager.refresh_now("acme")
@@ -587,7 +587,7 @@ async def test_a_damaged_entry_leaves_the_configured_token() -> None:
         await running.manager.get("acme")
         await running.manager.get("other")
         told = StoredTokenDamaged("acme", False, "The file is damaged.")
-        assert running.recorder.of(StoredTokenDamaged) == [told]
+        assert running.events.of(StoredTokenDamaged) == [told]
 
 
 @virtual_time

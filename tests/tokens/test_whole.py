@@ -12,13 +12,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from proxy.events import Event, StoredTokenDamaged, TokenRefreshed
+from proxy.events import StoredTokenDamaged, TokenRefreshed
 from proxy.secret import Secret
 from proxy.tokens import manager as managing
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager, TokenSettings, TokenSource
 from proxy.tokens.opening import open_store
-from tests.support.tokens import Recorder, ScriptedLogin, grant
+from tests.support.events import EventRecorder
+from tests.support.tokens import ScriptedLogin, grant
 
 SIGN_IN = """
 import asyncio, sys, time
@@ -28,22 +29,6 @@ from proxy.tokens.store import signed_in
 store = open_store(sys.argv[1], Secret("0123456789abcdef"))
 asyncio.run(store.write("acme", signed_in(Secret("from-terminal"), None, time.time())))
 """
-
-
-class Waiting(Recorder):
-    """An observer that tells when a token came, and when a stored one was missed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refreshed = asyncio.Event()
-        self.damaged = asyncio.Event()
-
-    def observe(self, event: Event) -> None:
-        super().observe(event)
-        if isinstance(event, TokenRefreshed):
-            self.refreshed.set()
-        if isinstance(event, StoredTokenDamaged):
-            self.damaged.set()
 
 
 async def test_a_terminal_sign_in_reaches_a_running_server(tmp_path: Path) -> None:
@@ -63,14 +48,13 @@ async def test_a_terminal_sign_in_reaches_a_running_server(tmp_path: Path) -> No
     async with aiohttp.ClientSession(trust_env=False) as session:
         for round_number in (1, 2):
             store = open_store(url, Secret("0123456789abcdef"))
-            waiting = Waiting()
-            manager = TokenManager(LoginWithAmazon(session), store, waiting, TokenSettings())
+            events = EventRecorder()
+            manager = TokenManager(LoginWithAmazon(session), store, events, TokenSettings())
             await manager.start([source])
             if round_number == 1:
                 terminal = await asyncio.create_subprocess_exec(sys.executable, "-c", SIGN_IN, url)
                 assert await terminal.wait() == 0
-            async with asyncio.timeout(20):
-                await waiting.refreshed.wait()
+            await events.until(lambda events=events: bool(events.of(TokenRefreshed)))  # type: ignore[misc]
             token = manager.current("acme")
             assert token is not None
             assert token.value.reveal() == f"Atza|{round_number}"
@@ -86,13 +70,12 @@ async def test_a_state_directory_taken_away_is_back_before_a_restart(
     """Nothing is asked or rotated meanwhile: the running program notices by itself, and writes what it holds."""
     monkeypatch.setattr(managing, "WATCH_PAUSE", 0.01)
     url, key = f"file:{tmp_path / 'state'}", Secret("0123456789abcdef")
-    store, waiting = open_store(url, key), Waiting()
-    manager = TokenManager(ScriptedLogin(), store, waiting, TokenSettings())
+    store, events = open_store(url, key), EventRecorder()
+    manager = TokenManager(ScriptedLogin(), store, events, TokenSettings())
     await manager.start([TokenSource("acme", "http://lwa.test/", "c", Secret("secret"), None)])
     await manager.adopt("acme", grant("signed", refresh="refresh-s"))
     shutil.rmtree(tmp_path / "state")
-    async with asyncio.timeout(20):
-        await waiting.damaged.wait()
+    await events.until(lambda: bool(events.of(StoredTokenDamaged)))
     await manager.stop()
     kept = await open_store(url, key).read("acme")
     assert kept is not None

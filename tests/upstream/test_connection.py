@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tests.support.wire import GET, HELLO, Wire, answering, running
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, HELLO, Wire, answering
+
+POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 
 @pytest.mark.parametrize(
@@ -12,7 +17,9 @@ from tests.support.wire import GET, HELLO, Wire, answering, running
     [
         (HELLO, True),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", True),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", False),
+        (b"HTTP/1.1 304 Not Modified\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
         (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na", True),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", False),
         (b"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 1\r\n\r\na", False),
@@ -21,7 +28,7 @@ from tests.support.wire import GET, HELLO, Wire, answering, running
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nextra", False),
     ],
 )
-async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, again: bool) -> None:
+async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, again: bool, running: Running) -> None:
     """Nobody asked to close, and nothing came behind the answer, which is delivered all the same."""
     async with running(answering(answer)) as bench:
         tool = await bench.tool(GET)
@@ -34,7 +41,44 @@ async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, aga
             await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
 
 
-async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
+@pytest.mark.parametrize(
+    ("request_line", "answer"),
+    [
+        (b"HEAD /first", b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n"),
+        (b"GET /first", b"HTTP/1.1 204 No Content\r\nContent-Length: 200\r\n\r\n"),
+        (b"GET /first", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 200\r\n\r\n"),
+    ],
+)
+async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(
+    request_line: bytes, answer: bytes, running: Running
+) -> None:
+    """A body that is itself an answer: the request that waits for the connection gets its own, 100 of 100."""
+
+    async def script(wire: Wire) -> None:
+        head = await wire.head()
+        if b"/first" in head:
+            await bench.settled(lambda: bool(bench.pools.find("api", "na")._waiting))
+            wire.send(answer)
+            await bench.events.until(lambda: bench.events.started == len(bench.events.finished) + 1)
+            wire.send(POISON)
+        else:
+            wire.send(HELLO)
+
+    async with running(script, pool_limit=1) as bench:
+        got = []
+        for _ in range(100):
+            first = await bench.tool(request_line + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await bench.settled(lambda: bench.accounting.in_flight == 1)
+            second = await bench.tool(GET)
+            await first.answer(to_head=True)
+            got.append((await second.answer()).body)
+            first.close()
+            second.close()
+            await bench.settled(lambda: bench.accounting.in_flight == 0)
+        assert set(got) == {b"hello"}
+
+
+async def test_bytes_that_nobody_asked_for_end_an_idle_connection(running: Running) -> None:
     """They could be taken for the next answer."""
 
     async def script(wire: Wire) -> None:
@@ -51,7 +95,7 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
         assert len(bench.upstream.wires) == 2
 
 
-async def test_a_connection_that_amazon_closes_while_idle_is_not_used() -> None:
+async def test_a_connection_that_amazon_closes_while_idle_is_not_used(running: Running) -> None:
     """Its end is seen before anything is sent on it."""
 
     async def script(wire: Wire) -> None:
@@ -62,10 +106,10 @@ async def test_a_connection_that_amazon_closes_while_idle_is_not_used() -> None:
         await bench.ask()
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert (await bench.ask(b"POST" + GET[3:])).body == b"hello"
-        assert bench.facts.replays == []
+        assert bench.events.replays == []
 
 
-async def test_a_connection_that_dies_before_it_is_used_is_a_502() -> None:
+async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Running) -> None:
     """Between its making and its first request; the tool does not wait for nothing."""
     async with running(answering(HELLO)) as bench:
         pool = bench.pools.find("api", "na")
@@ -83,7 +127,7 @@ async def test_a_connection_that_dies_before_it_is_used_is_a_502() -> None:
         assert b"upstream-closed" in got.body
 
 
-async def test_a_head_may_come_byte_by_byte() -> None:
+async def test_a_head_may_come_byte_by_byte(running: Running) -> None:
     """So may everything else."""
 
     async def script(wire: Wire) -> None:
@@ -100,3 +144,29 @@ async def test_a_head_may_come_byte_by_byte() -> None:
         assert (await tool.answer()).status == 100
         got = await tool.answer()
         assert (got.body, got.trailers) == (b"ab", b"T: v\r\n")
+
+
+async def test_a_connection_says_what_it_does(running: Running) -> None:
+    """Host, phase and how much it has served; nothing of a request."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        wire.send(HELLO)
+        await wire.end()
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
+        (connection,) = bench.pools.find("api", "na")._all
+        name = f"<UpstreamConnection to 127.0.0.1:{bench.upstream.port}"
+        assert repr(connection) == f"{name}: busy, served 0>"
+        go.set()
+        await tool.answer()
+        assert repr(connection) == f"{name}: idle, served 1>"
+        connection.close()
+        assert repr(connection) == f"{name}: closing, served 1>"
+        await bench.upstream.wires[0].end()
+        await bench.settled(lambda: not bench.pools.find("api", "na")._all)
+        assert repr(connection) == f"{name}: lost, served 1>"

@@ -6,13 +6,22 @@ import asyncio
 
 import pytest
 
+from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
-from tests.support.wire import GET, HELLO, Bench, Wire, answering, running
+from proxy.net.names import Names
+from proxy.upstream.pools import Pools
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, Wire, answering
 
 
 def get(path: bytes) -> bytes:
     """A GET of this path."""
     return b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+def write(path: bytes) -> bytes:
+    """A request that is never sent twice."""
+    return b"POST " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
 
 
 class Gate:
@@ -29,7 +38,7 @@ class Gate:
     def answer(self, number: int) -> None:
         self.asked[number][1].send(HELLO)
 
-    async def until(self, bench: Bench, number: int) -> None:
+    async def until(self, bench: ProxyBench, number: int) -> None:
         await bench.settled(lambda: len(self.asked) >= number)
 
     @property
@@ -37,17 +46,19 @@ class Gate:
         return [target for target, _ in self.asked]
 
 
-def sizes(bench: Bench) -> tuple[int, int]:
+def sizes(bench: ProxyBench) -> tuple[int, int]:
     """Connections to the API host, and the idle ones of them."""
     return bench.pools.sizes()[f"127.0.0.1:{bench.upstream.port}"]
 
 
-async def test_the_connection_used_last_is_used_next() -> None:
+async def test_the_connection_used_last_is_used_next(running: Running) -> None:
     """So the others grow old and go."""
     gate = Gate()
     async with running(gate) as bench:
-        tools = [await bench.tool(get(b"/%d" % number)) for number in range(2)]
-        await gate.until(bench, 2)
+        tools = []
+        for number in range(2):
+            tools.append(await bench.tool(get(b"/%d" % number)))
+            await gate.until(bench, number + 1)
         gate.answer(0)
         await tools[0].answer()
         gate.answer(1)
@@ -64,7 +75,7 @@ async def test_the_connection_used_last_is_used_next() -> None:
         await bench.settled(lambda: sizes(bench) == (0, 0))
 
 
-async def test_an_old_connection_is_not_used_again() -> None:
+async def test_an_old_connection_is_not_used_again(running: Running) -> None:
     """Addresses change; ten minutes are enough."""
     async with running(answering(HELLO)) as bench:
         await bench.ask()
@@ -75,7 +86,20 @@ async def test_an_old_connection_is_not_used_again() -> None:
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
 
 
-async def test_no_more_connections_than_allowed_and_served_in_order() -> None:
+@pytest.mark.parametrize(("suspended", "connections"), [(49, 1), (51, 2), (3600, 2)])
+async def test_time_that_the_machine_was_suspended_counts(
+    monkeypatch: pytest.MonkeyPatch, suspended: float, connections: int, running: Running
+) -> None:
+    """The event loop's timers stand still meanwhile; Amazon closes what is idle for a minute."""
+    async with running(answering(HELLO)) as bench:
+        await bench.ask()
+        before = boot_time()
+        monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: before + suspended)
+        await bench.ask()
+        assert len(bench.upstream.wires) == connections
+
+
+async def test_no_more_connections_than_allowed_and_served_in_order(running: Running) -> None:
     """Whoever waits gets the next free one in turn; a newcomer does not overtake."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -93,16 +117,16 @@ async def test_no_more_connections_than_allowed_and_served_in_order() -> None:
         assert len(bench.upstream.wires) == 1
 
 
-def pool_of(bench: Bench) -> list[object]:
+def pool_of(bench: ProxyBench) -> list[object]:
     """Those who wait for a connection."""
     return list(bench.pools.find("api", "na")._waiting)
 
 
-async def test_a_connection_that_is_lost_makes_room_for_who_waits() -> None:
+async def test_a_connection_that_is_lost_makes_room_for_who_waits(running: Running) -> None:
     """They make one of their own."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        first, second = await bench.tool(get(b"/0")), await bench.tool()
+        first, second = await bench.tool(write(b"/0")), await bench.tool()
         await gate.until(bench, 1)
         second.send(get(b"/1"))
         await bench.settled(lambda: len(pool_of(bench)) == 1)
@@ -114,7 +138,7 @@ async def test_a_connection_that_is_lost_makes_room_for_who_waits() -> None:
 
 
 @pytest.mark.parametrize("handed", [False, True])
-async def test_who_leaves_while_waiting_loses_no_connection(handed: bool) -> None:
+async def test_who_leaves_while_waiting_loses_no_connection(handed: bool, running: Running) -> None:
     """Not even in the moment in which it was their turn."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -146,11 +170,11 @@ async def test_who_leaves_while_waiting_loses_no_connection(handed: bool) -> Non
         assert sizes(bench)[0] == 1
 
 
-async def test_who_leaves_with_leave_to_connect_passes_it_on() -> None:
+async def test_who_leaves_with_leave_to_connect_passes_it_on(running: Running) -> None:
     """The place that had been counted for them goes to the next."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        await bench.tool(get(b"/0"))
+        await bench.tool(write(b"/0"))
         await gate.until(bench, 1)
         pool = bench.pools.find("api", "na")
         leaving = asyncio.ensure_future(pool.acquire(fresh=False, patience=60))
@@ -171,7 +195,7 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on() -> None:
         assert pool._dialling == 0
 
 
-async def test_who_waits_too_long_is_told_what_to_raise() -> None:
+async def test_who_waits_too_long_is_told_what_to_raise(running: Running) -> None:
     """A 504 with the setting's name."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -183,7 +207,7 @@ async def test_who_waits_too_long_is_told_what_to_raise() -> None:
         assert not pool._waiting
 
 
-async def test_a_fresh_connection_takes_the_place_of_an_idle_one() -> None:
+async def test_a_fresh_connection_takes_the_place_of_an_idle_one(running: Running) -> None:
     """At the limit, the oldest idle connection goes."""
     async with running(answering(HELLO), pool_limit=1) as bench:
         await bench.ask()
@@ -195,7 +219,7 @@ async def test_a_fresh_connection_takes_the_place_of_an_idle_one() -> None:
         connection.close()
 
 
-async def test_who_wants_a_fresh_one_is_not_given_a_used_one() -> None:
+async def test_who_wants_a_fresh_one_is_not_given_a_used_one(running: Running) -> None:
     """The used one goes, and makes room."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
@@ -212,7 +236,7 @@ async def test_who_wants_a_fresh_one_is_not_given_a_used_one() -> None:
         connection.close()
 
 
-async def test_a_reload_that_changes_nothing_here_keeps_connections() -> None:
+async def test_a_reload_that_changes_nothing_here_keeps_connections(running: Running) -> None:
     """And one that changes the address or the dialling does not: idle ones close, busy ones after their exchange."""
     gate = Gate()
     async with running(gate) as bench:
@@ -231,3 +255,25 @@ async def test_a_reload_that_changes_nothing_here_keeps_connections() -> None:
         gate.answer(1)
         assert (await busy.answer()).status == 200
         await working.until(lambda: working.ended)
+
+
+async def test_pools_say_how_many_there_are(running: Running) -> None:
+    """Connections, idle ones, and who waits."""
+    gate = Gate()
+    async with running(gate, pool_limit=1) as bench:
+        first = await bench.tool(get(b"/0"))
+        await gate.until(bench, 1)
+        second = await bench.tool(get(b"/1"))
+        await bench.settled(lambda: len(pool_of(bench)) == 1)
+        pool = bench.pools.find("api", "na")
+        name = f"127.0.0.1:{bench.upstream.port}"
+        assert repr(pool) == f"<Pool {name}: 1 connections, 0 idle, 1 waiting>"
+        gate.answer(0)
+        await first.answer()
+        await gate.until(bench, 2)
+        gate.answer(1)
+        await second.answer()
+        assert repr(pool) == f"<Pool {name}: 1 connections, 1 idle, 0 waiting>"
+        assert name in repr(bench.pools) and repr(bench.pools).startswith("<Pools of ")
+    assert repr(pool) == f"<Pool {name}: 0 connections, 0 idle, 0 waiting, closed>"
+    assert repr(Pools(bench.deadlines, Names())) == "<Pools of no host>"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.config.model.expected import WrongValue
-from proxy.config.model.key_names import did_you_mean, known_keys, shown_path, shown_variable
+from proxy.config.model.key_names import RENAMED, did_you_mean, known_keys, shown_path, shown_variable
 from proxy.config.model.structure import Path
 from proxy.config.reading.document import TwiceKey
 
@@ -54,7 +54,7 @@ def _path(error: ErrorDetails) -> tuple[Path, bool]:
 
 
 def _subject(path: Path) -> str:
-    return shown_path(path) or "the configuration"
+    return ".".join(map(str, path)) if path in RENAMED else shown_path(path) or "the configuration"
 
 
 def _is_shown(path: Path) -> bool:
@@ -89,6 +89,8 @@ def _expectation(error: ErrorDetails, path: Path) -> str:
 
 
 def _unknown_key(path: Path) -> str:
+    if path in RENAMED:
+        return f"is now called '{RENAMED[path]}'; rename it"
     known = known_keys(path[:-1])
     suggestion = did_you_mean(str(path[-1]), known) or (f"; there are: {', '.join(known)}" if known else "")
     return f"{'' if _is_shown(path) else 'holds an '}unknown key{suggestion}"

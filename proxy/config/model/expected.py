@@ -32,13 +32,18 @@ class Expected(StrEnum):
     """Every sentence about a value: what is wrong, what is expected, what to do."""
 
     ADDRESS = "is not an address; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
+    ADS_ACCOUNT_ID = "is not an account id as `Amazon-Ads-AccountId` takes it, such as amzn1.ads-account.g.x"
     COUNT = "must be a whole number"
+    DAY = "is not a day; write YEAR-MONTH-DAY, such as 2026-07-01"
     DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"
     DEFAULT_ADS_ACCOUNT = (
         "is neither an ads account's id, such as amzn1.ads-account.g.x, nor null; "
         "`ads-proxy profiles --accounts` lists yours"
     )
     DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
+    EXACT_PATH = (
+        "must be one exact path such as /v2/profiles: no '*', no query, no '%' codes, nothing to be read in two ways"
+    )
     FILE = "must name a file"
     FILE_DIRECTORY = "is a directory, not a file"
     FILE_FORBIDDEN = "cannot be read: permission denied for this user"
@@ -59,6 +64,7 @@ class Expected(StrEnum):
     METHOD = "is not an HTTP method; write one such as GET"
     NAME = "is not a usable name; use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
     NO_PATH = "must not have a path; write scheme, host and port alone"
+    NO_PREFIX = "is compared without the prefix that selects an account or region; leave it out"
     NO_QUERY = "must not have a query or fragment"
     NO_USER = "must not hold a user or a password"
     ONE_REFERENCE = "must be exactly one of {file: PATH} and {env: NAME}"
@@ -79,6 +85,7 @@ class Expected(StrEnum):
     STATE_URL = "is not a state store; write file:DIR or memory:"
     STRUCTURE = "is neither YAML nor JSON"
     TEXT = "must be a text"
+    TITLE = "must be a name of 1 to 100 printable characters"
     UNBROKEN_TEXT = "holds white space or control characters in its middle; copy it again"
     UNKNOWN_KEY = "unknown key"
     UNWRITTEN_NAME = "unknown key; the name is the key of the mapping"

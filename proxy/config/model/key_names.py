@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel
 
 from proxy.config.model.sections import Config
 from proxy.config.model.structure import Path, list_entry, mapping_entry, section_of
 
+RENAMED: Mapping[Path, str] = {("limits", "max_headers"): "max_header_fields"}
+"""Keys of earlier versions, and what they are called now."""
 UNSHOWN = "NAME"
 """Stands for a name that is not shown, as in docs/configuration.md."""
 _WORD = re.compile(r"[A-Za-z]{1,20}[0-9]{0,4}|[0-9]{1,6}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,9 +47,23 @@ DefaultAdsAccount = Annotated[
     BeforeValidator(references.referable(values.parse_default_ads_account)),
     WithJsonSchema({"type": ["string", "integer", "null"], "pattern": "^[A-Za-z0-9._:-]+$"}),
 ]
+Title = Annotated[str, BeforeValidator(values.parse_title), WithJsonSchema({"type": "string", "maxLength": 100})]
+Day = Annotated[
+    date | None,
+    BeforeValidator(values.parse_day),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}),
+]
 Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[
     str, BeforeValidator(values.parse_path_pattern), WithJsonSchema({"type": "string", "pattern": "^[/*]"})
+]
+ExactPath = Annotated[
+    str, BeforeValidator(values.parse_exact_path), WithJsonSchema({"type": "string", "pattern": "^/[^*?#;%]*$"})
+]
+AdsAccountId = Annotated[
+    str,
+    BeforeValidator(values.parse_ads_account_id),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": "^[A-Za-z0-9.:_-]+$"}),
 ]
 KeyDigest = Annotated[
     str, BeforeValidator(values.parse_key_digest), WithJsonSchema({"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"})

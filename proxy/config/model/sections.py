@@ -7,22 +7,20 @@ holds between keys: that is `checks.rules`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from proxy.config.model.expected import Expected, WrongValue, shape_of
+from proxy.config.model.accounts import Account, InvitesSection
+from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.kinds import (
-    ClientId,
+    AdsAccountId,
     Count,
-    DefaultAdsAccount,
-    DefaultProfile,
+    ExactPath,
     FilledText,
     Flag,
-    HomeRegion,
     HostName,
     KeyDigest,
     KeyValue,
@@ -34,60 +32,21 @@ from proxy.config.model.kinds import (
     PathPattern,
     ProfileId,
     ReadableFile,
-    RedirectUri,
     RegionName,
     Seconds,
-    SecretValue,
     StateKeys,
     StateUrl,
     Url,
 )
 from proxy.config.model.references import parse_limiting_list
 from proxy.config.model.regions import with_amazon
+from proxy.config.model.section import NamedSection, Section
 from proxy.config.model.values import Address, parse_list, parse_mapping
 from proxy.secret import Secret
-
-DEFAULT_SCOPES = ("advertising::campaign_management",)
-DEFAULT_REDIRECT_URI = "http://localhost:8081/login/callback"
 
 
 def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
-
-
-class Section(BaseModel):
-    """Frozen, and no key that the model does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
-    null_counts: ClassVar[frozenset[str]] = frozenset()
-    """Keys with nothing after them mean the default, but for these, where that would lift a limit."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        if isinstance(data, BaseModel):
-            return data
-        if not isinstance(data, Mapping):
-            raise WrongValue(Expected.KEYS, found=shape_of(data))
-        counting = cls.null_counts
-        return {
-            key: value
-            for key, value in data.items()
-            if value is not None or key in counting or key not in cls.model_fields
-        }
-
-
-class NamedSection(Section):
-    """An entry of a mapping; its name is its key there, never written twice."""
-
-    name: SkipJsonSchema[str] = Field(default="", exclude=True)
-
-    @field_validator("name", mode="before")
-    @classmethod
-    def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.context is not None:
-            raise WrongValue(Expected.UNWRITTEN_NAME)
-        return value
 
 
 class Region(Section):
@@ -118,50 +77,10 @@ class TlsSection(Section):
     key: Annotated[ReadableFile, Field(description="Its private key, as a PEM file without a passphrase.")]
 
 
-class Account(NamedSection):
-    """One Login with Amazon application and the person who granted it access."""
-
-    client_id: Annotated[ClientId, Field(description="The client id of the Login with Amazon security profile.")]
-    client_secret: Annotated[SecretValue, Field(description="Its client secret.")]
-    refresh_token: Annotated[
-        SecretValue | None,
-        Field(description="The refresh token; absent: `ads-proxy login` gets one, kept in the state."),
-    ] = None
-    region: Annotated[
-        HomeRegion,
-        Field(description="The home region: token endpoint, sign-in page and default API host (na, eu or fe)."),
-    ] = "na"
-    default_profile: Annotated[
-        DefaultProfile,
-        Field(
-            description="The profile of a request that names none: `first` (the first listed), an id, or null for none."
-        ),
-    ] = None
-    default_ads_account: Annotated[
-        DefaultAdsAccount,
-        Field(
-            description="The `Amazon-Ads-AccountId` of a request that names neither profile nor ads account, where the "
-            "operation takes one: an id, or null for none."
-        ),
-    ] = None
-    scopes: Annotated[
-        tuple[FilledText, ...],
-        BeforeValidator(parse_list),
-        Field(description="What signing in asks for.", min_length=1),
-    ] = DEFAULT_SCOPES
-    redirect_uri: Annotated[
-        RedirectUri,
-        Field(
-            description="Where Amazon sends the browser after signing in; it must be listed in the security profile. "
-            "Its port is that of `admin_listen` unless it is set."
-        ),
-    ] = DEFAULT_REDIRECT_URI
-
-
 class Client(Section):
     """A tool with a key of its own, and what it may do."""
 
-    null_counts = frozenset({"accounts", "profiles", "methods", "paths"})
+    null_counts = frozenset({"accounts", "profiles", "account_ids", "methods", "paths", "access"})
 
     name: Annotated[Name, Field(description="The client's name, as logs and metrics show it.")]
     key_sha256: Annotated[KeyDigest, Field(description="The digest that `ads-proxy keys new NAME` prints.")]
@@ -173,8 +92,18 @@ class Client(Section):
     profiles: Annotated[
         tuple[ProfileId, ...] | None,
         BeforeValidator(parse_limiting_list),
-        Field(description="The profiles it may use; absent: all."),
+        Field(description="The profiles it may use; absent: all. With it the client is limited to what they govern."),
     ] = None
+    account_ids: Annotated[
+        tuple[AdsAccountId, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The values of `Amazon-Ads-AccountId` it may use; limits it as `profiles` does."),
+    ] = None
+    unscoped_paths: Annotated[
+        tuple[ExactPath, ...],
+        BeforeValidator(parse_list),
+        Field(description="Exact paths that a limited client may reach although no Scope or account id governs them."),
+    ] = ()
     methods: Annotated[
         tuple[Method, ...] | None,
         BeforeValidator(parse_limiting_list),
@@ -185,6 +114,11 @@ class Client(Section):
         BeforeValidator(parse_limiting_list),
         Field(description="The paths it may use, where `*` also matches `/`; absent: all."),
     ] = None
+    access: Annotated[
+        Literal["read", "report", "write"],
+        BeforeValidator(_lower),
+        Field(description="`read`: what provably changes nothing; `report`: the making of reports, too; `write`: all."),
+    ] = "write"
     requests_per_minute: Annotated[
         Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
     ] = None
@@ -292,12 +226,16 @@ class LimitsSection(Section):
         Seconds, Field(ge=0, le=86400, description="How long an idle connection is kept; 0: closed after each answer.")
     ] = 75.0
     max_header_bytes: Annotated[Count, Field(ge=1024, le=1 << 20, description="A request's head in all.")] = 65536
-    max_headers: Annotated[Count, Field(ge=8, le=10000, description="Header lines of one request.")] = 128
-    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="A request's target.")] = 16384
+    max_header_fields: Annotated[Count, Field(ge=8, le=10000, description="Header fields of one request.")] = 200
+    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="A request's target.")] = 8192
     max_body_bytes: Annotated[Count, Field(ge=0, le=1 << 50, description="A request's body; 0: no limit.")] = 0
     replay_bytes: Annotated[
         Count,
-        Field(ge=0, le=1 << 28, description="Bodies up to this size are kept to be sent again; larger ones are not."),
+        Field(
+            ge=0,
+            le=1 << 28,
+            description="Bodies up to this size are read whole, and kept to be sent again; larger ones are not.",
+        ),
     ] = 262144
     max_connections: Annotated[Count, Field(ge=1, le=1_000_000, description="Connections of tools, in all.")] = 10000
     max_connections_per_address: Annotated[
@@ -384,6 +322,7 @@ class Config(Section):
     fast_path: Annotated[
         Flag, Field(description="Whether facts of a header block seen before are remembered; results are the same.")
     ] = True
+    invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
 
     @field_validator("sources", mode="before")

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,6 +23,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PLACEHOLDER = re.compile(
     r"\$\{.*\}|\$\(.*\)|\{\{.*\}\}|<.*>|\[.*\]|change[-_ ]?me|your[-_ ].*|\.{3,}|replace[-_ ].*", re.IGNORECASE
 )
+_EXACT_PATH = re.compile(r"(?:/|(?:/(?![.])[!$&'()+,.0-9:=@A-Z_a-z~-]+(?<![.]))+/?)")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_LABELS = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
@@ -152,6 +154,26 @@ def parse_default_ads_account(value: Any) -> str | None:
     return text.strip()
 
 
+def parse_title(value: Any) -> str:
+    """A name as people read it, spaces included."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not 1 <= len(text) <= 100 or not text.isprintable():
+        raise WrongValue(Expected.TITLE)
+    return text
+
+
+def parse_day(value: Any) -> date | None:
+    """A day, as YAML or a text has it (ISO 8601)."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value.strip())
+    except (ValueError, AttributeError):
+        raise WrongValue(Expected.DAY) from None
+
+
 def parse_method(value: Any) -> str:
     text = value.strip().upper() if isinstance(value, str) else ""
     if not _METHOD.fullmatch(text):
@@ -169,6 +191,24 @@ def parse_path_pattern(value: Any) -> str:
     if "." in segments or ".." in segments or re.search(r"%[0-9A-Fa-f]{2}", value):
         raise WrongValue(Expected.DECODED_PATH)
     return value
+
+
+def parse_exact_path(value: Any) -> str:
+    """One path, compared letter by letter, without the prefix that selects an account or region."""
+    if not isinstance(value, str) or not _EXACT_PATH.fullmatch(value):
+        raise WrongValue(Expected.EXACT_PATH)
+    segments = value.split("/")[1:]
+    if segments[0].startswith("@") or segments[0] in REGION_NAMES:
+        raise WrongValue(Expected.NO_PREFIX)
+    return value
+
+
+def parse_ads_account_id(value: Any) -> str:
+    """A value of Amazon-Ads-AccountId; YAML may give a DSP advertiser's as a number."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9.:_-]{1,128}", text.strip()):
+        raise WrongValue(Expected.ADS_ACCOUNT_ID)
+    return text.strip()
 
 
 def parse_key_digest(value: Any) -> str:

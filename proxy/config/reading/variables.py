@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel
 
 from proxy.config.model.expected import Expected, WrongValue
-from proxy.config.model.key_names import shown_variable
+from proxy.config.model.key_names import RENAMED, shown_variable
 from proxy.config.model.sections import Config
 from proxy.config.model.structure import Path, holds_secret, list_entry, mapping_entry, section_of
 from proxy.config.model.values import REGION_NAMES
@@ -185,6 +185,9 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _suggest(name: str, known: tuple[str, ...]) -> str:
+    path = tuple(name.removeprefix(PREFIX).lower().split("__"))
+    if path in RENAMED:
+        return f"; it is now called {PREFIX}{'__'.join((*path[:-1], RENAMED[path])).upper()}"
     close = difflib.get_close_matches(name, known, 1, 0.75)
     if close:
         return f"; did you mean {close[0]}?"

@@ -7,6 +7,7 @@ at a recorder that reads it with two parsers which are not ours. What is right i
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -17,14 +18,19 @@ from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.rules import Rules
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
+from proxy.net.names import Names
 from proxy.upstream.pools import Pools
 from tests.fuzz.reading import Message, RequestReader
-from tests.support.wire import Facts, Tokens, changed_rules, rules_for
+from tests.support.events import EventRecorder
+from tests.support.rules import changed_rules, rules_for
+from tests.support.tokens import NumberedTokens
 
+_SILENT, _UNUSED = socket.socketpair()
 TURNS = 400
 """Turns of the event loop after which something that still moves is taken for a hang."""
 
@@ -81,7 +87,8 @@ class Pipe(asyncio.Transport):
         return 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", 1) if name == "peername" else default
+        """As over TLS, so that nothing is written beside the transport; the socket never has news."""
+        return {"peername": ("127.0.0.1", 1), "socket": _SILENT, "ssl_object": self}.get(name, default)
 
 
 class End:
@@ -111,7 +118,7 @@ class End:
             self.pipe.close()
 
 
-class Upstream(End):
+class MemoryUpstream(End):
     """One connection at Amazon's side: reads requests, and answers each with what `answer` gives, in pieces.
 
     None as an answer's last piece ends the connection.
@@ -158,7 +165,7 @@ class _Dialer(Dialer):
 
     async def dial(self, origin: Origin, factory: Callable[[], Any]) -> Any:
         protocol = factory()
-        self._bench.upstreams.append(Upstream(protocol, self._bench))
+        self._bench.upstreams.append(MemoryUpstream(protocol, self._bench))
         return protocol
 
 
@@ -176,16 +183,16 @@ class MemoryBench:
 
     def __init__(self, **changed: Any) -> None:
         self.messages: list[Message] = []
-        self.upstreams: list[Upstream] = []
+        self.upstreams: list[MemoryUpstream] = []
         self.answer: Callable[[Message], list[bytes | None]] = lambda message: [OK]
         self.answers_early = False
-        self.tokens = Tokens()
-        self.facts = Facts()
+        self.tokens = NumberedTokens()
+        self.events = EventRecorder()
         self.deadlines = Deadlines(asyncio.get_running_loop())
         self.rules = changed_rules(usual_rules(), changed)
-        self.pools = Pools(self.deadlines)
-        self.accounting = Accounting(self.facts)
-        dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
+        self.pools = Pools(self.deadlines, Names())
+        self.accounting = Accounting(self.events)
+        dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules)
         self.reach()
         self.server = ConnectionTable(self.deadlines)
@@ -214,7 +221,7 @@ class MemoryBench:
 
     def _state(self, tools: tuple[End, ...]) -> tuple[int, ...]:
         ends = (*tools, *self.upstreams)
-        return (len(self.facts.events), len(ends), *(len(end.pipe.written) + end.pipe.closing for end in ends))
+        return (len(self.events.events), len(ends), *(len(end.pipe.written) + end.pipe.closing for end in ends))
 
     async def stop(self, *tools: End) -> None:
         """End all connections, and see that nothing is left: no request, no defect, no message that cannot be read."""
@@ -224,9 +231,9 @@ class MemoryBench:
         self.pools.close()
         await self.rest(*tools)
         self.deadlines.stop()
-        assert not self.facts.defects, self.facts.defects[0]
+        assert not self.events.defects, self.events.defects[0]
         assert self.accounting.in_flight == 0
-        assert self.facts.started == len(self.facts.finished)
+        assert self.events.started == len(self.events.finished)
         assert not self.server.connections
         for upstream in self.upstreams:
             assert not upstream.reader.trouble, upstream.reader.trouble

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from proxy.tokens.clock import boot_time
+from proxy.clock import boot_time
 
 
 def test_it_never_goes_back() -> None:

@@ -1,4 +1,4 @@
-"""The clock that token expiry is counted on: one that a suspended laptop does not stop.
+"""The clock that ages are counted on, of tokens, connections and looked-up names: a suspended laptop does not stop it.
 
 Only the reading of the clock lives here. Decisions are given its value and never call it.
 """

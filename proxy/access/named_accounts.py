@@ -1,0 +1,101 @@
+"""Which accounts a request names beside its Scope: in headers, in the query, in the path; and whose they are. Pure.
+
+Which names name an account says `routing.account_names`; what follows from a foreign one is for `policy`. Bodies are
+not read here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.http1.target import percent_decoded, query_parameters
+from proxy.routing.account_names import names_account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from proxy.http1.request_fields import RequestFields
+    from proxy.routing.operations import Operation
+
+_READINGS = 4
+"""How often a query is decoded in search of names: more than any server is known to do."""
+ORDINARY = frozenset(
+    b"host user-agent accept accept-encoding accept-language connection content-type content-length authorization "
+    b"prefer amazon-advertising-api-scope amazon-advertising-api-clientid amazon-ads-clientid x-ads-proxy-key "
+    b"x-request-id".split()
+)
+"""Headers of nearly every request, none of which names an account: to know them beforehand costs nothing."""
+_NO_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte <= 122)
+_NOBODYS: frozenset[bytes] = frozenset()
+_NEVER_OWN = (b"manageraccount", b"instanceid", b"marketplaceid")
+"""What such a name names is larger than an account of a client: no value of it is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAccounts:
+    """What a client may name: its profiles, and its values of Amazon-Ads-AccountId."""
+
+    profiles: frozenset[bytes]
+    account_ids: frozenset[bytes]
+
+    def fitting(self, name: bytes) -> frozenset[bytes]:
+        """The client's own values for a header or parameter of this name; none for a name that is not clear."""
+        plain = name.lower().translate(None, _NO_LETTERS)
+        if any(word in plain for word in _NEVER_OWN):
+            return _NOBODYS
+        is_profile = b"profileid" in plain
+        if is_profile and (b"accountid" in plain or b"advertiserid" in plain or b"entityid" in plain):
+            return _NOBODYS
+        return self.profiles if is_profile else self.account_ids
+
+    def hold(self, name: bytes, value: bytes) -> bool:
+        """Whether every account in a value, which may be a list with commas, is the client's own; an empty one is."""
+        parts = {part for part in (part.strip(b" \t") for part in value.split(b",")) if part}
+        return not parts or parts <= self.fitting(name)
+
+
+def find_foreign_name(own: OwnAccounts, fields: RequestFields, query: bytes) -> str:
+    """The first header or query parameter that names an account which is not the client's own; empty for none."""
+    for name, value in fields.every:
+        if name not in ORDINARY and names_account(name) and not own.hold(name, value):
+            return _shown("header", name)
+    return _find_in_query(own, query) if query else ""
+
+
+def _find_in_query(own: OwnAccounts, query: bytes) -> str:
+    """The same of a query alone, as servers may read it that decode once, or again and again."""
+    for _ in range(_READINGS):
+        for name, value in query_parameters(query):
+            if names_account(name) and not own.hold(name, value):
+                return _shown("query parameter", name)
+        decoded = percent_decoded(query)
+        if decoded == query:
+            return ""
+        query = decoded
+    return "query, which is encoded again and again,"
+
+
+def _shown(place: str, name: bytes) -> str:
+    return f"{place} {name.decode('latin-1')[:64]!r}"
+
+
+def names_account_in_path(operation: Operation) -> bool:
+    """Whether the path itself says whose data is meant: `/dsp/advertisers/{advertiserId}`."""
+    return any(names_account(placeholder.encode()) for placeholder in operation.placeholders)
+
+
+def sent_account_ids(passing: bytes, header: str) -> tuple[bytes, ...]:
+    """The values of a header, among the field lines that leave; the name in its own spelling, whatever its case.
+
+    What leaves is looked at, not what came: a field that `Connection` lists is dropped on the way.
+    """
+    wanted = header.lower().encode()
+    return tuple(_values(passing.split(b"\r\n"), wanted))
+
+
+def _values(lines: Iterable[bytes], wanted: bytes) -> Iterator[bytes]:
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.lower() == wanted:
+            yield value.strip(b" \t")

@@ -1,0 +1,97 @@
+"""Sockets towards Amazon: they notice when the other end is gone without a word, and are connected without a thread.
+
+The event loop's own `sock_connect` looks up even an address in uvloop's few threads, where a lookup that hangs would be
+in its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohappyeyeballs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.net.names import AddressInfo
+
+UNACKNOWLEDGED = 20
+"""Seconds after which what was sent and not acknowledged by the other end's system ends the connection (RFC 5482).
+
+Linux counts so, too, for how long the other end takes no more of an upload, so it is not made shorter.
+"""
+QUIET = 15
+"""Seconds of silence after which the other end's system is asked whether it is still there."""
+_PROBE_INTERVAL, _PROBES = 5, 3
+STAGGER = 0.25
+"""Seconds before the next address is tried beside the first (RFC 8305, 5)."""
+
+_OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (
+            ("TCP_KEEPIDLE", QUIET),
+            ("TCP_KEEPALIVE", QUIET),  # what macOS calls the same
+            ("TCP_KEEPINTVL", _PROBE_INTERVAL),
+            ("TCP_KEEPCNT", _PROBES),
+            ("TCP_USER_TIMEOUT", UNACKNOWLEDGED * 1000),
+        )
+        if hasattr(socket, name)
+    ),
+)
+"""What this system knows of these; none of them has another home than the kernel."""
+
+
+def make_socket(address: AddressInfo) -> socket.socket:
+    """A TCP socket for this address, not connected yet."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setblocking(False)
+        for option in _OPTIONS:
+            made.setsockopt(*option)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+async def connect(made: socket.socket, address: tuple[Any, ...]) -> None:
+    """Connect a socket of `make_socket`. Raises `OSError`."""
+    error = made.connect_ex(address)
+    if error in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
+        loop = asyncio.get_running_loop()
+        writable: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(made, _wake, writable)
+        try:
+            await writable
+        finally:
+            loop.remove_writer(made)
+        error = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+async def connect_to_any(addresses: Sequence[AddressInfo]) -> socket.socket:
+    """A connected socket: addresses of both families raced as RFC 8305 says. Raises `OSError`."""
+    loop = cast("asyncio.AbstractEventLoop", _Connecting())
+    return await aiohappyeyeballs.start_connection(
+        addresses, happy_eyeballs_delay=STAGGER, loop=loop, socket_factory=make_socket
+    )
+
+
+class _Connecting:
+    """As much of an event loop as aiohappyeyeballs connects with."""
+
+    async def sock_connect(self, made: socket.socket, address: tuple[Any, ...]) -> None:
+        await connect(made, address)

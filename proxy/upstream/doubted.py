@@ -1,0 +1,244 @@
+"""A connection that has rested, and may have died meanwhile without a word.
+
+Where the answer is later than usual, the request is sent once more on a new connection beside it. The first answer is
+taken, the other connection let go. Towards its sink it is one connection. Only for requests that may be sent twice;
+whether one is sent twice is asked of its owner.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.errors import Refused
+from proxy.net.deadlines import NEVER
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from proxy.http1.framing import Buffer
+    from proxy.http1.message import Response
+    from proxy.net.deadlines import Deadlines
+    from proxy.upstream.connection import ResponseSink, Timeouts, UpstreamConnection
+
+RESTED = 1.0
+"""Seconds without use after which a connection may have died unnoticed."""
+SHORTEST = 1.0
+"""Seconds that an answer may always take, before it is later than usual."""
+TIMES_USUAL = 4.0
+_MAX_KEPT = 262144
+"""Bytes of a request that is kept for asking again."""
+
+
+def doubted_after(rested: float, recent: Sequence[float]) -> float | None:
+    """Seconds until an answer is later than usual on a connection that has `rested` for so long; None for no doubt.
+
+    `recent` are the seconds that answers of the same host took lately.
+    """
+    if rested < RESTED:
+        return None
+    return max(SHORTEST, TIMES_USUAL * median(recent)) if recent else SHORTEST
+
+
+class Connections(Protocol):
+    """Where a new connection comes from: the doubted one's pool."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    @property
+    def deadlines(self) -> Deadlines: ...
+
+    async def acquire(self, *, fresh: bool, patience: float) -> UpstreamConnection: ...
+
+
+class DoubtedConnection:
+    """See the module's docstring. `may_ask` is called once, when the answer is `after` seconds late."""
+
+    def __init__(self, pool: Connections, first: UpstreamConnection, after: float, may_ask: Callable[[], bool]) -> None:
+        self._pool = pool
+        self._first = first
+        self._after = after
+        self._may_ask = may_ask
+        self._sink: ResponseSink
+        self._timeouts: Timeouts
+        self._to_head = False
+        self._lanes: list[_Lane] = []
+        self._kept: list[Buffer] = []
+        self._size = 0
+        self._whole = False
+        self._asking: asyncio.Task[None] | None = None
+        self._error: Refused | None = None
+        self.deadline = NEVER
+
+    def __repr__(self) -> str:
+        asked = ", asked beside it" if self._asking is not None or len(self._lanes) > 1 else ""
+        return f"<DoubtedConnection: {self._first!r}{asked}>"
+
+    # --- as a connection
+
+    @property
+    def writable(self) -> bool:
+        return self._first.writable
+
+    def send(self, sink: ResponseSink, data: list[Buffer], *, to_head: bool, timeouts: Timeouts) -> None:
+        """Begin an exchange, as a connection does."""
+        self._sink, self._timeouts, self._to_head = sink, timeouts, to_head
+        self._keep(data)
+        self._lanes.append(_Lane(self, self._first, sink))
+        self.deadline = self._pool.loop.time() + self._after
+        self._pool.deadlines.add(self)
+        self._first.send(self._lanes[0], data, to_head=to_head, timeouts=timeouts)
+
+    def send_body(self, data: list[Buffer]) -> None:
+        self._keep(data)
+        for lane in self._lanes:
+            lane.connection.send_body(data)
+
+    def request_sent(self) -> None:
+        """The whole request has been written."""
+        self._whole = True
+        for lane in self._lanes:
+            lane.connection.request_sent()
+
+    def pause(self) -> None:
+        for lane in self._lanes:
+            lane.connection.pause()
+
+    def resume(self) -> None:
+        for lane in self._lanes:
+            lane.connection.resume()
+
+    def abandon(self) -> None:
+        """Forget the exchange; its connections are of no more use."""
+        self._settle()
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            lane.connection.abandon()
+
+    # --- doubt
+
+    def expire(self, now: float) -> None:
+        """The answer is later than usual."""
+        self._stop_waiting()
+        if self._whole and self._size <= _MAX_KEPT and self._may_ask():
+            self._asking = self._pool.loop.create_task(self._ask())
+            self._asking.add_done_callback(self._asked)
+
+    async def _ask(self) -> None:
+        try:
+            connection = await self._pool.acquire(fresh=True, patience=self._timeouts.response)
+        except Refused as error:
+            self._asking = None
+            self._failed(self._error or error)
+            return
+        self._asking = None
+        lane = _Lane(self, connection, self._sink)
+        self._lanes.append(lane)
+        connection.send(lane, self._kept, to_head=self._to_head, timeouts=self._timeouts)
+        connection.request_sent()
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        """A defect must not leave the sink waiting for ever."""
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self.abandon()
+            self._sink.defect(error)
+
+    def _failed(self, error: Refused) -> None:
+        """Nothing can come any more, where no lane is left."""
+        if not self._lanes and self._asking is None:
+            self._settle()
+            self._sink.entered = perf_counter()
+            self._sink.upstream_failed(error)
+            self._sink.flush()
+
+    def _keep(self, data: list[Buffer]) -> None:
+        self._size += sum(map(len, data))
+        if self._size <= _MAX_KEPT:
+            self._kept += data
+        else:
+            self._kept = []
+
+    def _stop_waiting(self) -> None:
+        self.deadline = NEVER
+        self._pool.deadlines.discard(self)
+
+    def _settle(self) -> None:
+        """Nothing is asked beside it from here on."""
+        self._stop_waiting()
+        self._kept = []
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+
+    # --- what the lanes tell
+
+    def chosen(self, lane: _Lane) -> None:
+        """Its answer is the first."""
+        self._settle()
+        others = [other for other in self._lanes if other is not lane]
+        self._lanes = [lane]
+        for other in others:
+            other.connection.abandon()
+
+    def ended(self, lane: _Lane, error: Refused) -> bool:
+        """One of them broke; gives whether that was the last hope."""
+        self._lanes.remove(lane)
+        self._error = error
+        if self._lanes or self._asking is not None:
+            return False
+        self._settle()
+        return True
+
+    def is_single(self, lane: _Lane) -> bool:
+        """Nobody else may still answer."""
+        return self._asking is None and self._lanes == [lane]
+
+
+class _Lane:
+    """One of the two connections, and what it tells: a `ResponseSink`."""
+
+    def __init__(self, owner: DoubtedConnection, connection: UpstreamConnection, sink: ResponseSink) -> None:
+        self._owner = owner
+        self._sink = sink
+        self.connection = connection
+
+    @property
+    def entered(self) -> float:
+        return self._sink.entered
+
+    @entered.setter
+    def entered(self, moment: float) -> None:
+        self._sink.entered = moment
+
+    def interim(self, response: Response) -> None:
+        """Told while nobody else may answer: a tool is told of one attempt."""
+        if self._owner.is_single(self):
+            self._sink.interim(response)
+
+    def response_began(self, response: Response) -> None:
+        self._owner.chosen(self)
+        self._sink.response_began(response)
+
+    def response_data(self, pieces: list[Buffer]) -> None:
+        self._sink.response_data(pieces)
+
+    def response_ended(self, trailers: bytes) -> None:
+        self._sink.response_ended(trailers)
+
+    def upstream_failed(self, error: Refused) -> None:
+        if self._owner.ended(self, error):
+            self._sink.upstream_failed(error)
+
+    def upstream_writable(self, writable: bool) -> None:
+        if self._owner.is_single(self):
+            self._sink.upstream_writable(writable)
+
+    def defect(self, error: Exception) -> None:
+        self._owner.chosen(self)
+        self._sink.defect(error)
+
+    def flush(self) -> None:
+        self._sink.flush()

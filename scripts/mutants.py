@@ -1,0 +1,183 @@
+"""Change the program a little, many times, and see that a test fails each time: `make mutants`.
+
+    python -m scripts.mutants [TARGET ...] [--sample N | --all] [--seed N]
+
+The targets, their tests and the mutants that may live are in tests/mutants.toml; Cosmic Ray makes the mutants and runs
+the tests, in a copy of the tree, so that the work tree is never touched. Ends with 1 if a mutant lives that is not
+explained. What is not behaviour is not changed: annotations, the arguments of `@dataclass`, the marks between
+parameters, texts, and `is` to `==`, which are the same for the members of an enum.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import random
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmic_ray.commands.init import _all_work_items as all_work_items  # it has no other name
+from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkItem
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".cache" / "mutants"
+Span = tuple[tuple[int, int], tuple[int, int]]
+"""From and to, each as (line, column)."""
+SECONDS = 90.0
+"""After which a mutant counts as killed: it hangs, and a test would say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Modules to change, and the tests that are to notice."""
+
+    name: str
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+    sample: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """A mutant as a person names it: the file, the lines that it takes away and those that it puts there."""
+
+    module: str
+    before: str
+    after: str
+
+
+def read_targets(document: dict[str, list[dict[str, object]]]) -> list[Target]:
+    """The table of targets."""
+    return [
+        Target(str(row["name"]), tuple(row["modules"]), tuple(row["tests"]), int(row["sample"]))  # type: ignore[arg-type, call-overload]
+        for row in document["targets"]
+    ]
+
+
+def read_explained(document: dict[str, list[dict[str, str]]]) -> dict[Change, str]:
+    """The mutants that may live, with the reason."""
+    return {
+        Change(row["module"], row["before"].strip(), row["after"].strip()): row["because"]
+        for row in document.get("explained", [])
+    }
+
+
+def declared(text: str) -> list[Span]:
+    """Where annotations, decorators of classes and `TYPE_CHECKING` stand."""
+    found: list[ast.expr | None] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append(node.returns)
+        elif isinstance(node, ast.arg | ast.AnnAssign):
+            found.append(node.annotation)
+        elif isinstance(node, ast.ClassDef):
+            found += node.decorator_list
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            found.append(node.test)
+    spans = [(one.lineno, one.col_offset, one.end_lineno, one.end_col_offset) for one in found if one is not None]
+    return [((line, column), (last or line, end or column)) for line, column, last, end in spans]
+
+
+def signatures(text: str) -> list[Span]:
+    """Where functions are declared, up to their first statement."""
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [((node.lineno, 0), (node.body[0].lineno, 0)) for node in nodes if node.body[0].lineno > node.lineno]
+
+
+def is_behaviour(mutation: MutationSpec, text: str) -> bool:
+    """Whether it changes what the program does."""
+    name = mutation.operator_name
+    if name.endswith(("ComparisonOperator_Is_Eq", "ComparisonOperator_IsNot_NotEq")):
+        return False
+    spans = declared(text) + (signatures(text) if "ReplaceBinaryOperator" in name else [])
+    return not any(start <= mutation.start_pos < end for start, end in spans)
+
+
+def mutants(tree: Path, target: Target) -> list[WorkItem]:
+    """Every mutant of a target's modules, in an order that stays."""
+    found: list[WorkItem] = []
+    for module in sorted({path for pattern in target.modules for path in tree.glob(pattern)}):
+        text = module.read_text(encoding="utf-8")
+        found += [item for item in all_work_items([module], {}) if is_behaviour(item.mutations[0], text)]
+    return found
+
+
+def change(tree: Path, mutation: MutationSpec, diff: str) -> Change:
+    """The mutant's own lines, of Cosmic Ray's account of it."""
+    lines = [line for line in diff.splitlines() if not line.startswith(("---", "+++", "@@"))]
+    before = " ".join(line[1:].strip() for line in lines if line.startswith("-"))
+    after = " ".join(line[1:].strip() for line in lines if line.startswith("+"))
+    return Change(str(mutation.module_path.relative_to(tree)), before, after)
+
+
+def copy_tree(tree: Path) -> None:
+    """What git knows or would know, as it is in the work tree."""
+    shutil.rmtree(tree, ignore_errors=True)
+    listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+
+
+def try_out(tree: Path, target: Target, chosen: list[WorkItem], explained: dict[Change, str]) -> Counter[str]:
+    """Run the target's tests against each of these mutants, and print those that live."""
+    python = ROOT / ".venv" / "bin" / "python"
+    tests = f"{python} -m pytest -q -x --no-header -p no:randomly {' '.join(target.tests)}"
+    command = f"env -C {tree} PYTHONPATH={tree} {tests} -m 'not integration and not fuzz and not soak'"
+    counts: Counter[str] = Counter()
+    tried = subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.PIPE, text=True, check=False)
+    if tried.returncode:
+        print(f"{tried.stdout[-3000:]}\n{target.name}: the tests fail without a mutant; nothing was tried", flush=True)
+        return Counter(alive=len(chosen))
+    for item in chosen:
+        result = mutate_and_test(item.mutations, command, SECONDS)
+        made = change(tree, item.mutations[0], result.diff or "")
+        if result.test_outcome is not TestOutcome.SURVIVED:
+            counts["killed" if result.test_outcome is TestOutcome.KILLED else "broken"] += 1
+        elif made in explained:
+            counts["explained"] += 1
+        else:
+            counts["alive"] += 1
+            line = item.mutations[0].start_pos[0]
+            print(f"{made.module}:{line}: lives\n  - {made.before}\n  + {made.after}", flush=True)
+    return counts
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description="Change the program, and see that a test fails each time.")
+    document = tomllib.loads((ROOT / "tests" / "mutants.toml").read_text(encoding="utf-8"))
+    targets = read_targets(document)
+    parser.add_argument("target", nargs="*", help=f"of {', '.join(target.name for target in targets)}; all of them")
+    parser.add_argument("--sample", type=int, help="so many mutants of each target, instead of its own number")
+    parser.add_argument("--all", action="store_true", help="every mutant: hours")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tree", default="tree", help="the copy's name: one for each of several runs at once")
+    asked = parser.parse_args()
+    tree = FOLDER / asked.tree
+    explained = read_explained(document)
+    copy_tree(tree)
+    total: Counter[str] = Counter()
+    for target in targets:
+        if asked.target and target.name not in asked.target:
+            continue
+        every = mutants(tree, target)
+        number = len(every) if asked.all else min(asked.sample or target.sample, len(every))
+        chosen = random.Random(asked.seed).sample(every, number)  # noqa: S311 - nobody is to be surprised by it
+        counts = try_out(tree, target, chosen, explained)
+        said = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+        print(f"{target.name}: {number} of {len(every)} mutants: {said}", flush=True)
+        total += counts
+    return 1 if total["alive"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

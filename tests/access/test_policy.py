@@ -1,0 +1,472 @@
+"""What a client may do: each limit at its boundaries, and what a limited client reaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy.access.named_accounts import ORDINARY
+from proxy.access.policy import OVERRIDES, Policy, Verdict
+from proxy.app.rules import make_policy
+from proxy.config.model.sections import Client
+from proxy.errors import NotPermitted, Refused, UnacceptablePath
+from proxy.routing.account_names import names_account
+from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, ScopeRule, find_operation
+from proxy.routing.route import Route
+from proxy.routing.target import TargetKind
+from tests.support.deciding import OVERRIDING, fields, judged, request
+
+ROUTE = Route("acme", "na", TargetKind.API, b"/x", b"/x", (b"x",), b"", b"")
+OWN, OTHER = "amzn1.ads-account.g.own", "amzn1.ads-account.g.other"
+LIST = b"/sp/campaigns/list"
+"""Scope required, no account id."""
+EITHER = b"/reporting/reports"
+"""Scope and account id optional."""
+STREAMS = b"/dsp/streams/subscriptions"
+"""Account id required, spelled Amazon-Ads-Account-ID; no Scope."""
+BOTH = b"/sp/global/targets/keywords/recommendations/list"
+
+
+def policy(**limits: Any) -> Policy:
+    return make_policy(Client(name="tool", key_sha256="0" * 64, **limits))
+
+
+def decided(
+    limits: dict[str, Any], method: bytes, target: bytes, *lines: bytes, scope: bytes = b"", default: bytes = b""
+) -> Verdict:
+    """The verdict on a request with these lines; `scope` is sent, `default` comes from its route or account."""
+    kind = TargetKind.MCP if target.startswith(b"/mcp") and target.count(b"/") == 1 else TargetKind.API
+    read = fields(*lines, scopes=(scope,) if scope else ())
+    chosen = replace(ROUTE, endpoint=kind, target=target, profile=scope or default)
+    return judged(policy(**limits), request(method, target, read), chosen)
+
+
+def account(value: str, name: str = "Amazon-Ads-AccountId") -> bytes:
+    return f"{name}: {value}".encode()
+
+
+# --- methods, paths, accounts
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "target", "rule"),
+    [
+        ({}, b"GET", b"/v2/campaigns", ""),
+        ({}, b"GET", b"/a/../b%2Fc", ""),
+        ({"accounts": ("acme",)}, b"GET", b"/v2/campaigns", "accounts"),
+        ({"accounts": ("acme",)}, b"GET", b"/a/../b%2Fc", "accounts"),
+        ({"methods": ("GET", "POST")}, b"GET", b"/v2/campaigns", "methods"),
+        ({"methods": ("GET", "POST")}, b"GET", b"/a/../b", "methods"),
+        ({"paths": ("/v2/*",)}, b"GET", b"/v2/campaigns", "paths"),
+        ({"paths": ("/x", "/v2/*")}, b"GET", b"/%76%32/campaigns", "paths"),
+        ({"accounts": ("acme",), "methods": ("GET",), "paths": ("/v2/*",)}, b"GET", b"/v2/campaigns", "paths"),
+        ({"accounts": ("acme",)}, b"GET", b"/mcp", "accounts"),
+    ],
+)
+def test_what_the_limits_allow(limits: dict[str, Any], method: bytes, target: bytes, rule: str) -> None:
+    """Each limit permits what it names, and the verdict says which one had the last word."""
+    verdict = decided(limits, method, target)
+    assert (verdict.refusal, verdict.rule) == (None, rule)
+    assert "may send this request" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "target", "rule", "refusal"),
+    [
+        ({"accounts": ("zeta",)}, b"GET", b"/v2/campaigns", "accounts", NotPermitted),
+        ({"methods": ("POST",)}, b"GET", b"/v2/campaigns", "methods", NotPermitted),
+        ({"methods": ("GET",)}, b"HEAD", b"/v2/campaigns", "methods", NotPermitted),
+        ({"paths": ("/reporting/*",)}, b"GET", b"/v2/campaigns", "paths", NotPermitted),
+        ({"paths": ("/v2/*",)}, b"GET", b"//v2/x", "paths", UnacceptablePath),
+        ({"paths": ("/v2/*",)}, b"GET", b"/v2/../x", "paths", UnacceptablePath),
+        ({"paths": ("/v2/*",)}, b"GET", b"/v2/%2e%2e/x", "paths", UnacceptablePath),
+        ({"paths": ("/v2/*",)}, b"GET", b"/v2/a%2fb", "paths", UnacceptablePath),
+        ({"paths": ("/v2/*",), "methods": ("POST",)}, b"GET", b"/v2/../x", "paths", UnacceptablePath),
+        ({"profiles": ("123",)}, b"GET", b"/v2/../x", "profiles", UnacceptablePath),
+        ({"account_ids": (OWN,)}, b"GET", b"/v2/%2570rofiles", "account_ids", UnacceptablePath),
+        ({"access": "read"}, b"GET", b"/v2/profiles;x", "access", UnacceptablePath),
+        ({"access": "report"}, b"GET", b"//v2/profiles", "access", UnacceptablePath),
+    ],
+)
+def test_what_the_limits_forbid(
+    limits: dict[str, Any], method: bytes, target: bytes, rule: str, refusal: type[Refused]
+) -> None:
+    """403 names the rule; a path that cannot be judged is 400 before anything else."""
+    verdict = decided(limits, method, target, scope=b"123")
+    assert verdict.rule == rule
+    assert type(verdict.refusal) is refusal
+
+
+def test_a_long_method_is_not_said_back_whole() -> None:
+    """The first 32 bytes are enough to know it by."""
+    verdict = decided({"methods": ("GET",)}, b"M" * 33, b"/v2/campaigns")
+    assert f" {'M' * 32}." in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "rule"),
+    [
+        ({"methods": ("GET",)}, "methods"),
+        ({"paths": ("*",)}, "paths"),
+        ({"profiles": ("123",)}, "profiles"),
+        ({"account_ids": (OWN,)}, "account_ids"),
+        ({"access": "read"}, "access"),
+        ({"methods": ("GET",), "paths": ("*",), "profiles": ("123",)}, "methods"),
+        ({"accounts": ("acme",)}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_limited_client_may_not_send_another_method_or_path_in_a_header(limits: dict[str, Any], rule: str) -> None:
+    """Some servers obey X-HTTP-Method-Override and X-Original-URL; for who is not limited they pass as they are."""
+    verdict = decided(limits, b"GET", b"/v2/campaigns", OVERRIDING, scope=b"123")
+    assert (verdict.refusal is not None) is (rule != "")
+    if rule:
+        assert verdict.rule == rule
+
+
+@pytest.mark.parametrize("name", sorted(OVERRIDES))
+def test_every_overriding_header_is_known(name: bytes) -> None:
+    """In any case, and with underscores."""
+    for spelling in (name, name.upper(), name.replace(b"-", b"_")):
+        verdict = decided({"access": "read"}, b"GET", b"/v2/profiles", spelling + b": DELETE")
+        assert verdict.rule == "access" and verdict.refusal is not None
+
+
+@pytest.mark.parametrize(
+    "query", [b"_method=DELETE", b"a=1&_METHOD=x", b"a=1;%5Fmethod=x", b"_method", b"X-HTTP-Method-Override=PUT"]
+)
+def test_a_query_may_not_override_the_method_either(query: bytes) -> None:
+    """As frameworks for forms have it."""
+    assert decided({"access": "read"}, b"GET", b"/v2/profiles?" + query).refusal is not None
+    assert decided({}, b"GET", b"/v2/profiles?" + query).refusal is None
+    assert decided({"access": "read"}, b"GET", b"/v2/profiles?method=x&a_method=y").refusal is None
+
+
+# --- access
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "least"),
+    [
+        (b"GET", b"/v2/profiles", Effect.READ),
+        (b"HEAD", b"/v2/profiles", Effect.READ),
+        (b"POST", LIST, Effect.READ),
+        (b"POST", b"/sp/%63ampaigns/list", Effect.READ),
+        (b"POST", EITHER, Effect.REPORT),
+        (b"POST", b"/adsApi/v1/create/reports", Effect.REPORT),
+        (b"GET", b"/reporting/reports/1", Effect.READ),
+        (b"DELETE", b"/reporting/reports/1", Effect.WRITE),
+        (b"POST", b"/sp/campaigns", Effect.WRITE),
+        (b"PUT", b"/sp/campaigns", Effect.WRITE),
+        (b"DELETE", LIST, Effect.WRITE),
+        (b"OPTIONS", b"/v2/profiles", Effect.WRITE),
+        (b"get", b"/v2/profiles", Effect.WRITE),
+        (b"GET", b"/unheard/of", Effect.WRITE),
+        (b"GET", b"/V2/profiles", Effect.WRITE),
+        (b"GET", b"/", Effect.WRITE),
+        (b"POST", b"/mcp", Effect.WRITE),
+        (b"POST", b"/amc/audiences/query", Effect.WRITE),
+    ],
+)
+def test_access_permits_what_does_no_more(method: bytes, target: bytes, least: Effect) -> None:
+    """Whatever the table does not know counts as a write."""
+    ladder = [Effect.READ, Effect.REPORT, Effect.WRITE]
+    for access in ladder:
+        verdict = decided({"access": access.value}, method, target)
+        assert (verdict.refusal is None) is (ladder.index(access) >= ladder.index(least))
+        if access is not Effect.WRITE:
+            assert verdict.rule == "access"
+
+
+def test_access_holds_for_every_published_operation() -> None:
+    """Reading clients reach what the table says reads, reporting ones what makes reports, too; nothing else."""
+    permitted: dict[str, set[str]] = {}
+    for access in ("read", "report"):
+        permitted[access] = {
+            row.name
+            for row in PUBLISHED
+            if decided(
+                {"access": access}, row.method.encode(), row.template.replace("{", "").replace("}", "").encode()
+            ).refusal
+            is None
+        }
+    reads = {row.name for row in PUBLISHED if row.effect is Effect.READ}
+    assert permitted["read"] == reads
+    assert permitted["report"] == reads | {row.name for row in PUBLISHED if row.effect is Effect.REPORT}
+
+
+# --- limited clients
+
+PROFILED: dict[str, Any] = {"profiles": ("123", "124")}
+ACCOUNTED: dict[str, Any] = {"account_ids": (OWN, "77")}
+MIXED: dict[str, Any] = {**PROFILED, **ACCOUNTED}
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "target", "lines", "scope", "allowed"),
+    [
+        (PROFILED, b"POST", LIST, (), b"123", True),
+        (PROFILED, b"POST", LIST, (), b"999", False),
+        (PROFILED, b"POST", LIST, (), b"", False),
+        (PROFILED, b"POST", EITHER, (), b"124", True),
+        (PROFILED, b"POST", EITHER, (account(OWN),), b"123", False),
+        (PROFILED, b"POST", EITHER, (account(""),), b"123", True),
+        (PROFILED, b"GET", STREAMS, (), b"123", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN),), b"", True),
+        (ACCOUNTED, b"POST", EITHER, (account("77"),), b"", True),
+        (ACCOUNTED, b"POST", EITHER, (account(OTHER),), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN.upper()),), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(""),), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN),), b"123", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN), account("")), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN), account("77")), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(f"{OWN},77"),), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN), account(OTHER)), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN, "Amazon_Ads_AccountId"),), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN, "Amazon-Ads-Account-ID"),), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN, "AMAZON-ADS-ACCOUNTID"),), b"", True),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN), b"Connection: Amazon-Ads-AccountId"), b"", False),
+        (ACCOUNTED, b"POST", LIST, (account(OWN),), b"", False),
+        (ACCOUNTED, b"GET", STREAMS, (account(OWN, "Amazon-Ads-Account-ID"),), b"", True),
+        (ACCOUNTED, b"GET", STREAMS, (account(OWN),), b"", False),
+        (MIXED, b"POST", EITHER, (account(OWN),), b"", True),
+        (MIXED, b"POST", EITHER, (), b"123", True),
+        (MIXED, b"POST", EITHER, (account(OWN),), b"123", True),
+        (MIXED, b"POST", EITHER, (account(OWN),), b"999", False),
+        (MIXED, b"POST", EITHER, (account(OTHER),), b"123", False),
+        (MIXED, b"POST", EITHER, (account(f"{OWN}, 77"),), b"123", True),
+        (MIXED, b"POST", EITHER, (account(f"{OWN}, {OTHER}"),), b"123", False),
+        (MIXED, b"POST", EITHER, (), b"", False),
+        (MIXED, b"POST", LIST, (account(OWN),), b"", False),
+        (MIXED, b"POST", LIST, (account(OWN),), b"123", True),
+        (MIXED, b"GET", STREAMS, (account(OWN, "Amazon-Ads-Account-ID"),), b"123", True),
+        (MIXED, b"GET", STREAMS, (), b"123", False),
+        (MIXED, b"POST", BOTH, (account(OWN),), b"123", True),
+    ],
+)
+def test_a_limited_client_reaches_what_its_own_governs(
+    limits: dict[str, Any], method: bytes, target: bytes, lines: tuple[bytes, ...], scope: bytes, allowed: bool
+) -> None:
+    """One permitted Scope or account id, of a kind that the operation takes, and none that is not permitted."""
+    verdict = decided(limits, method, target, *lines, scope=scope)
+    assert (verdict.refusal is None) is allowed, verdict
+    if not allowed:
+        assert isinstance(verdict.refusal, NotPermitted)
+        assert verdict.rule in limits
+
+
+UNGOVERNED = [
+    (b"GET", b"/v2/profiles"),
+    (b"HEAD", b"/v2/profiles"),
+    (b"GET", b"/v2/profiles/123"),
+    (b"GET", b"/managerAccounts"),
+    (b"POST", b"/adsAccounts/list"),
+    (b"GET", b"/accounts/ENTITY1/dsp/amazonAdTag"),
+    (b"GET", b"/dsp/advertisers/1"),
+    (b"GET", b"/amc/instances"),
+    (b"GET", b"/amc/reporting/amc1/schedules"),
+    (b"POST", b"/adsApi/v1/create/reports"),
+    (b"POST", b"/adsApi/v1/retrieve/reports"),
+    (b"POST", b"/mcp"),
+    (b"DELETE", LIST),
+    (b"OPTIONS", LIST),
+    (b"GET", b"/unheard/of"),
+    (b"GET", b"/V2/Profiles"),
+    (b"DELETE", b"/v2/profiles"),
+    (b"GET", b"/v2/profiles.json"),
+    (b"GET", b"/v4/profiles"),
+    (b"GET", b"/V17/PROFILES/1"),
+    (b"POST", b"/AMC/Instances"),
+    (b"POST", b"/managerAccounts/1/unheard"),
+    (b"GET", b"/Accounts/1/dsp/x"),
+    (b"GET", b"/MCP"),
+    (b"GET", b"/mcp/x"),
+    (b"GET", b"/"),
+]
+
+
+@pytest.mark.parametrize(("method", "target"), UNGOVERNED)
+@pytest.mark.parametrize("limits", [PROFILED, ACCOUNTED, MIXED, {**MIXED, "paths": ("*",)}])
+def test_what_nothing_governs_is_open_where_it_is_named_only(
+    limits: dict[str, Any], method: bytes, target: bytes
+) -> None:
+    """A pattern of `paths` opens nothing; `unscoped_paths` opens what it names letter by letter, for no foreign one."""
+    ways: list[tuple[bytes, tuple[bytes, ...]]] = [(b"", ())]
+    if "profiles" in limits:
+        ways.append((b"123", ()))
+    if "account_ids" in limits:
+        ways.append((b"", (account(OWN),)))
+    named = {**limits, "unscoped_paths": (target.decode(),)}
+    for scope, lines in ways:
+        verdict = decided(limits, method, target, *lines, scope=scope)
+        assert isinstance(verdict.refusal, NotPermitted) and verdict.rule in limits
+        verdict = decided(named, method, target, *lines, scope=scope)
+        assert (verdict.refusal, verdict.rule) == (None, "unscoped_paths")
+    for scope, line in ((b"999", b"X-A: b"), (b"", account(OTHER)), (b"", b"AdvertiserId: 1")):
+        assert decided(named, method, target, line, scope=scope).refusal is not None
+    assert decided(named, method, target, default=b"999").refusal is not None
+    assert decided(named, method, target + b"x").refusal is not None
+
+
+def test_a_named_path_is_compared_letter_by_letter() -> None:
+    """As it is sent, not as it may be read."""
+    named = {**PROFILED, "unscoped_paths": ("/v2/profiles", "/mcp/")}
+    assert decided(named, b"GET", b"/v2/profiles").refusal is None
+    assert decided(named, b"POST", b"/mcp/").refusal is None
+    for target in (b"/v2/%70rofiles", b"/v2/profiles/", b"/V2/profiles", b"/v2/profile", b"/mcp"):
+        assert decided(named, b"GET", target).refusal is not None
+
+
+@pytest.mark.parametrize("limits", [{"paths": ("/sp/*",)}, {"methods": ("POST",)}, {"access": "read"}])
+def test_a_named_path_opens_no_other_limit(limits: dict[str, Any]) -> None:
+    """`paths`, `methods` and `access` only ever restrict, and `unscoped_paths` is about Scope and account id alone."""
+    named = {**PROFILED, "unscoped_paths": ("/v2/unheard",), **limits}
+    assert decided(named, b"GET", b"/v2/unheard").rule == next(iter(limits))
+    assert decided(named, b"GET", b"/v2/unheard").refusal is not None
+
+
+def test_a_refused_report_says_why() -> None:
+    """Reports of the unified API name their accounts in a body."""
+    verdict = decided(PROFILED, b"POST", b"/adsApi/v1/create/reports", scope=b"123")
+    assert "name their accounts in the body" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        (b"AdvertiserId: 1", False),
+        (b"AdvertiserId: 77", True),
+        (b"AdvertiserId:", True),
+        (b"AdvertiserId: 77, 78", False),
+        (b"AdvertiserId: ,77 ,", True),
+        (b"X_Advertiser-Ids: 78", False),
+        (b"Amazon-Advertising-API-EntityId: ENTITY1", False),
+        (b"Amazon-Advertising-API-Entity_Id: 77", True),
+        (b"Amazon-Ads-Manager-AccountId: 77", False),
+        (b"Amazon-Advertising-API-Manager-Account: 77", False),
+        (b"Amazon-Advertising-API-MarketplaceId: 77", False),
+        (b"Amazon-Marketing-Cloud-Audience-InstanceId: 77", False),
+        (b"X-Profile-Id: 123", True),
+        (b"X-Profile-Id: 125", False),
+        (b"X-Profile-Id: 77", False),
+        (b"AdvertiserId: 123", False),
+        (b"X-ProfileId-Or-AccountId: 123", False),
+        (b"X-ProfileId-Or-AccountId: 77", False),
+        (b"Amazon-Ads-Account-Id-Filter: 78", False),
+        (b"Accept: 78", True),
+        (b"Amazon-Ads-AccountId: 78", False),
+    ],
+)
+@pytest.mark.parametrize("place", ["header", "query"])
+def test_an_account_that_is_not_the_clients_own_is_named_nowhere(line: bytes, allowed: bool, place: str) -> None:
+    """In no header and in no parameter, known or alike, beside a permitted Scope."""
+    name, _, value = line.partition(b":")
+    if place == "header":
+        verdict = decided(MIXED, b"POST", LIST, line, scope=b"123")
+    else:
+        target = LIST + b"?a=b&" + name + b"=" + value.strip().replace(b" ", b"%20")
+        verdict = decided(MIXED, b"POST", target, scope=b"123")
+    assert (verdict.refusal is None) is allowed, verdict
+    if not allowed:
+        assert isinstance(verdict.refusal, NotPermitted)
+        assert place in verdict.reason
+
+
+def test_no_ordinary_header_names_an_account() -> None:
+    """What is passed over without a look is nothing that would be refused."""
+    assert not [name for name in ORDINARY if names_account(name)]
+
+
+@pytest.mark.parametrize(
+    ("query", "allowed"),
+    [
+        (b"", True),
+        (b"?", True),
+        (b"?startIndex=1&count=10", True),
+        (b"?x=accountId", True),
+        (b"?advertiserId=1", False),
+        (b"?advertiserId=", True),
+        (b"?advertiserId", True),
+        (b"?advertiserId=77&advertiserId=1", False),
+        (b"?advertiserId=77%2C1", False),
+        (b"?advertiserId=77%2C77", True),
+        (b"?%61dvertiser%49d=1", False),
+        (b"?%2561dvertiserId=1", False),
+        (b"?%252561dvertiserId=1", False),
+        (b"?x=1%26advertiserId=1", False),
+        (b"?x=1%2526advertiserId%253D1", False),
+        (b"?x=1;advertiserId=1", False),
+        (b"?filter[profile.id]=9", False),
+        (b"?filter%5Bprofile+id%5D=123", True),
+        (b"?a&b&&=c&accountId=%ff", False),
+        (b"?x=100%25", True),
+        (b"?x=%252525", True),
+        (b"?x=%2525252525252541", False),
+    ],
+)
+def test_a_query_is_read_as_the_most_lenient_server_would(query: bytes, allowed: bool) -> None:
+    """Codes, twice coded ones, semicolons, repetition, lists."""
+    verdict = decided(MIXED, b"POST", LIST + query, scope=b"123")
+    assert (verdict.refusal is None) is allowed, verdict
+
+
+def test_a_client_without_a_profile_is_told_which_header_chooses_one() -> None:
+    """By its whole name, and so it is where an account id is needed."""
+    assert "send Amazon-Advertising-API-Scope." in decided(PROFILED, b"POST", LIST).reason
+    assert "send Amazon-Ads-Account-ID, once." in decided(ACCOUNTED, b"GET", STREAMS).reason
+    assert "only a Scope governs" in decided(ACCOUNTED, b"POST", LIST, account(OWN)).reason
+    assert "only an account id governs" in decided(PROFILED, b"GET", STREAMS, scope=b"123").reason
+
+
+def test_a_default_profile_that_is_not_the_clients_own_is_refused_without_its_name() -> None:
+    """The client learns no profile id that it did not send; one of its own passes as if it were sent."""
+    assert decided(PROFILED, b"POST", LIST, default=b"123").refusal is None
+    for limits, lines in ((PROFILED, ()), (MIXED, (account(OWN),)), (ACCOUNTED, (account(OWN),))):
+        verdict = decided(limits, b"POST", EITHER, *lines, default=b"999000")
+        assert isinstance(verdict.refusal, NotPermitted)
+        assert "999000" not in verdict.reason
+
+
+def test_sign_in_is_left_to_who_never_forwards_it() -> None:
+    """A limited client is told the same as everybody: such a path is never forwarded."""
+    assert decided(PROFILED, b"GET", b"/auth/../x").refusal is None
+
+
+def _placeholder_beside(row: Operation, literal: Operation) -> bool:
+    """Whether a path of `literal` fits `row` too, but for the literal's segments."""
+    pairs = list(zip(row.segments, literal.segments, strict=False))
+    return (
+        row is not literal
+        and row.method == literal.method
+        and len(row.segments) == len(literal.segments)
+        and all(mine in (b"{}", theirs) for mine, theirs in pairs)
+    )
+
+
+def test_no_operation_stands_where_a_lenient_server_could_see_another() -> None:
+    """`/sd/campaigns/Extended` is judged as a campaign; who ignores case sees `extended`, and that is judged alike.
+
+    If newer specifications break this, the policy has to look for such neighbours.
+    """
+    for row in PUBLISHED:
+        for literal in PUBLISHED:
+            if _placeholder_beside(row, literal):
+                assert (row.scope, row.account, row.effect) == (literal.scope, literal.account, literal.effect)
+
+
+def test_the_operations_of_these_tests_are_what_they_are_taken_for() -> None:
+    """Newer specifications may change them."""
+    rules = {}
+    for method, path in ((b"POST", LIST), (b"POST", EITHER), (b"GET", STREAMS), (b"POST", BOTH)):
+        row = find_operation(method, tuple(path.split(b"/")[1:]))
+        assert row is not None
+        rules[path] = (row.scope, row.account)
+    assert rules == {
+        LIST: (ScopeRule.REQUIRED, AccountRule.NEVER),
+        EITHER: (ScopeRule.OPTIONAL, AccountRule.OPTIONAL),
+        STREAMS: (ScopeRule.NEVER, AccountRule.REQUIRED),
+        BOTH: (ScopeRule.REQUIRED, AccountRule.REQUIRED),
+    }

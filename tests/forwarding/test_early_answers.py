@@ -1,0 +1,179 @@
+"""Answers that come before the request was read: they reach the tool, and its next request is answered, too."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.rules import rules_for
+from tests.support.wire import GET, HELLO, RawUpstream, Wire
+
+POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+ROUNDS = 150
+BUSY = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\nno"
+
+
+async def answering_early(wire: Wire) -> None:
+    """An upstream that answers each POST at its head and reads over the body; a GET gets its greeting."""
+    while True:
+        head = await wire.head()
+        wire.send(BUSY if head.startswith(b"POST") else HELLO)
+        await wire.body(head)
+
+
+async def test_the_next_request_behind_an_early_answer_is_served(running: Running) -> None:
+    """Where the rest of the body comes a moment after the answer, every time."""
+    async with running(answering_early, replay_bytes=0) as bench:
+        for _ in range(ROUNDS):
+            tool = await bench.tool(POST, b"Content-Length: 1000\r\n\r\n", bytes(400))
+            assert (await tool.answer()).status == 429
+            tool.send(bytes(600), GET)
+            assert (await tool.answer()).body == b"hello"
+            tool.close()
+
+
+@pytest.mark.parametrize("lines", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
+async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_left(
+    lines: bytes, running: Running
+) -> None:
+    """A tool that is told so sends its next request elsewhere."""
+    async with running(answering_early, replay_bytes=0) as bench:
+        tool = await bench.tool(POST, lines, b"\r\n\r\n")
+        got = await tool.answer()
+        assert (got.status, got.value(b"connection")) == (429, b"close")
+        assert await tool.end() == b""
+        assert not tool.reset
+
+
+async def test_a_connection_whose_request_was_not_whole_at_the_answer_is_not_used_again(running: Running) -> None:
+    """Though both were whole in the end: nobody knows what of the body the peer has read."""
+    async with running(answering_early, replay_bytes=0) as bench:
+        tool = await bench.tool(POST, b"Content-Length: 2\r\n\r\na")
+        head = await tool.head()
+        assert head.startswith(b"HTTP/1.1 429 ")
+        tool.send(b"b")
+        assert await tool.take(2) == b"no"
+        tool.send(GET)
+        assert (await tool.answer()).body == b"hello"
+        assert len(bench.upstream.wires) == 2
+
+
+@pytest.mark.parametrize("status", [b"413 Content Too Large", b"408 Request Timeout"])
+async def test_a_connection_whose_request_was_given_up_is_not_used_again(status: bytes, running: Running) -> None:
+    """Such a peer ends it, whether it says so or not."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nno")
+        await wire.end()
+
+    async with running(script) as bench:
+        assert (await bench.ask(POST + b"Content-Length: 1\r\n\r\na")).body == b"no"
+        assert (await bench.ask(POST + b"Content-Length: 1\r\n\r\na")).body == b"no"
+        assert len(bench.upstream.wires) == 2
+
+
+async def test_a_408_on_a_connection_that_was_idle_is_no_answer(running: Running) -> None:
+    """It crossed the request; the request is read on a fresh connection."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(HELLO)
+        await wire.request()
+        wire.send(
+            HELLO
+            if len(bench.upstream.wires) > 1
+            else b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        await wire.end()
+
+    async with running(script) as bench:
+        assert (await bench.ask()).status == 200
+        assert (await bench.ask()).body == b"hello"
+        assert bench.events.replays == [("connection", "recovered")]
+
+
+async def test_a_408_to_the_first_request_of_a_connection_is_amazons_answer(running: Running) -> None:
+    """Nothing was idle there."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 2\r\n\r\nno")
+        await wire.end()
+
+    async with running(script) as bench:
+        assert (await bench.ask()).status == 408
+
+
+class AnsweringAndResetting:
+    """An upstream of threads and blocking sockets, which answers a request's head and is gone: what was not read makes
+    the system send a reset behind the answer, while the proxy still writes."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                seen = b""
+                while b"\r\n\r\n" not in seen:
+                    seen += connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 429 Slow Down\r\nContent-Length: 2\r\n\r\nno")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+
+
+@contextmanager
+def answering_and_resetting() -> Iterator[int]:
+    upstream = AnsweringAndResetting()
+    try:
+        yield upstream.port
+    finally:
+        upstream.stop()
+
+
+async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
+    """Every time, however large the upload is that still runs."""
+
+    async def nobody(_wire: Wire) -> None:
+        """The bench's own upstream is not asked."""
+
+    with answering_and_resetting() as port:
+        bench = ProxyBench(RawUpstream(nobody), rules_for(f"http://127.0.0.1:{port}", replay_bytes=10))
+        await bench.start()
+        try:
+            statuses = [await uploaded(bench, (9_000, 300_000, 3_000_000)[number % 3]) for number in range(ROUNDS)]
+            assert statuses == [429] * ROUNDS
+            await bench.stop()
+        finally:
+            bench.drop()
+
+
+async def uploaded(bench: ProxyBench, size: int) -> int:
+    """The status of the answer to an upload that goes on until the answer is there."""
+    tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % size)
+    for _ in range(size // 3000):
+        tool.send(bytes(3000))
+        await asyncio.sleep(0)
+    answer = await tool.answer()
+    assert not tool.reset
+    tool.abort()
+    return answer.status

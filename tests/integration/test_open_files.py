@@ -1,0 +1,48 @@
+"""No file can be opened any more: requests get an error that says so, nothing breaks, and all is well afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support.running import serving, simulated_amazon
+
+pytestmark = pytest.mark.integration
+
+FILES = 64
+
+
+def ask(tool: http.client.HTTPConnection) -> tuple[int, str]:
+    """The status and the body of one answer."""
+    tool.request("GET", "/v2/profiles")
+    answer = tool.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def test_a_program_out_of_files_says_so_and_recovers(tmp_path: Path) -> None:
+    """Somebody holds all: 502 with what to do, for the first request already; served as soon as they are free."""
+    with simulated_amazon() as amazon, serving(tmp_path, amazon.configuration(), open_files=FILES) as running:
+        running.until_listed()
+        opened = Path(f"/proc/{running.process.pid}/fd")
+        tool = http.client.HTTPConnection(running.netloc, timeout=10)
+        tool.connect()
+        running.until(lambda: running.status()["connections"]["tools"] == 1)
+        host, port = running.admin.removeprefix("http://").split(":")
+        with contextlib.closing(tool), contextlib.ExitStack() as held:
+            for _ in range(FILES):
+                held.enter_context(socket.create_connection((host, int(port)), 10))
+            running.until(lambda: len(list(opened.iterdir())) == FILES)
+            for _ in range(2):
+                status, body = ask(tool)
+                assert status == 502
+                assert "LimitNOFILE" in json.loads(body)["detail"]
+            held.close()
+            running.until(lambda: len(list(opened.iterdir())) < FILES - 10)
+            assert ask(tool)[0] == 200
+        assert running.events("defect") == []
+        assert "Traceback" not in running.process.text

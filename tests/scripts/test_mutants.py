@@ -1,0 +1,28 @@
+"""tests/mutants.toml speaks of files, tests and lines that exist."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from tests.support.programs import ROOT
+
+DOCUMENT = tomllib.loads((ROOT / "tests" / "mutants.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("target", DOCUMENT["targets"], ids=lambda target: target["name"])
+def test_a_target_has_modules_and_tests(target: dict[str, list[str]]) -> None:
+    """A file that was moved takes its line along."""
+    for pattern in target["modules"]:
+        assert list(ROOT.glob(pattern)), pattern
+    for path in target["tests"]:
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("row", DOCUMENT["explained"], ids=lambda row: row["before"])
+def test_an_explained_mutant_changes_a_line_that_is_there(row: dict[str, str]) -> None:
+    """An explanation of what is no longer written is no longer wanted, and each has a reason."""
+    lines = [line.strip() for line in (ROOT / row["module"]).read_text(encoding="utf-8").splitlines()]
+    assert row["before"] in lines
+    assert row["before"] != row["after"] and row["because"]

@@ -1,0 +1,158 @@
+"""The proxy on real sockets: raw tools on one side, a scripted raw upstream on the other, one event loop for all.
+
+`tests/support/memory_bench.py` is the same without a socket. What is right is for the tests to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import pytest
+
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.table import ConnectionTable
+from proxy.forwarding.accounting import Accounting
+from proxy.forwarding.dependencies import Dependencies
+from proxy.forwarding.forwarder import Forwarder
+from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.retry_budget import RetryBudgets
+from proxy.forwarding.rules import Rules
+from proxy.forwarding.throttles import Throttles
+from proxy.net.deadlines import Deadlines
+from proxy.net.names import Names
+from proxy.upstream.pools import Pools
+from tests.support.events import EventRecorder
+from tests.support.rules import changed_rules, rules_for
+from tests.support.tokens import NumberedTokens
+from tests.support.wire import GET, PATIENCE, Answer, RawUpstream, Script, Wire
+
+
+class ProxyBench:
+    """The proxy and what stands on both its sides."""
+
+    def __init__(self, upstream: RawUpstream, rules: Rules) -> None:
+        loop = asyncio.get_running_loop()
+        self.upstream = upstream
+        self.rules = rules
+        self.tokens = NumberedTokens()
+        self.events = EventRecorder()
+        self.deadlines = Deadlines(loop)
+        self.pools = Pools(self.deadlines, Names())
+        self.accounting = Accounting(self.events)
+        self.throttles = Throttles()
+        dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
+        self.forwarder = Forwarder(dependencies, self.pools, rules)
+        self.server = ConnectionTable(self.deadlines)
+        self.tools: list[Wire] = []
+        self.port = 0
+        self._listening: asyncio.Server
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._connect, "127.0.0.1", 0)
+        self.port = self._listening.sockets[0].getsockname()[1]
+
+    def _connect(self) -> ClientConnection:
+        return ClientConnection(self.server, self.forwarder)
+
+    async def tool(self, *first: bytes) -> Wire:
+        """A new connection of a tool, which sends this first."""
+        loop = asyncio.get_running_loop()
+        _, wire = await loop.create_connection(Wire, "127.0.0.1", self.port)
+        self.tools.append(wire)
+        if first:
+            wire.send(*first)
+        return wire
+
+    def connection(self) -> ClientConnection:
+        """One of the tools' connections, as the proxy has it."""
+        connection = next(iter(self.server.connections))
+        assert isinstance(connection, ClientConnection)
+        return connection
+
+    async def ask(self, request: bytes = GET) -> Answer:
+        """One request on a connection of its own."""
+        wire = await self.tool(request)
+        try:
+            return await wire.answer(to_head=request.startswith(b"HEAD "))
+        finally:
+            wire.close()
+
+    def sweep(self, seconds: float) -> None:
+        """What the timers would do so many seconds from now."""
+        self.deadlines.sweep(asyncio.get_running_loop().time() + seconds)
+
+    def apply(self, **changed: Any) -> None:
+        """A reload with these changes."""
+        self.rules = changed_rules(self.rules, changed)
+        self.forwarder.apply(self.rules)
+
+    async def stop(self) -> None:
+        """Close everything, and see that nothing is left over: no request, no connection."""
+        self._listening.close()
+        for wire in self.tools:
+            wire.abort()
+        await self.settled(lambda: not self.server.connections and not self.accounting.in_flight)
+        self.pools.close()
+        await self.settled(lambda: not any(size for size, _ in self.pools.sizes().values()))
+        self.deadlines.stop()
+        assert self.events.started == len(self.events.finished)
+        assert not self.events.defects
+        assert not self.server.per_address
+
+    def drop(self) -> None:
+        """Let go of everything, after a failure too."""
+        self._listening.close()
+        for wire in self.tools:
+            wire.abort()
+        for connection in tuple(self.server.connections):
+            assert isinstance(connection, ClientConnection)
+            connection._transport.abort()
+        self.pools.close()
+        self.deadlines.stop()
+
+    async def settled(self, condition: Callable[[], bool]) -> None:
+        """Let the event loop run until the condition holds: for what tells nobody that it happened."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                await asyncio.sleep(0)
+
+
+class Running(Protocol):
+    """The proxy between tools and an upstream that runs this script, with these changes of the usual rules."""
+
+    def __call__(
+        self, script: Script, *, tls: ssl.SSLContext | None = None, **changed: Any
+    ) -> AbstractAsyncContextManager[ProxyBench]: ...
+
+
+@contextlib.asynccontextmanager
+async def _running(script: Script, *, tls: ssl.SSLContext | None = None, **changed: Any) -> AsyncIterator[ProxyBench]:
+    upstream = RawUpstream(script)
+    await upstream.start(tls)
+    api_url = f"http://127.0.0.1:{upstream.port}" if tls is None else f"https://localhost:{upstream.port}"
+    bench = ProxyBench(upstream, rules_for(api_url, **changed))
+    await bench.start()
+    try:
+        yield bench
+        await bench.stop()
+    finally:
+        bench.drop()
+        await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
+        await upstream.stop()
+
+
+@pytest.fixture(scope="session")
+def every_loop() -> None:
+    """Whoever requests this, itself or through another fixture, runs on each event loop that we serve on."""
+
+
+@pytest.fixture(scope="session")
+def running(every_loop: None) -> Running:
+    """What opens the bench. It cannot be had otherwise, so no test of it is left out of `every_loop`."""
+    return _running

@@ -1,0 +1,65 @@
+"""The forwarder's rules for tests: those of one account behind one address, and changes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from proxy.access.clients import Budgets
+from proxy.app.rules import make_clients, make_routing_table, make_rules
+from proxy.config import load
+from proxy.downstream.ports import ConnectionLimits
+from proxy.forwarding.rules import Rules
+from proxy.routing.table import EmptyDirectory
+
+
+def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
+    """Rules with changes, given by the names of the configuration, wherever in the rules they lie.
+
+    `max_connections` is that of the tools; `pool_limit` is how many connections Amazon's hosts may have.
+    """
+    groups: dict[str, dict[str, Any]] = {
+        "connection_limits": {},
+        "head_limits": {},
+        "pool_settings": {},
+        "timeouts": {},
+    }
+    elsewhere = {
+        "pool_limit": ("pool_settings", "max_connections"),
+        "connect_timeout": ("pool_settings", "connect_timeout"),
+        "outbound_proxy": ("pool_settings", "proxy"),
+        "ca_file": ("pool_settings", "ca_file"),
+        "ca_digest": ("pool_settings", "ca_digest"),
+        "response_timeout": ("timeouts", "response"),
+        "idle_timeout": ("timeouts", "idle"),
+        "max_header_bytes": ("head_limits", "max_bytes"),
+        "max_target_bytes": ("head_limits", "max_target_bytes"),
+        "max_header_fields": ("head_limits", "max_fields"),
+    }
+    urls = {("api", region): url for region, url in changed.pop("api_urls", {}).items()}
+    changed["endpoints"] = {**rules.endpoints, **urls}
+    for name in tuple(changed):
+        if name in elsewhere:
+            group, field = elsewhere[name]
+            groups[group][field] = changed.pop(name)
+        elif name in ConnectionLimits.__dataclass_fields__:
+            groups["connection_limits"][name] = changed.pop(name)
+    for group, values in groups.items():
+        changed[group] = replace(getattr(rules, group), **values)
+    return replace(rules, **changed)
+
+
+def rules_for(api_url: str, **changed: Any) -> Rules:
+    """The rules of an account `default` at this API address. `max_connections` is the tools', `pool_limit` Amazon's."""
+    environment = {
+        "AMAZON_ADS_CLIENT_ID": "amzn1.test",
+        "AMAZON_ADS_CLIENT_SECRET": "a-secret-for-tests",
+        "AMAZON_ADS_REFRESH_TOKEN": "Atzr|test",
+        "ADS_PROXY_REGIONS__NA__API_URL": api_url,
+        "HOME": str(Path.home()),
+    }
+    config = load(None, environment)
+    table = make_routing_table(config, EmptyDirectory())
+    rules = make_rules(config, table, make_clients(config, b"key", Budgets()), demo=False)
+    return changed_rules(rules, dict(changed))

@@ -1,0 +1,34 @@
+"""The event loops of the tests: what opens the bench on sockets cannot be left out of one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.proxy_bench import Running
+from tests.support.wire import HELLO, answering
+
+TRIED = "test_the_bench_runs_on_the_loop_that_it_says"
+
+
+async def test_the_bench_runs_on_the_loop_that_it_says(running: Running, request: pytest.FixtureRequest) -> None:
+    """Nothing but the fixture is needed for that."""
+    async with running(answering(HELLO)) as bench:
+        assert (await bench.ask()).body == b"hello"
+        loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+        assert request.node.name == f"{TRIED}[{loop}]"
+
+
+def test_the_bench_runs_on_both_loops(request: pytest.FixtureRequest) -> None:
+    """Asyncio's own, and uvloop, which the program takes where there is one."""
+    found = {item.name for item in request.session.items if item.name.startswith(f"{TRIED}[")}
+    assert found == {f"{TRIED}[asyncio]", f"{TRIED}[uvloop]"}
+
+
+def test_the_bench_is_not_to_be_had_without_the_fixture() -> None:
+    """Whoever imports it and calls it is told so."""
+    from tests.support.proxy_bench import running
+
+    with pytest.raises(pytest.fail.Exception, match="called directly"):
+        running(None)
