@@ -17,7 +17,7 @@ from proxy.forwarding import retry
 from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
-from proxy.forwarding.phase import TRANSITIONS, Phase
+from proxy.forwarding.phase import Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext, ResponseRelay
 from proxy.forwarding.renewal import renew_after_401, tell_accepted
@@ -65,13 +65,9 @@ class Exchange:
         return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
 
     def _enter(self, phase: Phase) -> None:
-        if phase not in TRANSITIONS[self.phase]:
-            raise AssertionError(f"an exchange cannot go from {self.phase} to {phase}")
-        self.phase = phase
+        self.phase = follow(self.phase, phase)
 
-    # --- RequestHandler: the tool's side
-
-    @property
+    @property  # --- RequestHandler: the tool's side
     def paced(self) -> bool:
         return not self._relay.is_event_stream
 
@@ -258,9 +254,6 @@ class Exchange:
     def attempt_data(self, pieces: list[Buffer]) -> None:
         self._relay.data(pieces)
 
-    def attempt_ended(self, trailers: bytes) -> None:
-        self._complete(trailers)
-
     def attempt_failed(self, error: Refused) -> None:
         if self.phase is not Phase.RELAYING:
             self._try_failed(error)
@@ -337,7 +330,7 @@ class Exchange:
         if attempt.pieces:
             self._relay.data(attempt.pieces)
         if attempt.trailers is not None:
-            self._complete(attempt.trailers)
+            self.attempt_ended(attempt.trailers)
         elif attempt.error is not None:
             self._break(Fault.UPSTREAM_DIED)
         else:
@@ -356,7 +349,7 @@ class Exchange:
         self._body.forget()
         self._relay.begin(response)
 
-    def _complete(self, trailers: bytes) -> None:
+    def attempt_ended(self, trailers: bytes) -> None:
         relay = self._relay
         relay.end(trailers)
         self._stop()
