@@ -178,8 +178,7 @@ class Exchange:
         try:
             if token is None:
                 token = await self._dependencies.tokens.get(context.route.account)
-            patience = context.rules.timeouts.response
-            connection = await context.pool.acquire(fresh=fresh, patience=patience, client=context.client)
+            connection = await context.acquire(fresh=fresh)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()
