@@ -16,6 +16,7 @@ MUTANTS ?=
 IMAGE   ?= ads-proxy
 PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
+SECONDS_OF_SOAK ?= 1800
 UV_VERSION := 0.13.9
 VERSION  = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proxy/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null)
@@ -166,8 +167,8 @@ fuzz: $(DEVELOPED) ## property tests for ten minutes (SECONDS_OF_FUZZING=600)
 	done
 
 .PHONY: soak
-soak: $(DEVELOPED) ## the tests that take minutes: steady load, kill -9 rounds, reloads under load
-	@$(BIN)/python -m pytest tests -q -m soak
+soak: $(DEVELOPED) ## half an hour of troubles (SECONDS_OF_SOAK=1800): faults, kill -9, stops and reloads under load
+	@SECONDS_OF_SOAK=$(SECONDS_OF_SOAK) $(BIN)/python -m pytest tests -q -m soak
 
 .PHONY: mutants
 mutants: $(DEVELOPED) $(MUTATING) ## change the program a little, and see that a test fails each time: an hour (MUTANTS="routing --sample 20")

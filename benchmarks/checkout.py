@@ -150,7 +150,7 @@ def configuration(upstream: Upstream, setting: Setting, port: int, admin: int) -
                 "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(),
                 "accounts": ["acme"],
                 "methods": ["GET", "POST"],
-                "paths": ["/sp/*", "/v2/*", "/size/*", "/chunked", "/missing/*"],
+                "paths": ["/sp/*", "/sd/*", "/v2/*", "/size/*", "/chunked", "/missing/*"],
             }
         ]
     return found

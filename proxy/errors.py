@@ -309,6 +309,15 @@ class RefreshTokenRevoked(TokenFailure):
     advice = "Somebody has to sign in again: run `ads-proxy login ACCOUNT`, or put a new refresh token in place."
 
 
+class ConsentExpired(RefreshTokenRevoked):
+    """`invalid_grant`, and the advertiser's consent is over by its age (docs/amazon.md, Consent)."""
+
+    advice = (
+        "The advertiser, or a user of theirs with access to the account, has to consent anew: Reconnect in the "
+        "console, or run `ads-proxy login ACCOUNT`."
+    )
+
+
 class RefreshTokenMissing(TokenFailure):
     """Nobody has signed in, and none is configured: Login with Amazon was not even asked."""
 

@@ -102,11 +102,12 @@ class Replayed(Event):
 
 @dataclass(frozen=True, slots=True)
 class AmazonThrottled(Event):
-    """Amazon answered 429."""
+    """Amazon answered 429 to an operation of this family."""
 
     account: str
     region: str
     retry_after: float | None
+    family: str = ""
 
 
 # --- tokens -------------------------------------------------------------------------------------------------
@@ -169,6 +170,56 @@ class SignInNeeded(Event):
 
     account: str
     advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRecorded(Event):
+    """What is known of an account's consent, at start and whenever it changes.
+
+    `given_on` is a day (ISO 8601), empty where it is not known; `origin` is `sign-in`, `configuration` or empty;
+    `ends_at` is None where the consent has no end, or its day is not known.
+    """
+
+    account: str
+    given_on: str
+    origin: str
+    ends_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEnding(Event):
+    """An account's consent ends within so many days: 30, 7 or 1, each told once."""
+
+    account: str
+    ends_at: float
+    days: int
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEnded(Event):
+    """An account's consent is over by its age: its refresh token brings no more access tokens."""
+
+    account: str
+    ends_at: float
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationMade(Event):
+    """Somebody at the console made a link that asks for an account's consent. `expires_at` is wall-clock time."""
+
+    account: str
+    invitation: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationUsed(Event):
+    """An invited person gave the consent, and it is in force; the link is worth nothing from now on."""
+
+    account: str
+    invitation: str
 
 
 @dataclass(frozen=True, slots=True)

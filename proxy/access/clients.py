@@ -149,7 +149,8 @@ class Clients:
     def _caller(self, policy: Policy | None, bound: str) -> Caller:
         if policy is None:
             return Caller("anonymous", None, CallerScope(bound), has_key=False)
-        return Caller(policy.name, policy, CallerScope(bound, policy.accounts), has_key=True)
+        profiles = frozenset(map(bytes.decode, policy.own.profiles)) if policy.limited_by else None
+        return Caller(policy.name, policy, CallerScope(bound, policy.accounts, profiles), has_key=True)
 
     # --- what the token endpoint asks
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
+from proxy.admin.invitations import make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import (
     AccessRules,
     AccountView,
     AdminView,
     AdsAccountView,
-    GrantedProfiles,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -23,11 +23,11 @@ __all__ = [
     "AdminListener",
     "AdminView",
     "AdsAccountView",
-    "GrantedProfiles",
     "ListingFailureView",
     "ProfileView",
     "ProgramView",
     "RequestHistory",
     "SignInSource",
     "make_admin",
+    "make_invitations",
 ]

@@ -9,11 +9,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.tokens.consent import day_of, describe, phase
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.admin.history import RequestHistory
     from proxy.admin.view import AccountView, AdminView, ListingFailureView, ProfileView
+    from proxy.tokens.consent import Consent
     from proxy.tokens.values import CredentialStatus
 
 _BROKEN: Final = frozenset({"revoked", "misconfigured"})
@@ -56,6 +59,21 @@ def advice_at_the_buttons(account: Any) -> str:
     return str(account["advice"])
 
 
+def consent_status(consent: Consent, now: float) -> dict[str, Any]:
+    """How long the advertiser's consent holds: where it stands, its days, and a sentence."""
+    ends_at = consent.ends_at
+    return {
+        "phase": phase(consent, now),
+        "explanation": describe(consent, now),
+        "given_on": None if consent.given_at is None else str(day_of(consent.given_at)),
+        "known_by": consent.origin,
+        "first_seen": stamp(consent.first_seen),
+        "ends_at": stamp(ends_at),
+        "ends_in": None if ends_at is None else round(ends_at - now, 1),
+        "ends_at_the_latest": stamp(consent.ends_at_the_latest),
+    }
+
+
 def account_status(status: CredentialStatus, account: AccountView | None, counts: dict[str, int], now: float) -> Any:
     """One account; `counts` are its profiles by region."""
     title, sentence = in_words(status)
@@ -81,6 +99,7 @@ def account_status(status: CredentialStatus, account: AccountView | None, counts
         "last_success": stamp(status.last_success),
         "next_refresh_at": stamp(status.next_refresh_at),
         "unpersisted": status.unpersisted,
+        "older_secret_in_use": status.older_secret_in_use,
         "last_failure": failure
         and {
             "reason": failure.reason,
@@ -89,6 +108,7 @@ def account_status(status: CredentialStatus, account: AccountView | None, counts
             "advice": failure.advice,
             "at": stamp(failure.at),
         },
+        "consent": consent_status(status.consent, now),
         "profiles": counts,
     }
 
@@ -122,6 +142,7 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "now": stamp(now),
         "tools_url": program.tools_url,
         "keyed": program.keyed,
+        "invites": program.invites,
         "notes": list(program.notes),
         "connections": dict(program.connections),
         "config": {"problems": list(program.config_problems), "needs_restart": list(program.needs_restart)},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.profiles.replacement import GrantedProfiles
     from proxy.secret import Secret
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
@@ -79,14 +80,6 @@ class ListingFailureView:
 
 
 @dataclass(frozen=True, slots=True)
-class GrantedProfiles:
-    """What a login reaches that is not in force yet. `unlisted` says by region why its profiles could not be listed."""
-
-    profiles: tuple[ProfileView, ...] = ()
-    unlisted: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
@@ -94,6 +87,8 @@ class ProgramView:
     started_at: float
     tools_url: str
     demo: bool = False
+    invites: bool = False
+    """Whether links can be made that ask for consent."""
     keyed: bool = False
     """Whether tools must show a client key."""
     config_problems: tuple[str, ...] = ()
@@ -113,6 +108,7 @@ class SignInSource:
     token_url: str
     scopes: tuple[str, ...]
     redirect_uri: str
+    older_secret: Secret | None = None
 
 
 class AdminView(Protocol):
@@ -144,12 +140,15 @@ class AdminView(Protocol):
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         """Every account and region whose last listing failed."""
 
+    async def invite(self, account: str) -> tuple[str, float]:
+        """A link that asks the advertiser for consent, and when it ends. Raises `errors.StateError`."""
+
     async def refresh_now(self, account: str) -> None:
         """Raises `errors.TokenFailure`."""
 
     def sign_in_source(self, account: str) -> SignInSource | None: ...
 
-    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+    async def exchange(self, source: SignInSource, code: Secret, code_verifier: Secret) -> Grant:
         """Raises `errors.TokenFailure`."""
 
     async def profiles_of(self, source: SignInSource, grant: Grant) -> GrantedProfiles:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
 from proxy.access.clients import Budgets
-from proxy.admin import AdminListener, RequestHistory, make_admin
+from proxy.admin import AdminListener, RequestHistory, make_admin, make_invitations
 from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
@@ -41,6 +41,7 @@ from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
+from proxy.tokens.invitation_ledger import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import open_store
@@ -67,6 +68,7 @@ class Program:
     directory: ProfileDirectory
     session: aiohttp.ClientSession
     lwa: LoginWithAmazon
+    invitations: InvitationLedger
     listening: Address
     admin_listening: Address
 
@@ -111,11 +113,13 @@ class Program:
         self.metrics.accounts(config.accounts)
         tools_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
+        invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
         self.listening, self.admin_listening = _address(tools_sockets[0]), _address(admin_sockets[0])
         self._context = server_context(config.tls) if config.tls else None
         self._authorities.follow(config.upstream.ca_file)
         store = open_store(config.state.url, config.state.key)
         opened.push_async_callback(store.close)
+        self.invitations = InvitationLedger(store, time.time)
         self.notes += (*store.notes, *self._connection_notes(config))
         self._names = Names()
         opened.callback(self._names.stop)
@@ -123,9 +127,11 @@ class Program:
         opened.push_async_callback(self.session.close)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
-        admin = AdminListener(make_admin(AdminAdapter(self), self.metrics, self.history, self.observers))
+        view = AdminAdapter(self)
+        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers))
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
+        await self._start_invitations(config, view, invited_sockets)
         opened.callback(self.close_listener)
         self._acceptors = [
             Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
@@ -133,6 +139,14 @@ class Program:
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
+
+    async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
+        """The listener of invited advertisers, where there is one."""
+        if not sockets or config.invites.url is None:
+            return
+        invited = AdminListener(make_invitations(view, self.invitations, self.observers, config.invites.url))
+        self._opened.push_async_callback(invited.stop)
+        await invited.start(sockets)
 
     async def _start_tokens(self, config: Config, store: Store) -> None:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
@@ -249,5 +263,5 @@ def _address(bound: socket.socket) -> Address:
 def _signing_key(config: Config) -> bytes:
     """The key that signs placeholders: the same after a restart or a reload, while the first account's secret stays."""
     first = next(iter(config.accounts.values()), None)
-    secret = first.client_secret.reveal() if first is not None else ""
+    secret = first.secrets[0].reveal() if first is not None else ""
     return hmac.new(b"ads-proxy placeholder", secret.encode(), hashlib.sha256).digest()

@@ -21,9 +21,11 @@ def token_sources(config: Config) -> tuple[TokenSource, ...]:
             account=name,
             token_url=config.regions[account.region].token_url,
             client_id=account.client_id,
-            client_secret=account.client_secret,
+            client_secret=account.secrets[0],
+            older_secret=account.secrets[1],
             refresh_token=account.refresh_token,
             sign_in_url=_sign_in_url(config.admin_listen, name),
+            consented_on=account.consented_on,
         )
         for name, account in config.accounts.items()
     )

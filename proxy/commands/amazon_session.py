@@ -9,22 +9,25 @@ import asyncio
 import ssl
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from proxy.config import REGION_NAMES, Account, Config
 from proxy.errors import StateError, TokenFailure
+from proxy.events import Observers
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.reach import KnownAdsAccount, Reach, ReachIndex
 from proxy.profiles.reach_reader import read_reach
+from proxy.tokens.consent import ConsentPhase, describe, explain_refusal, phase
+from proxy.tokens.consent_ledger import CONSENT_ADVICE, ConsentLedger
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.opening import open_store
-from proxy.tokens.store import Choice, Store, choose, rotated
+from proxy.tokens.store import Store, StoredToken, choose, rotated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     import aiohttp
 
@@ -45,6 +48,7 @@ class AmazonSession:
     lwa: LoginWithAmazon
     ssl_context: ssl.SSLContext
     slots: asyncio.Semaphore
+    consents: ConsentLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,14 @@ class RegionListing:
     region: str
     profiles: tuple[Profile, ...] = ()
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentFinding:
+    """Where the consent stands now, and a sentence about it."""
+
+    phase: ConsentPhase = ConsentPhase.NONE
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +79,15 @@ class Finding:
     unsaved: str = ""
     listings: tuple[RegionListing, ...] = ()
     ads_accounts: tuple[KnownAdsAccount, ...] = ()
+    consent: ConsentFinding = field(default_factory=ConsentFinding)
+    older_secret: bool = False
+    """Amazon refused the newer of two client secrets."""
 
     @property
     def is_sound(self) -> bool:
-        """A token was minted, and every region listed what it was asked for."""
+        """A token was minted, every region listed what it was asked for, and the consent is not over."""
+        if self.consent.phase is ConsentPhase.ENDED:
+            return False
         return not self.problem and not self.unsaved and not any(listing.problem for listing in self.listings)
 
 
@@ -83,6 +100,17 @@ def explain(finding: Finding) -> Iterator[str]:
     for listing in finding.listings:
         if listing.problem:
             yield f"{finding.account}, {listing.region}: {listing.problem}"
+    if not finding.problem and finding.consent.phase is ConsentPhase.ENDED:
+        yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
+
+
+def remarks_on(findings: Iterable[Finding]) -> Iterator[str]:
+    """One sentence for each consent that ends soon, and for each application whose newer secret is not known yet."""
+    for finding in findings:
+        if finding.older_secret:
+            yield f"{finding.account}: Amazon refuses the first client_secret and takes the second: keep both for now."
+        if finding.consent.phase is ConsentPhase.ENDING:
+            yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
 
 
 @asynccontextmanager
@@ -94,7 +122,9 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
     session = make_session(names)
     try:
         lwa = LoginWithAmazon(session, proxy=config.upstream.proxy, ssl_context=context)
-        yield AmazonSession(config, store, session, lwa, context, asyncio.Semaphore(MAX_PARALLEL))
+        consents = ConsentLedger(store, Observers(()), time.time)
+        await consents.load()
+        yield AmazonSession(config, store, session, lwa, context, asyncio.Semaphore(MAX_PARALLEL), consents)
     finally:
         await session.close()
         names.stop()
@@ -105,26 +135,38 @@ async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: 
     """Mint a token for the account and list its profiles in every region; with `ads_accounts`, those in their place."""
     stored = await amazon.store.read(account.name)
     choice = choose(account.refresh_token, stored)
+    entry = stored if choice.origin.is_stored else None
+    consent = amazon.consents.consent(account.name, account.refresh_token, entry, account.consented_on)
     if choice.refresh_token is None:
         problem = "there is no refresh token"
         return Finding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
-    unsaved = ""
+    now = time.time()
+    found, unsaved = ConsentFinding(phase(consent, now), describe(consent, now)), ""
     try:
         async with amazon.slots:
             grant = await amazon.lwa.refresh(
                 token_url(amazon.config, account), credentials(account), choice.refresh_token
             )
-        unsaved = await _keep_rotated(amazon, account, choice, grant)
+        unsaved = await _keep_rotated(amazon, account, grant, entry)
         grant.check_life()
-    except TokenFailure as failure:
+    except TokenFailure as error:
+        failure = explain_refusal(error, consent, now)
         advice = failure.advice.replace("ACCOUNT", account.name)
-        return Finding(account.name, choice.origin, failure.detail, advice, unsaved)
+        return Finding(account.name, choice.origin, failure.detail, advice, unsaved, consent=found)
     if ads_accounts:
-        return await _list_ads_accounts(
-            amazon, account, grant.access_token, Finding(account.name, choice.origin, unsaved=unsaved)
-        )
-    listings = await asyncio.gather(*(_list(amazon, account, region, grant.access_token) for region in REGION_NAMES))
-    return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings))
+        finding = Finding(account.name, choice.origin, unsaved=unsaved, consent=found)
+        return await _list_ads_accounts(amazon, account, grant.access_token, finding)
+    listings = await asyncio.gather(
+        *(list_region(amazon, account, region, grant.access_token) for region in REGION_NAMES)
+    )
+    return Finding(
+        account.name,
+        choice.origin,
+        unsaved=unsaved,
+        listings=tuple(listings),
+        consent=found,
+        older_secret=grant.older_secret,
+    )
 
 
 def token_url(config: Config, account: Account) -> str:
@@ -134,16 +176,21 @@ def token_url(config: Config, account: Account) -> str:
 
 def credentials(account: Account) -> AppCredentials:
     """The account's application."""
-    return AppCredentials(account.client_id, account.client_secret)
+    return AppCredentials(account.client_id, *account.secrets)
 
 
-async def _keep_rotated(amazon: AmazonSession, account: Account, choice: Choice, grant: Grant) -> str:
-    """Keep a refresh token that changed; the sentence that says what went wrong, or nothing."""
-    if grant.refresh_token is None or grant.refresh_token == choice.refresh_token:
+async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, before: StoredToken | None) -> str:
+    """Keep a refresh token that changed; the sentence that says what went wrong, or nothing.
+
+    `before` is the stored entry of the one that was sent, None where that was the configured one.
+    """
+    sent = before.refresh_token if before is not None else account.refresh_token
+    if grant.refresh_token is None or grant.refresh_token == sent:
         return ""
     if amazon.config.state.url == "memory:":
         return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
-    entry = rotated(grant.refresh_token, account.refresh_token, time.time())
+    consented_at = before.consented_at if before is not None else None
+    entry = rotated(grant.refresh_token, account.refresh_token, time.time(), consented_at)
     try:
         await amazon.store.write(account.name, entry)
     except StateError as error:
@@ -177,7 +224,8 @@ def _endpoint(amazon: AmazonSession, account: Account, region: str) -> Endpoint:
     )
 
 
-async def _list(amazon: AmazonSession, account: Account, region: str, token: Secret) -> RegionListing:
+async def list_region(amazon: AmazonSession, account: Account, region: str, token: Secret) -> RegionListing:
+    """The profiles that a token reaches in a region."""
     try:
         async with amazon.slots:
             found = await list_profiles(amazon.session, _endpoint(amazon, account, region), token)

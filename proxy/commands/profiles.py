@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from proxy.commands.amazon_session import AmazonSession, Finding, explain, open_session, try_account
-from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say
+from proxy.commands.amazon_session import (
+    AmazonSession,
+    Finding,
+    explain,
+    open_session,
+    remarks_on,
+    try_account,
+)
+from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +51,8 @@ def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -
 
 def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: str, findings: Sequence[Finding]) -> int:
     {"table": _print_table, "json": _print_json, "csv": _print_csv}[layout](columns, rows)
+    for remark in remarks_on(findings):
+        tell(f"note: {remark}")
     for finding in findings:
         for sentence in explain(finding):
             complain(sentence)

@@ -20,6 +20,7 @@ from proxy.errors import (
 )
 from proxy.events import CredentialStateChanged, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
+from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.refresh_attempt import report_defect, request_grant
 from proxy.tokens.store import StoredSource
@@ -27,6 +28,7 @@ from proxy.tokens.suspicion import Suspicion
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
 
 if TYPE_CHECKING:
+    from proxy.tokens.consent import Consent
     from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.suspicion import TokenUse
@@ -47,6 +49,7 @@ class Credential:
         self.token: AccessToken | None = None
         self._keeper = keeper
         self._generation = 0
+        self._older_secret = False
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
@@ -98,11 +101,7 @@ class Credential:
         token_changed = await self._keeper.reconfigure(source.refresh_token)
         if had_refresh_token and self._keeper.refresh_token is None:
             self._report_missing()
-        app_changed = (old.token_url, old.client_id, old.client_secret) != (
-            source.token_url,
-            source.client_id,
-            source.client_secret,
-        )
+        app_changed = _application(old) != _application(source)
         if old.client_id != source.client_id or self._keeper.refresh_token is None:
             self.token = None  # it belongs to another application, or to nobody any more
         if token_changed or app_changed:
@@ -249,7 +248,7 @@ class Credential:
             if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
                 self._apply(grant, sent_at, cause)
         except TokenFailure as error:
-            failure = error
+            failure = explain_refusal(error, self.consent, self.dependencies.timing.wall())
         except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
             failure = report_defect(self.dependencies.observer, error)
         ours = (sent, grant.refresh_token if grant is not None else None)
@@ -265,6 +264,7 @@ class Credential:
         grant.check_life()
         settings, timing, account = self.dependencies.settings, self.dependencies.timing, self.source.account
         self._generation += 1
+        self._older_secret = grant.older_secret
         expires_at = sent_at + grant.expires_in
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
         self._last_failure, self._last_success = None, timing.wall()
@@ -366,7 +366,15 @@ class Credential:
             next_refresh_at=self._wall_time(self._schedule.due_at) if has_refresh_token else None,
             unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
+            consent=self.consent,
+            older_secret_in_use=self._older_secret,
         )
+
+    @property
+    def consent(self) -> Consent:
+        """The advertiser's, behind the refresh token in force."""
+        source, consents = self.source, self.dependencies.consents
+        return consents.consent(source.account, source.refresh_token, self._keeper.stored, source.consented_on)
 
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""
@@ -381,6 +389,10 @@ class Credential:
     def _wall_time(self, moment: float) -> float:
         timing = self.dependencies.timing
         return timing.wall() + moment - timing.clock()
+
+
+def _application(source: TokenSource) -> tuple[object, ...]:
+    return source.token_url, source.client_id, source.client_secret, source.older_secret
 
 
 def _is_same(token: AccessToken, rejected: AccessToken) -> bool:

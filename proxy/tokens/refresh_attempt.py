@@ -17,6 +17,7 @@ from proxy.tokens.lwa import AppCredentials
 if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.secret import Secret
+    from proxy.tokens.consent_ledger import ConsentLedger
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import Timing, TokenSettings, TokenSource
@@ -30,13 +31,14 @@ class CredentialDependencies:
     observer: Observer
     settings: TokenSettings
     timing: Timing
+    consents: ConsentLedger
 
 
 async def request_grant(lwa: LoginWithAmazon, source: TokenSource, refresh_token: Secret, seconds: float) -> Grant:
     """What is granted for a refresh token. Raises `TokenFailure`, after so many seconds at the latest."""
     try:
         async with asyncio.timeout(seconds):
-            credentials = AppCredentials(source.client_id, source.client_secret)
+            credentials = AppCredentials(source.client_id, source.client_secret, source.older_secret)
             return await lwa.refresh(source.token_url, credentials, refresh_token)
     except TimeoutError:
         raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None

@@ -11,6 +11,7 @@ import pytest
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.forwarding.throttles import ThrottleKey
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -94,8 +95,27 @@ async def test_the_account_of_a_request_is_whole(running: Running) -> None:
         assert (event.method, event.path, event.status) == ("POST", "/v2/x", 200)
         assert (event.bytes_in, event.bytes_out, event.attempts) == (3, 5, 1)
         assert (event.refusal, event.fault) == ("", "")
-        assert 0 < event.overhead <= event.duration
-        assert 0 <= event.upstream <= event.duration - event.overhead
+        assert 0 < event.overhead < event.duration
+        assert 0 < event.upstream <= event.duration - event.overhead
+
+
+async def test_the_time_that_a_response_takes_to_come_is_not_the_proxys(running: Running) -> None:
+    """However many reads it takes."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+        await go.wait()
+        wire.send(b"b")
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        await tool.until(lambda: tool.received.endswith(b"a"))
+        go.set()
+        event = await bench.events.last()
+        assert 0 < event.overhead < event.duration
+        assert 0 < event.upstream <= event.duration - event.overhead
 
 
 async def test_answers_carry_the_lines_of_the_demo(running: Running) -> None:
@@ -147,5 +167,5 @@ async def test_what_lives_long_says_its_state_and_no_secret(running: Running) ->
         assert repr(bench.forwarder) == "<Forwarder: serving, 0 requests in flight>"
         assert repr(bench.accounting) == "<Accounting: 0 requests in flight>"
         assert repr(bench.throttles) == "<Throttles: 0 remembered>"
-        bench.throttles.note("default", "na", 5.0, 100.0)
+        bench.throttles.note(ThrottleKey("sp/campaigns:read", "1", "na", "c"), asyncio.get_running_loop(), 5.0, 0.0)
         assert repr(bench.throttles) == "<Throttles: 1 remembered>"

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.downstream.connection import ClientConnection
 from proxy.forwarding.exchange import Exchange
+from proxy.upstream.connection import UpstreamConnection
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -104,6 +105,7 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Runni
         await bench.settled(lambda: connection._paused)
         bench.sweep(40)
         assert isinstance(connection._handler, Exchange) and connection._handler._attempt is not None
+        assert isinstance(connection._handler._attempt._connection, UpstreamConnection)
         assert connection._handler._attempt._connection.transport.get_write_buffer_size() < MOST_HELD
         go.set()
         assert (await tool.answer()).body == b"hello"

@@ -54,6 +54,16 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return samples(metrics).get((f"ads_proxy_{name}", frozenset(labels.items())))
 
 
+def test_the_end_of_a_consent_is_there_as_long_as_it_is_known() -> None:
+    """A day that is not known any more, or that never comes, leaves no series."""
+    metrics = made()
+    assert value(metrics, "consent_expiry_timestamp_seconds", account="acme") is None
+    metrics.observe(events.ConsentRecorded("acme", "2026-07-01", "sign-in", 1_814_400_000.0))
+    assert value(metrics, "consent_expiry_timestamp_seconds", account="acme") == 1_814_400_000.0
+    metrics.observe(events.ConsentRecorded("acme", "", "", None))
+    assert value(metrics, "consent_expiry_timestamp_seconds", account="acme") is None
+
+
 def names(metrics: Metrics) -> set[str]:
     return set(re.findall(r"^# TYPE (\S+)", metrics.scrape("")[0].decode(), re.MULTILINE))
 
@@ -72,6 +82,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
             "build_info",
             "config_last_reload_successful",
         ),
+        "consent_expiry_timestamp_seconds",
     )
     wanted = {f"ads_proxy_{name}_total" for name in counters} | {f"ads_proxy_{name}" for name in others}
     assert {name for name in names(made()) if name.startswith("ads_proxy_")} == wanted

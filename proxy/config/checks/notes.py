@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from proxy.config.model.sections import Account, Config
+from proxy.config.model.accounts import Account
+from proxy.config.model.sections import Config
 from proxy.config.model.values import Address
 
 _CLIENT_ID, _CLIENT_SECRET = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
@@ -25,6 +26,13 @@ def _notes(config: Config) -> Iterator[str]:
         yield f"{config.listen} can be reached from other machines, and whoever reaches it is trusted."
     if not config.listen.is_loopback and config.clients and config.tls is None:
         yield f"{config.listen} is plain HTTP: keys of clients cross the network unencrypted. See tls."
+    if config.invites.url and urlsplit(config.invites.url).scheme == "http":
+        host = urlsplit(config.invites.url).hostname or ""
+        if not Address(host, 0).is_loopback:
+            yield "invites.url is plain HTTP: links that ask for consent cross the network unencrypted."
+    for client in config.clients:
+        if client.unscoped_paths and client.profiles is None and client.account_ids is None:
+            yield f"The unscoped_paths of client {client.name} open nothing: it has neither profiles nor account_ids."
     for name, region in config.regions.items():
         for key in ("api_url", "token_url", "mcp_url"):
             parts = urlsplit(getattr(region, key))
@@ -36,11 +44,11 @@ def _oddities(account: Account) -> Iterator[tuple[str, str]]:
     """Credentials that do not look like what they should be. Only their ends are looked at, and nothing is shown."""
     if account.client_id.startswith(_CLIENT_SECRET):
         yield "client_id", f"looks like a client secret; an id begins with '{_CLIENT_ID}'"
-    secret = account.client_secret.reveal()
-    if secret.startswith(_CLIENT_ID):
+    secrets = [secret.reveal() for secret in account.secrets if secret is not None]
+    if any(secret.startswith(_CLIENT_ID) for secret in secrets):
         yield "client_secret", f"looks like a client id; a secret begins with '{_CLIENT_SECRET}'"
     token = "" if account.refresh_token is None else account.refresh_token.reveal()
-    for key, value in (("client_secret", secret), ("refresh_token", token)):
+    for key, value in (*(("client_secret", secret) for secret in secrets), ("refresh_token", token)):
         if value[:1] in ("'", '"') and value[:1] == value[-1:]:
             yield key, "holds quotation marks, which count as part of it; remove them"
     if token.startswith("Atza|"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +47,12 @@ DefaultAdsAccount = Annotated[
     BeforeValidator(references.referable(values.parse_default_ads_account)),
     WithJsonSchema({"type": ["string", "integer", "null"], "pattern": "^[A-Za-z0-9._:-]+$"}),
 ]
+Title = Annotated[str, BeforeValidator(values.parse_title), WithJsonSchema({"type": "string", "maxLength": 100})]
+Day = Annotated[
+    date | None,
+    BeforeValidator(values.parse_day),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}),
+]
 Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[
     str, BeforeValidator(values.parse_path_pattern), WithJsonSchema({"type": "string", "pattern": "^[/*]"})
@@ -74,6 +81,13 @@ RedirectUri = Annotated[
 StateUrl = Annotated[str, BeforeValidator(values.parse_state_url), WithJsonSchema({"type": "string"})]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
+ClientSecrets = Annotated[
+    Secret | tuple[Secret, Secret],
+    BeforeValidator(references.read_client_secrets),
+    WithJsonSchema(
+        {"anyOf": [*_REFERENCE["anyOf"], {"type": "array", "items": _REFERENCE, "minItems": 2, "maxItems": 2}]}
+    ),
+]
 KeyValue = Annotated[Secret, BeforeValidator(references.read_key), WithJsonSchema(_REFERENCE)]
 StateKeys = Annotated[
     Secret | tuple[Secret, ...] | None,

@@ -1,4 +1,4 @@
-"""What every section of the configuration is: frozen, and without keys that the model does not know."""
+"""What every section of the configuration is made from: frozen, no unknown keys, no nulls that lift a limit."""
 
 from __future__ import annotations
 

@@ -13,17 +13,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from proxy.config.model.accounts import Account, InvitesSection
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.kinds import (
     AdsAccountId,
-    ClientId,
     Count,
-    DefaultAdsAccount,
-    DefaultProfile,
     ExactPath,
-    FilledText,
     Flag,
-    HomeRegion,
     HostName,
     KeyDigest,
     KeyValue,
@@ -35,10 +31,8 @@ from proxy.config.model.kinds import (
     PathPattern,
     ProfileId,
     ReadableFile,
-    RedirectUri,
     RegionName,
     Seconds,
-    SecretValue,
     StateKeys,
     StateUrl,
     Url,
@@ -48,9 +42,6 @@ from proxy.config.model.regions import with_amazon
 from proxy.config.model.section import NamedSection, Section
 from proxy.config.model.values import Address, parse_list, parse_mapping
 from proxy.secret import Secret
-
-DEFAULT_SCOPES = ("advertising::campaign_management",)
-DEFAULT_REDIRECT_URI = "http://localhost:8081/login/callback"
 
 
 def _lower(value: Any) -> Any:
@@ -83,46 +74,6 @@ class TlsSection(Section):
 
     cert: Annotated[ReadableFile, Field(description="The certificate chain, as a PEM file.")]
     key: Annotated[ReadableFile, Field(description="Its private key, as a PEM file without a passphrase.")]
-
-
-class Account(NamedSection):
-    """One Login with Amazon application and the person who granted it access."""
-
-    client_id: Annotated[ClientId, Field(description="The client id of the Login with Amazon security profile.")]
-    client_secret: Annotated[SecretValue, Field(description="Its client secret.")]
-    refresh_token: Annotated[
-        SecretValue | None,
-        Field(description="The refresh token; absent: `ads-proxy login` gets one, kept in the state."),
-    ] = None
-    region: Annotated[
-        HomeRegion,
-        Field(description="The home region: token endpoint, sign-in page and default API host (na, eu or fe)."),
-    ] = "na"
-    default_profile: Annotated[
-        DefaultProfile,
-        Field(
-            description="The profile of a request that names none: `first` (the first listed), an id, or null for none."
-        ),
-    ] = None
-    default_ads_account: Annotated[
-        DefaultAdsAccount,
-        Field(
-            description="The `Amazon-Ads-AccountId` of a request that names neither profile nor ads account, where the "
-            "operation takes one: an id, or null for none."
-        ),
-    ] = None
-    scopes: Annotated[
-        tuple[FilledText, ...],
-        BeforeValidator(parse_list),
-        Field(description="What signing in asks for.", min_length=1),
-    ] = DEFAULT_SCOPES
-    redirect_uri: Annotated[
-        RedirectUri,
-        Field(
-            description="Where Amazon sends the browser after signing in; it must be listed in the security profile. "
-            "Its port is that of `admin_listen` unless it is set."
-        ),
-    ] = DEFAULT_REDIRECT_URI
 
 
 class Client(Section):
@@ -231,7 +182,12 @@ class UpstreamSection(Section):
     ] = 60.0
     max_connections: Annotated[Count, Field(ge=1, le=65536, description="Connections to one host.")] = 256
     retry_wait: Annotated[
-        Seconds, Field(ge=0, le=600, description="The longest Retry-After that the proxy waits out itself; 0: none.")
+        Seconds,
+        Field(
+            ge=0,
+            le=600,
+            description="How long a request may wait where Amazon limits it, a read after 429 and 503 too; 0: not.",
+        ),
     ] = 0.0
     proxy: Annotated[
         OutboundProxy,
@@ -355,6 +311,7 @@ class Config(Section):
     fast_path: Annotated[
         Flag, Field(description="Whether facts of a header block seen before are remembered; results are the same.")
     ] = True
+    invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
 
     @field_validator("sources", mode="before")
@@ -381,5 +338,5 @@ class Config(Section):
         found = [self.admin.key, self.upstream.proxy]
         found += self.state.key if isinstance(self.state.key, tuple) else (self.state.key,)
         for account in self.accounts.values():
-            found += (account.client_secret, account.refresh_token)
+            found += (*account.secrets, account.refresh_token)
         return tuple(secret for secret in found if secret is not None)
