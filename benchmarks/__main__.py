@@ -14,6 +14,7 @@ from benchmarks import scenarios
 from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
 from benchmarks.document import write
+from benchmarks.hostile import measure_hostile
 from benchmarks.micro import COUNTED, count
 from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
 from benchmarks.profile import profile
@@ -66,7 +67,11 @@ def _profile(given: argparse.Namespace) -> None:
         profile(scenario, given.seconds, given.output)
 
 
-_COMMANDS = {None: _run, "compare": _compare, "micro": _micro, "profile": _profile}
+def _hostile(_: argparse.Namespace) -> None:
+    measure_hostile()
+
+
+_COMMANDS = {None: _run, "compare": _compare, "hostile": _hostile, "micro": _micro, "profile": _profile}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("--rounds", type=int, default=10, help="pairs of measurements (10)")
     comparing.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
     comparing.add_argument("--scenario", action="append", help="only this one; may be given several times")
+    commands.add_parser("hostile", help="how long a tool waits while strangers send the costliest bytes there are")
     counting = commands.add_parser("micro", help="instructions per request, beside those recorded last")
     counting.add_argument("--scenario", action="append", help="only this one; may be given several times")
     counting.add_argument("--record", action="store_true", help="write benchmarks/instructions.json anew")

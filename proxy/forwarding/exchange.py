@@ -73,26 +73,21 @@ class Exchange:
 
     def start(self) -> None:
         self._enter(Phase.RECEIVING)
-        self._begin_if_sendable(self._entered)
+        self._begin(self._entered)
 
-    def _begin_if_sendable(self, entered: float) -> None:
-        """Begin the first attempt once there is enough of the body; `entered` is the moment at which it came."""
-        if self.phase is Phase.RECEIVING and self._body.sendable:
-            self._entered = entered
-            self._begin()
-            self._stats.overhead += perf_counter() - entered
-
-    def _begin(self) -> None:
-        """Make the first attempt: at once where token and connection are at hand, else in a task."""
-        context = self._context
-        token = self._dependencies.tokens.current(context.route.account)
-        if token is not None and self._dependencies.throttles.active and self._is_held_off(token):
+    def _begin(self, entered: float) -> None:
+        """Make the first attempt once there is enough of the body, which came at the moment `entered`."""
+        if self.phase is not Phase.RECEIVING or not self._body.sendable:
             return
-        connection = context.pool.take() if token is not None else None
-        if token is not None and connection is not None:
-            self._send(token, connection)
-        else:
-            self._wait(self._obtain_and_send(fresh=False, token=token))
+        self._entered, context = entered, self._context
+        token = self._dependencies.tokens.current(context.route.account)
+        if token is None or not (self._dependencies.throttles.active and self._is_held_off(token)):
+            connection = context.pool.take() if token is not None else None
+            if token is not None and connection is not None:
+                self._send(token, connection)
+            else:
+                self._wait(self._obtain_and_send(fresh=False, token=token))
+        self._stats.overhead += perf_counter() - entered
 
     def request_data(self, pieces: list[Buffer]) -> None:
         attempt = self._attempt
@@ -101,7 +96,7 @@ class Exchange:
             attempt.send_body(data)
         elif self._body.full:
             self._client.pause_reading()
-            self._begin_if_sendable(perf_counter())
+            self._begin(perf_counter())
 
     def request_ended(self, trailers: bytes) -> None:
         attempt = self._attempt
@@ -111,7 +106,7 @@ class Exchange:
                 attempt.send_body(data)
             attempt.request_sent()
         else:
-            self._begin_if_sendable(perf_counter())
+            self._begin(perf_counter())
 
     def request_broken(self, error: Refused) -> None:
         self._stop()
@@ -182,8 +177,7 @@ class Exchange:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
                     await self._place().wait(token, self._replays)
-            patience = context.rules.timeouts.response
-            connection = await context.pool.acquire(fresh=fresh, patience=patience, client=context.client)
+            connection = await context.acquire(fresh=fresh)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()
