@@ -41,14 +41,26 @@ class Observers:
 # --- requests -----------------------------------------------------------------------------------------------
 
 
+class Fault(StrEnum):
+    """How an exchange broke."""
+
+    CLIENT_GONE = "client-gone"
+    CLIENT_STALLED = "client-stalled"
+    """It took no more of its answer."""
+    UPSTREAM_DIED = "upstream-died"
+    UPSTREAM_TIMEOUT = "upstream-timeout"
+    """Nothing more came of the answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFinished(Event):
     """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
 
     `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
     request ended before they were known (`client` is `anonymous` where no clients are configured). `status` is what
-    the tool was answered, 0 if it left before. `refusal` is the slug of the proxy's own answer, else empty; `fault`
-    says how a started answer broke (`client-gone`, `upstream-died`, ...), else empty.
+    the tool was answered, 0 if it left before; an answer that was cut keeps the status that was sent. `refusal` is the
+    slug of the proxy's own answer, else empty; `fault` says how a started answer broke: a word of `Fault`, or the slug
+    of the error that could no longer be told; else empty.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """
@@ -80,8 +92,8 @@ class RequestStarted(Event):
 @dataclass(frozen=True, slots=True)
 class Replayed(Event):
     """A request was sent a second time. `reason`: `unauthorized`, `connection` or `throttled`; `outcome`:
-    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: body too large,
-    method not safe, no new token)."""
+    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: a write that may have
+    left, a body too large, no time or budget left, no new token)."""
 
     request_id: str
     reason: str
@@ -160,6 +172,56 @@ class SignInNeeded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentRecorded(Event):
+    """What is known of an account's consent, at start and whenever it changes.
+
+    `given_on` is a day (ISO 8601), empty where it is not known; `origin` is `sign-in`, `configuration` or empty;
+    `ends_at` is None where the consent has no end, or its day is not known.
+    """
+
+    account: str
+    given_on: str
+    origin: str
+    ends_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEnding(Event):
+    """An account's consent ends within so many days: 30, 7 or 1, each told once."""
+
+    account: str
+    ends_at: float
+    days: int
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEnded(Event):
+    """An account's consent is over by its age: its refresh token brings no more access tokens."""
+
+    account: str
+    ends_at: float
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationMade(Event):
+    """Somebody at the console made a link that asks for an account's consent. `expires_at` is wall-clock time."""
+
+    account: str
+    invitation: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationUsed(Event):
+    """An invited person gave the consent, and it is in force; the link is worth nothing from now on."""
+
+    account: str
+    invitation: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshTokenReplaced(Event):
     """Another refresh token is in use. `source`: `rotated`, `sign-in`, `configuration`."""
 
@@ -216,6 +278,26 @@ class ProfilesListed(Event):
 @dataclass(frozen=True, slots=True)
 class ProfilesFailed(Event):
     """Listing the profiles failed; what was known stays in use."""
+
+    account: str
+    region: str
+    detail: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsListed(Event):
+    """`count` ads accounts are listed in this region; `total` are known of the account, each once."""
+
+    account: str
+    region: str
+    count: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsFailed(Event):
+    """Listing ads accounts and what else is beside the usual profiles failed; what was known stays in use."""
 
     account: str
     region: str

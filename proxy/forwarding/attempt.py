@@ -6,8 +6,11 @@ whether to try again. Its state tells how far the try got: what may be sent agai
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
+
+from proxy.forwarding.retry import Progress
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
+    from proxy.upstream.doubted import DoubtedConnection
 
 
 class AttemptState(StrEnum):
@@ -63,25 +67,37 @@ class Attempt:
 
     __slots__ = (
         "_connection",
+        "_enough",
+        "_more",
         "_owner",
+        "_unsent",
+        "_whole",
         "entered",
         "error",
         "held",
         "number",
         "pieces",
         "response",
-        "reused",
         "state",
         "token",
         "trailers",
     )
 
-    def __init__(self, owner: AttemptOwner, number: int, token: AccessToken, connection: UpstreamConnection) -> None:
+    def __init__(
+        self,
+        owner: AttemptOwner,
+        number: int,
+        token: AccessToken,
+        connection: UpstreamConnection | DoubtedConnection,
+    ) -> None:
         self._owner = owner
         self._connection = connection
         self.number = number
         self.token = token
-        self.reused = connection.served > 0
+        self._unsent = connection.lost
+        self._whole = False
+        self._enough = 0
+        self._more: asyncio.Future[None] | None = None
         self.state = AttemptState.SENT
         self.entered = 0.0
         self.held = False
@@ -101,20 +117,46 @@ class Attempt:
         """The connection is this attempt's."""
         return self.state in _LIVE
 
+    @property
+    def progress(self) -> Progress:
+        """How far the request got."""
+        if self.response is not None:
+            return Progress.REFUSED if self.response.status == 401 else Progress.ANSWERING
+        if self._unsent:
+            return Progress.UNSENT
+        if self._connection.head_began:
+            return Progress.ANSWERING
+        return Progress.WHOLE if self._whole else Progress.PARTLY
+
     def send_body(self, data: list[Buffer]) -> None:
         """Write more of the body."""
         self._connection.send_body(data)
 
     def request_sent(self) -> None:
         """The whole request has been written."""
+        self._whole = True
         self._connection.request_sent()
 
     def hold(self) -> None:
-        """Keep the response back, unread beyond what is here."""
+        """Keep the response back."""
         self.held = True
         self.pieces = []
-        if self.live:
-            self._connection.pause()
+
+    async def gather(self, size: int, seconds: float) -> bytes:
+        """The held body's first `size` bytes, or what of them came within so many seconds. Then no more is read."""
+        if not self._has(size):
+            self._enough, self._more = size, asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._more}, timeout=seconds)
+            self._more = None
+        self.pause()
+        return b"".join(self.pieces)[:size]
+
+    def _has(self, size: int) -> bool:
+        return self.trailers is not None or self.error is not None or sum(map(len, self.pieces)) >= size
+
+    def _gathered(self) -> None:
+        if self._more is not None and not self._more.done() and self._has(self._enough):
+            self._more.set_result(None)
 
     def pause(self) -> None:
         """Read no more of the response for now."""
@@ -145,6 +187,7 @@ class Attempt:
     def response_data(self, pieces: list[Buffer]) -> None:
         if self.held:
             self.pieces += pieces
+            self._gathered()
         else:
             self._owner.attempt_data(pieces)
 
@@ -152,6 +195,7 @@ class Attempt:
         self.state = AttemptState.ENDED
         if self.held:
             self.trailers = trailers
+            self._gathered()
         else:
             self._owner.attempt_ended(trailers)
 
@@ -159,6 +203,7 @@ class Attempt:
         self.state = AttemptState.FAILED
         if self.held:
             self.error = error
+            self._gathered()
         else:
             self._owner.attempt_failed(error)
 

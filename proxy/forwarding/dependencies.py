@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.injection import AccountLines
+    from proxy.forwarding.retry_budget import RetryBudgets
     from proxy.forwarding.throttles import Throttles
+    from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.values import AccessToken
 
 
@@ -19,7 +21,12 @@ class AccessTokens(Protocol):
 
     async def get(self, account: str) -> AccessToken: ...
 
-    async def renewed(self, rejected: AccessToken) -> AccessToken | None: ...
+    @property
+    def watchful(self) -> bool: ...
+
+    def accepted(self, token: AccessToken, use: TokenUse) -> None: ...
+
+    async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +35,6 @@ class Dependencies:
 
     tokens: AccessTokens
     throttles: Throttles
+    retry_budgets: RetryBudgets
     account_lines: AccountLines
     accounting: Accounting

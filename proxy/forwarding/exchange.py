@@ -11,8 +11,8 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from proxy.errors import Refused, UpstreamTimeout
-from proxy.events import AmazonThrottled, Replayed
+from proxy.errors import NoUsableToken, Refused, UpstreamTimeout
+from proxy.events import AmazonThrottled, Fault
 from proxy.forwarding import retry
 from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.attempt import Attempt
@@ -20,6 +20,8 @@ from proxy.forwarding.injection import render_head
 from proxy.forwarding.phase import TRANSITIONS, Phase
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext, ResponseRelay
+from proxy.forwarding.renewal import renew_after_401, token_use
+from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import ReplayBuffer
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ class Exchange:
 
     max_wire_bytes = 0
     __slots__ = (
-        *("_attempt", "_body", "_client", "_context", "_dependencies", "_entered", "_relay", "_replaying"),
-        *("_stats", "_task", "_unauthorized", "_waited", "phase"),
+        *("_attempt", "_body", "_client", "_context", "_dependencies", "_entered", "_relay", "_replays"),
+        *("_stats", "_task", "phase"),
     )
 
     def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
@@ -52,11 +54,10 @@ class Exchange:
         self._attempt: Attempt | None = None
         self._body = ReplayBuffer(request.fields, context.rules.replay_bytes)
         self._relay = ResponseRelay(client, context)
-        self._replaying: retry.ReplayReason | None = None
+        budget = dependencies.retry_budgets.of(context.pool.host_line, client.loop.time())
+        self._replays = Replays(context, budget, dependencies.accounting.observer)
         self._stats = RequestStats(request, context.client, client.head_done)
         self._entered = client.head_done
-        self._unauthorized = 0
-        self._waited = 0.0
 
     def __repr__(self) -> str:
         return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
@@ -67,6 +68,10 @@ class Exchange:
         self.phase = phase
 
     # --- RequestHandler: the tool's side
+
+    @property
+    def paced(self) -> bool:
+        return not self._relay.is_event_stream
 
     def start(self) -> None:
         self._enter(Phase.RECEIVING)
@@ -121,7 +126,7 @@ class Exchange:
         if self.phase is not Phase.DONE:
             self._stop()
             self._entered = perf_counter()
-            self._finish(self._relay.status, fault="client-gone")
+            self._finish(self._relay.status, fault=Fault.CLIENT_GONE)
 
     def client_writable(self, writable: bool) -> None:
         if self._is_sent and self._attempt is not None:
@@ -132,7 +137,7 @@ class Exchange:
         if self.phase is not Phase.DONE:
             self._stop()
             self._entered = perf_counter()
-            self._break("client-stalled")
+            self._break(Fault.CLIENT_STALLED)
 
     @property
     def endless(self) -> bool:
@@ -173,12 +178,13 @@ class Exchange:
         try:
             if token is None:
                 token = await self._dependencies.tokens.get(context.route.account)
-            connection = await context.pool.acquire(fresh=fresh, patience=context.rules.timeouts.response)
+            patience = context.rules.timeouts.response
+            connection = await context.pool.acquire(fresh=fresh, patience=patience, client=context.client)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()
         if error is not None:
-            self._try_failed(error, connected=False)
+            self._try_failed(error)
         else:
             assert token is not None
             self._send(token, connection)
@@ -187,40 +193,39 @@ class Exchange:
 
     def _send(self, token: AccessToken, connection: UpstreamConnection) -> None:
         context, stats, body = self._context, self._stats, self._body
-        stats.attempts += 1
-        attempt = self._attempt = Attempt(self, stats.attempts, token, connection)
+        stats.sent_at = perf_counter()
+        self._replays.sent(stats.sent_at)
+        channel = self._replays.doubt(connection)
+        attempt = self._attempt = Attempt(self, self._replays.attempts, token, channel)
         lines = self._dependencies.account_lines.of(token)
         data: list[Buffer] = [render_head(context.request, context.route, context.pool.host_line, lines), *body.data]
         body.forget_if_large()
         self._enter(Phase.SENT)
-        stats.sent_at = perf_counter()
-        connection.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
+        channel.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
         if body.complete:
-            connection.request_sent()
-        elif connection.writable:
+            attempt.request_sent()
+        elif channel.writable:
             self._client.resume_reading()
 
-    def _try_failed(self, error: Refused, *, connected: bool) -> None:
+    def _try_failed(self, error: Refused) -> None:
         """A try ended without a response: send again where that is safe, else say so."""
-        decision = retry.decide(self._situation(), retry.Broken(error=error, connected=connected))
+        decision = retry.decide(self._situation(), retry.Broken(error))
         if isinstance(decision, retry.Replay):
-            self._replaying = retry.ReplayReason.CONNECTION
+            self._replays.begin(retry.ReplayReason.CONNECTION, self._client.loop.time())
             self._wait(self._obtain_and_send(fresh=True))
-            return
-        self._replay_over(retry.ReplayOutcome.FAILED)
-        self._refuse(error)
+        elif isinstance(decision, retry.GiveUp):
+            self._replays.impossible(decision.impossible)
+            self._refuse(decision.error)
 
     def _situation(self) -> retry.Situation:
-        attempt, context = self._attempt, self._context
-        return retry.Situation(
-            number=self._stats.attempts,
-            method=context.request.method,
-            replayable=self._body.replayable,
-            reused=attempt is not None and attempt.reused,
-            unauthorized=self._unauthorized,
-            waited=self._waited,
-            retry_wait=context.rules.retry_wait,
-        )
+        return self._replays.situation(self._progress, self._client.loop.time(), replayable=self._body.replayable)
+
+    @property
+    def _progress(self) -> retry.Progress:
+        """How far the try got that is under way: none is, while something is waited for."""
+        if self._attempt is None or self.phase is Phase.WAITING:
+            return retry.Progress.UNCONNECTED
+        return self._attempt.progress
 
     # --- AttemptOwner: Amazon's side
 
@@ -232,13 +237,12 @@ class Exchange:
         self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
         if status == 429:
             self._note_throttle(fields.retry_after)
-        if status in (401, 429):
+        if status in retry.JUDGED:
             decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after))
             if isinstance(decision, retry.Replay | retry.Wait):
                 self._hold(decision)
                 return
-            if status == 401 and self._replaying is not retry.ReplayReason.UNAUTHORIZED:
-                self._tell_replay(retry.ReplayReason.UNAUTHORIZED, retry.ReplayOutcome.IMPOSSIBLE)
+            self._replays.impossible(decision.impossible)
         self._deliver(response)
 
     def attempt_data(self, pieces: list[Buffer]) -> None:
@@ -249,9 +253,9 @@ class Exchange:
 
     def attempt_failed(self, error: Refused) -> None:
         if self.phase is not Phase.RELAYING:
-            self._try_failed(error, connected=True)
+            self._try_failed(error)
         elif self._relay.began:
-            self._break("upstream-timeout" if isinstance(error, UpstreamTimeout) else "upstream-died")
+            self._break(Fault.UPSTREAM_TIMEOUT if isinstance(error, UpstreamTimeout) else Fault.UPSTREAM_DIED)
         else:
             self._refuse(error)
 
@@ -287,25 +291,29 @@ class Exchange:
         if not self._body.complete:
             self._client.pause_reading()
         if isinstance(decision, retry.Wait):
-            self._replaying = retry.ReplayReason.THROTTLED
+            self._attempt.pause()
+            self._replays.begin(retry.ReplayReason.THROTTLED, self._client.loop.time())
             self._spawn(self._pause_and_send(decision.seconds))
         else:
-            self._replaying = retry.ReplayReason.UNAUTHORIZED
-            self._unauthorized += 1
-            self._spawn(self._renew_and_send(self._attempt.token))
+            self._spawn(self._renew_and_send(self._attempt))
 
-    async def _renew_and_send(self, rejected: AccessToken) -> None:
-        renewed = await self._dependencies.tokens.renewed(rejected)
+    async def _renew_and_send(self, attempt: Attempt) -> None:
+        tokens, use, now = self._dependencies.tokens, token_use(self._context), self._client.loop.time()
+        try:
+            renewed = await renew_after_401(attempt, tokens, use, self._replays, now)
+        except NoUsableToken as error:
+            attempt.abandon()
+            self._entered = perf_counter()
+            self._refuse(error)
+            return
         if renewed is None:
-            self._replaying = None
-            self._tell_replay(retry.ReplayReason.UNAUTHORIZED, retry.ReplayOutcome.IMPOSSIBLE)
             self._deliver_held()
         else:
             await self._send_again(renewed)
 
     async def _pause_and_send(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        self._waited += seconds
+        self._replays.waited += seconds
         await self._send_again(None)
 
     async def _send_again(self, token: AccessToken | None) -> None:
@@ -326,25 +334,21 @@ class Exchange:
         if attempt.trailers is not None:
             self._complete(attempt.trailers)
         elif attempt.error is not None:
-            self._break("upstream-died")
+            self._break(Fault.UPSTREAM_DIED)
         else:
             attempt.resume()
             if not self._body.complete:
                 self._client.resume_reading()
         self._client.flush()
 
-    def _replay_over(self, outcome: retry.ReplayOutcome) -> None:
-        if self._replaying is not None:
-            self._tell_replay(self._replaying, outcome)
-            self._replaying = None
-
-    def _tell_replay(self, reason: retry.ReplayReason, outcome: retry.ReplayOutcome) -> None:
-        self._dependencies.accounting.observer.observe(Replayed(self._context.request.id, reason, outcome))
+    # --- the response
 
     def _deliver(self, response: Response) -> None:
         self._enter(Phase.RELAYING)
-        if self._replaying is not None:
-            self._replay_over(retry.outcome_of(self._replaying, response.status))
+        self._replays.answered(response.status)
+        tokens = self._dependencies.tokens
+        if tokens.watchful and response.status < 400 and self._attempt is not None:
+            tokens.accepted(self._attempt.token, token_use(self._context))
         self._body.forget()
         self._relay.begin(response)
 
@@ -366,6 +370,8 @@ class Exchange:
         if self._relay.began:
             self._break(error.slug)
             return
+        self._replays.failed()
+        error = retry.told(error, self._replays.reads, self._progress)
         context, client = self._context, self._client
         keep = not error.close and client.stays_open(context.request)
         client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
@@ -390,6 +396,7 @@ class Exchange:
         entered = max(self._entered, attempt.entered) if attempt is not None else self._entered
         if entered > stats.sent_at:
             stats.overhead += now - entered
+        stats.attempts = self._replays.attempts
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
         route = self._context.route
         self._dependencies.accounting.finished(stats.finished(status, route, route.path.decode("latin-1"), now))

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.access import token_endpoint
+from proxy.events import Fault
 from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.refusal import refusal_response
 from proxy.problem import own_lines, reason_phrase
@@ -25,6 +26,7 @@ class LocalTokenRequest:
     """A `RequestHandler` without an upstream; it answers by the `rules` that the request was admitted under."""
 
     max_wire_bytes = 16384
+    paced = True
 
     def __init__(
         self, accounting: Accounting, client: ClientPort, request: Request, destination: Destination, rules: Rules
@@ -74,7 +76,7 @@ class LocalTokenRequest:
 
     def client_gone(self) -> None:
         if not self._done:
-            self._stats.fault = "client-gone"
+            self._stats.fault = Fault.CLIENT_GONE
             self._finish(0)
 
     def client_writable(self, writable: bool) -> None:
@@ -111,4 +113,4 @@ class LocalTokenRequest:
         self._body = bytearray()
         now = perf_counter()
         self._stats.overhead = now - self._stats.began
-        self._accounting.finished(self._stats.finished(status, None, "/auth/o2/token", now))
+        self._accounting.finished(self._stats.finished(status, None, "/auth/o2/token", now), client="")

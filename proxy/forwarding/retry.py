@@ -1,18 +1,27 @@
 """What follows an attempt: deliver, send again, wait and send again, or give up. Pure. The one home of retry rules.
 
-Nothing here is asked once a byte of the response has gone to the tool. Sources: docs/amazon.md for 401 and 429;
-RFC 9110, 9.2.2 for which methods may be sent twice, and RFC 9112, 9.3.1 for a connection that dies under a request.
+docs/reliability.md has them as a table, and tests/forwarding/test_retry.py a test for each of its rows. Nothing here is
+asked once a byte of the response has gone to the tool. Sources: docs/amazon.md for 401, 429 and what a write may have
+done; RFC 9110, 9.2.2 for requests that may be sent twice, and RFC 9112, 9.3.1 for a connection that dies under one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from proxy.errors import Refused, Throttled, UpstreamClosed
+from proxy.routing.operations import Effect
+
+if TYPE_CHECKING:
+    from proxy.routing.operations import Operation
 
 MAX_ATTEMPTS = 3
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+JUDGED = frozenset((401, 429, 503))
+"""The statuses after which a request may be sent again; all others are the tool's at once."""
+_READING = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+_MAY_HAVE_RUN = "It may have been carried out: see whether it was before it is sent again."
 
 
 class ReplayReason(StrEnum):
@@ -21,6 +30,9 @@ class ReplayReason(StrEnum):
     UNAUTHORIZED = "unauthorized"
     CONNECTION = "connection"
     THROTTLED = "throttled"
+    """429, or 503 with Retry-After."""
+    SILENCE = "silence"
+    """An answer later than usual, on a connection that may have died."""
 
 
 class ReplayOutcome(StrEnum):
@@ -31,22 +43,47 @@ class ReplayOutcome(StrEnum):
     IMPOSSIBLE = "impossible"
 
 
+class Progress(StrEnum):
+    """How far a request got, as far as it can be known here."""
+
+    UNCONNECTED = "unconnected"
+    """There was no connection: nothing of it can be at Amazon."""
+    UNSENT = "unsent"
+    """The connection had ended before anything was written to it."""
+    PARTLY = "partly"
+    """Its head was written, and perhaps some of its body."""
+    WHOLE = "whole"
+    """All of it was written."""
+    ANSWERING = "answering"
+    """The head of a response began."""
+    REFUSED = "refused"
+    """Amazon answered 401, which it does before it does anything."""
+
+
+_LEFT = frozenset((Progress.PARTLY, Progress.WHOLE, Progress.ANSWERING))
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """An attempt and what came before it.
 
-    `number` counts the heads that were sent, this attempt's included. `replayable` tells that the body so far is still
-    kept. `reused` tells that the connection had served before. `unauthorized` counts replays for 401, `waited` the
-    seconds spent waiting out Retry-After; `retry_wait` is the configured bound of these.
+    `number` counts the heads that were sent, this attempt's included. `reads` tells that the request changes nothing at
+    Amazon, `replayable` that the body so far is still kept. `unauthorized` and `cut` count what was sent again for 401
+    and for a connection that ended, `waited` the seconds spent waiting out Retry-After; `retry_wait` is the configured
+    bound of these. `time_left` is what is left of `response_timeout` since the first sending, in seconds. `affordable`
+    tells that the host's budget of retries is not spent.
     """
 
     number: int
-    method: bytes
-    replayable: bool
-    reused: bool
-    unauthorized: int
-    waited: float
-    retry_wait: float
+    reads: bool
+    progress: Progress
+    replayable: bool = True
+    unauthorized: int = 0
+    cut: int = 0
+    waited: float = 0.0
+    retry_wait: float = 0.0
+    time_left: float = 60.0
+    affordable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +96,16 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """No byte of an answer came. `connected` tells that a connection was had, so that bytes may have reached Amazon."""
+    """No answer came, or not the whole of its head."""
 
     error: Refused
-    connected: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hand the answer to the tool as Amazon sent it."""
+    """Hand the answer to the tool as Amazon sent it. `impossible` names the replay that could not be made for it."""
+
+    impossible: ReplayReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +127,74 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Answer the tool with this failure."""
+    """Answer the tool with this failure. `impossible` names the replay that could not be made for it."""
 
     error: Refused
+    impossible: ReplayReason | None = None
 
 
 Outcome = Answered | Broken
 Decision = Deliver | Replay | Wait | GiveUp
 
 
+def is_read(method: bytes, operation: Operation | None) -> bool:
+    """Whether a request changes nothing at Amazon, so that sending it twice does no harm.
+
+    `operation` is its row in the table of operations: what that does not know, and no method of HTTP makes safe, counts
+    as a write.
+    """
+    return method in _READING or (operation is not None and operation.effect is Effect.READ)
+
+
 def decide(attempt: Situation, outcome: Outcome) -> Decision:
     """What to do next."""
-    may_replay = attempt.replayable and attempt.number < MAX_ATTEMPTS
     if isinstance(outcome, Broken):
-        return Replay(renewed=False) if may_replay and _died_idle(attempt, outcome) else GiveUp(outcome.error)
-    if not may_replay:
-        return Deliver()
-    if outcome.status == 401 and attempt.unauthorized == 0:
-        return Replay(renewed=True)
-    if outcome.status == 429 and _may_wait(attempt, outcome.retry_after):
-        return Wait(outcome.retry_after or 0.0)
+        return _after_failure(attempt, outcome.error)
+    if outcome.status == 401:
+        return _after_401(attempt)
+    if outcome.status in (429, 503):
+        return _after_pause_asked(attempt, outcome.retry_after)
     return Deliver()
 
 
-def _may_wait(attempt: Situation, retry_after: float | None) -> bool:
-    return retry_after is not None and 0 < attempt.retry_wait >= attempt.waited + retry_after
+def _after_failure(attempt: Situation, error: Refused) -> Decision:
+    """What ended without an answer is sent again once, if it was cut off and that can do nothing twice.
+
+    A slow or absent Amazon is told to the tool, which knows better how long it can wait.
+    """
+    if not isinstance(error, UpstreamClosed) or attempt.progress is Progress.UNCONNECTED:
+        return GiveUp(error)
+    harmless = attempt.reads or attempt.progress is Progress.UNSENT
+    if harmless and attempt.cut == 0 and attempt.time_left > 0 and _may_send_again(attempt) and attempt.affordable:
+        return Replay(renewed=False)
+    return GiveUp(error, ReplayReason.CONNECTION if attempt.cut == 0 else None)
+
+
+def _after_401(attempt: Situation) -> Decision:
+    """Nothing was done: any request goes once more with a newer token. It costs the budget of retries nothing, as how
+    often there is a newer token is bounded by itself."""
+    if attempt.unauthorized:
+        return Deliver()
+    return Replay(renewed=True) if _may_send_again(attempt) else Deliver(ReplayReason.UNAUTHORIZED)
+
+
+def _after_pause_asked(attempt: Situation, retry_after: float | None) -> Decision:
+    """Neither 429 nor 503 proves that nothing was done: only what reads is sent again."""
+    if retry_after is None or not attempt.retry_wait:
+        return Deliver()
+    within = attempt.waited + retry_after <= attempt.retry_wait
+    if within and attempt.reads and attempt.affordable and _may_send_again(attempt):
+        return Wait(retry_after)
+    return Deliver(ReplayReason.THROTTLED)
+
+
+def may_send_beside(attempt: Situation) -> bool:
+    """Whether a request whose answer is late goes out once more, on a new connection beside the first."""
+    return attempt.reads and attempt.time_left > 0 and attempt.affordable and _may_send_again(attempt)
+
+
+def _may_send_again(attempt: Situation) -> bool:
+    return attempt.replayable and attempt.number < MAX_ATTEMPTS
 
 
 def before_sending(left: float, retry_wait: float) -> Wait | GiveUp:
@@ -126,21 +207,14 @@ def before_sending(left: float, retry_wait: float) -> Wait | GiveUp:
     return GiveUp(Throttled(f"Amazon asked this account to wait, for {left:.0f} s more.", retry_after=left))
 
 
-def _died_idle(attempt: Situation, outcome: Broken) -> bool:
-    """A pooled connection closed under the request: most often Amazon had closed it while it was idle.
-
-    Whether Amazon read the request cannot be known, so only methods that may be sent twice are. A fresh connection that
-    closes has another cause; one that could not be made, or was slow, would cost the tool its time again.
-    """
-    return (
-        outcome.connected
-        and attempt.reused
-        and attempt.method in IDEMPOTENT
-        and isinstance(outcome.error, UpstreamClosed)
-    )
+def told(error: Refused, reads: bool, progress: Progress) -> Refused:
+    """A failure as the tool is told it: nothing invites to send a write again that may have been carried out."""
+    if reads or progress not in _LEFT:
+        return error
+    return type(error)(f"{error.detail} {_MAY_HAVE_RUN}", close=error.close, retryable=False)
 
 
 def outcome_of(reason: ReplayReason, status: int) -> ReplayOutcome:
     """Whether the response to the replay is still the failure that it was sent for."""
-    failures = {ReplayReason.UNAUTHORIZED: 401, ReplayReason.THROTTLED: 429}
-    return ReplayOutcome.FAILED if failures.get(reason) == status else ReplayOutcome.RECOVERED
+    failures = {ReplayReason.UNAUTHORIZED: (401,), ReplayReason.THROTTLED: (429, 503)}
+    return ReplayOutcome.FAILED if status in failures.get(reason, ()) else ReplayOutcome.RECOVERED

@@ -39,7 +39,7 @@ REFRESH_RESULTS: Final = (
     ("transient_error", "timeout"),
     ("transient_error", "malformed"),
 )
-REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled")
+REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled", "silence")
 REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
 RELOAD_RESULTS: Final = ("success", "failure")
 
@@ -53,7 +53,7 @@ REFRESH_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
     "requests_total",
-    "Requests of tools by what they were answered; code 0: the tool left before an answer.",
+    "Requests of tools by the status that was sent, cut answers too; code 0: the tool left before an answer.",
     ("client", "account", "region", "method", "code"),
 )
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
@@ -98,6 +98,8 @@ class Metrics(Collector):
             events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
             events.TokenUnpersisted: lambda e: self._unpersisted.put(e.account, value=float(e.unpersisted)),
             events.ProfilesListed: lambda e: self._profiles.put(e.account, e.region, value=e.count),
+            events.AdsAccountsListed: lambda e: self._ads_accounts.put(e.account, value=e.total),
+            events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
         self.registry = registry or CollectorRegistry(auto_describe=False)
@@ -164,6 +166,8 @@ class Metrics(Collector):
                 self._overhead_sum[0] += value
         if event.refusal:
             self._refused.add(event.refusal)
+        if event.fault and event.status:
+            self._cut.add(event.fault)
 
     def _first_of_its_kind(self, key: tuple[str, str, str, str, int]) -> None:
         """Counts what is new, keeping the label sets bounded whatever the events hold."""
@@ -200,6 +204,12 @@ class Metrics(Collector):
         self._refreshes.add(event.account, result, event.reason)
         self._refresh_durations.add(event.account, value=event.duration)
 
+    def _consent_recorded(self, event: events.ConsentRecorded) -> None:
+        """Absent where there is no end, or none is known."""
+        self._consent_expiry.end(event.account)
+        if event.ends_at is not None:
+            self._consent_expiry.put(event.account, value=event.ends_at)
+
     def _config_reloaded(self, event: events.ConfigReloaded) -> None:
         self._reloads.add("success" if event.success else "failure")
         self._reload_successful.put(value=float(event.success))
@@ -232,12 +242,8 @@ class Metrics(Collector):
         self._refreshes = Table(
             counter, "token_refreshes_total", "Token requests by what came of them.", ("account", "result", "reason")
         )
-        self._expiry = Table(
-            gauge,
-            "token_expiry_timestamp_seconds",
-            "When the access token in use ends, as Unix time; absent before the first.",
-            ("account",),
-        )
+        words = "When the access token in use ends, as Unix time; absent before the first."
+        self._expiry = Table(gauge, "token_expiry_timestamp_seconds", words, ("account",))
         self._last_success = Table(
             gauge,
             "token_last_success_timestamp_seconds",
@@ -247,25 +253,34 @@ class Metrics(Collector):
         self._states = Table(
             gauge, "credential_state", "1 for the state the account is in, 0 for the others.", ("account", "state")
         )
-        self._unpersisted = Table(
-            gauge, "token_unpersisted", "1 while a rotated refresh token is in memory only.", ("account",)
+        words = "1 while a rotated refresh token is in memory only."
+        self._unpersisted = Table(gauge, "token_unpersisted", words, ("account",))
+        self._consent_expiry = Table(
+            gauge,
+            "consent_expiry_timestamp_seconds",
+            "When the advertiser's consent ends, as Unix time; absent where its day is unknown or it has no end.",
+            ("account",),
         )
+        self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
+        self._ads_accounts = Table(gauge, "ads_accounts", "Ads accounts last listed, in all regions.", ("account",))
+        self._make_other_tables()
+
+    def _make_other_tables(self) -> None:
+        counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )
-        self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
+        words = "Answers that were cut after they had begun, by what cut them."
+        self._cut = Table(counter, "cut_responses_total", words, ("fault",))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
             gauge,
             "config_last_reload_successful",
             "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
         )
-        self._tables = (
-            *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
-            *(self._replays, self._throttled, self._refused, self._profiles, self._reloads, self._reload_successful),
-        )
+        self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
     def _start_counting(self) -> None:
         """What is known beforehand has its series before anything happens."""
@@ -275,6 +290,8 @@ class Metrics(Collector):
                 self._replays.add(reason, outcome, amount=0.0)
         for slug in sorted(refusal_slugs()):
             self._refused.add(slug, amount=0.0)
+        for fault in events.Fault:
+            self._cut.add(fault, amount=0.0)
         for result in RELOAD_RESULTS:
             self._reloads.add(result, amount=0.0)
 
@@ -309,7 +326,7 @@ class Metrics(Collector):
         in_flight = IN_FLIGHT.family()
         in_flight.add_metric((), self._in_flight)
         yield in_flight
-        for series in (*self._tables, *self._distributions):
+        for series in self._series():
             yield series.family()
         build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
@@ -317,7 +334,10 @@ class Metrics(Collector):
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
-        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in (*self._tables, *self._distributions)), BUILD)
+        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in self._series()), BUILD)
+
+    def _series(self) -> tuple[Table | Distribution, ...]:
+        return (*self._tables, *self._distributions)
 
 
 def refusal_slugs() -> frozenset[str]:

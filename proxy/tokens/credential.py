@@ -20,14 +20,18 @@ from proxy.errors import (
 )
 from proxy.events import CredentialStateChanged, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
+from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.refresh_attempt import report_defect, request_grant
 from proxy.tokens.store import StoredSource
+from proxy.tokens.suspicion import Suspicion
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
 
 if TYPE_CHECKING:
+    from proxy.tokens.consent import Consent
     from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
+    from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import TokenSource
 
@@ -49,7 +53,7 @@ class Credential:
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
         self._waiting = 0
-        self._renewals_for_401 = lifecycle.renewals_for_401(self._schedule.due_at)
+        self.suspicion = Suspicion(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -148,13 +152,22 @@ class Credential:
             await self._wait_for_outcome(left)
         return token
 
-    async def renew(self, rejected: AccessToken) -> AccessToken | None:
-        """A token other than the rejected one, or None if none comes in time or the account's 401s are damped."""
+    async def renew(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
+        """A token other than the rejected one, or None where the 401 does not convince that it is about the token.
+
+        Raises `NoUsableToken` where it does, and none comes in time; but not where a person must act first.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.dependencies.settings.request_wait
+        self.suspicion.rejected(use, rejected.generation)
+        convinced = self.suspicion.convinces(use, self.dependencies.timing.clock())
         while (token := self._usable_token()) is None or _is_same(token, rejected):
-            left = deadline - loop.time()
-            if left <= 0 or self._needs_operator() or not (self._is_refreshing() or self._refresh_for_401(token, left)):
+            left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
+            if self._needs_operator() or not (convinced or token is None or self._is_refreshing()):
+                return None
+            if left <= 0 or not (self._is_refreshing() or self._refresh_for_401(token, use, left)):
+                if convinced or token is None:
+                    raise self._no_token(pause)
                 return None
             await self._wait_for_outcome(left)
         return token
@@ -173,7 +186,7 @@ class Credential:
             self._schedule = sooner
             self._wake.set()
 
-    def _refresh_for_401(self, token: AccessToken | None, left: float) -> bool:
+    def _refresh_for_401(self, token: AccessToken | None, use: TokenUse, left: float) -> bool:
         """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
         self._hasten()
         now = self.dependencies.timing.clock()
@@ -183,10 +196,7 @@ class Credential:
         if self._schedule.failures:
             return self._schedule.due_at - now <= left
         if token is not None:
-            left_over = self._renewals_for_401.take(now)
-            if left_over is None:
-                return False
-            self._renewals_for_401 = left_over
+            self.suspicion.spend(use, now)
         self._start_refresh(RefreshCause.UNAUTHORIZED)
         return True
 
@@ -241,7 +251,7 @@ class Credential:
             if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
                 self._apply(grant, sent_at, cause)
         except TokenFailure as error:
-            failure = error
+            failure = explain_refusal(error, self.consent, self.dependencies.timing.wall())
         except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
             failure = report_defect(self.dependencies.observer, error)
         ours = (sent, grant.refresh_token if grant is not None else None)
@@ -358,7 +368,14 @@ class Credential:
             next_refresh_at=self._wall_time(self._schedule.due_at) if has_refresh_token else None,
             unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
+            consent=self.consent,
         )
+
+    @property
+    def consent(self) -> Consent:
+        """The advertiser's, behind the refresh token in force."""
+        source, consents = self.source, self.dependencies.consents
+        return consents.consent(source.account, source.refresh_token, self._keeper.stored, source.consented_on)
 
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""

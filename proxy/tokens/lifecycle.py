@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import RefreshTokenRevoked, TokenTimeout
 from proxy.events import RefreshCause
-from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from proxy.errors import TokenFailure
@@ -197,11 +196,3 @@ class RefreshSchedule:
     def after_expiry(self) -> RefreshSchedule:
         """The token in hand lapsed before it was renewed."""
         return replace(self, cause=RefreshCause.EXPIRED) if self.cause is RefreshCause.AHEAD else self
-
-
-def renewals_for_401(now: float) -> TokenBucket:
-    """How many renewals 401s may still cause: five at once, and one more each half minute.
-
-    A 401 may be about the Scope; a tool that keeps sending a foreign one must not hammer the token endpoint.
-    """
-    return TokenBucket.full(5.0, 30.0, now)

@@ -175,6 +175,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport.abort()
 
     @property
+    def lost(self) -> bool:
+        """It has ended: nothing that is sent now leaves."""
+        return self._gone
+
+    @property
+    def head_began(self) -> bool:
+        """Some of a response's head is here, and not the whole."""
+        return bool(self._head)
+
+    @property
     def transport(self) -> asyncio.Transport:
         return self._transport
 
@@ -227,9 +237,9 @@ class UpstreamConnection(asyncio.Protocol):
         if sink is not None:
             sink.entered = perf_counter()
             self._fail(
-                UpstreamMalformed("Amazon's answer broke off within its head; try again.")
+                UpstreamClosed("Amazon closed the connection within the head of its answer.")
                 if self._head
-                else UpstreamClosed("Amazon closed the connection before its answer was complete; try again.")
+                else UpstreamClosed("Amazon closed the connection before its answer was complete.")
             )
             sink.flush()
 
@@ -253,7 +263,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink.entered = perf_counter()
         what = "begin its answer" if self._body is None else "go on with its answer"
         limit = self._response_timeout if self._body is None else self._idle_timeout
-        self._fail(UpstreamTimeout(f"Amazon did not {what} within {limit:g} s; try again, or raise the time-out."))
+        self._fail(UpstreamTimeout(f"Amazon did not {what} within {limit:g} s; raise the time-out if that is usual."))
         sink.flush()
 
     # --- reading

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from proxy.forwarding.exchange import Exchange
-from tests.support.proxy_bench import Running
+from proxy.forwarding.phase import Phase
+from proxy.tokens.suspicion import TokenUse
+from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, value_of
 
 POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 COUNTED = POST + b"Content-Length: 5\r\n\r\nabcde"
+LISTING = COUNTED.replace(b"/v2/campaigns", b"/sp/campaigns/list")
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n"
 EXPECTING = POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+
+
+def exchange_of(bench: ProxyBench) -> Exchange:
+    """The exchange of the only tool."""
+    handler = bench.connection()._handler
+    assert isinstance(handler, Exchange)
+    return handler
+
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -182,6 +195,64 @@ async def test_a_401_is_answered_by_one_renewal_and_one_replay(request_: bytes, 
         assert bench.tokens.renewals == 1
         assert bench.events.replays == [("unauthorized", "recovered")]
         assert (await bench.events.last()).attempts == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"No matching advertiser found for scope: 12",
+        b"Scope header is missing",
+        b"Not authorized to access scope 77",
+    ],
+)
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_401_about_the_scope_costs_no_renewal_and_no_replay(words: bytes, late: bool, running: Running) -> None:
+    """The body is read first, as far as it needs be, and passes unchanged; it may come behind its head."""
+    body = b'{"code":"401","details":"%b"}' % words
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(head if late else head + body)
+        if late:
+            await bench.settled(lambda: exchange_of(bench).phase is Phase.HOLDING)
+            wire.send(body)
+        await wire.request()
+        wire.send(HELLO)
+
+    async with running(script) as bench:
+        tool = await bench.tool(COUNTED)
+        got = await tool.answer()
+        assert (got.status, got.body) == (401, body)
+        assert bench.tokens.renewals == 0
+        assert bench.events.replays == []
+        assert (await bench.events.last()).attempts == 1
+        tool.send(GET)
+        assert (await tool.answer()).body == b"hello"
+
+
+async def test_a_401_that_convinces_is_a_503_while_login_is_away(running: Running) -> None:
+    """Not Amazon's 401, which says that the tool is at fault; a write that was refused so may come again, too."""
+    async with running(answering(UNAUTHORIZED)) as bench:
+        bench.tokens.away = True
+        got = await bench.ask(COUNTED)
+        said = json.loads(got.body)
+        assert (got.status, got.value(b"retry-after"), said["retryable"]) == (503, b"3", True)
+        assert said["type"].endswith("no-usable-token")
+        assert bench.events.replays == [("unauthorized", "impossible")]
+
+
+async def test_who_presents_a_token_for_whom_is_told_with_a_401_and_with_what_works_after_it(running: Running) -> None:
+    """By client, and by profile and ads account; nothing is told while nobody wants to know."""
+    request = GET.replace(b"\r\n\r\n", b"\r\nAmazon-Advertising-API-Scope: 77\r\nAmazon-Ads-AccountId: amzn1.x\r\n\r\n")
+    async with running(answering(HELLO, UNAUTHORIZED, HELLO, HELLO)) as bench:
+        await bench.ask(request)
+        assert bench.tokens.uses == []
+        bench.tokens.watchful = True
+        await bench.ask(request)
+        await bench.ask()
+        named = TokenUse("anonymous", "77 amzn1.x")
+        assert bench.tokens.uses == [named, named, TokenUse("anonymous", "")]
 
 
 async def test_the_second_401_is_delivered_as_it_is(running: Running) -> None:
@@ -387,7 +458,26 @@ async def test_retry_after_is_waited_out_where_that_is_wished(running: Running) 
     """Within retry_wait seconds the request is sent again; the tool hears the second answer."""
     throttled = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
     async with running(answering(throttled, HELLO), retry_wait=5.0) as bench:
-        assert (await bench.ask(COUNTED)).body == b"hello"
+        assert (await bench.ask(LISTING)).body == b"hello"
+        assert bench.events.replays == [("throttled", "recovered")]
+
+
+@pytest.mark.parametrize("status", [b"429 Too Many Requests", b"503 Service Unavailable"])
+async def test_no_pause_is_waited_out_for_a_write(status: bytes, running: Running) -> None:
+    """A refusal does not prove that nothing was done: the tool hears what Amazon said."""
+    throttled = b"HTTP/1.1 " + status + b"\r\nRetry-After: 0\r\nContent-Length: 2\r\n\r\nno"
+    async with running(answering(throttled, HELLO), retry_wait=5.0) as bench:
+        got = await bench.ask(COUNTED)
+        assert (got.body, got.value(b"retry-after"), got.value(b"proxy-status")) == (b"no", b"0", None)
+        assert bench.events.replays == [("throttled", "impossible")]
+        assert (await bench.events.last()).attempts == 1
+
+
+async def test_a_503_with_retry_after_is_waited_out_for_a_read(running: Running) -> None:
+    """As a 429 is."""
+    busy = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
+    async with running(answering(busy, HELLO), retry_wait=5.0) as bench:
+        assert (await bench.ask()).body == b"hello"
         assert bench.events.replays == [("throttled", "recovered")]
 
 
@@ -521,18 +611,68 @@ async def test_a_pooled_connection_that_dies_under_a_post_is_a_502(running: Runn
         assert got.status == 502
         assert b"upstream-closed" in got.body
         assert got.value(b"proxy-status") == b"ads-proxy; error=connection_terminated"
+        said = json.loads(got.body)
+        assert said["retryable"] is False
+        assert "may have been carried out" in said["detail"]
+        assert got.value(b"retry-after") is None
+        assert len(bench.upstream.wires) == 1
+        assert bench.events.replays == [("connection", "impossible")]
 
 
-async def test_a_fresh_connection_that_dies_is_a_502(running: Running) -> None:
-    """It has another cause than age; sending again would not help."""
+@pytest.mark.parametrize("request_", [GET, LISTING])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Le"])
+async def test_a_read_that_was_cut_on_a_fresh_connection_is_sent_once_more(
+    request_: bytes, answer: bytes, running: Running
+) -> None:
+    """Whatever its method, and also within the head of the answer; twice in a row it is a 502 that may be retried."""
 
     async def script(wire: Wire) -> None:
         await wire.request()
-        wire.drop()
+        if len(bench.upstream.wires) == 2:
+            wire.send(HELLO)
+            await wire.end()
+            return
+        wire.send(answer)
 
     async with running(script) as bench:
-        assert (await bench.ask()).status == 502
-        assert len(bench.upstream.wires) == 1
+        assert (await bench.ask(request_)).body == b"hello"
+        assert bench.events.replays == [("connection", "recovered")]
+        bench.pools.find("api", "na").close()
+        got = await bench.ask(request_)
+        assert got.status == 502
+        assert json.loads(got.body)["retryable"] is True
+        assert len(bench.upstream.wires) == 4
+        assert bench.events.replays[1:] == [("connection", "failed")]
+
+
+async def test_a_storm_of_cut_reads_is_bounded(running: Running) -> None:
+    """A host that cuts everything is asked a few times more than the tools asked, not twice as often."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+
+    async with running(script) as bench:
+        for _ in range(40):
+            assert (await bench.ask()).status == 502
+        assert len(bench.upstream.wires) in range(40 + 10, 40 + 10 + 4 + 1)
+        assert bench.events.replays.count(("connection", "impossible")) in range(40 - 14, 40 - 10 + 1)
+
+
+async def test_a_write_that_amazon_does_not_answer_is_not_offered_again(running: Running) -> None:
+    """A 504 that is not retryable and says why."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.end()
+
+    async with running(script, response_timeout=20.0) as bench:
+        tool = await bench.tool(COUNTED)
+        await bench.settled(lambda: bool(bench.upstream.wires) and b"abcde" in bench.upstream.wires[0].received)
+        bench.sweep(21)
+        got = await tool.answer()
+        said = json.loads(got.body)
+        assert (got.status, said["retryable"]) == (504, False)
+        assert "may have been carried out" in said["detail"]
 
 
 async def test_an_answer_that_never_begins_is_a_504(running: Running) -> None:

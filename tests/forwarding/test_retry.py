@@ -1,4 +1,4 @@
-"""What follows an attempt, at every boundary."""
+"""What follows an attempt, at every boundary: the rows of the table in docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -23,22 +23,57 @@ from proxy.forwarding.retry import (
     Decision,
     Deliver,
     GiveUp,
+    Progress,
     Replay,
+    ReplayOutcome,
+    ReplayReason,
     Situation,
     Wait,
     before_sending,
     decide,
+    is_read,
+    may_send_beside,
+    outcome_of,
+    told,
 )
+from proxy.routing.operations import find_operation
 
-FIRST = Situation(number=1, method=b"GET", replayable=True, reused=False, unauthorized=0, waited=0.0, retry_wait=0.0)
-REUSED = replace(FIRST, reused=True)
-PATIENT = replace(FIRST, retry_wait=30.0)
+READ = Situation(number=1, reads=True, progress=Progress.WHOLE)
+WRITE = replace(READ, reads=False)
+PATIENT = replace(READ, retry_wait=30.0)
 CLOSED = UpstreamClosed("closed")
+AGAIN = Replay(renewed=False)
+LEFT = [Progress.PARTLY, Progress.WHOLE, Progress.ANSWERING]
+CONNECTION, THROTTLED = ReplayReason.CONNECTION, ReplayReason.THROTTLED
 
 
-@pytest.mark.parametrize("status", [200, 204, 206, 301, 307, 304, 400, 403, 404, 425, 500, 502, 503, 504])
+@pytest.mark.parametrize(
+    ("method", "path", "reads"),
+    [
+        (b"GET", b"/v2/profiles", True),
+        (b"HEAD", b"/v2/profiles", True),
+        (b"OPTIONS", b"/anything", True),
+        (b"GET", b"/not/in/the/table", True),
+        (b"POST", b"/sp/campaigns/list", True),
+        (b"POST", b"/adsApi/v1/query/campaigns", True),
+        (b"POST", b"/sp/campaigns", False),
+        (b"PUT", b"/sp/campaigns", False),
+        (b"DELETE", b"/sp/campaigns/1", False),
+        (b"POST", b"/reporting/reports", False),
+        (b"POST", b"/mcp", False),
+        (b"POST", b"/not/in/the/table/list", False),
+        (b"get", b"/v2/profiles", False),
+    ],
+)
+def test_what_reads_is_told_by_method_and_table(method: bytes, path: bytes, reads: bool) -> None:
+    """Making a report is no read, and what the table does not know is a write, whatever its name."""
+    operation = find_operation(method, tuple(path[1:].split(b"/")))
+    assert is_read(method, operation) is reads
+
+
+@pytest.mark.parametrize("status", [200, 204, 206, 301, 307, 304, 400, 403, 404, 425, 500, 502, 504])
 def test_answers_are_delivered(status: int) -> None:
-    """Whatever is neither 401 nor 429 is the tool's to judge, Retry-After or not."""
+    """Whatever is none of 401, 429 and 503 is the tool's to judge, Retry-After or not."""
     assert decide(PATIENT, Answered(status, None)) == Deliver()
     assert decide(PATIENT, Answered(status, 1.0)) == Deliver()
 
@@ -46,79 +81,109 @@ def test_answers_are_delivered(status: int) -> None:
 @pytest.mark.parametrize(
     ("attempt", "decision"),
     [
-        (FIRST, Replay(renewed=True)),
-        (replace(FIRST, method=b"POST"), Replay(renewed=True)),
-        (replace(FIRST, method=b"PATCH", reused=True), Replay(renewed=True)),
-        (replace(FIRST, number=2), Replay(renewed=True)),
-        (replace(FIRST, number=3), Deliver()),
-        (replace(FIRST, number=2, unauthorized=1), Deliver()),
-        (replace(FIRST, unauthorized=1), Deliver()),
-        (replace(FIRST, replayable=False), Deliver()),
+        (READ, Replay(renewed=True)),
+        (WRITE, Replay(renewed=True)),
+        (replace(WRITE, affordable=False), Replay(renewed=True)),
+        (replace(READ, number=2), Replay(renewed=True)),
+        (replace(READ, number=3), Deliver(ReplayReason.UNAUTHORIZED)),
+        (replace(READ, number=2, unauthorized=1), Deliver()),
+        (replace(READ, unauthorized=1), Deliver()),
+        (replace(READ, replayable=False), Deliver(ReplayReason.UNAUTHORIZED)),
         (replace(PATIENT, unauthorized=1), Deliver()),
     ],
 )
 def test_401_is_replayed_once(attempt: Situation, decision: Decision) -> None:
-    """With a newer token, any method, if the body is still there; the second 401 is the tool's."""
-    assert decide(attempt, Answered(401, None)) == decision
+    """With a newer token, any request, if the body is still there; the second 401 is the tool's."""
+    assert decide(replace(attempt, progress=Progress.REFUSED), Answered(401, None)) == decision
 
 
+@pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("attempt", "retry_after", "decision"),
     [
-        (FIRST, 0.0, Deliver()),
-        (FIRST, 1.0, Deliver()),
-        (FIRST, None, Deliver()),
+        (READ, 0.0, Deliver()),
+        (READ, 1.0, Deliver()),
+        (READ, None, Deliver()),
         (PATIENT, None, Deliver()),
         (PATIENT, 0.0, Wait(0.0)),
         (PATIENT, 2.0, Wait(2.0)),
         (PATIENT, 30.0, Wait(30.0)),
-        (PATIENT, 30.5, Deliver()),
+        (PATIENT, 30.5, Deliver(THROTTLED)),
         (replace(PATIENT, waited=20.0), 10.0, Wait(10.0)),
-        (replace(PATIENT, waited=20.0), 10.5, Deliver()),
-        (replace(PATIENT, waited=30.0), 1.0, Deliver()),
+        (replace(PATIENT, waited=20.0), 10.5, Deliver(THROTTLED)),
+        (replace(PATIENT, waited=30.0), 1.0, Deliver(THROTTLED)),
         (replace(PATIENT, number=2), 2.0, Wait(2.0)),
-        (replace(PATIENT, number=3), 2.0, Deliver()),
-        (replace(PATIENT, replayable=False), 2.0, Deliver()),
-        (replace(PATIENT, method=b"POST"), 2.0, Wait(2.0)),
+        (replace(PATIENT, number=3), 2.0, Deliver(THROTTLED)),
+        (replace(PATIENT, replayable=False), 2.0, Deliver(THROTTLED)),
+        (replace(PATIENT, affordable=False), 2.0, Deliver(THROTTLED)),
         (replace(PATIENT, unauthorized=1), 2.0, Wait(2.0)),
+        (replace(PATIENT, reads=False), 2.0, Deliver(THROTTLED)),
+        (replace(PATIENT, reads=False), 0.0, Deliver(THROTTLED)),
     ],
 )
-def test_429_is_waited_out_within_the_configured_bound(
-    attempt: Situation, retry_after: float | None, decision: Decision
+def test_a_pause_is_waited_out_within_the_configured_bound(
+    status: int, attempt: Situation, retry_after: float | None, decision: Decision
 ) -> None:
-    """Amazon did not act on it, so any method may come again; without Retry-After there is nothing to wait for."""
-    assert decide(attempt, Answered(429, retry_after)) == decision
+    """For reads alone: a 429 does not prove that nothing was done. Without Retry-After there is nothing to wait for."""
+    assert decide(replace(attempt, progress=Progress.ANSWERING), Answered(status, retry_after)) == decision
 
 
-@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"])
-def test_a_pooled_connection_that_died_is_replaced_for_idempotent_methods(method: bytes) -> None:
-    """The second sending does no harm (RFC 9110, 9.2.2)."""
-    assert decide(replace(REUSED, method=method), Broken(CLOSED, connected=True)) == Replay(renewed=False)
+@pytest.mark.parametrize("progress", LEFT)
+def test_a_read_that_was_cut_is_sent_once_more(progress: Progress) -> None:
+    """However far it got, on a connection of whatever age: it does nothing twice."""
+    attempt = replace(READ, progress=progress)
+    assert decide(attempt, Broken(CLOSED)) == AGAIN
+    assert decide(replace(attempt, number=2), Broken(CLOSED)) == AGAIN
+    assert decide(replace(attempt, number=2, cut=1), Broken(CLOSED)) == GiveUp(CLOSED)
 
 
-@pytest.mark.parametrize("method", [b"POST", b"PATCH", b"get"])
-def test_other_methods_are_not_sent_twice(method: bytes) -> None:
-    """Amazon may have acted on the first sending."""
-    assert decide(replace(REUSED, method=method), Broken(CLOSED, connected=True)) == GiveUp(CLOSED)
+@pytest.mark.parametrize("progress", LEFT)
+def test_a_write_that_may_have_left_is_not_sent_again(progress: Progress) -> None:
+    """Amazon may have carried it out."""
+    assert decide(replace(WRITE, progress=progress), Broken(CLOSED)) == GiveUp(CLOSED, CONNECTION)
+
+
+@pytest.mark.parametrize("attempt", [READ, WRITE])
+def test_what_never_left_is_sent_again(attempt: Situation) -> None:
+    """Its connection had ended before anything was written to it."""
+    assert decide(replace(attempt, progress=Progress.UNSENT), Broken(CLOSED)) == AGAIN
 
 
 @pytest.mark.parametrize(
-    ("attempt", "connected"),
+    "attempt",
     [
-        (FIRST, True),
-        (REUSED, False),
-        (replace(REUSED, replayable=False), True),
-        (replace(REUSED, number=3), True),
+        replace(READ, replayable=False),
+        replace(READ, number=3),
+        replace(READ, time_left=0.0),
+        replace(READ, affordable=False),
+        replace(WRITE, progress=Progress.UNSENT, affordable=False),
     ],
 )
-def test_a_death_that_is_no_idle_ones_is_given_up(attempt: Situation, connected: bool) -> None:
-    """A fresh connection, none at all, a body that is gone, or too many attempts."""
-    assert decide(attempt, Broken(CLOSED, connected=connected)) == GiveUp(CLOSED)
+def test_a_replay_needs_body_time_and_budget(attempt: Situation) -> None:
+    """And there are no more than three attempts."""
+    assert decide(attempt, Broken(CLOSED)) == GiveUp(CLOSED, CONNECTION)
 
 
-def test_the_last_but_one_attempt_may_still_be_replaced() -> None:
-    """Two attempts leave room for a third."""
-    assert decide(replace(REUSED, number=2), Broken(CLOSED, connected=True)) == Replay(renewed=False)
+@pytest.mark.parametrize(
+    ("attempt", "sent"),
+    [
+        (READ, True),
+        (replace(READ, cut=1, number=2), True),
+        (WRITE, False),
+        (replace(READ, number=3), False),
+        (replace(READ, affordable=False), False),
+        (replace(READ, time_left=0.0), False),
+    ],
+)
+def test_what_reads_is_sent_beside_a_late_answer(attempt: Situation, sent: bool) -> None:
+    """Within the same bounds: three times in all, time and budget left."""
+    assert may_send_beside(attempt) is sent
+
+
+@pytest.mark.parametrize("attempt", [READ, WRITE])
+def test_without_a_connection_there_is_nothing_to_send_again(attempt: Situation) -> None:
+    """Dialing has been tried again by itself, within connect_timeout."""
+    assert decide(replace(attempt, progress=Progress.UNCONNECTED), Broken(CLOSED)) == GiveUp(CLOSED)
 
 
 @pytest.mark.parametrize(
@@ -133,10 +198,42 @@ def test_the_last_but_one_attempt_may_still_be_replaced() -> None:
         NoUsableToken("none"),
     ],
 )
-@pytest.mark.parametrize("connected", [True, False])
-def test_other_failures_are_given_up(error: Refused, connected: bool) -> None:
+@pytest.mark.parametrize("progress", Progress)
+def test_other_failures_are_given_up(error: Refused, progress: Progress) -> None:
     """A slow, odd or absent Amazon is told to the tool, which knows better how long it can wait."""
-    assert decide(REUSED, Broken(error, connected=connected)) == GiveUp(error)
+    assert decide(replace(READ, progress=progress), Broken(error)) == GiveUp(error)
+
+
+@pytest.mark.parametrize("progress", Progress)
+@pytest.mark.parametrize("reads", [True, False])
+def test_nothing_invites_to_send_a_write_again_that_may_have_left(progress: Progress, reads: bool) -> None:
+    """The error says so and why; of a read, and of a write that cannot have run, it is what it was."""
+    error = UpstreamTimeout("Slow.", retry_after=3.0, close=True)
+    said = told(error, reads, progress)
+    if reads or progress not in LEFT:
+        assert said is error
+    else:
+        assert isinstance(said, UpstreamTimeout)
+        assert (said.retryable, said.retry_after, said.close) == (False, None, True)
+        assert said.detail.startswith("Slow. It may have been carried out")
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "outcome"),
+    [
+        (ReplayReason.UNAUTHORIZED, 401, ReplayOutcome.FAILED),
+        (ReplayReason.UNAUTHORIZED, 429, ReplayOutcome.RECOVERED),
+        (ReplayReason.THROTTLED, 429, ReplayOutcome.FAILED),
+        (ReplayReason.THROTTLED, 503, ReplayOutcome.FAILED),
+        (ReplayReason.THROTTLED, 200, ReplayOutcome.RECOVERED),
+        (ReplayReason.CONNECTION, 503, ReplayOutcome.RECOVERED),
+    ],
+)
+def test_a_replay_failed_where_the_same_trouble_came_again(
+    reason: ReplayReason, status: int, outcome: ReplayOutcome
+) -> None:
+    """Any other answer is one that the tool would not have had."""
+    assert outcome_of(reason, status) is outcome
 
 
 @pytest.mark.parametrize(("left", "waits"), [(0.5, True), (30.0, True), (30.1, False)])

@@ -7,6 +7,7 @@ at a recorder that reads it with two parsers which are not ours. What is right i
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.rules import Rules
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
@@ -28,6 +30,7 @@ from tests.support.events import EventRecorder
 from tests.support.rules import changed_rules, rules_for
 from tests.support.tokens import NumberedTokens
 
+_SILENT, _UNUSED = socket.socketpair()
 TURNS = 400
 """Turns of the event loop after which something that still moves is taken for a hang."""
 
@@ -84,7 +87,8 @@ class Pipe(asyncio.Transport):
         return 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", 1) if name == "peername" else default
+        """As over TLS, so that nothing is written beside the transport; the socket never has news."""
+        return {"peername": ("127.0.0.1", 1), "socket": _SILENT, "ssl_object": self}.get(name, default)
 
 
 class End:
@@ -188,7 +192,7 @@ class MemoryBench:
         self.rules = changed_rules(usual_rules(), changed)
         self.pools = Pools(self.deadlines, Names())
         self.accounting = Accounting(self.events)
-        dependencies = Dependencies(self.tokens, Throttles(), AccountLines(), self.accounting)
+        dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules)
         self.reach()
         self.server = ConnectionTable(self.deadlines)

@@ -20,6 +20,7 @@ from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.rules import Rules
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
@@ -44,7 +45,7 @@ class ProxyBench:
         self.pools = Pools(self.deadlines, Names())
         self.accounting = Accounting(self.events)
         self.throttles = Throttles()
-        dependencies = Dependencies(self.tokens, self.throttles, AccountLines(), self.accounting)
+        dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, rules)
         self.server = ConnectionTable(self.deadlines)
         self.tools: list[Wire] = []

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, ParamSpec
 
-from proxy.errors import StateError
+from proxy.errors import NoUsableToken, StateError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings, TokenSource
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import Store, StoredToken
+from proxy.tokens.suspicion import TokenUse
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import AccessToken
 from tests.support.events import EventRecorder
@@ -153,7 +154,8 @@ class NumberedTokens:
     def __init__(self) -> None:
         self.number = 0
         self.cold = False
-        self.fruitless = False
+        self.fruitless = self.away = self.watchful = False
+        self.uses: list[TokenUse] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.renewals = 0
@@ -170,9 +172,15 @@ class NumberedTokens:
             await self.gate.wait()
         return self._token
 
-    async def renewed(self, rejected: AccessToken) -> AccessToken | None:
+    def accepted(self, token: AccessToken, use: TokenUse) -> None:
+        self.uses.append(use)
+
+    async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
         self.renewals += 1
+        self.uses.append(use)
         await self.gate.wait()
+        if self.away:
+            raise NoUsableToken("Login with Amazon is away.", retry_after=3.0)
         if self.fruitless:
             return None
         if rejected is self._token:

@@ -11,6 +11,7 @@ from proxy.events import RefreshCause
 from proxy.token_bucket import TokenBucket
 from proxy.tokens import lifecycle
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
+from proxy.tokens.suspicion import renewals_for_401
 
 P, V, D, E, R, M = (
     CredentialState.PENDING,
@@ -211,7 +212,7 @@ def test_a_lapse_is_a_cause_where_nothing_else_is(before: RefreshCause, after: R
 
 def test_a_burst_of_401s_is_damped_and_recovers() -> None:
     """Five renewals at once, then one each half minute, and never more than five saved up."""
-    bucket: TokenBucket | None = lifecycle.renewals_for_401(0.0)
+    bucket: TokenBucket | None = renewals_for_401(0.0)
     for _ in range(5):
         assert bucket is not None
         bucket = bucket.take(0.0)

@@ -20,8 +20,12 @@ from proxy.events import (
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import AccessToken, TokenSettings
+from proxy.tokens.suspicion import TokenUse
 from proxy.tokens.token_response import Grant
 from tests.support.tokens import EPOCH, RunningManager, ScriptedLogin, grant, source, virtual_time
+
+USE = TokenUse("reporting", "1")
+FOREIGN = TokenUse("other", "999")
 
 
 async def never() -> Grant:
@@ -354,7 +358,7 @@ async def test_a_burst_of_401s_makes_one_refresh() -> None:
     async with RunningManager() as running:
         await running.manager.start([source()])
         old = await running.manager.get("acme")
-        answers = await asyncio.gather(*(running.manager.renewed(old) for _ in range(50)))
+        answers = await asyncio.gather(*(running.manager.renewed(old, USE) for _ in range(50)))
         assert len(running.login.asked) == 2
         assert {answer.generation for answer in answers if answer is not None} == {2}
         assert None not in answers
@@ -367,8 +371,8 @@ async def test_a_late_401_gets_the_token_in_hand() -> None:
     async with RunningManager() as running:
         await running.manager.start([source()])
         old = await running.manager.get("acme")
-        await running.manager.renewed(old)
-        again = await running.manager.renewed(old)
+        await running.manager.renewed(old, USE)
+        again = await running.manager.renewed(old, USE)
         assert again is running.manager.current("acme")
         assert len(running.login.asked) == 2
 
@@ -382,7 +386,7 @@ async def test_a_tool_with_a_foreign_scope_does_not_hammer() -> None:
         for _ in range(100):
             current = running.manager.current("acme")
             assert current is not None
-            token = await running.manager.renewed(current)
+            token = await running.manager.renewed(current, USE)
         assert token is None
         assert len(running.login.asked) == 6
         await asyncio.sleep(300)
@@ -390,8 +394,93 @@ async def test_a_tool_with_a_foreign_scope_does_not_hammer() -> None:
         for _ in range(100):
             current = running.manager.current("acme")
             assert current is not None
-            await running.manager.renewed(current)
+            await running.manager.renewed(current, USE)
         assert len(running.login.asked) == 11
+
+
+async def hammer(running: RunningManager, use: TokenUse, times: int) -> None:
+    """So many 401s, each for the token in hand."""
+    for _ in range(times):
+        current = running.manager.current("acme")
+        assert current is not None
+        await running.manager.renewed(current, use)
+
+
+@virtual_time
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_foreign_scope_costs_the_others_nothing(accepted: bool) -> None:
+    """It spent its own allowance; when the token dies, whoever was accepted, or comes as a second one, asks at once."""
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
+        for _ in range(20):
+            await hammer(running, FOREIGN, 5)
+            if accepted:
+                running.manager.accepted(token, USE)
+        asked = len(running.login.asked)
+        before, dead = running.clock(), running.manager.current("acme")
+        assert dead is not None
+        assert await running.manager.renewed(dead, FOREIGN) is None
+        new = await running.manager.renewed(dead, USE)
+        assert new is not None
+        assert new.generation == dead.generation + 1
+        assert len(running.login.asked) == asked + 1
+        assert running.clock() - before == pytest.approx(0.1)
+
+
+@virtual_time
+async def test_many_foreign_scopes_are_bounded_together() -> None:
+    """One that tries a thousand names spends what strangers share, and no more."""
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        for number in range(1000):
+            await hammer(running, TokenUse("other", str(number)), 1)
+        assert len(running.login.asked) <= 1 + 5 + 5
+
+
+@virtual_time
+async def test_one_that_works_and_fails_in_turn_is_bounded_too() -> None:
+    """What was accepted before is believed as often as its own allowance lasts."""
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
+        running.manager.accepted(token, USE)
+        await hammer(running, USE, 100)
+        assert len(running.login.asked) == 1 + 5
+        await hammer(running, FOREIGN, 1)
+        assert len(running.login.asked) == 1 + 6
+
+
+@virtual_time
+async def test_what_is_accepted_is_of_interest_for_a_while_after_a_401() -> None:
+    """Then it is not told any longer, which spares every request the telling."""
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
+        await running.manager.renewed(token, USE)
+        assert running.manager.watchful
+        running.manager.accepted(token, USE)
+        assert running.manager.watchful
+        await asyncio.sleep(901)
+        running.manager.accepted(token, USE)
+        assert not running.manager.watchful
+
+
+@virtual_time
+async def test_a_foreign_scope_keeps_its_401_while_login_is_away() -> None:
+    """It is not told to come back for a token: the one in hand is good for others."""
+    trouble = errors.TokenThrottled("wait", retry_after=60.0)
+    login = ScriptedLogin(*(grant(str(number)) for number in range(6)), trouble)
+    async with RunningManager(login) as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        await hammer(running, FOREIGN, 20)
+        dead = running.manager.current("acme")
+        assert dead is not None
+        with pytest.raises(errors.NoUsableToken):
+            await running.manager.renewed(dead, USE)
+        assert await running.manager.renewed(dead, FOREIGN) is None
 
 
 @virtual_time
@@ -401,7 +490,7 @@ async def test_a_401_amid_trouble_waits_for_the_next_attempt() -> None:
     async with RunningManager(login) as running:
         await running.manager.start([source()])
         old = await running.manager.get("acme")
-        answers = await asyncio.gather(*(running.manager.renewed(old) for _ in range(5)))
+        answers = await asyncio.gather(*(running.manager.renewed(old, USE) for _ in range(5)))
         assert {answer.value.reveal() for answer in answers if answer is not None} == {"access-4"}
         assert len(running.login.asked) == 4
 
@@ -413,14 +502,17 @@ async def test_a_401_gets_none_where_no_token_comes() -> None:
     async with RunningManager(login) as running:
         await running.manager.start([source()])
         old = await running.manager.get("acme")
-        assert await running.manager.renewed(old) is None
+        with pytest.raises(errors.NoUsableToken) as away:
+            await running.manager.renewed(old, USE)
+        assert away.value.retryable
+        assert away.value.retry_after == pytest.approx(60, abs=1)
         await asyncio.sleep(61)
         assert running.state() == "revoked"
         assert running.manager.current("acme") == old
         before = running.clock()
-        assert await running.manager.renewed(old) is None
+        assert await running.manager.renewed(old, USE) is None
         await running.manager.reconfigure([])
-        assert await running.manager.renewed(old) is None
+        assert await running.manager.renewed(old, USE) is None
         assert running.clock() == before
 
 
@@ -431,7 +523,8 @@ async def test_a_401_waits_no_longer_than_it_may() -> None:
         await running.manager.start([source()])
         old = await running.manager.get("acme")
         before = running.clock()
-        assert await running.manager.renewed(old) is None
+        with pytest.raises(errors.NoUsableToken):
+            await running.manager.renewed(old, USE)
         assert running.clock() - before == pytest.approx(10, abs=0.01)
 
 

@@ -19,6 +19,11 @@ def get(path: bytes) -> bytes:
     return b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
+def write(path: bytes) -> bytes:
+    """A request that is never sent twice."""
+    return b"POST " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
+
+
 class Gate:
     """An upstream that answers each request when the test says so, in the order in which they came."""
 
@@ -112,6 +117,27 @@ async def test_no_more_connections_than_allowed_and_served_in_order(running: Run
         assert len(bench.upstream.wires) == 1
 
 
+async def test_clients_wait_in_turns(running: Running) -> None:
+    """One with twenty requests waiting holds up another's first by one."""
+    async with running(answering(HELLO), pool_limit=1) as bench:
+        pool = bench.pools.find("api", "na")
+        busy = await pool.acquire(fresh=False, patience=10, client="greedy")
+        order: list[str] = []
+
+        async def wait(client: str) -> None:
+            connection = await pool.acquire(fresh=False, patience=10, client=client)
+            order.append(client)
+            pool.release(connection)
+
+        waiting = [asyncio.ensure_future(wait("greedy")) for _ in range(20)]
+        await bench.settled(lambda: len(pool_of(bench)) == 20)
+        waiting.append(asyncio.ensure_future(wait("modest")))
+        await bench.settled(lambda: len(pool_of(bench)) == 21)
+        pool.release(busy)
+        await asyncio.gather(*waiting)
+        assert order.index("modest") == 1
+
+
 def pool_of(bench: ProxyBench) -> list[object]:
     """Those who wait for a connection."""
     return list(bench.pools.find("api", "na")._waiting)
@@ -121,7 +147,7 @@ async def test_a_connection_that_is_lost_makes_room_for_who_waits(running: Runni
     """They make one of their own."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        first, second = await bench.tool(get(b"/0")), await bench.tool()
+        first, second = await bench.tool(write(b"/0")), await bench.tool()
         await gate.until(bench, 1)
         second.send(get(b"/1"))
         await bench.settled(lambda: len(pool_of(bench)) == 1)
@@ -169,7 +195,7 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on(running: Running) -
     """The place that had been counted for them goes to the next."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        await bench.tool(get(b"/0"))
+        await bench.tool(write(b"/0"))
         await gate.until(bench, 1)
         pool = bench.pools.find("api", "na")
         leaving = asyncio.ensure_future(pool.acquire(fresh=False, patience=60))

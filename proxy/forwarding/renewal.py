@@ -1,0 +1,45 @@
+"""What a 401 of Amazon's leads to: another token, or the same answer for the tool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.errors import NoUsableToken
+from proxy.forwarding import unauthorized
+from proxy.forwarding.advertiser import find_advertiser
+from proxy.forwarding.retry import ReplayReason
+from proxy.tokens.suspicion import TokenUse
+
+if TYPE_CHECKING:
+    from proxy.forwarding.attempt import Attempt
+    from proxy.forwarding.dependencies import AccessTokens
+    from proxy.forwarding.relay import RequestContext
+    from proxy.forwarding.replays import Replays
+    from proxy.tokens.values import AccessToken
+
+
+def token_use(context: RequestContext) -> TokenUse:
+    """What a request presents the account's token for."""
+    return TokenUse(context.client, find_advertiser(context.request, context.route))
+
+
+async def renew_after_401(
+    attempt: Attempt, tokens: AccessTokens, use: TokenUse, replays: Replays, now: float
+) -> AccessToken | None:
+    """The token to send the request again with; None where the held answer is the best there is.
+
+    Raises `NoUsableToken` where another token is needed, and none is to be had.
+    """
+    assert attempt.response is not None
+    body = await attempt.gather(unauthorized.MAX_READ, unauthorized.PATIENCE)
+    if unauthorized.is_about_scope(body, attempt.response.fields.content_encoding):
+        return None
+    replays.begin(ReplayReason.UNAUTHORIZED, now)
+    try:
+        renewed = await tokens.renewed(attempt.token, use)
+    except NoUsableToken:
+        replays.withdraw()
+        raise
+    if renewed is None:
+        replays.withdraw()
+    return renewed

@@ -1,0 +1,133 @@
+"""What was sent again for one request: how often, why, and what came of it, told as it becomes known.
+
+It gathers what `retry` decides by; the deciding is done there.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from proxy.events import Replayed
+from proxy.forwarding.retry import (
+    Progress,
+    ReplayOutcome,
+    ReplayReason,
+    Situation,
+    is_read,
+    may_send_beside,
+    outcome_of,
+)
+from proxy.routing.operations import find_operation
+from proxy.upstream.doubted import DoubtedConnection, doubted_after
+
+if TYPE_CHECKING:
+    from proxy.events import Observer
+    from proxy.forwarding.relay import RequestContext
+    from proxy.forwarding.retry_budget import RetryBudget
+    from proxy.upstream.connection import UpstreamConnection
+
+
+class Replays:
+    """Those of one request. `attempts` counts the heads that were sent, `waited` is the seconds spent waiting for
+    Amazon's sake; `current` is the reason of a replay under way."""
+
+    __slots__ = ("_401s", "_budget", "_context", "_first_sent_at", "_observer", "attempts", "current", "cut", "waited")
+
+    def __init__(self, context: RequestContext, budget: RetryBudget, observer: Observer) -> None:
+        self._context = context
+        self._budget = budget
+        self._observer = observer
+        self._first_sent_at = 0.0
+        self._401s = 0
+        self.attempts = 0
+        self.current: ReplayReason | None = None
+        self.cut = 0
+        self.waited = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Replays: {self.attempts} attempts, {self._401s} for 401, {self.cut} cut, {self.waited:g} s waited>"
+
+    def sent(self, now: float) -> None:
+        """A head was sent, at this moment of `perf_counter`."""
+        if not self.attempts:
+            self._first_sent_at = now
+            self._budget.earn()
+        self.attempts += 1
+
+    @property
+    def reads(self) -> bool:
+        """Whether the request changes nothing at Amazon."""
+        context = self._context
+        return is_read(context.request.method, find_operation(context.request.method, context.route.segments))
+
+    def situation(self, progress: Progress, now: float, *, replayable: bool) -> Situation:
+        """What there is to decide by. `now` is on the event loop's clock, `replayable` tells that the body is kept."""
+        rules = self._context.rules
+        return Situation(
+            number=self.attempts,
+            reads=self.reads,
+            progress=progress,
+            replayable=replayable,
+            unauthorized=self._401s,
+            cut=self.cut,
+            waited=self.waited,
+            retry_wait=rules.retry_wait,
+            time_left=rules.timeouts.response - (perf_counter() - self._first_sent_at),
+            affordable=self._budget.affords(now),
+        )
+
+    def doubt(self, connection: UpstreamConnection) -> UpstreamConnection | DoubtedConnection:
+        """What to send on: one that may have died unnoticed is doubted, where the request may be sent twice."""
+        pool = self._context.pool
+        after = doubted_after(connection.rest, pool.recent)
+        if after is None or not self.reads:
+            return connection
+        return DoubtedConnection(pool, connection, after, self._begin_beside)
+
+    def _begin_beside(self) -> bool:
+        """The answer is later than usual: whether the request is sent a second time beside the first."""
+        now = self._context.pool.loop.time()
+        if not may_send_beside(self.situation(Progress.WHOLE, now, replayable=True)):
+            return False
+        self.begin(ReplayReason.SILENCE, now)
+        self.sent(perf_counter())
+        return True
+
+    def begin(self, reason: ReplayReason, now: float) -> None:
+        """The request is to be sent again; all but a replay for 401 cost the host's budget."""
+        if self.current is ReplayReason.SILENCE:
+            self.failed()
+        self.current = reason
+        self.cut += reason is ReplayReason.CONNECTION
+        if reason is ReplayReason.UNAUTHORIZED:
+            self._401s += 1
+        else:
+            self._budget.spend(now)
+
+    def impossible(self, reason: ReplayReason | None) -> None:
+        """It would have been, and could not; None where there was no reason."""
+        if reason is not None and self.current is None:
+            self._tell(reason, ReplayOutcome.IMPOSSIBLE)
+
+    def withdraw(self) -> None:
+        """What had begun cannot be done after all."""
+        reason, self.current = self.current, None
+        self.impossible(reason)
+
+    def answered(self, status: int) -> None:
+        """This is what the tool gets of Amazon."""
+        if self.current is not None:
+            self._end(self.current, outcome_of(self.current, status))
+
+    def failed(self) -> None:
+        """Amazon gave nothing to hand on."""
+        if self.current is not None:
+            self._end(self.current, ReplayOutcome.FAILED)
+
+    def _end(self, reason: ReplayReason, outcome: ReplayOutcome) -> None:
+        self._tell(reason, outcome)
+        self.current = None
+
+    def _tell(self, reason: ReplayReason, outcome: ReplayOutcome) -> None:
+        self._observer.observe(Replayed(self._context.request.id, reason, outcome))
