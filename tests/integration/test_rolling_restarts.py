@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.rig import free_port, until
+from tests.support.processes import free_port, until
 from tests.support.programs import require_program
 from tests.support.running import Serving, SimulatedAmazon, simulated_amazon
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.integration.rig import free_port
 from tests.soak.tools import Asked, asking
 from tests.soak.troubles import TROUBLES, Outcomes, Trouble, plan_early_answers
+from tests.support.processes import free_port
 from tests.support.running import Serving, SimulatedAmazon, simulated_amazon
 
 TOKEN_LIFETIME = 5
