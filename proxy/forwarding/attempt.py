@@ -168,6 +168,18 @@ class Attempt:
         if self.live:
             self._connection.resume()
 
+    def flow(self, *, reading: bool) -> None:
+        """Go on reading the response, or read no more of it for now."""
+        if reading:
+            self.resume()
+        else:
+            self.pause()
+
+    @property
+    def status(self) -> int:
+        """That of the response, 0 while there is none."""
+        return self.response.status if self.response is not None else 0
+
     def abandon(self) -> None:
         """Let go of the connection; nothing more is heard."""
         if self.live:

@@ -51,6 +51,7 @@ class Forwarder:
         """Take new rules: requests that begin from now on follow them."""
         self._pools.apply(rules.pool_settings, rules.endpoints)
         self._dependencies.account_lines.forget()
+        self._dependencies.throttles.forget()
         self.rules = rules
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=rules.fast_path)

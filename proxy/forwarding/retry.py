@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from proxy.errors import Refused, Throttled, UpstreamClosed
+from proxy.errors import Refused, UpstreamClosed
 from proxy.routing.operations import Effect
 
 if TYPE_CHECKING:
@@ -195,16 +195,6 @@ def may_send_beside(attempt: Situation) -> bool:
 
 def _may_send_again(attempt: Situation) -> bool:
     return attempt.replayable and attempt.number < MAX_ATTEMPTS
-
-
-def before_sending(left: float, retry_wait: float) -> Wait | GiveUp:
-    """What to do with a request while Amazon's Retry-After still runs, for `left` seconds: wait it out, or say so.
-
-    Asked only where `retry_wait` is set: as a rule every request is Amazon's to judge.
-    """
-    if left <= retry_wait:
-        return Wait(left)
-    return GiveUp(Throttled(f"Amazon asked this account to wait, for {left:.0f} s more.", retry_after=left))
 
 
 def told(error: Refused, reads: bool, progress: Progress) -> Refused:

@@ -31,7 +31,7 @@ async def answering_early(wire: Wire) -> None:
 
 async def test_the_next_request_behind_an_early_answer_is_served(running: Running) -> None:
     """Where the rest of the body comes a moment after the answer, every time."""
-    async with running(answering_early, replay_bytes=0) as bench:
+    async with running(answering_early, replay_bytes=400) as bench:
         for _ in range(ROUNDS):
             tool = await bench.tool(POST, b"Content-Length: 1000\r\n\r\n", bytes(400))
             assert (await tool.answer()).status == 429
@@ -45,8 +45,8 @@ async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_l
     lines: bytes, running: Running
 ) -> None:
     """A tool that is told so sends its next request elsewhere."""
-    async with running(answering_early, replay_bytes=0) as bench:
-        tool = await bench.tool(POST, lines, b"\r\n\r\n")
+    async with running(answering_early, replay_bytes=2) as bench:
+        tool = await bench.tool(POST, lines, b"\r\n\r\n2\r\nab\r\n")
         got = await tool.answer()
         assert (got.status, got.value(b"connection")) == (429, b"close")
         assert await tool.end() == b""
@@ -55,7 +55,7 @@ async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_l
 
 async def test_a_connection_whose_request_was_not_whole_at_the_answer_is_not_used_again(running: Running) -> None:
     """Though both were whole in the end: nobody knows what of the body the peer has read."""
-    async with running(answering_early, replay_bytes=0) as bench:
+    async with running(answering_early, replay_bytes=1) as bench:
         tool = await bench.tool(POST, b"Content-Length: 2\r\n\r\na")
         head = await tool.head()
         assert head.startswith(b"HTTP/1.1 429 ")

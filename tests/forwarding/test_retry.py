@@ -29,7 +29,6 @@ from proxy.forwarding.retry import (
     ReplayReason,
     Situation,
     Wait,
-    before_sending,
     decide,
     is_read,
     may_send_beside,
@@ -234,15 +233,3 @@ def test_a_replay_failed_where_the_same_trouble_came_again(
 ) -> None:
     """Any other answer is one that the tool would not have had."""
     assert outcome_of(reason, status) is outcome
-
-
-@pytest.mark.parametrize(("left", "waits"), [(0.5, True), (30.0, True), (30.1, False)])
-def test_a_running_retry_after_is_waited_out_or_told(left: float, waits: bool) -> None:
-    """Up to the bound the request waits; beyond it the tool hears how long it should."""
-    decision = before_sending(left, 30.0)
-    if waits:
-        assert decision == Wait(left)
-    else:
-        assert isinstance(decision, GiveUp)
-        assert decision.error.slug == "throttled"
-        assert decision.error.retry_after == left

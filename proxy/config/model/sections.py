@@ -182,7 +182,12 @@ class UpstreamSection(Section):
     ] = 60.0
     max_connections: Annotated[Count, Field(ge=1, le=65536, description="Connections to one host.")] = 256
     retry_wait: Annotated[
-        Seconds, Field(ge=0, le=600, description="The longest Retry-After that the proxy waits out itself; 0: none.")
+        Seconds,
+        Field(
+            ge=0,
+            le=600,
+            description="How long a request may wait where Amazon limits it, a read after 429 and 503 too; 0: not.",
+        ),
     ] = 0.0
     proxy: Annotated[
         OutboundProxy,
@@ -333,5 +338,5 @@ class Config(Section):
         found = [self.admin.key, self.upstream.proxy]
         found += self.state.key if isinstance(self.state.key, tuple) else (self.state.key,)
         for account in self.accounts.values():
-            found += (account.client_secret, account.refresh_token)
+            found += (*account.secrets, account.refresh_token)
         return tuple(secret for secret in found if secret is not None)
