@@ -78,7 +78,7 @@ class Route:
 def route(request: Request, destination: Destination, table: RoutingTable, scope: CallerScope = ANYBODY) -> Route:
     """Choose account, region and profile. Raises `Refused`, with the choices, where nothing known chooses.
 
-    A caller of some accounts only gets `NotPermitted` for the name of any other, whether there is such a name or not.
+    A caller of some accounts or profiles only gets `NotPermitted` for any other name, whether it is there or not.
 
     `destination` is that of the request's own target.
     """
@@ -186,7 +186,7 @@ def _select(
 
 def _named(name: str, table: RoutingTable, scope: CallerScope) -> Selection:
     found = table.names.get(name)
-    if not scope.may_use(found):
+    if scope.rule and not scope.may_use(found):
         raise _not_yours("account or route", name, table.names, scope)
     if found is None:
         raise UnknownRoute(f"There is no route or account {name!r:.80}. {_suggest(name, table.names)}")
@@ -195,7 +195,7 @@ def _named(name: str, table: RoutingTable, scope: CallerScope) -> Selection:
 
 def _account_of_header(name: str, table: RoutingTable, scope: CallerScope) -> AccountEntry:
     found = table.names.get(name)
-    if not scope.may_use(found):
+    if scope.rule and not scope.may_use(found):
         raise _not_yours("account", name, {known: table.names[known] for known in table.accounts}, scope)
     if found is None or name not in table.accounts:
         hint = f"{name!r} is a route: send its requests to /@{name}/. " if found is not None else ""
@@ -206,7 +206,7 @@ def _account_of_header(name: str, table: RoutingTable, scope: CallerScope) -> Ac
 
 def _bound(table: RoutingTable, scope: CallerScope) -> Selection:
     found = table.names.get(scope.bound)
-    if not scope.may_use(found):
+    if scope.rule and not scope.may_use(found):
         raise _not_yours("account or route of the access token", scope.bound, table.names, scope)
     if found is None:
         raise PlaceholderRejected("The access token is bound to an account or route that is gone; get a new one.")
@@ -217,7 +217,7 @@ def _not_yours(what: str, name: str, known: Mapping[str, Selection], scope: Call
     """One answer for what is not the caller's, be it there or not: of what there is, it learns its own."""
     own = sorted(each for each, selection in known.items() if scope.may_use(selection))
     choices = f"It may use {_listed(own)}." if own else "There is none that it may use."
-    return NotPermitted(f"This client may not use the {what} {name!r:.80}. {choices} (Rule: accounts.)")
+    return NotPermitted(f"This client may not use the {what} {name!r:.80}. {choices} (Rule: {scope.rule}.)")
 
 
 def _suggest(name: str, choices: Iterable[str]) -> str:

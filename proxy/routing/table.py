@@ -91,17 +91,30 @@ class RoutingTable:
 
 @dataclass(frozen=True, slots=True)
 class CallerScope:
-    """What a caller's credentials say for routing: a name that its placeholder binds, and the accounts it may use."""
+    """What a caller's credentials say for routing: a name that its placeholder binds, and what it may use.
+
+    `accounts` and `profiles` are None where it may use all; a client that is limited to account ids has no profiles.
+    """
 
     bound: str = ""
     accounts: frozenset[str] | None = None
+    profiles: frozenset[str] | None = None
 
     def admits(self, account: str) -> bool:
         return self.accounts is None or account in self.accounts
 
     def may_use(self, found: Selection | None) -> bool:
-        """Whether the caller may be told of what a name chooses. Who may use everything is told what is not there."""
-        return self.accounts is None or (found is not None and found.account.name in self.accounts)
+        """Whether what a name chooses is the caller's: a route to another profile is not, and nothing is nobody's."""
+        if found is None or not self.admits(found.account.name):
+            return False
+        return self.profiles is None or not found.profile or found.profile in self.profiles
+
+    @property
+    def rule(self) -> str:
+        """The key for whose sake the caller learns nothing of what is not its own; empty where it may use all."""
+        if self.accounts is not None:
+            return "accounts"
+        return "" if self.profiles is None else "profiles" if self.profiles else "account_ids"
 
 
 ANYBODY = CallerScope()

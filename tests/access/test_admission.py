@@ -156,6 +156,7 @@ def test_host_must_equal_an_absolute_target() -> None:
 def test_programs_and_the_address_bar_may_ask(site: bytes) -> None:
     """No Sec-Fetch-Site, or one that speaks of no other page."""
     admit(request(b"GET", b"/v2/profiles", fields(fetch_site=site)))
+    admit(request(b"GET", b"http://advertising-api.amazon.com/v2/profiles", fields(fetch_site=site)))
 
 
 @pytest.mark.parametrize("changed", [{"origin": b"null"}, {"fetch_site": b"cross-site"}, {"fetch_site": b"same-site"}])

@@ -204,7 +204,7 @@ def test_too_many_fields_are_refused() -> None:
 def test_trailers_carry_nothing_that_a_head_should() -> None:
     """Only harmless names pass behind a body (RFC 9110, 6.5.1)."""
     section = b"X-Sum: 1\r\nAuthorization: x\r\nContent-Length: 5\r\nAmazon_Ads_ClientId: x\r\nHost: y\r\n"
-    section += b"Amazon-Ads-AccountId: z\r\n"
+    section += b"Amazon-Ads-AccountId: z\r\nAdvertiserId: z\r\nX_Profile-Ids: z\r\n"
     assert passing_trailers(section, REQUEST_FIELDS) == b"X-Sum: 1\r\n"
     assert passing_trailers(b"", REQUEST_FIELDS) == b""
 
