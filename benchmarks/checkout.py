@@ -151,7 +151,7 @@ def configuration(upstream: Upstream, setting: Setting, port: int, admin: int) -
                 "accounts": ["acme"],
                 "profiles": [PROFILE],
                 "methods": ["GET", "POST"],
-                "paths": ["/sp/*", "/v2/*", "/size/*", "/chunked", "/missing/*"],
+                "paths": ["/sp/*", "/sd/*", "/v2/*", "/size/*", "/chunked", "/missing/*"],
             }
         ]
     return found

@@ -26,7 +26,7 @@ def _request(worker: Worker, path: str) -> bytes:
 @contextlib.contextmanager
 def idle_connections(worker: Worker, count: int) -> Iterator[None]:
     """So many connections that were used once and are kept open until the block ends."""
-    request = _request(worker, "/sp/campaigns/1")
+    request = _request(worker, "/sd/campaigns/1")
     with contextlib.ExitStack() as stack:
         for _ in range(count):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", worker.port), timeout=_TIMEOUT))

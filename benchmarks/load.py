@@ -30,7 +30,7 @@ class Load:
     """What is sent, over how many connections. `path` is where the script does not choose one."""
 
     requests: Requests = Requests.FIXED
-    path: str = "/sp/campaigns/1"
+    path: str = "/sd/campaigns/1"
     connections: int = 32
 
 

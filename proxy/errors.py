@@ -167,6 +167,18 @@ class ConflictingScope(Refused):
     slug, title = "conflicting-scope", "More than one profile was chosen"
 
 
+class ConflictingAdsAccount(Refused):
+    """Two ads accounts in one request, or one that leads to another account than its Scope."""
+
+    slug, title = "conflicting-ads-account", "The ads account contradicts the rest of the request"
+
+
+class RegionRequired(Refused):
+    """An ads account that lives in several regions, of which nothing chooses one."""
+
+    slug, title = "region-required", "The request names no region"
+
+
 class UnknownRoute(Refused):
     slug, status, title, code = "unknown-route", 404, "There is no such route", "NOT_FOUND"
     proxy_error = "destination_not_found"
@@ -295,6 +307,15 @@ class RefreshTokenRevoked(TokenFailure):
 
     reason, permanent = "invalid_grant", True
     advice = "Somebody has to sign in again: run `ads-proxy login ACCOUNT`, or put a new refresh token in place."
+
+
+class ConsentExpired(RefreshTokenRevoked):
+    """`invalid_grant`, and the advertiser's consent is over by its age (docs/amazon.md, Consent)."""
+
+    advice = (
+        "The advertiser, or a user of theirs with access to the account, has to consent anew: Reconnect in the "
+        "console, or run `ads-proxy login ACCOUNT`."
+    )
 
 
 class RefreshTokenMissing(TokenFailure):

@@ -173,6 +173,56 @@ class SignInNeeded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentRecorded(Event):
+    """What is known of an account's consent, at start and whenever it changes.
+
+    `given_on` is a day (ISO 8601), empty where it is not known; `origin` is `sign-in`, `configuration` or empty;
+    `ends_at` is None where the consent has no end, or its day is not known.
+    """
+
+    account: str
+    given_on: str
+    origin: str
+    ends_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEnding(Event):
+    """An account's consent ends within so many days: 30, 7 or 1, each told once."""
+
+    account: str
+    ends_at: float
+    days: int
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEnded(Event):
+    """An account's consent is over by its age: its refresh token brings no more access tokens."""
+
+    account: str
+    ends_at: float
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationMade(Event):
+    """Somebody at the console made a link that asks for an account's consent. `expires_at` is wall-clock time."""
+
+    account: str
+    invitation: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationUsed(Event):
+    """An invited person gave the consent, and it is in force; the link is worth nothing from now on."""
+
+    account: str
+    invitation: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshTokenReplaced(Event):
     """Another refresh token is in use. `source`: `rotated`, `sign-in`, `configuration`."""
 
@@ -229,6 +279,26 @@ class ProfilesListed(Event):
 @dataclass(frozen=True, slots=True)
 class ProfilesFailed(Event):
     """Listing the profiles failed; what was known stays in use."""
+
+    account: str
+    region: str
+    detail: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsListed(Event):
+    """`count` ads accounts are listed in this region; `total` are known of the account, each once."""
+
+    account: str
+    region: str
+    count: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsFailed(Event):
+    """Listing ads accounts and what else is beside the usual profiles failed; what was known stays in use."""
 
     account: str
     region: str

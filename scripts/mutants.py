@@ -4,7 +4,8 @@
 
 The targets, their tests and the mutants that may live are in tests/mutants.toml; Cosmic Ray makes the mutants and runs
 the tests, in a copy of the tree, so that the work tree is never touched. Ends with 1 if a mutant lives that is not
-explained. What is not behaviour is not changed: annotations, the arguments of `@dataclass`, and texts.
+explained. What is not behaviour is not changed: annotations, the arguments of `@dataclass`, the marks between
+parameters, texts, and `is` to `==`, which are the same for the members of an enum.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkItem
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".cache" / "mutants"
+Span = tuple[tuple[int, int], tuple[int, int]]
+"""From and to, each as (line, column)."""
 SECONDS = 90.0
 """After which a mutant counts as killed: it hangs, and a test would say so."""
 
@@ -65,8 +68,8 @@ def read_explained(document: dict[str, list[dict[str, str]]]) -> dict[Change, st
     }
 
 
-def declared(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where annotations, decorators of classes and `TYPE_CHECKING` stand, from and to as (line, column)."""
+def declared(text: str) -> list[Span]:
+    """Where annotations, decorators of classes and `TYPE_CHECKING` stand."""
     found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -81,15 +84,27 @@ def declared(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     return [((line, column), (last or line, end or column)) for line, column, last, end in spans]
 
 
+def signatures(text: str) -> list[Span]:
+    """Where functions are declared, up to their first statement."""
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [((node.lineno, 0), (node.body[0].lineno, 0)) for node in nodes if node.body[0].lineno > node.lineno]
+
+
+def is_behaviour(mutation: MutationSpec, text: str) -> bool:
+    """Whether it changes what the program does."""
+    name = mutation.operator_name
+    if name.endswith(("ComparisonOperator_Is_Eq", "ComparisonOperator_IsNot_NotEq")):
+        return False
+    spans = declared(text) + (signatures(text) if "ReplaceBinaryOperator" in name else [])
+    return not any(start <= mutation.start_pos < end for start, end in spans)
+
+
 def mutants(tree: Path, target: Target) -> list[WorkItem]:
     """Every mutant of a target's modules, in an order that stays."""
     found: list[WorkItem] = []
     for module in sorted({path for pattern in target.modules for path in tree.glob(pattern)}):
-        spans = declared(module.read_text(encoding="utf-8"))
-        for item in all_work_items([module], {}):
-            at = item.mutations[0].start_pos
-            if not any(start <= at < end for start, end in spans):
-                found.append(item)
+        text = module.read_text(encoding="utf-8")
+        found += [item for item in all_work_items([module], {}) if is_behaviour(item.mutations[0], text)]
     return found
 
 
@@ -118,8 +133,10 @@ def try_out(tree: Path, target: Target, chosen: list[WorkItem], explained: dict[
     tests = f"{python} -m pytest -q -x --no-header -p no:randomly {' '.join(target.tests)}"
     command = f"env -C {tree} PYTHONPATH={tree} {tests} -m 'not integration and not fuzz and not soak'"
     counts: Counter[str] = Counter()
-    if subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.DEVNULL, check=False).returncode:
-        sys.exit(f"{target.name}: the tests fail without a mutant")
+    tried = subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.PIPE, text=True, check=False)
+    if tried.returncode:
+        print(f"{tried.stdout[-3000:]}\n{target.name}: the tests fail without a mutant; nothing was tried", flush=True)
+        return Counter(alive=len(chosen))
     for item in chosen:
         result = mutate_and_test(item.mutations, command, SECONDS)
         made = change(tree, item.mutations[0], result.diff or "")

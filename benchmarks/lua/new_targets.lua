@@ -3,7 +3,7 @@ local number, before, after = 0
 
 function init(args)
   common(args)
-  before, after = cut("GET", "/sp/campaigns/@@?extended=true")
+  before, after = cut("GET", "/sd/campaigns/@@?extended=true")
 end
 
 function request()

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _READINGS = 4
 """How often a query is decoded in search of names: more than any server is known to do."""
+ORDINARY = frozenset(
+    b"host user-agent accept accept-encoding accept-language connection content-type content-length authorization "
+    b"prefer amazon-advertising-api-scope amazon-advertising-api-clientid amazon-ads-clientid x-ads-proxy-key "
+    b"x-request-id".split()
+)
+"""Headers of nearly every request, none of which names an account: to know them beforehand costs nothing."""
 _NO_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte <= 122)
 _NOBODYS: frozenset[bytes] = frozenset()
 _NEVER_OWN = (b"manageraccount", b"instanceid", b"marketplaceid")
@@ -52,7 +58,7 @@ class OwnAccounts:
 def find_foreign_name(own: OwnAccounts, fields: RequestFields, query: bytes) -> str:
     """The first header or query parameter that names an account which is not the client's own; empty for none."""
     for name, value in fields.every:
-        if names_account(name) and not own.hold(name, value):
+        if name not in ORDINARY and names_account(name) and not own.hold(name, value):
             return _shown("header", name)
     return _find_in_query(own, query) if query else ""
 

@@ -19,7 +19,7 @@ from proxy.access.named_accounts import OwnAccounts, find_foreign_name, names_ac
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused
 from proxy.http1.target import query_parameters
-from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule, find_operation
+from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, ScopeRule, find_operation
 from proxy.routing.scope import SCOPE
 from proxy.routing.target import Destination, TargetKind
 
@@ -60,6 +60,7 @@ class Policy:
     paths: tuple[PathPattern, ...] | None = None
     access: Effect = Effect.WRITE
     requests_per_minute: int | None = None
+    max_in_flight: int | None = None
 
     @cached_property
     def limited_by(self) -> str:
@@ -81,6 +82,24 @@ class Policy:
     @cached_property
     def own(self) -> OwnAccounts:
         return OwnAccounts(self.profiles or _NONE, self.account_ids or _NONE)
+
+    def names_path(self, path: bytes) -> bool:
+        """Whether one of `paths` matches."""
+        for pattern in self.paths or ():
+            if pattern.matches(path):
+                return True
+        return self.paths is None
+
+    @cached_property
+    def with_account_id(self) -> Verdict:
+        """What is said of a request that an account id of the client's governs."""
+        return _permit(self, "account_ids")
+
+    @cached_property
+    def with_profile(self) -> Verdict:
+        """What is said of a request that one of the client's profiles is to govern."""
+        reason = f"Client {self.name} may send this request with this profile."
+        return Verdict("profiles", reason, needs_profile=True)
 
     @cached_property
     def leave(self) -> Verdict:
@@ -130,7 +149,7 @@ def evaluate_request(policy: Policy, request: Request, destination: Destination)
     if policy.methods is not None and request.method not in policy.methods:
         shown = request.method.decode("latin-1")[:32]
         return _forbid("methods", f"Client {policy.name} may not use the method {shown}.")
-    if policy.paths is not None and not any(pattern.matches(path) for pattern in policy.paths):
+    if not policy.names_path(path):
         return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
     return _evaluate_operation(policy, request, destination)
 
@@ -168,9 +187,8 @@ def _evaluate_limits(
     if foreign:
         reason = f"Client {policy.name} may name no account but its own, and the {foreign} does."
         return _forbid(policy.limited_by, reason)
-    scopes = [value for value in fields.values(SCOPE) if value]
-    for scope in scopes:
-        if scope not in policy.own.profiles:
+    for scope in fields.values(SCOPE):
+        if scope and scope not in policy.own.profiles:
             return _foreign_profile(policy, scope)
     if destination.path in policy.unscoped_paths:
         return _permit(policy, "unscoped_paths")
@@ -194,16 +212,23 @@ def _ungoverned(destination: Destination, operation: Operation | None) -> str:
         return "MCP reaches every account"
     if operation is None:
         return "no specification knows this operation, method and path, so nothing says what it reaches"
+    return _UNGOVERNED.get(operation.name, "")
+
+
+def _why_ungoverned(operation: Operation) -> str:
     if operation.template in _REPORTS_OF_BODIES:
         return "reports of the unified API name their accounts in the body, which is not looked into yet"
-    first = destination.segments[0] if destination.segments else b""
-    if first == _AMC:
+    if operation.segments[0] == _AMC:
         return "Amazon Marketing Cloud has accounts of its own"
-    if first == _ACCOUNTS or names_account_in_path(operation):
+    if operation.segments[0] == _ACCOUNTS or names_account_in_path(operation):
         return "the path names an account"
     if operation.scope is ScopeRule.NEVER and operation.account is AccountRule.NEVER:
         return "this operation takes neither Scope nor account id"
     return ""
+
+
+_UNGOVERNED = {row.name: why for row in PUBLISHED if (why := _why_ungoverned(row))}
+"""By the operation's name: why nothing of a client's governs it."""
 
 
 def _evaluate_governed(policy: Policy, request: Request, operation: Operation) -> Verdict:
@@ -212,7 +237,7 @@ def _evaluate_governed(policy: Policy, request: Request, operation: Operation) -
     if policy.account_ids is not None and operation.account is not AccountRule.NEVER:
         sent = sent_account_ids(request.fields.passing, operation.account_header)
         if len(sent) == 1 and sent[0] in policy.account_ids:
-            return _permit(policy, "account_ids")
+            return policy.with_account_id
         if not takes_scope:
             how = f"send {operation.account_header}, once"
             return _forbid("account_ids", f"Client {policy.name} must choose one of its account ids: {how}.")
@@ -223,7 +248,7 @@ def _evaluate_governed(policy: Policy, request: Request, operation: Operation) -
             f"Client {policy.name} is limited, and only {lacking} governs this operation, of which it has none; "
             "an operator can name its path in `unscoped_paths`.",
         )
-    return Verdict("profiles", f"Client {policy.name} may send this request with this profile.", needs_profile=True)
+    return policy.with_profile
 
 
 # --- after routing ------------------------------------------------------------------------------------------

@@ -138,9 +138,8 @@ class _Asking:
         return prefix or granted
 
     def may_bind(self, name: str) -> bool:
-        """Whether there is such an account or route, and the caller may use its account."""
-        found = self.table.names.get(name)
-        return found is not None and self.caller.scope.admits(found.account.name)
+        """Whether there is such an account or route, and the caller may use it."""
+        return self.caller.scope.may_use(self.table.names.get(name))
 
     def _granted(self, fields: dict[str, str]) -> str:
         """What the grant names. A code is dropped: a placeholder needs none of Amazon's."""

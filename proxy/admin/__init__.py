@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
+from proxy.admin.invitations import make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import (
     AccessRules,
     AccountView,
     AdminView,
-    GrantedProfiles,
+    AdsAccountView,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -21,11 +22,12 @@ __all__ = [
     "AccountView",
     "AdminListener",
     "AdminView",
-    "GrantedProfiles",
+    "AdsAccountView",
     "ListingFailureView",
     "ProfileView",
     "ProgramView",
     "RequestHistory",
     "SignInSource",
     "make_admin",
+    "make_invitations",
 ]

@@ -18,7 +18,16 @@ from aiohttp import web
 from proxy import errors
 from proxy.admin import guard, pages, status
 from proxy.admin.history import STEP_SECONDS, RequestHistory
-from proxy.admin.responses import ActionFailed, KeyRequired, NoSuchPage, as_json, form_of, html, problem
+from proxy.admin.responses import (
+    SECURITY_HEADERS,
+    ActionFailed,
+    KeyRequired,
+    NoSuchPage,
+    as_json,
+    form_of,
+    html,
+    problem,
+)
 from proxy.admin.sign_in_handlers import SignInHandlers, known_account
 from proxy.events import DefectMet, Observer
 
@@ -29,18 +38,7 @@ STATIC: Final = Path(__file__).parent / "static"
 STATIC_FILES: Final = frozenset(file.name for file in STATIC.iterdir() if file.suffix in {".css", ".js", ".svg"})
 MAX_PROFILES: Final = 200
 MAX_BODY_BYTES: Final = 65_536
-SECURITY_HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
+
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -76,6 +74,7 @@ class AdminHandlers:
             web.post("/console/session", self._open_session),
             web.post("/console/session/end", self._end_session),
             web.post("/console/accounts/{account}/refresh", self._refresh),
+            web.post("/console/accounts/{account}/invite", self._invite),
             *self._sign_ins.routes(),
         ]
 
@@ -183,6 +182,14 @@ class AdminHandlers:
             advice = failure.advice.replace("ACCOUNT", account)
             raise ActionFailed(f"{failure.detail} {advice}") from failure
         return as_json({"account": account, "refreshed": True})
+
+    async def _invite(self, request: web.Request) -> web.Response:
+        account = known_account(self._view, request.match_info["account"])
+        try:
+            link, expires_at = await self._view.invite(account)
+        except errors.StateError as failure:
+            raise ActionFailed(str(failure)) from failure
+        return as_json({"account": account, "link": link, "expires_at": status.stamp(expires_at)})
 
     async def _open_session(self, request: web.Request) -> web.StreamResponse:
         form = await form_of(request)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from proxy.admin.replacement import Replacement
+from proxy.profiles.replacement import Replacement
 
 if TYPE_CHECKING:
-    from proxy.admin.replacement import Comparison, ReplacementQuestion
+    from proxy.admin.replacement import ReplacementQuestion
     from proxy.admin.sign_in_result import SignInResult
-    from proxy.admin.view import ProfileView, SignInSource
+    from proxy.admin.view import SignInSource
+    from proxy.profiles.replacement import Comparison, ReachedProfile
 
 MAX_SHOWN_PROFILES: Final = 25
 
@@ -108,6 +109,8 @@ def replacement_page(question: ReplacementQuestion) -> str:
         parts.append(f"<p>What it reaches in {', '.join(comparison.uncertain)} could not be listed.</p>")
     if comparison.lost:
         parts.append(_profile_table(comparison.lost, "not reached by the new login"))
+    if comparison.gained:
+        parts.append(_profile_table(comparison.gained, "that only the new login reaches"))
     if question.mistyped:
         parts.append('<p class="trouble" role="alert">That is not the name of the account.</p>')
     typed = f"""<label for="insisted">To replace it all the same, type the account's name: <code>{name}</code></label>
@@ -150,7 +153,7 @@ rel="noopener noreferrer">Sign in with Amazon</a></li>
     )
 
 
-def _profile_table(profiles: tuple[ProfileView, ...], remark: str = "") -> str:
+def _profile_table(profiles: tuple[ReachedProfile, ...], remark: str = "") -> str:
     rows = "\n".join(
         f"<tr><td><code>{escape(profile.id)}</code></td><td>{escape(profile.name)}</td>"
         f"<td>{escape(profile.country)}</td><td>{escape(profile.region)}</td></tr>"

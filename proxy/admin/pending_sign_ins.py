@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from cachetools import TTLCache
 
-from proxy.tokens.lwa import sign_in_url
+from proxy.secret import Secret
+from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.admin.replacement import Comparison
     from proxy.admin.view import SignInSource
+    from proxy.profiles.replacement import Comparison
     from proxy.tokens.token_response import Grant
 
 STATE_SECONDS: Final = 600
@@ -44,6 +45,7 @@ class PendingSignIn:
 
     source: SignInSource
     browser: bytes = field(repr=False)
+    code_verifier: Secret
     grant: Grant | None = field(default=None, repr=False)
     comparison: Comparison | None = field(default=None, repr=False)
 
@@ -68,8 +70,10 @@ class PendingSignIns:
 
     def begin(self, source: SignInSource) -> BegunSignIn:
         state, browser = self._token(), self._token()
-        self._pending[state] = PendingSignIn(source, _digest(browser))
-        url = sign_in_url(source.auth_grant_url, source.client_id, source.scopes, source.redirect_uri, state)
+        verifier = Secret(self._token())
+        self._pending[state] = PendingSignIn(source, _digest(browser), verifier)
+        request = AuthorizationRequest(source.client_id, source.scopes, source.redirect_uri, state, verifier)
+        url = sign_in_url(source.auth_grant_url, request)
         return BegunSignIn(url, state, cookie_name(state), browser)
 
     def ticket(self, account: str) -> str:

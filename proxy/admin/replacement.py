@@ -1,36 +1,12 @@
-"""Whether a new login may take the place of one that works: what would be lost, profile by profile. Pure."""
+"""What a person is asked before a new login takes the place of one that works."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from proxy.admin.view import GrantedProfiles, ProfileView
-
-
-class Replacement(StrEnum):
-    """What becomes of the new login."""
-
-    AT_ONCE = "at-once"
-    """Nothing is lost by it."""
-    ASK = "ask"
-    """Something is, or that cannot be told: a person confirms it."""
-    INSIST = "insist"
-    """It reaches nothing of what works now: most likely it is somebody else's. Refused, unless a person insists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What the new login lacks of what the present one reaches, and where that could not be told."""
-
-    decision: Replacement
-    known: int = 0
-    offered: int = 0
-    lost: tuple[ProfileView, ...] = ()
-    uncertain: tuple[str, ...] = ()
-    """Regions whose profiles are known, and which the new login could not list."""
+    from proxy.profiles.replacement import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +18,3 @@ class ReplacementQuestion:
     comparison: Comparison
     mistyped: bool = False
     """Whether something else than the account's name was typed."""
-
-
-def compare(known: tuple[ProfileView, ...], granted: GrantedProfiles) -> Comparison:
-    """Hold the profiles that are known of a working login against those that a new one reaches."""
-    reached = {(profile.region, profile.id) for profile in granted.profiles}
-    comparable = [profile for profile in known if profile.region not in granted.unlisted]
-    lost = tuple(profile for profile in comparable if (profile.region, profile.id) not in reached)
-    uncertain = tuple(sorted({profile.region for profile in known} & granted.unlisted.keys()))
-    if comparable and len(lost) == len(comparable):
-        decision = Replacement.INSIST
-    else:
-        decision = Replacement.ASK if lost or uncertain else Replacement.AT_ONCE
-    return Comparison(decision, len(known), len(granted.profiles), lost, uncertain)

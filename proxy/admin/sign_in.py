@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from proxy.admin import sign_in_result
-from proxy.admin.replacement import Comparison, Replacement, ReplacementQuestion, compare
+from proxy.admin.replacement import ReplacementQuestion
 from proxy.errors import AdsProxyError, RefreshTokenRevoked
 from proxy.events import Event, Observer, SignInFinished, SignInOutcome
+from proxy.profiles.replacement import Comparison, Replacement, compare
 from proxy.secret import Secret
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class SignInFlow:
         if not code:
             return self._end(sign_in_result.no_code(source))
         try:
-            grant = await self._view.exchange(source, Secret(code))
+            grant = await self._view.exchange(source, Secret(code), pending.code_verifier)
             comparison = await self._compare(source, grant)
         except RefreshTokenRevoked as failure:
             return self._end(sign_in_result.code_rejected(source, failure))

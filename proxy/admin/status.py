@@ -9,11 +9,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.tokens.consent import day_of, describe, phase
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.admin.history import RequestHistory
     from proxy.admin.view import AccountView, AdminView, ListingFailureView, ProfileView
+    from proxy.tokens.consent import Consent
     from proxy.tokens.values import CredentialStatus
 
 _BROKEN: Final = frozenset({"revoked", "misconfigured"})
@@ -56,6 +59,21 @@ def advice_at_the_buttons(account: Any) -> str:
     return str(account["advice"])
 
 
+def consent_status(consent: Consent, now: float) -> dict[str, Any]:
+    """How long the advertiser's consent holds: where it stands, its days, and a sentence."""
+    ends_at = consent.ends_at
+    return {
+        "phase": phase(consent, now),
+        "explanation": describe(consent, now),
+        "given_on": None if consent.given_at is None else str(day_of(consent.given_at)),
+        "known_by": consent.origin,
+        "first_seen": stamp(consent.first_seen),
+        "ends_at": stamp(ends_at),
+        "ends_in": None if ends_at is None else round(ends_at - now, 1),
+        "ends_at_the_latest": stamp(consent.ends_at_the_latest),
+    }
+
+
 def account_status(status: CredentialStatus, account: AccountView | None, counts: dict[str, int], now: float) -> Any:
     """One account; `counts` are its profiles by region."""
     title, sentence = in_words(status)
@@ -67,6 +85,7 @@ def account_status(status: CredentialStatus, account: AccountView | None, counts
         "name": status.account,
         "region": account.region if account else None,
         "default_profile": account.default_profile if account else None,
+        "default_ads_account": account.default_ads_account if account else None,
         "state": status.state,
         "serving": serving,
         "title": title,
@@ -88,6 +107,7 @@ def account_status(status: CredentialStatus, account: AccountView | None, counts
             "advice": failure.advice,
             "at": stamp(failure.at),
         },
+        "consent": consent_status(status.consent, now),
         "profiles": counts,
     }
 
@@ -121,12 +141,18 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "now": stamp(now),
         "tools_url": program.tools_url,
         "keyed": program.keyed,
+        "invites": program.invites,
         "notes": list(program.notes),
         "connections": dict(program.connections),
         "config": {"problems": list(program.config_problems), "needs_restart": list(program.needs_restart)},
         "accounts": [
             {
                 **account_status(status, configured.get(status.account), counts.get(status.account, {}), now),
+                "ads_accounts": {
+                    region: count
+                    for (name, region), count in view.ads_account_counts().items()
+                    if name == status.account
+                },
                 "listing_failures": listing_failures(failures, status.account),
             }
             for status in sorted(view.credentials(), key=lambda status: status.account)
@@ -135,8 +161,12 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
 
 
 def full_status(view: AdminView, now: float) -> dict[str, Any]:
-    """What `/status` answers: the program, its accounts and every profile."""
-    return {**program_status(view, now), "profiles": [asdict(profile) for profile in view.profiles()]}
+    """What `/status` answers: the program, its accounts, every profile and every ads account."""
+    return {
+        **program_status(view, now),
+        "profiles": [asdict(profile) for profile in view.profiles()],
+        "ads_accounts": [asdict(ads_account) for ads_account in view.ads_accounts()],
+    }
 
 
 def console_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.profiles.replacement import GrantedProfiles
     from proxy.secret import Secret
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
@@ -35,6 +36,7 @@ class AccountView:
     region: str
     default_profile: str | None
     regions: tuple[str, ...] = ("na", "eu", "fe")
+    default_ads_account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,24 @@ class ProfileView:
 
 
 @dataclass(frozen=True, slots=True)
+class AdsAccountView:
+    """An ads account that an account can reach, or an advertiser that one of its managers has linked.
+
+    `kind` is `ads account`, or Amazon's word for a linked one.
+    """
+
+    id: str
+    account: str
+    kind: str
+    name: str
+    status: str
+    regions: tuple[str, ...]
+    countries: tuple[str, ...]
+    profiles: tuple[str, ...]
+    entities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ListingFailureView:
     """Why an account's profiles could not be listed in a region, the last time. `at` is wall-clock time."""
 
@@ -60,14 +80,6 @@ class ListingFailureView:
 
 
 @dataclass(frozen=True, slots=True)
-class GrantedProfiles:
-    """What a login reaches that is not in force yet. `unlisted` says by region why its profiles could not be listed."""
-
-    profiles: tuple[ProfileView, ...] = ()
-    unlisted: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
@@ -75,6 +87,8 @@ class ProgramView:
     started_at: float
     tools_url: str
     demo: bool = False
+    invites: bool = False
+    """Whether links can be made that ask for consent."""
     keyed: bool = False
     """Whether tools must show a client key."""
     config_problems: tuple[str, ...] = ()
@@ -117,15 +131,23 @@ class AdminView(Protocol):
 
     def profiles(self) -> tuple[ProfileView, ...]: ...
 
+    def ads_accounts(self) -> tuple[AdsAccountView, ...]: ...
+
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        """How many ads accounts are listed, by account and region; what was not read yet is missing."""
+
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         """Every account and region whose last listing failed."""
+
+    async def invite(self, account: str) -> tuple[str, float]:
+        """A link that asks the advertiser for consent, and when it ends. Raises `errors.StateError`."""
 
     async def refresh_now(self, account: str) -> None:
         """Raises `errors.TokenFailure`."""
 
     def sign_in_source(self, account: str) -> SignInSource | None: ...
 
-    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+    async def exchange(self, source: SignInSource, code: Secret, code_verifier: Secret) -> Grant:
         """Raises `errors.TokenFailure`."""
 
     async def profiles_of(self, source: SignInSource, grant: Grant) -> GrantedProfiles:

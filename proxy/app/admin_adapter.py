@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from proxy import __version__
 from proxy.admin import (
     AccessRules,
     AccountView,
-    GrantedProfiles,
+    AdsAccountView,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -17,23 +18,27 @@ from proxy.admin import (
 )
 from proxy.config import REGION_NAMES
 from proxy.downstream.ports import Availability
-from proxy.events import TokenRefreshed
+from proxy.errors import StateError
+from proxy.events import InvitationMade, TokenRefreshed
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
+from proxy.profiles.replacement import GrantedProfiles
+from proxy.tokens.invitation import link, signing_key
 from proxy.tokens.lwa import AppCredentials
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import aiohttp
 
     from proxy.config import Address, Config
     from proxy.downstream.table import ConnectionTable
-    from proxy.events import Event
+    from proxy.events import Event, Observer
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.forwarder import Forwarder
     from proxy.profiles.directory import Profile, ProfileDirectory
     from proxy.secret import Secret
+    from proxy.tokens.invitation_ledger import InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.token_response import Grant
@@ -78,6 +83,13 @@ class RunningProgram(Protocol):
     def accounting(self) -> Accounting: ...
     @property
     def pools(self) -> Pools: ...
+    @property
+    def invitations(self) -> InvitationLedger: ...
+    @property
+    def observers(self) -> Observer: ...
+
+
+INVITATION_SECONDS = 7 * 86400.0
 
 
 class AdminAdapter:
@@ -116,6 +128,7 @@ class AdminAdapter:
             tools_url=f"{'https' if program.config.tls else 'http'}://{program.listening}",
             demo=program.demo,
             keyed=bool(program.config.clients),
+            invites=program.config.invites.url is not None,
             config_problems=program.config_problems,
             needs_restart=program.needs_restart,
             notes=program.notes,
@@ -124,7 +137,7 @@ class AdminAdapter:
 
     def accounts(self) -> tuple[AccountView, ...]:
         return tuple(
-            AccountView(name, account.region, account.default_profile, REGION_NAMES)
+            AccountView(name, account.region, account.default_profile, REGION_NAMES, account.default_ads_account)
             for name, account in self._program.config.accounts.items()
         )
 
@@ -134,11 +147,39 @@ class AdminAdapter:
     def profiles(self) -> tuple[ProfileView, ...]:
         return tuple(_shown(profile) for profile in self._program.directory.snapshot())
 
+    def ads_accounts(self) -> tuple[AdsAccountView, ...]:
+        return tuple(
+            AdsAccountView(
+                id=known.id,
+                account=known.account,
+                kind=known.kind,
+                name=known.name,
+                status=known.status,
+                regions=known.regions,
+                countries=known.countries,
+                profiles=known.profiles,
+                entities=known.entities,
+            )
+            for known in self._program.directory.ads_accounts()
+        )
+
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        return self._program.directory.ads_account_counts()
+
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         return tuple(
             ListingFailureView(failure.account, failure.region, failure.detail, failure.at)
             for failure in self._program.directory.failures()
         )
+
+    async def invite(self, account: str) -> tuple[str, float]:
+        invites, key = self._program.config.invites, signing_key(self._program.config.accounts[account].client_secret)
+        if invites.url is None:
+            raise StateError("There is no listener for invitations: set invites.listen and invites.url, and restart.")
+        sender = invites.sender or urlsplit(invites.url).hostname or ""
+        made = await self._program.invitations.make(account, INVITATION_SECONDS, sender)
+        self._program.observers.observe(InvitationMade(account, made.id, made.expires_at))
+        return link(invites.url, made, key), made.expires_at
 
     async def refresh_now(self, account: str) -> None:
         await self._program.tokens.refresh_now(account)
@@ -159,9 +200,10 @@ class AdminAdapter:
             redirect_uri=found.redirect_uri,
         )
 
-    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+    async def exchange(self, source: SignInSource, code: Secret, code_verifier: Secret) -> Grant:
         credentials = AppCredentials(source.client_id, source.client_secret)
-        return await self._program.lwa.exchange(source.token_url, credentials, code, source.redirect_uri)
+        lwa = self._program.lwa
+        return await lwa.exchange(source.token_url, credentials, code, source.redirect_uri, code_verifier)
 
     async def profiles_of(self, source: SignInSource, grant: Grant) -> GrantedProfiles:
         config = self._program.config

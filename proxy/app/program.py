@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
 from proxy.access.clients import Budgets
-from proxy.admin import AdminListener, RequestHistory, make_admin
+from proxy.admin import AdminListener, RequestHistory, make_admin, make_invitations
 from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
@@ -26,7 +26,7 @@ from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import bind, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
-from proxy.events import DefectMet, Observers, ProfilesListed, ServerStarted
+from proxy.events import AdsAccountsListed, DefectMet, Observers, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -40,6 +40,8 @@ from proxy.net.trust_store import Authorities
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
+from proxy.profiles.reach import ADS_ACCOUNT
+from proxy.tokens.invitation_ledger import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import open_store
@@ -66,6 +68,7 @@ class Program:
     directory: ProfileDirectory
     session: aiohttp.ClientSession
     lwa: LoginWithAmazon
+    invitations: InvitationLedger
     listening: Address
     admin_listening: Address
 
@@ -110,11 +113,13 @@ class Program:
         self.metrics.accounts(config.accounts)
         tools_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
+        invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
         self.listening, self.admin_listening = _address(tools_sockets[0]), _address(admin_sockets[0])
         self._context = server_context(config.tls) if config.tls else None
         self._authorities.follow(config.upstream.ca_file)
         store = open_store(config.state.url, config.state.key)
         opened.push_async_callback(store.close)
+        self.invitations = InvitationLedger(store, time.time)
         self.notes += (*store.notes, *self._connection_notes(config))
         self._names = Names()
         opened.callback(self._names.stop)
@@ -122,9 +127,11 @@ class Program:
         opened.push_async_callback(self.session.close)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
-        admin = AdminListener(make_admin(AdminAdapter(self), self.metrics, self.history, self.observers))
+        view = AdminAdapter(self)
+        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers))
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
+        await self._start_invitations(config, view, invited_sockets)
         opened.callback(self.close_listener)
         self._acceptors = [
             Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
@@ -132,6 +139,14 @@ class Program:
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
+
+    async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
+        """The listener of invited advertisers, where there is one."""
+        if not sockets or config.invites.url is None:
+            return
+        invited = AdminListener(make_invitations(view, self.invitations, self.observers, config.invites.url))
+        self._opened.push_async_callback(invited.stop)
+        await invited.start(sockets)
 
     async def _start_tokens(self, config: Config, store: Store) -> None:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
@@ -211,6 +226,9 @@ class Program:
         counts = Counter((account, region) for account, region, _ in self.directory.snapshot())
         for (account, region), count in counts.items():
             self.metrics.observe(ProfilesListed(account, region, count))
+        ads_accounts = Counter(known.account for known in self.directory.ads_accounts() if known.kind == ADS_ACCOUNT)
+        for account, count in ads_accounts.items():
+            self.metrics.observe(AdsAccountsListed(account, "", count, count))
 
     def _bind(self, name: str, address: Address) -> list[socket.socket]:
         sockets = bind(name, address)

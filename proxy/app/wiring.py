@@ -24,6 +24,7 @@ def token_sources(config: Config) -> tuple[TokenSource, ...]:
             client_secret=account.client_secret,
             refresh_token=account.refresh_token,
             sign_in_url=_sign_in_url(config.admin_listen, name),
+            consented_on=account.consented_on,
         )
         for name, account in config.accounts.items()
     )

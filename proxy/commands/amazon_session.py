@@ -9,20 +9,25 @@ import asyncio
 import ssl
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from proxy.config import REGION_NAMES, Account, Config
 from proxy.errors import StateError, TokenFailure
+from proxy.events import Observers
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
+from proxy.profiles.reach import KnownAdsAccount, Reach, ReachIndex
+from proxy.profiles.reach_reader import read_reach
+from proxy.tokens.consent import ConsentPhase, describe, explain_refusal, phase
+from proxy.tokens.consent_ledger import CONSENT_ADVICE, ConsentLedger
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.opening import open_store
-from proxy.tokens.store import Choice, Store, choose, rotated
+from proxy.tokens.store import Store, StoredToken, choose, rotated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     import aiohttp
 
@@ -43,6 +48,7 @@ class AmazonSession:
     lwa: LoginWithAmazon
     ssl_context: ssl.SSLContext
     slots: asyncio.Semaphore
+    consents: ConsentLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,14 @@ class RegionListing:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentFinding:
+    """Where the consent stands now, and a sentence about it."""
+
+    phase: ConsentPhase = ConsentPhase.NONE
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What was found out about an account. `origin` is where its refresh token is from, empty for none."""
 
@@ -64,10 +78,14 @@ class Finding:
     advice: str = ""
     unsaved: str = ""
     listings: tuple[RegionListing, ...] = ()
+    ads_accounts: tuple[KnownAdsAccount, ...] = ()
+    consent: ConsentFinding = field(default_factory=ConsentFinding)
 
     @property
     def is_sound(self) -> bool:
-        """A token was minted, and every region listed its profiles."""
+        """A token was minted, every region listed what it was asked for, and the consent is not over."""
+        if self.consent.phase is ConsentPhase.ENDED:
+            return False
         return not self.problem and not self.unsaved and not any(listing.problem for listing in self.listings)
 
 
@@ -80,6 +98,15 @@ def explain(finding: Finding) -> Iterator[str]:
     for listing in finding.listings:
         if listing.problem:
             yield f"{finding.account}, {listing.region}: {listing.problem}"
+    if not finding.problem and finding.consent.phase is ConsentPhase.ENDED:
+        yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
+
+
+def remark_on_consents(findings: Iterable[Finding]) -> Iterator[str]:
+    """One sentence for each consent that ends soon."""
+    for finding in findings:
+        if finding.consent.phase is ConsentPhase.ENDING:
+            yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
 
 
 @asynccontextmanager
@@ -91,33 +118,44 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
     session = make_session(names)
     try:
         lwa = LoginWithAmazon(session, proxy=config.upstream.proxy, ssl_context=context)
-        yield AmazonSession(config, store, session, lwa, context, asyncio.Semaphore(MAX_PARALLEL))
+        consents = ConsentLedger(store, Observers(()), time.time)
+        await consents.load()
+        yield AmazonSession(config, store, session, lwa, context, asyncio.Semaphore(MAX_PARALLEL), consents)
     finally:
         await session.close()
         names.stop()
         await store.close()
 
 
-async def try_account(amazon: AmazonSession, account: Account) -> Finding:
-    """Mint a token for the account and list its profiles in every region."""
+async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: bool = False) -> Finding:
+    """Mint a token for the account and list its profiles in every region; with `ads_accounts`, those in their place."""
     stored = await amazon.store.read(account.name)
     choice = choose(account.refresh_token, stored)
+    entry = stored if choice.origin.is_stored else None
+    consent = amazon.consents.consent(account.name, account.refresh_token, entry, account.consented_on)
     if choice.refresh_token is None:
         problem = "there is no refresh token"
         return Finding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
-    unsaved = ""
+    now = time.time()
+    found, unsaved = ConsentFinding(phase(consent, now), describe(consent, now)), ""
     try:
         async with amazon.slots:
             grant = await amazon.lwa.refresh(
                 token_url(amazon.config, account), credentials(account), choice.refresh_token
             )
-        unsaved = await _keep_rotated(amazon, account, choice, grant)
+        unsaved = await _keep_rotated(amazon, account, grant, entry)
         grant.check_life()
-    except TokenFailure as failure:
+    except TokenFailure as error:
+        failure = explain_refusal(error, consent, now)
         advice = failure.advice.replace("ACCOUNT", account.name)
-        return Finding(account.name, choice.origin, failure.detail, advice, unsaved)
-    listings = await asyncio.gather(*(_list(amazon, account, region, grant.access_token) for region in REGION_NAMES))
-    return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings))
+        return Finding(account.name, choice.origin, failure.detail, advice, unsaved, consent=found)
+    if ads_accounts:
+        finding = Finding(account.name, choice.origin, unsaved=unsaved, consent=found)
+        return await _list_ads_accounts(amazon, account, grant.access_token, finding)
+    listings = await asyncio.gather(
+        *(list_region(amazon, account, region, grant.access_token) for region in REGION_NAMES)
+    )
+    return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings), consent=found)
 
 
 def token_url(config: Config, account: Account) -> str:
@@ -130,13 +168,18 @@ def credentials(account: Account) -> AppCredentials:
     return AppCredentials(account.client_id, account.client_secret)
 
 
-async def _keep_rotated(amazon: AmazonSession, account: Account, choice: Choice, grant: Grant) -> str:
-    """Keep a refresh token that changed; the sentence that says what went wrong, or nothing."""
-    if grant.refresh_token is None or grant.refresh_token == choice.refresh_token:
+async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, before: StoredToken | None) -> str:
+    """Keep a refresh token that changed; the sentence that says what went wrong, or nothing.
+
+    `before` is the stored entry of the one that was sent, None where that was the configured one.
+    """
+    sent = before.refresh_token if before is not None else account.refresh_token
+    if grant.refresh_token is None or grant.refresh_token == sent:
         return ""
     if amazon.config.state.url == "memory:":
         return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
-    entry = rotated(grant.refresh_token, account.refresh_token, time.time())
+    consented_at = before.consented_at if before is not None else None
+    entry = rotated(grant.refresh_token, account.refresh_token, time.time(), consented_at)
     try:
         await amazon.store.write(account.name, entry)
     except StateError as error:
@@ -144,17 +187,37 @@ async def _keep_rotated(amazon: AmazonSession, account: Account, choice: Choice,
     return ""
 
 
-async def _list(amazon: AmazonSession, account: Account, region: str, token: Secret) -> RegionListing:
-    endpoint = Endpoint(
+async def _list_ads_accounts(amazon: AmazonSession, account: Account, token: Secret, finding: Finding) -> Finding:
+    """What the account reaches beside its profiles, merged over all regions."""
+    index = ReachIndex()
+
+    async def read(region: str) -> RegionListing:
+        async with amazon.slots:
+            reach, problem = await read_reach(
+                amazon.session, _endpoint(amazon, account, region), token, Reach(account.client_id)
+            )
+        index.put(account.name, region, reach)
+        return RegionListing(region, problem=problem.detail if problem is not None else "")
+
+    listings = await asyncio.gather(*map(read, REGION_NAMES))
+    return replace(finding, listings=tuple(listings), ads_accounts=index.snapshot())
+
+
+def _endpoint(amazon: AmazonSession, account: Account, region: str) -> Endpoint:
+    return Endpoint(
         amazon.config.regions[region].api_url,
         account.client_id,
         timeout=LIST_TIMEOUT,
         proxy=amazon.config.upstream.proxy,
         ssl_context=amazon.ssl_context,
     )
+
+
+async def list_region(amazon: AmazonSession, account: Account, region: str, token: Secret) -> RegionListing:
+    """The profiles that a token reaches in a region."""
     try:
         async with amazon.slots:
-            found = await list_profiles(amazon.session, endpoint, token)
+            found = await list_profiles(amazon.session, _endpoint(amazon, account, region), token)
     except ProfilesUnavailable as failure:
         return RegionListing(region, problem=failure.detail)
     return RegionListing(region, found)

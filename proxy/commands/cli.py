@@ -28,6 +28,9 @@ Exit codes: 0 it worked; 1 it ran and something is wrong (a port in use, a token
 app = typer.Typer(name="ads-proxy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of clients and of the state store.")
 app.add_typer(keys_app, name="keys")
+invites_app = typer.Typer(no_args_is_help=True, help="Links that ask for consent.")
+app.add_typer(invites_app, name="invites")
+MAX_DAYS = 90
 
 ConfigOption = Annotated[
     Path | None,
@@ -47,6 +50,14 @@ class Layout(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+
+
+class ConsentLayout(StrEnum):
+    """How `consents` prints."""
+
+    table = "table"
+    json = "json"
+    ical = "ical"
 
 
 def _print_version(asked: bool) -> None:
@@ -153,10 +164,14 @@ def login(
         str, typer.Argument(metavar="ACCOUNT", help="Its name; with environment variables alone: default.")
     ],
     browser: Annotated[bool, typer.Option(help="Open a browser where there is one.")] = True,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the new login whatever profiles of the present one it lacks.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Sign in to Amazon for an account, and keep its refresh token in the state store.
 
+    Where the present login works, the new one is tried first and compared with it: nothing is interrupted.
     Prints the sign-in address, and takes the address where the browser landed, or the code alone, on standard input.
     """
     from proxy.config import environment, load
@@ -165,21 +180,73 @@ def login(
     loaded = load(config, environ)
     from proxy.commands.login import login as run
 
-    raise typer.Exit(run(loaded, account, environ, browser))
+    raise typer.Exit(run(loaded, account, environ, browser=browser, insists=replace))
+
+
+@app.command()
+def consents(
+    layout: Annotated[ConsentLayout, typer.Option("--format", help="How to print them.")] = ConsentLayout.table,
+    ical: Annotated[bool, typer.Option("--ical", help="Print an iCalendar file: the same as --format ical.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """List all accounts by the day on which the advertiser's consent ends. Nothing is asked of Amazon."""
+    from proxy.commands.consents import print_consents
+    from proxy.config import environment, load
+
+    chosen = ConsentLayout.ical if ical else layout
+    raise typer.Exit(print_consents(load(config, environment()), chosen.value))
+
+
+@app.command()
+def invite(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account whose consent is asked for.")],
+    days: Annotated[int, typer.Option(min=1, max=MAX_DAYS, help="How long the link is good.")] = 7,
+    config: ConfigOption = None,
+) -> None:
+    """Make a link to send to the advertiser, which asks for the consent that an account needs.
+
+    It works once, for this account alone, at the running proxy's listener for invitations (invites.listen).
+    """
+    from proxy.commands.invite import invite as run
+    from proxy.config import environment, load
+
+    raise typer.Exit(run(load(config, environment()), account, days))
+
+
+@invites_app.command("list")
+def invites_list(config: ConfigOption = None) -> None:
+    """List the links that were made, and what became of them."""
+    from proxy.commands.invite import print_invitations
+    from proxy.config import environment, load
+
+    raise typer.Exit(print_invitations(load(config, environment())))
+
+
+@invites_app.command("revoke")
+def invites_revoke(
+    which: Annotated[str, typer.Argument(metavar="ACCOUNT|ID", help="All open links of an account, or one of them.")],
+    config: ConfigOption = None,
+) -> None:
+    """Take links back before they are used."""
+    from proxy.commands.invite import revoke
+    from proxy.config import environment, load
+
+    raise typer.Exit(revoke(load(config, environment()), which))
 
 
 @app.command()
 def profiles(
     layout: Annotated[Layout, typer.Option("--format", help="How to print them.")] = Layout.table,
+    accounts: Annotated[bool, typer.Option("--accounts", help="List ads accounts in place of profiles.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """List the profiles of every account in every region."""
+    """List the profiles of every account in every region; with --accounts, the ads accounts."""
     from proxy.config import environment, load
 
     loaded = load(config, environment())
     from proxy.commands.profiles import print_profiles
 
-    raise typer.Exit(print_profiles(loaded, layout.value))
+    raise typer.Exit(print_profiles(loaded, layout.value, ads_accounts=accounts))
 
 
 @keys_app.command("new")

@@ -8,16 +8,17 @@ import secrets
 import sys
 import time
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from proxy.commands.amazon_session import Finding, RegionListing, credentials, open_session, token_url, try_account
+from proxy.commands.amazon_session import Finding, credentials, open_session, token_url, try_account
+from proxy.commands.login_comparison import may_replace, say_what_it_reaches
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
 from proxy.secret import Secret
-from proxy.tokens.lwa import sign_in_url
+from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
 from proxy.tokens.store import signed_in
 
 if TYPE_CHECKING:
@@ -37,17 +38,20 @@ class SignIn:
     """A sign-in that waits for its answer."""
 
     account: Account
-    url: str
-    state: str
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    code_verifier: Secret
+    insists: bool = False
+    """The new login is taken over whatever it lacks."""
 
 
-def login(config: Config, name: str, environ: Mapping[str, str], browser: bool) -> int:
+def login(config: Config, name: str, environ: Mapping[str, str], *, browser: bool, insists: bool) -> int:
     """Sign in for the account and keep its refresh token; 1 where that did not work."""
-    account = _find(config, name)
+    account = find_account(config, name, "login")
     if config.state.url == "memory:":
         complain("state.url is memory:, so the refresh token would be lost at once; set state.url: file:DIR first")
         return FAILED
-    started = start(config, account)
+    started = start(config, account, insists=insists)
     tell(f"Sign in to Amazon for the account '{name}' at this address, and allow access:\n")
     say(started.url)
     sys.stdout.flush()
@@ -60,22 +64,24 @@ def login(config: Config, name: str, environ: Mapping[str, str], browser: bool) 
     except SignInRefused as refusal:
         complain(str(refusal))
         return FAILED
-    return asyncio.run(_finish(config, account, code))
+    return asyncio.run(_finish(config, started, code))
 
 
-def _find(config: Config, name: str) -> Account:
+def find_account(config: Config, name: str, command: str) -> Account:
+    """The account of that name; `ConfigurationError` in the words of the command."""
     account = config.accounts.get(name)
     if account is None:
         suggestion = did_you_mean(name, config.accounts) or f"; there are: {', '.join(config.accounts)}"
-        raise ConfigurationError((f"login: there is no such account{suggestion}",))
+        raise ConfigurationError((f"{command}: there is no such account{suggestion}",))
     return account
 
 
-def start(config: Config, account: Account) -> SignIn:
+def start(config: Config, account: Account, *, insists: bool = False) -> SignIn:
     """The address to sign in at, with a state that nobody can guess."""
-    state = secrets.token_urlsafe(24)
+    state, verifier = secrets.token_urlsafe(24), Secret(secrets.token_urlsafe(32))
     page = config.regions[account.region].auth_grant_url
-    return SignIn(account, sign_in_url(page, account.client_id, account.scopes, account.redirect_uri, state), state)
+    request = AuthorizationRequest(account.client_id, account.scopes, account.redirect_uri, state, verifier)
+    return SignIn(account, sign_in_url(page, request), state, verifier, insists)
 
 
 def read_answer(pasted: str, state: str) -> Secret:
@@ -124,11 +130,12 @@ def _has_browser(environ: Mapping[str, str]) -> bool:
     )
 
 
-async def _finish(config: Config, account: Account, code: Secret) -> int:
+async def _finish(config: Config, started: SignIn, code: Secret) -> int:
+    account = started.account
     async with open_session(config) as amazon:
         try:
             grant = await amazon.lwa.exchange(
-                token_url(config, account), credentials(account), code, account.redirect_uri
+                token_url(config, account), credentials(account), code, account.redirect_uri, started.code_verifier
             )
         except RefreshTokenRevoked as failure:
             complain(
@@ -141,6 +148,8 @@ async def _finish(config: Config, account: Account, code: Secret) -> int:
             return FAILED
         if grant.refresh_token is None:
             complain("Amazon's answer holds no refresh token; run the command again")
+            return FAILED
+        if not await may_replace(amazon, account, grant, started.insists):
             return FAILED
         try:
             await amazon.store.write(account.name, signed_in(grant.refresh_token, account.refresh_token, time.time()))
@@ -157,14 +166,5 @@ def _report(finding: Finding) -> int:
         complain(f"but no access token came yet: {finding.problem.rstrip('.')}. {finding.advice}")
     if finding.unsaved:
         complain(finding.unsaved)
-    for listing in finding.listings:
-        say(f"  {listing.region}: {listing.problem or _count(listing)}")
+    say_what_it_reaches(finding.listings)
     return OK
-
-
-def _count(listing: RegionListing) -> str:
-    shown = ", ".join(profile.id for profile in listing.profiles[:5])
-    count = len(listing.profiles)
-    if not count:
-        return "no profiles"
-    return f"{count} profiles ({shown}{', ...' if count > 5 else ''})"

@@ -1,4 +1,4 @@
-"""`profiles`: every profile of every account in every region, as a table, JSON or CSV."""
+"""`profiles`: every profile, or every ads account, of every account in every region, as a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -11,41 +11,62 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from proxy.commands.amazon_session import AmazonSession, Finding, explain, open_session, try_account
-from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say
+from proxy.commands.amazon_session import (
+    AmazonSession,
+    Finding,
+    explain,
+    open_session,
+    remark_on_consents,
+    try_account,
+)
+from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from proxy.config import Account, Config
     from proxy.profiles.listing import Profile
+    from proxy.profiles.reach import KnownAdsAccount
 
 COLUMNS = ("account", "region", "profile", "country", "currency", "timezone", "type", "name")
+ADS_ACCOUNT_COLUMNS = (
+    *("account", "ads_account", "kind", "status", "regions", "countries", "profiles", "entities", "name"),
+)
 
 
-def print_profiles(config: Config, layout: str) -> int:
+def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -> int:
     """Print what could be listed; 1 where something could not."""
-    findings = asyncio.run(_try_all(config))
+    findings = asyncio.run(_try_all(config, ads_accounts))
+    if ads_accounts:
+        rows = [_ads_account_row(known) for finding in findings for known in finding.ads_accounts]
+        return _print(ADS_ACCOUNT_COLUMNS, rows, layout, findings)
     rows = [
         _row(finding.account, listing.region, profile)
         for finding in findings
         for listing in finding.listings
         for profile in listing.profiles
     ]
-    {"table": _print_table, "json": _print_json, "csv": _print_csv}[layout](rows)
+    return _print(COLUMNS, rows, layout, findings)
+
+
+def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: str, findings: Sequence[Finding]) -> int:
+    {"table": _print_table, "json": _print_json, "csv": _print_csv}[layout](columns, rows)
+    for remark in remark_on_consents(findings):
+        tell(f"note: {remark}")
     for finding in findings:
         for sentence in explain(finding):
             complain(sentence)
     return OK if all(finding.is_sound for finding in findings) else FAILED
 
 
-async def _try_all(config: Config) -> list[Finding]:
-    columns = (TextColumn("reading profiles"), BarColumn(), MofNCompleteColumn(), TextColumn("accounts"))
+async def _try_all(config: Config, ads_accounts: bool) -> list[Finding]:
+    what = "reading ads accounts" if ads_accounts else "reading profiles"
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("accounts"))
     with Progress(*columns, console=remarks(), transient=True) as progress:
         task = progress.add_task("", total=len(config.accounts))
 
         async def try_one(amazon: AmazonSession, account: Account) -> Finding:
-            finding = await try_account(amazon, account)
+            finding = await try_account(amazon, account, ads_accounts=ads_accounts)
             progress.advance(task)
             return finding
 
@@ -67,21 +88,28 @@ def _row(account: str, region: str, profile: Profile) -> dict[str, str]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _print_table(rows: Sequence[Mapping[str, str]]) -> None:
+def _ads_account_row(known: KnownAdsAccount) -> dict[str, str]:
+    """Where there are several of a kind, they stand in one cell, with blanks between them."""
+    several = (known.regions, known.countries, known.profiles, known.entities)
+    values = (known.account, known.id, known.kind, known.status, *map(" ".join, several), known.name)
+    return dict(zip(ADS_ACCOUNT_COLUMNS, values, strict=True))
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in COLUMNS:
-        table.add_column(column, no_wrap=column in ("account", "region", "profile"))
+    for column in columns:
+        table.add_column(column, no_wrap=column in ("account", "region", "profile"), overflow="fold")
     for row in rows:
-        table.add_row(*(row[column] for column in COLUMNS))
+        table.add_row(*(row[column] for column in columns))
     answers().print(table)
 
 
-def _print_json(rows: Sequence[Mapping[str, str]]) -> None:
+def _print_json(_: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
     say(json.dumps(rows, indent=2, ensure_ascii=False))
 
 
-def _print_csv(rows: Sequence[Mapping[str, str]]) -> None:
-    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+def _print_csv(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _plain(value) for key, value in row.items()} for row in rows)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from proxy.config.checks.notes import notes
 from proxy.config.loading import admin_address, environment, load
+from proxy.config.model.accounts import Account
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
-    Account,
     AdminSection,
     Client,
     Config,

@@ -16,7 +16,8 @@ from proxy import errors
 from proxy.config.checks.certificates import broken_certificates
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
-from proxy.config.model.sections import DEFAULT_REDIRECT_URI, Config
+from proxy.config.model.accounts import DEFAULT_REDIRECT_URI
+from proxy.config.model.sections import Config
 from proxy.config.model.values import Address, parse_address
 from proxy.config.reading.document import Document, read_document
 from proxy.config.reading.files import ReferenceReader

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
+    from proxy.upstream.doubted import DoubtedConnection
 
 
 class AttemptState(StrEnum):
@@ -82,7 +83,13 @@ class Attempt:
         "trailers",
     )
 
-    def __init__(self, owner: AttemptOwner, number: int, token: AccessToken, connection: UpstreamConnection) -> None:
+    def __init__(
+        self,
+        owner: AttemptOwner,
+        number: int,
+        token: AccessToken,
+        connection: UpstreamConnection | DoubtedConnection,
+    ) -> None:
         self._owner = owner
         self._connection = connection
         self.number = number

@@ -71,6 +71,10 @@ class Exchange:
 
     # --- RequestHandler: the tool's side
 
+    @property
+    def paced(self) -> bool:
+        return not self._relay.is_event_stream
+
     def start(self) -> None:
         self._enter(Phase.RECEIVING)
         self._begin_if_sendable(self._entered)
@@ -154,8 +158,7 @@ class Exchange:
         return True
 
     def _place(self) -> Turn:
-        if self._turn is None:
-            self._turn = Turn(self._context, self._dependencies, self._client.loop)
+        self._turn = self._turn or Turn(self._context, self._dependencies, self._client.loop)
         return self._turn
 
     def _wait(self, work: Coroutine[None, None, None]) -> None:
@@ -182,7 +185,8 @@ class Exchange:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
                     await self._place().wait(token, self._replays)
-            connection = await context.pool.acquire(fresh=fresh, patience=context.rules.timeouts.response)
+            patience = context.rules.timeouts.response
+            connection = await context.pool.acquire(fresh=fresh, patience=patience, client=context.client)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()
@@ -198,15 +202,16 @@ class Exchange:
         context, stats, body = self._context, self._stats, self._body
         stats.sent_at = perf_counter()
         self._replays.sent(stats.sent_at)
-        attempt = self._attempt = Attempt(self, self._replays.attempts, token, connection)
+        channel = self._replays.doubt(connection)
+        attempt = self._attempt = Attempt(self, self._replays.attempts, token, channel)
         lines = self._dependencies.account_lines.of(token)
         data: list[Buffer] = [render_head(context.request, context.route, context.pool.host_line, lines), *body.data]
         body.forget_if_large()
         self._enter(Phase.SENT)
-        connection.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
+        channel.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
         if body.complete:
             attempt.request_sent()
-        elif connection.writable:
+        elif channel.writable:
             self._client.resume_reading()
 
     def _try_failed(self, error: Refused) -> None:
@@ -225,9 +230,8 @@ class Exchange:
     @property
     def _progress(self) -> retry.Progress:
         """How far the try got that is under way: none is, while something is waited for."""
-        if self._attempt is None or self.phase is Phase.WAITING:
-            return retry.Progress.UNCONNECTED
-        return self._attempt.progress
+        attempt = self._attempt if self.phase is not Phase.WAITING else None
+        return attempt.progress if attempt is not None else retry.Progress.UNCONNECTED
 
     # --- AttemptOwner: Amazon's side
 
@@ -278,8 +282,6 @@ class Exchange:
         if self.phase is not Phase.DONE and self._attempt is not None:
             self._stats.overhead += perf_counter() - self._attempt.entered
 
-    # --- sending again
-
     def _hold(self, decision: retry.Replay | retry.Wait) -> None:
         """Keep the response back until it is known whether a better one can be had."""
         assert self._attempt is not None
@@ -310,9 +312,7 @@ class Exchange:
 
     async def _pause_and_send(self, seconds: float) -> None:
         """After a 429 it is its line's to say for how long."""
-        if seconds:
-            await asyncio.sleep(seconds)
-            self._replays.waited += seconds
+        await self._replays.pause(seconds)
         await self._send_again(None)
 
     async def _send_again(self, token: AccessToken | None) -> None:

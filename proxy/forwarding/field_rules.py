@@ -11,6 +11,7 @@ from proxy.access.policy import OVERRIDES
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.account_names import names_account
+from proxy.routing.ads_account import ADS_ACCOUNT
 from proxy.routing.route import ACCOUNT, REGION
 from proxy.routing.scope import NAMES_ACCOUNT, SCOPE
 
@@ -22,8 +23,9 @@ _KEPT = frozenset((b"cookie", b"via", b"forwarded", PROXY_KEY, ACCOUNT, REGION))
 REQUEST_FIELDS = RequestFieldRules(
     dropped=INJECTED | _KEPT,
     dropped_prefixes=(b"x-forwarded-",),
+    dropped_if_empty=ADS_ACCOUNT,
     single=frozenset((AUTHORIZATION, PROXY_KEY, ACCOUNT, REGION)),
-    repeated=frozenset((SCOPE, ORIGIN, FETCH_SITE, CONTENT_TYPE)),
+    repeated=frozenset((SCOPE, ORIGIN, FETCH_SITE, CONTENT_TYPE)) | ADS_ACCOUNT,
     noticed=NAMES_ACCOUNT | OVERRIDES,
     not_in_trailers=frozenset((b"accept-encoding",)),
     barred=names_account,

@@ -47,7 +47,7 @@ def account_lines(access_token: str, client_id: str) -> bytes:
 
 def render_head(request: Request, route: Route, host_line: bytes, account: bytes) -> bytes:
     """The head that leaves; `host_line` and `account` hold whole lines."""
-    fields, profile = request.fields, route.profile
+    fields, profile, ads_account = request.fields, route.profile, route.ads_account_header
     return b"".join(
         (
             request.method,
@@ -57,6 +57,7 @@ def render_head(request: Request, route: Route, host_line: bytes, account: bytes
             host_line,
             account,
             b"Amazon-Advertising-API-Scope: %b\r\n" % profile if profile else b"",
+            b"%b: %b\r\n" % (ads_account, route.ads_account) if ads_account else b"",
             fields.passing,
             b"Transfer-Encoding: chunked\r\n\r\n" if fields.chunked else b"\r\n",
         )

@@ -31,6 +31,8 @@ class ReplayReason(StrEnum):
     CONNECTION = "connection"
     THROTTLED = "throttled"
     """429, or 503 with Retry-After."""
+    SILENCE = "silence"
+    """An answer later than usual, on a connection that may have died."""
 
 
 class ReplayOutcome(StrEnum):
@@ -184,6 +186,11 @@ def _after_pause_asked(attempt: Situation, retry_after: float | None) -> Decisio
     if within and attempt.reads and attempt.affordable and _may_send_again(attempt):
         return Wait(retry_after)
     return Deliver(ReplayReason.THROTTLED)
+
+
+def may_send_beside(attempt: Situation) -> bool:
+    """Whether a request whose answer is late goes out once more, on a new connection beside the first."""
+    return attempt.reads and attempt.time_left > 0 and attempt.affordable and _may_send_again(attempt)
 
 
 def _may_send_again(attempt: Situation) -> bool:

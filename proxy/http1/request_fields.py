@@ -40,6 +40,7 @@ class RequestFieldRules:
     """Names that mean something beyond HTTP; all in lower case, with hyphens.
 
     `dropped` never pass, in whatever spelling (`_` for `-` too), nor does what begins with one of `dropped_prefixes`.
+    Those of `dropped_if_empty` pass with a value only.
     `single` and `repeated` are given on by value: of a `single` one several different values are refused. Of `noticed`
     names it is told that they are there.
     `not_in_trailers` are further names that may not stand behind a body, and so are those of which `barred` is true.
@@ -47,6 +48,7 @@ class RequestFieldRules:
 
     dropped: frozenset[bytes] = frozenset()
     dropped_prefixes: tuple[bytes, ...] = ()
+    dropped_if_empty: frozenset[bytes] = frozenset()
     single: frozenset[bytes] = frozenset()
     repeated: frozenset[bytes] = frozenset()
     noticed: frozenset[bytes] = frozenset()
@@ -182,7 +184,7 @@ def _passing(fields: Fields, plain_names: list[bytes], rules: RequestFieldRules,
         if plain == b"content-length":
             if b"_" in name:
                 continue
-        elif rules.drops(plain) or plain in dropped:
+        elif rules.drops(plain) or plain in dropped or (not value and plain in rules.dropped_if_empty):
             continue
         lines += (name, b": ", value, b"\r\n")
     return b"".join(lines)

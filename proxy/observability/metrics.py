@@ -39,7 +39,7 @@ REFRESH_RESULTS: Final = (
     ("transient_error", "timeout"),
     ("transient_error", "malformed"),
 )
-REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled")
+REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled", "silence")
 REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
 RELOAD_RESULTS: Final = ("success", "failure")
 
@@ -98,6 +98,8 @@ class Metrics(Collector):
             events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
             events.TokenUnpersisted: lambda e: self._unpersisted.put(e.account, value=float(e.unpersisted)),
             events.ProfilesListed: lambda e: self._profiles.put(e.account, e.region, value=e.count),
+            events.AdsAccountsListed: lambda e: self._ads_accounts.put(e.account, value=e.total),
+            events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
         self.registry = registry or CollectorRegistry(auto_describe=False)
@@ -202,6 +204,12 @@ class Metrics(Collector):
         self._refreshes.add(event.account, result, event.reason)
         self._refresh_durations.add(event.account, value=event.duration)
 
+    def _consent_recorded(self, event: events.ConsentRecorded) -> None:
+        """Absent where there is no end, or none is known."""
+        self._consent_expiry.end(event.account)
+        if event.ends_at is not None:
+            self._consent_expiry.put(event.account, value=event.ends_at)
+
     def _config_reloaded(self, event: events.ConfigReloaded) -> None:
         self._reloads.add("success" if event.success else "failure")
         self._reload_successful.put(value=float(event.success))
@@ -247,6 +255,18 @@ class Metrics(Collector):
         )
         words = "1 while a rotated refresh token is in memory only."
         self._unpersisted = Table(gauge, "token_unpersisted", words, ("account",))
+        self._consent_expiry = Table(
+            gauge,
+            "consent_expiry_timestamp_seconds",
+            "When the advertiser's consent ends, as Unix time; absent where its day is unknown or it has no end.",
+            ("account",),
+        )
+        self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
+        self._ads_accounts = Table(gauge, "ads_accounts", "Ads accounts last listed, in all regions.", ("account",))
+        self._make_other_tables()
+
+    def _make_other_tables(self) -> None:
+        counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
         self._refused = Table(
@@ -254,18 +274,13 @@ class Metrics(Collector):
         )
         words = "Answers that were cut after they had begun, by what cut them."
         self._cut = Table(counter, "cut_responses_total", words, ("fault",))
-        self._profiles = Table(gauge, "profiles", "Profiles last listed.", ("account", "region"))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
             gauge,
             "config_last_reload_successful",
             "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
         )
-        self._tables = (
-            *(self._refreshes, self._expiry, self._last_success, self._states, self._unpersisted),
-            *(self._replays, self._throttled, self._refused, self._cut, self._profiles),
-            *(self._reloads, self._reload_successful),
-        )
+        self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
     def _start_counting(self) -> None:
         """What is known beforehand has its series before anything happens."""
@@ -311,7 +326,7 @@ class Metrics(Collector):
         in_flight = IN_FLIGHT.family()
         in_flight.add_metric((), self._in_flight)
         yield in_flight
-        for series in (*self._tables, *self._distributions):
+        for series in self._series():
             yield series.family()
         build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
@@ -319,7 +334,10 @@ class Metrics(Collector):
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
-        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in (*self._tables, *self._distributions)), BUILD)
+        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in self._series()), BUILD)
+
+    def _series(self) -> tuple[Table | Distribution, ...]:
+        return (*self._tables, *self._distributions)
 
 
 def refusal_slugs() -> frozenset[str]:

@@ -1,28 +1,39 @@
-"""The profile directory: every account's profiles in every region, listed in the background and served stale.
+"""The profile directory: what every account reaches in every region, listed in the background and served stale.
 
-It implements `routing.Directory`. Requests only look into memory; a profile that nobody knows makes one early listing,
-rate-limited. What is known is kept in the state store, so that a restart knows it at once; losing that is harmless.
-What an answer means is in `listing`, the look-ups are in `index`.
+It implements `routing.Directory`. Requests only look into memory; a profile or ads account that nobody knows makes one
+early listing, rate-limited. What is known is kept in the state store, so that a restart knows it at once; losing that
+is harmless. The usual profiles come first: what their answer means is in `listing`, the look-ups are in `index`. Ads
+accounts and what else a login reaches are read after them, by `reach_reader`; their look-ups are in `reach`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import time
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cachetools import TTLCache
 
 from proxy.errors import NoUsableToken, StateError
-from proxy.events import DefaultProfileChanged, Observer, ProfilesFailed, ProfilesListed
+from proxy.events import (
+    AdsAccountsFailed,
+    AdsAccountsListed,
+    DefaultProfileChanged,
+    Event,
+    Observer,
+    ProfilesFailed,
+    ProfilesListed,
+)
+from proxy.profiles import reach
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, pin, read_document
-from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
+from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
+from proxy.profiles.pacing import Pacing, next_listing
+from proxy.profiles.reach_reader import ReachReader
+from proxy.profiles.source import ProfileSource
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     import aiohttp
@@ -32,18 +43,13 @@ if TYPE_CHECKING:
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
 DOCUMENT = "profiles"
+REACH_DOCUMENT = "ads-accounts"
 MAX_PARALLEL = 6
-LIST_INTERVAL = 3600.0
-FIRST_RETRY = 5.0
-MAX_RETRY = 300.0
-AWAITED_RETRY = 1.5
-"""Seconds between attempts while requests get 503 because nothing was ever listed: these are told to wait for 2."""
-LONG_AWAITED_RETRY = 10.0
-"""The same, when a minute of them was in vain."""
-MISS_INTERVAL = 60.0
+MISS_INTERVAL = 10.0
 MAX_MISSES = 4096
 MISS_MEMORY = 900.0
-"""How long a profile that nobody knows makes no other early listing, in seconds."""
+"""How long a profile or ads account that nobody knows makes no other early listing, in seconds."""
+_ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 SAVE_DELAY = 2.0
 REPORT_INTERVAL = 600.0
 """After how long a failure that is still the same is told again, in seconds."""
@@ -64,55 +70,6 @@ class Documents(Protocol):
     async def write_document(self, name: str, data: object) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileSource:
-    """What must be known of an account to list its profiles.
-
-    `refresh_token` is the configured one: another means to list again. `pins_first` tells that `default_profile` is
-    `first`, so that a change of the first profile is worth telling.
-    """
-
-    account: str
-    client_id: str
-    api_urls: Mapping[str, str]
-    pins_first: bool
-    refresh_token: Secret | None = None
-    proxy: Secret | None = None
-    ssl_context: ssl.SSLContext | None = None
-
-    def origin(self, region: str) -> str:
-        return f"{self.api_urls[region]} {self.client_id}"
-
-
-async def _pause(seconds: float, wake: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(wake.wait(), seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Pacing:
-    """Time and chance, as given: `pause` returns after so many seconds, or when the event is set."""
-
-    pause: Callable[[float, asyncio.Event], Awaitable[None]] = _pause
-    clock: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
-    random: Callable[[], float] = random.random
-
-
-def next_listing(failures: int, retry_after: float | None, chance: float, *, awaited: bool = False) -> float:
-    """Seconds until the next listing. Pure; `chance`, 0 to 1, only makes it earlier, but never before Retry-After.
-
-    `awaited` tells that requests cannot be served until there is one.
-    """
-    if failures == 0:
-        return LIST_INTERVAL * (1 - 0.2 * chance)
-    backoff = min(MAX_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16))
-    if awaited:
-        backoff = AWAITED_RETRY if failures * AWAITED_RETRY <= 60 else LONG_AWAITED_RETRY
-    backoff *= 1 - 0.3 * chance
-    return max(backoff, min(retry_after or 0.0, LIST_INTERVAL))
-
-
 _Problem = ProfilesUnavailable | NoUsableToken
 
 
@@ -130,7 +87,8 @@ class _Watch:
     """The one that the newest listing is made with."""
     failures: int = 0
     failure: ListingFailure | None = None
-    reported: tuple[str, float] = ("", 0.0)
+    reported: dict[type[Event], tuple[str, float]] = field(default_factory=dict)
+    reach_failures: int = 0
 
 
 class ProfileDirectory:
@@ -153,25 +111,42 @@ class ProfileDirectory:
         self._observer = observer
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
+        self._reader = ReachReader(session)
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._listings: set[asyncio.Task[_Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses: TTLCache[str, bool] = TTLCache(MAX_MISSES, MISS_MEMORY, timer=self._pacing.clock)
         self._missed_at: float | None = None
+        self._unsaved: set[str] = set()
         self._dirty = asyncio.Event()
         self._never = asyncio.Event()
         self._saver: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<ProfileDirectory: {len(self._watches)} watched, {len(self._listings)} being listed, {self._index!r}>"
+        tasks = f"{len(self._watches)} watched, {len(self._listings)} being listed"
+        return f"<ProfileDirectory: {tasks}, {self._index!r}, {self._reader!r}>"
 
     # --- look-ups: routing's Directory
 
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
-        """Who lists a profile. One that nobody does makes an early listing, at most one in `MISS_INTERVAL` seconds."""
+        """Who lists a profile. One that nobody does makes an early listing, at most one in `MISS_INTERVAL` seconds.
+
+        An account whose usual list has it is not asked what its other lists say.
+        """
         found = self._index.owners(profile)
+        if further := self._reader.index.owners(profile):
+            listed = {account for account, _ in found}
+            return (*found, *(owner for owner in further if owner[0] not in listed))
         if not found and profile.isdecimal() and profile not in self._misses:
             self._miss(profile)
+        return found
+
+    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+        """Who reaches an ads account or advertiser, in every region where it lives; a miss is as that of a profile."""
+        found = self._reader.index.ads_account_owners(identifier)
+        key = f"ads account {identifier}"
+        if not found and key not in self._misses and _ADS_ACCOUNT.fullmatch(identifier):
+            self._miss(key)
         return found
 
     def first(self, account: str, region: str) -> str | None:
@@ -191,11 +166,19 @@ class ProfileDirectory:
         """(account, region, profile) of everything that is known."""
         return self._index.snapshot()
 
-    def _miss(self, profile: str) -> None:
+    def ads_accounts(self, account: str | None = None) -> tuple[reach.KnownAdsAccount, ...]:
+        """The ads accounts and linked advertisers of one account, or of all."""
+        return self._reader.index.snapshot(account)
+
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        """How many ads accounts are listed, by account and region; what was not read yet is missing."""
+        return self._reader.index.counts()
+
+    def _miss(self, key: str) -> None:
         now = self._pacing.clock()
         if self._missed_at is None or now - self._missed_at >= MISS_INTERVAL:
             self._missed_at = now
-            self._misses[profile] = True
+            self._misses[key] = True
             for watch in self._watches.values():
                 watch.wake.set()
 
@@ -209,6 +192,10 @@ class ProfileDirectory:
                 source = wanted.get(account)
                 if source is not None and region in source.api_urls and listing.origin == source.origin(region):
                     self._index.put(account, region, listing)
+            for account, region, reading in reach.read_document(await self._documents.read_document(REACH_DOCUMENT)):
+                source = wanted.get(account)
+                if source is not None and region in source.api_urls and reading.origin == source.origin(region):
+                    self._reader.index.put(account, region, reading)
         self._saver = asyncio.create_task(self._save())
         await self.reconfigure(wanted.values())
 
@@ -220,7 +207,8 @@ class ProfileDirectory:
                 await _end(self._watches.pop(key).task)
             if key not in wanted or wanted[key].origin(key[1]) != watch.source.origin(key[1]):
                 self._index.drop(*key)
-                self._dirty.set()
+                self._reader.index.drop(*key)
+                self._changed(DOCUMENT, REACH_DOCUMENT)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
                 watch = self._watches[account, region] = _Watch(source, region)
@@ -258,9 +246,9 @@ class ProfileDirectory:
     async def _keep_current(self, watch: _Watch) -> None:
         while True:
             watch.wake.clear()
-            error = await self._list(watch)
+            error = await self._list(watch) or await self._read_reach(watch)
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
-            failures = 1 if isinstance(error, NoUsableToken) else watch.failures
+            failures = 1 if isinstance(error, NoUsableToken) else watch.failures or watch.reach_failures
             awaited, retry_after = False, None
             if isinstance(error, ProfilesUnavailable):
                 awaited, retry_after = self._is_awaited(watch), error.retry_after
@@ -296,14 +284,11 @@ class ProfileDirectory:
 
     async def _list_with(self, watch: _Watch, access_token: Secret) -> _Problem | None:
         source, region = watch.source, watch.region
-        endpoint = Endpoint(
-            source.api_urls[region], source.client_id, proxy=source.proxy, ssl_context=source.ssl_context
-        )
         problem: _Problem | None = None
         profiles: tuple[Profile, ...] = ()
         try:
             async with self._slots:
-                profiles = await list_profiles(self._session, endpoint, access_token)
+                profiles = await list_profiles(self._session, source.endpoint(region), access_token)
         except ProfilesUnavailable as error:
             problem = error
         if watch.listing is asyncio.current_task():  # else a newer token has been listed with since
@@ -316,7 +301,7 @@ class ProfileDirectory:
         """How the last listing went."""
         if problem is None:
             watch.failures, watch.failure = 0, None
-            watch.reported = ("", 0.0)
+            watch.reported.pop(ProfilesFailed, None)
             return
         watch.failures += 1
         watch.failure = ListingFailure(
@@ -336,19 +321,47 @@ class ProfileDirectory:
             self._index.put(
                 source.account, region, ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
             )
-            self._dirty.set()
+            self._changed(DOCUMENT)
         self._observer.observe(ProfilesListed(source.account, region, len(profiles)))
         if source.pins_first and pinned and first != pinned:
             self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
 
     def _report_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
         """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
-        now = self._pacing.clock()
-        if watch.reported[0] != error.detail or now - watch.reported[1] >= REPORT_INTERVAL:
-            watch.reported = (error.detail, now)
-            self._observer.observe(ProfilesFailed(watch.source.account, watch.region, error.detail, retry_in))
+        now, kind = self._pacing.clock(), ProfilesFailed if watch.failures else AdsAccountsFailed
+        detail, at = watch.reported.get(kind, ("", 0.0))
+        if detail != error.detail or now - at >= REPORT_INTERVAL:
+            watch.reported[kind] = (error.detail, now)
+            self._observer.observe(kind(watch.source.account, watch.region, error.detail, retry_in))
+
+    async def _read_reach(self, watch: _Watch) -> ProfilesUnavailable | None:
+        """Read what the account reaches beside what was just listed, with the same access token."""
+        source, region, token = watch.source, watch.region, watch.access_token
+        if token is None:
+            return None
+        changed, problem = await self._reader.read(
+            source,
+            region,
+            token,
+            lambda: watch.access_token == token and self._watches.get((source.account, region)) is watch,
+        )
+        if changed:
+            self._changed(REACH_DOCUMENT)
+        watch.reach_failures += 1
+        if problem is None:
+            watch.reach_failures = 0
+            watch.reported.pop(AdsAccountsFailed, None)
+            found = self._reader.index.reading(source.account, region)
+            count = len(found.ads_accounts) if found is not None else 0
+            total = self._reader.index.count(source.account)
+            self._observer.observe(AdsAccountsListed(source.account, region, count, total))
+        return problem
 
     # --- keeping
+
+    def _changed(self, *documents: str) -> None:
+        self._unsaved.update(documents)
+        self._dirty.set()
 
     async def _save(self) -> None:
         while True:
@@ -358,8 +371,12 @@ class ProfileDirectory:
 
     async def _write(self) -> None:
         self._dirty.clear()
+        names, self._unsaved = self._unsaved, set()
         with contextlib.suppress(StateError):
-            await self._documents.write_document(DOCUMENT, self._index.to_document())
+            if DOCUMENT in names:
+                await self._documents.write_document(DOCUMENT, self._index.to_document())
+            if REACH_DOCUMENT in names:
+                await self._documents.write_document(REACH_DOCUMENT, self._reader.index.to_document())
 
 
 async def _end(task: asyncio.Task[Any] | None) -> None:

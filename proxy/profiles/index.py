@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from proxy.profiles.listing import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-_VERSION = 1
+_VERSION = 2
+_READABLE = (1, _VERSION)
+"""In version 1 nothing is said of payment methods."""
+_AGENCY = "agency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +121,36 @@ class ProfileIndex:
 
 
 def pin(profiles: Iterable[Profile], old: str) -> str:
-    """The first profile: the old one while it is listed, else the first listed, empty for none."""
-    identifiers = [profile.id for profile in profiles]
-    return old if old in identifiers else next(iter(identifiers), "")
+    """The first profile: the old one while it is listed, else the first listed, empty for none. Pure.
+
+    An agency's is never chosen, since it has no campaigns of its own, and one without a valid method of payment only
+    where all others are so, too (docs/amazon.md, Profiles).
+    """
+    usable = [profile for profile in profiles if profile.kind != _AGENCY]
+    if any(profile.id == old for profile in usable):
+        return old
+    paying = [profile for profile in usable if profile.valid_payment]
+    return next((profile.id for profile in paying or usable), "")
 
 
 def read_document(document: object) -> Iterator[tuple[str, str, ProfileListing]]:
     """The listings of `to_document`; what cannot be read is left out, for it will be listed again."""
-    if not isinstance(document, dict) or document.get("version") != _VERSION:
+    if not isinstance(document, dict) or document.get("version") not in _READABLE:
         return
     entries = document.get("listings")
     for entry in entries if isinstance(entries, list) else ():
         try:
-            profiles = tuple(Profile(*map(str, fields)) for fields in entry["profiles"])
+            profiles = tuple(map(read_profile, entry["profiles"]))
             listing = ProfileListing(
                 str(entry["origin"]), profiles, pin(profiles, entry["first"]), float(entry["listed_at"])
             )
             yield str(entry["account"]), str(entry["region"]), listing
         except (KeyError, TypeError, ValueError):
             continue
+
+
+def read_profile(fields: Sequence[object]) -> Profile:
+    """A profile of a document. Raises `ValueError` where there are too few fields."""
+    identifier, name, country, currency, timezone, kind, marketplace, account_id, *rest = map(str, fields)
+    valid = rest != [str(False)]
+    return Profile(identifier, name, country, currency, timezone, kind, marketplace, account_id, valid)

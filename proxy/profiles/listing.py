@@ -1,6 +1,7 @@
 """`GET /v2/profiles` on the wire: what is asked, what each answer means, and a profile as a value.
 
-What the list holds and what it leaves out: docs/amazon.md, Profiles.
+What the list holds and what it leaves out: docs/amazon.md, Profiles. What else a login reaches is asked for in the same
+way, by `ask`: see `ads_accounts`.
 
 Every failure leaves here as `ProfilesUnavailable`; no redirect is followed, and no answer is read beyond a bound.
 When to ask, and what is done with the answer, is for `directory`.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -20,6 +21,7 @@ from proxy.net.reachability import through, why_unreachable
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     from proxy.secret import Secret
 
@@ -39,12 +41,16 @@ _ADVICE = {
 class ProfilesUnavailable(AdsProxyError):
     """The profiles of a region could not be listed. `retry_after` is what the answer asked for, in seconds.
 
-    `retryable` tells whether they can be later without anybody changing anything.
+    `retryable` tells whether they can be later without anybody changing anything. `status` is that of an answer which
+    is no list, 0 where none came.
     """
 
-    def __init__(self, detail: str, *, retry_after: float | None = None, retryable: bool = True) -> None:
+    def __init__(
+        self, detail: str, *, retry_after: float | None = None, retryable: bool = True, status: int = 0
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.status = status
         self.retry_after = retry_after
         self.retryable = retryable
 
@@ -62,6 +68,8 @@ class Profile:
     """`seller`, `vendor` or `agency`."""
     marketplace: str
     account_id: str
+    valid_payment: bool = True
+    """False only where Amazon says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +83,59 @@ class Endpoint:
     ssl_context: ssl.SSLContext | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request for a list. `target` begins with a slash; `data` is a body, which has a `media_type` of its own."""
+
+    method: str
+    target: str
+    data: bytes | None = None
+    media_type: str = "application/json"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        accepted = {"Accept": self.media_type}
+        return accepted if self.data is None else {**accepted, "Content-Type": self.media_type}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it came; `retry_after` is the header of that name."""
+
+    status: int
+    body: bytes = field(repr=False)
+    retry_after: str = ""
+
+
 async def list_profiles(
-    session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret
+    session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret, query: str = ""
 ) -> tuple[Profile, ...]:
-    """The profiles of one region, in Amazon's order."""
+    """The profiles of one region, in Amazon's order. `query`, with its `?`, asks for others than the usual ones."""
+    reply = await ask(session, endpoint, access_token, Question("GET", PATH + query))
+    return parse_profiles_response(reply.status, reply.body, reply.retry_after)
+
+
+async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret, question: Question) -> Reply:
+    """Ask one host for a list. Raises `ProfilesUnavailable` where no answer came."""
     headers = {
         "Authorization": f"Bearer {access_token.reveal()}",
         "Amazon-Advertising-API-ClientId": endpoint.client_id,
         "Amazon-Ads-ClientId": endpoint.client_id,
-        "Accept": "application/json",
         "User-Agent": "ads-proxy",
+        **question.headers,
     }
     try:
-        async with session.get(
-            endpoint.api_url + PATH,
+        async with session.request(
+            question.method,
+            endpoint.api_url + question.target,
+            data=question.data,
             headers=headers,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=endpoint.timeout),
             proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
             ssl=endpoint.ssl_context or True,
         ) as response:
-            body = await _read(response)
-            return parse_profiles_response(response.status, body, response.headers.get("Retry-After", ""))
+            return Reply(response.status, await _read(response), response.headers.get("Retry-After", ""))
     except TimeoutError:
         way = through(endpoint.proxy)
         raise ProfilesUnavailable(f"{endpoint.api_url} took longer than {endpoint.timeout:g} s{way}") from None
@@ -118,14 +157,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def parse_profiles_response(status: int, body: bytes, retry_after: str = "") -> tuple[Profile, ...]:
     """What an answer says. Pure. An empty list is an answer; entries that cannot be read are left out."""
-    if status != 200:
-        seconds = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 7 else None
-        said = f"{_ADVICE.get(status, 'Amazon answered')} ({status})"
-        raise ProfilesUnavailable(said, retry_after=seconds, retryable=status != 403)
-    try:
-        entries = json.loads(body)
-    except (ValueError, RecursionError):
-        raise ProfilesUnavailable("Amazon's list of profiles is not JSON") from None
+    entries = read_json(Reply(status, body, retry_after), "list of profiles")
     if not isinstance(entries, list):
         raise ProfilesUnavailable("Amazon's list of profiles is not a list")
     found = {profile.id: profile for profile in map(_profile, entries) if profile is not None}
@@ -134,26 +166,47 @@ def parse_profiles_response(status: int, body: bytes, retry_after: str = "") -> 
     return tuple(found.values())
 
 
+def read_json(reply: Reply, what: str) -> object:
+    """The JSON of an answer. Pure. Raises `ProfilesUnavailable` for any other; `what` names the list in its words."""
+    if reply.status != 200:
+        asked = reply.retry_after
+        seconds = float(asked) if asked.isdecimal() and len(asked) < 7 else None
+        said = f"{_ADVICE.get(reply.status, 'Amazon answered')} ({reply.status})"
+        raise ProfilesUnavailable(said, retry_after=seconds, retryable=reply.status != 403, status=reply.status)
+    try:
+        return json.loads(reply.body)
+    except (ValueError, RecursionError):
+        raise ProfilesUnavailable(f"Amazon's {what} is not JSON") from None
+
+
+def read_id(value: object) -> str:
+    """A profile's id as text, empty for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _ID.fullmatch(str(value)):
+        return ""
+    return str(value)
+
+
 def _profile(entry: object) -> Profile | None:
     if not isinstance(entry, dict):
         return None
-    identifier = entry.get("profileId")
-    if isinstance(identifier, bool) or not isinstance(identifier, int | str) or not _ID.fullmatch(str(identifier)):
+    identifier = read_id(entry.get("profileId"))
+    if not identifier:
         return None
     account = entry.get("accountInfo")
     account = account if isinstance(account, dict) else {}
     return Profile(
-        id=str(identifier),
-        name=_text(account.get("name")),
-        country=_text(entry.get("countryCode")),
-        currency=_text(entry.get("currencyCode")),
-        timezone=_text(entry.get("timezone")),
-        kind=_text(account.get("type")),
-        marketplace=_text(account.get("marketplaceStringId")),
-        account_id=_text(account.get("id")),
+        id=identifier,
+        name=read_text(account.get("name")),
+        country=read_text(entry.get("countryCode")),
+        currency=read_text(entry.get("currencyCode")),
+        timezone=read_text(entry.get("timezone")),
+        kind=read_text(account.get("type")),
+        marketplace=read_text(account.get("marketplaceStringId")),
+        account_id=read_text(account.get("id")),
+        valid_payment=account.get("validPaymentMethod") is not False,
     )
 
 
-def _text(value: object) -> str:
+def read_text(value: object) -> str:
     """A text that others chose, without what could steer a terminal or turn the direction of reading."""
     return "".join(filter(str.isprintable, value[:_SHOWN])) if isinstance(value, str) else ""

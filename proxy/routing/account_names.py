@@ -15,8 +15,8 @@ from importlib import resources
 
 _ALIKE = re.compile(rb"accountid|advertiserid|entityid|manageraccount|instanceid|profileid|marketplaceid")
 _PUNCTUATION = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum()))
-_REMEMBERED = 1024
-_LONGEST_REMEMBERED = 128
+_MAX_REMEMBERED = 1024
+_MAX_REMEMBERED_BYTES = 128
 """In bytes: together with the number above it bounds what a stranger's names can make the process hold."""
 
 
@@ -58,7 +58,7 @@ def _find(name: bytes) -> bool:
     return plain in _KNOWN or _ALIKE.search(plain) is not None
 
 
-_remembered = lru_cache(maxsize=_REMEMBERED)(_find)
+_remembered = lru_cache(maxsize=_MAX_REMEMBERED)(_find)
 
 
 def names_account(name: bytes) -> bool:
@@ -67,4 +67,4 @@ def names_account(name: bytes) -> bool:
     Alike is every name that holds accountid, advertiserid, entityid, manageraccount, instanceid, profileid or
     marketplaceid, whatever its case and whatever stands between its letters: `X-Advertiser_Ids`, `filter[profile.id]`.
     """
-    return _remembered(name) if len(name) <= _LONGEST_REMEMBERED else _find(name)
+    return _remembered(name) if len(name) <= _MAX_REMEMBERED_BYTES else _find(name)

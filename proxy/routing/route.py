@@ -1,6 +1,6 @@
-"""A request's account, region and profile: which of its words chooses each, and what is sent where. Pure.
+"""A request's account, region, profile and ads account: which of its words chooses each, what is sent where. Pure.
 
-Each of the three resolves by itself, and the first selector that speaks wins (docs/routing.md). What is known of
+Each of them resolves by itself, and the first selector that speaks wins (docs/routing.md). What is known of
 profiles comes through `Directory`, in memory. Whether the caller may go there, and whether it may knock at all, is for
 `access`.
 """
@@ -13,17 +13,25 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import (
     AccountRequired,
+    ConflictingAdsAccount,
     ConflictingScope,
     NeverForwarded,
     NotPermitted,
     PlaceholderRejected,
     ProfileNotKnownYet,
+    RegionRequired,
     UnknownAccount,
     UnknownRegion,
     UnknownRoute,
 )
+from proxy.routing.ads_account import (
+    names_another,
+    sent_ads_account,
+    takes_default_ads_account,
+    takes_default_scope,
+)
 from proxy.routing.hosts import read_host
-from proxy.routing.scope import NAMES_ACCOUNT, SCOPE, scope_rule, wants_default
+from proxy.routing.scope import SCOPE
 from proxy.routing.table import ANYBODY, AccountEntry, CallerScope, RoutingTable, Selection
 from proxy.routing.target import REGIONS, Destination, TargetKind
 
@@ -34,6 +42,8 @@ if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
     from proxy.profiles.index import ListingFailure
 
+_Owners = tuple[tuple[str, str], ...]
+"""Pairs of account and region."""
 ACCOUNT = b"x-ads-account"
 REGION = b"x-ads-region"
 """Selectors: read here, and never sent."""
@@ -49,7 +59,8 @@ class Route:
     `target` is the origin-form to send: byte for byte what came behind the removed prefix. `path` is the client's path
     without prefix and query, `segments` are its parts. `profile` is the Scope to send, empty for none. `prefix` leads
     back to the same account and region without any header: what the client wrote (`/@brand-eu`, `/@acme/eu`), completed
-    where its headers chose.
+    where its headers chose. `ads_account` is the client's own or the default one, empty for none;
+    `ads_account_header` is the name to send it under, empty where the client's own passes.
     """
 
     account: str
@@ -60,45 +71,84 @@ class Route:
     segments: tuple[bytes, ...]
     profile: bytes
     prefix: bytes
+    ads_account: bytes = b""
+    ads_account_header: bytes = b""
 
 
 def route(request: Request, destination: Destination, table: RoutingTable, scope: CallerScope = ANYBODY) -> Route:
     """Choose account, region and profile. Raises `Refused`, with the choices, where nothing known chooses.
 
-    A caller of some accounts only gets `NotPermitted` for the name of any other, whether there is such a name or not.
+    A caller of some accounts or profiles only gets `NotPermitted` for any other name, whether it is there or not.
 
     `destination` is that of the request's own target.
     """
     kind, fields = destination.kind, request.fields
     if kind is TargetKind.SIGN_IN or kind is TargetKind.TOKEN:
         raise NeverForwarded("Signing in is the proxy's own business: /auth and /ap are never forwarded.")
-    sent = _sent_scope(fields)
+    sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
     selection = None
     if destination.name or scope.bound or ACCOUNT in fields.named:
         selection = _select(destination, fields, table, scope)
     owners = table.directory.owners(sent.decode("latin-1")) if sent else ()
+    homes = table.directory.ads_account_owners(ads_account.decode("latin-1")) if ads_account else ()
+    if owners and homes:
+        _compare(owners, homes, table, scope)
     region = _chosen_region(destination, fields, table, selection)
     if selection is None:
-        selection = Selection(_account_without_selector(owners, region, table, scope))
+        what = "this profile" if owners else "this ads account"
+        selection = Selection(_account_without_selector(_together(owners, homes), region, table, scope, what))
     account = selection.account
-    profile, default = sent, ""
-    if not sent and kind is TargetKind.API and _wants_default(request, destination):
-        default = selection.profile or account.default_profile
+    defaults = _NO_DEFAULTS if kind is TargetKind.MCP else _choose_defaults(request, destination, table, selection)
     if not region:
-        known = owners or (table.directory.owners(default) if default and default != "first" else ())
-        region = _region_of_scope(account, known) if known else account.region
-    if default:
-        profile = _default_scope(default, account.name, region, table)
+        region = _region_of_ids(account, owners, homes, defaults, table)
+    profile = _default_scope(defaults.profile, account.name, region, table) if defaults.profile else sent
     target = destination.target
     if kind is TargetKind.MCP:
         target = _mcp_target(destination, table.mcp_paths[region])
-    prefix = _way_back(destination, account, region, table)
-    return Route(account.name, region, kind, target, destination.path, destination.segments, profile, prefix)
+    return Route(
+        account=account.name,
+        region=region,
+        endpoint=kind,
+        target=target,
+        path=destination.path,
+        segments=destination.segments,
+        profile=profile,
+        prefix=_way_back(destination, account, region, table),
+        ads_account=defaults.ads_account.encode("latin-1") or ads_account,
+        ads_account_header=defaults.ads_account_header.encode("latin-1"),
+    )
 
 
-def _wants_default(request: Request, destination: Destination) -> bool:
-    rule = scope_rule(request.method, destination.path)
-    return wants_default(rule, names_account=not NAMES_ACCOUNT.isdisjoint(request.fields.noticed))
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    """What is added to a request that does not name it: a profile, which may be `first`, and an ads account."""
+
+    profile: str = ""
+    ads_account: str = ""
+    ads_account_header: str = ""
+
+
+def _choose_defaults(
+    request: Request, destination: Destination, table: RoutingTable, selection: Selection
+) -> _Defaults:
+    """What the operation takes of the route's and the account's defaults, beside what the client sent."""
+    account, fields = selection.account, request.fields
+    scope, ads_account = _sent_scope(fields), sent_ads_account(fields)
+    profile = selection.profile or account.default_profile
+    if scope or not (profile or account.default_ads_account):
+        return _NO_DEFAULTS
+    operation = table.operations.find(request.method, destination.segments)
+    names_account, default = names_another(fields), ""
+    if not ads_account and not selection.profile and takes_default_ads_account(operation, names_account):
+        default = account.default_ads_account
+    named = bool(ads_account or default)
+    if not takes_default_scope(operation, ads_account=named, names_account=names_account):
+        profile = ""
+    header = operation.account_header if default and operation is not None else ""
+    return _Defaults(profile, default, header)
+
+
+_NO_DEFAULTS = _Defaults()
 
 
 def _way_back(destination: Destination, account: AccountEntry, region: str, table: RoutingTable) -> bytes:
@@ -136,7 +186,7 @@ def _select(
 
 def _named(name: str, table: RoutingTable, scope: CallerScope) -> Selection:
     found = table.names.get(name)
-    if not scope.may_use(found):
+    if scope.rule and not scope.may_use(found):
         raise _not_yours("account or route", name, table.names, scope)
     if found is None:
         raise UnknownRoute(f"There is no route or account {name!r:.80}. {_suggest(name, table.names)}")
@@ -145,7 +195,7 @@ def _named(name: str, table: RoutingTable, scope: CallerScope) -> Selection:
 
 def _account_of_header(name: str, table: RoutingTable, scope: CallerScope) -> AccountEntry:
     found = table.names.get(name)
-    if not scope.may_use(found):
+    if scope.rule and not scope.may_use(found):
         raise _not_yours("account", name, {known: table.names[known] for known in table.accounts}, scope)
     if found is None or name not in table.accounts:
         hint = f"{name!r} is a route: send its requests to /@{name}/. " if found is not None else ""
@@ -156,7 +206,7 @@ def _account_of_header(name: str, table: RoutingTable, scope: CallerScope) -> Ac
 
 def _bound(table: RoutingTable, scope: CallerScope) -> Selection:
     found = table.names.get(scope.bound)
-    if not scope.may_use(found):
+    if scope.rule and not scope.may_use(found):
         raise _not_yours("account or route of the access token", scope.bound, table.names, scope)
     if found is None:
         raise PlaceholderRejected("The access token is bound to an account or route that is gone; get a new one.")
@@ -167,7 +217,7 @@ def _not_yours(what: str, name: str, known: Mapping[str, Selection], scope: Call
     """One answer for what is not the caller's, be it there or not: of what there is, it learns its own."""
     own = sorted(each for each, selection in known.items() if scope.may_use(selection))
     choices = f"It may use {_listed(own)}." if own else "There is none that it may use."
-    return NotPermitted(f"This client may not use the {what} {name!r:.80}. {choices} (Rule: accounts.)")
+    return NotPermitted(f"This client may not use the {what} {name!r:.80}. {choices} (Rule: {scope.rule}.)")
 
 
 def _suggest(name: str, choices: Iterable[str]) -> str:
@@ -184,9 +234,9 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _account_without_selector(
-    owners: tuple[tuple[str, str], ...], region: str, table: RoutingTable, scope: CallerScope
+    owners: _Owners, region: str, table: RoutingTable, scope: CallerScope, what: str
 ) -> AccountEntry:
-    """The account that the Scope belongs to, else the only one."""
+    """The account that Scope and ads account belong to, else the only one; `what` names them."""
     if owners:
         usable = [owner for owner in owners if owner[0] in table.accounts and scope.admits(owner[0])]
         narrowed = [owner for owner in usable if owner[1] == region] or usable
@@ -194,7 +244,7 @@ def _account_without_selector(
         if len(names) == 1:
             return table.accounts[names[0]]
         if names:
-            raise AccountRequired(f"Several accounts have this profile: {_listed(names)}. {_HOW_TO_CHOOSE}")
+            raise AccountRequired(f"Several accounts have {what}: {_listed(names)}. {_HOW_TO_CHOOSE}")
     if scope.accounts is None and len(table.accounts) == 1:
         return next(iter(table.accounts.values()))
     usable_names = sorted(name for name in table.accounts if scope.admits(name))
@@ -203,6 +253,27 @@ def _account_without_selector(
     if not usable_names:
         raise AccountRequired("There is no account that this client may use.")
     raise AccountRequired(f"There are several accounts: {_listed(usable_names)}. {_HOW_TO_CHOOSE}")
+
+
+def _compare(owners: _Owners, homes: _Owners, table: RoutingTable, scope: CallerScope) -> None:
+    """A Scope and an ads account that lead to different accounts are refused, whatever else chooses."""
+    by_scope, by_ads_account = (
+        {account for account, _ in each if account in table.accounts and scope.admits(account)}
+        for each in (owners, homes)
+    )
+    if by_scope and by_ads_account and by_scope.isdisjoint(by_ads_account):
+        raise ConflictingAdsAccount(
+            f"Amazon-Advertising-API-Scope leads to account {_listed(sorted(by_scope))}, and Amazon-Ads-AccountId to "
+            f"account {_listed(sorted(by_ads_account))}; send ids of one account."
+        )
+
+
+def _together(owners: _Owners, homes: _Owners) -> _Owners:
+    """Where both lead, with the regions of the profile; where only one is known, where that one leads."""
+    if not (owners and homes):
+        return owners or homes
+    common = {account for account, _ in owners} & {account for account, _ in homes}
+    return tuple(owner for owner in owners if owner[0] in common) or owners
 
 
 _HOW_TO_CHOOSE = "Choose one with X-Ads-Account: NAME, or with /@NAME/ before the path."
@@ -231,10 +302,36 @@ def _chosen_region(
     return table.find_api_host(host.name, host.authority) or ""
 
 
-def _region_of_scope(account: AccountEntry, owners: tuple[tuple[str, str], ...]) -> str:
+def _region_of_scope(account: AccountEntry, owners: _Owners) -> str:
     """The region in which this account lists the profile; its home region where it lists it in none, or there too."""
     regions = {region for name, region in owners if name == account.name}
     return regions.pop() if len(regions) == 1 else account.region
+
+
+def _region_of_ids(
+    account: AccountEntry, owners: _Owners, homes: _Owners, defaults: _Defaults, table: RoutingTable
+) -> str:
+    """The region of what is sent, a Scope before an ads account, else of the defaults, else the account's home."""
+    if owners:
+        return _region_of_scope(account, owners)
+    if not homes and defaults.ads_account:
+        homes = table.directory.ads_account_owners(defaults.ads_account)
+    if homes:
+        return _region_of_ads_account(account, homes)
+    if defaults.profile and defaults.profile != "first":
+        return _region_of_scope(account, table.directory.owners(defaults.profile))
+    return account.region
+
+
+def _region_of_ads_account(account: AccountEntry, homes: _Owners) -> str:
+    """The only region in which it lives for this account, else the account's home region if it lives there."""
+    regions = sorted({region for name, region in homes if name == account.name})
+    if len(regions) > 1 and account.region not in regions:
+        raise RegionRequired(
+            f"This ads account lives in several regions: {', '.join(regions)}. Choose one with X-Ads-Region: REGION, "
+            f"with /{regions[0]} before the path, or by a Scope beside it."
+        )
+    return regions[0] if len(regions) == 1 else account.region
 
 
 # --- profile ------------------------------------------------------------------------------------------------

@@ -5,17 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.routing.operations import PUBLISHED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.profiles.index import ListingFailure
+    from proxy.routing.operations import Operations
 
 
 class Directory(Protocol):
-    """What is known of profiles, in memory."""
+    """What is known of profiles and ads accounts, in memory."""
 
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
         """The (account, region) pairs that list a profile; empty where nobody does."""
+
+    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+        """The (account, region) pairs in which an ads account or advertiser lives; empty where nobody reaches it."""
 
     def first(self, account: str, region: str) -> str | None:
         """The pinned first profile; empty where none is listed, None while nothing is known."""
@@ -30,6 +36,9 @@ class EmptyDirectory:
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
         return ()
 
+    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+        return ()
+
     def first(self, account: str, region: str) -> str | None:
         return None
 
@@ -39,11 +48,12 @@ class EmptyDirectory:
 
 @dataclass(frozen=True, slots=True)
 class AccountEntry:
-    """An account as routing needs it. `default_profile` is an id, `first` or empty."""
+    """An account as routing needs it; its defaults are ids, or empty. `default_profile` may be `first`, too."""
 
     name: str
     region: str
     default_profile: str
+    default_ads_account: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ class RoutingTable:
     `names` are routes and accounts: one namespace. `api_hosts` leads from host, or host:port, of an API address to the
     region, empty where regions share the address. `served_hosts` are the host names that are answered for beside IP
     literals, without ports. `mcp_paths` are the paths of the regions' hosted MCP endpoints.
+    `operations` say what a default is added to.
     """
 
     accounts: Mapping[str, AccountEntry]
@@ -70,6 +81,7 @@ class RoutingTable:
     served_hosts: frozenset[str]
     mcp_paths: Mapping[str, bytes]
     directory: Directory
+    operations: Operations = PUBLISHED
 
     def find_api_host(self, name: str, authority: str) -> str | None:
         """The region of an API host, None for any other host."""
@@ -79,17 +91,30 @@ class RoutingTable:
 
 @dataclass(frozen=True, slots=True)
 class CallerScope:
-    """What a caller's credentials say for routing: a name that its placeholder binds, and the accounts it may use."""
+    """What a caller's credentials say for routing: a name that its placeholder binds, and what it may use.
+
+    `accounts` and `profiles` are None where it may use all; a client that is limited to account ids has no profiles.
+    """
 
     bound: str = ""
     accounts: frozenset[str] | None = None
+    profiles: frozenset[str] | None = None
 
     def admits(self, account: str) -> bool:
         return self.accounts is None or account in self.accounts
 
     def may_use(self, found: Selection | None) -> bool:
-        """Whether the caller may be told of what a name chooses. Who may use everything is told what is not there."""
-        return self.accounts is None or (found is not None and found.account.name in self.accounts)
+        """Whether what a name chooses is the caller's: a route to another profile is not, and nothing is nobody's."""
+        if found is None or not self.admits(found.account.name):
+            return False
+        return self.profiles is None or not found.profile or found.profile in self.profiles
+
+    @property
+    def rule(self) -> str:
+        """The key for whose sake the caller learns nothing of what is not its own; empty where it may use all."""
+        if self.accounts is not None:
+            return "accounts"
+        return "" if self.profiles is None else "profiles" if self.profiles else "account_ids"
 
 
 ANYBODY = CallerScope()

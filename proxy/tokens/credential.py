@@ -20,6 +20,7 @@ from proxy.errors import (
 )
 from proxy.events import CredentialStateChanged, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
 from proxy.tokens import lifecycle
+from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.refresh_attempt import report_defect, request_grant
 from proxy.tokens.store import StoredSource
@@ -27,6 +28,7 @@ from proxy.tokens.suspicion import Suspicion
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
 
 if TYPE_CHECKING:
+    from proxy.tokens.consent import Consent
     from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.suspicion import TokenUse
@@ -249,7 +251,7 @@ class Credential:
             if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
                 self._apply(grant, sent_at, cause)
         except TokenFailure as error:
-            failure = error
+            failure = explain_refusal(error, self.consent, self.dependencies.timing.wall())
         except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
             failure = report_defect(self.dependencies.observer, error)
         ours = (sent, grant.refresh_token if grant is not None else None)
@@ -366,7 +368,14 @@ class Credential:
             next_refresh_at=self._wall_time(self._schedule.due_at) if has_refresh_token else None,
             unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
+            consent=self.consent,
         )
+
+    @property
+    def consent(self) -> Consent:
+        """The advertiser's, behind the refresh token in force."""
+        source, consents = self.source, self.dependencies.consents
+        return consents.consent(source.account, source.refresh_token, self._keeper.stored, source.consented_on)
 
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""

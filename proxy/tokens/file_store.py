@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -221,6 +221,7 @@ class FileStore:
                 "source": entry.source,
                 "configured_fingerprint": entry.configured_fingerprint,
                 "saved_at": entry.saved_at,
+                "consented_at": entry.consented_at,
             }
         )
         with self._locked():
@@ -248,11 +249,13 @@ class FileStore:
         """The account and its entry."""
         try:
             kept = json.loads(self._decrypt(path))
+            source, saved_at = _source(str(kept["source"])), float(kept["saved_at"])
             entry = StoredToken(
                 Secret(str(kept["refresh_token"])),
-                _source(str(kept["source"])),
+                source,
                 str(kept["configured_fingerprint"]),
-                float(kept["saved_at"]),
+                saved_at,
+                _consented_at(kept, source, saved_at),
             )
             return str(kept["account"]), entry
         except (ValueError, KeyError, TypeError):
@@ -287,6 +290,13 @@ def _cipher(key: Secret) -> Fernet:
 def _source(word: str) -> StoredSource:
     """What another version of this program may call otherwise counts as rotated: nobody is said to have signed in."""
     return StoredSource.SIGN_IN if word == StoredSource.SIGN_IN else StoredSource.ROTATED
+
+
+def _consented_at(kept: dict[str, Any], source: StoredSource, saved_at: float) -> float | None:
+    """Versions before this key kept a sign-in at the moment of the consent."""
+    if "consented_at" not in kept:
+        return saved_at if source is StoredSource.SIGN_IN else None
+    return None if kept["consented_at"] is None else float(kept["consented_at"])
 
 
 def _wrong_key(path: Path) -> StateError:

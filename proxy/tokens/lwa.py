@@ -9,7 +9,7 @@ docs/amazon.md, Token requests.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -17,6 +17,7 @@ import aiohttp
 
 from proxy.errors import TokenAnswerMalformed, TokenFailure, TokenNetworkError, TokenTimeout
 from proxy.net.reachability import through, why_unreachable
+from proxy.tokens.pkce import code_challenge
 from proxy.tokens.token_response import (
     MAX_RESPONSE_BYTES,
     TokenRequest,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from proxy.tokens.token_response import Grant
 
 
+SECRET_FIELDS = ("client_secret", "refresh_token", "code", "code_verifier")
+
+
 @dataclass(frozen=True, slots=True)
 class AppCredentials:
     """The application that asks."""
@@ -43,14 +47,27 @@ class AppCredentials:
     client_secret: Secret
 
 
-def sign_in_url(auth_grant_url: str, client_id: str, scopes: tuple[str, ...], redirect_uri: str, state: str) -> str:
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """What a person is asked to grant. `code_verifier` stays here; the page sees its challenge (RFC 7636)."""
+
+    client_id: str
+    scopes: tuple[str, ...]
+    redirect_uri: str
+    state: str = field(repr=False)
+    code_verifier: Secret
+
+
+def sign_in_url(auth_grant_url: str, request: AuthorizationRequest) -> str:
     """The address at which a person grants access (docs/amazon.md, Sign-in); several scopes are joined by a space."""
     query = {
-        "client_id": client_id,
-        "scope": " ".join(scopes),
+        "client_id": request.client_id,
+        "scope": " ".join(request.scopes),
         "response_type": "code",
-        "redirect_uri": redirect_uri,
-        "state": state,
+        "redirect_uri": request.redirect_uri,
+        "state": request.state,
+        "code_challenge": code_challenge(request.code_verifier.reveal()),
+        "code_challenge_method": "S256",
     }
     return f"{auth_grant_url}{'&' if '?' in auth_grant_url else '?'}{urlencode(query, quote_via=quote)}"
 
@@ -83,9 +100,16 @@ class LoginWithAmazon:
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
         return await self._request(token_url, credentials, form)
 
-    async def exchange(self, token_url: str, credentials: AppCredentials, code: Secret, redirect_uri: str) -> Grant:
+    async def exchange(
+        self, token_url: str, credentials: AppCredentials, code: Secret, redirect_uri: str, code_verifier: Secret
+    ) -> Grant:
         """The tokens for a code that the sign-in page gave, or a `TokenFailure`. The grant has a refresh token."""
-        form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
+        form = {
+            "grant_type": "authorization_code",
+            "code": code.reveal(),
+            "redirect_uri": redirect_uri,
+            "code_verifier": code_verifier.reveal(),
+        }
         grant = await self._request(token_url, credentials, form)
         if grant.refresh_token is None:
             raise TokenAnswerMalformed("Login with Amazon answered the code without a refresh token.")
@@ -93,7 +117,7 @@ class LoginWithAmazon:
 
     async def _request(self, token_url: str, credentials: AppCredentials, form: Mapping[str, str]) -> Grant:
         whole = {**form, "client_id": credentials.client_id, "client_secret": credentials.client_secret.reveal()}
-        secrets = tuple(whole[name] for name in ("client_secret", "refresh_token", "code") if whole.get(name))
+        secrets = tuple(whole[name] for name in SECRET_FIELDS if whole.get(name))
         started = time.monotonic()
         response = await self._post(token_url, whole)
         request = TokenRequest(form["grant_type"], credentials.client_id, secrets)

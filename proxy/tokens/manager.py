@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import NoUsableToken, StateError, UnknownAccount
 from proxy.events import AccountRemoved
+from proxy.tokens.consent_ledger import ConsentLedger
 from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper
@@ -42,6 +43,8 @@ STOP_GRACE = 10.0
 WATCH_PAUSE = 10.0
 WATCHFUL = 900.0
 """Seconds after a 401 for which it is of interest which uses of a token are accepted."""
+CONSENT_PAUSE = 600.0
+"""A sleep does not notice a suspended machine, or a clock that was set; consents are looked at this often."""
 
 
 class TokenManager:
@@ -56,11 +59,14 @@ class TokenManager:
         timing: Timing | None = None,
     ) -> None:
         self._store = store
-        self._dependencies = CredentialDependencies(lwa, observer, settings, timing if timing is not None else Timing())
-        self._clock = self._dependencies.timing.clock
+        timing = timing if timing is not None else Timing()
+        self._consents = ConsentLedger(store, observer, timing.wall)
+        self._dependencies = CredentialDependencies(lwa, observer, settings, timing, self._consents)
+        self._clock = timing.clock
         self._credentials: dict[str, Credential] = {}
         self._changing = asyncio.Lock()
-        self._watcher: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
+        self._consents_moved = asyncio.Event()
         self._rejected_at = 0.0
         self.watchful = False
 
@@ -69,8 +75,12 @@ class TokenManager:
 
     async def start(self, sources: Iterable[TokenSource]) -> None:
         """Reads the store and begins to obtain tokens; returns without waiting for them. Raises `StateError`."""
+        await self._consents.load()
         await self.reconfigure(sources)
-        self._watcher = asyncio.create_task(self._watch(), name="watch the state store")
+        self._watchers = [
+            asyncio.create_task(self._watch(), name="watch the state store"),
+            asyncio.create_task(self._watch_consents(), name="announce the ends of consents"),
+        ]
 
     async def reconfigure(
         self,
@@ -99,6 +109,7 @@ class TokenManager:
                 self._credentials[credential.source.account] = credential
                 credential.start()
             await asyncio.gather(*(self._remove(credential) for credential in gone))
+            self._look_at_consents()
 
     async def stop(self, grace: float = STOP_GRACE) -> None:
         """Ends the timers. Token requests under way, and what of them is to be written, get `grace` seconds.
@@ -106,10 +117,11 @@ class TokenManager:
         A refresh token that could not be written by then is lost with the process, which is told.
         """
         async with self._changing:
-            if self._watcher is not None:
-                self._watcher.cancel()
+            for watcher in self._watchers:
+                watcher.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    await self._watcher
+                    await watcher
+            await self._consents.save()
             credentials = tuple(self._credentials.values())
             self._credentials.clear()
             await asyncio.gather(*(credential.stop(grace) for credential in credentials))
@@ -156,6 +168,7 @@ class TokenManager:
         Raises `UnknownAccount` or `ApplicationChanged`, where the configuration changed during the sign-in.
         """
         await self._credential(account).adopt(grant)
+        self._look_at_consents()
 
     def _credential(self, account: str) -> Credential:
         if account not in self._credentials:
@@ -180,4 +193,22 @@ class TokenManager:
                 async for _ in self._store.changes():
                     for credential in tuple(self._credentials.values()):
                         await credential.reread_store()
+                    self._look_at_consents()
             await asyncio.sleep(WATCH_PAUSE)
+
+    def _look_at_consents(self) -> float | None:
+        """Tells what is new of them; gives when the next end is to be announced."""
+        consents = {account: credential.consent for account, credential in self._credentials.items()}
+        self._consents_moved.set()
+        return self._consents.look(consents)
+
+    async def _watch_consents(self) -> None:
+        """Announces ends when they come near, and keeps what was announced."""
+        while True:
+            next_at = self._look_at_consents()
+            self._consents_moved.clear()
+            await self._consents.save()
+            pause = CONSENT_PAUSE if next_at is None else next_at - self._dependencies.timing.wall()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(CONSENT_PAUSE, max(1.0, pause))):
+                    await self._consents_moved.wait()

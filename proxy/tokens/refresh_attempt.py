@@ -17,6 +17,7 @@ from proxy.tokens.lwa import AppCredentials
 if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.secret import Secret
+    from proxy.tokens.consent_ledger import ConsentLedger
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import Timing, TokenSettings, TokenSource
@@ -30,6 +31,7 @@ class CredentialDependencies:
     observer: Observer
     settings: TokenSettings
     timing: Timing
+    consents: ConsentLedger
 
 
 async def request_grant(lwa: LoginWithAmazon, source: TokenSource, refresh_token: Secret, seconds: float) -> Grant:

@@ -67,6 +67,11 @@ class RefreshTokenKeeper:
     def origin(self) -> RefreshTokenOrigin:
         return self._choice.origin
 
+    @property
+    def stored(self) -> StoredToken | None:
+        """The stored entry of the one in force, None where it is the configured one."""
+        return self._stored if self._choice.origin.is_stored else None
+
     async def load(self, configured: Secret | None) -> None:
         """Decides at start which refresh token is in force. Raises `StateError` where the store cannot be read."""
         try:
@@ -119,7 +124,9 @@ class RefreshTokenKeeper:
         """Amazon gave another refresh token for the one in force."""
         if refresh_token == self._choice.refresh_token:
             return
-        self._replace(rotated(refresh_token, self._configured, self._timing.wall()))
+        before = self.stored
+        consented_at = before.consented_at if before is not None else None
+        self._replace(rotated(refresh_token, self._configured, self._timing.wall(), consented_at))
 
     def sign_in(self, refresh_token: Secret) -> None:
         """A person signed in."""

@@ -34,19 +34,25 @@ class RefreshTokenOrigin(StrEnum):
     """Amazon gave it in the place of another one."""
     SIGN_IN = "sign-in"
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether it is the store's entry, and not the configured one."""
+        return self in (RefreshTokenOrigin.STORE, RefreshTokenOrigin.SIGN_IN)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A refresh token as it is kept. `saved_at` is wall-clock time.
+    """A refresh token as it is kept. `saved_at` and `consented_at` are wall-clock time.
 
     `configured_fingerprint` is `fingerprint` of the configured refresh token that was in force when this one was
-    written.
+    written. `consented_at` is when this program saw the consent given, None where it did not.
     """
 
     refresh_token: Secret
     source: StoredSource
     configured_fingerprint: str
     saved_at: float
+    consented_at: float | None = None
 
 
 class Store(Protocol):
@@ -99,9 +105,14 @@ def choose(configured: Secret | None, stored: StoredToken | None) -> Choice:
 
 def signed_in(refresh_token: Secret, configured: Secret | None, now: float) -> StoredToken:
     """The entry for a fresh sign-in, which beats the configured token of the day. `now` is wall-clock time."""
-    return StoredToken(refresh_token, StoredSource.SIGN_IN, fingerprint(configured), now)
+    return StoredToken(refresh_token, StoredSource.SIGN_IN, fingerprint(configured), now, consented_at=now)
 
 
-def rotated(refresh_token: Secret, configured: Secret | None, now: float) -> StoredToken:
-    """The entry for a refresh token that Amazon gave in the place of the one in force. `now` is wall-clock time."""
-    return StoredToken(refresh_token, StoredSource.ROTATED, fingerprint(configured), now)
+def rotated(
+    refresh_token: Secret, configured: Secret | None, now: float, consented_at: float | None = None
+) -> StoredToken:
+    """The entry for a refresh token that Amazon gave in the place of the one in force. `now` is wall-clock time.
+
+    `consented_at` is that of the one before: another token of the same consent prolongs nothing.
+    """
+    return StoredToken(refresh_token, StoredSource.ROTATED, fingerprint(configured), now, consented_at)

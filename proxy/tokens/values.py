@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.clock import boot_time
+from proxy.tokens.consent import Consent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import date
 
     from proxy.secret import Secret
 
@@ -31,7 +33,8 @@ class TokenSettings:
 class TokenSource:
     """What must be known of an account to obtain its tokens. `refresh_token` is the configured one, if there is one.
 
-    `sign_in_url` is where a browser on this machine begins to sign in, empty where that is not known.
+    `consented_on` is the day of the consent behind it. `sign_in_url` is where a browser on this machine begins to sign
+    in, empty where that is not known.
     """
 
     account: str
@@ -40,6 +43,7 @@ class TokenSource:
     client_secret: Secret
     refresh_token: Secret | None
     sign_in_url: str = ""
+    consented_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class CredentialStatus:
     next_refresh_at: float | None
     unpersisted: bool
     advice: str
+    consent: Consent = field(default_factory=Consent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,9 @@ def test_the_listen_address_is_served_by_its_name() -> None:
 )
 def test_absolute_targets_of_api_hosts_pass(target: bytes, host: bytes) -> None:
     """So that http_proxy can lead here."""
-    check_host(request(b"GET", target, fields(host=host)), TABLE)
+    asked = request(b"GET", target, fields(host=host))
+    admit(asked)
+    check_host(asked, TABLE)
     assert read_host(b"[::1]:9003").authority == "::1:9003"
 
 
@@ -130,8 +132,9 @@ def test_absolute_targets_of_api_hosts_pass(target: bytes, host: bytes) -> None:
 def test_other_absolute_targets_are_refused_and_told_why(target: bytes) -> None:
     """It is no general proxy."""
     authority = target.split(b"/")[2]
-    with pytest.raises(MisdirectedHost, match="no general proxy"):
+    with pytest.raises(MisdirectedHost, match="no general proxy") as refused:
         check_host(request(b"GET", target, fields(host=authority)), TABLE)
+    assert refused.value.close
 
 
 def test_a_key_exempts_from_which_host_it_is_and_from_nothing_else() -> None:
@@ -153,6 +156,7 @@ def test_host_must_equal_an_absolute_target() -> None:
 def test_programs_and_the_address_bar_may_ask(site: bytes) -> None:
     """No Sec-Fetch-Site, or one that speaks of no other page."""
     admit(request(b"GET", b"/v2/profiles", fields(fetch_site=site)))
+    admit(request(b"GET", b"http://advertising-api.amazon.com/v2/profiles", fields(fetch_site=site)))
 
 
 @pytest.mark.parametrize("changed", [{"origin": b"null"}, {"fetch_site": b"cross-site"}, {"fetch_site": b"same-site"}])
@@ -180,6 +184,7 @@ def test_a_strange_fetch_site_is_a_web_page(fetch_site: bytes) -> None:
         (b"GET", b"example.com:443", MalformedRequest),
         (b"GET", b"v2/profiles", MalformedRequest),
         (b"GET", b"ftp://h/", MalformedRequest),
+        (b"GET", b"ws://h/", MalformedRequest),
         (b"GET", b"https://advertising-api.amazon.com/", MalformedRequest),
         (b"GET", b"/#x", MalformedRequest),
     ],

@@ -82,6 +82,7 @@ def test_a_key_names_its_client(sent: dict[str, Any]) -> None:
         {"authorization": b"Bearer wrong"},
         {"authorization": b"Bearer "},
         {"authorization": b"Basic key-of-reporting"},
+        {"authorization": b"Digest key-of-reporting"},
         {"authorization": b"Bearer " + digest("key-of-reporting").encode()},
         {"proxy_key": b"wrong", "authorization": b"Bearer key-of-reporting"},
         {"proxy_key": b"Bearer key-of-reporting"},
@@ -158,6 +159,8 @@ def test_key_and_placeholder_must_be_of_one_client() -> None:
     assert (caller.name, caller.scope.bound) == ("bidder", "zeta")
     with pytest.raises(PlaceholderRejected, match="different clients"):
         KEYED.identify(fields(authorization=bound, proxy_key=b"key-of-reporting"), NOW)
+    with pytest.raises(PlaceholderRejected, match="different clients"):
+        KEYED.identify(fields(authorization=placeholder(KEYED, "reporting"), proxy_key=b"key-of-bidder"), NOW)
 
 
 def test_text_that_only_holds_a_placeholder_is_nothing_of_ours() -> None:
@@ -190,6 +193,9 @@ def test_refresh_placeholders_belong_to_their_client() -> None:
     assert KEYED.read_refresh(limited, refresh) == "acme"
     assert KEYED.read_refresh(free, refresh) is None
     assert KEYED.read_refresh(free, "acme") is None
+    _, refresh = KEYED.issue(free, "acme", NOW)
+    assert KEYED.read_refresh(free, refresh) == "acme"
+    assert KEYED.read_refresh(limited, refresh) is None
     _, refresh = NOBODYS.issue(NOBODYS.nobody, "", NOW)
     assert NOBODYS.read_refresh(NOBODYS.nobody, refresh) == ""
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from proxy.access.named_accounts import ORDINARY
 from proxy.access.policy import OVERRIDES, Policy, Verdict
 from proxy.app.rules import make_policy
 from proxy.config.model.sections import Client
 from proxy.errors import NotPermitted, Refused, UnacceptablePath
+from proxy.routing.account_names import names_account
 from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, ScopeRule, find_operation
 from proxy.routing.route import Route
 from proxy.routing.target import TargetKind
@@ -95,6 +97,12 @@ def test_what_the_limits_forbid(
     verdict = decided(limits, method, target, scope=b"123")
     assert verdict.rule == rule
     assert type(verdict.refusal) is refusal
+
+
+def test_a_long_method_is_not_said_back_whole() -> None:
+    """The first 32 bytes are enough to know it by."""
+    verdict = decided({"methods": ("GET",)}, b"M" * 33, b"/v2/campaigns")
+    assert f" {'M' * 32}." in verdict.reason
 
 
 @pytest.mark.parametrize(
@@ -365,6 +373,11 @@ def test_an_account_that_is_not_the_clients_own_is_named_nowhere(line: bytes, al
     if not allowed:
         assert isinstance(verdict.refusal, NotPermitted)
         assert place in verdict.reason
+
+
+def test_no_ordinary_header_names_an_account() -> None:
+    """What is passed over without a look is nothing that would be refused."""
+    assert not [name for name in ORDINARY if names_account(name)]
 
 
 @pytest.mark.parametrize(

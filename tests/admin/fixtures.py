@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from proxy.admin import (
     AccessRules,
     AccountView,
     AdminListener,
-    GrantedProfiles,
+    AdsAccountView,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -28,6 +28,7 @@ from proxy.admin import (
 )
 from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics
+from proxy.profiles.replacement import GrantedProfiles
 from proxy.secret import Secret
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import CredentialFailure, CredentialStatus
@@ -71,6 +72,7 @@ class FakeProgram:
     unlisted: tuple[ListingFailureView, ...] = ()
     problems: tuple[str, ...] = ()
     redirect_uri: str = "http://127.0.0.1/login/callback"
+    invite_failure: errors.StateError | None = None
     refresh_failure: errors.TokenFailure | None = None
     exchange_failure: BaseException | None = None
     listing_failure: errors.AdsProxyError | None = None
@@ -78,6 +80,7 @@ class FakeProgram:
     granted: GrantedProfiles | None = None
     """What a new login reaches; None for what is known."""
     codes: list[str] = field(default_factory=list)
+    verifiers: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     seen: list[Event] = field(default_factory=list)
 
@@ -96,6 +99,16 @@ class FakeProgram:
     def program(self) -> ProgramView:
         return ProgramView("1.2.3", time.time() - 60, "http://127.0.0.1:8080", config_problems=self.problems)
 
+    def ads_accounts(self) -> tuple[AdsAccountView, ...]:
+        return (
+            AdsAccountView(
+                "amzn1.a", "acme", "ads account", "Acme", "CREATED", ("eu", "na"), ("DE", "US"), ("111", "222"), ("E1",)
+            ),
+        )
+
+    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
+        return {("acme", "na"): 1, ("acme", "eu"): 1, ("other", "fe"): 9}
+
     def accounts(self) -> tuple[AccountView, ...]:
         return tuple(AccountView(status.account, "na", None) for status in self.statuses)
 
@@ -108,6 +121,11 @@ class FakeProgram:
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         return self.unlisted
 
+    async def invite(self, account: str) -> tuple[str, float]:
+        if self.invite_failure:
+            raise self.invite_failure
+        return f"https://consent.test/invite/{account}", 1_800_000_000.0
+
     async def refresh_now(self, account: str) -> None:
         if self.refresh_failure:
             raise self.refresh_failure
@@ -118,9 +136,10 @@ class FakeProgram:
         urls = ("https://amazon.test/ap/oa", "https://amazon.test/auth/o2/token")
         return SignInSource(account, "client-1", Secret("canary-secret"), *urls, scopes, self.redirect_uri)
 
-    async def exchange(self, source: SignInSource, code: Secret) -> Grant:
+    async def exchange(self, source: SignInSource, code: Secret, code_verifier: Secret) -> Grant:
         if self.exchange_failure:
             raise self.exchange_failure
+        self.verifiers.append(code_verifier.reveal())
         self.codes.append(code.reveal())
         return Grant(Secret("Atza|canary"), Secret("Atzr|canary"), 3600, source.client_id)
 

@@ -68,6 +68,9 @@ async def test_status_says_how_each_account_is() -> None:
     assert acme["profiles"] == {"na": 1, "eu": 1}
     assert (new["title"], new["expires_at"], new["serving"]) == ("Not connected", None, False)
     assert [profile["id"] for profile in status["profiles"]] == ["111", "222"]
+    assert (acme["ads_accounts"], new["ads_accounts"]) == ({"na": 1, "eu": 1}, {})
+    (ads_account,) = status["ads_accounts"]
+    assert (ads_account["id"], ads_account["account"], ads_account["regions"]) == ("amzn1.a", "acme", ["eu", "na"])
     assert acme["listing_failures"] == [
         {"region": "fe", "detail": "Amazon refuses (403)", "at": "2023-11-14T22:13:20Z"}
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from proxy import errors
-from proxy.admin import GrantedProfiles, ProfileView
-from proxy.admin.replacement import Comparison, Replacement, ReplacementQuestion, compare
+from proxy.admin import ProfileView
+from proxy.admin.replacement import ReplacementQuestion
 from proxy.events import SignInFinished
+from proxy.profiles.replacement import Comparison, GrantedProfiles, Replacement, compare
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
 from tests.admin.test_sign_in import begin
 
@@ -43,7 +44,8 @@ def test_what_is_lost_decides(
     uncertain: tuple[str, ...],
 ) -> None:
     """Nothing: at once. Something, or nobody knows: a question. Everything: a refusal that can be insisted against."""
-    assert compare(known, granted) == Comparison(decision, len(known), len(granted.profiles), lost, uncertain)
+    gained = tuple(profile for profile in granted.profiles if profile not in known)
+    assert compare(known, granted) == Comparison(decision, len(known), len(granted.profiles), lost, uncertain, gained)
 
 
 def own_origin(knocker: Knocker) -> dict[str, str]:

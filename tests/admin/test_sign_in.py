@@ -12,6 +12,7 @@ from proxy.admin.sign_in import SignInFlow, landing_parameters, right_host
 from proxy.admin.view import SignInSource
 from proxy.events import SignInFinished
 from proxy.secret import Secret
+from proxy.tokens.pkce import code_challenge
 from tests.admin.fixtures import FakeProgram, Knocker, administer
 
 SOURCE = SignInSource(
@@ -48,12 +49,30 @@ async def test_the_browser_is_sent_to_amazons_page() -> None:
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
     assert f"{url.scheme}://{url.netloc}{url.path}" == "https://amazon.test/ap/oa"
     assert len(query.pop("state")) >= 43
+    assert len(query.pop("code_challenge")) == 43
     assert query == {
         "client_id": "client-1",
         "scope": "advertising::campaign_management",
         "response_type": "code",
         "redirect_uri": "http://127.0.0.1/login/callback",
+        "code_challenge_method": "S256",
     }
+
+
+async def test_the_code_is_exchanged_with_the_verifier_of_its_own_challenge() -> None:
+    """Each sign-in has another one (RFC 7636), and it is not in the address."""
+    program, shown = FakeProgram(), []
+    async with administer(program) as knocker:
+        for _ in range(2):
+            async with knocker.ask("/login/acme") as answer:
+                url = answer.headers["Location"]
+                cookie = {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
+            query = parse_qs(urlsplit(url).query)
+            shown.append(query["code_challenge"][0])
+            assert await knocker.status(f"/login/callback?code=c&state={query['state'][0]}", headers=cookie) == 200
+            assert program.verifiers[-1] not in url
+    assert [code_challenge(verifier) for verifier in program.verifiers] == shown
+    assert len(set(shown)) == 2
 
 
 async def test_an_allowed_sign_in_connects_the_account() -> None:
@@ -200,7 +219,7 @@ def test_a_sign_in_is_forgotten_after_ten_minutes() -> None:
 
 def test_what_is_logged_of_a_sign_in_brings_nobody_back() -> None:
     """Neither the state nor the cookie that belongs to it is in any of the texts."""
-    tokens = iter(("canary-state", "canary-cookie"))
+    tokens = iter(("canary-state", "canary-cookie", "canary-verifier"))
     pending = PendingSignIns(token=lambda: next(tokens))
     program = FakeProgram()
     flow = SignInFlow(program, program, pending)

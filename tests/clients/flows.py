@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.integration.rig import Rig, fetch, rig
+from tests.integration.rig import Rig, rig
+from tests.support.processes import fetch
 
 CLIENT = "reporting"
 KEY = "adsproxy_a-key-for-the-tests-of-real-clients"

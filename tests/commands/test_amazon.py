@@ -9,15 +9,20 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
 
+from proxy.commands.check import check
 from proxy.commands.login import SignInRefused, read_answer
+from proxy.commands.profiles import print_profiles
+from proxy.config import Config, load
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -129,6 +134,49 @@ async def test_check_keeps_a_renewed_refresh_token(shell: Shell) -> None:
     assert (result.code, "state (renewed by Amazon)" in result.out) == (0, True)
 
 
+JULY = datetime(2027, 7, 1, tzinfo=UTC).timestamp()
+
+
+async def in_a_year(shell: Shell, patched: pytest.MonkeyPatch, days: float, run: Callable[[Config], int]) -> int:
+    """A command, so many days after the first of July 2027, where the consent is of the first of July 2026."""
+    keys = "client_id", "client_secret", "refresh_token"
+    lines = "".join(f"    {key}: {{env: SIMULATED_{key.upper()}}}\n" for key in keys)
+    environ = {name.replace("AMAZON_ADS", "SIMULATED"): given for name, given in shell.environ.items()}
+    file = Path(shell.environ["HOME"]) / "config.yaml"
+    file.write_text(f"accounts:\n  acme:\n{lines}    consented_on: 2026-07-01\n")
+    patched.setattr("proxy.commands.amazon_session.time", SimpleNamespace(time=lambda: JULY + days * 86400))
+    return await asyncio.to_thread(run, load(file, environ))
+
+
+def list_profiles(config: Config) -> int:
+    return print_profiles(config, "csv")
+
+
+@pytest.mark.parametrize("run", [check, list_profiles])
+async def test_a_consent_that_ends_soon_is_a_note(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run: Callable[[Config], int]
+) -> None:
+    """Exit code 0, and a sentence with the day and what to do; a month before there is nothing to say."""
+    assert await in_a_year(shell, monkeypatch, -31, run) == 0
+    assert "The consent of" not in capsys.readouterr().err
+    assert await in_a_year(shell, monkeypatch, -15, run) == 0
+    said = capsys.readouterr().err
+    assert "note: acme: The consent of 2026-07-01 ends on 2027-07-01, in 15 days. The advertiser" in said
+    assert "ads-proxy login acme" in said
+
+
+@pytest.mark.parametrize("run", [check, list_profiles])
+async def test_a_consent_that_is_over_is_a_failure(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run: Callable[[Config], int]
+) -> None:
+    """Also where Amazon has not noticed yet; where it has, the reason is the age."""
+    assert await in_a_year(shell, monkeypatch, 0, run) == 1
+    assert "acme: The consent of 2026-07-01 ended on 2027-07-01. The advertiser" in capsys.readouterr().err
+    shell.simulator.state.revoke()
+    assert await in_a_year(shell, monkeypatch, 0, run) == 1
+    assert "365 days, however its refresh token is used" in capsys.readouterr().err
+
+
 async def test_profiles_are_printed_in_three_ways(shell: Shell) -> None:
     """Table, JSON and CSV hold the same profiles, with their ids as texts."""
     expected = {profile for region in ("na", "eu", "fe") for profile in shell.simulator.profiles[region]}
@@ -140,12 +188,39 @@ async def test_profiles_are_printed_in_three_ways(shell: Shell) -> None:
     assert all(profile in table.out for profile in expected)
 
 
-async def sign_in(url: str, decision: str) -> str:
+async def test_ads_accounts_are_printed_in_three_ways(shell: Shell) -> None:
+    """Each once, with all its regions and profiles; the DSP advertisers of managers behind them."""
+    table, as_json, as_csv = [
+        await shell.run("profiles", "--accounts", "--format", name) for name in ("table", "json", "csv")
+    ]
+    assert (table.code, as_json.code, as_csv.code) == (0, 0, 0)
+    rows = json.loads(as_json.out)
+    assert [*csv.DictReader(io.StringIO(as_csv.out))] == rows
+    accounts = {row["ads_account"]: row for row in rows if row["kind"] == "ads account"}
+    simulated = shell.simulator.state.ads_accounts.accounts
+    assert accounts.keys() == simulated.keys()
+    first = next(iter(simulated))
+    assert (accounts[first]["regions"], accounts[first]["account"]) == ("eu na", "default")
+    assert accounts[first]["profiles"] == "1110000000000001 2220000000000001"
+    advertisers = [row["regions"] for row in rows if row["kind"] == "dsp advertising account"]
+    assert sorted(advertisers) == ["eu", "na", "na"]
+    assert "1110000000000001" in table.out
+
+
+async def test_ads_accounts_that_cannot_be_listed_are_told(shell: Shell) -> None:
+    """The others are printed nevertheless."""
+    shell.simulator.state.add_fault(Fault(status=503, body=b"<html>"), Match(region="eu", path="/adsAccounts/list"))
+    result = await shell.run("profiles", "--accounts", "--format", "json")
+    assert (result.code, "default, eu: Amazon answered (503)" in result.err) == (1, True)
+    assert json.loads(result.out)
+
+
+async def sign_in(url: str, decision: str, user: str = "default") -> str:
     """What a person does in a browser; the address where the browser lands."""
     async with aiohttp.ClientSession() as browser:
         async with browser.get(url) as page:
             fields = dict(re.findall(r"name='(\w+)' value='([^']*)'", (await page.text()).replace("&amp;", "&")))
-        fields["decision"] = decision
+        fields |= {"decision": decision, "user": user}
         page_url = url.partition("?")[0]
         async with browser.post(page_url, data=fields, allow_redirects=False) as answer:
             return answer.headers["Location"]
@@ -182,6 +257,7 @@ async def test_credentials_of_odd_shape_are_told(shell: Shell) -> None:
 async def test_a_person_signs_in_by_pasting_the_landing_address(shell: Shell) -> None:
     """From client id and secret alone to an account that works, and still does in the next process."""
     del shell.environ["AMAZON_ADS_REFRESH_TOKEN"]
+    shell.simulator.state.change(require_pkce=True)
     process, url = await begin_login(shell)
     asked = parse_qs(urlsplit(url).query)
     assert asked["redirect_uri"] == [REDIRECT]

@@ -52,6 +52,7 @@ accounts:
     refresh_token: {{env: TOKEN}}
     region: na
     default_profile: first
+    default_ads_account: amzn1.ads-account.g.x
     scopes: ["advertising::campaign_management", "advertising::audiences"]
     redirect_uri: https://example.com/landing
 clients:
@@ -79,6 +80,7 @@ log: {{format: json, level: info, access: true}}
     account = config.accounts["acme"]
     assert account.refresh_token == Secret("Atzr|token")
     assert (account.default_profile, account.scopes[1]) == ("first", "advertising::audiences")
+    assert account.default_ads_account == "amzn1.ads-account.g.x"
     client = config.clients[0]
     assert (client.key_sha256, client.methods, client.profiles) == (DIGEST, ("GET", "POST"), ("123", "456"))
     assert (client.account_ids, client.access) == (("amzn1.ads-account.g.x", "77"), "report")
@@ -346,6 +348,14 @@ def test_a_wrong_value_is_told(tmp_path: Path, text: str, problem: str) -> None:
             "accounts.a.client_secret: must be exactly one of {file: PATH} and",
         ),
         ("{client_id: x, client_secret: {file: s, env: s}}", "accounts.a.client_secret: must be exactly one of"),
+        (
+            "{client_id: x, client_secret: s, default_ads_account: [a, b]}",
+            "accounts.a.default_ads_account: is neither an ads account's id",
+        ),
+        (
+            "{client_id: x, client_secret: s, default_ads_account: a b}",
+            "accounts.a.default_ads_account: is neither an ads account's id",
+        ),
         (
             "{client_id: x, client_secret: s, default_profile: one}",
             "accounts.a.default_profile: is neither 'first'",

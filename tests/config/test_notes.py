@@ -8,6 +8,9 @@ from proxy.config import load, notes
 
 ONE = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "HOME": "/home/u"}
 CLIENTS = '[{"name": "a", "key_sha256": "%s"}]' % ("ab" * 32)
+UNLIMITED = CLIENTS.replace("}", ', "unscoped_paths": ["/mcp"]}')
+PROFILED = UNLIMITED.replace("}", ', "profiles": ["1"]}')
+ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,9 @@ CLIENTS = '[{"name": "a", "key_sha256": "%s"}]' % ("ab" * 32)
         ({"AMAZON_ADS_REFRESH_TOKEN": "'Atzr|abc'"}, ["accounts.default.refresh_token holds quotation marks"]),
         ({"AMAZON_ADS_REFRESH_TOKEN": "Atza|abc"}, ["accounts.default.refresh_token looks like an access token"]),
         ({"AMAZON_ADS_REFRESH_TOKEN": "Atzr"}, ["accounts.default.refresh_token does not begin with Atzr|"]),
+        ({"ADS_PROXY_CLIENTS": UNLIMITED}, ["The unscoped_paths of client a open nothing"]),
+        ({"ADS_PROXY_CLIENTS": PROFILED}, []),
+        ({"ADS_PROXY_CLIENTS": ACCOUNTED}, []),
         ({"ADS_PROXY_REGIONS__NA__API_URL": "http://simulator:9001"}, ["regions.na.api_url is plain HTTP"]),
     ],
 )

@@ -95,8 +95,27 @@ async def test_the_account_of_a_request_is_whole(running: Running) -> None:
         assert (event.method, event.path, event.status) == ("POST", "/v2/x", 200)
         assert (event.bytes_in, event.bytes_out, event.attempts) == (3, 5, 1)
         assert (event.refusal, event.fault) == ("", "")
-        assert 0 < event.overhead <= event.duration
-        assert 0 <= event.upstream <= event.duration - event.overhead
+        assert 0 < event.overhead < event.duration
+        assert 0 < event.upstream <= event.duration - event.overhead
+
+
+async def test_the_time_that_a_response_takes_to_come_is_not_the_proxys(running: Running) -> None:
+    """However many reads it takes."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+        await go.wait()
+        wire.send(b"b")
+
+    async with running(script) as bench:
+        tool = await bench.tool(GET)
+        await tool.until(lambda: tool.received.endswith(b"a"))
+        go.set()
+        event = await bench.events.last()
+        assert 0 < event.overhead < event.duration
+        assert 0 < event.upstream <= event.duration - event.overhead
 
 
 async def test_answers_carry_the_lines_of_the_demo(running: Running) -> None:

@@ -26,6 +26,16 @@ def test_a_request_head_is_joined_from_its_parts() -> None:
     assert b"Scope" not in render_head(request(), replace(ROUTE, profile=b""), b"", lines)
 
 
+def test_a_default_ads_account_is_written_under_its_operations_name() -> None:
+    """Before what passes; one of the client's own is among that, and is not written twice."""
+    default = replace(ROUTE, profile=b"", ads_account=b"amzn1.a", ads_account_header=b"Amazon-Ads-Account-ID")
+    head = render_head(request(read=fields(b"A: b")), default, b"", b"")
+    assert head == b"GET /a HTTP/1.1\r\nAmazon-Ads-Account-ID: amzn1.a\r\nA: b\r\n\r\n"
+    own = request(read=fields(b"amazon-ads-ACCOUNTID: amzn1.a"))
+    head = render_head(own, replace(ROUTE, profile=b"", ads_account=b"amzn1.a"), b"", b"")
+    assert head == b"GET /a HTTP/1.1\r\namazon-ads-ACCOUNTID: amzn1.a\r\n\r\n"
+
+
 def test_the_lines_are_made_once_for_each_token() -> None:
     """Another token of the account makes them anew; each carries the client id that it was minted for."""
     made = AccountLines()

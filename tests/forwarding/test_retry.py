@@ -31,6 +31,7 @@ from proxy.forwarding.retry import (
     Wait,
     decide,
     is_read,
+    may_send_beside,
     outcome_of,
     told,
 )
@@ -160,6 +161,22 @@ def test_what_never_left_is_sent_again(attempt: Situation) -> None:
 def test_a_replay_needs_body_time_and_budget(attempt: Situation) -> None:
     """And there are no more than three attempts."""
     assert decide(attempt, Broken(CLOSED)) == GiveUp(CLOSED, CONNECTION)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "sent"),
+    [
+        (READ, True),
+        (replace(READ, cut=1, number=2), True),
+        (WRITE, False),
+        (replace(READ, number=3), False),
+        (replace(READ, affordable=False), False),
+        (replace(READ, time_left=0.0), False),
+    ],
+)
+def test_what_reads_is_sent_beside_a_late_answer(attempt: Situation, sent: bool) -> None:
+    """Within the same bounds: three times in all, time and budget left."""
+    assert may_send_beside(attempt) is sent
 
 
 @pytest.mark.parametrize("attempt", [READ, WRITE])

@@ -65,6 +65,13 @@ def test_what_never_leaves(line: bytes) -> None:
     assert fields(line, b"Keep: me").passing == b"Keep: me\r\n"
 
 
+@pytest.mark.parametrize("name", [b"Amazon-Ads-AccountId", b"amazon-ads-account-id", b"Amazon_Ads_AccountId"])
+def test_an_ads_account_leaves_with_a_value_only(name: bytes) -> None:
+    """An empty one is absent; any other empty field passes."""
+    assert fields(name + b":", name + b": \t", b"Empty:").passing == b"Empty: \r\n"
+    assert fields(name + b": a").passing == name + b": a\r\n"
+
+
 def test_names_that_connection_lists_do_not_leave() -> None:
     """RFC 9110, 7.6.1; but the length of the body stays, whoever lists it."""
     seen = fields(
@@ -197,7 +204,7 @@ def test_too_many_fields_are_refused() -> None:
 def test_trailers_carry_nothing_that_a_head_should() -> None:
     """Only harmless names pass behind a body (RFC 9110, 6.5.1)."""
     section = b"X-Sum: 1\r\nAuthorization: x\r\nContent-Length: 5\r\nAmazon_Ads_ClientId: x\r\nHost: y\r\n"
-    section += b"Amazon-Ads-AccountId: z\r\n"
+    section += b"Amazon-Ads-AccountId: z\r\nAdvertiserId: z\r\nX_Profile-Ids: z\r\n"
     assert passing_trailers(section, REQUEST_FIELDS) == b"X-Sum: 1\r\n"
     assert passing_trailers(b"", REQUEST_FIELDS) == b""
 

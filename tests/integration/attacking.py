@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.integration.rig import Rig, until
+from tests.integration.rig import Rig
+from tests.support.processes import until
 
 FIRST, SECOND = "1110000000000001", "1110000000000002"
 """Profiles of region na: the one that limited clients may use, and one that they may not."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.integration.rig import until
+from tests.support.processes import until
 from tests.support.programs import require_program
 
 _END = "=== end of the block, code"

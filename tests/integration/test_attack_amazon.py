@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.integration.attacking import Attacker, request
-from tests.integration.rig import Rig, fetch, rig, until
+from tests.integration.rig import Rig, rig
+from tests.support.processes import fetch, until
 
 pytestmark = pytest.mark.integration
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")

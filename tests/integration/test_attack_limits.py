@@ -287,6 +287,18 @@ def test_a_name_that_is_not_the_clients_is_answered_as_one_that_is_not_there(
     assert b"globex" not in answers.pop().replace(b"acme", b"")
 
 
+@pytest.mark.parametrize("client", ["profiled", "accounted"])
+def test_a_route_to_another_profile_is_answered_as_one_that_is_not_there(neighbour: Attacker, client: str) -> None:
+    """A client of some profiles or account ids learns of no route to others."""
+    answers = set()
+    for name in ("branda", "nosuch"):
+        lines = ("X-Request-Id: one", *((MINE,) if client == "accounted" else (SCOPE,)))
+        asked = neighbour.ask(client, "POST", f"/@{name}{REPORTS}", *lines)
+        refused(asked)
+        answers.add(answer(asked, name))
+    assert len(answers) == 1
+
+
 @pytest.mark.parametrize(
     ("target", "granted"),
     [("/auth/o2/token", "NAME"), ("/@NAME/auth/o2/token", "acme"), ("/@NAME/eu/auth/o2/token", "x")],

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.integration.attacking import CLIENTS, FIRST, SCOPE, SECOND, VENDOR, Attacker, exchange, key, request, values
-from tests.integration.rig import fetch, rig
+from tests.integration.rig import rig
+from tests.support.processes import fetch
 
 pytestmark = pytest.mark.integration
 LIST = "/sp/campaigns/list"

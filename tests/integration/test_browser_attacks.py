@@ -17,7 +17,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from tests.integration.browsing import chromium
-from tests.integration.rig import Rig, rig, until
+from tests.integration.rig import Rig, rig
+from tests.support.processes import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 REBOUND = "rebound.test"

@@ -23,7 +23,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests.integration.browsing import chromium
-from tests.integration.rig import Rig, rig, until
+from tests.integration.rig import Rig, rig
+from tests.support.processes import until
 from tests.support.programs import require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.rig import fetch, free_port, until
-from tests.support.running import Load, Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.processes import Process, fetch, free_port, until
+from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.rig import fetch, free_port, until
 from tests.integration.terminals import Said, Terminal
+from tests.support.processes import fetch, free_port, until
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.integration

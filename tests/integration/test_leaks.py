@@ -25,9 +25,9 @@ from urllib.parse import quote, quote_plus
 import pytest
 import yaml
 
-from tests.integration.rig import fetch, free_port, until
 from tests.integration.test_state_live import allow
-from tests.support.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.processes import Process, fetch, free_port, until
+from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

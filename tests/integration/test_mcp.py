@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from tests.clients import environments, flows
-from tests.integration.rig import Output, Rig, fetch, started, until
+from tests.integration.rig import Rig
+from tests.support.processes import Output, fetch, started, until
 
 pytestmark = pytest.mark.integration
 

@@ -23,7 +23,8 @@ import yaml
 
 from tests.clients import environments, flows
 from tests.clients.prism.operations import Operation, operations, specifications
-from tests.integration.rig import Output, Rig, free_port, rig, started, until
+from tests.integration.rig import Rig, rig
+from tests.support.processes import Output, free_port, started, until
 from tests.support.programs import require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.newman]

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.rig import Rig, fetch, free_port, rig, started, until
+from tests.integration.rig import Rig, rig
+from tests.support.processes import fetch, free_port, started, until
 from tests.support.programs import ROOT, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.prometheus]
@@ -27,6 +28,7 @@ DASHBOARDS = ROOT / "config" / "grafana" / "dashboards"
 ALERTS = {
     *("AdsProxyDown", "AdsProxyRefreshFailing", "AdsProxyTokenAboutToExpire", "AdsProxyCredentialRevoked"),
     *("AdsProxyAppMisconfigured", "AdsProxyThrottled", "AdsProxyErrorRate", "AdsProxyOverhead"),
+    *("AdsProxyConsentEnding", "AdsProxyConsentAlmostOver"),
     *("AdsProxyTokenUnpersisted", "AdsProxyReloadFailed", "AdsProxyNoToken"),
 }
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.processes import Process
+from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 

@@ -19,8 +19,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from tests.support.processes import Process
 from tests.support.programs import ROOT, do_without
-from tests.support.running import Process, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 
@@ -93,9 +94,11 @@ def allow(url: str, user: str = "default") -> str:
     raise AssertionError("the sign-in page did not lead anywhere")
 
 
-def sign_in(running_from: Path, user: str = "default") -> str:
+def sign_in(running_from: Path, user: str = "default", *options: str) -> str:
     """`ads-proxy login acme` from beginning to end; what it showed."""
-    terminal = Terminal(sys.executable, "-m", "proxy", "login", "acme", "--no-browser", "--config", running_from)
+    terminal = Terminal(
+        sys.executable, "-m", "proxy", "login", "acme", "--no-browser", "--config", running_from, *options
+    )
     url = terminal.read_until(r"(http://\S+/ap/oa\?\S+)")[1]
     terminal.read_until("press Enter")
     terminal.type(allow(url, user))
@@ -136,7 +139,7 @@ def test_another_person_signing_in_brings_that_persons_profiles(amazon: Simulate
         sign_in(running.path)
         running.until_listed()
         assert mine not in {profile["id"] for profile in running.status()["profiles"]}
-        sign_in(running.path, "second")
+        sign_in(running.path, "second", "--replace")
         running.until(lambda: {p["id"] for p in running.status()["profiles"] if p["region"] == "eu"} == {mine}, 5)
         assert running.get("/sd/campaigns", {SCOPE: mine})[0] == 200
 

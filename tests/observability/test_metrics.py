@@ -54,6 +54,16 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return samples(metrics).get((f"ads_proxy_{name}", frozenset(labels.items())))
 
 
+def test_the_end_of_a_consent_is_there_as_long_as_it_is_known() -> None:
+    """A day that is not known any more, or that never comes, leaves no series."""
+    metrics = made()
+    assert value(metrics, "consent_expiry_timestamp_seconds", account="acme") is None
+    metrics.observe(events.ConsentRecorded("acme", "2026-07-01", "sign-in", 1_814_400_000.0))
+    assert value(metrics, "consent_expiry_timestamp_seconds", account="acme") == 1_814_400_000.0
+    metrics.observe(events.ConsentRecorded("acme", "", "", None))
+    assert value(metrics, "consent_expiry_timestamp_seconds", account="acme") is None
+
+
 def names(metrics: Metrics) -> set[str]:
     return set(re.findall(r"^# TYPE (\S+)", metrics.scrape("")[0].decode(), re.MULTILINE))
 
@@ -64,7 +74,15 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),
         *("credential_state", "token_unpersisted", "request_duration_seconds", "upstream_duration_seconds"),
-        *("overhead_seconds", "requests_in_flight", "profiles", "build_info", "config_last_reload_successful"),
+        *(
+            "overhead_seconds",
+            "requests_in_flight",
+            "profiles",
+            "ads_accounts",
+            "build_info",
+            "config_last_reload_successful",
+        ),
+        "consent_expiry_timestamp_seconds",
     )
     wanted = {f"ads_proxy_{name}_total" for name in counters} | {f"ads_proxy_{name}" for name in others}
     assert {name for name in names(made()) if name.startswith("ads_proxy_")} == wanted
@@ -205,6 +223,7 @@ def test_the_rest_of_the_events_have_their_series() -> None:
         events.AmazonThrottled("acme", "eu", 3.0),
         events.TokenUnpersisted("acme", True, "disk full"),
         events.ProfilesListed("acme", "na", 42),
+        events.AdsAccountsListed("acme", "na", 2, 7),
         events.ConfigReloaded(False, ("x",), (), ()),
         events.DrainStarted(0, 0.0, 1.0),
         finished(status=200, fault=events.Fault.UPSTREAM_DIED),
@@ -218,6 +237,7 @@ def test_the_rest_of_the_events_have_their_series() -> None:
     assert value(metrics, "throttled_total", account="acme", region="na") == 0
     assert value(metrics, "token_unpersisted", account="acme") == 1
     assert value(metrics, "profiles", account="acme", region="na") == 42
+    assert value(metrics, "ads_accounts", account="acme") == 7
     assert value(metrics, "config_reloads_total", result="failure") == 1
     assert value(metrics, "config_reloads_total", result="success") == 0
 

@@ -12,13 +12,16 @@ import pytest
 from aiohttp import web
 
 from proxy.errors import NoUsableToken, StateError
-from proxy.events import DefaultProfileChanged, Event, ProfilesFailed, ProfilesListed
+from proxy.events import (
+    AdsAccountsFailed,
+    AdsAccountsListed,
+    DefaultProfileChanged,
+    Event,
+    ProfilesFailed,
+    ProfilesListed,
+)
 from proxy.profiles.directory import (
-    AWAITED_RETRY,
-    FIRST_RETRY,
-    LIST_INTERVAL,
-    LONG_AWAITED_RETRY,
-    MAX_RETRY,
+    DOCUMENT,
     MISS_INTERVAL,
     MISS_MEMORY,
     REPORT_INTERVAL,
@@ -27,10 +30,17 @@ from proxy.profiles.directory import (
     ProfileDirectory,
     ProfileSource,
     ProfilesUnavailable,
-    _pause,
-    next_listing,
 )
 from proxy.profiles.index import ListingFailure
+from proxy.profiles.pacing import (
+    AWAITED_RETRY,
+    FIRST_RETRY,
+    LIST_INTERVAL,
+    LONG_AWAITED_RETRY,
+    MAX_RETRY,
+    next_listing,
+    wait,
+)
 from proxy.secret import Secret
 
 if TYPE_CHECKING:
@@ -40,13 +50,15 @@ PATIENCE = 5.0
 
 
 class EventQueue:
-    """An observer whose events can be waited for."""
+    """An observer whose events can be waited for; those of ads accounts are kept apart."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.of_ads_accounts: asyncio.Queue[Event] = asyncio.Queue()
 
     def observe(self, event: Event) -> None:
-        self.events.put_nowait(event)
+        kept = self.of_ads_accounts if isinstance(event, AdsAccountsListed | AdsAccountsFailed) else self.events
+        kept.put_nowait(event)
 
     async def next(self) -> Event:
         async with asyncio.timeout(PATIENCE):
@@ -83,19 +95,23 @@ class HeldPauses:
 
 
 class DocumentStore:
-    """A store of documents."""
+    """A store of documents; `document` is the one of profiles, `others` are kept by name."""
 
     def __init__(self, document: object | None = None) -> None:
         self.document = document
+        self.others: dict[str, object] = {}
         self.written = asyncio.Event()
         self.broken = False
 
     async def read_document(self, name: str) -> object | None:
         if self.broken:
             raise StateError("the disk is gone")
-        return self.document
+        return self.document if name == DOCUMENT else self.others.get(name)
 
     async def write_document(self, name: str, data: object) -> None:
+        if name != DOCUMENT:
+            self.others[name] = json.loads(json.dumps(data))
+            return
         self.written.set()
         if self.broken:
             raise StateError("the disk is gone")
@@ -108,13 +124,19 @@ class Token:
 
 
 class RunningDirectory:
-    """A directory before a scripted Amazon: `/REGION/v2/profiles` answers with that region's ids."""
+    """A directory before a scripted Amazon: `/REGION/v2/profiles` answers with that region's ids.
+
+    `further` answers by region and the rest of the target what else is asked for; it is empty where nothing is said.
+    `asked` holds the usual lists alone.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session, self.url = session, url
         self.events, self.pauses, self.documents = EventQueue(), HeldPauses(), DocumentStore()
         self.now = 1000.0
         self.ids: dict[str, list[int]] = {"na": [11, 12], "eu": [21], "fe": []}
+        self.further: dict[tuple[str, str], Any] = {}
+        self.further_status = 200
         self.status = 200
         self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
@@ -133,7 +155,10 @@ class RunningDirectory:
         return Token(Secret(f"Atza|{account}|{self.generation}"))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        region = request.path.split("/")[1]
+        region, _, target = request.path_qs[1:].partition("/")
+        if target != "v2/profiles":
+            nothing: Any = [] if target.startswith("v2/profiles") else {}
+            return web.json_response(self.further.get((region, target), nothing), status=self.further_status)
         self.asked.append((request.headers["Authorization"].split("|")[1], region))
         ids = self.ids[region]
         if self.gate is not None:
@@ -300,7 +325,7 @@ async def test_an_account_without_token_is_looked_at_soon_and_often(running: Run
 
 
 async def test_a_profile_that_nobody_knows_makes_one_early_listing(running: RunningDirectory) -> None:
-    """At most one a minute, whatever is asked for; and a profile that stays unknown makes no other for long."""
+    """At most one in ten seconds, whatever is asked for; and a profile that stays unknown makes no other for long."""
     await running.directory.start([running.source("acme", "na", "eu")])
     await running.settle(2)
     running.ids["eu"].append(22)
@@ -482,11 +507,101 @@ def test_when_the_next_listing_is(failures: int, retry_after: float | None, chan
     assert next_listing(failures, retry_after, chance) == pytest.approx(seconds)
 
 
+ADS_ACCOUNT = "amzn1.ads-account.g.a"
+LISTED = {"adsAccounts": [{"adsAccountId": ADS_ACCOUNT, "alternateIds": [{"countryCode": "DE", "profileId": 22}]}]}
+
+
+async def test_ads_accounts_and_hidden_profiles_are_known_after_the_profiles(running: RunningDirectory) -> None:
+    """By the id of an ads account, of a DSP advertiser, and of profiles that only other lists have."""
+    running.further["na", "adsAccounts/list"] = LISTED
+    running.further["na", "managerAccounts"] = {"managerAccounts": [{"linkedAccounts": [{"dspAdvertiserId": "58"}]}]}
+    running.further["na", "v2/profiles?apiProgram=report"] = [{"profileId": 13}]
+    await running.directory.start([running.source("acme", "na", "eu")])
+    await running.settle(2)
+    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
+    assert running.directory.ads_account_owners("58") == (("acme", "na"),)
+    assert [running.directory.owners(each) for each in ("11", "13", "22")] == [
+        (("acme", "na"),),
+        (("acme", "na"),),
+        (("acme", "eu"),),
+    ]
+    told = {running.events.of_ads_accounts.get_nowait() for _ in range(2)}
+    assert AdsAccountsListed("acme", "na", 1, 1) in told
+    assert [known.id for known in running.directory.ads_accounts("acme")] == [ADS_ACCOUNT, "58"]
+
+
+async def test_an_ads_account_that_nobody_knows_makes_one_early_listing(running: RunningDirectory) -> None:
+    """Off the request's path; what is no id makes none."""
+    await running.directory.start([running.source("acme", "na")])
+    await running.settle(1)
+    running.further["na", "adsAccounts/list"] = LISTED
+    assert running.directory.ads_account_owners("no id") == ()
+    assert running.directory.ads_account_owners(ADS_ACCOUNT) == ()
+    await running.settle(1)
+    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
+    assert len(running.asked) == 2
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_ads_accounts_that_are_known_stay_while_their_list_fails(running: RunningDirectory, status: int) -> None:
+    """The failure is told once, and it is tried again soon; the profiles are no concern of it."""
+    running.further["na", "adsAccounts/list"] = LISTED
+    await running.directory.start([running.source("acme", "na")])
+    await running.settle(1)
+    assert running.events.of_ads_accounts.get_nowait() == AdsAccountsListed("acme", "na", 1, 1)
+    running.further_status = status
+    running.pauses.end()
+    assert await running.settle(1) == [FIRST_RETRY]
+    running.pauses.end()
+    assert await running.settle(1) == [2 * FIRST_RETRY]
+    told = running.events.of_ads_accounts
+    assert isinstance(told.get_nowait(), AdsAccountsFailed)
+    assert told.empty()
+    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
+    assert running.directory.failures() == ()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+async def test_a_list_that_is_not_for_a_login_is_empty(running: RunningDirectory, status: int) -> None:
+    """To ask again soon would change nothing."""
+    running.further_status = status
+    await running.directory.start([running.source("acme", "na")])
+    assert await running.settle(1) == [LIST_INTERVAL]
+    assert running.events.of_ads_accounts.get_nowait() == AdsAccountsListed("acme", "na", 0, 0)
+
+
+async def test_a_restart_knows_the_ads_accounts(running: RunningDirectory) -> None:
+    """Before Amazon is asked; of this application and address alone."""
+    running.further["na", "adsAccounts/list"] = LISTED
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    await running.directory.stop()
+    running.status = 500
+    running.directory = running.open()
+    await running.directory.start([running.source()])
+    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
+    await running.directory.stop()
+    running.directory = running.open()
+    await running.directory.start([running.source(client_id="other")])
+    assert running.directory.ads_accounts() == ()
+
+
+async def test_a_login_that_left_takes_its_ads_accounts_along(running: RunningDirectory) -> None:
+    """With its account's configuration."""
+    running.further["na", "adsAccounts/list"] = LISTED
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    await running.directory.reconfigure([])
+    assert running.directory.ads_account_owners(ADS_ACCOUNT) == ()
+
+
 async def test_a_directory_shows_how_much_it_knows(running: RunningDirectory) -> None:
     """Neither tokens nor names."""
     await running.directory.start([running.source("acme", "na", "eu", refresh_token=Secret("CANARY"))])
     await running.settle(2)
-    known = "<ProfileIndex: 3 profiles in 2 listings>"
+    listed = "<ProfileIndex: 3 profiles in 2 listings>"
+    further = "<ReachIndex: 0 ads accounts and advertisers, 0 profiles in 2 readings>"
+    known = f"{listed}, <ReachReader: {further}>"
     assert repr(running.directory) == f"<ProfileDirectory: 2 watched, 0 being listed, {known}>"
 
 
@@ -494,9 +609,9 @@ async def test_a_pause_ends_by_itself_or_when_woken() -> None:
     """The real one, as short as can be."""
     wake = asyncio.Event()
     async with asyncio.timeout(PATIENCE):
-        await _pause(0.001, wake)
+        await wait(0.001, wake)
         wake.set()
-        await _pause(PATIENCE * 10, wake)
+        await wait(PATIENCE * 10, wake)
     assert wake.is_set()
 
 

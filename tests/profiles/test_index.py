@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,29 @@ def test_the_first_is_pinned_while_it_is_listed(listed: tuple[str, ...], old: st
     assert pin(tuple(map(profile, listed)), old) == first
 
 
+def test_the_first_is_no_agencys_and_can_pay_where_others_can() -> None:
+    """An agency has no campaigns of its own; of those that cannot pay, the first will do where there is no other."""
+    agency = replace(profile("1"), kind="agency")
+    unpaid, paid = replace(profile("2"), valid_payment=False), profile("3")
+    assert pin((agency, unpaid, paid), "") == "3"
+    assert pin((agency, unpaid), "") == "2"
+    assert pin((agency,), "") == ""
+    assert pin((agency, paid), "1") == "3"
+    assert pin((agency, unpaid, paid), "2") == "2"
+
+
+def test_a_document_of_the_version_before_is_read() -> None:
+    """It said nothing of payment methods, so all are taken for valid."""
+    index = ProfileIndex()
+    unpaid = replace(profile("2"), valid_payment=False)
+    index.put("acme", "na", ProfileListing("https://x amzn1", (profile("1"), unpaid), "1", 5.0))
+    document = json.loads(json.dumps(index.to_document()))
+    assert [entry[2].profiles for entry in read_document(document)] == [(profile("1"), unpaid)]
+    older = {**document, "version": 1}
+    older["listings"][0]["profiles"] = [fields[:8] for fields in older["listings"][0]["profiles"]]
+    assert [entry[2].profiles for entry in read_document(older)] == [(profile("1"), profile("2"))]
+
+
 def test_a_document_holds_everything() -> None:
     """Through JSON and back."""
     index = ProfileIndex()
@@ -73,7 +97,7 @@ def test_a_document_holds_everything() -> None:
         None,
         [],
         {},
-        {"version": 2, "listings": []},
+        {"version": 3, "listings": [{"account": "acme", "region": "na", "profiles": []}]},
         {"version": 1},
         {"version": 1, "listings": {"a": 1}},
         {"version": 1, "listings": [None, 5, {}, {"profiles": [["1"]]}, {"profiles": 5}]},

@@ -24,7 +24,7 @@ from proxy.profiles.index import ListingFailure
 from proxy.routing.route import Route
 from proxy.routing.table import CallerScope, EmptyDirectory, RoutingTable
 from proxy.routing.target import TargetKind
-from tests.support.deciding import NAMING_AN_ACCOUNT, Listed, config, fields, region, routed
+from tests.support.deciding import NAMING_AN_ACCOUNT, NAMING_AN_ADVERTISER, Listed, config, fields, region, routed
 
 DIRECTORY = Listed(
     owners={
@@ -173,6 +173,24 @@ def test_what_is_not_the_callers_is_answered_as_what_is_not_there(
     assert not [name for name in ("zeta", "pins", " z") if name in answer]
 
 
+@pytest.mark.parametrize(
+    ("profiles", "rule", "own"),
+    [({"22", "9"}, "profiles", "acme, brand, pins, z, zeta"), (set(), "account_ids", "acme, pins, z, zeta")],
+)
+def test_a_route_to_a_profile_that_is_not_the_callers_is_not_there(profiles: set[str], rule: str, own: str) -> None:
+    """Whatever account it leads to, and whatever Scope is sent beside it."""
+    limited = CallerScope(profiles=frozenset(profiles))
+    for name in ("brand-eu", "nosuchname"):
+        expected = f"This client may not use the account or route '{name}'. It may use {own}. (Rule: {rule}.)"
+        for sent in ({}, {"scopes": (b"22",)}):
+            with pytest.raises(NotPermitted) as refused:
+                routed(b"POST", f"/@{name}/x".encode(), fields(**sent), SEVERAL, limited)
+            assert refused.value.detail == expected
+    assert routed(b"POST", b"/@acme/x", fields(), SEVERAL, limited).account == "acme"
+    if profiles:
+        assert routed(b"POST", b"/@brand" + REQUIRED, fields(), SEVERAL, limited).profile == b"22"
+
+
 def test_a_route_of_ones_own_is_still_explained() -> None:
     """Who may use its account is told what it is."""
     only = CallerScope(accounts=frozenset({"acme"}))
@@ -275,12 +293,19 @@ def test_overridden_api_addresses_choose_their_region_by_host_and_port() -> None
     ("target", "changed", "profile"),
     [
         (b"/@brand-eu" + REQUIRED, {"scopes": (b"7",)}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"scopes": (b"7", b"7")}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (b"Amazon-Advertising-API-Scope:",), "scopes": (b"7",)}, b"7"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (b"Amazon-Advertising-API-Scope:",) * 2}, b"123"),
         (b"/@brand-eu" + REQUIRED, {}, b"123"),
         (b"/@brand-eu" + OPTIONAL, {}, b"123"),
         (b"/@brand-eu" + UNKNOWN, {}, b"123"),
         (b"/@brand-eu" + NEVER, {}, b""),
         (b"/@brand-eu" + NEVER, {"scopes": (b"7",)}, b"7"),
-        (b"/@brand-eu" + REQUIRED, {"lines": (NAMING_AN_ACCOUNT,)}, b"123"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (NAMING_AN_ADVERTISER,)}, b"123"),
+        (b"/@brand-eu" + OPTIONAL, {"lines": (NAMING_AN_ADVERTISER,)}, b""),
+        (b"/@brand-eu" + OPTIONAL, {"lines": (b"Amazon-Ads-Manager-AccountId: ",)}, b"123"),
+        (b"/@brand-eu" + REQUIRED, {"lines": (NAMING_AN_ACCOUNT,)}, b""),
+        (b"/@brand-eu" + OPTIONAL, {"lines": (b"Amazon-Ads-AccountId: ",)}, b"123"),
         (b"/@brand-eu" + OPTIONAL, {"lines": (NAMING_AN_ACCOUNT,)}, b""),
         (b"/@brand-eu" + UNKNOWN, {"lines": (NAMING_AN_ACCOUNT,)}, b""),
         (b"/@brand-eu" + OPTIONAL, {"lines": (NAMING_AN_ACCOUNT,), "scopes": (b"7",)}, b"7"),

@@ -17,7 +17,7 @@ from proxy.routing.scope import (
 from proxy.routing.table import EmptyDirectory
 from scripts.make_operations import SCOPE, STRENGTH, strength
 from scripts.specifications import Described, read_specifications
-from tests.support.deciding import NAMING_AN_ACCOUNT, config, fields, routed
+from tests.support.deciding import NAMING_AN_ADVERTISER, config, fields, routed
 from tests.support.specifications import published_specifications
 
 EITHER_WILL_DO = {f"/adsApi/v1/{verb}/ads" for verb in ("create", "query", "update", "delete")}
@@ -127,7 +127,7 @@ def sent_scope(rule: ScopeRule, own: bytes, names_account: bool, default: str | 
     method, path = OPERATIONS[rule]
     assert scope_rule(method, path) is rule
     table = make_routing_table(config({"acme": {"default_profile": default}}), EmptyDirectory())
-    lines = (NAMING_AN_ACCOUNT,) if names_account else ()
+    lines = (NAMING_AN_ADVERTISER,) if names_account else ()
     return routed(method, path, fields(*lines, scopes=(own,) if own else ()), table).profile
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_route
 from proxy.config import Config
-from proxy.config.model.sections import Account, Client, Region, RouteConfig
+from proxy.config.model.accounts import Account
+from proxy.config.model.sections import Client, Region, RouteConfig
 from proxy.config.model.values import Address
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
@@ -47,6 +48,7 @@ def fields(*lines: bytes, scopes: tuple[bytes, ...] = (), **sent: Any) -> Reques
 
 
 NAMING_AN_ACCOUNT = b"Amazon-Ads-AccountId: amzn1.ads-account.g.x"
+NAMING_AN_ADVERTISER = b"Amazon-Advertising-API-AdvertiserId: 58"
 OVERRIDING = b"X-HTTP-Method-Override: DELETE"
 
 
@@ -101,20 +103,27 @@ def region(**changed: str) -> Region:
 
 
 class Listed:
-    """A directory with fixed contents: profile -> owners, (account, region) -> first profile, and failed listings."""
+    """A directory with fixed contents: profile -> owners, (account, region) -> first profile, failed listings, and
+    ads account -> owners.
+    """
 
     def __init__(
         self,
         owners: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
         first: Mapping[tuple[str, str], str] | None = None,
         failures: tuple[ListingFailure, ...] = (),
+        ads_accounts: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
     ) -> None:
+        self._ads_accounts = dict(ads_accounts or {})
         self._owners = dict(owners or {})
         self._first = dict(first or {})
         self._failures = {(failure.account, failure.region): failure for failure in failures}
 
     def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
         return self._owners.get(profile, ())
+
+    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+        return self._ads_accounts.get(identifier, ())
 
     def first(self, account: str, region: str) -> str | None:
         return self._first.get((account, region))

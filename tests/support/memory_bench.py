@@ -7,6 +7,7 @@ at a recorder that reads it with two parsers which are not ours. What is right i
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -29,6 +30,7 @@ from tests.support.events import EventRecorder
 from tests.support.rules import changed_rules, rules_for
 from tests.support.tokens import NumberedTokens
 
+_SILENT, _UNUSED = socket.socketpair()
 TURNS = 400
 """Turns of the event loop after which something that still moves is taken for a hang."""
 
@@ -85,7 +87,8 @@ class Pipe(asyncio.Transport):
         return 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", 1) if name == "peername" else default
+        """As over TLS, so that nothing is written beside the transport; the socket never has news."""
+        return {"peername": ("127.0.0.1", 1), "socket": _SILENT, "ssl_object": self}.get(name, default)
 
 
 class End:

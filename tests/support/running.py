@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import http.client
 import json
-import os
 import re
-import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,83 +25,9 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 import yaml
 
-from tests.integration.rig import Output, fetch, until
-from tests.support.programs import ROOT
+from tests.support.processes import Process, fetch, until
 
 REGIONS = ("na", "eu", "fe")
-_END_WITH_PARENT = 1
-_C = ctypes.CDLL(None)
-
-
-class Process:
-    """A child whose output is read as it comes; ended by its pid."""
-
-    def __init__(self, *command: str | Path, open_files: int | None = None, **environment: str) -> None:
-        ours = ("ADS_PROXY_", "AMAZON_ADS_")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-
-        def prepare() -> None:
-            if sys.platform == "linux":
-                _C.prctl(_END_WITH_PARENT, signal.SIGKILL)  # a run that is cut short leaves nothing behind
-            if open_files is not None:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
-
-        self.child = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=ROOT,
-            env={**inherited, **environment},
-            preexec_fn=prepare,  # noqa: PLW1509 - it only calls the system
-        )
-        assert self.child.stdout is not None
-        self.output = Output(self.child.stdout)
-
-    def first(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first JSON line that is wanted; without one, the process is ended."""
-        try:
-            return self.output.wait_for(wanted)
-        except BaseException:
-            self.end()
-            raise
-
-    @property
-    def pid(self) -> int:
-        return self.child.pid
-
-    @property
-    def text(self) -> str:
-        """All it said so far."""
-        return "".join(self.output.lines)
-
-    def signal(self, number: int) -> None:
-        self.child.send_signal(number)
-
-    def wait(self, patience: float = 20.0) -> int:
-        """Its exit code, once it ended by itself."""
-        code = self.child.wait(patience)
-        self.output.reader.join(5)
-        return code
-
-    def end(self) -> None:
-        """SIGTERM, or worse if that does not help."""
-        if self.child.poll() is None:
-            self.child.terminate()
-            try:
-                self.child.wait(15)
-            except subprocess.TimeoutExpired:
-                self.child.kill()
-                self.child.wait()
-        self.output.reader.join(5)
-        self.output.stream.close()
-
-    @property
-    def resident_kib(self) -> int:
-        """How much memory it holds."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
 
 
 class SimulatedAmazon:
@@ -247,8 +169,9 @@ class Serving:
         self.until(lambda: self.admin_get("/readyz")[0] == 200)
 
     def until_listed(self, account: str = "acme") -> None:
-        """Until the account's profiles are known in every region."""
+        """Until the account's profiles are known in every region, and what else is listed behind them."""
         self.until(lambda: set(self.account(account).get("profiles", {})) == set(REGIONS))
+        self.until(lambda: set(self.account(account)["ads_accounts"]) == set(REGIONS))
 
     def stop(self) -> tuple[int, float]:
         """SIGTERM; its exit code, and how many seconds it took."""

@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from typing import cast
 
@@ -42,6 +43,18 @@ async def test_what_was_written_is_read_by_the_next_process(tmp_path: Path) -> N
     again = open_store(url(tmp_path / "s"), KEY)
     assert await again.read("acme") == ENTRY
     assert await again.read("other") is None
+
+
+@pytest.mark.parametrize(("source", "consented_at"), [("sign-in", 12.5), ("rotated", None)])
+async def test_an_entry_of_an_earlier_version_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, consented_at: float | None
+) -> None:
+    """It says nothing of consents: a sign-in was kept when it was made, and of the rest nothing is known."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("json.dumps", lambda kept: dumps({k: v for k, v in kept.items() if k != "consented_at"}))
+        await store.write("acme", replace(ENTRY, source=StoredSource(source), consented_at=1.0))
+    assert await store.read("acme") == replace(ENTRY, source=StoredSource(source), consented_at=consented_at)
 
 
 async def test_nothing_readable_is_on_the_disk(tmp_path: Path) -> None:

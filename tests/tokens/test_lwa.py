@@ -16,11 +16,13 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.secret import Secret
-from proxy.tokens.lwa import AppCredentials, LoginWithAmazon, sign_in_url
+from proxy.tokens.lwa import AppCredentials, AuthorizationRequest, LoginWithAmazon, sign_in_url
+from proxy.tokens.pkce import code_challenge
 from proxy.tokens.token_response import Grant, TokenRequest, TokenResponse, parse_retry_after, parse_token_response
 
 REFRESH = Secret("Atzr|CANARY-refresh")
 CREDENTIALS = AppCredentials("amzn1.application-oa2-client.x", Secret("CANARY-secret"))
+VERIFIER = Secret("a-code-verifier-of-forty-three-letters-or-more")
 GOOD = {"access_token": "Atza|access", "refresh_token": "Atzr|next", "token_type": "bearer", "expires_in": 3600}
 HTML = {"Content-Type": "text/html"}
 
@@ -104,12 +106,13 @@ async def test_a_code_is_exchanged_with_its_redirect_uri() -> None:
     """The other grant (docs/amazon.md, Token requests)."""
     async with serving(saying(GOOD)) as endpoint, asking() as lwa:
         grant = await lwa.exchange(
-            endpoint.url, CREDENTIALS, Secret("code&+ x"), "http://localhost:8081/login/callback"
+            endpoint.url, CREDENTIALS, Secret("code&+ x"), "http://localhost:8081/login/callback", VERIFIER
         )
     sent = parse_qs(endpoint.requests[0][2])
     assert sent["grant_type"] == ["authorization_code"]
     assert sent["code"] == ["code&+ x"]
     assert sent["redirect_uri"] == ["http://localhost:8081/login/callback"]
+    assert sent["code_verifier"] == [VERIFIER.reveal()]
     assert grant.refresh_token is not None
 
 
@@ -117,14 +120,14 @@ async def test_a_code_that_brings_no_refresh_token_is_a_failure() -> None:
     """A sign-in without a refresh token would end after an hour."""
     async with serving(saying({"access_token": "a", "expires_in": 3600})) as endpoint, asking() as lwa:
         with pytest.raises(errors.TokenAnswerMalformed, match="without a refresh token"):
-            await lwa.exchange(endpoint.url, CREDENTIALS, Secret("code"), "https://amazon.com")
+            await lwa.exchange(endpoint.url, CREDENTIALS, Secret("code"), "https://amazon.com", VERIFIER)
 
 
 async def test_an_old_code_says_what_codes_are() -> None:
     """`invalid_grant` for a code is about the code."""
     async with serving(saying({"error": "invalid_grant"}, 400)) as endpoint, asking() as lwa:
         with pytest.raises(errors.RefreshTokenRevoked, match="five minutes"):
-            await lwa.exchange(endpoint.url, CREDENTIALS, Secret("code"), "https://amazon.com")
+            await lwa.exchange(endpoint.url, CREDENTIALS, Secret("code"), "https://amazon.com", VERIFIER)
 
 
 @pytest.mark.parametrize(
@@ -462,10 +465,13 @@ def test_the_sign_in_address_has_everything() -> None:
     """As docs/amazon.md, Sign-in, has it, several scopes and awkward characters included."""
     url = sign_in_url(
         "https://www.amazon.com/ap/oa",
-        "client&1",
-        ("advertising::campaign_management", "advertising::audiences"),
-        "http://localhost:8081/login/callback?x=1&y=2",
-        "state+/=",
+        AuthorizationRequest(
+            "client&1",
+            ("advertising::campaign_management", "advertising::audiences"),
+            "http://localhost:8081/login/callback?x=1&y=2",
+            "state+/=",
+            VERIFIER,
+        ),
     )
     parts = urlsplit(url)
     assert url.startswith("https://www.amazon.com/ap/oa?")
@@ -476,12 +482,15 @@ def test_the_sign_in_address_has_everything() -> None:
         "response_type": ["code"],
         "redirect_uri": ["http://localhost:8081/login/callback?x=1&y=2"],
         "state": ["state+/="],
+        "code_challenge": [code_challenge(VERIFIER.reveal())],
+        "code_challenge_method": ["S256"],
     }
 
 
 def test_a_sign_in_page_with_a_query_keeps_it() -> None:
     """A test's sign-in page may have one."""
-    assert "/oa?lang=en&client_id=c&" in sign_in_url("http://127.0.0.1:1/oa?lang=en", "c", ("s",), "http://x/", "t")
+    request = AuthorizationRequest("c", ("s",), "http://x/", "t", VERIFIER)
+    assert "/oa?lang=en&client_id=c&" in sign_in_url("http://127.0.0.1:1/oa?lang=en", request)
 
 
 async def test_what_asks_and_what_came_can_be_logged() -> None:

@@ -59,6 +59,9 @@ function card(account) {
   const refresh = root.querySelector(".refresh");
   refresh.setAttribute("aria-label", `Refresh the token of ${account.name} now`);
   refresh.addEventListener("click", () => refreshNow(account.name, refresh));
+  const invite = root.querySelector(".invite");
+  invite.setAttribute("aria-label", `Make a link that asks for the consent of ${account.name}`);
+  invite.addEventListener("click", () => inviteFor(account.name, invite));
   $("cards").append(root);
   cards.set(account.name, root);
   return root;
@@ -87,6 +90,10 @@ function showAccount(account) {
   setText(root.querySelector(".advice .text"), account.advice);
   const counts = Object.entries(account.profiles).map(([region, count]) => `${count} in ${region}`);
   put("profiles", counts.join(", ") || "none listed yet");
+  const { phase, explanation } = account.consent;
+  root.querySelector(".consenting").hidden = !explanation;
+  root.querySelector(".consenting").className = `consenting ${{ ending: "near", ended: "over" }[phase] ?? ""}`;
+  put("consent", explanation);
   const unlisted = listingWords(account);
   root.querySelector(".unlisted").hidden = !unlisted;
   put("listing", unlisted);
@@ -97,6 +104,7 @@ function showAccount(account) {
   setText(connect, account.has_refresh_token ? "Reconnect" : "Connect");
   connect.classList.toggle("plain", account.serving);
   connect.setAttribute("aria-label", `${connect.textContent} ${account.name} with Amazon`);
+  root.querySelector(".invite").hidden = !state.invites;
   root.querySelector(".refresh").hidden = !account.has_refresh_token;
   if (account.state === "valid") forget(`refresh-${account.name}`);
   if (before && before !== account.state) say(`${account.name}: ${account.title}. ${account.advice}`);
@@ -129,6 +137,22 @@ async function refreshNow(name, button) {
   await poll();
 }
 
+async function inviteFor(name, button) {
+  button.disabled = true;
+  try {
+    const answer = await ask(`/console/accounts/${encodeURIComponent(name)}/invite`, "POST");
+    const body = await answer.json();
+    if (answer.ok) {
+      notice(`invite-${name}`, `Send this link to the advertiser of ${name}. It works once, until ${body.expires_at}: ${body.link}`, false);
+      await copy(body.link, "Link");
+    } else notice(`invite-${name}`, `${name}: ${body.detail}`, true);
+  } catch {
+    say("The proxy does not answer.");
+  } finally {
+    button.disabled = false;
+  }
+}
+
 // --- notices
 
 const notices = new Map();
@@ -156,6 +180,9 @@ function showNotices() {
   else forget("restart");
   if (state.draining) notice("draining", "The proxy is stopping.", false);
   else forget("draining");
+  const ending = state.accounts.filter((account) => account.consent.phase === "ending");
+  if (ending.length) notice("consents", ending.map((account) => `${account.name}: ${account.consent.explanation}`).join(" ") + " Reconnect before then: the present login serves meanwhile.", false);
+  else forget("consents");
   const memory = state.accounts.filter((account) => account.unpersisted).map((account) => account.name);
   if (memory.length) notice("memory", `The new refresh token of ${memory.join(", ")} is in memory only: the state cannot be written.`, true);
   else forget("memory");

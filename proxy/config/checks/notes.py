@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from proxy.config.model.sections import Account, Config
+from proxy.config.model.accounts import Account
+from proxy.config.model.sections import Config
 from proxy.config.model.values import Address
 
 _CLIENT_ID, _CLIENT_SECRET = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
@@ -25,6 +26,13 @@ def _notes(config: Config) -> Iterator[str]:
         yield f"{config.listen} can be reached from other machines, and whoever reaches it is trusted."
     if not config.listen.is_loopback and config.clients and config.tls is None:
         yield f"{config.listen} is plain HTTP: keys of clients cross the network unencrypted. See tls."
+    if config.invites.url and urlsplit(config.invites.url).scheme == "http":
+        host = urlsplit(config.invites.url).hostname or ""
+        if not Address(host, 0).is_loopback:
+            yield "invites.url is plain HTTP: links that ask for consent cross the network unencrypted."
+    for client in config.clients:
+        if client.unscoped_paths and client.profiles is None and client.account_ids is None:
+            yield f"The unscoped_paths of client {client.name} open nothing: it has neither profiles nor account_ids."
     for name, region in config.regions.items():
         for key in ("api_url", "token_url", "mcp_url"):
             parts = urlsplit(getattr(region, key))

@@ -24,6 +24,7 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *_routes(values),
         *_clients(values),
         *_listeners(values),
+        *_invites(values),
         *_nothing_to_serve(values),
     )
 
@@ -121,6 +122,19 @@ def _listeners(values: Mapping[str, Any]) -> Iterator[str]:
         )
     if listen and admin and listen == admin and listen.port:
         yield "admin_listen: is the tools' address too; choose another port"
+
+
+def _invites(values: Mapping[str, Any]) -> Iterator[str]:
+    invites = _mapping(values, "invites")
+    listen, url = invites.get("listen"), invites.get("url")
+    if listen and not url:
+        yield "invites.url: is missing; write how advertisers reach invites.listen, such as https://consent.example.com"
+    if url and not listen:
+        yield "invites.listen: is missing; write where the listener for invitations listens, such as 127.0.0.1:8082"
+    address = _address(invites, "listen", "") if listen else None
+    for key, default in (("listen", "127.0.0.1:8080"), ("admin_listen", "127.0.0.1:8081")):
+        if address and address.port and address == _address(values, key, default):
+            yield f"invites.listen: is the address of {key} too; choose another port"
 
 
 def _nothing_to_serve(values: Mapping[str, Any]) -> Iterator[str]:

@@ -34,7 +34,12 @@ class Expected(StrEnum):
     ADDRESS = "is not an address; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
     ADS_ACCOUNT_ID = "is not an account id as `Amazon-Ads-AccountId` takes it, such as amzn1.ads-account.g.x"
     COUNT = "must be a whole number"
+    DAY = "is not a day; write YEAR-MONTH-DAY, such as 2026-07-01"
     DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"
+    DEFAULT_ADS_ACCOUNT = (
+        "is neither an ads account's id, such as amzn1.ads-account.g.x, nor null; "
+        "`ads-proxy profiles --accounts` lists yours"
+    )
     DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
     EXACT_PATH = (
         "must be one exact path such as /v2/profiles: no '*', no query, no '%' codes, nothing to be read in two ways"
@@ -80,6 +85,7 @@ class Expected(StrEnum):
     STATE_URL = "is not a state store; write file:DIR or memory:"
     STRUCTURE = "is neither YAML nor JSON"
     TEXT = "must be a text"
+    TITLE = "must be a name of 1 to 100 printable characters"
     UNBROKEN_TEXT = "holds white space or control characters in its middle; copy it again"
     UNKNOWN_KEY = "unknown key"
     UNWRITTEN_NAME = "unknown key; the name is the key of the mapping"

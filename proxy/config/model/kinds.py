@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,17 @@ DefaultProfile = Annotated[
     str | None,
     BeforeValidator(references.referable(values.parse_default_profile)),
     WithJsonSchema({"type": ["string", "integer", "null"], "pattern": "^([Ff]irst|[0-9]+)$"}),
+]
+DefaultAdsAccount = Annotated[
+    str | None,
+    BeforeValidator(references.referable(values.parse_default_ads_account)),
+    WithJsonSchema({"type": ["string", "integer", "null"], "pattern": "^[A-Za-z0-9._:-]+$"}),
+]
+Title = Annotated[str, BeforeValidator(values.parse_title), WithJsonSchema({"type": "string", "maxLength": 100})]
+Day = Annotated[
+    date | None,
+    BeforeValidator(values.parse_day),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}),
 ]
 Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[

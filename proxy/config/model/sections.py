@@ -7,23 +7,19 @@ holds between keys: that is `checks.rules`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from proxy.config.model.expected import Expected, WrongValue, shape_of
+from proxy.config.model.accounts import Account, InvitesSection
+from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.kinds import (
     AdsAccountId,
-    ClientId,
     Count,
-    DefaultProfile,
     ExactPath,
-    FilledText,
     Flag,
-    HomeRegion,
     HostName,
     KeyDigest,
     KeyValue,
@@ -35,60 +31,21 @@ from proxy.config.model.kinds import (
     PathPattern,
     ProfileId,
     ReadableFile,
-    RedirectUri,
     RegionName,
     Seconds,
-    SecretValue,
     StateKeys,
     StateUrl,
     Url,
 )
 from proxy.config.model.references import parse_limiting_list
 from proxy.config.model.regions import with_amazon
+from proxy.config.model.section import NamedSection, Section
 from proxy.config.model.values import Address, parse_list, parse_mapping
 from proxy.secret import Secret
-
-DEFAULT_SCOPES = ("advertising::campaign_management",)
-DEFAULT_REDIRECT_URI = "http://localhost:8081/login/callback"
 
 
 def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
-
-
-class Section(BaseModel):
-    """Frozen, and no key that the model does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
-    null_counts: ClassVar[frozenset[str]] = frozenset()
-    """Keys with nothing after them mean the default, but for these, where that would lift a limit."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        if isinstance(data, BaseModel):
-            return data
-        if not isinstance(data, Mapping):
-            raise WrongValue(Expected.KEYS, found=shape_of(data))
-        counting = cls.null_counts
-        return {
-            key: value
-            for key, value in data.items()
-            if value is not None or key in counting or key not in cls.model_fields
-        }
-
-
-class NamedSection(Section):
-    """An entry of a mapping; its name is its key there, never written twice."""
-
-    name: SkipJsonSchema[str] = Field(default="", exclude=True)
-
-    @field_validator("name", mode="before")
-    @classmethod
-    def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.context is not None:
-            raise WrongValue(Expected.UNWRITTEN_NAME)
-        return value
 
 
 class Region(Section):
@@ -117,39 +74,6 @@ class TlsSection(Section):
 
     cert: Annotated[ReadableFile, Field(description="The certificate chain, as a PEM file.")]
     key: Annotated[ReadableFile, Field(description="Its private key, as a PEM file without a passphrase.")]
-
-
-class Account(NamedSection):
-    """One Login with Amazon application and the person who granted it access."""
-
-    client_id: Annotated[ClientId, Field(description="The client id of the Login with Amazon security profile.")]
-    client_secret: Annotated[SecretValue, Field(description="Its client secret.")]
-    refresh_token: Annotated[
-        SecretValue | None,
-        Field(description="The refresh token; absent: `ads-proxy login` gets one, kept in the state."),
-    ] = None
-    region: Annotated[
-        HomeRegion,
-        Field(description="The home region: token endpoint, sign-in page and default API host (na, eu or fe)."),
-    ] = "na"
-    default_profile: Annotated[
-        DefaultProfile,
-        Field(
-            description="The profile of a request that names none: `first` (the first listed), an id, or null for none."
-        ),
-    ] = None
-    scopes: Annotated[
-        tuple[FilledText, ...],
-        BeforeValidator(parse_list),
-        Field(description="What signing in asks for.", min_length=1),
-    ] = DEFAULT_SCOPES
-    redirect_uri: Annotated[
-        RedirectUri,
-        Field(
-            description="Where Amazon sends the browser after signing in; it must be listed in the security profile. "
-            "Its port is that of `admin_listen` unless it is set."
-        ),
-    ] = DEFAULT_REDIRECT_URI
 
 
 class Client(Section):
@@ -196,6 +120,14 @@ class Client(Section):
     ] = "write"
     requests_per_minute: Annotated[
         Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
+    ] = None
+    max_in_flight: Annotated[
+        Count | None,
+        Field(
+            ge=1,
+            le=65536,
+            description="Its requests under way at once; beyond, 429. Absent: a quarter of `upstream.max_connections`.",
+        ),
     ] = None
 
 
@@ -275,6 +207,15 @@ class LimitsSection(Section):
     send_timeout: Annotated[
         Seconds, Field(gt=0, le=86400, description="Without the tool taking a byte of an answer.")
     ] = 60.0
+    min_body_rate: Annotated[
+        Count,
+        Field(
+            ge=0,
+            le=1 << 30,
+            description="Bytes a second that a body must come at, and an answer be taken at, averaged over 10 s; event "
+            "streams are exempt. 0: none.",
+        ),
+    ] = 1024
     keepalive_timeout: Annotated[
         Seconds, Field(ge=0, le=86400, description="How long an idle connection is kept; 0: closed after each answer.")
     ] = 75.0
@@ -370,6 +311,7 @@ class Config(Section):
     fast_path: Annotated[
         Flag, Field(description="Whether facts of a header block seen before are remembered; results are the same.")
     ] = True
+    invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
 
     @field_validator("sources", mode="before")

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -141,6 +142,36 @@ def parse_default_profile(value: Any) -> str | None:
         return parse_profile_id(value)
     except ValueError:
         raise WrongValue(Expected.DEFAULT_PROFILE) from None
+
+
+def parse_default_ads_account(value: Any) -> str | None:
+    """What `Amazon-Ads-AccountId` takes, or nothing; YAML may give a DSP advertiser's id as a number."""
+    if value is None or value == "":
+        return None
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text.strip()):
+        raise WrongValue(Expected.DEFAULT_ADS_ACCOUNT)
+    return text.strip()
+
+
+def parse_title(value: Any) -> str:
+    """A name as people read it, spaces included."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not 1 <= len(text) <= 100 or not text.isprintable():
+        raise WrongValue(Expected.TITLE)
+    return text
+
+
+def parse_day(value: Any) -> date | None:
+    """A day, as YAML or a text has it (ISO 8601)."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value.strip())
+    except (ValueError, AttributeError):
+        raise WrongValue(Expected.DAY) from None
 
 
 def parse_method(value: Any) -> str:

@@ -1,0 +1,128 @@
+"""`consents`: every account by the day its consent ends, as table, JSON or calendar. Asks nothing of Amazon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from proxy.commands.calendar import CalendarEntry, render_calendar
+from proxy.commands.terminal import OK, answers, say
+from proxy.events import Observers
+from proxy.tokens.consent import Consent, ConsentPhase, day_of, describe, phase
+from proxy.tokens.consent_ledger import ConsentLedger
+from proxy.tokens.opening import open_store
+from proxy.tokens.store import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import date
+
+    from proxy.config import Config
+
+_ORDER = (ConsentPhase.UNKNOWN, ConsentPhase.ENDLESS, ConsentPhase.NONE)
+"""After those whose end is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRow:
+    """One account's consent, for people to look at. Days are in UTC."""
+
+    account: str
+    phase: ConsentPhase
+    given_on: date | None
+    ends_on: date | None
+    days_left: int | None
+    explanation: str
+
+
+def print_consents(config: Config, layout: str) -> int:
+    """Print them, the first to end at the top."""
+    now = time.time()
+    found = rows_of(asyncio.run(_read(config)), now)
+    if layout == "json":
+        say(json.dumps([_as_json(row) for row in found], indent=2))
+    elif layout == "ical":
+        say(render_calendar(calendar_entries(found), now).rstrip("\r\n"))
+    else:
+        _print_table(found)
+    return OK
+
+
+def rows_of(consents: Mapping[str, Consent], now: float) -> list[ConsentRow]:
+    """By the end, then those without one by what is known; accounts of one day by name. Pure."""
+    rows = []
+    for account, consent in consents.items():
+        ends_at = consent.ends_at
+        rows.append(
+            ConsentRow(
+                account,
+                phase(consent, now),
+                None if consent.given_at is None else day_of(consent.given_at),
+                None if ends_at is None else day_of(ends_at),
+                None if ends_at is None else int((ends_at - now) // 86400),
+                describe(consent, now) or "There is no refresh token: nobody has consented yet.",
+            )
+        )
+    return sorted(rows, key=_place)
+
+
+def _place(row: ConsentRow) -> tuple[int, str, str]:
+    rank = _ORDER.index(row.phase) + 1 if row.phase in _ORDER else 0
+    return rank, str(row.ends_on or ""), row.account
+
+
+def calendar_entries(rows: Iterable[ConsentRow]) -> list[CalendarEntry]:
+    """A whole-day entry on each end that is known, with reminders as the proxy's own."""
+    return [
+        CalendarEntry(
+            uid=f"{row.account}@consents.ads-proxy",
+            day=row.ends_on,
+            summary=f"Amazon Ads consent of {row.account} ends",
+            description=f"{row.explanation} Have it renewed before: ads-proxy invite {row.account}",
+            reminder_days=(30, 7, 1),
+        )
+        for row in rows
+        if row.ends_on is not None
+    ]
+
+
+async def _read(config: Config) -> dict[str, Consent]:
+    store = open_store(config.state.url, config.state.key)
+    try:
+        ledger = ConsentLedger(store, Observers(()), time.time)
+        await ledger.load()
+        found = {}
+        for name, account in config.accounts.items():
+            stored = await store.read(name)
+            entry = stored if choose(account.refresh_token, stored).origin.is_stored else None
+            found[name] = ledger.consent(name, account.refresh_token, entry, account.consented_on)
+        return found
+    finally:
+        await store.close()
+
+
+def _as_json(row: ConsentRow) -> dict[str, object]:
+    return {
+        "account": row.account,
+        "phase": row.phase,
+        "given_on": None if row.given_on is None else str(row.given_on),
+        "ends_on": None if row.ends_on is None else str(row.ends_on),
+        "days_left": row.days_left,
+        "explanation": row.explanation,
+    }
+
+
+def _print_table(rows: Iterable[ConsentRow]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("account", "ends on", "days", "given on", ""):
+        table.add_column(column, no_wrap=bool(column))
+    for row in rows:
+        days = "" if row.days_left is None else str(row.days_left)
+        ends = str(row.ends_on) if row.ends_on is not None else row.phase
+        table.add_row(row.account, ends, days, str(row.given_on or ""), row.explanation)
+    answers().print(table)

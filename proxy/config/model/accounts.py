@@ -1,0 +1,92 @@
+"""The sections about who granted access: accounts, and invitations to consent."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from proxy.config.model.kinds import (
+    ClientId,
+    Day,
+    DefaultAdsAccount,
+    DefaultProfile,
+    FilledText,
+    HomeRegion,
+    ListenAddress,
+    Origin,
+    RedirectUri,
+    SecretValue,
+    Title,
+)
+from proxy.config.model.section import NamedSection, Section
+from proxy.config.model.values import parse_list
+
+DEFAULT_SCOPES = ("advertising::campaign_management",)
+DEFAULT_REDIRECT_URI = "http://localhost:8081/login/callback"
+
+
+class Account(NamedSection):
+    """One Login with Amazon application and the person who granted it access."""
+
+    client_id: Annotated[ClientId, Field(description="The client id of the Login with Amazon security profile.")]
+    client_secret: Annotated[SecretValue, Field(description="Its client secret.")]
+    refresh_token: Annotated[
+        SecretValue | None,
+        Field(description="The refresh token; absent: `ads-proxy login` gets one, kept in the state."),
+    ] = None
+    region: Annotated[
+        HomeRegion,
+        Field(description="The home region: token endpoint, sign-in page and default API host (na, eu or fe)."),
+    ] = "na"
+    default_profile: Annotated[
+        DefaultProfile,
+        Field(
+            description="The profile of a request that names none: `first` (the first listed), an id, or null for none."
+        ),
+    ] = None
+    default_ads_account: Annotated[
+        DefaultAdsAccount,
+        Field(
+            description="The `Amazon-Ads-AccountId` of a request that names neither profile nor ads account, where the "
+            "operation takes one: an id, or null for none."
+        ),
+    ] = None
+    consented_on: Annotated[
+        Day,
+        Field(
+            description="The day of the advertiser's consent to the configured refresh token, such as 2026-07-01; a "
+            "sign-in through the proxy is noticed by itself."
+        ),
+    ] = None
+    scopes: Annotated[
+        tuple[FilledText, ...],
+        BeforeValidator(parse_list),
+        Field(description="What signing in asks for.", min_length=1),
+    ] = DEFAULT_SCOPES
+    redirect_uri: Annotated[
+        RedirectUri,
+        Field(
+            description="Where Amazon sends the browser after signing in; it must be listed in the security profile. "
+            "Its port is that of `admin_listen` unless it is set."
+        ),
+    ] = DEFAULT_REDIRECT_URI
+
+
+class InvitesSection(Section):
+    """Links that ask an advertiser for consent, and the listener that they lead to."""
+
+    listen: Annotated[
+        ListenAddress | None,
+        Field(description="Where invited advertisers connect; nothing else is answered there. Absent: no invitations."),
+    ] = None
+    url: Annotated[
+        Origin | None,
+        Field(
+            description="How they reach it from outside, such as https://consent.example.com. The application's "
+            "security profile must list `URL/invite/callback` among its return URLs."
+        ),
+    ] = None
+    sender: Annotated[
+        Title | None, Field(description="Who asks, as the page names them. Default: the host of `url`.")
+    ] = None

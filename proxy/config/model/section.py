@@ -1,0 +1,46 @@
+"""What every section of the configuration is made from: frozen, no unknown keys, no nulls that lift a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from proxy.config.model.expected import Expected, WrongValue, shape_of
+
+
+class Section(BaseModel):
+    """Frozen, and no key that the model does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    null_counts: ClassVar[frozenset[str]] = frozenset()
+    """Keys with nothing after them mean the default, but for these, where that would lift a limit."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if isinstance(data, BaseModel):
+            return data
+        if not isinstance(data, Mapping):
+            raise WrongValue(Expected.KEYS, found=shape_of(data))
+        counting = cls.null_counts
+        return {
+            key: value
+            for key, value in data.items()
+            if value is not None or key in counting or key not in cls.model_fields
+        }
+
+
+class NamedSection(Section):
+    """An entry of a mapping; its name is its key there, never written twice."""
+
+    name: SkipJsonSchema[str] = Field(default="", exclude=True)
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.context is not None:
+            raise WrongValue(Expected.UNWRITTEN_NAME)
+        return value

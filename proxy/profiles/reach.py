@@ -1,0 +1,255 @@
+"""What each login reaches beside its usual profiles, in memory, for the request path and for whoever shows it.
+
+Changed by whole readings, one account and region at a time; nothing here asks Amazon or waits. Where an id leads is
+worked out when a reading is taken, so that a look-up is one of a dictionary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, field
+from typing import TYPE_CHECKING
+
+from proxy.profiles.ads_accounts import AdsAccount, AlternateId, LinkedAccount
+from proxy.profiles.countries import region_of_country
+from proxy.profiles.index import read_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from proxy.profiles.listing import Profile
+
+ADS_ACCOUNT = "ads account"
+_VERSION = 1
+Owner = tuple[str, str]
+"""An account and a region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What one host lists for one login. `profiles` are those that the usual list may leave out.
+
+    `origin` tells what was asked (address and application): a reading of another origin is not this one's.
+    """
+
+    origin: str
+    profiles: tuple[Profile, ...] = ()
+    ads_accounts: tuple[AdsAccount, ...] = ()
+    linked: tuple[LinkedAccount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAdsAccount:
+    """An ads account of one login, merged over all hosts that list it; or a DSP advertiser that a manager has linked.
+
+    `kind` is `ADS_ACCOUNT`, or Amazon's word for a linked one in lower case.
+    """
+
+    account: str
+    id: str
+    kind: str
+    name: str
+    status: str
+    regions: tuple[str, ...]
+    countries: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
+
+
+class ReachIndex:
+    """Readings by account and region; profile and ads account -> who reaches it, and where."""
+
+    def __init__(self) -> None:
+        self._readings: dict[Owner, Reach] = {}
+        self._profiles = _Owners()
+        self._ads_accounts = _Owners()
+
+    def __repr__(self) -> str:
+        known = f"{len(self._ads_accounts)} ads accounts and advertisers"
+        return f"<ReachIndex: {known}, {len(self._profiles)} profiles in {len(self._readings)} readings>"
+
+    def owners(self, profile: str) -> tuple[Owner, ...]:
+        """Who reaches a profile by another list than the usual one, and in which regions it is."""
+        return self._profiles.find(profile)
+
+    def ads_account_owners(self, identifier: str) -> tuple[Owner, ...]:
+        """Who reaches an ads account, a DSP advertiser or another linked account, in every region where it lives."""
+        return self._ads_accounts.find(identifier)
+
+    def reading(self, account: str, region: str) -> Reach | None:
+        return self._readings.get((account, region))
+
+    def put(self, account: str, region: str, reach: Reach) -> None:
+        """Take a reading in the place of the one before."""
+        self._readings[account, region] = reach
+        self._learn(account)
+
+    def drop(self, account: str, region: str) -> None:
+        """Forget a reading."""
+        if self._readings.pop((account, region), None) is not None:
+            self._learn(account)
+
+    def snapshot(self, account: str | None = None) -> tuple[KnownAdsAccount, ...]:
+        """Every ads account and linked advertiser, merged; of one account, or of all."""
+        accounts = dict.fromkeys(name for name, _ in self._readings if account in (None, name))
+        return tuple(known for name in accounts for known in _merged(name, self._of(name)))
+
+    def counts(self) -> dict[Owner, int]:
+        """How many ads accounts each host lists that was read, by account and region."""
+        return {owner: len(reach.ads_accounts) for owner, reach in self._readings.items()}
+
+    def count(self, account: str) -> int:
+        """How many ads accounts an account reaches, each once."""
+        return len({each.id for reach in self._of(account).values() for each in reach.ads_accounts})
+
+    def _of(self, account: str) -> dict[str, Reach]:
+        return {region: reach for (name, region), reach in self._readings.items() if name == account}
+
+    def _learn(self, account: str) -> None:
+        readings = self._of(account)
+        self._profiles.replace(account, _profile_regions(readings))
+        self._ads_accounts.replace(account, _ads_account_regions(readings))
+
+    def to_document(self) -> object:
+        """All readings as JSON has them."""
+        readings = [
+            {
+                "account": account,
+                "region": region,
+                "origin": reach.origin,
+                "profiles": [astuple(profile) for profile in reach.profiles],
+                "ads_accounts": [astuple(ads_account) for ads_account in reach.ads_accounts],
+                "linked": [astuple(linked) for linked in reach.linked],
+            }
+            for (account, region), reach in self._readings.items()
+        ]
+        return {"version": _VERSION, "readings": readings}
+
+
+def read_document(document: object) -> Iterator[tuple[str, str, Reach]]:
+    """The readings of `to_document`; what cannot be read is left out, for it will be read again."""
+    if not isinstance(document, dict) or document.get("version") != _VERSION:
+        return
+    entries = document.get("readings")
+    for entry in entries if isinstance(entries, list) else ():
+        try:
+            reach = Reach(
+                str(entry["origin"]),
+                tuple(map(read_profile, entry["profiles"])),
+                tuple(
+                    AdsAccount(str(i), str(n), str(s), tuple(map(str, c)), tuple(AlternateId(*map(str, e)) for e in a))
+                    for i, n, s, c, a in entry["ads_accounts"]
+                ),
+                tuple(LinkedAccount(*map(str, fields)) for fields in entry["linked"]),
+            )
+            yield str(entry["account"]), str(entry["region"]), reach
+        except (KeyError, TypeError, ValueError):
+            continue
+
+
+def _regions_of(ads_account: AdsAccount, host: str) -> set[str]:
+    """Where an ads account lives: by its countries; where none is known, in the region of the host that lists it."""
+    countries = (*ads_account.countries, *(each.country for each in ads_account.alternates))
+    return set(filter(None, map(region_of_country, countries))) or {host}
+
+
+def _profile_regions(readings: Mapping[str, Reach]) -> dict[str, tuple[str, ...]]:
+    """Profile -> regions, by the best source that knows it: a list of profiles, an ads account's country, a manager."""
+    listed, alternate, linked = _Regions(), _Regions(), _Regions()
+    for host, reach in readings.items():
+        for profile in reach.profiles:
+            listed.add(profile.id, host)
+        for ads_account in reach.ads_accounts:
+            for each in ads_account.alternates:
+                alternate.add(each.profile, region_of_country(each.country) or host)
+        for entry in reach.linked:
+            linked.add(entry.profile, host)
+    return {**linked.sorted(), **alternate.sorted(), **listed.sorted()}
+
+
+def _ads_account_regions(readings: Mapping[str, Reach]) -> dict[str, tuple[str, ...]]:
+    found, linked = _Regions(), _Regions()
+    for host, reach in readings.items():
+        for ads_account in reach.ads_accounts:
+            for region in _regions_of(ads_account, host):
+                found.add(ads_account.id, region)
+        for entry in reach.linked:
+            linked.add(entry.id, host)
+            linked.add(entry.dsp_advertiser, host)
+    return {**linked.sorted(), **found.sorted()}
+
+
+def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[KnownAdsAccount]:
+    where = _ads_account_regions(readings)
+    listed: dict[str, list[AdsAccount]] = {}
+    advertisers: dict[str, LinkedAccount] = {}
+    for reach in readings.values():
+        for ads_account in reach.ads_accounts:
+            listed.setdefault(ads_account.id, []).append(ads_account)
+        for entry in reach.linked:
+            if entry.dsp_advertiser:
+                advertisers.setdefault(entry.dsp_advertiser, entry)
+    for identifier, parts in listed.items():
+        alternates = [each for part in parts for each in part.alternates]
+        yield KnownAdsAccount(
+            account,
+            identifier,
+            ADS_ACCOUNT,
+            next((part.name for part in parts if part.name), ""),
+            next((part.status for part in parts if part.status), ""),
+            where[identifier],
+            _unique((*(c for part in parts for c in part.countries), *(each.country for each in alternates))),
+            _unique(each.profile for each in alternates),
+            _unique(each.entity for each in alternates),
+        )
+    for identifier, entry in advertisers.items():
+        if identifier not in listed:
+            kind = entry.kind.lower().replace("_", " ")
+            yield KnownAdsAccount(account, identifier, kind, entry.name, "", where[identifier])
+
+
+def _unique(values: Iterable[str]) -> tuple[str, ...]:
+    """Without repetitions and what is empty, in order."""
+    return tuple(dict.fromkeys(filter(None, values)))
+
+
+@dataclass(slots=True)
+class _Regions:
+    """Id -> regions while they are gathered."""
+
+    of: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, identifier: str, region: str) -> None:
+        if identifier:
+            self.of.setdefault(identifier, set()).add(region)
+
+    def sorted(self) -> dict[str, tuple[str, ...]]:
+        return {identifier: tuple(sorted(regions)) for identifier, regions in self.of.items()}
+
+
+class _Owners:
+    """Id -> owners, changed one account at a time."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, tuple[Owner, ...]] = {}
+        self._known: dict[str, Mapping[str, tuple[str, ...]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def find(self, identifier: str) -> tuple[Owner, ...]:
+        return self._owners.get(identifier, ())
+
+    def replace(self, account: str, regions: Mapping[str, tuple[str, ...]]) -> None:
+        """What an account reaches from now on, id -> regions."""
+        before = self._known.pop(account, {})
+        if regions:
+            self._known[account] = regions
+        for identifier in before.keys() | regions.keys():
+            if before.get(identifier) == regions.get(identifier):
+                continue
+            others = (owner for owner in self._owners.get(identifier, ()) if owner[0] != account)
+            owners = tuple(sorted((*others, *((account, region) for region in regions.get(identifier, ())))))
+            if owners:
+                self._owners[identifier] = owners
+            else:
+                del self._owners[identifier]

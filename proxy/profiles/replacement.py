@@ -1,0 +1,71 @@
+"""Whether a new login may take the place of one that works: what would be lost, profile by profile. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ReachedProfile(Protocol):
+    """A profile that a login reaches; `region` and `id` say which it is."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def country(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedProfiles:
+    """What a login reaches that is not in force yet. `unlisted` says by region why its profiles could not be listed."""
+
+    profiles: tuple[ReachedProfile, ...] = ()
+    unlisted: Mapping[str, str] = field(default_factory=dict)
+
+
+class Replacement(StrEnum):
+    """What becomes of the new login."""
+
+    AT_ONCE = "at-once"
+    """Nothing is lost by it."""
+    ASK = "ask"
+    """Something is, or that cannot be told: a person confirms it."""
+    INSIST = "insist"
+    """It reaches nothing of what works now: most likely it is somebody else's. Refused, unless a person insists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the new login lacks of what the present one reaches, what it has beyond it, and where that could not be
+    told."""
+
+    decision: Replacement
+    known: int = 0
+    offered: int = 0
+    lost: tuple[ReachedProfile, ...] = ()
+    uncertain: tuple[str, ...] = ()
+    """Regions whose profiles are known, and which the new login could not list."""
+    gained: tuple[ReachedProfile, ...] = ()
+
+
+def compare(known: tuple[ReachedProfile, ...], granted: GrantedProfiles) -> Comparison:
+    """Hold the profiles that are known of a working login against those that a new one reaches."""
+    reached = {(profile.region, profile.id) for profile in granted.profiles}
+    comparable = [profile for profile in known if profile.region not in granted.unlisted]
+    lost = tuple(profile for profile in comparable if (profile.region, profile.id) not in reached)
+    uncertain = tuple(sorted({profile.region for profile in known} & granted.unlisted.keys()))
+    if comparable and len(lost) == len(comparable):
+        decision = Replacement.INSIST
+    else:
+        decision = Replacement.ASK if lost or uncertain else Replacement.AT_ONCE
+    present = {(profile.region, profile.id) for profile in known}
+    gained = tuple(profile for profile in granted.profiles if (profile.region, profile.id) not in present)
+    return Comparison(decision, len(known), len(granted.profiles), lost, uncertain, gained)

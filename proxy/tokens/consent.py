@@ -1,0 +1,174 @@
+"""How long an advertiser's consent holds, and when its end is announced (docs/tokens.md, Consent): decisions on days.
+
+Every moment is wall-clock time in seconds, every day is one in UTC. Nothing is kept here and no clock is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from proxy.errors import ConsentExpired, RefreshTokenRevoked
+
+if TYPE_CHECKING:
+    from proxy.errors import TokenFailure
+    from proxy.tokens.store import StoredToken
+
+CUT_OFF: Final = date(2026, 6, 30)
+"""Consents given before this day have no end (docs/amazon.md, Consent)."""
+LIFETIME: Final = timedelta(days=365)
+DAY: Final = 86400.0
+MARKS: Final = (30, 7, 1, 0)
+"""Days before the end at which it is announced; at 0 it is over."""
+NEAR_DAYS: Final = MARKS[0]
+
+
+class ConsentOrigin(StrEnum):
+    """How the day of a consent is known."""
+
+    SIGN_IN = "sign-in"
+    CONFIGURATION = "configuration"
+    """The account's `consented_on`."""
+    UNKNOWN = ""
+
+
+class ConsentPhase(StrEnum):
+    """Where a consent stands in its life."""
+
+    NONE = "none"
+    """There is no refresh token, so there is no consent to speak of."""
+    UNKNOWN = "unknown"
+    ENDLESS = "endless"
+    HOLDING = "holding"
+    ENDING = "ending"
+    """It ends within 30 days."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """An advertiser's consent, as far as it is known.
+
+    `given_at` is the earliest moment at which it can have been given; None where nobody knows. `first_seen` is when
+    this program met its refresh token first: it was given no later.
+    """
+
+    given_at: float | None = None
+    origin: ConsentOrigin = ConsentOrigin.UNKNOWN
+    first_seen: float | None = None
+
+    @property
+    def is_endless(self) -> bool:
+        """Given before the cut-off, so no day comes at which it ends."""
+        known = self.given_at if self.given_at is not None else self.first_seen
+        return known is not None and day_of(known) < CUT_OFF
+
+    @property
+    def ends_at(self) -> float | None:
+        """None where it has no end, or where the day on which it was given is not known."""
+        return None if self.given_at is None or self.is_endless else self.given_at + LIFETIME.total_seconds()
+
+    @property
+    def ends_at_the_latest(self) -> float | None:
+        """For a consent of an unknown day: when it has ended, if it has an end at all."""
+        if self.given_at is not None or self.first_seen is None or self.is_endless:
+            return None
+        return self.first_seen + LIFETIME.total_seconds()
+
+
+def consent_in_force(stored: StoredToken | None, consented_on: date | None, first_seen: float | None) -> Consent:
+    """The consent behind the refresh token in force. `stored` is its entry, None where it is the configured one.
+
+    A sign-in that this program saw beats the configured day, which is of the configured token; a renewal by Amazon
+    prolongs nothing.
+    """
+    seen = [moment for moment in (first_seen, stored.saved_at if stored else None) if moment is not None]
+    earliest = min(seen, default=None)
+    if stored is not None and stored.consented_at is not None:
+        return Consent(stored.consented_at, ConsentOrigin.SIGN_IN, earliest)
+    if consented_on is not None:
+        return Consent(start_of(consented_on), ConsentOrigin.CONFIGURATION, earliest)
+    return Consent(first_seen=earliest)
+
+
+def phase(consent: Consent, now: float) -> ConsentPhase:
+    """Where it stands now."""
+    if consent.is_endless:
+        return ConsentPhase.ENDLESS
+    if consent.ends_at is None:
+        return ConsentPhase.NONE if consent.first_seen is None else ConsentPhase.UNKNOWN
+    if now >= consent.ends_at:
+        return ConsentPhase.ENDED
+    return ConsentPhase.ENDING if now >= consent.ends_at - NEAR_DAYS * DAY else ConsentPhase.HOLDING
+
+
+def mark_reached(ends_at: float, now: float) -> int | None:
+    """The last of `MARKS` that has come, None before the first."""
+    return next((mark for mark in reversed(MARKS) if now >= ends_at - mark * DAY), None)
+
+
+def next_mark_at(ends_at: float, now: float) -> float | None:
+    """When the next of `MARKS` comes, None after the last."""
+    return next((ends_at - mark * DAY for mark in MARKS if ends_at - mark * DAY > now), None)
+
+
+def day_of(moment: float) -> date:
+    """The day of a moment."""
+    return datetime.fromtimestamp(moment, UTC).date()
+
+
+def start_of(day: date) -> float:
+    """The first moment of a day: a consent given later on that day ends later, never earlier."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+
+
+def describe(consent: Consent, now: float) -> str:
+    """One sentence on how long it holds."""
+    stage, ends_at = phase(consent, now), consent.ends_at
+    if stage is ConsentPhase.NONE:
+        return ""
+    if stage is ConsentPhase.ENDLESS:
+        return f"The consent was given before {CUT_OFF} and has no end."
+    if ends_at is None:
+        return _describe_unknown(consent, now)
+    given = day_of(consent.given_at or 0.0)
+    if stage is ConsentPhase.ENDED:
+        return f"The consent of {given} ended on {day_of(ends_at)}."
+    days = int((ends_at - now) // DAY)
+    left = f"in {days} day{'' if days == 1 else 's'}" if days else "in less than a day"
+    return f"The consent of {given} ends on {day_of(ends_at)}, {left}."
+
+
+def _describe_unknown(consent: Consent, now: float) -> str:
+    seen, latest = day_of(consent.first_seen or 0.0), consent.ends_at_the_latest or 0.0
+    if now >= latest:
+        return f"The day of the consent is not known; first seen on {seen}."
+    return (
+        f"The day of the consent is not known; first seen on {seen}, it holds until {day_of(latest)} at the latest, "
+        f"unless it was given before {CUT_OFF}."
+    )
+
+
+def explain_refusal(failure: TokenFailure, consent: Consent, now: float) -> TokenFailure:
+    """What a refused refresh token means for a consent: an end by age is told from a revocation.
+
+    Amazon says the same of both. Any other failure comes back as it is.
+    """
+    if not isinstance(failure, RefreshTokenRevoked):
+        return failure
+    ends_at = consent.ends_at
+    if ends_at is not None and now >= ends_at:
+        given = day_of(consent.given_at or 0.0)
+        return ConsentExpired(
+            f"The advertiser's consent of {given} ended on {day_of(ends_at)}: it holds for {LIFETIME.days} days, "
+            "however its refresh token is used."
+        )
+    if consent.given_at is None and not consent.is_endless and now >= start_of(CUT_OFF + LIFETIME):
+        return RefreshTokenRevoked(
+            f"{failure.detail} It may have ended by age: a consent holds for {LIFETIME.days} days, and its day is not "
+            "known here (`consented_on`).",
+            retry_after=failure.retry_after,
+        )
+    return failure

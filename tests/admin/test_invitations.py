@@ -1,0 +1,223 @@
+"""An invited advertiser's way: the link, the page, Amazon, and what came of it; and all that leads nowhere."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import pytest
+
+from proxy import errors
+from proxy.admin import AdminListener, ProfileView, RequestHistory, make_invitations
+from proxy.events import InvitationUsed, SignInFinished
+from proxy.observability.metrics import Metrics
+from proxy.profiles.replacement import GrantedProfiles
+from proxy.secret import Secret
+from proxy.tokens.invitation import Invitation, link, sign, signing_key
+from proxy.tokens.invitation_ledger import InvitationLedger
+from proxy.tokens.memory_store import MemoryStore
+from tests.admin.fixtures import FakeProgram, Knocker, administer
+
+KEY = signing_key(Secret("canary-secret"))
+
+
+class Invited:
+    """The listener for invitations in front of a program, and a link to it."""
+
+    def __init__(self, knocker: Knocker, ledger: InvitationLedger, url: str) -> None:
+        self.knocker, self.ledger, self.url = knocker, ledger, url
+
+    async def invitation(self, account: str = "acme", seconds: float = 60.0) -> tuple[Invitation, str]:
+        made = await self.ledger.make(account, seconds, "Example <Ltd>")
+        return made, link(self.url, made, KEY).removeprefix(self.url)
+
+    async def begin(self, path: str) -> tuple[str, dict[str, str]]:
+        """Presses the page's button: the state, and the cookie that came with it."""
+        async with self.knocker.ask(f"{path}/begin", "POST", {"Origin": self.url}) as answer:
+            assert answer.status == 200
+            page = (await answer.text()).replace("&amp;", "&")
+            cookie = answer.headers["Set-Cookie"].split(";")[0]
+        url = re.search(r'href="(https://amazon.test/ap/oa[^"]*)"', page)
+        assert url is not None
+        query = parse_qs(urlsplit(url[1]).query)
+        assert query["redirect_uri"] == [f"{self.url}/invite/callback"]
+        return query["state"][0], {"Cookie": cookie}
+
+    async def follow(self, path: str, query: str = "code=c") -> tuple[int, str]:
+        """From the link to the page at the end."""
+        state, cookie = await self.begin(path)
+        async with self.knocker.ask(f"/invite/callback?{query}&state={state}", headers=cookie) as answer:
+            return answer.status, await answer.text()
+
+
+@asynccontextmanager
+async def inviting(program: FakeProgram) -> AsyncIterator[Invited]:
+    bound = socket.create_server(("127.0.0.1", 0))
+    port = bound.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    ledger = InvitationLedger(MemoryStore(), time.time)
+    listener = AdminListener(make_invitations(program, ledger, program, url))
+    await listener.start([bound])
+    metrics = Metrics("1.2.3")
+    try:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            yield Invited(Knocker(session, port, RequestHistory(metrics.totals), metrics), ledger, url)
+    finally:
+        await listener.stop()
+
+
+async def test_the_page_says_what_is_asked_for_and_by_whom() -> None:
+    """Looking at it does not use it up; there is no way from it to anything but Amazon."""
+    async with inviting(FakeProgram()) as invited:
+        _, path = await invited.invitation()
+        for _ in range(2):
+            async with invited.knocker.ask(path) as answer:
+                page = await answer.text()
+                assert answer.status == 200
+                assert "script" not in answer.headers["Content-Security-Policy"].replace("script-src 'self'", "")
+    assert "Example &lt;Ltd&gt;" in page
+    assert "manage advertising campaigns" in page
+    assert set(re.findall(r'(?:href|action)="([^"]*)"', page)) == {"/invite/static/console.css", f"{path}/begin"}
+
+
+async def test_an_invited_persons_consent_is_in_force_and_the_link_is_used() -> None:
+    """Done, told, and the link does nothing more."""
+    program = FakeProgram(statuses=(), known_profiles=())
+    async with inviting(program) as invited:
+        made, path = await invited.invitation()
+        status, page = await invited.follow(path)
+        assert (status, "<h1>Done</h1>" in page) == (200, True)
+        assert set(re.findall(r'href="([^"]*)"', page)) == {"/invite/static/console.css"}
+        async with invited.knocker.ask(path) as answer:
+            assert (answer.status, "used already" in await answer.text()) == (410, True)
+        async with invited.knocker.ask(f"{path}/begin", "POST", {"Origin": invited.url}) as answer:
+            assert answer.status == 410
+    assert program.adopted == ["acme"]
+    assert InvitationUsed("acme", made.id) in program.seen
+    assert [event.outcome for event in program.seen if isinstance(event, SignInFinished)] == ["connected"]
+
+
+@pytest.mark.parametrize(
+    ("query", "failure", "status", "said"),
+    [
+        ("error=access_denied", None, 403, "Access was not granted"),
+        ("error=invalid_scope&error_description=Bad", None, 400, "That did not work"),
+        ("code=c", errors.RefreshTokenRevoked("canary-detail"), 400, "That did not work"),
+        ("code=c", errors.TokenTimeout("canary-detail"), 502, "That did not work"),
+    ],
+)
+async def test_what_went_wrong_leaves_the_link_open(
+    query: str, failure: errors.TokenFailure | None, status: int, said: str
+) -> None:
+    """The person reads what is theirs to know, and may try again."""
+    program = FakeProgram(exchange_failure=failure)
+    async with inviting(program) as invited:
+        _, path = await invited.invitation()
+        answered, page = await invited.follow(path, query)
+        assert (answered, said in page, f'href="{path}"' in page) == (status, True, True)
+        assert "canary" not in page
+        assert await invited.knocker.status(path) == 200
+    assert program.adopted == []
+
+
+async def test_another_persons_login_is_not_taken() -> None:
+    """An invitation never takes the place of a login that works by one that reaches less."""
+    program = FakeProgram(granted=GrantedProfiles((ProfileView("9", "acme", "na", "Other", "US", "seller"),)))
+    async with inviting(program) as invited:
+        _, path = await invited.invitation()
+        status, page = await invited.follow(path)
+        assert (status, "This is another login" in page) == (409, True)
+        assert await invited.knocker.status(path) == 200
+    assert program.adopted == []
+    assert "refused" in [event.outcome for event in program.seen if isinstance(event, SignInFinished)]
+
+
+async def test_a_link_that_ended_says_why() -> None:
+    """Revoked, expired, forgotten, forged."""
+    async with inviting(FakeProgram()) as invited:
+        made, revoked = await invited.invitation()
+        await invited.ledger.revoke(made.id)
+        _, old = await invited.invitation(seconds=0.0)
+        forgotten = f"/invite/{sign(replace(made, id='never-made'), KEY)}"
+        forged = f"/invite/{sign(made, b'another key')}"
+        expected = {
+            revoked: "taken back",
+            old: "too old",
+            forgotten: "not known",
+            forged: "not known",
+            "/": "not known",
+        }
+        for path, words in expected.items():
+            async with invited.knocker.ask(path) as answer:
+                assert (answer.status in (404, 410), words in await answer.text()) == (True, True), words
+
+
+async def test_a_link_that_is_revoked_while_somebody_signs_in_does_nothing() -> None:
+    """The way back finds it taken back, and no code is exchanged."""
+    program = FakeProgram()
+    async with inviting(program) as invited:
+        made, path = await invited.invitation()
+        state, cookie = await invited.begin(path)
+        await invited.ledger.revoke(made.id)
+        async with invited.knocker.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
+            assert (answer.status, "taken back" in await answer.text()) == (410, True)
+    assert program.codes == []
+
+
+async def test_only_the_browser_that_began_can_finish() -> None:
+    """A way back without its cookie, or of a state that nobody began, is not known."""
+    program = FakeProgram()
+    async with inviting(program) as invited:
+        _, path = await invited.invitation()
+        state, _ = await invited.begin(path)
+        for query in (f"state={state}", "state=x", ""):
+            async with invited.knocker.ask(f"/invite/callback?code=c&{query}") as answer:
+                assert (answer.status, "not known" in await answer.text()) == (400, True)
+    assert program.codes == []
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", {}),
+        ("POST", {"Origin": "https://evil.test"}),
+        ("GET", {"Host": "rebound.test"}),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}),
+    ],
+)
+async def test_other_sites_cannot_use_a_link(method: str, headers: dict[str, str]) -> None:
+    """The button's form, the name, and what a browser says of a step are checked."""
+    async with inviting(FakeProgram()) as invited:
+        _, path = await invited.invitation()
+        target = f"{path}/begin" if method == "POST" else path
+        assert await invited.knocker.status(target, method, headers) in (403, 421)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/status", "/metrics", "/console/state", "/login/acme", "/login/callback", "/livez", "/invite/x/y"]
+)
+async def test_nothing_of_the_console_is_there(path: str) -> None:
+    """Whatever the admin listener has, this one has not."""
+    async with inviting(FakeProgram()) as invited:
+        assert await invited.knocker.status(path) == 404
+
+
+async def test_the_console_makes_a_link() -> None:
+    """A button that shows it, or why there is none."""
+    program = FakeProgram()
+    proof = {"X-Ads-Proxy-Console": "1"}
+    async with administer(program) as knocker:
+        async with knocker.ask("/console/accounts/acme/invite", "POST", proof) as answer:
+            made = await answer.json()
+        assert made["link"] == "https://consent.test/invite/acme"
+        assert made["expires_at"] == "2027-01-15T08:00:00Z"
+        program.invite_failure = errors.StateError("There is no listener for invitations.")
+        async with knocker.ask("/console/accounts/acme/invite", "POST", proof) as answer:
+            assert (answer.status, (await answer.json())["detail"]) == (502, "There is no listener for invitations.")
+        assert await knocker.status("/console/accounts/acme/invite", "POST") == 403

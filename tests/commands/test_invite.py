@@ -1,0 +1,80 @@
+"""`invite` and `invites`, without a proxy that runs: what is printed, kept and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.commands.invite import invite, print_invitations, revoke
+from proxy.config import Config, load
+from proxy.errors import ConfigurationError
+from proxy.secret import Secret
+from proxy.tokens.invitation import is_signed, read_claim, signing_key
+
+INVITES = "invites: {listen: 127.0.0.1:8082, url: 'https://consent.test', sender: Example Ltd}\n"
+
+
+def configured(folder: Path, more: str = INVITES, state: str | None = None) -> Config:
+    accounts = "accounts: {acme: {client_id: c, client_secret: the-secret}}\n"
+    (folder / "proxy.yaml").write_text(f"{accounts}state: {{url: '{state or f'file:{folder}/s'}'}}\n{more}")
+    return load(folder / "proxy.yaml", {})
+
+
+def test_a_link_is_printed_listed_and_taken_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The link alone on standard output, advice beside it; the next command knows it."""
+    config = configured(tmp_path)
+    assert invite(config, "acme", 7) == 0
+    out, err = capsys.readouterr()
+    token = out.strip().removeprefix("https://consent.test/invite/")
+    claim = read_claim(token)
+    assert claim is not None
+    assert claim.account == "acme"
+    assert is_signed(token, signing_key(Secret("the-secret")))
+    assert "https://consent.test/invite/callback among its return URLs" in err
+    assert print_invitations(config) == 0
+    assert f"{claim.id}  acme" in (listed := capsys.readouterr().out)
+    assert "open" in listed
+    assert revoke(config, claim.id) == 0
+    assert revoke(config, claim.id) == 1
+    print_invitations(config)
+    assert "revoked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "state", "said"),
+    [("", None, "set invites.listen and invites.url"), (INVITES, "memory:", "a running proxy would not know the link")],
+)
+def test_a_link_needs_somewhere_to_lead_and_to_be_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, state: str | None, said: str
+) -> None:
+    """Otherwise none is made, and the reason is told."""
+    assert invite(configured(tmp_path, more, state), "acme", 7) == 1
+    out, err = capsys.readouterr()
+    assert (out, said in err) == ("", True)
+
+
+def test_an_unknown_account_is_told(tmp_path: Path) -> None:
+    """With the choices."""
+    with pytest.raises(ConfigurationError, match="invite: there is no such account; did you mean 'acme'"):
+        invite(configured(tmp_path), "acne", 7)
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("invites: {listen: 127.0.0.1:8082}\n", "invites.url: is missing"),
+        ("invites: {url: 'https://consent.test'}\n", "invites.listen: is missing"),
+        ("invites: {listen: 127.0.0.1:8080, url: 'https://c.test'}\n", "invites.listen: is the address of listen too"),
+        (
+            "invites: {listen: 127.0.0.1:8081, url: 'https://c.test'}\n",
+            "invites.listen: is the address of admin_listen",
+        ),
+        ("invites: {listen: 127.0.0.1:8082, url: 'https://c.test/x'}\n", "invites.url: must not have a path"),
+        ("invites: {listen: 127.0.0.1:8082, url: 'https://c.test', sender: ''}\n", "invites.sender: must be a name"),
+    ],
+)
+def test_half_a_listener_is_refused(tmp_path: Path, more: str, problem: str) -> None:
+    """Each problem names its key and what to write."""
+    with pytest.raises(ConfigurationError, match=problem):
+        configured(tmp_path, more)

@@ -1,0 +1,85 @@
+"""A person who has never seen the program follows an invitation in a real browser, and the account serves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from tests.integration.browsing import chromium
+from tests.integration.rig import rig
+from tests.integration.test_console_chromium import Console
+from tests.support.processes import free_port
+
+pytestmark = [pytest.mark.integration, pytest.mark.chromium]
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """Headless Chromium with a profile of its own."""
+    with chromium(tmp_path / "chromium") as driver:
+        yield driver
+
+
+def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command beside the running proxy."""
+    command = [sys.executable, "-m", "proxy", *arguments, "--config", str(tmp_path / "proxy.yaml")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_an_invited_person_connects_the_account(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """From the link over Amazon's page to "Done"; tools are served, the link is used, nothing else was reachable."""
+    port = free_port()
+    url = f"http://localhost:{port}"
+    invites = {"listen": f"127.0.0.1:{port}", "url": url, "sender": "Example Ltd"}
+    state = {"url": f"file:{tmp_path / 'state'}"}
+    with rig(tmp_path, signed_in=False, invites=invites, state=state) as running:
+        assert running.get("/v2/profiles")[0] == 503
+        link = run(tmp_path, "invite", "acme").stdout.strip()
+        assert link.startswith(f"{url}/invite/")
+        person = Console(browser, running)
+        browser.get(link)
+        person.see("p", "Example Ltd asks you")
+        person.picture("invitation-1-asking")
+        person.press("button", "Go on to Amazon")
+        person.press("#allow")
+        person.see("h1", "Done")
+        person.picture("invitation-2-done")
+        assert browser.find_elements(By.TAG_NAME, "a") == []
+        assert running.get("/v2/profiles")[0] == 200
+        browser.get(link)
+        person.see("h1", "This link was used already")
+        for path in ("/", "/status", "/login/acme", "/metrics"):
+            browser.get(url + path)
+            person.see("h1", "This link is not known")
+        assert "used" in run(tmp_path, "invites", "list").stdout
+        event = running.log.wait_for(lambda line: line.get("event") == "invitation_used")
+        assert event["account"] == "acme"
+        consent = running.account("acme")["consent"]
+        assert (consent["known_by"], consent["phase"]) == ("sign-in", "holding")
+
+
+def test_the_consoles_button_makes_a_link_that_can_be_taken_back(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """A notice has the link; revoked at a terminal, it leads nowhere at once."""
+    port = free_port()
+    invites = {"listen": f"127.0.0.1:{port}", "url": f"http://localhost:{port}"}
+    with rig(tmp_path, invites=invites, state={"url": f"file:{tmp_path / 'state'}"}) as running:
+        console = Console(browser, running)
+        console.open()
+        console.press("[data-account=acme] .invite", "Invite")
+        notice = console.see("#notices p", "Send this link to the advertiser of acme").text
+        link = notice.rpartition(" ")[2]
+        assert urlsplit(link).port == port
+        browser.get(link)
+        console.see("p", "localhost asks you")
+        revoked = run(tmp_path, "invites", "revoke", "acme")
+        assert (revoked.returncode, "(acme) is revoked" in revoked.stdout) == (0, True)
+        console.press("button", "Go on to Amazon")
+        console.see("h1", "This link was taken back")
+        assert run(tmp_path, "invites", "revoke", "acme").returncode == 1

@@ -1,0 +1,207 @@
+"""How a request's ads account chooses account and region, and where a default one is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.app.rules import make_routing_table
+from proxy.errors import AccountRequired, ConflictingAdsAccount, RegionRequired
+from proxy.routing.route import Route
+from proxy.routing.table import CallerScope
+from tests.support.deciding import Listed, config, fields, routed
+
+DIRECTORY = Listed(
+    owners={"11": (("acme", "na"),), "22": (("acme", "eu"),), "33": (("zeta", "fe"),), "44": (("gone", "na"),)},
+    first={("pins", "na"): "901"},
+    ads_accounts={
+        "a.eu": (("acme", "eu"),),
+        "a.two": (("acme", "eu"), ("acme", "na")),
+        "a.away": (("acme", "eu"), ("acme", "fe")),
+        "z": (("zeta", "eu"),),
+        "shared": (("acme", "na"), ("zeta", "eu")),
+        "58": (("zeta", "fe"),),
+        "own.eu": (("ads", "eu"),),
+    },
+)
+TABLE = make_routing_table(
+    config(
+        {
+            "acme": {"region": "na"},
+            "zeta": {"region": "eu"},
+            "both": {"default_profile": "11", "default_ads_account": "d"},
+            "ads": {"default_ads_account": "own.eu"},
+            "pins": {"default_profile": "first", "default_ads_account": "d"},
+        },
+        routes={"brand": {"account": "both", "profile": "123"}, "brand-fe": {"account": "acme", "region": "fe"}},
+    ),
+    DIRECTORY,
+)
+CAMPAIGNS, STREAMS, BOTH = (
+    b"/adsApi/v1/query/campaigns",
+    b"/dsp/streams/subscriptions",
+    b"/sp/global/targets/keywords/recommendations/list",
+)
+"""Takes either; takes the account id alone, in a spelling of its own; wants Scope and account id."""
+SCOPE_ALONE, NEITHER, UNKNOWN, AMC = (
+    b"/sp/campaigns/list",
+    b"/adsApi/v1/create/reports",
+    b"/new/thing",
+    b"/amc/reporting/x/schedules",
+)
+
+
+def found(target: bytes, *ads_accounts: str, scope: str = "", caller: CallerScope | None = None, **sent: Any) -> Route:
+    """Where a POST with these values of Amazon-Ads-AccountId goes."""
+    lines = tuple(f"Amazon-Ads-AccountId: {each}".encode() for each in ads_accounts)
+    read = fields(*lines, *sent.pop("lines", ()), scopes=(scope.encode(),) if scope else (), **sent)
+    return routed(b"POST", target, read, TABLE, *((caller,) if caller is not None else ()))
+
+
+@pytest.mark.parametrize(
+    ("ads_account", "sent", "account", "region"),
+    [
+        ("a.eu", {}, "acme", "eu"),
+        ("z", {}, "zeta", "eu"),
+        ("58", {}, "zeta", "fe"),
+        ("a.two", {}, "acme", "na"),
+        ("a.away", {"region": "fe"}, "acme", "fe"),
+        ("a.away", {"region": "na"}, "acme", "na"),
+        ("a.away", {"host": b"advertising-api-eu.amazon.com"}, "acme", "eu"),
+        ("a.two", {"scope": "22"}, "acme", "eu"),
+        ("a.away", {"scope": "11"}, "acme", "na"),
+        ("a.away", {"account": "zeta"}, "zeta", "eu"),
+        ("shared", {"account": "acme"}, "acme", "na"),
+        ("shared", {"scope": "33"}, "zeta", "fe"),
+        ("shared", {"region": "eu"}, "zeta", "eu"),
+        ("z", {"scope": "999"}, "zeta", "eu"),
+        ("unknown", {"scope": "22"}, "acme", "eu"),
+        ("unknown", {"account": "zeta"}, "zeta", "eu"),
+    ],
+)
+@pytest.mark.parametrize("target", [CAMPAIGNS, SCOPE_ALONE, UNKNOWN, b"/mcp"])
+def test_an_ads_account_leads_to_account_and_region(
+    target: bytes, ads_account: str, sent: dict[str, Any], account: str, region: str
+) -> None:
+    """As a Scope does, whatever the operation; what else names a region decides before it."""
+    route = found(target, ads_account, **sent)
+    assert (route.account, route.region, route.ads_account) == (account, region, ads_account.encode())
+    assert route.ads_account_header == b""
+
+
+@pytest.mark.parametrize("name", [b"Amazon-Ads-AccountId", b"AMAZON-ADS-ACCOUNTID", b"Amazon-Ads-Account-ID"])
+def test_either_spelling_leads(name: bytes) -> None:
+    """In any case; the four operations of /dsp/streams/subscriptions spell it their own way."""
+    route = found(STREAMS, lines=(name + b": z",))
+    assert (route.account, route.region, route.ads_account) == ("zeta", "eu", b"z")
+
+
+def test_a_prefix_chooses_the_region() -> None:
+    """So does a route's own."""
+    assert found(b"/eu" + CAMPAIGNS, "a.two").region == "eu"
+    assert found(b"/@brand-fe" + CAMPAIGNS, "a.two").region == "fe"
+
+
+def test_several_regions_without_a_choice_are_named() -> None:
+    """400 that says how to choose."""
+    with pytest.raises(RegionRequired, match=r"lives in several regions: eu, fe\. Choose one with X-Ads-Region") as no:
+        found(CAMPAIGNS, "a.away")
+    assert no.value.status == 400
+
+
+def test_an_ads_account_of_several_accounts_needs_a_choice() -> None:
+    """400 that names those which the client may use; of one there is no choice to make."""
+    with pytest.raises(AccountRequired, match="Several accounts have this ads account: acme, zeta"):
+        found(CAMPAIGNS, "shared")
+    assert found(CAMPAIGNS, "shared", caller=CallerScope(accounts=frozenset({"zeta"}))).account == "zeta"
+
+
+@pytest.mark.parametrize("sent", [{}, {"account": "acme"}, {"account": "zeta"}, {"region": "eu"}])
+def test_scope_and_ads_account_of_different_accounts_are_refused(sent: dict[str, Any]) -> None:
+    """400, also beside what selects one of them."""
+    with pytest.raises(ConflictingAdsAccount, match="leads to account acme, and Amazon-Ads-AccountId to account zeta"):
+        found(CAMPAIGNS, "z", scope="11", **sent)
+
+
+def test_a_client_is_told_nothing_of_accounts_that_it_may_not_use() -> None:
+    """An ads account of such an account is to it as one that nobody knows."""
+    only = CallerScope(accounts=frozenset({"acme"}))
+    assert found(CAMPAIGNS, "z", scope="11", caller=only).account == "acme"
+    assert found(CAMPAIGNS, "z", caller=only).account == "acme"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"Amazon-Ads-AccountId: a.eu", b"Amazon-Ads-AccountId: z"),
+        (b"Amazon-Ads-AccountId: a.eu", b"Amazon-Ads-Account-ID: z"),
+        (b"Amazon-Ads-AccountId: a.eu, z",),
+    ],
+)
+def test_two_ads_accounts_are_refused(lines: tuple[bytes, ...]) -> None:
+    """In either spelling, and as a list."""
+    with pytest.raises(ConflictingAdsAccount, match="more than one account"):
+        found(b"/@acme" + CAMPAIGNS, lines=lines)
+
+
+def test_the_same_ads_account_twice_is_one() -> None:
+    """Amazon gets what the client sent."""
+    assert found(CAMPAIGNS, "z", "z").account == "zeta"
+
+
+@pytest.mark.parametrize("target", [CAMPAIGNS, STREAMS, BOTH])
+def test_an_empty_ads_account_is_absent(target: bytes) -> None:
+    """Amazon's collection sends it so where a variable is not set; the default is added, the empty one not sent."""
+    read = fields(b"amazon-ads-accountid:  ", b"Amazon-Ads-Account-ID:", b"X: y", scopes=(b"",))
+    route = routed(b"POST", b"/@both" + target, read, TABLE)
+    assert route.ads_account == b"d"
+    assert read.passing == b"X: y\r\n"
+
+
+ACCOUNT_ID, STREAMS_ID = b"Amazon-Ads-AccountId", b"Amazon-Ads-Account-ID"
+
+
+@pytest.mark.parametrize(
+    ("target", "sent", "profile", "ads_account", "header"),
+    [
+        (b"/@both" + CAMPAIGNS, {}, b"", b"d", ACCOUNT_ID),
+        (b"/@both" + STREAMS, {}, b"", b"d", STREAMS_ID),
+        (b"/@both" + BOTH, {}, b"11", b"d", ACCOUNT_ID),
+        (b"/@both" + SCOPE_ALONE, {}, b"11", b"", b""),
+        (b"/@both" + NEITHER, {}, b"", b"", b""),
+        (b"/@both" + UNKNOWN, {}, b"11", b"", b""),
+        (b"/@both" + AMC, {}, b"11", b"", b""),
+        (b"/@both/mcp", {}, b"", b"", b""),
+        (b"/@both" + CAMPAIGNS, {"scope": "22"}, b"22", b"", b""),
+        (b"/@both" + BOTH, {"scope": "22"}, b"22", b"", b""),
+        (b"/@both" + CAMPAIGNS, {"ads": "x"}, b"", b"x", b""),
+        (b"/@both" + BOTH, {"ads": "x"}, b"11", b"x", b""),
+        (b"/@both" + SCOPE_ALONE, {"ads": "x"}, b"", b"x", b""),
+        (b"/@both" + UNKNOWN, {"ads": "x"}, b"", b"x", b""),
+        (b"/@brand" + CAMPAIGNS, {}, b"123", b"", b""),
+        (b"/@brand" + STREAMS, {}, b"", b"", b""),
+        (b"/@brand" + CAMPAIGNS, {"ads": "x"}, b"", b"x", b""),
+        (b"/@both" + CAMPAIGNS, {"lines": (b"Amazon-Ads-Manager-AccountId: m",)}, b"", b"", b""),
+        (b"/@both" + STREAMS, {"lines": (b"Amazon-Ads-Manager-AccountId: m",)}, b"", b"d", STREAMS_ID),
+        (b"/@both" + CAMPAIGNS, {"lines": (b"Amazon-Ads-Manager-AccountId:",)}, b"", b"d", ACCOUNT_ID),
+        (b"/@ads" + SCOPE_ALONE, {}, b"", b"", b""),
+        (b"/@pins" + CAMPAIGNS, {}, b"", b"d", ACCOUNT_ID),
+        (b"/@pins" + BOTH, {}, b"901", b"d", ACCOUNT_ID),
+    ],
+)
+def test_what_is_added_to_what_was_sent(
+    target: bytes, sent: dict[str, Any], profile: bytes, ads_account: bytes, header: bytes
+) -> None:
+    """The ads account before the profile, where the operation takes one; both only where it wants both."""
+    given = {**sent}
+    own = given.pop("ads", "")
+    route = found(target, *((own,) if own else ()), **given)
+    assert (route.profile, route.ads_account, route.ads_account_header) == (profile, ads_account, header)
+
+
+def test_a_default_ads_account_chooses_the_region() -> None:
+    """As one that was sent does; with a prefix, that decides."""
+    assert found(b"/@ads" + CAMPAIGNS).region == "eu"
+    assert found(b"/@ads/fe" + CAMPAIGNS).region == "fe"
+    assert found(b"/@ads" + SCOPE_ALONE).region == "na"

@@ -1,0 +1,182 @@
+"""Programs as processes of their own: starting and ending them, what they print, and asking them over HTTP.
+
+Nothing is asserted about behaviour here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from tests.support.programs import ROOT
+
+PATIENCE = 30.0
+_END_WITH_PARENT = 1
+_C = ctypes.CDLL(None)
+
+
+@dataclass
+class Output:
+    """A process's standard output, read by a thread so that it never fills up."""
+
+    stream: IO[str]
+    lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(ValueError):
+            self.lines.extend(iter(self.stream.readline, ""))
+
+    def _find(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+        for line in list(self.lines):
+            with contextlib.suppress(json.JSONDecodeError):
+                value: dict[str, Any] = json.loads(line)
+                if isinstance(value, dict) and wanted(value):
+                    return value
+        return None
+
+    def wait_for(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first JSON line that is wanted."""
+
+        def look() -> dict[str, Any] | None:
+            ended = not self.reader.is_alive()
+            found = self._find(wanted)
+            assert found or not ended, f"the program ended: {''.join(self.lines[-20:])}"
+            return found
+
+        found: dict[str, Any] = until(look, lambda: "".join(self.lines[-20:]))
+        return found
+
+
+def until(
+    found: Callable[[], Any], say: Callable[[], object] = lambda: "nothing came", patience: float = PATIENCE
+) -> Any:
+    """What `found` gives once it gives something."""
+    pause = threading.Event()
+    end = time.monotonic() + patience
+    while True:
+        value = found()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {patience} s in vain: {say()}")
+        pause.wait(0.05)
+
+
+class Process:
+    """A child whose output is read as it comes; ended by its pid."""
+
+    def __init__(self, *command: str | Path, open_files: int | None = None, **environment: str) -> None:
+        ours = ("ADS_PROXY_", "AMAZON_ADS_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+        def prepare() -> None:
+            if sys.platform == "linux":
+                _C.prctl(_END_WITH_PARENT, signal.SIGKILL)  # a run that is cut short leaves nothing behind
+            if open_files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+
+        self.child = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+            env={**inherited, **environment},
+            preexec_fn=prepare,  # noqa: PLW1509 - it only calls the system
+        )
+        assert self.child.stdout is not None
+        self.output = Output(self.child.stdout)
+
+    def first(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first JSON line that is wanted; without one, the process is ended."""
+        try:
+            return self.output.wait_for(wanted)
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    @property
+    def text(self) -> str:
+        """All it said so far."""
+        return "".join(self.output.lines)
+
+    def signal(self, number: int) -> None:
+        self.child.send_signal(number)
+
+    def wait(self, patience: float = 20.0) -> int:
+        """Its exit code, once it ended by itself."""
+        code = self.child.wait(patience)
+        self.output.reader.join(5)
+        return code
+
+    def end(self) -> None:
+        """SIGTERM, or worse if that does not help."""
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(15)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+        self.output.reader.join(5)
+        self.output.stream.close()
+
+    @property
+    def resident_kib(self) -> int:
+        """How much memory it holds."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+
+
+@contextlib.contextmanager
+def started(*command: str | Path, **environment: str) -> Iterator[Output]:
+    """What a process prints; it is ended at the end."""
+    process = Process(*command, open_files=None, **environment)
+    try:
+        yield process.output
+    finally:
+        process.end()
+
+
+def fetch(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    """Status and body, whatever the status."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url, data, headers or {})
+    try:
+        with opener.open(request, timeout=15) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

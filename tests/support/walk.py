@@ -1,0 +1,100 @@
+"""The walk of one plain GET through the rooms, as it is called: `python -m tests.support.walk` prints it.
+
+A step is a call from one room into another. It goes down, as imports do, or turns back up: a lower room tells a higher
+one something through what that one gave it. Returning from a call is no step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from types import FrameType
+from typing import Any
+
+from tests.support.memory_bench import MemoryBench
+from tests.support.modules import LAYERS
+from tests.support.programs import ROOT
+from tests.support.wire import GET
+
+_PACKAGE = f"{ROOT / 'proxy'}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call from a room into another: the rooms of its chain of calls, outermost first, and what is called."""
+
+    chain: tuple[str, ...]
+    function: str
+
+    @property
+    def rooms(self) -> tuple[str, str]:
+        """From where, and into which; the event loop is `loop`."""
+        return (self.chain[-2] if len(self.chain) > 1 else "loop", self.chain[-1])
+
+    @property
+    def turns(self) -> int:
+        """How often its chain turns back."""
+        return sum(_goes_up(*pair) for pair in pairwise(self.chain))
+
+    @property
+    def turns_back(self) -> bool:
+        """Whether this call does."""
+        return len(self.chain) > 1 and _goes_up(*self.rooms)
+
+
+def _goes_up(caller: str, room: str) -> bool:
+    return LAYERS.index(room) < LAYERS.index(caller)
+
+
+def _chain(frame: FrameType | None) -> tuple[str, ...]:
+    """The rooms of the calls that led here, each once where it calls itself."""
+    rooms: list[str] = []
+    while frame is not None:
+        path = frame.f_code.co_filename
+        room = path.removeprefix(_PACKAGE).split("/")[0] if path.startswith(_PACKAGE) else ""
+        if room and room not in rooms[-1:]:
+            rooms.append(room)
+        frame = frame.f_back
+    return tuple(reversed(rooms))
+
+
+@contextmanager
+def recorded() -> Iterator[list[Step]]:
+    """The steps that are taken meanwhile, in their order."""
+    steps: list[Step] = []
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(_PACKAGE):
+            chain = _chain(frame)
+            if chain != _chain(frame.f_back):
+                steps.append(Step(chain, frame.f_code.co_qualname))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield steps
+    finally:
+        sys.setprofile(before)
+
+
+async def walk_of_a_get() -> list[Step]:
+    """That of the second request on a connection: the token and a connection to Amazon are at hand."""
+    bench = MemoryBench()
+    tool = bench.tool()
+    tool.send(GET)
+    await bench.rest(tool)
+    with recorded() as steps:
+        tool.send(GET)
+        await bench.rest(tool)
+    await bench.stop(tool)
+    return steps
+
+
+if __name__ == "__main__":
+    for step in asyncio.run(walk_of_a_get()):
+        caller, room = step.rooms
+        print(f"{'^' if step.turns_back else ' '} {caller:>12} -> {room:<12} {step.function}")

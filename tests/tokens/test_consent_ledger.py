@@ -1,0 +1,184 @@
+"""Ends of consents are announced once each, across restarts, over a year of a fake clock; what a manager does then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from proxy import errors
+from proxy.events import ConsentEnded, ConsentEnding, ConsentRecorded, CredentialStateChanged, RefreshFailed
+from proxy.secret import Secret
+from proxy.tokens.consent import DAY, Consent, ConsentOrigin, start_of
+from proxy.tokens.consent_ledger import ConsentLedger, read_records
+from proxy.tokens.manager import Timing, TokenManager, TokenSettings
+from proxy.tokens.memory_store import MemoryStore
+from proxy.tokens.store import signed_in
+from tests.support.events import EventRecorder
+from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
+
+GIVEN = start_of(date(2026, 7, 1))
+END = start_of(date(2027, 7, 1))
+
+
+class Calendar:
+    """A wall clock that a test moves."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def opened(store: MemoryStore, clock: Calendar) -> tuple[ConsentLedger, EventRecorder]:
+    recorder = EventRecorder()
+    ledger = ConsentLedger(store, recorder, clock)
+    await ledger.load()
+    return ledger, recorder
+
+
+async def test_a_simulated_year_announces_every_end_through_restarts() -> None:
+    """1,000 accounts, staggered consents, a restart each 13 days, two looks a day: 30, 7, 1 days before and at the end,
+    each once and on its day; an account that consents anew hears no more of the old end."""
+    clock, store = Calendar(start_of(date(2026, 7, 1))), MemoryStore()
+    given = {f"account-{number}": clock.now + number % 365 * DAY + number * 60 for number in range(1000)}
+    renewed = {f"account-{number}" for number in range(0, 1000, 3)}
+    told: Counter[tuple[str, float, int]] = Counter()
+    ledger, recorder = await opened(store, clock)
+    for half_day in range(2 * 2 * 365 + 2):
+        if half_day % 26 == 25:
+            ledger, recorder = await opened(store, clock)
+        for name in [name for name, moment in given.items() if name in renewed and clock.now >= moment + 355 * DAY]:
+            given[name] = clock.now
+            renewed.remove(name)
+        seen = {name: Consent(moment, ConsentOrigin.SIGN_IN) for name, moment in given.items() if moment <= clock.now}
+        ledger.look(seen)
+        await ledger.save()
+        for event in recorder.of(ConsentEnding):
+            assert event.ends_at - event.days * DAY <= clock.now < event.ends_at - event.days * DAY + DAY / 2
+            told[event.account, event.ends_at, event.days] += 1
+        for ended in recorder.of(ConsentEnded):
+            assert ended.ends_at <= clock.now < ended.ends_at + DAY / 2
+            told[ended.account, ended.ends_at, 0] += 1
+        recorder.events.clear()
+        clock.now += DAY / 2
+    assert set(told.values()) == {1}
+    for number in range(1000):
+        name = f"account-{number}"
+        end = start_of(date(2026, 7, 1)) + (number % 365 + 365) * DAY + number * 60
+        marks = {mark for account, ends_at, mark in told if (account, ends_at) == (name, end)}
+        assert marks == ({30} if number % 3 == 0 else {30, 7, 1, 0}), name
+
+
+async def test_what_came_while_nobody_looked_is_told_by_the_last_mark() -> None:
+    """A proxy that was off for a month says once how little is left."""
+    clock, store = Calendar(END - 40 * DAY), MemoryStore()
+    ledger, recorder = await opened(store, clock)
+    consents = {"acme": Consent(GIVEN)}
+    assert ledger.look(consents) == END - 30 * DAY
+    clock.now = END - 5 * DAY
+    assert ledger.look(consents) == END - DAY
+    ledger.look(consents)
+    assert [event.days for event in recorder.of(ConsentEnding)] == [7]
+    assert repr(ledger) == "<ConsentLedger of 1 accounts, unsaved>"
+
+
+async def test_a_store_that_fails_is_written_again() -> None:
+    """What was announced is kept as soon as the disk takes it."""
+
+    class FullDisk(BrokenStore):
+        async def write_document(self, name: str, data: object) -> None:
+            if self.broken:
+                raise errors.StateError("The disk is full.")
+            await super().write_document(name, data)
+
+    clock, store = Calendar(END - DAY), FullDisk()
+    ledger, _ = await opened(store, clock)
+    ledger.look({"acme": Consent(GIVEN)})
+    await ledger.save()
+    store.broken = False
+    await ledger.save()
+    again, recorder = await opened(store, clock)
+    again.look({"acme": Consent(GIVEN)})
+    assert recorder.of(ConsentEnding) == []
+
+
+async def test_a_configured_token_is_known_since_it_was_first_seen() -> None:
+    """Also after a restart; another token begins anew, and an account that left is forgotten."""
+    clock, store = Calendar(GIVEN), MemoryStore()
+    ledger, _ = await opened(store, clock)
+    assert ledger.consent("acme", Secret("a"), None, None) == Consent(first_seen=GIVEN)
+    await ledger.save()
+    clock.now += DAY
+    ledger, _ = await opened(store, clock)
+    assert ledger.consent("acme", Secret("a"), None, None).first_seen == GIVEN
+    assert ledger.consent("acme", Secret("b"), None, None).first_seen == clock.now
+    assert ledger.consent("other", None, None, None) == Consent()
+    ledger.look({})
+    assert repr(ledger) == "<ConsentLedger of 0 accounts, unsaved>"
+
+
+def test_a_damaged_record_counts_as_lost() -> None:
+    """Whatever stands in the document, nothing breaks."""
+    assert read_records(["x"]) == {}
+    assert read_records({"a": 3}) == {}
+    kept = read_records({"a": {"lineage": "f", "first_seen": "soon", "ends_at": True, "mark": "7"}})["a"]
+    assert (kept.lineage, kept.first_seen, kept.ends_at, kept.mark) == ("f", None, None, None)
+
+
+def managed(running: RunningManager, wall: float) -> TokenManager:
+    """A manager whose wall clock shows `wall` at the loop's zero."""
+    timing = Timing(running.clock, lambda: wall + running.clock() - 1000.0, lambda: 0.0)
+    return TokenManager(running.login, running.store, running.events, TokenSettings(), timing)
+
+
+@virtual_time
+async def test_a_running_manager_announces_an_end_when_it_comes_near() -> None:
+    """A consent that a sign-in gave, a year later: recorded at the start, announced at the mark, not before."""
+    store = MemoryStore()
+    await store.write("acme", signed_in(Secret("refresh-0"), None, GIVEN))
+    running = RunningManager(store=store)
+    manager = managed(running, END - 7 * DAY - 3600)
+    await manager.start([source(refresh=None)])
+    assert running.events.of(ConsentRecorded) == [ConsentRecorded("acme", "2026-07-01", "sign-in", END)]
+    assert [event.days for event in running.events.of(ConsentEnding)] == [30]
+    await asyncio.sleep(3601)
+    assert [event.days for event in running.events.of(ConsentEnding)] == [30, 7]
+    await manager.stop()
+
+
+@virtual_time
+async def test_a_sign_in_begins_a_new_consent_and_costs_no_request() -> None:
+    """Beside a token that works, one follows the other without a moment in which there is none."""
+    running = RunningManager()
+    manager = managed(running, END - DAY)
+    await manager.start([source(refresh="refresh-0")])
+    await manager.get("acme")
+    await manager.adopt("acme", grant("new", refresh="refresh-1"))
+    assert running.events.of(CredentialStateChanged)[-1].new == "valid"
+    assert (await manager.get("acme")).value == Secret("new")
+    recorded = running.events.of(ConsentRecorded)
+    assert [event.given_on for event in recorded] == ["", "2027-06-30"]
+    await manager.stop()
+
+
+@virtual_time
+async def test_an_end_by_age_answers_at_once_and_says_so() -> None:
+    """The state is `revoked`; what tools and people read is that the consent is over, and what to do."""
+    running = RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("It was refused.")))
+    manager = managed(running, END)
+    await manager.start([replace(source(), consented_on=date(2026, 7, 1))])
+    await asyncio.sleep(1)
+    before = running.clock()
+    with pytest.raises(errors.NoUsableToken, match=r"consent of 2026-07-01 ended on 2027-07-01.*ads-proxy login acme"):
+        await manager.get("acme")
+    assert running.clock() == before
+    status = manager.statuses()[0]
+    assert (status.state, status.consent.ends_at) == ("revoked", END)
+    assert running.events.of(RefreshFailed)[0].reason == "invalid_grant"
+    assert len(running.events.of(ConsentEnded)) == 1
+    await manager.stop()
