@@ -338,5 +338,5 @@ class Config(Section):
         found = [self.admin.key, self.upstream.proxy]
         found += self.state.key if isinstance(self.state.key, tuple) else (self.state.key,)
         for account in self.accounts.values():
-            found += (account.client_secret, account.refresh_token)
+            found += (*account.secrets, account.refresh_token)
         return tuple(secret for secret in found if secret is not None)
