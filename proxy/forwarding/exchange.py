@@ -149,8 +149,7 @@ class Exchange:
         return True
 
     def _place(self) -> Turn:
-        if self._turn is None:
-            self._turn = Turn(self._context, self._dependencies, self._client.loop)
+        self._turn = self._turn or Turn(self._context, self._dependencies, self._client.loop)
         return self._turn
 
     def _wait(self, work: Coroutine[None, None, None]) -> None:
@@ -221,9 +220,8 @@ class Exchange:
     @property
     def _progress(self) -> retry.Progress:
         """How far the try got that is under way: none is, while something is waited for."""
-        if self._attempt is None or self.phase is Phase.WAITING:
-            return retry.Progress.UNCONNECTED
-        return self._attempt.progress
+        attempt = self._attempt if self.phase is not Phase.WAITING else None
+        return attempt.progress if attempt is not None else retry.Progress.UNCONNECTED
 
     # --- AttemptOwner: Amazon's side
 
@@ -271,8 +269,6 @@ class Exchange:
         if self.phase is not Phase.DONE and self._attempt is not None:
             self._stats.overhead += perf_counter() - self._attempt.entered
 
-    # --- sending again
-
     def _hold(self, decision: retry.Replay | retry.Wait) -> None:
         """Keep the response back until it is known whether a better one can be had."""
         assert self._attempt is not None
@@ -303,9 +299,7 @@ class Exchange:
 
     async def _pause_and_send(self, seconds: float) -> None:
         """After a 429 it is its line's to say for how long."""
-        if seconds:
-            await asyncio.sleep(seconds)
-            self._replays.waited += seconds
+        await self._replays.pause(seconds)
         await self._send_again(None)
 
     async def _send_again(self, token: AccessToken | None) -> None:

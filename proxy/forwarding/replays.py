@@ -5,6 +5,7 @@ It gathers what `retry` decides by; the deciding is done there.
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,12 @@ class Replays:
             self._401s += 1
         else:
             self._budget.spend(now)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so long because Amazon asked for it."""
+        if seconds:
+            await asyncio.sleep(seconds)
+            self.waited += seconds
 
     def impossible(self, reason: ReplayReason | None) -> None:
         """It would have been, and could not; None where there was no reason."""
