@@ -74,7 +74,7 @@ class Forwarder:
         if destination.kind is TargetKind.TOKEN:
             handler = LocalTokenRequest(self._dependencies.accounting, client, request, destination, rules)
         else:
-            screened = rules.clients.screen(caller, request, destination)
+            screened = rules.clients.screen(caller, request, destination, rules.table.operations)
             chosen = route(request, destination, rules.table, caller.scope)
             rules.clients.permit(caller, screened, chosen, time.monotonic())
             pool = self._pools.find(chosen.endpoint, chosen.region)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from proxy.events import Replayed
 from proxy.forwarding.retry import Progress, ReplayOutcome, ReplayReason, Situation, is_read, outcome_of
-from proxy.routing.operations import find_operation
 
 if TYPE_CHECKING:
     from proxy.events import Observer
@@ -49,7 +48,8 @@ class Replays:
     def reads(self) -> bool:
         """Whether the request changes nothing at Amazon."""
         context = self._context
-        return is_read(context.request.method, find_operation(context.request.method, context.route.segments))
+        operation = context.rules.table.operations.find(context.request.method, context.route.segments)
+        return is_read(context.request.method, operation)
 
     def situation(self, progress: Progress, now: float, *, replayable: bool) -> Situation:
         """What there is to decide by. `now` is on the event loop's clock, `replayable` tells that the body is kept."""
