@@ -102,11 +102,12 @@ class Replayed(Event):
 
 @dataclass(frozen=True, slots=True)
 class AmazonThrottled(Event):
-    """Amazon answered 429."""
+    """Amazon answered 429 to an operation of this family."""
 
     account: str
     region: str
     retry_after: float | None
+    family: str = ""
 
 
 # --- tokens -------------------------------------------------------------------------------------------------

@@ -18,7 +18,10 @@ import yaml
 
 from tests.support.programs import ROOT, require_program
 
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "benchmarks/requirements.lock")
+LOCKS = (
+    *("requirements.lock", "requirements-dev.lock", "requirements-build.lock"),
+    *("benchmarks/requirements.lock", "scripts/audit.lock"),
+)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -194,9 +194,10 @@ class Clients:
             raise verdict.refusal
         return verdict
 
-    def permit(self, caller: Caller, screened: Verdict, chosen: Route, now: float) -> None:
+    def permit(self, caller: Caller, screened: Verdict, chosen: Route, now: float, in_flight: int = 0) -> None:
         """Raise what forbids the route, if anything does; `now` is of a clock that never runs backwards.
 
+        `in_flight` counts the client's requests that are under way.
         Only a request that is otherwise permitted is taken off the budget.
         """
         policy = caller.policy
@@ -205,6 +206,12 @@ class Clients:
         verdict = evaluate_route(policy, screened, chosen)
         if verdict.refusal is not None:
             raise verdict.refusal
+        if policy.max_in_flight is not None and in_flight >= policy.max_in_flight:
+            raise BudgetSpent(
+                f"Client {policy.name} may have {policy.max_in_flight} requests under way at once "
+                "(max_in_flight); wait for one of them to end.",
+                retry_after=1,
+            )
         if policy.requests_per_minute is not None:
             wait = self._budgets.spend(policy.name, policy.requests_per_minute, now)
             if wait:

@@ -62,6 +62,7 @@ class Policy:
     paths: tuple[PathPattern, ...] | None = None
     access: Effect = Effect.WRITE
     requests_per_minute: int | None = None
+    max_in_flight: int | None = None
 
     @cached_property
     def limited_by(self) -> str:

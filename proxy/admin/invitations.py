@@ -143,13 +143,19 @@ class InvitationHandlers:
         """What a link is worth; the invitation and its account where it is good. Unsigned ones cost no look-up."""
         claim = read_claim(token)
         source = self._view.sign_in_source(claim.account) if claim is not None else None
-        if claim is None or source is None or not is_signed(token, signing_key(source.client_secret)):
+        if claim is None or source is None or not _is_ours(token, source):
             return InvitationState.UNKNOWN, None, None
         invitation = await self._ledger.find(claim.id)
         state = state_of(invitation, time.time())
         if state is not InvitationState.OPEN:
             return state, None, None
         return state, invitation, replace(source, redirect_uri=f"{self._url}{CALLBACK}")
+
+
+def _is_ours(token: str, source: SignInSource) -> bool:
+    """A link outlives the change of a secret as long as the older one is configured too."""
+    secrets = (source.client_secret, source.older_secret)
+    return any(is_signed(token, signing_key(secret)) for secret in secrets if secret is not None)
 
 
 def _ended(state: InvitationState) -> web.Response:

@@ -99,6 +99,7 @@ def account_status(status: CredentialStatus, account: AccountView | None, counts
         "last_success": stamp(status.last_success),
         "next_refresh_at": stamp(status.next_refresh_at),
         "unpersisted": status.unpersisted,
+        "older_secret_in_use": status.older_secret_in_use,
         "last_failure": failure
         and {
             "reason": failure.reason,

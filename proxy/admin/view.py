@@ -108,6 +108,7 @@ class SignInSource:
     token_url: str
     scopes: tuple[str, ...]
     redirect_uri: str
+    older_secret: Secret | None = None
 
 
 class AdminView(Protocol):

@@ -173,7 +173,7 @@ class AdminAdapter:
         )
 
     async def invite(self, account: str) -> tuple[str, float]:
-        invites, key = self._program.config.invites, signing_key(self._program.config.accounts[account].client_secret)
+        invites, key = self._program.config.invites, signing_key(self._program.config.accounts[account].secrets[0])
         if invites.url is None:
             raise StateError("There is no listener for invitations: set invites.listen and invites.url, and restart.")
         sender = invites.sender or urlsplit(invites.url).hostname or ""
@@ -193,7 +193,8 @@ class AdminAdapter:
         return SignInSource(
             account=account,
             client_id=found.client_id,
-            client_secret=found.client_secret,
+            client_secret=found.secrets[0],
+            older_secret=found.secrets[1],
             auth_grant_url=region.auth_grant_url,
             token_url=region.token_url,
             scopes=found.scopes,
@@ -201,7 +202,7 @@ class AdminAdapter:
         )
 
     async def exchange(self, source: SignInSource, code: Secret, code_verifier: Secret) -> Grant:
-        credentials = AppCredentials(source.client_id, source.client_secret)
+        credentials = AppCredentials(source.client_id, source.client_secret, source.older_secret)
         lwa = self._program.lwa
         return await lwa.exchange(source.token_url, credentials, code, source.redirect_uri, code_verifier)
 

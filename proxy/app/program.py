@@ -263,5 +263,5 @@ def _address(bound: socket.socket) -> Address:
 def _signing_key(config: Config) -> bytes:
     """The key that signs placeholders: the same after a restart or a reload, while the first account's secret stays."""
     first = next(iter(config.accounts.values()), None)
-    secret = first.client_secret.reveal() if first is not None else ""
+    secret = first.secrets[0].reveal() if first is not None else ""
     return hmac.new(b"ads-proxy placeholder", secret.encode(), hashlib.sha256).digest()

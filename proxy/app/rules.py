@@ -61,6 +61,7 @@ def connection_limits(config: Config) -> ConnectionLimits:
         keepalive_timeout=given.keepalive_timeout,
         body_timeout=given.body_timeout,
         send_timeout=given.send_timeout,
+        min_body_rate=given.min_body_rate,
         max_body_bytes=given.max_body_bytes,
         max_connections=given.max_connections,
         max_connections_per_address=given.max_connections_per_address,
@@ -95,11 +96,12 @@ def _location_hosts(config: Config) -> frozenset[bytes]:
 
 def make_clients(config: Config, key: bytes, budgets: Budgets) -> Clients:
     """The clients of a configuration. `key` signs placeholders and outlives restarts; `budgets` outlive reloads."""
-    return Clients((make_policy(client) for client in config.clients), Placeholders(key), budgets)
+    share = max(1, config.upstream.max_connections // 4)
+    return Clients((make_policy(client, share) for client in config.clients), Placeholders(key), budgets)
 
 
-def make_policy(client: Client) -> Policy:
-    """A client of the configuration, ready to be asked."""
+def make_policy(client: Client, share: int | None = None) -> Policy:
+    """A client of the configuration, ready to be asked. `share` is how much may be under way for it as a rule."""
     return Policy(
         name=client.name,
         key_digest=client.key_sha256.lower(),
@@ -111,6 +113,7 @@ def make_policy(client: Client) -> Policy:
         paths=None if client.paths is None else tuple(PathPattern.read(pattern) for pattern in client.paths),
         access=Effect(client.access),
         requests_per_minute=client.requests_per_minute,
+        max_in_flight=client.max_in_flight or share,
     )
 
 

@@ -80,6 +80,8 @@ class Finding:
     listings: tuple[RegionListing, ...] = ()
     ads_accounts: tuple[KnownAdsAccount, ...] = ()
     consent: ConsentFinding = field(default_factory=ConsentFinding)
+    older_secret: bool = False
+    """Amazon refused the newer of two client secrets."""
 
     @property
     def is_sound(self) -> bool:
@@ -102,9 +104,11 @@ def explain(finding: Finding) -> Iterator[str]:
         yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
 
 
-def remark_on_consents(findings: Iterable[Finding]) -> Iterator[str]:
-    """One sentence for each consent that ends soon."""
+def remarks_on(findings: Iterable[Finding]) -> Iterator[str]:
+    """One sentence for each consent that ends soon, and for each application whose newer secret is not known yet."""
     for finding in findings:
+        if finding.older_secret:
+            yield f"{finding.account}: Amazon refuses the first client_secret and takes the second: keep both for now."
         if finding.consent.phase is ConsentPhase.ENDING:
             yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
 
@@ -155,7 +159,14 @@ async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: 
     listings = await asyncio.gather(
         *(list_region(amazon, account, region, grant.access_token) for region in REGION_NAMES)
     )
-    return Finding(account.name, choice.origin, unsaved=unsaved, listings=tuple(listings), consent=found)
+    return Finding(
+        account.name,
+        choice.origin,
+        unsaved=unsaved,
+        listings=tuple(listings),
+        consent=found,
+        older_secret=grant.older_secret,
+    )
 
 
 def token_url(config: Config, account: Account) -> str:
@@ -165,7 +176,7 @@ def token_url(config: Config, account: Account) -> str:
 
 def credentials(account: Account) -> AppCredentials:
     """The account's application."""
-    return AppCredentials(account.client_id, account.client_secret)
+    return AppCredentials(account.client_id, *account.secrets)
 
 
 async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, before: StoredToken | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from proxy.app.rules import make_operations
-from proxy.commands.amazon_session import Finding, explain, open_session, remark_on_consents, try_account
+from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
 from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
 from proxy.config import REGION_NAMES, Config, notes
 
@@ -31,7 +31,7 @@ def check(config: Config) -> int:
         tell(f"note: {note}")
     findings = asyncio.run(_try_all(config))
     answers().print(_table(findings))
-    for remark in remark_on_consents(findings):
+    for remark in remarks_on(findings):
         tell(f"note: {remark}")
     for finding in findings:
         for sentence in explain(finding):

@@ -130,6 +130,10 @@ def check(
     client: Annotated[
         str | None, typer.Option("--as", metavar="CLIENT", help="Say whether this client's request would pass.")
     ] = None,
+    diff: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD_CONFIG", help="Say which consents are lost by changing from that file to this one."),
+    ] = None,
     profile: Annotated[str | None, typer.Option(metavar="ID", help="With --as: the request's Scope.")] = None,
     account_id: Annotated[
         str | None, typer.Option(metavar="ID", help="With --as: the request's Amazon-Ads-AccountId.")
@@ -140,9 +144,16 @@ def check(
 
     Prints a table, and for each failure one sentence that says what to do. Exit code 1 if there is one.
     With --as nothing is asked of Amazon: it says whether a client's request would pass, and which rule decides.
+    With --diff neither: it says which consents are lost by the change.
     """
     from proxy.config import environment, load
 
+    if diff is not None:
+        if client or request or profile or account_id:
+            _misused("--diff OLD_CONFIG goes with --config alone")
+        from proxy.commands.check_diff import print_difference
+
+        raise typer.Exit(print_difference(load(diff, environment()), load(config, environment())))
     if client is None:
         if request or profile or account_id:
             _misused("METHOD, PATH, --profile and --account-id go with --as CLIENT")

@@ -36,7 +36,7 @@ def invite(config: Config, name: str, days: int) -> int:
         return FAILED
     made = asyncio.run(_make(config, name, days * 86400.0, config.invites.sender or urlsplit(url).hostname or ""))
     tell(f"Send this link to the advertiser of '{name}'. It works once, until {_when(made.expires_at)}:\n")
-    say(link(url, made, signing_key(account.client_secret)))
+    say(link(url, made, signing_key(account.secrets[0])))
     tell(f"\nThe security profile must list {url}/invite/callback among its return URLs. To take the link back:")
     tell(f"ads-proxy invites revoke {made.id}")
     return OK

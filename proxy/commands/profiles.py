@@ -16,7 +16,7 @@ from proxy.commands.amazon_session import (
     Finding,
     explain,
     open_session,
-    remark_on_consents,
+    remarks_on,
     try_account,
 )
 from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say, tell
@@ -51,7 +51,7 @@ def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -
 
 def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: str, findings: Sequence[Finding]) -> int:
     {"table": _print_table, "json": _print_json, "csv": _print_csv}[layout](columns, rows)
-    for remark in remark_on_consents(findings):
+    for remark in remarks_on(findings):
         tell(f"note: {remark}")
     for finding in findings:
         for sentence in explain(finding):

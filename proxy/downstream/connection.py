@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 from proxy.downstream.body import body_of, check_body_size
+from proxy.downstream.pace import DownloadPace, UploadPace, least_taken
 from proxy.downstream.ports import Availability
 from proxy.downstream.remainder import Remainder, ends_soon
 from proxy.errors import ContentTooLarge, Draining, Refused, RequestTimeout
@@ -46,7 +47,8 @@ class ClientConnection(asyncio.Protocol):
         self._body: Body | None = None
         self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
-        self._unsent = 0
+        self._upload = UploadPace()
+        self._download = DownloadPace()
         self._paused = False
         self._lingering = False
         self._linger_until = 0.0
@@ -107,7 +109,6 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable = True
-        self._unsent = 0
         if self._handler is not None:
             if self._body is None:
                 self.deadline = NEVER
@@ -118,14 +119,14 @@ class ClientConnection(asyncio.Protocol):
     def expire(self, now: float) -> None:
         self.deadline = NEVER
         if self._body is not None and not self._paused:
-            self._break(
-                RequestTimeout(
-                    f"No byte of the body came for {self._limits.body_timeout:g} s; send it without such pauses.",
-                    close=True,
-                )
-            )
-        elif self._takes_its_answer(now):
-            self.deadline = now + self._limits.send_timeout
+            if (error := self._upload.judge(now, self._limits)) is not None:
+                self._break(error)
+            else:
+                self.deadline = self._upload.deadline(self._limits)
+            return
+        seconds, least = least_taken(self._limits, self._handler)
+        if self._download.is_kept(self.unsent, least):
+            self.deadline = now + seconds
         elif self._lingering or self._transport.is_closing():
             self._transport.abort()
         elif self._handler is None:
@@ -133,23 +134,15 @@ class ClientConnection(asyncio.Protocol):
         elif not self.writable:
             self._handler.time_out()
 
-    def _takes_its_answer(self, now: float) -> bool:
-        """Whether there is something to send, and less of it than when last asked: slow is not stalled."""
-        before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
-        return self._unsent > 0 and (before == 0 or self._unsent < before)
-
     def _watch_sending(self) -> None:
-        self._unsent = self._transport.get_write_buffer_size()
-        self.deadline = self.loop.time() + self._limits.send_timeout
+        self._download.is_kept(self.unsent, 0)
+        self.deadline = self.loop.time() + least_taken(self._limits, self._handler)[0]
 
     def _expire_waiting(self) -> None:
         """No request is running: a head that began is answered, an idle connection just ends."""
         if self._buffer:
-            self._refuse(
-                RequestTimeout(
-                    f"The request's head was not complete within {self._limits.header_timeout:g} s.", close=True
-                )
-            )
+            seconds = self._limits.header_timeout
+            self._refuse(RequestTimeout(f"The request's head was not complete within {seconds:g} s.", close=True))
         else:
             self._close()
 
@@ -216,10 +209,10 @@ class ClientConnection(asyncio.Protocol):
         body = self._body
         self._handler, self.deadline = handler, NEVER
         if body is not None:
+            if rest or not request.fields.expects_continue:
+                self.expect_body()
             if rest:
                 rest = self._read_body(rest)
-            elif not request.fields.expects_continue:
-                self.expect_body()
         if self._handler is handler:
             handler.start()
         return rest
@@ -228,6 +221,7 @@ class ClientConnection(asyncio.Protocol):
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
         pieces, rest = body.feed(data)
+        self._upload.note(len(data) - len(rest), self.loop.time())
         if handler.max_wire_bytes:
             self._wire_bytes += len(data) - len(rest)
             if self._wire_bytes > handler.max_wire_bytes:
@@ -245,8 +239,8 @@ class ClientConnection(asyncio.Protocol):
             if not self.writable:
                 self._watch_sending()
             handler.request_ended(body.trailers)
-        else:
-            self.expect_body()
+        elif not self._paused:
+            self.deadline = self._upload.deadline(self._limits)
         return rest
 
     # --- ClientPort: what a handler does with its tool
@@ -260,7 +254,8 @@ class ClientConnection(asyncio.Protocol):
 
     def expect_body(self) -> None:
         if self._body is not None and not self._paused:
-            self.deadline = self.loop.time() + self._limits.body_timeout
+            self._upload.start(self.loop.time())
+            self.deadline = self._upload.deadline(self._limits)
 
     def send(self, parts: list[Buffer]) -> None:
         self._out += parts
@@ -270,6 +265,7 @@ class ClientConnection(asyncio.Protocol):
         if not out:
             return
         self._out = []
+        self._download.sent += sum(map(len, out))
         if len(out) == 1:
             self._transport.write(out[0])
         else:

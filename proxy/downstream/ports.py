@@ -26,6 +26,7 @@ class ConnectionLimits:
     keepalive_timeout: float = 75.0
     body_timeout: float = 30.0
     send_timeout: float = 60.0
+    min_body_rate: int = 1024
     max_body_bytes: int = 0
     max_connections: int = 10000
     max_connections_per_address: int = 0
@@ -51,6 +52,11 @@ class RequestHandler(Protocol):
     @property
     def max_wire_bytes(self) -> int:
         """How many bytes a body may take on the wire, framing and all, before it is refused with 413; 0: any number."""
+        ...
+
+    @property
+    def paced(self) -> bool:
+        """Whether the tool must take the response at `min_body_rate`: not where events come as they happen."""
         ...
 
     @property

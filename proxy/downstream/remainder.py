@@ -33,6 +33,7 @@ class Remainder:
     """Reads it over. Implements `RequestHandler` for a request that has its answer."""
 
     max_wire_bytes = 0
+    paced = True
     endless = False
 
     def __init__(self, client: ClientPort) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from proxy.events import DefectMet, RequestFinished, RequestStarted
@@ -86,16 +87,30 @@ class Accounting:
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
         self.in_flight = 0
+        self._of_client: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"<Accounting: {self.in_flight} requests in flight>"
 
-    def started(self) -> None:
+    def of_client(self, client: str) -> int:
+        """How many requests of a client are under way to Amazon."""
+        return self._of_client[client]
+
+    def started(self, client: str = "") -> None:
+        """A request begins; one of a named client counts as this client's."""
         self.in_flight += 1
+        if client:
+            self._of_client[client] += 1
         self.observer.observe(_STARTED)
 
-    def finished(self, event: RequestFinished) -> None:
+    def finished(self, event: RequestFinished, client: str | None = None) -> None:
+        """It ended; `client` is what it was started with where that is not the event's."""
+        client = event.client if client is None else client
         self.in_flight -= 1
+        if client:
+            self._of_client[client] -= 1
+            if not self._of_client[client]:
+                del self._of_client[client]
         self.observer.observe(event)
 
     def refused(self, request: Request, error: Refused) -> None:

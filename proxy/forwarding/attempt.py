@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
+    from proxy.upstream.doubted import DoubtedConnection
 
 
 class AttemptState(StrEnum):
@@ -82,7 +83,13 @@ class Attempt:
         "trailers",
     )
 
-    def __init__(self, owner: AttemptOwner, number: int, token: AccessToken, connection: UpstreamConnection) -> None:
+    def __init__(
+        self,
+        owner: AttemptOwner,
+        number: int,
+        token: AccessToken,
+        connection: UpstreamConnection | DoubtedConnection,
+    ) -> None:
         self._owner = owner
         self._connection = connection
         self.number = number
@@ -160,6 +167,18 @@ class Attempt:
         """Go on reading the response."""
         if self.live:
             self._connection.resume()
+
+    def flow(self, *, reading: bool) -> None:
+        """Go on reading the response, or read no more of it for now."""
+        if reading:
+            self.resume()
+        else:
+            self.pause()
+
+    @property
+    def status(self) -> int:
+        """That of the response, 0 while there is none."""
+        return self.response.status if self.response is not None else 0
 
     def abandon(self) -> None:
         """Let go of the connection; nothing more is heard."""

@@ -11,8 +11,8 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from proxy.errors import NoUsableToken, Refused, UpstreamTimeout
-from proxy.events import AmazonThrottled, Fault
+from proxy.errors import NoUsableToken, Refused, Throttled, UpstreamTimeout
+from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.attempt import Attempt
@@ -20,9 +20,10 @@ from proxy.forwarding.injection import render_head
 from proxy.forwarding.phase import TRANSITIONS, Phase
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext, ResponseRelay
-from proxy.forwarding.renewal import renew_after_401, token_use
+from proxy.forwarding.renewal import renew_after_401, tell_accepted
 from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import ReplayBuffer
+from proxy.forwarding.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -41,7 +42,7 @@ class Exchange:
     max_wire_bytes = 0
     __slots__ = (
         *("_attempt", "_body", "_client", "_context", "_dependencies", "_entered", "_relay", "_replays"),
-        *("_stats", "_task", "phase"),
+        *("_stats", "_task", "_turn", "phase"),
     )
 
     def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
@@ -52,6 +53,7 @@ class Exchange:
         self._context = context
         self._task: asyncio.Task[None] | None = None
         self._attempt: Attempt | None = None
+        self._turn: Turn | None = None
         self._body = ReplayBuffer(request.fields, context.rules.replay_bytes)
         self._relay = ResponseRelay(client, context)
         budget = dependencies.retry_budgets.of(context.pool.host_line, client.loop.time())
@@ -69,6 +71,10 @@ class Exchange:
 
     # --- RequestHandler: the tool's side
 
+    @property
+    def paced(self) -> bool:
+        return not self._relay.is_event_stream
+
     def start(self) -> None:
         self._enter(Phase.RECEIVING)
         self._begin_if_sendable(self._entered)
@@ -82,18 +88,15 @@ class Exchange:
 
     def _begin(self) -> None:
         """Make the first attempt: at once where token and connection are at hand, else in a task."""
-        context, route = self._context, self._context.route
-        if context.rules.retry_wait:
-            left = self._dependencies.throttles.left(route.account, route.region, self._client.loop.time())
-            if left:
-                self._hold_off(left)
-                return
-        token = self._dependencies.tokens.current(route.account)
+        context = self._context
+        token = self._dependencies.tokens.current(context.route.account)
+        if token is not None and self._dependencies.throttles.active and self._is_held_off(token):
+            return
         connection = context.pool.take() if token is not None else None
         if token is not None and connection is not None:
             self._send(token, connection)
         else:
-            self._wait(self._obtain_and_send(fresh=False))
+            self._wait(self._obtain_and_send(fresh=False, token=token))
 
     def request_data(self, pieces: list[Buffer]) -> None:
         attempt = self._attempt
@@ -144,13 +147,20 @@ class Exchange:
         """What comes of the body goes on to Amazon, and the response on to the tool."""
         return self.phase is Phase.SENT or self.phase is Phase.RELAYING
 
-    def _hold_off(self, left: float) -> None:
-        """Amazon asked for a pause that has not passed."""
-        decision = retry.before_sending(left, self._context.rules.retry_wait)
-        if isinstance(decision, retry.Wait):
-            self._wait(self._pause_and_send(decision.seconds))
-        else:
-            self._refuse(decision.error)
+    def _is_held_off(self, token: AccessToken) -> bool:
+        """Whether what Amazon limits has to wait for its turn, or is refused."""
+        try:
+            if self._place().has_come(token, self._context.rules.retry_wait):
+                return False
+            self._wait(self._obtain_and_send(fresh=False))
+        except Throttled as error:
+            self._refuse(error)
+        return True
+
+    def _place(self) -> Turn:
+        if self._turn is None:
+            self._turn = Turn(self._context, self._dependencies, self._client.loop)
+        return self._turn
 
     def _wait(self, work: Coroutine[None, None, None]) -> None:
         """Go on in a task, with nothing at Amazon meanwhile."""
@@ -174,7 +184,10 @@ class Exchange:
         try:
             if token is None:
                 token = await self._dependencies.tokens.get(context.route.account)
-            connection = await context.pool.acquire(fresh=fresh, patience=context.rules.timeouts.response)
+                if self._dependencies.throttles.active:
+                    await self._place().wait(token, self._replays)
+            patience = context.rules.timeouts.response
+            connection = await context.pool.acquire(fresh=fresh, patience=patience, client=context.client)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()
@@ -190,15 +203,16 @@ class Exchange:
         context, stats, body = self._context, self._stats, self._body
         stats.sent_at = perf_counter()
         self._replays.sent(stats.sent_at)
-        attempt = self._attempt = Attempt(self, self._replays.attempts, token, connection)
+        channel = self._replays.doubt(connection)
+        attempt = self._attempt = Attempt(self, self._replays.attempts, token, channel)
         lines = self._dependencies.account_lines.of(token)
         data: list[Buffer] = [render_head(context.request, context.route, context.pool.host_line, lines), *body.data]
         body.forget_if_large()
         self._enter(Phase.SENT)
-        connection.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
+        channel.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
         if body.complete:
             attempt.request_sent()
-        elif connection.writable:
+        elif channel.writable:
             self._client.resume_reading()
 
     def _try_failed(self, error: Refused) -> None:
@@ -229,8 +243,10 @@ class Exchange:
     def attempt_answered(self, response: Response) -> None:
         status, fields = response.status, response.fields
         self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
-        if status == 429:
-            self._note_throttle(fields.retry_after)
+        if status == 429 and self._attempt is not None:
+            self._place().refused(self._attempt.token, fields.retry_after)
+        elif self._turn is not None:
+            self._turn.passed()
         if status in retry.JUDGED:
             decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after))
             if isinstance(decision, retry.Replay | retry.Wait):
@@ -268,13 +284,6 @@ class Exchange:
         if self.phase is not Phase.DONE and self._attempt is not None:
             self._stats.overhead += perf_counter() - self._attempt.entered
 
-    def _note_throttle(self, retry_after: float | None) -> None:
-        """Amazon answered 429: tell it, and remember for how long it asked to wait."""
-        route = self._context.route
-        self._dependencies.accounting.observer.observe(AmazonThrottled(route.account, route.region, retry_after))
-        if retry_after:
-            self._dependencies.throttles.note(route.account, route.region, retry_after, self._client.loop.time())
-
     # --- sending again
 
     def _hold(self, decision: retry.Replay | retry.Wait) -> None:
@@ -287,14 +296,14 @@ class Exchange:
         if isinstance(decision, retry.Wait):
             self._attempt.pause()
             self._replays.begin(retry.ReplayReason.THROTTLED, self._client.loop.time())
-            self._spawn(self._pause_and_send(decision.seconds))
+            self._spawn(self._pause_and_send(0.0 if self._attempt.status == 429 else decision.seconds))
         else:
             self._spawn(self._renew_and_send(self._attempt))
 
     async def _renew_and_send(self, attempt: Attempt) -> None:
-        tokens, use, now = self._dependencies.tokens, token_use(self._context), self._client.loop.time()
+        now = self._client.loop.time()
         try:
-            renewed = await renew_after_401(attempt, tokens, use, self._replays, now)
+            renewed = await renew_after_401(attempt, self._dependencies.tokens, self._context, self._replays, now)
         except NoUsableToken as error:
             attempt.abandon()
             self._entered = perf_counter()
@@ -306,8 +315,10 @@ class Exchange:
             await self._send_again(renewed)
 
     async def _pause_and_send(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        self._replays.waited += seconds
+        """After a 429 it is its line's to say for how long."""
+        if seconds:
+            await asyncio.sleep(seconds)
+            self._replays.waited += seconds
         await self._send_again(None)
 
     async def _send_again(self, token: AccessToken | None) -> None:
@@ -340,9 +351,8 @@ class Exchange:
     def _deliver(self, response: Response) -> None:
         self._enter(Phase.RELAYING)
         self._replays.answered(response.status)
-        tokens = self._dependencies.tokens
-        if tokens.watchful and response.status < 400 and self._attempt is not None:
-            tokens.accepted(self._attempt.token, token_use(self._context))
+        if self._dependencies.tokens.watchful and self._attempt is not None:
+            tell_accepted(self._attempt, self._dependencies.tokens, self._context)
         self._body.forget()
         self._relay.begin(response)
 

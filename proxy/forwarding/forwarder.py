@@ -51,6 +51,7 @@ class Forwarder:
         """Take new rules: requests that begin from now on follow them."""
         self._pools.apply(rules.pool_settings, rules.endpoints)
         self._dependencies.account_lines.forget()
+        self._dependencies.throttles.forget()
         self.rules = rules
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=rules.fast_path)
@@ -70,17 +71,16 @@ class Forwarder:
             raise NotImplementedHere("The Ads API has no such method.", close=True)
         caller = identify(request, early, rules.clients, rules.table, time.time())
         destination = early or read_destination(request.target)
-        handler: RequestHandler
+        accounting = self._dependencies.accounting
         if destination.kind is TargetKind.TOKEN:
-            handler = LocalTokenRequest(self._dependencies.accounting, client, request, destination, rules)
-        else:
-            screened = rules.clients.screen(caller, request, destination, rules.table.operations)
-            chosen = route(request, destination, rules.table, caller.scope)
-            rules.clients.permit(caller, screened, chosen, time.monotonic())
-            pool = self._pools.find(chosen.endpoint, chosen.region)
-            handler = Exchange(self._dependencies, client, RequestContext(request, rules, caller.name, chosen, pool))
-        self._dependencies.accounting.started()
-        return handler
+            accounting.started()
+            return LocalTokenRequest(accounting, client, request, destination, rules)
+        screened = rules.clients.screen(caller, request, destination, rules.table.operations)
+        chosen = route(request, destination, rules.table, caller.scope)
+        rules.clients.permit(caller, screened, chosen, time.monotonic(), accounting.of_client(caller.name))
+        pool = self._pools.find(chosen.endpoint, chosen.region)
+        accounting.started(caller.name)
+        return Exchange(self._dependencies, client, RequestContext(request, rules, caller.name, chosen, pool))
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
         if request is None:

@@ -26,6 +26,7 @@ class LocalTokenRequest:
     """A `RequestHandler` without an upstream; it answers by the `rules` that the request was admitted under."""
 
     max_wire_bytes = 16384
+    paced = True
 
     def __init__(
         self, accounting: Accounting, client: ClientPort, request: Request, destination: Destination, rules: Rules
@@ -112,4 +113,4 @@ class LocalTokenRequest:
         self._body = bytearray()
         now = perf_counter()
         self._stats.overhead = now - self._stats.began
-        self._accounting.finished(self._stats.finished(status, None, "/auth/o2/token", now))
+        self._accounting.finished(self._stats.finished(status, None, "/auth/o2/token", now), client="")

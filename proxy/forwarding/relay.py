@@ -79,11 +79,16 @@ class ResponseRelay:
         return self._chunking or self._length is not None or self._bodyless
 
     @property
+    def is_event_stream(self) -> bool:
+        """Whether events come as they happen, which nobody can hurry."""
+        return self.status > 0 and self._response.fields.content_type[:17].lower() == b"text/event-stream"
+
+    @property
     def is_stream(self) -> bool:
         """Whether it is an event stream of MCP, which its server may end anywhere: the client takes it up again."""
         if not self.began or self._context.route.endpoint is not TargetKind.MCP or not self._chunking:
             return False
-        return self._response.fields.content_type[:17].lower() == b"text/event-stream"
+        return self.is_event_stream
 
     def break_off(self, fault: str) -> None:
         """A response that has begun cannot be ended: make sure that it does not look complete, unless it may be."""

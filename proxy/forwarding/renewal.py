@@ -23,8 +23,14 @@ def token_use(context: RequestContext) -> TokenUse:
     return TokenUse(context.client, find_advertiser(context.request, context.route))
 
 
+def tell_accepted(attempt: Attempt, tokens: AccessTokens, context: RequestContext) -> None:
+    """Amazon took the token for this request, unless its answer is an error."""
+    if attempt.status < 400:
+        tokens.accepted(attempt.token, token_use(context))
+
+
 async def renew_after_401(
-    attempt: Attempt, tokens: AccessTokens, use: TokenUse, replays: Replays, now: float
+    attempt: Attempt, tokens: AccessTokens, context: RequestContext, replays: Replays, now: float
 ) -> AccessToken | None:
     """The token to send the request again with; None where the held answer is the best there is.
 
@@ -36,7 +42,7 @@ async def renew_after_401(
         return None
     replays.begin(ReplayReason.UNAUTHORIZED, now)
     try:
-        renewed = await tokens.renewed(attempt.token, use)
+        renewed = await tokens.renewed(attempt.token, token_use(context))
     except NoUsableToken:
         replays.withdraw()
         raise

@@ -9,12 +9,22 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.events import Replayed
-from proxy.forwarding.retry import Progress, ReplayOutcome, ReplayReason, Situation, is_read, outcome_of
+from proxy.forwarding.retry import (
+    Progress,
+    ReplayOutcome,
+    ReplayReason,
+    Situation,
+    is_read,
+    may_send_beside,
+    outcome_of,
+)
+from proxy.upstream.doubted import DoubtedConnection, doubted_after
 
 if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.forwarding.relay import RequestContext
     from proxy.forwarding.retry_budget import RetryBudget
+    from proxy.upstream.connection import UpstreamConnection
 
 
 class Replays:
@@ -67,8 +77,27 @@ class Replays:
             affordable=self._budget.affords(now),
         )
 
+    def doubt(self, connection: UpstreamConnection) -> UpstreamConnection | DoubtedConnection:
+        """What to send on: one that may have died unnoticed is doubted, where the request may be sent twice."""
+        pool = self._context.pool
+        after = doubted_after(connection.rest, pool.recent)
+        if after is None or not self.reads:
+            return connection
+        return DoubtedConnection(pool, connection, after, self._begin_beside)
+
+    def _begin_beside(self) -> bool:
+        """The answer is later than usual: whether the request is sent a second time beside the first."""
+        now = self._context.pool.loop.time()
+        if not may_send_beside(self.situation(Progress.WHOLE, now, replayable=True)):
+            return False
+        self.begin(ReplayReason.SILENCE, now)
+        self.sent(perf_counter())
+        return True
+
     def begin(self, reason: ReplayReason, now: float) -> None:
         """The request is to be sent again; all but a replay for 401 cost the host's budget."""
+        if self.current is ReplayReason.SILENCE:
+            self.failed()
         self.current = reason
         self.cut += reason is ReplayReason.CONNECTION
         if reason is ReplayReason.UNAUTHORIZED:

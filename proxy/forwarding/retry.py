@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from proxy.errors import Refused, Throttled, UpstreamClosed
+from proxy.errors import Refused, UpstreamClosed
 from proxy.routing.operations import Effect
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class ReplayReason(StrEnum):
     CONNECTION = "connection"
     THROTTLED = "throttled"
     """429, or 503 with Retry-After."""
+    SILENCE = "silence"
+    """An answer later than usual, on a connection that may have died."""
 
 
 class ReplayOutcome(StrEnum):
@@ -186,18 +188,13 @@ def _after_pause_asked(attempt: Situation, retry_after: float | None) -> Decisio
     return Deliver(ReplayReason.THROTTLED)
 
 
+def may_send_beside(attempt: Situation) -> bool:
+    """Whether a request whose answer is late goes out once more, on a new connection beside the first."""
+    return attempt.reads and attempt.time_left > 0 and attempt.affordable and _may_send_again(attempt)
+
+
 def _may_send_again(attempt: Situation) -> bool:
     return attempt.replayable and attempt.number < MAX_ATTEMPTS
-
-
-def before_sending(left: float, retry_wait: float) -> Wait | GiveUp:
-    """What to do with a request while Amazon's Retry-After still runs, for `left` seconds: wait it out, or say so.
-
-    Asked only where `retry_wait` is set: as a rule every request is Amazon's to judge.
-    """
-    if left <= retry_wait:
-        return Wait(left)
-    return GiveUp(Throttled(f"Amazon asked this account to wait, for {left:.0f} s more.", retry_after=left))
 
 
 def told(error: Refused, reads: bool, progress: Progress) -> Refused:

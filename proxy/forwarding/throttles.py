@@ -1,28 +1,84 @@
-"""For how long Amazon asked to wait: remembered by account and region, in bounded memory. Decides nothing.
+"""What Amazon refused as too often: remembered for what it limits together, in bounded memory, for 15 minutes.
 
-What a request does meanwhile is for `retry`.
+How fast requests may leave then is for `pace`, and who leaves next for `line`.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from cachetools import LRUCache
 
-_MAX_PAUSES = 1024
+from proxy.forwarding.advertiser import find_advertiser
+from proxy.forwarding.line import Line
+from proxy.forwarding.pace import MAX_PAUSE, first_refusal, steps_of
+from proxy.routing.families import family
+from proxy.routing.operations import find_operation
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from proxy.forwarding.relay import RequestContext
+
+_MAX_LINES = 1024
+_SWEEP = 60.0
+"""Seconds between looks for what need not be remembered any longer."""
+
+
+class ThrottleKey(NamedTuple):
+    """What a 429 is kept for (docs/amazon.md, Rate limits)."""
+
+    family: str
+    advertiser: str
+    region: str
+    client_id: str
+
+
+def throttle_key(context: RequestContext, client_id: str) -> ThrottleKey:
+    """That of a request which is sent for this application."""
+    request, route = context.request, context.route
+    operation = find_operation(request.method, route.segments)
+    named = family(operation, request.method, route.segments)
+    return ThrottleKey(named, find_advertiser(request, route), route.region, client_id)
 
 
 class Throttles:
-    """The pauses that run. Moments are of a clock that never runs backwards, in seconds."""
+    """The limits that are known, each with those who wait for it."""
 
     def __init__(self) -> None:
-        self._until: LRUCache[tuple[str, str], float] = LRUCache(_MAX_PAUSES)
+        self._lines: LRUCache[ThrottleKey, Line] = LRUCache(_MAX_LINES)
+        self._swept_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<Throttles: {len(self._until)} remembered>"
+        return f"<Throttles: {len(self._lines)} remembered>"
 
-    def note(self, account: str, region: str, retry_after: float, now: float) -> None:
-        """Amazon answered 429 and asked to wait so many seconds."""
-        self._until[account, region] = now + retry_after
+    @property
+    def active(self) -> bool:
+        """Whether anything is remembered: as a rule nothing is, and no request needs to ask."""
+        return bool(self._lines)
 
-    def left(self, account: str, region: str, now: float) -> float:
-        """Seconds of it that still run."""
-        return max(0.0, self._until.get((account, region), 0.0) - now)
+    def find(self, key: ThrottleKey, now: float) -> Line | None:
+        """The line before a limit, if one is known."""
+        if now - self._swept_at > _SWEEP:
+            self._swept_at = now
+            for old in [key for key, line in self._lines.items() if now - line.pace.refused_at > MAX_PAUSE]:
+                del self._lines[old]
+        line: Line | None = self._lines.get(key)
+        return line
+
+    def note(
+        self, key: ThrottleKey, loop: asyncio.AbstractEventLoop, retry_after: float | None, left_at: float
+    ) -> None:
+        """Amazon answered 429 to a request that left at this moment of the loop's clock."""
+        line = self.find(key, loop.time())
+        if line is None:
+            steps = steps_of(key.family)
+            self._lines[key] = Line(loop, steps, first_refusal(steps, loop.time(), retry_after))
+        else:
+            line.refused(retry_after, left_at)
+
+    def forget(self) -> None:
+        """A reload: everything may be asked again."""
+        for line in self._lines.values():
+            line.release()
+        self._lines.clear()

@@ -39,7 +39,7 @@ REFRESH_RESULTS: Final = (
     ("transient_error", "timeout"),
     ("transient_error", "malformed"),
 )
-REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled")
+REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled", "silence")
 REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
 RELOAD_RESULTS: Final = ("success", "failure")
 

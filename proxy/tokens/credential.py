@@ -49,6 +49,7 @@ class Credential:
         self.token: AccessToken | None = None
         self._keeper = keeper
         self._generation = 0
+        self._older_secret = False
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
@@ -100,11 +101,7 @@ class Credential:
         token_changed = await self._keeper.reconfigure(source.refresh_token)
         if had_refresh_token and self._keeper.refresh_token is None:
             self._report_missing()
-        app_changed = (old.token_url, old.client_id, old.client_secret) != (
-            source.token_url,
-            source.client_id,
-            source.client_secret,
-        )
+        app_changed = _application(old) != _application(source)
         if old.client_id != source.client_id or self._keeper.refresh_token is None:
             self.token = None  # it belongs to another application, or to nobody any more
         if token_changed or app_changed:
@@ -267,6 +264,7 @@ class Credential:
         grant.check_life()
         settings, timing, account = self.dependencies.settings, self.dependencies.timing, self.source.account
         self._generation += 1
+        self._older_secret = grant.older_secret
         expires_at = sent_at + grant.expires_in
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
         self._last_failure, self._last_success = None, timing.wall()
@@ -369,6 +367,7 @@ class Credential:
             unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
             consent=self.consent,
+            older_secret_in_use=self._older_secret,
         )
 
     @property
@@ -390,6 +389,10 @@ class Credential:
     def _wall_time(self, moment: float) -> float:
         timing = self.dependencies.timing
         return timing.wall() + moment - timing.clock()
+
+
+def _application(source: TokenSource) -> tuple[object, ...]:
+    return source.token_url, source.client_id, source.client_secret, source.older_secret
 
 
 def _is_same(token: AccessToken, rejected: AccessToken) -> bool:

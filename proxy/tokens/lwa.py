@@ -9,13 +9,13 @@ docs/amazon.md, Token requests.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from proxy.errors import TokenAnswerMalformed, TokenFailure, TokenNetworkError, TokenTimeout
+from proxy.errors import AppMisconfigured, TokenAnswerMalformed, TokenFailure, TokenNetworkError, TokenTimeout
 from proxy.net.reachability import through, why_unreachable
 from proxy.tokens.pkce import code_challenge
 from proxy.tokens.token_response import (
@@ -41,10 +41,11 @@ SECRET_FIELDS = ("client_secret", "refresh_token", "code", "code_verifier")
 
 @dataclass(frozen=True, slots=True)
 class AppCredentials:
-    """The application that asks."""
+    """The application that asks. `older_secret` is tried once where the other is refused."""
 
     client_id: str
     client_secret: Secret
+    older_secret: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,20 @@ class LoginWithAmazon:
         return grant
 
     async def _request(self, token_url: str, credentials: AppCredentials, form: Mapping[str, str]) -> Grant:
-        whole = {**form, "client_id": credentials.client_id, "client_secret": credentials.client_secret.reveal()}
+        try:
+            return await self._request_with(token_url, credentials.client_id, credentials.client_secret, form)
+        except AppMisconfigured:
+            if credentials.older_secret is None:
+                raise
+        grant = await self._request_with(token_url, credentials.client_id, credentials.older_secret, form)
+        return replace(grant, older_secret=True)
+
+    async def _request_with(self, token_url: str, client_id: str, secret: Secret, form: Mapping[str, str]) -> Grant:
+        whole = {**form, "client_id": client_id, "client_secret": secret.reveal()}
         secrets = tuple(whole[name] for name in SECRET_FIELDS if whole.get(name))
         started = time.monotonic()
         response = await self._post(token_url, whole)
-        request = TokenRequest(form["grant_type"], credentials.client_id, secrets)
+        request = TokenRequest(form["grant_type"], client_id, secrets)
         return parse_token_response(request, response, time.monotonic() - started)
 
     async def _post(self, token_url: str, form: Mapping[str, str]) -> TokenResponse:

@@ -38,7 +38,7 @@ async def request_grant(lwa: LoginWithAmazon, source: TokenSource, refresh_token
     """What is granted for a refresh token. Raises `TokenFailure`, after so many seconds at the latest."""
     try:
         async with asyncio.timeout(seconds):
-            credentials = AppCredentials(source.client_id, source.client_secret)
+            credentials = AppCredentials(source.client_id, source.client_secret, source.older_secret)
             return await lwa.refresh(source.token_url, credentials, refresh_token)
     except TimeoutError:
         raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None

@@ -41,7 +41,8 @@ class Grant:
     """What Login with Amazon granted to the application `client_id`.
 
     `expires_in` counts from the sending of the request, `took` seconds ago. `refresh_token` is what came back, None
-    where none did: then the one that was sent stays good.
+    where none did: then the one that was sent stays good. `older_secret` tells that the application's newer secret was
+    refused and the older one was not.
     """
 
     access_token: Secret
@@ -49,6 +50,7 @@ class Grant:
     expires_in: float
     client_id: str
     took: float = 0.0
+    older_secret: bool = False
 
     def check_life(self) -> None:
         """Raises `TokenAnswerMalformed` where the access token was dead on arrival; the refresh token is good."""

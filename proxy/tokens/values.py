@@ -33,8 +33,8 @@ class TokenSettings:
 class TokenSource:
     """What must be known of an account to obtain its tokens. `refresh_token` is the configured one, if there is one.
 
-    `consented_on` is the day of the consent behind it. `sign_in_url` is where a browser on this machine begins to sign
-    in, empty where that is not known.
+    `older_secret` is tried where the other is refused. `consented_on` is the day of the consent behind the refresh
+    token. `sign_in_url` is where a browser on this machine begins to sign in, empty where that is not known.
     """
 
     account: str
@@ -44,6 +44,7 @@ class TokenSource:
     refresh_token: Secret | None
     sign_in_url: str = ""
     consented_on: date | None = None
+    older_secret: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class CredentialStatus:
     unpersisted: bool
     advice: str
     consent: Consent = field(default_factory=Consent)
+    older_secret_in_use: bool = False
 
 
 @dataclass(frozen=True, slots=True)

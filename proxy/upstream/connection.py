@@ -225,6 +225,8 @@ class UpstreamConnection(asyncio.Protocol):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self._sink is not None and (unread := self._writer.unread()):
+            self.data_received(unread)
         self._failed = self._gone = True
         self._pool.lost(self)
         self._die()

@@ -83,6 +83,14 @@ class DoubtedConnection:
     def writable(self) -> bool:
         return self._first.writable
 
+    @property
+    def lost(self) -> bool:
+        return self._first.lost
+
+    @property
+    def head_began(self) -> bool:
+        return self._first.head_began
+
     def send(self, sink: ResponseSink, data: list[Buffer], *, to_head: bool, timeouts: Timeouts) -> None:
         """Begin an exchange, as a connection does."""
         self._sink, self._timeouts, self._to_head = sink, timeouts, to_head

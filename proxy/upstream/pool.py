@@ -1,18 +1,18 @@
 """The connections to one host: which is used next, how many there may be, and who waits for one. Sends nothing.
 
-The connection used last is used next, so that those not needed grow old and go. Those who wait get connections in the
-order in which they came.
+The connection used last is used next, so that those not needed grow old and go. Those who wait get connections
+in turns by client, and within one client in the order in which they came.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
+from proxy.upstream.turns import Turns
 
 if TYPE_CHECKING:
     from proxy.net.deadlines import Deadlines
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 class Waiter:
     """Somebody who waits. What comes is a connection, or None for leave to make one."""
 
-    __slots__ = ("fresh", "given")
+    __slots__ = ("client", "fresh", "given")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, fresh: bool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: str, *, fresh: bool) -> None:
+        self.client = client
         self.fresh = fresh
         self.given: asyncio.Future[UpstreamConnection | None] = loop.create_future()
 
@@ -45,7 +46,7 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
         self._dialling = 0
-        self._waiting: deque[Waiter] = deque()
+        self._waiting: Turns[Waiter] = Turns()
         self._closed = False
         self.recent: deque[float] = deque(maxlen=32)
 
@@ -67,8 +68,8 @@ class Pool:
             connection.close()
         return None
 
-    async def acquire(self, *, fresh: bool, patience: float) -> UpstreamConnection:
-        """A connection: an idle one (unless `fresh`), or a new one as soon as the limit allows.
+    async def acquire(self, *, fresh: bool, patience: float, client: str = "") -> UpstreamConnection:
+        """A connection: an idle one (unless `fresh`), or a new one as soon as the limit allows, in turns by `client`.
 
         Raises `Refused` where none can be made, or where none became free within `patience` seconds.
         """
@@ -82,7 +83,7 @@ class Pool:
         try:
             async with asyncio.timeout(patience):
                 while True:
-                    given = await self._wait(fresh=fresh)
+                    given = await self._wait(client, fresh=fresh)
                     if given is None or given.usable:
                         break
                     given.close()
@@ -105,7 +106,7 @@ class Pool:
             connection.deadline = self.loop.time() + MAX_IDLE
             self._idle.append(connection)
         elif waiter.fresh:
-            self._waiting.appendleft(waiter)
+            self._waiting.put_back(waiter.client, waiter)
             connection.close()
         else:
             waiter.given.set_result(connection)
@@ -147,15 +148,14 @@ class Pool:
             self._dialling -= 1
             self._grant()
 
-    async def _wait(self, *, fresh: bool) -> UpstreamConnection | None:
-        waiter = Waiter(self.loop, fresh=fresh)
-        self._waiting.append(waiter)
+    async def _wait(self, client: str, *, fresh: bool) -> UpstreamConnection | None:
+        waiter = Waiter(self.loop, client, fresh=fresh)
+        self._waiting.join(client, waiter)
         try:
             return await waiter.given
         except asyncio.CancelledError:
             if waiter.given.cancelled():
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(waiter)
+                self._waiting.leave(client, waiter)
             else:
                 self._pass_on(waiter.given.result())
             raise
@@ -177,8 +177,6 @@ class Pool:
             waiter.given.set_result(None)
 
     def _next(self) -> Waiter | None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.given.done():
-                return waiter
-        return None
+        while (waiter := self._waiting.next()) is not None and waiter.given.done():
+            pass
+        return waiter

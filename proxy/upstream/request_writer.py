@@ -7,8 +7,10 @@ write is done here, where its failure ends the writing and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+from asyncio.trsock import TransportSocket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _NONE = -1
 """A transport without a socket has no descriptor."""
+_MAX_UNREAD = 65536
 _ROUNDS = 2
 """Turns of the event loop within which everything that had come is read."""
 
@@ -72,6 +75,14 @@ class RequestWriter:
         """The peer wants no more of it (RFC 9112, 9.5)."""
         self.refused = True
         self._held = []
+
+    def unread(self) -> bytes:
+        """What had come when the transport failed. Asyncio's own still has its socket then; uvloop's reads first."""
+        came = b""
+        if self._plain and isinstance(self._transport.get_extra_info("socket"), TransportSocket):
+            with contextlib.suppress(OSError):
+                came = os.read(self._descriptor, _MAX_UNREAD)
+        return came
 
     def _has_news(self) -> bool:
         """Whether bytes, or the end, came from the peer and have not been read."""

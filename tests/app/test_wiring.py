@@ -10,7 +10,7 @@ import pytest
 from proxy.access.clients import Budgets
 from proxy.app import wiring
 from proxy.app.rules import make_clients, make_routing_table, make_rules
-from proxy.config import load
+from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 from proxy.net.trust_store import Authorities
 from proxy.routing.table import EmptyDirectory
@@ -109,3 +109,14 @@ def test_a_context_is_made_anew_only_for_another_content(tmp_path: Path) -> None
     assert authorities.context is second
     authorities.follow(None)
     assert authorities.context is None
+
+
+@pytest.mark.parametrize(("given", "connections", "expected"), [(None, 256, 64), (None, 3, 1), (7, 256, 7)])
+def test_a_client_may_have_a_quarter_under_way_unless_told(given: int | None, connections: int, expected: int) -> None:
+    """So four of them are needed to take every connection."""
+    client = {"name": "one", "key_sha256": "ab" * 32, "max_in_flight": given}
+    config = Config(clients=(client,), upstream={"max_connections": connections})
+    clients = make_clients(config, b"key", Budgets())
+    caller = clients.impersonate("one")
+    assert caller is not None and caller.policy is not None
+    assert caller.policy.max_in_flight == expected

@@ -39,7 +39,7 @@ def test_three_variables_are_a_configuration() -> None:
     config = load(None, ONE)
     account = config.accounts["default"]
     assert (account.name, account.client_id, account.region) == ("default", ONE["AMAZON_ADS_CLIENT_ID"], "na")
-    assert account.client_secret.reveal() == "canary-client-secret"
+    assert account.secrets[0].reveal() == "canary-client-secret"
     assert account.refresh_token is not None
     assert account.refresh_token.reveal() == "Atzr|canary-refresh-token"
     assert account.default_profile is None
@@ -74,7 +74,7 @@ def test_every_account_variable_can_name_a_file(tmp_path: Path) -> None:
     config = load(None, environ)
     account = config.accounts["default"]
     assert (account.client_id, account.region, account.default_profile) == ("id", "fe", "9")
-    assert account.client_secret.reveal() == "secret"
+    assert account.secrets[0].reveal() == "secret"
     assert set(config.sources) == {tmp_path / name for name in values}
 
 

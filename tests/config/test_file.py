@@ -131,7 +131,7 @@ def test_secret_files_lose_their_last_line_break_only(tmp_path: Path) -> None:
     """What an editor adds at the end is no part of the secret."""
     (tmp_path / "s").write_bytes(b"\xef\xbb\xbfpart|one\r\n")
     config = read(tmp_path, "accounts: {a: {client_id: x, client_secret: {file: s}}}")
-    assert config.accounts["a"].client_secret.reveal() == "part|one"
+    assert config.accounts["a"].secrets[0].reveal() == "part|one"
 
 
 def test_a_state_key_may_be_any_bytes(tmp_path: Path) -> None:
@@ -140,6 +140,24 @@ def test_a_state_key_may_be_any_bytes(tmp_path: Path) -> None:
     config = read(tmp_path, ACCOUNT + "state: {key: {file: key}}")
     assert isinstance(config.state.key, Secret)
     assert config.state.key.reveal().encode("latin-1") == bytes(range(240, 256))
+
+
+def test_two_client_secrets_while_one_is_being_changed(tmp_path: Path) -> None:
+    """The newer first; each may be a reference, both are known to be secrets, and there are never three."""
+    (tmp_path / "new").write_text("the-newer-secret\n")
+    file = tmp_path / "proxy.yaml"
+    file.write_text("accounts: {acme: {client_id: c, client_secret: [{file: new}, the-older-secret]}}")
+    config = load(file, {})
+    newer, older = config.accounts["acme"].secrets
+    assert older is not None
+    assert (newer.reveal(), older.reveal()) == ("the-newer-secret", "the-older-secret")
+    assert {newer, older} <= {*config.secrets()}
+    for wrong in ("[]", "[a]", "[a, b, c]"):
+        file.write_text(f"accounts: {{acme: {{client_id: c, client_secret: {wrong}}}}}")
+        with pytest.raises(
+            ConfigurationError, match=r"accounts\.acme\.client_secret: must be one secret, or a list of two"
+        ):
+            load(file, {})
 
 
 def test_several_state_keys_rotate(tmp_path: Path) -> None:
@@ -156,7 +174,7 @@ def test_secrets_are_found_beside_the_file(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir("/")
     text = "accounts: {a: {client_id: x, client_secret: {file: s}, refresh_token: {file: ~/t}}}"
     account = read(tmp_path, text, {"HOME": str(tmp_path / "home")}).accounts["a"]
-    assert account.client_secret.reveal() == "beside"
+    assert account.secrets[0].reveal() == "beside"
     assert account.refresh_token == Secret("at-home")
 
 

@@ -76,7 +76,7 @@ accounts:
     region: na
 state: {{url: "memory:"}}
 upstream: {{connect_timeout: 3, response_timeout: 2, idle_timeout: 2}}
-limits: {{header_timeout: 1, max_header_bytes: 16384}}
+limits: {{header_timeout: 1, max_header_bytes: 16384, replay_bytes: 0}}
 fast_path: {fast}
 log: {{level: warning, access: false}}
 """

@@ -349,7 +349,7 @@ async def test_the_head_timer_runs_for_a_head_behind_another_request(running: Ru
 
 async def test_a_body_that_stalls_is_answered_and_ends(running: Running) -> None:
     """Each byte gives it body_timeout more."""
-    async with running(echo, body_timeout=30.0) as bench:
+    async with running(echo, body_timeout=30.0, min_body_rate=0) as bench:
         tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         bench.sweep(29)

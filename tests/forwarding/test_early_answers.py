@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from proxy.upstream.request_writer import RequestWriter
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.rules import rules_for
 from tests.support.wire import GET, HELLO, RawUpstream, Wire
@@ -30,7 +31,7 @@ async def answering_early(wire: Wire) -> None:
 
 async def test_the_next_request_behind_an_early_answer_is_served(running: Running) -> None:
     """Where the rest of the body comes a moment after the answer, every time."""
-    async with running(answering_early, replay_bytes=0) as bench:
+    async with running(answering_early, replay_bytes=400) as bench:
         for _ in range(ROUNDS):
             tool = await bench.tool(POST, b"Content-Length: 1000\r\n\r\n", bytes(400))
             assert (await tool.answer()).status == 429
@@ -44,8 +45,8 @@ async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_l
     lines: bytes, running: Running
 ) -> None:
     """A tool that is told so sends its next request elsewhere."""
-    async with running(answering_early, replay_bytes=0) as bench:
-        tool = await bench.tool(POST, lines, b"\r\n\r\n")
+    async with running(answering_early, replay_bytes=2) as bench:
+        tool = await bench.tool(POST, lines, b"\r\n\r\n2\r\nab\r\n")
         got = await tool.answer()
         assert (got.status, got.value(b"connection")) == (429, b"close")
         assert await tool.end() == b""
@@ -54,7 +55,7 @@ async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_l
 
 async def test_a_connection_whose_request_was_not_whole_at_the_answer_is_not_used_again(running: Running) -> None:
     """Though both were whole in the end: nobody knows what of the body the peer has read."""
-    async with running(answering_early, replay_bytes=0) as bench:
+    async with running(answering_early, replay_bytes=1) as bench:
         tool = await bench.tool(POST, b"Content-Length: 2\r\n\r\na")
         head = await tool.head()
         assert head.startswith(b"HTTP/1.1 429 ")
@@ -141,6 +142,21 @@ class AnsweringAndResetting:
         self._thread.join(5)
 
 
+@pytest.mark.usefixtures("every_loop")
+async def test_an_answer_is_read_though_a_write_has_failed() -> None:
+    """Where asyncio's transport met the failure before we could look: what had come is still in the socket."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        wire = Wire()
+        await asyncio.get_running_loop().create_connection(lambda: wire, sock=ours)
+        writer = RequestWriter(wire.transport, asyncio.get_running_loop())
+        assert writer.unread() == b""
+        theirs.sendall(b"answer")
+        expected = b"answer" if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop) else b""
+        assert writer.unread() == expected
+        wire.abort()
+
+
 @contextmanager
 def answering_and_resetting() -> Iterator[int]:
     upstream = AnsweringAndResetting()
@@ -150,6 +166,7 @@ def answering_and_resetting() -> Iterator[int]:
         upstream.stop()
 
 
+@pytest.mark.usefixtures("every_loop")
 async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
     """Every time, however large the upload is that still runs."""
 

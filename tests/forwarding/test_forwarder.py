@@ -11,6 +11,7 @@ import pytest
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.forwarding.throttles import ThrottleKey
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -166,5 +167,5 @@ async def test_what_lives_long_says_its_state_and_no_secret(running: Running) ->
         assert repr(bench.forwarder) == "<Forwarder: serving, 0 requests in flight>"
         assert repr(bench.accounting) == "<Accounting: 0 requests in flight>"
         assert repr(bench.throttles) == "<Throttles: 0 remembered>"
-        bench.throttles.note("default", "na", 5.0, 100.0)
+        bench.throttles.note(ThrottleKey("sp/campaigns:read", "1", "na", "c"), asyncio.get_running_loop(), 5.0, 0.0)
         assert repr(bench.throttles) == "<Throttles: 1 remembered>"

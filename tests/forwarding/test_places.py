@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+
 import pytest
 
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
 from tests.support.proxy_bench import Running
-from tests.support.wire import GET, HELLO, answering
+from tests.support.wire import GET, HELLO, Wire, answering
 
 POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
@@ -18,7 +24,7 @@ POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         (b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n", b"0\r\n\r\n"),
     ],
 )
-async def test_slow_uploads_take_no_connection(first: bytes, rest: bytes, running: Running) -> None:
+async def test_slow_uploads_take_no_connection(running: Running, first: bytes, rest: bytes) -> None:
     """Ten of them are on their way while others are served on the only connection; then they go out whole."""
     async with running(answering(HELLO), pool_limit=1) as bench:
         slow = [await bench.tool(POST, first) for _ in range(10)]
@@ -60,3 +66,86 @@ async def test_a_tool_that_leaves_in_its_upload_is_told_of_nowhere(running: Runn
         assert (await bench.events.last()).fault == "client-gone"
         assert not bench.upstream.wires
         assert (await bench.ask(GET)).body == b"hello"
+
+
+async def test_one_client_cannot_have_everything_under_way(running: Running) -> None:
+    """Beyond `max_in_flight` it is 429; another is served meanwhile, and it itself once one of its requests ended."""
+    names = ("greedy", "modest")
+    policies = [Policy(name, hashlib.sha256(name.encode()).hexdigest(), max_in_flight=2) for name in names]
+    clients = Clients(policies, Placeholders(b"key"), Budgets())
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        while True:
+            head, _ = await wire.request()
+            if b"/slow" in head:
+                await go.wait()
+            wire.send(HELLO)
+
+    def asking(name: str, path: str) -> bytes:
+        return f"GET /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: {name}\r\n\r\n".encode()
+
+    async with running(script, clients=clients) as bench:
+        slow = [await bench.tool(asking("greedy", "slow")) for _ in range(2)]
+        await bench.settled(lambda: bench.accounting.of_client("greedy") == 2)
+        refused = await bench.ask(asking("greedy", "quick"))
+        assert (refused.status, refused.value(b"retry-after")) == (429, b"1")
+        assert b"max_in_flight" in refused.body
+        assert (await bench.ask(asking("modest", "quick"))).body == b"hello"
+        go.set()
+        for each in slow:
+            assert (await each.answer()).body == b"hello"
+        assert (await bench.ask(asking("greedy", "quick"))).body == b"hello"
+        assert bench.accounting.of_client("greedy") == 0
+
+
+async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tuple[int, int]]:
+    """A tool asks for much and reads nothing for so long: what ended it, and the connections (all, idle) to Amazon."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\nContent-Type: " + kind + b"\r\n\r\n"
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(answer, bytes(50_000_000))
+        await wire.end()
+
+    async with running(script, send_timeout=60.0) as bench:
+        tool = await bench.tool()
+        tool.transport.pause_reading()
+        tool.send(GET)
+        await bench.settled(lambda: bool(bench.server.connections))
+        connection = bench.connection()
+        await bench.settled(lambda: not connection.writable)
+        bench.sweep(seconds)
+        fault = bench.events.finished[0].fault if bench.events.finished else ""
+        await bench.settled(lambda: not fault or not any(size for size, _ in bench.pools.sizes().values()))
+        sizes = list(bench.pools.sizes().values())
+        return fault, (sum(total for total, _ in sizes), sum(idle for _, idle in sizes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "fault", "sizes"),
+    [
+        (b"application/json", 9, "", (1, 0)),
+        (b"application/json", 11, "client-stalled", (0, 0)),
+        (b"text/event-stream", 59, "", (1, 0)),
+        (b"Text/Event-Stream; charset=utf-8", 61, "client-stalled", (0, 0)),
+    ],
+)
+async def test_an_answer_that_nobody_reads_gives_its_connection_back(
+    running: Running, kind: bytes, seconds: float, fault: str, sizes: tuple[int, int]
+) -> None:
+    """After the ten seconds of `min_body_rate`; an event stream's tool has `send_timeout`."""
+    assert await unread(running, kind, seconds) == (fault, sizes)
+
+
+async def test_an_upload_that_trickles_is_408(running: Running) -> None:
+    """A byte now and then was enough to stay for ever."""
+    async with running(answering(HELLO), replay_bytes=1) as bench:
+        tool = await bench.tool(POST, b"Content-Length: 100000\r\n\r\n" + bytes(5000))
+        await bench.settled(
+            lambda: bool(bench.upstream.wires) and bench.upstream.wires[0].received.endswith(bytes(5000))
+        )
+        bench.sweep(11)
+        got = await tool.answer()
+        assert (got.status, b"limits.min_body_rate" in got.body) == (408, True)
+        await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))

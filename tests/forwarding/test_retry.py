@@ -29,9 +29,9 @@ from proxy.forwarding.retry import (
     ReplayReason,
     Situation,
     Wait,
-    before_sending,
     decide,
     is_read,
+    may_send_beside,
     outcome_of,
     told,
 )
@@ -163,6 +163,22 @@ def test_a_replay_needs_body_time_and_budget(attempt: Situation) -> None:
     assert decide(attempt, Broken(CLOSED)) == GiveUp(CLOSED, CONNECTION)
 
 
+@pytest.mark.parametrize(
+    ("attempt", "sent"),
+    [
+        (READ, True),
+        (replace(READ, cut=1, number=2), True),
+        (WRITE, False),
+        (replace(READ, number=3), False),
+        (replace(READ, affordable=False), False),
+        (replace(READ, time_left=0.0), False),
+    ],
+)
+def test_what_reads_is_sent_beside_a_late_answer(attempt: Situation, sent: bool) -> None:
+    """Within the same bounds: three times in all, time and budget left."""
+    assert may_send_beside(attempt) is sent
+
+
 @pytest.mark.parametrize("attempt", [READ, WRITE])
 def test_without_a_connection_there_is_nothing_to_send_again(attempt: Situation) -> None:
     """Dialing has been tried again by itself, within connect_timeout."""
@@ -217,15 +233,3 @@ def test_a_replay_failed_where_the_same_trouble_came_again(
 ) -> None:
     """Any other answer is one that the tool would not have had."""
     assert outcome_of(reason, status) is outcome
-
-
-@pytest.mark.parametrize(("left", "waits"), [(0.5, True), (30.0, True), (30.1, False)])
-def test_a_running_retry_after_is_waited_out_or_told(left: float, waits: bool) -> None:
-    """Up to the bound the request waits; beyond it the tool hears how long it should."""
-    decision = before_sending(left, 30.0)
-    if waits:
-        assert decision == Wait(left)
-    else:
-        assert isinstance(decision, GiveUp)
-        assert decision.error.slug == "throttled"
-        assert decision.error.retry_after == left

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.downstream.connection import ClientConnection
 from proxy.forwarding.exchange import Exchange
+from proxy.upstream.connection import UpstreamConnection
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -104,6 +105,7 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Runni
         await bench.settled(lambda: connection._paused)
         bench.sweep(40)
         assert isinstance(connection._handler, Exchange) and connection._handler._attempt is not None
+        assert isinstance(connection._handler._attempt._connection, UpstreamConnection)
         assert connection._handler._attempt._connection.transport.get_write_buffer_size() < MOST_HELD
         go.set()
         assert (await tool.answer()).body == b"hello"
@@ -114,7 +116,7 @@ async def test_a_download_waits_for_a_tool_that_does_not_read(running: Running) 
     """Amazon is no longer read once the transport to the tool is full; nothing is lost."""
     body = PIECE * (SIZE // len(PIECE))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
-    async with running(answering(head + body)) as bench:
+    async with running(answering(head + body), min_body_rate=0) as bench:
         tool = await bench.tool()
         tool.transport.pause_reading()
         tool.send(GET)
@@ -137,7 +139,7 @@ async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
         wire.send(head, bytes(SIZE))
         await wire.end()
 
-    async with running(script, send_timeout=60.0) as bench:
+    async with running(script, send_timeout=60.0, min_body_rate=0) as bench:
         tool = await bench.tool()
         tool.transport.pause_reading()
         tool.send(GET)

@@ -44,5 +44,5 @@ def test_a_program_out_of_files_says_so_and_recovers(tmp_path: Path) -> None:
             held.close()
             running.until(lambda: len(list(opened.iterdir())) < FILES - 10)
             assert ask(tool)[0] == 200
-        assert running.events("defect") == []
+        assert running.events("defect_met") == []
         assert "Traceback" not in running.process.text

@@ -95,13 +95,19 @@ def test_a_burst_of_401_makes_one_token_request(amazon: SimulatedAmazon, tmp_pat
 
 
 def test_a_401_about_the_profile_is_handed_on(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """A Scope that is nobody's is answered 401 by Amazon: one refresh, one replay, then Amazon's own words."""
+    """A Scope that is nobody's is answered 401 by Amazon, in its own words: no refresh and no replay; any other 401
+    is one of each first."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         before = amazon.counts()["token_requests"]
         status, body = running.get("/sd/campaigns", {"Amazon-Advertising-API-Scope": "4711"})
         assert status == 401
         assert json.loads(body)["code"]
+        assert amazon.counts()["token_requests"] == before
+        assert running.metric("replays_total", reason="unauthorized") == 0
+        amazon.fault({"status": 401, "body": '{"message":"Unauthorized"}'}, path="/sd/campaigns")
+        status, body = running.get("/sd/campaigns", {"Amazon-Advertising-API-Scope": "4711"})
+        assert (status, json.loads(body)) == (401, {"message": "Unauthorized"})
         assert amazon.counts()["token_requests"] - before == 1
         assert running.metric("replays_total", reason="unauthorized", outcome="failed") == 1
 

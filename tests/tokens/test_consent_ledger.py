@@ -167,6 +167,21 @@ async def test_a_sign_in_begins_a_new_consent_and_costs_no_request() -> None:
 
 
 @virtual_time
+async def test_which_secret_works_is_seen() -> None:
+    """As long as Amazon takes the older one alone; a change of either is tried at once."""
+    answers = replace(grant("a"), older_secret=True), grant("b")
+    async with RunningManager(ScriptedLogin(*answers)) as running:
+        two = replace(source(), older_secret=Secret("older"))
+        await running.manager.start([two])
+        await running.manager.get("acme")
+        assert running.login.credentials[0].older_secret == Secret("older")
+        assert running.manager.statuses()[0].older_secret_in_use
+        await running.manager.reconfigure([replace(two, older_secret=None)])
+        await asyncio.sleep(1)
+        assert not running.manager.statuses()[0].older_secret_in_use
+
+
+@virtual_time
 async def test_an_end_by_age_answers_at_once_and_says_so() -> None:
     """The state is `revoked`; what tools and people read is that the consent is over, and what to do."""
     running = RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("It was refused.")))

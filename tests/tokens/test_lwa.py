@@ -102,6 +102,41 @@ async def test_a_refresh_sends_the_form_that_amazon_wants() -> None:
     assert grant.client_id == "amzn1.application-oa2-client.x"
 
 
+REFUSED_APP = {"error": "invalid_client", "error_description": "Client authentication failed"}
+BOTH = AppCredentials("c", Secret("newer"), Secret("older"))
+
+
+async def test_the_older_secret_is_tried_once_where_the_newer_is_refused() -> None:
+    """And what is granted says so; the newer one is tried first each time."""
+
+    async def knowing(request: web.BaseRequest) -> web.StreamResponse:
+        """Takes the older secret alone."""
+        if parse_qs(await request.text())["client_secret"] == ["older"]:
+            return web.json_response(GOOD)
+        return web.json_response(REFUSED_APP, status=401)
+
+    for secret, expected in (
+        (BOTH, ["newer", "older"]),
+        (AppCredentials("c", Secret("older"), Secret("x")), ["older"]),
+    ):
+        async with serving(knowing) as endpoint, asking() as lwa:
+            grant = await lwa.refresh(endpoint.url, secret, Secret("Atzr|refresh"))
+        assert grant.older_secret is (len(expected) == 2)
+        assert [parse_qs(sent[2])["client_secret"][0] for sent in endpoint.requests] == expected
+
+
+async def test_two_refused_secrets_are_a_wrong_application() -> None:
+    """Each was tried once; other failures try no other secret."""
+    async with serving(saying(REFUSED_APP, 401)) as endpoint, asking() as lwa:
+        with pytest.raises(errors.AppMisconfigured):
+            await lwa.refresh(endpoint.url, BOTH, Secret("Atzr|refresh"))
+    assert len(endpoint.requests) == 2
+    async with serving(saying({"error": "invalid_grant"}, 400)) as endpoint, asking() as lwa:
+        with pytest.raises(errors.RefreshTokenRevoked):
+            await lwa.refresh(endpoint.url, BOTH, Secret("Atzr|refresh"))
+    assert len(endpoint.requests) == 1
+
+
 async def test_a_code_is_exchanged_with_its_redirect_uri() -> None:
     """The other grant (docs/amazon.md, Token requests)."""
     async with serving(saying(GOOD)) as endpoint, asking() as lwa:

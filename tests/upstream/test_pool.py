@@ -117,6 +117,27 @@ async def test_no_more_connections_than_allowed_and_served_in_order(running: Run
         assert len(bench.upstream.wires) == 1
 
 
+async def test_clients_wait_in_turns(running: Running) -> None:
+    """One with twenty requests waiting holds up another's first by one."""
+    async with running(answering(HELLO), pool_limit=1) as bench:
+        pool = bench.pools.find("api", "na")
+        busy = await pool.acquire(fresh=False, patience=10, client="greedy")
+        order: list[str] = []
+
+        async def wait(client: str) -> None:
+            connection = await pool.acquire(fresh=False, patience=10, client=client)
+            order.append(client)
+            pool.release(connection)
+
+        waiting = [asyncio.ensure_future(wait("greedy")) for _ in range(20)]
+        await bench.settled(lambda: len(pool_of(bench)) == 20)
+        waiting.append(asyncio.ensure_future(wait("modest")))
+        await bench.settled(lambda: len(pool_of(bench)) == 21)
+        pool.release(busy)
+        await asyncio.gather(*waiting)
+        assert order.index("modest") == 1
+
+
 def pool_of(bench: ProxyBench) -> list[object]:
     """Those who wait for a connection."""
     return list(bench.pools.find("api", "na")._waiting)

@@ -183,6 +183,9 @@ function showNotices() {
   const ending = state.accounts.filter((account) => account.consent.phase === "ending");
   if (ending.length) notice("consents", ending.map((account) => `${account.name}: ${account.consent.explanation}`).join(" ") + " Reconnect before then: the present login serves meanwhile.", false);
   else forget("consents");
+  const older = state.accounts.filter((account) => account.older_secret_in_use).map((account) => account.name);
+  if (older.length) notice("secrets", `Amazon refuses the newer client secret of ${older.join(", ")}, and takes the older one.`, false);
+  else forget("secrets");
   const memory = state.accounts.filter((account) => account.unpersisted).map((account) => account.name);
   if (memory.length) notice("memory", `The new refresh token of ${memory.join(", ")} is in memory only: the state cannot be written.`, true);
   else forget("memory");

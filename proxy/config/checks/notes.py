@@ -44,11 +44,11 @@ def _oddities(account: Account) -> Iterator[tuple[str, str]]:
     """Credentials that do not look like what they should be. Only their ends are looked at, and nothing is shown."""
     if account.client_id.startswith(_CLIENT_SECRET):
         yield "client_id", f"looks like a client secret; an id begins with '{_CLIENT_ID}'"
-    secret = account.client_secret.reveal()
-    if secret.startswith(_CLIENT_ID):
+    secrets = [secret.reveal() for secret in account.secrets if secret is not None]
+    if any(secret.startswith(_CLIENT_ID) for secret in secrets):
         yield "client_secret", f"looks like a client id; a secret begins with '{_CLIENT_SECRET}'"
     token = "" if account.refresh_token is None else account.refresh_token.reveal()
-    for key, value in (("client_secret", secret), ("refresh_token", token)):
+    for key, value in (*(("client_secret", secret) for secret in secrets), ("refresh_token", token)):
         if value[:1] in ("'", '"') and value[:1] == value[-1:]:
             yield key, "holds quotation marks, which count as part of it; remove them"
     if token.startswith("Atza|"):

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from proxy.config.model.kinds import (
     ClientId,
+    ClientSecrets,
     Day,
     DefaultAdsAccount,
     DefaultProfile,
@@ -21,6 +22,7 @@ from proxy.config.model.kinds import (
 )
 from proxy.config.model.section import NamedSection, Section
 from proxy.config.model.values import parse_list
+from proxy.secret import Secret
 
 DEFAULT_SCOPES = ("advertising::campaign_management",)
 DEFAULT_REDIRECT_URI = "http://localhost:8081/login/callback"
@@ -30,7 +32,13 @@ class Account(NamedSection):
     """One Login with Amazon application and the person who granted it access."""
 
     client_id: Annotated[ClientId, Field(description="The client id of the Login with Amazon security profile.")]
-    client_secret: Annotated[SecretValue, Field(description="Its client secret.")]
+    client_secret: Annotated[
+        ClientSecrets,
+        Field(
+            description="Its client secret; while it is being changed a list of two, the newer first: the older is "
+            "tried where Amazon does not know the newer yet."
+        ),
+    ]
     refresh_token: Annotated[
         SecretValue | None,
         Field(description="The refresh token; absent: `ads-proxy login` gets one, kept in the state."),
@@ -71,6 +79,11 @@ class Account(NamedSection):
             "Its port is that of `admin_listen` unless it is set."
         ),
     ] = DEFAULT_REDIRECT_URI
+
+    @property
+    def secrets(self) -> tuple[Secret, Secret | None]:
+        """The client secret to use, and the one that it follows, while there are two."""
+        return self.client_secret if isinstance(self.client_secret, tuple) else (self.client_secret, None)
 
 
 class InvitesSection(Section):

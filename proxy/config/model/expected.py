@@ -33,6 +33,7 @@ class Expected(StrEnum):
 
     ADDRESS = "is not an address; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
     ADS_ACCOUNT_ID = "is not an account id as `Amazon-Ads-AccountId` takes it, such as amzn1.ads-account.g.x"
+    CLIENT_SECRETS = "must be one secret, or a list of two: the newer first, then the one that it follows"
     COUNT = "must be a whole number"
     DAY = "is not a day; write YEAR-MONTH-DAY, such as 2026-07-01"
     DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"

@@ -81,6 +81,13 @@ RedirectUri = Annotated[
 StateUrl = Annotated[str, BeforeValidator(values.parse_state_url), WithJsonSchema({"type": "string"})]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
+ClientSecrets = Annotated[
+    Secret | tuple[Secret, Secret],
+    BeforeValidator(references.read_client_secrets),
+    WithJsonSchema(
+        {"anyOf": [*_REFERENCE["anyOf"], {"type": "array", "items": _REFERENCE, "minItems": 2, "maxItems": 2}]}
+    ),
+]
 KeyValue = Annotated[Secret, BeforeValidator(references.read_key), WithJsonSchema(_REFERENCE)]
 StateKeys = Annotated[
     Secret | tuple[Secret, ...] | None,

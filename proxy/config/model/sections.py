@@ -122,6 +122,14 @@ class Client(Section):
     requests_per_minute: Annotated[
         Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
     ] = None
+    max_in_flight: Annotated[
+        Count | None,
+        Field(
+            ge=1,
+            le=65536,
+            description="Its requests under way at once; beyond, 429. Absent: a quarter of `upstream.max_connections`.",
+        ),
+    ] = None
 
 
 class RouteConfig(NamedSection):
@@ -202,7 +210,12 @@ class UpstreamSection(Section):
     ] = 60.0
     max_connections: Annotated[Count, Field(ge=1, le=65536, description="Connections to one host.")] = 256
     retry_wait: Annotated[
-        Seconds, Field(ge=0, le=600, description="The longest Retry-After that the proxy waits out itself; 0: none.")
+        Seconds,
+        Field(
+            ge=0,
+            le=600,
+            description="How long a request may wait where Amazon limits it, a read after 429 and 503 too; 0: not.",
+        ),
     ] = 0.0
     proxy: Annotated[
         OutboundProxy,
@@ -222,6 +235,15 @@ class LimitsSection(Section):
     send_timeout: Annotated[
         Seconds, Field(gt=0, le=86400, description="Without the tool taking a byte of an answer.")
     ] = 60.0
+    min_body_rate: Annotated[
+        Count,
+        Field(
+            ge=0,
+            le=1 << 30,
+            description="Bytes a second that a body must come at, and an answer be taken at, averaged over 10 s; event "
+            "streams are exempt. 0: none.",
+        ),
+    ] = 1024
     keepalive_timeout: Annotated[
         Seconds, Field(ge=0, le=86400, description="How long an idle connection is kept; 0: closed after each answer.")
     ] = 75.0
@@ -349,5 +371,5 @@ class Config(Section):
         found = [self.admin.key, self.upstream.proxy]
         found += self.state.key if isinstance(self.state.key, tuple) else (self.state.key,)
         for account in self.accounts.values():
-            found += (account.client_secret, account.refresh_token)
+            found += (*account.secrets, account.refresh_token)
         return tuple(secret for secret in found if secret is not None)
