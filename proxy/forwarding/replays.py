@@ -19,7 +19,6 @@ from proxy.forwarding.retry import (
     may_send_beside,
     outcome_of,
 )
-from proxy.routing.operations import find_operation
 from proxy.upstream.doubted import DoubtedConnection, doubted_after
 
 if TYPE_CHECKING:
@@ -60,7 +59,8 @@ class Replays:
     def reads(self) -> bool:
         """Whether the request changes nothing at Amazon."""
         context = self._context
-        return is_read(context.request.method, find_operation(context.request.method, context.route.segments))
+        operation = context.rules.table.operations.find(context.request.method, context.route.segments)
+        return is_read(context.request.method, operation)
 
     def situation(self, progress: Progress, now: float, *, replayable: bool) -> Situation:
         """What there is to decide by. `now` is on the event loop's clock, `replayable` tells that the body is kept."""
