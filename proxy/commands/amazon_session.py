@@ -154,7 +154,7 @@ async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: 
         advice = failure.advice.replace("ACCOUNT", account.name)
         return Finding(account.name, choice.origin, failure.detail, advice, unsaved, consent=found)
     if ads_accounts:
-        finding = Finding(account.name, choice.origin, unsaved=unsaved, consent=found)
+        finding = Finding(account.name, choice.origin, unsaved=unsaved, consent=found, older_secret=grant.older_secret)
         return await _list_ads_accounts(amazon, account, grant.access_token, finding)
     listings = await asyncio.gather(
         *(list_region(amazon, account, region, grant.access_token) for region in REGION_NAMES)
