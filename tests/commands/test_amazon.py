@@ -177,6 +177,20 @@ async def test_a_consent_that_is_over_is_a_failure(
     assert "365 days, however its refresh token is used" in capsys.readouterr().err
 
 
+async def test_the_older_of_two_secrets_works_and_is_told(shell: Shell, tmp_path: Path) -> None:
+    """As long as Amazon does not know the newer one; once it does, there is nothing to say."""
+    names = {name: shell.environ.pop(f"AMAZON_ADS_{name}") for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
+    shell.environ |= {f"SIMULATED_{name}": given for name, given in names.items()}
+    given = "client_id: {env: SIMULATED_CLIENT_ID}, refresh_token: {env: SIMULATED_REFRESH_TOKEN}"
+    secrets = "client_secret: [the-newer-one, {env: SIMULATED_CLIENT_SECRET}]"
+    (tmp_path / "proxy.yaml").write_text(f"accounts: {{acme: {{{given}, {secrets}}}}}")
+    before = await shell.run("check", "--config", str(tmp_path / "proxy.yaml"))
+    assert (before.code, "note: acme: Amazon refuses the first client_secret" in before.err) == (0, True)
+    shell.simulator.state.set_client_secret("the-newer-one")
+    after = await shell.run("check", "--config", str(tmp_path / "proxy.yaml"))
+    assert (after.code, "client_secret" in after.err) == (0, False)
+
+
 async def test_profiles_are_printed_in_three_ways(shell: Shell) -> None:
     """Table, JSON and CSV hold the same profiles, with their ids as texts."""
     expected = {profile for region in ("na", "eu", "fe") for profile in shell.simulator.profiles[region]}
