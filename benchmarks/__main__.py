@@ -20,6 +20,7 @@ from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
 from benchmarks.profile import profile
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
+from benchmarks.throttling import measure as measure_throttling
 
 
 def main() -> None:
@@ -71,7 +72,18 @@ def _hostile(_: argparse.Namespace) -> None:
     measure_hostile()
 
 
-_COMMANDS = {None: _run, "compare": _compare, "hostile": _hostile, "micro": _micro, "profile": _profile}
+def _throttling(given: argparse.Namespace) -> None:
+    measure_throttling(given.seconds)
+
+
+_COMMANDS = {
+    None: _run,
+    "compare": _compare,
+    "hostile": _hostile,
+    "micro": _micro,
+    "profile": _profile,
+    "throttling": _throttling,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,6 +108,10 @@ def _parser() -> argparse.ArgumentParser:
     profiling.add_argument("--scenario", action="append", help="this one; may be given several times")
     profiling.add_argument("--seconds", type=int, default=10, help="seconds of sampling (10)")
     profiling.add_argument("--output", type=Path, default=CACHE / "profiles", help="folder for what is written")
+    limiting = commands.add_parser(
+        "throttling", help="who gets what where Amazon limits: greedy tools and a modest one"
+    )
+    limiting.add_argument("--seconds", type=int, default=60, help="seconds of each measurement (60)")
     return parser
 
 

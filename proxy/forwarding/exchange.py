@@ -17,7 +17,7 @@ from proxy.forwarding import retry
 from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
-from proxy.forwarding.phase import TRANSITIONS, Phase
+from proxy.forwarding.phase import Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext, ResponseRelay
 from proxy.forwarding.renewal import renew_after_401, tell_accepted
@@ -65,13 +65,9 @@ class Exchange:
         return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
 
     def _enter(self, phase: Phase) -> None:
-        if phase not in TRANSITIONS[self.phase]:
-            raise AssertionError(f"an exchange cannot go from {self.phase} to {phase}")
-        self.phase = phase
+        self.phase = follow(self.phase, phase)
 
-    # --- RequestHandler: the tool's side
-
-    @property
+    @property  # --- RequestHandler: the tool's side
     def paced(self) -> bool:
         return not self._relay.is_event_stream
 
@@ -153,8 +149,7 @@ class Exchange:
         return True
 
     def _place(self) -> Turn:
-        if self._turn is None:
-            self._turn = Turn(self._context, self._dependencies, self._client.loop)
+        self._turn = self._turn or Turn(self._context, self._dependencies, self._client.loop)
         return self._turn
 
     def _wait(self, work: Coroutine[None, None, None]) -> None:
@@ -225,9 +220,8 @@ class Exchange:
     @property
     def _progress(self) -> retry.Progress:
         """How far the try got that is under way: none is, while something is waited for."""
-        if self._attempt is None or self.phase is Phase.WAITING:
-            return retry.Progress.UNCONNECTED
-        return self._attempt.progress
+        attempt = self._attempt if self.phase is not Phase.WAITING else None
+        return attempt.progress if attempt is not None else retry.Progress.UNCONNECTED
 
     # --- AttemptOwner: Amazon's side
 
@@ -252,9 +246,6 @@ class Exchange:
     def attempt_data(self, pieces: list[Buffer]) -> None:
         self._relay.data(pieces)
 
-    def attempt_ended(self, trailers: bytes) -> None:
-        self._complete(trailers)
-
     def attempt_failed(self, error: Refused) -> None:
         if self.phase is not Phase.RELAYING:
             self._try_failed(error)
@@ -277,8 +268,6 @@ class Exchange:
         self._client.flush()
         if self.phase is not Phase.DONE and self._attempt is not None:
             self._stats.overhead += perf_counter() - self._attempt.entered
-
-    # --- sending again
 
     def _hold(self, decision: retry.Replay | retry.Wait) -> None:
         """Keep the response back until it is known whether a better one can be had."""
@@ -310,9 +299,7 @@ class Exchange:
 
     async def _pause_and_send(self, seconds: float) -> None:
         """After a 429 it is its line's to say for how long."""
-        if seconds:
-            await asyncio.sleep(seconds)
-            self._replays.waited += seconds
+        await self._replays.pause(seconds)
         await self._send_again(None)
 
     async def _send_again(self, token: AccessToken | None) -> None:
@@ -331,7 +318,7 @@ class Exchange:
         if attempt.pieces:
             self._relay.data(attempt.pieces)
         if attempt.trailers is not None:
-            self._complete(attempt.trailers)
+            self.attempt_ended(attempt.trailers)
         elif attempt.error is not None:
             self._break(Fault.UPSTREAM_DIED)
         else:
@@ -350,7 +337,7 @@ class Exchange:
         self._body.forget()
         self._relay.begin(response)
 
-    def _complete(self, trailers: bytes) -> None:
+    def attempt_ended(self, trailers: bytes) -> None:
         relay = self._relay
         relay.end(trailers)
         self._stop()

@@ -1,4 +1,4 @@
-"""A soak: tools of five kinds, troubles one after another, kills, stops and reloads, and the reckoning at the end.
+"""A soak: tools of several kinds, troubles one after another, kills, stops and reloads, and the reckoning at the end.
 
 python -m tests.soak --seconds 1800
 """
@@ -180,7 +180,8 @@ class Soak:
         return [window for window in self.windows if window[1] < one.ended and one.began < window[2]]
 
     def allowed(self, one: Asked) -> Outcomes:
-        return ALWAYS.union(*(window[3] for window in self._overlapping(one)))
+        always = ALWAYS | {429} if one.kind == "throttled" else ALWAYS
+        return always.union(*(window[3] for window in self._overlapping(one)))
 
     def names(self, one: Asked) -> str:
         return ", ".join(window[0] for window in self._overlapping(one)) or "calm"

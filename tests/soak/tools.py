@@ -1,4 +1,4 @@
-"""Five kinds of tool that ask without end, each in a thread, and what each of their requests came to.
+"""Kinds of tool that ask without end, each in a thread, and what each of their requests came to.
 
 A request comes to a status, or to a word: `refused` (nobody listened), `ended` (the connection ended without an
 answer), `cut` (within one), `late` (no answer in time). Whether that is right is for `soak` to say.
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 EARLY_PATH = "/soak/early"
 """Where the simulator answers before it has read the body."""
+THROTTLED_PATH = "/managerAccounts"
+"""Where requests are throttled at times; 429 is no loss there."""
 PATIENCE = 20.0
 PAUSE = 0.02
 _UPLOAD = 200_000
@@ -68,6 +70,8 @@ class Tool:
             send_slowly(connection, "/sim/echo")
         elif self.kind == "early answers" and len(self.asked) % 2 == 0:
             send_slowly(connection, EARLY_PATH)
+        elif self.kind == "throttled":
+            connection.request("GET", THROTTLED_PATH)
         elif self.kind == "slow reader":
             connection.request("GET", f"/sim/bytes/{_DOWNLOAD}?length=1")
         else:
@@ -85,7 +89,7 @@ class Tool:
         return "cut" if answer.length else answer.status  # a read of so many bytes does not say that bytes are missing
 
 
-KINDS = ("kept alive", "one connection each", "uploads", "slow reader", "early answers")
+KINDS = ("kept alive", "one connection each", "uploads", "slow reader", "early answers", "throttled")
 
 
 def send_slowly(connection: http.client.HTTPConnection, path: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.soak.tools import EARLY_PATH
+from tests.soak.tools import EARLY_PATH, THROTTLED_PATH
 from tests.support.running import SimulatedAmazon
 
 Outcomes = frozenset[int | str]
@@ -26,6 +26,11 @@ class Trouble:
 
 def _fault(target: str = "api", path: str = "/*", **fault: object) -> Callable[[SimulatedAmazon], None]:
     return lambda amazon: amazon.fault(fault, target=target, path=path)
+
+
+def _throttled(**fault: object) -> Callable[[SimulatedAmazon], None]:
+    """One family of operations, which is remembered as throttled for longer than the trouble lasts."""
+    return lambda amazon: amazon.fault(fault, 20, target="api", path=THROTTLED_PATH)
 
 
 def _some(times: int, **fault: object) -> Callable[[SimulatedAmazon], None]:
@@ -51,8 +56,8 @@ TROUBLES = (
     ),
     Trouble("the API sends garbage", _some(20, raw="garbage\r\n\r\n"), FAILED),
     Trouble("the API answers 503 with HTML", _some(20, status=503, body=HTML), frozenset((503,))),
-    Trouble("the API answers 429", _some(20, named="throttled"), frozenset((429,))),
-    Trouble("the API answers 429 without Retry-After", _some(20, named="throttled-silently"), frozenset((429,))),
+    Trouble("the API answers 429", _throttled(named="throttled")),
+    Trouble("the API answers 429 without Retry-After", _throttled(named="throttled-silently")),
     Trouble("the API is slow", _some(20, delay=0.5)),
     Trouble("the API closes its connections", lambda amazon: amazon.control("connections/close"), FAILED | {"cut"}),
     Trouble(

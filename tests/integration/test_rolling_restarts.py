@@ -1,0 +1,155 @@
+"""Two programs behind nginx, restarted one after the other under load: no request is lost, of whatever method.
+
+With `drain.delay: 2`, as docs/deployment.md advises. `make soak` does the same with 40,000 requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import os
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import free_port, until
+from tests.support.programs import require_program
+from tests.support.running import Serving, SimulatedAmazon, simulated_amazon
+
+pytestmark = pytest.mark.nginx
+
+RESTARTS = 6
+_CONFIGURATION = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log; {user}
+events {{ worker_connections 512; }}
+http {{
+  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  upstream ads {{ server 127.0.0.1:{first} max_fails=0; server 127.0.0.1:{second} max_fails=0; keepalive 16; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://ads; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host localhost;
+    }}
+  }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, ports: list[int]) -> Iterator[str]:
+    """Where it listens, in front of programs on these two ports."""
+    program, port = require_program("nginx"), free_port()
+    user = "user root;" if os.geteuid() == 0 else ""
+    path = folder / "nginx.conf"
+    path.write_text(_CONFIGURATION.format(folder=folder, user=user, first=ports[0], second=ports[1], port=port))
+    child = subprocess.Popen([program, "-c", str(path), "-p", str(folder), "-e", str(folder / "error.log")])
+    try:
+        until(lambda: _listens(port))
+        yield f"127.0.0.1:{port}"
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def _listens(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(OSError):
+        connection.connect()
+        return True
+    return False
+
+
+class Tools:
+    """Tools that ask through nginx, reading and writing in turn, on connections that they keep."""
+
+    def __init__(self, netloc: str, workers: int = 6) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._netloc = netloc
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+
+    def __enter__(self) -> Tools:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _work(self) -> None:
+        connection = http.client.HTTPConnection(self._netloc, timeout=30)
+        for number in itertools.count():
+            if self._stop.wait(0.002):
+                break
+            try:
+                if number % 2:
+                    connection.request("POST", "/sim/echo", b"x" * 2000)
+                else:
+                    connection.request("GET", "/v2/profiles")
+                answer = connection.getresponse()
+                answer.read()
+                self.outcomes[str(answer.status)] += 1
+            except (OSError, http.client.HTTPException) as error:
+                self.outcomes[repr(error)] += 1
+                connection.close()
+        connection.close()
+
+
+def _end(programs: list[Serving]) -> None:
+    for program in programs:
+        program.process.end()
+
+
+def restarted(folder: Path, amazon: SimulatedAmazon, requests: int) -> Counter[str]:
+    """What became of at least so many requests, over six restarts."""
+    configurations = [
+        amazon.configuration(
+            listen=f"127.0.0.1:{free_port()}", admin_listen=f"127.0.0.1:{free_port()}", drain={"delay": 2}
+        )
+        for _ in range(2)
+    ]
+    programs: list[Serving] = []
+    with contextlib.ExitStack() as opened:
+        for number, configuration in enumerate(configurations):
+            programs.append(Serving(folder / f"{number}.yaml", configuration))
+            programs[number].until_ready()
+        opened.callback(_end, programs)
+        netloc = opened.enter_context(nginx(folder, [int(each["listen"].split(":")[1]) for each in configurations]))
+        with Tools(netloc) as tools:
+            for number in range(RESTARTS):
+                wanted = requests * (number + 1) // (RESTARTS + 1)
+                until(lambda: tools.outcomes.total() >= wanted, patience=600)  # noqa: B023
+                stopped = programs[number % 2]
+                assert stopped.stop()[0] == 0
+                stopped.process.end()
+                programs[number % 2] = Serving(folder / f"{number % 2}.yaml", configurations[number % 2])
+                programs[number % 2].until_ready()
+            until(lambda: tools.outcomes.total() >= requests, patience=600)
+    return tools.outcomes
+
+
+@pytest.mark.integration
+def test_no_request_is_lost_over_six_restarts(tmp_path: Path) -> None:
+    """Some thousands of them."""
+    with simulated_amazon() as amazon:
+        outcomes = restarted(tmp_path, amazon, 3_000)
+    assert set(outcomes) == {"200"}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_none_of_40_000_requests_is_lost_over_six_restarts(tmp_path: Path) -> None:
+    """The same, for longer."""
+    started = time.monotonic()
+    with simulated_amazon() as amazon:
+        outcomes = restarted(tmp_path, amazon, 40_000)
+    assert set(outcomes) == {"200"}, f"after {time.monotonic() - started:.0f} s"
