@@ -1,4 +1,4 @@
-# The image of ads-proxy. Needs nothing at run time but the network: read-only root, no capabilities, no shell.
+# The image of ads-proxy. Needs nothing at run time but the network: read-only root, no capabilities, no root user.
 #
 #   docker build -t ads-proxy .
 #   docker run --rm --read-only -p 127.0.0.1:8080:8080 -e ADS_PROXY_LISTEN=0.0.0.0:8080 -e ADS_PROXY_ALLOW_UNAUTHENTICATED=true ads-proxy demo

@@ -14,11 +14,13 @@ from benchmarks import scenarios
 from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
 from benchmarks.document import write
+from benchmarks.hostile import measure_hostile
 from benchmarks.micro import COUNTED, count
 from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
 from benchmarks.profile import profile
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
+from benchmarks.throttling import measure as measure_throttling
 
 
 def main() -> None:
@@ -66,7 +68,22 @@ def _profile(given: argparse.Namespace) -> None:
         profile(scenario, given.seconds, given.output)
 
 
-_COMMANDS = {None: _run, "compare": _compare, "micro": _micro, "profile": _profile}
+def _hostile(_: argparse.Namespace) -> None:
+    measure_hostile()
+
+
+def _throttling(given: argparse.Namespace) -> None:
+    measure_throttling(given.seconds)
+
+
+_COMMANDS = {
+    None: _run,
+    "compare": _compare,
+    "hostile": _hostile,
+    "micro": _micro,
+    "profile": _profile,
+    "throttling": _throttling,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("--rounds", type=int, default=10, help="pairs of measurements (10)")
     comparing.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
     comparing.add_argument("--scenario", action="append", help="only this one; may be given several times")
+    commands.add_parser("hostile", help="how long a tool waits while strangers send the costliest bytes there are")
     counting = commands.add_parser("micro", help="instructions per request, beside those recorded last")
     counting.add_argument("--scenario", action="append", help="only this one; may be given several times")
     counting.add_argument("--record", action="store_true", help="write benchmarks/instructions.json anew")
@@ -90,6 +108,10 @@ def _parser() -> argparse.ArgumentParser:
     profiling.add_argument("--scenario", action="append", help="this one; may be given several times")
     profiling.add_argument("--seconds", type=int, default=10, help="seconds of sampling (10)")
     profiling.add_argument("--output", type=Path, default=CACHE / "profiles", help="folder for what is written")
+    limiting = commands.add_parser(
+        "throttling", help="who gets what where Amazon limits: greedy tools and a modest one"
+    )
+    limiting.add_argument("--seconds", type=int, default=60, help="seconds of each measurement (60)")
     return parser
 
 

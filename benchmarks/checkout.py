@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.processes import WORKER_CORE, BenchmarkError, Process, free_port
-from benchmarks.upstream import PROFILE, Upstream
+from benchmarks.upstream import Upstream
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "adsproxy_" + "benchmark0" * 4
@@ -149,7 +149,6 @@ def configuration(upstream: Upstream, setting: Setting, port: int, admin: int) -
                 "name": "bench",
                 "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(),
                 "accounts": ["acme"],
-                "profiles": [PROFILE],
                 "methods": ["GET", "POST"],
                 "paths": ["/sp/*", "/sd/*", "/v2/*", "/size/*", "/chunked", "/missing/*"],
             }

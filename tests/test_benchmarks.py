@@ -9,6 +9,7 @@ from benchmarks.document import with_findings
 from benchmarks.processes import BenchmarkError
 from benchmarks.profile import shares
 from benchmarks.ratios import Ratio, paired
+from benchmarks.throttling import HEAD, Result, Trial
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
@@ -50,3 +51,11 @@ def test_a_function_that_calls_itself_is_counted_once() -> None:
     """Own time is that of the innermost frame; whatever the line within a function, it is one function."""
     found = {share.function: (share.own, share.total) for share in shares(["f (a.py:1);f (a.py:2) 3", "f (a.py:9) 1"])}
     assert found == {"f (a.py)": (1.0, 1.0)}
+
+
+def test_a_trial_of_throttling_is_a_row_of_shares() -> None:
+    """Good work beside the polite tool's, vain requests, the least share beside the greatest, the modest one's."""
+    trial = Trial(greedy=3, rate=10.0, retry_wait=0.0)
+    result = Result(trial, polite=100, good=96, vain=24, shares=(20, 25, 24), modest=(27, 30))
+    assert result.row == "| 3 greedy, 1 modest; 10 a second | 0 | 96% | 0.25 | 0.80 | 90% |"
+    assert HEAD.count("|", 0, HEAD.index("\n")) == result.row.count("|")

@@ -15,6 +15,7 @@ from cachetools import FIFOCache
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholders
 from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_route
 from proxy.errors import BudgetSpent, ClientUnknown, PlaceholderRejected
+from proxy.routing.operations import PUBLISHED
 from proxy.routing.table import CallerScope
 from proxy.token_bucket import TokenBucket
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
+    from proxy.routing.operations import Operations
     from proxy.routing.route import Route
     from proxy.routing.target import Destination
 
@@ -177,7 +179,9 @@ class Clients:
 
     # --- what they may do
 
-    def screen(self, caller: Caller, request: Request, destination: Destination) -> Verdict:
+    def screen(
+        self, caller: Caller, request: Request, destination: Destination, operations: Operations = PUBLISHED
+    ) -> Verdict:
         """Raise what forbids the request wherever it would go, if anything does; else what `permit` goes on from.
 
         Asked before routing, so that what routing knows of others is told to nobody who may not ask for it.
@@ -185,7 +189,7 @@ class Clients:
         policy = caller.policy
         if policy is None:
             return _UNLIMITED
-        verdict = evaluate_request(policy, request, destination)
+        verdict = evaluate_request(policy, request, destination, operations)
         if verdict.refusal is not None:
             raise verdict.refusal
         return verdict

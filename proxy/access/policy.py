@@ -12,14 +12,14 @@ of operations has it, and nothing else (docs/routing.md, What a client may do).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.access.named_accounts import OwnAccounts, find_foreign_name, names_account_in_path, sent_account_ids
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused
 from proxy.http1.target import query_parameters
-from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, ScopeRule, find_operation
+from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, Operations, ScopeRule
 from proxy.routing.scope import SCOPE
 from proxy.routing.target import Destination, TargetKind
 
@@ -37,6 +37,8 @@ _OVERRIDING_PARAMETERS = frozenset((b"_method", b"x-http-method-override"))
 _NONE: frozenset[bytes] = frozenset()
 _ACCOUNTS = b"accounts"
 _AMC = b"amc"
+_MAX_REMEMBERED = 2048
+"""Operations: more than any table of them has."""
 _REPORTS_OF_BODIES = frozenset(f"/adsApi/v1/{verb}/reports" for verb in ("create", "retrieve", "delete"))
 _ACCESS = {
     Effect.READ: frozenset((Effect.READ,)),
@@ -127,10 +129,12 @@ class Verdict:
     needs_profile: bool = False
 
 
-def evaluate_request(policy: Policy, request: Request, destination: Destination) -> Verdict:
+def evaluate_request(
+    policy: Policy, request: Request, destination: Destination, operations: Operations = PUBLISHED
+) -> Verdict:
     """Whether a client may send this request at all, wherever it is routed to, and which rule says so.
 
-    `destination` is that of the request's own target.
+    `destination` is that of the request's own target; `operations` are those that routing asks as well.
     """
     if not policy.judges_requests or destination.kind is TargetKind.SIGN_IN:
         return policy.leave
@@ -151,7 +155,7 @@ def evaluate_request(policy: Policy, request: Request, destination: Destination)
         return _forbid("methods", f"Client {policy.name} may not use the method {shown}.")
     if not policy.names_path(path):
         return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
-    return _evaluate_operation(policy, request, destination)
+    return _evaluate_operation(policy, request, destination, operations)
 
 
 def _overrides(request: Request) -> bool:
@@ -161,11 +165,11 @@ def _overrides(request: Request) -> bool:
     return bool(query) and any(name.strip().lower() in _OVERRIDING_PARAMETERS for name, _ in query_parameters(query))
 
 
-def _evaluate_operation(policy: Policy, request: Request, destination: Destination) -> Verdict:
+def _evaluate_operation(policy: Policy, request: Request, destination: Destination, operations: Operations) -> Verdict:
     """What the table of operations says of it: what it does, and what governs it."""
     if policy.access is Effect.WRITE and not policy.limited_by:
         return policy.leave
-    operation = find_operation(request.method, destination.segments) if destination.kind is TargetKind.API else None
+    operation = operations.find(request.method, destination.segments) if destination.kind is TargetKind.API else None
     effect = Effect.WRITE if operation is None else operation.effect
     if effect not in _ACCESS[policy.access]:
         what = "this may change something" if policy.access is Effect.REPORT else "this does more than read"
@@ -212,9 +216,10 @@ def _ungoverned(destination: Destination, operation: Operation | None) -> str:
         return "MCP reaches every account"
     if operation is None:
         return "no specification knows this operation, method and path, so nothing says what it reaches"
-    return _UNGOVERNED.get(operation.name, "")
+    return _why_ungoverned(operation)
 
 
+@lru_cache(maxsize=_MAX_REMEMBERED)
 def _why_ungoverned(operation: Operation) -> str:
     if operation.template in _REPORTS_OF_BODIES:
         return "reports of the unified API name their accounts in the body, which is not looked into yet"
@@ -225,10 +230,6 @@ def _why_ungoverned(operation: Operation) -> str:
     if operation.scope is ScopeRule.NEVER and operation.account is AccountRule.NEVER:
         return "this operation takes neither Scope nor account id"
     return ""
-
-
-_UNGOVERNED = {row.name: why for row in PUBLISHED if (why := _why_ungoverned(row))}
-"""By the operation's name: why nothing of a client's governs it."""
 
 
 def _evaluate_governed(policy: Policy, request: Request, operation: Operation) -> Verdict:
@@ -265,6 +266,11 @@ def evaluate_route(policy: Policy, before: Verdict, chosen: Route) -> Verdict:
             return _forbid(
                 policy.limited_by,
                 f"Client {policy.name} may not use the profile that its route or account has as the default.",
+            )
+        if chosen.ads_account_header and chosen.ads_account not in policy.own.account_ids:
+            return _forbid(
+                policy.limited_by,
+                f"Client {policy.name} may not use the ads account that its account has as the default.",
             )
         if before.needs_profile and not chosen.profile:
             how = "send Amazon-Advertising-API-Scope"

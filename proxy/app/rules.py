@@ -11,9 +11,11 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.config import AMAZON_REGIONS, REGION_NAMES
 from proxy.downstream.ports import ConnectionLimits
+from proxy.errors import ConfigurationError
 from proxy.forwarding.rules import Rules
 from proxy.http1.message import HeadLimits
-from proxy.routing.operations import Effect
+from proxy.routing.amendments import Amendment, amend, find_misfits
+from proxy.routing.operations import PUBLISHED, AccountRule, Effect, ScopeRule
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
 from proxy.upstream.connection import Timeouts
 from proxy.upstream.pools import PoolSettings
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from proxy.access.clients import Budgets
     from proxy.config import Client, Config
+    from proxy.routing.operations import Operations
     from proxy.routing.table import Directory
 
 DEMO_LINE = b"X-Ads-Proxy-Demo: simulated; nothing here is Amazon's\r\n"
@@ -118,6 +121,36 @@ def _bytes(texts: Iterable[str] | None) -> frozenset[bytes] | None:
     return None if texts is None else frozenset(text.encode() for text in texts)
 
 
+# --- operations ---------------------------------------------------------------------------------------------
+
+
+def make_operations(config: Config) -> Operations:
+    """The table of Amazon's operations as the configuration mends it. Raises `ConfigurationError` with all misfits."""
+    amendments = tuple(
+        Amendment(
+            method=row.method,
+            path=row.path,
+            scope=None if row.scope is None else ScopeRule(row.scope),
+            account=None if row.account_id is None else AccountRule(row.account_id),
+            account_header=row.account_header,
+            effect=None if row.effect is None else Effect(row.effect),
+            name=row.name,
+        )
+        for row in config.operations
+    )
+    misfits = find_misfits(PUBLISHED, amendments)
+    if misfits:
+        raise ConfigurationError(
+            tuple(
+                f"operations[{misfit.index}].{_KEYS.get(misfit.key, misfit.key)}: {misfit.reason}" for misfit in misfits
+            )
+        )
+    return amend(PUBLISHED, amendments) if amendments else PUBLISHED
+
+
+_KEYS = {"account": "account_id"}
+"""Where a key of the configuration has another name than the field."""
+
 # --- routing ------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +172,7 @@ def make_routing_table(config: Config, directory: Directory) -> RoutingTable:
         served_hosts=frozenset(served.union(urlsplit(address).hostname or "" for _, address in addresses)),
         mcp_paths={region: urlsplit(config.regions[region].mcp_url).path.encode() for region in REGION_NAMES},
         directory=directory,
+        operations=make_operations(config),
     )
 
 

@@ -15,13 +15,13 @@ from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import read_target
-from proxy.routing.operations import find_operation
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory
 from proxy.routing.target import read_destination
 
 if TYPE_CHECKING:
     from proxy.config import Config
+    from proxy.routing.operations import Operations
 
 
 SUPPOSED = "first"
@@ -60,19 +60,20 @@ def explain_request(config: Config, asked: SupposedRequest) -> int:
     if not asked.path.startswith("/"):
         raise ConfigurationError(("PATH: must begin with '/', such as /v2/profiles",))
     try:
-        request = _request(config, asked)
+        table = make_routing_table(config, SupposedDirectory())
+        request = _request(config, asked, table.operations)
         destination = read_destination(request.target)
-        before = evaluate_request(caller.policy, request, destination)
+        before = evaluate_request(caller.policy, request, destination, table.operations)
         if before.refusal is not None:
             return _refuse(before)
-        chosen = route(request, destination, make_routing_table(config, SupposedDirectory()), caller.scope)
+        chosen = route(request, destination, table, caller.scope)
     except Refused as refusal:
         say(f"No: {refusal.detail}")
         return FAILED
     return _tell(evaluate_route(caller.policy, before, chosen), chosen, asked.account_id)
 
 
-def _request(config: Config, asked: SupposedRequest) -> Request:
+def _request(config: Config, asked: SupposedRequest, operations: Operations) -> Request:
     """The request in question, read as a server would read it."""
     method = asked.method.upper().encode("ascii", "replace")
     path = asked.path.encode("utf-8", "surrogateescape")
@@ -81,7 +82,7 @@ def _request(config: Config, asked: SupposedRequest) -> Request:
         section += b"Amazon-Advertising-API-Scope: %s\r\n" % asked.profile.encode("utf-8", "surrogateescape")
     target = read_target(path)
     if asked.account_id:
-        operation = find_operation(method, read_destination(target).segments)
+        operation = operations.find(method, read_destination(target).segments)
         spelling = operation.account_header if operation is not None else ""
         name = spelling or "Amazon-Ads-AccountId"
         section += f"{name}: {asked.account_id}\r\n".encode("utf-8", "surrogateescape")

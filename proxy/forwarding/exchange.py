@@ -17,7 +17,7 @@ from proxy.forwarding import retry
 from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
-from proxy.forwarding.phase import TRANSITIONS, Phase
+from proxy.forwarding.phase import Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext, ResponseRelay
 from proxy.forwarding.renewal import renew_after_401, tell_accepted
@@ -65,38 +65,29 @@ class Exchange:
         return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
 
     def _enter(self, phase: Phase) -> None:
-        if phase not in TRANSITIONS[self.phase]:
-            raise AssertionError(f"an exchange cannot go from {self.phase} to {phase}")
-        self.phase = phase
+        self.phase = follow(self.phase, phase)
 
-    # --- RequestHandler: the tool's side
-
-    @property
+    @property  # --- RequestHandler: the tool's side
     def paced(self) -> bool:
         return not self._relay.is_event_stream
 
     def start(self) -> None:
         self._enter(Phase.RECEIVING)
-        self._begin_if_sendable(self._entered)
+        self._begin(self._entered)
 
-    def _begin_if_sendable(self, entered: float) -> None:
-        """Begin the first attempt once there is enough of the body; `entered` is the moment at which it came."""
-        if self.phase is Phase.RECEIVING and self._body.sendable:
-            self._entered = entered
-            self._begin()
-            self._stats.overhead += perf_counter() - entered
-
-    def _begin(self) -> None:
-        """Make the first attempt: at once where token and connection are at hand, else in a task."""
-        context = self._context
-        token = self._dependencies.tokens.current(context.route.account)
-        if token is not None and self._dependencies.throttles.active and self._is_held_off(token):
+    def _begin(self, entered: float) -> None:
+        """Make the first attempt once there is enough of the body, which came at the moment `entered`."""
+        if self.phase is not Phase.RECEIVING or not self._body.sendable:
             return
-        connection = context.pool.take() if token is not None else None
-        if token is not None and connection is not None:
-            self._send(token, connection)
-        else:
-            self._wait(self._obtain_and_send(fresh=False, token=token))
+        self._entered, context = entered, self._context
+        token = self._dependencies.tokens.current(context.route.account)
+        if token is None or not (self._dependencies.throttles.active and self._is_held_off(token)):
+            connection = context.pool.take() if token is not None else None
+            if token is not None and connection is not None:
+                self._send(token, connection)
+            else:
+                self._wait(self._obtain_and_send(fresh=False, token=token))
+        self._stats.overhead += perf_counter() - entered
 
     def request_data(self, pieces: list[Buffer]) -> None:
         attempt = self._attempt
@@ -105,7 +96,7 @@ class Exchange:
             attempt.send_body(data)
         elif self._body.full:
             self._client.pause_reading()
-            self._begin_if_sendable(perf_counter())
+            self._begin(perf_counter())
 
     def request_ended(self, trailers: bytes) -> None:
         attempt = self._attempt
@@ -115,7 +106,7 @@ class Exchange:
                 attempt.send_body(data)
             attempt.request_sent()
         else:
-            self._begin_if_sendable(perf_counter())
+            self._begin(perf_counter())
 
     def request_broken(self, error: Refused) -> None:
         self._stop()
@@ -158,8 +149,7 @@ class Exchange:
         return True
 
     def _place(self) -> Turn:
-        if self._turn is None:
-            self._turn = Turn(self._context, self._dependencies, self._client.loop)
+        self._turn = self._turn or Turn(self._context, self._dependencies, self._client.loop)
         return self._turn
 
     def _wait(self, work: Coroutine[None, None, None]) -> None:
@@ -186,8 +176,7 @@ class Exchange:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
                     await self._place().wait(token, self._replays)
-            patience = context.rules.timeouts.response
-            connection = await context.pool.acquire(fresh=fresh, patience=patience, client=context.client)
+            connection = await context.acquire(fresh=fresh)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()
@@ -231,9 +220,8 @@ class Exchange:
     @property
     def _progress(self) -> retry.Progress:
         """How far the try got that is under way: none is, while something is waited for."""
-        if self._attempt is None or self.phase is Phase.WAITING:
-            return retry.Progress.UNCONNECTED
-        return self._attempt.progress
+        attempt = self._attempt if self.phase is not Phase.WAITING else None
+        return attempt.progress if attempt is not None else retry.Progress.UNCONNECTED
 
     # --- AttemptOwner: Amazon's side
 
@@ -258,9 +246,6 @@ class Exchange:
     def attempt_data(self, pieces: list[Buffer]) -> None:
         self._relay.data(pieces)
 
-    def attempt_ended(self, trailers: bytes) -> None:
-        self._complete(trailers)
-
     def attempt_failed(self, error: Refused) -> None:
         if self.phase is not Phase.RELAYING:
             self._try_failed(error)
@@ -283,8 +268,6 @@ class Exchange:
         self._client.flush()
         if self.phase is not Phase.DONE and self._attempt is not None:
             self._stats.overhead += perf_counter() - self._attempt.entered
-
-    # --- sending again
 
     def _hold(self, decision: retry.Replay | retry.Wait) -> None:
         """Keep the response back until it is known whether a better one can be had."""
@@ -316,9 +299,7 @@ class Exchange:
 
     async def _pause_and_send(self, seconds: float) -> None:
         """After a 429 it is its line's to say for how long."""
-        if seconds:
-            await asyncio.sleep(seconds)
-            self._replays.waited += seconds
+        await self._replays.pause(seconds)
         await self._send_again(None)
 
     async def _send_again(self, token: AccessToken | None) -> None:
@@ -337,7 +318,7 @@ class Exchange:
         if attempt.pieces:
             self._relay.data(attempt.pieces)
         if attempt.trailers is not None:
-            self._complete(attempt.trailers)
+            self.attempt_ended(attempt.trailers)
         elif attempt.error is not None:
             self._break(Fault.UPSTREAM_DIED)
         else:
@@ -356,7 +337,7 @@ class Exchange:
         self._body.forget()
         self._relay.begin(response)
 
-    def _complete(self, trailers: bytes) -> None:
+    def attempt_ended(self, trailers: bytes) -> None:
         relay = self._relay
         relay.end(trailers)
         self._stop()

@@ -75,7 +75,7 @@ class Forwarder:
         if destination.kind is TargetKind.TOKEN:
             accounting.started()
             return LocalTokenRequest(accounting, client, request, destination, rules)
-        screened = rules.clients.screen(caller, request, destination)
+        screened = rules.clients.screen(caller, request, destination, rules.table.operations)
         chosen = route(request, destination, rules.table, caller.scope)
         rules.clients.permit(caller, screened, chosen, time.monotonic(), accounting.of_client(caller.name))
         pool = self._pools.find(chosen.endpoint, chosen.region)

@@ -27,7 +27,7 @@ class Steps:
     raised_in: float
 
 
-QUICK = Steps(first=5.0, least=0.2, doubles_in=1.0, raised_in=30.0)
+QUICK = Steps(first=10.0, least=0.2, doubles_in=0.5, raised_in=30.0)
 LONG = Steps(first=0.2, least=1 / 60, doubles_in=60.0, raised_in=1200.0)
 """For the making of reports, whose limits change slowly (docs/amazon.md, Rate limits)."""
 

@@ -33,3 +33,10 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.RELAYING: frozenset((Phase.DONE,)),
     Phase.DONE: frozenset(),
 }
+
+
+def follow(old: Phase, new: Phase) -> Phase:
+    """The new phase, if it may follow the old one: anything else is a defect of the exchange."""
+    if new not in TRANSITIONS[old]:
+        raise AssertionError(f"an exchange cannot go from {old} to {new}")
+    return new

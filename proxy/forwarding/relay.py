@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request, Response
     from proxy.routing.route import Route
+    from proxy.upstream.connection import UpstreamConnection
     from proxy.upstream.pool import Pool
 
 MAX_REWRITTEN = 1 << 20
@@ -37,6 +38,10 @@ class RequestContext:
     client: str
     route: Route
     pool: Pool
+
+    async def acquire(self, *, fresh: bool) -> UpstreamConnection:
+        """A connection for it, when its client's turn has come. Raises `Refused` where there is none in time."""
+        return await self.pool.acquire(fresh=fresh, patience=self.rules.timeouts.response, client=self.client)
 
 
 class ResponseRelay:

@@ -5,6 +5,7 @@ It gathers what `retry` decides by; the deciding is done there.
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from proxy.forwarding.retry import (
     may_send_beside,
     outcome_of,
 )
-from proxy.routing.operations import find_operation
 from proxy.upstream.doubted import DoubtedConnection, doubted_after
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Replays:
     def reads(self) -> bool:
         """Whether the request changes nothing at Amazon."""
         context = self._context
-        return is_read(context.request.method, find_operation(context.request.method, context.route.segments))
+        operation = context.rules.table.operations.find(context.request.method, context.route.segments)
+        return is_read(context.request.method, operation)
 
     def situation(self, progress: Progress, now: float, *, replayable: bool) -> Situation:
         """What there is to decide by. `now` is on the event loop's clock, `replayable` tells that the body is kept."""
@@ -104,6 +105,12 @@ class Replays:
             self._401s += 1
         else:
             self._budget.spend(now)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so long because Amazon asked for it."""
+        if seconds:
+            await asyncio.sleep(seconds)
+            self.waited += seconds
 
     def impossible(self, reason: ReplayReason | None) -> None:
         """It would have been, and could not; None where there was no reason."""

@@ -13,7 +13,6 @@ from proxy.forwarding.advertiser import find_advertiser
 from proxy.forwarding.line import Line
 from proxy.forwarding.pace import MAX_PAUSE, first_refusal, steps_of
 from proxy.routing.families import family
-from proxy.routing.operations import find_operation
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,7 +36,7 @@ class ThrottleKey(NamedTuple):
 def throttle_key(context: RequestContext, client_id: str) -> ThrottleKey:
     """That of a request which is sent for this application."""
     request, route = context.request, context.route
-    operation = find_operation(request.method, route.segments)
+    operation = context.rules.table.operations.find(request.method, route.segments)
     named = family(operation, request.method, route.segments)
     return ThrottleKey(named, find_advertiser(request, route), route.region, client_id)
 

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from proxy.access.named_accounts import ORDINARY
-from proxy.access.policy import OVERRIDES, Policy, Verdict
+from proxy.access.policy import OVERRIDES, Policy, Verdict, evaluate_request
 from proxy.app.rules import make_policy
 from proxy.config.model.sections import Client
 from proxy.errors import NotPermitted, Refused, UnacceptablePath
 from proxy.routing.account_names import names_account
+from proxy.routing.amendments import Amendment, amend
 from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, ScopeRule, find_operation
 from proxy.routing.route import Route
-from proxy.routing.target import TargetKind
+from proxy.routing.target import TargetKind, read_destination
 from tests.support.deciding import OVERRIDING, fields, judged, request
 
 ROUTE = Route("acme", "na", TargetKind.API, b"/x", b"/x", (b"x",), b"", b"")
@@ -221,7 +222,7 @@ MIXED: dict[str, Any] = {**PROFILED, **ACCOUNTED}
         (ACCOUNTED, b"POST", EITHER, (account(""),), b"", False),
         (ACCOUNTED, b"POST", EITHER, (), b"", False),
         (ACCOUNTED, b"POST", EITHER, (account(OWN),), b"123", False),
-        (ACCOUNTED, b"POST", EITHER, (account(OWN), account("")), b"", False),
+        (ACCOUNTED, b"POST", EITHER, (account(OWN), account("")), b"", True),
         (ACCOUNTED, b"POST", EITHER, (account(OWN), account("77")), b"", False),
         (ACCOUNTED, b"POST", EITHER, (account(f"{OWN},77"),), b"", False),
         (ACCOUNTED, b"POST", EITHER, (account(OWN), account(OTHER)), b"", False),
@@ -470,3 +471,27 @@ def test_the_operations_of_these_tests_are_what_they_are_taken_for() -> None:
         STREAMS: (ScopeRule.NEVER, AccountRule.REQUIRED),
         BOTH: (ScopeRule.REQUIRED, AccountRule.REQUIRED),
     }
+
+
+# --- beside the published table, and beside a default ads account
+
+
+def test_the_table_that_routing_asks_is_asked() -> None:
+    """A row that the configuration adds or mends counts here as well: what it does, and what governs it."""
+    limited, target = policy(**PROFILED, access="read"), b"/new/things/list"
+    asked = request(b"POST", target, fields(scopes=(b"123",)))
+    destination = read_destination(asked.target)
+    assert evaluate_request(limited, asked, destination).rule == "access"
+    row = Amendment("POST", "/new/things/list", scope=ScopeRule.REQUIRED, effect=Effect.READ)
+    assert evaluate_request(limited, asked, destination, amend(PUBLISHED, [row])).refusal is None
+    never = Amendment("POST", "/new/things/list", scope=ScopeRule.NEVER, effect=Effect.READ)
+    assert evaluate_request(limited, asked, destination, amend(PUBLISHED, [never])).rule == "profiles"
+
+
+def test_a_default_ads_account_must_be_the_clients_own() -> None:
+    """Where an open path lets a request pass that names none."""
+    limits = {"account_ids": (OWN,), "unscoped_paths": (EITHER.decode(),)}
+    asked = request(b"POST", EITHER)
+    for identifier, permitted in ((OWN, True), (OTHER, False)):
+        default = replace(ROUTE, ads_account=identifier.encode(), ads_account_header=b"Amazon-Ads-AccountId")
+        assert (judged(policy(**limits), asked, default).refusal is None) is permitted

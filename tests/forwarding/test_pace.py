@@ -28,7 +28,7 @@ def test_the_making_of_reports_is_learned_in_long_steps(family: str, steps: Step
 def test_a_first_refusal_begins_a_pace(retry_after: float | None, pause: float, level: float) -> None:
     """A Retry-After is believed for 15 minutes at most; without one, the next leaves in its time."""
     assert first_refusal(QUICK, 100.0, retry_after) == Pace(
-        rate=5.0, threshold=math.inf, level=level, at=100.0, paused_until=100.0 + pause, refused_at=100.0
+        rate=10.0, threshold=math.inf, level=level, at=100.0, paused_until=100.0 + pause, refused_at=100.0
     )
 
 
@@ -94,7 +94,7 @@ def test_it_never_falls_to_nothing() -> None:
         assert pace.rate == steps.least
 
 
-@pytest.mark.parametrize(("steps", "seconds"), [(QUICK, 1.0), (LONG, 60.0)])
+@pytest.mark.parametrize(("steps", "seconds"), [(QUICK, 0.5), (LONG, 60.0)])
 def test_below_its_threshold_it_doubles(steps: Steps, seconds: float) -> None:
     """In the time that its steps say, if all that may leave does; then it stops there for a while."""
     pace = replace(first_refusal(steps, 0.0, None), threshold=steps.first * 2)

@@ -19,6 +19,7 @@ from proxy.config.model.kinds import (
     AdsAccountId,
     Count,
     ExactPath,
+    FilledText,
     Flag,
     HostName,
     KeyDigest,
@@ -137,6 +138,33 @@ class RouteConfig(NamedSection):
     account: Annotated[Name, Field(description="The account's name.")]
     region: Annotated[RegionName | None, Field(description="The region; absent: chosen by the request.")] = None
     profile: Annotated[ProfileId | None, Field(description="The profile; absent: chosen by the request.")] = None
+
+
+class OperationConfig(Section):
+    """A row of the table of Amazon's operations as it is mended, where the table and Amazon differ."""
+
+    method: Annotated[Method, Field(description="The operation's method.")]
+    path: Annotated[FilledText, Field(description="Its path, such as `/sp/campaigns/{campaignId}`.")]
+    scope: Annotated[
+        Literal["required", "optional", "never"] | None,
+        BeforeValidator(_lower),
+        Field(description="Whether it takes `Amazon-Advertising-API-Scope`; absent: as the table has it."),
+    ] = None
+    account_id: Annotated[
+        Literal["required", "optional", "never"] | None,
+        BeforeValidator(_lower),
+        Field(description="Whether it takes `Amazon-Ads-AccountId`; absent: as the table has it."),
+    ] = None
+    account_header: Annotated[
+        Literal["Amazon-Ads-AccountId", "Amazon-Ads-Account-ID"] | None,
+        Field(description="How it spells that header; absent: as the table has it."),
+    ] = None
+    effect: Annotated[
+        Literal["read", "report", "write"] | None,
+        BeforeValidator(_lower),
+        Field(description="What it does at Amazon; absent: as the table has it."),
+    ] = None
+    name: Annotated[FilledText | None, Field(description="A name of its own; absent: Amazon's.")] = None
 
 
 class StateSection(Section):
@@ -300,6 +328,11 @@ class Config(Section):
         BeforeValidator(parse_mapping),
         Field(description="Names for account, region and profile."),
     ] = {}
+    operations: Annotated[
+        tuple[OperationConfig, ...],
+        BeforeValidator(parse_list),
+        Field(description="Rows that mend the table of Amazon's operations, or add to it."),
+    ] = ()
     state: Annotated[StateSection, Field(description="Where refresh tokens are kept.")] = StateSection()
     tokens: Annotated[TokensSection, Field(description="When tokens are renewed.")] = TokensSection()
     upstream: Annotated[UpstreamSection, Field(description="Connections to Amazon.")] = UpstreamSection()
