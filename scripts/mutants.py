@@ -116,6 +116,12 @@ def change(tree: Path, mutation: MutationSpec, diff: str) -> Change:
     return Change(str(mutation.module_path.relative_to(tree)), before, after)
 
 
+def stale(explained: dict[Change, str]) -> list[Change]:
+    """The explained mutants whose line is no longer there: their explanations can go."""
+    texts = {made.module: (ROOT / made.module).read_text(encoding="utf-8").splitlines() for made in explained}
+    return [made for made in explained if made.before not in (line.strip() for line in texts[made.module])]
+
+
 def copy_tree(tree: Path) -> None:
     """What git knows or would know, as it is in the work tree."""
     shutil.rmtree(tree, ignore_errors=True)
@@ -164,6 +170,8 @@ def main() -> int:
     asked = parser.parse_args()
     tree = FOLDER / asked.tree
     explained = read_explained(document)
+    for made in stale(explained):
+        print(f"{made.module}: explained, but no longer there\n  - {made.before}", flush=True)
     copy_tree(tree)
     total: Counter[str] = Counter()
     for target in targets:

@@ -1,4 +1,4 @@
-"""tests/mutants.toml speaks of files, tests and lines that exist."""
+"""tests/mutants.toml speaks of files and tests that exist, and explains what it lets live."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ def test_a_target_has_modules_and_tests(target: dict[str, list[str]]) -> None:
 
 
 @pytest.mark.parametrize("row", DOCUMENT["explained"], ids=lambda row: row["before"])
-def test_an_explained_mutant_changes_a_line_that_is_there(row: dict[str, str]) -> None:
-    """An explanation of what is no longer written is no longer wanted, and each has a reason."""
-    lines = [line.strip() for line in (ROOT / row["module"]).read_text(encoding="utf-8").splitlines()]
-    assert row["before"] in lines
+def test_an_explained_mutant_has_a_reason(row: dict[str, str]) -> None:
+    """And a module that exists; whether its line still does is said by `make mutants`."""
+    assert (ROOT / row["module"]).exists()
     assert row["before"] != row["after"] and row["because"]
