@@ -105,7 +105,8 @@ def test_a_401_about_the_profile_is_handed_on(amazon: SimulatedAmazon, tmp_path:
         assert json.loads(body)["code"]
         assert amazon.counts()["token_requests"] == before
         assert running.metric("replays_total", reason="unauthorized") == 0
-        amazon.fault({"status": 401, "body": '{"message":"Unauthorized"}'}, path="/sd/campaigns")
+        unauthorized = {"status": 401, "body": '{"message":"Unauthorized"}', "before_checks": True}
+        amazon.fault(unauthorized, path="/sd/campaigns")
         status, body = running.get("/sd/campaigns", {"Amazon-Advertising-API-Scope": "4711"})
         assert (status, json.loads(body)) == (401, {"message": "Unauthorized"})
         assert amazon.counts()["token_requests"] - before == 1
