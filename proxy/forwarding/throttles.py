@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from proxy.forwarding.advertiser import find_advertiser
 from proxy.forwarding.line import Line
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from proxy.forwarding.relay import RequestContext
 
 _MAX_LINES = 1024
+_MIN_UNSAID = 4
+"""Refusals without a Retry-After, within the memory of one, that make a limit of them: a few may be a passing trouble,
+and nothing was asked for."""
 _SWEEP = 60.0
 """Seconds between looks for what need not be remembered any longer."""
 
@@ -46,6 +49,7 @@ class Throttles:
 
     def __init__(self) -> None:
         self._lines: LRUCache[ThrottleKey, Line] = LRUCache(_MAX_LINES)
+        self._unsaid: TTLCache[ThrottleKey, int] = TTLCache(_MAX_LINES, MAX_PAUSE)
         self._swept_at = 0.0
 
     def __repr__(self) -> str:
@@ -70,14 +74,22 @@ class Throttles:
     ) -> None:
         """Amazon answered 429 to a request that left at this moment of the loop's clock."""
         line = self.find(key, loop.time())
+        if line is None and retry_after is None and self._is_passing(key):
+            return
         if line is None:
             steps = steps_of(key.family)
             self._lines[key] = Line(loop, steps, first_refusal(steps, loop.time(), retry_after))
         else:
             line.refused(retry_after, left_at)
 
+    def _is_passing(self, key: ThrottleKey) -> bool:
+        """Whether too few refusals without a Retry-After came to learn a pace from."""
+        self._unsaid[key] = self._unsaid.get(key, 0) + 1
+        return self._unsaid[key] < _MIN_UNSAID
+
     def forget(self) -> None:
         """A reload: everything may be asked again."""
         for line in self._lines.values():
             line.release()
         self._lines.clear()
+        self._unsaid.clear()

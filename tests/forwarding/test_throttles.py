@@ -34,6 +34,22 @@ async def test_a_refusal_is_remembered_for_a_quarter_of_an_hour() -> None:
 
 
 @virtual_time
+async def test_a_few_refusals_that_ask_for_nothing_are_a_passing_trouble() -> None:
+    """Four make a limit of it, each limit by itself; a reload begins to count anew."""
+    loop, throttles = asyncio.get_running_loop(), Throttles()
+    for _ in range(3):
+        throttles.note(KEY, loop, None, loop.time())
+        throttles.note(KEY._replace(advertiser="2"), loop, None, loop.time())
+    throttles.forget()
+    for _ in range(3):
+        throttles.note(KEY, loop, None, loop.time())
+    assert not throttles.active
+    throttles.note(KEY, loop, None, loop.time())
+    assert throttles.find(KEY, loop.time()) is not None
+    assert throttles.find(KEY._replace(advertiser="2"), loop.time()) is None
+
+
+@virtual_time
 async def test_the_memory_is_bounded() -> None:
     """The limits that were met longest ago are forgotten first."""
     loop, throttles = asyncio.get_running_loop(), Throttles()
