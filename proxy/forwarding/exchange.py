@@ -67,7 +67,9 @@ class Exchange:
     def _enter(self, phase: Phase) -> None:
         self.phase = follow(self.phase, phase)
 
-    @property  # --- RequestHandler: the tool's side
+    # --- RequestHandler: the tool's side
+
+    @property
     def paced(self) -> bool:
         return not self._relay.is_event_stream
 

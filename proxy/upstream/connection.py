@@ -236,11 +236,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink = self._sink
         if sink is not None:
             sink.entered = perf_counter()
-            self._fail(
-                UpstreamClosed("Amazon closed the connection within the head of its answer.")
-                if self._head
-                else UpstreamClosed("Amazon closed the connection before its answer was complete.")
-            )
+            self._fail(_cut(self._head))
             sink.flush()
 
     def pause_writing(self) -> None:
@@ -359,3 +355,12 @@ class UpstreamConnection(asyncio.Protocol):
         self.close()
         if sink is not None:
             sink.upstream_failed(error)
+
+
+def _cut(head: bytes) -> Refused:
+    """Why there is no answer, given what had come of a head. Lines that end in LF alone are no head to wait for."""
+    if head.count(b"\n") > head.count(b"\r\n"):
+        return UpstreamMalformed("Amazon's answer has a line that ends without a CR.")
+    if head:
+        return UpstreamClosed("Amazon closed the connection within the head of its answer.")
+    return UpstreamClosed("Amazon closed the connection before its answer was complete.")

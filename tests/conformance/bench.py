@@ -30,6 +30,8 @@ SENTINEL_TARGET = b"/sentinel"
 SENTINEL = b"GET /sentinel HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 SENTINEL_REPLY = Reply((b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsentinel",))
 PROFILES_TARGET = b"/v2/profiles"
+LISTED_TARGETS = (PROFILES_TARGET, b"/adsAccounts/list", b"/managerAccounts")
+"""What the proxy asks for by itself, in the background."""
 PROFILES_REPLY = Reply((b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]",))
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CONFUSED_REPLY = b"HTTP/1.1 599 Unreadable Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -156,7 +158,7 @@ class Upstream:
         task.add_done_callback(self._tasks.discard)
 
     def _reply_to(self, target: bytes) -> Reply:
-        if target.startswith(PROFILES_TARGET):
+        if target.startswith(LISTED_TARGETS):
             return PROFILES_REPLY
         if target.endswith(SENTINEL_TARGET):
             return SENTINEL_REPLY
@@ -197,7 +199,7 @@ class Upstream:
         found = attempt()
         if found is None:
             return None
-        if not target.startswith(PROFILES_TARGET):
+        if not target.startswith(LISTED_TARGETS):
             self.requests.append(found[0])
             self.board.change()
         if not reply.early:

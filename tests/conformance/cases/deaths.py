@@ -33,7 +33,9 @@ GONE = Refused((), silent=True, reach=Reach.PART)
 
 def dies(case_id: str, why: str, *steps: object, send: bytes = GET, outcomes: tuple[object, ...] = CUT) -> Case:
     """A request whose answer does not come to its end."""
-    promised = (Broken(), NO_ANSWER) if Broken() in outcomes else (NO_ANSWER,)
+    promised: tuple[object, ...] = (Broken(), NO_ANSWER) if Broken() in outcomes else (NO_ANSWER,)
+    if RETRIED in outcomes:
+        promised = (RETRIED,)
     return case(case_id, "9112 8", why, send, outcomes, promised, Reply(steps))  # type: ignore[arg-type]
 
 
@@ -106,7 +108,7 @@ CASES = (
         send=OLD,
     ),
     dies(
-        "death-nothing-fin", "A connection that ends without an answer is 502.", HalfClose(), outcomes=(FAULT, RETRIED)
+        "death-nothing-fin", "A read without an answer is 502, or sent again.", HalfClose(), outcomes=(FAULT, RETRIED)
     ),
     dies("death-nothing-rst", "So is one that is reset.", Reset(), outcomes=(FAULT, RETRIED)),
     dies(
@@ -119,7 +121,7 @@ CASES = (
     dies("death-post-rst-once", "Nor after a reset.", Reset(), send=counted(b"hello"), outcomes=(FAULT,)),
     dies(
         "death-interim-rst",
-        "An interim answer and a reset are 502, or broken.",
+        "A reset behind an interim answer is 502, or a read is sent again.",
         b"HTTP/1.1 103 Early\r\n\r\n",
         Reset(),
         outcomes=(FAULT, RETRIED),
