@@ -92,7 +92,7 @@ def requests(draw: st.DrawFn) -> Sent:
         body = b""
     lines = [b"Host: 127.0.0.1\r\n", *(b"%b:%b\r\n" % (name, value) for name, value in fields)]
     coded = body
-    passing = tuple(field for field in fields if _passes(field[0], fields))
+    passing = tuple(field for field in fields if _passes(*field, fields))
     if framing == "length":
         lines.insert(draw(st.integers(0, len(lines))), b"Content-Length: %d\r\n" % len(body))
     elif framing == "chunked":
@@ -106,10 +106,14 @@ def plain(name: bytes) -> bytes:
     return name.lower().replace(b"_", b"-")
 
 
+_ADS_ACCOUNT = b"amazon-ads-accountid"
+"""An empty one does not leave, and more than one is refused (docs/routing.md)."""
 _GONE = frozenset(map(plain, (*HOP_BY_HOP, *INJECTED)))
 
 
-def _passes(name: bytes, fields: list[tuple[bytes, bytes]]) -> bool:
+def _passes(name: bytes, value: bytes, fields: list[tuple[bytes, bytes]]) -> bool:
+    if plain(name) == _ADS_ACCOUNT and not value:
+        return False
     listed = [
         option.strip(b" \t") for key, value in fields if key.lower() == b"connection" for option in value.split(b",")
     ]
@@ -119,7 +123,7 @@ def _passes(name: bytes, fields: list[tuple[bytes, bytes]]) -> bool:
 def _spoils(name: bytes, value: bytes) -> bool:
     """Fields that would choose something, or close: their meaning is tested elsewhere."""
     chooses = name.lower() in (b"x-ads-account", b"x-ads-region") or (
-        name.lower() == b"amazon-advertising-api-scope" and b"," in value
+        plain(name) in (b"amazon-advertising-api-scope", _ADS_ACCOUNT) and b"," in value
     )
     return chooses or (name.lower() == b"connection" and b"close" in value.lower())
 
