@@ -28,6 +28,7 @@ ORDINARY = frozenset(
 """Headers of nearly every request, none of which names an account: to know them beforehand costs nothing."""
 _NO_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte <= 122)
 _NOBODYS: frozenset[bytes] = frozenset()
+_SCOPE = b"amazonadvertisingapiscope"
 _NEVER_OWN = (b"manageraccount", b"instanceid", b"marketplaceid")
 """What such a name names is larger than an account of a client: no value of it is its own."""
 
@@ -44,7 +45,7 @@ class OwnAccounts:
         plain = name.lower().translate(None, _NO_LETTERS)
         if any(word in plain for word in _NEVER_OWN):
             return _NOBODYS
-        is_profile = b"profileid" in plain
+        is_profile = b"profileid" in plain or plain == _SCOPE
         if is_profile and (b"accountid" in plain or b"advertiserid" in plain or b"entityid" in plain):
             return _NOBODYS
         return self.profiles if is_profile else self.account_ids
@@ -67,13 +68,25 @@ def _find_in_query(own: OwnAccounts, query: bytes) -> str:
     """The same of a query alone, as servers may read it that decode once, or again and again."""
     for _ in range(_READINGS):
         for name, value in query_parameters(query):
-            if names_account(name) and not own.hold(name, value):
+            if _is_unclear(name):
+                return f"{_shown('query parameter', name)}, which can be read in two ways,"
+            if (names_account(name) or _is_scope(name)) and not own.hold(name, value):
                 return _shown("query parameter", name)
         decoded = percent_decoded(query)
         if decoded == query:
             return ""
         query = decoded
     return "query, which is encoded again and again,"
+
+
+def _is_scope(name: bytes) -> bool:
+    """Whether a parameter has the name of the Scope's header, which some servers would take for it."""
+    return name.lower().translate(None, _NO_LETTERS) == _SCOPE
+
+
+def _is_unclear(name: bytes) -> bool:
+    """Whether some servers may read another name: by `%u0064`, a backslash, or a letter taken for an ASCII one."""
+    return not name.isascii() or b"\\" in name or b"%u" in name.lower()
 
 
 def _shown(place: str, name: bytes) -> str:

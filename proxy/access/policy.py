@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 OVERRIDES = frozenset(
     b"x-http-method-override x-http-method x-method-override x-original-method x-original-url x-original-uri "
-    b"x-rewrite-url x-override-url x-amz-target".split()
+    b"x-rewrite-url x-rewrite-uri x-override-url x-original-path x-original-request-uri x-envoy-original-path "
+    b"x-request-uri x-waws-unencoded-url x-http-path-override method-override http-method-override x-amz-target".split()
 )
 """Headers that some servers take for another method, path or operation than the request line's."""
 _OVERRIDING_PARAMETERS = frozenset((b"_method", b"x-http-method-override"))

@@ -406,6 +406,16 @@ def test_no_ordinary_header_names_an_account() -> None:
         (b"?x=100%25", True),
         (b"?x=%252525", True),
         (b"?x=%2525252525252541", False),
+        (b"?profileI%u0064=9", False),
+        (b"?x=1&%25u0070rofileId=9", False),
+        (b"?\\u0070rofileId=9", False),
+        (b"?%C0%F0rofileId=9", False),
+        (b"?profile%C4%B0d=9", False),
+        (b"?%EF%BD%90rofileId=123", False),
+        (b"?x=%C4%B0%u0064", True),
+        (b"?Amazon-Advertising-API-Scope=9", False),
+        (b"?amazon_advertising_api_scope=9", False),
+        (b"?Amazon-Advertising-API-Scope=123", True),
     ],
 )
 def test_a_query_is_read_as_the_most_lenient_server_would(query: bytes, allowed: bool) -> None:
