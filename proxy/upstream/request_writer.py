@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _NONE = -1
 """A transport without a socket has no descriptor."""
 _MAX_UNREAD = 65536
+_MAX_HELD = 65536
+"""In bytes: an event loop may read one tool's upload many times before it comes to what was put off."""
 _ROUNDS = 2
 """Turns of the event loop within which everything that had come is read."""
 
@@ -61,6 +63,8 @@ class RequestWriter:
             return
         if self._held:
             self._held += data
+            if sum(map(len, self._held)) > _MAX_HELD:
+                self._flush()
         elif reading and self._has_news():
             self._held = list(data)
             self._loop.call_soon(self._look_again, _ROUNDS)
@@ -98,8 +102,11 @@ class RequestWriter:
         elif rounds > 1 and self._has_news():
             self._loop.call_soon(self._look_again, rounds - 1)
         else:
-            held, self._held = self._held, []
-            self._write(held)
+            self._flush()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        self._write(held)
 
     def _write(self, data: list[Buffer]) -> None:
         if not self._plain or self._transport.get_write_buffer_size():
