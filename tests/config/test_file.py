@@ -473,6 +473,7 @@ def test_a_wrong_client_is_told(tmp_path: Path, clients: list[Any], problem: str
         ("listen: '[::]:8080'", "listen: can be reached from other machines"),
         ("listen: proxy.internal:8080", "listen: can be reached from other machines"),
         ("listen: 0.0.0.0:8080\nallow_unauthenticated:", "listen: can be reached from other machines"),
+        ("listen: 0.0.0.0:8080\nallow_unauthenticated: perhaps", "allow_unauthenticated: "),
         ("admin_listen: 0.0.0.0:8081", "admin_listen: can be reached from other machines; set admin.key"),
         ("admin_listen: 127.0.0.1:8080", "admin_listen: is the tools' address too"),
         ("listen: 127.0.0.1:8081", "admin_listen: is the tools' address too"),

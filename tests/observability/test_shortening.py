@@ -111,3 +111,8 @@ def test_any_values_are_made_to_fit(values: dict[str, object]) -> None:
     line = fit(values, json.dumps, 300)
     assert json.loads(line).keys() == values.keys()
     assert line == whole if len(whole) <= 300 else len(line) <= 300
+
+
+def test_a_line_that_no_cut_makes_short_stays_as_it_is() -> None:
+    """Where nothing of the values is left to be cut, it is the rest of the line that is long."""
+    assert fit({"count": 1, "name": ""}, lambda values: "x" * 400, 300) == "x" * 400
