@@ -154,7 +154,7 @@ questions = st.tuples(st.sampled_from(METHODS), any_targets, hosts, fields)
 Question = tuple[bytes, bytes, bytes, list[tuple[bytes, bytes]]]
 
 
-def asked(question: Question, scope: CallerScope = CallerScope()) -> tuple[Request, Route] | None:  # noqa: B008
+def asked(question: Question, scope: CallerScope = CallerScope()) -> tuple[Request, Route] | None:  # noqa: B008 - frozen
     """The route of a question, None where the proxy answers it itself."""
     method, target, host, lines = question
     section = b"Host: %b\r\n" % host + b"".join(b"%b: %b\r\n" % line for line in lines)

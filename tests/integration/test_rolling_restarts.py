@@ -127,7 +127,7 @@ def restarted(folder: Path, amazon: SimulatedAmazon, requests: int) -> Counter[s
         with Tools(netloc) as tools:
             for number in range(RESTARTS):
                 wanted = requests * (number + 1) // (RESTARTS + 1)
-                until(lambda: tools.outcomes.total() >= wanted, patience=600)  # noqa: B023
+                until(lambda: tools.outcomes.total() >= wanted, patience=600)  # noqa: B023 - called before the next turn of the loop
                 stopped = programs[number % 2]
                 assert stopped.stop()[0] == 0
                 stopped.process.end()
