@@ -157,6 +157,16 @@ def test_the_simulators_own_endpoint(python: Path, tmp_path: Path, path: str) ->
         assert flows.refusals(proxy) == []
 
 
+def test_a_client_begins_no_login_of_its_own(python: Path, tmp_path: Path) -> None:
+    """The real client, with OAuth and without a key: it opens no browser, and its error says what to do instead."""
+    with flows.keyed(tmp_path) as proxy:
+        with started(python, HERE / "login.py", PROXY_URL=proxy.tools) as told:
+            said = told.wait_for(lambda line: True)
+        assert "no OAuth login here" in " ".join(said["failed"])
+        reached = [request["target"] for request in flows.asked(proxy, "/control/requests?last=1000")]
+        assert [target for target in reached if "mcp" in target or "register" in target or "known" in target] == []
+
+
 def _arrived(told: Output, number: int) -> None:
     """The client has heard of that step."""
     told.wait_for(lambda line: line.get("progress") == number)
