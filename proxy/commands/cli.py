@@ -308,6 +308,7 @@ def version() -> None:
 
 
 app.command()(cli_watch.status)
+app.command()(cli_watch.logs)
 
 
 def _misused(problem: str) -> NoReturn:

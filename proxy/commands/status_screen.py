@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from proxy.commands.terminal import answers
+from proxy.commands.terminal import answers, printable
 from proxy.config import REGION_NAMES
 
 if TYPE_CHECKING:
@@ -79,11 +79,6 @@ def span(seconds: float | None) -> str:
         if len(words) == 2:
             break
     return " ".join(words)
-
-
-def printable(value: object) -> str:
-    """A text from outside, without what could move a cursor. Pure."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
 
 
 def _accounts(accounts: Sequence[Mapping[str, Any]]) -> Table:

@@ -34,6 +34,7 @@ COMMANDS = (
     "healthcheck",
     "wait",
     "status",
+    "logs",
     "schema",
     "version",
 )

@@ -11,8 +11,8 @@ import pytest
 
 from proxy.admin import AccessRules, ListingFailureView, ThrottleView
 from proxy.commands.status import print_status
-from proxy.commands.status_screen import consent_in_words, printable, span
-from proxy.commands.terminal import FAILED, OK
+from proxy.commands.status_screen import consent_in_words, span
+from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
 from proxy.secret import Secret
 from proxy.tokens.consent import Consent, ConsentOrigin
