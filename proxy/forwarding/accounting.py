@@ -22,6 +22,11 @@ _MAX_PATH = 512
 _STARTED = RequestStarted()
 
 
+def method_name(method: bytes) -> str:
+    """How log and metrics call it."""
+    return _NAMES.get(method, "other")
+
+
 class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
@@ -66,7 +71,7 @@ class RequestStats:
             client=self.client,
             account=route.account if route is not None else "",
             region=route.region if route is not None else "",
-            method=_NAMES.get(self.request.method, "other"),
+            method=method_name(self.request.method),
             path=path,
             status=status,
             amazon_request_id=self.amazon_request_id,

@@ -15,7 +15,7 @@ from proxy.errors import NoUsableToken, Refused, Throttled, UpstreamTimeout
 from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.accounting import RequestStats
-from proxy.forwarding.attempt import Attempt
+from proxy.forwarding.attempt import Attempt, SentRequest
 from proxy.forwarding.injection import render_head
 from proxy.forwarding.phase import Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response
@@ -48,7 +48,6 @@ class Exchange:
     )
 
     def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
-        request = context.request
         self.phase = Phase.ADMITTED
         self._dependencies = dependencies
         self._client = client
@@ -56,11 +55,11 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._attempt: Attempt | None = None
         self._turn: Turn | None = None
-        self._body = ReplayBuffer(request.fields, context.rules.replay_bytes)
+        self._body = ReplayBuffer(context.request.fields, context.rules.replay_bytes)
         self._relay = ResponseRelay(client, context)
         budget = dependencies.retry_budgets.of(context.pool.host_line, client.loop.time())
         self._replays = Replays(context, budget, dependencies.accounting.observer)
-        self._stats = RequestStats(request, context.client, client.head_done)
+        self._stats = RequestStats(context.request, context.client, client.head_done)
         self._entered = client.head_done
 
     def __repr__(self) -> str:
@@ -92,6 +91,15 @@ class Exchange:
             else:
                 self._wait(self._obtain_and_send(fresh=False, token=token))
         self._stats.overhead += perf_counter() - entered
+
+    def go_on(self, sent: SentRequest) -> Attempt:
+        """Instead of `start`: with a request that was sent whole, and of whose response nothing is known yet."""
+        self._body.take_whole(sent.body)
+        self._stats.sent_at, self._stats.overhead = sent.sent_at, sent.overhead
+        self._replays.went(sent.sent_at)
+        self._enter(Phase.SENT)
+        self._attempt = Attempt.of_sent(self, sent)
+        return self._attempt
 
     def request_data(self, pieces: list[Buffer]) -> None:
         attempt = self._attempt

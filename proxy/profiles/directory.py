@@ -118,6 +118,7 @@ class ProfileDirectory:
         self._misses: TTLCache[str, bool] = TTLCache(MAX_MISSES, MISS_MEMORY, timer=self._pacing.clock)
         self._missed_at: float | None = None
         self._unsaved: set[str] = set()
+        self.version = 0
         self._dirty = asyncio.Event()
         self._never = asyncio.Event()
         self._saver: asyncio.Task[None] | None = None
@@ -360,6 +361,7 @@ class ProfileDirectory:
     # --- keeping
 
     def _changed(self, *documents: str) -> None:
+        self.version += 1
         self._unsaved.update(documents)
         self._dirty.set()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
+from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
 
 if TYPE_CHECKING:
@@ -67,6 +68,14 @@ class Pool:
                 return connection
             connection.close()
         return None
+
+    def take_warm(self) -> UpstreamConnection | None:
+        """The connection used last, if that was so shortly ago that it needs no doubt; else None, and it stays."""
+        return self._idle.pop() if self._idle and self._idle[-1].was_used_within(RESTED) else None
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Nothing was sent on it after all."""
+        self._idle.append(connection)
 
     async def acquire(self, *, fresh: bool, patience: float, client: str = "") -> UpstreamConnection:
         """A connection: an idle one (unless `fresh`), or a new one as soon as the limit allows, in turns by `client`.
