@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.injection import AccountLines
     from proxy.forwarding.retry_budget import RetryBudgets
+    from proxy.forwarding.sessions import McpSessions
     from proxy.forwarding.throttles import Throttles
     from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.values import AccessToken
@@ -38,3 +39,4 @@ class Dependencies:
     retry_budgets: RetryBudgets
     account_lines: AccountLines
     accounting: Accounting
+    sessions: McpSessions

@@ -339,6 +339,8 @@ class Exchange:
         self._replays.answered(response.status)
         if self._dependencies.tokens.watchful and self._attempt is not None:
             tell_accepted(self._attempt, self._dependencies.tokens, self._context)
+        if self._context.route.endpoint is TargetKind.MCP:
+            self._dependencies.sessions.answered(self._context, response)
         self._body.forget()
         self._relay.begin(response)
 
