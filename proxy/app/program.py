@@ -38,6 +38,7 @@ from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
+from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
@@ -89,7 +90,8 @@ class Program:
         self.metrics = Metrics(__version__)
         self.history = RequestHistory(self.metrics.totals)
         self.observers = Observers((self.metrics, self.logs, self.history))
-        self.accounting = Accounting(self.observers)
+        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
+        self.throttles = Throttles()
         self._budgets = Budgets()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
@@ -161,7 +163,7 @@ class Program:
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
         dependencies = Dependencies(
-            self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting, McpSessions()
+            self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting, McpSessions()
         )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self.tools = ConnectionTable(deadlines)

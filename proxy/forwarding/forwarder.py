@@ -52,6 +52,7 @@ class Forwarder:
         self._pools.apply(rules.pool_settings, rules.endpoints)
         self._dependencies.account_lines.forget()
         self._dependencies.throttles.forget()
+        self._dependencies.accounting.journal.forget()
         self.rules = rules
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=rules.fast_path)
