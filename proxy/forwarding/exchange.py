@@ -391,4 +391,6 @@ class Exchange:
         stats.attempts = self._replays.attempts
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
         route = self._context.route
+        if self._relay.beginning is not None:
+            stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(route.account))
         self._dependencies.accounting.finished(stats.finished(status, route, route.path.decode("latin-1"), now))
