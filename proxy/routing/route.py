@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.profiles.index import ListingFailure
+    from proxy.routing.operations import Operation
 
 _Owners = tuple[tuple[str, str], ...]
 """Pairs of account and region."""
@@ -60,7 +61,8 @@ class Route:
     without prefix and query, `segments` are its parts. `profile` is the Scope to send, empty for none. `prefix` leads
     back to the same account and region without any header: what the client wrote (`/@brand-eu`, `/@acme/eu`), completed
     where its headers chose. `ads_account` is the client's own or the default one, empty for none;
-    `ads_account_header` is the name to send it under, empty where the client's own passes.
+    `ads_account_header` is the name to send it under, empty where the client's own passes. `operation` is the table's
+    row, None where it has none.
     """
 
     account: str
@@ -73,6 +75,7 @@ class Route:
     prefix: bytes
     ads_account: bytes = b""
     ads_account_header: bytes = b""
+    operation: Operation | None = None
 
 
 def route(request: Request, destination: Destination, table: RoutingTable, scope: CallerScope = ANYBODY) -> Route:
@@ -98,7 +101,10 @@ def route(request: Request, destination: Destination, table: RoutingTable, scope
         what = "this profile" if owners else "this ads account"
         selection = Selection(_account_without_selector(_together(owners, homes), region, table, scope, what))
     account = selection.account
-    defaults = _NO_DEFAULTS if kind is TargetKind.MCP else _choose_defaults(request, destination, table, selection)
+    defaults, operation = _NO_DEFAULTS, None
+    if kind is TargetKind.API:
+        operation = table.operations.find(request.method, destination.segments)
+        defaults = _choose_defaults(fields, operation, selection)
     if not region:
         region = _region_of_ids(account, owners, homes, defaults, table)
     profile = _default_scope(defaults.profile, account.name, region, table) if defaults.profile else sent
@@ -116,6 +122,7 @@ def route(request: Request, destination: Destination, table: RoutingTable, scope
         prefix=_way_back(destination, account, region, table),
         ads_account=defaults.ads_account.encode("latin-1") or ads_account,
         ads_account_header=defaults.ads_account_header.encode("latin-1"),
+        operation=operation,
     )
 
 
@@ -128,16 +135,13 @@ class _Defaults:
     ads_account_header: str = ""
 
 
-def _choose_defaults(
-    request: Request, destination: Destination, table: RoutingTable, selection: Selection
-) -> _Defaults:
+def _choose_defaults(fields: RequestFields, operation: Operation | None, selection: Selection) -> _Defaults:
     """What the operation takes of the route's and the account's defaults, beside what the client sent."""
-    account, fields = selection.account, request.fields
+    account = selection.account
     scope, ads_account = _sent_scope(fields), sent_ads_account(fields)
     profile = selection.profile or account.default_profile
     if scope or not (profile or account.default_ads_account):
         return _NO_DEFAULTS
-    operation = table.operations.find(request.method, destination.segments)
     names_account, default = names_another(fields), ""
     if not ads_account and not selection.profile and takes_default_ads_account(operation, names_account):
         default = account.default_ads_account
