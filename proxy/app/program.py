@@ -90,6 +90,7 @@ class Program:
         self.history = RequestHistory(self.metrics.totals)
         self.observers = Observers((self.metrics, self.logs, self.history))
         self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
+        self.throttles = Throttles()
         self._budgets = Budgets()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
@@ -160,7 +161,7 @@ class Program:
         opened.callback(deadlines.stop)
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
-        dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
+        dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self.tools = ConnectionTable(deadlines)
         opened.push_async_callback(self.tokens.stop)
