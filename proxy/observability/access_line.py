@@ -8,7 +8,9 @@ is too long, is for `logs`.
 from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii as quoted
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
+
+from proxy.config import AccessField
 
 if TYPE_CHECKING:
     from proxy.events import RequestFinished
@@ -19,12 +21,8 @@ MAX_REMEMBERED: Final = 4096
 """Formats, and texts: all are forgotten beyond that, as a plain dictionary is the one memory that costs nothing."""
 _MAX_REMEMBERED_TEXT: Final = 512
 
-ACCESS_FIELDS: Final = (
-    *("request_id", "client", "account", "region", "profile", "ads_account", "method", "operation"),
-    *("operation_class", "path", "user_agent", "status", "upstream_status", "amazon_request_id", "bytes_in"),
-    *("bytes_out", "duration_ms", "upstream_ms", "overhead_ms", "attempts", "refusal", "detail", "fault"),
-)
-"""What the line of a request can hold beside its time, its level and the word `request`, in this order."""
+ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
+"""All members beside time, level and event, in their order."""
 OFTEN_EMPTY: Final = frozenset({"profile", "ads_account", "user_agent", "refusal", "detail", "fault"})
 """Members that a line has only where they say something; of the last three all or none."""
 _SHARED: Final = ("client", "account", "region", "profile", "ads_account", "method", "operation", "operation_class")

@@ -114,7 +114,7 @@ class Logs:
         form: Format,
         level: str,
         access: bool,
-        access_fields: Iterable[str] = ACCESS_FIELDS,
+        access_fields: Iterable[str] | None = None,
     ) -> None:
         self.redaction = Redaction()
         self._json = form == "json" or (form == "auto" and not (stream is not None and stream.isatty()))
@@ -130,10 +130,10 @@ class Logs:
         level = next(name for name, value in LEVELS.items() if value == self._threshold)
         return f"<Logs: {form} from {level}, {self.redaction!r}, {self.sink!r}>"
 
-    def adjust(self, *, level: str, access: bool, access_fields: Iterable[str] = ACCESS_FIELDS) -> None:
+    def adjust(self, *, level: str, access: bool, access_fields: Iterable[str] | None = None) -> None:
         """What a reload may change. Without `access`, only requests that met trouble have a line; `access_fields` are
-        the members that the line of a request has."""
-        self._access_lines.choose(frozenset(access_fields))
+        the members that the line of a request has; None for all."""
+        self._access_lines.choose(frozenset(ACCESS_FIELDS if access_fields is None else access_fields))
         self._threshold = LEVELS[level]
         info = self._threshold <= LEVELS["info"] and access
         self._request_threshold = LEVELS["info"] if info else max(self._threshold, LEVELS["warning"])
@@ -294,7 +294,7 @@ def configure(
     form: Format = "auto",
     level: str = "info",
     access: bool = True,
-    access_fields: Iterable[str] = ACCESS_FIELDS,
+    access_fields: Iterable[str] | None = None,
     stream: TextIO | None = sys.stdout,
 ) -> Logs:
     """Makes the one `Logs` of the program, and sends what libraries log through it."""
