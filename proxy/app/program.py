@@ -83,8 +83,9 @@ class Program:
         self.started = False
         self.config_problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()
+        log = config.log
         self.logs = configure(
-            form=config.log.format, level=config.log.level, access=config.log.access, stream=sys.stdout
+            form=log.format, level=log.level, access=log.access, access_fields=log.access_fields, stream=sys.stdout
         )
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
@@ -203,7 +204,8 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
-        self.logs.adjust(level=config.log.level, access=config.log.access)
+        log = config.log
+        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
         self.metrics.accounts(config.accounts)
         self.forwarder.apply(rules)
         await self.directory.reconfigure(wiring.profile_sources(config, self._authorities.context))
