@@ -372,7 +372,7 @@ class ApplicationChanged(AdsProxyError):
 class StartupError(AdsProxyError):
     """Ends the program before it serves; the message is one line that says what to do."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class ConfigurationError(StartupError):

@@ -11,7 +11,7 @@ import traceback
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
 from proxy.access.clients import Budgets
@@ -72,7 +72,15 @@ class Program:
     listening: Address
     admin_listening: Address
 
-    def __init__(self, config: Config, *, notes: tuple[str, ...] = (), demo: bool = False, open_files: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        notes: tuple[str, ...] = (),
+        demo: bool = False,
+        open_files: int = 0,
+        output: TextIO | None = None,
+    ) -> None:
         self.config = config
         self.demo = demo
         self.notes = notes
@@ -82,7 +90,7 @@ class Program:
         self.config_problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()
         self.logs = configure(
-            form=config.log.format, level=config.log.level, access=config.log.access, stream=sys.stdout
+            form=config.log.format, level=config.log.level, access=config.log.access, stream=output or sys.stdout
         )
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from proxy.commands import cli_watch
+from proxy.commands import cli_start, cli_watch
 from proxy.commands.cli_options import ConfigOption
 from proxy.commands.terminal import complain
 from proxy.errors import ConfigurationError, StartupError
@@ -309,6 +309,7 @@ def version() -> None:
 
 app.command()(cli_watch.status)
 app.command()(cli_watch.logs)
+app.command(context_settings=cli_start.AFTER_DASHES)(cli_start.run)
 
 
 def _misused(problem: str) -> NoReturn:

@@ -35,6 +35,7 @@ COMMANDS = (
     "wait",
     "status",
     "logs",
+    "run",
     "schema",
     "version",
 )
@@ -94,6 +95,7 @@ def test_the_command_line_starts_without_what_commands_need(tmp_path: Path) -> N
     assert {name for name in loaded if name.startswith("proxy.commands.")} == {
         "proxy.commands.cli",
         "proxy.commands.cli_options",
+        "proxy.commands.cli_start",
         "proxy.commands.cli_watch",
         "proxy.commands.terminal",
     }
