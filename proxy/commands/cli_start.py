@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.commands.cli_options import ConfigOption
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
 
 AFTER_DASHES = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
@@ -28,6 +28,7 @@ def run(  # noqa: PLR0913 - each is an option of the command
     ] = None,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds within which an account must be able to serve.")] = 30,
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """Run a command with the proxy beside it, for as long as it takes; the exit code is the command's.
 
@@ -39,4 +40,4 @@ def run(  # noqa: PLR0913 - each is an option of the command
     from proxy.config import environment
 
     asked = RunRequest(tuple(command or ()), config, listen, client, account, log, timeout)
-    raise typer.Exit(begin(asked, environment()))
+    raise typer.Exit(begin(asked, environment(env_file)))
