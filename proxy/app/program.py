@@ -37,6 +37,7 @@ from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
+from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
@@ -96,7 +97,7 @@ class Program:
         self.metrics = Metrics(__version__)
         self.history = RequestHistory(self.metrics.totals)
         self.observers = Observers((self.metrics, self.logs, self.history))
-        self.accounting = Accounting(self.observers)
+        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
         self.throttles = Throttles()
         self._budgets = Budgets()
         self._context: ssl.SSLContext | None = None
