@@ -1,7 +1,9 @@
-"""The command line of those who begin: names, options and help of `run`."""
+"""The command line of those who begin: names, options and help of `init`, `config-reference` and `run`."""
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,14 @@ import typer
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 
 AFTER_DASHES = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+class HomeRegion(StrEnum):
+    """Amazon's regions."""
+
+    na = "na"
+    eu = "eu"
+    fe = "fe"
 
 
 def run(  # noqa: PLR0913 - each is an option of the command
@@ -41,3 +51,39 @@ def run(  # noqa: PLR0913 - each is an option of the command
 
     asked = RunRequest(tuple(command or ()), config, listen, client, account, log, timeout)
     raise typer.Exit(begin(asked, environment(env_file)))
+
+
+def init(  # noqa: PLR0913 - each is an option of the command
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIRECTORY]", help="Where proxy.yaml and secrets/ are written.")
+    ] = Path(),
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="What the account is called [main].")] = None,
+    region: Annotated[HomeRegion | None, typer.Option(help="Its home region [na].")] = None,
+    client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
+    client_secret_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds the application's client secret.")
+    ] = None,
+    refresh_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds a refresh token, where there is one.")
+    ] = None,
+    client: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key for a tool of this name.")] = None,
+    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not given [on a terminal].")] = True,
+) -> None:
+    """Write a commented configuration, and files for the secrets that only you can read. Nothing is overwritten.
+
+    Asks for what is not given. In a script: --client-id and --client-secret-file are enough.
+    """
+    from proxy.commands.init import Answers
+    from proxy.commands.init import init as write
+    from proxy.commands.questions import Given, answer_all
+
+    files = Given(client_id, account, region and region.value, client, client_secret_file, refresh_token_file)
+    answers: Answers = answer_all(files, asks=ask and sys.stdin.isatty())
+    raise typer.Exit(write(directory, answers))
+
+
+def config_reference() -> None:
+    """Print every key of the configuration as commented YAML, each with its meaning and its default."""
+    from proxy.commands.config_reference import print_reference
+
+    raise typer.Exit(print_reference())

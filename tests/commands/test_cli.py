@@ -38,6 +38,8 @@ COMMANDS = (
     "status",
     "logs",
     "run",
+    "init",
+    "config-reference",
     "schema",
     "version",
 )
@@ -82,7 +84,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_a_file_of_its_name(command: str) -> None:
     """Who looks for what a command does finds it."""
-    text = (ROOT / "proxy" / "commands" / f"{command}.py").read_text(encoding="utf-8")
+    text = (ROOT / "proxy" / "commands" / f"{command.replace('-', '_')}.py").read_text(encoding="utf-8")
     assert f"`{command}" in text.partition("\n")[0]
 
 
