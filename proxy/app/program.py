@@ -11,7 +11,7 @@ import traceback
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
 from proxy.access.clients import Budgets
@@ -74,7 +74,15 @@ class Program:
     listening: Address
     admin_listening: Address
 
-    def __init__(self, config: Config, *, notes: tuple[str, ...] = (), demo: bool = False, open_files: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        notes: tuple[str, ...] = (),
+        demo: bool = False,
+        open_files: int = 0,
+        output: TextIO | None = None,
+    ) -> None:
         self.config = config
         self.demo = demo
         self.notes = notes
@@ -85,7 +93,11 @@ class Program:
         self.needs_restart: tuple[str, ...] = ()
         log = config.log
         self.logs = configure(
-            form=log.format, level=log.level, access=log.access, access_fields=log.access_fields, stream=sys.stdout
+            form=log.format,
+            level=log.level,
+            access=log.access,
+            access_fields=log.access_fields,
+            stream=output or sys.stdout,
         )
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
