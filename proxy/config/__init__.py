@@ -9,10 +9,10 @@ from __future__ import annotations
 from proxy.config.checks.notes import notes
 from proxy.config.loading import admin_address, environment, load
 from proxy.config.model.accounts import Account
+from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     AdminSection,
-    Client,
     Config,
     DrainSection,
     LimitsSection,
@@ -35,6 +35,7 @@ __all__ = [
     "Client",
     "Config",
     "DrainSection",
+    "KeyConfig",
     "LimitsSection",
     "LogSection",
     "Region",

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
@@ -20,7 +21,9 @@ KEY = b"correct horse battery staple"
 
 def keyed() -> Clients:
     """One client with a key."""
-    return Clients([Policy("reporting", hashlib.sha256(KEY).hexdigest())], Placeholders(b"key"), Budgets())
+    return Clients(
+        [Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),))], Placeholders(b"key"), Budgets()
+    )
 
 
 async def test_each_request_has_an_id_of_its_own(running: Running) -> None:
