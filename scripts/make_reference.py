@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.config import reference
 from proxy.errors import refusals
-from proxy.observability import metrics
+from proxy.observability import metrics, request_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +64,7 @@ def label_rows() -> list[Row]:
         for result, _ in metrics.REFRESH_RESULTS
     }
     return [
-        ("method", "every metric", _words([*sorted(metrics.METHODS - {"other"}), "other"])),
+        ("method", "every metric", _words([*sorted(request_metrics.METHODS - {"other"}), "other"])),
         ("region", "every metric", f"{_words(metrics.REGIONS)}, or empty"),
         ("state", "`credential_state`", _words(metrics.STATES)),
         ("result", "`token_refreshes_total`", _words(refreshes)),

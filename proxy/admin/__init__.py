@@ -16,6 +16,7 @@ from proxy.admin.view import (
     ProfileView,
     ProgramView,
     SignInSource,
+    ThrottleView,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ProgramView",
     "RequestHistory",
     "SignInSource",
+    "ThrottleView",
     "make_admin",
     "make_invitations",
 ]

@@ -51,6 +51,14 @@ REGION = b"x-ads-region"
 _FIRST_KNOWN_IN = 2.0
 """Seconds until a tool should ask again while the first profile is not known yet."""
 
+_SIGN_IN = "Signing in is the proxy's own business: /auth and /ap are never forwarded."
+_NEVER_FORWARDED = {
+    TargetKind.SIGN_IN: _SIGN_IN,
+    TargetKind.TOKEN: _SIGN_IN,
+    TargetKind.LOGIN: "There is no OAuth login here, as the proxy itself signs in to Amazon: switch off OAuth in the "
+    "MCP client. If the proxy wants a key, have the client send it as the header Authorization: Bearer KEY.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -83,8 +91,8 @@ def route(request: Request, destination: Destination, table: RoutingTable, scope
     `destination` is that of the request's own target.
     """
     kind, fields = destination.kind, request.fields
-    if kind is TargetKind.SIGN_IN or kind is TargetKind.TOKEN:
-        raise NeverForwarded("Signing in is the proxy's own business: /auth and /ap are never forwarded.")
+    if kind in _NEVER_FORWARDED:
+        raise NeverForwarded(_NEVER_FORWARDED[kind])
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
     selection = None
     if destination.name or scope.bound or ACCOUNT in fields.named:
