@@ -9,11 +9,11 @@ from __future__ import annotations
 from proxy.config.checks.notes import notes
 from proxy.config.loading import admin_address, admin_key, environment, load
 from proxy.config.model.accounts import Account
+from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.kinds import AccessField
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     AdminSection,
-    Client,
     Config,
     DrainSection,
     LimitsSection,
@@ -37,6 +37,7 @@ __all__ = [
     "Client",
     "Config",
     "DrainSection",
+    "KeyConfig",
     "LimitsSection",
     "LogSection",
     "Region",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from proxy.errors.refusals import (
     AccountRequired,
     BudgetSpent,
+    ClientKeyEnded,
     ClientUnknown,
     ConflictingAdsAccount,
     ConflictingScope,
@@ -78,6 +79,7 @@ __all__ = [
     "AppMisconfigured",
     "ApplicationChanged",
     "BudgetSpent",
+    "ClientKeyEnded",
     "ClientUnknown",
     "ConfigurationError",
     "ConflictingAdsAccount",

@@ -21,7 +21,7 @@ from proxy.observability.instruments import Distribution, Instrument, Instrument
 from proxy.observability.request_metrics import IN_FLIGHT, REGIONS, REQUESTS, RequestLabels, RequestMetrics, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -89,6 +89,10 @@ class Metrics(Collector):
             self._end(account)
         for account in sorted(wanted - self._accounts):
             self._begin(account)
+
+    def client_keys(self, ends: Mapping[str, float | None]) -> None:
+        """Tells until when each client has a key, as wall-clock time; None where one of its keys has no end."""
+        self._key_expiry.values = {(client,): at for client, at in ends.items() if at is not None}
 
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
@@ -206,6 +210,12 @@ class Metrics(Collector):
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
+        )
+        self._key_expiry = Table(
+            gauge,
+            "client_key_expiry_timestamp_seconds",
+            "When the last of a client's keys ends, as Unix time; absent where one has no end.",
+            ("client",),
         )
         words = "Answers that were cut after they had begun, by what cut them."
         self._cut = Table(counter, "cut_responses_total", words, ("fault",))
