@@ -7,8 +7,10 @@ import secrets
 from typing import TYPE_CHECKING
 
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
+from proxy.config import StateKind
 from proxy.config.model.values import parse_name
 from proxy.errors import ConfigurationError
+from proxy.secret import Secret
 from proxy.tokens.opening import rotate_keys
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ def new_key(name: str) -> int:
 
 def rotate_state(config: Config) -> int:
     """Encrypt the state anew with the first of `state.key`."""
-    if not config.state.url.startswith("file:"):
+    if isinstance(config.state.url, Secret):
+        complain("state.url leads to Redis; let state.key be a list there, the new key first (docs/scaling.md)")
+        return FAILED
+    if config.state.kind is StateKind.MEMORY:
         complain("state.url is memory:; only a file: state has keys to rotate")
         return FAILED
     count = rotate_keys(config.state.url, config.state.key)

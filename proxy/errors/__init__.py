@@ -55,6 +55,7 @@ from proxy.errors.startup import (
     StartupError,
     StateError,
     StateFileDamaged,
+    StateUnavailable,
 )
 from proxy.errors.token_failures import (
     ApplicationChanged,
@@ -106,6 +107,7 @@ __all__ = [
     "StartupError",
     "StateError",
     "StateFileDamaged",
+    "StateUnavailable",
     "TargetTooLong",
     "Throttled",
     "TokenAnswerMalformed",
