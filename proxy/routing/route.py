@@ -97,8 +97,9 @@ def route(request: Request, destination: Destination, table: RoutingTable, scope
     selection = None
     if destination.name or scope.bound or ACCOUNT in fields.named:
         selection = _select(destination, fields, table, scope)
-    owners = table.directory.owners(sent.decode("latin-1")) if sent else ()
-    homes = table.directory.ads_account_owners(ads_account.decode("latin-1")) if ads_account else ()
+    chosen = selection.account.name if selection is not None else ""
+    owners = table.directory.owners(sent.decode("latin-1"), chosen) if sent else ()
+    homes = table.directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
     if owners and homes:
         _compare(owners, homes, table, scope)
     region = _chosen_region(destination, fields, table, selection)
@@ -323,11 +324,11 @@ def _region_of_ids(
     if owners:
         return _region_of_scope(account, owners)
     if not homes and defaults.ads_account:
-        homes = table.directory.ads_account_owners(defaults.ads_account)
+        homes = table.directory.ads_account_owners(defaults.ads_account, account.name)
     if homes:
         return _region_of_ads_account(account, homes)
     if defaults.profile and defaults.profile != "first":
-        return _region_of_scope(account, table.directory.owners(defaults.profile))
+        return _region_of_scope(account, table.directory.owners(defaults.profile, account.name))
     return account.region
 
 
