@@ -20,11 +20,11 @@ from proxy.config.model.sections import (
     LogSection,
     Region,
     RouteConfig,
-    StateSection,
     TlsSection,
     TokensSection,
     UpstreamSection,
 )
+from proxy.config.model.state import StateKind, StateSection
 from proxy.config.model.values import REGION_NAMES, Address
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "LogSection",
     "Region",
     "RouteConfig",
+    "StateKind",
     "StateSection",
     "TlsSection",
     "TokensSection",

@@ -57,6 +57,7 @@ from proxy.errors.startup import (
     StartupError,
     StateError,
     StateFileDamaged,
+    StateUnavailable,
 )
 from proxy.errors.token_failures import (
     ApplicationChanged,
@@ -110,6 +111,7 @@ __all__ = [
     "StartupError",
     "StateError",
     "StateFileDamaged",
+    "StateUnavailable",
     "TargetTooLong",
     "Throttled",
     "TokenAnswerMalformed",

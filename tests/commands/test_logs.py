@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from proxy.commands.log_lines import LogFilter, StatusRange, parse_all,
-    parse_statuses, read_line, show
+from proxy.commands.log_lines import LogFilter, StatusRange, parse_all, parse_statuses, read_line, show
 from proxy.commands.logs import print_logs
 from proxy.commands.terminal import FAILED, OK
 from proxy.observability.logs import Logs

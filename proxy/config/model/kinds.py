@@ -79,7 +79,7 @@ Url = Annotated[str, BeforeValidator(values.parse_url), WithJsonSchema({"type": 
 RedirectUri = Annotated[
     str, BeforeValidator(values.parse_redirect_uri), WithJsonSchema({"type": "string", "pattern": "^https?://"})
 ]
-StateUrl = Annotated[str, BeforeValidator(values.parse_state_url), WithJsonSchema({"type": "string"})]
+StateUrl = Annotated[str | Secret, BeforeValidator(references.read_state_url), WithJsonSchema(_REFERENCE)]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
 ClientSecrets = Annotated[

@@ -32,12 +32,11 @@ from proxy.config.model.kinds import (
     ReadableFile,
     RegionName,
     Seconds,
-    StateKeys,
-    StateUrl,
     Url,
 )
 from proxy.config.model.regions import with_amazon
 from proxy.config.model.section import NamedSection, Section
+from proxy.config.model.state import StateSection
 from proxy.config.model.values import Address, lower_case, parse_list, parse_mapping
 from proxy.secret import Secret
 
@@ -103,25 +102,6 @@ class OperationConfig(Section):
         Field(description="What it does at Amazon; absent: as the table has it."),
     ] = None
     name: Annotated[FilledText | None, Field(description="A name of its own; absent: Amazon's.")] = None
-
-
-class StateSection(Section):
-    """Where refresh tokens that Amazon hands out are kept."""
-
-    url: Annotated[
-        StateUrl,
-        Field(
-            description="`memory:` or `file:DIR`. Default: `file:` in `$XDG_STATE_HOME/ads-proxy` or "
-            "`~/.local/state/ads-proxy`, and `memory:` for a user without a home."
-        ),
-    ] = "memory:"
-    key: Annotated[
-        StateKeys,
-        Field(
-            description="What encrypts the state, 16 bytes or more; of a list, the first encrypts and all decrypt. "
-            "Absent: a key file is made in the directory."
-        ),
-    ] = None
 
 
 class TokensSection(Section):
@@ -312,7 +292,7 @@ class Config(Section):
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it, for redaction."""
         found = [self.admin.key, self.upstream.proxy]
-        found += self.state.key if isinstance(self.state.key, tuple) else (self.state.key,)
+        found += self.state.secrets
         for account in self.accounts.values():
             found += (*account.secrets, account.refresh_token)
         return tuple(secret for secret in found if secret is not None)
