@@ -139,7 +139,7 @@ reference: $(DEVELOPED) ## the tables of docs/ that are made from the code (keys
 .PHONY: unit
 unit: $(DEVELOPED) $(SPECIFIED)
 	@mkdir -p .cache
-	$(BIN)/python -m pytest tests -q --ignore=tests/integration --ignore=tests/conformance -m "not integration and not fuzz and not soak" \
+	$(BIN)/python -m pytest tests -q -n auto --dist loadfile --ignore=tests/integration --ignore=tests/conformance -m "not integration and not fuzz and not soak" \
 		--cov --cov-branch --cov-report= --junit-xml=.cache/junit-unit.xml
 	$(BIN)/coverage report | tail -n 40
 	# What calls itself pure in its first lines is tried whole, every line and every branch.

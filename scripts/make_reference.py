@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from proxy import errors
 from proxy.config import reference
-from proxy.observability import metrics
+from proxy.errors import refusals
+from proxy.observability import metrics, request_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +64,7 @@ def label_rows() -> list[Row]:
         for result, _ in metrics.REFRESH_RESULTS
     }
     return [
-        ("method", "every metric", _words([*sorted(metrics.METHODS - {"other"}), "other"])),
+        ("method", "every metric", _words([*sorted(request_metrics.METHODS - {"other"}), "other"])),
         ("region", "every metric", f"{_words(metrics.REGIONS)}, or empty"),
         ("state", "`credential_state`", _words(metrics.STATES)),
         ("result", "`token_refreshes_total`", _words(refreshes)),
@@ -83,11 +84,11 @@ def _words(words: Iterable[str]) -> str:
 
 
 def sections() -> dict[str, list[type[errors.Refused]]]:
-    """The refusals under the headings that proxy/errors.py gives them, in its order."""
-    source = inspect.getsource(errors)
+    """The refusals under the headings that proxy/errors/refusals.py gives them, in its order."""
+    source = inspect.getsource(refusals)
     headings = [(found.start(), found[1]) for found in re.finditer(r"^# --- (.+?) -+$", source, re.MULTILINE)]
     found: dict[str, list[type[errors.Refused]]] = {}
-    for kind in vars(errors).values():
+    for kind in vars(refusals).values():
         if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused:
             at = source.index(f"\nclass {kind.__name__}(")
             heading = max((start, name) for start, name in headings if start < at)[1]

@@ -68,7 +68,7 @@ def test_a_new_error_begins_with_its_docstring() -> None:
 
 
 def test_every_refusal_is_in_one_section() -> None:
-    """The headings of errors.py hold them all."""
+    """The headings of refusals.py hold them all."""
     kinds = [kind for found in sections().values() for kind in found]
     every = {
         kind
@@ -80,7 +80,7 @@ def test_every_refusal_is_in_one_section() -> None:
 
 
 def test_all_that_is_made_stands_in_a_page() -> None:
-    """Each block once, under a heading of the same name where it is a section of errors.py."""
+    """Each block once, under a heading of the same name where it is a section of refusals.py."""
     placed = [found["name"] for text in PAGES for found in BLOCK.finditer(text)]
     assert sorted(placed) == sorted(blocks(""))
     headings = {heading.lower() for heading in re.findall(r"^## (.+)$", PAGES[1], re.MULTILINE)}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ORIGIN = b"origin"
 FETCH_SITE = b"sec-fetch-site"
 
+_KEYLESS = frozenset((TargetKind.TOKEN, TargetKind.LOGIN))
 _FETCH_SITES = (b"none", b"same-origin")
 _REFUSED_METHODS = {
     b"CONNECT": "CONNECT is refused: a tunnel would pass by the proxy. Give the tool an http:// base URL of the proxy, "
@@ -61,13 +62,14 @@ def identify(
     request: Request, destination: Destination | None, clients: Clients, table: RoutingTable, now: float
 ) -> Caller:
     """Who asks; `now` is wall-clock time. A valid key exempts from what Host must be; without one the Host is judged
-    first. At the token endpoint a caller shows its key in the body; a `destination` not read yet is not that.
+    first. At the token endpoint a caller shows its key in the body, and who asks for a login of its own is told that
+    there is none; a `destination` not read yet is neither.
     """
     try:
         caller = clients.identify(request.fields, now)
     except Refused:
         check_host(request, table)
-        if destination is None or destination.kind is not TargetKind.TOKEN:
+        if destination is None or destination.kind not in _KEYLESS:
             raise
         return clients.nobody
     check_host(request, table, has_key=caller.has_key)

@@ -36,6 +36,7 @@ OVERRIDES = frozenset(
 _OVERRIDING_PARAMETERS = frozenset((b"_method", b"x-http-method-override"))
 """Query parameters of the same kind."""
 _NONE: frozenset[bytes] = frozenset()
+_FORWARDED_FOR_NOBODY = frozenset((TargetKind.SIGN_IN, TargetKind.LOGIN))
 _ACCOUNTS = b"accounts"
 _AMC = b"amc"
 _MAX_REMEMBERED = 2048
@@ -139,7 +140,7 @@ def evaluate_request(
 
     `destination` is that of the request's own target; `operations` are those that routing asks as well.
     """
-    if not policy.judges_requests or destination.kind is TargetKind.SIGN_IN:
+    if not policy.judges_requests or destination.kind in _FORWARDED_FOR_NOBODY:
         return policy.leave
     path = destination.path
     if policy.judges_paths:

@@ -15,6 +15,7 @@ from proxy.admin.view import (
     ProfileView,
     ProgramView,
     SignInSource,
+    ThrottleView,
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ProgramView",
     "RequestHistory",
     "SignInSource",
+    "ThrottleView",
     "make_admin",
     "make_invitations",
 ]

@@ -154,7 +154,7 @@ class AdminHandlers:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return as_json(status.full_status(self._view, time.time()))
+        return as_json(status.full_status(self._view, self._history, time.time()))
 
     # --- people ---------------------------------------------------------------------------------------------
 

@@ -161,10 +161,15 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
     }
 
 
-def full_status(view: AdminView, now: float) -> dict[str, Any]:
-    """What `/status` answers: the program, its accounts, every profile and every ads account."""
+def full_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:
+    """What `/status` answers: the program, its accounts, what Amazon limits, the last refused requests, every profile
+    and every ads account."""
     return {
         **program_status(view, now),
+        "throttles": [
+            {**asdict(limit), "wait": round(limit.wait, 1), "rate": round(limit.rate, 3)} for limit in view.throttles()
+        ],
+        "refused": refused_requests(history),
         "profiles": [asdict(profile) for profile in view.profiles()],
         "ads_accounts": [asdict(ads_account) for ads_account in view.ads_accounts()],
     }
@@ -179,8 +184,13 @@ def console_status(view: AdminView, history: RequestHistory, now: float) -> dict
         "clock": now,
         "key_required": view.access().key is not None,
         "traffic": [asdict(step) for step in history.steps()],
-        "refused": [{**asdict(request), "at": stamp(request.at)} for request in history.refused()],
+        "refused": refused_requests(history),
     }
+
+
+def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:
+    """The last ones, the newest first."""
+    return [{**asdict(request), "at": stamp(request.at)} for request in history.refused()]
 
 
 def find_profiles(profiles: Iterable[ProfileView], search: str, account: str, limit: int) -> dict[str, Any]:

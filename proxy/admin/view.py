@@ -80,6 +80,21 @@ class ListingFailureView:
 
 
 @dataclass(frozen=True, slots=True)
+class ThrottleView:
+    """What Amazon limits at present: a family of operations for one advertiser, in one region, for one application.
+
+    `wait` is in seconds, `rate` in requests a second.
+    """
+
+    accounts: tuple[str, ...]
+    region: str
+    family: str
+    advertiser: str
+    wait: float
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
@@ -139,6 +154,9 @@ class AdminView(Protocol):
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         """Every account and region whose last listing failed."""
+
+    def throttles(self) -> tuple[ThrottleView, ...]:
+        """What Amazon is known to limit; those to be waited for longest come first."""
 
     async def invite(self, account: str) -> tuple[str, float]:
         """A link that asks the advertiser for consent, and when it ends. Raises `errors.StateError`."""

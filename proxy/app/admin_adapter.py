@@ -15,6 +15,7 @@ from proxy.admin import (
     ProfileView,
     ProgramView,
     SignInSource,
+    ThrottleView,
 )
 from proxy.config import REGION_NAMES
 from proxy.downstream.ports import Availability
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from proxy.events import Event, Observer
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.forwarder import Forwarder
+    from proxy.forwarding.throttles import Throttles
     from proxy.profiles.directory import Profile, ProfileDirectory
     from proxy.secret import Secret
     from proxy.tokens.invitation_ledger import InvitationLedger
@@ -83,6 +85,8 @@ class RunningProgram(Protocol):
     def accounting(self) -> Accounting: ...
     @property
     def pools(self) -> Pools: ...
+    @property
+    def throttles(self) -> Throttles: ...
     @property
     def invitations(self) -> InvitationLedger: ...
     @property
@@ -170,6 +174,21 @@ class AdminAdapter:
         return tuple(
             ListingFailureView(failure.account, failure.region, failure.detail, failure.at)
             for failure in self._program.directory.failures()
+        )
+
+    def throttles(self) -> tuple[ThrottleView, ...]:
+        config, now = self._program.config, asyncio.get_running_loop().time()
+        limits = sorted(self._program.throttles.snapshot(now), key=lambda limit: -limit.wait)
+        return tuple(
+            ThrottleView(
+                tuple(name for name, account in config.accounts.items() if account.client_id == key.client_id),
+                key.region,
+                key.family,
+                key.advertiser,
+                wait,
+                rate,
+            )
+            for key, wait, rate in limits
         )
 
     async def invite(self, account: str) -> tuple[str, float]:

@@ -37,6 +37,7 @@ from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
+from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.profiles.directory import ProfileDirectory
@@ -88,7 +89,8 @@ class Program:
         self.metrics = Metrics(__version__)
         self.history = RequestHistory(self.metrics.totals)
         self.observers = Observers((self.metrics, self.logs, self.history))
-        self.accounting = Accounting(self.observers)
+        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
+        self.throttles = Throttles()
         self._budgets = Budgets()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
@@ -159,7 +161,7 @@ class Program:
         opened.callback(deadlines.stop)
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
-        dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
+        dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self.tools = ConnectionTable(deadlines)
         opened.push_async_callback(self.tokens.stop)

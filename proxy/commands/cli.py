@@ -12,6 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from proxy.commands import cli_watch
+from proxy.commands.cli_options import ConfigOption
 from proxy.commands.terminal import complain
 from proxy.errors import ConfigurationError, StartupError
 
@@ -31,17 +33,6 @@ app.add_typer(keys_app, name="keys")
 invites_app = typer.Typer(no_args_is_help=True, help="Links that ask for consent.")
 app.add_typer(invites_app, name="invites")
 MAX_DAYS = 90
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="The YAML file. Default: ADS_PROXY_CONFIG, else none.",
-        show_default=False,
-    ),
-]
 
 
 class Layout(StrEnum):
@@ -314,6 +305,10 @@ def version() -> None:
     from proxy.commands.version import print_version
 
     raise typer.Exit(print_version())
+
+
+app.command()(cli_watch.status)
+app.command()(cli_watch.logs)
 
 
 def _misused(problem: str) -> NoReturn:

@@ -5,7 +5,9 @@ Exit codes: 0 it worked; 1 it ran and something is wrong; 2 the configuration or
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -30,10 +32,24 @@ def complain(problems: str) -> None:
         tell(f"ads-proxy: {line}")
 
 
-def answers() -> Console:
+def printable(value: object) -> str:
+    """A text from outside, without what could move a cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
+
+
+class PatientConsole(Console):
+    """For answers without an end: a reader who leaves, such as `head`, has what they wanted."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has no reader
+        raise SystemExit(OK)
+
+
+def answers(*, reader_may_leave: bool = False) -> Console:
     """Where tables go. Names and details come from outside: they are text, never markup. Pipes are wide."""
     width = None if sys.stdout.isatty() else WIDE
-    return Console(markup=False, highlight=False, emoji=False, width=width)
+    kind = PatientConsole if reader_may_leave else Console
+    return kind(markup=False, highlight=False, emoji=False, width=width)
 
 
 def remarks() -> Console:

@@ -7,7 +7,7 @@ What others need is named here. No other part of the program looks at the enviro
 from __future__ import annotations
 
 from proxy.config.checks.notes import notes
-from proxy.config.loading import admin_address, environment, load
+from proxy.config.loading import admin_address, admin_key, environment, load
 from proxy.config.model.accounts import Account
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
@@ -44,6 +44,7 @@ __all__ = [
     "TokensSection",
     "UpstreamSection",
     "admin_address",
+    "admin_key",
     "environment",
     "load",
     "notes",

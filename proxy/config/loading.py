@@ -17,11 +17,12 @@ from proxy.config.checks.certificates import broken_certificates
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
 from proxy.config.model.accounts import DEFAULT_REDIRECT_URI
-from proxy.config.model.sections import Config
+from proxy.config.model.sections import AdminSection, Config
 from proxy.config.model.values import Address, parse_address
 from proxy.config.reading.document import Document, read_document
 from proxy.config.reading.files import ReferenceReader
 from proxy.config.reading.variables import CONFIG_VARIABLE, lay_over
+from proxy.secret import Secret
 
 DEFAULT_ADMIN = "127.0.0.1:8081"
 
@@ -73,6 +74,18 @@ def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
         return parse_address(values.get("admin_listen") or DEFAULT_ADMIN)
     except ValueError:
         return parse_address(DEFAULT_ADMIN)
+
+
+def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
+    """What opens the admin listener of a running program; None where there is no key, or none that can be read."""
+    file = config_path(path, environ)
+    admin = lay_over(read_document(file, CONFIG_VARIABLE).values if file else {}, environ).values.get("admin")
+    key = admin.get("key") if isinstance(admin, dict) else None
+    references = ReferenceReader(environ, file.absolute().parent if file else Path.cwd())
+    try:
+        return AdminSection.model_validate({"key": key}, context=references).key
+    except ValidationError:
+        return None
 
 
 def _fill_in(values: dict[str, Any], environ: Mapping[str, str], file: Path | None) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from proxy.events import DefectMet, RequestFinished, RequestStarted
+from proxy.observability.instruments import Cell
+from proxy.observability.journal import Journal
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
@@ -82,35 +83,52 @@ class RequestStats:
 
 
 class Accounting:
-    """Tells what begins and what ends, and counts what runs."""
+    """Tells what begins and what ends, and counts what runs. Without a `journal` the observer hears of every request,
+    also of those that a journal's entry notes."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, journal: Journal | None = None) -> None:
         self.observer = observer
-        self.in_flight = 0
-        self._of_client: Counter[str] = Counter()
+        self.journal = journal if journal is not None else Journal(listeners=(observer,))
+        self.flight = self.journal.in_flight
+        self._of_client: dict[str, Cell] = {}
 
     def __repr__(self) -> str:
         return f"<Accounting: {self.in_flight} requests in flight>"
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being served."""
+        return self.flight.value
+
     def of_client(self, client: str) -> int:
         """How many requests of a client are under way to Amazon."""
-        return self._of_client[client]
+        return self.client_cell(client).value
+
+    def client_cell(self, client: str) -> Cell:
+        """Where a client's requests are counted while they are under way; there are no more clients than were ever
+        configured."""
+        found = self._of_client.get(client)
+        if found is None:
+            found = self._of_client[client] = Cell()
+        return found
 
     def started(self, client: str = "") -> None:
         """A request begins; one of a named client counts as this client's."""
-        self.in_flight += 1
+        self.flight.value += 1
         if client:
-            self._of_client[client] += 1
-        self.observer.observe(_STARTED)
+            self.client_cell(client).value += 1
+        for listener in self.journal.listeners:
+            listener.observe(_STARTED)
+
+    def ended(self, client: str) -> None:
+        """It is over. `client` is what it was started with."""
+        self.flight.value -= 1
+        if client:
+            self.client_cell(client).value -= 1
 
     def finished(self, event: RequestFinished, client: str | None = None) -> None:
         """It ended; `client` is what it was started with where that is not the event's."""
-        client = event.client if client is None else client
-        self.in_flight -= 1
-        if client:
-            self._of_client[client] -= 1
-            if not self._of_client[client]:
-                del self._of_client[client]
+        self.ended(event.client if client is None else client)
         self.observer.observe(event)
 
     def refused(self, request: Request, error: Refused) -> None:

@@ -62,6 +62,7 @@ class AttemptOwner(Protocol):
 class Attempt:
     """See the module's docstring. `number` counts the tries of a request, from 1.
 
+    `refused` tells that Amazon refused the token, whatever the status.
     While `held`, what comes of the response is kept in `pieces`, `trailers` (None until its end) and `error`.
     """
 
@@ -77,6 +78,7 @@ class Attempt:
         "held",
         "number",
         "pieces",
+        "refused",
         "response",
         "state",
         "token",
@@ -101,6 +103,7 @@ class Attempt:
         self.state = AttemptState.SENT
         self.entered = 0.0
         self.held = False
+        self.refused = False
         self.response: Response | None = None
         self.pieces: list[Buffer]
         self.trailers: bytes | None = None
@@ -121,7 +124,7 @@ class Attempt:
     def progress(self) -> Progress:
         """How far the request got."""
         if self.response is not None:
-            return Progress.REFUSED if self.response.status == 401 else Progress.ANSWERING
+            return Progress.REFUSED if self.refused or self.response.status == 401 else Progress.ANSWERING
         if self._unsent:
             return Progress.UNSENT
         if self._connection.head_began:

@@ -20,10 +20,12 @@ from proxy.forwarding.injection import render_head
 from proxy.forwarding.phase import Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext, ResponseRelay
-from proxy.forwarding.renewal import renew_after_401, tell_accepted
+from proxy.forwarding.renewal import renew_after_refusal, tell_accepted
 from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import ReplayBuffer
 from proxy.forwarding.turn import Turn
+from proxy.forwarding.unauthorized import may_refuse_token
+from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -237,8 +239,9 @@ class Exchange:
             self._place().refused(self._attempt.token, fields.retry_after)
         elif self._turn is not None:
             self._turn.passed()
-        if status in retry.JUDGED:
-            decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after))
+        doubtful = self._context.route.endpoint is TargetKind.MCP and may_refuse_token(response)
+        if doubtful or status in retry.JUDGED:
+            decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after, doubtful))
             if isinstance(decision, retry.Replay | retry.Wait):
                 self._hold(decision)
                 return
@@ -288,7 +291,7 @@ class Exchange:
     async def _renew_and_send(self, attempt: Attempt) -> None:
         now = self._client.loop.time()
         try:
-            renewed = await renew_after_401(attempt, self._dependencies.tokens, self._context, self._replays, now)
+            renewed = await renew_after_refusal(attempt, self._dependencies.tokens, self._context, self._replays, now)
         except NoUsableToken as error:
             attempt.abandon()
             self._entered = perf_counter()

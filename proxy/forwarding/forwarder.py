@@ -21,7 +21,7 @@ from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.routing.route import route
-from proxy.routing.target import TargetKind, may_be_token, read_destination
+from proxy.routing.target import TargetKind, may_be_local, read_destination
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
@@ -52,6 +52,7 @@ class Forwarder:
         self._pools.apply(rules.pool_settings, rules.endpoints)
         self._dependencies.account_lines.forget()
         self._dependencies.throttles.forget()
+        self._dependencies.accounting.journal.forget()
         self.rules = rules
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=rules.fast_path)
@@ -64,7 +65,7 @@ class Forwarder:
     def accept(self, request: Request, client: ClientPort) -> RequestHandler:
         rules = self.rules
         admit(request)
-        early = read_destination(request.target) if may_be_token(request.target) else None
+        early = read_destination(request.target) if may_be_local(request.target) else None
         if self.availability is Availability.CLOSING:
             raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
         if request.method not in METHODS:

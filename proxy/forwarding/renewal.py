@@ -1,4 +1,4 @@
-"""What a 401 of Amazon's leads to: another token, or the same answer for the tool."""
+"""What a refused token leads to: another token, or the same answer for the tool."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tell_accepted(attempt: Attempt, tokens: AccessTokens, context: RequestContex
         tokens.accepted(attempt.token, token_use(context))
 
 
-async def renew_after_401(
+async def renew_after_refusal(
     attempt: Attempt, tokens: AccessTokens, context: RequestContext, replays: Replays, now: float
 ) -> AccessToken | None:
     """The token to send the request again with; None where the held answer is the best there is.
@@ -38,8 +38,9 @@ async def renew_after_401(
     """
     assert attempt.response is not None
     body = await attempt.gather(unauthorized.MAX_READ, unauthorized.PATIENCE)
-    if unauthorized.is_about_scope(body, attempt.response.fields.content_encoding):
+    if not unauthorized.refuses_token(attempt.status, body, attempt.response.fields.content_encoding):
         return None
+    attempt.refused = True
     replays.begin(ReplayReason.UNAUTHORIZED, now)
     try:
         renewed = await tokens.renewed(attempt.token, token_use(context))

@@ -19,6 +19,7 @@ from proxy.forwarding.retry import (
     may_send_beside,
     outcome_of,
 )
+from proxy.routing.target import TargetKind
 from proxy.upstream.doubted import DoubtedConnection, doubted_after
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ class Replays:
     def answered(self, status: int) -> None:
         """This is what the tool gets of Amazon."""
         if self.current is not None:
-            self._end(self.current, outcome_of(self.current, status))
+            mcp = self._context.route.endpoint is TargetKind.MCP
+            self._end(self.current, outcome_of(self.current, status, mcp=mcp))
 
     def failed(self) -> None:
         """Amazon gave nothing to hand on."""

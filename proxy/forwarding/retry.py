@@ -21,6 +21,7 @@ MAX_ATTEMPTS = 3
 JUDGED = frozenset((401, 429, 503))
 """The statuses after which a request may be sent again; all others are the tool's at once."""
 _READING = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+_MCP_REFUSALS = (400, 401, 403, 500)
 _MAY_HAVE_RUN = "It may have been carried out: see whether it was before it is sent again."
 
 
@@ -57,7 +58,7 @@ class Progress(StrEnum):
     ANSWERING = "answering"
     """The head of a response began."""
     REFUSED = "refused"
-    """Amazon answered 401, which it does before it does anything."""
+    """Amazon refused the token, which it does before it does anything."""
 
 
 _LEFT = frozenset((Progress.PARTLY, Progress.WHOLE, Progress.ANSWERING))
@@ -88,10 +89,14 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Amazon's answer began. `retry_after` is in seconds, None where it was absent or a date."""
+    """Amazon's answer began. `retry_after` is in seconds, None where it was absent or a date.
+
+    `doubtful` tells that its body may say that the token was refused, though it is no 401.
+    """
 
     status: int
     retry_after: float | None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,8 @@ def decide(attempt: Situation, outcome: Outcome) -> Decision:
     """What to do next."""
     if isinstance(outcome, Broken):
         return _after_failure(attempt, outcome.error)
+    if outcome.doubtful:
+        return Replay(renewed=True) if not attempt.unauthorized and _may_send_again(attempt) else Deliver()
     if outcome.status == 401:
         return _after_401(attempt)
     if outcome.status in (429, 503):
@@ -204,7 +211,7 @@ def told(error: Refused, reads: bool, progress: Progress) -> Refused:
     return type(error)(f"{error.detail} {_MAY_HAVE_RUN}", close=error.close, retryable=False)
 
 
-def outcome_of(reason: ReplayReason, status: int) -> ReplayOutcome:
-    """Whether the response to the replay is still the failure that it was sent for."""
-    failures = {ReplayReason.UNAUTHORIZED: (401,), ReplayReason.THROTTLED: (429, 503)}
+def outcome_of(reason: ReplayReason, status: int, *, mcp: bool = False) -> ReplayOutcome:
+    """Whether the response to the replay is still the failure that it was sent for; MCP has several for a token."""
+    failures = {ReplayReason.UNAUTHORIZED: _MCP_REFUSALS if mcp else (401,), ReplayReason.THROTTLED: (429, 503)}
     return ReplayOutcome.FAILED if status in failures.get(reason, ()) else ReplayOutcome.RECOVERED

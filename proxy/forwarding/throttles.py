@@ -35,6 +35,14 @@ class ThrottleKey(NamedTuple):
     client_id: str
 
 
+class KnownLimit(NamedTuple):
+    """A limit for people to look at: seconds until one more request may leave, and the pace learned, a second."""
+
+    key: ThrottleKey
+    wait: float
+    rate: float
+
+
 def throttle_key(context: RequestContext, client_id: str) -> ThrottleKey:
     """That of a request which is sent for this application."""
     route = context.route
@@ -56,6 +64,10 @@ class Throttles:
     def active(self) -> bool:
         """Whether anything is remembered: as a rule nothing is, and no request needs to ask."""
         return bool(self._lines)
+
+    def snapshot(self, now: float) -> tuple[KnownLimit, ...]:
+        """Every limit that is remembered, at this moment of the loop's clock."""
+        return tuple(KnownLimit(key, line.pace.wait(now), line.pace.rate) for key, line in self._lines.items())
 
     def find(self, key: ThrottleKey, now: float) -> Line | None:
         """The line before a limit, if one is known."""

@@ -1,11 +1,16 @@
-"""What Amazon's 401 says of itself: whether it is about the Scope that was sent, never about the token. Pure."""
+"""What an error of Amazon's says of the access token: whether it was refused, or something else is at fault. Pure."""
 
 from __future__ import annotations
 
+import json
 import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.http1.message import Response
 
 MAX_READ = 4096
-"""Bytes of a 401's body that are looked at: Amazon's are a sentence long."""
+"""Bytes of an error's body that are looked at: Amazon's are a sentence long."""
 PATIENCE = 0.25
 """Seconds that the body may lag behind its head before the answer is judged without it."""
 _ABOUT_SCOPE = (
@@ -14,13 +19,49 @@ _ABOUT_SCOPE = (
     b"not authorized to access scope",
 )
 """Rights or consent are wanting: another token would change nothing (docs/amazon.md, Unauthorized)."""
+_MCP_REFUSALS = (b"no authorization", b"client initialization failed")
+"""How the MCP endpoint says that a token is missing, or is over (docs/amazon.md, MCP)."""
+_MCP_STATUSES = frozenset((400, 403, 500))
+"""Under which it says so, beside 401, and 200 as JSON-RPC has it."""
 
 
-def is_about_scope(body: bytes, content_encoding: bytes) -> bool:
-    """Whether the beginning of a 401's body says that the Scope is at fault."""
+def may_refuse_token(response: Response) -> bool:
+    """Whether a response of the MCP endpoint that is no 401 may say that the token was refused: its body has to be
+    read then. A stream of events is never held back for it.
+    """
+    if response.status in _MCP_STATUSES:
+        return True
+    fields = response.fields
+    small = fields.content_length is None or fields.content_length <= MAX_READ
+    return response.status == 200 and small and fields.content_type[:16].lower() == b"application/json"
+
+
+def refuses_token(status: int, body: bytes, content_encoding: bytes) -> bool:
+    """Whether the beginning of such a response's body says that the token was refused, or may mean that.
+
+    A 401 means it unless it is about the Scope. Anything else must say so, and the result of a call never does.
+    """
+    text = _plain(body, content_encoding)
+    if status == 401:
+        return not any(words in text for words in _ABOUT_SCOPE)
+    if status == 200:
+        text = _rpc_error(text)
+    return any(words in text for words in _MCP_REFUSALS)
+
+
+def _rpc_error(text: bytes) -> bytes:
+    """What a JSON-RPC error says, empty where there is none."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return b""
+    error = message.get("error") if isinstance(message, dict) else None
+    return str(error.get("message")).encode() if isinstance(error, dict) else b""
+
+
+def _plain(body: bytes, content_encoding: bytes) -> bytes:
     text = _unzipped(body) if content_encoding.lower() in (b"gzip", b"x-gzip") else body
-    text = text[:MAX_READ].lower()
-    return any(words in text for words in _ABOUT_SCOPE)
+    return text[:MAX_READ].lower()
 
 
 def _unzipped(body: bytes) -> bytes:

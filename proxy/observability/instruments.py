@@ -79,31 +79,59 @@ class Table:
         return family  # type: ignore[no-any-return]
 
 
-class Distribution:
-    """One histogram: counts for each bucket (not yet cumulative), and the sum, for each value of its only label."""
+class Cell:
+    """A whole number that whoever counts adds to in place: `cell.value += 1`. It is read when somebody scrapes."""
 
-    __slots__ = ("cells", "instrument")
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def __repr__(self) -> str:
+        return f"<Cell: {self.value}>"
+
+
+class Buckets:
+    """One series of a histogram, added to in place: `counts` holds one number more than there are bounds, not yet
+    cumulative, `total` the sum of what was seen."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Buckets: {sum(self.counts)} seen, {self.total:g} in all>"
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class Distribution:
+    """One histogram: buckets for each combination of labels."""
+
+    __slots__ = ("instrument", "series")
 
     def __init__(self, name: str, help_text: str, bounds: tuple[float, ...], labels: Labels = ()) -> None:
         self.instrument = Instrument(InstrumentKind.HISTOGRAM, name, help_text, labels, bounds)
-        self.cells: dict[Labels, tuple[list[int], list[float]]] = {}
+        self.series: dict[Labels, Buckets] = {}
 
-    def cell(self, *labels: str) -> tuple[list[int], list[float]]:
-        """The counts (one more than bounds) and the sum, to be added to in place."""
-        return self.cells.setdefault(labels, ([0] * (len(self.instrument.bounds) + 1), [0.0]))
-
-    def add(self, *labels: str, value: float) -> None:
-        counts, total = self.cell(*labels)
-        counts[bisect_left(self.instrument.bounds, value)] += 1
-        total[0] += value
+    def buckets(self, *labels: str) -> Buckets:
+        found = self.series.get(labels)
+        if found is None:
+            found = self.series[labels] = Buckets(self.instrument.bounds)
+        return found
 
     def family(self) -> Metric:
         family = self.instrument.family()
         names = [*map(repr, self.instrument.bounds), "+Inf"]
-        for labels, (counts, total) in self.cells.items():
+        for labels, seen in self.series.items():
             running, buckets = 0, []
-            for name, count in zip(names, counts, strict=True):
+            for name, count in zip(names, seen.counts, strict=True):
                 running += count
                 buckets.append((name, float(running)))
-            family.add_metric(labels, buckets, total[0])
+            family.add_metric(labels, buckets, seen.total)
         return family  # type: ignore[no-any-return]

@@ -12,25 +12,26 @@ import sys
 import time
 import traceback
 from dataclasses import fields
-from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import structlog
 
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
+from proxy.observability.access_line import AccessLines
 from proxy.observability.redaction import Redaction
+from proxy.observability.request_record import RequestKind
 from proxy.observability.shortening import MAX_LINE_BYTES, fit
 from proxy.observability.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
 
+    from proxy.observability.request_record import RequestRecord
     from proxy.secret import Secret
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 Format = Literal["json", "console", "auto"]
-MAX_FRAGMENTS: Final = 4096
 _TROUBLE: Final = frozenset({"refusal", "detail", "fault"})
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
@@ -103,6 +104,14 @@ def fields_of(event: Event) -> dict[str, object]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in kept.items()}
 
 
+def _kind_of(event: RequestFinished) -> RequestKind:
+    return RequestKind(event.client, event.account, event.region, "", "", event.method, "", "")
+
+
+def _has_no_form(_record: RequestRecord) -> bool:
+    return False
+
+
 class Logs:
     """Writes events, and what libraries log, to one stream. Made once, by `configure`."""
 
@@ -111,8 +120,7 @@ class Logs:
         self._json = form == "json" or (form == "auto" and not (stream is not None and stream.isatty()))
         self._colours = not self._json and stream is not None and stream.isatty()
         self.sink = Sink(stream, self._lost_line)
-        self._path_fragments: dict[str, str] = {}
-        self._caller_fragments: dict[tuple[str, str, str, str], str] = {}
+        self._access_lines = AccessLines(self.redaction)
         self._second, self._stamp = -1, ""
         self._processors = self._make_processors()
         self.adjust(level=level, access=access)
@@ -131,7 +139,7 @@ class Logs:
     def redact(self, secrets: Iterable[Secret]) -> None:
         """From now on these never stand in a line, whatever carries them."""
         self.redaction.know(secrets)
-        self._path_fragments.clear()
+        self._access_lines.forget_texts()
 
     def observe(self, event: Event) -> None:
         kind = event.__class__
@@ -177,53 +185,45 @@ class Logs:
             shown = {name: value for name, value in fields_of(event).items() if value != ""}
             self.write("warning" if trouble else "info", "request", **shown)
             return
-        line = self._request_line(event, "warning" if trouble else "info")
+        level = "warning" if trouble else "info"
+        lines = self._access_lines
+        line = lines.line(_kind_of(event), event.status, level).render(
+            self.timestamp(), event, lines.text(event.path), lines.trouble(event)
+        )
         if len(line) > MAX_LINE_BYTES:
             given = {name: value for name, value in fields_of(event).items() if value != "" or name not in _TROUBLE}
-            line = self._render("warning" if trouble else "info", "request", given)
+            line = self._render(level, "request", given)
         if trouble:
             self.sink.put_now(line)
         else:
             self.sink.put(line)
 
-    def _request_line(self, event: RequestFinished, level: str) -> str:
-        caller = (event.client, event.account, event.region, event.method)
-        who = self._caller_fragments.get(caller) or self._caller_fragment(caller)
-        path = self._path_fragments.get(event.path) or self._path_fragment(event.path)
-        trouble = ""
-        if event.refusal or event.fault:
-            trouble = (
-                f',"refusal":{quoted(event.refusal)},"detail":{quoted(self.redaction.clean(event.detail))}'
-                f',"fault":{quoted(event.fault)}'
-            )
-        return (
-            f'{{"timestamp":"{self._timestamp()}","level":"{level}","event":"request"'
-            f',"request_id":{quoted(event.request_id)},{who},{path},"status":{event.status}'
-            f',"amazon_request_id":{quoted(event.amazon_request_id)}'
-            f',"bytes_in":{event.bytes_in},"bytes_out":{event.bytes_out}'
-            f',"duration_ms":{event.duration * 1000:.3f},"upstream_ms":{event.upstream * 1000:.3f}'
-            f',"overhead_ms":{event.overhead * 1000:.3f},"attempts":{event.attempts}{trouble}}}\n'
-        )
+    def request_writer(self, kind: RequestKind, status: int) -> Callable[[RequestRecord], bool] | None:
+        """What writes the line of a request of this kind that ended well, until the configuration changes; None where
+        it has none. False is its answer where the line has no prepared form: tell it by its event then."""
+        if LEVELS["warning" if status >= 500 else "info"] < self._request_threshold:
+            return None
+        if not self._json or status >= 500:
+            return _has_no_form
+        line, put, timestamp = self._access_lines.line(kind, status, "info"), self.sink.put, self.timestamp
 
-    def _caller_fragment(self, caller: tuple[str, str, str, str]) -> str:
-        if len(self._caller_fragments) >= MAX_FRAGMENTS:
-            self._caller_fragments.clear()
-        names = ("client", "account", "region", "method")
-        text = ",".join(f'"{name}":{quoted(value)}' for name, value in zip(names, caller, strict=True))
-        self._caller_fragments[caller] = text
-        return text
+        def write(record: RequestRecord) -> bool:
+            text = line.render(timestamp(), record, record.text)
+            if len(text) > MAX_LINE_BYTES:
+                return False
+            put(text)
+            return True
 
-    def _path_fragment(self, path: str) -> str:
-        if len(self._path_fragments) >= MAX_FRAGMENTS:
-            self._path_fragments.clear()
-        text = f'"path":{quoted(self.redaction.clean(path))}'
-        if len(path) <= 512:
-            self._path_fragments[path] = text
-        return text
+        return write
+
+    def request_text(self, path: str, user_agent: str) -> str:
+        """The part of a request's line that these make, cleaned of secrets."""
+        return self._access_lines.text(path)
 
     # --- lines ----------------------------------------------------------------------------------------------
 
-    def _timestamp(self) -> str:
+    def timestamp(self) -> str:
+        """The present moment as lines have it (RFC 3339); its second is written out once."""
         now = time.time()
         second = int(now)
         if second != self._second:
@@ -232,7 +232,7 @@ class Logs:
 
     def _render(self, level: str, event: str, values: dict[str, object]) -> str:
         """A line of at most `MAX_LINE_BYTES`, cleaned first."""
-        line = self._clean({"timestamp": self._timestamp(), "level": level, "event": event, **values})
+        line = self._clean({"timestamp": self.timestamp(), "level": level, "event": event, **values})
         return fit(line, lambda shown: self._lay_out(level, shown))
 
     def _lay_out(self, level: str, values: dict[str, object]) -> str:

@@ -1,15 +1,14 @@
 """Every Prometheus instrument, filled by events. docs/metrics.md lists them.
 
-Here live the names, labels and buckets, and what fills them; how a number is kept is for `instruments`. Nothing is
-measured here, and no label ever holds a path, a profile id or a secret. A request must cost next to nothing.
+Here live the names, labels and buckets, and what fills them; how a number is kept is for `instruments`, and what
+requests are counted by for `request_metrics`. Nothing is measured here, and no label ever holds a path, a profile id or
+a secret.
 """
 
 from __future__ import annotations
 
 import platform
 import time
-from bisect import bisect_left
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -17,8 +16,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from proxy import errors, events
-from proxy.events import Event, RequestFinished, RequestStarted
+from proxy.events import Event, RequestFinished
 from proxy.observability.instruments import Distribution, Instrument, InstrumentKind, Table
+from proxy.observability.request_metrics import IN_FLIGHT, REGIONS, REQUESTS, RequestLabels, RequestMetrics, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
-REGIONS: Final = ("na", "eu", "fe")
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
 REFRESH_RESULTS: Final = (
     ("success", "ok"),
     ("permanent_error", "invalid_grant"),
@@ -43,32 +41,9 @@ REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled", "silence")
 REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
 RELOAD_RESULTS: Final = ("success", "failure")
 
-OVERHEAD_BUCKETS: Final = (
-    *(0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075),
-    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
-)
-REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 REFRESH_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-REQUESTS: Final = Instrument(
-    InstrumentKind.COUNTER,
-    "requests_total",
-    "Requests of tools by the status that was sent, cut answers too; code 0: the tool left before an answer.",
-    ("client", "account", "region", "method", "code"),
-)
-IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
 BUILD: Final = Instrument(InstrumentKind.GAUGE, "build_info", "The program, always 1.", ("version", "python"))
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Sums over all requests since the start, for the console's chart. `overhead_seconds` belongs to `forwarded`."""
-
-    requests: int
-    errors: int
-    throttled: int
-    forwarded: int
-    overhead_seconds: float
 
 
 class Metrics(Collector):
@@ -79,14 +54,12 @@ class Metrics(Collector):
         self._version = version
         self._gone: set[str] = set()
         self._accounts: set[str] = set()
-        self._in_flight = 0
-        self._requests: dict[tuple[str, str, str, str, int], list[int]] = {}
+        self.requests = RequestMetrics()
         self._make_tables()
         self._start_counting()
         self._make_distributions()
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             RequestFinished: self._request_finished,
-            RequestStarted: self._request_started,
             events.AccountRemoved: lambda e: self._end(e.account),
             events.FamilyHeldBack: lambda e: self._held_back.add(e.host),
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
@@ -108,7 +81,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
 
     def __repr__(self) -> str:
-        return f"<Metrics: {len(self._accounts)} accounts, {self._in_flight} requests in flight>"
+        return f"<Metrics: {len(self._accounts)} accounts, {self.requests.in_flight.value} requests in flight>"
 
     def accounts(self, names: Iterable[str]) -> None:
         """Tells which accounts there are: new ones start as `pending` with zero counters, missing ones end."""
@@ -129,59 +102,19 @@ class Metrics(Collector):
         return encoder(self.registry), content_type
 
     def totals(self) -> Totals:
-        requests = errors_ = throttled = 0
-        for (_, _, _, _, status), cell in self._requests.items():
-            requests += cell[0]
-            errors_ += cell[0] if status >= 500 else 0
-            throttled += cell[0] if status == 429 else 0
-        counts, overhead = self._overhead.cell()
-        return Totals(requests, errors_, throttled, sum(counts), overhead[0])
-
-    # --- the request path -----------------------------------------------------------------------------------
-
-    def _request_started(self, event: RequestStarted) -> None:
-        self._in_flight += 1
+        return self.requests.totals()
 
     def _request_finished(self, event: RequestFinished) -> None:
-        self._in_flight -= 1
-        region = event.region
-        key = (event.client, event.account, region, event.method, event.status)
-        try:
-            self._requests[key][0] += 1
-        except KeyError:
-            self._first_of_its_kind(key)
-        if region:
-            try:
-                durations, duration_sum, upstreams, upstream_sum = self._by_region[region]
-            except KeyError:
-                durations, duration_sum, upstreams, upstream_sum = self._add_region(region)
-            value = event.duration
-            durations[bisect_left(REQUEST_BUCKETS, value)] += 1
-            duration_sum[0] += value
-            if event.attempts:
-                value = event.upstream
-                upstreams[bisect_left(REQUEST_BUCKETS, value)] += 1
-                upstream_sum[0] += value
-                value = event.overhead
-                self._overhead_counts[bisect_left(OVERHEAD_BUCKETS, value)] += 1
-                self._overhead_sum[0] += value
+        labels = RequestLabels(event.client, event.account, event.region, event.method, event.status)
+        numbers = self.requests.numbers(labels)
+        if event.attempts:
+            numbers.add_forwarded(event.duration, event.upstream, event.overhead)
+        else:
+            numbers.add_answered(event.duration)
         if event.refusal:
             self._refused.add(event.refusal)
         if event.fault and event.status:
             self._cut.add(event.fault)
-
-    def _first_of_its_kind(self, key: tuple[str, str, str, str, int]) -> None:
-        """Counts what is new, keeping the label sets bounded whatever the events hold."""
-        client, account, region, method, status = key
-        if account in self._gone:
-            return
-        bounded = (client, account, region, method if method in METHODS else "other", status)
-        self._requests.setdefault(bounded, [0])[0] += 1
-
-    def _add_region(self, region: str) -> tuple[list[int], list[float], list[int], list[float]]:
-        cells = (*self._durations.cell(region), *self._upstreams.cell(region))
-        self._by_region[region] = cells
-        return cells
 
     # --- everything else ------------------------------------------------------------------------------------
 
@@ -196,14 +129,14 @@ class Metrics(Collector):
     def _token_refreshed(self, event: events.TokenRefreshed) -> None:
         account = event.account
         self._refreshes.add(account, "success", "ok")
-        self._refresh_durations.add(account, value=event.duration)
+        self._refresh_durations.buckets(account).add(event.duration)
         self._expiry.put(account, value=event.expires_at)
         self._last_success.put(account, value=self._wall())
 
     def _refresh_failed(self, event: events.RefreshFailed) -> None:
         result = "permanent_error" if event.permanent else "transient_error"
         self._refreshes.add(event.account, result, event.reason)
-        self._refresh_durations.add(event.account, value=event.duration)
+        self._refresh_durations.buckets(event.account).add(event.duration)
 
     def _consent_recorded(self, event: events.ConsentRecorded) -> None:
         """Absent where there is no end, or none is known."""
@@ -222,9 +155,10 @@ class Metrics(Collector):
     def _begin(self, account: str) -> None:
         self._accounts.add(account)
         self._gone.discard(account)
+        self.requests.begin(account)
         self._enter(account, "pending")
         self._unpersisted.put(account, value=0.0)
-        self._refresh_durations.cell(account)
+        self._refresh_durations.buckets(account)
         for result, reason in REFRESH_RESULTS:
             self._refreshes.add(account, result, reason, amount=0.0)
         for region in REGIONS:
@@ -233,8 +167,8 @@ class Metrics(Collector):
     def _end(self, account: str) -> None:
         self._accounts.discard(account)
         self._gone.add(account)
-        self._requests = {key: cell for key, cell in self._requests.items() if key[1] != account}
-        self._refresh_durations.cells.pop((account,), None)
+        self.requests.end(account)
+        self._refresh_durations.series.pop((account,), None)
         for table in self._tables:
             table.end(account)
 
@@ -305,30 +239,11 @@ class Metrics(Collector):
             REFRESH_BUCKETS,
             ("account",),
         )
-        self._durations = Distribution(
-            "request_duration_seconds", "From a request's head to its answer's end.", REQUEST_BUCKETS, ("region",)
-        )
-        self._upstreams = Distribution(
-            "upstream_duration_seconds", "The part of it spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
-        )
-        self._overhead = Distribution(
-            "overhead_seconds", "What the proxy itself added to a forwarded request.", OVERHEAD_BUCKETS
-        )
-        self._distributions = (self._refresh_durations, self._durations, self._upstreams, self._overhead)
-        self._overhead_counts, self._overhead_sum = self._overhead.cell()
-        self._by_region: dict[str, tuple[list[int], list[float], list[int], list[float]]] = {}
-        for region in REGIONS:
-            self._add_region(region)
+        self._distributions = (self._refresh_durations, *self.requests.distributions)
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for at each scrape."""
-        requests = REQUESTS.family()
-        for (client, account, region, method, status), cell in self._requests.items():
-            requests.add_metric((client, account, region, method, str(status)), cell[0])
-        yield requests
-        in_flight = IN_FLIGHT.family()
-        in_flight.add_metric((), self._in_flight)
-        yield in_flight
+        yield from self.requests.families()
         for series in self._series():
             yield series.family()
         build = BUILD.family()
@@ -349,7 +264,7 @@ def refusal_slugs() -> frozenset[str]:
     waiting: list[type[errors.Refused]] = [errors.Refused]
     while waiting:
         kind = waiting.pop()
-        if kind.__module__ == errors.__name__:
+        if kind.__module__.startswith(f"{errors.__name__}."):
             found.add(kind.slug)
         waiting.extend(kind.__subclasses__())
     return frozenset(found - {errors.Refused.slug})

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH_SECONDS: Final = 0.1
-BATCH_CHARACTERS: Final = 65_536
+BATCH_LINES: Final = 256
+"""So many waiting lines are written without waiting for more."""
 MAX_CHARACTERS: Final = 8_388_608
 """Lines beyond this much waiting text are lost: the reader of our output has stopped reading."""
+_LONGEST: Final = 4096
 
 
 class Sink:
     """Takes whole lines (with their line end) and writes them within 100 ms, at once where asked.
 
-    `say_lost` makes the line that tells how many lines were lost.
+    `say_lost` makes the line that tells how many lines were lost. To `put` a line takes no lock: one step of the
+    interpreter appends it, one copies what waits, one takes off what was copied.
     """
 
     def __init__(self, stream: TextIO | None, say_lost: Callable[[int], str]) -> None:
@@ -34,7 +37,8 @@ class Sink:
         self._say_lost = say_lost
         self._lock = threading.Lock()
         self._lines: list[str] = []
-        self._waiting = 0
+        self._look_at = BATCH_LINES
+        self._awake = False
         self._lost = 0
         self._closing = False
         self._something = threading.Event()
@@ -45,27 +49,19 @@ class Sink:
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
-        return f"<Sink: {self._waiting} characters waiting, {self._lost} lines lost>"
+        return f"<Sink: {sum(map(len, self._lines[:]))} characters waiting, {self._lost} lines lost>"
 
     @property
     def lost(self) -> int:
         return self._lost
 
     def put(self, line: str) -> None:
-        with self._lock:
-            if self._waiting > MAX_CHARACTERS:
-                self._lost += 1
-                return
-            first = not self._lines
-            self._lines.append(line)
-            self._waiting += len(line)
-            waiting = self._waiting
-        if first:
-            if self._thread is None:
-                self._begin()
-            self._something.set()
-        if waiting >= BATCH_CHARACTERS and not self._urgent.is_set():
-            self._urgent.set()
+        lines = self._lines
+        if len(lines) >= self._look_at and not self._has_room():
+            return
+        lines.append(line)
+        if not self._awake:
+            self._wake()
 
     def put_now(self, line: str) -> None:
         """As `put`, without waiting for more lines to come."""
@@ -88,7 +84,25 @@ class Sink:
         self._something.set()
         self._thread.join(timeout)
         self._thread = None
-        self._closing = False
+        self._closing = self._awake = False
+
+    def _has_room(self) -> bool:
+        """Many lines are waiting: hurry the writer, and count the line as lost where they are too many."""
+        self._urgent.set()
+        with self._lock:
+            room = MAX_CHARACTERS - sum(map(len, self._lines))
+            if room < 0:
+                self._lost += 1
+                return False
+            self._look_at = len(self._lines) + max(1, room // _LONGEST)
+            return True
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._awake = True
+            if self._thread is None:
+                self._begin()
+        self._something.set()
 
     def _begin(self) -> None:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
@@ -99,15 +113,19 @@ class Sink:
         while not self._closing:
             self._something.wait()
             self._urgent.wait(BATCH_SECONDS)
-            self._something.clear()
             self._urgent.clear()
+            self._something.clear()
             self._write_batch()
+            self._awake = False
+            if self._lines:  # put before whoever put it could see that nobody is awake
+                self._something.set()
         self._write_batch()
 
     def _write_batch(self) -> None:
         with self._lock:
-            lines, self._lines = self._lines, []
-            self._waiting = 0
+            lines = self._lines[:]
+            del self._lines[: len(lines)]
+            self._look_at = BATCH_LINES
             self._busy = bool(lines)
             lost = self._lost
         if not lines:

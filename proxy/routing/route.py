@@ -51,6 +51,14 @@ REGION = b"x-ads-region"
 _FIRST_KNOWN_IN = 2.0
 """Seconds until a tool should ask again while the first profile is not known yet."""
 
+_SIGN_IN = "Signing in is the proxy's own business: /auth and /ap are never forwarded."
+_NEVER_FORWARDED = {
+    TargetKind.SIGN_IN: _SIGN_IN,
+    TargetKind.TOKEN: _SIGN_IN,
+    TargetKind.LOGIN: "There is no OAuth login here, as the proxy itself signs in to Amazon: switch off OAuth in the "
+    "MCP client. If the proxy wants a key, have the client send it as the header Authorization: Bearer KEY.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -83,14 +91,15 @@ def route(request: Request, destination: Destination, table: RoutingTable, scope
     `destination` is that of the request's own target.
     """
     kind, fields = destination.kind, request.fields
-    if kind is TargetKind.SIGN_IN or kind is TargetKind.TOKEN:
-        raise NeverForwarded("Signing in is the proxy's own business: /auth and /ap are never forwarded.")
+    if kind in _NEVER_FORWARDED:
+        raise NeverForwarded(_NEVER_FORWARDED[kind])
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
     selection = None
     if destination.name or scope.bound or ACCOUNT in fields.named:
         selection = _select(destination, fields, table, scope)
-    owners = table.directory.owners(sent.decode("latin-1")) if sent else ()
-    homes = table.directory.ads_account_owners(ads_account.decode("latin-1")) if ads_account else ()
+    chosen = selection.account.name if selection is not None else ""
+    owners = table.directory.owners(sent.decode("latin-1"), chosen) if sent else ()
+    homes = table.directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
     if owners and homes:
         _compare(owners, homes, table, scope)
     region = _chosen_region(destination, fields, table, selection)
@@ -315,11 +324,11 @@ def _region_of_ids(
     if owners:
         return _region_of_scope(account, owners)
     if not homes and defaults.ads_account:
-        homes = table.directory.ads_account_owners(defaults.ads_account)
+        homes = table.directory.ads_account_owners(defaults.ads_account, account.name)
     if homes:
         return _region_of_ads_account(account, homes)
     if defaults.profile and defaults.profile != "first":
-        return _region_of_scope(account, table.directory.owners(defaults.profile))
+        return _region_of_scope(account, table.directory.owners(defaults.profile, account.name))
     return account.region
 
 

@@ -20,6 +20,12 @@ TOKEN_PATH = b"/auth/o2/token"
 _REGION_PREFIXES = {b"/" + region.encode(): region for region in REGIONS}
 _MCP_PATHS = frozenset((b"/mcp", b"/mcp/", b"/mcp/lite", b"/mcp/lite/"))
 _SIGN_IN = (b"auth", b"ap")
+_WELL_KNOWN = b"/.well-known/"
+_METADATA = frozenset((b"oauth-protected-resource", b"oauth-authorization-server", b"openid-configuration"))
+_OAUTH_ENDPOINTS = frozenset((b"/register", b"/authorize", b"/token"))
+"""Where MCP clients go on that found no metadata, with a login of their own."""
+_LOCAL_ENDINGS = tuple(_OAUTH_ENDPOINTS)
+"""Those of the token endpoint's path, too."""
 _MAX_REMEMBERED = 2048
 _MAX_REMEMBERED_BYTES = 1024
 _DECODINGS = 3
@@ -41,6 +47,9 @@ class TargetKind(StrEnum):
     """The local token endpoint."""
     SIGN_IN = "sign-in"
     """`/auth/*` and `/ap/*`, in any spelling: never forwarded."""
+    LOGIN = "login"
+    """What an MCP client asks before a login of its own (RFC 9728, RFC 8414, OpenID Connect Discovery): never
+    forwarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +99,11 @@ def read_destination(target: Target) -> Destination:
     return _remembered_destination(raw) if len(raw) <= _MAX_REMEMBERED_BYTES else find_destination(target)
 
 
-def may_be_token(target: Target) -> bool:
-    """Whether a target can be the token endpoint's: told without decoding, so that it costs nothing to tell."""
-    return target.path.endswith(TOKEN_PATH) and len(target.path) <= _MAX_REMEMBERED_BYTES
+def may_be_local(target: Target) -> bool:
+    """Whether a target can be the token endpoint's, or belong to a login of a tool's own, which are answered without a
+    key: told without decoding, so that it costs nothing to tell."""
+    path = target.path
+    return (path.endswith(_LOCAL_ENDINGS) or _WELL_KNOWN in path) and len(path) <= _MAX_REMEMBERED_BYTES
 
 
 def _split_prefix(path: bytes) -> tuple[str, str, bytes]:
@@ -118,10 +129,20 @@ def _kind(path: bytes) -> TargetKind:
         return TargetKind.TOKEN
     if path in _MCP_PATHS:
         return TargetKind.MCP
+    if path in _OAUTH_ENDPOINTS:
+        return TargetKind.LOGIN
     if _PLAIN.fullmatch(path):
         first = path.lstrip(b"/").partition(b"/")[0].lower()
         return TargetKind.SIGN_IN if first in _SIGN_IN else TargetKind.API
-    return TargetKind.SIGN_IN if _leads_to_sign_in(path) else TargetKind.API
+    if _leads_to_sign_in(path):
+        return TargetKind.SIGN_IN
+    return TargetKind.LOGIN if _asks_for_metadata(path) else TargetKind.API
+
+
+def _asks_for_metadata(path: bytes) -> bool:
+    """Whether a path is that of OAuth metadata, before or behind that of the resource which it is about."""
+    _, well_known, rest = path.partition(_WELL_KNOWN)
+    return bool(well_known) and rest.partition(b"/")[0] in _METADATA
 
 
 def _leads_to_sign_in(path: bytes) -> bool:

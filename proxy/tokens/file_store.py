@@ -11,28 +11,28 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import json
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.fernet import InvalidToken
 from watchfiles import Change, awatch
 
 from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
-from proxy.tokens.store import StoredSource, StoredToken
+from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from cryptography.fernet import MultiFernet
+
+    from proxy.tokens.store import StoredToken
+
 KEY_FILE = "key"
 ACCOUNT = "account-"
 DOCUMENT = "document-"
-MIN_KEY_BYTES = 16
 POLL_MS = 2000
 """Where the system tells nothing of changes (a network disk), the directory is looked at this often."""
 
@@ -87,7 +87,7 @@ class FileStore:
         made_key = None if keys else made
         if made is not None:
             keys = (*keys, Secret(made.decode("latin-1").strip()))
-        store = cls(place, MultiFernet([_cipher(key) for key in keys]), made_key, tuple(notes))
+        store = cls(place, make_cipher(keys), made_key, tuple(notes))
         store._check(writable)
         return store
 
@@ -214,50 +214,29 @@ class FileStore:
         return entry
 
     def _write(self, account: str, entry: StoredToken) -> None:
-        content = json.dumps(
-            {
-                "account": account,
-                "refresh_token": entry.refresh_token.reveal(),
-                "source": entry.source,
-                "configured_fingerprint": entry.configured_fingerprint,
-                "saved_at": entry.saved_at,
-                "consented_at": entry.consented_at,
-            }
-        )
         with self._locked():
             path = self._directory / _file_name(ACCOUNT, account)
             try:
                 self._read(account)
             except StateFileDamaged:
                 state_directory.set_aside(path)
-            state_directory.replace(path, self._cipher.encrypt(content.encode()))
+            state_directory.replace(path, self._cipher.encrypt(encode_entry(account, entry)))
 
     def _read_document(self, name: str) -> object | None:
         try:
-            kept = json.loads(self._decrypt(self._directory / _file_name(DOCUMENT, name)))
-            document: object = kept["data"]
-            return document if kept["name"] == name else None
+            return decode_document(name, self._decrypt(self._directory / _file_name(DOCUMENT, name)))
         except (StateError, ValueError, KeyError, TypeError):
             return None
 
     def _write_document(self, name: str, data: object) -> None:
-        content = self._cipher.encrypt(json.dumps({"name": name, "data": data}).encode())
+        content = self._cipher.encrypt(encode_document(name, data))
         with self._locked():
             state_directory.replace(self._directory / _file_name(DOCUMENT, name), content)
 
     def _parse(self, path: Path) -> tuple[str, StoredToken]:
         """The account and its entry."""
         try:
-            kept = json.loads(self._decrypt(path))
-            source, saved_at = _source(str(kept["source"])), float(kept["saved_at"])
-            entry = StoredToken(
-                Secret(str(kept["refresh_token"])),
-                source,
-                str(kept["configured_fingerprint"]),
-                saved_at,
-                _consented_at(kept, source, saved_at),
-            )
-            return str(kept["account"]), entry
+            return decode_entry(self._decrypt(path))
         except (ValueError, KeyError, TypeError):
             raise StateFileDamaged(f"The state file {path} is of an unknown form.") from None
 
@@ -276,27 +255,6 @@ class FileStore:
             state_directory.replace(path, self._cipher.encrypt(self._decrypt(path)))
         except StateError:
             state_directory.remove(path)
-
-
-def _cipher(key: Secret) -> Fernet:
-    """A cipher whose key is derived from any secret of 16 bytes or more."""
-    material = key.reveal().encode()
-    if len(material) < MIN_KEY_BYTES:
-        raise StateError(f"state.key is shorter than {MIN_KEY_BYTES} bytes; make one with: openssl rand -hex 32")
-    derived = HKDF(SHA256(), 32, salt=None, info=b"ads-proxy state").derive(material)
-    return Fernet(base64.urlsafe_b64encode(derived))
-
-
-def _source(word: str) -> StoredSource:
-    """What another version of this program may call otherwise counts as rotated: nobody is said to have signed in."""
-    return StoredSource.SIGN_IN if word == StoredSource.SIGN_IN else StoredSource.ROTATED
-
-
-def _consented_at(kept: dict[str, Any], source: StoredSource, saved_at: float) -> float | None:
-    """Versions before this key kept a sign-in at the moment of the consent."""
-    if "consented_at" not in kept:
-        return saved_at if source is StoredSource.SIGN_IN else None
-    return None if kept["consented_at"] is None else float(kept["consented_at"])
 
 
 def _wrong_key(path: Path) -> StateError:

@@ -488,6 +488,7 @@ def test_a_scope_that_the_operation_does_not_take_governs_nothing() -> None:
 def test_sign_in_is_left_to_who_never_forwards_it() -> None:
     """A limited client is told the same as everybody: such a path is never forwarded."""
     assert decided(PROFILED, b"GET", b"/auth/../x").refusal is None
+    assert decided(PROFILED, b"GET", b"/.well-known/oauth-protected-resource").refusal is None
 
 
 def _placeholder_beside(row: Operation, literal: Operation) -> bool:

@@ -24,6 +24,7 @@ from proxy.admin import (
     ProgramView,
     RequestHistory,
     SignInSource,
+    ThrottleView,
     make_admin,
 )
 from proxy.events import Event, Observers
@@ -70,6 +71,7 @@ class FakeProgram:
         ProfileView("222", "acme", "eu", "Acme Schuhe", "DE", "vendor"),
     )
     unlisted: tuple[ListingFailureView, ...] = ()
+    limits: tuple[ThrottleView, ...] = ()
     problems: tuple[str, ...] = ()
     redirect_uri: str = "http://127.0.0.1/login/callback"
     invite_failure: errors.StateError | None = None
@@ -120,6 +122,9 @@ class FakeProgram:
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         return self.unlisted
+
+    def throttles(self) -> tuple[ThrottleView, ...]:
+        return self.limits
 
     async def invite(self, account: str) -> tuple[str, float]:
         if self.invite_failure:

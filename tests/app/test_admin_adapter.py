@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from proxy.admin.view import SignInSource
 from proxy.app.admin_adapter import AdminAdapter
 from proxy.app.program import Program
 from proxy.config import load
+from proxy.forwarding.throttles import ThrottleKey
 from proxy.secret import Secret
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
 from proxy.tokens.lwa import AppCredentials
@@ -69,3 +71,17 @@ async def test_a_region_that_does_not_list_is_told_apart(simulator: Simulator, p
     assert {profile.region for profile in found.profiles} == {"na", "fe"}
     assert list(found.unlisted) == ["eu"]
     assert "403" in found.unlisted["eu"]
+
+
+async def test_what_amazon_limits_is_told_with_the_accounts_of_the_application(
+    simulator: Simulator, program: Program
+) -> None:
+    """The longest wait first; an application that is not configured any longer has no account."""
+    loop = asyncio.get_running_loop()
+    key = ThrottleKey("sp/campaigns:read", "1", "na", simulator.app.client_id)
+    program.throttles.note(key, loop, 60.0, 0.0)
+    program.throttles.note(key._replace(family="sp/ads:read", client_id="gone"), loop, 600.0, 0.0)
+    gone, known = AdminAdapter(program).throttles()
+    assert (gone.family, gone.accounts) == ("sp/ads:read", ())
+    assert (known.family, known.accounts, known.region, known.advertiser) == (key.family, ("default",), "na", "1")
+    assert gone.wait > known.wait > 0

@@ -33,6 +33,8 @@ COMMANDS = (
     "keys",
     "healthcheck",
     "wait",
+    "status",
+    "logs",
     "schema",
     "version",
 )
@@ -91,6 +93,8 @@ def test_the_command_line_starts_without_what_commands_need(tmp_path: Path) -> N
     assert not [name for name in loaded if name.partition(".")[0] in heavy]
     assert {name for name in loaded if name.startswith("proxy.commands.")} == {
         "proxy.commands.cli",
+        "proxy.commands.cli_options",
+        "proxy.commands.cli_watch",
         "proxy.commands.terminal",
     }
 

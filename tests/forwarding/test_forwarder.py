@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -74,6 +75,23 @@ async def test_without_a_key_a_path_is_not_even_read(
     async with running(answering(HELLO), clients=keyed()) as bench:
         assert (await bench.ask(GET.replace(b"/v2/profiles", path))).status == 401
         assert asked == []
+
+
+@pytest.mark.parametrize("key", [b"", b"X-Ads-Proxy-Key: wrong\r\n", b"X-Ads-Proxy-Key: " + KEY + b"\r\n"])
+async def test_who_asks_for_a_login_is_told_that_there_is_none(key: bytes, running: Running) -> None:
+    """With a key and without, and nothing of it is forwarded; the Host is judged as everywhere."""
+    metadata = b"GET /.well-known/oauth-protected-resource/mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n" + key + b"\r\n"
+    register = b"POST /register HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n" + key + b"\r\n{}"
+    async with running(answering(HELLO), clients=keyed()) as bench:
+        for asked in (metadata, register):
+            answer = await bench.ask(asked)
+            assert answer.status == 404
+            problem = json.loads(answer.body)
+            assert problem["type"] == "urn:ads-proxy:error:never-forwarded"
+            assert "no OAuth login here" in problem["detail"] and "Authorization: Bearer KEY" in problem["detail"]
+        stranger = metadata.replace(b"127.0.0.1", b"evil.example").replace(KEY, b"wrong")
+        assert (await bench.ask(stranger)).status == 421
+        assert not bench.upstream.wires
 
 
 async def test_a_reload_changes_the_clients_of_the_next_request(running: Running) -> None:

@@ -96,6 +96,22 @@ def test_401_is_replayed_once(attempt: Situation, decision: Decision) -> None:
     assert decide(replace(attempt, progress=Progress.REFUSED), Answered(401, None)) == decision
 
 
+@pytest.mark.parametrize(
+    ("attempt", "decision"),
+    [
+        (WRITE, Replay(renewed=True)),
+        (replace(WRITE, affordable=False), Replay(renewed=True)),
+        (replace(WRITE, unauthorized=1), Deliver()),
+        (replace(WRITE, number=3), Deliver()),
+        (replace(WRITE, replayable=False), Deliver()),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_what_may_refuse_a_token_is_looked_into_once(attempt: Situation, decision: Decision, status: int) -> None:
+    """As a 401 is, whatever its status; where it cannot be replayed, nobody knows that there was a reason to."""
+    assert decide(attempt, Answered(status, None, doubtful=True)) == decision
+
+
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("attempt", "retry_after", "decision"),
@@ -233,3 +249,11 @@ def test_a_replay_failed_where_the_same_trouble_came_again(
 ) -> None:
     """Any other answer is one that the tool would not have had."""
     assert outcome_of(reason, status) is outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(400, ReplayOutcome.FAILED), (401, ReplayOutcome.FAILED), (200, ReplayOutcome.RECOVERED)]
+)
+def test_mcp_has_several_answers_to_a_token_that_is_refused(status: int, outcome: ReplayOutcome) -> None:
+    """So a replay that is answered by another of them has failed."""
+    assert outcome_of(ReplayReason.UNAUTHORIZED, status, mcp=True) is outcome

@@ -61,6 +61,18 @@ async def test_the_memory_is_bounded() -> None:
 
 
 @virtual_time
+async def test_what_is_known_can_be_looked_at() -> None:
+    """Each limit with its pace and the time until one more may leave, which runs down."""
+    loop, throttles = asyncio.get_running_loop(), Throttles()
+    assert throttles.snapshot(loop.time()) == ()
+    throttles.note(KEY, loop, 60.0, 0.0)
+    await asyncio.sleep(20)
+    (limit,) = throttles.snapshot(loop.time())
+    assert (limit.key, limit.rate) == (KEY, 10.0)
+    assert limit.wait == pytest.approx(40.0)
+
+
+@virtual_time
 async def test_a_reload_lets_everybody_go() -> None:
     """Those who wait as well."""
     loop, throttles = asyncio.get_running_loop(), Throttles()

@@ -1,4 +1,7 @@
-"""Operations over sockets, by Scope, by ads account, by both and by defaults: what the simulator, as strict, saw."""
+"""Every operation over sockets, by Scope, by ads account, by both and by defaults: what the simulator, as strict, saw.
+
+556 operations, each sent with what its row requires, and of what the row allows with what the way names.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +22,19 @@ pytestmark = pytest.mark.integration
 SCOPE = "Amazon-Advertising-API-Scope"
 ADDRESSES = {SCOPE.lower(), "amazon-ads-accountid", "amazon-ads-account-id"}
 ADS_ACCOUNT, DEFAULT = "amzn1.ads-account.g.eu", "amzn1.ads-account.g.fe"
-STEP = 29
-"""Every so many rows of the table are tried, and beside them those that are unlike the rest."""
-UNLIKE = {
-    "/sp/global/targets/keywords/recommendations/list",
-    "/dsp/streams/subscriptions",
-    "/adsApi/v1/query/ads",
-    "/adsApi/v1/query/campaigns",
-    "/reporting/reports",
-    "/amc/reporting/{instanceId}/schedules",
-}
 TOOLS_OWN = {"body", "content-type", "accept"}
 """What the simulator may have against requests with an empty body: no concern of who addresses them."""
+NOT_BOTH = "/reporting/reports"
+"""It takes a Scope or an ads account, and says 400 to both."""
 
 
-def sample() -> list[dict[str, str]]:
+def rows() -> list[dict[str, str]]:
+    """The table as it is committed, read without the code that is tried."""
     text = resources.files("proxy.routing").joinpath("operations.tsv").read_text("ascii")
-    rows = list(csv.DictReader((line for line in text.splitlines() if not line.startswith("#")), delimiter="\t"))
-    return [row for number, row in enumerate(rows) if number % STEP == 0 or row["path"] in UNLIKE]
+    return list(csv.DictReader((line for line in text.splitlines() if not line.startswith("#")), delimiter="\t"))
+
+
+ROWS = rows()
 
 
 @pytest.fixture(scope="module")
@@ -67,20 +65,22 @@ def running(amazon: SimulatedAmazon, tmp_path_factory: pytest.TempPathFactory) -
         yield started
 
 
-def expected(row: dict[str, str], way: str, profile: str, default: str) -> dict[str, str]:
-    """The headers that may leave, by the row; of `defaults` nothing is sent by the tool."""
-    scope, ads_account = row["scope"] != "never", row["account_id"] != "never"
-    header = row["account_header"].lower()
-    both = row["scope"] == row["account_id"] == "required"
-    if both and way in ("scope", "ads account"):
-        way = "both"
-    if way == "defaults":
-        taken = ads_account and not row["path"].startswith("/amc/")
-        found = {header: DEFAULT} if taken else {}
-        return {**found, **({SCOPE.lower(): default} if scope and (not taken or both) else {})}
-    found = {SCOPE.lower(): profile} if scope and way in ("scope", "both") else {}
-    if ads_account and way in ("ads account", "both"):
-        found[header] = ADS_ACCOUNT
+def told(row: dict[str, str], way: str, profile: str) -> dict[str, str]:
+    """The headers that the tool sends: what the row requires, and what it allows of what this way names."""
+    found = {}
+    if row["scope"] == "required" or (row["scope"] == "optional" and way in ("scope", "both")):
+        found[SCOPE.lower()] = profile
+    if row["account_id"] == "required" or (row["account_id"] == "optional" and way in ("ads account", "both")):
+        found[row["account_header"].lower()] = ADS_ACCOUNT
+    return found
+
+
+def added(row: dict[str, str], profile: str) -> dict[str, str]:
+    """The headers that the proxy adds to a request that has none: the ads account before the profile, none at AMC."""
+    taken = row["account_id"] != "never" and not row["path"].startswith("/amc/")
+    found = {row["account_header"].lower(): DEFAULT} if taken else {}
+    if row["scope"] == row["account_id"] == "required" or (row["scope"] != "never" and not taken):
+        found[SCOPE.lower()] = profile
     return found
 
 
@@ -89,23 +89,32 @@ def test_operations_arrive_where_they_belong(amazon: SimulatedAmazon, running: S
     """With the headers of their rows and no others, at the region of what they name; the simulator minds nothing."""
     second: dict[str, Any] = amazon.second  # type: ignore[attr-defined]
     connection = http.client.HTTPConnection(running.netloc, timeout=20)
-    wrong: list[object] = []
-    known = len(amazon.look("refusals")["refusals"])
-    for number, row in enumerate(sample()):
-        wanted = expected(row, way, second["profiles"]["eu"][1], second["profiles"]["fe"][1])
-        sent = {} if way == "defaults" else wanted
-        selector = "" if sent else "/@globex" if way == "defaults" else "/@acme"
-        path = f"{re.sub(r'{[^{}]*}', 'x1', row['path'])}?n={number}"
+    mark, wanted = f"?{way.replace(' ', '-')}=", {}
+    for number, row in enumerate(ROWS):
+        sent = {} if way == "defaults" else told(row, way, second["profiles"]["eu"][1])
+        left = added(row, second["profiles"]["fe"][1]) if way == "defaults" else sent
+        selector = "/@globex" if way == "defaults" else "" if sent else "/@acme"
+        path = f"{re.sub(r'{[^{}]*}', 'x1', row['path'])}{mark}{number}"
         headers = {**sent, "Content-Type": "application/json"}
         connection.request(row["method"], selector + path, b"{}" if row["method"] != "GET" else None, headers)
         connection.getresponse().read()
-        seen = next(r for r in reversed(amazon.look("requests", last=1000)) if r["target"] == path)
-        left = {each.lower(): value for each, value in seen["headers"] if each.lower() in ADDRESSES}
-        region = ("fe" if way == "defaults" else "eu") if wanted else "na"
-        if (seen["region"], left) != (region, wanted):
-            wrong.append((row["method"], path, seen["region"], left, wanted))
+        wanted[row["method"], path] = (("fe" if way == "defaults" else "eu") if left else "na", left)
     connection.close()
-    assert not wrong
-    if way in ("both", "defaults"):
-        minded = amazon.look("refusals")["refusals"][known:]
-        assert [each for each in minded if each["kind"] not in TOOLS_OWN] == []
+    seen = [each for each in amazon.look("requests", last=1000, listener="api") if mark in each["target"]]
+    pairs = [(each["method"], each["target"], arrival(each)) for each in seen]
+    wrong = [(*pair, wanted[pair[:2]]) for pair in pairs if pair[2] != wanted[pair[:2]]]
+    assert (len(seen), wrong) == (len(ROWS), [])
+    minded = [each for each in amazon.look("refusals")["refusals"] if mark in each["target"]]
+    assert [each for each in minded if each["kind"] not in TOOLS_OWN and NOT_BOTH not in each["target"]] == []
+
+
+def arrival(request: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """At which region a request came in, and with which headers on its advertiser, by lower-case name."""
+    named = [(name.lower(), value) for name, value in request["headers"] if name.lower() in ADDRESSES]
+    assert len(dict(named)) == len(named)
+    return request["region"], dict(named)
+
+
+def test_the_table_is_whole() -> None:
+    """556 operations, four ways each."""
+    assert len(ROWS) == 556

@@ -157,6 +157,41 @@ def test_the_simulators_own_endpoint(python: Path, tmp_path: Path, path: str) ->
         assert flows.refusals(proxy) == []
 
 
+@pytest.mark.parametrize("status", [200, 400, 401])
+def test_a_token_that_died_early_is_the_proxys_business(python: Path, tmp_path: Path, status: int) -> None:
+    """Whichever way the endpoint says that it is over: one renewal, and the client works on as if nothing had been."""
+    with flows.keyed(tmp_path) as proxy:
+        proxy.control("/control/settings", {"mcp_token_status": status})
+        assert proxy.get("/v2/profiles", {"Authorization": f"Bearer {flows.KEY}"})[0] == 200
+        before = flows.asked(proxy, "/control/counts")["token_by_grant"]["refresh_token"]
+        proxy.control("/control/tokens/expire")
+        given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY}
+        with started(python, HERE / "flow.py", "legacy", "3", **given) as told:
+            assert told.wait_for(lambda line: "tools" in line)["tools"] == ["count", "list_profiles"]
+            assert told.wait_for(lambda line: "result" in line) == {"result": ["counted"], "failed": False}
+        assert flows.asked(proxy, "/control/counts")["token_by_grant"]["refresh_token"] - before == 1
+
+
+def test_an_answer_that_took_too_long_passes(tmp_path: Path) -> None:
+    """The 504 that the endpoint gives after 30 seconds is the tool's, byte for byte, and is not asked for twice."""
+    with flows.keyed(tmp_path) as proxy:
+        proxy.control("/control/faults", {"match": {"target": "mcp"}, "fault": {"named": "timeout"}})
+        headers = {"Authorization": f"Bearer {flows.KEY}", "Content-Type": "application/json"}
+        answer = fetch(proxy.tools + "/mcp", b'{"jsonrpc":"2.0","id":1,"method":"ping"}', headers)
+        assert answer == (504, b'{"message": "Endpoint request timed out"}')
+        assert [fault["happened"] for fault in flows.asked(proxy, "/control/faults")] == [1]
+
+
+def test_a_client_begins_no_login_of_its_own(python: Path, tmp_path: Path) -> None:
+    """The real client, with OAuth and without a key: it opens no browser, and its error says what to do instead."""
+    with flows.keyed(tmp_path) as proxy:
+        with started(python, HERE / "login.py", PROXY_URL=proxy.tools) as told:
+            said = told.wait_for(lambda line: True)
+        assert "no OAuth login here" in " ".join(said["failed"])
+        reached = [request["target"] for request in flows.asked(proxy, "/control/requests?last=1000")]
+        assert [target for target in reached if "mcp" in target or "register" in target or "known" in target] == []
+
+
 def _arrived(told: Output, number: int) -> None:
     """The client has heard of that step."""
     told.wait_for(lambda line: line.get("progress") == number)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.rig import Rig, rig
 from tests.support.processes import fetch, free_port, started, until
@@ -25,12 +26,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.prometheus]
 
 CONFIGURATION = ROOT / "config" / "prometheus"
 DASHBOARDS = ROOT / "config" / "grafana" / "dashboards"
-ALERTS = {
-    *("AdsProxyDown", "AdsProxyRefreshFailing", "AdsProxyTokenAboutToExpire", "AdsProxyCredentialRevoked"),
-    *("AdsProxyAppMisconfigured", "AdsProxyThrottled", "AdsProxyErrorRate", "AdsProxyOverhead"),
-    *("AdsProxyConsentEnding", "AdsProxyConsentAlmostOver"),
-    *("AdsProxyTokenUnpersisted", "AdsProxyReloadFailed", "AdsProxyNoToken"),
-}
+ALERTS = {rule["alert"] for rule in yaml.safe_load((CONFIGURATION / "alerts.yml").read_text())["groups"][0]["rules"]}
 
 
 @dataclass

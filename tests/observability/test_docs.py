@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -43,9 +44,24 @@ def test_every_event_is_documented(name: str) -> None:
 
 
 def test_every_alert_is_documented_and_no_other() -> None:
-    """docs/alerts.md has a row for each rule, and each rule a severity, a summary and a description."""
+    """docs/alerts.md has a row for each rule, which leads to its page; and each rule has what a pager shows."""
     rules = yaml.safe_load((ROOT / "config/prometheus/alerts.yml").read_text())["groups"][0]["rules"]
-    assert set(re.findall(r"`(\w+)`", rows("alerts.md"))) == {rule["alert"] for rule in rules}
+    pages = dict(re.findall(r"\[`(AdsProxy\w+)`\]\((runbooks/[a-z-]+\.md)\)", (ROOT / "docs/alerts.md").read_text()))
+    assert set(pages) == {rule["alert"] for rule in rules}
     for rule in rules:
-        assert rule["labels"]["severity"] in {"warning", "critical"}
-        assert set(rule["annotations"]) == {"summary", "description"}
+        assert rule["labels"]["severity"] in {"info", "warning", "critical"}
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+        assert rule["annotations"]["runbook_url"] == "{{ $externalLabels.runbooks }}docs/" + pages[rule["alert"]]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/runbooks").glob("*.md")), ids=lambda page: page.stem)
+def test_a_runbook_says_what_it_means_what_to_look_at_and_what_to_type(page: Path) -> None:
+    """In that order, under the alert's name; what to type is a command or a query."""
+    text = page.read_text()
+    assert re.findall(r"^#+ (.+)$", text, re.MULTILINE) == [
+        text.split("\n", 1)[0].removeprefix("# "),
+        *("What it means", "What to look at", "What to type", "When it is over"),
+    ]
+    assert f"runbooks/{page.name}" in (ROOT / "docs/alerts.md").read_text()
+    typed = text.split("## What to type")[1].split("## ")[0]
+    assert re.search(r"^    \S", typed, re.MULTILINE)

@@ -218,6 +218,7 @@ def test_a_route_of_ones_own_is_still_explained() -> None:
         (b"/auth/x", {}, NeverForwarded, "never forwarded"),
         (b"/auth/o2/token", {}, NeverForwarded, "never forwarded"),
         (b"/@acme/eu/ap/oa", {}, NeverForwarded, "never forwarded"),
+        (b"/.well-known/oauth-protected-resource/mcp", {}, NeverForwarded, "no OAuth login here"),
     ],
 )
 def test_wrong_selections_are_named(target: bytes, changed: dict[str, Any], refusal: type[Refused], said: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import MalformedRequest, Refused, UnknownRoute
 from proxy.http1.target import TargetForm, path_segments, read_target
-from proxy.routing.target import Destination, TargetKind, find_destination, read_destination
+from proxy.routing.target import Destination, TargetKind, find_destination, may_be_local, read_destination
 
 
 def read(target: bytes) -> Destination:
@@ -155,6 +155,42 @@ def test_mcp_is_a_kind_of_its_own(target: bytes) -> None:
 def test_other_paths_are_not_mcp(target: bytes) -> None:
     """Only the two paths of Amazon's endpoint are."""
     assert read(target).kind is TargetKind.API
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/.well-known/oauth-protected-resource",
+        b"/.well-known/oauth-protected-resource/mcp",
+        b"/.well-known/oauth-protected-resource/@acme/eu/mcp",
+        b"/.well-known/oauth-authorization-server",
+        b"/.well-known/oauth-authorization-server/mcp?x",
+        b"/.well-known/openid-configuration/mcp/lite",
+        b"/mcp/.well-known/openid-configuration",
+        b"/@acme/eu/mcp/.well-known/oauth-authorization-server",
+        b"/register",
+        b"/authorize?client_id=x",
+        b"/@acme/token",
+    ],
+)
+def test_a_login_of_a_tools_own_is_a_kind_of_its_own(target: bytes) -> None:
+    """What MCP clients ask before a login, and where they go on without an answer; told before anything is decoded."""
+    assert read(target).kind is TargetKind.LOGIN
+    assert may_be_local(read_target(target))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/.well-known/other", b"/well-known/oauth-protected-resource", b"/v2/register", b"/tokens", b"/register/x"],
+)
+def test_other_paths_are_no_login(target: bytes) -> None:
+    """Only the names that the specifications have."""
+    assert read(target).kind is TargetKind.API
+
+
+def test_a_sign_in_path_stays_one() -> None:
+    """Metadata of a path below /auth is no other kind."""
+    assert read(b"/auth/.well-known/openid-configuration").kind is TargetKind.SIGN_IN
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def rules_for(api_url: str, **changed: Any) -> Rules:
         "AMAZON_ADS_CLIENT_SECRET": "a-secret-for-tests",
         "AMAZON_ADS_REFRESH_TOKEN": "Atzr|test",
         "ADS_PROXY_REGIONS__NA__API_URL": api_url,
+        "ADS_PROXY_REGIONS__NA__MCP_URL": f"{api_url}/mcp",
         "HOME": str(Path.home()),
     }
     config = load(None, environment)

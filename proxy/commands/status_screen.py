@@ -1,0 +1,138 @@
+"""What `status` shows: what `/status` says, laid out for a terminal. Names and details come from outside: they are cut
+to what can be printed, and never taken for markup.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from proxy.commands.terminal import answers, printable
+from proxy.config import REGION_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MAX_THROTTLES, MAX_REFUSED = 10, 5
+_STYLES = {"valid": "green", "pending": "yellow", "degraded": "yellow"}
+
+
+def print_screen(status: Mapping[str, Any], admin: str) -> None:
+    """The whole screen: the program, its accounts, what needs somebody, what Amazon limits, what was refused."""
+    console = answers()
+    for line in headlines(status, admin):
+        console.print(Text(line), soft_wrap=True)
+    console.print()
+    console.print(_accounts(status["accounts"]))
+    for line in troubles(status):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    if throttles := status.get("throttles", ()):
+        console.print(Text("\nLimited by Amazon"), _throttles(throttles), sep="\n")
+    if refused := status.get("refused", ()):
+        console.print(Text("\nLast refused requests"), _refused(refused), sep="\n")
+
+
+def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
+    """The program itself. Pure."""
+    state = "stopping" if status["draining"] else "ready" if status["ready"] else "not ready"
+    demo = ", a demo" if status["demo"] else ""
+    yield f"ads-proxy {status['version']} at {admin}: {state}{demo}, up {span(status['uptime_seconds'])}"
+    keys = "keys are needed" if status["keyed"] else "every caller is trusted"
+    under_way = status["connections"].get("in_flight", 0)
+    yield f"tools: {status['tools_url']} ({keys}), {under_way} requests under way"
+    for note in status["notes"]:
+        yield f"note: {printable(note)}"
+    for problem in status["config"]["problems"]:
+        yield f"the changed configuration was refused: {printable(problem)}"
+    if needs := status["config"]["needs_restart"]:
+        yield f"changed, and in force after a restart: {', '.join(map(printable, needs))}"
+
+
+def troubles(status: Mapping[str, Any]) -> Iterator[str]:
+    """What needs somebody, account by account. Pure."""
+    for account in status["accounts"]:
+        name, consent = printable(account["name"]), account["consent"]
+        if account["state"] != "valid":
+            detail = (account["last_failure"] or {}).get("detail", "")
+            said = (account["explanation"], detail, account["advice"])
+            yield f"{name}: {' '.join(printable(part) for part in said if part)}"
+        if consent["phase"] in ("ending", "ended"):
+            yield f"{name}: {printable(consent['explanation'])}"
+        if account["unpersisted"]:
+            yield f"{name}: a renewed refresh token could not be written to the state store yet."
+        for failure in account["listing_failures"]:
+            yield f"{name}, {failure['region']}: profiles could not be listed: {printable(failure['detail'])}"
+
+
+def span(seconds: float | None) -> str:
+    """A length of time in its two largest units; `-` where there is none. Pure."""
+    if seconds is None:
+        return "-"
+    left = max(0, round(seconds))
+    words: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if left >= size or (words and left) or (unit == "s" and not words):
+            words.append(f"{left // size} {unit}")
+            left %= size
+        if len(words) == 2:
+            break
+    return " ".join(words)
+
+
+def _accounts(accounts: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("account", "state", "token ends in", "consent", "profiles", "ads accounts")
+    for account in accounts:
+        style = _STYLES.get(account["state"], "red")
+        left = account["expires_in"]
+        table.add_row(
+            printable(account["name"]),
+            Text(account["title"], style),
+            span(left) if left is not None and left > 0 else "-" if left is None else "ended",
+            consent_in_words(account["consent"]),
+            _by_region(account["profiles"]),
+            _by_region(account["ads_accounts"]),
+        )
+    return table
+
+
+def consent_in_words(consent: Mapping[str, Any]) -> str:
+    """How long the advertiser's consent holds, in a few words. Pure."""
+    if consent["phase"] == "ended":
+        return "ended"
+    if consent["ends_in"] is not None:
+        return f"ends in {max(0, int(consent['ends_in'] // 86400))} d"
+    return {"endless": "no end", "unknown": "not known"}.get(consent["phase"], "-")
+
+
+def _by_region(counts: Mapping[str, int]) -> str:
+    return " ".join(f"{region} {counts[region]}" for region in REGION_NAMES if region in counts) or "-"
+
+
+def _throttles(throttles: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("account", "region", "operations", "advertiser", "next in", "pace")
+    for limit in throttles[:MAX_THROTTLES]:
+        names = printable(" ".join(limit["accounts"])) or "-"
+        wait = span(limit["wait"]) if limit["wait"] >= 1 else "now"
+        rate = f"{limit['rate']:.3g}/s"
+        table.add_row(names, limit["region"], printable(limit["family"]), printable(limit["advertiser"]), wait, rate)
+    if len(throttles) > MAX_THROTTLES:
+        table.add_row(f"{len(throttles) - MAX_THROTTLES} more")
+    return table
+
+
+def _refused(requests: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("at", "client", "request", "status", "reason")
+    for request in requests[:MAX_REFUSED]:
+        what = printable(f"{request['method']} {request['path']}")
+        reason = f"{request['reason']}: {request['detail']}"
+        table.add_row(request["at"], printable(request["client"]), what, str(request["status"]), printable(reason))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

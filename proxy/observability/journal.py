@@ -1,0 +1,132 @@
+"""Requests that ended well, told to metrics and log without an event: prepared for a kind of request, noted for each.
+
+Whoever serves many requests of one kind asks for its `JournalEntry` once. An event is made only for those who hear of
+every request. Entries and texts hold until the configuration changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from cachetools import FIFOCache
+
+from proxy.events import RequestFinished
+from proxy.observability.request_metrics import RequestLabels, RequestMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.events import Event, Observer
+    from proxy.observability.instruments import Cell
+    from proxy.observability.request_metrics import RequestNumbers
+    from proxy.observability.request_record import RequestKind, RequestRecord
+
+_MAX_ENTRIES = 4096
+
+
+class RequestLog(Protocol):
+    """Where the lines of requests go: `proxy.observability.logs.Logs`."""
+
+    def request_writer(self, kind: RequestKind, status: int) -> Callable[[RequestRecord], bool] | None: ...
+
+    def request_text(self, path: str, user_agent: str) -> str: ...
+
+    def observe(self, event: Event) -> None: ...
+
+
+class JournalEntry:
+    """What is kept for requests of one kind that were answered with one status. `note` is called for each."""
+
+    __slots__ = ("_kind", "_listeners", "_logs", "_numbers", "_status", "_write")
+
+    def __init__(
+        self,
+        kind: RequestKind,
+        status: int,
+        numbers: RequestNumbers,
+        logs: RequestLog | None,
+        listeners: tuple[Observer, ...],
+    ) -> None:
+        self._kind = kind
+        self._status = status
+        self._numbers = numbers
+        self._logs = logs
+        self._write = logs.request_writer(kind, status) if logs is not None else None
+        self._listeners = listeners
+
+    def __repr__(self) -> str:
+        return f"<JournalEntry of {self._kind} with {self._status}>"
+
+    def note(self, record: RequestRecord) -> None:
+        """A request was forwarded, answered whole, and is over."""
+        self._numbers.add_forwarded(record.duration, record.upstream, record.overhead)
+        if self._write is not None and not self._write(record) and self._logs is not None:
+            self._logs.observe(self._event(record))
+        for listener in self._listeners:
+            listener.observe(self._event(record))
+
+    def _event(self, record: RequestRecord) -> RequestFinished:
+        kind = self._kind
+        return RequestFinished(
+            request_id=record.request_id,
+            client=kind.client,
+            account=kind.account,
+            region=kind.region,
+            method=kind.method,
+            path=record.path,
+            status=self._status,
+            amazon_request_id=record.amazon_request_id,
+            bytes_in=record.bytes_in,
+            bytes_out=record.bytes_out,
+            duration=record.duration,
+            upstream=record.upstream,
+            overhead=record.overhead,
+            attempts=record.attempts,
+            refusal="",
+            detail="",
+            fault="",
+        )
+
+
+class Journal:
+    """`listeners` hear of every request by an event; metrics and logs need none. Without `logs` no line is written."""
+
+    def __init__(
+        self,
+        metrics: RequestMetrics | None = None,
+        logs: RequestLog | None = None,
+        listeners: tuple[Observer, ...] = (),
+    ) -> None:
+        self._metrics = metrics if metrics is not None else RequestMetrics()
+        self._logs = logs
+        self._entries: FIFOCache[tuple[RequestKind, int], JournalEntry] = FIFOCache(_MAX_ENTRIES)
+        self.listeners = listeners
+
+    def __repr__(self) -> str:
+        return f"<Journal: {len(self._entries)} entries, {len(self.listeners)} listeners>"
+
+    @property
+    def in_flight(self) -> Cell:
+        """How many requests are under way; whoever serves them adds to it."""
+        return self._metrics.in_flight
+
+    def fast_path(self, outcome: str) -> Cell:
+        """How often the quick exchange ended so; `outcome` is a fixed word."""
+        return self._metrics.fast_path(outcome)
+
+    def entry(self, kind: RequestKind, status: int) -> JournalEntry:
+        """That of requests of this kind with this status."""
+        found = self._entries.get((kind, status))
+        if found is None:
+            labels = RequestLabels(kind.client, kind.account, kind.region, kind.method, status)
+            found = JournalEntry(kind, status, self._metrics.numbers(labels), self._logs, self.listeners)
+            self._entries[kind, status] = found
+        return found
+
+    def text(self, path: str, user_agent: str) -> str:
+        """The part of a line that these make, cleaned of secrets."""
+        return self._logs.request_text(path, user_agent) if self._logs is not None else ""
+
+    def forget(self) -> None:
+        """The configuration changed."""
+        self._entries.clear()

@@ -1,0 +1,178 @@
+"""The numbers of requests: how many, how long, how many are under way. Cells that are added to in place.
+
+Whoever serves requests of one kind keeps its `RequestNumbers`, and a request costs a few additions; the collector of
+`metrics` reads the cells when somebody scrapes. Label sets stay bounded whatever a request holds.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from proxy.observability.instruments import Buckets, Cell, Distribution, Instrument, InstrumentKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.metrics_core import Metric
+
+REGIONS: Final = ("na", "eu", "fe")
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
+
+OVERHEAD_BUCKETS: Final = (
+    *(0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075),
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
+)
+REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+REQUESTS: Final = Instrument(
+    InstrumentKind.COUNTER,
+    "requests_total",
+    "Requests of tools by the status that was sent, cut answers too; code 0: the tool left before an answer.",
+    ("client", "account", "region", "method", "code"),
+)
+FAST_PATH: Final = Instrument(
+    InstrumentKind.COUNTER,
+    "fast_path_total",
+    "Requests by whether the quick exchange took them, or why it declined.",
+    ("outcome",),
+)
+IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
+
+
+class RequestLabels(NamedTuple):
+    """What requests are counted by."""
+
+    client: str
+    account: str
+    region: str
+    method: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over all requests since the start, for the console's chart. `overhead_seconds` belongs to `forwarded`."""
+
+    requests: int
+    errors: int
+    throttled: int
+    forwarded: int
+    overhead_seconds: float
+
+
+class RequestNumbers:
+    """The cells of requests that are counted alike. The three histograms are shared with others of their region."""
+
+    __slots__ = ("count", "durations", "overheads", "upstreams")
+
+    def __init__(self, durations: Buckets | None, upstreams: Buckets | None, overheads: Buckets) -> None:
+        self.count = Cell()
+        self.durations = durations
+        self.upstreams = upstreams
+        self.overheads = overheads
+
+    def __repr__(self) -> str:
+        return f"<RequestNumbers: {self.count.value} requests>"
+
+    def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
+        """A request that was sent to Amazon is over. The bisections stand here, as each call costs one request in
+        fifty."""
+        self.count.value += 1
+        if (durations := self.durations) is None or (upstreams := self.upstreams) is None:
+            return
+        durations.counts[bisect_left(REQUEST_BUCKETS, duration)] += 1
+        durations.total += duration
+        upstreams.counts[bisect_left(REQUEST_BUCKETS, upstream)] += 1
+        upstreams.total += upstream
+        overheads = self.overheads
+        overheads.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
+        overheads.total += overhead
+
+    def add_answered(self, duration: float) -> None:
+        """A request that the proxy answered itself is over."""
+        self.count.value += 1
+        if self.durations is not None:
+            self.durations.add(duration)
+
+
+class RequestMetrics:
+    """All of them. `in_flight` is added to by whoever serves requests."""
+
+    def __init__(self) -> None:
+        self.in_flight = Cell()
+        self._numbers: dict[RequestLabels, RequestNumbers] = {}
+        self._fast_path: dict[str, Cell] = {}
+        self._gone: set[str] = set()
+        self._durations = Distribution(
+            "request_duration_seconds", "From a request's head to its answer's end.", REQUEST_BUCKETS, ("region",)
+        )
+        self._upstreams = Distribution(
+            "upstream_duration_seconds", "The part of it spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
+        )
+        self._overhead = Distribution(
+            "overhead_seconds", "What the proxy itself added to a forwarded request.", OVERHEAD_BUCKETS
+        )
+        self.distributions = (self._durations, self._upstreams, self._overhead)
+        self._overheads = self._overhead.buckets()
+        for region in REGIONS:
+            self._durations.buckets(region)
+            self._upstreams.buckets(region)
+
+    def __repr__(self) -> str:
+        return f"<RequestMetrics: {len(self._numbers)} series, {self.in_flight.value} requests in flight>"
+
+    def numbers(self, labels: RequestLabels) -> RequestNumbers:
+        """The cells for these labels, held as long as the account is there."""
+        found = self._numbers.get(labels)
+        return found if found is not None else self._make(labels)
+
+    def _make(self, labels: RequestLabels) -> RequestNumbers:
+        """Cells for labels that are new, or bounded first. Late news of a removed account is not shown."""
+        client, account, region, method, status = labels
+        if method not in METHODS:
+            return self.numbers(RequestLabels(client, account, region, "other", status))
+        durations = self._durations.buckets(region) if region else None
+        upstreams = self._upstreams.buckets(region) if region else None
+        numbers = RequestNumbers(durations, upstreams, self._overheads)
+        if account not in self._gone:
+            self._numbers[labels] = numbers
+        return numbers
+
+    def fast_path(self, outcome: str) -> Cell:
+        """How many requests the quick exchange took or declined in this way; a fixed word."""
+        return self._fast_path.setdefault(outcome, Cell())
+
+    def begin(self, account: str) -> None:
+        """The account is there."""
+        self._gone.discard(account)
+
+    def end(self, account: str) -> None:
+        """It left the configuration, and its series with it."""
+        self._gone.add(account)
+        self._numbers = {labels: numbers for labels, numbers in self._numbers.items() if labels.account != account}
+
+    def totals(self) -> Totals:
+        requests = errors = throttled = 0
+        for labels, numbers in self._numbers.items():
+            requests += numbers.count.value
+            errors += numbers.count.value if labels.status >= 500 else 0
+            throttled += numbers.count.value if labels.status == 429 else 0
+        return Totals(requests, errors, throttled, sum(self._overheads.counts), self._overheads.total)
+
+    def families(self) -> Iterator[Metric]:
+        """The counter and the gauge; the histograms stand among the others' in a scrape."""
+        requests = REQUESTS.family()
+        for labels, numbers in self._numbers.items():
+            if numbers.count.value:
+                requests.add_metric((*labels[:-1], str(labels.status)), numbers.count.value)
+        yield requests
+        in_flight = IN_FLIGHT.family()
+        in_flight.add_metric((), self.in_flight.value)
+        yield in_flight
+        if self._fast_path:
+            fast_path = FAST_PATH.family()
+            for outcome, cell in self._fast_path.items():
+                fast_path.add_metric((outcome,), cell.value)
+            yield fast_path

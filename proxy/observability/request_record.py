@@ -1,0 +1,60 @@
+"""What is told of a request that is over, in two halves: what many share, and what is its own. Shapes only."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class RequestKind(NamedTuple):
+    """What requests that were decided alike share, as the log and the metrics name it. Empty where it is not known.
+
+    `method` is a known one or `other`; `operation` is Amazon's name or `unknown`; `operation_class` is `read`,
+    `report`, `write` or `unknown`.
+    """
+
+    client: str
+    account: str
+    region: str
+    profile: str
+    ads_account: str
+    method: str
+    operation: str
+    operation_class: str
+
+
+class RequestOutcome(Protocol):
+    """What a request has of its own when it is over. Times are in seconds, sizes in bytes."""
+
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def amazon_request_id(self) -> str:
+        """Empty where Amazon named none."""
+        ...
+
+    @property
+    def bytes_in(self) -> int: ...
+    @property
+    def bytes_out(self) -> int: ...
+    @property
+    def duration(self) -> float: ...
+    @property
+    def upstream(self) -> float: ...
+    @property
+    def overhead(self) -> float: ...
+    @property
+    def attempts(self) -> int: ...
+
+
+class RequestRecord(RequestOutcome, Protocol):
+    """A request that ended well, as whoever served it has it at its end.
+
+    `path` has no query; `text` is what `Journal.text` made of `path` and `user_agent`.
+    """
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def user_agent(self) -> str: ...
+    @property
+    def text(self) -> str: ...

@@ -1,0 +1,174 @@
+"""`status`: one screen of a running program, asked of a real admin listener."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from proxy.admin import AccessRules, ListingFailureView, ThrottleView
+from proxy.commands.status import print_status
+from proxy.commands.status_screen import consent_in_words, span
+from proxy.commands.terminal import FAILED, OK, printable
+from proxy.config import Address, admin_key
+from proxy.secret import Secret
+from proxy.tokens.consent import Consent, ConsentOrigin
+from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
+from tests.observability.test_metrics import finished
+
+DAY = 86400.0
+
+
+async def shown(
+    program: FakeProgram, capsys: pytest.CaptureFixture[str], key: Secret | None = None, *, as_json: bool = False
+) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `status` in front of this program."""
+    async with administer(program) as knocker:
+        knocker.history.observe(
+            finished(status=403, refusal="access-denied", detail="Client x may not.", client="x", path="/sp/campaigns")
+        )
+        code = await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), key, as_json=as_json)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+async def test_the_screen_shows_what_an_operator_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    """Accounts with token, consent and profiles, what needs somebody, what Amazon limits, and the last refusals."""
+    given = time.time() - 25.5 * DAY
+    consent = Consent(given_at=given, origin=ConsentOrigin.CONFIGURATION)
+    program = FakeProgram(
+        statuses=(
+            credential("acme", consent=consent),
+            credential("other", "revoked", expires_at=None, last_failure=FAILURE, advice="Sign in again."),
+        ),
+        unlisted=(ListingFailureView("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
+        limits=(ThrottleView(("acme",), "na", "sp/campaigns:read", "111", 90.4, 0.25),),
+        problems=("accounts.acme.region: is not one of na, eu, fe",),
+    )
+    code, screen, err = await shown(program, capsys)
+    lines = screen.splitlines()
+    assert (code, err) == (FAILED, "")
+    assert lines[0].startswith("ads-proxy 1.2.3 at 0.0.0.0:")
+    assert ": ready, up 1 min" in lines[0]
+    (acme,) = [line.split() for line in lines if line.startswith("acme ")][:1]
+    assert acme[:2] == ["acme", "Working"]
+    assert "ends in 339 d" in " ".join(acme)
+    assert "na 1 eu 1" in " ".join(acme)
+    for words in (
+        "the changed configuration was refused: accounts.acme.region",
+        "other: Amazon no longer accepts this account's refresh token. Connection refused. Sign in again.",
+        "acme, fe: profiles could not be listed: Amazon refuses (403)",
+        "sp/campaigns:read",
+        "1 min 30 s",
+        "0.25/s",
+        "access-denied: Client x may not.",
+    ):
+        assert words in screen
+
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [
+        (FakeProgram(), OK),
+        (FakeProgram(is_ready=False), FAILED),
+        (FakeProgram(is_draining=True), FAILED),
+        (FakeProgram(problems=("x: y",)), FAILED),
+        (FakeProgram(statuses=(credential(), credential("other", "expired", expires_at=1.0))), FAILED),
+        (FakeProgram(statuses=(credential("acme", "degraded"),)), OK),
+    ],
+)
+async def test_the_exit_code_says_whether_all_is_well(
+    capsys: pytest.CaptureFixture[str], program: FakeProgram, code: int
+) -> None:
+    """0 only where it is ready, its configuration is in force and every account serves."""
+    assert (await shown(program, capsys))[0] == code
+
+
+async def test_the_admin_key_is_shown_where_one_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the key it answers; without, or with a wrong one, the line says where to put it, and not what was tried."""
+    program = FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))
+    assert (await shown(program, capsys, KEY))[0] == OK
+    for wrong in (None, Secret("canary-of-a-wrong-key")):
+        code, out, err = await shown(program, capsys, wrong)
+        assert (code, out) == (FAILED, "")
+        assert "wants the admin key" in err
+        assert "canary" not in err
+
+
+async def test_programs_read_it_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """--json prints what `/status` says: throttles and refusals are in it."""
+    limit = ThrottleView(("acme",), "na", "sp/campaigns:read", "111", 90.44, 0.25)
+    _, out, _ = await shown(FakeProgram(limits=(limit,)), capsys, as_json=True)
+    status = json.loads(out)
+    assert status["throttles"] == [
+        {
+            "accounts": ["acme"],
+            "region": "na",
+            "family": "sp/campaigns:read",
+            "advertiser": "111",
+            "wait": 90.4,
+            "rate": 0.25,
+        }
+    ]
+    assert [request["reason"] for request in status["refused"]] == ["access-denied"]
+
+
+def test_nobody_at_home_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1."""
+    assert print_status(Address("127.0.0.1", 9), None, as_json=False) == FAILED
+    assert capsys.readouterr().err.startswith("ads-proxy: 127.0.0.1:9 does not answer (")
+
+
+def test_names_cannot_move_the_cursor() -> None:
+    """What came from outside is cut to what can be printed."""
+    assert printable("a\x1b[2Jb\nc") == "a?[2Jb?c"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "-"),
+        (-3.0, "0 s"),
+        (0.4, "0 s"),
+        (59.0, "59 s"),
+        (60.0, "1 min"),
+        (3600.0, "1 h"),
+        (90061.0, "1 d 1 h"),
+    ],
+)
+def test_spans_are_short(seconds: float | None, words: str) -> None:
+    """The two largest units."""
+    assert span(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("phase", "ends_in", "words"),
+    [
+        ("ended", -5.0, "ended"),
+        ("ending", 2 * DAY + 5, "ends in 2 d"),
+        ("holding", 200 * DAY, "ends in 200 d"),
+        ("endless", None, "no end"),
+        ("unknown", None, "not known"),
+        ("none", None, "-"),
+    ],
+)
+def test_a_consent_is_told_in_a_few_words(phase: str, ends_in: float | None, words: str) -> None:
+    """Every phase that there is."""
+    assert consent_in_words({"phase": phase, "ends_in": ends_in}) == words
+
+
+def test_the_key_is_found_where_the_server_finds_it(tmp_path: Path) -> None:
+    """In the file, behind `{file: ...}` beside it, in the environment; and a broken rest does not matter."""
+    (tmp_path / "key").write_text("0123456789abcdef\n")
+    path = tmp_path / "proxy.yaml"
+    path.write_text("broken: 1\nadmin: {key: {file: key}}\n")
+    assert admin_key(path, {}) == Secret("0123456789abcdef")
+    assert admin_key(path, {"ADS_PROXY_ADMIN__KEY": "fedcba9876543210"}) == Secret("fedcba9876543210")
+    assert admin_key(None, {"ADS_PROXY_ADMIN__KEY_FILE": str(tmp_path / "key")}) == Secret("0123456789abcdef")
+    assert admin_key(None, {}) is None
+    assert admin_key(None, {"ADS_PROXY_ADMIN__KEY_FILE": str(tmp_path / "none")}) is None
+    path.write_text("admin: nonsense\n")
+    assert admin_key(path, {}) is None

@@ -1,0 +1,177 @@
+"""The alert rules, fired by what a running proxy exposes: its own scrapes are the series that promtool evaluates.
+
+Prometheus' clock begins at 1970 in a test of rules, so times of day are counted from the scrape. What is left out here
+is shown by made-up series in config/prometheus/alerts.test.yml: that the proxy is down, and that it is slow.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.processes import fetch
+from tests.support.programs import ROOT, require_program
+from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
+
+pytestmark = [pytest.mark.integration, pytest.mark.prometheus]
+
+RULES = ROOT / "config" / "prometheus" / "alerts.yml"
+EVERY, SAMPLES = "30s", 800
+"""Longer than the longest window of the rules."""
+
+
+@dataclass
+class Watch:
+    """Scrapes of one proxy, as the series that a Prometheus would have of it."""
+
+    running: Serving
+    folder: Path
+    scrapes: list[dict[str, float]] = field(default_factory=list)
+
+    def scrape(self) -> None:
+        """Note all series as they are now; points in time become seconds from now."""
+        now, found = time.time(), {}
+        for line in self.running.admin_get("/metrics")[1].decode().splitlines():
+            if matched := re.fullmatch(r"(ads_proxy_\w+)(?:\{(.*)\})? (\S+)", line):
+                name, labels, value = matched[1], matched[2] or "", float(matched[3])
+                whole = ",".join(filter(None, ('job="ads-proxy",instance="p"', labels)))
+                found[f"{name}{{{whole}}}"] = value - now if name.endswith("_timestamp_seconds") else value
+        self.scrapes.append(found)
+
+    def firing(self, after: str) -> set[str]:
+        """The alerts that fire when what was scraped last stays so, and counters go on as between two scrapes."""
+        first, last = self.scrapes[0], self.scrapes[-1]
+        series = []
+        for name, value in last.items():
+            growth = value - first.get(name, 0.0) if len(self.scrapes) > 1 and "_timestamp_" not in name else 0.0
+            rises = re.match(r"\w+_(total|count|bucket|sum)\{", name) is not None and growth > 0
+            values = f"0+{growth:.6f}x{SAMPLES}" if rises else f"{value:.6f}x{SAMPLES}"
+            series.append({"series": name, "values": values})
+        asked = {"expr": 'count by (alertname) (ALERTS{alertstate="firing"})', "eval_time": after, "exp_samples": []}
+        test = {"interval": EVERY, "input_series": series, "promql_expr_test": [asked]}
+        file = self.folder / "rules.test.yml"
+        file.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": EVERY, "tests": [test]}))
+        command = [require_program("promtool"), "test", "rules", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        said = done.stdout + done.stderr
+        found = set(re.findall(r'alertname="(\w+)"', said))
+        assert bool(found) == (done.returncode != 0), said
+        return found
+
+
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[SimulatedAmazon]:
+    with simulated_amazon() as found:
+        yield found
+
+
+def accounts(amazon: SimulatedAmazon, **changes: dict[str, Any]) -> dict[str, Any]:
+    return {name: amazon.account(**change) for name, change in changes.items()}
+
+
+def test_nothing_fires_while_all_is_in_order(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """A proxy that serves, until its token would be renewed."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        watch = Watch(running, tmp_path)
+        watch.scrape()
+        assert running.get("/v2/profiles")[0] == 200
+        watch.scrape()
+        assert watch.firing("50m") == set()
+
+
+def test_logins_that_need_somebody_fire(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Revoked, misconfigured and never signed in, each by its own alert."""
+    configured = amazon.configuration(
+        accounts=accounts(amazon, gone={"refresh_token": "Atzr|" + "x" * 40}, wrong={"client_secret": "y" * 64}, new={})
+    )
+    del configured["accounts"]["new"]["refresh_token"]
+    with serving(tmp_path, configured) as running:
+        running.until(lambda: running.account("gone")["state"] == "revoked")
+        running.until(lambda: running.account("wrong")["state"] == "misconfigured")
+        watch = Watch(running, tmp_path)
+        watch.scrape()
+        assert watch.firing("6m") == {"AdsProxyCredentialRevoked", "AdsProxyAppMisconfigured", "AdsProxyNoToken"}
+
+
+@pytest.mark.parametrize(
+    ("days_left", "alert"),
+    [
+        (20, "AdsProxyConsentEnding"),
+        (5, "AdsProxyConsentAlmostOver"),
+        (0.5, "AdsProxyConsentLastDay"),
+        (-1, "AdsProxyConsentOver"),
+    ],
+)
+def test_consents_that_end_fire(amazon: SimulatedAmazon, tmp_path: Path, days_left: float, alert: str) -> None:
+    """A consent of today, as Prometheus sees it most of a year later: one alert at a time."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    configured = amazon.configuration(accounts={"acme": amazon.account(consented_on=today)})
+    with serving(tmp_path, configured) as running:
+        running.until_ready()
+        watch = Watch(running, tmp_path)
+        watch.scrape()
+        [(name, ends)] = [each for each in watch.scrapes[0].items() if "consent_expiry" in each[0]]
+        assert 363 * 86400 < ends <= 366 * 86400
+        watch.scrapes[0][name] = days_left * 86400
+        assert watch.firing("1m") == {alert}
+
+
+def test_a_token_that_is_not_renewed_fires_before_and_after_its_end(tmp_path: Path) -> None:
+    """Login with Amazon is away while a token of 90 seconds is in use; then the token is dead."""
+    with (
+        simulated_amazon("--access-token-lifetime", "90") as amazon,
+        serving(tmp_path, amazon.configuration(tokens={"refresh_ahead": 1})) as running,
+    ):
+        running.until_ready()
+        amazon.fault({"status": 503}, target="lwa")
+        fetch(f"{running.admin}/console/accounts/acme/refresh", b"", {"X-Ads-Proxy-Console": "1"})
+        running.until(lambda: running.account()["state"] == "degraded")
+        watch = Watch(running, tmp_path)
+        watch.scrape()
+        assert watch.firing("1m") == {"AdsProxyTokenAboutToExpire"}
+        assert watch.firing("4m") == {"AdsProxyTokenExpired", "AdsProxyRefreshFailing"}
+
+
+def test_a_client_that_is_refused_and_errors_fire(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Half of the answers are 403 or 429 of Amazon, a quarter 502: never seen before, and it lasts."""
+    amazon.fault({"status": 403, "body": "{}"}, target="api", path="/refused")
+    amazon.fault({"status": 429, "body": "{}"}, target="api", path="/throttled")
+    amazon.fault({"abort": "before_head"}, target="api", path="/cut")
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_listed()
+        watch = Watch(running, tmp_path)
+        watch.scrape()
+        codes = [running.get(path)[0] for path in ("/v2/profiles", "/refused", "/throttled", "/cut")]
+        assert codes == [200, 403, 429, 502]
+        running.until(lambda: running.metric("requests_total", code="502"))
+        watch.scrape()
+        always = {"AdsProxyThrottled", "AdsProxyErrorRate", "AdsProxyAvailabilityBurningFast"}
+        assert watch.firing("12m") == {*always, "AdsProxyClientRefused", "AdsProxyAvailabilityBurning"}
+        usual_by_then = watch.firing("6h") - {"AdsProxyTokenExpired"}
+        assert usual_by_then == {*always, "AdsProxyAvailabilityBurning"}
+    amazon.heal()
+
+
+def test_a_bad_configuration_fires_until_it_is_mended(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """As the reload counts it."""
+    with serving(tmp_path, amazon.configuration()) as running:
+        running.until_ready()
+        watch = Watch(running, tmp_path)
+        running.write("nonsense: true\n")
+        running.until(lambda: running.metric("config_last_reload_successful") == 0)
+        watch.scrape()
+        assert watch.firing("1m") == {"AdsProxyReloadFailed"}
+        running.write(amazon.configuration())
+        running.until(lambda: running.metric("config_last_reload_successful") == 1)
+        watch.scrape()
+        assert watch.firing("1m") == set()

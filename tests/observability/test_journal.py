@@ -1,0 +1,145 @@
+"""Requests noted by an entry that was prepared for their kind look exactly as those told by an event."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from proxy.events import Event, RequestFinished
+from proxy.observability.journal import Journal
+from proxy.observability.logs import Format, Logs
+from proxy.observability.metrics import Metrics
+from proxy.observability.request_record import RequestKind
+from proxy.secret import Secret
+from tests.observability.test_metrics import finished
+
+KIND = RequestKind("reporting", "acme", "na", "", "", "GET", "", "")
+
+
+@dataclass
+class Record:
+    """What a server of requests has at the end of one; as `finished` of the tests of metrics."""
+
+    text: str = ""
+    path: str = "/v2/profiles"
+    user_agent: str = ""
+    request_id: str = "id-1"
+    amazon_request_id: str = "rid"
+    bytes_in: int = 0
+    bytes_out: int = 10
+    duration: float = 0.2
+    upstream: float = 0.15
+    overhead: float = 0.00012
+    attempts: int = 1
+
+
+class Listener:
+    """Hears of every request."""
+
+    def __init__(self) -> None:
+        self.heard: list[Event] = []
+
+    def observe(self, event: Event) -> None:
+        self.heard.append(event)
+
+
+def written(logs: Logs, stream: io.StringIO) -> list[str]:
+    """What was written, without its times."""
+    assert logs.flush()
+    logs.close()
+    return [re.sub(r"\d{4}-\S+Z", "TIME", line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(),
+        Record(path='/%s/"/\udcff\n', request_id="a%d", amazon_request_id='"\n%s'),
+        Record(path="/" + "\u2028" * 511, amazon_request_id="\x01" * 128),
+        Record(path="/k/canary-key/one"),
+    ],
+    ids=["plain", "hostile", "too long", "with a secret"],
+)
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_a_noted_request_has_the_line_that_its_event_would_have(form: Format, record: Record, status: int) -> None:
+    """Also where the line has to be cut, a value is a format's directive, a secret stands in the path, or it is 5xx."""
+    told, noted = io.StringIO(), io.StringIO()
+    by_event = Logs(told, form=form, level="info", access=True)
+    by_note = Logs(noted, form=form, level="info", access=True)
+    for logs in (by_event, by_note):
+        logs.redact([Secret("canary-key")])
+    given = {name: getattr(record, name) for name in vars(record) if name not in ("text", "user_agent")}
+    by_event.observe(finished(status=status, **given))
+    journal = Journal(logs=by_note)
+    record.text = journal.text(record.path, record.user_agent)
+    journal.entry(KIND, status).note(record)
+    assert written(by_note, noted) == written(by_event, told)
+
+
+@pytest.mark.parametrize(("level", "access", "count"), [("info", False, 0), ("warning", True, 0), ("debug", True, 1)])
+def test_a_noted_request_has_a_line_only_where_requests_have_one(level: str, access: bool, count: int) -> None:
+    """As `log.level` and `log.access` say."""
+    stream = io.StringIO()
+    logs = Logs(stream, form="json", level=level, access=access)
+    Journal(logs=logs).entry(KIND, 200).note(Record())
+    assert len(written(logs, stream)) == count
+
+
+def test_a_noted_request_counts_as_its_event_would() -> None:
+    """Under the same labels, in the same buckets."""
+    told, noted = Metrics("1", wall=lambda: 0.0), Metrics("1", wall=lambda: 0.0)
+    told.observe(finished(status=404))
+    Journal(noted.requests).entry(KIND, 404).note(Record())
+
+    def scraped(metrics: Metrics) -> list[bytes]:
+        return [line for line in metrics.scrape("")[0].splitlines() if not line.startswith(b"process_")]
+
+    assert scraped(noted) == scraped(told)
+
+
+def test_a_kind_that_nobody_sent_yet_has_no_series() -> None:
+    """An entry is prepared before its first request is over."""
+    metrics = Metrics("1")
+    Journal(metrics.requests).entry(KIND, 200)
+    assert b"ads_proxy_requests_total{" not in metrics.scrape("")[0]
+
+
+def test_who_hears_of_every_request_hears_of_the_noted_ones() -> None:
+    """As one event, the same that an ordinary request would have made."""
+    listener = Listener()
+    Journal(listeners=(listener,)).entry(KIND, 200).note(Record())
+    assert listener.heard == [finished()]
+    assert isinstance(listener.heard[0], RequestFinished)
+
+
+def test_an_entry_is_made_once_until_the_configuration_changes() -> None:
+    """Asking again costs a look into a dictionary."""
+    journal = Journal()
+    entry = journal.entry(KIND, 200)
+    assert journal.entry(KIND, 200) is entry
+    assert journal.entry(KIND, 201) is not entry
+    assert repr(journal) == "<Journal: 2 entries, 0 listeners>"
+    journal.forget()
+    assert journal.entry(KIND, 200) is not entry
+
+
+def test_late_news_of_a_removed_account_bring_no_series_back() -> None:
+    """An entry that outlives its account counts for nobody."""
+    metrics = Metrics("1")
+    metrics.accounts(["acme"])
+    entry = Journal(metrics.requests).entry(KIND, 200)
+    metrics.accounts([])
+    entry.note(Record())
+    assert b'account="acme"' not in metrics.scrape("")[0]
+
+
+def test_the_quick_exchange_is_counted_by_its_outcome() -> None:
+    """The family is there once somebody counts."""
+    metrics = Metrics("1")
+    assert b"fast_path" not in metrics.scrape("")[0]
+    Journal(metrics.requests).fast_path("taken").value += 2
+    assert b'ads_proxy_fast_path_total{outcome="taken"} 2.0' in metrics.scrape("")[0]

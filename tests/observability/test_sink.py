@@ -1,0 +1,95 @@
+"""Lines reach the output whole, in order and within bounds, whoever puts them and however slow it is."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+from proxy.observability.sink import BATCH_LINES, MAX_CHARACTERS, Sink
+
+
+class Gate(io.StringIO):
+    """An output that takes nothing while it is shut. `entered` tells that somebody stands before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = threading.Event()
+        self.entered = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.entered.set()
+        assert self.open.wait(10)
+        return super().write(text)
+
+
+def told(count: int) -> str:
+    return f"lost {count}\n"
+
+
+def test_lines_of_many_threads_all_arrive_each_thread_s_in_order() -> None:
+    """No lock is taken for a line, and none is lost or doubled between those who put and the one who writes."""
+    stream = io.StringIO()
+    sink = Sink(stream, told)
+
+    def put(name: int) -> None:
+        for number in range(5_000):
+            sink.put(f"{name} {number}\n")
+
+    threads = [threading.Thread(target=put, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sink.flush(10)
+    sink.close()
+    lines = [line.split() for line in stream.getvalue().splitlines()]
+    for name in range(4):
+        assert [int(number) for who, number in lines if who == str(name)] == list(range(5_000))
+
+
+def test_what_waits_is_bounded_by_its_characters_and_the_rest_is_counted() -> None:
+    """Behind an output that takes nothing, about 8 MiB wait; each line beyond is lost and counted, and told later."""
+    stream = Gate()
+    sink = Sink(stream, told)
+    sink.put_now("first\n")
+    assert stream.entered.wait(10)
+    line = "x" * 4095 + "\n"
+    fitting = MAX_CHARACTERS // len(line)
+    for _ in range(fitting + 1_000):
+        sink.put(line)
+    assert 990 <= sink.lost <= 1_000
+    stream.open.set()
+    assert sink.flush(10)
+    assert sink.lost == 0
+    sink.close()
+    lines = stream.getvalue().splitlines()
+    assert lines[1].startswith("lost 99")
+    assert len(lines) == 2 + fitting + 1_000 - int(lines[1].split()[1])
+
+
+def test_many_short_lines_may_wait() -> None:
+    """It is their characters that count, not how many they are."""
+    stream = Gate()
+    sink = Sink(stream, told)
+    sink.put_now("first\n")
+    assert stream.entered.wait(10)
+    for _ in range(BATCH_LINES * 100):
+        sink.put("short\n")
+    assert sink.lost == 0
+    stream.open.set()
+    assert sink.flush(10)
+    sink.close()
+    assert len(stream.getvalue().splitlines()) == 1 + BATCH_LINES * 100
+
+
+def test_what_is_left_is_written_at_the_end() -> None:
+    """A line just put is written by `close`, which does not wait for more to come; later lines begin anew."""
+    stream = io.StringIO()
+    sink = Sink(stream, told)
+    sink.put("last\n")
+    sink.close()
+    assert stream.getvalue() == "last\n"
+    sink.put("after\n")
+    sink.close()
+    assert stream.getvalue() == "last\nafter\n"
+    assert repr(sink) == "<Sink: 0 characters waiting, 0 lines lost>"
