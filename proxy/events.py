@@ -114,6 +114,18 @@ class Replayed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FamilyHeldBack(Event):
+    """A request waits although its host has connections left: `held` of the `limit` serve its family of operations,
+    and the rest is for others. `first`: nobody else of this family waits yet. `host` is `HOST:PORT`."""
+
+    host: str
+    family: str
+    held: int
+    limit: int
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AmazonThrottled(Event):
     """Amazon answered 429 to an operation of this family."""
 

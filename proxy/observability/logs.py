@@ -38,6 +38,7 @@ _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "e
 _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
+    events.FamilyHeldBack: "warning",
     events.TokenRefreshed: "info",
     events.SignInNeeded: "warning",
     events.ConsentRecorded: "info",
@@ -77,9 +78,12 @@ def level_of(event: Event) -> str:
 
 
 def is_news(event: Event) -> bool:
-    """Whether an event is worth a line at all: the state that an account begins with is not."""
+    """Whether an event is worth a line at all: the state that an account begins with is not, nor each that
+    waits behind others."""
     if isinstance(event, events.CredentialStateChanged):
         return event.old != event.new
+    if isinstance(event, events.FamilyHeldBack):
+        return event.first
     return not isinstance(event, RequestStarted)
 
 
