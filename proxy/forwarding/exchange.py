@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken, Refused, Throttled, UpstreamTimeout
 from proxy.events import Fault
 from proxy.forwarding import retry
-from proxy.forwarding.accounting import RequestStats
-from proxy.forwarding.attempt import Attempt, SentRequest
+from proxy.forwarding.accounting import RequestStats, way_of
+from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
 from proxy.forwarding.phase import Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response
@@ -48,6 +48,7 @@ class Exchange:
     )
 
     def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
+        request = context.request
         self.phase = Phase.ADMITTED
         self._dependencies = dependencies
         self._client = client
@@ -55,11 +56,11 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._attempt: Attempt | None = None
         self._turn: Turn | None = None
-        self._body = ReplayBuffer(context.request.fields, context.rules.replay_bytes)
+        self._body = ReplayBuffer(request.fields, context.rules.replay_bytes)
         self._relay = ResponseRelay(client, context)
         budget = dependencies.retry_budgets.of(context.pool.host_line, client.loop.time())
         self._replays = Replays(context, budget, dependencies.accounting.observer)
-        self._stats = RequestStats(context.request, context.client, client.head_done)
+        self._stats = RequestStats(request, context.client, client.head_done)
         self._entered = client.head_done
 
     def __repr__(self) -> str:
@@ -85,21 +86,12 @@ class Exchange:
         self._entered, context = entered, self._context
         token = self._dependencies.tokens.current(context.route.account)
         if token is None or not (self._dependencies.throttles.active and self._is_held_off(token)):
-            connection = context.pool.take() if token is not None else None
+            connection = context.pool.take(context.family) if token is not None else None
             if token is not None and connection is not None:
                 self._send(token, connection)
             else:
                 self._wait(self._obtain_and_send(fresh=False, token=token))
         self._stats.overhead += perf_counter() - entered
-
-    def go_on(self, sent: SentRequest) -> Attempt:
-        """Instead of `start`: with a request that was sent whole, and of whose response nothing is known yet."""
-        self._body.take_whole(sent.body)
-        self._stats.sent_at, self._stats.overhead = sent.sent_at, sent.overhead
-        self._replays.went(sent.sent_at)
-        self._enter(Phase.SENT)
-        self._attempt = Attempt.of_sent(self, sent)
-        return self._attempt
 
     def request_data(self, pieces: list[Buffer]) -> None:
         attempt = self._attempt
@@ -188,7 +180,7 @@ class Exchange:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
                     await self._place().wait(token, self._replays)
-            connection = await context.acquire(fresh=fresh)
+            connection = await context.acquire(self._dependencies.accounting.observer, fresh=fresh)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()
@@ -242,6 +234,7 @@ class Exchange:
 
     def attempt_answered(self, response: Response) -> None:
         status, fields = response.status, response.fields
+        self._stats.upstream_status = status
         self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
         if status == 429 and self._attempt is not None:
             self._place().refused(self._attempt.token, fields.retry_after)
@@ -347,6 +340,8 @@ class Exchange:
         self._replays.answered(response.status)
         if self._dependencies.tokens.watchful and self._attempt is not None:
             tell_accepted(self._attempt, self._dependencies.tokens, self._context)
+        if self._context.route.endpoint is TargetKind.MCP:
+            self._dependencies.sessions.answered(self._context, response)
         self._body.forget()
         self._relay.begin(response)
 
@@ -397,4 +392,7 @@ class Exchange:
         stats.attempts = self._replays.attempts
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
         route = self._context.route
-        self._dependencies.accounting.finished(stats.finished(status, route, route.path.decode("latin-1"), now))
+        if self._relay.beginning is not None:
+            stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(route.account))
+        path = route.path.decode("latin-1")
+        self._dependencies.accounting.finished(stats.finished(status, way_of(route), path, now))

@@ -22,10 +22,14 @@ class Directory(Protocol):
         """Another number whenever a look-up may give something else than before."""
         ...
 
-    def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
-        """The (account, region) pairs that list a profile; empty where nobody does."""
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
+        """The (account, region) pairs that list a profile; empty where nobody does.
 
-    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+        `account` is the one that the request chose, if any: of a profile that nobody lists, its lists alone may have
+        become too old.
+        """
+
+    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
         """The (account, region) pairs in which an ads account or advertiser lives; empty where nobody reaches it."""
 
     def first(self, account: str, region: str) -> str | None:
@@ -40,10 +44,10 @@ class EmptyDirectory:
 
     version = 0
 
-    def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return ()
 
-    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return ()
 
     def first(self, account: str, region: str) -> str | None:

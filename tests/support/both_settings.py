@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
@@ -141,13 +142,13 @@ def keyed_clients(budgets: Budgets) -> Clients:
     digests = {name: hashlib.sha256(key).hexdigest() for name, key in KEYS.items()}
     reader = Policy(
         "reader",
-        digests["reader"],
+        (ClientKey(digests["reader"]),),
         methods=frozenset((b"GET",)),
         paths=(PathPattern.read("/v2/*"),),
         requests_per_minute=10,
         max_in_flight=2,
     )
-    return Clients((reader, Policy("writer", digests["writer"])), Placeholders(b"key"), budgets)
+    return Clients((reader, Policy("writer", (ClientKey(digests["writer"]),))), Placeholders(b"key"), budgets)
 
 
 async def converse(running: Running, steps: Sequence[Step], *, fast: bool, keyed: bool) -> Seen:

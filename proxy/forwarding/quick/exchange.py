@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.downstream.ports import Availability
 from proxy.forwarding.attempt import SentRequest
-from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.quick.continuation import Continuation
 from proxy.forwarding.quick.outcome import QuickOutcome
 from proxy.problem import date_line
 
@@ -47,7 +47,7 @@ class QuickExchange:
         self._plan = plan
         self._connection: UpstreamConnection
         self._token: AccessToken
-        self._ordinary: tuple[Exchange, Attempt] | None = None
+        self._ordinary: tuple[Continuation, Attempt] | None = None
         self.request_id = request_id
         self.amazon_request_id = ""
         self.entered = 0.0
@@ -126,13 +126,13 @@ class QuickExchange:
 
     # --- anything else
 
-    def _become_ordinary(self, why: QuickOutcome = QuickOutcome.FAILED) -> tuple[Exchange, Attempt]:
+    def _become_ordinary(self, why: QuickOutcome = QuickOutcome.FAILED) -> tuple[Continuation, Attempt]:
         """The exchange that it would have been, and its attempt."""
         if self._ordinary is None:
             quick, data = self._context, self._data
             quick.count(why)
             context = quick.ordinary(self._plan, data[: self._body_at - 2], self.request_id)
-            exchange = Exchange(quick.dependencies, self._client, context)
+            exchange = Continuation(quick.dependencies, self._client, context)
             body = data[self._body_at :]
             attempt = exchange.go_on(SentRequest(self._token, self._connection, body, self._sent_at, self.overhead))
             attempt.entered = self.entered
@@ -140,7 +140,7 @@ class QuickExchange:
         return self._ordinary
 
     @property
-    def _exchange(self) -> Exchange:
+    def _exchange(self) -> Continuation:
         return self._become_ordinary()[0]
 
     @property

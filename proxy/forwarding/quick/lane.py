@@ -6,7 +6,7 @@ Everything here holds for one generation of rules and of what is known of profil
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from proxy.access.clients import Caller
@@ -38,16 +38,26 @@ class Decision:
     pool: Pool
 
 
+class Missed(NamedTuple):
+    """A profile and an ads account that were sent and that nobody lists, each empty where it is none.
+
+    `account` is the one that the request chose, empty where it chose none.
+    """
+
+    profile: str
+    ads_account: str
+    account: str
+
+
 class Lane:
     """What all requests of one sender for one operation share.
 
-    `until` is wall-clock time: as long as the key or placeholder holds. `missed` are the profile and the ads account
-    that were sent and that nobody lists, each empty where it is none. `lines` are those of Host, account and token, and
-    belong to `token`. `entries` are by status.
+    `until` is wall-clock time: as long as the key or placeholder holds. `lines` are those of Host, account and token,
+    and belong to `token`. `entries` are by status.
     """
 
     __slots__ = (
-        *("budget", "budgeted", "caller", "entries", "kind", "lines", "misfits", "missed", "pause", "pool"),
+        *("budget", "budgeted", "caller", "entries", "family", "kind", "lines", "misfits", "missed", "pause", "pool"),
         *("responses", "route", "token", "until", "use", "user_agent"),
     )
 
@@ -62,9 +72,10 @@ class Lane:
         self.budgeted = policy is not None
         self.entries: dict[int, JournalEntry] = {}
         self.use: TokenUse
-        self.user_agent = ""
+        self.family = ""
+        self.user_agent = decision.request.fields.user_agent
         self.until = float("inf")
-        self.missed: tuple[str, str] | None = None
+        self.missed: Missed | None = None
         self.token: AccessToken | None = None
         self.lines = b""
         self.misfits = self.pause = 0

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.forwarding.accounting import method_name
+from proxy.forwarding.accounting import method_name, way_of
 from proxy.forwarding.advertiser import find_advertiser
-from proxy.forwarding.quick.lane import Lane
+from proxy.forwarding.quick.lane import Lane, Missed
 from proxy.forwarding.quick.responses import ResponsePatterns
 from proxy.observability.request_record import RequestKind
 from proxy.routing.ads_account import sent_ads_account
+from proxy.routing.families import family
 from proxy.routing.scope import SCOPE
+from proxy.routing.selection import select
 from proxy.tokens.suspicion import TokenUse
 
 if TYPE_CHECKING:
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.quick.lane import Decision
     from proxy.forwarding.rules import Rules
-
-_UNKNOWN = "unknown"
 
 
 class LaneMaker:
@@ -34,47 +34,54 @@ class LaneMaker:
 
     def make(self, decision: Decision) -> Lane | None:
         """None where it may not be used again: a key that is looked at each time, a default that nobody lists."""
-        fields, directory = decision.request.fields, self._rules.table.directory
-        until = self._rules.clients.known_until(fields)
+        until = self._rules.clients.known_until(decision.request.fields)
+        if not until or self._misses_default(decision):
+            return None
+        lane = self._lane(decision)
+        lane.until, lane.missed = until, self._missed(decision)
+        return lane
+
+    def _misses_default(self, decision: Decision) -> bool:
+        """Whether a default was added that nobody lists."""
+        fields, route, directory = decision.request.fields, decision.route, self._rules.table.directory
+        profile, ads_account = route.profile.decode("latin-1"), route.ads_account.decode("latin-1")
+        if profile and not any(fields.values(SCOPE)) and not directory.owners(profile, route.account):
+            return True
+        return bool(route.ads_account_header) and not directory.ads_account_owners(ads_account, route.account)
+
+    def _missed(self, decision: Decision) -> Missed | None:
+        """What was sent and nobody lists: it is looked up with each request, as the ordinary path does."""
+        fields, table = decision.request.fields, self._rules.table
+        selection = select(decision.destination, fields, table, decision.caller.scope)
+        chosen = selection.account.name if selection is not None else ""
         scope = next((value.decode("latin-1") for value in fields.values(SCOPE) if value), "")
         ads_account = sent_ads_account(fields).decode("latin-1")
-        route = decision.route
-        if not until or (route.profile and not scope and not directory.owners(route.profile.decode("latin-1"))):
-            return None
-        if route.ads_account_header and not directory.ads_account_owners(route.ads_account.decode("latin-1")):
-            return None
-        missed = (
-            scope if scope and not directory.owners(scope) else "",
-            ads_account if ads_account and not directory.ads_account_owners(ads_account) else "",
+        missed = Missed(
+            scope if scope and not table.directory.owners(scope, chosen) else "",
+            ads_account if ads_account and not table.directory.ads_account_owners(ads_account, chosen) else "",
+            chosen,
         )
-        lane = self._lane(decision)
-        lane.until, lane.missed = until, missed if any(missed) else None
-        return lane
+        return missed if missed.profile or missed.ads_account else None
 
     def _lane(self, decision: Decision) -> Lane:
         request, route, pool = decision.request, decision.route, decision.pool
         responses = self._responses.setdefault(pool.host_line, ResponsePatterns())
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
-        lane = Lane(decision, self._kind(decision), budget, responses)
+        lane = Lane(decision, _kind(decision), budget, responses)
+        lane.family = family(route.operation, request.method, route.segments)
         lane.use = TokenUse(decision.caller.name, find_advertiser(request, route))
-        lane.user_agent = _user_agent(decision)
         return lane
 
-    def _kind(self, decision: Decision) -> RequestKind:
-        route, method = decision.route, decision.request.method
-        operation = self._rules.table.operations.find(method, route.segments)
-        return RequestKind(
-            client=decision.caller.name,
-            account=route.account,
-            region=route.region,
-            profile=route.profile.decode("latin-1"),
-            ads_account=route.ads_account.decode("latin-1"),
-            method=method_name(method),
-            operation=_UNKNOWN if operation is None else operation.name,
-            operation_class=_UNKNOWN if operation is None else operation.effect,
-        )
 
-
-def _user_agent(decision: Decision) -> str:
-    agents = [value for name, value in decision.request.fields.every if name == b"user-agent"]
-    return agents[0].decode("latin-1") if agents else ""
+def _kind(decision: Decision) -> RequestKind:
+    way = way_of(decision.route)
+    return RequestKind(
+        client=decision.caller.name,
+        account=way.account,
+        region=way.region,
+        profile=way.profile,
+        ads_account=way.ads_account,
+        method=method_name(decision.request.method),
+        operation=way.operation,
+        operation_class=way.operation_class,
+    )

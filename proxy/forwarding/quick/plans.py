@@ -15,6 +15,7 @@ from proxy.forwarding.quick.lane import Plan
 from proxy.http1.message import Request
 from proxy.http1.request_shape import USUAL_LINE
 from proxy.http1.target import parse_target
+from proxy.routing.families import family
 from proxy.routing.target import TargetKind, find_destination
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
 
 _JSON = b"application/json"
 LaneKey = tuple[bytes, bytes, str]
-"""Method, selecting prefix, and the operation's name: what of a request line routing decides by."""
+"""Method, selecting prefix, and the operation's name, its family's where no row has it: what of a request line the
+choice of account, region, defaults and place is made by."""
 
 
 def lane_key(method: bytes, destination: Destination, rules: Rules) -> LaneKey:
     operation = rules.table.operations.find(method, destination.segments)
-    return method, destination.prefix, "" if operation is None else operation.name
+    name = family(None, method, destination.segments) if operation is None else operation.name
+    return method, destination.prefix, name
 
 
 def may_be_quick(method: bytes, destination: Destination, rules: Rules) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from proxy.downstream.ports import ClientPort, Service
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.quick.lane import Decision, Lane, Plan
+    from proxy.forwarding.quick.lane import Decision, Lane, Missed, Plan
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request
     from proxy.upstream.connection import UpstreamConnection
@@ -89,7 +89,7 @@ class Recognition:
             self._outcome = objection
             return None
         lane = plan.lane
-        connection = lane.pool.take_warm()
+        connection = lane.pool.take_warm(lane.family)
         if connection is None:
             self._outcome = QuickOutcome.CONNECTION
             return None
@@ -115,7 +115,7 @@ class Recognition:
         if lane.pause:
             lane.pause -= 1
             return QuickOutcome.PAUSED
-        if lane.missed and not self._is_missed_still(lane):
+        if lane.missed is not None and self._is_listed(lane.missed):
             return QuickOutcome.PROFILE
         token = dependencies.tokens.current(lane.route.account)
         if token is None:
@@ -126,19 +126,21 @@ class Recognition:
 
     def _affords(self, lane: Lane, connection: UpstreamConnection) -> bool:
         """Whether its client may have one more request; the connection goes back if not."""
-        caller = lane.caller
+        caller, clients = lane.caller, self._rules.clients
+        clients.note_use(caller, time.time())
         try:
-            self._rules.clients.spend(caller, time.monotonic(), self._dependencies.accounting.of_client(caller.name))
+            clients.spend(caller, time.monotonic(), self._dependencies.accounting.of_client(caller.name))
         except Refused:
             lane.pool.give_back(connection)
             return False
         return True
 
-    def _is_missed_still(self, lane: Lane) -> bool:
-        """Whether nobody lists its profile or ads account; to ask makes the directory look for it."""
-        profile, ads_account = lane.missed or ("", "")
-        known = profile and self._directory.owners(profile)
-        return not (known or (ads_account and self._directory.ads_account_owners(ads_account)))
+    def _is_listed(self, missed: Missed) -> bool:
+        """Whether somebody lists what nobody did; to ask makes the directory look for it."""
+        profile, ads_account, account = missed
+        if profile and self._directory.owners(profile, account):
+            return True
+        return bool(ads_account and self._directory.ads_account_owners(ads_account, account))
 
     def _find_section(self, section: bytes) -> KnownSection | None:
         """What a section says that is remembered, or fits a shape."""

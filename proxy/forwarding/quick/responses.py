@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamMalformed
 from proxy.forwarding import retry
+from proxy.forwarding.explanation import EXPLAINED
 from proxy.http1.message import read_response
 from proxy.http1.response_shape import LENGTH, UPSTREAM_ID, ResponseShape, make_response_shape
 from proxy.upstream.connection import REQUEST_IDS
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_SHAPES = 16
+_UNREAD = (408, 413)
+"""Statuses of a request that was not read to its end."""
 MAX_KNOWN = 512
 _MAX_HEAD = 16384
 
 
 def may_pass(status: int) -> bool:
     """Whether a status is the tool's at once: none that may mean another try, an end, or another address."""
-    return 200 <= status < 300 or (400 <= status < 500 and status not in (408, 413) and status not in retry.JUDGED)
+    if status in _UNREAD or status in retry.JUDGED or status in EXPLAINED:
+        return False
+    return 200 <= status < 300 or 400 <= status < 500
 
 
 class KnownBeginning:
