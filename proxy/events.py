@@ -59,8 +59,8 @@ class RequestFinished(Event):
     `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
     request ended before they were known (`client` is `anonymous` where no clients are configured). `status` is what
     the tool was answered, 0 if it left before; an answer that was cut keeps the status that was sent. `refusal` is the
-    slug of the proxy's own answer, else empty; `fault` says how a started answer broke: a word of `Fault`, or the slug
-    of the error that could no longer be told; else empty.
+    slug of the proxy's own answer, else empty; `detail` says why, or why Amazon refused, where that is known; `fault`
+    says how a started answer broke: a word of `Fault`, or the slug of the error that could no longer be told; or empty.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """

@@ -25,7 +25,8 @@ _STARTED = RequestStarted()
 class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
-    `overhead` is what the proxy itself spent; `bytes_in` and `bytes_out` count payload.
+    `overhead` is what the proxy itself spent; `bytes_in` and `bytes_out` count payload. `explanation` is that of an
+    error of Amazon's.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class RequestStats:
         "bytes_in",
         "bytes_out",
         "client",
+        "explanation",
         "fault",
         "overhead",
         "refusal",
@@ -54,6 +56,7 @@ class RequestStats:
         self.sent_at = 0.0
         self.refusal: Refused | None = None
         self.fault = ""
+        self.explanation = ""
 
     def finished(self, status: int, route: Route | None, path: str, now: float) -> RequestFinished:
         """The event: answered with `status` (0: not at all)."""
@@ -77,7 +80,7 @@ class RequestStats:
             overhead=overhead,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
-            detail=refusal.detail if refusal is not None else "",
+            detail=refusal.detail if refusal is not None else self.explanation,
             fault=self.fault,
         )
 

@@ -90,7 +90,7 @@ class AccessLines:
 
     def trouble(self, event: RequestFinished) -> str:
         """The members that say what went wrong, if anything did."""
-        if not (event.refusal or event.fault):
+        if not (event.refusal or event.fault or event.detail):
             return ""
         return (
             f',"refusal":{quoted(event.refusal)},"detail":{quoted(self._redaction.clean(event.detail))}'

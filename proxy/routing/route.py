@@ -31,6 +31,7 @@ from proxy.routing.ads_account import (
     takes_default_scope,
 )
 from proxy.routing.hosts import read_host
+from proxy.routing.mcp_session import stay
 from proxy.routing.scope import SCOPE
 from proxy.routing.table import ANYBODY, AccountEntry, CallerScope, RoutingTable, Selection
 from proxy.routing.target import REGIONS, Destination, TargetKind
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.profiles.index import ListingFailure
+    from proxy.routing.mcp_session import McpSession
 
 _Owners = tuple[tuple[str, str], ...]
 """Pairs of account and region."""
@@ -83,42 +85,45 @@ class Route:
     ads_account_header: bytes = b""
 
 
-def route(request: Request, destination: Destination, table: RoutingTable, scope: CallerScope = ANYBODY) -> Route:
+def route(
+    request: Request,
+    destination: Destination,
+    table: RoutingTable,
+    scope: CallerScope = ANYBODY,
+    session: McpSession | None = None,
+) -> Route:
     """Choose account, region and profile. Raises `Refused`, with the choices, where nothing known chooses.
 
     A caller of some accounts or profiles only gets `NotPermitted` for any other name, whether it is there or not.
 
-    `destination` is that of the request's own target.
+    `destination` is that of the request's own target; `session` is the one that it belongs to at the MCP endpoint.
     """
     kind, fields = destination.kind, request.fields
     if kind in _NEVER_FORWARDED:
         raise NeverForwarded(_NEVER_FORWARDED[kind])
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
-    selection = None
-    if destination.name or scope.bound or ACCOUNT in fields.named:
-        selection = _select(destination, fields, table, scope)
+    names_account = destination.name or scope.bound or ACCOUNT in fields.named
+    selection = _select(destination, fields, table, scope) if names_account else None
     chosen = selection.account.name if selection is not None else ""
     owners = table.directory.owners(sent.decode("latin-1"), chosen) if sent else ()
     homes = table.directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
-    if owners and homes:
-        _compare(owners, homes, table, scope)
+    _compare(owners, homes, table, scope)
     region = _chosen_region(destination, fields, table, selection)
+    if session is not None:
+        selection = stay(session, selection, region, owners or homes, table)
+        region = selection.region
     if selection is None:
-        what = "this profile" if owners else "this ads account"
-        selection = Selection(_account_without_selector(_together(owners, homes), region, table, scope, what))
+        selection = Selection(_account_without_selector(owners, homes, region, table, scope))
     account = selection.account
     defaults = _NO_DEFAULTS if kind is TargetKind.MCP else _choose_defaults(request, destination, table, selection)
     if not region:
         region = _region_of_ids(account, owners, homes, defaults, table)
     profile = _default_scope(defaults.profile, account.name, region, table) if defaults.profile else sent
-    target = destination.target
-    if kind is TargetKind.MCP:
-        target = _mcp_target(destination, table.mcp_paths[region])
     return Route(
         account=account.name,
         region=region,
         endpoint=kind,
-        target=target,
+        target=_target(destination, table.mcp_paths[region]),
         path=destination.path,
         segments=destination.segments,
         profile=profile,
@@ -243,9 +248,11 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _account_without_selector(
-    owners: _Owners, region: str, table: RoutingTable, scope: CallerScope, what: str
+    owners: _Owners, homes: _Owners, region: str, table: RoutingTable, scope: CallerScope
 ) -> AccountEntry:
-    """The account that Scope and ads account belong to, else the only one; `what` names them."""
+    """The account that Scope and ads account belong to, else the only one."""
+    what = "this profile" if owners else "this ads account"
+    owners = _together(owners, homes)
     if owners:
         usable = [owner for owner in owners if owner[0] in table.accounts and scope.admits(owner[0])]
         narrowed = [owner for owner in usable if owner[1] == region] or usable
@@ -381,6 +388,8 @@ def _not_known_yet(account: str, region: str, failure: ListingFailure | None) ->
     )
 
 
-def _mcp_target(destination: Destination, path: bytes) -> bytes:
-    """The target at the region's MCP endpoint, whose path is `/mcp` as a rule."""
-    return destination.target if path == b"/mcp" else path + destination.target[len(b"/mcp") :]
+def _target(destination: Destination, mcp_path: bytes) -> bytes:
+    """The target to send; `mcp_path` is that of the region's MCP endpoint, `/mcp` as a rule."""
+    if destination.kind is not TargetKind.MCP or mcp_path == b"/mcp":
+        return destination.target
+    return mcp_path + destination.target[len(b"/mcp") :]
