@@ -102,11 +102,11 @@ def route(
     if kind in _NEVER_FORWARDED:
         raise NeverForwarded(_NEVER_FORWARDED[kind])
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
-    selection = None
-    if destination.name or scope.bound or ACCOUNT in fields.named:
-        selection = _select(destination, fields, table, scope)
-    owners = table.directory.owners(sent.decode("latin-1")) if sent else ()
-    homes = table.directory.ads_account_owners(ads_account.decode("latin-1")) if ads_account else ()
+    names_account = destination.name or scope.bound or ACCOUNT in fields.named
+    selection = _select(destination, fields, table, scope) if names_account else None
+    chosen = selection.account.name if selection is not None else ""
+    owners = table.directory.owners(sent.decode("latin-1"), chosen) if sent else ()
+    homes = table.directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
     _compare(owners, homes, table, scope)
     region = _chosen_region(destination, fields, table, selection)
     if session is not None:
@@ -331,11 +331,11 @@ def _region_of_ids(
     if owners:
         return _region_of_scope(account, owners)
     if not homes and defaults.ads_account:
-        homes = table.directory.ads_account_owners(defaults.ads_account)
+        homes = table.directory.ads_account_owners(defaults.ads_account, account.name)
     if homes:
         return _region_of_ads_account(account, homes)
     if defaults.profile and defaults.profile != "first":
-        return _region_of_scope(account, table.directory.owners(defaults.profile))
+        return _region_of_scope(account, table.directory.owners(defaults.profile, account.name))
     return account.region
 
 
