@@ -11,7 +11,7 @@ import traceback
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
 from proxy.access.clients import Budgets
@@ -74,7 +74,15 @@ class Program:
     listening: Address
     admin_listening: Address
 
-    def __init__(self, config: Config, *, notes: tuple[str, ...] = (), demo: bool = False, open_files: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        notes: tuple[str, ...] = (),
+        demo: bool = False,
+        open_files: int = 0,
+        output: TextIO | None = None,
+    ) -> None:
         self.config = config
         self.demo = demo
         self.notes = notes
@@ -83,8 +91,13 @@ class Program:
         self.started = False
         self.config_problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()
+        log = config.log
         self.logs = configure(
-            form=config.log.format, level=config.log.level, access=config.log.access, stream=sys.stdout
+            form=log.format,
+            level=log.level,
+            access=log.access,
+            access_fields=log.access_fields,
+            stream=output or sys.stdout,
         )
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
@@ -210,7 +223,8 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
-        self.logs.adjust(level=config.log.level, access=config.log.access)
+        log = config.log
+        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
         self.metrics.accounts(config.accounts)
         self.forwarder.apply(rules)
         await self.directory.reconfigure(wiring.profile_sources(config, self._authorities.context))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from proxy.config.checks.notes import notes
 from proxy.config.loading import admin_address, admin_key, environment, load
 from proxy.config.model.accounts import Account
+from proxy.config.model.kinds import AccessField
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     AdminSection,
@@ -29,6 +30,7 @@ from proxy.config.model.values import REGION_NAMES, Address
 __all__ = [
     "AMAZON_REGIONS",
     "REGION_NAMES",
+    "AccessField",
     "Account",
     "Address",
     "AdminSection",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ContentTooLarge, Refused
 from proxy.events import Fault
-from proxy.forwarding.accounting import RequestStats
+from proxy.forwarding.accounting import RequestStats, way_of
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.refusal import refusal_response
 
@@ -142,4 +142,4 @@ class JudgedRequest:
         stats.refusal, stats.fault, stats.bytes_in = error, fault, len(self._body)
         self._done, self._body = True, bytearray()
         path, now = context.route.path.decode("latin-1"), perf_counter()
-        self._dependencies.accounting.finished(stats.finished(status, context.route, path, now))
+        self._dependencies.accounting.finished(stats.finished(status, way_of(context.route), path, now))

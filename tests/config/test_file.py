@@ -269,6 +269,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         ("fast_path: maybe", "fast_path: must be true or false, not a text"),
         ("log: json", "log: must hold keys, not a text"),
         ("log: {format: xml}", "log.format: is not one of auto, json, console"),
+        ("log: {access_fields: [status, url]}", r"log.access_fields[1]: is not one of request_id, client, account"),
         ("tokens: {refresh_ahead: soon}", "tokens.refresh_ahead: must be a number of seconds"),
         ("tokens: {refresh_ahead: .nan}", "tokens.refresh_ahead: must be a number of seconds"),
         (

@@ -16,6 +16,7 @@ from pydantic.json_schema import SkipJsonSchema
 from proxy.config.model.accounts import Account, InvitesSection
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.kinds import (
+    AccessField,
     AdsAccountId,
     Count,
     ExactPath,
@@ -289,6 +290,11 @@ class LogSection(Section):
         Field(description="The least that is written."),
     ] = "info"
     access: Annotated[Flag, Field(description="Whether each request is written.")] = True
+    access_fields: Annotated[
+        tuple[AccessField, ...] | None,
+        BeforeValidator(parse_list),
+        Field(description="What the line of a request holds beside time, level and event; absent: all there is."),
+    ] = None
 
 
 class Config(Section):
