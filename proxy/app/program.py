@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from proxy import __version__
 from proxy.access.client_keys import KeyUses, locked_out_at
 from proxy.access.clients import Budgets
-from proxy.admin import AdminListener, RequestHistory, make_admin, make_invitations
+from proxy.admin import AdminListener, InvitationHandlers, RequestHistory, make_admin, make_invitations
 from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
@@ -146,7 +146,8 @@ class Program:
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         view = AdminAdapter(self)
-        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers))
+        invited = None if invited_sockets else self._invitations_of(config, view)
+        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, invited))
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
         await self._start_invitations(config, view, invited_sockets)
@@ -158,11 +159,17 @@ class Program:
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
 
+    def _invitations_of(self, config: Config, view: AdminAdapter) -> InvitationHandlers | None:
+        """What invited advertisers reach, where anybody can be invited."""
+        url = config.invites.url
+        return InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
+
     async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
-        """The listener of invited advertisers, where there is one."""
-        if not sockets or config.invites.url is None:
+        """The listener of invited advertisers, where they have one of their own."""
+        handlers = self._invitations_of(config, view)
+        if not sockets or handlers is None:
             return
-        invited = AdminListener(make_invitations(view, self.invitations, self.observers, config.invites.url))
+        invited = AdminListener(make_invitations(handlers))
         self._opened.push_async_callback(invited.stop)
         await invited.start(sockets)
 
