@@ -65,9 +65,9 @@ class RequestFinished(Event):
     `ads_account` are those that were sent to Amazon, or that a refused request named. `operation` is Amazon's name for
     it, or `unknown`; `operation_class` is `read`, `report`, `write` or `unknown`. `status` is what the tool was
     answered, 0 if it left before; an answer that was cut keeps the status that was sent. `upstream_status` is Amazon's
-    last, 0 for none. `refusal` is the
-    slug of the proxy's own answer, else empty; `fault` says how a started answer broke: a word of `Fault`, or the slug
-    of the error that could no longer be told; else empty.
+    last, 0 for none. `refusal` is the slug of the proxy's own answer, else empty; `detail` says why, or why Amazon
+    refused, where that is known; `fault` says how a started answer broke: a word of `Fault`, or the slug of the error
+    that could no longer be told; or empty.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """

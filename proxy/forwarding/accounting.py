@@ -72,7 +72,8 @@ def asked_way(request: Request, operation: Operation | None) -> Way:
 class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
-    `overhead` is what the proxy itself spent; `bytes_in` and `bytes_out` count payload.
+    `overhead` is what the proxy itself spent; `bytes_in` and `bytes_out` count payload. `explanation` is that of an
+    error of Amazon's.
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class RequestStats:
         "bytes_in",
         "bytes_out",
         "client",
+        "explanation",
         "fault",
         "overhead",
         "refusal",
@@ -103,6 +105,7 @@ class RequestStats:
         self.upstream_status = 0
         self.refusal: Refused | None = None
         self.fault = ""
+        self.explanation = ""
 
     def finished(self, status: int, way: Way, path: str, now: float) -> RequestFinished:
         """The event: answered with `status` (0: not at all)."""
@@ -126,7 +129,7 @@ class RequestStats:
             overhead=overhead,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
-            detail=refusal.detail if refusal is not None else "",
+            detail=refusal.detail if refusal is not None else self.explanation,
             fault=self.fault,
             profile=way.profile,
             ads_account=way.ads_account,

@@ -340,6 +340,8 @@ class Exchange:
         self._replays.answered(response.status)
         if self._dependencies.tokens.watchful and self._attempt is not None:
             tell_accepted(self._attempt, self._dependencies.tokens, self._context)
+        if self._context.route.endpoint is TargetKind.MCP:
+            self._dependencies.sessions.answered(self._context, response)
         self._body.forget()
         self._relay.begin(response)
 
@@ -390,5 +392,7 @@ class Exchange:
         stats.attempts = self._replays.attempts
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
         route = self._context.route
+        if self._relay.beginning is not None:
+            stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(route.account))
         path = route.path.decode("latin-1")
         self._dependencies.accounting.finished(stats.finished(status, way_of(route), path, now))

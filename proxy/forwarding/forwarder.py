@@ -107,8 +107,10 @@ class Forwarder:
             return LocalTokenRequest(accounting, client, request, destination, rules)
         considered.destination = destination
         screened = rules.clients.screen(caller, request, destination, rules.table.operations)
-        chosen = route(request, destination, rules.table, caller.scope)
-        considered.route = chosen
+        session = None
+        if destination.kind is TargetKind.MCP:
+            session = self._dependencies.sessions.find(request, caller.name)
+        chosen = considered.route = route(request, destination, rules.table, caller.scope, session)
         rules.clients.permit(caller, screened, chosen, time.monotonic(), accounting.of_client(caller.name))
         pool = self._pools.find(chosen.endpoint, chosen.region)
         accounting.started(caller.name)

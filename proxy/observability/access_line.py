@@ -115,13 +115,13 @@ class AccessLines:
 
     def trouble(self, event: RequestFinished) -> str:
         """The members that say what went wrong, if anything did."""
-        if not (event.refusal or event.fault):
+        if not (event.refusal or event.fault or event.detail):
             return ""
         return "".join(self._member(name, getattr(event, name)) for name in _TROUBLE)
 
     def members(self, event: RequestFinished) -> dict[str, object]:
         """What the line of a request holds, as values: those that were chosen, in their order, not cleaned."""
-        troubled = bool(event.refusal or event.fault)
+        troubled = bool(event.refusal or event.fault or event.detail)
         found: dict[str, object] = {}
         for name in ACCESS_FIELDS:
             if name in self._fields:

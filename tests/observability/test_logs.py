@@ -131,6 +131,15 @@ def test_a_refused_request_says_why(start: Start) -> None:
     assert (line["level"], line["refusal"], line["detail"]) == ("info", "misdirected-host", "Use localhost.")
 
 
+def test_what_amazon_refused_is_explained(start: Start) -> None:
+    """Where the reason is known; it is no refusal of the proxy's."""
+    stream = io.StringIO()
+    logs = start(stream)
+    logs.observe(finished(status=401, detail="The profile is another login's."))
+    (line,) = lines(stream, logs)
+    assert (line["level"], line["refusal"], line["detail"]) == ("info", "", "The profile is another login's.")
+
+
 @pytest.mark.parametrize("hostile", ['/"}\n{"a":1', "/\u2028\x1b[31m", "/\udcff\udc80", "/\x00"])
 def test_a_hostile_path_stays_within_its_line(start: Start, hostile: str) -> None:
     """Line ends, quotes, controls and lone surrogates in a path can neither break nor forge a line."""
