@@ -21,7 +21,7 @@ from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
-from proxy.config import Address
+from proxy.config import Address, environment, wants_colours
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import bind, load_certificate, server_context
@@ -93,14 +93,13 @@ class Program:
         self.started = False
         self.config_problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()
-        log = config.log
         self.logs = configure(
-            form=log.format,
-            level=log.level,
-            access=log.access,
-            access_fields=log.access_fields,
+            form=config.log.format,
+            colours=wants_colours(environment()),
+            level=config.log.level,
             stream=output or sys.stdout,
         )
+        self._adjust_logs(config)
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
         self.history = RequestHistory(self.metrics.totals)
@@ -226,8 +225,7 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
-        log = config.log
-        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
+        self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
         self.forwarder.apply(rules)
         self._measure_client_keys()
@@ -243,6 +241,10 @@ class Program:
         return replace(rules, connection_limits=replace(limits, max_connections=allowed))
 
     # --- parts
+
+    def _adjust_logs(self, config: Config) -> None:
+        log = config.log
+        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
 
     def _connect(self) -> ClientConnection:
         """A new connection's protocol."""
