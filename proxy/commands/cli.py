@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from proxy.commands import cli_keys, cli_watch
+from proxy.commands import cli_audit, cli_keys, cli_watch
 from proxy.commands.cli_options import ConfigOption
 from proxy.commands.terminal import complain
 from proxy.errors import ConfigurationError, StartupError
@@ -29,6 +29,7 @@ Exit codes: 0 it worked; 1 it ran and something is wrong (a port in use, a token
 
 app = typer.Typer(name="ads-proxy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(cli_keys.keys_app, name="keys")
+app.add_typer(cli_audit.audit_app, name="audit")
 invites_app = typer.Typer(no_args_is_help=True, help="Links that ask for consent.")
 app.add_typer(invites_app, name="invites")
 MAX_DAYS = 90

@@ -13,6 +13,7 @@ from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     AdminSection,
+    AuditSection,
     Config,
     DrainSection,
     LimitsSection,
@@ -32,6 +33,7 @@ __all__ = [
     "Account",
     "Address",
     "AdminSection",
+    "AuditSection",
     "Client",
     "Config",
     "DrainSection",
