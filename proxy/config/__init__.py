@@ -14,6 +14,7 @@ from proxy.config.model.kinds import AccessField
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     AdminSection,
+    AuditSection,
     Config,
     DrainSection,
     LimitsSection,
@@ -34,6 +35,7 @@ __all__ = [
     "Account",
     "Address",
     "AdminSection",
+    "AuditSection",
     "Client",
     "Config",
     "DrainSection",

@@ -18,6 +18,7 @@ import structlog
 
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
+from proxy.observability import audit_events
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLines
 from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
@@ -56,6 +57,11 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.AdsAccountsListed: "info",
     events.AdsAccountsFailed: "warning",
     events.DefaultProfileChanged: "warning",
+    audit_events.AdminSignedIn: "info",
+    audit_events.AdminRefused: "warning",
+    audit_events.ClientKeyChanged: "info",
+    audit_events.ClientKeysInForce: "debug",
+    audit_events.AuditFailed: "error",
     events.ServerStarted: "info",
     events.DrainStarted: "info",
     events.DefectMet: "error",
@@ -66,6 +72,8 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.CredentialStateChanged: lambda e: _STATE_LEVELS.get(e.new, "info"),
     events.TokenUnpersisted: lambda e: "warning" if e.unpersisted else "info",
     events.StoredTokenDamaged: lambda e: "warning" if e.restored else "error",
+    audit_events.AuditRecovered: lambda e: "error" if e.lost else "info",
+    audit_events.AuditOpened: lambda e: "error" if e.trouble else "info",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
