@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from proxy.observability.audit_stream import AuditCounts
+
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
 REFRESH_RESULTS: Final = (
     ("success", "ok"),
@@ -76,6 +78,7 @@ class Metrics(Collector):
             events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
+        self._audit_counts: Callable[[], AuditCounts] | None = None
         self.registry = registry or CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -94,6 +97,10 @@ class Metrics(Collector):
     def client_keys(self, ends: Mapping[str, float | None]) -> None:
         """Tells until when each client has a key, as wall-clock time; None where one of its keys has no end."""
         self._key_expiry.values = {(client,): at for client, at in ends.items() if at is not None}
+
+    def watch_audit(self, counts: Callable[[], AuditCounts]) -> None:
+        """Tells whom to ask of the audit stream when somebody scrapes."""
+        self._audit_counts = counts
 
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
@@ -220,6 +227,11 @@ class Metrics(Collector):
             "When the last of a client's keys ends, as Unix time; absent where one has no end.",
             ("client",),
         )
+        self._audit_records = Table(
+            counter, "audit_records_total", "Records of the audit stream by what became of them.", ("result",)
+        )
+        words = "1 while the audit stream cannot be written; absent where there is none."
+        self._audit_failing = Table(gauge, "audit_failing", words)
         words = "Answers that were cut after they had begun, by what cut them."
         self._cut = Table(counter, "cut_responses_total", words, ("fault",))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
@@ -254,6 +266,11 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for at each scrape."""
+        if self._audit_counts is not None:
+            counts = self._audit_counts()
+            self._audit_records.put("written", value=counts.written)
+            self._audit_records.put("lost", value=counts.lost)
+            self._audit_failing.put(value=float(counts.failing))
         yield from self.requests.families()
         for series in self._series():
             yield series.family()

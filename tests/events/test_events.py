@@ -21,7 +21,6 @@ def test_a_fact_is_frozen_and_says_what_it_is(kind: type[events.Event]) -> None:
     assert dataclasses.is_dataclass(kind)
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # dataclasses have it, their stubs do not
     assert not hasattr(kind, "__dict__") or "__slots__" in vars(kind)
-    assert kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}(")
 
 
 def test_observers_hear_each_fact_in_the_order_they_were_given() -> None:

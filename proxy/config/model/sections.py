@@ -19,6 +19,7 @@ from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.kinds import (
     AccessField,
     Count,
+    FilePath,
     FilledText,
     Flag,
     HostName,
@@ -214,10 +215,26 @@ class LogSection(Section):
     ] = None
 
 
+class AuditSection(Section):
+    """Who changed what: a stream of its own, apart from the log."""
+
+    file: Annotated[
+        FilePath | None,
+        Field(description="The file it is appended to, in a directory that exists; no link. Absent: none."),
+    ] = None
+    stdout: Annotated[Flag, Field(description="Whether its lines go to standard output, among those of the log.")] = (
+        False
+    )
+
+
 class Config(Section):
-    """The whole configuration. `sources` are all files that it was read from; a change of one means to read again."""
+    """The whole configuration. `sources` are all files that it was read from; a change of one means to read again.
+
+    `deprecated` are sentences about keys that were written by an old name.
+    """
 
     sources: SkipJsonSchema[tuple[Path, ...]] = Field(default=(), exclude=True)
+    deprecated: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
     listen: Annotated[ListenAddress, Field(description="Where tools connect.")] = Address("127.0.0.1", 8080)
     admin_listen: Annotated[ListenAddress, Field(description="Metrics, health, console and sign-in.")] = Address(
         "127.0.0.1", 8081
@@ -269,8 +286,9 @@ class Config(Section):
     ] = True
     invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
+    audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
 
-    @field_validator("sources", mode="before")
+    @field_validator("sources", "deprecated", mode="before")
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:

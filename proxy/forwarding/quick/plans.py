@@ -61,6 +61,8 @@ def plan_for(sender: Sender, line: bytes, rules: Rules, journal: Journal) -> Pla
         if policy is not None:
             request = Request(method, target, 1, sender.fields, "")
             screened = rules.clients.screen(lane.caller, request, destination, rules.table.operations)
+            if screened.by_body:
+                return None
             rules.clients.check_route(lane.caller, screened, lane.route)
     except Refused:
         return None
