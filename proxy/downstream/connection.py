@@ -7,8 +7,6 @@ closing the connection. What a request means is for the `Service`, which gives a
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +17,7 @@ from proxy.downstream.remainder import Remainder, ends_soon
 from proxy.errors import ContentTooLarge, Draining, Refused, RequestTimeout
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
+from proxy.net.sockets import reset
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import RequestHandler, Service
@@ -93,7 +92,8 @@ class ClientConnection(asyncio.Protocol):
             self._hold_back(data)
             return
         try:
-            self._read(data)
+            if not (self._idle and not self._buffer and self._begin_quickly(data)):
+                self._read(data)
         except Refused as error:
             self._break(error)
         except Exception as error:  # noqa: BLE001 - a defect is answered and told, whatever it is
@@ -157,6 +157,15 @@ class ClientConnection(asyncio.Protocol):
             self._hold_back(data)
             if self._handler is None:
                 self._yield()
+
+    def _begin_quickly(self, data: bytes) -> bool:
+        """Whether a request that is like others before is served, without being read."""
+        quick, self.head_done = self._service.quick, perf_counter()
+        handler = quick.begin(data, self) if quick is not None else None
+        if handler is None:
+            return False
+        self._handler, self._idle, self.deadline = handler, False, NEVER
+        return True
 
     def _yield(self) -> None:
         """Requests that are answered here, one behind the other, must not hold up other connections."""
@@ -282,6 +291,11 @@ class ClientConnection(asyncio.Protocol):
             self._transport.resume_reading()
             self.expect_body()
 
+    def respond(self, data: bytes) -> None:
+        self._download.sent += len(data)
+        self._transport.write(data)
+        self.finish(keep=True)
+
     def finish(self, *, keep: bool) -> None:
         self.flush()
         self._handler = None
@@ -307,10 +321,7 @@ class ClientConnection(asyncio.Protocol):
         self._handler = self._body = None
         self._lingering = True
         if loudly:
-            raw = self._transport.get_extra_info("socket")
-            if raw is not None:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
+            reset(self._transport)
         else:
             self.flush()
             self._transport.close()

@@ -27,6 +27,11 @@ _MAX_NAMED = 64
 _STARTED = RequestStarted()
 
 
+def method_name(method: bytes) -> str:
+    """How log and metrics call it."""
+    return _NAMES.get(method, "other")
+
+
 class Way(NamedTuple):
     """Where a request went, as far as it was known when it ended, in the words of the log."""
 
@@ -118,7 +123,7 @@ class RequestStats:
             client=self.client,
             account=way.account,
             region=way.region,
-            method=_NAMES.get(self.request.method, "other"),
+            method=method_name(self.request.method),
             path=path,
             status=status,
             amazon_request_id=self.amazon_request_id,

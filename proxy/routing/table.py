@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 class Directory(Protocol):
     """What is known of profiles and ads accounts, in memory."""
 
+    @property
+    def version(self) -> int:
+        """Another number whenever a look-up may give something else than before."""
+        ...
+
     def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
         """The (account, region) pairs that list a profile; empty where nobody does.
 
@@ -36,6 +41,8 @@ class Directory(Protocol):
 
 class EmptyDirectory:
     """A directory that knows nothing yet."""
+
+    version = 0
 
     def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return ()
