@@ -30,6 +30,7 @@ from proxy.admin.responses import (
 )
 from proxy.admin.sign_in_handlers import SignInHandlers, known_account
 from proxy.events import DefectMet, Observer
+from proxy.observability.audit_events import AdminRefused, AdminSignedIn
 
 if TYPE_CHECKING:
     from proxy.admin.invitations import InvitationHandlers
@@ -139,7 +140,12 @@ class AdminHandlers:
         if shown is None:
             return self._keys.in_session(request.cookies.get(guard.COOKIE, ""), key)
         self._stop_guessing(request)
-        return self._keys.fits(shown, key, request.remote or "")
+        return self._keys.fits(shown, key, request.remote or "") or self._tell_refused(request)
+
+    def _tell_refused(self, request: web.Request) -> bool:
+        """Tell of a key that does not fit; gives False, as the answer to whether it does."""
+        self._observer.observe(AdminRefused(request.remote or "", request.path[:200]))
+        return False
 
     def _stop_guessing(self, request: web.Request) -> None:
         if self._keys.guessing(request.remote or ""):
@@ -217,7 +223,9 @@ class AdminHandlers:
             return answer
         self._stop_guessing(request)
         if not self._keys.fits(form.get("key", ""), key, request.remote or ""):
+            self._tell_refused(request)
             return html(pages.key_page(target, "That is not the admin key."), 401)
+        self._observer.observe(AdminSignedIn(request.remote or ""))
         token = self._keys.open_session(key)
         answer.set_cookie(
             guard.COOKIE,

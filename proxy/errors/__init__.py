@@ -9,6 +9,7 @@ from __future__ import annotations
 from proxy.errors.refusals import (
     AccountRequired,
     BudgetSpent,
+    ClientKeyEnded,
     ClientUnknown,
     ConflictingAdsAccount,
     ConflictingScope,
@@ -56,6 +57,7 @@ from proxy.errors.startup import (
     StartupError,
     StateError,
     StateFileDamaged,
+    StateUnavailable,
 )
 from proxy.errors.token_failures import (
     ApplicationChanged,
@@ -78,6 +80,7 @@ __all__ = [
     "AppMisconfigured",
     "ApplicationChanged",
     "BudgetSpent",
+    "ClientKeyEnded",
     "ClientUnknown",
     "ConfigurationError",
     "ConflictingAdsAccount",
@@ -108,6 +111,7 @@ __all__ = [
     "StartupError",
     "StateError",
     "StateFileDamaged",
+    "StateUnavailable",
     "TargetTooLong",
     "Throttled",
     "TokenAnswerMalformed",

@@ -116,6 +116,13 @@ class ClientUnknown(Refused):
     proxy_error = "http_request_denied"
 
 
+class ClientKeyEnded(Refused):
+    """A client's key, after its end."""
+
+    slug, status, title, code = "client-key-ended", 401, "The client's key has ended", "UNAUTHORIZED"
+    proxy_error = "http_request_denied"
+
+
 class PlaceholderRejected(Refused):
     """A placeholder token that expired, was forged, or belongs to a client or account that is gone."""
 

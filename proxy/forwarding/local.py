@@ -105,6 +105,7 @@ class LocalTokenRequest:
         ]
         self._client.send([b"".join(lines)])
         self._stats.bytes_out, self._stats.client = len(answer.body), answer.client
+        self._stats.refusal = answer.refusal
         self._client.finish(keep=keep)
         self._finish(answer.status)
 

@@ -196,9 +196,10 @@ class TokenManager:
         """Notices what other processes write into the store, as long as this one runs."""
         while True:
             with contextlib.suppress(StateError):
-                async for _ in self._store.changes():
-                    for credential in tuple(self._credentials.values()):
-                        await credential.reread_store()
+                async for change in self._store.changes():
+                    for account, credential in tuple(self._credentials.items()):
+                        if change.concerns(account):
+                            await credential.reread_store()
                     self._look_at_consents()
             await asyncio.sleep(WATCH_PAUSE)
 

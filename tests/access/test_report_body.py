@@ -185,7 +185,7 @@ def test_no_change_of_an_order_lets_a_foreign_account_pass(data: st.DataObject) 
 
 def test_a_refusal_names_the_client_and_the_rule() -> None:
     """And nothing of the body."""
-    verdict = evaluate_body(Policy("tool", "", account_ids=OWN), JSON, order({"advertiserAccountId": "amzn1.canary"}))
+    verdict = evaluate_body(Policy("tool", (), account_ids=OWN), JSON, order({"advertiserAccountId": "amzn1.canary"}))
     assert isinstance(verdict.refusal, NotPermitted) and verdict.rule == "account_ids"
     assert "Client tool" in verdict.reason and "canary" not in verdict.refusal.detail
-    assert evaluate_body(Policy("tool", "", account_ids=OWN), JSON, order(MINE)).refusal is None
+    assert evaluate_body(Policy("tool", (), account_ids=OWN), JSON, order(MINE)).refusal is None

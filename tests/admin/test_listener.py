@@ -8,7 +8,7 @@ import json
 import pytest
 
 from proxy import errors
-from proxy.admin import AccessRules, AdsAccountView, ListingFailureView, ProfileView
+from proxy.admin import AccessRules, AdsAccountView, ClientKeyView, ListingFailureView, ProfileView
 from proxy.admin.guard import KeyChecker
 from proxy.admin.status import account_status, find_ads_accounts
 from proxy.events import DefectMet
@@ -47,6 +47,27 @@ async def test_metrics_are_served_in_both_formats() -> None:
             assert "ads_proxy_build_info{" in await answer.text()
         async with knocker.ask("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}) as answer:
             assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+
+
+async def test_status_says_which_keys_end_when_and_which_are_used() -> None:
+    """A key is called by the beginning of its digest; what has no end, or was not used, says so."""
+    program = FakeProgram(
+        keys=(
+            ClientKeyView("reporting", "abcdefabcdef", "old pod", 1_700_000_000.0, 1_699_999_999.0),
+            ClientKeyView("reporting", "012345012345", "", None, None),
+        )
+    )
+    async with administer(program) as knocker, knocker.ask("/status") as answer:
+        old, new = json.loads(await answer.text())["client_keys"]
+    assert old == {
+        "client": "reporting",
+        "id": "abcdefabcdef",
+        "note": "old pod",
+        "ends_at": "2023-11-14T22:13:20Z",
+        "ended": True,
+        "last_used": "2023-11-14T22:13:19Z",
+    }
+    assert (new["ends_at"], new["ended"], new["last_used"]) == (None, False, None)
 
 
 async def test_status_says_how_each_account_is() -> None:

@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
@@ -21,7 +22,9 @@ KEY = b"correct horse battery staple"
 
 def keyed() -> Clients:
     """One client with a key."""
-    return Clients([Policy("reporting", hashlib.sha256(KEY).hexdigest())], Placeholders(b"key"), Budgets())
+    return Clients(
+        [Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),))], Placeholders(b"key"), Budgets()
+    )
 
 
 async def test_each_request_has_an_id_of_its_own(running: Running) -> None:
@@ -131,7 +134,7 @@ async def test_the_account_names_operation_profile_and_user_agent(running: Runni
 
 async def test_a_refusal_keeps_its_client_and_what_it_asked_for(running: Running) -> None:
     """Who was refused, and which operation of whom it asked for, as far as that was known when it was refused."""
-    policy = Policy("reporting", hashlib.sha256(KEY).hexdigest(), methods=frozenset((b"POST",)))
+    policy = Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),), methods=frozenset((b"POST",)))
     clients = Clients([policy], Placeholders(b"key"), Budgets())
     about = b"\r\nAmazon-Advertising-API-Scope: 77\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n"
     async with running(answering(HELLO), clients=clients) as bench:
@@ -146,7 +149,7 @@ async def test_a_refusal_keeps_its_client_and_what_it_asked_for(running: Running
 
 async def test_a_refusal_after_routing_names_account_and_region(running: Running) -> None:
     """A client whose budget is spent is told of with the account that it would have used."""
-    policy = Policy("reporting", hashlib.sha256(KEY).hexdigest(), requests_per_minute=1)
+    policy = Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),), requests_per_minute=1)
     clients = Clients([policy], Placeholders(b"key"), Budgets())
     known = GET.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n")
     async with running(answering(HELLO), clients=clients) as bench:

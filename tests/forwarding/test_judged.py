@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
@@ -28,7 +29,7 @@ FOREIGN = MINE.replace(b"own", b"other")
 def clients(**limits: Any) -> Clients:
     """One client of one ads account."""
     digest = hashlib.sha256(KEY).hexdigest()
-    policy = Policy("tool", digest, account_ids=frozenset({b"amzn1.own"}), **limits)
+    policy = Policy("tool", (ClientKey(digest),), account_ids=frozenset({b"amzn1.own"}), **limits)
     return Clients([policy], Placeholders(b"key"), Budgets())
 
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
@@ -172,7 +173,7 @@ async def test_a_session_that_is_over_is_forgotten(ends: bytes, answer: bytes, r
 async def test_a_session_is_its_clients_own(running: Running) -> None:
     """Another client gets the same answer as for a session that lives elsewhere, and nothing of it leaves."""
     keys = {name: f"a key of {name}".encode() for name in ("one", "two")}
-    policies = [Policy(name, hashlib.sha256(key).hexdigest()) for name, key in keys.items()]
+    policies = [Policy(name, (ClientKey(hashlib.sha256(key).hexdigest()),)) for name, key in keys.items()]
 
     def by(name: str, request: bytes) -> bytes:
         return request.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: %b\r\n\r\n" % keys[name], 1)

@@ -70,18 +70,34 @@ def test_the_end_of_a_consent_is_there_as_long_as_it_is_known() -> None:
     assert value(metrics, "consent_expiry_timestamp_seconds", account="acme") is None
 
 
+def test_the_end_of_a_clients_last_key_is_told_while_there_is_one() -> None:
+    """A client whose keys have no end, or who is gone, has no series."""
+    metrics = made()
+    metrics.client_keys({"reporting": 5.0, "free": None, "old": 6.0})
+    assert value(metrics, "client_key_expiry_timestamp_seconds", client="reporting") == 5.0
+    assert value(metrics, "client_key_expiry_timestamp_seconds", client="free") is None
+    metrics.client_keys({"reporting": 7.0})
+    assert value(metrics, "client_key_expiry_timestamp_seconds", client="reporting") == 7.0
+    assert value(metrics, "client_key_expiry_timestamp_seconds", client="old") is None
+
+
 def names(metrics: Metrics) -> set[str]:
     return set(re.findall(r"^# TYPE (\S+)", metrics.scrape("")[0].decode(), re.MULTILINE))
 
 
 def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
-    counters = ("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses")
+    counters = (
+        *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
+        *("audit_records", "held_back"),
+    )
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),
         *("credential_state", "token_unpersisted", "request_duration_seconds", "upstream_duration_seconds"),
         *(
             "overhead_seconds",
+            "client_key_expiry_timestamp_seconds",
+            "audit_failing",
             "requests_in_flight",
             "profiles",
             "ads_accounts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,6 +53,7 @@ Day = Annotated[
     BeforeValidator(values.parse_day),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}),
 ]
+End = Annotated[datetime | None, BeforeValidator(values.parse_end), WithJsonSchema({"type": ["string", "null"]})]
 Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[
     str, BeforeValidator(values.parse_path_pattern), WithJsonSchema({"type": "string", "pattern": "^[/*]"})
@@ -78,8 +79,9 @@ Url = Annotated[str, BeforeValidator(values.parse_url), WithJsonSchema({"type": 
 RedirectUri = Annotated[
     str, BeforeValidator(values.parse_redirect_uri), WithJsonSchema({"type": "string", "pattern": "^https?://"})
 ]
-StateUrl = Annotated[str, BeforeValidator(values.parse_state_url), WithJsonSchema({"type": "string"})]
+StateUrl = Annotated[str | Secret, BeforeValidator(references.read_state_url), WithJsonSchema(_REFERENCE)]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
+FilePath = Annotated[Path, BeforeValidator(references.locate_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
 ClientSecrets = Annotated[
     Secret | tuple[Secret, Secret],
