@@ -11,7 +11,7 @@ import traceback
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
 from proxy.access.client_keys import KeyUses, locked_out_at
@@ -36,6 +36,7 @@ from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry_budget import RetryBudgets
+from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
@@ -83,7 +84,15 @@ class Program:
     listening: Address
     admin_listening: Address
 
-    def __init__(self, config: Config, *, notes: tuple[str, ...] = (), demo: bool = False, open_files: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        notes: tuple[str, ...] = (),
+        demo: bool = False,
+        open_files: int = 0,
+        output: TextIO | None = None,
+    ) -> None:
         self.config = config
         self.demo = demo
         self.notes = notes
@@ -92,8 +101,13 @@ class Program:
         self.started = False
         self.config_problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()
+        log = config.log
         self.logs = configure(
-            form=config.log.format, level=config.log.level, access=config.log.access, stream=sys.stdout
+            form=log.format,
+            level=log.level,
+            access=log.access,
+            access_fields=log.access_fields,
+            stream=output or sys.stdout,
         )
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
@@ -102,7 +116,7 @@ class Program:
         self.audit = open_audit(config.audit, self.logs.sink.put, self.messages.tell)
         trails = () if self.audit is None else (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
         self.observers = Observers((self.metrics, self.logs, self.history, *trails))
-        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
+        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
         self._context: ssl.SSLContext | None = None
@@ -110,9 +124,6 @@ class Program:
         self._acceptors: list[Acceptor] = []
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
-        if self.audit is not None:
-            self.metrics.watch_audit(self.audit.counts)
-            self._opened.callback(self._close_audit, self.audit)
 
     def __repr__(self) -> str:
         where = f"on {self.listening}" if self.started else "not started"
@@ -165,6 +176,8 @@ class Program:
     def _start_audit(self) -> None:
         if self.audit is None:
             return
+        self._opened.callback(self._close_audit, self.audit)
+        self.metrics.watch_audit(self.audit.counts)
         self.messages.begin()
         self.audit.start()
         if self.audit.file is not None:
@@ -194,7 +207,9 @@ class Program:
         opened.callback(deadlines.stop)
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
-        dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
+        dependencies = Dependencies(
+            self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting, McpSessions()
+        )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self._measure_client_keys()
         self._watch_keys()
@@ -235,7 +250,8 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
-        self.logs.adjust(level=config.log.level, access=config.log.access)
+        log = config.log
+        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
         self.metrics.accounts(config.accounts)
         keys = self._client_keys()
         self.forwarder.apply(rules)

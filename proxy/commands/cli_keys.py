@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.commands.cli_options import ConfigOption
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
 
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of clients and of the state store.")
 ClientArgument = Annotated[str, typer.Argument(metavar="CLIENT", help="The client's name.")]
@@ -39,12 +39,13 @@ def keys_new(
 def keys_list(
     layout: Annotated[KeyLayout, typer.Option("--format", help="How to print them.")] = KeyLayout.table,
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """List the keys of all clients, the first to end at the top. When each was last used, `/status` says."""
     from proxy.commands.keys import print_keys
     from proxy.config import environment, load
 
-    raise typer.Exit(print_keys(load(config, environment()), layout.value, datetime.now(UTC)))
+    raise typer.Exit(print_keys(load(config, environment(env_file)), layout.value, datetime.now(UTC)))
 
 
 @keys_app.command("expire")
@@ -57,18 +58,19 @@ def keys_expire(
         str, typer.Option("--on", metavar="DAY", help="The last day on which it is taken (UTC). Default: it ends now.")
     ] = "",
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """Print what to write into the configuration to end a client's key. Nothing is changed."""
     from proxy.commands.keys import EndedKey, print_expiry
     from proxy.config import environment, load
 
-    raise typer.Exit(print_expiry(load(config, environment()), EndedKey(client, key, on), datetime.now(UTC)))
+    raise typer.Exit(print_expiry(load(config, environment(env_file)), EndedKey(client, key, on), datetime.now(UTC)))
 
 
 @keys_app.command("rotate-state")
-def keys_rotate_state(config: ConfigOption = None) -> None:
+def keys_rotate_state(config: ConfigOption = None, env_file: EnvFileOption = None) -> None:
     """Encrypt the state store anew with the first key of state.key; then the old keys can go."""
     from proxy.commands.keys import rotate_state
     from proxy.config import environment, load
 
-    raise typer.Exit(rotate_state(load(config, environment())))
+    raise typer.Exit(rotate_state(load(config, environment(env_file))))

@@ -20,6 +20,7 @@ from proxy.config.model.accounts import DEFAULT_REDIRECT_URI
 from proxy.config.model.sections import AdminSection, Config
 from proxy.config.model.values import Address, parse_address
 from proxy.config.reading.document import Document, read_document
+from proxy.config.reading.env_file import read_env_file
 from proxy.config.reading.files import ReferenceReader
 from proxy.config.reading.variables import CONFIG_VARIABLE, lay_over
 from proxy.secret import Secret
@@ -27,9 +28,12 @@ from proxy.secret import Secret
 DEFAULT_ADMIN = "127.0.0.1:8081"
 
 
-def environment() -> Mapping[str, str]:
-    """The process's environment, as it is now."""
-    return dict(os.environ)
+def environment(env_file: Path | None = None) -> Mapping[str, str]:
+    """The process's environment, as it is now, before a file of variables, which is read anew each time.
+
+    Raises `ConfigurationError` where the file is of no use.
+    """
+    return {**(read_env_file(env_file) if env_file is not None else {}), **os.environ}
 
 
 def config_path(option: Path | None, environ: Mapping[str, str]) -> Path | None:

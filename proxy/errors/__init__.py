@@ -31,6 +31,7 @@ from proxy.errors.refusals import (
     Refused,
     RegionRequired,
     RequestTimeout,
+    SessionElsewhere,
     TargetTooLong,
     Throttled,
     TooManyConnections,
@@ -56,6 +57,7 @@ from proxy.errors.startup import (
     StartupError,
     StateError,
     StateFileDamaged,
+    StateUnavailable,
 )
 from proxy.errors.token_failures import (
     ApplicationChanged,
@@ -105,9 +107,11 @@ __all__ = [
     "Refused",
     "RegionRequired",
     "RequestTimeout",
+    "SessionElsewhere",
     "StartupError",
     "StateError",
     "StateFileDamaged",
+    "StateUnavailable",
     "TargetTooLong",
     "Throttled",
     "TokenAnswerMalformed",

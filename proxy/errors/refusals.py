@@ -182,6 +182,13 @@ class RegionRequired(Refused):
     slug, title = "region-required", "The request names no region"
 
 
+class SessionElsewhere(Refused):
+    """An MCP session of another client, or one that began with another account or region."""
+
+    slug, status, title, code = "session-elsewhere", 404, "The MCP session lives elsewhere", "NOT_FOUND"
+    proxy_error = "destination_not_found"
+
+
 class UnknownRoute(Refused):
     slug, status, title, code = "unknown-route", 404, "There is no such route", "NOT_FOUND"
     proxy_error = "destination_not_found"

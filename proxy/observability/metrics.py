@@ -115,7 +115,8 @@ class Metrics(Collector):
         return self.requests.totals()
 
     def _request_finished(self, event: RequestFinished) -> None:
-        labels = RequestLabels(event.client, event.account, event.region, event.method, event.status)
+        who = event.client, event.account, event.region
+        labels = RequestLabels(*who, event.method, event.operation_class, event.status)
         numbers = self.requests.numbers(labels)
         if event.attempts:
             numbers.add_forwarded(event.duration, event.upstream, event.overhead)

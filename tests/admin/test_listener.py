@@ -318,6 +318,18 @@ async def test_the_console_state_has_traffic_and_refusals() -> None:
     assert (line["reason"], line["detail"], line["path"]) == ("not-permitted", "Not yours.", "/v2/profiles")
 
 
+async def test_what_amazon_refused_for_a_known_reason_is_among_the_refusals() -> None:
+    """With Amazon's status and the sentence; what nobody can explain is not."""
+    async with administer(FakeProgram()) as knocker:
+        knocker.history.observe(finished(status=401))
+        knocker.history.observe(finished(status=401, detail="The profile is another's."))
+        for place in ("/console/state", "/status"):
+            async with knocker.ask(place) as answer:
+                (line,) = json.loads(await answer.text())["refused"]
+            assert (line["status"], line["reason"]) == (401, "refused-by-amazon")
+            assert line["detail"] == "The profile is another's."
+
+
 async def test_what_is_logged_of_the_history_counts_alone() -> None:
     """How many steps and refusals it holds, and nothing of what was asked."""
     async with administer(FakeProgram()) as knocker:

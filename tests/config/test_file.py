@@ -270,6 +270,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         ("fast_path: maybe", "fast_path: must be true or false, not a text"),
         ("log: json", "log: must hold keys, not a text"),
         ("log: {format: xml}", "log.format: is not one of auto, json, console"),
+        ("log: {access_fields: [status, url]}", r"log.access_fields[1]: is not one of request_id, client, account"),
         ("tokens: {refresh_ahead: soon}", "tokens.refresh_ahead: must be a number of seconds"),
         ("tokens: {refresh_ahead: .nan}", "tokens.refresh_ahead: must be a number of seconds"),
         (
@@ -297,7 +298,47 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
             "regions.na.token_url: has no path; write the whole address",
         ),
         ("regions: {na: {api_url: 'http://x:port'}}", "regions.na.api_url: is not an http"),
-        ("state: {url: 'redis://u:canary@h/1'}", "state.url: redis:// is not available in this version"),
+        ("state: {url: 'redis://u:canary@h/1'}", "state.key: is missing; Redis keeps tokens for all replicas"),
+        (
+            "state: {key: 0123456789abcdef, url: {file: none.canary}}",
+            "state.url: the file that it names does not exist",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: {env: NOT_SET}}",
+            "state.url: the environment variable that it names is not set",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://u:canary@h:99999/1'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://u:canary@h/x'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis+canary://h/1'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://canary,h/1'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis+sentinel://u:canary@h/1/2/3'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis+cluster://u:canary@h/1'}",
+            "state.url: names a cluster, which is not supported",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'rediss://u:canary@h/1?ssl_cert_reqs=canary'}",
+            "state.url: takes nothing after '?' but",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://u:canary@h/1?ssl_ca_certs=canary'}",
+            "state.url: takes nothing after '?' but",
+        ),
         ("state: {url: 'file:'}", "state.url: is not a state store; write file:DIR or memory:"),
         ("state: {url: 'disk://u:canary@x'}", "state.url: is not a state store"),
         ("state: {key: short}", "state.key: is shorter than 16 bytes; make one with `openssl rand -hex 32`"),

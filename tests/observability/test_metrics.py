@@ -31,6 +31,12 @@ def finished(**changes: object) -> events.RequestFinished:
         "refusal": "",
         "detail": "",
         "fault": "",
+        "profile": "123",
+        "ads_account": "",
+        "operation": "listProfiles",
+        "operation_class": "read",
+        "user_agent": "curl/8",
+        "upstream_status": 200,
     }
     return events.RequestFinished(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -134,8 +140,8 @@ def test_a_request_counts_once_under_all_its_labels() -> None:
     metrics.requests.in_flight.value -= 1
     metrics.observe(finished())
     assert value(metrics, "requests_in_flight") == 0
-    labels = {"client": "reporting", "account": "acme", "region": "na", "method": "GET", "code": "200"}
-    assert value(metrics, "requests_total", **labels) == 1
+    labels = {"client": "reporting", "account": "acme", "region": "na", "method": "GET", "operation_class": "read"}
+    assert value(metrics, "requests_total", **labels, code="200") == 1
     assert value(metrics, "request_duration_seconds_count", region="na") == 1
     assert value(metrics, "request_duration_seconds_sum", region="na") == pytest.approx(0.2)
     assert value(metrics, "upstream_duration_seconds_sum", region="na") == pytest.approx(0.15)
@@ -174,7 +180,8 @@ def test_a_refusal_before_a_region_is_known_counts_without_durations() -> None:
     metrics = made()
     metrics.observe(finished(client="", account="", region="", status=421, attempts=0, refusal="misdirected-host"))
     assert value(metrics, "refused_total", reason="misdirected-host") == 1
-    assert value(metrics, "requests_total", client="", account="", region="", method="GET", code="421") == 1
+    labels = {"client": "", "account": "", "region": "", "method": "GET", "operation_class": "read", "code": "421"}
+    assert value(metrics, "requests_total", **labels) == 1
     assert value(metrics, "overhead_seconds_count") == 0
 
 

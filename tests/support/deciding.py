@@ -120,10 +120,10 @@ class Listed:
         self._first = dict(first or {})
         self._failures = {(failure.account, failure.region): failure for failure in failures}
 
-    def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return self._owners.get(profile, ())
 
-    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return self._ads_accounts.get(identifier, ())
 
     def first(self, account: str, region: str) -> str | None:

@@ -11,7 +11,9 @@ from typing import Any
 
 from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import did_you_mean, shown_name, shown_names
+from proxy.config.model.redis_address import is_redis_address
 from proxy.config.model.values import REGION_NAMES, Address, parse_address, parse_flag, parse_list
+from proxy.secret import Secret
 
 ANONYMOUS = "anonymous"
 """What metrics and logs call a caller where no clients are configured."""
@@ -25,6 +27,7 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *_clients(values),
         *_listeners(values),
         *_invites(values),
+        *_state(values),
         *_nothing_to_serve(values),
     )
 
@@ -158,6 +161,17 @@ def _invites(values: Mapping[str, Any]) -> Iterator[str]:
     for key, default in (("listen", "127.0.0.1:8080"), ("admin_listen", "127.0.0.1:8081")):
         if address and address.port and address == _address(values, key, default):
             yield f"invites.listen: is the address of {key} too; choose another port"
+
+
+def _state(values: Mapping[str, Any]) -> Iterator[str]:
+    state = _mapping(values, "state")
+    url = state.get("url")
+    is_redis = isinstance(url, Mapping | Secret) or (isinstance(url, str) and is_redis_address(url))
+    if is_redis and not state.get("key"):
+        yield (
+            "state.key: is missing; Redis keeps tokens for all replicas, encrypted with this key: "
+            "make one with `openssl rand -hex 32`, the same for every replica"
+        )
 
 
 def _nothing_to_serve(values: Mapping[str, Any]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from proxy.config.model.accounts import Account, InvitesSection
 from proxy.config.model.clients import Client
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.kinds import (
+    AccessField,
     Count,
     FilePath,
     FilledText,
@@ -32,12 +33,11 @@ from proxy.config.model.kinds import (
     ReadableFile,
     RegionName,
     Seconds,
-    StateKeys,
-    StateUrl,
     Url,
 )
 from proxy.config.model.regions import with_amazon
 from proxy.config.model.section import NamedSection, Section
+from proxy.config.model.state import StateSection
 from proxy.config.model.values import Address, lower_case, parse_list, parse_mapping
 from proxy.secret import Secret
 
@@ -103,25 +103,6 @@ class OperationConfig(Section):
         Field(description="What it does at Amazon; absent: as the table has it."),
     ] = None
     name: Annotated[FilledText | None, Field(description="A name of its own; absent: Amazon's.")] = None
-
-
-class StateSection(Section):
-    """Where refresh tokens that Amazon hands out are kept."""
-
-    url: Annotated[
-        StateUrl,
-        Field(
-            description="`memory:` or `file:DIR`. Default: `file:` in `$XDG_STATE_HOME/ads-proxy` or "
-            "`~/.local/state/ads-proxy`, and `memory:` for a user without a home."
-        ),
-    ] = "memory:"
-    key: Annotated[
-        StateKeys,
-        Field(
-            description="What encrypts the state, 16 bytes or more; of a list, the first encrypts and all decrypt. "
-            "Absent: a key file is made in the directory."
-        ),
-    ] = None
 
 
 class TokensSection(Section):
@@ -227,6 +208,11 @@ class LogSection(Section):
         Field(description="The least that is written."),
     ] = "info"
     access: Annotated[Flag, Field(description="Whether each request is written.")] = True
+    access_fields: Annotated[
+        tuple[AccessField, ...] | None,
+        BeforeValidator(parse_list),
+        Field(description="What the line of a request holds beside time, level and event; absent: all there is."),
+    ] = None
 
 
 class AuditSection(Section):
@@ -320,7 +306,7 @@ class Config(Section):
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it, for redaction."""
         found = [self.admin.key, self.upstream.proxy]
-        found += self.state.key if isinstance(self.state.key, tuple) else (self.state.key,)
+        found += self.state.secrets
         for account in self.accounts.values():
             found += (*account.secrets, account.refresh_token)
         return tuple(secret for secret in found if secret is not None)

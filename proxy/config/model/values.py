@@ -338,13 +338,3 @@ def parse_redirect_uri(value: Any) -> str:
     if "@" in match[1]:
         raise WrongValue(Expected.NO_USER)
     return value
-
-
-def parse_state_url(value: Any) -> str:
-    """`memory:` or `file:DIR`."""
-    text = value if isinstance(value, str) else ""
-    if text.startswith("redis://"):
-        raise WrongValue(Expected.REDIS)
-    if text == "memory:" or (text.startswith("file:") and text.removeprefix("file:").strip("/ ")):
-        return text
-    raise WrongValue(Expected.STATE_URL)
