@@ -16,7 +16,7 @@ from cachetools import FIFOCache
 
 from proxy.access.client_keys import ClientKey, KeyUses
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
-from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_route
+from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.operations import PUBLISHED
 from proxy.routing.table import CallerScope
@@ -248,7 +248,7 @@ class Clients:
         policy = caller.policy
         if policy is None:
             return
-        verdict = evaluate_route(policy, screened, chosen)
+        verdict = evaluate_route(policy, replace(screened, needs="") if screened.by_body else screened, chosen)
         if verdict.refusal is not None:
             raise verdict.refusal
         if policy.max_in_flight is not None and in_flight >= policy.max_in_flight:
@@ -262,6 +262,12 @@ class Clients:
             if wait:
                 limit = policy.requests_per_minute
                 raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
+
+    def permit_body(self, caller: Caller, fields: RequestFields, body: bytes) -> None:
+        """Raise what forbids a request with this body, where the screening left that open: `Verdict.by_body`."""
+        verdict = evaluate_body(caller.policy, fields, body) if caller.policy is not None else _UNLIMITED
+        if verdict.refusal is not None:
+            raise verdict.refusal
 
     def impersonate(self, name: str) -> Caller | None:
         """The caller that a client would be with its key, for `ads-proxy check --as`; None where there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
-from proxy.admin.invitations import make_invitations
+from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import (
     AccessRules,
@@ -28,6 +28,7 @@ __all__ = [
     "AdsAccountView",
     "AuditView",
     "ClientKeyView",
+    "InvitationHandlers",
     "ListingFailureView",
     "ProfileView",
     "ProgramView",

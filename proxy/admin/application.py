@@ -33,6 +33,7 @@ from proxy.events import DefectMet, Observer
 from proxy.observability.audit_events import AdminRefused, AdminSignedIn
 
 if TYPE_CHECKING:
+    from proxy.admin.invitations import InvitationHandlers
     from proxy.admin.view import AdminView
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -53,8 +54,16 @@ class Scraped(Protocol):
 class AdminHandlers:
     """The handlers, and what they share."""
 
-    def __init__(self, view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> None:
+    def __init__(
+        self,
+        view: AdminView,
+        metrics: Scraped,
+        history: RequestHistory,
+        observer: Observer,
+        invitations: InvitationHandlers | None,
+    ) -> None:
         self._view, self._metrics, self._history, self._observer = view, metrics, history, observer
+        self._invitations = invitations
         self._keys = guard.KeyChecker()
         self._sign_ins = SignInHandlers(view, observer)
 
@@ -77,6 +86,7 @@ class AdminHandlers:
             web.post("/console/accounts/{account}/refresh", self._refresh),
             web.post("/console/accounts/{account}/invite", self._invite),
             *self._sign_ins.routes(),
+            *(self._invitations.routes() if self._invitations is not None else ()),
         ]
 
     # --- guards ---------------------------------------------------------------------------------------------
@@ -104,7 +114,9 @@ class AdminHandlers:
             return problem(request, errors.InternalError("The proxy's log has the details."))
 
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Host, then origin, then key."""
+        """Host, then origin, then key; what invited people reach has checks of its own, and no key."""
+        if self._invitations is not None and self._invitations.own(request.path):
+            return await self._invitations.guarded(request, handler)
         rules = self._view.access()
         if not guard.host_allowed(request.headers.get("Host", ""), rules):
             raise errors.MisdirectedHost("Use an IP address or localhost, or add the name to allowed_hosts.")
@@ -234,9 +246,16 @@ def after_key(request: web.Request) -> str:
     return f"{request.path}?ask" if asks else request.path
 
 
-def make_admin(view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> web.Application:
-    """The application; run it with `AppRunner(app, access_log=None)`."""
-    handlers = AdminHandlers(view, metrics, history, observer)
+def make_admin(
+    view: AdminView,
+    metrics: Scraped,
+    history: RequestHistory,
+    observer: Observer,
+    invitations: InvitationHandlers | None = None,
+) -> web.Application:
+    """The application; run it with `AppRunner(app, access_log=None)`. `invitations` are those that have no listener of
+    their own."""
+    handlers = AdminHandlers(view, metrics, history, observer, invitations)
 
     @web.middleware
     async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -206,7 +206,7 @@ class AdminAdapter:
     async def invite(self, account: str) -> tuple[str, float]:
         invites, key = self._program.config.invites, signing_key(self._program.config.accounts[account].secrets[0])
         if invites.url is None:
-            raise StateError("There is no listener for invitations: set invites.listen and invites.url, and restart.")
+            raise StateError("Nobody can be invited: set invites.url, and invites.listen or not, and restart.")
         sender = invites.sender or urlsplit(invites.url).hostname or ""
         made = await self._program.invitations.make(account, INVITATION_SECONDS, sender)
         self._program.observers.observe(InvitationMade(account, made.id, made.expires_at))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -60,6 +59,8 @@ class StopSignals:
 def end_with_parent() -> None:
     """Called in a child before it begins: where the system can, it ends even when this program is killed."""
     if sys.platform == "linux":
+        import ctypes  # not where nothing is begun: it wants memory that a hardened service may not have
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from proxy import __version__
 from proxy.access.client_keys import KeyUses, locked_out_at
 from proxy.access.clients import Budgets
-from proxy.admin import AdminListener, RequestHistory, make_admin, make_invitations
+from proxy.admin import AdminListener, InvitationHandlers, RequestHistory, make_admin, make_invitations
 from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.audit import ThreadMessages, open_audit
@@ -24,7 +24,7 @@ from proxy.app.audit import opened as opened_audit
 from proxy.app.key_changes import compare_keys, watch_keys
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
-from proxy.config import Address
+from proxy.config import Address, environment, wants_colours
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import bind, load_certificate, server_context
@@ -101,14 +101,13 @@ class Program:
         self.started = False
         self.config_problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()
-        log = config.log
         self.logs = configure(
-            form=log.format,
-            level=log.level,
-            access=log.access,
-            access_fields=log.access_fields,
+            form=config.log.format,
+            colours=wants_colours(environment()),
+            level=config.log.level,
             stream=output or sys.stdout,
         )
+        self._adjust_logs(config)
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
         self.history = RequestHistory(self.metrics.totals)
@@ -158,7 +157,8 @@ class Program:
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         view = AdminAdapter(self)
-        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers))
+        invited = None if invited_sockets else self._invitations_of(config, view)
+        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, invited))
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
         await self._start_invitations(config, view, invited_sockets)
@@ -169,6 +169,11 @@ class Program:
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
+
+    def _invitations_of(self, config: Config, view: AdminAdapter) -> InvitationHandlers | None:
+        """What invited advertisers reach, where anybody can be invited."""
+        url = config.invites.url
+        return InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
 
     def _observe(self, event: Event) -> None:
         self.observers.observe(event)
@@ -189,10 +194,11 @@ class Program:
             self.logs.observe(AuditFailed("the program stops", unwritten))
 
     async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
-        """The listener of invited advertisers, where there is one."""
-        if not sockets or config.invites.url is None:
+        """The listener of invited advertisers, where they have one of their own."""
+        handlers = self._invitations_of(config, view)
+        if not sockets or handlers is None:
             return
-        invited = AdminListener(make_invitations(view, self.invitations, self.observers, config.invites.url))
+        invited = AdminListener(make_invitations(handlers))
         self._opened.push_async_callback(invited.stop)
         await invited.start(sockets)
 
@@ -250,8 +256,7 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
-        log = config.log
-        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
+        self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
         keys = self._client_keys()
         self.forwarder.apply(rules)
@@ -270,6 +275,10 @@ class Program:
         return replace(rules, connection_limits=replace(limits, max_connections=allowed))
 
     # --- parts
+
+    def _adjust_logs(self, config: Config) -> None:
+        log = config.log
+        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
 
     def _connect(self) -> ClientConnection:
         """A new connection's protocol."""

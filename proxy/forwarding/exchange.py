@@ -86,7 +86,7 @@ class Exchange:
         self._entered, context = entered, self._context
         token = self._dependencies.tokens.current(context.route.account)
         if token is None or not (self._dependencies.throttles.active and self._is_held_off(token)):
-            connection = context.pool.take() if token is not None else None
+            connection = context.pool.take(context.family) if token is not None else None
             if token is not None and connection is not None:
                 self._send(token, connection)
             else:
@@ -180,7 +180,7 @@ class Exchange:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
                     await self._place().wait(token, self._replays)
-            connection = await context.acquire(fresh=fresh)
+            connection = await context.acquire(self._dependencies.accounting.observer, fresh=fresh)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()

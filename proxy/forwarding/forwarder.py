@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from proxy.errors import Draining, NotImplementedHere, Refused
 from proxy.forwarding.accounting import METHODS, NOWHERE, Way, asked_way, way_of
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.judged import JudgedRequest
 from proxy.forwarding.local import LocalTokenRequest
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext
@@ -114,7 +116,11 @@ class Forwarder:
         rules.clients.permit(caller, screened, chosen, time.monotonic(), accounting.of_client(caller.name))
         pool = self._pools.find(chosen.endpoint, chosen.region)
         accounting.started(caller.name)
-        return Exchange(self._dependencies, client, RequestContext(request, rules, caller.name, chosen, pool))
+        context = RequestContext(request, rules, caller.name, chosen, pool)
+        if screened.by_body:
+            judge = partial(rules.clients.permit_body, caller, request.fields)
+            return JudgedRequest(self._dependencies, client, context, judge)
+        return Exchange(self._dependencies, client, context)
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
         if request is None:

@@ -63,6 +63,7 @@ class Metrics(Collector):
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             RequestFinished: self._request_finished,
             events.AccountRemoved: lambda e: self._end(e.account),
+            events.FamilyHeldBack: lambda e: self._held_back.add(e.host),
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
             events.ConfigReloaded: self._config_reloaded,
         }
@@ -215,6 +216,8 @@ class Metrics(Collector):
         counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
+        words = "Requests that waited while their family of operations held its share of the connections to a host."
+        self._held_back = Table(counter, "held_back_total", words, ("host",))
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )

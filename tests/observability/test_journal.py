@@ -50,7 +50,7 @@ def written(logs: Logs, stream: io.StringIO) -> list[str]:
     """What was written, without its times."""
     assert logs.flush()
     logs.close()
-    return [re.sub(r"\d{4}-\S+Z", "TIME", line) for line in stream.getvalue().splitlines()]
+    return [re.sub(r"\d{4}-\S+Z|\d\d:\d\d:\d\d\.\d{3}", "TIME", line) for line in stream.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

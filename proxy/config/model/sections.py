@@ -228,9 +228,13 @@ class AuditSection(Section):
 
 
 class Config(Section):
-    """The whole configuration. `sources` are all files that it was read from; a change of one means to read again."""
+    """The whole configuration. `sources` are all files that it was read from; a change of one means to read again.
+
+    `deprecated` are sentences about keys that were written by an old name.
+    """
 
     sources: SkipJsonSchema[tuple[Path, ...]] = Field(default=(), exclude=True)
+    deprecated: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
     listen: Annotated[ListenAddress, Field(description="Where tools connect.")] = Address("127.0.0.1", 8080)
     admin_listen: Annotated[ListenAddress, Field(description="Metrics, health, console and sign-in.")] = Address(
         "127.0.0.1", 8081
@@ -284,7 +288,7 @@ class Config(Section):
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
     audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
 
-    @field_validator("sources", mode="before")
+    @field_validator("sources", "deprecated", mode="before")
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:
