@@ -114,8 +114,9 @@ class Program:
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
         self.messages = ThreadMessages(self._observe)
-        self.observers = Observers((self.metrics, self.logs, self.history, *self._open_audit(config)))
-        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
+        trails = self._open_audit(config)
+        self.observers = Observers((self.metrics, self.logs, self.history, *trails))
+        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
         self._context: ssl.SSLContext | None = None
@@ -188,6 +189,8 @@ class Program:
     def _start_audit(self) -> None:
         if self.audit is None:
             return
+        self._opened.callback(self._close_audit, self.audit)
+        self.metrics.watch_audit(self.audit.counts)
         self.messages.begin()
         self.audit.start()
         if self.audit.file is not None:
