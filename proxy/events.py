@@ -41,6 +41,10 @@ class Observers:
 # --- requests -----------------------------------------------------------------------------------------------
 
 
+UNKNOWN = "unknown"
+"""The operation of a request that Amazon's specifications do not have."""
+
+
 class Fault(StrEnum):
     """How an exchange broke."""
 
@@ -57,10 +61,13 @@ class RequestFinished(Event):
     """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
 
     `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
-    request ended before they were known (`client` is `anonymous` where no clients are configured). `status` is what
-    the tool was answered, 0 if it left before; an answer that was cut keeps the status that was sent. `refusal` is the
-    slug of the proxy's own answer, else empty; `fault` says how a started answer broke: a word of `Fault`, or the slug
-    of the error that could no longer be told; else empty.
+    request ended before they were known (`client` is `anonymous` where no clients are configured). `profile` and
+    `ads_account` are those that were sent to Amazon, or that a refused request named. `operation` is Amazon's name for
+    it, or `unknown`; `operation_class` is `read`, `report`, `write` or `unknown`. `status` is what the tool was
+    answered, 0 if it left before; an answer that was cut keeps the status that was sent. `upstream_status` is Amazon's
+    last, 0 for none. `refusal` is the slug of the proxy's own answer, else empty; `detail` says why, or why Amazon
+    refused, where that is known; `fault` says how a started answer broke: a word of `Fault`, or the slug of the error
+    that could no longer be told; or empty.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """
@@ -82,6 +89,12 @@ class RequestFinished(Event):
     refusal: str
     detail: str
     fault: str
+    profile: str = ""
+    ads_account: str = ""
+    operation: str = UNKNOWN
+    operation_class: str = UNKNOWN
+    user_agent: str = ""
+    upstream_status: int = 0
 
 
 @dataclass(frozen=True, slots=True)

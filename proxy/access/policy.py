@@ -24,6 +24,7 @@ from proxy.routing.scope import SCOPE
 from proxy.routing.target import Destination, TargetKind
 
 if TYPE_CHECKING:
+    from proxy.access.client_keys import ClientKey
     from proxy.http1.message import Request
     from proxy.routing.route import Route
 
@@ -55,7 +56,7 @@ class Policy:
     """What one client may do; None permits everything. `access` permits what does no more than this."""
 
     name: str
-    key_digest: str
+    keys: tuple[ClientKey, ...]
     accounts: frozenset[str] | None = None
     profiles: frozenset[bytes] | None = None
     account_ids: frozenset[bytes] | None = None

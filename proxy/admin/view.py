@@ -70,6 +70,18 @@ class AdsAccountView:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientKeyView:
+    """One key of a client. `id` is the beginning of its digest; moments are wall-clock time, `ends_at` None for no end
+    and `last_used` for no use since the start."""
+
+    client: str
+    id: str
+    note: str
+    ends_at: float | None
+    last_used: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ListingFailureView:
     """Why an account's profiles could not be listed in a region, the last time. `at` is wall-clock time."""
 
@@ -154,6 +166,9 @@ class AdminView(Protocol):
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         """Every account and region whose last listing failed."""
+
+    def client_keys(self) -> tuple[ClientKeyView, ...]:
+        """Every client's keys, in the order of the configuration."""
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         """What Amazon is known to limit; those to be waited for longest come first."""

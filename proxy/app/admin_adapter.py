@@ -11,6 +11,7 @@ from proxy.admin import (
     AccessRules,
     AccountView,
     AdsAccountView,
+    ClientKeyView,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -174,6 +175,12 @@ class AdminAdapter:
         return tuple(
             ListingFailureView(failure.account, failure.region, failure.detail, failure.at)
             for failure in self._program.directory.failures()
+        )
+
+    def client_keys(self) -> tuple[ClientKeyView, ...]:
+        return tuple(
+            ClientKeyView(client, key.id, key.note, key.ends_at, last_used)
+            for client, key, last_used in self._program.forwarder.rules.clients.known_keys()
         )
 
     def throttles(self) -> tuple[ThrottleView, ...]:

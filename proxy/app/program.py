@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
+from proxy.access.client_keys import KeyUses, locked_out_at
 from proxy.access.clients import Budgets
 from proxy.admin import AdminListener, RequestHistory, make_admin, make_invitations
 from proxy.app import wiring
@@ -32,6 +33,7 @@ from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry_budget import RetryBudgets
+from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.access.client_keys import ClientKey
     from proxy.config import Config
     from proxy.forwarding.rules import Rules
     from proxy.tokens.store import Store
@@ -90,8 +93,13 @@ class Program:
         self.started = False
         self.config_problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()
+        log = config.log
         self.logs = configure(
-            form=config.log.format, level=config.log.level, access=config.log.access, stream=output or sys.stdout
+            form=log.format,
+            level=log.level,
+            access=log.access,
+            access_fields=log.access_fields,
+            stream=output or sys.stdout,
         )
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
@@ -99,7 +107,7 @@ class Program:
         self.observers = Observers((self.metrics, self.logs, self.history))
         self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
         self.throttles = Throttles()
-        self._budgets = Budgets()
+        self._budgets, self._uses = Budgets(), KeyUses()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
         self._acceptors: list[Acceptor] = []
@@ -169,8 +177,11 @@ class Program:
         opened.callback(deadlines.stop)
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
-        dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
+        dependencies = Dependencies(
+            self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting, McpSessions()
+        )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
+        self._measure_client_keys()
         self.tools = ConnectionTable(deadlines)
         opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(wiring.token_sources(config))
@@ -208,15 +219,17 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
-        self.logs.adjust(level=config.log.level, access=config.log.access)
+        log = config.log
+        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
         self.metrics.accounts(config.accounts)
         self.forwarder.apply(rules)
+        self._measure_client_keys()
         await self.directory.reconfigure(wiring.profile_sources(config, self._authorities.context))
 
     def rules(self, config: Config) -> Rules:
         """What the configuration says of traffic, with this program's directory and signing key."""
         table = make_routing_table(config, self.directory)
-        clients = make_clients(config, _signing_key(config), self._budgets)
+        clients = make_clients(config, _signing_key(config), self._budgets, self._uses)
         rules = make_rules(config, table, clients, ca_digest=self._authorities.digest, demo=self.demo)
         limits = rules.connection_limits
         allowed = min(limits.max_connections, self._max_connections or limits.max_connections)
@@ -239,6 +252,14 @@ class Program:
         ads_accounts = Counter(known.account for known in self.directory.ads_accounts() if known.kind == ADS_ACCOUNT)
         for account, count in ads_accounts.items():
             self.metrics.observe(AdsAccountsListed(account, "", count, count))
+
+    def _measure_client_keys(self) -> None:
+        """Tell when each client is without a key, and forget the uses of keys that are gone."""
+        keys: dict[str, list[ClientKey]] = {}
+        for client, key, _ in self.forwarder.rules.clients.known_keys():
+            keys.setdefault(client, []).append(key)
+        self.metrics.client_keys({client: locked_out_at(owned) for client, owned in keys.items()})
+        self._uses.keep(key.digest for owned in keys.values() for key in owned)
 
     def _bind(self, name: str, address: Address) -> list[socket.socket]:
         sockets = bind(name, address)

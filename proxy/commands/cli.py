@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from proxy.commands import cli_start, cli_watch
+from proxy.commands import cli_keys, cli_start, cli_watch
 from proxy.commands.cli_options import (
     AdminListenOption,
     ConfigOption,
@@ -39,8 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-keys_app = typer.Typer(no_args_is_help=True, help="Keys of clients and of the state store.")
-app.add_typer(keys_app, name="keys")
+app.add_typer(cli_keys.keys_app, name="keys")
 invites_app = typer.Typer(no_args_is_help=True, help="Links that ask for consent.")
 app.add_typer(invites_app, name="invites")
 MAX_DAYS = 90
@@ -273,23 +272,6 @@ def profiles(
     from proxy.commands.profiles import print_profiles
 
     raise typer.Exit(print_profiles(loaded, layout.value, ads_accounts=accounts))
-
-
-@keys_app.command("new")
-def keys_new(name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.")]) -> None:
-    """Make a key for a client. The key is printed once; the configuration keeps its digest."""
-    from proxy.commands.keys import new_key
-
-    raise typer.Exit(new_key(name))
-
-
-@keys_app.command("rotate-state")
-def keys_rotate_state(config: ConfigOption = None, env_file: EnvFileOption = None) -> None:
-    """Encrypt the state store anew with the first key of state.key; then the old keys can go."""
-    from proxy.commands.keys import rotate_state
-    from proxy.config import environment, load
-
-    raise typer.Exit(rotate_state(load(config, environment(env_file))))
 
 
 @app.command()

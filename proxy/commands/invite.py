@@ -13,6 +13,7 @@ from rich.table import Table
 
 from proxy.commands.login import find_account
 from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
+from proxy.config import StateKind
 from proxy.tokens.invitation import Invitation, link, signing_key, state_of
 from proxy.tokens.invitation_ledger import InvitationLedger
 from proxy.tokens.opening import open_store
@@ -31,7 +32,7 @@ def invite(config: Config, name: str, days: int) -> int:
     if url is None:
         complain("there is no listener for invitations: set invites.listen and invites.url, and restart the proxy")
         return FAILED
-    if config.state.url == "memory:":
+    if config.state.kind is StateKind.MEMORY:
         complain(NOWHERE)
         return FAILED
     made = asyncio.run(_make(config, name, days * 86400.0, config.invites.sender or urlsplit(url).hostname or ""))

@@ -9,36 +9,40 @@ from __future__ import annotations
 from proxy.config.checks.notes import notes
 from proxy.config.loading import admin_address, admin_key, environment, load
 from proxy.config.model.accounts import Account
+from proxy.config.model.clients import Client, KeyConfig
+from proxy.config.model.kinds import AccessField
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     AdminSection,
-    Client,
     Config,
     DrainSection,
     LimitsSection,
     LogSection,
     Region,
     RouteConfig,
-    StateSection,
     TlsSection,
     TokensSection,
     UpstreamSection,
 )
+from proxy.config.model.state import StateKind, StateSection
 from proxy.config.model.values import REGION_NAMES, Address
 
 __all__ = [
     "AMAZON_REGIONS",
     "REGION_NAMES",
+    "AccessField",
     "Account",
     "Address",
     "AdminSection",
     "Client",
     "Config",
     "DrainSection",
+    "KeyConfig",
     "LimitsSection",
     "LogSection",
     "Region",
     "RouteConfig",
+    "StateKind",
     "StateSection",
     "TlsSection",
     "TokensSection",

@@ -32,5 +32,9 @@ class StateError(StartupError):
     """A state store that cannot be used safely: unreadable, another key, or a directory that others can read."""
 
 
+class StateUnavailable(StateError):
+    """A state store that is away, slow, full or read-only for now: everything goes on without it, and tries again."""
+
+
 class StateFileDamaged(StateError):
     """What is kept of one account is damaged, of an unknown form, or encrypted with another key than the rest."""

@@ -47,8 +47,7 @@ class KnownLimit(NamedTuple):
 def throttle_key(context: RequestContext, client_id: str) -> ThrottleKey:
     """That of a request which is sent for this application."""
     request, route = context.request, context.route
-    operation = context.rules.table.operations.find(request.method, route.segments)
-    named = family(operation, request.method, route.segments)
+    named = family(route.operation, request.method, route.segments)
     return ThrottleKey(named, find_advertiser(request, route), route.region, client_id)
 
 

@@ -14,8 +14,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cachetools import TTLCache
-
 from proxy.errors import NoUsableToken, StateError
 from proxy.events import (
     AdsAccountsFailed,
@@ -29,6 +27,7 @@ from proxy.events import (
 from proxy.profiles import reach
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, pin, read_document
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
+from proxy.profiles.misses import Misses
 from proxy.profiles.pacing import Pacing, next_listing
 from proxy.profiles.reach_reader import ReachReader
 from proxy.profiles.source import ProfileSource
@@ -45,10 +44,6 @@ __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUn
 DOCUMENT = "profiles"
 REACH_DOCUMENT = "ads-accounts"
 MAX_PARALLEL = 6
-MISS_INTERVAL = 10.0
-MAX_MISSES = 4096
-MISS_MEMORY = 900.0
-"""How long a profile or ads account that nobody knows makes no other early listing, in seconds."""
 _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 SAVE_DELAY = 2.0
 REPORT_INTERVAL = 600.0
@@ -115,8 +110,7 @@ class ProfileDirectory:
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._listings: set[asyncio.Task[_Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
-        self._misses: TTLCache[str, bool] = TTLCache(MAX_MISSES, MISS_MEMORY, timer=self._pacing.clock)
-        self._missed_at: float | None = None
+        self._misses = Misses(self._pacing.clock)
         self._unsaved: set[str] = set()
         self._dirty = asyncio.Event()
         self._never = asyncio.Event()
@@ -128,25 +122,24 @@ class ProfileDirectory:
 
     # --- look-ups: routing's Directory
 
-    def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
-        """Who lists a profile. One that nobody does makes an early listing, at most one in `MISS_INTERVAL` seconds.
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
+        """Who lists a profile. One that nobody does makes an early listing of the account, of all where it is empty.
 
         An account whose usual list has it is not asked what its other lists say.
         """
         found = self._index.owners(profile)
         if further := self._reader.index.owners(profile):
-            listed = {account for account, _ in found}
+            listed = {name for name, _ in found}
             return (*found, *(owner for owner in further if owner[0] not in listed))
-        if not found and profile.isdecimal() and profile not in self._misses:
-            self._miss(profile)
+        if not found and profile.isdecimal():
+            self._miss(profile, account)
         return found
 
-    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
         """Who reaches an ads account or advertiser, in every region where it lives; a miss is as that of a profile."""
         found = self._reader.index.ads_account_owners(identifier)
-        key = f"ads account {identifier}"
-        if not found and key not in self._misses and _ADS_ACCOUNT.fullmatch(identifier):
-            self._miss(key)
+        if not found and _ADS_ACCOUNT.fullmatch(identifier):
+            self._miss(f"ads account {identifier}", account)
         return found
 
     def first(self, account: str, region: str) -> str | None:
@@ -174,13 +167,10 @@ class ProfileDirectory:
         """How many ads accounts are listed, by account and region; what was not read yet is missing."""
         return self._reader.index.counts()
 
-    def _miss(self, key: str) -> None:
-        now = self._pacing.clock()
-        if self._missed_at is None or now - self._missed_at >= MISS_INTERVAL:
-            self._missed_at = now
-            self._misses[key] = True
-            for watch in self._watches.values():
-                watch.wake.set()
+    def _miss(self, key: str, account: str) -> None:
+        """Read lists again, off the request's path."""
+        for name in self._misses.take(key, (account,) if account else {name for name, _ in self._watches}):
+            self.list_again(name)
 
     # --- start, change, stop
 
@@ -209,6 +199,7 @@ class ProfileDirectory:
                 self._index.drop(*key)
                 self._reader.index.drop(*key)
                 self._changed(DOCUMENT, REACH_DOCUMENT)
+        self._misses.keep(account for account, _ in wanted)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
                 watch = self._watches[account, region] = _Watch(source, region)

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 class Directory(Protocol):
     """What is known of profiles and ads accounts, in memory."""
 
-    def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
-        """The (account, region) pairs that list a profile; empty where nobody does."""
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
+        """The (account, region) pairs that list a profile; empty where nobody does.
 
-    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+        `account` is the one that the request chose, if any: of a profile that nobody lists, its lists alone may have
+        become too old.
+        """
+
+    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
         """The (account, region) pairs in which an ads account or advertiser lives; empty where nobody reaches it."""
 
     def first(self, account: str, region: str) -> str | None:
@@ -33,10 +37,10 @@ class Directory(Protocol):
 class EmptyDirectory:
     """A directory that knows nothing yet."""
 
-    def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return ()
 
-    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return ()
 
     def first(self, account: str, region: str) -> str | None:

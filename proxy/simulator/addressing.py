@@ -25,8 +25,16 @@ ACCOUNT_HEADERS = ("amazon-ads-accountid", "amazon-ads-account-id")
 AMC_ACCOUNT = "ENTITYSANDBOX"
 """The one account of Amazon Marketing Cloud, which `/amc/*` takes beside ads accounts."""
 
-SCOPE_TAKEN_ANYWAY = ("/sb/targets", "/sb/negativeTargets")
-"""Paths whose specification has no Scope although Amazon's own Postman collection sends one."""
+SCOPE_TAKEN_ANYWAY = (
+    "/sb/targets",
+    "/sb/negativeTargets",
+    "/adsApi/v1/commitments/dsp",
+    "/adsApi/v1/retrieve/commitments/dsp",
+    "/adsApi/v1/retrieve/commitmentSpends/dsp",
+    "/adsApi/v1/query/linearTvDayparts",
+    "/adsApi/v1/query/publishers",
+)
+"""Paths whose specification has no Scope although Amazon's own Postman collections send one."""
 
 
 @dataclass(frozen=True, slots=True)

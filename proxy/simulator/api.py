@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from proxy.simulator import account_api, ads_account_api, campaign_api, report_api, unified_api, unified_reports
 from proxy.simulator.answers import Answer, error_answer
-from proxy.simulator.calls import BodyUnreadable, Call
+from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.campaigns import SP_KINDS
 
 Handler = Callable[[Call, "re.Match[str]"], Answer]
@@ -66,7 +66,16 @@ ROUTES: tuple[Route, ...] = (
 
 
 def respond(call: Call) -> Answer:
-    """The answer to a call that passed all checks. BodyUnreadable where its body does not fit."""
+    """The answer to a call that passed all checks. BodyUnreadable or CallRefused where its body does not fit."""
+    try:
+        return _answer(call)
+    except (BodyUnreadable, CallRefused):
+        if call.state.settings.strict_bodies:
+            raise
+        return answer_generically(call)
+
+
+def _answer(call: Call) -> Answer:
     method = "GET" if call.method == "HEAD" else call.method
     for methods, pattern, handler in ROUTES:
         match = pattern.fullmatch(call.path) if method in methods.split() else None

@@ -143,6 +143,8 @@ TOOL_KINDS = frozenset(
         "account-missing",
         "advertiser-missing",
         "body",
+        "body-account-forbidden",
+        "body-account-unknown",
         "content-type",
         "s3-authorization",
         "selection",

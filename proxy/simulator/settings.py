@@ -52,7 +52,8 @@ class SimulatorSettings:
     `mcp_token_status` is the status with which a token that is over is told by a JSON-RPC error.
 
     Of strictness: `strict_paths` answers 404 to what Amazon's specifications do not know; `strict_media_types` refuses
-    media types that they do not name; `strict_host` refuses a Host with another port than the listener's.
+    media types that they do not name; `strict_bodies` refuses bodies of another shape than the operation's;
+    `strict_host` refuses a Host with another port than the listener's.
 
     `advertised_host` is the host name in URLs that lead to S3.
     """
@@ -81,6 +82,7 @@ class SimulatorSettings:
     mcp_tools: McpTools = "own"
     mcp_token_status: int = 400
     strict_paths: bool = False
+    strict_bodies: bool = True
     strict_media_types: bool = True
     strict_host: bool = True
     compress_from: int | None = 1024
@@ -105,6 +107,7 @@ CHANGEABLE = (
     "report_polls",
     "rotation",
     "rotation_grace",
+    "strict_bodies",
     "strict_host",
     "strict_media_types",
     "strict_paths",

@@ -56,7 +56,7 @@ def check_accounts(call: Call, given: Any) -> None:
         account = call.state.ads_accounts.named(account_id)
         if manager == MANAGER_ID or (account is not None and call.caller.user in account.users):
             continue
-        kind = "account-unknown" if account is None else "account-forbidden"
+        kind = "body-account-unknown" if account is None else "body-account-forbidden"
         chosen = manager or account_id
         reason = f"the body names account {chosen}, which is not {call.caller.user}'s"
         raise CallRefused(Refusal(403, kind, "FORBIDDEN", reason, NO_SUCH_ACCOUNT.format(chosen)))

@@ -26,6 +26,7 @@ from proxy.tokens.refresh_attempt import report_defect, request_grant
 from proxy.tokens.store import StoredSource
 from proxy.tokens.suspicion import Suspicion
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
+from proxy.tokens.waiters import Waiters
 
 if TYPE_CHECKING:
     from proxy.tokens.consent import Consent
@@ -53,12 +54,11 @@ class Credential:
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
-        self._waiting = 0
+        self._waiters = Waiters()
         self.suspicion = Suspicion(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._removed = False
 
     def __repr__(self) -> str:
@@ -91,7 +91,7 @@ class Credential:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-            self._release_waiters()
+            self._waiters.release()
             await self._keeper.close(max(0.0, deadline - loop.time()))
 
     async def reconfigure(self, source: TokenSource) -> None:
@@ -127,7 +127,7 @@ class Credential:
             self._keeper.sign_in(grant.refresh_token)
         try:
             self._apply(grant, self.dependencies.timing.clock() - grant.took, RefreshCause.SIGN_IN)
-            self._release_waiters()
+            self._waiters.release()
         except TokenAnswerMalformed:  # dead on arrival: the refresh token brings another one
             self._restart(RefreshCause.SIGN_IN)
         await self._keeper.flush(5.0)
@@ -146,7 +146,7 @@ class Credential:
                 self._start_refresh(self._schedule.cause)
             elif left <= 0 or (not self._is_refreshing() and pause > left):
                 raise self._no_token(pause)
-            await self._wait_for_outcome(left)
+            await self._waiters.wait(left)
         return token
 
     async def renew(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
@@ -166,15 +166,8 @@ class Credential:
                 if convinced or token is None:
                     raise self._no_token(pause)
                 return None
-            await self._wait_for_outcome(left)
+            await self._waiters.wait(left)
         return token
-
-    async def _wait_for_outcome(self, seconds: float) -> None:
-        self._waiting += 1
-        try:
-            await asyncio.wait({self._outcome}, timeout=max(0.0, seconds))
-        finally:
-            self._waiting -= 1
 
     def _hasten(self) -> None:
         """A request is about to wait: passing trouble holds the next attempt back for less long."""
@@ -254,7 +247,7 @@ class Credential:
         ours = (sent, grant.refresh_token if grant is not None else None)
         if failure is not None and source == self.source and self._keeper.refresh_token in ours:
             self._record_failure(failure, clock() - sent_at)
-        self._release_waiters()
+        self._waiters.release()
         return failure
 
     def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
@@ -279,7 +272,7 @@ class Credential:
     def _record_failure(self, failure: TokenFailure, duration: float) -> None:
         timing = self.dependencies.timing
         self._schedule = self._schedule.after_failure(failure, timing.clock(), timing.random())
-        if self._waiting:
+        if self._waiters.count:
             self._schedule = self._schedule.for_waiting_requests()
         advice = failure.advice.replace("ACCOUNT", self.source.account)
         self._last_failure = CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, timing.wall())
@@ -306,7 +299,7 @@ class Credential:
         self._schedule = RefreshSchedule(self.dependencies.timing.clock(), cause)
         self._transition(Trigger.CHANGED if self._usable_token() is not None else Trigger.RESET)
         self._wake.set()
-        self._release_waiters()
+        self._waiters.release()
 
     # --- time ----------------------------------------------------------------------------------------------
 
@@ -344,10 +337,6 @@ class Credential:
 
     def _is_refreshing(self) -> bool:
         return self._refresh_task is not None and not self._refresh_task.done()
-
-    def _release_waiters(self) -> None:
-        outcome, self._outcome = self._outcome, asyncio.get_running_loop().create_future()
-        outcome.set_result(None)
 
     # --- for people ----------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from proxy.tokens.store import StoreChange
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -44,9 +46,9 @@ class MemoryStore:
     async def write_document(self, name: str, data: object) -> None:
         self._documents[name] = json.dumps(data)
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncIterator[StoreChange]:
         while True:
-            yield
+            yield StoreChange()
             await self._changed.wait()
             self._changed.clear()
 

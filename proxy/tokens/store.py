@@ -55,6 +55,18 @@ class StoredToken:
     consented_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StoreChange:
+    """What may have been written: an account's entry, or a document; anything where neither is named."""
+
+    account: str | None = None
+    document: str | None = None
+
+    def concerns(self, account: str) -> bool:
+        """Whether the account's entry may be another now."""
+        return self.document is None and self.account in (None, account)
+
+
 class Store(Protocol):
     """What keeps tokens. Every failure to write or read is a `StateError` that says what to do.
 
@@ -76,7 +88,7 @@ class Store(Protocol):
     async def write_document(self, name: str, data: object) -> None:
         """Keeps what `json.dumps` accepts."""
 
-    def changes(self) -> AsyncIterator[None]:
+    def changes(self) -> AsyncIterator[StoreChange]:
         """Yields at first, and after something may have been written, by this process or another."""
 
     async def close(self) -> None: ...

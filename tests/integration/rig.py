@@ -52,16 +52,24 @@ class Rig:
 
 @contextlib.contextmanager
 def rig(
-    tmp_path: Path, *, signed_in: bool = True, lifetime: int = 3600, beside: tuple[str, ...] = (), **changes: Any
+    tmp_path: Path,
+    *,
+    signed_in: bool = True,
+    lifetime: int = 3600,
+    beside: tuple[str, ...] = (),
+    ads_account: str | None = None,
+    **changes: Any,
 ) -> Iterator[Rig]:
     """The simulator, and `ads-proxy serve` in front of it with the account `acme`.
 
-    Without `signed_in` the account has no refresh token; accounts `beside` it have the same login. `changes` are
-    further keys of the configuration.
+    Without `signed_in` the account has no refresh token; accounts `beside` it have the same login; `ads_account` is
+    its default one. `changes` are further keys of the configuration.
     """
     with simulated_amazon("--access-token-lifetime", str(lifetime)) as amazon:
         admin_port = free_port()
         account = amazon.account(default_profile="first", redirect_uri=f"http://localhost:{admin_port}/login/callback")
+        if ads_account is not None:
+            account["default_ads_account"] = ads_account
         if not signed_in:
             del account["refresh_token"]
         settled = {

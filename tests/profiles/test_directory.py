@@ -22,8 +22,6 @@ from proxy.events import (
 )
 from proxy.profiles.directory import (
     DOCUMENT,
-    MISS_INTERVAL,
-    MISS_MEMORY,
     REPORT_INTERVAL,
     SAVE_DELAY,
     Pacing,
@@ -32,6 +30,7 @@ from proxy.profiles.directory import (
     ProfilesUnavailable,
 )
 from proxy.profiles.index import ListingFailure
+from proxy.profiles.misses import MISS_INTERVAL, MISS_MEMORY
 from proxy.profiles.pacing import (
     AWAITED_RETRY,
     FIRST_RETRY,
@@ -346,6 +345,21 @@ async def test_a_profile_that_nobody_knows_makes_one_early_listing(running: Runn
     assert running.directory.owners("99") == ()
     await running.settle(2)
     assert len(running.asked) == 8
+
+
+async def test_a_profile_that_a_chosen_account_lacks_makes_a_listing_of_that_account(running: RunningDirectory) -> None:
+    """The others are left in peace, and have their own ten seconds: whose lists it may be in is not known else."""
+    await running.directory.start([running.source("acme", "na"), running.source("zeta", "na")])
+    await running.settle(2)
+    assert running.directory.owners("98", "acme") == ()
+    await running.settle(1)
+    assert running.directory.owners("97") == ()
+    await running.settle(1)
+    assert running.directory.owners("96", "zeta") == ()
+    running.now += MISS_INTERVAL
+    assert running.directory.owners("97") == ()
+    await running.settle(1)
+    assert len(running.asked) == 5
 
 
 async def test_a_restart_knows_what_was_listed(running: RunningDirectory) -> None:

@@ -76,9 +76,9 @@ async def test_report_of_another_user_is_not_there(tool: Tool) -> None:
         ([MINE], None),
         ([MINE, {"advertiserAccountId": account_id("default", 3)}], None),
         ([{"managerAccountId": MANAGER_ID}], None),
-        ([MINE, {"advertiserAccountId": account_id("other", 1)}], "account-forbidden"),
-        ([{"advertiserAccountId": "amzn1.ads-account.g.nobody"}], "account-unknown"),
-        ([{"managerAccountId": "amzn1.ads1.ma1.nobody"}], "account-unknown"),
+        ([MINE, {"advertiserAccountId": account_id("other", 1)}], "body-account-forbidden"),
+        ([{"advertiserAccountId": "amzn1.ads-account.g.nobody"}], "body-account-unknown"),
+        ([{"managerAccountId": "amzn1.ads1.ma1.nobody"}], "body-account-unknown"),
     ],
 )
 async def test_every_account_in_the_body_is_the_users(
@@ -88,6 +88,7 @@ async def test_every_account_in_the_body_is_the_users(
     tool.simulator.state.add_user("other")
     reply = await send(tool, "create", {"accessRequestedAccounts": named, "reports": [ORDER]})
     assert (reply.status, tool.kinds()) == ((403, [kind]) if kind else (207, []))
+    assert tool.simulator.state.ledger.refusals_by_owner["proxy"] == 0
 
 
 @pytest.mark.parametrize(

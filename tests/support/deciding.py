@@ -8,7 +8,8 @@ from typing import Any
 from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_route
 from proxy.config import Config
 from proxy.config.model.accounts import Account
-from proxy.config.model.sections import Client, Region, RouteConfig
+from proxy.config.model.clients import Client
+from proxy.config.model.sections import Region, RouteConfig
 from proxy.config.model.values import Address
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
@@ -119,10 +120,10 @@ class Listed:
         self._first = dict(first or {})
         self._failures = {(failure.account, failure.region): failure for failure in failures}
 
-    def owners(self, profile: str) -> tuple[tuple[str, str], ...]:
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return self._owners.get(profile, ())
 
-    def ads_account_owners(self, identifier: str) -> tuple[tuple[str, str], ...]:
+    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return self._ads_accounts.get(identifier, ())
 
     def first(self, account: str, region: str) -> str | None:

@@ -1,0 +1,138 @@
+"""Amazon's collection of the unified API, run by newman through the proxy, without keys and with one.
+
+It is run where it lies beside the project; one in its form, made from Amazon's specifications, is run everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.simulator.ads_accounts import account_id
+from tests.clients import flows
+from tests.integration.rig import Rig, rig
+from tests.newman.made import NAME, make_collection
+from tests.newman.runs import BESIDE, SCOPE, Collection, Run, as_localhost, passed, run_collection, with_credentials
+from tests.support.specifications import published_specifications
+
+pytestmark = [pytest.mark.integration, pytest.mark.newman]
+
+AMAZONS = Collection.named(BESIDE, NAME)
+ADS_ACCOUNT = account_id("default", 1)
+"""The ads account whose profile in na is the first."""
+
+IDS = {"accountId": ADS_ACCOUNT, "profileId": flows.FIRST_PROFILE}
+ACCOUNT_ID = "Amazon-Ads-AccountId"
+LOGIN_PAGE = "Auth grant login"
+
+Runner = Callable[..., Run]
+
+
+@pytest.fixture(scope="module", params=["made", *(["amazons"] if AMAZONS.requests.exists() else [])])
+def collection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """One made from the specifications, and Amazon's own where it is here."""
+    if request.param == "amazons":
+        return AMAZONS
+    return make_collection(published_specifications(), tmp_path_factory.mktemp("made"), ADS_ACCOUNT)
+
+
+def _run(running: Rig, collection: Collection, place: Path, base_url: str, **chosen: str) -> Run:
+    # Some of the bodies in Amazon's collection are placeholders.
+    running.control("/control/settings", {"strict_bodies": False})
+    return run_collection(running, collection, place, base_url, chosen)
+
+
+@pytest.fixture(scope="module")
+def keyless(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """With made-up credentials, an ads account and a profile."""
+    place = tmp_path_factory.mktemp("keyless")
+    with rig(place) as running:
+        return _run(running, collection, place / "run", as_localhost(running.tools), **IDS)
+
+
+@pytest.fixture(scope="module")
+def keyed(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """With credentials that the proxy gave out."""
+    place = tmp_path_factory.mktemp("keyed")
+    with flows.keyed(place) as running:
+        return _run(running, collection, place / "run", as_localhost(running.tools), **IDS, **with_credentials())
+
+
+@pytest.fixture(scope="module")
+def unset(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Neither an ads account nor a profile is set: their headers are empty, and the proxy has a default of each."""
+    place = tmp_path_factory.mktemp("unset")
+    with rig(place, ads_account=ADS_ACCOUNT) as running:
+        return _run(running, collection, place / "run", as_localhost(running.tools))
+
+
+@pytest.fixture(scope="module")
+def direct(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Sent straight to the simulator, which refuses it all, for lack of a token, but sees its heads."""
+    place = tmp_path_factory.mktemp("direct")
+    with rig(place) as running:
+        return _run(running, collection, place / "run", running.simulator["api_urls"]["na"], **IDS)
+
+
+@pytest.fixture(params=["keyless", "keyed", "unset"])
+def run(collection: Collection, request: pytest.FixtureRequest) -> Run:
+    """Each of the three, of each collection."""
+    found: Run = request.getfixturevalue(request.param)
+    return found
+
+
+def test_every_request_is_sent_and_none_fails(collection: Collection, run: Run) -> None:
+    """All leave newman, and the token request of the collection's script; what the collection tests, holds."""
+    statistics = run.report["run"]["stats"]["requests"]
+    assert (statistics["total"], statistics["failed"]) == (collection.count() + 1, 0)
+    assert run.report["run"]["failures"] == []
+    assert len(run.answers()) == collection.count()
+    assert set(run.unserved()) == {LOGIN_PAGE}
+
+
+def test_no_header_is_wrong_or_missing(run: Run) -> None:
+    """The simulator, which is as strict about headers as Amazon is, refuses nothing."""
+    assert run.refusals == []
+    assert run.counts["refusals_by_owner"]["proxy"] == 0
+
+
+def test_one_token_serves_the_whole_run(run: Run) -> None:
+    """All that reaches Amazon's side of logging in is the proxy's own one refresh."""
+    assert run.counts["token_by_grant"] == {"refresh_token": 1}
+
+
+@pytest.mark.parametrize("way", ["keyless", "keyed"])
+def test_everything_else_arrives_as_it_was_sent(way: str, direct: Run, request: pytest.FixtureRequest) -> None:
+    """Method, target, and every header but those of the login are the same bytes as without a proxy, in that order."""
+    arrived, sent = request.getfixturevalue(way).forwarded(), direct.forwarded()
+    assert len(sent) > 85
+    assert [passed(record) for record in arrived] == [passed(record) for record in sent]
+    assert [_accounts(record) for record in arrived] == [_accounts(record) for record in sent]
+
+
+def test_empty_headers_count_as_none(unset: Run, direct: Run) -> None:
+    """Where the collection sends empty ids, none arrives but a default one, and all else as it was sent."""
+    arrived = unset.forwarded()
+    names = (SCOPE.lower(), ACCOUNT_ID.lower())
+    assert [passed(record, *names) for record in arrived] == [passed(record, *names) for record in direct.forwarded()]
+    found = [_accounts(record) for record in arrived]
+    assert {value for pairs in found for value in pairs.values()} == {ADS_ACCOUNT, flows.FIRST_PROFILE}
+    assert all(len(pairs) < 2 for pairs in found)
+
+
+def test_the_refresh_token_that_comes_serves_the_next_time(collection: Collection, keyed: Run, tmp_path: Path) -> None:
+    """The script overwrites its refresh token with what the answer has: there is one, and a run goes on with it."""
+    assert keyed.environment["refresh_token"]
+    with flows.keyed(tmp_path) as running:
+        credentials = {**with_credentials(), "refresh_token": keyed.environment["refresh_token"]}
+        again = _run(running, collection, tmp_path / "again", as_localhost(running.tools), **IDS, **credentials)
+    assert again.report["run"]["failures"] == []
+    assert set(again.unserved()) == {LOGIN_PAGE}
+
+
+def _accounts(record: dict[str, Any]) -> dict[str, str]:
+    """Which advertiser a request names, by header."""
+    return {name: value for name, value in record["headers"] if name in (SCOPE, ACCOUNT_ID)}
