@@ -40,6 +40,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
     events.TokenRefreshed: "info",
+    events.TokenTakenOver: "info",
     events.SignInNeeded: "warning",
     events.ConsentRecorded: "info",
     events.InvitationMade: "info",
