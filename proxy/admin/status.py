@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.admin.history import RequestHistory
-    from proxy.admin.view import AccountView, AdminView, ListingFailureView, ProfileView
+    from proxy.admin.view import AccountView, AdminView, ClientKeyView, ListingFailureView, ProfileView
     from proxy.tokens.consent import Consent
     from proxy.tokens.values import CredentialStatus
 
@@ -122,6 +122,21 @@ def listing_failures(failures: Iterable[ListingFailureView], account: str) -> li
     ]
 
 
+def client_keys(keys: Iterable[ClientKeyView], now: float) -> list[dict[str, Any]]:
+    """The keys of clients: which end when, and which are in use."""
+    return [
+        {
+            "client": key.client,
+            "id": key.id,
+            "note": key.note,
+            "ends_at": stamp(key.ends_at),
+            "ended": key.ends_at is not None and key.ends_at <= now,
+            "last_used": stamp(key.last_used),
+        }
+        for key in keys
+    ]
+
+
 def program_status(view: AdminView, now: float) -> dict[str, Any]:
     """The program and its accounts, without the list of profiles."""
     program = view.program()
@@ -145,6 +160,8 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "invites": program.invites,
         "notes": list(program.notes),
         "connections": dict(program.connections),
+        "audit": None if program.audit is None else asdict(program.audit),
+        "client_keys": client_keys(view.client_keys(), now),
         "config": {"problems": list(program.config_problems), "needs_restart": list(program.needs_restart)},
         "accounts": [
             {

@@ -7,12 +7,14 @@ What others need is named here. No other part of the program looks at the enviro
 from __future__ import annotations
 
 from proxy.config.checks.notes import notes
-from proxy.config.loading import admin_address, admin_key, environment, load
+from proxy.config.loading import admin_address, admin_key, environment, load, wants_colours
 from proxy.config.model.accounts import Account
+from proxy.config.model.clients import Client, KeyConfig
+from proxy.config.model.kinds import AccessField
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     AdminSection,
-    Client,
+    AuditSection,
     Config,
     DrainSection,
     LimitsSection,
@@ -29,12 +31,15 @@ from proxy.config.model.values import REGION_NAMES, Address
 __all__ = [
     "AMAZON_REGIONS",
     "REGION_NAMES",
+    "AccessField",
     "Account",
     "Address",
     "AdminSection",
+    "AuditSection",
     "Client",
     "Config",
     "DrainSection",
+    "KeyConfig",
     "LimitsSection",
     "LogSection",
     "Region",
@@ -49,4 +54,5 @@ __all__ = [
     "environment",
     "load",
     "notes",
+    "wants_colours",
 ]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from proxy.errors.root import AdsProxyError
 
 
 class StartupError(AdsProxyError):
     """Ends the program before it serves; the message is one line that says what to do."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class ConfigurationError(StartupError):

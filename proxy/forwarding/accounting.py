@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.events import DefectMet, RequestFinished, RequestStarted
+from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestStarted
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
+from proxy.routing.ads_account import ADS_ACCOUNT
+from proxy.routing.scope import SCOPE
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.events import Observer
     from proxy.http1.message import Request
+    from proxy.routing.operations import Operation
     from proxy.routing.route import Route
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 """What Amazon's specifications use, and HEAD and OPTIONS."""
 _NAMES = {method: method.decode() for method in METHODS | {b"CONNECT", b"TRACE"}}
 _MAX_PATH = 512
+_MAX_NAMED = 64
+"""Characters of a profile or an ads account that a refused request named: it can be anything."""
 _STARTED = RequestStarted()
+
+
+class Way(NamedTuple):
+    """Where a request went, as far as it was known when it ended, in the words of the log."""
+
+    account: str = ""
+    region: str = ""
+    profile: str = ""
+    ads_account: str = ""
+    operation: str = UNKNOWN
+    operation_class: str = UNKNOWN
+
+
+NOWHERE = Way()
+
+
+def way_of(route: Route) -> Way:
+    """That of a request which was routed."""
+    operation = route.operation
+    return Way(
+        route.account,
+        route.region,
+        route.profile.decode("latin-1"),
+        route.ads_account.decode("latin-1"),
+        UNKNOWN if operation is None else operation.name,
+        UNKNOWN if operation is None else operation.effect.value,
+    )
+
+
+def asked_way(request: Request, operation: Operation | None) -> Way:
+    """That of a request which was refused before it was routed: what it named itself."""
+    fields = request.fields
+    profile = next((value for value in fields.values(SCOPE) if value), b"")
+    ads_account = next((value for name in ADS_ACCOUNT for value in fields.values(name) if value), b"")
+    return Way(
+        "",
+        "",
+        profile[:_MAX_NAMED].decode("latin-1"),
+        ads_account[:_MAX_NAMED].decode("latin-1"),
+        UNKNOWN if operation is None else operation.name,
+        UNKNOWN if operation is None else operation.effect.value,
+    )
 
 
 class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
-    `overhead` is what the proxy itself spent; `bytes_in` and `bytes_out` count payload.
+    `overhead` is what the proxy itself spent; `bytes_in` and `bytes_out` count payload. `explanation` is that of an
+    error of Amazon's.
     """
 
     __slots__ = (
@@ -35,11 +83,13 @@ class RequestStats:
         "bytes_in",
         "bytes_out",
         "client",
+        "explanation",
         "fault",
         "overhead",
         "refusal",
         "request",
         "sent_at",
+        "upstream_status",
     )
 
     def __init__(self, request: Request, client: str, began: float) -> None:
@@ -52,10 +102,12 @@ class RequestStats:
         self.bytes_out = 0
         self.overhead = 0.0
         self.sent_at = 0.0
+        self.upstream_status = 0
         self.refusal: Refused | None = None
         self.fault = ""
+        self.explanation = ""
 
-    def finished(self, status: int, route: Route | None, path: str, now: float) -> RequestFinished:
+    def finished(self, status: int, way: Way, path: str, now: float) -> RequestFinished:
         """The event: answered with `status` (0: not at all)."""
         duration = now - self.began
         overhead = min(self.overhead, duration)
@@ -64,8 +116,8 @@ class RequestStats:
         return RequestFinished(
             request_id=self.request.id,
             client=self.client,
-            account=route.account if route is not None else "",
-            region=route.region if route is not None else "",
+            account=way.account,
+            region=way.region,
             method=_NAMES.get(self.request.method, "other"),
             path=path,
             status=status,
@@ -77,8 +129,14 @@ class RequestStats:
             overhead=overhead,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
-            detail=refusal.detail if refusal is not None else "",
+            detail=refusal.detail if refusal is not None else self.explanation,
             fault=self.fault,
+            profile=way.profile,
+            ads_account=way.ads_account,
+            operation=way.operation,
+            operation_class=way.operation_class,
+            user_agent=self.request.fields.user_agent,
+            upstream_status=self.upstream_status,
         )
 
 
@@ -131,13 +189,13 @@ class Accounting:
         self.ended(event.client if client is None else client)
         self.observer.observe(event)
 
-    def refused(self, request: Request, error: Refused) -> None:
+    def refused(self, request: Request, error: Refused, client: str = "", way: Way = NOWHERE) -> None:
         """A request was answered before anybody served it."""
-        stats = RequestStats(request, "", 0.0)
+        stats = RequestStats(request, client, 0.0)
         stats.refusal = error
         path = request.target.path or request.target.raw
         self.started()
-        self.finished(stats.finished(error.status, None, path.decode("latin-1")[:_MAX_PATH], 0.0))
+        self.finished(stats.finished(error.status, way, path.decode("latin-1")[:_MAX_PATH], 0.0), client="")
 
     def defect(self, where: str, error: BaseException) -> None:
         self.observer.observe(DefectMet(where, "".join(traceback.format_exception(error))))

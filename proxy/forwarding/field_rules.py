@@ -12,8 +12,9 @@ from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.account_names import names_account
 from proxy.routing.ads_account import ADS_ACCOUNT
-from proxy.routing.route import ACCOUNT, REGION
+from proxy.routing.route import REGION
 from proxy.routing.scope import NAMES_ACCOUNT, SCOPE
+from proxy.routing.selection import ACCOUNT
 
 INJECTED = frozenset((AUTHORIZATION, b"amazon-advertising-api-clientid", b"amazon-ads-clientid", SCOPE))
 """Written by the proxy, so that the tool's own never leave."""

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
+from proxy.events import FamilyHeldBack
 from proxy.forwarding import locations
+from proxy.forwarding.error_text import MAX_READ, readable
+from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, explain
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_length
 from proxy.problem import date_line
+from proxy.routing.families import family as family_of
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
+    from proxy.events import Observer
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request, Response
     from proxy.routing.route import Route
@@ -39,13 +44,27 @@ class RequestContext:
     route: Route
     pool: Pool
 
-    async def acquire(self, *, fresh: bool) -> UpstreamConnection:
+    @property
+    def family(self) -> str:
+        """What Amazon limits together with it, and what shares its part of the pool."""
+        method, segments = self.request.method, self.route.segments
+        return family_of(self.route.operation, method, segments)
+
+    async def acquire(self, observer: Observer, *, fresh: bool) -> UpstreamConnection:
         """A connection for it, when its client's turn has come. Raises `Refused` where there is none in time."""
-        return await self.pool.acquire(fresh=fresh, patience=self.rules.timeouts.response, client=self.client)
+        pool, family = self.pool, self.family
+        if pool.holds_back(family):
+            held = pool.held_by(family)
+            observer.observe(FamilyHeldBack(pool.name, family, held, pool.limit, first=not pool.is_awaited_by(family)))
+        patience = self.rules.timeouts.response
+        return await pool.acquire(fresh=fresh, patience=patience, client=self.client, family=family)
 
 
 class ResponseRelay:
-    """Writes one response to its tool. `status` is 0 until `begin`; `began` tells that bytes of it went to the tool."""
+    """Writes one response to its tool. `status` is 0 until `begin`; `began` tells that bytes of it went to the tool.
+
+    `beginning` is that of the body of an error that may be explained, None of any other response.
+    """
 
     __slots__ = (
         "_bodyless",
@@ -58,6 +77,7 @@ class ResponseRelay:
         "_length",
         "_response",
         "began",
+        "beginning",
         "bytes_out",
         "keep",
         "status",
@@ -75,6 +95,7 @@ class ResponseRelay:
         self._length: int | None = None
         self.status = 0
         self.began = False
+        self.beginning: bytes | None = None
         self.keep = False
         self.bytes_out = 0
 
@@ -120,6 +141,8 @@ class ResponseRelay:
         """Take the final response's head."""
         self._response, self.status = response, response.status
         fields = response.fields
+        if response.status in EXPLAINED:
+            self.beginning = b""
         self._bodyless = has_no_body(response.status, self._context.request.method == b"HEAD")
         if self._is_looked_into():
             self._gathered = []
@@ -127,6 +150,8 @@ class ResponseRelay:
             self._send_head(without_length(fields) if response.status == 204 else fields.passing, fields.content_length)
 
     def data(self, pieces: list[Buffer]) -> None:
+        if self.beginning is not None and len(self.beginning) < MAX_READ:
+            self.beginning += b"".join(pieces)[: MAX_READ - len(self.beginning)]
         if self._gathered is not None:
             self._gather(pieces)
         else:
@@ -137,6 +162,13 @@ class ResponseRelay:
             self._send_gathered()
         if self._chunking:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
+
+    def explain(self, trouble: str) -> str:
+        """Why Amazon refused the request, as far as that can be told; `trouble` is that of the account's login."""
+        context = self._context
+        text = readable(self.beginning or b"", self._response.fields.content_encoding)
+        refusal = AmazonRefusal(self.status, text, context.route, trouble)
+        return explain(refusal, context.rules.table.directory)
 
     def _relay(self, pieces: list[Buffer]) -> None:
         self.bytes_out += sum(map(len, pieces))

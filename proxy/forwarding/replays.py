@@ -60,8 +60,7 @@ class Replays:
     def reads(self) -> bool:
         """Whether the request changes nothing at Amazon."""
         context = self._context
-        operation = context.rules.table.operations.find(context.request.method, context.route.segments)
-        return is_read(context.request.method, operation)
+        return is_read(context.request.method, context.route.operation)
 
     def situation(self, progress: Progress, now: float, *, replayable: bool) -> Situation:
         """What there is to decide by. `now` is on the event loop's clock, `replayable` tells that the body is kept."""

@@ -40,13 +40,17 @@ _MAX_REMEMBERED_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request without its body: what arrived, read once. `id` is the client's X-Request-Id, or one of ours."""
+    """A request without its body: what arrived, read once. `id` is the client's X-Request-Id, or one of ours.
+
+    `head` is what was read, as `RequestReader.cut` gives it; empty where the request is not one that came as it is.
+    """
 
     method: bytes
     target: Target
     minor: int
     fields: RequestFields
     id: str
+    head: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ class RequestReader:
             fields = self._remembered(section, minor)
         else:
             fields = self._read_fields(section, minor)
-        return Request(method, read_target(raw), minor, fields, fields.request_id or new_id())
+        return Request(method, read_target(raw), minor, fields, fields.request_id or new_id(), head)
 
     def _read_fields(self, section: bytes, minor: int) -> RequestFields:
         return read_request_fields(section, minor, self.limits.max_fields, self.rules)

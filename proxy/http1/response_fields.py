@@ -21,10 +21,10 @@ from proxy.http1.fields import (
     read_response_fields,
 )
 
-_DROPPED = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
+NEVER_PASSING = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 """Hop-by-hop fields, and what only a proxy itself says."""
 _ENDS = frozenset((b"close", b"keep-alive"))
-_DROPPED_TRAILERS = _DROPPED | frozenset((b"content-length", b"trailer", b"set-cookie", b"location"))
+_DROPPED_TRAILERS = NEVER_PASSING | frozenset((b"content-length", b"trailer", b"set-cookie", b"location"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, 
 
 def _passing(fields: Fields, names: list[bytes], options: frozenset[bytes]) -> bytes:
     """The lines that pass; names are compared with `_` as `-`, as some readers take them."""
-    dropped = _DROPPED if options <= _ENDS else _DROPPED | (options - {b"content-length"})
+    dropped = NEVER_PASSING if options <= _ENDS else NEVER_PASSING | (options - {b"content-length"})
     lines = []
     for name, field in zip(names, fields, strict=True):
         if name not in dropped and (b"_" not in name or plain_name(name) not in dropped):

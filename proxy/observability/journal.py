@@ -85,6 +85,12 @@ class JournalEntry:
             refusal="",
             detail="",
             fault="",
+            profile=kind.profile,
+            ads_account=kind.ads_account,
+            operation=kind.operation,
+            operation_class=kind.operation_class,
+            user_agent=record.user_agent,
+            upstream_status=self._status,
         )
 
 
@@ -118,7 +124,8 @@ class Journal:
         """That of requests of this kind with this status."""
         found = self._entries.get((kind, status))
         if found is None:
-            labels = RequestLabels(kind.client, kind.account, kind.region, kind.method, status)
+            who = kind.client, kind.account, kind.region
+            labels = RequestLabels(*who, kind.method, kind.operation_class, status)
             found = JournalEntry(kind, status, self._metrics.numbers(labels), self._logs, self.listeners)
             self._entries[kind, status] = found
         return found

@@ -21,9 +21,11 @@ from proxy.observability.instruments import Distribution, Instrument, Instrument
 from proxy.observability.request_metrics import IN_FLIGHT, REGIONS, REQUESTS, RequestLabels, RequestMetrics, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
+
+    from proxy.observability.audit_stream import AuditCounts
 
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
 REFRESH_RESULTS: Final = (
@@ -61,6 +63,7 @@ class Metrics(Collector):
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             RequestFinished: self._request_finished,
             events.AccountRemoved: lambda e: self._end(e.account),
+            events.FamilyHeldBack: lambda e: self._held_back.add(e.host),
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
             events.ConfigReloaded: self._config_reloaded,
         }
@@ -76,6 +79,7 @@ class Metrics(Collector):
             events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
+        self._audit_counts: Callable[[], AuditCounts] | None = None
         self.registry = registry or CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -91,6 +95,14 @@ class Metrics(Collector):
         for account in sorted(wanted - self._accounts):
             self._begin(account)
 
+    def client_keys(self, ends: Mapping[str, float | None]) -> None:
+        """Tells until when each client has a key, as wall-clock time; None where one of its keys has no end."""
+        self._key_expiry.values = {(client,): at for client, at in ends.items() if at is not None}
+
+    def watch_audit(self, counts: Callable[[], AuditCounts]) -> None:
+        """Tells whom to ask of the audit stream when somebody scrapes."""
+        self._audit_counts = counts
+
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
         if handler is not None:
@@ -105,7 +117,8 @@ class Metrics(Collector):
         return self.requests.totals()
 
     def _request_finished(self, event: RequestFinished) -> None:
-        labels = RequestLabels(event.client, event.account, event.region, event.method, event.status)
+        who = event.client, event.account, event.region
+        labels = RequestLabels(*who, event.method, event.operation_class, event.status)
         numbers = self.requests.numbers(labels)
         if event.attempts:
             numbers.add_forwarded(event.duration, event.upstream, event.overhead)
@@ -212,9 +225,22 @@ class Metrics(Collector):
         counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
+        words = "Requests that waited while their family of operations held its share of the connections to a host."
+        self._held_back = Table(counter, "held_back_total", words, ("host",))
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )
+        self._key_expiry = Table(
+            gauge,
+            "client_key_expiry_timestamp_seconds",
+            "When the last of a client's keys ends, as Unix time; absent where one has no end.",
+            ("client",),
+        )
+        self._audit_records = Table(
+            counter, "audit_records_total", "Records of the audit stream by what became of them.", ("result",)
+        )
+        words = "1 while the audit stream cannot be written; absent where there is none."
+        self._audit_failing = Table(gauge, "audit_failing", words)
         words = "Answers that were cut after they had begun, by what cut them."
         self._cut = Table(counter, "cut_responses_total", words, ("fault",))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
@@ -249,6 +275,11 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for at each scrape."""
+        if self._audit_counts is not None:
+            counts = self._audit_counts()
+            self._audit_records.put("written", value=counts.written)
+            self._audit_records.put("lost", value=counts.lost)
+            self._audit_failing.put(value=float(counts.failing))
         yield from self.requests.families()
         for series in self._series():
             yield series.family()

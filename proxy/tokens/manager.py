@@ -17,6 +17,7 @@ from proxy.tokens.consent_ledger import ConsentLedger
 from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper
+from proxy.tokens.trouble import describe_trouble
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class TokenManager:
         timing = timing if timing is not None else Timing()
         self._consents = ConsentLedger(store, observer, timing.wall)
         self._dependencies = CredentialDependencies(lwa, observer, settings, timing, self._consents, store.leases)
-        self._clock = timing.clock
+        self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}
         self._changing = asyncio.Lock()
         self._watchers: list[asyncio.Task[None]] = []
@@ -153,6 +154,11 @@ class TokenManager:
             credential.suspicion.accepted(use)
         if self._clock() - self._rejected_at > WATCHFUL:
             self.watchful = False
+
+    def trouble(self, account: str) -> str:
+        """What is wrong with an account's login that a person must mend, and how; empty where nothing is."""
+        credential = self._credentials.get(account)
+        return describe_trouble(credential.status(), self._wall()) if credential is not None else ""
 
     def statuses(self) -> tuple[CredentialStatus, ...]:
         """Every account's, in the order of the configuration."""

@@ -92,7 +92,7 @@ class ConnectionOwner(Protocol):
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """One connection to one host."""
+    """One connection to one host. `family` is that of the operation it serves, None while its pool has it."""
 
     def __init__(self, pool: ConnectionOwner) -> None:
         self._pool = pool
@@ -115,6 +115,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.born = self.rested = 0.0
         self.deadline = NEVER
         self.writable = True
+        self.family: str | None = None
 
     # --- sending
 

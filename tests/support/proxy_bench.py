@@ -22,6 +22,7 @@ from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.rules import Rules
+from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
@@ -45,7 +46,10 @@ class ProxyBench:
         self.pools = Pools(self.deadlines, Names())
         self.accounting = Accounting(self.events)
         self.throttles = Throttles()
-        dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
+        self.sessions = McpSessions()
+        dependencies = Dependencies(
+            self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting, self.sessions
+        )
         self.forwarder = Forwarder(dependencies, self.pools, rules)
         self.server = ConnectionTable(self.deadlines)
         self.tools: list[Wire] = []

@@ -219,6 +219,23 @@ function showRefused() {
   $("refused-rows").replaceChildren(...state.refused.map(refusedRow));
 }
 
+// --- keys of clients
+
+function keyRow(key) {
+  const row = make("tr");
+  const which = make("td");
+  which.append(make("code", key.id), key.note ? ` ${key.note}` : "");
+  const ends = key.ended ? `ended ${ago(key.ends_at)}` : key.ends_at ? `in ${ahead(key.ends_at, "0 s")}` : "never";
+  const used = key.last_used ? ago(key.last_used) : "not since the start";
+  row.append(make("td", key.client), which, make("td", ends), make("td", used));
+  return row;
+}
+
+function showKeys() {
+  $("keys-section").hidden = state.client_keys.length === 0;
+  $("key-rows").replaceChildren(...state.client_keys.map(keyRow));
+}
+
 // --- profiles
 
 function toolsUrl() {
@@ -326,6 +343,7 @@ function show() {
   showNotices();
   showTraffic();
   showRefused();
+  showKeys();
 }
 
 let searching = 0;

@@ -42,6 +42,7 @@ class Expected(StrEnum):
         "`ads-proxy profiles --accounts` lists yours"
     )
     DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
+    END = "is neither a day, such as 2027-01-31, nor a time with its zone, such as 2027-01-31T12:00:00Z"
     EXACT_PATH = (
         "must be one exact path such as /v2/profiles: no '*', no query, no '%' codes, nothing to be read in two ways"
     )
@@ -57,7 +58,7 @@ class Expected(StrEnum):
     HOST_NAME = "is not a host name; write one such as proxy.internal, without scheme or '*'"
     HTTP_ADDRESS = "is not an http:// or https:// address"
     KEYS = "must hold keys"
-    KEY_DIGEST = "must be the 64 hexadecimal digits that `ads-proxy keys new NAME` prints as key_sha256"
+    KEY_DIGEST = "must be the 64 hexadecimal digits that `ads-proxy keys new NAME` prints"
     LIMITING_LIST = "an empty list would permit nothing; name something, or leave the key out to permit all"
     LIST = "must be a list"
     LITERAL_SECRET = "holds white space or control characters; it must hold the secret alone"  # noqa: S105 - a sentence

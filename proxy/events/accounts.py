@@ -1,116 +1,11 @@
-"""What happened, as frozen facts, and who may hear of it. Never a secret, never a path with its query.
-
-Those who act tell; those who observe (logs, metrics, the console) listen. Times are in seconds, sizes in bytes,
-timestamps in seconds since the epoch. Nothing of ours is imported.
-"""
+"""What happened to accounts: their tokens, their consents, and the lists of what they reach. Never a secret."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """The root of all facts."""
-
-
-class Observer(Protocol):
-    """Hears every event, on the event loop, in order; it must neither block nor raise."""
-
-    def observe(self, event: Event) -> None: ...
-
-
-class Observers:
-    """Hands each event to several observers, in the order they were given."""
-
-    __slots__ = ("_all",)
-
-    def __init__(self, observers: Iterable[Observer]) -> None:
-        self._all = tuple(observers)
-
-    def observe(self, event: Event) -> None:
-        for observer in self._all:
-            observer.observe(event)
-
-
-# --- requests -----------------------------------------------------------------------------------------------
-
-
-class Fault(StrEnum):
-    """How an exchange broke."""
-
-    CLIENT_GONE = "client-gone"
-    CLIENT_STALLED = "client-stalled"
-    """It took no more of its answer."""
-    UPSTREAM_DIED = "upstream-died"
-    UPSTREAM_TIMEOUT = "upstream-timeout"
-    """Nothing more came of the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFinished(Event):
-    """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
-
-    `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
-    request ended before they were known (`client` is `anonymous` where no clients are configured). `status` is what
-    the tool was answered, 0 if it left before; an answer that was cut keeps the status that was sent. `refusal` is the
-    slug of the proxy's own answer, else empty; `fault` says how a started answer broke: a word of `Fault`, or the slug
-    of the error that could no longer be told; else empty.
-    `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
-    `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
-    """
-
-    request_id: str
-    client: str
-    account: str
-    region: str
-    method: str
-    path: str
-    status: int
-    amazon_request_id: str
-    bytes_in: int
-    bytes_out: int
-    duration: float
-    upstream: float
-    overhead: float
-    attempts: int
-    refusal: str
-    detail: str
-    fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class RequestStarted(Event):
-    """A request's head is complete; exactly one `RequestFinished` follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed(Event):
-    """A request was sent a second time. `reason`: `unauthorized`, `connection` or `throttled`; `outcome`:
-    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: a write that may have
-    left, a body too large, no time or budget left, no new token)."""
-
-    request_id: str
-    reason: str
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True)
-class AmazonThrottled(Event):
-    """Amazon answered 429 to an operation of this family."""
-
-    account: str
-    region: str
-    retry_after: float | None
-    family: str = ""
-
-
-# --- tokens -------------------------------------------------------------------------------------------------
+from proxy.events.root import Event
 
 
 class RefreshCause(StrEnum):
@@ -277,9 +172,6 @@ class AccountRemoved(Event):
     account: str
 
 
-# --- profiles -----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class ProfilesListed(Event):
     account: str
@@ -325,69 +217,3 @@ class DefaultProfileChanged(Event):
     region: str
     old: str
     new: str
-
-
-# --- the program --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStarted(Event):
-    version: str
-    listen: str
-    admin_listen: str
-    accounts: tuple[str, ...]
-    notes: tuple[str, ...]
-    """Sentences worth saying at start: state is kept in memory only, TLS is off beyond loopback, ..."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrainStarted(Event):
-    in_flight: int
-    delay: float
-    timeout: float
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStopped(Event):
-    """`cut` requests were still running when the drain's time was over."""
-
-    cut: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigReloaded(Event):
-    """`problems` is empty on success. `needs_restart` names keys that changed and wait for a restart."""
-
-    success: bool
-    problems: tuple[str, ...]
-    changed: tuple[str, ...]
-    needs_restart: tuple[str, ...]
-
-
-class SignInOutcome(StrEnum):
-    """How a sign-in ended, or why it has not yet."""
-
-    CONNECTED = "connected"
-    DENIED = "denied"
-    STATE_UNKNOWN = "state-unknown"
-    CODE_REJECTED = "code-rejected"
-    FAILED = "failed"
-    CONFIRMATION_NEEDED = "confirmation-needed"
-    """It would take the place of a login that works, and some profiles would be lost."""
-    REFUSED = "refused"
-    """As above, and all of them would."""
-
-
-@dataclass(frozen=True, slots=True)
-class SignInFinished(Event):
-    account: str
-    outcome: SignInOutcome
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class DefectMet(Event):
-    """An exception that nobody expected: `where` names the place, `traceback` is redacted text."""
-
-    where: str
-    traceback: str
