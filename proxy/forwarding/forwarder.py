@@ -82,7 +82,7 @@ class Forwarder:
         self._dependencies.accounting.journal.forget()
         self.rules = rules
         self.limits = rules.connection_limits
-        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=rules.fast_path)
+        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=True)
 
     # --- Service
 

@@ -7,7 +7,6 @@ lines (another Location, another length) are written here, since they know how t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from proxy.errors import UpstreamMalformed
 from proxy.http1.fields import (
@@ -20,6 +19,7 @@ from proxy.http1.fields import (
     plain_name,
     read_response_fields,
 )
+from proxy.unchanging import unchanging
 
 _DROPPED = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 """Hop-by-hop fields, and what only a proxy itself says."""
@@ -27,7 +27,7 @@ _ENDS = frozenset((b"close", b"keep-alive"))
 _DROPPED_TRAILERS = _DROPPED | frozenset((b"content-length", b"trailer", b"set-cookie", b"location"))
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class ResponseFields:
     """A response's header section; `passing` holds the lines that may pass, byte for byte, each with its CRLF.
 
