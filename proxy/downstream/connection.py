@@ -40,20 +40,15 @@ class ClientConnection(asyncio.Protocol):
         self._limits = service.limits
         self.loop = table.loop
         self._transport: asyncio.Transport
-        self._address = ""
-        self._buffer = b""
+        self._address, self._buffer = "", b""
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
         self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
-        self._upload = UploadPace()
-        self._download = DownloadPace()
-        self._paused = False
-        self._lingering = False
+        self._upload, self._download = UploadPace(), DownloadPace()
+        self._paused = self._lingering = self._broken = self._yielding = False
         self._linger_until = 0.0
-        self._broken = False
         self._idle = True
-        self._yielding = False
         self.deadline = NEVER
         self.head_done = 0.0
         self.writable = True
@@ -74,15 +69,12 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """A tool that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
         self._table.leave(self, self._address)
         handler, self._handler, self._body = self._handler, None, None
         self._lingering = True
         if handler is not None:
             handler.client_gone()
-
-    def eof_received(self) -> bool | None:
-        """A tool that closes its side has lost interest, as nginx sees it: what runs for it is cancelled."""
-        return None
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
