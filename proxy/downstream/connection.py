@@ -10,7 +10,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
-from proxy.downstream.body import body_of, check_body_size
+from proxy.downstream.body import announces_body, body_of, check_body_size
 from proxy.downstream.pace import LINGER, MAX_LINGER, DownloadPace, UploadPace, least_taken
 from proxy.downstream.ports import Availability
 from proxy.downstream.remainder import Remainder, ends_soon
@@ -34,20 +34,15 @@ class ClientConnection(asyncio.Protocol):
         self._limits = service.limits
         self.loop = table.loop
         self._transport: asyncio.Transport
-        self._address = ""
-        self._buffer = b""
+        self._address, self._buffer = "", b""
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
         self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
-        self._upload = UploadPace()
-        self._download = DownloadPace()
-        self._paused = False
-        self._lingering = False
+        self._upload, self._download = UploadPace(), DownloadPace()
+        self._paused = self._lingering = self._broken = self._yielding = False
         self._linger_until = 0.0
-        self._broken = False
         self._idle = True
-        self._yielding = False
         self.deadline = NEVER
         self.head_done = 0.0
         self.writable = True
@@ -68,15 +63,12 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """A tool that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
         self._table.leave(self, self._address)
         handler, self._handler, self._body = self._handler, None, None
         self._lingering = True
         if handler is not None:
             handler.client_gone()
-
-    def eof_received(self) -> bool | None:
-        """A tool that closes its side has lost interest, as nginx sees it: what runs for it is cancelled."""
-        return None
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -121,6 +113,9 @@ class ClientConnection(asyncio.Protocol):
         seconds, least = least_taken(self._limits, self._handler)
         if self._download.is_kept(self.unsent, least):
             self.deadline = now + seconds
+        elif self._lingering and not self._transport.is_closing() and not self._transport.can_write_eof():
+            self._transport.close()
+            self.deadline = now + LINGER
         elif self._lingering or self._transport.is_closing():
             self._transport.abort()
         elif self._handler is None:
@@ -203,6 +198,7 @@ class ClientConnection(asyncio.Protocol):
             handler = service.accept(request, self)
         except Refused as error:
             close = request is None or error.close or not self.stays_open(request)
+            self._broken = close and (request is None or announces_body(request))
             self._refuse(error, request or unread_request(head, service.new_request_id()), close)
             if close or self._body is None:
                 self._body = None
@@ -299,7 +295,6 @@ class ClientConnection(asyncio.Protocol):
         self.flush()
         self._handler = None
         if not keep or self._broken or self._service.availability is Availability.CLOSING:
-            self._body = None
             self._close()
             return
         if self._body is not None:
@@ -383,8 +378,12 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = self.loop.time() + self._limits.keepalive_timeout
 
     def _close(self) -> None:
-        """Say that no more is sent, and read over what may still come until the tool closes, too (RFC 9112, 9.6)."""
-        self._buffer = b""
+        """Say that no more is sent, and read over what may still come until the tool closes, too (RFC 9112, 9.6).
+
+        The TLS of the event loop cannot end one direction: a tool that still sends is told only once it sends no more.
+        """
+        sends = self._body is not None or self._broken
+        self._body, self._buffer = None, b""
         self._lingering = True
         now = self.loop.time()
         self.deadline, self._linger_until = now + LINGER, now + MAX_LINGER
@@ -394,5 +393,7 @@ class ClientConnection(asyncio.Protocol):
         if self._transport.can_write_eof():
             self.resume_reading()
             self._transport.write_eof()
+        elif sends:
+            self.resume_reading()
         else:
             self._transport.close()

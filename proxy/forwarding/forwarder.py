@@ -87,7 +87,7 @@ class Forwarder:
         self._dependencies.accounting.journal.forget()
         self.rules = rules
         self.limits = rules.connection_limits
-        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=rules.fast_path)
+        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=True)
         self.quick = Recognition(self._dependencies, self, rules) if rules.fast_path else None
 
     # --- Service

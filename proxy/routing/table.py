@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.routing.operations import PUBLISHED
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +68,7 @@ class AccountEntry:
     default_ads_account: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Selection:
     """What `/@NAME` or a placeholder chooses; region and profile are empty where only an account is named."""
 

@@ -81,7 +81,7 @@ class QuickExchange:
 
     def recognise(self, data: bytes) -> bool:
         """Hand on a response as those before it were handed on, or become ordinary."""
-        self.entered = entered = perf_counter()
+        self.entered = perf_counter()
         lane, quick, client = self._plan.lane, self._context, self._client
         found = lane.responses.find(data)
         if found is None:
@@ -110,17 +110,20 @@ class QuickExchange:
                 )
             )
         )
+        self.bytes_out = length
+        self._account_for(known.status)
+        return True
+
+    def _account_for(self, status: int) -> None:
+        lane, quick = self._plan.lane, self._context
+        self.duration = perf_counter() - self._client.head_done
+        self.upstream = upstream = self.entered - self._sent_at
+        self.overhead = self.duration - upstream
         if lane.misfits:
             lane.misfits = 0
-        now = perf_counter()
-        self.bytes_out = length
-        self.duration = now - client.head_done
-        self.upstream = upstream = entered - self._sent_at
-        self.overhead = self.duration - upstream
-        if quick.tokens.watchful and known.status < 400:
+        if quick.tokens.watchful and status < 400:
             quick.tokens.accepted(self._token, lane.use)
-        quick.note(lane, known.status, self)
-        return True
+        quick.note(lane, status, self)
 
     def _is_unusual(self) -> bool:
         self._plan.lane.misfit()

@@ -32,6 +32,10 @@ def may_pass(status: int) -> bool:
     return 200 <= status < 300 or 400 <= status < 500
 
 
+def _no_lines(_found: re.Match[bytes]) -> bytes:
+    return b""
+
+
 class KnownBeginning:
     """What stands before the upstream's request id, byte for byte; `length` is -1 where it is said behind it.
 
@@ -51,7 +55,7 @@ class KnownBeginning:
         self.length = int(found[at]) if at is not None else -1
         self.behind: Callable[[bytes, int], re.Match[bytes] | None] = behind.pattern.match
         self.passing = behind.passing[0] if len(behind.passing) == 1 else -1
-        self.lines_behind = behind.lines
+        self.lines_behind = behind.lines if behind.passing else _no_lines
         self.length_group = behind.given.get(LENGTH, 0)
         self.id_group = behind.given.get(UPSTREAM_ID, 0)
 
