@@ -16,7 +16,7 @@ RUN python -m venv /opt/ads-proxy \
  && /opt/ads-proxy/bin/pip install --no-cache-dir --require-hashes --only-binary=:all: -r requirements.lock \
  && /opt/build/bin/pip install --no-cache-dir --require-hashes --only-binary=:all: -r requirements-build.lock
 
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE amazon_ads_proxy.py ./
 COPY proxy ./proxy
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-index --no-build-isolation --wheel-dir /opt/dist . \
  && /opt/ads-proxy/bin/pip install --no-cache-dir --no-deps --no-index /opt/dist/*.whl \

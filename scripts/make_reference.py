@@ -65,6 +65,7 @@ def label_rows() -> list[Row]:
     }
     return [
         ("method", "every metric", _words([*sorted(request_metrics.METHODS - {"other"}), "other"])),
+        ("operation_class", "`requests_total`", _words(request_metrics.OPERATION_CLASSES)),
         ("region", "every metric", f"{_words(metrics.REGIONS)}, or empty"),
         ("state", "`credential_state`", _words(metrics.STATES)),
         ("result", "`token_refreshes_total`", _words(refreshes)),

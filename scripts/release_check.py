@@ -26,6 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HEADING = re.compile(r"^## \[(?P<name>[^\]]+)\](?: - (?P<day>\d{4}-\d{2}-\d{2}))?.*$", re.MULTILINE)
 ENTRY = re.compile(r"^- ", re.MULTILINE)
+ENTRY_POINT = "amazon_ads_proxy.py"
+"""The module beside the package, where the console scripts begin."""
 NAMING_THE_VERSION = {"config/kubernetes/sidecar.yaml": r"image: ads-proxy:(\S+)"}
 """Files beside proxy/__init__.py that say a version, and where."""
 
@@ -108,9 +110,8 @@ def wheel_problems(wheel: Path, wanted: str, files: set[str]) -> list[str]:
         said = email.message_from_bytes(opened.read(about))
         entry_points = opened.read(about.replace("METADATA", "entry_points.txt")).decode()
         licences = [name for name in names if name.endswith("licenses/LICENSE")]
-    problems = _compare(
-        "the wheel", {n for n in names if ".dist-info/" not in n}, {n for n in files if n.startswith("proxy/")}
-    )
+    program = {name for name in files if name.startswith("proxy/") or name == ENTRY_POINT}
+    problems = _compare("the wheel", {name for name in names if ".dist-info/" not in name}, program)
     claims = {
         "Name": project["name"],
         "Version": wanted,

@@ -23,6 +23,8 @@ LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/cli.py:check": "each is an option of the command",
+    "proxy/commands/cli_start.py:init": "each is an option of the command",
+    "proxy/commands/cli_start.py:run": "each is an option of the command",
     "proxy/commands/cli_watch.py:logs": "each is an option of the command",
 }
 

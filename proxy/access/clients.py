@@ -1,4 +1,4 @@
-"""Who calls. Pure but for the memory of verified credentials and of spent budgets.
+"""Who calls. Pure but for the memory of verified credentials, of spent budgets and of used keys.
 
 Keys are kept and compared as SHA-256, in constant time. What a client may do is decided by `policy`.
 """
@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cachetools import FIFOCache
 
-from proxy.access.placeholders import ACCESS, REFRESH, Placeholders
-from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_route
-from proxy.errors import BudgetSpent, ClientUnknown, PlaceholderRejected
+from proxy.access.client_keys import ClientKey, KeyUses
+from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
+from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route
+from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.operations import PUBLISHED
 from proxy.routing.table import CallerScope
 from proxy.token_bucket import TokenBucket
@@ -36,18 +39,27 @@ _MAX_REMEMBERED_BYTES = 1024
 _GET_A_KEY = (
     "Send the key that `ads-proxy keys new NAME` printed, as X-Ads-Proxy-Key: KEY or Authorization: Bearer KEY."
 )
+_GET_A_NEWER = "Ask the operator of the proxy for the client's newer key, and send that."
 _ASK_AGAIN = "Get a new one from /auth/o2/token."
 _UNLIMITED = Verdict("", "There is no policy.")
+_NO_KEY = ClientKey("0" * 64)
+"""What a key is compared with where there is no client of the name: it takes as long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `policy` is None where no clients are configured; `has_key` tells that a client proved to be itself."""
+    """Who asks. `policy` is None where no clients are configured; `key` is the one that a client proved to have,
+    itself or by a placeholder that was issued for it."""
 
     name: str
     policy: Policy | None
     scope: CallerScope
-    has_key: bool
+    key: ClientKey | None = None
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a client proved to be itself."""
+        return self.key is not None
 
 
 @dataclass(slots=True)
@@ -73,12 +85,20 @@ class Budgets:
 class Clients:
     """Everybody who may call; swapped whole by a reload."""
 
-    def __init__(self, policies: Iterable[Policy], placeholders: Placeholders, budgets: Budgets) -> None:
+    def __init__(
+        self,
+        policies: Iterable[Policy],
+        placeholders: Placeholders,
+        budgets: Budgets,
+        uses: KeyUses | None = None,
+    ) -> None:
         self._policies = {policy.name: policy for policy in policies}
+        self._keys = tuple((key, policy) for policy in self._policies.values() for key in policy.keys)
         self._placeholders = placeholders
         self._budgets = budgets
+        self._uses = uses or KeyUses()
         self._known: FIFOCache[tuple[bytes, bytes], tuple[Caller, float]] = FIFOCache(maxsize=_MAX_REMEMBERED)
-        self.nobody = Caller("" if self._policies else "anonymous", None, CallerScope(), has_key=False)
+        self.nobody = Caller("" if self._policies else "anonymous", None, CallerScope())
 
     @property
     def exist(self) -> bool:
@@ -99,83 +119,120 @@ class Clients:
             return self.nobody
         known = self._known.get((authorization, key))
         if known is not None and now < known[1]:
-            return known[0]
-        caller, expires = self._verify(authorization, key, now)
-        if len(authorization) + len(key) <= _MAX_REMEMBERED_BYTES:
-            self._known[authorization, key] = (caller, expires)
+            caller = known[0]
+        else:
+            caller, expires = self._verify(authorization, key, now)
+            if len(authorization) + len(key) <= _MAX_REMEMBERED_BYTES:
+                self._known[authorization, key] = (caller, expires)
+        self.note_use(caller, now)
         return caller
+
+    def note_use(self, caller: Caller, now: float) -> None:
+        """A request with the caller's key was let in; `now` is wall-clock time."""
+        if caller.key is not None:
+            self._uses.note(caller.key.digest, now)
+
+    def known_until(self, fields: RequestFields) -> float:
+        """Wall-clock time until which `identify` names the same caller for these fields; 0 where it would look anew."""
+        authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
+        if not self._policies and ACCESS not in authorization:
+            return math.inf
+        known = self._known.get((authorization, key))
+        return known[1] if known is not None else 0.0
 
     def _verify(self, authorization: bytes, key: bytes, now: float) -> tuple[Caller, float]:
         credential = _credential(authorization)
         if not self._policies and not credential.startswith(ACCESS):
-            return self.nobody, float("inf")
-        keyed = self._of_key(key) if self._policies and key else None
+            return self.nobody, math.inf
+        keyed = self._of_key(key, now) if self._policies and key else None
         if credential.startswith(ACCESS):
             return self._of_placeholder(credential, keyed, now)
         if keyed is None:
-            keyed = self._of_key(credential)
-        return self._caller(keyed, ""), float("inf")
+            keyed = self._of_key(credential, now)
+        assert keyed.key is not None
+        return keyed, keyed.key.until
 
-    def _of_key(self, key: bytes) -> Policy:
+    def _of_key(self, key: bytes, now: float) -> Caller:
         """The client that has this key. Every digest is compared, so that time tells nothing."""
         digest = hashlib.sha256(key).hexdigest()
         found = None
-        for policy in self._policies.values():
-            if hmac.compare_digest(digest, policy.key_digest):
-                found = policy
+        for each, policy in self._keys:
+            if hmac.compare_digest(digest, each.digest):
+                found = each, policy
         if found is None or not key:
             raise ClientUnknown(f"{'No client has this key' if key else 'A key is needed here'}. {_GET_A_KEY}")
-        return found
+        _refuse_ended(*found, now)
+        return self._caller(found[1], "", found[0])
 
-    def _of_placeholder(self, text: bytes, keyed: Policy | None, now: float) -> tuple[Caller, float]:
-        found = self._placeholders.read(ACCESS, text, self._digest_of)
+    def _of_placeholder(self, text: bytes, keyed: Caller | None, now: float) -> tuple[Caller, float]:
+        found = self._placeholders.read(ACCESS, text, self._digests_of)
         if found is None:
             raise PlaceholderRejected(
-                f"The access token is not one of this proxy's, or its client is gone. {_ASK_AGAIN}"
+                f"The access token is not one of this proxy's, or its client or key is gone. {_ASK_AGAIN}"
             )
+        policy, key = self._policies.get(found.client), self._key_of(found)
+        if policy is not None and key is not None:
+            _refuse_ended(key, policy, now)
         if found.expires <= now:
             raise PlaceholderRejected(f"The access token has expired. {_ASK_AGAIN}")
         if keyed is not None and keyed.name != found.client:
             raise PlaceholderRejected(
                 "The access token and X-Ads-Proxy-Key belong to different clients; send one of them."
             )
-        return self._caller(self._policies.get(found.client), found.bound), found.expires
+        return self._caller(policy, found.bound, key), min(found.expires, key.until if key is not None else math.inf)
 
-    def _digest_of(self, name: str) -> str | None:
-        """A client's key digest; that of nobody is empty, while nobody is asked for a key."""
+    def _digests_of(self, name: str) -> tuple[str, ...]:
+        """The digests of a client's keys; that of nobody is empty, while nobody is asked for a key."""
         if not self._policies:
-            return None if name else ""
+            return () if name else ("",)
         policy = self._policies.get(name)
-        return policy.key_digest if policy is not None else None
+        return tuple(key.digest for key in policy.keys) if policy is not None else ()
 
-    def _caller(self, policy: Policy | None, bound: str) -> Caller:
+    def _key_of(self, placeholder: Placeholder) -> ClientKey | None:
+        policy = self._policies.get(placeholder.client)
+        keys = policy.keys if policy is not None else ()
+        return next((key for key in keys if key.digest == placeholder.key_digest), None)
+
+    def _caller(self, policy: Policy | None, bound: str, key: ClientKey | None) -> Caller:
         if policy is None:
-            return Caller("anonymous", None, CallerScope(bound), has_key=False)
+            return Caller("anonymous", None, CallerScope(bound))
         profiles = frozenset(map(bytes.decode, policy.own.profiles)) if policy.limited_by else None
-        return Caller(policy.name, policy, CallerScope(bound, policy.accounts, profiles), has_key=True)
+        return Caller(policy.name, policy, CallerScope(bound, policy.accounts, profiles), key)
 
     # --- what the token endpoint asks
 
-    def authenticate(self, name: str, secret: str) -> Caller | None:
-        """The client of this name with this key; None for another key or name. Everybody, where none is configured."""
+    def authenticate(self, name: str, secret: str, now: float) -> Caller | None:
+        """The client of this name with this key; None for another key or name. Everybody, where none is configured.
+
+        Raises `ClientKeyEnded` for a key that was the client's.
+        """
         if not self._policies:
-            return self._caller(None, "")
+            return self._caller(None, "", None)
         digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-        policy = self._policies.get(name)
-        genuine = hmac.compare_digest(digest, policy.key_digest if policy is not None else "0" * 64)
-        return self._caller(policy, "") if policy is not None and genuine else None
+        policy, found = self._policies.get(name), None
+        for key in policy.keys if policy is not None else (_NO_KEY,):
+            if hmac.compare_digest(digest, key.digest):
+                found = key
+        if policy is None or found is None:
+            return None
+        _refuse_ended(found, policy, now)
+        self._uses.note(found.digest, now)
+        return self._caller(policy, "", found)
 
     def issue(self, caller: Caller, bound: str, now: float) -> tuple[str, str]:
-        """An access and a refresh placeholder."""
-        name, digest = (caller.policy.name, caller.policy.key_digest) if caller.policy is not None else ("", "")
+        """An access and a refresh placeholder, which end with the key that the caller has shown."""
+        name, digest = (caller.name, caller.key.digest) if caller.key is not None else ("", "")
         access = self._placeholders.issue_access(name, digest, bound, now)
         return access, self._placeholders.issue_refresh(name, digest, bound)
 
-    def read_refresh(self, caller: Caller, text: str) -> str | None:
+    def read_refresh(self, caller: Caller, text: str, now: float) -> str | None:
         """What a refresh placeholder of this caller is bound to; None for any other text."""
-        found = self._placeholders.read(REFRESH, text.encode("utf-8", "surrogatepass"), self._digest_of)
+        found = self._placeholders.read(REFRESH, text.encode("utf-8", "surrogatepass"), self._digests_of)
         holder = caller.policy.name if caller.policy is not None else ""
-        return found.bound if found is not None and found.client == holder else None
+        if found is None or found.client != holder:
+            return None
+        key = self._key_of(found)
+        return None if key is not None and key.has_ended(now) else found.bound
 
     # --- what they may do
 
@@ -195,17 +252,27 @@ class Clients:
         return verdict
 
     def permit(self, caller: Caller, screened: Verdict, chosen: Route, now: float, in_flight: int = 0) -> None:
-        """Raise what forbids the route, if anything does; `now` is of a clock that never runs backwards.
+        """`check_route` and `spend`: only a request that is otherwise permitted is taken off the budget."""
+        self.check_route(caller, screened, chosen)
+        self.spend(caller, now, in_flight)
 
-        `in_flight` counts the client's requests that are under way.
-        Only a request that is otherwise permitted is taken off the budget.
+    def check_route(self, caller: Caller, screened: Verdict, chosen: Route) -> None:
+        """Raise what forbids the route, if anything does."""
+        policy = caller.policy
+        if policy is None:
+            return
+        verdict = evaluate_route(policy, replace(screened, needs="") if screened.by_body else screened, chosen)
+        if verdict.refusal is not None:
+            raise verdict.refusal
+
+    def spend(self, caller: Caller, now: float, in_flight: int = 0) -> None:
+        """Take one request off the client's budget, or raise that nothing is left.
+
+        `now` is of a clock that never runs backwards, `in_flight` counts the client's requests that are under way.
         """
         policy = caller.policy
         if policy is None:
             return
-        verdict = evaluate_route(policy, screened, chosen)
-        if verdict.refusal is not None:
-            raise verdict.refusal
         if policy.max_in_flight is not None and in_flight >= policy.max_in_flight:
             raise BudgetSpent(
                 f"Client {policy.name} may have {policy.max_in_flight} requests under way at once "
@@ -218,16 +285,33 @@ class Clients:
                 limit = policy.requests_per_minute
                 raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
 
+    def permit_body(self, caller: Caller, fields: RequestFields, body: bytes) -> None:
+        """Raise what forbids a request with this body, where the screening left that open: `Verdict.by_body`."""
+        verdict = evaluate_body(caller.policy, fields, body) if caller.policy is not None else _UNLIMITED
+        if verdict.refusal is not None:
+            raise verdict.refusal
+
     def impersonate(self, name: str) -> Caller | None:
         """The caller that a client would be with its key, for `ads-proxy check --as`; None where there is none."""
         policy = self._policies.get(name)
-        return self._caller(policy, "") if policy is not None else None
+        return self._caller(policy, "", next(iter(policy.keys), None)) if policy is not None else None
+
+    def known_keys(self) -> tuple[tuple[str, ClientKey, float | None], ...]:
+        """Every key: its client's name, the key, and its last use since the start, as wall-clock time."""
+        return tuple((policy.name, key, self._uses.last(key.digest)) for key, policy in self._keys)
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._policies))
 
     def __repr__(self) -> str:
         return f"Clients({', '.join(self.names())})"
+
+
+def _refuse_ended(key: ClientKey, policy: Policy, now: float) -> None:
+    """Raise where a client's key has ended. Who sends it has had it, and may know whose it was."""
+    if key.ends_at is not None and key.has_ended(now):
+        ended = datetime.fromtimestamp(key.ends_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        raise ClientKeyEnded(f"This key of client {policy.name} ended at {ended} (key {key.id}). {_GET_A_NEWER}")
 
 
 def _credential(authorization: bytes) -> bytes:

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,12 +30,14 @@ _MAX_BYTES = 1024
 class Placeholder:
     """What a placeholder says. `client` is empty where no clients were configured, `bound` where nothing was chosen.
 
-    `expires` is in seconds since the epoch; 0 means never.
+    `expires` is in seconds since the epoch; 0 means never. `key_digest` is that of the key it was issued for: what was
+    found to be so, not what it says.
     """
 
     client: str
     bound: str
     expires: int
+    key_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,21 @@ class Placeholders:
         """A refresh placeholder: what a client of the authorization_code grant refreshes with."""
         return self._seal(REFRESH, Placeholder(client, bound, 0), key_digest)
 
-    def read(self, prefix: bytes, text: bytes, digest_of: Callable[[str], str | None]) -> Placeholder | None:
+    def read(self, prefix: bytes, text: bytes, digests_of: Callable[[str], tuple[str, ...]]) -> Placeholder | None:
         """What a placeholder says if it is genuine, else None. Whether it has expired is not looked at.
 
-        `digest_of` gives the key digest of a client's name, None where there is no such client.
+        `digests_of` gives the key digests of a client's name, none where there is no such client.
         """
         if not text.startswith(prefix) or len(text) > _MAX_BYTES:
             return None
         payload, _, signature = text[len(prefix) :].partition(b".")
         found = _parse(payload)
-        digest = digest_of(found.client) if found is not None else None
-        if digest is None:
+        if found is None:
             return None
-        return found if hmac.compare_digest(self._sign(prefix, payload, digest), signature) else None
+        for digest in digests_of(found.client):
+            if hmac.compare_digest(self._sign(prefix, payload, digest), signature):
+                return replace(found, key_digest=digest)
+        return None
 
     def _seal(self, prefix: bytes, content: Placeholder, key_digest: str) -> str:
         text = json.dumps([content.client, content.bound, content.expires], separators=(",", ":"))

@@ -9,15 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from proxy.access.clients import AUTHORIZATION
 from proxy.access.placeholders import LIFETIME
+from proxy.errors import ClientKeyEnded
 
 if TYPE_CHECKING:
     from proxy.access.clients import Caller, Clients
+    from proxy.errors import Refused
     from proxy.http1.message import Request
     from proxy.routing.table import RoutingTable
 
@@ -42,22 +44,26 @@ class PlaceholderRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlaceholderResponse:
-    """`headers` leaves out what frames the body. `client` is who was answered, empty where nobody was recognised."""
+    """`headers` leaves out what frames the body. `client` is who was answered, empty where nobody was recognised.
+
+    `refusal` is what an error means here, for log and metrics, where it is more than an error of the form's."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     client: str = ""
+    refusal: Refused | None = None
 
 
 class _TokenRequestError(Exception):
     """An error of RFC 6749, 5.2, as LWA words it."""
 
-    def __init__(self, status: int, error: str, description: str) -> None:
+    def __init__(self, status: int, error: str, description: str, refusal: Refused | None = None) -> None:
         super().__init__(error)
         self.status = status
         self.error = error
         self.description = description
+        self.refusal = refusal
 
 
 def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now: float) -> PlaceholderResponse:
@@ -66,15 +72,15 @@ def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now
         return _error(405, "invalid_request", "The token endpoint takes POST alone", ((b"Allow", b"POST"),))
     try:
         fields = _fields(asked)
-        asking = _Asking(_caller(asked.request, fields, clients), clients, table)
+        asking = _Asking(_caller(asked.request, fields, clients, now), clients, table, now)
         bound = asking.bound(asked.binding, fields)
     except _TokenRequestError as failed:
         challenge = ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),) if failed.status == 401 else ()
-        return _error(failed.status, failed.error, failed.description, challenge)
+        return replace(_error(failed.status, failed.error, failed.description, challenge), refusal=failed.refusal)
     access, refresh = clients.issue(asking.caller, bound, now)
     if asking.may_bind(fields.get("refresh_token", "")):
         refresh = fields["refresh_token"]
-    content = {"access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": LIFETIME}
+    content = {"access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": asking.lifetime}
     return PlaceholderResponse(200, _HEADERS, json.dumps(content).encode(), asking.caller.name)
 
 
@@ -98,13 +104,16 @@ def _fields(asked: PlaceholderRequest) -> dict[str, str]:
     return fields
 
 
-def _caller(request: Request, fields: dict[str, str], clients: Clients) -> Caller:
+def _caller(request: Request, fields: dict[str, str], clients: Clients, now: float) -> Caller:
     """Who asks: `client_id` is a client's name, `client_secret` its key, in the form or as Basic."""
     name, secret = _basic(request.fields.value(AUTHORIZATION)) or (
         fields.get("client_id", ""),
         fields.get("client_secret", ""),
     )
-    caller = clients.authenticate(name, secret)
+    try:
+        caller = clients.authenticate(name, secret, now)
+    except ClientKeyEnded as ended:
+        raise _TokenRequestError(401, "invalid_client", ended.detail, ended) from None
     if caller is None:
         raise _TokenRequestError(401, "invalid_client", "Client authentication failed")
     return caller
@@ -129,6 +138,13 @@ class _Asking:
     caller: Caller
     clients: Clients
     table: RoutingTable
+    now: float
+
+    @property
+    def lifetime(self) -> int:
+        """Seconds that an access placeholder is good for: it ends with the caller's key."""
+        key = self.caller.key
+        return LIFETIME if key is None else int(min(LIFETIME, key.until - self.now))
 
     def bound(self, prefix: str, fields: dict[str, str]) -> str:
         """The account or route that the placeholder is bound to: the prefix's, else what the grant names, else none."""
@@ -157,7 +173,7 @@ class _Asking:
         """A name, or one of our own refresh placeholders; anything else only where no clients are configured."""
         if self.may_bind(refresh_token):
             return refresh_token
-        bound = self.clients.read_refresh(self.caller, refresh_token)
+        bound = self.clients.read_refresh(self.caller, refresh_token, self.now)
         if bound is not None and (not bound or self.may_bind(bound)):
             return bound
         if self.clients.exist:

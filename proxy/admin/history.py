@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 STEP_SECONDS: Final = 10
 STEPS: Final = 90
 MAX_REFUSED: Final = 50
+_BY_AMAZON: Final = "refused-by-amazon"
 
 
 class Sums(Protocol):
@@ -49,7 +50,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRequest:
-    """One request that the proxy itself answered, and why."""
+    """One request that the proxy itself answered, or that Amazon refused for a reason that is known."""
 
     at: float
     request_id: str
@@ -75,7 +76,7 @@ class RequestHistory:
         return f"<RequestHistory {len(self._steps)} steps, {len(self._refused)} refused>"
 
     def observe(self, event: Event) -> None:
-        if event.__class__ is RequestFinished and event.refusal:
+        if event.__class__ is RequestFinished and (event.refusal or event.detail):
             self._remember(event)
 
     def sample(self) -> None:
@@ -102,7 +103,7 @@ class RequestHistory:
                 method=event.method,
                 path=event.path[:200],
                 status=event.status,
-                reason=event.refusal,
+                reason=event.refusal or _BY_AMAZON,
                 detail=event.detail[:500],
             )
         )

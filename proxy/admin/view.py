@@ -70,6 +70,18 @@ class AdsAccountView:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientKeyView:
+    """One key of a client. `id` is the beginning of its digest; moments are wall-clock time, `ends_at` None for no end
+    and `last_used` for no use since the start."""
+
+    client: str
+    id: str
+    note: str
+    ends_at: float | None
+    last_used: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ListingFailureView:
     """Why an account's profiles could not be listed in a region, the last time. `at` is wall-clock time."""
 
@@ -95,6 +107,16 @@ class ThrottleView:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditView:
+    """The audit stream: number and digest of its last record, and how many were lost since the start."""
+
+    sequence: int
+    digest: str
+    lost: int
+    failing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
@@ -109,6 +131,7 @@ class ProgramView:
     config_problems: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    audit: AuditView | None = None
     connections: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -154,6 +177,9 @@ class AdminView(Protocol):
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         """Every account and region whose last listing failed."""
+
+    def client_keys(self) -> tuple[ClientKeyView, ...]:
+        """Every client's keys, in the order of the configuration."""
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         """What Amazon is known to limit; those to be waited for longest come first."""

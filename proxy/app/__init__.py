@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.app.run import serve
+from proxy.app.companion import Companion
+from proxy.app.run import serve, serve_beside
 
-__all__ = ["serve"]
+__all__ = ["Companion", "serve", "serve_beside"]

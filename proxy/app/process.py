@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ try:
 except ImportError:  # Windows has none
     resource = None
 
+_PR_SET_PDEATHSIG = 1
 RESERVED_FILES = 128
 """Open files that are no connections: libraries, listeners, state, log."""
 
@@ -42,11 +44,36 @@ class StopSignals:
             loop.add_signal_handler(number, self.note)
         loop.add_signal_handler(signal.SIGHUP, reload)
 
+    async def stop_asked(self) -> int:
+        """Wait for the first; the exit code of a program that was asked to stop."""
+        await self.stop.wait()
+        return 0
+
     def note(self) -> None:
         """One of them came."""
         if self.stop_at_once.is_set():
             os._exit(1)
         (self.stop_at_once if self.stop.is_set() else self.stop).set()
+
+
+def end_with_parent() -> None:
+    """Called in a child before it begins: where the system can, it ends even when this program is killed."""
+    if sys.platform == "linux":
+        import ctypes  # not where nothing is begun: it wants memory that a hardened service may not have
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def open_files_limits() -> tuple[int, int] | None:
+    """The soft and the hard limit of open files; None where the system has none."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE) if resource is not None else None
+
+
+def begin_command(open_files: tuple[int, int] | None) -> None:
+    """As `end_with_parent`, for a command that is not ours: it has the limit of open files that we were given."""
+    end_with_parent()
+    if open_files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, open_files)
 
 
 def forbid_core_dumps() -> None:

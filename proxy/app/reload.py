@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from proxy.app.program import Program
     from proxy.config import Config
 
-RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites")
+RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites", "audit")
 """Keys that are read at start alone; so are `log.format`, and whether there is `tls`."""
 POLL = 2.0
 STEP_MS = 100

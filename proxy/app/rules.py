@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Clients
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
@@ -17,14 +18,15 @@ from proxy.http1.message import HeadLimits
 from proxy.routing.amendments import Amendment, amend, find_misfits
 from proxy.routing.operations import PUBLISHED, AccountRule, Effect, ScopeRule
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
-from proxy.upstream.connection import Timeouts
 from proxy.upstream.pools import PoolSettings
+from proxy.upstream.ports import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from proxy.access.client_keys import KeyUses
     from proxy.access.clients import Budgets
-    from proxy.config import Client, Config
+    from proxy.config import Client, Config, KeyConfig
     from proxy.routing.operations import Operations
     from proxy.routing.table import Directory
 
@@ -94,17 +96,18 @@ def _location_hosts(config: Config) -> frozenset[bytes]:
 # --- clients ------------------------------------------------------------------------------------------------
 
 
-def make_clients(config: Config, key: bytes, budgets: Budgets) -> Clients:
-    """The clients of a configuration. `key` signs placeholders and outlives restarts; `budgets` outlive reloads."""
+def make_clients(config: Config, key: bytes, budgets: Budgets, uses: KeyUses | None = None) -> Clients:
+    """The clients of a configuration. `key` signs placeholders and outlives restarts; `budgets` and `uses` outlive
+    reloads."""
     share = max(1, config.upstream.max_connections // 4)
-    return Clients((make_policy(client, share) for client in config.clients), Placeholders(key), budgets)
+    return Clients((make_policy(client, share) for client in config.clients), Placeholders(key), budgets, uses)
 
 
 def make_policy(client: Client, share: int | None = None) -> Policy:
     """A client of the configuration, ready to be asked. `share` is how much may be under way for it as a rule."""
     return Policy(
         name=client.name,
-        key_digest=client.key_sha256.lower(),
+        keys=tuple(map(_key, client.all_keys)),
         accounts=None if client.accounts is None else frozenset(client.accounts),
         profiles=_bytes(client.profiles),
         account_ids=_bytes(client.account_ids),
@@ -115,6 +118,10 @@ def make_policy(client: Client, share: int | None = None) -> Policy:
         requests_per_minute=client.requests_per_minute,
         max_in_flight=client.max_in_flight or share,
     )
+
+
+def _key(key: KeyConfig) -> ClientKey:
+    return ClientKey(key.sha256, None if key.expires is None else key.expires.timestamp(), key.note or "")
 
 
 def _bytes(texts: Iterable[str] | None) -> frozenset[bytes] | None:

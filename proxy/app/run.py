@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps
 from proxy.app.program import Program
@@ -21,6 +21,7 @@ from proxy.events import DrainStarted, ServerStopped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.app.companion import Companion
     from proxy.config import Config
 
 _POLL_INTERVAL = 0.02
@@ -39,6 +40,16 @@ def serve(load: Callable[[], Config], *, notes: tuple[str, ...] = (), demo: bool
     program = Program(loaded.config, notes=notes, demo=demo, open_files=allow_open_files())
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded))
+
+
+def serve_beside(companion: Companion, load: Callable[[], Config], output: TextIO, notes: tuple[str, ...]) -> int:
+    """Run until the companion ends, whose exit code it gives. The log goes to `output`."""
+    forbid_core_dumps()
+    require_compiled_parser()
+    loaded = read(load)
+    program = Program(loaded.config, notes=notes, open_files=allow_open_files(), output=output)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(program, load, loaded, companion))
 
 
 def require_compiled_parser() -> None:
@@ -60,17 +71,22 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(program: Program, load: Callable[[], Config], loaded: LoadedConfig) -> int:
+async def _serve(
+    program: Program, load: Callable[[], Config], loaded: LoadedConfig, companion: Companion | None = None
+) -> int:
     signals = StopSignals()
     reloader = Reloader(program, load, loaded)
     asyncio.get_running_loop().set_exception_handler(program.met_defect)
-    signals.install(reloader.request)
+    if companion is None:
+        signals.install(reloader.request)
+    else:
+        companion.install()
     try:
         await program.start()
         reloader.start()
         gc.collect()
         gc.freeze()
-        await signals.stop.wait()
+        code = await (companion.run(program) if companion else signals.stop_asked())
         await reloader.stop()
         await drain(program, signals.stop_at_once)
     finally:
@@ -78,7 +94,7 @@ async def _serve(program: Program, load: Callable[[], Config], loaded: LoadedCon
         await asyncio.wait({stopping}, timeout=_STOP_AT_ONCE_TIMEOUT if signals.stop_at_once.is_set() else None)
         if stopping.done():
             stopping.result()
-    return 1 if signals.stop_at_once.is_set() else 0
+    return 1 if signals.stop_at_once.is_set() else code
 
 
 async def drain(program: Program, at_once: asyncio.Event) -> None:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from proxy.config import REGION_NAMES, Account, Config
+from proxy.config import REGION_NAMES, Account, Config, StateKind
 from proxy.errors import StateError, TokenFailure
 from proxy.events import Observers
 from proxy.net.names import Names
@@ -187,7 +187,7 @@ async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, b
     sent = before.refresh_token if before is not None else account.refresh_token
     if grant.refresh_token is None or grant.refresh_token == sent:
         return ""
-    if amazon.config.state.url == "memory:":
+    if amazon.config.state.kind is StateKind.MEMORY:
         return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
     consented_at = before.consented_at if before is not None else None
     entry = rotated(grant.refresh_token, account.refresh_token, time.time(), consented_at)

@@ -10,7 +10,7 @@ from rich.table import Table
 from proxy.app.rules import make_operations
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
 from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
-from proxy.config import REGION_NAMES, Config, notes
+from proxy.config import REGION_NAMES, Config, StateKind, notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def check(config: Config) -> int:
 
 def _summary(config: Config) -> str:
     source = str(config.sources[0]) if config.sources else "the environment"
-    state = "in memory" if config.state.url == "memory:" else "in files"
+    state = {StateKind.MEMORY: "in memory", StateKind.FILE: "in files", StateKind.REDIS: "in Redis"}[config.state.kind]
     clients = f"{len(config.clients)} clients with keys" if config.clients else "every caller is trusted"
     return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {state}"
 

@@ -12,8 +12,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from proxy.commands import cli_watch
-from proxy.commands.cli_options import ConfigOption
+from proxy.commands import cli_audit, cli_keys, cli_start, cli_watch
+from proxy.commands.cli_options import (
+    AdminListenOption,
+    ConfigOption,
+    EnvFileOption,
+    ListenOption,
+    at_addresses,
+)
 from proxy.commands.terminal import complain
 from proxy.errors import ConfigurationError, StartupError
 
@@ -27,12 +33,19 @@ Exit codes: 0 it worked; 1 it ran and something is wrong (a port in use, a token
 2 the configuration or the command line is wrong.
 """
 
-app = typer.Typer(name="ads-proxy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-keys_app = typer.Typer(no_args_is_help=True, help="Keys of clients and of the state store.")
-app.add_typer(keys_app, name="keys")
+app = typer.Typer(
+    name="ads-proxy",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(cli_keys.keys_app, name="keys")
+app.add_typer(cli_audit.audit_app, name="audit")
 invites_app = typer.Typer(no_args_is_help=True, help="Links that ask for consent.")
 app.add_typer(invites_app, name="invites")
 MAX_DAYS = 90
+NAMES = ("ads-proxy", "amazon-ads-proxy")
+"""Of the command; a shell completes the one that was typed."""
 
 
 class Layout(StrEnum):
@@ -51,38 +64,43 @@ class ConsentLayout(StrEnum):
     ical = "ical"
 
 
-def _print_version(asked: bool) -> None:
+def _print_versions(asked: bool) -> None:
     if asked:
-        from proxy.commands.version import print_version
+        from proxy.commands.version import print_versions
 
-        raise typer.Exit(print_version())
+        raise typer.Exit(print_versions())
 
 
 @app.callback(help=HELP)
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option(
+            "--version", help="Print the versions of what matters, and end.", is_eager=True, callback=_print_versions
+        ),
     ] = False,
 ) -> None:
     """Options that stand before a command."""
 
 
 @app.command()
-def serve(config: ConfigOption = None) -> None:
+def serve(
+    listen: ListenOption = None,
+    admin_listen: AdminListenOption = None,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> None:
     """Run the proxy until SIGTERM or SIGINT. SIGHUP, and changed files, reload the configuration."""
+    from proxy.commands.serve import ServeRequest
     from proxy.commands.serve import serve as run
 
-    raise typer.Exit(run(config))
+    raise typer.Exit(run(ServeRequest(config, env_file, listen, admin_listen)))
 
 
 @app.command()
 def demo(
-    listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where tools connect [127.0.0.1:8080].")
-    ] = None,
-    admin_listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Metrics, health and console [127.0.0.1:8081].")
-    ] = None,
+    listen: ListenOption = None,
+    admin_listen: AdminListenOption = None,
 ) -> None:
     """Run the proxy in front of the built-in simulator: nothing to configure, no credentials, no Amazon."""
     from proxy.commands.demo import demo as run
@@ -114,7 +132,7 @@ def simulate(
 
 
 @app.command()
-def check(
+def check(  # noqa: PLR0913 - each is an option of the command
     request: Annotated[
         list[str] | None, typer.Argument(metavar="[METHOD PATH]", help="With --as: the request.", show_default=False)
     ] = None,
@@ -130,6 +148,7 @@ def check(
         str | None, typer.Option(metavar="ID", help="With --as: the request's Amazon-Ads-AccountId.")
     ] = None,
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """Check the configuration; then mint a token for each account and list its profiles in every region.
 
@@ -144,11 +163,11 @@ def check(
             _misused("--diff OLD_CONFIG goes with --config alone")
         from proxy.commands.check_diff import print_difference
 
-        raise typer.Exit(print_difference(load(diff, environment()), load(config, environment())))
+        raise typer.Exit(print_difference(load(diff, environment(env_file)), load(config, environment(env_file))))
     if client is None:
         if request or profile or account_id:
             _misused("METHOD, PATH, --profile and --account-id go with --as CLIENT")
-        loaded = load(config, environment())
+        loaded = load(config, environment(env_file))
         from proxy.commands.check import check as run
 
         raise typer.Exit(run(loaded))
@@ -157,7 +176,7 @@ def check(
     from proxy.commands.check_as import SupposedRequest, explain_request
 
     asked = SupposedRequest(client, request[0], request[1], profile or "", account_id or "")
-    raise typer.Exit(explain_request(load(config, environment()), asked))
+    raise typer.Exit(explain_request(load(config, environment(env_file)), asked))
 
 
 @app.command()
@@ -170,6 +189,7 @@ def login(
         bool, typer.Option("--replace", help="Take the new login whatever profiles of the present one it lacks.")
     ] = False,
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """Sign in to Amazon for an account, and keep its refresh token in the state store.
 
@@ -178,7 +198,7 @@ def login(
     """
     from proxy.config import environment, load
 
-    environ = environment()
+    environ = environment(env_file)
     loaded = load(config, environ)
     from proxy.commands.login import login as run
 
@@ -190,13 +210,14 @@ def consents(
     layout: Annotated[ConsentLayout, typer.Option("--format", help="How to print them.")] = ConsentLayout.table,
     ical: Annotated[bool, typer.Option("--ical", help="Print an iCalendar file: the same as --format ical.")] = False,
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """List all accounts by the day on which the advertiser's consent ends. Nothing is asked of Amazon."""
     from proxy.commands.consents import print_consents
     from proxy.config import environment, load
 
     chosen = ConsentLayout.ical if ical else layout
-    raise typer.Exit(print_consents(load(config, environment()), chosen.value))
+    raise typer.Exit(print_consents(load(config, environment(env_file)), chosen.value))
 
 
 @app.command()
@@ -204,6 +225,7 @@ def invite(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account whose consent is asked for.")],
     days: Annotated[int, typer.Option(min=1, max=MAX_DAYS, help="How long the link is good.")] = 7,
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """Make a link to send to the advertiser, which asks for the consent that an account needs.
 
@@ -212,28 +234,29 @@ def invite(
     from proxy.commands.invite import invite as run
     from proxy.config import environment, load
 
-    raise typer.Exit(run(load(config, environment()), account, days))
+    raise typer.Exit(run(load(config, environment(env_file)), account, days))
 
 
 @invites_app.command("list")
-def invites_list(config: ConfigOption = None) -> None:
+def invites_list(config: ConfigOption = None, env_file: EnvFileOption = None) -> None:
     """List the links that were made, and what became of them."""
     from proxy.commands.invite import print_invitations
     from proxy.config import environment, load
 
-    raise typer.Exit(print_invitations(load(config, environment())))
+    raise typer.Exit(print_invitations(load(config, environment(env_file))))
 
 
 @invites_app.command("revoke")
 def invites_revoke(
     which: Annotated[str, typer.Argument(metavar="ACCOUNT|ID", help="All open links of an account, or one of them.")],
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """Take links back before they are used."""
     from proxy.commands.invite import revoke
     from proxy.config import environment, load
 
-    raise typer.Exit(revoke(load(config, environment()), which))
+    raise typer.Exit(revoke(load(config, environment(env_file)), which))
 
 
 @app.command()
@@ -241,52 +264,39 @@ def profiles(
     layout: Annotated[Layout, typer.Option("--format", help="How to print them.")] = Layout.table,
     accounts: Annotated[bool, typer.Option("--accounts", help="List ads accounts in place of profiles.")] = False,
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """List the profiles of every account in every region; with --accounts, the ads accounts."""
     from proxy.config import environment, load
 
-    loaded = load(config, environment())
+    loaded = load(config, environment(env_file))
     from proxy.commands.profiles import print_profiles
 
     raise typer.Exit(print_profiles(loaded, layout.value, ads_accounts=accounts))
 
 
-@keys_app.command("new")
-def keys_new(name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.")]) -> None:
-    """Make a key for a client. The key is printed once; the configuration keeps its digest."""
-    from proxy.commands.keys import new_key
-
-    raise typer.Exit(new_key(name))
-
-
-@keys_app.command("rotate-state")
-def keys_rotate_state(config: ConfigOption = None) -> None:
-    """Encrypt the state store anew with the first key of state.key; then the old keys can go."""
-    from proxy.commands.keys import rotate_state
-    from proxy.config import environment, load
-
-    raise typer.Exit(rotate_state(load(config, environment())))
-
-
 @app.command()
-def healthcheck(config: ConfigOption = None) -> None:
+def healthcheck(config: ConfigOption = None, env_file: EnvFileOption = None) -> None:
     """Ask the running proxy whether it is alive; exit code 0 if so. For containers."""
     from proxy.commands.healthcheck import check_health
     from proxy.config import admin_address, environment
 
-    raise typer.Exit(check_health(admin_address(config, environment())))
+    raise typer.Exit(check_health(admin_address(config, environment(env_file))))
 
 
 @app.command()
 def wait(
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds after which to give up, with exit code 1.")] = 30.0,
+    admin_listen: AdminListenOption = None,
 ) -> None:
     """Wait until the running proxy is ready (`/readyz` says 200)."""
     from proxy.commands.wait import wait_until_ready
     from proxy.config import admin_address, environment
 
-    raise typer.Exit(wait_until_ready(admin_address(config, environment()), timeout))
+    environ = at_addresses(environment(env_file), admin_listen=admin_listen)
+    raise typer.Exit(wait_until_ready(admin_address(config, environ), timeout))
 
 
 @app.command()
@@ -301,7 +311,7 @@ def schema(
 
 @app.command()
 def version() -> None:
-    """Print the version."""
+    """Print the version; --version says what it rests on, too."""
     from proxy.commands.version import print_version
 
     raise typer.Exit(print_version())
@@ -309,6 +319,9 @@ def version() -> None:
 
 app.command()(cli_watch.status)
 app.command()(cli_watch.logs)
+app.command()(cli_start.init)
+app.command("config-reference")(cli_start.config_reference)
+app.command(context_settings=cli_start.AFTER_DASHES)(cli_start.run)
 
 
 def _misused(problem: str) -> NoReturn:
@@ -317,8 +330,9 @@ def _misused(problem: str) -> NoReturn:
 
 def main() -> None:
     """Run the command line; a failure with a name becomes its lines and its exit code."""
+    name = Path(sys.argv[0]).name
     try:
-        app(prog_name="ads-proxy")
+        app(prog_name=name if name in NAMES else NAMES[0])
     except StartupError as error:
         complain(str(error))
         sys.exit(error.exit_code)

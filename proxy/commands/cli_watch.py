@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.commands.cli_options import ConfigOption
+from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption, at_addresses
 
 
 class LogLevel(StrEnum):
@@ -22,7 +22,9 @@ class LogLevel(StrEnum):
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the admin listener answers, as JSON.")] = False,
+    admin_listen: AdminListenOption = None,
     config: ConfigOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """Show how the running proxy is: accounts, tokens, consents, profiles, what Amazon limits, the last refusals.
 
@@ -31,7 +33,7 @@ def status(
     from proxy.commands.status import print_status
     from proxy.config import admin_address, admin_key, environment
 
-    environ = environment()
+    environ = at_addresses(environment(env_file), admin_listen=admin_listen)
     raise typer.Exit(print_status(admin_address(config, environ), admin_key(config, environ), as_json=as_json))
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import secrets
-import signal
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from proxy.app.process import end_with_parent
 from proxy.commands.terminal import tell
 from proxy.config import REGION_NAMES, Address, Config, load
 from proxy.config.model.values import parse_address
@@ -20,7 +19,6 @@ from proxy.errors import ListenError, StartupError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_PR_SET_PDEATHSIG = 1
 LISTEN, ADMIN_LISTEN = "127.0.0.1:8080", "127.0.0.1:8081"
 _SIMULATOR = (sys.executable, "-P", "-m", "proxy.simulator", "--base-port", "0")
 _OWN = ("ADS_PROXY_CONFIG", "ADS_PROXY_ACCOUNTS", "ADS_PROXY_CLIENTS", "ADS_PROXY_ROUTES", "ADS_PROXY_REGIONS")
@@ -63,7 +61,7 @@ def running_simulator(environ: Mapping[str, str]) -> Iterator[Mapping[str, Any]]
         stderr=subprocess.DEVNULL,
         env={name: value for name, value in environ.items() if not name.startswith(_OURS)},
         start_new_session=True,
-        preexec_fn=_end_with_parent,  # noqa: PLW1509 - no threads yet, and only a system call
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - no threads yet, and only a system call
     )
     try:
         yield _read_addresses(process)
@@ -84,12 +82,6 @@ def _read_addresses(process: subprocess.Popen[bytes]) -> Mapping[str, Any]:
     except json.JSONDecodeError:
         raise SimulatorFailed("the simulator did not start; try `ads-proxy simulate` to see why") from None
     return found
-
-
-def _end_with_parent() -> None:
-    """Where the system can, the simulator ends even when this program is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def demo_environment(simulator: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from proxy.commands.login import find_account
 from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
+from proxy.config import StateKind
 from proxy.tokens.invitation import Invitation, link, signing_key, state_of
 from proxy.tokens.invitation_ledger import InvitationLedger
 from proxy.tokens.opening import open_store
@@ -29,9 +30,11 @@ def invite(config: Config, name: str, days: int) -> int:
     """Print a link for the account; 1 where there is nowhere for it to lead."""
     account, url = find_account(config, name, "invite"), config.invites.url
     if url is None:
-        complain("there is no listener for invitations: set invites.listen and invites.url, and restart the proxy")
+        complain(
+            "nobody can be invited: set invites.listen and invites.url, or invites.url alone, and restart the proxy"
+        )
         return FAILED
-    if config.state.url == "memory:":
+    if config.state.kind is StateKind.MEMORY:
         complain(NOWHERE)
         return FAILED
     made = asyncio.run(_make(config, name, days * 86400.0, config.invites.sender or urlsplit(url).hostname or ""))

@@ -1,41 +1,182 @@
-"""`keys new` and `keys rotate-state`. A client's key is shown once and kept nowhere."""
+"""`keys new`, `keys list`, `keys expire` and `keys rotate-state`. A client's key is shown once and kept nowhere.
+
+The configuration is the operator's, with its comments: it is read here and never written. What to write is printed.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config.model.values import parse_name
+from rich.table import Table
+
+from proxy.access.client_keys import short_id
+from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
+from proxy.config import StateKind
+from proxy.config.model.key_names import did_you_mean, shown_names
+from proxy.config.model.values import parse_end, parse_name, parse_title
 from proxy.errors import ConfigurationError
+from proxy.secret import Secret
 from proxy.tokens.opening import rotate_keys
 
 if TYPE_CHECKING:
-    from proxy.config import Config
+    from proxy.config import Config, KeyConfig
 
 KEY_PREFIX = "adsproxy_"
 
 
-def new_key(name: str) -> int:
+@dataclass(frozen=True, slots=True)
+class KeyTerms:
+    """Until when a key is to be taken, and what it is for; both may be empty. `expires` is as it was typed."""
+
+    expires: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedKey:
+    """Which key is to end, and after which day, as it was typed; an empty `key` is the only one, an empty day now."""
+
+    client: str
+    key: str = ""
+    on: str = ""
+
+
+def new_key(name: str, terms: KeyTerms) -> int:
     """Print a fresh key and its digest, as YAML."""
     try:
         parse_name(name)
     except ValueError as error:
         raise ConfigurationError((f"keys new: NAME {error}",)) from None
+    ends, note = _end("--expires", terms.expires), _note(terms.note)
     key = KEY_PREFIX + secrets.token_urlsafe(32)
+    digest = hashlib.sha256(key.encode()).hexdigest()
     say(f"name: {name}")
     say(f"key: {key}")
-    say(f"key_sha256: {hashlib.sha256(key.encode()).hexdigest()}")
+    say(f"key_sha256: {digest}")
     tell("\nGive `key` to the tool; it is not shown again. The configuration keeps its digest, under `clients:`,")
-    tell("  - {name: ..., key_sha256: ...}")
-    tell("to be narrowed with accounts, profiles, methods, paths and requests_per_minute (docs/configuration.md).")
+    tell(f"  - name: {name}")
+    tell("    keys:")
+    tell(f"      - {_entry(digest, ends, note)}")
+    tell("beside the keys that the client has, and narrowed with accounts, profiles, methods, paths and their like")
+    tell("(docs/configuration.md).")
     return OK
+
+
+def print_keys(config: Config, layout: str, now: datetime) -> int:
+    """Print every client's keys, the first to end at the top."""
+    found = [(client.name, key) for client in config.clients for key in client.all_keys]
+    found.sort(key=lambda each: (each[1].expires or datetime.max.replace(tzinfo=UTC), each[0]))
+    if layout == "json":
+        say(json.dumps([_as_json(client, key, now) for client, key in found], indent=2))
+        return OK
+    table = Table(box=None, pad_edge=False)
+    for column in ("client", "key", "ends", "", "note"):
+        table.add_column(column, no_wrap=column != "note")
+    for client, key in found:
+        table.add_row(client, short_id(key.sha256), shown_end(key.expires), _left(key.expires, now), key.note or "")
+    answers().print(table)
+    return OK
+
+
+def print_expiry(config: Config, asked: EndedKey, now: datetime) -> int:
+    """Print a client's keys as they must be written to end one of them; nothing is changed."""
+    name = asked.client
+    client = next((client for client in config.clients if client.name == name), None)
+    if client is None:
+        names = [client.name for client in config.clients]
+        raise ConfigurationError(
+            (f"CLIENT: there is no such client{did_you_mean(name, names) or f'; there are: {shown_names(names)}'}",)
+        )
+    ends = _end("--on", asked.on) or now.replace(microsecond=0)
+    chosen = _chosen(client.all_keys, asked.key)
+    say(f"- name: {name}")
+    say("  keys:")
+    for key in client.all_keys:
+        say(f"    - {_entry(key.sha256, ends if key == chosen else key.expires, key.note or '')}")
+    tell(
+        "\nNothing was changed. Write this into the configuration in place of the client's present keys, and leave what"
+    )
+    tell("else stands there of it; a running proxy takes it within 5 seconds. Taking the key out ends it at once, too.")
+    if all(key == chosen or (key.expires is not None and key.expires <= now) for key in client.all_keys):
+        tell(f"Client {name} has no other key that is taken: make one with `ads-proxy keys new {name}`.")
+    return OK
+
+
+def _chosen(keys: tuple[KeyConfig, ...], which: str) -> KeyConfig:
+    """The key of this id, or beginning of a digest, or note; the only one where none is named."""
+    found = [key for key in keys if not which or key.sha256.startswith(which.lower()) or key.note == which]
+    if len(found) == 1:
+        return found[0]
+    ids = ", ".join(short_id(key.sha256) for key in keys)
+    raise ConfigurationError((f"KEY: {'names several keys' if found else 'names none of its keys'}; there are: {ids}",))
+
+
+def _entry(digest: str, ends: datetime | None, note: str) -> str:
+    """A key as YAML's flow style has it."""
+    parts = [f'sha256: "{digest}"']
+    if ends is not None:
+        parts.append(f"expires: {written_end(ends)}")
+    if note:
+        parts.append(f"note: {json.dumps(note)}")
+    return "{" + ", ".join(parts) + "}"
+
+
+def written_end(ends: datetime) -> str:
+    """An end as the configuration takes it: the last day, where it is the end of one."""
+    if ends.time() == datetime.min.time():
+        return str((ends - timedelta(days=1)).date())
+    return ends.isoformat().replace("+00:00", "Z")
+
+
+def shown_end(ends: datetime | None) -> str:
+    return "never" if ends is None else written_end(ends)
+
+
+def _left(ends: datetime | None, now: datetime) -> str:
+    if ends is None:
+        return ""
+    if ends <= now:
+        return "ended"
+    days = (ends - now).days
+    return f"in {days} day{'' if days == 1 else 's'}" if days else "in less than a day"
+
+
+def _as_json(client: str, key: KeyConfig, now: datetime) -> dict[str, object]:
+    return {
+        "client": client,
+        "id": short_id(key.sha256),
+        "sha256": key.sha256,
+        "note": key.note or "",
+        "ends_at": None if key.expires is None else key.expires.isoformat().replace("+00:00", "Z"),
+        "ended": key.expires is not None and key.expires <= now,
+    }
+
+
+def _end(option: str, text: str) -> datetime | None:
+    try:
+        return parse_end(text)
+    except ValueError as error:
+        raise ConfigurationError((f"{option} {error}",)) from None
+
+
+def _note(text: str) -> str:
+    try:
+        return parse_title(text) if text else ""
+    except ValueError as error:
+        raise ConfigurationError((f"--note {error}",)) from None
 
 
 def rotate_state(config: Config) -> int:
     """Encrypt the state anew with the first of `state.key`."""
-    if not config.state.url.startswith("file:"):
+    if isinstance(config.state.url, Secret):
+        complain("state.url leads to Redis; let state.key be a list there, the new key first (docs/scaling.md)")
+        return FAILED
+    if config.state.kind is StateKind.MEMORY:
         complain("state.url is memory:; only a file: state has keys to rotate")
         return FAILED
     count = rotate_keys(config.state.url, config.state.key)

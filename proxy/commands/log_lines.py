@@ -26,6 +26,7 @@ _SHOWN_APART = frozenset({"timestamp", "level", "event"})
 _OF_REQUESTS = frozenset(
     {
         *("request_id", "client", "account", "region", "method", "path", "operation", "operation_class", "status"),
+        "upstream_status",
         *("amazon_request_id", "bytes_in", "bytes_out", "duration_ms", "upstream_ms", "overhead_ms", "attempts"),
         *("user_agent", "profile", "ads_account", "refusal", "detail", "fault"),
     }

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from proxy.commands.amazon_session import Finding, credentials, open_session, token_url, try_account
 from proxy.commands.login_comparison import may_replace, say_what_it_reaches
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
+from proxy.config import StateKind
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
 from proxy.secret import Secret
@@ -48,7 +49,7 @@ class SignIn:
 def login(config: Config, name: str, environ: Mapping[str, str], *, browser: bool, insists: bool) -> int:
     """Sign in for the account and keep its refresh token; 1 where that did not work."""
     account = find_account(config, name, "login")
-    if config.state.url == "memory:":
+    if config.state.kind is StateKind.MEMORY:
         complain("state.url is memory:, so the refresh token would be lost at once; set state.url: file:DIR first")
         return FAILED
     started = start(config, account, insists=insists)
@@ -156,7 +157,7 @@ async def _finish(config: Config, started: SignIn, code: Secret) -> int:
         except StateError as error:
             complain(f"the refresh token could not be kept: {error}")
             return FAILED
-        say(f"'{account.name}' is connected; its refresh token is kept in the state directory")
+        say(f"'{account.name}' is connected; its refresh token is kept in the state store")
         return _report(await try_account(amazon, account))
 
 

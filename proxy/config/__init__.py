@@ -7,38 +7,44 @@ What others need is named here. No other part of the program looks at the enviro
 from __future__ import annotations
 
 from proxy.config.checks.notes import notes
-from proxy.config.loading import admin_address, admin_key, environment, load
+from proxy.config.loading import admin_address, admin_key, environment, load, wants_colours
 from proxy.config.model.accounts import Account
+from proxy.config.model.clients import Client, KeyConfig
+from proxy.config.model.kinds import AccessField
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     AdminSection,
-    Client,
+    AuditSection,
     Config,
     DrainSection,
     LimitsSection,
     LogSection,
     Region,
     RouteConfig,
-    StateSection,
     TlsSection,
     TokensSection,
     UpstreamSection,
 )
+from proxy.config.model.state import StateKind, StateSection
 from proxy.config.model.values import REGION_NAMES, Address
 
 __all__ = [
     "AMAZON_REGIONS",
     "REGION_NAMES",
+    "AccessField",
     "Account",
     "Address",
     "AdminSection",
+    "AuditSection",
     "Client",
     "Config",
     "DrainSection",
+    "KeyConfig",
     "LimitsSection",
     "LogSection",
     "Region",
     "RouteConfig",
+    "StateKind",
     "StateSection",
     "TlsSection",
     "TokensSection",
@@ -48,4 +54,5 @@ __all__ = [
     "environment",
     "load",
     "notes",
+    "wants_colours",
 ]

@@ -17,19 +17,29 @@ from proxy.config.checks.certificates import broken_certificates
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
 from proxy.config.model.accounts import DEFAULT_REDIRECT_URI
+from proxy.config.model.deprecations import DEPRECATIONS, Deprecation, rename_keys, rename_variables
 from proxy.config.model.sections import AdminSection, Config
 from proxy.config.model.values import Address, parse_address
 from proxy.config.reading.document import Document, read_document
+from proxy.config.reading.env_file import read_env_file
 from proxy.config.reading.files import ReferenceReader
-from proxy.config.reading.variables import CONFIG_VARIABLE, lay_over
+from proxy.config.reading.variables import CONFIG_VARIABLE, PREFIX, lay_over
 from proxy.secret import Secret
 
 DEFAULT_ADMIN = "127.0.0.1:8081"
 
 
-def environment() -> Mapping[str, str]:
-    """The process's environment, as it is now."""
-    return dict(os.environ)
+def environment(env_file: Path | None = None) -> Mapping[str, str]:
+    """The process's environment, as it is now, before a file of variables, which is read anew each time.
+
+    Raises `ConfigurationError` where the file is of no use.
+    """
+    return {**(read_env_file(env_file) if env_file is not None else {}), **os.environ}
+
+
+def wants_colours(environ: Mapping[str, str]) -> bool:
+    """Whether a terminal may be written to in colours: not where NO_COLOR holds anything (no-color.org)."""
+    return not environ.get("NO_COLOR")
 
 
 def config_path(option: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -39,7 +49,9 @@ def config_path(option: Path | None, environ: Mapping[str, str]) -> Path | None:
     return Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load(
+    path: Path | None, environ: Mapping[str, str], *, deprecations: tuple[Deprecation, ...] = DEPRECATIONS
+) -> Config:
     """Read everything; raise `ConfigurationError` with all problems at once.
 
     With `path` None, `ADS_PROXY_CONFIG` names the file; without either the environment alone speaks.
@@ -49,27 +61,29 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     document = read_document(file, CONFIG_VARIABLE if path is None else "--config") if file else Document({}, {})
     if document.problems and not document.values:
         raise errors.ConfigurationError(document.problems)
-    overlay = lay_over(document.values, environ)
+    renaming = rename_keys(document.values, deprecations)
+    environ, *told = rename_variables(environ, PREFIX, deprecations)
+    overlay = lay_over(renaming.values, environ)
     _fill_in(overlay.values, environ, file)
     references = ReferenceReader(environ, file.parent if file else Path.cwd())
-    problems = [*document.problems, *explain_twice(document.twice), *overlay.problems]
+    lines = document.lines | {new: document.lines[old] for old, new in renaming.moved.items() if old in document.lines}
+    problems = [*document.problems, *explain_twice(document.twice), *renaming.problems, *told[1], *overlay.problems]
     config: Config | None = None
     try:
         config = Config.model_validate(overlay.values, context=references)
     except ValidationError as error:
-        problems += explain_refusal(error, document.lines, overlay.origins)
+        problems += explain_refusal(error, lines, overlay.origins)
     problems += (problem for problem in broken_rules(overlay.values) if problem not in problems)
     problems += broken_certificates(config) if config else ()
     if problems or config is None:
         raise errors.ConfigurationError(tuple(problems))
     sources = dict.fromkeys([*([file] if file else []), *references.files])
-    return config.model_copy(update={"sources": tuple(sources)})
+    return config.model_copy(update={"sources": tuple(sources), "deprecated": (*renaming.notes, *told[0])})
 
 
 def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
     """Where the admin listener of a running program is, even where the rest of the configuration is broken by now."""
-    file = config_path(path, environ)
-    values = lay_over(read_document(file, CONFIG_VARIABLE).values if file else {}, environ).values
+    values = _present_values(config_path(path, environ), environ)
     try:
         return parse_address(values.get("admin_listen") or DEFAULT_ADMIN)
     except ValueError:
@@ -79,13 +93,19 @@ def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
 def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
     """What opens the admin listener of a running program; None where there is no key, or none that can be read."""
     file = config_path(path, environ)
-    admin = lay_over(read_document(file, CONFIG_VARIABLE).values if file else {}, environ).values.get("admin")
+    admin = _present_values(file, environ).get("admin")
     key = admin.get("key") if isinstance(admin, dict) else None
     references = ReferenceReader(environ, file.absolute().parent if file else Path.cwd())
     try:
         return AdminSection.model_validate({"key": key}, context=references).key
     except ValidationError:
         return None
+
+
+def _present_values(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    """What file and environment say, unchecked, under the present names."""
+    renaming = rename_keys(read_document(file, CONFIG_VARIABLE).values if file else {}, DEPRECATIONS)
+    return lay_over(renaming.values, rename_variables(environ, PREFIX, DEPRECATIONS)[0]).values
 
 
 def _fill_in(values: dict[str, Any], environ: Mapping[str, str], file: Path | None) -> None:

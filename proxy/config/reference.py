@@ -5,6 +5,7 @@ Both are made from `model`; nothing about a key is written twice.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from proxy.config.model.deprecations import ANY, DEPRECATIONS, Deprecation
 from proxy.config.model.sections import Config
 from proxy.config.model.structure import list_entry, mapping_entry, section_of
 from proxy.config.model.values import NAME, REGION_NAMES, Address
@@ -33,7 +35,7 @@ class Option:
     meaning: str
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> dict[str, Any]:
     """The configuration file's schema; `yaml-language-server` and its like read it."""
     schema = Config.model_json_schema(mode="validation")
     definitions = schema["$defs"]
@@ -42,6 +44,10 @@ def json_schema() -> dict[str, Any]:
     models: list[type[BaseModel]] = [Config, *_sections(Config)]
     for model in models:
         _add_bounds(schema if model is Config else definitions[model.__name__], model)
+    for entry in deprecations:
+        _, holder = _place(entry.old[:-1])
+        described = schema if holder is Config else definitions[holder.__name__]
+        described["properties"][entry.old[-1]] = {"deprecated": True, "description": f"{entry.advice.capitalize()}."}
     for key in ("listen", "admin_listen"):
         properties[key]["default"] = str(Config.model_fields[key].default)
     properties["regions"]["propertyNames"] = {"enum": list(REGION_NAMES)}
@@ -58,6 +64,19 @@ def _sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
                 yield from _sections(section)
 
 
+def _place(path: tuple[str, ...]) -> tuple[str, type[BaseModel]]:
+    """The section that a path leads to, by its name in the tables; `*` is each entry of a mapping or a list."""
+    name = ""
+    model: type[BaseModel] = Config
+    for word in path:
+        if word != ANY:
+            annotation = model.model_fields[word].annotation
+            item, entry = list_entry(annotation), mapping_entry(annotation)
+            name = f"{name}.{word}".lstrip(".") + ("[]" if item else ".NAME" if entry else "")
+            model = section_of(annotation) or item or entry or model
+    return name, model
+
+
 def _add_bounds(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """What pydantic leaves out behind a check of our own."""
     for key, info in model.model_fields.items():
@@ -67,9 +86,13 @@ def _add_bounds(schema: dict[str, Any], model: type[BaseModel]) -> None:
                     schema["properties"][key][word] = limit
 
 
-def options() -> Iterator[Option]:
-    """Every key of the model, section by section."""
-    yield from _options(Config, "", PREFIX)
+def options(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> Iterator[Option]:
+    """Every key of the model, section by section; below those of a section the old names that are still taken."""
+    for section, found in itertools.groupby(_options(Config, "", PREFIX), lambda option: option.section):
+        yield from found
+        for entry in deprecations:
+            if _place(entry.old[:-1])[0] == section:
+                yield Option(section, entry.old[-1], "", "none", f"{entry.advice.capitalize()}.")
 
 
 def _options(model: type[BaseModel], section: str, prefix: str) -> Iterator[Option]:
@@ -108,11 +131,11 @@ def _default(info: FieldInfo, many: bool) -> str:
     return f"`{value}`" if isinstance(value, Address | str | int | float | Path) else "none"
 
 
-def tables() -> str:
+def tables(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> str:
     """The options as Markdown, one table for each section."""
     lines: list[str] = []
     shown: str | None = None
-    for option in options():
+    for option in options(deprecations):
         if option.section != shown:
             shown = option.section
             lines += ["", f"### {f'`{shown}`' if shown else 'Top level'}", ""]

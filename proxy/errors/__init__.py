@@ -9,6 +9,7 @@ from __future__ import annotations
 from proxy.errors.refusals import (
     AccountRequired,
     BudgetSpent,
+    ClientKeyEnded,
     ClientUnknown,
     ConflictingAdsAccount,
     ConflictingScope,
@@ -30,6 +31,7 @@ from proxy.errors.refusals import (
     Refused,
     RegionRequired,
     RequestTimeout,
+    SessionElsewhere,
     TargetTooLong,
     Throttled,
     TooManyConnections,
@@ -55,6 +57,7 @@ from proxy.errors.startup import (
     StartupError,
     StateError,
     StateFileDamaged,
+    StateUnavailable,
 )
 from proxy.errors.token_failures import (
     ApplicationChanged,
@@ -77,6 +80,7 @@ __all__ = [
     "AppMisconfigured",
     "ApplicationChanged",
     "BudgetSpent",
+    "ClientKeyEnded",
     "ClientUnknown",
     "ConfigurationError",
     "ConflictingAdsAccount",
@@ -103,9 +107,11 @@ __all__ = [
     "Refused",
     "RegionRequired",
     "RequestTimeout",
+    "SessionElsewhere",
     "StartupError",
     "StateError",
     "StateFileDamaged",
+    "StateUnavailable",
     "TargetTooLong",
     "Throttled",
     "TokenAnswerMalformed",

@@ -116,6 +116,13 @@ class ClientUnknown(Refused):
     proxy_error = "http_request_denied"
 
 
+class ClientKeyEnded(Refused):
+    """A client's key, after its end."""
+
+    slug, status, title, code = "client-key-ended", 401, "The client's key has ended", "UNAUTHORIZED"
+    proxy_error = "http_request_denied"
+
+
 class PlaceholderRejected(Refused):
     """A placeholder token that expired, was forged, or belongs to a client or account that is gone."""
 
@@ -173,6 +180,13 @@ class RegionRequired(Refused):
     """An ads account that lives in several regions, of which nothing chooses one."""
 
     slug, title = "region-required", "The request names no region"
+
+
+class SessionElsewhere(Refused):
+    """An MCP session of another client, or one that began with another account or region."""
+
+    slug, status, title, code = "session-elsewhere", 404, "The MCP session lives elsewhere", "NOT_FOUND"
+    proxy_error = "destination_not_found"
 
 
 class UnknownRoute(Refused):

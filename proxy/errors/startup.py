@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from proxy.errors.root import AdsProxyError
 
 
 class StartupError(AdsProxyError):
     """Ends the program before it serves; the message is one line that says what to do."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class ConfigurationError(StartupError):
@@ -32,6 +30,10 @@ class ListenError(StartupError):
 
 class StateError(StartupError):
     """A state store that cannot be used safely: unreadable, another key, or a directory that others can read."""
+
+
+class StateUnavailable(StateError):
+    """A state store that is away, slow, full or read-only for now: everything goes on without it, and tries again."""
 
 
 class StateFileDamaged(StateError):

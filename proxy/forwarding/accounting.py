@@ -3,29 +3,83 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.events import DefectMet, RequestFinished, RequestStarted
+from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestStarted
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
+from proxy.observability.request_record import RequestKind
+from proxy.routing.ads_account import ADS_ACCOUNT
+from proxy.routing.scope import SCOPE
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.events import Observer
     from proxy.http1.message import Request
+    from proxy.routing.operations import Operation
     from proxy.routing.route import Route
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 """What Amazon's specifications use, and HEAD and OPTIONS."""
 _NAMES = {method: method.decode() for method in METHODS | {b"CONNECT", b"TRACE"}}
 _MAX_PATH = 512
+_MAX_NAMED = 64
+"""Characters of a profile or an ads account that a refused request named: it can be anything."""
 _STARTED = RequestStarted()
+
+
+def method_name(method: bytes) -> str:
+    """How log and metrics call it."""
+    return _NAMES.get(method, "other")
+
+
+class Way(NamedTuple):
+    """Where a request went, as far as it was known when it ended, in the words of the log."""
+
+    account: str = ""
+    region: str = ""
+    profile: str = ""
+    ads_account: str = ""
+    operation: str = UNKNOWN
+    operation_class: str = UNKNOWN
+
+
+NOWHERE = Way()
+
+
+def way_of(route: Route) -> Way:
+    """That of a request which was routed."""
+    operation = route.operation
+    return Way(
+        route.account,
+        route.region,
+        route.profile.decode("latin-1"),
+        route.ads_account.decode("latin-1"),
+        UNKNOWN if operation is None else operation.name,
+        UNKNOWN if operation is None else operation.effect,
+    )
+
+
+def asked_way(request: Request, operation: Operation | None) -> Way:
+    """That of a request which was refused before it was routed: what it named itself."""
+    fields = request.fields
+    profile = next((value for value in fields.values(SCOPE) if value), b"")
+    ads_account = next((value for name in ADS_ACCOUNT for value in fields.values(name) if value), b"")
+    return Way(
+        "",
+        "",
+        profile[:_MAX_NAMED].decode("latin-1"),
+        ads_account[:_MAX_NAMED].decode("latin-1"),
+        UNKNOWN if operation is None else operation.name,
+        UNKNOWN if operation is None else operation.effect.value,
+    )
 
 
 class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
-    `overhead` is what the proxy itself spent; `bytes_in` and `bytes_out` count payload.
+    A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
+    `bytes_out` count payload. `explanation` is that of an error of Amazon's.
     """
 
     __slots__ = (
@@ -35,15 +89,27 @@ class RequestStats:
         "bytes_in",
         "bytes_out",
         "client",
+        "duration",
+        "explanation",
         "fault",
         "overhead",
+        "path",
         "refusal",
         "request",
+        "request_id",
         "sent_at",
+        "text",
+        "upstream",
+        "upstream_status",
+        "user_agent",
     )
 
     def __init__(self, request: Request, client: str, began: float) -> None:
         self.request = request
+        self.request_id = request.id
+        self.user_agent = request.fields.user_agent
+        self.path = self.text = ""
+        self.duration = self.upstream = 0.0
         self.client = client
         self.began = began
         self.amazon_request_id = ""
@@ -52,33 +118,56 @@ class RequestStats:
         self.bytes_out = 0
         self.overhead = 0.0
         self.sent_at = 0.0
+        self.upstream_status = 0
         self.refusal: Refused | None = None
         self.fault = ""
+        self.explanation = ""
 
-    def finished(self, status: int, route: Route | None, path: str, now: float) -> RequestFinished:
-        """The event: answered with `status` (0: not at all)."""
-        duration = now - self.began
-        overhead = min(self.overhead, duration)
+    def measure(self, now: float) -> None:
+        """It is over: the times are what they are."""
+        duration = self.duration = now - self.began
+        overhead = self.overhead = min(self.overhead, duration)
         upstream = now - self.sent_at if self.sent_at else 0.0
+        self.upstream = max(0.0, min(upstream, duration - overhead))
+
+    def ended_well(self, status: int) -> bool:
+        """Whether Amazon's response went to the tool whole, and nothing is to be said of it."""
+        return (
+            status > 0
+            and status == self.upstream_status
+            and self.refusal is None
+            and not self.fault
+            and not self.explanation
+        )
+
+    def finished(self, status: int, way: Way, path: str, now: float) -> RequestFinished:
+        """The event: answered with `status` (0: not at all)."""
+        self.measure(now)
         refusal = self.refusal
         return RequestFinished(
-            request_id=self.request.id,
+            request_id=self.request_id,
             client=self.client,
-            account=route.account if route is not None else "",
-            region=route.region if route is not None else "",
-            method=_NAMES.get(self.request.method, "other"),
+            account=way.account,
+            region=way.region,
+            method=method_name(self.request.method),
             path=path,
             status=status,
             amazon_request_id=self.amazon_request_id,
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
-            duration=duration,
-            upstream=max(0.0, min(upstream, duration - overhead)),
-            overhead=overhead,
+            duration=self.duration,
+            upstream=self.upstream,
+            overhead=self.overhead,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
-            detail=refusal.detail if refusal is not None else "",
+            detail=refusal.detail if refusal is not None else self.explanation,
             fault=self.fault,
+            profile=way.profile,
+            ads_account=way.ads_account,
+            operation=way.operation,
+            operation_class=way.operation_class,
+            user_agent=self.user_agent,
+            upstream_status=self.upstream_status,
         )
 
 
@@ -131,13 +220,28 @@ class Accounting:
         self.ended(event.client if client is None else client)
         self.observer.observe(event)
 
-    def refused(self, request: Request, error: Refused) -> None:
+    def exchanged(self, stats: RequestStats, status: int, route: Route, now: float) -> None:
+        """An exchange is over; nobody needs an event of one that ended well."""
+        path = route.path.decode("latin-1")
+        way = way_of(route)
+        if not stats.ended_well(status):
+            self.finished(stats.finished(status, way, path, now))
+            return
+        stats.measure(now)
+        stats.path, stats.text = path, self.journal.text(path, stats.user_agent)
+        account, region, profile, ads_account, operation, operation_class = way
+        method = _NAMES.get(stats.request.method, "other")
+        self.ended(stats.client)
+        kind = RequestKind(stats.client, account, region, profile, ads_account, method, operation, operation_class)
+        self.journal.entry(kind, status).note(stats)
+
+    def refused(self, request: Request, error: Refused, client: str = "", way: Way = NOWHERE) -> None:
         """A request was answered before anybody served it."""
-        stats = RequestStats(request, "", 0.0)
+        stats = RequestStats(request, client, 0.0)
         stats.refusal = error
         path = request.target.path or request.target.raw
         self.started()
-        self.finished(stats.finished(error.status, None, path.decode("latin-1")[:_MAX_PATH], 0.0))
+        self.finished(stats.finished(error.status, way, path.decode("latin-1")[:_MAX_PATH], 0.0), client="")
 
     def defect(self, where: str, error: BaseException) -> None:
         self.observer.observe(DefectMet(where, "".join(traceback.format_exception(error))))

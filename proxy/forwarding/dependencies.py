@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.injection import AccountLines
     from proxy.forwarding.retry_budget import RetryBudgets
+    from proxy.forwarding.sessions import McpSessions
     from proxy.forwarding.throttles import Throttles
     from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.values import AccessToken
@@ -24,6 +25,8 @@ class AccessTokens(Protocol):
     @property
     def watchful(self) -> bool: ...
 
+    def trouble(self, account: str) -> str: ...
+
     def accepted(self, token: AccessToken, use: TokenUse) -> None: ...
 
     async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None: ...
@@ -38,3 +41,4 @@ class Dependencies:
     retry_budgets: RetryBudgets
     account_lines: AccountLines
     accounting: Accounting
+    sessions: McpSessions

@@ -234,6 +234,7 @@ class Exchange:
 
     def attempt_answered(self, response: Response) -> None:
         status, fields = response.status, response.fields
+        self._stats.upstream_status = status
         self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
         if status == 429 and self._attempt is not None:
             self._place().refused(self._attempt.token, fields.retry_after)
@@ -339,6 +340,8 @@ class Exchange:
         self._replays.answered(response.status)
         if self._dependencies.tokens.watchful and self._attempt is not None:
             tell_accepted(self._attempt, self._dependencies.tokens, self._context)
+        if self._context.route.endpoint is TargetKind.MCP:
+            self._dependencies.sessions.answered(self._context, response)
         self._body.forget()
         self._relay.begin(response)
 
@@ -389,4 +392,6 @@ class Exchange:
         stats.attempts = self._replays.attempts
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
         route = self._context.route
-        self._dependencies.accounting.finished(stats.finished(status, route, route.path.decode("latin-1"), now))
+        if self._relay.beginning is not None:
+            stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(route.account))
+        self._dependencies.accounting.exchanged(stats, status, route, now)

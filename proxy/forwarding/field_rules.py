@@ -12,8 +12,9 @@ from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.account_names import names_account
 from proxy.routing.ads_account import ADS_ACCOUNT
-from proxy.routing.route import ACCOUNT, REGION
+from proxy.routing.route import REGION
 from proxy.routing.scope import NAMES_ACCOUNT, SCOPE
+from proxy.routing.selection import ACCOUNT
 
 INJECTED = frozenset((AUTHORIZATION, b"amazon-advertising-api-clientid", b"amazon-ads-clientid", SCOPE))
 """Written by the proxy, so that the tool's own never leave."""
@@ -30,3 +31,11 @@ REQUEST_FIELDS = RequestFieldRules(
     not_in_trailers=frozenset((b"accept-encoding",)),
     barred=names_account,
 )
+
+LOOKED_UP = (AUTHORIZATION, PROXY_KEY, SCOPE, *sorted(ADS_ACCOUNT), b"user-agent")
+"""Names whose values lead to something that was decided before, or are told in the log."""
+
+
+def is_read(name: bytes) -> bool:
+    """Whether a decision reads the value of a field that `REQUEST_FIELDS` does not give on; in lower case."""
+    return name in REQUEST_FIELDS.noticed or names_account(name)

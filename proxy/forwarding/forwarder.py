@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 from proxy.access.admission import admit, identify
 from proxy.downstream.ports import Availability
 from proxy.errors import Draining, NotImplementedHere, Refused
-from proxy.forwarding.accounting import METHODS
+from proxy.forwarding.accounting import METHODS, NOWHERE, Way, asked_way, way_of
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.judged import JudgedRequest
 from proxy.forwarding.local import LocalTokenRequest
+from proxy.forwarding.quick.lane import Decision
+from proxy.forwarding.quick.recognition import Recognition
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext
 from proxy.http1.message import Request, RequestReader, unread_request
@@ -27,7 +31,33 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.rules import Rules
+    from proxy.routing.operations import Operations
+    from proxy.routing.route import Route
+    from proxy.routing.target import Destination
     from proxy.upstream.pools import Pools
+
+
+class Considered:
+    """What became known of a request while it was decided whether to serve it: its account if it is not."""
+
+    __slots__ = ("client", "destination", "request", "route")
+
+    def __init__(self, request: Request | None) -> None:
+        self.request = request
+        self.client = ""
+        self.destination: Destination | None = None
+        self.route: Route | None = None
+
+    def __repr__(self) -> str:
+        return f"<Considered: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"
+
+    def way(self, operations: Operations) -> Way:
+        """Where it would have gone, or what it asked for."""
+        if self.route is not None:
+            return way_of(self.route)
+        if self.request is None or self.destination is None:
+            return NOWHERE
+        return asked_way(self.request, operations.find(self.request.method, self.destination.segments))
 
 
 class Forwarder:
@@ -38,9 +68,11 @@ class Forwarder:
         self.rules: Rules
         self.reader: RequestReader
         self.limits: ConnectionLimits
+        self.quick: Recognition | None
         self._dependencies = dependencies
         self._pools = pools
         self._serial = count(1)
+        self._considered = Considered(None)
         self._prefix = os.urandom(6).hex()
         self.apply(rules)
 
@@ -55,7 +87,8 @@ class Forwarder:
         self._dependencies.accounting.journal.forget()
         self.rules = rules
         self.limits = rules.connection_limits
-        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=rules.fast_path)
+        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=True)
+        self.quick = Recognition(self._dependencies, self, rules) if rules.fast_path else None
 
     # --- Service
 
@@ -64,6 +97,7 @@ class Forwarder:
 
     def accept(self, request: Request, client: ClientPort) -> RequestHandler:
         rules = self.rules
+        considered = self._considered = Considered(request)
         admit(request)
         early = read_destination(request.target) if may_be_local(request.target) else None
         if self.availability is Availability.CLOSING:
@@ -71,22 +105,35 @@ class Forwarder:
         if request.method not in METHODS:
             raise NotImplementedHere("The Ads API has no such method.", close=True)
         caller = identify(request, early, rules.clients, rules.table, time.time())
+        considered.client = caller.name
         destination = early or read_destination(request.target)
         accounting = self._dependencies.accounting
         if destination.kind is TargetKind.TOKEN:
             accounting.started()
             return LocalTokenRequest(accounting, client, request, destination, rules)
+        considered.destination = destination
         screened = rules.clients.screen(caller, request, destination, rules.table.operations)
-        chosen = route(request, destination, rules.table, caller.scope)
+        session = None
+        if destination.kind is TargetKind.MCP:
+            session = self._dependencies.sessions.find(request, caller.name)
+        chosen = considered.route = route(request, destination, rules.table, caller.scope, session)
         rules.clients.permit(caller, screened, chosen, time.monotonic(), accounting.of_client(caller.name))
         pool = self._pools.find(chosen.endpoint, chosen.region)
+        if self.quick is not None and self.quick.note_declined() and not screened.by_body:
+            self.quick.learn(Decision(request, caller, destination, chosen, pool))
         accounting.started(caller.name)
-        return Exchange(self._dependencies, client, RequestContext(request, rules, caller.name, chosen, pool))
+        context = RequestContext(request, rules, caller.name, chosen, pool)
+        if screened.by_body:
+            judge = partial(rules.clients.permit_body, caller, request.fields)
+            return JudgedRequest(self._dependencies, client, context, judge)
+        return Exchange(self._dependencies, client, context)
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
         if request is None:
             request = unread_request(b"", self.new_request_id())
-        self._dependencies.accounting.refused(request, error)
+        considered = self._considered if self._considered.request is request else Considered(request)
+        way = considered.way(self.rules.table.operations)
+        self._dependencies.accounting.refused(request, error, considered.client, way)
         return refusal_response(error, request, self.rules.response_lines, close=close)
 
     def defect(self, where: str, error: BaseException) -> None:

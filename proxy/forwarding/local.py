@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxy.access import token_endpoint
 from proxy.events import Fault
-from proxy.forwarding.accounting import RequestStats
+from proxy.forwarding.accounting import NOWHERE, RequestStats
 from proxy.forwarding.refusal import refusal_response
 from proxy.problem import own_lines, reason_phrase
 
@@ -105,6 +105,7 @@ class LocalTokenRequest:
         ]
         self._client.send([b"".join(lines)])
         self._stats.bytes_out, self._stats.client = len(answer.body), answer.client
+        self._stats.refusal = answer.refusal
         self._client.finish(keep=keep)
         self._finish(answer.status)
 
@@ -113,4 +114,4 @@ class LocalTokenRequest:
         self._body = bytearray()
         now = perf_counter()
         self._stats.overhead = now - self._stats.began
-        self._accounting.finished(self._stats.finished(status, None, "/auth/o2/token", now), client="")
+        self._accounting.finished(self._stats.finished(status, NOWHERE, "/auth/o2/token", now), client="")

@@ -7,17 +7,19 @@ leading to the proxy. A Date is added where Amazon sent none (RFC 9110, 6.6.1). 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
 from proxy.events import FamilyHeldBack
 from proxy.forwarding import locations
+from proxy.forwarding.error_text import MAX_READ, readable
+from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, explain
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_length
 from proxy.problem import date_line
 from proxy.routing.families import family as family_of
 from proxy.routing.target import TargetKind
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
@@ -32,7 +34,7 @@ MAX_REWRITTEN = 1 << 20
 """Bytes of a JSON body that are gathered to bring its `location` home; a longer one passes as it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class RequestContext:
     """A request that may leave: what it is, who sent it, where it goes, and under which rules."""
 
@@ -46,7 +48,7 @@ class RequestContext:
     def family(self) -> str:
         """What Amazon limits together with it, and what shares its part of the pool."""
         method, segments = self.request.method, self.route.segments
-        return family_of(self.rules.table.operations.find(method, segments), method, segments)
+        return family_of(self.route.operation, method, segments)
 
     async def acquire(self, observer: Observer, *, fresh: bool) -> UpstreamConnection:
         """A connection for it, when its client's turn has come. Raises `Refused` where there is none in time."""
@@ -59,7 +61,10 @@ class RequestContext:
 
 
 class ResponseRelay:
-    """Writes one response to its tool. `status` is 0 until `begin`; `began` tells that bytes of it went to the tool."""
+    """Writes one response to its tool. `status` is 0 until `begin`; `began` tells that bytes of it went to the tool.
+
+    `beginning` is that of the body of an error that may be explained, None of any other response.
+    """
 
     __slots__ = (
         "_bodyless",
@@ -72,6 +77,7 @@ class ResponseRelay:
         "_length",
         "_response",
         "began",
+        "beginning",
         "bytes_out",
         "keep",
         "status",
@@ -89,6 +95,7 @@ class ResponseRelay:
         self._length: int | None = None
         self.status = 0
         self.began = False
+        self.beginning: bytes | None = None
         self.keep = False
         self.bytes_out = 0
 
@@ -134,6 +141,8 @@ class ResponseRelay:
         """Take the final response's head."""
         self._response, self.status = response, response.status
         fields = response.fields
+        if response.status in EXPLAINED:
+            self.beginning = b""
         self._bodyless = has_no_body(response.status, self._context.request.method == b"HEAD")
         if self._is_looked_into():
             self._gathered = []
@@ -141,6 +150,8 @@ class ResponseRelay:
             self._send_head(without_length(fields) if response.status == 204 else fields.passing, fields.content_length)
 
     def data(self, pieces: list[Buffer]) -> None:
+        if self.beginning is not None and len(self.beginning) < MAX_READ:
+            self.beginning += b"".join(pieces)[: MAX_READ - len(self.beginning)]
         if self._gathered is not None:
             self._gather(pieces)
         else:
@@ -151,6 +162,13 @@ class ResponseRelay:
             self._send_gathered()
         if self._chunking:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
+
+    def explain(self, trouble: str) -> str:
+        """Why Amazon refused the request, as far as that can be told; `trouble` is that of the account's login."""
+        context = self._context
+        text = readable(self.beginning or b"", self._response.fields.content_encoding)
+        refusal = AmazonRefusal(self.status, text, context.route, trouble)
+        return explain(refusal, context.rules.table.directory)
 
     def _relay(self, pieces: list[Buffer]) -> None:
         self.bytes_out += sum(map(len, pieces))

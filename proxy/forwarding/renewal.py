@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken
 from proxy.forwarding import unauthorized
 from proxy.forwarding.advertiser import find_advertiser
+from proxy.forwarding.error_text import MAX_READ
 from proxy.forwarding.retry import ReplayReason
 from proxy.tokens.suspicion import TokenUse
 
@@ -37,7 +38,7 @@ async def renew_after_refusal(
     Raises `NoUsableToken` where another token is needed, and none is to be had.
     """
     assert attempt.response is not None
-    body = await attempt.gather(unauthorized.MAX_READ, unauthorized.PATIENCE)
+    body = await attempt.gather(MAX_READ, unauthorized.PATIENCE)
     if not unauthorized.refuses_token(attempt.status, body, attempt.response.fields.content_encoding):
         return None
     attempt.refused = True

@@ -52,16 +52,20 @@ class Replays:
     def sent(self, now: float) -> None:
         """A head was sent, at this moment of `perf_counter`."""
         if not self.attempts:
-            self._first_sent_at = now
             self._budget.earn()
+        self.went(now)
+
+    def went(self, now: float) -> None:
+        """As `sent`, of a request that has earned its share already."""
+        if not self.attempts:
+            self._first_sent_at = now
         self.attempts += 1
 
     @property
     def reads(self) -> bool:
         """Whether the request changes nothing at Amazon."""
         context = self._context
-        operation = context.rules.table.operations.find(context.request.method, context.route.segments)
-        return is_read(context.request.method, operation)
+        return is_read(context.request.method, context.route.operation)
 
     def situation(self, progress: Progress, now: float, *, replayable: bool) -> Situation:
         """What there is to decide by. `now` is on the event loop's clock, `replayable` tells that the body is kept."""

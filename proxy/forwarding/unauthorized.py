@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import zlib
 from typing import TYPE_CHECKING
+
+from proxy.forwarding.error_text import MAX_READ, readable
 
 if TYPE_CHECKING:
     from proxy.http1.message import Response
 
-MAX_READ = 4096
-"""Bytes of an error's body that are looked at: Amazon's are a sentence long."""
 PATIENCE = 0.25
 """Seconds that the body may lag behind its head before the answer is judged without it."""
 _ABOUT_SCOPE = (
@@ -41,7 +40,7 @@ def refuses_token(status: int, body: bytes, content_encoding: bytes) -> bool:
 
     A 401 means it unless it is about the Scope. Anything else must say so, and the result of a call never does.
     """
-    text = _plain(body, content_encoding)
+    text = readable(body, content_encoding)
     if status == 401:
         return not any(words in text for words in _ABOUT_SCOPE)
     if status == 200:
@@ -57,16 +56,3 @@ def _rpc_error(text: bytes) -> bytes:
         return b""
     error = message.get("error") if isinstance(message, dict) else None
     return str(error.get("message")).encode() if isinstance(error, dict) else b""
-
-
-def _plain(body: bytes, content_encoding: bytes) -> bytes:
-    text = _unzipped(body) if content_encoding.lower() in (b"gzip", b"x-gzip") else body
-    return text[:MAX_READ].lower()
-
-
-def _unzipped(body: bytes) -> bytes:
-    """As much as there is, and no more than is looked at; nothing of what is no gzip."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(body, MAX_READ)
-    except zlib.error:
-        return b""

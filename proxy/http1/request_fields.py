@@ -22,6 +22,7 @@ from proxy.http1.fields import (
     plain_name,
     read_fields,
 )
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 REQUEST_ID = b"x-request-id"
 _READ = frozenset((b"host", b"content-length", b"expect", REQUEST_ID))
 """Read here, beside what frames the message."""
+_USER_AGENT = b"user-agent"
+_MAX_USER_AGENT = 256
 _FRAMING = frozenset(b"content-length content-encoding content-range content-type expect trailer".split())
 """What may not arrive behind a body (RFC 9110, 6.5.1), beside what is dropped."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -58,7 +61,7 @@ class RequestFieldRules:
     @cached_property
     def read(self) -> frozenset[bytes]:
         """Every name whose values are looked at."""
-        return HOP_BY_HOP | _READ | self.single | self.repeated
+        return HOP_BY_HOP | _READ | self.single | self.repeated | {_USER_AGENT}
 
     @cached_property
     def never_passing(self) -> frozenset[bytes]:
@@ -68,7 +71,7 @@ class RequestFieldRules:
     @cached_property
     def not_behind_a_body(self) -> frozenset[bytes]:
         """Every name that a trailer section may not hold."""
-        return self.never_passing | _FRAMING | self.read | self.noticed | self.not_in_trailers
+        return self.never_passing | _FRAMING | self.read - {_USER_AGENT} | self.noticed | self.not_in_trailers
 
     def drops_behind_a_body(self, plain: bytes) -> bool:
         """Whether a field of this plain name never passes in a trailer section."""
@@ -81,13 +84,14 @@ class RequestFieldRules:
         return plain in self.never_passing or plain.startswith(self.dropped_prefixes)
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class RequestFields:
     """A request's header section.
 
     `passing` holds the field lines that may leave, byte for byte and in order, each with its CRLF. `every` are all
     fields as they came, names in plain spelling; `noticed` are the rules' `noticed` names that are among them. `named`
     holds the values of the names that the rules list. `request_id` is a well-formed X-Request-Id, else empty.
+    `user_agent` is the beginning of the first User-Agent.
     """
 
     passing: bytes
@@ -101,6 +105,7 @@ class RequestFields:
     named: Mapping[bytes, tuple[bytes, ...]]
     noticed: frozenset[bytes]
     every: tuple[tuple[bytes, bytes], ...]
+    user_agent: str = ""
 
     def value(self, name: bytes) -> bytes:
         """The value of a `single` name, empty where it is absent."""
@@ -142,6 +147,7 @@ def read_request_fields(section: bytes, minor: int, max_fields: int, rules: Requ
         named=_named(known, rules),
         noticed=rules.noticed.intersection(plain for plain, _ in every),
         every=tuple(every),
+        user_agent=known.get(_USER_AGENT, (b"",))[0][:_MAX_USER_AGENT].decode("latin-1"),
     )
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from cachetools import FIFOCache
-
 from proxy.events import RequestFinished
+from proxy.observability.audit import may_change
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.observability.request_record import RequestKind, RequestRecord
 
 _MAX_ENTRIES = 4096
+"""All are forgotten beyond that: a plain dictionary is the one memory that costs nothing."""
 
 
 class RequestLog(Protocol):
@@ -85,22 +85,31 @@ class JournalEntry:
             refusal="",
             detail="",
             fault="",
+            profile=kind.profile,
+            ads_account=kind.ads_account,
+            operation=kind.operation,
+            operation_class=kind.operation_class,
+            user_agent=record.user_agent,
+            upstream_status=self._status,
         )
 
 
 class Journal:
-    """`listeners` hear of every request by an event; metrics and logs need none. Without `logs` no line is written."""
+    """`listeners` hear of every request by an event, `auditors` of those that may change something at Amazon; metrics
+    and logs need none. Without `logs` no line is written."""
 
     def __init__(
         self,
         metrics: RequestMetrics | None = None,
         logs: RequestLog | None = None,
         listeners: tuple[Observer, ...] = (),
+        auditors: tuple[Observer, ...] = (),
     ) -> None:
         self._metrics = metrics if metrics is not None else RequestMetrics()
         self._logs = logs
-        self._entries: FIFOCache[tuple[RequestKind, int], JournalEntry] = FIFOCache(_MAX_ENTRIES)
+        self._entries: dict[tuple[RequestKind, int], JournalEntry] = {}
         self.listeners = listeners
+        self._auditors = auditors
 
     def __repr__(self) -> str:
         return f"<Journal: {len(self._entries)} entries, {len(self.listeners)} listeners>"
@@ -118,8 +127,12 @@ class Journal:
         """That of requests of this kind with this status."""
         found = self._entries.get((kind, status))
         if found is None:
-            labels = RequestLabels(kind.client, kind.account, kind.region, kind.method, status)
-            found = JournalEntry(kind, status, self._metrics.numbers(labels), self._logs, self.listeners)
+            who = kind.client, kind.account, kind.region
+            labels = RequestLabels(*who, kind.method, kind.operation_class, status)
+            heard = (*self.listeners, *(self._auditors if may_change(kind.operation_class) else ()))
+            found = JournalEntry(kind, status, self._metrics.numbers(labels), self._logs, heard)
+            if len(self._entries) >= _MAX_ENTRIES:
+                self._entries.clear()
             self._entries[kind, status] = found
         return found
 

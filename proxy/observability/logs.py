@@ -18,29 +18,32 @@ import structlog
 
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
-from proxy.observability.access_line import AccessLines
+from proxy.observability import audit_events
+from proxy.observability.access_line import ACCESS_FIELDS, AccessLines
+from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestKind
 from proxy.observability.shortening import MAX_LINE_BYTES, fit
 from proxy.observability.sink import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, MutableMapping
+    from collections.abc import Callable, Iterable
 
     from proxy.observability.request_record import RequestRecord
     from proxy.secret import Secret
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 Format = Literal["json", "console", "auto"]
-_TROUBLE: Final = frozenset({"refusal", "detail", "fault"})
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
+_JSON: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
 _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
     events.FamilyHeldBack: "warning",
     events.TokenRefreshed: "info",
+    events.TokenTakenOver: "info",
     events.SignInNeeded: "warning",
     events.ConsentRecorded: "info",
     events.InvitationMade: "info",
@@ -55,6 +58,11 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.AdsAccountsListed: "info",
     events.AdsAccountsFailed: "warning",
     events.DefaultProfileChanged: "warning",
+    audit_events.AdminSignedIn: "info",
+    audit_events.AdminRefused: "warning",
+    audit_events.ClientKeyChanged: "info",
+    audit_events.ClientKeysInForce: "debug",
+    audit_events.AuditFailed: "error",
     events.ServerStarted: "info",
     events.DrainStarted: "info",
     events.DefectMet: "error",
@@ -65,6 +73,8 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.CredentialStateChanged: lambda e: _STATE_LEVELS.get(e.new, "info"),
     events.TokenUnpersisted: lambda e: "warning" if e.unpersisted else "info",
     events.StoredTokenDamaged: lambda e: "warning" if e.restored else "error",
+    audit_events.AuditRecovered: lambda e: "error" if e.lost else "info",
+    audit_events.AuditOpened: lambda e: "error" if e.trouble else "info",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
@@ -94,18 +104,15 @@ def name_of(kind: type[Event]) -> str:
 
 
 def fields_of(event: Event) -> dict[str, object]:
-    """An event's fields as a line holds them: empty ones left out, durations of a request in milliseconds."""
+    """The fields of an event that is no request's, as a line holds them: empty ones left out."""
     values = {field.name: getattr(event, field.name) for field in fields(event)}
-    if isinstance(event, RequestFinished):
-        for name in ("duration", "upstream", "overhead"):
-            values[f"{name}_ms"] = round(values.pop(name) * 1000, 3)
-        return values
     kept = {name: value for name, value in values.items() if value not in ("", None, ())}
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in kept.items()}
 
 
 def _kind_of(event: RequestFinished) -> RequestKind:
-    return RequestKind(event.client, event.account, event.region, "", "", event.method, "", "")
+    whose = event.client, event.account, event.region, event.profile, event.ads_account
+    return RequestKind(*whose, event.method, event.operation, event.operation_class)
 
 
 def _has_no_form(_record: RequestRecord) -> bool:
@@ -115,14 +122,21 @@ def _has_no_form(_record: RequestRecord) -> bool:
 class Logs:
     """Writes events, and what libraries log, to one stream. Made once, by `configure`."""
 
-    def __init__(self, stream: TextIO | None, *, form: Format, level: str, access: bool) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None,
+        *,
+        form: Format,
+        level: str,
+        access: bool,
+        colours: bool = True,
+    ) -> None:
         self.redaction = Redaction()
         self._json = form == "json" or (form == "auto" and not (stream is not None and stream.isatty()))
-        self._colours = not self._json and stream is not None and stream.isatty()
+        self._colours = colours and not self._json and stream is not None and stream.isatty()
         self.sink = Sink(stream, self._lost_line)
         self._access_lines = AccessLines(self.redaction)
         self._second, self._stamp = -1, ""
-        self._processors = self._make_processors()
         self.adjust(level=level, access=access)
 
     def __repr__(self) -> str:
@@ -130,8 +144,10 @@ class Logs:
         level = next(name for name, value in LEVELS.items() if value == self._threshold)
         return f"<Logs: {form} from {level}, {self.redaction!r}, {self.sink!r}>"
 
-    def adjust(self, *, level: str, access: bool) -> None:
-        """What a reload may change. Without `access`, only requests that met trouble have a line."""
+    def adjust(self, *, level: str, access: bool, access_fields: Iterable[str] | None = None) -> None:
+        """What a reload may change. Without `access`, only requests that met trouble have a line; `access_fields` are
+        the members that the line of a request has; None for all."""
+        self._access_lines.choose(frozenset(ACCESS_FIELDS if access_fields is None else access_fields))
         self._threshold = LEVELS[level]
         info = self._threshold <= LEVELS["info"] and access
         self._request_threshold = LEVELS["info"] if info else max(self._threshold, LEVELS["warning"])
@@ -139,7 +155,7 @@ class Logs:
     def redact(self, secrets: Iterable[Secret]) -> None:
         """From now on these never stand in a line, whatever carries them."""
         self.redaction.know(secrets)
-        self._access_lines.forget_texts()
+        self._access_lines.forget()
 
     def observe(self, event: Event) -> None:
         kind = event.__class__
@@ -182,17 +198,15 @@ class Logs:
         if (LEVELS["warning"] if trouble else LEVELS["info"]) < self._request_threshold:
             return
         if not self._json:
-            shown = {name: value for name, value in fields_of(event).items() if value != ""}
-            self.write("warning" if trouble else "info", "request", **shown)
+            self.write("warning" if trouble else "info", "request", **self._access_lines.members(event))
             return
         level = "warning" if trouble else "info"
         lines = self._access_lines
-        line = lines.line(_kind_of(event), event.status, level).render(
-            self.timestamp(), event, lines.text(event.path), lines.trouble(event)
+        line = lines.line(_kind_of(event), event.status, event.upstream_status, level).render(
+            self.timestamp(), event, lines.text(event.path, event.user_agent), lines.trouble(event)
         )
         if len(line) > MAX_LINE_BYTES:
-            given = {name: value for name, value in fields_of(event).items() if value != "" or name not in _TROUBLE}
-            line = self._render(level, "request", given)
+            line = self._render(level, "request", lines.members(event))
         if trouble:
             self.sink.put_now(line)
         else:
@@ -205,7 +219,7 @@ class Logs:
             return None
         if not self._json or status >= 500:
             return _has_no_form
-        line, put, timestamp = self._access_lines.line(kind, status, "info"), self.sink.put, self.timestamp
+        line, put, timestamp = self._access_lines.line(kind, status, status, "info"), self.sink.put, self.timestamp
 
         def write(record: RequestRecord) -> bool:
             text = line.render(timestamp(), record, record.text)
@@ -218,7 +232,7 @@ class Logs:
 
     def request_text(self, path: str, user_agent: str) -> str:
         """The part of a request's line that these make, cleaned of secrets."""
-        return self._access_lines.text(path)
+        return self._access_lines.text(path, user_agent)
 
     # --- lines ----------------------------------------------------------------------------------------------
 
@@ -236,10 +250,9 @@ class Logs:
         return fit(line, lambda shown: self._lay_out(level, shown))
 
     def _lay_out(self, level: str, values: dict[str, object]) -> str:
-        line: Any = values
-        for processor in self._processors:
-            line = processor(None, level, line)
-        return f"{line}\n"
+        if self._json:
+            return f"{_JSON(None, level, values)!s}\n"
+        return f"{render_plain(values, colours=self._colours)}\n"
 
     def _lost_line(self, count: int) -> str:
         return self._render("warning", "log_lines_lost", {"count": count, "detail": "The output could not be written."})
@@ -259,20 +272,6 @@ class Logs:
             return value
         return self.redaction.clean(repr(value))
 
-    def _make_processors(self) -> tuple[Callable[..., Any], ...]:
-        if self._json:
-            return (structlog.processors.JSONRenderer(separators=(",", ":")),)
-        console = structlog.dev.ConsoleRenderer(colors=self._colours, pad_event_to=24, sort_keys=False)
-        return (_escape_controls, console)
-
-
-def _escape_controls(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """On a terminal no value from outside may move the cursor or start a line."""
-    for key, value in line.items():
-        if isinstance(value, str) and key != "traceback" and not value.isprintable():
-            line[key] = value.encode("unicode_escape").decode("ascii")
-    return line
-
 
 class _Library(logging.Handler):
     """What libraries say through the standard logging module, as lines of ours."""
@@ -290,10 +289,15 @@ class _Library(logging.Handler):
 
 
 def configure(
-    *, form: Format = "auto", level: str = "info", access: bool = True, stream: TextIO | None = sys.stdout
+    *,
+    form: Format = "auto",
+    level: str = "info",
+    access: bool = True,
+    colours: bool = True,
+    stream: TextIO | None = sys.stdout,
 ) -> Logs:
     """Makes the one `Logs` of the program, and sends what libraries log through it."""
-    logs = Logs(stream, form=form, level=level, access=access)
+    logs = Logs(stream, form=form, level=level, access=access, colours=colours)
     root = logging.getLogger()
     root.addHandler(_Library(logs))
     root.setLevel(logging.DEBUG if level == "debug" else logging.INFO)

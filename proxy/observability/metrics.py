@@ -21,9 +21,11 @@ from proxy.observability.instruments import Distribution, Instrument, Instrument
 from proxy.observability.request_metrics import IN_FLIGHT, REGIONS, REQUESTS, RequestLabels, RequestMetrics, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
+
+    from proxy.observability.audit_stream import AuditCounts
 
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
 REFRESH_RESULTS: Final = (
@@ -68,6 +70,7 @@ class Metrics(Collector):
         self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
             events.AmazonThrottled: lambda e: self._throttled.add(e.account, e.region),
             events.TokenRefreshed: self._token_refreshed,
+            events.TokenTakenOver: self._token_taken_over,
             events.RefreshFailed: self._refresh_failed,
             events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
             events.TokenUnpersisted: lambda e: self._unpersisted.put(e.account, value=float(e.unpersisted)),
@@ -76,6 +79,7 @@ class Metrics(Collector):
             events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
+        self._audit_counts: Callable[[], AuditCounts] | None = None
         self.registry = registry or CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -91,6 +95,14 @@ class Metrics(Collector):
         for account in sorted(wanted - self._accounts):
             self._begin(account)
 
+    def client_keys(self, ends: Mapping[str, float | None]) -> None:
+        """Tells until when each client has a key, as wall-clock time; None where one of its keys has no end."""
+        self._key_expiry.values = {(client,): at for client, at in ends.items() if at is not None}
+
+    def watch_audit(self, counts: Callable[[], AuditCounts]) -> None:
+        """Tells whom to ask of the audit stream when somebody scrapes."""
+        self._audit_counts = counts
+
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
         if handler is not None:
@@ -105,7 +117,8 @@ class Metrics(Collector):
         return self.requests.totals()
 
     def _request_finished(self, event: RequestFinished) -> None:
-        labels = RequestLabels(event.client, event.account, event.region, event.method, event.status)
+        who = event.client, event.account, event.region
+        labels = RequestLabels(*who, event.method, event.operation_class, event.status)
         numbers = self.requests.numbers(labels)
         if event.attempts:
             numbers.add_forwarded(event.duration, event.upstream, event.overhead)
@@ -132,6 +145,11 @@ class Metrics(Collector):
         self._refresh_durations.buckets(account).add(event.duration)
         self._expiry.put(account, value=event.expires_at)
         self._last_success.put(account, value=self._wall())
+
+    def _token_taken_over(self, event: events.TokenTakenOver) -> None:
+        self._taken_over.add(event.account)
+        self._expiry.put(event.account, value=event.expires_at)
+        self._last_success.put(event.account, value=self._wall())
 
     def _refresh_failed(self, event: events.RefreshFailed) -> None:
         result = "permanent_error" if event.permanent else "transient_error"
@@ -161,6 +179,7 @@ class Metrics(Collector):
         self._refresh_durations.buckets(account)
         for result, reason in REFRESH_RESULTS:
             self._refreshes.add(account, result, reason, amount=0.0)
+        self._taken_over.add(account, amount=0.0)
         for region in REGIONS:
             self._throttled.add(account, region, amount=0.0)
 
@@ -177,12 +196,14 @@ class Metrics(Collector):
         self._refreshes = Table(
             counter, "token_refreshes_total", "Token requests by what came of them.", ("account", "result", "reason")
         )
+        words = "Access tokens in use here that another replica was granted."
+        self._taken_over = Table(counter, "tokens_taken_over_total", words, ("account",))
         words = "When the access token in use ends, as Unix time; absent before the first."
         self._expiry = Table(gauge, "token_expiry_timestamp_seconds", words, ("account",))
         self._last_success = Table(
             gauge,
             "token_last_success_timestamp_seconds",
-            "When a token request last succeeded, as Unix time; absent before the first.",
+            "When a token request last succeeded, here or at another replica, as Unix time; absent before the first.",
             ("account",),
         )
         self._states = Table(
@@ -209,6 +230,17 @@ class Metrics(Collector):
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )
+        self._key_expiry = Table(
+            gauge,
+            "client_key_expiry_timestamp_seconds",
+            "When the last of a client's keys ends, as Unix time; absent where one has no end.",
+            ("client",),
+        )
+        self._audit_records = Table(
+            counter, "audit_records_total", "Records of the audit stream by what became of them.", ("result",)
+        )
+        words = "1 while the audit stream cannot be written; absent where there is none."
+        self._audit_failing = Table(gauge, "audit_failing", words)
         words = "Answers that were cut after they had begun, by what cut them."
         self._cut = Table(counter, "cut_responses_total", words, ("fault",))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
@@ -243,6 +275,11 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for at each scrape."""
+        if self._audit_counts is not None:
+            counts = self._audit_counts()
+            self._audit_records.put("written", value=counts.written)
+            self._audit_records.put("lost", value=counts.lost)
+            self._audit_failing.put(value=float(counts.failing))
         yield from self.requests.families()
         for series in self._series():
             yield series.family()

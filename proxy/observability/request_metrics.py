@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 REGIONS: Final = ("na", "eu", "fe")
+OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
 
 OVERHEAD_BUCKETS: Final = (
@@ -30,7 +31,7 @@ REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
     "requests_total",
     "Requests of tools by the status that was sent, cut answers too; code 0: the tool left before an answer.",
-    ("client", "account", "region", "method", "code"),
+    ("client", "account", "region", "method", "operation_class", "code"),
 )
 FAST_PATH: Final = Instrument(
     InstrumentKind.COUNTER,
@@ -48,6 +49,7 @@ class RequestLabels(NamedTuple):
     account: str
     region: str
     method: str
+    operation_class: str
     status: int
 
 
@@ -91,9 +93,9 @@ class RequestNumbers:
         overheads.total += overhead
 
     def add_answered(self, duration: float) -> None:
-        """A request that the proxy answered itself is over."""
+        """A request that the proxy answered itself is over; one that nobody began to serve took no time."""
         self.count.value += 1
-        if self.durations is not None:
+        if self.durations is not None and duration:
             self.durations.add(duration)
 
 
@@ -130,9 +132,9 @@ class RequestMetrics:
 
     def _make(self, labels: RequestLabels) -> RequestNumbers:
         """Cells for labels that are new, or bounded first. Late news of a removed account is not shown."""
-        client, account, region, method, status = labels
+        client, account, region, method, operation_class, status = labels
         if method not in METHODS:
-            return self.numbers(RequestLabels(client, account, region, "other", status))
+            return self.numbers(RequestLabels(client, account, region, "other", operation_class, status))
         durations = self._durations.buckets(region) if region else None
         upstreams = self._upstreams.buckets(region) if region else None
         numbers = RequestNumbers(durations, upstreams, self._overheads)

@@ -7,8 +7,6 @@ profiles comes through `Directory`, in memory. Whether the caller may go there, 
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import (
@@ -16,13 +14,9 @@ from proxy.errors import (
     ConflictingAdsAccount,
     ConflictingScope,
     NeverForwarded,
-    NotPermitted,
-    PlaceholderRejected,
     ProfileNotKnownYet,
     RegionRequired,
-    UnknownAccount,
     UnknownRegion,
-    UnknownRoute,
 )
 from proxy.routing.ads_account import (
     names_another,
@@ -31,22 +25,24 @@ from proxy.routing.ads_account import (
     takes_default_scope,
 )
 from proxy.routing.hosts import read_host
+from proxy.routing.mcp_session import stay
 from proxy.routing.scope import SCOPE
+from proxy.routing.selection import listed, select
 from proxy.routing.table import ANYBODY, AccountEntry, CallerScope, RoutingTable, Selection
 from proxy.routing.target import REGIONS, Destination, TargetKind
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.profiles.index import ListingFailure
+    from proxy.routing.mcp_session import McpSession
+    from proxy.routing.operations import Operation
 
 _Owners = tuple[tuple[str, str], ...]
 """Pairs of account and region."""
-ACCOUNT = b"x-ads-account"
 REGION = b"x-ads-region"
-"""Selectors: read here, and never sent."""
+"""A selector: read here, and never sent."""
 
 _FIRST_KNOWN_IN = 2.0
 """Seconds until a tool should ask again while the first profile is not known yet."""
@@ -60,7 +56,7 @@ _NEVER_FORWARDED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Route:
     """Where a request goes.
 
@@ -68,7 +64,8 @@ class Route:
     without prefix and query, `segments` are its parts. `profile` is the Scope to send, empty for none. `prefix` leads
     back to the same account and region without any header: what the client wrote (`/@brand-eu`, `/@acme/eu`), completed
     where its headers chose. `ads_account` is the client's own or the default one, empty for none;
-    `ads_account_header` is the name to send it under, empty where the client's own passes.
+    `ads_account_header` is the name to send it under, empty where the client's own passes. `operation` is the table's
+    row, None where it has none.
     """
 
     account: str
@@ -81,54 +78,67 @@ class Route:
     prefix: bytes
     ads_account: bytes = b""
     ads_account_header: bytes = b""
+    operation: Operation | None = None
 
 
-def route(request: Request, destination: Destination, table: RoutingTable, scope: CallerScope = ANYBODY) -> Route:
+def route(
+    request: Request,
+    destination: Destination,
+    table: RoutingTable,
+    scope: CallerScope = ANYBODY,
+    session: McpSession | None = None,
+) -> Route:
     """Choose account, region and profile. Raises `Refused`, with the choices, where nothing known chooses.
 
     A caller of some accounts or profiles only gets `NotPermitted` for any other name, whether it is there or not.
 
-    `destination` is that of the request's own target.
+    `destination` is that of the request's own target; `session` is the one that it belongs to at the MCP endpoint.
     """
     kind, fields = destination.kind, request.fields
     if kind in _NEVER_FORWARDED:
         raise NeverForwarded(_NEVER_FORWARDED[kind])
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
-    selection = None
-    if destination.name or scope.bound or ACCOUNT in fields.named:
-        selection = _select(destination, fields, table, scope)
-    chosen = selection.account.name if selection is not None else ""
-    owners = table.directory.owners(sent.decode("latin-1"), chosen) if sent else ()
-    homes = table.directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
-    if owners and homes:
-        _compare(owners, homes, table, scope)
+    selection = select(destination, fields, table, scope)
+    owners, homes = _find_owners(sent, ads_account, selection, table)
+    _compare(owners, homes, table, scope)
     region = _chosen_region(destination, fields, table, selection)
+    if session is not None:
+        selection = stay(session, selection, region, owners or homes, table)
+        region = selection.region
     if selection is None:
-        what = "this profile" if owners else "this ads account"
-        selection = Selection(_account_without_selector(_together(owners, homes), region, table, scope, what))
+        selection = Selection(_account_without_selector(owners, homes, region, table, scope))
     account = selection.account
-    defaults = _NO_DEFAULTS if kind is TargetKind.MCP else _choose_defaults(request, destination, table, selection)
-    if not region:
-        region = _region_of_ids(account, owners, homes, defaults, table)
+    defaults, operation = _NO_DEFAULTS, None
+    if kind is TargetKind.API:
+        operation = table.operations.find(request.method, destination.segments)
+        defaults = _choose_defaults(fields, operation, selection)
+    region = region or _region_of_ids(account, owners, homes, defaults, table)
     profile = _default_scope(defaults.profile, account.name, region, table) if defaults.profile else sent
-    target = destination.target
-    if kind is TargetKind.MCP:
-        target = _mcp_target(destination, table.mcp_paths[region])
     return Route(
         account=account.name,
         region=region,
         endpoint=kind,
-        target=target,
+        target=_target(destination, table.mcp_paths[region]),
         path=destination.path,
         segments=destination.segments,
         profile=profile,
         prefix=_way_back(destination, account, region, table),
         ads_account=defaults.ads_account.encode("latin-1") or ads_account,
         ads_account_header=defaults.ads_account_header.encode("latin-1"),
+        operation=operation,
     )
 
 
-@dataclass(frozen=True, slots=True)
+def _find_owners(
+    sent: bytes, ads_account: bytes, selection: Selection | None, table: RoutingTable
+) -> tuple[_Owners, _Owners]:
+    """Where the Scope and the ads account that were sent live, as far as Amazon's lists are known."""
+    directory, chosen = table.directory, selection.account.name if selection is not None else ""
+    owners = directory.owners(sent.decode("latin-1"), chosen) if sent else ()
+    return owners, directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
+
+
+@unchanging
 class _Defaults:
     """What is added to a request that does not name it: a profile, which may be `first`, and an ads account."""
 
@@ -137,16 +147,13 @@ class _Defaults:
     ads_account_header: str = ""
 
 
-def _choose_defaults(
-    request: Request, destination: Destination, table: RoutingTable, selection: Selection
-) -> _Defaults:
+def _choose_defaults(fields: RequestFields, operation: Operation | None, selection: Selection) -> _Defaults:
     """What the operation takes of the route's and the account's defaults, beside what the client sent."""
-    account, fields = selection.account, request.fields
+    account = selection.account
     scope, ads_account = _sent_scope(fields), sent_ads_account(fields)
     profile = selection.profile or account.default_profile
     if scope or not (profile or account.default_ads_account):
         return _NO_DEFAULTS
-    operation = table.operations.find(request.method, destination.segments)
     names_account, default = names_another(fields), ""
     if not ads_account and not selection.profile and takes_default_ads_account(operation, names_account):
         default = account.default_ads_account
@@ -175,77 +182,12 @@ def _way_back(destination: Destination, account: AccountEntry, region: str, tabl
 # --- account ------------------------------------------------------------------------------------------------
 
 
-def _select(
-    destination: Destination, fields: RequestFields, table: RoutingTable, scope: CallerScope
-) -> Selection | None:
-    """What `/@NAME`, X-Ads-Account and the placeholder choose, in this order; a wrong name is always an error.
-
-    A placeholder's route still gives its region and profile where X-Ads-Account names the route's own account.
-    """
-    sent = fields.value(ACCOUNT)
-    named = _named(destination.name, table, scope) if destination.name else None
-    header = _account_of_header(sent.decode("latin-1"), table, scope) if sent else None
-    bound = _bound(table, scope) if scope.bound else None
-    if named is not None:
-        return named
-    if header is not None:
-        return bound if bound is not None and bound.account is header else Selection(header)
-    return bound
-
-
-def _named(name: str, table: RoutingTable, scope: CallerScope) -> Selection:
-    found = table.names.get(name)
-    if scope.rule and not scope.may_use(found):
-        raise _not_yours("account or route", name, table.names, scope)
-    if found is None:
-        raise UnknownRoute(f"There is no route or account {name!r:.80}. {_suggest(name, table.names)}")
-    return found
-
-
-def _account_of_header(name: str, table: RoutingTable, scope: CallerScope) -> AccountEntry:
-    found = table.names.get(name)
-    if scope.rule and not scope.may_use(found):
-        raise _not_yours("account", name, {known: table.names[known] for known in table.accounts}, scope)
-    if found is None or name not in table.accounts:
-        hint = f"{name!r} is a route: send its requests to /@{name}/. " if found is not None else ""
-        choices = [known for known in table.accounts if scope.admits(known)]
-        raise UnknownAccount(f"X-Ads-Account names no account: {name!r:.80}. {hint}{_suggest(name, choices)}")
-    return table.accounts[name]
-
-
-def _bound(table: RoutingTable, scope: CallerScope) -> Selection:
-    found = table.names.get(scope.bound)
-    if scope.rule and not scope.may_use(found):
-        raise _not_yours("account or route of the access token", scope.bound, table.names, scope)
-    if found is None:
-        raise PlaceholderRejected("The access token is bound to an account or route that is gone; get a new one.")
-    return found
-
-
-def _not_yours(what: str, name: str, known: Mapping[str, Selection], scope: CallerScope) -> NotPermitted:
-    """One answer for what is not the caller's, be it there or not: of what there is, it learns its own."""
-    own = sorted(each for each, selection in known.items() if scope.may_use(selection))
-    choices = f"It may use {_listed(own)}." if own else "There is none that it may use."
-    return NotPermitted(f"This client may not use the {what} {name!r:.80}. {choices} (Rule: {scope.rule}.)")
-
-
-def _suggest(name: str, choices: Iterable[str]) -> str:
-    known = sorted(choices)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if near:
-        return f"Did you mean {_listed(near)}?"
-    return f"Choose one of {_listed(known)}." if known else "There is none that this client may use."
-
-
-def _listed(names: Iterable[str]) -> str:
-    shown = list(names)
-    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")
-
-
 def _account_without_selector(
-    owners: _Owners, region: str, table: RoutingTable, scope: CallerScope, what: str
+    owners: _Owners, homes: _Owners, region: str, table: RoutingTable, scope: CallerScope
 ) -> AccountEntry:
-    """The account that Scope and ads account belong to, else the only one; `what` names them."""
+    """The account that Scope and ads account belong to, else the only one."""
+    what = "this profile" if owners else "this ads account"
+    owners = _together(owners, homes)
     if owners:
         usable = [owner for owner in owners if owner[0] in table.accounts and scope.admits(owner[0])]
         narrowed = [owner for owner in usable if owner[1] == region] or usable
@@ -253,7 +195,7 @@ def _account_without_selector(
         if len(names) == 1:
             return table.accounts[names[0]]
         if names:
-            raise AccountRequired(f"Several accounts have {what}: {_listed(names)}. {_HOW_TO_CHOOSE}")
+            raise AccountRequired(f"Several accounts have {what}: {listed(names)}. {_HOW_TO_CHOOSE}")
     if scope.accounts is None and len(table.accounts) == 1:
         return next(iter(table.accounts.values()))
     usable_names = sorted(name for name in table.accounts if scope.admits(name))
@@ -261,7 +203,7 @@ def _account_without_selector(
         return table.accounts[usable_names[0]]
     if not usable_names:
         raise AccountRequired("There is no account that this client may use.")
-    raise AccountRequired(f"There are several accounts: {_listed(usable_names)}. {_HOW_TO_CHOOSE}")
+    raise AccountRequired(f"There are several accounts: {listed(usable_names)}. {_HOW_TO_CHOOSE}")
 
 
 def _compare(owners: _Owners, homes: _Owners, table: RoutingTable, scope: CallerScope) -> None:
@@ -272,8 +214,8 @@ def _compare(owners: _Owners, homes: _Owners, table: RoutingTable, scope: Caller
     )
     if by_scope and by_ads_account and by_scope.isdisjoint(by_ads_account):
         raise ConflictingAdsAccount(
-            f"Amazon-Advertising-API-Scope leads to account {_listed(sorted(by_scope))}, and Amazon-Ads-AccountId to "
-            f"account {_listed(sorted(by_ads_account))}; send ids of one account."
+            f"Amazon-Advertising-API-Scope leads to account {listed(sorted(by_scope))}, and Amazon-Ads-AccountId to "
+            f"account {listed(sorted(by_ads_account))}; send ids of one account."
         )
 
 
@@ -381,6 +323,8 @@ def _not_known_yet(account: str, region: str, failure: ListingFailure | None) ->
     )
 
 
-def _mcp_target(destination: Destination, path: bytes) -> bytes:
-    """The target at the region's MCP endpoint, whose path is `/mcp` as a rule."""
-    return destination.target if path == b"/mcp" else path + destination.target[len(b"/mcp") :]
+def _target(destination: Destination, mcp_path: bytes) -> bytes:
+    """The target to send; `mcp_path` is that of the region's MCP endpoint, `/mcp` as a rule."""
+    if destination.kind is not TargetKind.MCP or mcp_path == b"/mcp":
+        return destination.target
+    return mcp_path + destination.target[len(b"/mcp") :]

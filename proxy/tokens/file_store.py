@@ -20,7 +20,9 @@ from watchfiles import Change, awatch
 from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
+from proxy.tokens.leases import AloneLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
+from proxy.tokens.store import StoreChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -47,6 +49,7 @@ class FileStore:
         self._cipher = cipher
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
+        self.leases = AloneLeases()
 
     def __repr__(self) -> str:
         return f"<FileStore in {self._directory}>"
@@ -118,10 +121,10 @@ class FileStore:
     async def write_document(self, name: str, data: object) -> None:
         await asyncio.to_thread(self._write_document, name, data)
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncIterator[StoreChange]:
         await asyncio.to_thread(self._ensure_directory)
         seen = state_directory.changed_at(self._directory)
-        yield  # what was written before the watch began
+        yield StoreChange()  # what was written before the watch began
         watching = awatch(
             self._directory,
             watch_filter=_is_account_change,
@@ -136,7 +139,7 @@ class FileStore:
                 now = state_directory.changed_at(self._directory)
                 if told or now != seen:
                     seen = now
-                    yield
+                    yield StoreChange()
         except (OSError, RuntimeError) as error:
             raise StateError(f"The state directory {self._directory} cannot be watched: {error}.") from None
 

@@ -17,6 +17,7 @@ from proxy.tokens.consent_ledger import ConsentLedger
 from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper
+from proxy.tokens.trouble import describe_trouble
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class TokenManager:
         self._store = store
         timing = timing if timing is not None else Timing()
         self._consents = ConsentLedger(store, observer, timing.wall)
-        self._dependencies = CredentialDependencies(lwa, observer, settings, timing, self._consents)
-        self._clock = timing.clock
+        self._dependencies = CredentialDependencies(lwa, observer, settings, timing, self._consents, store.leases)
+        self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}
         self._changing = asyncio.Lock()
         self._watchers: list[asyncio.Task[None]] = []
@@ -154,6 +155,11 @@ class TokenManager:
         if self._clock() - self._rejected_at > WATCHFUL:
             self.watchful = False
 
+    def trouble(self, account: str) -> str:
+        """What is wrong with an account's login that a person must mend, and how; empty where nothing is."""
+        credential = self._credentials.get(account)
+        return describe_trouble(credential.status(), self._wall()) if credential is not None else ""
+
     def statuses(self) -> tuple[CredentialStatus, ...]:
         """Every account's, in the order of the configuration."""
         return tuple(credential.status() for credential in self._credentials.values())
@@ -190,9 +196,10 @@ class TokenManager:
         """Notices what other processes write into the store, as long as this one runs."""
         while True:
             with contextlib.suppress(StateError):
-                async for _ in self._store.changes():
-                    for credential in tuple(self._credentials.values()):
-                        await credential.reread_store()
+                async for change in self._store.changes():
+                    for account, credential in tuple(self._credentials.items()):
+                        if change.concerns(account):
+                            await credential.reread_store()
                     self._look_at_consents()
             await asyncio.sleep(WATCH_PAUSE)
 

@@ -6,6 +6,9 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from proxy.tokens.leases import AloneLeases
+from proxy.tokens.store import StoreChange
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -19,6 +22,7 @@ class MemoryStore:
         self._entries: dict[str, StoredToken] = {}
         self._documents: dict[str, str] = {}
         self._changed = asyncio.Event()
+        self.leases = AloneLeases()
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._entries)} accounts>"
@@ -44,9 +48,9 @@ class MemoryStore:
     async def write_document(self, name: str, data: object) -> None:
         self._documents[name] = json.dumps(data)
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncIterator[StoreChange]:
         while True:
-            yield
+            yield StoreChange()
             await self._changed.wait()
             self._changed.clear()
 

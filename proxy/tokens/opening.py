@@ -8,14 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.errors import StateError
+from proxy.secret import Secret
 
 if TYPE_CHECKING:
-    from proxy.secret import Secret
     from proxy.tokens.store import Store
 
 
-def open_store(url: str, key: Secret | tuple[Secret, ...] | None = None) -> Store:
-    """The store for `memory:` or `file:DIR`. Of several keys the first encrypts and all decrypt. Blocks briefly."""
+def open_store(url: str | Secret, key: Secret | tuple[Secret, ...] | None = None) -> Store:
+    """The store for `memory:`, `file:DIR` or `redis://`. Of several keys the first encrypts and all decrypt.
+
+    Blocks briefly; a server is not asked before something is read or written.
+    """
+    if isinstance(url, Secret):
+        return _open_redis(url.reveal(), keys_of(key))
     if url.rstrip("/") == "memory:":
         from proxy.tokens.memory_store import MemoryStore
 
@@ -24,9 +29,25 @@ def open_store(url: str, key: Secret | tuple[Secret, ...] | None = None) -> Stor
         from proxy.tokens.file_store import FileStore
 
         return FileStore.open(directory_of(url), keys_of(key))
-    if url.startswith(("redis:", "rediss:")):
-        raise StateError("state.url: redis:// is not available in this version; use file:DIR or memory:.")
+    if url.startswith("redis"):
+        return _open_redis(url, keys_of(key))
     raise StateError(f"state.url: {url!r} is neither memory: nor file:DIR.")
+
+
+def _open_redis(url: str, keys: tuple[Secret, ...]) -> Store:
+    from proxy.config.model.expected import WrongValue
+    from proxy.config.model.redis_address import parse_redis_address
+
+    try:
+        address = parse_redis_address(url)
+    except WrongValue as error:
+        raise StateError(f"state.url: {error}.") from None
+    if not keys:
+        raise StateError("state.key is not set: Redis keeps tokens encrypted with it; make one: openssl rand -hex 32")
+    from proxy.tokens.redis_connection import RedisConnection
+    from proxy.tokens.redis_store import RedisStore
+
+    return RedisStore(RedisConnection(address), keys)
 
 
 def rotate_keys(url: str, key: Secret | tuple[Secret, ...] | None) -> int:

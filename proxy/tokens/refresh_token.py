@@ -12,7 +12,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
-from proxy.errors import StateError, StateFileDamaged
+from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.events import RefreshTokenLost, RefreshTokenReplaced, StoredTokenDamaged, TokenUnpersisted
 from proxy.tokens.lifecycle import backoff
 from proxy.tokens.store import (
@@ -73,11 +73,13 @@ class RefreshTokenKeeper:
         return self._stored if self._choice.origin.is_stored else None
 
     async def load(self, configured: Secret | None) -> None:
-        """Decides at start which refresh token is in force. Raises `StateError` where the store cannot be read."""
+        """Decides at start which refresh token is in force. Raises `StateError` where the store cannot be used."""
         try:
             self._remember(await self._store.read(self._account))
         except StateFileDamaged as error:
             self._observer.observe(StoredTokenDamaged(self._account, False, str(error)))
+        except StateUnavailable:
+            pass  # what it has is learned when it is there
         self._configured = configured
         self._choice = choose(configured, self._stored)
 

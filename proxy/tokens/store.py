@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from proxy.secret import Secret
+    from proxy.tokens.leases import Leases
 
 
 class StoredSource(StrEnum):
@@ -55,6 +56,18 @@ class StoredToken:
     consented_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StoreChange:
+    """What may have been written: an account's entry, or a document; anything where neither is named."""
+
+    account: str | None = None
+    document: str | None = None
+
+    def concerns(self, account: str) -> bool:
+        """Whether the account's entry may be another now."""
+        return self.document is None and self.account in (None, account)
+
+
 class Store(Protocol):
     """What keeps tokens. Every failure to write or read is a `StateError` that says what to do.
 
@@ -64,6 +77,10 @@ class Store(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences worth saying at start."""
+
+    @property
+    def leases(self) -> Leases:
+        """Who may ask for access tokens, among those who share the store."""
 
     async def read(self, account: str) -> StoredToken | None: ...
 
@@ -76,7 +93,7 @@ class Store(Protocol):
     async def write_document(self, name: str, data: object) -> None:
         """Keeps what `json.dumps` accepts."""
 
-    def changes(self) -> AsyncIterator[None]:
+    def changes(self) -> AsyncIterator[StoreChange]:
         """Yields at first, and after something may have been written, by this process or another."""
 
     async def close(self) -> None: ...

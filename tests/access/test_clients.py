@@ -11,7 +11,7 @@ import pytest
 from proxy.access.clients import Budgets, Caller, Clients
 from proxy.access.placeholders import LIFETIME
 from proxy.app.rules import make_clients
-from proxy.config.model.sections import Client
+from proxy.config.model.clients import Client
 from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected
 from proxy.routing.route import Route
 from proxy.routing.table import CallerScope
@@ -106,7 +106,7 @@ def test_a_very_long_header_is_verified_without_being_remembered() -> None:
 
 
 def placeholder(issuer: Clients, name: str, bound: str = "", now: float = NOW) -> bytes:
-    caller = issuer.authenticate(name, f"key-of-{name}")
+    caller = issuer.authenticate(name, f"key-of-{name}", NOW)
     assert caller is not None
     return issuer.issue(caller, bound, now)[0].encode()
 
@@ -173,13 +173,13 @@ def test_text_that_only_holds_a_placeholder_is_nothing_of_ours() -> None:
 
 def test_the_token_endpoint_authenticates_by_name_and_key() -> None:
     """Both must be right; without clients everybody is."""
-    found = KEYED.authenticate("reporting", "key-of-reporting")
+    found = KEYED.authenticate("reporting", "key-of-reporting", NOW)
     assert found is not None and found.name == "reporting"
-    assert KEYED.authenticate("reporting", "key-of-bidder") is None
-    assert KEYED.authenticate("nobody", "key-of-reporting") is None
-    assert KEYED.authenticate("", "") is None
-    assert KEYED.authenticate("reporting", "\ud800") is None
-    anybody = NOBODYS.authenticate("x", "y")
+    assert KEYED.authenticate("reporting", "key-of-bidder", NOW) is None
+    assert KEYED.authenticate("nobody", "key-of-reporting", NOW) is None
+    assert KEYED.authenticate("", "", NOW) is None
+    assert KEYED.authenticate("reporting", "\ud800", NOW) is None
+    anybody = NOBODYS.authenticate("x", "y", NOW)
     assert anybody is not None and anybody.name == "anonymous"
     assert KEYED.nobody.name == ""
     assert KEYED.exist
@@ -190,14 +190,14 @@ def test_refresh_placeholders_belong_to_their_client() -> None:
     limited, free = KEYED.impersonate("reporting"), KEYED.impersonate("bidder")
     assert limited is not None and free is not None
     _, refresh = KEYED.issue(limited, "acme", NOW)
-    assert KEYED.read_refresh(limited, refresh) == "acme"
-    assert KEYED.read_refresh(free, refresh) is None
-    assert KEYED.read_refresh(free, "acme") is None
+    assert KEYED.read_refresh(limited, refresh, NOW) == "acme"
+    assert KEYED.read_refresh(free, refresh, NOW) is None
+    assert KEYED.read_refresh(free, "acme", NOW) is None
     _, refresh = KEYED.issue(free, "acme", NOW)
-    assert KEYED.read_refresh(free, refresh) == "acme"
-    assert KEYED.read_refresh(limited, refresh) is None
+    assert KEYED.read_refresh(free, refresh, NOW) == "acme"
+    assert KEYED.read_refresh(limited, refresh, NOW) is None
     _, refresh = NOBODYS.issue(NOBODYS.nobody, "", NOW)
-    assert NOBODYS.read_refresh(NOBODYS.nobody, refresh) == ""
+    assert NOBODYS.read_refresh(NOBODYS.nobody, refresh, NOW) == ""
 
 
 def test_names_are_listed_and_nothing_secret_is_shown() -> None:

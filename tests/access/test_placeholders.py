@@ -9,17 +9,21 @@ import pytest
 from proxy.access.placeholders import ACCESS, LIFETIME, REFRESH, Placeholder, Placeholders
 
 MINE = Placeholders(b"k" * 32)
-DIGESTS = {"": "", "reporting": "a" * 64}
+DIGESTS = {"": ("",), "reporting": ("b" * 64, "a" * 64)}
+
+
+def digests_of(name: str) -> tuple[str, ...]:
+    return DIGESTS.get(name, ())
 
 
 def read(text: str, prefix: bytes = ACCESS, placeholders: Placeholders = MINE) -> Placeholder | None:
-    return placeholders.read(prefix, text.encode(), DIGESTS.get)
+    return placeholders.read(prefix, text.encode(), digests_of)
 
 
 def test_an_access_placeholder_says_who_what_and_until_when() -> None:
     """Client, bound name, and an hour from now; it looks like Amazon's and fits a header."""
     text = MINE.issue_access("reporting", "a" * 64, "brand-eu", 1000.9)
-    assert read(text) == Placeholder("reporting", "brand-eu", 1000 + LIFETIME)
+    assert read(text) == Placeholder("reporting", "brand-eu", 1000 + LIFETIME, "a" * 64)
     assert text.startswith("Atza|")
     assert text.isascii() and " " not in text and text.count(".") == 2
 
@@ -38,15 +42,22 @@ def test_it_survives_a_restart_but_not_another_key() -> None:
 
 def test_a_clients_new_key_ends_its_placeholders() -> None:
     """The signature covers the digest of the key that the client had."""
-    text = MINE.issue_access("reporting", "b" * 64, "", 0)
+    text = MINE.issue_access("reporting", "c" * 64, "", 0)
     assert read(text) is None
+
+
+def test_each_of_a_clients_keys_has_placeholders_of_its_own() -> None:
+    """While one key takes another's place both are good, and each is known for the key it came of."""
+    for digest in ("a" * 64, "b" * 64):
+        found = read(MINE.issue_access("reporting", digest, "", 0))
+        assert found is not None and found.key_digest == digest
 
 
 def test_one_kind_does_not_pass_for_the_other() -> None:
     """A refresh placeholder with the other prefix is a forgery."""
     refresh = MINE.issue_refresh("", "", "").encode()
-    assert MINE.read(ACCESS, ACCESS + refresh.removeprefix(REFRESH), DIGESTS.get) is None
-    assert MINE.read(ACCESS, refresh, DIGESTS.get) is None
+    assert MINE.read(ACCESS, ACCESS + refresh.removeprefix(REFRESH), digests_of) is None
+    assert MINE.read(ACCESS, refresh, digests_of) is None
 
 
 def sealed(payload: bytes) -> str:

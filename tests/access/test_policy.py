@@ -10,7 +10,7 @@ import pytest
 from proxy.access.named_accounts import ORDINARY
 from proxy.access.policy import OVERRIDES, Policy, Verdict, evaluate_request
 from proxy.app.rules import make_policy
-from proxy.config.model.sections import Client
+from proxy.config.model.clients import Client
 from proxy.errors import NotPermitted, Refused, UnacceptablePath
 from proxy.routing.account_names import names_account
 from proxy.routing.amendments import Amendment, amend

@@ -19,6 +19,7 @@ from proxy.admin import (
     AccountView,
     AdminListener,
     AdsAccountView,
+    ClientKeyView,
     ListingFailureView,
     ProfileView,
     ProgramView,
@@ -70,6 +71,7 @@ class FakeProgram:
         ProfileView("111", "acme", "na", "Acme Shoes", "US", "seller"),
         ProfileView("222", "acme", "eu", "Acme Schuhe", "DE", "vendor"),
     )
+    keys: tuple[ClientKeyView, ...] = ()
     unlisted: tuple[ListingFailureView, ...] = ()
     limits: tuple[ThrottleView, ...] = ()
     problems: tuple[str, ...] = ()
@@ -119,6 +121,9 @@ class FakeProgram:
 
     def profiles(self) -> tuple[ProfileView, ...]:
         return self.known_profiles
+
+    def client_keys(self) -> tuple[ClientKeyView, ...]:
+        return self.keys
 
     def listing_failures(self) -> tuple[ListingFailureView, ...]:
         return self.unlisted

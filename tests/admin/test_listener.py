@@ -8,9 +8,9 @@ import json
 import pytest
 
 from proxy import errors
-from proxy.admin import AccessRules, ListingFailureView, ProfileView
+from proxy.admin import AccessRules, AdsAccountView, ClientKeyView, ListingFailureView, ProfileView
 from proxy.admin.guard import KeyChecker
-from proxy.admin.status import account_status
+from proxy.admin.status import account_status, find_ads_accounts
 from proxy.events import DefectMet
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
 from tests.observability.test_metrics import finished
@@ -47,6 +47,27 @@ async def test_metrics_are_served_in_both_formats() -> None:
             assert "ads_proxy_build_info{" in await answer.text()
         async with knocker.ask("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}) as answer:
             assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+
+
+async def test_status_says_which_keys_end_when_and_which_are_used() -> None:
+    """A key is called by the beginning of its digest; what has no end, or was not used, says so."""
+    program = FakeProgram(
+        keys=(
+            ClientKeyView("reporting", "abcdefabcdef", "old pod", 1_700_000_000.0, 1_699_999_999.0),
+            ClientKeyView("reporting", "012345012345", "", None, None),
+        )
+    )
+    async with administer(program) as knocker, knocker.ask("/status") as answer:
+        old, new = json.loads(await answer.text())["client_keys"]
+    assert old == {
+        "client": "reporting",
+        "id": "abcdefabcdef",
+        "note": "old pod",
+        "ends_at": "2023-11-14T22:13:20Z",
+        "ended": True,
+        "last_used": "2023-11-14T22:13:19Z",
+    }
+    assert (new["ends_at"], new["ended"], new["last_used"]) == (None, False, None)
 
 
 async def test_status_says_how_each_account_is() -> None:
@@ -297,12 +318,44 @@ async def test_the_console_state_has_traffic_and_refusals() -> None:
     assert (line["reason"], line["detail"], line["path"]) == ("not-permitted", "Not yours.", "/v2/profiles")
 
 
+async def test_what_amazon_refused_for_a_known_reason_is_among_the_refusals() -> None:
+    """With Amazon's status and the sentence; what nobody can explain is not."""
+    async with administer(FakeProgram()) as knocker:
+        knocker.history.observe(finished(status=401))
+        knocker.history.observe(finished(status=401, detail="The profile is another's."))
+        for place in ("/console/state", "/status"):
+            async with knocker.ask(place) as answer:
+                (line,) = json.loads(await answer.text())["refused"]
+            assert (line["status"], line["reason"]) == (401, "refused-by-amazon")
+            assert line["detail"] == "The profile is another's."
+
+
 async def test_what_is_logged_of_the_history_counts_alone() -> None:
     """How many steps and refusals it holds, and nothing of what was asked."""
     async with administer(FakeProgram()) as knocker:
         knocker.history.observe(finished(status=403, refusal="not-permitted", detail="canary", path="/canary"))
         knocker.history.sample()
         assert repr(knocker.history) == "<RequestHistory 1 steps, 1 refused>"
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [("", 1), ("acme de", 1), ("AMZN1.A", 1), ("222", 1), ("e1 na", 1), ("linked", 0), ("acme fr", 0)],
+)
+async def test_ads_accounts_are_searched_by_every_word(search: str, found: int) -> None:
+    """By id, name, country, region, account, and by the profiles and entities that are theirs."""
+    async with administer(FakeProgram()) as knocker, knocker.ask(f"/console/ads-accounts?search={search}") as answer:
+        said = json.loads(await answer.text())
+    assert (said["total"], len(said["ads_accounts"])) == (found, found)
+    for each in said["ads_accounts"]:
+        assert (each["id"], each["countries"], each["profiles"]) == ("amzn1.a", ["DE", "US"], ["111", "222"])
+
+
+async def test_the_list_of_ads_accounts_is_bounded() -> None:
+    """However many there are, the page stays one that can be read."""
+    many = [AdsAccountView(f"amzn1.{n}", "acme", "ads account", "", "", (), (), (), ()) for n in range(1000)]
+    assert find_ads_accounts(many, "amzn1.9", 5)["total"] == 111
+    assert len(find_ads_accounts(many, "", 5)["ads_accounts"]) == 5
 
 
 async def test_profiles_are_searched_by_every_word() -> None:

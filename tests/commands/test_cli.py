@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from aiohttp import web
 from proxy import __version__
 from proxy.commands.demo import banner, demo_environment, running_simulator
 from proxy.commands.healthcheck import check_health
+from proxy.commands.serve import ServeRequest
 from proxy.config import Address, load
 from proxy.config.reference import json_schema, tables
 
@@ -31,10 +33,14 @@ COMMANDS = (
     "login",
     "profiles",
     "keys",
+    "audit",
     "healthcheck",
     "wait",
     "status",
     "logs",
+    "run",
+    "init",
+    "config-reference",
     "schema",
     "version",
 )
@@ -68,7 +74,10 @@ def test_help_tells_a_stranger_where_to_begin(tmp_path: Path) -> None:
         assert word in page.stdout
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "keys new", "keys rotate-state"])
+SUBCOMMANDS = ("keys new", "keys list", "keys expire", "keys rotate-state", "audit verify")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
 def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     """--help works without any configuration, and docs/cli.md has the command."""
     page = run(tmp_path, *command.split(), "--help")
@@ -79,7 +88,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_a_file_of_its_name(command: str) -> None:
     """Who looks for what a command does finds it."""
-    text = (ROOT / "proxy" / "commands" / f"{command}.py").read_text(encoding="utf-8")
+    text = (ROOT / "proxy" / "commands" / f"{command.replace('-', '_')}.py").read_text(encoding="utf-8")
     assert f"`{command}" in text.partition("\n")[0]
 
 
@@ -93,16 +102,67 @@ def test_the_command_line_starts_without_what_commands_need(tmp_path: Path) -> N
     assert not [name for name in loaded if name.partition(".")[0] in heavy]
     assert {name for name in loaded if name.startswith("proxy.commands.")} == {
         "proxy.commands.cli",
+        "proxy.commands.cli_audit",
+        "proxy.commands.cli_keys",
         "proxy.commands.cli_options",
+        "proxy.commands.cli_start",
         "proxy.commands.cli_watch",
         "proxy.commands.terminal",
     }
 
 
-@pytest.mark.parametrize("arguments", [("version",), ("--version",)])
-def test_the_version_is_told(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """Both spellings print the package's version."""
-    assert run(tmp_path, *arguments).stdout == f"ads-proxy {__version__}\n"
+def test_the_version_is_told(tmp_path: Path) -> None:
+    """Both spellings print the package's version; `--version` goes on with those of what it rests on."""
+    line = f"ads-proxy {__version__}\n"
+    assert run(tmp_path, "version").stdout == line
+    longer = run(tmp_path, "--version").stdout
+    assert longer.startswith(line)
+    for word in (platform.python_version(), "OpenSSL", platform.system(), "aiohttp ", "cryptography ", "pydantic "):
+        assert word in longer
+
+
+@pytest.mark.parametrize("command", ["", "serve", "keys", "keys new", "invites list", "status", "run"])
+def test_h_is_help(tmp_path: Path, command: str) -> None:
+    """Wherever --help is."""
+    assert run(tmp_path, *command.split(), "-h").stdout == run(tmp_path, *command.split(), "--help").stdout != ""
+
+
+@pytest.mark.parametrize(("words", "completed"), [("ads-proxy sta", "status"), ("ads-proxy keys n", "new")])
+def test_a_shell_completes_commands(tmp_path: Path, words: str, completed: str) -> None:
+    """As the script that --show-completion prints asks for it."""
+    asked = {"_ADS_PROXY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    assert run(tmp_path, **asked).stdout.split() == [completed]
+
+
+def test_the_other_name_of_the_command_is_completed_too(tmp_path: Path) -> None:
+    """Its own variable is asked, and its own name is in its help."""
+    code = "import sys; sys.argv[0] = '/bin/amazon-ads-proxy'; from proxy.commands.cli import main; main()"
+    asked = {"_AMAZON_ADS_PROXY_COMPLETE": "complete_bash", "COMP_WORDS": "amazon-ads-proxy sta", "COMP_CWORD": "1"}
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=tmp_path, env=needed | asked, capture_output=True, text=True, check=False)
+    assert ended.stdout.split() == ["status"]
+
+
+def test_a_file_of_variables_is_read(tmp_path: Path) -> None:
+    """It is enough for an account, the environment beats it, and the line says what is wrong with it."""
+    (tmp_path / ".env").write_text("AMAZON_ADS_CLIENT_ID=x\nAMAZON_ADS_CLIENT_SECRET=s\nADS_PROXY_LISTEN=nonsense\n")
+    asked = ("check", "--env-file", ".env", "--as", "x", "GET", "/x")
+    assert "listen: is not an address" in run(tmp_path, *asked).stderr
+    answer = run(tmp_path, *asked, ADS_PROXY_LISTEN="127.0.0.1:1")
+    assert "there is no such client" in answer.stderr
+    gone = run(tmp_path, "check", "--env-file", "none")
+    assert (gone.returncode, gone.stderr) == (2, "ads-proxy: --env-file: the file that it names does not exist\n")
+
+
+def test_the_command_lines_addresses_win(tmp_path: Path) -> None:
+    """Over file and environment; a file of variables is watched as every other source."""
+    (tmp_path / "proxy.yaml").write_text("listen: 127.0.0.1:1\nadmin_listen: 127.0.0.1:2\n")
+    (tmp_path / ".env").write_text("AMAZON_ADS_CLIENT_ID=x\nAMAZON_ADS_CLIENT_SECRET=s\n")
+    asked = ServeRequest(tmp_path / "proxy.yaml", tmp_path / ".env", "127.0.0.1:3", "127.0.0.1:4")
+    config = asked.load()
+    assert (config.listen.port, config.admin_listen.port) == (3, 4)
+    assert set(config.sources) == {tmp_path / "proxy.yaml", tmp_path / ".env"}
 
 
 def test_a_new_key_is_printed_with_its_digest(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from proxy.commands.log_lines import LogFilter, StatusRange, parse_statuses, read_line, show
+from proxy.commands.log_lines import LogFilter, StatusRange, parse_all, parse_statuses, read_line, show
 from proxy.commands.logs import print_logs
 from proxy.commands.terminal import FAILED, OK
 from proxy.observability.logs import Logs
@@ -217,3 +217,14 @@ def test_a_wrong_filter_is_a_usage_error(tmp_path: Path, arguments: tuple[str, .
     result = run(tmp_path, "logs", *arguments)
     assert result.returncode == 2
     assert problem in result.stderr
+
+
+def test_a_request_without_a_duration_shows_none() -> None:
+    """`log.access_fields` may leave it out."""
+    shown = show({key: value for key, value in LINE.items() if key != "duration_ms"}).plain
+    assert " ms" not in shown
+
+
+def test_several_ranges_of_statuses_are_read_in_order() -> None:
+    """As given on the command line."""
+    assert parse_all(["404", "5xx"]) == (parse_statuses("404"), parse_statuses("5xx"))

@@ -118,9 +118,14 @@ MISTAKES = (
     ),
     Mistake("several workers", "workers: is not possible", environ={**ONE, "ADS_PROXY_WORKERS": "4"}),
     Mistake(
-        "a state store of a later version",
-        "state.url: redis:// is not available in this version",
+        "Redis without a key",
+        "state.key: is missing; Redis keeps tokens for all replicas, encrypted with this key",
         environ={**ONE, "ADS_PROXY_STATE__URL": "redis://:canary@host/1"},
+    ),
+    Mistake(
+        "a Redis cluster",
+        "state.url: names a cluster, which is not supported",
+        environ={**ONE, "ADS_PROXY_STATE__URL": "redis+cluster://:canary@host/1", "ADS_PROXY_STATE__KEY": "k" * 16},
     ),
     Mistake(
         "a configuration file that is not there",

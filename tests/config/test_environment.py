@@ -114,6 +114,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
             "ADS_PROXY_LISTEN": "[::1]:8088",
             "ADS_PROXY_ALLOWED_HOSTS": "Proxy.Internal, other:8080,",
             "ADS_PROXY_LOG__LEVEL": "debug",
+            "ADS_PROXY_LOG__ACCESS_FIELDS": "client, status",
             "ADS_PROXY_TOKENS__REFRESH_AHEAD": "12.5",
             "ADS_PROXY_ADMIN__KEY": "canary-admin-key-0123",
             "ADS_PROXY_FAST_PATH": "false",
@@ -122,6 +123,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
     assert config.listen == Address("::1", 8088)
     assert config.allowed_hosts == ("proxy.internal", "other")
     assert (config.log.level, config.log.access) == ("debug", True)
+    assert config.log.access_fields == ("client", "status")
     assert config.tokens.refresh_ahead == 12.5
     assert config.admin.key is not None
     assert config.admin.key.reveal() == "canary-admin-key-0123"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         ("fast_path: maybe", "fast_path: must be true or false, not a text"),
         ("log: json", "log: must hold keys, not a text"),
         ("log: {format: xml}", "log.format: is not one of auto, json, console"),
+        ("log: {access_fields: [status, url]}", r"log.access_fields[1]: is not one of request_id, client, account"),
         ("tokens: {refresh_ahead: soon}", "tokens.refresh_ahead: must be a number of seconds"),
         ("tokens: {refresh_ahead: .nan}", "tokens.refresh_ahead: must be a number of seconds"),
         (
@@ -296,7 +298,47 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
             "regions.na.token_url: has no path; write the whole address",
         ),
         ("regions: {na: {api_url: 'http://x:port'}}", "regions.na.api_url: is not an http"),
-        ("state: {url: 'redis://u:canary@h/1'}", "state.url: redis:// is not available in this version"),
+        ("state: {url: 'redis://u:canary@h/1'}", "state.key: is missing; Redis keeps tokens for all replicas"),
+        (
+            "state: {key: 0123456789abcdef, url: {file: none.canary}}",
+            "state.url: the file that it names does not exist",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: {env: NOT_SET}}",
+            "state.url: the environment variable that it names is not set",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://u:canary@h:99999/1'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://u:canary@h/x'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis+canary://h/1'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://canary,h/1'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis+sentinel://u:canary@h/1/2/3'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis+cluster://u:canary@h/1'}",
+            "state.url: names a cluster, which is not supported",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'rediss://u:canary@h/1?ssl_cert_reqs=canary'}",
+            "state.url: takes nothing after '?' but",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://u:canary@h/1?ssl_ca_certs=canary'}",
+            "state.url: takes nothing after '?' but",
+        ),
         ("state: {url: 'file:'}", "state.url: is not a state store; write file:DIR or memory:"),
         ("state: {url: 'disk://u:canary@x'}", "state.url: is not a state store"),
         ("state: {key: short}", "state.key: is shorter than 16 bytes; make one with `openssl rand -hex 32`"),
@@ -407,6 +449,32 @@ def client(**keys: Any) -> dict[str, Any]:
     return {"name": "a", "key_sha256": DIGEST, **keys}
 
 
+def keyed(keys: list[Any]) -> dict[str, Any]:
+    return {"name": "a", "keys": keys}
+
+
+@pytest.mark.parametrize(
+    ("written", "ends"),
+    [
+        ("2027-01-31", datetime(2027, 2, 1, tzinfo=UTC)),
+        ("2028-02-29", datetime(2028, 3, 1, tzinfo=UTC)),
+        ("2027-01-31T12:00:00Z", datetime(2027, 1, 31, 12, tzinfo=UTC)),
+        ("2027-01-31 12:00:00+02:00", datetime(2027, 1, 31, 10, tzinfo=UTC)),
+        ('"2027-01-31"', datetime(2027, 2, 1, tzinfo=UTC)),
+    ],
+)
+@pytest.mark.parametrize("by", ["file", "environment"])
+def test_a_day_ends_at_midnight_utc_and_a_time_when_it_says(
+    tmp_path: Path, written: str, ends: datetime, by: str
+) -> None:
+    """A key is good on the whole of its last day, wherever the program runs; YAML may know dates or not."""
+    clients = f"[{{name: a, keys: [{{sha256: {DIGEST}, expires: {written}, note: of the pod}}]}}]"
+    file = ACCOUNT + (f"clients: {clients}" if by == "file" else "")
+    read_in = read(tmp_path, file, {} if by == "file" else {"ADS_PROXY_CLIENTS": clients})
+    (key,) = read_in.clients[0].all_keys
+    assert (key.sha256, key.expires, key.note) == (DIGEST, ends, "of the pod")
+
+
 @pytest.mark.parametrize(
     ("clients", "problem"),
     [
@@ -451,7 +519,28 @@ def client(**keys: Any) -> dict[str, Any]:
         ([client(name="anonymous")], "clients[0].name: 'anonymous' is what callers without a key are called"),
         ([client(), client(key_sha256="cd" * 32)], "clients[1].name: is the name of clients[0] too"),
         ([client(), client(name="b")], "clients[1].key_sha256: is the key of clients[0] too"),
-        ([client(key="canary-key")], "clients[0].key: unknown key; did you mean 'key_sha256'?"),
+        ([client(key="canary-key")], "clients[0].key: unknown key; did you mean 'keys'?"),
+        ([client(keys=[{"sha256": "cd" * 32}])], "clients[0].key_sha256: is set beside keys; make it one of keys"),
+        ([{"name": "a"}], "clients[0].keys: is missing, and so is key_sha256: nobody could be this client"),
+        ([keyed([])], "clients[0].keys: is missing, and so is key_sha256"),
+        ([keyed([{}])], "clients[0].keys[0].sha256: is missing"),
+        ([keyed([{"sha256": "canary"}])], "clients[0].keys[0].sha256: must be the 64 hexadecimal digits"),
+        (
+            [keyed([{"sha256": DIGEST}, {"sha256": DIGEST}])],
+            "clients[0].keys[1].sha256: is the key of clients[0].keys[0].sha256 too",
+        ),
+        (
+            [keyed([{"sha256": DIGEST}]), {"name": "b", "key_sha256": DIGEST.upper()}],
+            "clients[1].key_sha256: is the key of clients[0].keys[0].sha256 too",
+        ),
+        ([keyed([{"sha256": DIGEST, "expires": "canary"}])], "clients[0].keys[0].expires: is neither a day, such as"),
+        ([keyed([{"sha256": DIGEST, "expires": 20270131}])], "clients[0].keys[0].expires: is neither a day, such as"),
+        (
+            [keyed([{"sha256": DIGEST, "expires": "2027-01-31T12:00:00"}])],
+            "clients[0].keys[0].expires: is neither a day, such as",
+        ),
+        ([keyed([{"sha256": DIGEST, "note": "a\nb"}])], "clients[0].keys[0].note: must be a name of 1 to 100"),
+        ([keyed([{"sha256": DIGEST, "expires": None, "note": None}])], ""),
         (["a"], "clients[0]: must hold keys, not a text"),
     ],
 )

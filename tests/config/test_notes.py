@@ -8,6 +8,7 @@ from proxy.config import load, notes
 
 ONE = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "HOME": "/home/u"}
 CLIENTS = '[{"name": "a", "key_sha256": "%s"}]' % ("ab" * 32)
+ENDED = CLIENTS.replace(f'"key_sha256": "{"ab" * 32}"', f'"keys": [{{"sha256": "{"ab" * 32}", "expires": "DAY"}}]')
 UNLIMITED = CLIENTS.replace("}", ', "unscoped_paths": ["/mcp"]}')
 PROFILED = UNLIMITED.replace("}", ', "profiles": ["1"]}')
 ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
@@ -36,6 +37,8 @@ ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
         ({"AMAZON_ADS_REFRESH_TOKEN": "Atzr"}, ["accounts.default.refresh_token does not begin with Atzr|"]),
         ({"ADS_PROXY_CLIENTS": UNLIMITED}, ["The unscoped_paths of client a open nothing"]),
         ({"ADS_PROXY_CLIENTS": PROFILED}, []),
+        ({"ADS_PROXY_CLIENTS": ENDED.replace("DAY", "2026-01-01")}, ["Every key of client a has ended"]),
+        ({"ADS_PROXY_CLIENTS": ENDED.replace("DAY", "9998-12-31")}, []),
         ({"ADS_PROXY_CLIENTS": ACCOUNTED}, []),
         ({"ADS_PROXY_REGIONS__NA__API_URL": "http://simulator:9001"}, ["regions.na.api_url is plain HTTP"]),
     ],

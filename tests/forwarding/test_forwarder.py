@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
@@ -21,7 +22,9 @@ KEY = b"correct horse battery staple"
 
 def keyed() -> Clients:
     """One client with a key."""
-    return Clients([Policy("reporting", hashlib.sha256(KEY).hexdigest())], Placeholders(b"key"), Budgets())
+    return Clients(
+        [Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),))], Placeholders(b"key"), Budgets()
+    )
 
 
 async def test_each_request_has_an_id_of_its_own(running: Running) -> None:
@@ -115,6 +118,46 @@ async def test_the_account_of_a_request_is_whole(running: Running) -> None:
         assert (event.refusal, event.fault) == ("", "")
         assert 0 < event.overhead < event.duration
         assert 0 < event.upstream <= event.duration - event.overhead
+
+
+async def test_the_account_names_operation_profile_and_user_agent(running: Running) -> None:
+    """By Amazon's name and what it does at Amazon; of what no specification has, both are unknown."""
+    about = b"\r\nAmazon-Advertising-API-Scope: 1\r\nUser-Agent: curl/8\r\n\r\n"
+    async with running(answering(HELLO)) as bench:
+        await bench.ask(GET.replace(b"\r\n\r\n", about))
+        await bench.ask(GET.replace(b"/v2/profiles", b"/v9/strange"))
+        known, unknown = await bench.events.last(1), await bench.events.last(2)
+        assert (known.operation, known.operation_class) == ("listProfiles", "read")
+        assert (known.profile, known.user_agent, known.upstream_status) == ("1", "curl/8", 200)
+        assert (unknown.operation, unknown.operation_class, unknown.user_agent) == ("unknown", "unknown", "")
+
+
+async def test_a_refusal_keeps_its_client_and_what_it_asked_for(running: Running) -> None:
+    """Who was refused, and which operation of whom it asked for, as far as that was known when it was refused."""
+    policy = Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),), methods=frozenset((b"POST",)))
+    clients = Clients([policy], Placeholders(b"key"), Budgets())
+    about = b"\r\nAmazon-Advertising-API-Scope: 77\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n"
+    async with running(answering(HELLO), clients=clients) as bench:
+        assert (await bench.ask(GET.replace(b"\r\n\r\n", about))).status == 403
+        assert (await bench.ask(GET)).status == 401
+        refused, stranger = await bench.events.last(1), await bench.events.last(2)
+        assert (refused.client, refused.refusal, refused.profile) == ("reporting", "not-permitted", "77")
+        assert (refused.operation, refused.operation_class) == ("listProfiles", "read")
+        assert (refused.account, refused.upstream_status, refused.attempts) == ("", 0, 0)
+        assert (stranger.client, stranger.operation, stranger.profile) == ("", "unknown", "")
+
+
+async def test_a_refusal_after_routing_names_account_and_region(running: Running) -> None:
+    """A client whose budget is spent is told of with the account that it would have used."""
+    policy = Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),), requests_per_minute=1)
+    clients = Clients([policy], Placeholders(b"key"), Budgets())
+    known = GET.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n")
+    async with running(answering(HELLO), clients=clients) as bench:
+        assert [(await bench.ask(known)).status for _ in range(2)] == [200, 429]
+        spent = await bench.events.last(2)
+        assert (spent.client, spent.refusal, spent.region) == ("reporting", "budget-spent", "na")
+        assert spent.account
+        assert bench.accounting.in_flight == bench.accounting.of_client("reporting") == 0
 
 
 async def test_the_time_that_a_response_takes_to_come_is_not_the_proxys(running: Running) -> None:

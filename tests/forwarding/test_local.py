@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
@@ -98,7 +99,7 @@ async def test_a_token_request_is_answered_by_the_rules_that_it_was_admitted_und
     async with running(answering(HELLO)) as bench:
         tool = await bench.tool(COUNTED, FORM[:10])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
-        bench.apply(clients=Clients([Policy("reporting", "0" * 64)], Placeholders(b"key"), Budgets()))
+        bench.apply(clients=Clients([Policy("reporting", (ClientKey("0" * 64),))], Placeholders(b"key"), Budgets()))
         tool.send(FORM[10:])
         assert (await tool.answer()).status == 200
         assert (await bench.ask(COUNTED + FORM)).status == 401

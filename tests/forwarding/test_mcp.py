@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -113,3 +118,78 @@ async def test_a_renewal_that_does_not_convince_delivers_the_answer(running: Run
         assert (got.status, got.body) == (400, IS_OVER)
         tool.send(GET)
         assert (await tool.answer()).body == b"hello"
+
+
+# --- sessions
+
+
+def opened(session: bytes, name: bytes = b"Mcp-Session-Id") -> bytes:
+    """The answer to `initialize`."""
+    return EVENTS.replace(b"\r\n\r\n", b"\r\n%b: %b\r\n\r\n" % (name, session))
+
+
+def within(session: bytes, call: bytes = CALL) -> bytes:
+    """A call in a session."""
+    return call.replace(b"\r\n\r\n", b"\r\nMcp-Session-Id: %b\r\n\r\n" % session, 1)
+
+
+async def test_a_session_is_known_from_the_answer_on_and_sent_to_no_other_region(running: Running) -> None:
+    """The id passes both ways; what would go elsewhere with it never leaves."""
+    async with running(answering(opened(b"s-1"), EVENTS)) as bench:
+        assert (await bench.ask(CALL)).value(b"mcp-session-id") == b"s-1"
+        assert (await bench.ask(within(b"s-1"))).status == 200
+        assert b"Mcp-Session-Id: s-1" in bytes(bench.upstream.wires[0].received)
+        got = await bench.ask(within(b"s-1", CALL.replace(b"/mcp", b"/eu/mcp")))
+        assert (got.status, json.loads(got.body)["type"]) == (404, "urn:ads-proxy:error:session-elsewhere")
+        assert (await bench.ask(within(b"s-1"))).status == 200
+        assert repr(bench.sessions) == "<McpSessions: 1>"
+
+
+async def test_a_session_that_a_request_brought_is_learned_too(running: Running) -> None:
+    """After a restart nothing is known of it until the endpoint has answered it."""
+    async with running(answering(EVENTS)) as bench:
+        assert (await bench.ask(within(b"s-1"))).status == 200
+        assert (await bench.ask(within(b"s-1", CALL.replace(b"/mcp", b"/na/mcp")))).status == 200
+        assert (await bench.ask(within(b"s-1", CALL.replace(b"/mcp", b"/fe/mcp")))).status == 404
+
+
+@pytest.mark.parametrize(
+    ("ends", "answer"),
+    [
+        (within(b"s-1"), refusal(404, b"{}")),
+        (b"DELETE /mcp HTTP/1.1\r\nHost: h\r\nMcp-Session-Id: s-1\r\n\r\n".replace(b"h\r", b"127.0.0.1\r"), HELLO),
+    ],
+)
+async def test_a_session_that_is_over_is_forgotten(ends: bytes, answer: bytes, running: Running) -> None:
+    """By DELETE, or when the endpoint does not know it any more; an error alone does not end it."""
+    async with running(answering(opened(b"s-1"), refusal(400, b"{}"), answer)) as bench:
+        await bench.ask(CALL)
+        await bench.ask(within(b"s-1"))
+        assert repr(bench.sessions) == "<McpSessions: 1>"
+        await bench.ask(ends)
+        assert repr(bench.sessions) == "<McpSessions: 0>"
+
+
+async def test_a_session_is_its_clients_own(running: Running) -> None:
+    """Another client gets the same answer as for a session that lives elsewhere, and nothing of it leaves."""
+    keys = {name: f"a key of {name}".encode() for name in ("one", "two")}
+    policies = [Policy(name, (ClientKey(hashlib.sha256(key).hexdigest()),)) for name, key in keys.items()]
+
+    def by(name: str, request: bytes) -> bytes:
+        return request.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: %b\r\n\r\n" % keys[name], 1)
+
+    clients = Clients(policies, Placeholders(b"key"), Budgets())
+    async with running(answering(opened(b"s-1", b"MCP-SESSION-ID"), EVENTS), clients=clients) as bench:
+        assert (await bench.ask(by("one", CALL))).status == 200
+        got = await bench.ask(by("two", within(b"s-1")))
+        assert (got.status, json.loads(got.body)["type"]) == (404, "urn:ads-proxy:error:session-elsewhere")
+        assert (await bench.ask(by("one", within(b"s-1")))).status == 200
+
+
+async def test_the_memory_of_sessions_is_bounded(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest is forgotten, and then goes where its requests say."""
+    monkeypatch.setattr("proxy.forwarding.sessions.MAX_SESSIONS", 2)
+    async with running(answering(EVENTS)) as bench:
+        for name in (b"s-1", b"s-2", b"s-3" * 2000):
+            assert (await bench.ask(within(name))).status == 200
+        assert repr(bench.sessions) == "<McpSessions: 2>"

@@ -7,6 +7,7 @@ import hashlib
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
@@ -68,10 +69,15 @@ async def test_a_tool_that_leaves_in_its_upload_is_told_of_nowhere(running: Runn
         assert (await bench.ask(GET)).body == b"hello"
 
 
+def key_of(name: str) -> ClientKey:
+    """A client's key is its name."""
+    return ClientKey(hashlib.sha256(name.encode()).hexdigest())
+
+
 async def test_one_client_cannot_have_everything_under_way(running: Running) -> None:
     """Beyond `max_in_flight` it is 429; another is served meanwhile, and it itself once one of its requests ended."""
     names = ("greedy", "modest")
-    policies = [Policy(name, hashlib.sha256(name.encode()).hexdigest(), max_in_flight=2) for name in names]
+    policies = [Policy(name, (key_of(name),), max_in_flight=2) for name in names]
     clients = Clients(policies, Placeholders(b"key"), Budgets())
     go = asyncio.Event()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.access.policy import OVERRIDES, Policy
 from proxy.app.rules import make_policy, make_routing_table
-from proxy.config.model.sections import Client
+from proxy.config.model.clients import Client
 from proxy.errors import Refused
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request

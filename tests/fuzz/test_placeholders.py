@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.access.clients import AUTHORIZATION, Budgets, Caller, Clients
 from proxy.access.placeholders import ACCESS, Placeholders
 from proxy.app.rules import make_policy
-from proxy.config.model.sections import Client
+from proxy.config.model.clients import Client
 from proxy.errors import ClientUnknown, PlaceholderRejected
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import changed

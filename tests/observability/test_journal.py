@@ -16,7 +16,7 @@ from proxy.observability.request_record import RequestKind
 from proxy.secret import Secret
 from tests.observability.test_metrics import finished
 
-KIND = RequestKind("reporting", "acme", "na", "", "", "GET", "", "")
+KIND = RequestKind("reporting", "acme", "na", "123", "", "GET", "listProfiles", "read")
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Record:
 
     text: str = ""
     path: str = "/v2/profiles"
-    user_agent: str = ""
+    user_agent: str = "curl/8"
     request_id: str = "id-1"
     amazon_request_id: str = "rid"
     bytes_in: int = 0
@@ -50,7 +50,7 @@ def written(logs: Logs, stream: io.StringIO) -> list[str]:
     """What was written, without its times."""
     assert logs.flush()
     logs.close()
-    return [re.sub(r"\d{4}-\S+Z", "TIME", line) for line in stream.getvalue().splitlines()]
+    return [re.sub(r"\d{4}-\S+Z|\d\d:\d\d:\d\d\.\d{3}", "TIME", line) for line in stream.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
@@ -72,8 +72,8 @@ def test_a_noted_request_has_the_line_that_its_event_would_have(form: Format, re
     by_note = Logs(noted, form=form, level="info", access=True)
     for logs in (by_event, by_note):
         logs.redact([Secret("canary-key")])
-    given = {name: getattr(record, name) for name in vars(record) if name not in ("text", "user_agent")}
-    by_event.observe(finished(status=status, **given))
+    given = {name: getattr(record, name) for name in vars(record) if name != "text"}
+    by_event.observe(finished(status=status, upstream_status=status, **given))
     journal = Journal(logs=by_note)
     record.text = journal.text(record.path, record.user_agent)
     journal.entry(KIND, status).note(record)
@@ -92,7 +92,7 @@ def test_a_noted_request_has_a_line_only_where_requests_have_one(level: str, acc
 def test_a_noted_request_counts_as_its_event_would() -> None:
     """Under the same labels, in the same buckets."""
     told, noted = Metrics("1", wall=lambda: 0.0), Metrics("1", wall=lambda: 0.0)
-    told.observe(finished(status=404))
+    told.observe(finished(status=404, upstream_status=404))
     Journal(noted.requests).entry(KIND, 404).note(Record())
 
     def scraped(metrics: Metrics) -> list[bytes]:
@@ -114,6 +114,15 @@ def test_who_hears_of_every_request_hears_of_the_noted_ones() -> None:
     Journal(listeners=(listener,)).entry(KIND, 200).note(Record())
     assert listener.heard == [finished()]
     assert isinstance(listener.heard[0], RequestFinished)
+
+
+@pytest.mark.parametrize(("operation_class", "heard"), [("read", 0), ("report", 0), ("write", 1), ("unknown", 1)])
+def test_auditors_hear_of_the_noted_ones_that_may_change_something(operation_class: str, heard: int) -> None:
+    """Of no others: an event is made only for who hears it."""
+    auditor = Listener()
+    kind = KIND._replace(operation_class=operation_class)
+    Journal(auditors=(auditor,)).entry(kind, 200).note(Record())
+    assert len(auditor.heard) == heard
 
 
 def test_an_entry_is_made_once_until_the_configuration_changes() -> None:

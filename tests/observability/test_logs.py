@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import pytest
 
 from proxy import events
+from proxy.observability.access_line import ACCESS_FIELDS
 from proxy.observability.logs import Format, Logs, configure, fields_of, level_of, name_of
 from proxy.observability.redaction import Redaction
 from proxy.secret import Secret
@@ -59,9 +60,14 @@ def test_a_request_is_one_json_line_with_every_field(start: Start) -> None:
         "client": "reporting",
         "account": "acme",
         "region": "na",
+        "profile": "123",
         "method": "GET",
+        "operation": "listProfiles",
+        "operation_class": "read",
         "path": "/v2/profiles",
+        "user_agent": "curl/8",
         "status": 200,
+        "upstream_status": 200,
         "amazon_request_id": "rid",
         "bytes_in": 0,
         "bytes_out": 10,
@@ -72,6 +78,50 @@ def test_a_request_is_one_json_line_with_every_field(start: Start) -> None:
     }
 
 
+def test_the_members_of_a_request_s_line_can_be_chosen(start: Start) -> None:
+    """Time, level and event are always there; what has nothing to say stays away; a reload may choose others."""
+    stream = io.StringIO()
+    logs = start(stream)
+    for chosen in (["status", "client", "detail"], ["duration_ms", "user_agent"], []):
+        logs.adjust(level="info", access=True, access_fields=chosen)
+        logs.observe(finished())
+        logs.observe(finished(refusal="misdirected-host", detail="Use localhost.", user_agent=""))
+    always = {"timestamp", "level", "event"}
+    assert [line.keys() - always for line in lines(stream, logs)] == [
+        {"client", "status"},
+        {"client", "status", "detail"},
+        {"duration_ms", "user_agent"},
+        {"duration_ms"},
+        set(),
+        set(),
+    ]
+
+
+def test_every_member_can_be_the_only_one(start: Start) -> None:
+    """Whichever is left out, the rest of the line is as it was."""
+    stream = io.StringIO()
+    logs = start(stream)
+    event = finished(ads_account="amzn1.ads-account.g.x", refusal="slug", detail="Why.", fault="client-gone")
+    logs.observe(event)
+    for name in ACCESS_FIELDS:
+        logs.adjust(level="info", access=True, access_fields=[name])
+        logs.observe(event)
+    whole, *alone = lines(stream, logs)
+    assert set(whole) == {"timestamp", "level", "event", *ACCESS_FIELDS}
+    assert [name for line in alone for name in line if name in ACCESS_FIELDS] == list(ACCESS_FIELDS)
+    assert all(line[name] == whole[name] for line, name in zip(alone, ACCESS_FIELDS, strict=True))
+
+
+@pytest.mark.parametrize("where", ["path", "user_agent", "profile", "ads_account", "client", "detail"])
+def test_no_member_of_a_request_s_line_holds_a_secret(start: Start, where: str) -> None:
+    """Whatever a tool puts a secret into by mistake; a percent sign in it is no directive of a format."""
+    stream = io.StringIO()
+    logs = start(stream)
+    logs.redact([Secret("canary-key")])
+    logs.observe(finished(**{where: "/%s canary-key %d", "refusal": "slug"}))
+    assert lines(stream, logs)[0][where] == "/%s *** %d"
+
+
 def test_a_refused_request_says_why(start: Start) -> None:
     """A refusal's slug and sentence are in the line."""
     stream = io.StringIO()
@@ -79,6 +129,15 @@ def test_a_refused_request_says_why(start: Start) -> None:
     logs.observe(finished(status=421, refusal="misdirected-host", detail="Use localhost."))
     (line,) = lines(stream, logs)
     assert (line["level"], line["refusal"], line["detail"]) == ("info", "misdirected-host", "Use localhost.")
+
+
+def test_what_amazon_refused_is_explained(start: Start) -> None:
+    """Where the reason is known; it is no refusal of the proxy's."""
+    stream = io.StringIO()
+    logs = start(stream)
+    logs.observe(finished(status=401, detail="The profile is another login's."))
+    (line,) = lines(stream, logs)
+    assert (line["level"], line["refusal"], line["detail"]) == ("info", "", "The profile is another login's.")
 
 
 @pytest.mark.parametrize("hostile", ['/"}\n{"a":1', "/\u2028\x1b[31m", "/\udcff\udc80", "/\x00"])
@@ -304,14 +363,14 @@ def test_libraries_and_warnings_speak_through_the_log(start: Start) -> None:
 
 
 def test_a_terminal_gets_readable_lines(start: Start) -> None:
-    """The console format shows level, event and fields, and no control character from outside."""
+    """The console format shows level (but of a request), event and fields, and no control character from outside."""
     stream = io.StringIO()
     logs = start(stream, form="console")
     logs.observe(finished(path="/\x1b[31mred\nnew"))
     logs.observe(events.SignInFinished("acme", events.SignInOutcome.CONNECTED, ""))
     assert logs.flush()
     first, second = stream.getvalue().splitlines()
-    assert "request" in first
+    assert " 200 GET " in first
     assert "/\\x1b[31mred\\nnew" in first
     assert "[info" in second
     assert "outcome=connected" in second

@@ -31,6 +31,12 @@ def finished(**changes: object) -> events.RequestFinished:
         "refusal": "",
         "detail": "",
         "fault": "",
+        "profile": "123",
+        "ads_account": "",
+        "operation": "listProfiles",
+        "operation_class": "read",
+        "user_agent": "curl/8",
+        "upstream_status": 200,
     }
     return events.RequestFinished(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -64,6 +70,17 @@ def test_the_end_of_a_consent_is_there_as_long_as_it_is_known() -> None:
     assert value(metrics, "consent_expiry_timestamp_seconds", account="acme") is None
 
 
+def test_the_end_of_a_clients_last_key_is_told_while_there_is_one() -> None:
+    """A client whose keys have no end, or who is gone, has no series."""
+    metrics = made()
+    metrics.client_keys({"reporting": 5.0, "free": None, "old": 6.0})
+    assert value(metrics, "client_key_expiry_timestamp_seconds", client="reporting") == 5.0
+    assert value(metrics, "client_key_expiry_timestamp_seconds", client="free") is None
+    metrics.client_keys({"reporting": 7.0})
+    assert value(metrics, "client_key_expiry_timestamp_seconds", client="reporting") == 7.0
+    assert value(metrics, "client_key_expiry_timestamp_seconds", client="old") is None
+
+
 def names(metrics: Metrics) -> set[str]:
     return set(re.findall(r"^# TYPE (\S+)", metrics.scrape("")[0].decode(), re.MULTILINE))
 
@@ -71,20 +88,16 @@ def names(metrics: Metrics) -> set[str]:
 def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
     counters = (
-        "token_refreshes",
-        "requests",
-        "replays",
-        "throttled",
-        "refused",
-        "config_reloads",
-        "cut_responses",
-        "held_back",
+        *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
+        *("audit_records", "held_back", "tokens_taken_over"),
     )
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),
         *("credential_state", "token_unpersisted", "request_duration_seconds", "upstream_duration_seconds"),
         *(
             "overhead_seconds",
+            "client_key_expiry_timestamp_seconds",
+            "audit_failing",
             "requests_in_flight",
             "profiles",
             "ads_accounts",
@@ -127,8 +140,8 @@ def test_a_request_counts_once_under_all_its_labels() -> None:
     metrics.requests.in_flight.value -= 1
     metrics.observe(finished())
     assert value(metrics, "requests_in_flight") == 0
-    labels = {"client": "reporting", "account": "acme", "region": "na", "method": "GET", "code": "200"}
-    assert value(metrics, "requests_total", **labels) == 1
+    labels = {"client": "reporting", "account": "acme", "region": "na", "method": "GET", "operation_class": "read"}
+    assert value(metrics, "requests_total", **labels, code="200") == 1
     assert value(metrics, "request_duration_seconds_count", region="na") == 1
     assert value(metrics, "request_duration_seconds_sum", region="na") == pytest.approx(0.2)
     assert value(metrics, "upstream_duration_seconds_sum", region="na") == pytest.approx(0.15)
@@ -167,7 +180,8 @@ def test_a_refusal_before_a_region_is_known_counts_without_durations() -> None:
     metrics = made()
     metrics.observe(finished(client="", account="", region="", status=421, attempts=0, refusal="misdirected-host"))
     assert value(metrics, "refused_total", reason="misdirected-host") == 1
-    assert value(metrics, "requests_total", client="", account="", region="", method="GET", code="421") == 1
+    labels = {"client": "", "account": "", "region": "", "method": "GET", "operation_class": "read", "code": "421"}
+    assert value(metrics, "requests_total", **labels) == 1
     assert value(metrics, "overhead_seconds_count") == 0
 
 
@@ -176,6 +190,16 @@ def test_refusals_are_all_counted_from_zero() -> None:
     metrics = made()
     assert len(refusal_slugs()) > 25
     assert all(value(metrics, "refused_total", reason=slug) == 0 for slug in refusal_slugs())
+
+
+def test_a_token_that_was_taken_over_is_no_token_request() -> None:
+    """It has its own count, and the same time stamps."""
+    metrics = made()
+    metrics.observe(events.TokenTakenOver("acme", 1, 4_600.0))
+    assert value(metrics, "tokens_taken_over_total", account="acme") == 1
+    assert value(metrics, "token_refreshes_total", account="acme", result="success", reason="ok") == 0
+    assert value(metrics, "token_expiry_timestamp_seconds", account="acme") == 4_600.0
+    assert value(metrics, "token_last_success_timestamp_seconds", account="acme") == 1_000.0
 
 
 def test_a_refresh_sets_its_time_stamps() -> None:

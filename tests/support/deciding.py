@@ -8,7 +8,8 @@ from typing import Any
 from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_route
 from proxy.config import Config
 from proxy.config.model.accounts import Account
-from proxy.config.model.sections import Client, Region, RouteConfig
+from proxy.config.model.clients import Client
+from proxy.config.model.sections import Region, RouteConfig
 from proxy.config.model.values import Address
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
@@ -106,6 +107,8 @@ class Listed:
     """A directory with fixed contents: profile -> owners, (account, region) -> first profile, failed listings, and
     ads account -> owners.
     """
+
+    version = 0
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.rules import Rules
+from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
@@ -192,7 +193,9 @@ class MemoryBench:
         self.rules = changed_rules(usual_rules(), changed)
         self.pools = Pools(self.deadlines, Names())
         self.accounting = Accounting(self.events)
-        dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
+        dependencies = Dependencies(
+            self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting, McpSessions()
+        )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules)
         self.reach()
         self.server = ConnectionTable(self.deadlines)

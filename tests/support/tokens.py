@@ -153,7 +153,7 @@ class NumberedTokens:
 
     def __init__(self) -> None:
         self.number = 0
-        self.cold = False
+        self.cold = self.over = False
         self.fruitless = self.away = self.watchful = False
         self.uses: list[TokenUse] = []
         self.gate = asyncio.Event()
@@ -164,8 +164,16 @@ class NumberedTokens:
     def _make(self) -> AccessToken:
         return AccessToken("default", Secret(f"Atza|{self.number}"), self.number, float("inf"), "amzn1.test")
 
+    def trouble(self, account: str) -> str:
+        return f"The login of {account} is over." if self.over else ""
+
     def current(self, account: str) -> AccessToken | None:
         return None if self.cold else self._token
+
+    def rotate(self) -> None:
+        """The next token is in force."""
+        self.number += 1
+        self._token = self._make()
 
     async def get(self, account: str) -> AccessToken:
         if self.cold:

@@ -524,8 +524,8 @@ async def test_what_stands_in_the_place_of_the_directory_is_not_trusted(tmp_path
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        ("redis://localhost/0", "not available in this version"),
-        ("rediss://localhost/0", "not available in this version"),
+        ("redis://localhost/0", "state.key is not set"),
+        ("rediss://localhost/0", "state.key is not set"),
         ("file:", "names no directory"),
         ("file://elsewhere/var", "names a host"),
         ("/var/lib/x", "neither memory: nor file:DIR"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from proxy.config.model.accounts import Account
@@ -19,6 +20,7 @@ def notes(config: Config) -> tuple[str, ...]:
 
 
 def _notes(config: Config) -> Iterator[str]:
+    yield from config.deprecated
     for name, account in config.accounts.items():
         for key, oddity in _oddities(account):
             yield f"accounts.{name}.{key} {oddity}."
@@ -33,11 +35,19 @@ def _notes(config: Config) -> Iterator[str]:
     for client in config.clients:
         if client.unscoped_paths and client.profiles is None and client.account_ids is None:
             yield f"The unscoped_paths of client {client.name} open nothing: it has neither profiles nor account_ids."
+    yield from _ended_keys(config, datetime.now(UTC))
     for name, region in config.regions.items():
         for key in ("api_url", "token_url", "mcp_url"):
             parts = urlsplit(getattr(region, key))
             if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
                 yield f"regions.{name}.{key} is plain HTTP: tokens cross the network unencrypted."
+
+
+def _ended_keys(config: Config, now: datetime) -> Iterator[str]:
+    """Clients without a key that is still taken."""
+    for client in config.clients:
+        if client.all_keys and all(key.expires is not None and key.expires <= now for key in client.all_keys):
+            yield f"Every key of client {client.name} has ended: it is refused until it has another."
 
 
 def _oddities(account: Account) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,9 @@ from typing import Any
 
 from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import did_you_mean, shown_name, shown_names
+from proxy.config.model.redis_address import is_redis_address
 from proxy.config.model.values import REGION_NAMES, Address, parse_address, parse_flag, parse_list
+from proxy.secret import Secret
 
 ANONYMOUS = "anonymous"
 """What metrics and logs call a caller where no clients are configured."""
@@ -25,6 +27,7 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *_clients(values),
         *_listeners(values),
         *_invites(values),
+        *_state(values),
         *_nothing_to_serve(values),
     )
 
@@ -76,21 +79,44 @@ def _list(value: Any) -> tuple[Any, ...]:
 
 def _clients(values: Mapping[str, Any]) -> Iterator[str]:
     names: dict[str, int] = {}
-    keys: dict[str, int] = {}
     for position, client in _client_entries(values):
-        name, key = client.get("name"), client.get("key_sha256")
+        name = client.get("name")
         if name == ANONYMOUS:
             yield f"clients[{position}].name: '{ANONYMOUS}' is what callers without a key are called; take another"
         if isinstance(name, str) and names.setdefault(name, position) != position:
             yield f"clients[{position}].name: is the name of clients[{names[name]}] too; take another"
-        if isinstance(key, str) and keys.setdefault(key.lower(), position) != position:
-            yield (
-                f"clients[{position}].key_sha256: is the key of clients[{keys[key.lower()]}] too; "
-                "make another with `ads-proxy keys new NAME`"
-            )
         for place, account in enumerate(_list(client.get("accounts"))):
             if problem := _unknown_account(account, _mapping(values, "accounts")):
                 yield f"clients[{position}].accounts[{place}]: {problem}"
+    yield from _client_keys(values)
+
+
+def _client_keys(values: Mapping[str, Any]) -> Iterator[str]:
+    """Each client has keys, written in one of two ways, and no two are alike."""
+    owners: dict[str, str] = {}
+    for position, client in _client_entries(values):
+        path = f"clients[{position}]"
+        if client.get("keys") and client.get("key_sha256") is not None:
+            yield f"{path}.key_sha256: is set beside keys; make it one of keys, as {{sha256: ...}}"
+        if not client.get("keys") and client.get("key_sha256") is None:
+            yield (
+                f"{path}.keys: is missing, and so is key_sha256: nobody could be this client; "
+                "make a key with `ads-proxy keys new NAME`"
+            )
+        for place, digest in _digests(path, client):
+            if owners.setdefault(digest.lower(), place) != place:
+                owner = owners[digest.lower()].removesuffix(".key_sha256")
+                yield f"{place}: is the key of {owner} too; make another with `ads-proxy keys new NAME`"
+
+
+def _digests(path: str, client: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where each digest of a client stands, and the digest."""
+    found = [(f"{path}.key_sha256", client.get("key_sha256"))]
+    keys = client.get("keys")
+    for place, key in enumerate(keys if isinstance(keys, list | tuple) else ()):
+        if isinstance(key, Mapping):
+            found.append((f"{path}.keys[{place}].sha256", key.get("sha256")))
+    yield from ((place, digest.strip()) for place, digest in found if isinstance(digest, str))
 
 
 def _address(values: Mapping[str, Any], key: str, default: str) -> Address | None:
@@ -129,12 +155,21 @@ def _invites(values: Mapping[str, Any]) -> Iterator[str]:
     listen, url = invites.get("listen"), invites.get("url")
     if listen and not url:
         yield "invites.url: is missing; write how advertisers reach invites.listen, such as https://consent.example.com"
-    if url and not listen:
-        yield "invites.listen: is missing; write where the listener for invitations listens, such as 127.0.0.1:8082"
     address = _address(invites, "listen", "") if listen else None
     for key, default in (("listen", "127.0.0.1:8080"), ("admin_listen", "127.0.0.1:8081")):
         if address and address.port and address == _address(values, key, default):
             yield f"invites.listen: is the address of {key} too; choose another port"
+
+
+def _state(values: Mapping[str, Any]) -> Iterator[str]:
+    state = _mapping(values, "state")
+    url = state.get("url")
+    is_redis = isinstance(url, Mapping | Secret) or (isinstance(url, str) and is_redis_address(url))
+    if is_redis and not state.get("key"):
+        yield (
+            "state.key: is missing; Redis keeps tokens for all replicas, encrypted with this key: "
+            "make one with `openssl rand -hex 32`, the same for every replica"
+        )
 
 
 def _nothing_to_serve(values: Mapping[str, Any]) -> Iterator[str]:

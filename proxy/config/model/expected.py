@@ -42,6 +42,7 @@ class Expected(StrEnum):
         "`ads-proxy profiles --accounts` lists yours"
     )
     DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
+    END = "is neither a day, such as 2027-01-31, nor a time with its zone, such as 2027-01-31T12:00:00Z"
     EXACT_PATH = (
         "must be one exact path such as /v2/profiles: no '*', no query, no '%' codes, nothing to be read in two ways"
     )
@@ -57,7 +58,7 @@ class Expected(StrEnum):
     HOST_NAME = "is not a host name; write one such as proxy.internal, without scheme or '*'"
     HTTP_ADDRESS = "is not an http:// or https:// address"
     KEYS = "must hold keys"
-    KEY_DIGEST = "must be the 64 hexadecimal digits that `ads-proxy keys new NAME` prints as key_sha256"
+    KEY_DIGEST = "must be the 64 hexadecimal digits that `ads-proxy keys new NAME` prints"
     LIMITING_LIST = "an empty list would permit nothing; name something, or leave the key out to permit all"
     LIST = "must be a list"
     LITERAL_SECRET = "holds white space or control characters; it must hold the secret alone"  # noqa: S105 - a sentence
@@ -77,13 +78,18 @@ class Expected(StrEnum):
     PLACEHOLDER = "is a placeholder; put the real value in its place"
     PORT = "has a port that does not exist; the highest is 65535"
     PROFILE_ID = "is not a profile id (digits); `ads-proxy profiles` lists yours"
-    REDIS = "redis:// is not available in this version; use file:DIR or memory:"
+    REDIS_ADDRESS = (
+        "is not a Redis address; write redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or "
+        "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]/SERVICE[/DB], with other characters as '%' codes"
+    )
+    REDIS_CLUSTER = "names a cluster, which is not supported; name one server, or a primary behind Sentinel"
+    REDIS_OPTION = "takes nothing after '?' but ssl_ca_certs, ssl_certfile and ssl_keyfile, each a file, with rediss://"
     REFERENCE = "must be {file: PATH}, {env: NAME} or a text in quotes"
     REGION = "is not one of na, eu, fe"
     SECONDS = "must be a number of seconds such as 30 or 0.5"
     SET_VARIABLE = "is not set"
     STATE_KEYS = "an empty list of keys; name one, or leave the key out"
-    STATE_URL = "is not a state store; write file:DIR or memory:"
+    STATE_URL = "is not a state store; write file:DIR or memory:, or redis://HOST/DB"
     STRUCTURE = "is neither YAML nor JSON"
     TEXT = "must be a text"
     TITLE = "must be a name of 1 to 100 printable characters"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -53,6 +53,7 @@ Day = Annotated[
     BeforeValidator(values.parse_day),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}),
 ]
+End = Annotated[datetime | None, BeforeValidator(values.parse_end), WithJsonSchema({"type": ["string", "null"]})]
 Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[
     str, BeforeValidator(values.parse_path_pattern), WithJsonSchema({"type": "string", "pattern": "^[/*]"})
@@ -78,8 +79,9 @@ Url = Annotated[str, BeforeValidator(values.parse_url), WithJsonSchema({"type": 
 RedirectUri = Annotated[
     str, BeforeValidator(values.parse_redirect_uri), WithJsonSchema({"type": "string", "pattern": "^https?://"})
 ]
-StateUrl = Annotated[str, BeforeValidator(values.parse_state_url), WithJsonSchema({"type": "string"})]
+StateUrl = Annotated[str | Secret, BeforeValidator(references.read_state_url), WithJsonSchema(_REFERENCE)]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
+FilePath = Annotated[Path, BeforeValidator(references.locate_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
 ClientSecrets = Annotated[
     Secret | tuple[Secret, Secret],
@@ -88,6 +90,32 @@ ClientSecrets = Annotated[
         {"anyOf": [*_REFERENCE["anyOf"], {"type": "array", "items": _REFERENCE, "minItems": 2, "maxItems": 2}]}
     ),
 ]
+AccessField = Literal[
+    "request_id",
+    "client",
+    "account",
+    "region",
+    "profile",
+    "ads_account",
+    "method",
+    "operation",
+    "operation_class",
+    "path",
+    "user_agent",
+    "status",
+    "upstream_status",
+    "amazon_request_id",
+    "bytes_in",
+    "bytes_out",
+    "duration_ms",
+    "upstream_ms",
+    "overhead_ms",
+    "attempts",
+    "refusal",
+    "detail",
+    "fault",
+]
+"""What the line of a request can hold beside its time, its level and the word `request`, in this order."""
 KeyValue = Annotated[Secret, BeforeValidator(references.read_key), WithJsonSchema(_REFERENCE)]
 StateKeys = Annotated[
     Secret | tuple[Secret, ...] | None,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationInfo
 
 from proxy.config.model.expected import Expected, Place, WrongValue, shape_of
+from proxy.config.model.redis_address import is_redis_address, parse_redis_address
 from proxy.config.model.values import looks_like_placeholder, parse_list
 from proxy.secret import Secret
 
@@ -45,6 +46,14 @@ def parse_file(value: Any, info: ValidationInfo) -> Path:
     path = references.locate(str(value))
     references.read_file(path, FILE_BYTES)
     return path
+
+
+def locate_file(value: Any, info: ValidationInfo) -> Path:
+    """A file that is written while the program runs: it need not be there."""
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise WrongValue(Expected.FILE, found=None if isinstance(value, str) else shape_of(value))
+    references: References | None = info.context
+    return Path(value) if references is None else references.locate(str(value))
 
 
 def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False) -> Secret:
@@ -105,6 +114,19 @@ def read_client_secrets(value: Any, info: ValidationInfo) -> Secret | tuple[Secr
 def read_key(value: Any, info: ValidationInfo) -> Secret:
     """A key of ours: 16 bytes or more."""
     return _long_enough(read_secret(value, info))
+
+
+def read_state_url(value: Any, info: ValidationInfo) -> str | Secret:
+    """`memory:`, `file:DIR`, or Redis' address, which is a secret for the password's sake and may be referred to."""
+    if isinstance(value, str) and not is_redis_address(value):
+        if value == "memory:" or (value.startswith("file:") and value.removeprefix("file:").strip("/ ")):
+            return value
+        raise WrongValue(Expected.STATE_URL)
+    if not isinstance(value, str | Mapping | Secret):
+        raise WrongValue(Expected.STATE_URL)
+    secret = read_secret(value, info)
+    parse_redis_address(secret.reveal())
+    return secret
 
 
 def read_state_keys(value: Any, info: ValidationInfo) -> Secret | tuple[Secret, ...] | None:

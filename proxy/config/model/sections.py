@@ -14,39 +14,32 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from proxy.config.model.accounts import Account, InvitesSection
+from proxy.config.model.clients import Client
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.kinds import (
-    AdsAccountId,
+    AccessField,
     Count,
-    ExactPath,
+    FilePath,
     FilledText,
     Flag,
     HostName,
-    KeyDigest,
     KeyValue,
     ListenAddress,
     Method,
     Name,
     Origin,
     OutboundProxy,
-    PathPattern,
     ProfileId,
     ReadableFile,
     RegionName,
     Seconds,
-    StateKeys,
-    StateUrl,
     Url,
 )
-from proxy.config.model.references import parse_limiting_list
 from proxy.config.model.regions import with_amazon
 from proxy.config.model.section import NamedSection, Section
-from proxy.config.model.values import Address, parse_list, parse_mapping
+from proxy.config.model.state import StateSection
+from proxy.config.model.values import Address, lower_case, parse_list, parse_mapping
 from proxy.secret import Secret
-
-
-def _lower(value: Any) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
 
 
 class Region(Section):
@@ -77,61 +70,6 @@ class TlsSection(Section):
     key: Annotated[ReadableFile, Field(description="Its private key, as a PEM file without a passphrase.")]
 
 
-class Client(Section):
-    """A tool with a key of its own, and what it may do."""
-
-    null_counts = frozenset({"accounts", "profiles", "account_ids", "methods", "paths", "access"})
-
-    name: Annotated[Name, Field(description="The client's name, as logs and metrics show it.")]
-    key_sha256: Annotated[KeyDigest, Field(description="The digest that `ads-proxy keys new NAME` prints.")]
-    accounts: Annotated[
-        tuple[Name, ...] | None,
-        BeforeValidator(parse_limiting_list),
-        Field(description="The accounts it may use; absent: all."),
-    ] = None
-    profiles: Annotated[
-        tuple[ProfileId, ...] | None,
-        BeforeValidator(parse_limiting_list),
-        Field(description="The profiles it may use; absent: all. With it the client is limited to what they govern."),
-    ] = None
-    account_ids: Annotated[
-        tuple[AdsAccountId, ...] | None,
-        BeforeValidator(parse_limiting_list),
-        Field(description="The values of `Amazon-Ads-AccountId` it may use; limits it as `profiles` does."),
-    ] = None
-    unscoped_paths: Annotated[
-        tuple[ExactPath, ...],
-        BeforeValidator(parse_list),
-        Field(description="Exact paths that a limited client may reach although no Scope or account id governs them."),
-    ] = ()
-    methods: Annotated[
-        tuple[Method, ...] | None,
-        BeforeValidator(parse_limiting_list),
-        Field(description="The methods it may use; absent: all."),
-    ] = None
-    paths: Annotated[
-        tuple[PathPattern, ...] | None,
-        BeforeValidator(parse_limiting_list),
-        Field(description="The paths it may use, where `*` also matches `/`; absent: all."),
-    ] = None
-    access: Annotated[
-        Literal["read", "report", "write"],
-        BeforeValidator(_lower),
-        Field(description="`read`: what provably changes nothing; `report`: the making of reports, too; `write`: all."),
-    ] = "write"
-    requests_per_minute: Annotated[
-        Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
-    ] = None
-    max_in_flight: Annotated[
-        Count | None,
-        Field(
-            ge=1,
-            le=65536,
-            description="Its requests under way at once; beyond, 429. Absent: a quarter of `upstream.max_connections`.",
-        ),
-    ] = None
-
-
 class RouteConfig(NamedSection):
     """A name for an account, a region and a profile: `/@NAME/...`."""
 
@@ -147,12 +85,12 @@ class OperationConfig(Section):
     path: Annotated[FilledText, Field(description="Its path, such as `/sp/campaigns/{campaignId}`.")]
     scope: Annotated[
         Literal["required", "optional", "never"] | None,
-        BeforeValidator(_lower),
+        BeforeValidator(lower_case),
         Field(description="Whether it takes `Amazon-Advertising-API-Scope`; absent: as the table has it."),
     ] = None
     account_id: Annotated[
         Literal["required", "optional", "never"] | None,
-        BeforeValidator(_lower),
+        BeforeValidator(lower_case),
         Field(description="Whether it takes `Amazon-Ads-AccountId`; absent: as the table has it."),
     ] = None
     account_header: Annotated[
@@ -161,29 +99,10 @@ class OperationConfig(Section):
     ] = None
     effect: Annotated[
         Literal["read", "report", "write"] | None,
-        BeforeValidator(_lower),
+        BeforeValidator(lower_case),
         Field(description="What it does at Amazon; absent: as the table has it."),
     ] = None
     name: Annotated[FilledText | None, Field(description="A name of its own; absent: Amazon's.")] = None
-
-
-class StateSection(Section):
-    """Where refresh tokens that Amazon hands out are kept."""
-
-    url: Annotated[
-        StateUrl,
-        Field(
-            description="`memory:` or `file:DIR`. Default: `file:` in `$XDG_STATE_HOME/ads-proxy` or "
-            "`~/.local/state/ads-proxy`, and `memory:` for a user without a home."
-        ),
-    ] = "memory:"
-    key: Annotated[
-        StateKeys,
-        Field(
-            description="What encrypts the state, 16 bytes or more; of a list, the first encrypts and all decrypt. "
-            "Absent: a key file is made in the directory."
-        ),
-    ] = None
 
 
 class TokensSection(Section):
@@ -280,21 +199,42 @@ class LogSection(Section):
 
     format: Annotated[
         Literal["auto", "json", "console"],
-        BeforeValidator(_lower),
+        BeforeValidator(lower_case),
         Field(description="`json`, `console`, or `auto`: console on a terminal, else JSON."),
     ] = "auto"
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        BeforeValidator(_lower),
+        BeforeValidator(lower_case),
         Field(description="The least that is written."),
     ] = "info"
     access: Annotated[Flag, Field(description="Whether each request is written.")] = True
+    access_fields: Annotated[
+        tuple[AccessField, ...] | None,
+        BeforeValidator(parse_list),
+        Field(description="What the line of a request holds beside time, level and event; absent: all there is."),
+    ] = None
+
+
+class AuditSection(Section):
+    """Who changed what: a stream of its own, apart from the log."""
+
+    file: Annotated[
+        FilePath | None,
+        Field(description="The file it is appended to, in a directory that exists; no link. Absent: none."),
+    ] = None
+    stdout: Annotated[Flag, Field(description="Whether its lines go to standard output, among those of the log.")] = (
+        False
+    )
 
 
 class Config(Section):
-    """The whole configuration. `sources` are all files that it was read from; a change of one means to read again."""
+    """The whole configuration. `sources` are all files that it was read from; a change of one means to read again.
+
+    `deprecated` are sentences about keys that were written by an old name.
+    """
 
     sources: SkipJsonSchema[tuple[Path, ...]] = Field(default=(), exclude=True)
+    deprecated: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
     listen: Annotated[ListenAddress, Field(description="Where tools connect.")] = Address("127.0.0.1", 8080)
     admin_listen: Annotated[ListenAddress, Field(description="Metrics, health, console and sign-in.")] = Address(
         "127.0.0.1", 8081
@@ -342,12 +282,13 @@ class Config(Section):
         Flag, Field(description="Whether a `location` at the API host comes back leading through the proxy.")
     ] = True
     fast_path: Annotated[
-        Flag, Field(description="Whether facts of a header block seen before are remembered; results are the same.")
+        Flag, Field(description="Whether requests like earlier ones are known again; results are the same.")
     ] = True
     invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
+    audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
 
-    @field_validator("sources", mode="before")
+    @field_validator("sources", "deprecated", mode="before")
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:
@@ -369,7 +310,7 @@ class Config(Section):
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it, for redaction."""
         found = [self.admin.key, self.upstream.proxy]
-        found += self.state.key if isinstance(self.state.key, tuple) else (self.state.key,)
+        found += self.state.secrets
         for account in self.accounts.values():
             found += (*account.secrets, account.refresh_token)
         return tuple(secret for secret in found if secret is not None)

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,6 +24,7 @@ _PLACEHOLDER = re.compile(
     r"\$\{.*\}|\$\(.*\)|\{\{.*\}\}|<.*>|\[.*\]|change[-_ ]?me|your[-_ ].*|\.{3,}|replace[-_ ].*", re.IGNORECASE
 )
 _EXACT_PATH = re.compile(r"(?:/|(?:/(?![.])[!$&'()+,.0-9:=@A-Z_a-z~-]+(?<![.]))+/?)")
+_DAY_LENGTH = len("2027-01-31")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_LABELS = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
@@ -174,6 +175,22 @@ def parse_day(value: Any) -> date | None:
         raise WrongValue(Expected.DAY) from None
 
 
+def parse_end(value: Any) -> datetime | None:
+    """The moment when something ends: a day's end in UTC, or a time with its zone (ISO 8601)."""
+    if value is None or value == "":
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+        is_day = not isinstance(found, datetime) or (isinstance(value, str) and len(value.strip()) <= _DAY_LENGTH)
+        if is_day:
+            return datetime(found.year, found.month, found.day, tzinfo=UTC) + timedelta(days=1)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, AttributeError, OverflowError):
+        pass
+    raise WrongValue(Expected.END)
+
+
 def parse_method(value: Any) -> str:
     text = value.strip().upper() if isinstance(value, str) else ""
     if not _METHOD.fullmatch(text):
@@ -239,6 +256,11 @@ def parse_count(value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{1,18}", value.strip()):
         return int(value)
     raise WrongValue(Expected.COUNT, found=None if isinstance(value, float) else shape_of(value))
+
+
+def lower_case(value: Any) -> Any:
+    """One of a few words, in any case."""
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def parse_flag(value: Any) -> bool:
@@ -316,13 +338,3 @@ def parse_redirect_uri(value: Any) -> str:
     if "@" in match[1]:
         raise WrongValue(Expected.NO_USER)
     return value
-
-
-def parse_state_url(value: Any) -> str:
-    """`memory:` or `file:DIR`."""
-    text = value if isinstance(value, str) else ""
-    if text.startswith("redis://"):
-        raise WrongValue(Expected.REDIS)
-    if text == "memory:" or (text.startswith("file:") and text.removeprefix("file:").strip("/ ")):
-        return text
-    raise WrongValue(Expected.STATE_URL)

@@ -1,0 +1,20 @@
+"""`config-reference`: every key of the configuration as commented YAML, to read or to begin a file with."""
+
+from __future__ import annotations
+
+import sys
+
+from proxy.commands.terminal import OK
+from proxy.config.commented import commented_yaml
+
+HEAD = """\
+# Every key of the configuration of ads-proxy, at its default. Take the `#` in front of a key away to change it; a
+# text with <...> has no default. A secret is {file: PATH}, {env: NAME} or a text in quotes.
+
+"""
+
+
+def print_reference() -> int:
+    """Print it."""
+    sys.stdout.write(HEAD + commented_yaml())
+    return OK

@@ -1,0 +1,139 @@
+"""`run`: the proxy for the time of one command, which finds it by its variables and holds none of Amazon's secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.config import load, notes
+from proxy.config.model.key_names import did_you_mean, shown_names
+from proxy.errors import ConfigurationError, StartupError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from proxy.config import Config
+
+ANY_PORT = "127.0.0.1:0"
+_STAND_IN = "ads-proxy"
+"""For credentials that a tool insists on, where any will do."""
+_OURS = ("ADS_PROXY_", "AMAZON_ADS_CLIENT_", "AMAZON_ADS_REFRESH_TOKEN")
+_LOCAL = "127.0.0.1,localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What is asked for. Empty names are to be found in the configuration; `log` is where the proxy's log goes."""
+
+    command: tuple[str, ...]
+    config: Path | None = None
+    listen: str | None = None
+    client: str = ""
+    account: str = ""
+    log: Path | None = None
+    ready_timeout: float = 30.0
+
+
+def run(asked: RunRequest, environ: Mapping[str, str]) -> int:
+    """The command's exit code. Raises `StartupError` where it was not started."""
+    if not asked.command:
+        raise ConfigurationError(("run needs a command, such as: ads-proxy run -- python report.py",))
+    from proxy.app import Companion, serve_beside
+
+    variables, key = serving_variables(asked, environ), secrets.token_urlsafe(32)
+
+    def load_with_key() -> Config:
+        return give_key(load(asked.config, variables), asked.client, key)
+
+    config = load_with_key()
+    account = chosen_account(config, asked.account)
+    with ExitStack() as opened:
+        output = sys.stderr
+        if asked.log is not None:
+            try:
+                output = opened.enter_context(asked.log.open("a", encoding="utf-8"))
+            except OSError as error:
+                raise StartupError(f"--log: {asked.log}: {error.strerror or error}") from None
+
+        def command_variables(url: str) -> Mapping[str, str]:
+            return command_environment(environ, config, Placement(url, account, asked.client, key))
+
+        companion = Companion(asked.command, command_variables, asked.ready_timeout)
+        return serve_beside(companion, load_with_key, output, notes(config))
+
+
+def serving_variables(asked: RunRequest, environ: Mapping[str, str]) -> dict[str, str]:
+    """The proxy's own: any free ports unless one is asked for, and no more in the terminal than what is amiss. Pure."""
+    variables = {**environ, "ADS_PROXY_LISTEN": asked.listen or ANY_PORT, "ADS_PROXY_ADMIN_LISTEN": ANY_PORT}
+    if asked.log is None:
+        variables.setdefault("ADS_PROXY_LOG__LEVEL", "warning")
+    return variables
+
+
+def give_key(config: Config, client: str, key: str) -> Config:
+    """The configuration in which this client has this key, for as long as the command runs. Pure."""
+    names = [known.name for known in config.clients]
+    if client and client not in names:
+        advice = did_you_mean(client, names) or f"; there are: {shown_names(names)}"
+        raise ConfigurationError((f"--client: there is no such client{advice}",))
+    if names and not client:
+        raise ConfigurationError((f"run: say which client the command is: --client NAME, of {shown_names(names)}",))
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    changed = [
+        known.model_copy(update={"key_sha256": digest, "keys": ()}) if known.name == client else known
+        for known in config.clients
+    ]
+    return config.model_copy(update={"clients": tuple(changed)})
+
+
+def chosen_account(config: Config, name: str) -> str:
+    """The account or route that is asked for, else the only account, else none. Pure."""
+    names = [*config.accounts, *config.routes]
+    if name and name not in names:
+        advice = did_you_mean(name, names) or f"; there are: {shown_names(names)}"
+        raise ConfigurationError((f"--account: there is no such account or route{advice}",))
+    return name or (next(iter(config.accounts)) if len(config.accounts) == 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the proxy is for the command, and as whom the command calls."""
+
+    url: str
+    account: str
+    client: str
+    key: str
+
+
+def command_environment(environ: Mapping[str, str], config: Config, place: Placement) -> dict[str, str]:
+    """The environment without anything that is the proxy's, and with what leads to it. Pure.
+
+    Whatever variable holds a secret of the configuration is left out, whatever its name.
+    """
+    held = {secret.reveal() for secret in config.secrets()}
+    kept = {name: value for name, value in environ.items() if not name.startswith(_OURS) and value not in held}
+    several = len(config.accounts) > 1
+    base = f"{place.url}/@{place.account}" if place.account and several else place.url
+    login = {
+        "CLIENT_ID": place.client or _STAND_IN,
+        "CLIENT_SECRET": place.key if place.client else _STAND_IN,
+        "REFRESH_TOKEN": place.account or _STAND_IN,
+    }
+    leading = {
+        "AMAZON_ADS_API_URL": base,
+        "AMAZON_ADS_MCP_URL": f"{base}/mcp",
+        "AMAZON_ADS_TOKEN_URL": f"{place.url}/auth/o2/token",
+        "AMAZON_ADS_ACCESS_TOKEN": login["CLIENT_SECRET"],
+        **{
+            f"{prefix}{key}": value
+            for prefix in ("AMAZON_ADS_", "AMAZON_AD_API_", "AD_API_")
+            for key, value in login.items()
+        },
+    }
+    past = {name: ",".join(part for part in (kept.get(name, ""), _LOCAL) if part) for name in ("NO_PROXY", "no_proxy")}
+    return {**kept, **past, **leading}

@@ -1,0 +1,106 @@
+"""The sections about who calls: clients, their keys, and what each may do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from proxy.config.model.kinds import (
+    AdsAccountId,
+    Count,
+    End,
+    ExactPath,
+    KeyDigest,
+    Method,
+    Name,
+    PathPattern,
+    ProfileId,
+    Title,
+)
+from proxy.config.model.references import parse_limiting_list
+from proxy.config.model.section import Section
+from proxy.config.model.values import lower_case, parse_list
+
+
+class KeyConfig(Section):
+    """One of a client's keys."""
+
+    sha256: Annotated[KeyDigest, Field(description="The digest that `ads-proxy keys new NAME` prints.")]
+    expires: Annotated[
+        End,
+        Field(
+            description="The last day on which it is taken (to its end in UTC), such as 2027-01-31, or a time, such as "
+            "2027-01-31T12:00:00Z; absent: no end."
+        ),
+    ] = None
+    note: Annotated[
+        Title | None, Field(description="What it is for, as people read it: where it was put, by whom.")
+    ] = None
+
+
+class Client(Section):
+    """A tool with a key of its own, and what it may do."""
+
+    null_counts = frozenset({"accounts", "profiles", "account_ids", "methods", "paths", "access"})
+
+    name: Annotated[Name, Field(description="The client's name, as logs and metrics show it.")]
+    key_sha256: Annotated[
+        KeyDigest | None, Field(description="The digest of its only key, without an end; in place of `keys`.")
+    ] = None
+    keys: Annotated[
+        tuple[KeyConfig, ...],
+        BeforeValidator(parse_list),
+        Field(description="Its keys, of which each opens as much; several while one takes another's place."),
+    ] = ()
+    accounts: Annotated[
+        tuple[Name, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The accounts it may use; absent: all."),
+    ] = None
+    profiles: Annotated[
+        tuple[ProfileId, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The profiles it may use; absent: all. With it the client is limited to what they govern."),
+    ] = None
+    account_ids: Annotated[
+        tuple[AdsAccountId, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The values of `Amazon-Ads-AccountId` it may use; limits it as `profiles` does."),
+    ] = None
+    unscoped_paths: Annotated[
+        tuple[ExactPath, ...],
+        BeforeValidator(parse_list),
+        Field(description="Exact paths that a limited client may reach although no Scope or account id governs them."),
+    ] = ()
+    methods: Annotated[
+        tuple[Method, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The methods it may use; absent: all."),
+    ] = None
+    paths: Annotated[
+        tuple[PathPattern, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The paths it may use, where `*` also matches `/`; absent: all."),
+    ] = None
+    access: Annotated[
+        Literal["read", "report", "write"],
+        BeforeValidator(lower_case),
+        Field(description="`read`: what provably changes nothing; `report`: the making of reports, too; `write`: all."),
+    ] = "write"
+    requests_per_minute: Annotated[
+        Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
+    ] = None
+    max_in_flight: Annotated[
+        Count | None,
+        Field(
+            ge=1,
+            le=65536,
+            description="Its requests under way at once; beyond, 429. Absent: a quarter of `upstream.max_connections`.",
+        ),
+    ] = None
+
+    @property
+    def all_keys(self) -> tuple[KeyConfig, ...]:
+        """Its keys, whichever way they are written."""
+        return self.keys if self.key_sha256 is None else (KeyConfig(sha256=self.key_sha256), *self.keys)

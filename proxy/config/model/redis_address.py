@@ -1,0 +1,112 @@
+"""A `state.url` that leads to Redis or Valkey, read once. Pure; a `WrongValue` shows nothing of what is wrong.
+
+The forms are redis-py's, and the customary one for Sentinel (docs/scaling.md, The address of the store).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import parse_qsl, unquote
+
+from proxy.config.model.expected import Expected, WrongValue
+from proxy.secret import Secret
+
+SCHEMES = ("redis", "rediss")
+TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""What may stand after `?`: files, by the names that redis-py has for them."""
+
+_FORM = re.compile(
+    r"(?P<scheme>rediss?)(\+(?P<way>[a-z]+))?://((?P<user>[^@/?#]*)@)?(?P<hosts>[^@/?#]+)(?P<path>/[^?#]*)?"
+    r"(\?(?P<query>[^#]*))?"
+)
+_HOST = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(:(?P<port>[0-9]{1,5}))?")
+_SERVICE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class RedisWay(StrEnum):
+    """How the server is found."""
+
+    SERVER = "server"
+    SENTINEL = "sentinel"
+    """Sentinels are asked for the primary, now and after a failover."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """Where the store is. `hosts` are sentinels where `way` says so, and `service` is the primary's name among them.
+
+    `options` are of `TLS_OPTIONS`. As text it is safe to show: without user and password.
+    """
+
+    way: RedisWay
+    tls: bool
+    hosts: tuple[tuple[str, int], ...]
+    db: int = 0
+    service: str = ""
+    username: str = ""
+    password: Secret | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+        way = "+sentinel" if self.way is RedisWay.SENTINEL else ""
+        return (
+            f"{'rediss' if self.tls else 'redis'}{way}://{hosts}{f'/{self.service}' if self.service else ''}/{self.db}"
+        )
+
+
+def is_redis_address(text: str) -> bool:
+    """Whether a text means to be one."""
+    return text.partition(":")[0].partition("+")[0].lower() in SCHEMES
+
+
+def parse_redis_address(text: str) -> RedisAddress:
+    """The address. Raises `WrongValue`."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise WrongValue(Expected.REDIS_ADDRESS)
+    if match["way"] == "cluster":
+        raise WrongValue(Expected.REDIS_CLUSTER)
+    if match["way"] not in (None, RedisWay.SENTINEL):
+        raise WrongValue(Expected.REDIS_ADDRESS)
+    way = RedisWay.SENTINEL if match["way"] else RedisWay.SERVER
+    username, _, password = map(unquote, (match["user"] or "").partition(":"))
+    service, db = _parse_path((match["path"] or "").strip("/"), way)
+    hosts = tuple(_parse_host(host, way) for host in match["hosts"].split(","))
+    if len(hosts) > 1 and way is RedisWay.SERVER:
+        raise WrongValue(Expected.REDIS_ADDRESS)
+    return RedisAddress(
+        way=way,
+        tls=match["scheme"] == "rediss",
+        hosts=hosts,
+        db=db,
+        service=service,
+        username=username,
+        password=Secret(password) if password else None,
+        options=_parse_options(match["query"] or "", tls=match["scheme"] == "rediss"),
+    )
+
+
+def _parse_host(text: str, way: RedisWay) -> tuple[str, int]:
+    match = _HOST.fullmatch(text)
+    port = int(match["port"] or (26379 if way is RedisWay.SENTINEL else 6379)) if match else 0
+    if match is None or not 0 < port <= 65535:
+        raise WrongValue(Expected.REDIS_ADDRESS)
+    return match["v6"] or match["name"], port
+
+
+def _parse_path(path: str, way: RedisWay) -> tuple[str, int]:
+    """The service, of sentinels alone, and the number of the database."""
+    service, _, db = path.partition("/") if way is RedisWay.SENTINEL else ("", "", path)
+    if bool(_SERVICE.fullmatch(service)) != (way is RedisWay.SENTINEL) or not re.fullmatch(r"[0-9]{0,5}", db):
+        raise WrongValue(Expected.REDIS_ADDRESS)
+    return service, int(db or 0)
+
+
+def _parse_options(query: str, *, tls: bool) -> tuple[tuple[str, str], ...]:
+    found = tuple(parse_qsl(query, keep_blank_values=True))
+    if any(name not in TLS_OPTIONS or not value for name, value in found) or (found and not tls):
+        raise WrongValue(Expected.REDIS_OPTION)
+    return found

@@ -1,0 +1,110 @@
+"""Why Amazon refused a request, in a sentence for whoever runs the proxy, where that can be told. Pure.
+
+The tool gets Amazon's answer as it is; this is for log and console. The texts of Amazon's are those of docs/amazon.md,
+Unauthorized.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.routing.route import Route
+    from proxy.routing.table import Directory
+
+EXPLAINED = frozenset((400, 401, 403))
+"""The statuses of answers that are looked into."""
+_RIGHTS = (401, 403)
+_NO_SCOPE = b"scope header is missing"
+_FOREIGN_SCOPE = (b"no matching advertiser found for scope", b"not authorized to access scope")
+_BY_TEXT: tuple[tuple[int, bytes, str], ...] = (
+    (
+        401,
+        b"authentication failed",
+        "Amazon says so where the application is not approved for the Amazon Ads API: apply for access with the "
+        "application of the account's client_id.",
+    ),
+    (
+        403,
+        b"missing equal-sign",
+        "Amazon's gateway says so of paths that it does not know: compare method and path with Amazon's documentation.",
+    ),
+    (403, b"is not authorized for", "The advertiser has no access to this kind of advertising; another profile may."),
+    (
+        400,
+        b"invalid advertiser or marketplace id",
+        "The advertiser or marketplace that the request names is not one of this login in this region.",
+    ),
+    (
+        400,
+        b"entityid provided is null",
+        "Amazon Marketing Cloud wants the headers Amazon-Advertising-API-AdvertiserId (an entity's id) and "
+        "Amazon-Advertising-API-MarketplaceId.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AmazonRefusal:
+    """An error of Amazon's, and for whom it was asked.
+
+    `text` is the beginning of its body, in lower case. `trouble` says what is wrong with the account's login, empty
+    where nothing is.
+    """
+
+    status: int
+    text: bytes
+    route: Route
+    trouble: str
+
+
+def explain(refusal: AmazonRefusal, directory: Directory) -> str:
+    """One or two sentences, empty where nothing is known."""
+    if refusal.status == 401 and _NO_SCOPE in refusal.text:
+        return (
+            "No profile was sent, and Amazon wants one here: send Amazon-Advertising-API-Scope, or set default_profile "
+            f"of the account {refusal.route.account}."
+        )
+    if refusal.status in _RIGHTS and refusal.trouble:
+        return refusal.trouble
+    for status, words, sentence in _BY_TEXT:
+        if refusal.status == status and words in refusal.text:
+            return sentence
+    if refusal.status not in _RIGHTS:
+        return ""
+    return _explain_by_ids(refusal.route, directory) or _explain_rights(refusal)
+
+
+def _explain_by_ids(route: Route, directory: Directory) -> str:
+    """A profile or an ads account that is not this login's, as far as its lists are known."""
+    if directory.first(route.account, route.region) is None:
+        return ""
+    if route.profile:
+        profile = route.profile.decode("latin-1")
+        return _elsewhere(f"Profile {profile:.32}", directory.owners(profile), route)
+    if route.ads_account:
+        ads_account = route.ads_account.decode("latin-1")
+        return _elsewhere(f"The ads account {ads_account:.80}", directory.ads_account_owners(ads_account), route)
+    return ""
+
+
+def _elsewhere(what: str, owners: tuple[tuple[str, str], ...], route: Route) -> str:
+    """Where it is listed, if not by the account and in the region that were asked."""
+    if (route.account, route.region) in owners:
+        return ""
+    asked = f"the account {route.account} in {route.region}"
+    if not owners:
+        return f"{what} is listed by no login here; {asked} was asked."
+    places = ", ".join(f"{account} in {region}" for account, region in owners[:3])
+    return f"{what} is listed by {places}, and {asked} was asked: choose account and region, or leave it to the proxy."
+
+
+def _explain_rights(refusal: AmazonRefusal) -> str:
+    """It is this login's, as far as is known, and Amazon says that it is not."""
+    if refusal.status == 401 and any(words in refusal.text for words in _FOREIGN_SCOPE):
+        return (
+            f"The login of {refusal.route.account} has no rights on this profile, or they were withdrawn: the "
+            "advertiser must give its user access to it."
+        )
+    return ""

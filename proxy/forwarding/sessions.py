@@ -1,0 +1,66 @@
+"""The sessions of the MCP endpoint that this process has seen answered: where each lives. Bounded; ids are digests.
+
+What follows from it is decided by `routing.mcp_session`. A session that is not known here goes where the request says,
+and is known from the answer on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
+
+from proxy.routing.mcp_session import SESSION_ID, McpSession, elsewhere, sent_session_id
+
+if TYPE_CHECKING:
+    from proxy.forwarding.relay import RequestContext
+    from proxy.http1.message import Request, Response
+
+MAX_SESSIONS = 4096
+_PREFIX = SESSION_ID + b":"
+
+
+class McpSessions:
+    """See the module's docstring."""
+
+    def __init__(self) -> None:
+        self._known: LRUCache[bytes, McpSession] = LRUCache(MAX_SESSIONS)
+
+    def __repr__(self) -> str:
+        return f"<McpSessions: {len(self._known)}>"
+
+    def find(self, request: Request, client: str) -> McpSession | None:
+        """The session that a request belongs to; None where it has none, or one that is not known.
+
+        Raises `SessionElsewhere` for one of another client.
+        """
+        sent = sent_session_id(request.fields)
+        session = self._known.get(_digest(sent)) if sent else None
+        if session is not None and session.client != client:
+            raise elsewhere()
+        return session
+
+    def answered(self, context: RequestContext, response: Response) -> None:
+        """The endpoint answered: it knows the session of this request, began one, or one is over."""
+        request, route = context.request, context.route
+        sent = sent_session_id(request.fields)
+        if sent and (response.status == 404 or (request.method == b"DELETE" and response.status < 400)):
+            self._known.pop(_digest(sent), None)
+        elif response.status < 400:
+            session = McpSession(context.client, route.account, route.region)
+            for identifier in {sent, _begun(response.fields.passing)} - {b""}:
+                self._known[_digest(identifier)] = session
+
+
+def _begun(passing: bytes) -> bytes:
+    """The session that an answer names."""
+    for line in passing.split(b"\r\n"):
+        if line[: len(_PREFIX)].lower() == _PREFIX:
+            return line[len(_PREFIX) :].strip(b" \t")
+    return b""
+
+
+def _digest(identifier: bytes) -> bytes:
+    """However long an id is, the memory of it takes the same."""
+    return hashlib.blake2b(identifier, digest_size=16).digest()

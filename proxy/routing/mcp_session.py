@@ -1,0 +1,70 @@
+"""A session of the hosted MCP endpoint: which one a request belongs to, and that it stays where it began. Pure.
+
+A session id is worth something to one account and region (docs/amazon.md, MCP): what began there is sent nowhere else.
+Which sessions there are is for `forwarding.sessions`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.errors import MalformedRequest, SessionElsewhere
+from proxy.routing.table import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxy.http1.request_fields import RequestFields
+    from proxy.routing.table import RoutingTable
+
+SESSION_ID = b"mcp-session-id"
+
+
+@dataclass(frozen=True, slots=True)
+class McpSession:
+    """Whose session it is, and where it lives."""
+
+    client: str
+    account: str
+    region: str
+
+
+def sent_session_id(fields: RequestFields) -> bytes:
+    """The session that a request says it belongs to, empty for none."""
+    found = {value for name, value in fields.every if name == SESSION_ID}
+    if len(found) > 1:
+        raise MalformedRequest("Mcp-Session-Id was sent more than once, with different values.")
+    return found.pop() if found else b""
+
+
+def stay(
+    session: McpSession,
+    selection: Selection | None,
+    region: str,
+    listed: Iterable[tuple[str, str]],
+    table: RoutingTable,
+) -> Selection:
+    """The account and region of a session, where nothing that the request says chooses others: `SessionElsewhere`.
+
+    `selection` and `region` are what selectors choose, None and empty where there are none; `listed` are the pairs of
+    account and region that list the Scope or the ads account of the request.
+    """
+    account = table.accounts.get(session.account)
+    if account is None or region not in ("", session.region):
+        raise elsewhere()
+    if selection is not None:
+        led_away = selection.account.name != session.account
+    else:
+        pairs = frozenset(listed)
+        led_away = bool(pairs) and (session.account, session.region) not in pairs
+    if led_away:
+        raise elsewhere()
+    return Selection(account, session.region)
+
+
+def elsewhere() -> SessionElsewhere:
+    """One answer, whosever the session is and wherever it lives: MCP has its clients begin a new one after it."""
+    return SessionElsewhere(
+        "This Mcp-Session-Id belongs to another client, account or region; begin a new session with `initialize`."
+    )

@@ -1,0 +1,169 @@
+"""Connections to a Redis or Valkey server, and what its failures mean. The only module that knows redis-py.
+
+A failure that can pass is a `StateUnavailable`. From then on nothing is asked of the server any more, so that nobody
+waits for it in vain, until whoever keeps the pulse has found it in order. Addresses are shown without user and
+password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from redis import exceptions
+from redis.asyncio import Redis, Sentinel
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from proxy.config.model.redis_address import RedisWay
+from proxy.errors import StateError, StateUnavailable
+from proxy.tokens.redis_scripts import BEAT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config.model.redis_address import RedisAddress
+
+PATIENCE: Final = 2.0
+"""Seconds that the server may take to connect, and to answer."""
+BLOCK: Final = 1.0
+"""Seconds for which a read of news waits for one at most."""
+MAX_NEWS: Final = 1000
+"""Entries of one such read."""
+NEWS: Final = "news"
+"""The stream of what was written: `kind` is `account` or `document`, `name` the digest or the name."""
+ALIVE: Final = 5.0
+"""Seconds after its last pulse for which a replica counts."""
+PREFIX: Final = "{ads-proxy}:"
+"""All keys begin so. What is in braces chooses the slot, where a server has slots: they are all on one."""
+
+
+class RedisConnection:
+    """Made without connecting. Every method belongs to one event loop."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        self.address = address
+        self.trouble: StateError | None = None
+        self.replicas = 1
+        """How many share the server, this one included, as of the last pulse."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when `trouble` came or went."""
+        self._id = secrets.token_hex(8)
+        self._client = _client(address, PATIENCE)
+        self._reader = _client(address, BLOCK + PATIENCE)
+
+    def __repr__(self) -> str:
+        return f"<RedisConnection to {self.address}{', in trouble' if self.trouble is not None else ''}>"
+
+    @staticmethod
+    def key(name: str) -> str:
+        """The whole name of a key."""
+        return PREFIX + name
+
+    async def command(self, *words: str | bytes | float) -> Any:
+        """One command's answer. Raises `StateError`; at once, where the server is known to be in trouble."""
+        if self.trouble is not None:
+            raise type(self.trouble)(str(self.trouble))
+        return await self._ask(self._client, *words)
+
+    async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
+        """What a script gives. The whole text goes along each time: after a restart a server knows no script."""
+        return await self.command("EVAL", script, len(keys), *(PREFIX + key for key in keys), 0, *arguments)
+
+    async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
+        """(stream, id, fields) of what was added to streams behind these ids; waits for it up to `BLOCK` seconds."""
+        names = [PREFIX + name for name in streams]
+        words: list[str | bytes | float] = [
+            "XREAD",
+            "COUNT",
+            MAX_NEWS,
+            "BLOCK",
+            int(BLOCK * 1000),
+            "STREAMS",
+            *names,
+            *streams.values(),
+        ]
+        found = await self._ask(self._reader, *words)
+        return [
+            (stream.decode().removeprefix(PREFIX), id_.decode(), fields)
+            for stream, entries in found or ()
+            for id_, fields in entries
+        ]
+
+    async def pulse(self) -> None:
+        """Says that this replica lives. The server is asked whatever is known of it, and has to take a write."""
+        words = ("EVAL", BEAT, 1, f"{PREFIX}replicas", 0, self._id, int(ALIVE * 1000))
+        self.replicas, _ = await self._ask(self._client, *words)
+
+    def note(self, trouble: StateError | None) -> None:
+        """What is wrong with the server; None when it is found in order again."""
+        before, self.trouble = self.trouble, trouble
+        if (before is None) != (trouble is None):
+            self.changed()
+
+    async def close(self) -> None:
+        for client in (self._client, self._reader):
+            await client.aclose()
+
+    async def _ask(self, client: Any, *words: str | bytes | float) -> Any:
+        try:
+            async with asyncio.timeout(PATIENCE * 2 if client is self._client else BLOCK + PATIENCE * 2):
+                return await client.execute_command(*words)
+        except (exceptions.RedisError, OSError, TimeoutError, ValueError) as error:
+            failure = _explain(error, self.address)
+            self.note(failure)
+            raise failure from None
+
+
+def digest(name: str) -> str:
+    """What a name is called on the server."""
+    return hashlib.sha256(name.encode()).hexdigest()[:40]
+
+
+def _client(address: RedisAddress, timeout: float) -> Any:
+    """One attempt more where a connection turns out to be dead: the pool may hold what a restart has cut."""
+    settings: dict[str, Any] = {
+        "db": address.db,
+        "username": address.username or None,
+        "password": address.password.reveal() if address.password is not None else None,
+        "socket_connect_timeout": PATIENCE,
+        "socket_timeout": timeout,
+        "retry": Retry(NoBackoff(), 1),
+        "protocol": 2,
+    }
+    if address.tls:
+        settings |= {"ssl": True, **dict(address.options)}
+    if address.way is RedisWay.SENTINEL:
+        own = {name: value for name, value in settings.items() if name != "db"}
+        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+            list(address.hosts), sentinel_kwargs=own, **settings
+        )
+        return sentinel.master_for(address.service)
+    host, port = address.hosts[0]
+    return Redis(host=host, port=port, **settings)
+
+
+def _explain(error: Exception, address: RedisAddress) -> StateError:
+    """A failure in our words. Redis' own may hold what was sent, so they are not shown."""
+    said, where = str(error), f"The state store at {address}"
+    if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError) or "WRONGPASS" in said:
+        return StateError(f"{where} refused the user or the password: correct state.url.")
+    if isinstance(error, exceptions.NoPermissionError):
+        return StateError(f"{where} does not permit this user what is needed (docs/scaling.md): correct its ACL.")
+    if isinstance(error, exceptions.MovedError | exceptions.ClusterError):
+        return StateError(f"{where} belongs to a cluster, which is not supported: name a server of its own.")
+    if isinstance(error, exceptions.ReadOnlyError):
+        return StateUnavailable(f"{where} is a read-only replica: name the primary in state.url, or use Sentinel.")
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return StateUnavailable(f"{where} is full: raise its maxmemory.")
+    if "MISCONF" in said:
+        return StateUnavailable(f"{where} takes no writes while it cannot save to its disk.")
+    if isinstance(error, exceptions.BusyLoadingError):
+        return StateUnavailable(f"{where} is still loading its data.")
+    if isinstance(error, TimeoutError | exceptions.TimeoutError):
+        return StateUnavailable(f"{where} did not answer within {PATIENCE:g} s.")
+    if isinstance(error, exceptions.ResponseError):
+        return StateUnavailable(f"{where} refused a command: {said.split(' ', 1)[0][:40]}.")
+    return StateUnavailable(f"{where} cannot be reached.")

@@ -1,0 +1,179 @@
+"""A store that a fleet shares: entries and documents in Redis or Valkey, encrypted with `state.key`.
+
+A key's name is a digest, and the name itself is within what is encrypted, and checked. Of two entries of an account
+the one of the newer consent wins, and of one consent the one that was saved later; but whoever has seen what is there
+may replace it. What cannot be decrypted is kept beside what takes its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from cryptography.fernet import InvalidToken
+
+from proxy.errors import StateError, StateFileDamaged, StateUnavailable
+from proxy.tokens import redis_scripts as scripts
+from proxy.tokens.redis_connection import NEWS, digest
+from proxy.tokens.redis_leases import RedisLeases
+from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
+from proxy.tokens.store import StoreChange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from proxy.secret import Secret
+    from proxy.tokens.redis_connection import RedisConnection
+    from proxy.tokens.store import StoredToken
+
+_CHECK: Final = "check"
+_PROOF: Final = b"ads-proxy"
+_PAUSE: Final = 0.5
+"""Seconds between two attempts to read news from a server that is away."""
+
+
+class RedisStore:
+    """Speaks the protocol of `store.Store`. The connection is shared with whatever else the fleet keeps there."""
+
+    def __init__(self, connection: RedisConnection, keys: tuple[Secret, ...]) -> None:
+        self._connection = connection
+        self.cipher = make_cipher(keys)
+        self.leases = RedisLeases(connection, self.cipher)
+        self._names: dict[str, str] = {}
+        self._versions: dict[str, str] = {}
+        self._damaged: set[str] = set()
+        self._superseded = asyncio.Event()
+        self._checked = False
+
+    def __repr__(self) -> str:
+        return f"<RedisStore at {self._connection.address}>"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self._connection.address.tls:
+            return ()
+        return (
+            "state.url leads to Redis without TLS: its password crosses the network unencrypted. Tokens are encrypted "
+            "with state.key.",
+        )
+
+    async def read(self, account: str) -> StoredToken | None:
+        await self._check()
+        name = self._name(account)
+        content, version = await self._connection.command("HMGET", self._key("account", name), "content", "version")
+        self._versions[account] = version.decode() if version is not None else ""
+        self._damaged.discard(account)
+        if content is None:
+            return None
+        try:
+            owner, entry = decode_entry(self.cipher.decrypt(content))
+        except (InvalidToken, ValueError, KeyError, TypeError):
+            self._damaged.add(account)
+            raise StateFileDamaged(
+                f"What the state store keeps of the account '{account}' is damaged, or encrypted with another key."
+            ) from None
+        if owner != account:
+            self._damaged.add(account)
+            raise StateFileDamaged(f"What the state store keeps of the account '{account}' belongs to another.")
+        return entry
+
+    async def write(self, account: str, entry: StoredToken) -> None:
+        """Where another replica has written a newer one, that one stays, and `changes` tells of it."""
+        await self._check()
+        name = self._name(account)
+        version, is_ours = await self._connection.run(
+            scripts.WRITE_ENTRY,
+            (f"account:{name}", NEWS),
+            name,
+            self.cipher.encrypt(encode_entry(account, entry)),
+            entry.consented_at or 0.0,
+            entry.saved_at,
+            self._versions.get(account, ""),
+            int(account in self._damaged),
+        )
+        self._versions[account] = version.decode()
+        if not is_ours:
+            self._superseded.set()
+
+    async def read_document(self, name: str) -> object | None:
+        try:
+            content = await self._connection.command("GET", self._key("document", digest(name)))
+            return decode_document(name, self.cipher.decrypt(content)) if content is not None else None
+        except (StateUnavailable, InvalidToken, ValueError, KeyError, TypeError):
+            return None
+
+    async def write_document(self, name: str, data: object) -> None:
+        await self._check()
+        content = self.cipher.encrypt(encode_document(name, data))
+        await self._connection.run(scripts.WRITE_DOCUMENT, (f"document:{digest(name)}", NEWS), name, content)
+
+    async def changes(self) -> AsyncIterator[StoreChange]:
+        """Never ends, and keeps the pulse: after every trouble with the server, anything may have changed."""
+        last = ""
+        while True:
+            try:
+                last = "" if self._connection.trouble is not None else last
+                await self._connection.pulse()
+                if not last:
+                    await self._recover()
+                    last = await self._last_news()
+                    yield StoreChange()
+                for _, id_, fields in await self._connection.news({NEWS: last}):
+                    last = id_
+                    if (change := self._change(fields)) is not None:
+                        yield change
+            except StateError:
+                last = ""
+                await asyncio.sleep(_PAUSE)
+            if self._superseded.is_set():
+                self._superseded.clear()
+                yield StoreChange()
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def _recover(self) -> None:
+        """The server answers; whether it is the one that was there before is looked at again."""
+        self._connection.note(None)
+        self._checked = False
+        try:
+            await self._check()
+        except StateError as error:
+            self._connection.note(error)
+            raise
+
+    async def _check(self) -> None:
+        """Refuses another key than the one that the rest is encrypted with, before anything is read or written."""
+        if self._checked:
+            return
+        key = self._key("", _CHECK)
+        kept = await self._connection.command("GET", key)
+        if kept is None:
+            await self._connection.command("SET", key, self.cipher.encrypt(_PROOF), "NX")
+            kept = await self._connection.command("GET", key) or b""
+        try:
+            self.cipher.decrypt(kept)
+        except InvalidToken:
+            raise StateError(
+                f"The state store at {self._connection.address} is encrypted with another key, and is left as it is: "
+                "set state.key to the key it was written with (after a new one in a list), or name another database."
+            ) from None
+        self._checked = True
+
+    async def _last_news(self) -> str:
+        found = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)
+        return found[0][0].decode() if found else "0"
+
+    def _change(self, fields: dict[bytes, bytes]) -> StoreChange | None:
+        kind, name = fields.get(b"kind", b""), fields.get(b"name", b"").decode("utf-8", "replace")
+        if kind == b"document":
+            return StoreChange(document=name)
+        return StoreChange(account=self._names[name]) if name in self._names else None
+
+    def _name(self, account: str) -> str:
+        name = digest(account)
+        self._names[name] = account
+        return name
+
+    def _key(self, kind: str, name: str) -> str:
+        return self._connection.key(f"{kind}:{name}" if kind else name)

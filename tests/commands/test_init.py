@@ -1,0 +1,181 @@
+"""`init`: what is written, who can read it, what is left alone, and the questions, at a real terminal."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pty
+import re
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from proxy.commands.init import Answers, init
+from proxy.config import load
+from proxy.errors import ConfigurationError, StartupError
+from proxy.secret import Secret
+from tests.commands.test_cli import ROOT, run
+
+ANSWERS = Answers("amzn1.application-oa2-client.1", Secret("canary-client-secret"))
+FULL = Answers(
+    "amzn1.application-oa2-client.1",
+    Secret("canary-client-secret"),
+    Secret("Atzr|canary"),
+    account="a.cme",
+    region="eu",
+    client="reporting",
+)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def everything_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_what_is_written_can_be_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Account, secrets, admin key and client are in force; the key is told once and kept nowhere."""
+    folder = tmp_path / "new"
+    assert init(folder, FULL) == 0
+    config = load(folder / "proxy.yaml", {})
+    account = config.accounts["a.cme"]
+    assert (account.client_id, account.region) == (FULL.client_id, "eu")
+    assert account.secrets[0] == FULL.client_secret
+    assert account.refresh_token == FULL.refresh_token
+    assert config.admin.key is not None
+    (client,) = config.clients
+    assert (client.name, client.accounts, client.access) == ("reporting", ("a.cme",), "report")
+    out, err = capsys.readouterr()
+    (key,) = re.findall(r"adsproxy_\S+", err)
+    assert hashlib.sha256(key.encode()).hexdigest() == client.key_sha256
+    assert not [path for path in folder.rglob("*") if path.is_file() and key in path.read_text()]
+    assert "canary" not in out + err
+    assert f"ads-proxy serve --config {folder}/proxy.yaml" in err
+    assert "ads-proxy login" not in err
+
+
+def test_only_the_owner_reads_secrets(tmp_path: Path) -> None:
+    """Files of mode 600 in a folder of mode 700; the configuration holds none."""
+    old = os.umask(0)
+    try:
+        init(tmp_path, FULL)
+    finally:
+        os.umask(old)
+    secrets = list((tmp_path / "secrets").iterdir())
+    assert sorted(path.name for path in secrets) == ["a.cme-client-secret", "a.cme-refresh-token", "admin-key"]
+    assert {mode(path) for path in secrets} == {0o600}
+    assert mode(tmp_path / "secrets") == 0o700
+    assert "canary" not in (tmp_path / "proxy.yaml").read_text()
+
+
+def test_without_a_refresh_token_one_signs_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No file for it, and the next step is `login`; without a client no key is needed."""
+    init(tmp_path, ANSWERS)
+    config = load(tmp_path / "proxy.yaml", {})
+    assert config.accounts["main"].refresh_token is None
+    assert config.clients == ()
+    assert "ads-proxy login main --config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["proxy.yaml", "secrets/admin-key", "secrets/main-client-secret"])
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_nothing_is_overwritten(tmp_path: Path, name: str, kind: str) -> None:
+    """Not even through a link that leads nowhere; and nothing else is written then."""
+    taken = tmp_path / name
+    taken.parent.mkdir(exist_ok=True)
+    if kind == "link":
+        taken.symlink_to(tmp_path / "elsewhere")
+    else:
+        taken.write_text("mine")
+    before = everything_in(tmp_path)
+    with pytest.raises(StartupError, match="exists already, and is left as it is"):
+        init(tmp_path, ANSWERS)
+    assert everything_in(tmp_path) == before
+    assert kind == "link" or taken.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        (Answers("x", Secret("two words")), "accounts.main.client_secret: the file that it names holds white space"),
+        (Answers("", Secret("s")), "accounts.main.client_id: is empty"),
+        (Answers("x", Secret("s"), account="eu"), "accounts.eu: is the name of a region"),
+        (Answers("x", Secret("s"), account="a/b"), "--account: is not a usable name"),
+        (Answers("x", Secret("s"), client="a b"), "--client: is not a usable name"),
+    ],
+)
+def test_an_answer_that_cannot_be_taken_leaves_nothing(tmp_path: Path, answers: Answers, problem: str) -> None:
+    """The sentence is that of `serve`, and no file is there afterwards."""
+    with pytest.raises(ConfigurationError, match=re.escape(problem)):
+        init(tmp_path, answers)
+    assert everything_in(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A file in its place, here."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StartupError, match=r"init: .*file"):
+        init(tmp_path / "file", ANSWERS)
+
+
+def test_a_script_is_not_asked(tmp_path: Path) -> None:
+    """Two options are enough; what is missing is told, with exit code 2."""
+    (tmp_path / "secret").write_text("canary-client-secret\n")
+    (tmp_path / "token").write_text("Atzr|canary\n")
+    result = run(tmp_path, "init", "conf", "--client-id", "x", "--client-secret-file", "secret")
+    assert (result.returncode, load(tmp_path / "conf" / "proxy.yaml", {}).accounts["main"].client_id) == (0, "x")
+    given = ("--client-id", "x", "--client-secret-file", "secret", "--refresh-token-file", "token", "--region", "fe")
+    assert run(tmp_path, "init", "more", *given, "--account", "b").returncode == 0
+    assert load(tmp_path / "more" / "proxy.yaml", {}).accounts["b"].region == "fe"
+    missing = run(tmp_path, "init", "none", "--client-secret-file", "gone")
+    assert (missing.returncode, missing.stderr) == (
+        2,
+        "ads-proxy: init: --client-id must be given where nobody can be asked\n",
+    )
+    gone = run(tmp_path, "init", "none", "--client-id", "x", "--client-secret-file", "gone")
+    assert gone.stderr == "ads-proxy: --client-secret-file: gone: No such file or directory\n"
+
+
+def test_a_person_is_asked(tmp_path: Path) -> None:
+    """At a terminal: defaults in brackets, a wrong region is asked again, and secrets are not shown."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.environ["PYTHONPATH"] = str(ROOT)
+        os.execv(sys.executable, [sys.executable, "-m", "proxy", "init"])
+    said = ""
+
+    def answer(question: str, text: str) -> None:
+        nonlocal said
+        seen = len(said)
+        while question not in said[seen:]:
+            said += os.read(terminal, 4096).decode()
+        os.write(terminal, f"{text}\n".encode())
+
+    try:
+        answer("A name for the account [main]: ", "")
+        answer("[na]: ", "us")
+        answer("[na]: ", "eu")
+        answer("client id of your Login with Amazon security profile: ", "amzn1.application-oa2-client.1")
+        answer("client secret: ", "canary-client-secret")
+        answer("sign in later: ", "Atzr|canary")
+        answer("gets a key of its own", "reporting")
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        os.close(terminal)
+    config = load(tmp_path / "proxy.yaml", {})
+    assert code == 0
+    assert (config.accounts["main"].region, config.clients[0].name) == ("eu", "reporting")
+    assert config.accounts["main"].secrets[0].reveal() == "canary-client-secret"
+    assert "canary" not in said
+
+
+def test_the_reference_is_printed(tmp_path: Path) -> None:
+    """`config-reference` is a file to begin with."""
+    (tmp_path / "proxy.yaml").write_text(run(tmp_path, "config-reference").stdout)
+    result = run(tmp_path, "check", "--config", "proxy.yaml")
+    assert result.stderr.startswith("ads-proxy: accounts: there is none")

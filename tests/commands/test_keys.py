@@ -1,0 +1,128 @@
+"""What `keys` prints: entries to paste, a list by end, and what to write to end a key."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.commands.keys import EndedKey, KeyTerms, new_key, print_expiry, print_keys
+from proxy.config import Config, load
+from proxy.errors import ConfigurationError
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+OLD, NEW, OTHER, FREE = ("ab" * 32, "ac" * 32, "cd" * 32, "ef" * 32)
+TEXT = f"""
+accounts: {{acme: {{client_id: x, client_secret: y}}}}
+clients:
+  - name: reporting
+    keys:
+      - {{sha256: {OLD}, expires: 2027-01-31, note: old pod}}
+      - {{sha256: {NEW}}}
+  - {{name: bidder, keys: [{{sha256: {OTHER}, expires: 2026-11-25T11:00:00Z}}]}}
+  - {{name: free, key_sha256: {FREE}}}
+"""
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Config:
+    (tmp_path / "proxy.yaml").write_text(TEXT)
+    return load(tmp_path / "proxy.yaml", {})
+
+
+def test_the_list_begins_with_what_ends_first(configured: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each key by its id, when it ends, how long that is, and its note; those without an end come last."""
+    assert print_keys(configured, "table", NOW) == 0
+    _, *lines = (line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines())
+    assert [line[:3] for line in lines] == [
+        ["bidder", "cdcdcdcdcdcd", "2026-11-25T11:00:00Z"],
+        ["reporting", "abababababab", "2027-01-31"],
+        ["free", "efefefefefef", "never"],
+        ["reporting", "acacacacacac", "never"],
+    ]
+    assert lines[0][3].strip() == "ended"
+    assert lines[1][3].split("  ")[0] == "in 67 days"
+    assert "old pod" in lines[1][3]
+
+
+def test_the_list_is_json_for_programs(configured: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the whole digest, and the moment of the end: that of a day is midnight."""
+    print_keys(configured, "json", NOW)
+    first, second, *_ = json.loads(capsys.readouterr().out)
+    assert (first["client"], first["ended"]) == ("bidder", True)
+    assert second == {
+        "client": "reporting",
+        "id": "abababababab",
+        "sha256": OLD,
+        "note": "old pod",
+        "ends_at": "2027-02-01T00:00:00Z",
+        "ended": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "expires"),
+    [
+        (EndedKey("reporting", "abab", "2026-12-01"), ["2026-12-01", None]),
+        (EndedKey("reporting", "old pod", "2026-12-01T08:00:00+01:00"), ["2026-12-01T07:00:00Z", None]),
+        (EndedKey("reporting", "acac"), ["2027-01-31", "2026-11-25T12:00:00Z"]),
+        (EndedKey("free"), ["2026-11-25T12:00:00Z"]),
+    ],
+)
+def test_what_to_write_to_end_a_key_is_printed(
+    configured: Config, capsys: pytest.CaptureFixture[str], asked: EndedKey, expires: list[str | None]
+) -> None:
+    """It is YAML that the configuration takes, with the client's other keys as they are."""
+    assert print_expiry(configured, asked, NOW) == 0
+    printed = capsys.readouterr()
+    (entry,) = yaml.load(printed.out, yaml.BaseLoader)
+    assert entry["name"] == asked.client
+    assert [key.get("expires") for key in entry["keys"]] == expires
+    before = next(client for client in configured.clients if client.name == asked.client).all_keys
+    assert [(key["sha256"], key.get("note")) for key in entry["keys"]] == [(key.sha256, key.note) for key in before]
+    assert "Nothing was changed" in printed.err
+    assert ("has no other key that is taken" in printed.err) is (asked.client == "free")
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        (EndedKey("reportin"), "CLIENT: there is no such client; did you mean 'reporting'?"),
+        (EndedKey("reporting"), "KEY: names several keys; there are: abababababab, acacacacacac"),
+        (EndedKey("reporting", "a"), "KEY: names several keys; there are: abababababab, acacacacacac"),
+        (EndedKey("reporting", "cdcd"), "KEY: names none of its keys; there are: abababababab, acacacacacac"),
+        (EndedKey("free", "", "tomorrow"), "--on is neither a day, such as 2027-01-31"),
+    ],
+)
+def test_what_cannot_be_ended_is_told(configured: Config, asked: EndedKey, problem: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(ConfigurationError) as caught:
+        print_expiry(configured, asked, NOW)
+    (told,) = caught.value.problems
+    assert told.startswith(problem)
+
+
+def test_the_entry_of_a_new_key_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    """It stands beside the answer, with end and note, and holds the digest, not the key."""
+    assert new_key("reporting", KeyTerms("2027-01-31", 'the "new" pod')) == 0
+    printed = capsys.readouterr()
+    made = yaml.safe_load(printed.out)
+    lines = printed.err.splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("  - name"))
+    (entry,) = yaml.load("\n".join(lines[begin : begin + 3]), yaml.BaseLoader)
+    (key,) = entry["keys"]
+    assert key == {"sha256": made["key_sha256"], "expires": "2027-01-31", "note": 'the "new" pod'}
+    assert made["key"] not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("terms", "problem"), [(KeyTerms("soon"), "--expires is neither"), (KeyTerms("", "a\nb"), "--note must be a name")]
+)
+def test_terms_that_the_configuration_would_refuse_are_refused(terms: KeyTerms, problem: str) -> None:
+    """Before a key is made."""
+    with pytest.raises(ConfigurationError) as caught:
+        new_key("reporting", terms)
+    assert caught.value.problems[0].startswith(problem)

@@ -1,0 +1,132 @@
+"""`run`: what the command gets, and what it does not get. Its processes: tests/integration/test_run_command.py."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from proxy.commands.run import (
+    Placement,
+    RunRequest,
+    chosen_account,
+    command_environment,
+    give_key,
+    serving_variables,
+)
+from proxy.config import Config, load
+from proxy.errors import ConfigurationError
+
+ONE = {
+    "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.abc",
+    "AMAZON_ADS_CLIENT_SECRET": "canary-client-secret",
+    "AMAZON_ADS_REFRESH_TOKEN": "Atzr|canary-refresh-token",
+}
+CLIENTS = {
+    **ONE,
+    "ADS_PROXY_CLIENTS": f"[{{name: looker, key_sha256: {'ab' * 32}, access: read}}, "
+    f"{{name: other, key_sha256: {'cd' * 32}}}]",
+}
+
+
+def several() -> Config:
+    text = "{a: {client_id: x, client_secret: s}, b: {client_id: y, client_secret: t}}"
+    return load(None, {"ADS_PROXY_ACCOUNTS": text, "ADS_PROXY_ROUTES": "{r: {account: b}}"})
+
+
+def test_the_command_gets_nothing_of_the_proxys() -> None:
+    """No variable of the proxy, no credential, and no variable that holds a secret by another name."""
+    environ = {
+        **ONE,
+        "PATH": "/bin",
+        "ADS_PROXY_ADMIN__KEY": "canary-of-an-admin-key",
+        "AMAZON_ADS_CLIENT_SECRET_FILE": "/run/canary",
+        "SECRET_OF_ACME": "canary-client-secret",
+        "NO_PROXY": "internal",
+    }
+    config = load(None, ONE)
+    given = command_environment(environ, config, Placement("http://127.0.0.1:1", "default", "", "a-key"))
+    assert not [name for name, value in given.items() if "canary" in value]
+    assert not [name for name in given if name.startswith("ADS_PROXY_")]
+    assert given["PATH"] == "/bin"
+    assert given["NO_PROXY"] == "internal,127.0.0.1,localhost"
+    assert given["no_proxy"] == "127.0.0.1,localhost"
+
+
+def test_the_command_finds_the_proxy() -> None:
+    """Its addresses, and stand-ins under the names that known clients read."""
+    given = command_environment({}, load(None, ONE), Placement("http://127.0.0.1:1", "default", "", "a-key"))
+    assert given["AMAZON_ADS_API_URL"] == "http://127.0.0.1:1"
+    assert given["AMAZON_ADS_TOKEN_URL"] == "http://127.0.0.1:1/auth/o2/token"
+    assert given["AMAZON_ADS_MCP_URL"] == "http://127.0.0.1:1/mcp"
+    for prefix in ("AMAZON_ADS_", "AMAZON_AD_API_", "AD_API_"):
+        values = [given[f"{prefix}{name}"] for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")]
+        assert values == ["ads-proxy", "ads-proxy", "default"]
+
+
+def test_a_client_calls_with_a_key_of_its_own() -> None:
+    """The stand-in secret is the key; among several accounts the address leads to the one that was asked for."""
+    given = command_environment({}, several(), Placement("http://127.0.0.1:1", "r", "looker", "a-key"))
+    assert given["AMAZON_ADS_API_URL"] == "http://127.0.0.1:1/@r"
+    assert given["AMAZON_ADS_MCP_URL"] == "http://127.0.0.1:1/@r/mcp"
+    assert given["AMAZON_ADS_TOKEN_URL"] == "http://127.0.0.1:1/auth/o2/token"
+    login = [given[f"AD_API_{name}"] for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")]
+    assert login == ["looker", "a-key", "r"]
+    assert given["AMAZON_ADS_ACCESS_TOKEN"] == "a-key"
+
+
+def test_a_client_has_the_key_of_this_run_alone() -> None:
+    """The others keep theirs, and what the client may do is as it was."""
+    changed = give_key(load(None, CLIENTS), "looker", "a-key")
+    looker, other = changed.clients
+    assert (looker.name, looker.access) == ("looker", "read")
+    assert looker.key_sha256 == hashlib.sha256(b"a-key").hexdigest()
+    assert other.key_sha256 == "cd" * 32
+
+
+def test_keys_that_a_client_has_are_not_taken_during_the_run() -> None:
+    """However many there are: the run's own is the only one."""
+    keys = {**ONE, "ADS_PROXY_CLIENTS": f"[{{name: looker, keys: [{{sha256: {'ab' * 32}}}, {{sha256: {'cd' * 32}}}]}}]"}
+    (looker,) = give_key(load(None, keys), "looker", "a-key").clients
+    assert [key.sha256 for key in looker.all_keys] == [hashlib.sha256(b"a-key").hexdigest()]
+
+
+@pytest.mark.parametrize(
+    ("client", "problem"),
+    [
+        ("", "run: say which client the command is: --client NAME, of looker, other"),
+        ("loker", "--client: there is no such client; did you mean 'looker'?"),
+        ("x", "--client: there is no such client; there are: looker, other"),
+    ],
+)
+def test_where_there_are_clients_one_is_named(client: str, problem: str) -> None:
+    """A command without a client would have no key."""
+    with pytest.raises(ConfigurationError) as caught:
+        give_key(load(None, CLIENTS), client, "a-key")
+    assert caught.value.problems == (problem,)
+
+
+def test_without_clients_no_key_is_needed() -> None:
+    """Nothing changes; a client that is named all the same is a mistake."""
+    assert give_key(load(None, ONE), "", "a-key") == load(None, ONE)
+    with pytest.raises(ConfigurationError, match="there are: none"):
+        give_key(load(None, ONE), "x", "a-key")
+
+
+def test_the_account_is_the_one_that_is_asked_for_or_the_only_one() -> None:
+    """Among several none is taken unasked; routes count."""
+    assert chosen_account(load(None, ONE), "") == "default"
+    assert chosen_account(several(), "") == ""
+    assert chosen_account(several(), "b") == "b"
+    assert chosen_account(several(), "r") == "r"
+    with pytest.raises(ConfigurationError, match="no such account or route; there are: a, b, r"):
+        chosen_account(several(), "zzz")
+
+
+def test_the_proxy_takes_any_ports_and_is_quiet() -> None:
+    """Unless something else is asked for; a log of its own is whole."""
+    quiet = serving_variables(RunRequest(("x",)), {"ADS_PROXY_LISTEN": "0.0.0.0:8080"})
+    assert quiet["ADS_PROXY_LISTEN"] == quiet["ADS_PROXY_ADMIN_LISTEN"] == "127.0.0.1:0"
+    assert quiet["ADS_PROXY_LOG__LEVEL"] == "warning"
+    assert serving_variables(RunRequest(("x",), listen="127.0.0.1:9"), {})["ADS_PROXY_LISTEN"] == "127.0.0.1:9"
+    assert serving_variables(RunRequest(("x",)), {"ADS_PROXY_LOG__LEVEL": "debug"})["ADS_PROXY_LOG__LEVEL"] == "debug"

@@ -1,0 +1,74 @@
+"""A file of variables: what its lines mean, and what is said of one that means nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from proxy.config import environment
+from proxy.config.reading.env_file import read_env_file, unquote
+from proxy.errors import ConfigurationError
+
+
+def test_each_line_is_a_variable(tmp_path: Path) -> None:
+    """Comments, blank lines, `export`, spaces and quotes are as people write them; nothing is expanded."""
+    path = tmp_path / ".env"
+    text = "\n".join(
+        (
+            "\ufeff# a comment",
+            "",
+            "PLAIN=Atzr|a=b#c",
+            "export EXPORTED = spaced ",
+            "SINGLE='in quotes'",
+            'DOUBLE="$HOME"',
+            "EMPTY=",
+            "TWICE=1",
+            "TWICE=2\r",
+        )
+    )
+    path.write_text(text, encoding="utf-8")
+    assert read_env_file(path) == {
+        "PLAIN": "Atzr|a=b#c",
+        "EXPORTED": "spaced",
+        "SINGLE": "in quotes",
+        "DOUBLE": "$HOME",
+        "EMPTY": "",
+        "TWICE": "2",
+    }
+
+
+def test_what_is_no_variable_is_told_by_its_line(tmp_path: Path) -> None:
+    """All of them at once, and not what stands there: it may be a secret."""
+    path = tmp_path / ".env"
+    path.write_text("GOOD=1\ncanary-secret\n1BAD=canary\n")
+    with pytest.raises(ConfigurationError) as caught:
+        read_env_file(path)
+    assert caught.value.problems == ("--env-file: line 2 is no NAME=VALUE", "--env-file: line 3 is no NAME=VALUE")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None])
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | None) -> None:
+    """Missing, or no text."""
+    path = tmp_path / ".env"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"^--env-file: the file that it names "):
+        read_env_file(path)
+
+
+def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is set is not set by the file."""
+    path = tmp_path / ".env"
+    path.write_text("IN_BOTH=file\nIN_FILE=file\n")
+    monkeypatch.setenv("IN_BOTH", "environment")
+    found = environment(path)
+    assert (found["IN_BOTH"], found["IN_FILE"]) == ("environment", "file")
+    assert "IN_FILE" not in os.environ
+
+
+@pytest.mark.parametrize(("value", "text"), [("'", "'"), ("''", ""), ("\"a'", "\"a'"), ("a", "a"), ("", "")])
+def test_quotes_count_where_they_are_around_the_whole(value: str, text: str) -> None:
+    """One alone, or two different ones, are part of the value."""
+    assert unquote(value) == text

@@ -1,0 +1,71 @@
+"""A 401 or 403 of Amazon's on the running program: the tool gets it as it is, log and `/status` say why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.rig import Rig, rig
+from tests.support.processes import until
+
+pytestmark = pytest.mark.integration
+
+
+def explained(running: Rig, status: int) -> dict[str, Any]:
+    """The log line of the first request that was answered so; `/status` says the same."""
+
+    def found() -> dict[str, Any] | None:
+        lines = [json.loads(line) for line in running.log.lines if '"event":"request"' in line]
+        return next((line for line in lines if line["status"] == status), None)
+
+    line: dict[str, Any] = until(found)
+    (listed,) = json.loads(running.admin_get("/status")[1])["refused"]
+    assert (listed["status"], listed["reason"], listed["detail"]) == (status, "refused-by-amazon", line["detail"])
+    assert line["refusal"] == ""
+    return line
+
+
+def ready(running: Rig) -> None:
+    """A request has been served, and the profiles are listed."""
+    assert running.get("/v2/profiles")[0] == 200
+    until(lambda: json.loads(running.admin_get("/status")[1])["profiles"])
+
+
+def test_a_profile_of_nobodys_is_told(tmp_path: Path) -> None:
+    """No login lists it."""
+    with rig(tmp_path) as running:
+        ready(running)
+        status, body = running.get("/v2/campaigns", {"Amazon-Advertising-API-Scope": "999"})
+        assert (status, json.loads(body)["code"]) == (401, "UNAUTHORIZED")
+        assert explained(running, 401)["detail"].startswith("Profile 999 is listed by no login here")
+
+
+def test_a_401_of_a_revoked_account_is_told_as_such(tmp_path: Path) -> None:
+    """With what to do."""
+    with rig(tmp_path) as running:
+        ready(running)
+        running.control("/control/credentials/revoke", {"access_tokens": True})
+        assert running.get("/v2/profiles")[0] == 401
+        detail = explained(running, 401)["detail"]
+        assert "gets no more tokens" in detail and "ads-proxy login" in detail
+
+
+@pytest.mark.parametrize(
+    ("named", "status", "words"),
+    [
+        ("app-not-approved", 401, "application is not approved"),
+        ("program-forbidden", 403, "no access to this kind of advertising"),
+        ("gateway", 403, "Amazon's gateway says so of paths"),
+        ("advertiser-invalid", 400, "not one of this login"),
+    ],
+)
+def test_amazons_words_are_explained(tmp_path: Path, named: str, status: int, words: str) -> None:
+    """Those that people have met."""
+    with rig(tmp_path) as running:
+        ready(running)
+        running.control("/control/faults", {"match": {"path": "/v2/campaigns"}, "fault": {"named": named}})
+        assert running.get("/v2/campaigns", {"Amazon-Advertising-API-Scope": "1110000000000001"})[0] == status
+        assert words in explained(running, status)["detail"]

@@ -1,0 +1,172 @@
+"""`ads-proxy run -- COMMAND` as processes: the command reaches Amazon's stand-in, and both begin and end together."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.processes import Process, until
+from tests.support.programs import ROOT
+from tests.support.running import SimulatedAmazon, simulated_amazon
+
+pytestmark = pytest.mark.integration
+ASK = """
+import json, os, sys, urllib.error, urllib.request
+headers = {"Authorization": "Bearer " + os.environ["AMAZON_ADS_ACCESS_TOKEN"], "Content-Type": "application/json"}
+data = b"{}" if sys.argv[1] == "POST" else None
+request = urllib.request.Request(os.environ["AMAZON_ADS_API_URL"] + sys.argv[2], data, headers)
+try:
+    status, body = 200, urllib.request.urlopen(request).read()
+except urllib.error.HTTPError as error:
+    status, body = error.code, error.read()
+print(json.dumps({"status": status, "body": json.loads(body), "environ": dict(os.environ)}))
+sys.exit(int(sys.argv[3]))
+"""
+
+
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[SimulatedAmazon]:
+    with simulated_amazon() as started:
+        yield started
+
+
+def configured(folder: Path, amazon: SimulatedAmazon, **changes: Any) -> tuple[str | Path, ...]:
+    """The command line up to `run --config FILE`."""
+    file = folder / "proxy.yaml"
+    file.write_text(yaml.safe_dump(amazon.configuration(**changes)))
+    return (sys.executable, "-u", "-m", "proxy", "run", "--config", file)
+
+
+def ended(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """What a command said, once it ended; standard output and standard error apart."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ADS_PROXY_", "AMAZON_ADS_"))
+    }
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=inherited,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_command_reaches_amazon_and_its_exit_code_is_ours(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """It is started once the proxy is ready, finds it, and writes to its own standard output alone."""
+    result = ended(*configured(tmp_path, amazon), "--", sys.executable, "-c", ASK, "GET", "/v2/profiles", "7")
+    told = json.loads(result.stdout)
+    assert (result.returncode, told["status"], len(told["body"])) == (7, 200, 3)
+    assert amazon.facts["refresh_token"] not in result.stdout
+    assert amazon.facts["client_secret"] not in result.stdout
+    assert told["environ"]["AMAZON_ADS_REFRESH_TOKEN"] == "acme"
+    assert "Traceback" not in result.stderr
+
+
+def test_a_client_may_what_its_rules_say(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """With --client the command reads, and may not write."""
+    clients = [{"name": "looker", "key_sha256": "ab" * 32, "access": "read"}]
+    run = (*configured(tmp_path, amazon, clients=clients), "--client", "looker", "--", sys.executable, "-c", ASK)
+    reading, writing = (
+        json.loads(ended(*run, *words, "0").stdout) for words in (("GET", "/v2/profiles"), ("POST", "/sp/campaigns"))
+    )
+    assert (reading["status"], writing["status"]) == (200, 403)
+    assert writing["body"]["type"].endswith("not-permitted")
+
+
+def test_the_log_goes_where_it_is_asked_to(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """Whole, and nothing of it in the terminal."""
+    log = tmp_path / "proxy.log"
+    result = ended(*configured(tmp_path, amazon), "--log", log, "--", "true")
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert {"server_started", "token_refreshed", "server_stopped"} <= {*events}
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("nothing-of-this-name", 127), ("/etc/passwd", 126)], ids=["unknown", "no program"]
+)
+def test_a_command_that_cannot_be_run_is_told(tmp_path: Path, amazon: SimulatedAmazon, command: str, code: int) -> None:
+    """With a shell's exit codes and one line."""
+    result = ended(*configured(tmp_path, amazon), "--", command)
+    assert result.returncode == code
+    assert f"ads-proxy: run: {command}: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_account_that_cannot_serve_starts_no_command(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """The line says why, without waiting for what only a person can mend."""
+    account = amazon.account(refresh_token="Atzr|nobody-knows-this-one")
+    result = ended(*configured(tmp_path, amazon, accounts={"acme": account}), "--", "echo", "started")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "ads-proxy: run: acme cannot serve (revoked): " in result.stderr
+
+
+def test_a_signal_reaches_the_command_and_its_answer_comes_back(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """SIGTERM: the command may finish its work; the proxy serves until then, and ends after it."""
+    script = 'trap "echo told; exit 9" TERM; echo begun; while :; do sleep 0.05; done'
+    process = Process(*configured(tmp_path, amazon), "--", "bash", "-c", script)
+    try:
+        until(lambda: "begun\n" in process.output.lines, lambda: process.text)
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 9
+        assert "told\n" in process.output.lines
+    finally:
+        process.end()
+
+
+def test_a_command_that_a_signal_ended_gives_a_shells_exit_code(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """128 and the signal's number."""
+    assert ended(*configured(tmp_path, amazon), "--", "bash", "-c", "kill -9 $$").returncode == 137
+
+
+def test_nothing_is_left_when_the_program_is_killed(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """SIGKILL ends the command as well, where the system can tell it."""
+    process = Process(*configured(tmp_path, amazon), "--", "bash", "-c", "echo pid $$; exec sleep 600")
+    try:
+        line: str = until(lambda: next((each for each in process.output.lines if each.startswith("pid ")), ""))
+        process.signal(signal.SIGKILL)
+        process.wait()
+        until(lambda: not Path(f"/proc/{line.split()[1]}").exists())
+    finally:
+        process.end()
+
+
+def test_ctrl_c_reaches_the_command_once(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """The terminal tells the whole foreground group; passing it on too would make two of it."""
+    script = (
+        'n=0; trap "n=\\$((n+1))" INT; echo begun; while ! read -t 0.2 line; do :; done; echo "told $n times"; exit 5'
+    )
+    command = [str(part) for part in (*configured(tmp_path, amazon), "--", "bash", "-c", script)]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(ROOT)
+        os.execv(command[0], command)
+    said = ""
+
+    def read_until(words: str) -> None:
+        nonlocal said
+        while words not in said:
+            said += os.read(terminal, 4096).decode()
+
+    try:
+        read_until("begun")
+        os.write(terminal, b"\x03")
+        read_until("^C")
+        os.write(terminal, b"go\n")
+        read_until("times")
+        assert "told 1 times" in said
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+    finally:
+        os.close(terminal)

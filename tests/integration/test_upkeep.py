@@ -1,0 +1,55 @@
+"""docs/upkeep.md works: its commands are run, with other places in the place of the machine's."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_state_live import configuration, sign_in
+from tests.support.programs import ROOT
+from tests.support.running import SimulatedAmazon, serving, simulated_amazon
+
+pytestmark = pytest.mark.integration
+PAGE = (ROOT / "docs" / "upkeep.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("## Back up and restore the state")[2].partition("\n## ")[0]
+BACK_UP, RESTORE = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def amazon() -> Iterator[SimulatedAmazon]:
+    with simulated_amazon() as started:
+        yield started
+
+
+def typed(block: str, state: Path) -> None:
+    """Run a block of the page; starting and stopping is the test's."""
+    block = block.replace("/var/lib/ads-proxy", str(state)).replace(
+        "chown -R ads-proxy:", f"chown -R {getpass.getuser()}:"
+    )
+    lines = [line for line in block.splitlines() if not line.startswith("systemctl")]
+    subprocess.run(["sh", "-euc", "\n".join(lines)], cwd=state.parent, check=True, timeout=60)
+
+
+def test_a_copy_of_the_state_serves_on_another_machine(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Made while the program runs, unpacked elsewhere over something else: the login is there, and nobody is asked."""
+    old, new = tmp_path / "old" / "state", tmp_path / "new" / "state"
+    old.parent.mkdir()
+    new.mkdir(parents=True)
+    (new / "left-over").write_text("of somebody else")
+    with serving(tmp_path, configuration(amazon, old)) as running:
+        sign_in(running.path)
+        running.until(lambda: running.get("/v2/profiles")[0] == 200)
+        typed(BACK_UP, old)
+    (old.parent / "ads-proxy-state.tar").rename(new.parent / "ads-proxy-state.tar")
+    typed(RESTORE, new)
+    assert not (new / "left-over").exists()
+    with serving(tmp_path, configuration(amazon, new)) as moved:
+        moved.until_ready()
+        assert moved.get("/v2/profiles")[0] == 200
+        assert moved.account()["refresh_token_source"] == "sign-in"
+    assert amazon.counts()["token_by_grant"]["authorization_code"] == 1

@@ -1,0 +1,110 @@
+"""Where a request of an MCP session goes: where the session began, or nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.app.rules import make_routing_table
+from proxy.errors import MalformedRequest, SessionElsewhere
+from proxy.routing.mcp_session import McpSession, sent_session_id
+from proxy.routing.route import Route, route
+from proxy.routing.table import CallerScope
+from proxy.routing.target import read_destination
+from tests.support.deciding import Listed, config, fields, request
+
+DIRECTORY = Listed(
+    owners={
+        "11": (("acme", "eu"),),
+        "22": (("zeta", "eu"),),
+        "33": (("acme", "na"), ("acme", "eu"), ("zeta", "eu")),
+    },
+    ads_accounts={"amzn1.a": (("acme", "eu"), ("acme", "fe")), "amzn1.z": (("zeta", "eu"),)},
+)
+TABLE = make_routing_table(
+    config(
+        {"acme": {"region": "na"}, "zeta": {"region": "eu"}},
+        routes={"brand-eu": {"account": "acme", "region": "eu"}, "brand": {"account": "acme"}},
+    ),
+    DIRECTORY,
+)
+SESSION = McpSession("agent", "acme", "eu")
+
+
+def led(target: bytes, session: McpSession | None = SESSION, bound: str = "", **sent: Any) -> Route:
+    """Where a message goes that belongs to this session."""
+    asked = request(b"POST", target, fields(**sent))
+    return route(asked, read_destination(asked.target), TABLE, CallerScope(bound), session)
+
+
+@pytest.mark.parametrize(
+    ("target", "sent"),
+    [
+        (b"/mcp", {}),
+        (b"/mcp/lite", {}),
+        (b"/eu/mcp", {}),
+        (b"/@acme/mcp", {}),
+        (b"/@acme/eu/mcp", {}),
+        (b"/@brand-eu/mcp", {}),
+        (b"/@brand/mcp", {}),
+        (b"/mcp", {"account": "acme"}),
+        (b"/mcp", {"region": "eu"}),
+        (b"/mcp", {"scopes": (b"11",)}),
+        (b"/mcp", {"scopes": (b"33",)}),
+        (b"/mcp", {"scopes": (b"unknown",)}),
+        (b"/mcp", {"lines": (b"Amazon-Ads-AccountID: amzn1.a",)}),
+        (b"/mcp", {"bound": "acme"}),
+    ],
+)
+def test_a_session_stays_where_it_began(target: bytes, sent: dict[str, Any]) -> None:
+    """What the request leaves open is the session's, before the lists of Amazon and the account's home decide it."""
+    found = led(target, **sent)
+    assert (found.account, found.region) == ("acme", "eu")
+
+
+@pytest.mark.parametrize(
+    ("target", "sent"),
+    [
+        (b"/na/mcp", {}),
+        (b"/@zeta/mcp", {}),
+        (b"/@acme/fe/mcp", {}),
+        (b"/mcp", {"account": "zeta"}),
+        (b"/mcp", {"region": "na"}),
+        (b"/mcp", {"bound": "zeta"}),
+        (b"/mcp", {"scopes": (b"22",)}),
+        (b"/mcp", {"lines": (b"Amazon-Ads-AccountID: amzn1.z",)}),
+        (b"/mcp", {"host": "advertising-api-fe.amazon.com"}),
+    ],
+)
+def test_a_session_is_sent_nowhere_else(target: bytes, sent: dict[str, Any]) -> None:
+    """Whatever would lead it to another account or region is 404, upon which clients begin a new session."""
+    with pytest.raises(SessionElsewhere, match="begin a new session") as refused:
+        led(target, **sent)
+    assert refused.value.status == 404
+
+
+def test_a_session_of_an_account_that_is_gone_is_over() -> None:
+    """Its requests go to no other account instead."""
+    with pytest.raises(SessionElsewhere):
+        led(b"/mcp", McpSession("agent", "gone", "na"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ((), b""),
+        ((b"Mcp-Session-Id: s1",), b"s1"),
+        ((b"mcp_session_id: s1",), b"s1"),
+        ((b"Mcp-Session-Id: s1", b"MCP-Session-ID: s1"), b"s1"),
+    ],
+)
+def test_the_session_of_a_request_is_in_its_header(lines: tuple[bytes, ...], found: bytes) -> None:
+    """In any spelling."""
+    assert sent_session_id(fields(*lines)) == found
+
+
+def test_two_sessions_in_one_request_are_refused() -> None:
+    """Nobody could say which of them a server takes."""
+    with pytest.raises(MalformedRequest, match="more than once"):
+        sent_session_id(fields(b"Mcp-Session-Id: s1", b"Mcp_Session_Id: s2"))

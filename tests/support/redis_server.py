@@ -1,0 +1,143 @@
+"""A real Redis or Valkey on a free port, a sentinel beside it, and a way to it that can be cut.
+
+Each is ended by its pid. Nothing is asserted here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.support.processes import Process, free_port, until
+from tests.support.programs import require_program
+
+KEY = "a key of the state, long enough"
+
+
+class RedisServer:
+    """Keeps nothing on a disk. `options` are as on the server's command line."""
+
+    def __init__(self, directory: Path, *options: str, password: str = "") -> None:
+        self.program = require_program("valkey-server", "redis-server")
+        self.directory, self.password, self._options = directory, password, options
+        self.port = free_port()
+        self.start()
+
+    def start(self) -> None:
+        """Empty, on the same port."""
+        own = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), "--save", ""]
+        if self.password:
+            own += ["--requirepass", self.password]
+        self.process = Process(self.program, *own, *self._options)
+        self.client: Any = redis.Redis(port=self.port, password=self.password or None, protocol=2)
+        until(self._answers, lambda: self.process.text)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.ConnectionError):
+            return bool(self.client.ping())
+        return False
+
+    @property
+    def url(self) -> str:
+        user = f":{self.password}@" if self.password else ""
+        return f"redis://{user}127.0.0.1:{self.port}/0"
+
+    def kill(self) -> None:
+        """As if the machine were gone."""
+        self.process.child.kill()
+        self.process.child.wait()
+
+    def restart(self) -> None:
+        self.kill()
+        self.process.end()
+        self.start()
+
+    def set(self, name: str, value: str) -> None:
+        """CONFIG SET."""
+        self.client.config_set(name, value)
+
+    def end(self) -> None:
+        self.client.close()
+        self.process.end()
+
+
+@contextlib.contextmanager
+def redis_server(directory: Path, *options: str, password: str = "") -> Iterator[RedisServer]:
+    server = RedisServer(directory, *options, password=password)
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+class Relay:
+    """Passes TCP to a port, until it is told to swallow everything: then nobody is told that the way is cut."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.swallows = False
+        self._ended = threading.Event()
+        self._pairs: dict[socket.socket, socket.socket] = {}
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with selectors.DefaultSelector() as ready:
+            ready.register(self._listener, selectors.EVENT_READ)
+            while not self._ended.is_set():
+                for key, _ in ready.select(0.05):
+                    if key.fileobj is self._listener:
+                        self._accept(ready)
+                    else:
+                        self._pass(ready, key.fileobj)  # type: ignore[arg-type]
+
+    def _accept(self, ready: selectors.BaseSelector) -> None:
+        near, _ = self._listener.accept()
+        try:
+            far = socket.create_connection(("127.0.0.1", self._target), 1)
+        except OSError:
+            near.close()
+            return
+        self._pairs |= {near: far, far: near}
+        for each in (near, far):
+            ready.register(each, selectors.EVENT_READ)
+
+    def _pass(self, ready: selectors.BaseSelector, source: socket.socket) -> None:
+        try:
+            content = source.recv(65536)
+        except OSError:
+            content = b""
+        if content and self.swallows:
+            return
+        with contextlib.suppress(OSError):
+            if content:
+                self._pairs[source].sendall(content)
+                return
+        for each in (source, self._pairs[source]):
+            if self._pairs.pop(each, None) is not None:
+                ready.unregister(each)
+                each.close()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join(5)
+        for each in (self._listener, *self._pairs):
+            each.close()
+
+
+@contextlib.contextmanager
+def relay_to(port: int) -> Iterator[Relay]:
+    relay = Relay(port)
+    try:
+        yield relay
+    finally:
+        relay.end()
