@@ -155,12 +155,7 @@ class Program:
         opened.push_async_callback(self.session.close)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
-        view = AdminAdapter(self)
-        invited = None if invited_sockets else self._invitations_of(config, view)
-        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, invited))
-        opened.push_async_callback(admin.stop)
-        await admin.start(admin_sockets)
-        await self._start_invitations(config, view, invited_sockets)
+        await self._start_admin(config, admin_sockets, invited_sockets)
         opened.callback(self.close_listener)
         self._acceptors = [
             Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
@@ -168,11 +163,6 @@ class Program:
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
-
-    def _invitations_of(self, config: Config, view: AdminAdapter) -> InvitationHandlers | None:
-        """What invited advertisers reach, where anybody can be invited."""
-        url = config.invites.url
-        return InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
 
     def _observe(self, event: Event) -> None:
         self.observers.observe(event)
@@ -201,14 +191,20 @@ class Program:
         if unwritten:
             self.logs.observe(AuditFailed("the program stops", unwritten))
 
-    async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
-        """The listener of invited advertisers, where they have one of their own."""
-        handlers = self._invitations_of(config, view)
-        if not sockets or handlers is None:
-            return
-        invited = AdminListener(make_invitations(handlers))
-        self._opened.push_async_callback(invited.stop)
-        await invited.start(sockets)
+    async def _start_admin(
+        self, config: Config, sockets: list[socket.socket], invited_sockets: list[socket.socket]
+    ) -> None:
+        """The admin listener, and what invited advertisers reach: there, or on sockets of its own."""
+        view, url = AdminAdapter(self), config.invites.url
+        handlers = InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
+        within = None if invited_sockets else handlers
+        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, within))
+        self._opened.push_async_callback(admin.stop)
+        await admin.start(sockets)
+        if invited_sockets and handlers is not None:
+            invited = AdminListener(make_invitations(handlers))
+            self._opened.push_async_callback(invited.stop)
+            await invited.start(invited_sockets)
 
     async def _start_tokens(self, config: Config, store: Store) -> None:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""

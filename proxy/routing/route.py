@@ -21,6 +21,7 @@ from proxy.errors import (
 from proxy.routing.ads_account import (
     names_another,
     sent_ads_account,
+    sent_manager,
     takes_default_ads_account,
     takes_default_scope,
 )
@@ -99,7 +100,7 @@ def route(
         raise NeverForwarded(_NEVER_FORWARDED[kind])
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
     selection = select(destination, fields, table, scope)
-    owners, homes = _find_owners(sent, ads_account, selection, table)
+    owners, homes = _find_owners(sent, ads_account or _manager(kind, fields), selection, table)
     _compare(owners, homes, table, scope)
     region = _chosen_region(destination, fields, table, selection)
     if session is not None:
@@ -136,6 +137,11 @@ def _find_owners(
     directory, chosen = table.directory, selection.account.name if selection is not None else ""
     owners = directory.owners(sent.decode("latin-1"), chosen) if sent else ()
     return owners, directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
+
+
+def _manager(kind: TargetKind, fields: RequestFields) -> bytes:
+    """A manager account leads to an account at the MCP endpoint, where it stands for all of its ads accounts."""
+    return sent_manager(fields) if kind is TargetKind.MCP else b""
 
 
 @unchanging
