@@ -22,7 +22,7 @@ from proxy.admin import (
 from proxy.config import REGION_NAMES
 from proxy.downstream.ports import Availability
 from proxy.errors import StateError
-from proxy.events import InvitationMade, TokenRefreshed
+from proxy.events import InvitationMade, RefreshTokenReplaced, TokenRefreshed, TokenTakenOver
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.tokens.invitation import link, signing_key
@@ -272,13 +272,20 @@ class AdminAdapter:
 
 
 class SignInObserver:
-    """An observer: a token that came of a sign-in may be another person's, who has other profiles."""
+    """An observer: a token that came of a sign-in, here or at another replica, may be another person's, who has other
+    profiles."""
 
     def __init__(self, list_again: Callable[[str], None]) -> None:
         self._list_again = list_again
+        self._signed_in: set[str] = set()
 
     def observe(self, event: Event) -> None:
-        if isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
+        if isinstance(event, RefreshTokenReplaced) and event.source == "sign-in":
+            self._signed_in.add(event.account)
+        elif isinstance(event, TokenRefreshed | TokenTakenOver) and event.account in self._signed_in:
+            self._signed_in.discard(event.account)
+            self._list_again(event.account)
+        elif isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
             self._list_again(event.account)
 
 

@@ -25,6 +25,7 @@ from proxy.events.accounts import (
     SignInNeeded,
     StoredTokenDamaged,
     TokenRefreshed,
+    TokenTakenOver,
     TokenUnpersisted,
 )
 from proxy.events.program import (
@@ -88,5 +89,6 @@ __all__ = [
     "SignInOutcome",
     "StoredTokenDamaged",
     "TokenRefreshed",
+    "TokenTakenOver",
     "TokenUnpersisted",
 ]

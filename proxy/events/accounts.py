@@ -21,6 +21,8 @@ class RefreshCause(StrEnum):
     """The attempt before failed."""
     OPERATOR = "operator"
     SIGN_IN = "sign-in"
+    SHARED = "shared"
+    """Another replica of the fleet asked for it."""
     CREDENTIALS_CHANGED = "credentials-changed"
 
 
@@ -33,6 +35,15 @@ class TokenRefreshed(Event):
     duration: float
     expires_at: float
     trigger: RefreshCause
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTakenOver(Event):
+    """An access token that another replica was granted is in use here. `expires_at` is wall-clock time."""
+
+    account: str
+    generation: int
+    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from cachetools import FIFOCache
-
 from proxy.events import RequestFinished
 from proxy.observability.audit import may_change
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.observability.request_record import RequestKind, RequestRecord
 
 _MAX_ENTRIES = 4096
+"""All are forgotten beyond that: a plain dictionary is the one memory that costs nothing."""
 
 
 class RequestLog(Protocol):
@@ -108,7 +107,7 @@ class Journal:
     ) -> None:
         self._metrics = metrics if metrics is not None else RequestMetrics()
         self._logs = logs
-        self._entries: FIFOCache[tuple[RequestKind, int], JournalEntry] = FIFOCache(_MAX_ENTRIES)
+        self._entries: dict[tuple[RequestKind, int], JournalEntry] = {}
         self.listeners = listeners
         self._auditors = auditors
 
@@ -132,6 +131,8 @@ class Journal:
             labels = RequestLabels(*who, kind.method, kind.operation_class, status)
             heard = (*self.listeners, *(self._auditors if may_change(kind.operation_class) else ()))
             found = JournalEntry(kind, status, self._metrics.numbers(labels), self._logs, heard)
+            if len(self._entries) >= _MAX_ENTRIES:
+                self._entries.clear()
             self._entries[kind, status] = found
         return found
 

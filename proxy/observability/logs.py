@@ -43,6 +43,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.AmazonThrottled: "warning",
     events.FamilyHeldBack: "warning",
     events.TokenRefreshed: "info",
+    events.TokenTakenOver: "info",
     events.SignInNeeded: "warning",
     events.ConsentRecorded: "info",
     events.InvitationMade: "info",

@@ -70,6 +70,7 @@ class Metrics(Collector):
         self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
             events.AmazonThrottled: lambda e: self._throttled.add(e.account, e.region),
             events.TokenRefreshed: self._token_refreshed,
+            events.TokenTakenOver: self._token_taken_over,
             events.RefreshFailed: self._refresh_failed,
             events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
             events.TokenUnpersisted: lambda e: self._unpersisted.put(e.account, value=float(e.unpersisted)),
@@ -145,6 +146,11 @@ class Metrics(Collector):
         self._expiry.put(account, value=event.expires_at)
         self._last_success.put(account, value=self._wall())
 
+    def _token_taken_over(self, event: events.TokenTakenOver) -> None:
+        self._taken_over.add(event.account)
+        self._expiry.put(event.account, value=event.expires_at)
+        self._last_success.put(event.account, value=self._wall())
+
     def _refresh_failed(self, event: events.RefreshFailed) -> None:
         result = "permanent_error" if event.permanent else "transient_error"
         self._refreshes.add(event.account, result, event.reason)
@@ -173,6 +179,7 @@ class Metrics(Collector):
         self._refresh_durations.buckets(account)
         for result, reason in REFRESH_RESULTS:
             self._refreshes.add(account, result, reason, amount=0.0)
+        self._taken_over.add(account, amount=0.0)
         for region in REGIONS:
             self._throttled.add(account, region, amount=0.0)
 
@@ -189,12 +196,14 @@ class Metrics(Collector):
         self._refreshes = Table(
             counter, "token_refreshes_total", "Token requests by what came of them.", ("account", "result", "reason")
         )
+        words = "Access tokens in use here that another replica was granted."
+        self._taken_over = Table(counter, "tokens_taken_over_total", words, ("account",))
         words = "When the access token in use ends, as Unix time; absent before the first."
         self._expiry = Table(gauge, "token_expiry_timestamp_seconds", words, ("account",))
         self._last_success = Table(
             gauge,
             "token_last_success_timestamp_seconds",
-            "When a token request last succeeded, as Unix time; absent before the first.",
+            "When a token request last succeeded, here or at another replica, as Unix time; absent before the first.",
             ("account",),
         )
         self._states = Table(
