@@ -156,6 +156,11 @@ def with_length(passing: bytes, length: int) -> bytes:
     return re.sub(rb"(?i)(?<=\ncontent-length: )[0-9]+(?=\r\n)", b"%d" % length, b"\n" + passing, count=1)[1:]
 
 
+def without_coding(fields: ResponseFields) -> bytes:
+    """The passing lines of a response whose body is written anew: neither its length nor its coding is known yet."""
+    return re.sub(rb"(?i)(?<=\n)content-(?:length|encoding): [^\r]*\r\n", b"", b"\n" + fields.passing)[1:]
+
+
 def without_length(fields: ResponseFields) -> bytes:
     """The passing lines of a response that may have no Content-Length (RFC 9110, 8.6): 1xx and 204."""
     if fields.content_length is None:

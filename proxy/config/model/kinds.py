@@ -58,6 +58,11 @@ Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[
     str, BeforeValidator(values.parse_path_pattern), WithJsonSchema({"type": "string", "pattern": "^[/*]"})
 ]
+ToolPattern = Annotated[
+    str,
+    BeforeValidator(values.parse_tool_pattern),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_./*-]+$"}),
+]
 ExactPath = Annotated[
     str, BeforeValidator(values.parse_exact_path), WithJsonSchema({"type": "string", "pattern": "^/[^*?#;%]*$"})
 ]
