@@ -39,9 +39,11 @@ from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
+from proxy.observability.delivery import CommandWay, NoticeWay, WebhookWay
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
+from proxy.observability.notifier import Notifier
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.invitation_ledger import InvitationLedger
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import ClientKey
     from proxy.config import Config
+    from proxy.events import Event
     from proxy.forwarding.rules import Rules
     from proxy.tokens.store import Store
 
@@ -104,7 +107,8 @@ class Program:
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
         self.history = RequestHistory(self.metrics.totals)
-        self.observers = Observers((self.metrics, self.logs, self.history))
+        self.notifier = Notifier(self._tell, self.logs.redaction.clean)
+        self.observers = Observers((self.metrics, self.logs, self.history, self.notifier))
         self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
@@ -143,6 +147,8 @@ class Program:
         opened.callback(self._names.stop)
         self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
+        opened.push_async_callback(self.notifier.stop)
+        await self.notifier.start(store, self._notice_ways(config))
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         view = AdminAdapter(self)
@@ -219,6 +225,7 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
+        self.notifier.reconfigure(self._notice_ways(config))
         log = config.log
         self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
         self.metrics.accounts(config.accounts)
@@ -275,6 +282,20 @@ class Program:
             f"This system lets the program open too few files for limits.max_connections: {allowed} connections of "
             "tools are taken; raise the limit (ulimit -n, LimitNOFILE).",
         )
+
+    def _notice_ways(self, config: Config) -> tuple[NoticeWay, ...]:
+        """How people are told: none, one or both."""
+        notify, ways = config.notify, list[NoticeWay]()
+        if notify.webhook is not None:
+            trusted = self._authorities.context
+            ways.append(WebhookWay(self.session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
+        if notify.command:
+            ways.append(CommandWay(notify.command))
+        return tuple(ways)
+
+    def _tell(self, event: Event) -> None:
+        """For an observer that tells something itself."""
+        self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)

@@ -19,6 +19,7 @@ import structlog
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLines
+from proxy.observability.notices import NoticeOutcome, NoticeTold
 from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestKind
 from proxy.observability.shortening import MAX_LINE_BYTES, fit
@@ -35,6 +36,7 @@ Format = Literal["json", "console", "auto"]
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
+_NOTICE_LEVELS: Final = {NoticeOutcome.SENT: "info", NoticeOutcome.DELAYED: "warning", NoticeOutcome.LOST: "error"}
 _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
@@ -65,6 +67,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.StoredTokenDamaged: lambda e: "warning" if e.restored else "error",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
+    NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
 }
 _NAMES: Final[dict[type[Event], str]] = {RequestFinished: "request"}
