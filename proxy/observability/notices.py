@@ -37,6 +37,8 @@ class NoticeKind(StrEnum):
     ACCOUNT_REVOKED = "account-revoked"
     CONSENT_ENDING = "consent-ending"
     CONSENT_ENDED = "consent-ended"
+    TEST = "test"
+    """Somebody wants to see one arrive."""
 
 
 class NoticeOutcome(StrEnum):

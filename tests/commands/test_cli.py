@@ -37,6 +37,7 @@ COMMANDS = (
     "wait",
     "status",
     "logs",
+    "notify",
     "run",
     "init",
     "config-reference",
