@@ -20,6 +20,7 @@ from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
 from proxy.observability import audit_events
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLines
+from proxy.observability.notices import NoticeOutcome, NoticeTold
 from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestKind
@@ -38,6 +39,7 @@ _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _JSON: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
+_NOTICE_LEVELS: Final = {NoticeOutcome.SENT: "info", NoticeOutcome.DELAYED: "warning", NoticeOutcome.LOST: "error"}
 _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
@@ -77,6 +79,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     audit_events.AuditOpened: lambda e: "error" if e.trouble else "info",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
+    NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
 }
 _NAMES: Final[dict[type[Event], str]] = {RequestFinished: "request"}
