@@ -23,6 +23,7 @@ from proxy.http1.target import query_parameters
 from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, Operations, ScopeRule
 from proxy.routing.scope import SCOPE
 from proxy.routing.target import Destination, TargetKind
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.access.client_keys import ClientKey
@@ -129,7 +130,7 @@ class Policy:
         return _permit(self, next((key for key, is_set in limits.items() if is_set), ""))
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Verdict:
     """`rule` is the key of the client's configuration that decided, empty where none limits it.
 

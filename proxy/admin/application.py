@@ -80,6 +80,7 @@ class AdminHandlers:
             web.get("/", self._console),
             web.get("/console/state", self._state),
             web.get("/console/profiles", self._profiles),
+            web.get("/console/ads-accounts", self._ads_accounts),
             web.get("/console/static/{name}", self._static),
             web.post("/console/session", self._open_session),
             web.post("/console/session/end", self._end_session),
@@ -191,6 +192,10 @@ class AdminHandlers:
     async def _profiles(self, request: web.Request) -> web.Response:
         search, account = request.query.get("search", ""), request.query.get("account", "")
         return as_json(status.find_profiles(self._view.profiles(), search, account, MAX_PROFILES))
+
+    async def _ads_accounts(self, request: web.Request) -> web.Response:
+        search = request.query.get("search", "")
+        return as_json(status.find_ads_accounts(self._view.ads_accounts(), search, MAX_PROFILES))
 
     async def _refresh(self, request: web.Request) -> web.Response:
         account = known_account(self._view, request.match_info["account"])

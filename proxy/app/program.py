@@ -114,21 +114,17 @@ class Program:
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
         self.history = RequestHistory(self.metrics.totals)
+        self._opened = AsyncExitStack()
+        self._opened.callback(self.logs.close)
         self.messages = ThreadMessages(self._observe)
-        self.audit = open_audit(config.audit, self.logs.sink.put, self.messages.tell)
-        trails = () if self.audit is None else (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
+        trails = self._open_audit(config)
         self.observers = Observers((self.metrics, self.logs, self.history, *trails))
-        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
+        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
         self._acceptors: list[Acceptor] = []
-        self._opened = AsyncExitStack()
-        self._opened.callback(self.logs.close)
-        if self.audit is not None:
-            self.metrics.watch_audit(self.audit.counts)
-            self._opened.callback(self._close_audit, self.audit)
 
     def __repr__(self) -> str:
         where = f"on {self.listening}" if self.started else "not started"
@@ -194,9 +190,20 @@ class Program:
     def _observe(self, event: Event) -> None:
         self.observers.observe(event)
 
+    def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
+        """Who tells the audit stream, where there is one."""
+        self.audit = open_audit(config.audit, self.logs.sink.put, self.messages.tell)
+        if self.audit is None:
+            return ()
+        self.metrics.watch_audit(self.audit.counts)
+        self._opened.callback(self._close_audit, self.audit)
+        return (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
+
     def _start_audit(self) -> None:
         if self.audit is None:
             return
+        self._opened.callback(self._close_audit, self.audit)
+        self.metrics.watch_audit(self.audit.counts)
         self.messages.begin()
         self.audit.start()
         if self.audit.file is not None:

@@ -85,7 +85,8 @@ def give_key(config: Config, client: str, key: str) -> Config:
         raise ConfigurationError((f"run: say which client the command is: --client NAME, of {shown_names(names)}",))
     digest = hashlib.sha256(key.encode()).hexdigest()
     changed = [
-        known.model_copy(update={"key_sha256": digest}) if known.name == client else known for known in config.clients
+        known.model_copy(update={"key_sha256": digest, "keys": ()}) if known.name == client else known
+        for known in config.clients
     ]
     return config.model_copy(update={"clients": tuple(changed)})
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken, Refused, Throttled, UpstreamTimeout
 from proxy.events import Fault
 from proxy.forwarding import retry
-from proxy.forwarding.accounting import RequestStats, way_of
+from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
 from proxy.forwarding.phase import Phase, follow
@@ -394,5 +394,4 @@ class Exchange:
         route = self._context.route
         if self._relay.beginning is not None:
             stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(route.account))
-        path = route.path.decode("latin-1")
-        self._dependencies.accounting.finished(stats.finished(status, way_of(route), path, now))
+        self._dependencies.accounting.exchanged(stats, status, route, now)

@@ -19,6 +19,8 @@ from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.forwarding.judged import JudgedRequest
 from proxy.forwarding.local import LocalTokenRequest
+from proxy.forwarding.quick.lane import Decision
+from proxy.forwarding.quick.recognition import Recognition
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext
 from proxy.http1.message import Request, RequestReader, unread_request
@@ -66,6 +68,7 @@ class Forwarder:
         self.rules: Rules
         self.reader: RequestReader
         self.limits: ConnectionLimits
+        self.quick: Recognition | None
         self._dependencies = dependencies
         self._pools = pools
         self._serial = count(1)
@@ -84,7 +87,8 @@ class Forwarder:
         self._dependencies.accounting.journal.forget()
         self.rules = rules
         self.limits = rules.connection_limits
-        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=rules.fast_path)
+        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=True)
+        self.quick = Recognition(self._dependencies, self, rules) if rules.fast_path else None
 
     # --- Service
 
@@ -115,6 +119,8 @@ class Forwarder:
         chosen = considered.route = route(request, destination, rules.table, caller.scope, session)
         rules.clients.permit(caller, screened, chosen, time.monotonic(), accounting.of_client(caller.name))
         pool = self._pools.find(chosen.endpoint, chosen.region)
+        if self.quick is not None and self.quick.note_declined() and not screened.by_body:
+            self.quick.learn(Decision(request, caller, destination, chosen, pool))
         accounting.started(caller.name)
         context = RequestContext(request, rules, caller.name, chosen, pool)
         if screened.by_body:

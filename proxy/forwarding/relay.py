@@ -7,7 +7,6 @@ leading to the proxy. A Date is added where Amazon sent none (RFC 9110, 6.6.1). 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
@@ -20,6 +19,7 @@ from proxy.http1.response_fields import with_length, with_location, without_leng
 from proxy.problem import date_line
 from proxy.routing.families import family as family_of
 from proxy.routing.target import TargetKind
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
@@ -34,7 +34,7 @@ MAX_REWRITTEN = 1 << 20
 """Bytes of a JSON body that are gathered to bring its `location` home; a longer one passes as it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class RequestContext:
     """A request that may leave: what it is, who sent it, where it goes, and under which rules."""
 

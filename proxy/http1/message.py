@@ -23,6 +23,7 @@ from proxy.http1.request_fields import (
 )
 from proxy.http1.response_fields import ResponseFields, read_response_section
 from proxy.http1.target import Target, read_target, unread_target
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ _MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Request:
     """A request without its body: what arrived, read once. `id` is the client's X-Request-Id, or one of ours.
 
@@ -53,7 +54,7 @@ class Request:
     head: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Response:
     """A response without its body."""
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy import events
-from proxy.events import CredentialStateChanged, Event, SignInOutcome, TokenRefreshed
+from proxy.events import CredentialStateChanged, Event, RequestFinished, SignInOutcome, TokenRefreshed
 from proxy.observability import audit_events
 
 if TYPE_CHECKING:
@@ -23,7 +23,15 @@ ADMIN: Final = "admin"
 MAX_TEXT: Final = 512
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
+UNKNOWN: Final = "unknown"
 _BROKEN_STATES: Final = frozenset({"revoked", "misconfigured"})
+_CHANGES: Final = frozenset({"write", "unknown"})
+"""Classes of operations that count as changes: what no specification knows may be one."""
+
+
+def may_change(operation_class: str) -> bool:
+    """Whether a request of an operation of this class is worth a record."""
+    return operation_class in _CHANGES
 
 
 def record_of(event: Event) -> dict[str, Any] | None:
@@ -65,7 +73,7 @@ class AuditTrail:
 
     def _cleaned(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self._clean(value[:MAX_TEXT])
+            return self._clean(value)[:MAX_TEXT]
         if isinstance(value, dict):
             return {key: self._cleaned(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -96,6 +104,35 @@ def _stamp(at: float | None) -> str | None:
 def _own(**values: object) -> dict[str, Any]:
     """What ECS has no name for, under ours; empty values are left out."""
     return {"ads_proxy": {name: value for name, value in values.items() if value not in ("", None, [])}}
+
+
+def _write(event: RequestFinished) -> dict[str, Any] | None:
+    """A request that left for Amazon and may have changed something there."""
+    if not may_change(event.operation_class) or not event.attempts:
+        return None
+    outcome = UNKNOWN if event.fault or not event.status else SUCCESS if event.status < 400 else FAILURE
+    if event.refusal:
+        outcome = UNKNOWN
+    record = {
+        **_event("amazon-write", "api", "change", outcome, event.refusal or event.fault),
+        "user": {"name": event.client},
+        "http": {
+            "request": {"id": event.request_id, "method": event.method},
+            "response": {"status_code": event.status},
+        },
+        "url": {"path": event.path},
+        **_own(
+            account=event.account,
+            region=event.region,
+            profile=event.profile,
+            ads_account=event.ads_account,
+            operation=event.operation,
+            operation_class=event.operation_class,
+            amazon_request_id=event.amazon_request_id,
+            attempts=event.attempts,
+        ),
+    }
+    return {**record, "user_agent": {"original": event.user_agent}} if event.user_agent else record
 
 
 def _sign_in(event: events.SignInFinished) -> dict[str, Any]:
@@ -164,6 +201,7 @@ def _admin(event: audit_events.AdminSignedIn | audit_events.AdminRefused) -> dic
 
 
 _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
+    RequestFinished: _write,
     events.SignInFinished: _sign_in,
     CredentialStateChanged: _state,
     TokenRefreshed: _refreshed,

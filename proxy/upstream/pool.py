@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import UpstreamTimeout
 from proxy.upstream.bulkheads import may_hold_another
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
+from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
 
 if TYPE_CHECKING:
@@ -73,6 +74,20 @@ class Pool:
                 return connection
             connection.close()
         return None
+
+    def take_warm(self, family: str) -> UpstreamConnection | None:
+        """The connection used last, if that was so shortly ago that it needs no doubt; else None, and it stays."""
+        idle = self._idle
+        if not idle or not idle[-1].was_used_within(RESTED) or not self._may_hold(family):
+            return None
+        connection = idle.pop()
+        self._hold(connection, family)
+        return connection
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Nothing was sent on it after all."""
+        self._let_go(connection)
+        self._idle.append(connection)
 
     def holds_back(self, family: str) -> bool:
         """Whether there is a connection for others, and none for this family: it holds its share."""

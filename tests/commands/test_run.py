@@ -84,6 +84,13 @@ def test_a_client_has_the_key_of_this_run_alone() -> None:
     assert other.key_sha256 == "cd" * 32
 
 
+def test_keys_that_a_client_has_are_not_taken_during_the_run() -> None:
+    """However many there are: the run's own is the only one."""
+    keys = {**ONE, "ADS_PROXY_CLIENTS": f"[{{name: looker, keys: [{{sha256: {'ab' * 32}}}, {{sha256: {'cd' * 32}}}]}}]"}
+    (looker,) = give_key(load(None, keys), "looker", "a-key").clients
+    assert [key.sha256 for key in looker.all_keys] == [hashlib.sha256(b"a-key").hexdigest()]
+
+
 @pytest.mark.parametrize(
     ("client", "problem"),
     [

@@ -116,6 +116,15 @@ def test_who_hears_of_every_request_hears_of_the_noted_ones() -> None:
     assert isinstance(listener.heard[0], RequestFinished)
 
 
+@pytest.mark.parametrize(("operation_class", "heard"), [("read", 0), ("report", 0), ("write", 1), ("unknown", 1)])
+def test_auditors_hear_of_the_noted_ones_that_may_change_something(operation_class: str, heard: int) -> None:
+    """Of no others: an event is made only for who hears it."""
+    auditor = Listener()
+    kind = KIND._replace(operation_class=operation_class)
+    Journal(auditors=(auditor,)).entry(kind, 200).note(Record())
+    assert len(auditor.heard) == heard
+
+
 def test_an_entry_is_made_once_until_the_configuration_changes() -> None:
     """Asking again costs a look into a dictionary."""
     journal = Journal()

@@ -282,7 +282,7 @@ class Config(Section):
         Flag, Field(description="Whether a `location` at the API host comes back leading through the proxy.")
     ] = True
     fast_path: Annotated[
-        Flag, Field(description="Whether facts of a header block seen before are remembered; results are the same.")
+        Flag, Field(description="Whether requests like earlier ones are known again; results are the same.")
     ] = True
     invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
