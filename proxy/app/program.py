@@ -21,6 +21,7 @@ from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.audit import ThreadMessages, open_audit
 from proxy.app.audit import opened as opened_audit
+from proxy.app.fleet import FleetMember
 from proxy.app.key_changes import compare_keys, watch_keys
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from proxy.events import Event
     from proxy.forwarding.rules import Rules
     from proxy.observability.audit_stream import AuditStream
+    from proxy.tokens.fleet import Fleet
     from proxy.tokens.store import Store
 
 
@@ -83,6 +85,7 @@ class Program:
     session: aiohttp.ClientSession
     lwa: LoginWithAmazon
     invitations: InvitationLedger
+    fleet: Fleet | None
     listening: Address
     admin_listening: Address
 
@@ -148,8 +151,7 @@ class Program:
         self.listening, self.admin_listening = _address(tools_sockets[0]), _address(admin_sockets[0])
         self._context = server_context(config.tls) if config.tls else None
         self._authorities.follow(config.upstream.ca_file)
-        store = open_store(config.state.url, config.state.key)
-        opened.push_async_callback(store.close)
+        store = self._open_store(config)
         self.invitations = InvitationLedger(store, time.time)
         self.notes += (*store.notes, *self._connection_notes(config))
         self._names = Names()
@@ -168,6 +170,17 @@ class Program:
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
+
+    def _open_store(self, config: Config) -> Store:
+        """The store, and this replica's part in the fleet that shares it, if one does."""
+        store = open_store(config.state.url, config.state.key)
+        self._opened.push_async_callback(store.close)
+        self.fleet = store.fleet
+        if store.fleet is not None:
+            member = FleetMember(store.fleet, self.throttles, self._budgets, self.observers)
+            self._opened.push_async_callback(member.stop)
+            member.start()
+        return store
 
     def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
         """Who tells the audit stream, where there is one."""
