@@ -101,8 +101,7 @@ def route(
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
     selection = select(destination, fields, table, scope)
     owners, homes = _find_owners(sent, ads_account or _manager(kind, fields), selection, table)
-    if owners and homes:
-        _compare(owners, homes, table, scope)
+    _compare(owners, homes, table, scope)
     region = _chosen_region(destination, fields, table, selection)
     if session is not None:
         selection = stay(session, selection, region, owners or homes, table)
@@ -219,6 +218,8 @@ def _account_without_selector(
 
 def _compare(owners: _Owners, homes: _Owners, table: RoutingTable, scope: CallerScope) -> None:
     """A Scope and an ads account that lead to different accounts are refused, whatever else chooses."""
+    if not (owners and homes):
+        return
     by_scope, by_ads_account = (
         {account for account, _ in each if account in table.accounts and scope.admits(account)}
         for each in (owners, homes)
