@@ -36,6 +36,7 @@ from proxy.events.program import (
     ServerStopped,
     SignInFinished,
     SignInOutcome,
+    StateStoreChanged,
 )
 from proxy.events.requests import (
     UNKNOWN,
@@ -87,6 +88,7 @@ __all__ = [
     "SignInFinished",
     "SignInNeeded",
     "SignInOutcome",
+    "StateStoreChanged",
     "StoredTokenDamaged",
     "TokenRefreshed",
     "TokenTakenOver",
