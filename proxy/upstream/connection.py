@@ -21,6 +21,8 @@ from proxy.net.deadlines import NEVER
 from proxy.upstream.request_writer import RequestWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.upstream.ports import ResponseSink, Timeouts, WholeResponseSink
 
 MAX_AGE = 600.0
@@ -53,8 +55,10 @@ class ConnectionOwner(Protocol):
 
     def lost(self, connection: UpstreamConnection) -> None: ...
 
-    def answered(self, seconds: float) -> None:
-        """An answer began so long after its request."""
+    @property
+    def answered(self) -> Callable[[float], None]:
+        """Is told how long after its request an answer began, in seconds."""
+        ...
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -161,8 +165,9 @@ class UpstreamConnection(asyncio.Protocol):
     def was_used_within(self, seconds: float) -> bool:
         """Usable, and used so shortly ago."""
         now = boot_time()
-        young = now - self.rested < seconds and now - self.born < MAX_AGE
-        return young and not self._failed and not self._transport.is_closing()
+        if self._failed or now - self.rested >= seconds or now - self.born >= MAX_AGE:
+            return False
+        return not self._transport.is_closing()
 
     @property
     def rest(self) -> float:

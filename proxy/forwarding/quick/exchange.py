@@ -51,7 +51,7 @@ class QuickExchange:
         self._token: AccessToken
         self.request_id = request_id
         self.amazon_request_id = ""
-        self.text = known.plan.text
+        self.text = known.text
 
     def __repr__(self) -> str:
         return f"<QuickExchange {self.request_id}: {self._ordinary[0] if self._ordinary is not None else 'sent'}>"
@@ -64,7 +64,7 @@ class QuickExchange:
 
     @property
     def user_agent(self) -> str:
-        return self._known.plan.lane.user_agent
+        return self._known.lane.user_agent
 
     # --- the usual way
 
@@ -74,53 +74,44 @@ class QuickExchange:
         assert known.token is not None
         self._connection, self._data, self._token = connection, data, known.token
         self._sent_at = self.entered = self._client.head_done
-        known.plan.lane.budget.earn()
-        self.bytes_in = size = len(data) - known.body_at
-        connection.send_whole(
-            self, known.message + data[known.body_at :] if size else known.message, self._context.timeouts
-        )
+        self.bytes_in = len(data) - known.body_at
+        message = known.message + data[known.body_at :] if self.bytes_in else known.message
+        known.lane.budget.earn()
+        connection.send_whole(self, message, self._context.timeouts)
         self._sent_at = perf_counter()
 
     def recognise(self, data: bytes) -> bool:
         """Hand on a response as those before it were handed on, or become ordinary."""
         self.entered = perf_counter()
-        lane, quick, client = self._known.plan.lane, self._context, self._client
-        found = lane.responses.find(data)
-        if found is None:
+        lane, quick, client = self._known.lane, self._context, self._client
+        known, behind = lane.responses.find(data)
+        if known is None or behind is None:
             lane.responses.learn(data)
             return self._is_unusual()
-        known, behind = found
-        length, end = known.length, behind.end()
-        if length < 0:
-            length = int(behind[known.length_group])
+        end = behind.end()
+        self.bytes_out = length = known.length if known.length >= 0 else int(behind[known.length_group])
         if len(data) - end != length or quick.service.availability is not _SERVING or not client.writable:
             return self._is_unusual()
         if not self._connection.rest_now():
             return self._is_unusual()
         if known.id_group:
             self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128]
-        client.respond(
-            b"".join(
-                (
-                    known.lines,
-                    behind[known.passing] if known.passing >= 0 else known.lines_behind(behind),
-                    b"" if known.dated else date_line(int(time.time())),
-                    quick.id_line,
-                    self.request_id.encode("ascii"),
-                    b"\r\n\r\n",
-                    data[end:],
-                )
-            )
+        head = (
+            known.lines,
+            behind[known.passing] if known.passing >= 0 else known.lines_behind(behind),
+            b"" if known.dated else date_line(int(time.time())),
+            quick.id_line,
+            self.request_id.encode("ascii"),
         )
-        self.bytes_out = length
+        client.respond(b"".join((*head, b"\r\n\r\n", data[end:])))
         self._account_for(known.status)
         return True
 
     def _account_for(self, status: int) -> None:
-        lane, quick = self._known.plan.lane, self._context
-        self.duration = perf_counter() - self._client.head_done
+        lane, quick = self._known.lane, self._context
+        self.duration = duration = perf_counter() - self._client.head_done
         self.upstream = upstream = self.entered - self._sent_at
-        self.overhead = self.duration - upstream
+        self.overhead = duration - upstream
         if lane.misfits:
             lane.misfits = 0
         if quick.tokens.watchful and status < 400:
@@ -131,7 +122,7 @@ class QuickExchange:
         quick.taken.value += 1
 
     def _is_unusual(self) -> bool:
-        self._known.plan.lane.misfit()
+        self._known.lane.misfit()
         self._become_ordinary(QuickOutcome.RESPONSE)
         return False
 
