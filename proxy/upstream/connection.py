@@ -116,16 +116,24 @@ class UpstreamConnection(asyncio.Protocol):
         if self._sink is not None:
             self._sink = sink
 
-    def rest_now(self) -> bool:
-        """Its response is here, and it may be used again; False where not all of the request has left."""
+    def note_answer(self) -> bool:
+        """The head of its response is here; False where not all of the request has left."""
         if self._transport.get_write_buffer_size():
             return False
-        self._sink = None
+        self._pool.answered(self.loop.time() - self._sent_at)
+        return True
+
+    def go_on(self, sink: WholeResponseSink, left: int) -> None:
+        """So many bytes of the response's body are to come, and the sink knows what to do with them."""
+        self._first, self._body = sink, CountedBody(left)
+        self.deadline = self.loop.time() + self._idle_timeout
+
+    def rest_now(self) -> None:
+        """The response is over, and it may be used again."""
+        self._sink = self._body = None
         self.served += 1
         self.rested = boot_time()
-        self._pool.answered(self.loop.time() - self._sent_at)
         self._pool.release(self)
-        return True
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
