@@ -104,7 +104,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._sent_at = now = self.loop.time()
         self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
         self.deadline = now + timeouts.response
-        self._writer.whole(data)
+        self._transport.write(data)  # the last request has left whole, else the connection would not be used again
 
     def hand_over(self, sink: ResponseSink) -> None:
         """Somebody else wants the response from here on."""

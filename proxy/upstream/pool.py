@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
-from proxy.upstream.bulkheads import may_hold_another
+from proxy.upstream.bulkheads import may_hold_another, unreserved
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
 from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
@@ -44,6 +44,7 @@ class Pool:
         self.origin = origin
         self.host_line = origin.host_line
         self.limit = limit
+        self._unreserved = unreserved(limit)
         self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
         self._dialer = dialer
@@ -78,7 +79,9 @@ class Pool:
     def take_warm(self, family: str) -> UpstreamConnection | None:
         """The connection used last, if that was so shortly ago that it needs no doubt; else None, and it stays."""
         idle, held, used = self._idle, self._held.get(family, 0), self._used
-        if not idle or not idle[-1].was_used_within(RESTED) or not may_hold_another(held, used, self.limit):
+        if not idle or not idle[-1].was_used_within(RESTED):
+            return None
+        if used >= self._unreserved and not may_hold_another(held, used, self.limit):
             return None
         connection = idle.pop()
         connection.family, self._held[family], self._used = family, held + 1, used + 1
@@ -184,9 +187,9 @@ class Pool:
 
     def _let_go(self, connection: UpstreamConnection) -> None:
         """The connection serves nobody any longer; it may not have before."""
-        if connection.family is not None:
-            self._forget(connection.family)
-            connection.family = None
+        family, connection.family = connection.family, None
+        if family is not None:
+            self._forget(family)
 
     def _count(self, family: str) -> None:
         self._used += 1

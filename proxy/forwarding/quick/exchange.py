@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.quick.context import QuickContext
-    from proxy.forwarding.quick.lane import Plan
+    from proxy.forwarding.quick.lane import Recognised
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
@@ -37,21 +37,21 @@ class QuickExchange:
     max_wire_bytes = 0
     attempts = 1
     __slots__ = (
-        *("_body_at", "_client", "_connection", "_context", "_data", "_ordinary", "_plan", "_sent_at", "_token"),
+        *("_client", "_connection", "_context", "_data", "_known", "_ordinary", "_sent_at", "_token"),
         *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "request_id", "text"),
         "upstream",
     )
 
-    def __init__(self, quick: QuickContext, client: ClientPort, plan: Plan, request_id: str) -> None:
+    def __init__(self, quick: QuickContext, client: ClientPort, known: Recognised, request_id: str) -> None:
         self._context = quick
         self._client = client
-        self._plan = plan
+        self._known = known
+        self._ordinary: tuple[Continuation, Attempt] | None = None
         self._connection: UpstreamConnection
         self._token: AccessToken
-        self._ordinary: tuple[Continuation, Attempt] | None = None
         self.request_id = request_id
         self.amazon_request_id = ""
-        self.text = plan.text
+        self.text = known.plan.text
 
     def __repr__(self) -> str:
         return f"<QuickExchange {self.request_id}: {self._ordinary[0] if self._ordinary is not None else 'sent'}>"
@@ -60,29 +60,31 @@ class QuickExchange:
 
     @property
     def path(self) -> str:
-        return self._plan.path
+        return self._known.plan.path
 
     @property
     def user_agent(self) -> str:
-        return self._plan.lane.user_agent
+        return self._known.plan.lane.user_agent
 
     # --- the usual way
 
-    def send(self, connection: UpstreamConnection, data: bytes, body_at: int, passing: bytes) -> None:
-        """Send what came as its plan has it; the body begins at `body_at`."""
-        plan, lane = self._plan, self._plan.lane
-        assert lane.token is not None
-        self._connection, self._data, self._body_at, self._token = connection, data, body_at, lane.token
-        self.bytes_in = len(data) - body_at
+    def send(self, connection: UpstreamConnection, data: bytes) -> None:
+        """Send `data`, which came, as it was decided for its like."""
+        known = self._known
+        assert known.token is not None
+        self._connection, self._data, self._token = connection, data, known.token
         self._sent_at = self.entered = self._client.head_done
-        lane.budget.earn()
-        connection.send_whole(self, b"".join((plan.line, lane.lines, passing, data[body_at:])), self._context.timeouts)
+        known.plan.lane.budget.earn()
+        self.bytes_in = size = len(data) - known.body_at
+        connection.send_whole(
+            self, known.message + data[known.body_at :] if size else known.message, self._context.timeouts
+        )
         self._sent_at = perf_counter()
 
     def recognise(self, data: bytes) -> bool:
         """Hand on a response as those before it were handed on, or become ordinary."""
         self.entered = perf_counter()
-        lane, quick, client = self._plan.lane, self._context, self._client
+        lane, quick, client = self._known.plan.lane, self._context, self._client
         found = lane.responses.find(data)
         if found is None:
             lane.responses.learn(data)
@@ -115,7 +117,7 @@ class QuickExchange:
         return True
 
     def _account_for(self, status: int) -> None:
-        lane, quick = self._plan.lane, self._context
+        lane, quick = self._known.plan.lane, self._context
         self.duration = perf_counter() - self._client.head_done
         self.upstream = upstream = self.entered - self._sent_at
         self.overhead = self.duration - upstream
@@ -123,10 +125,13 @@ class QuickExchange:
             lane.misfits = 0
         if quick.tokens.watchful and status < 400:
             quick.tokens.accepted(self._token, lane.use)
-        quick.note(lane, status, self)
+        quick.flight.value -= 1
+        lane.in_flight.value -= 1
+        (lane.entries.get(status) or quick.entry(lane, status)).note(self)
+        quick.taken.value += 1
 
     def _is_unusual(self) -> bool:
-        self._plan.lane.misfit()
+        self._known.plan.lane.misfit()
         self._become_ordinary(QuickOutcome.RESPONSE)
         return False
 
@@ -137,9 +142,10 @@ class QuickExchange:
         if self._ordinary is None:
             quick, data = self._context, self._data
             quick.count(why)
-            context = quick.ordinary(self._plan, data[: self._body_at - 2], self.request_id)
+            body_at = self._known.body_at
+            context = quick.ordinary(self._known.plan, data[: body_at - 2], self.request_id)
             exchange = Continuation(quick.dependencies, self._client, context)
-            body = data[self._body_at :]
+            body = data[body_at:]
             overhead = self._sent_at - self._client.head_done
             attempt = exchange.go_on(SentRequest(self._token, self._connection, body, self._sent_at, overhead))
             attempt.entered = self.entered

@@ -194,7 +194,7 @@ async def test_a_defect_in_recognising_is_told_and_answered(running: Running, mo
         def broken(*_: object) -> None:
             raise RuntimeError("a defect")
 
-        monkeypatch.setattr("proxy.forwarding.quick.recognition.Recognition._connection_for", broken)
+        monkeypatch.setattr("proxy.upstream.pool.Pool.take_warm", broken)
         tool.send(GET)
         assert (await tool.answer()).status == 500
         assert len(bench.events.defects) == 1
