@@ -93,6 +93,7 @@ class Expected(StrEnum):
     STRUCTURE = "is neither YAML nor JSON"
     TEXT = "must be a text"
     TITLE = "must be a name of 1 to 100 printable characters"
+    TOOL_PATTERN = "is not a pattern of tool names, such as campaign_management-query_*"
     UNBROKEN_TEXT = "holds white space or control characters in its middle; copy it again"
     UNKNOWN_KEY = "unknown key"
     UNWRITTEN_NAME = "unknown key; the name is the key of the mapping"

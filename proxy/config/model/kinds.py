@@ -58,6 +58,11 @@ Method = Annotated[str, BeforeValidator(values.parse_method)]
 PathPattern = Annotated[
     str, BeforeValidator(values.parse_path_pattern), WithJsonSchema({"type": "string", "pattern": "^[/*]"})
 ]
+ToolPattern = Annotated[
+    str,
+    BeforeValidator(values.parse_tool_pattern),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_./*-]+$"}),
+]
 ExactPath = Annotated[
     str, BeforeValidator(values.parse_exact_path), WithJsonSchema({"type": "string", "pattern": "^/[^*?#;%]*$"})
 ]
@@ -116,6 +121,7 @@ AccessField = Literal[
     "fault",
 ]
 """What the line of a request can hold beside its time, its level and the word `request`, in this order."""
+WebhookUrl = Annotated[Secret, BeforeValidator(references.read_webhook_url), WithJsonSchema(_REFERENCE)]
 KeyValue = Annotated[Secret, BeforeValidator(references.read_key), WithJsonSchema(_REFERENCE)]
 StateKeys = Annotated[
     Secret | tuple[Secret, ...] | None,
