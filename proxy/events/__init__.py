@@ -37,6 +37,7 @@ from proxy.events.program import (
     ServerStopped,
     SignInFinished,
     SignInOutcome,
+    StateStoreChanged,
 )
 from proxy.events.requests import (
     UNKNOWN,
@@ -89,6 +90,7 @@ __all__ = [
     "SignInFinished",
     "SignInNeeded",
     "SignInOutcome",
+    "StateStoreChanged",
     "StoredTokenDamaged",
     "TokenRefreshed",
     "TokenTakenOver",

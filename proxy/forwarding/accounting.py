@@ -206,6 +206,11 @@ class Accounting:
         self.flight.value += 1
         if client:
             self.client_cell(client).value += 1
+        if self.journal.listeners:
+            self.tell_started()
+
+    def tell_started(self) -> None:
+        """To those who hear of every request."""
         for listener in self.journal.listeners:
             listener.observe(_STARTED)
 

@@ -2,8 +2,7 @@
 
 A write to a peer that has answered and closed fails, and a transport of asyncio whose write failed drops what it has
 not read: the answer would be lost. So what came is read before more of a body is written, and where there is no TLS the
-write is done here, where its failure ends the writing and nothing else. Through TLS only the event loop can write: a
-piece is put off there until the loop has read, so that between the look and the write there is as little as can be.
+write is done here, where its failure ends the writing and nothing else.
 """
 
 from __future__ import annotations
@@ -58,6 +57,11 @@ class RequestWriter:
         self._held = []
         self._hand_over(data)
 
+    def whole(self, data: bytes) -> None:
+        """Write a request of which there is no more."""
+        self._ended, self.refused, self._held = True, False, []
+        self._transport.write(data)
+
     def more(self, data: list[Buffer], *, reading: bool) -> None:
         """Write more of the body; `reading` tells that the transport reads what comes."""
         if self.refused or self._transport.is_closing():
@@ -66,7 +70,7 @@ class RequestWriter:
             self._held += data
             if sum(map(len, self._held)) > _MAX_HELD:
                 self._flush()
-        elif reading and (not self._plain or self._has_news()):
+        elif reading and self._has_news():
             self._held = list(data)
             self._loop.call_soon(self._look_again, _ROUNDS)
         else:

@@ -103,6 +103,8 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
             "ads_accounts",
             "build_info",
             "config_last_reload_successful",
+            "state_degraded",
+            "fleet_replicas",
         ),
         "consent_expiry_timestamp_seconds",
     )
@@ -200,6 +202,14 @@ def test_a_token_that_was_taken_over_is_no_token_request() -> None:
     assert value(metrics, "token_refreshes_total", account="acme", result="success", reason="ok") == 0
     assert value(metrics, "token_expiry_timestamp_seconds", account="acme") == 4_600.0
     assert value(metrics, "token_last_success_timestamp_seconds", account="acme") == 1_000.0
+
+
+def test_a_store_in_trouble_is_seen() -> None:
+    """With how many replicas share it; before anything is known, it is in order."""
+    metrics = made()
+    assert (value(metrics, "state_degraded"), value(metrics, "fleet_replicas")) == (0, 1)
+    metrics.observe(events.StateStoreChanged(True, "It is full.", 3))
+    assert (value(metrics, "state_degraded"), value(metrics, "fleet_replicas")) == (1, 3)
 
 
 def test_a_refresh_sets_its_time_stamps() -> None:

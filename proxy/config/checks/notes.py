@@ -32,6 +32,10 @@ def _notes(config: Config) -> Iterator[str]:
         host = urlsplit(config.invites.url).hostname or ""
         if not Address(host, 0).is_loopback:
             yield "invites.url is plain HTTP: links that ask for consent cross the network unencrypted."
+    if config.notify.webhook is not None:
+        parts = urlsplit(config.notify.webhook.reveal())
+        if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
+            yield "notify.webhook is plain HTTP: notices cross the network unencrypted."
     for client in config.clients:
         if client.unscoped_paths and client.profiles is None and client.account_ids is None:
             yield f"The unscoped_paths of client {client.name} open nothing: it has neither profiles nor account_ids."

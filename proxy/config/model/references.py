@@ -161,6 +161,21 @@ def read_outbound_proxy(value: Any, info: ValidationInfo) -> Secret | None:
     return secret
 
 
+def read_webhook_url(value: Any, info: ValidationInfo) -> Secret:
+    """`http(s)://HOST/...`; a secret, for the sake of what its path or query holds."""
+    secret = read_secret(value, info)
+    try:
+        parts = urlsplit(secret.reveal())
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise WrongValue(Expected.HTTP_ADDRESS)
+    if "@" in parts.netloc:
+        raise WrongValue(Expected.NO_USER)
+    return secret
+
+
 def referable(parse: Callable[[Any], Any]) -> Callable[[Any, ValidationInfo], Any]:
     """A check that also takes `{file: ...}` and `{env: ...}` for a value that is no secret."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class QuickContext:
-    """See the module's docstring. `own_lines` is a format that takes the request id, and ends a response's head."""
+    """See the module's docstring. `id_line` are the lines of our own that a request id completes."""
 
     def __init__(self, dependencies: Dependencies, service: Service, rules: Rules) -> None:
         self.dependencies = dependencies
@@ -27,10 +27,11 @@ class QuickContext:
         self.service = service
         self.rules = rules
         self.timeouts = rules.timeouts
-        self.own_lines = rules.response_lines.replace(b"%", b"%%") + b"X-Request-Id: %b\r\n\r\n"
-        self._accounting = dependencies.accounting
+        self.id_line = rules.response_lines + b"X-Request-Id: "
+        self._journal = dependencies.accounting.journal
+        self._flight = dependencies.accounting.flight
         self._reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=False)
-        self._cells = {outcome: self._accounting.journal.fast_path(outcome) for outcome in QuickOutcome}
+        self._cells = {outcome: self._journal.fast_path(outcome) for outcome in QuickOutcome}
         self._taken = self._cells[QuickOutcome.TAKEN]
 
     def __repr__(self) -> str:
@@ -38,10 +39,11 @@ class QuickContext:
 
     def note(self, lane: Lane, status: int, record: RequestRecord) -> None:
         """A quick exchange ended as usual."""
-        self._accounting.ended(lane.caller.name)
+        self._flight.value -= 1
+        lane.in_flight.value -= 1
         entry = lane.entries.get(status)
         if entry is None:
-            entry = lane.entries[status] = self._accounting.journal.entry(lane.kind, status)
+            entry = lane.entries[status] = self._journal.entry(lane.kind, status)
         entry.note(record)
         self._taken.value += 1
 

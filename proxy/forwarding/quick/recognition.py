@@ -7,6 +7,7 @@ changes. When in doubt it declines.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ SHAPE_INTERVAL = 10.0
 """Seconds after which one more shape may be learned, beyond as many as there may be: making one takes a while."""
 _MAX_SECTION = 4096
 """Bytes of a section that is remembered."""
+_SERVING = Availability.SERVING
 _END = b"\r\n\r\n"
 _SHAPE_RULES = ShapeRules(REQUEST_FIELDS, LOOKED_UP, is_read)
 
@@ -51,7 +53,13 @@ class Recognition:
         self._context = QuickContext(dependencies, service, rules)
         self._dependencies = dependencies
         self._service = service
+        self._tokens = dependencies.tokens
+        self._throttles = dependencies.throttles
+        self._accounting = dependencies.accounting
+        self._flight = dependencies.accounting.flight
         self._rules = rules
+        self._max_head = rules.head_limits.max_bytes
+        self._max_body = rules.connection_limits.max_body_bytes or math.inf
         self._directory = rules.table.directory
         self._version = self._directory.version
         self._lanes = LaneMaker(dependencies, rules)
@@ -77,51 +85,62 @@ class Recognition:
         if section is None:
             body_at = data.find(_END, at) + 4
             section = self._find_section(data[at:body_at]) if body_at >= 4 else None
-        if section is None or len(data) - body_at != section.length or body_at > self._rules.head_limits.max_bytes:
+        if section is None or len(data) - body_at != section.length or body_at > self._max_head:
             self._outcome = QuickOutcome.UNSEEN if section is None else QuickOutcome.INCOMPLETE
             return None
         plan = section.sender.plans.get(data[: at - 2]) or self._find_plan(section.sender, data[: at - 2])
         if plan is None:
             self._outcome = QuickOutcome.UNSEEN
             return None
-        objection = self._objection(plan.lane, section.length)
-        if objection is not None:
-            self._outcome = objection
-            return None
-        lane = plan.lane
-        connection = lane.pool.take_warm(lane.family)
+        lane, service = plan.lane, self._service
+        connection = self._connection_for(lane, section.length)
         if connection is None:
-            self._outcome = QuickOutcome.CONNECTION
             return None
-        if lane.budgeted and not self._affords(lane, connection):
-            self._outcome = QuickOutcome.BUDGET
-            return None
-        self._dependencies.accounting.started(lane.caller.name)
-        exchange = QuickExchange(self._context, client, plan, section.request_id or self._service.new_request_id())
+        self._flight.value += 1
+        lane.in_flight.value += 1
+        if self._accounting.journal.listeners:
+            self._accounting.tell_started()
+        exchange = QuickExchange(self._context, client, plan, section.request_id or service.new_request_id())
         exchange.send(connection, data, body_at, section.passing)
         return exchange
 
+    def _connection_for(self, lane: Lane, length: int) -> UpstreamConnection | None:
+        """A connection for a request of this lane, which has its token then; None where it may not be quick now."""
+        token = self._tokens.current(lane.account)
+        if token is None:
+            self._outcome = QuickOutcome.TOKEN
+            return None
+        if token is not lane.token:
+            lane.take_token(token, self._dependencies.account_lines.of(token))
+        serving = self._service.availability is _SERVING
+        if lane.watched or not serving or self._throttles.active or length > self._max_body:
+            objection = self._objection(lane, length)
+            if objection is not None:
+                self._outcome = objection
+                return None
+        connection = lane.pool.take_warm(lane.family)
+        if connection is None:
+            self._outcome = QuickOutcome.CONNECTION
+        elif lane.budgeted and not self._affords(lane, connection):
+            self._outcome = QuickOutcome.BUDGET
+            return None
+        return connection
+
     def _objection(self, lane: Lane, length: int) -> QuickOutcome | None:
         """Why a request of this lane may not be quick now, if there is a reason."""
-        dependencies = self._dependencies
-        if self._service.availability is not Availability.SERVING:
+        if self._service.availability is not _SERVING:
             return QuickOutcome.DRAINING
-        if dependencies.throttles.active:
-            return QuickOutcome.THROTTLED
         if lane.until < time.time():
             return QuickOutcome.KEY
-        if 0 < self._rules.connection_limits.max_body_bytes < length:
-            return QuickOutcome.TOO_LARGE
+        if length > self._max_body:
+            return QuickOutcome.INCOMPLETE
         if lane.pause:
             lane.pause -= 1
             return QuickOutcome.PAUSED
         if lane.missed is not None and self._is_listed(lane.missed):
             return QuickOutcome.PROFILE
-        token = dependencies.tokens.current(lane.route.account)
-        if token is None:
-            return QuickOutcome.TOKEN
-        if token is not lane.token:
-            lane.take_token(token, dependencies.account_lines.of(token))
+        if lane.limit is not None and self._throttles.find(lane.limit, lane.pool.loop.time()) is not None:
+            return QuickOutcome.THROTTLED
         return None
 
     def _affords(self, lane: Lane, connection: UpstreamConnection) -> bool:
@@ -129,7 +148,7 @@ class Recognition:
         caller, clients = lane.caller, self._rules.clients
         clients.note_use(caller, time.time())
         try:
-            clients.spend(caller, time.monotonic(), self._dependencies.accounting.of_client(caller.name))
+            clients.spend(caller, time.monotonic(), lane.in_flight.value)
         except Refused:
             lane.pool.give_back(connection)
             return False
@@ -164,7 +183,7 @@ class Recognition:
         return made
 
     def _find_plan(self, sender: Sender, line: bytes) -> Plan | None:
-        plan = plan_for(sender, line, self._rules, self._dependencies.accounting.journal)
+        plan = plan_for(sender, line, self._rules, self._accounting.journal)
         if plan is not None:
             self._keep_plan(sender, line, plan)
         return plan
