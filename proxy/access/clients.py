@@ -16,7 +16,7 @@ from cachetools import FIFOCache
 
 from proxy.access.client_keys import ClientKey, KeyUses
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
-from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_route
+from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.operations import PUBLISHED
 from proxy.routing.table import CallerScope
@@ -124,9 +124,21 @@ class Clients:
             caller, expires = self._verify(authorization, key, now)
             if len(authorization) + len(key) <= _MAX_REMEMBERED_BYTES:
                 self._known[authorization, key] = (caller, expires)
+        self.note_use(caller, now)
+        return caller
+
+    def note_use(self, caller: Caller, now: float) -> None:
+        """A request with the caller's key was let in; `now` is wall-clock time."""
         if caller.key is not None:
             self._uses.note(caller.key.digest, now)
-        return caller
+
+    def known_until(self, fields: RequestFields) -> float:
+        """Wall-clock time until which `identify` names the same caller for these fields; 0 where it would look anew."""
+        authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
+        if not self._policies and ACCESS not in authorization:
+            return math.inf
+        known = self._known.get((authorization, key))
+        return known[1] if known is not None else 0.0
 
     def _verify(self, authorization: bytes, key: bytes, now: float) -> tuple[Caller, float]:
         credential = _credential(authorization)
@@ -240,17 +252,27 @@ class Clients:
         return verdict
 
     def permit(self, caller: Caller, screened: Verdict, chosen: Route, now: float, in_flight: int = 0) -> None:
-        """Raise what forbids the route, if anything does; `now` is of a clock that never runs backwards.
+        """`check_route` and `spend`: only a request that is otherwise permitted is taken off the budget."""
+        self.check_route(caller, screened, chosen)
+        self.spend(caller, now, in_flight)
 
-        `in_flight` counts the client's requests that are under way.
-        Only a request that is otherwise permitted is taken off the budget.
+    def check_route(self, caller: Caller, screened: Verdict, chosen: Route) -> None:
+        """Raise what forbids the route, if anything does."""
+        policy = caller.policy
+        if policy is None:
+            return
+        verdict = evaluate_route(policy, replace(screened, needs="") if screened.by_body else screened, chosen)
+        if verdict.refusal is not None:
+            raise verdict.refusal
+
+    def spend(self, caller: Caller, now: float, in_flight: int = 0) -> None:
+        """Take one request off the client's budget, or raise that nothing is left.
+
+        `now` is of a clock that never runs backwards, `in_flight` counts the client's requests that are under way.
         """
         policy = caller.policy
         if policy is None:
             return
-        verdict = evaluate_route(policy, screened, chosen)
-        if verdict.refusal is not None:
-            raise verdict.refusal
         if policy.max_in_flight is not None and in_flight >= policy.max_in_flight:
             raise BudgetSpent(
                 f"Client {policy.name} may have {policy.max_in_flight} requests under way at once "
@@ -262,6 +284,12 @@ class Clients:
             if wait:
                 limit = policy.requests_per_minute
                 raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
+
+    def permit_body(self, caller: Caller, fields: RequestFields, body: bytes) -> None:
+        """Raise what forbids a request with this body, where the screening left that open: `Verdict.by_body`."""
+        verdict = evaluate_body(caller.policy, fields, body) if caller.policy is not None else _UNLIMITED
+        if verdict.refusal is not None:
+            raise verdict.refusal
 
     def impersonate(self, name: str) -> Caller | None:
         """The caller that a client would be with its key, for `ads-proxy check --as`; None where there is none."""

@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING
 
 from proxy.access.named_accounts import OwnAccounts, find_foreign_name, names_account_in_path, sent_account_ids
 from proxy.access.paths import PathPattern, unambiguous_path
+from proxy.access.report_body import ORDER_OF_REPORTS, find_flaw
 from proxy.errors import NotPermitted, Refused
 from proxy.http1.target import query_parameters
 from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, Operations, ScopeRule
 from proxy.routing.scope import SCOPE
 from proxy.routing.target import Destination, TargetKind
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.access.client_keys import ClientKey
     from proxy.http1.message import Request
+    from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
 
 OVERRIDES = frozenset(
@@ -107,6 +110,15 @@ class Policy:
         return Verdict("profiles", f"Client {self.name} may send this request with this profile.", None, needs, True)
 
     @cached_property
+    def by_body(self) -> Verdict:
+        """What is said of an order for reports, whose body names the accounts."""
+        needs = (
+            f"Client {self.name} may order reports of its own ads accounts, and reports of the unified API name their "
+            "accounts in the body, which only a running proxy reads."
+        )
+        return Verdict("account_ids", f"Client {self.name} may order reports of its own.", None, needs, by_body=True)
+
+    @cached_property
     def leave(self) -> Verdict:
         """What is said of a request that nothing forbids, where the client is not limited."""
         limits = {
@@ -118,13 +130,14 @@ class Policy:
         return _permit(self, next((key for key, is_set in limits.items() if is_set), ""))
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Verdict:
     """`rule` is the key of the client's configuration that decided, empty where none limits it.
 
     `refusal` is None where the request is allowed. `needs` is not empty where it is allowed with a default of the
     client's own only, which routing has yet to choose, and says what to send instead: a default account id will do, and
-    a profile where `takes_profile`.
+    a profile where `takes_profile`. `by_body` tells that its body can take the place of these: it has to be judged
+    before anything is sent.
     """
 
     rule: str
@@ -132,6 +145,7 @@ class Verdict:
     refusal: Refused | None = None
     needs: str = ""
     takes_profile: bool = False
+    by_body: bool = False
 
 
 def evaluate_request(
@@ -201,6 +215,8 @@ def _evaluate_limits(
             return _foreign_profile(policy, scope)
     if destination.path in policy.unscoped_paths:
         return _permit(policy, "unscoped_paths")
+    if policy.account_ids is not None and operation is not None and operation.template == ORDER_OF_REPORTS:
+        return policy.by_body
     ungoverned = _ungoverned(destination, operation)
     if operation is None or ungoverned:
         open_path = "an operator can name its path in `unscoped_paths`"
@@ -227,7 +243,9 @@ def _ungoverned(destination: Destination, operation: Operation | None) -> str:
 @lru_cache(maxsize=_MAX_REMEMBERED)
 def _why_ungoverned(operation: Operation) -> str:
     if operation.template in _REPORTS_OF_BODIES:
-        return "reports of the unified API name their accounts in the body, which is not looked into yet"
+        if operation.template == ORDER_OF_REPORTS:
+            return "reports of the unified API name their accounts in the body, of which it has none"
+        return "nothing says whose a report of the unified API is"
     if operation.segments[0] == _AMC:
         return "Amazon Marketing Cloud has accounts of its own"
     if operation.segments[0] == _ACCOUNTS or names_account_in_path(operation):
@@ -257,6 +275,12 @@ def _evaluate_governed(policy: Policy, request: Request, operation: Operation) -
             "an operator can name its path in `unscoped_paths`.",
         )
     return policy.with_profile
+
+
+def evaluate_body(policy: Policy, fields: RequestFields, body: bytes) -> Verdict:
+    """Whether a client may order the reports that a whole body asks for; asked where the verdict is `by_body`."""
+    flaw = find_flaw(policy.account_ids or _NONE, fields, body)
+    return _forbid("account_ids", f"Client {policy.name} is limited, and {flaw}.") if flaw else policy.by_body
 
 
 # --- after routing ------------------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
-from proxy.admin.invitations import make_invitations
+from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import (
     AccessRules,
     AccountView,
     AdminView,
     AdsAccountView,
+    AuditView,
     ClientKeyView,
     ListingFailureView,
     ProfileView,
@@ -25,7 +26,9 @@ __all__ = [
     "AdminListener",
     "AdminView",
     "AdsAccountView",
+    "AuditView",
     "ClientKeyView",
+    "InvitationHandlers",
     "ListingFailureView",
     "ProfileView",
     "ProgramView",

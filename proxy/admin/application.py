@@ -30,8 +30,10 @@ from proxy.admin.responses import (
 )
 from proxy.admin.sign_in_handlers import SignInHandlers, known_account
 from proxy.events import DefectMet, Observer
+from proxy.observability.audit_events import AdminRefused, AdminSignedIn
 
 if TYPE_CHECKING:
+    from proxy.admin.invitations import InvitationHandlers
     from proxy.admin.view import AdminView
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -52,8 +54,16 @@ class Scraped(Protocol):
 class AdminHandlers:
     """The handlers, and what they share."""
 
-    def __init__(self, view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> None:
+    def __init__(
+        self,
+        view: AdminView,
+        metrics: Scraped,
+        history: RequestHistory,
+        observer: Observer,
+        invitations: InvitationHandlers | None,
+    ) -> None:
         self._view, self._metrics, self._history, self._observer = view, metrics, history, observer
+        self._invitations = invitations
         self._keys = guard.KeyChecker()
         self._sign_ins = SignInHandlers(view, observer)
 
@@ -70,12 +80,14 @@ class AdminHandlers:
             web.get("/", self._console),
             web.get("/console/state", self._state),
             web.get("/console/profiles", self._profiles),
+            web.get("/console/ads-accounts", self._ads_accounts),
             web.get("/console/static/{name}", self._static),
             web.post("/console/session", self._open_session),
             web.post("/console/session/end", self._end_session),
             web.post("/console/accounts/{account}/refresh", self._refresh),
             web.post("/console/accounts/{account}/invite", self._invite),
             *self._sign_ins.routes(),
+            *(self._invitations.routes() if self._invitations is not None else ()),
         ]
 
     # --- guards ---------------------------------------------------------------------------------------------
@@ -103,7 +115,9 @@ class AdminHandlers:
             return problem(request, errors.InternalError("The proxy's log has the details."))
 
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Host, then origin, then key."""
+        """Host, then origin, then key; what invited people reach has checks of its own, and no key."""
+        if self._invitations is not None and self._invitations.own(request.path):
+            return await self._invitations.guarded(request, handler)
         rules = self._view.access()
         if not guard.host_allowed(request.headers.get("Host", ""), rules):
             raise errors.MisdirectedHost("Use an IP address or localhost, or add the name to allowed_hosts.")
@@ -126,7 +140,12 @@ class AdminHandlers:
         if shown is None:
             return self._keys.in_session(request.cookies.get(guard.COOKIE, ""), key)
         self._stop_guessing(request)
-        return self._keys.fits(shown, key, request.remote or "")
+        return self._keys.fits(shown, key, request.remote or "") or self._tell_refused(request)
+
+    def _tell_refused(self, request: web.Request) -> bool:
+        """Tell of a key that does not fit; gives False, as the answer to whether it does."""
+        self._observer.observe(AdminRefused(request.remote or "", request.path[:200]))
+        return False
 
     def _stop_guessing(self, request: web.Request) -> None:
         if self._keys.guessing(request.remote or ""):
@@ -174,6 +193,10 @@ class AdminHandlers:
         search, account = request.query.get("search", ""), request.query.get("account", "")
         return as_json(status.find_profiles(self._view.profiles(), search, account, MAX_PROFILES))
 
+    async def _ads_accounts(self, request: web.Request) -> web.Response:
+        search = request.query.get("search", "")
+        return as_json(status.find_ads_accounts(self._view.ads_accounts(), search, MAX_PROFILES))
+
     async def _refresh(self, request: web.Request) -> web.Response:
         account = known_account(self._view, request.match_info["account"])
         try:
@@ -200,7 +223,9 @@ class AdminHandlers:
             return answer
         self._stop_guessing(request)
         if not self._keys.fits(form.get("key", ""), key, request.remote or ""):
+            self._tell_refused(request)
             return html(pages.key_page(target, "That is not the admin key."), 401)
+        self._observer.observe(AdminSignedIn(request.remote or ""))
         token = self._keys.open_session(key)
         answer.set_cookie(
             guard.COOKIE,
@@ -226,9 +251,16 @@ def after_key(request: web.Request) -> str:
     return f"{request.path}?ask" if asks else request.path
 
 
-def make_admin(view: AdminView, metrics: Scraped, history: RequestHistory, observer: Observer) -> web.Application:
-    """The application; run it with `AppRunner(app, access_log=None)`."""
-    handlers = AdminHandlers(view, metrics, history, observer)
+def make_admin(
+    view: AdminView,
+    metrics: Scraped,
+    history: RequestHistory,
+    observer: Observer,
+    invitations: InvitationHandlers | None = None,
+) -> web.Application:
+    """The application; run it with `AppRunner(app, access_log=None)`. `invitations` are those that have no listener of
+    their own."""
+    handlers = AdminHandlers(view, metrics, history, observer, invitations)
 
     @web.middleware
     async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:

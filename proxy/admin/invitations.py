@@ -1,6 +1,6 @@
-"""The listener that invited advertisers reach: one link, Amazon's page, and what came of it; nothing of the console.
+"""What invited advertisers reach: one link, Amazon's page, and what came of it; nothing of the console.
 
-Made apart from the admin listener, so that only this one need be reachable from outside.
+It has a listener of its own, or a path prefix of the admin listener, so that only this need be reachable from outside.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class InvitationHandlers:
-    """The handlers under `/invite/`. `url` is where the listener is reached from outside: scheme, host and port."""
+    """The handlers under `/invite/`. `url` is where they are reached from outside: scheme, host and port."""
 
     def __init__(self, view: AdminView, ledger: InvitationLedger, observer: Observer, url: str) -> None:
         self._view, self._ledger, self._observer, self._url = view, ledger, observer, url
@@ -54,6 +54,11 @@ class InvitationHandlers:
             web.get(f"{PATH}/{{token}}", self._ask),
             web.post(f"{PATH}/{{token}}/begin", self._begin),
         ]
+
+    @staticmethod
+    def own(path: str) -> bool:
+        """Whether a path is under the prefix."""
+        return path == PATH or path.startswith(f"{PATH}/")
 
     async def guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Host and origin as on the admin listener; every refusal is a page that leads nowhere."""
@@ -162,9 +167,8 @@ def _ended(state: InvitationState) -> web.Response:
     return html(invitation_pages.ended_page(state), 410 if state is not InvitationState.UNKNOWN else 404)
 
 
-def make_invitations(view: AdminView, ledger: InvitationLedger, observer: Observer, url: str) -> web.Application:
-    """The application; it is served on sockets of its own."""
-    handlers = InvitationHandlers(view, ledger, observer, url)
+def make_invitations(handlers: InvitationHandlers) -> web.Application:
+    """The application where they are served on sockets of their own."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.admin.history import RequestHistory
-    from proxy.admin.view import AccountView, AdminView, ClientKeyView, ListingFailureView, ProfileView
+    from proxy.admin.view import (
+        AccountView,
+        AdminView,
+        AdsAccountView,
+        ClientKeyView,
+        ListingFailureView,
+        ProfileView,
+    )
     from proxy.tokens.consent import Consent
     from proxy.tokens.values import CredentialStatus
 
@@ -160,6 +167,7 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "invites": program.invites,
         "notes": list(program.notes),
         "connections": dict(program.connections),
+        "audit": None if program.audit is None else asdict(program.audit),
         "client_keys": client_keys(view.client_keys(), now),
         "config": {"problems": list(program.config_problems), "needs_restart": list(program.needs_restart)},
         "accounts": [
@@ -211,16 +219,35 @@ def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:
 
 def find_profiles(profiles: Iterable[ProfileView], search: str, account: str, limit: int) -> dict[str, Any]:
     """The profiles that hold every word of the search, and how many there are in all."""
-    words = search.casefold().split()
     found = [
         profile
         for profile in profiles
-        if (not account or profile.account == account) and all(word in _searchable(profile) for word in words)
+        if (not account or profile.account == account)
+        and _holds(search, profile.id, profile.name, profile.country, profile.region, profile.account, profile.kind)
     ]
     return {"total": len(found), "profiles": [asdict(profile) for profile in found[:limit]]}
 
 
-def _searchable(profile: ProfileView) -> str:
-    return " ".join(
-        (profile.id, profile.name, profile.country, profile.region, profile.account, profile.kind)
-    ).casefold()
+def find_ads_accounts(ads_accounts: Iterable[AdsAccountView], search: str, limit: int) -> dict[str, Any]:
+    """The ads accounts and linked advertisers that hold every word of the search, and how many there are in all.
+
+    A profile's or an entity's id finds its ads account.
+    """
+    found = [
+        each
+        for each in ads_accounts
+        if _holds(
+            search, each.id, each.name, each.kind, each.account, *_places_of(each), *each.profiles, *each.entities
+        )
+    ]
+    return {"total": len(found), "ads_accounts": [asdict(each) for each in found[:limit]]}
+
+
+def _places_of(ads_account: AdsAccountView) -> tuple[str, ...]:
+    return (*ads_account.countries, *ads_account.regions)
+
+
+def _holds(search: str, *texts: str) -> bool:
+    """Whether every word of a search is somewhere in these texts, in any case."""
+    whole = " ".join(texts).casefold()
+    return all(word in whole for word in search.casefold().split())

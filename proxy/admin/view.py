@@ -107,6 +107,16 @@ class ThrottleView:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditView:
+    """The audit stream: number and digest of its last record, and how many were lost since the start."""
+
+    sequence: int
+    digest: str
+    lost: int
+    failing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
@@ -121,6 +131,7 @@ class ProgramView:
     config_problems: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    audit: AuditView | None = None
     connections: Mapping[str, int] = field(default_factory=dict)
 
 

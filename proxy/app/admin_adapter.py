@@ -11,6 +11,7 @@ from proxy.admin import (
     AccessRules,
     AccountView,
     AdsAccountView,
+    AuditView,
     ClientKeyView,
     ListingFailureView,
     ProfileView,
@@ -21,7 +22,7 @@ from proxy.admin import (
 from proxy.config import REGION_NAMES
 from proxy.downstream.ports import Availability
 from proxy.errors import StateError
-from proxy.events import InvitationMade, TokenRefreshed
+from proxy.events import InvitationMade, RefreshTokenReplaced, TokenRefreshed, TokenTakenOver
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.tokens.invitation import link, signing_key
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.forwarder import Forwarder
     from proxy.forwarding.throttles import Throttles
+    from proxy.observability.audit_stream import AuditStream
     from proxy.profiles.directory import Profile, ProfileDirectory
     from proxy.secret import Secret
     from proxy.tokens.invitation_ledger import InvitationLedger
@@ -62,6 +64,8 @@ class RunningProgram(Protocol):
     def started_at(self) -> float: ...
     @property
     def demo(self) -> bool: ...
+    @property
+    def audit(self) -> AuditStream | None: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
     @property
@@ -137,6 +141,7 @@ class AdminAdapter:
             config_problems=program.config_problems,
             needs_restart=program.needs_restart,
             notes=program.notes,
+            audit=_audit(program.audit),
             connections=connections,
         )
 
@@ -201,7 +206,7 @@ class AdminAdapter:
     async def invite(self, account: str) -> tuple[str, float]:
         invites, key = self._program.config.invites, signing_key(self._program.config.accounts[account].secrets[0])
         if invites.url is None:
-            raise StateError("There is no listener for invitations: set invites.listen and invites.url, and restart.")
+            raise StateError("Nobody can be invited: set invites.url, and invites.listen or not, and restart.")
         sender = invites.sender or urlsplit(invites.url).hostname or ""
         made = await self._program.invitations.make(account, INVITATION_SECONDS, sender)
         self._program.observers.observe(InvitationMade(account, made.id, made.expires_at))
@@ -267,14 +272,28 @@ class AdminAdapter:
 
 
 class SignInObserver:
-    """An observer: a token that came of a sign-in may be another person's, who has other profiles."""
+    """An observer: a token that came of a sign-in, here or at another replica, may be another person's, who has other
+    profiles."""
 
     def __init__(self, list_again: Callable[[str], None]) -> None:
         self._list_again = list_again
+        self._signed_in: set[str] = set()
 
     def observe(self, event: Event) -> None:
-        if isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
+        if isinstance(event, RefreshTokenReplaced) and event.source == "sign-in":
+            self._signed_in.add(event.account)
+        elif isinstance(event, TokenRefreshed | TokenTakenOver) and event.account in self._signed_in:
+            self._signed_in.discard(event.account)
             self._list_again(event.account)
+        elif isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
+            self._list_again(event.account)
+
+
+def _audit(stream: AuditStream | None) -> AuditView | None:
+    if stream is None:
+        return None
+    counts = stream.counts()
+    return AuditView(counts.head.sequence, counts.head.digest, counts.lost, counts.failing)
 
 
 def _shown(listed: tuple[str, str, Profile]) -> ProfileView:

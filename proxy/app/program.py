@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 from proxy import __version__
 from proxy.access.client_keys import KeyUses, locked_out_at
 from proxy.access.clients import Budgets
-from proxy.admin import AdminListener, RequestHistory, make_admin, make_invitations
+from proxy.admin import AdminListener, InvitationHandlers, RequestHistory, make_admin, make_invitations
 from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
+from proxy.app.audit import ThreadMessages, open_audit
+from proxy.app.audit import opened as opened_audit
+from proxy.app.key_changes import compare_keys, watch_keys
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
-from proxy.config import Address
+from proxy.config import Address, environment, wants_colours
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import bind, load_certificate, server_context
@@ -39,6 +42,8 @@ from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
+from proxy.observability.audit import AuditTrail
+from proxy.observability.audit_events import AuditFailed, ClientKeysInForce
 from proxy.observability.delivery import CommandWay, NoticeWay, WebhookWay
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
@@ -59,9 +64,11 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.access.client_keys import ClientKey
+    from proxy.app.key_changes import OwnedKey
     from proxy.config import Config
     from proxy.events import Event
     from proxy.forwarding.rules import Rules
+    from proxy.observability.audit_stream import AuditStream
     from proxy.tokens.store import Store
 
 
@@ -96,27 +103,28 @@ class Program:
         self.started = False
         self.config_problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()
-        log = config.log
         self.logs = configure(
-            form=log.format,
-            level=log.level,
-            access=log.access,
-            access_fields=log.access_fields,
+            form=config.log.format,
+            colours=wants_colours(environment()),
+            level=config.log.level,
             stream=output or sys.stdout,
         )
+        self._adjust_logs(config)
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
         self.history = RequestHistory(self.metrics.totals)
-        self.notifier = Notifier(self._tell, self.logs.redaction.clean)
-        self.observers = Observers((self.metrics, self.logs, self.history, self.notifier))
-        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs))
+        self._opened = AsyncExitStack()
+        self._opened.callback(self.logs.close)
+        self.messages = ThreadMessages(self._observe)
+        trails = self._open_audit(config)
+        self.notifier = Notifier(self._observe, self.logs.redaction.clean)
+        self.observers = Observers((self.metrics, self.logs, self.history, *trails, self.notifier))
+        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
         self._acceptors: list[Acceptor] = []
-        self._opened = AsyncExitStack()
-        self._opened.callback(self.logs.close)
 
     def __repr__(self) -> str:
         where = f"on {self.listening}" if self.started else "not started"
@@ -133,6 +141,7 @@ class Program:
         """Bind first, so that a port in use stops the program before anything is asked of Amazon."""
         config, opened = self.config, self._opened
         self.metrics.accounts(config.accounts)
+        self._start_audit()
         tools_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
         invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
@@ -152,7 +161,8 @@ class Program:
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         view = AdminAdapter(self)
-        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers))
+        invited = None if invited_sockets else self._invitations_of(config, view)
+        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, invited))
         opened.push_async_callback(admin.stop)
         await admin.start(admin_sockets)
         await self._start_invitations(config, view, invited_sockets)
@@ -164,11 +174,44 @@ class Program:
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
 
-    async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
-        """The listener of invited advertisers, where there is one."""
-        if not sockets or config.invites.url is None:
+    def _invitations_of(self, config: Config, view: AdminAdapter) -> InvitationHandlers | None:
+        """What invited advertisers reach, where anybody can be invited."""
+        url = config.invites.url
+        return InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
+
+    def _observe(self, event: Event) -> None:
+        self.observers.observe(event)
+
+    def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
+        """Who tells the audit stream, where there is one."""
+        self.audit = open_audit(config.audit, self.logs.sink.put, self.messages.tell)
+        if self.audit is None:
+            return ()
+        self.metrics.watch_audit(self.audit.counts)
+        self._opened.callback(self._close_audit, self.audit)
+        return (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
+
+    def _start_audit(self) -> None:
+        if self.audit is None:
             return
-        invited = AdminListener(make_invitations(view, self.invitations, self.observers, config.invites.url))
+        self._opened.callback(self._close_audit, self.audit)
+        self.metrics.watch_audit(self.audit.counts)
+        self.messages.begin()
+        self.audit.start()
+        if self.audit.file is not None:
+            self.observers.observe(opened_audit(self.audit.file))
+
+    def _close_audit(self, stream: AuditStream) -> None:
+        unwritten = stream.close()
+        if unwritten:
+            self.logs.observe(AuditFailed("the program stops", unwritten))
+
+    async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
+        """The listener of invited advertisers, where they have one of their own."""
+        handlers = self._invitations_of(config, view)
+        if not sockets or handlers is None:
+            return
+        invited = AdminListener(make_invitations(handlers))
         self._opened.push_async_callback(invited.stop)
         await invited.start(sockets)
 
@@ -188,6 +231,7 @@ class Program:
         )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self._measure_client_keys()
+        self._watch_keys()
         self.tools = ConnectionTable(deadlines)
         opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(wiring.token_sources(config))
@@ -226,11 +270,13 @@ class Program:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
         self.notifier.reconfigure(self._notice_ways(config))
-        log = config.log
-        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
+        self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
+        keys = self._client_keys()
         self.forwarder.apply(rules)
         self._measure_client_keys()
+        for change in compare_keys(keys, self._client_keys()):
+            self.observers.observe(change)
         await self.directory.reconfigure(wiring.profile_sources(config, self._authorities.context))
 
     def rules(self, config: Config) -> Rules:
@@ -243,6 +289,10 @@ class Program:
         return replace(rules, connection_limits=replace(limits, max_connections=allowed))
 
     # --- parts
+
+    def _adjust_logs(self, config: Config) -> None:
+        log = config.log
+        self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
 
     def _connect(self) -> ClientConnection:
         """A new connection's protocol."""
@@ -263,10 +313,21 @@ class Program:
     def _measure_client_keys(self) -> None:
         """Tell when each client is without a key, and forget the uses of keys that are gone."""
         keys: dict[str, list[ClientKey]] = {}
-        for client, key, _ in self.forwarder.rules.clients.known_keys():
+        for client, key in self._client_keys():
             keys.setdefault(client, []).append(key)
         self.metrics.client_keys({client: locked_out_at(owned) for client, owned in keys.items()})
         self._uses.keep(key.digest for owned in keys.values() for key in owned)
+
+    def _client_keys(self) -> tuple[OwnedKey, ...]:
+        return tuple((client, key) for client, key, _ in self.forwarder.rules.clients.known_keys())
+
+    def _watch_keys(self) -> None:
+        """Tell which keys there are, and of each as it ends."""
+        keys = self._client_keys()
+        if keys:
+            self.observers.observe(ClientKeysInForce(tuple(f"{client} {key.id}" for client, key in keys)))
+        task = asyncio.get_running_loop().create_task(watch_keys(self._client_keys, self.observers))
+        self._opened.callback(task.cancel)
 
     def _bind(self, name: str, address: Address) -> list[socket.socket]:
         sockets = bind(name, address)
@@ -292,10 +353,6 @@ class Program:
         if notify.command:
             ways.append(CommandWay(notify.command))
         return tuple(ways)
-
-    def _tell(self, event: Event) -> None:
-        """For an observer that tells something itself."""
-        self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)

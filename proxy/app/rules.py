@@ -18,8 +18,8 @@ from proxy.http1.message import HeadLimits
 from proxy.routing.amendments import Amendment, amend, find_misfits
 from proxy.routing.operations import PUBLISHED, AccountRule, Effect, ScopeRule
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
-from proxy.upstream.connection import Timeouts
 from proxy.upstream.pools import PoolSettings
+from proxy.upstream.ports import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from proxy.commands import cli_keys, cli_start, cli_watch
+from proxy.commands import cli_audit, cli_keys, cli_start, cli_watch
 from proxy.commands.cli_options import (
     AdminListenOption,
     ConfigOption,
@@ -40,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_keys.keys_app, name="keys")
+app.add_typer(cli_audit.audit_app, name="audit")
 invites_app = typer.Typer(no_args_is_help=True, help="Links that ask for consent.")
 app.add_typer(invites_app, name="invites")
 MAX_DAYS = 90

@@ -30,7 +30,9 @@ def invite(config: Config, name: str, days: int) -> int:
     """Print a link for the account; 1 where there is nowhere for it to lead."""
     account, url = find_account(config, name, "invite"), config.invites.url
     if url is None:
-        complain("there is no listener for invitations: set invites.listen and invites.url, and restart the proxy")
+        complain(
+            "nobody can be invited: set invites.listen and invites.url, or invites.url alone, and restart the proxy"
+        )
         return FAILED
     if config.state.kind is StateKind.MEMORY:
         complain(NOWHERE)

@@ -7,13 +7,14 @@ What others need is named here. No other part of the program looks at the enviro
 from __future__ import annotations
 
 from proxy.config.checks.notes import notes
-from proxy.config.loading import admin_address, admin_key, environment, load
+from proxy.config.loading import admin_address, admin_key, environment, load, wants_colours
 from proxy.config.model.accounts import Account
 from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.kinds import AccessField
 from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
     AdminSection,
+    AuditSection,
     Config,
     DrainSection,
     LimitsSection,
@@ -34,6 +35,7 @@ __all__ = [
     "Account",
     "Address",
     "AdminSection",
+    "AuditSection",
     "Client",
     "Config",
     "DrainSection",
@@ -52,4 +54,5 @@ __all__ = [
     "environment",
     "load",
     "notes",
+    "wants_colours",
 ]

@@ -37,6 +37,11 @@ def environment(env_file: Path | None = None) -> Mapping[str, str]:
     return {**(read_env_file(env_file) if env_file is not None else {}), **os.environ}
 
 
+def wants_colours(environ: Mapping[str, str]) -> bool:
+    """Whether a terminal may be written to in colours: not where NO_COLOR holds anything (no-color.org)."""
+    return not environ.get("NO_COLOR")
+
+
 def config_path(option: Path | None, environ: Mapping[str, str]) -> Path | None:
     """The configuration file: the command line's, else the environment's, else none."""
     if option is not None:

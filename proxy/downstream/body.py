@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from proxy.http1.message import Request
 
 
+def announces_body(request: Request) -> bool:
+    """Whether bytes follow the head."""
+    return request.fields.chunked or bool(request.fields.content_length)
+
+
 def body_of(request: Request, max_bytes: int) -> Body | None:
     """The body to be read behind a head, None for none; 0 is no limit. Raises `ContentTooLarge`."""
     fields = request.fields

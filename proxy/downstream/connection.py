@@ -7,18 +7,17 @@ closing the connection. What a request means is for the `Service`, which gives a
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
-from proxy.downstream.body import body_of, check_body_size
+from proxy.downstream.body import announces_body, body_of, check_body_size
 from proxy.downstream.pace import DownloadPace, UploadPace, least_taken
 from proxy.downstream.ports import Availability
 from proxy.downstream.remainder import Remainder, ends_soon
 from proxy.errors import ContentTooLarge, Draining, Refused, RequestTimeout
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
+from proxy.net.sockets import reset
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import RequestHandler, Service
@@ -41,20 +40,15 @@ class ClientConnection(asyncio.Protocol):
         self._limits = service.limits
         self.loop = table.loop
         self._transport: asyncio.Transport
-        self._address = ""
-        self._buffer = b""
+        self._address, self._buffer = "", b""
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
         self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
-        self._upload = UploadPace()
-        self._download = DownloadPace()
-        self._paused = False
-        self._lingering = False
+        self._upload, self._download = UploadPace(), DownloadPace()
+        self._paused = self._lingering = self._broken = self._yielding = False
         self._linger_until = 0.0
-        self._broken = False
         self._idle = True
-        self._yielding = False
         self.deadline = NEVER
         self.head_done = 0.0
         self.writable = True
@@ -75,15 +69,12 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """A tool that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
         self._table.leave(self, self._address)
         handler, self._handler, self._body = self._handler, None, None
         self._lingering = True
         if handler is not None:
             handler.client_gone()
-
-    def eof_received(self) -> bool | None:
-        """A tool that closes its side has lost interest, as nginx sees it: what runs for it is cancelled."""
-        return None
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -93,7 +84,8 @@ class ClientConnection(asyncio.Protocol):
             self._hold_back(data)
             return
         try:
-            self._read(data)
+            if not (self._idle and not self._buffer and self._begin_quickly(data)):
+                self._read(data)
         except Refused as error:
             self._break(error)
         except Exception as error:  # noqa: BLE001 - a defect is answered and told, whatever it is
@@ -127,6 +119,9 @@ class ClientConnection(asyncio.Protocol):
         seconds, least = least_taken(self._limits, self._handler)
         if self._download.is_kept(self.unsent, least):
             self.deadline = now + seconds
+        elif self._lingering and not self._transport.is_closing() and not self._transport.can_write_eof():
+            self._transport.close()
+            self.deadline = now + LINGER
         elif self._lingering or self._transport.is_closing():
             self._transport.abort()
         elif self._handler is None:
@@ -157,6 +152,15 @@ class ClientConnection(asyncio.Protocol):
             self._hold_back(data)
             if self._handler is None:
                 self._yield()
+
+    def _begin_quickly(self, data: bytes) -> bool:
+        """Whether a request that is like others before is served, without being read."""
+        quick, self.head_done = self._service.quick, perf_counter()
+        handler = quick.begin(data, self) if quick is not None else None
+        if handler is None:
+            return False
+        self._handler, self._idle, self.deadline = handler, False, NEVER
+        return True
 
     def _yield(self) -> None:
         """Requests that are answered here, one behind the other, must not hold up other connections."""
@@ -200,6 +204,7 @@ class ClientConnection(asyncio.Protocol):
             handler = service.accept(request, self)
         except Refused as error:
             close = request is None or error.close or not self.stays_open(request)
+            self._broken = close and (request is None or announces_body(request))
             self._refuse(error, request or unread_request(head, service.new_request_id()), close)
             if close or self._body is None:
                 self._body = None
@@ -282,11 +287,15 @@ class ClientConnection(asyncio.Protocol):
             self._transport.resume_reading()
             self.expect_body()
 
+    def respond(self, data: bytes) -> None:
+        self._download.sent += len(data)
+        self._transport.write(data)
+        self.finish(keep=True)
+
     def finish(self, *, keep: bool) -> None:
         self.flush()
         self._handler = None
         if not keep or self._broken or self._service.availability is Availability.CLOSING:
-            self._body = None
             self._close()
             return
         if self._body is not None:
@@ -307,10 +316,7 @@ class ClientConnection(asyncio.Protocol):
         self._handler = self._body = None
         self._lingering = True
         if loudly:
-            raw = self._transport.get_extra_info("socket")
-            if raw is not None:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
+            reset(self._transport)
         else:
             self.flush()
             self._transport.close()
@@ -373,8 +379,12 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = self.loop.time() + self._limits.keepalive_timeout
 
     def _close(self) -> None:
-        """Say that no more is sent, and read over what may still come until the tool closes, too (RFC 9112, 9.6)."""
-        self._buffer = b""
+        """Say that no more is sent, and read over what may still come until the tool closes, too (RFC 9112, 9.6).
+
+        The TLS of the event loop cannot end one direction: a tool that still sends is told only once it sends no more.
+        """
+        sends = self._body is not None or self._broken
+        self._body, self._buffer = None, b""
         self._lingering = True
         now = self.loop.time()
         self.deadline, self._linger_until = now + LINGER, now + MAX_LINGER
@@ -384,5 +394,7 @@ class ClientConnection(asyncio.Protocol):
         if self._transport.can_write_eof():
             self.resume_reading()
             self._transport.write_eof()
+        elif sends:
+            self.resume_reading()
         else:
             self._transport.close()

@@ -82,8 +82,21 @@ class RequestHandler(Protocol):
         """The tool has not taken a byte of the response for `send_timeout`."""
 
 
+class QuickRequests(Protocol):
+    """What knows requests again at the first sight of their bytes."""
+
+    def begin(self, data: bytes, client: ClientPort) -> RequestHandler | None:
+        """Serve the whole request that `data` is; None where it is not known, and nothing was done."""
+        ...
+
+
 class Service(Protocol):
     """What serves requests."""
+
+    @property
+    def quick(self) -> QuickRequests | None:
+        """Asked first, where there is one."""
+        ...
 
     @property
     def limits(self) -> ConnectionLimits: ...
@@ -143,6 +156,9 @@ class ClientPort(Protocol):
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
+
+    def respond(self, data: bytes) -> None:
+        """Send a whole response, and serve the next request: `send` and `finish` together."""
 
     def finish(self, *, keep: bool) -> None:
         """The response is complete. Serve the next request, once what little is left of a body has come, or close."""

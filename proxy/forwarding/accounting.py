@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestStarted
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
+from proxy.observability.request_record import RequestKind
 from proxy.routing.ads_account import ADS_ACCOUNT
 from proxy.routing.scope import SCOPE
 
@@ -25,6 +26,11 @@ _MAX_PATH = 512
 _MAX_NAMED = 64
 """Characters of a profile or an ads account that a refused request named: it can be anything."""
 _STARTED = RequestStarted()
+
+
+def method_name(method: bytes) -> str:
+    """How log and metrics call it."""
+    return _NAMES.get(method, "other")
 
 
 class Way(NamedTuple):
@@ -50,7 +56,7 @@ def way_of(route: Route) -> Way:
         route.profile.decode("latin-1"),
         route.ads_account.decode("latin-1"),
         UNKNOWN if operation is None else operation.name,
-        UNKNOWN if operation is None else operation.effect.value,
+        UNKNOWN if operation is None else operation.effect,
     )
 
 
@@ -72,8 +78,8 @@ def asked_way(request: Request, operation: Operation | None) -> Way:
 class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
-    `overhead` is what the proxy itself spent; `bytes_in` and `bytes_out` count payload. `explanation` is that of an
-    error of Amazon's.
+    A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
+    `bytes_out` count payload. `explanation` is that of an error of Amazon's.
     """
 
     __slots__ = (
@@ -83,17 +89,27 @@ class RequestStats:
         "bytes_in",
         "bytes_out",
         "client",
+        "duration",
         "explanation",
         "fault",
         "overhead",
+        "path",
         "refusal",
         "request",
+        "request_id",
         "sent_at",
+        "text",
+        "upstream",
         "upstream_status",
+        "user_agent",
     )
 
     def __init__(self, request: Request, client: str, began: float) -> None:
         self.request = request
+        self.request_id = request.id
+        self.user_agent = request.fields.user_agent
+        self.path = self.text = ""
+        self.duration = self.upstream = 0.0
         self.client = client
         self.began = began
         self.amazon_request_id = ""
@@ -107,26 +123,41 @@ class RequestStats:
         self.fault = ""
         self.explanation = ""
 
+    def measure(self, now: float) -> None:
+        """It is over: the times are what they are."""
+        duration = self.duration = now - self.began
+        overhead = self.overhead = min(self.overhead, duration)
+        upstream = now - self.sent_at if self.sent_at else 0.0
+        self.upstream = max(0.0, min(upstream, duration - overhead))
+
+    def ended_well(self, status: int) -> bool:
+        """Whether Amazon's response went to the tool whole, and nothing is to be said of it."""
+        return (
+            status > 0
+            and status == self.upstream_status
+            and self.refusal is None
+            and not self.fault
+            and not self.explanation
+        )
+
     def finished(self, status: int, way: Way, path: str, now: float) -> RequestFinished:
         """The event: answered with `status` (0: not at all)."""
-        duration = now - self.began
-        overhead = min(self.overhead, duration)
-        upstream = now - self.sent_at if self.sent_at else 0.0
+        self.measure(now)
         refusal = self.refusal
         return RequestFinished(
-            request_id=self.request.id,
+            request_id=self.request_id,
             client=self.client,
             account=way.account,
             region=way.region,
-            method=_NAMES.get(self.request.method, "other"),
+            method=method_name(self.request.method),
             path=path,
             status=status,
             amazon_request_id=self.amazon_request_id,
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
-            duration=duration,
-            upstream=max(0.0, min(upstream, duration - overhead)),
-            overhead=overhead,
+            duration=self.duration,
+            upstream=self.upstream,
+            overhead=self.overhead,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
             detail=refusal.detail if refusal is not None else self.explanation,
@@ -135,7 +166,7 @@ class RequestStats:
             ads_account=way.ads_account,
             operation=way.operation,
             operation_class=way.operation_class,
-            user_agent=self.request.fields.user_agent,
+            user_agent=self.user_agent,
             upstream_status=self.upstream_status,
         )
 
@@ -188,6 +219,21 @@ class Accounting:
         """It ended; `client` is what it was started with where that is not the event's."""
         self.ended(event.client if client is None else client)
         self.observer.observe(event)
+
+    def exchanged(self, stats: RequestStats, status: int, route: Route, now: float) -> None:
+        """An exchange is over; nobody needs an event of one that ended well."""
+        path = route.path.decode("latin-1")
+        way = way_of(route)
+        if not stats.ended_well(status):
+            self.finished(stats.finished(status, way, path, now))
+            return
+        stats.measure(now)
+        stats.path, stats.text = path, self.journal.text(path, stats.user_agent)
+        account, region, profile, ads_account, operation, operation_class = way
+        method = _NAMES.get(stats.request.method, "other")
+        self.ended(stats.client)
+        kind = RequestKind(stats.client, account, region, profile, ads_account, method, operation, operation_class)
+        self.journal.entry(kind, status).note(stats)
 
     def refused(self, request: Request, error: Refused, client: str = "", way: Way = NOWHERE) -> None:
         """A request was answered before anybody served it."""

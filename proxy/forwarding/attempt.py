@@ -7,6 +7,7 @@ whether to try again. Its state tells how far the try got: what may be sent agai
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,6 +38,20 @@ class AttemptState(StrEnum):
 
 
 _LIVE = (AttemptState.SENT, AttemptState.ANSWERED)
+
+
+@dataclass(frozen=True, slots=True)
+class SentRequest:
+    """A request that was sent whole before anybody made an attempt of it: all of its body, and when it was sent.
+
+    `overhead` is what the proxy spent on it until then, in seconds.
+    """
+
+    token: AccessToken
+    connection: UpstreamConnection
+    body: bytes
+    sent_at: float
+    overhead: float
 
 
 class AttemptOwner(Protocol):
@@ -108,6 +123,14 @@ class Attempt:
         self.pieces: list[Buffer]
         self.trailers: bytes | None = None
         self.error: Refused | None = None
+
+    @classmethod
+    def of_sent(cls, owner: AttemptOwner, sent: SentRequest) -> Attempt:
+        """The attempt that a request was whose response comes from here on."""
+        attempt = cls(owner, 1, sent.token, sent.connection)
+        attempt._unsent, attempt._whole = False, True
+        sent.connection.hand_over(attempt)
+        return attempt
 
     def __repr__(self) -> str:
         held = ", held" if self.held else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken, Refused, Throttled, UpstreamTimeout
 from proxy.events import Fault
 from proxy.forwarding import retry
-from proxy.forwarding.accounting import RequestStats, way_of
+from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
 from proxy.forwarding.phase import Phase, follow
@@ -86,7 +86,7 @@ class Exchange:
         self._entered, context = entered, self._context
         token = self._dependencies.tokens.current(context.route.account)
         if token is None or not (self._dependencies.throttles.active and self._is_held_off(token)):
-            connection = context.pool.take() if token is not None else None
+            connection = context.pool.take(context.family) if token is not None else None
             if token is not None and connection is not None:
                 self._send(token, connection)
             else:
@@ -180,7 +180,7 @@ class Exchange:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
                     await self._place().wait(token, self._replays)
-            connection = await context.acquire(fresh=fresh)
+            connection = await context.acquire(self._dependencies.accounting.observer, fresh=fresh)
         except Refused as raised:
             error = raised
         self._entered = perf_counter()
@@ -394,5 +394,4 @@ class Exchange:
         route = self._context.route
         if self._relay.beginning is not None:
             stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(route.account))
-        path = route.path.decode("latin-1")
-        self._dependencies.accounting.finished(stats.finished(status, way_of(route), path, now))
+        self._dependencies.accounting.exchanged(stats, status, route, now)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,10 @@ from proxy.errors import Draining, NotImplementedHere, Refused
 from proxy.forwarding.accounting import METHODS, NOWHERE, Way, asked_way, way_of
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.judged import JudgedRequest
 from proxy.forwarding.local import LocalTokenRequest
+from proxy.forwarding.quick.lane import Decision
+from proxy.forwarding.quick.recognition import Recognition
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext
 from proxy.http1.message import Request, RequestReader, unread_request
@@ -64,6 +68,7 @@ class Forwarder:
         self.rules: Rules
         self.reader: RequestReader
         self.limits: ConnectionLimits
+        self.quick: Recognition | None
         self._dependencies = dependencies
         self._pools = pools
         self._serial = count(1)
@@ -82,7 +87,8 @@ class Forwarder:
         self._dependencies.accounting.journal.forget()
         self.rules = rules
         self.limits = rules.connection_limits
-        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=rules.fast_path)
+        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=True)
+        self.quick = Recognition(self._dependencies, self, rules) if rules.fast_path else None
 
     # --- Service
 
@@ -113,8 +119,14 @@ class Forwarder:
         chosen = considered.route = route(request, destination, rules.table, caller.scope, session)
         rules.clients.permit(caller, screened, chosen, time.monotonic(), accounting.of_client(caller.name))
         pool = self._pools.find(chosen.endpoint, chosen.region)
+        if self.quick is not None and self.quick.note_declined() and not screened.by_body:
+            self.quick.learn(Decision(request, caller, destination, chosen, pool))
         accounting.started(caller.name)
-        return Exchange(self._dependencies, client, RequestContext(request, rules, caller.name, chosen, pool))
+        context = RequestContext(request, rules, caller.name, chosen, pool)
+        if screened.by_body:
+            judge = partial(rules.clients.permit_body, caller, request.fields)
+            return JudgedRequest(self._dependencies, client, context, judge)
+        return Exchange(self._dependencies, client, context)
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
         if request is None:

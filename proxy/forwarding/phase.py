@@ -25,7 +25,7 @@ class Phase(StrEnum):
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.ADMITTED: frozenset((Phase.RECEIVING, Phase.DONE)),
+    Phase.ADMITTED: frozenset((Phase.RECEIVING, Phase.SENT, Phase.DONE)),
     Phase.RECEIVING: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),
     Phase.WAITING: frozenset((Phase.SENT, Phase.DONE)),
     Phase.SENT: frozenset((Phase.WAITING, Phase.HOLDING, Phase.RELAYING, Phase.DONE)),

@@ -7,20 +7,23 @@ leading to the proxy. A Date is added where Amazon sent none (RFC 9110, 6.6.1). 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
+from proxy.events import FamilyHeldBack
 from proxy.forwarding import locations
 from proxy.forwarding.error_text import MAX_READ, readable
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, explain
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_length
 from proxy.problem import date_line
+from proxy.routing.families import family as family_of
 from proxy.routing.target import TargetKind
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
+    from proxy.events import Observer
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request, Response
     from proxy.routing.route import Route
@@ -31,7 +34,7 @@ MAX_REWRITTEN = 1 << 20
 """Bytes of a JSON body that are gathered to bring its `location` home; a longer one passes as it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class RequestContext:
     """A request that may leave: what it is, who sent it, where it goes, and under which rules."""
 
@@ -41,9 +44,20 @@ class RequestContext:
     route: Route
     pool: Pool
 
-    async def acquire(self, *, fresh: bool) -> UpstreamConnection:
+    @property
+    def family(self) -> str:
+        """What Amazon limits together with it, and what shares its part of the pool."""
+        method, segments = self.request.method, self.route.segments
+        return family_of(self.route.operation, method, segments)
+
+    async def acquire(self, observer: Observer, *, fresh: bool) -> UpstreamConnection:
         """A connection for it, when its client's turn has come. Raises `Refused` where there is none in time."""
-        return await self.pool.acquire(fresh=fresh, patience=self.rules.timeouts.response, client=self.client)
+        pool, family = self.pool, self.family
+        if pool.holds_back(family):
+            held = pool.held_by(family)
+            observer.observe(FamilyHeldBack(pool.name, family, held, pool.limit, first=not pool.is_awaited_by(family)))
+        patience = self.rules.timeouts.response
+        return await pool.acquire(fresh=fresh, patience=patience, client=self.client, family=family)
 
 
 class ResponseRelay:

@@ -52,8 +52,13 @@ class Replays:
     def sent(self, now: float) -> None:
         """A head was sent, at this moment of `perf_counter`."""
         if not self.attempts:
-            self._first_sent_at = now
             self._budget.earn()
+        self.went(now)
+
+    def went(self, now: float) -> None:
+        """As `sent`, of a request that has earned its share already."""
+        if not self.attempts:
+            self._first_sent_at = now
         self.attempts += 1
 
     @property

@@ -65,6 +65,13 @@ class ReplayBuffer:
         self._keep(framed, sent=sent)
         return framed
 
+    def take_whole(self, body: bytes) -> None:
+        """Take all of a body with a length, which has been sent."""
+        if body:
+            self.add([body], sent=False)
+        self.complete = True
+        self.forget_if_large()
+
     def forget_if_large(self) -> None:
         """All that is here has been sent: a large body is not kept any longer."""
         if self.size > self._max_bytes:

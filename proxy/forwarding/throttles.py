@@ -12,7 +12,6 @@ from cachetools import LRUCache, TTLCache
 from proxy.forwarding.advertiser import find_advertiser
 from proxy.forwarding.line import Line
 from proxy.forwarding.pace import MAX_PAUSE, first_refusal, steps_of
-from proxy.routing.families import family
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,9 +45,8 @@ class KnownLimit(NamedTuple):
 
 def throttle_key(context: RequestContext, client_id: str) -> ThrottleKey:
     """That of a request which is sent for this application."""
-    request, route = context.request, context.route
-    named = family(route.operation, request.method, route.segments)
-    return ThrottleKey(named, find_advertiser(request, route), route.region, client_id)
+    route = context.route
+    return ThrottleKey(context.family, find_advertiser(context.request, route), route.region, client_id)
 
 
 class Throttles:

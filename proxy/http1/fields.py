@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
-LENGTH = re.compile(rb"[0-9]{1,18}")
+MAX_LENGTH_DIGITS = 18
+LENGTH = re.compile(rb"[0-9]{1,%d}" % MAX_LENGTH_DIGITS)
 
 Fields = list[tuple[bytes, bytes]]
 """Names and values in the order they came, names as spelled, values without the white space around them."""
@@ -30,10 +31,14 @@ NO_OPTIONS: frozenset[bytes] = frozenset()
 
 _REQUEST_SECTION = re.compile(rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*")
 _RESPONSE_SECTION = re.compile(rb"(?:" + TOKEN + rb"[ \t]*:" + VALUE + rb"\r\n)*")
+_USUAL_SECTION = re.compile(rb"(?:" + TOKEN + rb": (?![ \t])" + VALUE + rb"(?<![ \t])\r\n)*")
+_USUAL_FIELD = re.compile(rb"([^:]*): ([^\r]*)\r\n")
 
 
 def read_fields(section: bytes) -> Fields:
     """The fields of a request's header or trailer section, all of it valid or `MalformedRequest`."""
+    if is_usual(section):
+        return read_usual_fields(section)
     if _REQUEST_SECTION.fullmatch(section) is None:
         raise MalformedRequest(explain_section(section), close=True)
     return _split(section)
@@ -47,6 +52,16 @@ def read_response_fields(section: bytes) -> Fields:
     if _RESPONSE_SECTION.fullmatch(section) is None:
         raise UpstreamMalformed(f"Amazon's answer has a header section that is not valid: {explain_section(section)}")
     return _split(section)
+
+
+def is_usual(section: bytes) -> bool:
+    """Whether a section is valid in either direction, and each line written as `join_fields` would write it."""
+    return _USUAL_SECTION.fullmatch(section) is not None
+
+
+def read_usual_fields(section: bytes) -> Fields:
+    """The fields of a section that `is_usual`."""
+    return _USUAL_FIELD.findall(section)
 
 
 def _split(section: bytes) -> Fields:

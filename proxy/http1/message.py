@@ -23,6 +23,7 @@ from proxy.http1.request_fields import (
 )
 from proxy.http1.response_fields import ResponseFields, read_response_section
 from proxy.http1.target import Target, read_target, unread_target
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,18 +39,22 @@ _MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Request:
-    """A request without its body: what arrived, read once. `id` is the client's X-Request-Id, or one of ours."""
+    """A request without its body: what arrived, read once. `id` is the client's X-Request-Id, or one of ours.
+
+    `head` is what was read, as `RequestReader.cut` gives it; empty where the request is not one that came as it is.
+    """
 
     method: bytes
     target: Target
     minor: int
     fields: RequestFields
     id: str
+    head: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Response:
     """A response without its body."""
 
@@ -107,7 +112,7 @@ class RequestReader:
             fields = self._remembered(section, minor)
         else:
             fields = self._read_fields(section, minor)
-        return Request(method, read_target(raw), minor, fields, fields.request_id or new_id())
+        return Request(method, read_target(raw), minor, fields, fields.request_id or new_id(), head)
 
     def _read_fields(self, section: bytes, minor: int) -> RequestFields:
         return read_request_fields(section, minor, self.limits.max_fields, self.rules)

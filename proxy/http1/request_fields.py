@@ -22,6 +22,7 @@ from proxy.http1.fields import (
     plain_name,
     read_fields,
 )
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,7 +84,7 @@ class RequestFieldRules:
         return plain in self.never_passing or plain.startswith(self.dropped_prefixes)
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class RequestFields:
     """A request's header section.
 

@@ -7,27 +7,31 @@ lines (another Location, another length) are written here, since they know how t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from proxy.errors import UpstreamMalformed
 from proxy.http1.fields import (
     HOP_BY_HOP,
-    LENGTH,
+    MAX_LENGTH_DIGITS,
     NO_OPTIONS,
     Fields,
     connection_options,
+    is_usual,
     join_fields,
     plain_name,
     read_response_fields,
+    read_usual_fields,
 )
+from proxy.unchanging import unchanging
 
-_DROPPED = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
+NEVER_PASSING = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 """Hop-by-hop fields, and what only a proxy itself says."""
 _ENDS = frozenset((b"close", b"keep-alive"))
-_DROPPED_TRAILERS = _DROPPED | frozenset((b"content-length", b"trailer", b"set-cookie", b"location"))
+_USUAL_OPTIONS = {b"keep-alive": frozenset((b"keep-alive",)), b"close": frozenset((b"close",))}
+"""What `Connection` holds as a rule."""
+_DROPPED_TRAILERS = NEVER_PASSING | frozenset((b"content-length", b"trailer", b"set-cookie", b"location"))
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class ResponseFields:
     """A response's header section; `passing` holds the lines that may pass, byte for byte, each with its CRLF.
 
@@ -49,66 +53,88 @@ class ResponseFields:
 
 def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, ...] = ()) -> ResponseFields:
     """Read the header section of an HTTP/1.`minor` response; `request_ids` name the upstream's own request id."""
-    fields = read_response_fields(section)
+    usual = is_usual(section)
+    fields = read_usual_fields(section) if usual else read_response_fields(section)
     names = [name.lower() for name, _ in fields]
-    known: dict[bytes, list[bytes]] = {}
-    for name, (_, value) in zip(names, fields, strict=True):
-        if name in known:
-            known[name].append(value)
-        else:
-            known[name] = [value]
-    length, chunked = _framing(known, minor)
-    options = connection_options(known[b"connection"]) if b"connection" in known else NO_OPTIONS
+    values = {name: value for name, (_, value) in zip(names, fields, strict=True)}
+    if len(values) < len(names):
+        values = _first_values(names, fields)
+    length, chunked = _framing(values, names, minor)
+    options = _options(values, names, fields)
+    dropped = NEVER_PASSING if options <= _ENDS else NEVER_PASSING | (options - {b"content-length"})
     return ResponseFields(
-        passing=_passing(fields, names, options),
-        content_length=length,
-        chunked=chunked,
-        close=b"close" in options or (minor == 0 and b"keep-alive" not in options),
-        request_id=_request_id(known, request_ids),
-        retry_after=_retry_after(known),
-        location=known.get(b"location", [b""])[0],
-        content_type=known.get(b"content-type", [b""])[0],
-        content_encoding=known.get(b"content-encoding", [b""])[0],
-        dated=b"date" in known,
+        _passing_lines(section, names, dropped) if usual else _passing(fields, names, dropped),
+        length,
+        chunked,
+        b"close" in options or (minor == 0 and b"keep-alive" not in options),
+        _request_id(values, request_ids),
+        _retry_after(values),
+        values.get(b"location", b""),
+        values.get(b"content-type", b""),
+        values.get(b"content-encoding", b""),
+        b"date" in values,
     )
 
 
-def _passing(fields: Fields, names: list[bytes], options: frozenset[bytes]) -> bytes:
-    """The lines that pass; names are compared with `_` as `-`, as some readers take them."""
-    dropped = _DROPPED if options <= _ENDS else _DROPPED | (options - {b"content-length"})
-    lines = []
-    for name, field in zip(names, fields, strict=True):
-        if name not in dropped and (b"_" not in name or plain_name(name) not in dropped):
-            lines.append(b"%b: %b\r\n" % field)
-    return b"".join(lines)
+def _first_values(names: list[bytes], fields: Fields) -> dict[bytes, bytes]:
+    """Of a name that was sent more than once the first value."""
+    return {name: value for name, (_, value) in zip(reversed(names), reversed(fields), strict=True)}
 
 
-def _framing(known: dict[bytes, list[bytes]], minor: int) -> tuple[int | None, bool]:
-    codings, lengths = known.get(b"transfer-encoding"), known.get(b"content-length")
-    if codings is None:
-        if lengths is None:
+def _options(values: dict[bytes, bytes], names: list[bytes], fields: Fields) -> frozenset[bytes]:
+    """The names in all `Connection` fields."""
+    value = values.get(b"connection")
+    if value is None:
+        return NO_OPTIONS
+    if value in _USUAL_OPTIONS and len(values) == len(names):
+        return _USUAL_OPTIONS[value]
+    return connection_options(value for name, (_, value) in zip(names, fields, strict=True) if name == b"connection")
+
+
+def _passing_lines(section: bytes, names: list[bytes], dropped: frozenset[bytes]) -> bytes:
+    """The lines of a usual section that pass: as they are."""
+    if b"_" not in section and dropped.isdisjoint(names):
+        return section
+    lines = section.splitlines(keepends=True)
+    return b"".join([line for line, name in zip(lines, names, strict=True) if not _is_dropped(name, dropped)])
+
+
+def _passing(fields: Fields, names: list[bytes], dropped: frozenset[bytes]) -> bytes:
+    """The lines that pass, written anew."""
+    return join_fields(field for field, name in zip(fields, names, strict=True) if not _is_dropped(name, dropped))
+
+
+def _is_dropped(name: bytes, dropped: frozenset[bytes]) -> bool:
+    """Names are compared with `_` as `-`, as some readers take them."""
+    return name in dropped or (b"_" in name and plain_name(name) in dropped)
+
+
+def _framing(values: dict[bytes, bytes], names: list[bytes], minor: int) -> tuple[int | None, bool]:
+    coding, length = values.get(b"transfer-encoding"), values.get(b"content-length")
+    if coding is None:
+        if length is None:
             return None, False
-        if len(lengths) > 1 or LENGTH.fullmatch(lengths[0]) is None:
+        if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or names.count(b"content-length") > 1:
             raise UpstreamMalformed("Amazon's answer has more than one Content-Length, or one that is no number.")
-        return int(lengths[0]), False
-    if lengths is not None:
+        return int(length), False
+    if length is not None:
         raise UpstreamMalformed("Amazon's answer has both Transfer-Encoding and Content-Length.")
-    if minor == 0 or len(codings) > 1 or codings[0].lower() != b"chunked":
+    if minor == 0 or names.count(b"transfer-encoding") > 1 or coding.lower() != b"chunked":
         raise UpstreamMalformed("Amazon's answer has a Transfer-Encoding other than `chunked`.")
     return None, True
 
 
-def _request_id(known: dict[bytes, list[bytes]], names: tuple[bytes, ...]) -> str:
+def _request_id(values: dict[bytes, bytes], names: tuple[bytes, ...]) -> str:
     """The first of these names that is there."""
     for name in names:
-        if name in known:
-            return known[name][0].decode("latin-1")[:128]
+        if name in values:
+            return values[name].decode("latin-1")[:128]
     return ""
 
 
-def _retry_after(known: dict[bytes, list[bytes]]) -> float | None:
-    values = known.get(b"retry-after")
-    return float(values[0]) if values and values[0].isdigit() and len(values[0]) < 10 else None
+def _retry_after(values: dict[bytes, bytes]) -> float | None:
+    value = values.get(b"retry-after")
+    return float(value) if value and value.isdigit() and len(value) < 10 else None
 
 
 def passing_response_trailers(section: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Sockets towards Amazon: they notice when the other end is gone without a word, and are connected without a thread.
+"""Sockets: those towards Amazon notice when the other end is gone without a word, and are connected without a thread.
 
 The event loop's own `sock_connect` looks up even an address in uvloop's few threads, where a lookup that hangs would be
 in its way.
@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohappyeyeballs
@@ -95,3 +96,11 @@ class _Connecting:
 
     async def sock_connect(self, made: socket.socket, address: tuple[Any, ...]) -> None:
         await connect(made, address)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection with a reset, so that nobody can take what was sent for whole."""
+    raw = transport.get_extra_info("socket")
+    if raw is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -121,7 +121,7 @@ class AccessLines:
 
     def members(self, event: RequestFinished) -> dict[str, object]:
         """What the line of a request holds, as values: those that were chosen, in their order, not cleaned."""
-        troubled = bool(event.refusal or event.fault)
+        troubled = bool(event.refusal or event.fault or event.detail)
         found: dict[str, object] = {}
         for name in ACCESS_FIELDS:
             if name in self._fields:

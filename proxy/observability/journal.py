@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from cachetools import FIFOCache
-
 from proxy.events import RequestFinished
+from proxy.observability.audit import may_change
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.observability.request_record import RequestKind, RequestRecord
 
 _MAX_ENTRIES = 4096
+"""All are forgotten beyond that: a plain dictionary is the one memory that costs nothing."""
 
 
 class RequestLog(Protocol):
@@ -95,18 +95,21 @@ class JournalEntry:
 
 
 class Journal:
-    """`listeners` hear of every request by an event; metrics and logs need none. Without `logs` no line is written."""
+    """`listeners` hear of every request by an event, `auditors` of those that may change something at Amazon; metrics
+    and logs need none. Without `logs` no line is written."""
 
     def __init__(
         self,
         metrics: RequestMetrics | None = None,
         logs: RequestLog | None = None,
         listeners: tuple[Observer, ...] = (),
+        auditors: tuple[Observer, ...] = (),
     ) -> None:
         self._metrics = metrics if metrics is not None else RequestMetrics()
         self._logs = logs
-        self._entries: FIFOCache[tuple[RequestKind, int], JournalEntry] = FIFOCache(_MAX_ENTRIES)
+        self._entries: dict[tuple[RequestKind, int], JournalEntry] = {}
         self.listeners = listeners
+        self._auditors = auditors
 
     def __repr__(self) -> str:
         return f"<Journal: {len(self._entries)} entries, {len(self.listeners)} listeners>"
@@ -126,7 +129,10 @@ class Journal:
         if found is None:
             who = kind.client, kind.account, kind.region
             labels = RequestLabels(*who, kind.method, kind.operation_class, status)
-            found = JournalEntry(kind, status, self._metrics.numbers(labels), self._logs, self.listeners)
+            heard = (*self.listeners, *(self._auditors if may_change(kind.operation_class) else ()))
+            found = JournalEntry(kind, status, self._metrics.numbers(labels), self._logs, heard)
+            if len(self._entries) >= _MAX_ENTRIES:
+                self._entries.clear()
             self._entries[kind, status] = found
         return found
 

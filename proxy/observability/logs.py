@@ -18,15 +18,17 @@ import structlog
 
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
+from proxy.observability import audit_events
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLines
 from proxy.observability.notices import NoticeOutcome, NoticeTold
+from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestKind
 from proxy.observability.shortening import MAX_LINE_BYTES, fit
 from proxy.observability.sink import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, MutableMapping
+    from collections.abc import Callable, Iterable
 
     from proxy.observability.request_record import RequestRecord
     from proxy.secret import Secret
@@ -35,12 +37,15 @@ LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical"
 Format = Literal["json", "console", "auto"]
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
+_JSON: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
 _NOTICE_LEVELS: Final = {NoticeOutcome.SENT: "info", NoticeOutcome.DELAYED: "warning", NoticeOutcome.LOST: "error"}
 _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
+    events.FamilyHeldBack: "warning",
     events.TokenRefreshed: "info",
+    events.TokenTakenOver: "info",
     events.SignInNeeded: "warning",
     events.ConsentRecorded: "info",
     events.InvitationMade: "info",
@@ -55,6 +60,11 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.AdsAccountsListed: "info",
     events.AdsAccountsFailed: "warning",
     events.DefaultProfileChanged: "warning",
+    audit_events.AdminSignedIn: "info",
+    audit_events.AdminRefused: "warning",
+    audit_events.ClientKeyChanged: "info",
+    audit_events.ClientKeysInForce: "debug",
+    audit_events.AuditFailed: "error",
     events.ServerStarted: "info",
     events.DrainStarted: "info",
     events.DefectMet: "error",
@@ -65,6 +75,8 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.CredentialStateChanged: lambda e: _STATE_LEVELS.get(e.new, "info"),
     events.TokenUnpersisted: lambda e: "warning" if e.unpersisted else "info",
     events.StoredTokenDamaged: lambda e: "warning" if e.restored else "error",
+    audit_events.AuditRecovered: lambda e: "error" if e.lost else "info",
+    audit_events.AuditOpened: lambda e: "error" if e.trouble else "info",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
     NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
@@ -80,9 +92,12 @@ def level_of(event: Event) -> str:
 
 
 def is_news(event: Event) -> bool:
-    """Whether an event is worth a line at all: the state that an account begins with is not."""
+    """Whether an event is worth a line at all: the state that an account begins with is not, nor each that
+    waits behind others."""
     if isinstance(event, events.CredentialStateChanged):
         return event.old != event.new
+    if isinstance(event, events.FamilyHeldBack):
+        return event.first
     return not isinstance(event, RequestStarted)
 
 
@@ -117,16 +132,15 @@ class Logs:
         form: Format,
         level: str,
         access: bool,
-        access_fields: Iterable[str] | None = None,
+        colours: bool = True,
     ) -> None:
         self.redaction = Redaction()
         self._json = form == "json" or (form == "auto" and not (stream is not None and stream.isatty()))
-        self._colours = not self._json and stream is not None and stream.isatty()
+        self._colours = colours and not self._json and stream is not None and stream.isatty()
         self.sink = Sink(stream, self._lost_line)
         self._access_lines = AccessLines(self.redaction)
         self._second, self._stamp = -1, ""
-        self._processors = self._make_processors()
-        self.adjust(level=level, access=access, access_fields=access_fields)
+        self.adjust(level=level, access=access)
 
     def __repr__(self) -> str:
         form = "json" if self._json else "console"
@@ -239,10 +253,9 @@ class Logs:
         return fit(line, lambda shown: self._lay_out(level, shown))
 
     def _lay_out(self, level: str, values: dict[str, object]) -> str:
-        line: Any = values
-        for processor in self._processors:
-            line = processor(None, level, line)
-        return f"{line}\n"
+        if self._json:
+            return f"{_JSON(None, level, values)!s}\n"
+        return f"{render_plain(values, colours=self._colours)}\n"
 
     def _lost_line(self, count: int) -> str:
         return self._render("warning", "log_lines_lost", {"count": count, "detail": "The output could not be written."})
@@ -261,20 +274,6 @@ class Logs:
         if value is None or isinstance(value, bool | int | float):
             return value
         return self.redaction.clean(repr(value))
-
-    def _make_processors(self) -> tuple[Callable[..., Any], ...]:
-        if self._json:
-            return (structlog.processors.JSONRenderer(separators=(",", ":")),)
-        console = structlog.dev.ConsoleRenderer(colors=self._colours, pad_event_to=24, sort_keys=False)
-        return (_escape_controls, console)
-
-
-def _escape_controls(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """On a terminal no value from outside may move the cursor or start a line."""
-    for key, value in line.items():
-        if isinstance(value, str) and key != "traceback" and not value.isprintable():
-            line[key] = value.encode("unicode_escape").decode("ascii")
-    return line
 
 
 class _Library(logging.Handler):
@@ -297,11 +296,11 @@ def configure(
     form: Format = "auto",
     level: str = "info",
     access: bool = True,
-    access_fields: Iterable[str] | None = None,
+    colours: bool = True,
     stream: TextIO | None = sys.stdout,
 ) -> Logs:
     """Makes the one `Logs` of the program, and sends what libraries log through it."""
-    logs = Logs(stream, form=form, level=level, access=access, access_fields=access_fields)
+    logs = Logs(stream, form=form, level=level, access=access, colours=colours)
     root = logging.getLogger()
     root.addHandler(_Library(logs))
     root.setLevel(logging.DEBUG if level == "debug" else logging.INFO)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from proxy.observability.audit_stream import AuditCounts
+
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
 REFRESH_RESULTS: Final = (
     ("success", "ok"),
@@ -61,12 +63,14 @@ class Metrics(Collector):
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             RequestFinished: self._request_finished,
             events.AccountRemoved: lambda e: self._end(e.account),
+            events.FamilyHeldBack: lambda e: self._held_back.add(e.host),
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
             events.ConfigReloaded: self._config_reloaded,
         }
         self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
             events.AmazonThrottled: lambda e: self._throttled.add(e.account, e.region),
             events.TokenRefreshed: self._token_refreshed,
+            events.TokenTakenOver: self._token_taken_over,
             events.RefreshFailed: self._refresh_failed,
             events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
             events.TokenUnpersisted: lambda e: self._unpersisted.put(e.account, value=float(e.unpersisted)),
@@ -75,6 +79,7 @@ class Metrics(Collector):
             events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
+        self._audit_counts: Callable[[], AuditCounts] | None = None
         self.registry = registry or CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -93,6 +98,10 @@ class Metrics(Collector):
     def client_keys(self, ends: Mapping[str, float | None]) -> None:
         """Tells until when each client has a key, as wall-clock time; None where one of its keys has no end."""
         self._key_expiry.values = {(client,): at for client, at in ends.items() if at is not None}
+
+    def watch_audit(self, counts: Callable[[], AuditCounts]) -> None:
+        """Tells whom to ask of the audit stream when somebody scrapes."""
+        self._audit_counts = counts
 
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
@@ -137,6 +146,11 @@ class Metrics(Collector):
         self._expiry.put(account, value=event.expires_at)
         self._last_success.put(account, value=self._wall())
 
+    def _token_taken_over(self, event: events.TokenTakenOver) -> None:
+        self._taken_over.add(event.account)
+        self._expiry.put(event.account, value=event.expires_at)
+        self._last_success.put(event.account, value=self._wall())
+
     def _refresh_failed(self, event: events.RefreshFailed) -> None:
         result = "permanent_error" if event.permanent else "transient_error"
         self._refreshes.add(event.account, result, event.reason)
@@ -165,6 +179,7 @@ class Metrics(Collector):
         self._refresh_durations.buckets(account)
         for result, reason in REFRESH_RESULTS:
             self._refreshes.add(account, result, reason, amount=0.0)
+        self._taken_over.add(account, amount=0.0)
         for region in REGIONS:
             self._throttled.add(account, region, amount=0.0)
 
@@ -181,12 +196,14 @@ class Metrics(Collector):
         self._refreshes = Table(
             counter, "token_refreshes_total", "Token requests by what came of them.", ("account", "result", "reason")
         )
+        words = "Access tokens in use here that another replica was granted."
+        self._taken_over = Table(counter, "tokens_taken_over_total", words, ("account",))
         words = "When the access token in use ends, as Unix time; absent before the first."
         self._expiry = Table(gauge, "token_expiry_timestamp_seconds", words, ("account",))
         self._last_success = Table(
             gauge,
             "token_last_success_timestamp_seconds",
-            "When a token request last succeeded, as Unix time; absent before the first.",
+            "When a token request last succeeded, here or at another replica, as Unix time; absent before the first.",
             ("account",),
         )
         self._states = Table(
@@ -208,6 +225,8 @@ class Metrics(Collector):
         counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._replays = Table(counter, "replays_total", "Requests sent to Amazon a second time.", ("reason", "outcome"))
         self._throttled = Table(counter, "throttled_total", "Answers 429 of Amazon.", ("account", "region"))
+        words = "Requests that waited while their family of operations held its share of the connections to a host."
+        self._held_back = Table(counter, "held_back_total", words, ("host",))
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )
@@ -217,6 +236,11 @@ class Metrics(Collector):
             "When the last of a client's keys ends, as Unix time; absent where one has no end.",
             ("client",),
         )
+        self._audit_records = Table(
+            counter, "audit_records_total", "Records of the audit stream by what became of them.", ("result",)
+        )
+        words = "1 while the audit stream cannot be written; absent where there is none."
+        self._audit_failing = Table(gauge, "audit_failing", words)
         words = "Answers that were cut after they had begun, by what cut them."
         self._cut = Table(counter, "cut_responses_total", words, ("fault",))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
@@ -251,6 +275,11 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for at each scrape."""
+        if self._audit_counts is not None:
+            counts = self._audit_counts()
+            self._audit_records.put("written", value=counts.written)
+            self._audit_records.put("lost", value=counts.lost)
+            self._audit_failing.put(value=float(counts.failing))
         yield from self.requests.families()
         for series in self._series():
             yield series.family()

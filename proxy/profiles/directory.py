@@ -112,6 +112,7 @@ class ProfileDirectory:
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses = Misses(self._pacing.clock)
         self._unsaved: set[str] = set()
+        self.version = 0
         self._dirty = asyncio.Event()
         self._never = asyncio.Event()
         self._saver: asyncio.Task[None] | None = None
@@ -351,6 +352,7 @@ class ProfileDirectory:
     # --- keeping
 
     def _changed(self, *documents: str) -> None:
+        self.version += 1
         self._unsaved.update(documents)
         self._dirty.set()
 

@@ -42,6 +42,8 @@ class AccountRule(enum.StrEnum):
 class Effect(enum.StrEnum):
     """What an operation does at Amazon. Strict: by it `access` permits and a replay is allowed."""
 
+    __hash__ = str.__hash__  # that of an Enum is written in Python, and each request is counted by it
+
     READ = "read"
     """It provably changes nothing; sending it twice does no harm."""
     REPORT = "report"

@@ -7,7 +7,6 @@ profiles comes through `Directory`, in memory. Whether the caller may go there, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import (
@@ -31,6 +30,7 @@ from proxy.routing.scope import SCOPE
 from proxy.routing.selection import listed, select
 from proxy.routing.table import ANYBODY, AccountEntry, CallerScope, RoutingTable, Selection
 from proxy.routing.target import REGIONS, Destination, TargetKind
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.http1.message import Request
@@ -56,7 +56,7 @@ _NEVER_FORWARDED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Route:
     """Where a request goes.
 
@@ -138,7 +138,7 @@ def _find_owners(
     return owners, directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class _Defaults:
     """What is added to a request that does not name it: a profile, which may be `first`, and an ads account."""
 

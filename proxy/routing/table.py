@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.routing.operations import PUBLISHED
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 class Directory(Protocol):
     """What is known of profiles and ads accounts, in memory."""
+
+    @property
+    def version(self) -> int:
+        """Another number whenever a look-up may give something else than before."""
+        ...
 
     def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
         """The (account, region) pairs that list a profile; empty where nobody does.
@@ -36,6 +42,8 @@ class Directory(Protocol):
 
 class EmptyDirectory:
     """A directory that knows nothing yet."""
+
+    version = 0
 
     def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return ()
@@ -60,7 +68,7 @@ class AccountEntry:
     default_ads_account: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Selection:
     """What `/@NAME` or a placeholder chooses; region and profile are empty where only an account is named."""
 

@@ -7,12 +7,12 @@ Reads a `Target` that `http1` has split. Names are only cut out; whether there i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
 from proxy.errors import UnknownRoute
 from proxy.http1.target import Target, path_segments, percent_decoded, read_target
+from proxy.unchanging import unchanging
 
 REGIONS = ("na", "eu", "fe")
 TOKEN_PATH = b"/auth/o2/token"
@@ -52,7 +52,7 @@ class TargetKind(StrEnum):
     forwarded."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Destination:
     """A target without its selecting prefix; texts are empty where the part is absent.
 

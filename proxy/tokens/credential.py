@@ -9,32 +9,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.errors import (
     ApplicationChanged,
-    NoUsableToken,
     RefreshTokenMissing,
     TokenAnswerMalformed,
     TokenFailure,
 )
-from proxy.events import CredentialStateChanged, RefreshCause, RefreshFailed, SignInNeeded, TokenRefreshed
+from proxy.events import (
+    CredentialStateChanged,
+    RefreshCause,
+    RefreshFailed,
+    SignInNeeded,
+    TokenRefreshed,
+    TokenTakenOver,
+)
 from proxy.tokens import lifecycle
+from proxy.tokens.absence import Absence, comes_later, needs_operator
 from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
-from proxy.tokens.refresh_attempt import report_defect, request_grant
+from proxy.tokens.refresh_attempt import describe_failure, report_defect, request_grant
+from proxy.tokens.sharing import Sharing
 from proxy.tokens.store import StoredSource
 from proxy.tokens.suspicion import Suspicion
-from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
+from proxy.tokens.values import AccessToken, CredentialStatus
 from proxy.tokens.waiters import Waiters
 
 if TYPE_CHECKING:
+    from proxy.secret import Secret
     from proxy.tokens.consent import Consent
+    from proxy.tokens.leases import SharedToken
     from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.token_response import Grant
-    from proxy.tokens.values import TokenSource
+    from proxy.tokens.values import CredentialFailure, TokenSource
 
 MAX_SLEEP = 30.0
 """A sleep does not notice a suspended machine; the clock is looked at again at least this often."""
@@ -50,6 +61,7 @@ class Credential:
         self.token: AccessToken | None = None
         self._keeper = keeper
         self._generation = 0
+        self._sharing = Sharing(dependencies.leases)
         self._older_secret = False
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
@@ -114,12 +126,18 @@ class Credential:
             self._restart(RefreshCause.SIGN_IN)
         elif source is not None and self._schedule.failures:
             self._restart(RefreshCause.CREDENTIALS_CHANGED)
+        wanted = self._keeper.refresh_token
+        if wanted is not None and (shared := await self._sharing.newest(self.source, wanted)) is not None:
+            with contextlib.suppress(TokenAnswerMalformed):  # it has ended on its way here
+                self._take(shared, wanted)
+            self._waiters.release()
 
     async def adopt(self, grant: Grant) -> None:
         """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds.
 
         Raises `ApplicationChanged` where the account has another application by now.
         """
+        await self._sharing.announce(self.source, grant, grant.refresh_token or self._keeper.refresh_token)
         if grant.client_id != self.source.client_id:
             account = self.source.account
             raise ApplicationChanged(f"The client id of '{account}' changed during the sign-in: sign in again.")
@@ -145,7 +163,7 @@ class Credential:
             if not self._is_refreshing() and pause <= 0:
                 self._start_refresh(self._schedule.cause)
             elif left <= 0 or (not self._is_refreshing() and pause > left):
-                raise self._no_token(pause)
+                raise comes_later(self.source.account, self._last_failure, pause)
             await self._waiters.wait(left)
         return token
 
@@ -164,7 +182,7 @@ class Credential:
                 return None
             if left <= 0 or not (self._is_refreshing() or self._refresh_for_401(token, use, left)):
                 if convinced or token is None:
-                    raise self._no_token(pause)
+                    raise comes_later(self.source.account, self._last_failure, pause)
                 return None
             await self._waiters.wait(left)
         return token
@@ -191,24 +209,13 @@ class Credential:
         return True
 
     def _refuse_where_an_operator_is_needed(self) -> None:
-        account, last = self.source.account, self._last_failure
-        if self._removed:
-            raise NoUsableToken(f"The account '{account}' is no longer configured.", retry_after=60, retryable=False)
-        if self._keeper.refresh_token is None:
-            detail = f"The account '{account}' has no refresh token. {self._advice()}"
-            raise NoUsableToken(detail, retry_after=60, retryable=False)
-        if lifecycle.needs_operator(self.state):
-            detail = f"The account '{account}' has no usable token. {last.detail if last else ''} {self._advice()}"
+        if self._needs_operator():
+            absence = Absence(self.source.account, self._removed, self._keeper.refresh_token is None)
             pause = self._schedule.due_at - self.dependencies.timing.clock()
-            raise NoUsableToken(detail, retry_after=min(60.0, max(1.0, pause)), retryable=False)
+            raise needs_operator(absence, self._last_failure, self._advice(), pause)
 
     def _needs_operator(self) -> bool:
         return self._removed or self._keeper.refresh_token is None or lifecycle.needs_operator(self.state)
-
-    def _no_token(self, pause: float) -> NoUsableToken:
-        why = self._last_failure.detail if self._last_failure else "Login with Amazon has not answered yet."
-        detail = f"The account '{self.source.account}' has no usable token. {why} It is tried again by itself."
-        return NoUsableToken(detail, retry_after=min(60.0, max(1.0, pause)))
 
     # --- refreshing ----------------------------------------------------------------------------------------
 
@@ -216,7 +223,7 @@ class Credential:
         """The one refresh in flight, started if there is none. Its result is the failure, if it failed."""
         if self._refresh_task is None or self._refresh_task.done():
             name = f"refresh the token of {self.source.account}"
-            self._refresh_task = asyncio.create_task(self._refresh(cause), name=name)
+            self._refresh_task = asyncio.create_task(self._refresh(cause, self._generation), name=name)
         return self._refresh_task
 
     async def refresh_now(self) -> None:
@@ -227,8 +234,8 @@ class Credential:
         if failure is not None:
             raise failure
 
-    async def _refresh(self, cause: RefreshCause) -> TokenFailure | None:
-        """One token request and what it means. Never raises, whatever happens: the timer lives on."""
+    async def _refresh(self, cause: RefreshCause, generation: int) -> TokenFailure | None:
+        """One token request, unless a token after this generation comes meanwhile. Never raises: the timer lives on."""
         source, sent, clock = self.source, self._keeper.refresh_token, self.dependencies.timing.clock
         sent_at = clock()
         grant: Grant | None = None
@@ -236,10 +243,18 @@ class Credential:
         if sent is None:
             return None
         try:
-            seconds = lifecycle.request_timeout(self.dependencies.settings.refresh_timeout, self._schedule.timeouts)
-            grant = await request_grant(self.dependencies.lwa, source, sent, seconds)
-            if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
-                self._apply(grant, sent_at, cause)
+            async with self._sharing.lease(source, sent) as lease:
+                if lease.shared is not None:
+                    self._take(lease.shared, sent)
+                elif lease.fence:
+                    await self.reread_store()
+                sent_at = clock()
+                if lease.shared is None and (sent, generation) == (self._keeper.refresh_token, self._generation):
+                    grant = await request_grant(self.dependencies, source, sent, self._schedule.timeouts)
+                    if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
+                        self._apply(grant, sent_at, cause)
+                        self._waiters.release()
+                        await self._sharing.publish(lease, replace(grant, took=clock() - sent_at), self._keeper)
         except TokenFailure as error:
             failure = explain_refusal(error, self.consent, self.dependencies.timing.wall())
         except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
@@ -249,6 +264,11 @@ class Credential:
             self._record_failure(failure, clock() - sent_at)
         self._waiters.release()
         return failure
+
+    def _take(self, shared: SharedToken, refresh_token: Secret) -> None:
+        """Another replica was granted a token for this refresh token."""
+        if refresh_token == self._keeper.refresh_token and self._sharing.is_news(shared):
+            self._apply(shared.grant, self.dependencies.timing.clock() - shared.grant.took, RefreshCause.SHARED)
 
     def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
         """Puts what was granted in force: the refresh token first, which is good even where the access token is not."""
@@ -262,9 +282,11 @@ class Credential:
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
         self._last_failure, self._last_success = None, timing.wall()
         self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
-        duration = timing.clock() - sent_at
+        duration, ends = timing.clock() - sent_at, self._wall_time(expires_at)
         self.dependencies.observer.observe(
-            TokenRefreshed(account, self._generation, duration, self._wall_time(expires_at), cause)
+            TokenTakenOver(account, self._generation, ends)
+            if cause is RefreshCause.SHARED
+            else TokenRefreshed(account, self._generation, duration, ends, cause)
         )
         self._transition(Trigger.GRANTED)
         self._wake.set()
@@ -274,21 +296,11 @@ class Credential:
         self._schedule = self._schedule.after_failure(failure, timing.clock(), timing.random())
         if self._waiters.count:
             self._schedule = self._schedule.for_waiting_requests()
-        advice = failure.advice.replace("ACCOUNT", self.source.account)
-        self._last_failure = CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, timing.wall())
-        token = self._usable_token()
+        account, wait, token = self.source.account, self._schedule.wait, self._usable_token()
+        self._last_failure = told = describe_failure(account, failure, timing.wall())
         expiry = self._wall_time(token.expires_at) if token is not None else None
         self.dependencies.observer.observe(
-            RefreshFailed(
-                account=self.source.account,
-                reason=failure.reason,
-                permanent=failure.permanent,
-                detail=failure.detail,
-                advice=advice,
-                duration=duration,
-                retry_in=self._schedule.wait,
-                token_expires_at=expiry,
-            )
+            RefreshFailed(account, told.reason, told.permanent, told.detail, told.advice, duration, wait, expiry)
         )
         self._transition(lifecycle.trigger_of(failure))
         self._wake.set()

@@ -20,6 +20,7 @@ from watchfiles import Change, awatch
 from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
+from proxy.tokens.leases import AloneLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange
 
@@ -48,6 +49,7 @@ class FileStore:
         self._cipher = cipher
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
+        self.leases = AloneLeases()
 
     def __repr__(self) -> str:
         return f"<FileStore in {self._directory}>"

@@ -62,7 +62,7 @@ class TokenManager:
         self._store = store
         timing = timing if timing is not None else Timing()
         self._consents = ConsentLedger(store, observer, timing.wall)
-        self._dependencies = CredentialDependencies(lwa, observer, settings, timing, self._consents)
+        self._dependencies = CredentialDependencies(lwa, observer, settings, timing, self._consents, store.leases)
         self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}
         self._changing = asyncio.Lock()

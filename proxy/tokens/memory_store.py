@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from proxy.tokens.leases import AloneLeases
 from proxy.tokens.store import StoreChange
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class MemoryStore:
         self._entries: dict[str, StoredToken] = {}
         self._documents: dict[str, str] = {}
         self._changed = asyncio.Event()
+        self.leases = AloneLeases()
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._entries)} accounts>"

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.config.model.expected import WrongValue
-from proxy.config.model.redis_address import is_redis_address, parse_redis_address
 from proxy.errors import StateError
 from proxy.secret import Secret
 
@@ -31,12 +29,15 @@ def open_store(url: str | Secret, key: Secret | tuple[Secret, ...] | None = None
         from proxy.tokens.file_store import FileStore
 
         return FileStore.open(directory_of(url), keys_of(key))
-    if is_redis_address(url):
+    if url.startswith("redis"):
         return _open_redis(url, keys_of(key))
     raise StateError(f"state.url: {url!r} is neither memory: nor file:DIR.")
 
 
 def _open_redis(url: str, keys: tuple[Secret, ...]) -> Store:
+    from proxy.config.model.expected import WrongValue
+    from proxy.config.model.redis_address import parse_redis_address
+
     try:
         address = parse_redis_address(url)
     except WrongValue as error:

@@ -8,6 +8,7 @@ password.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,8 @@ BLOCK: Final = 1.0
 """Seconds for which a read of news waits for one at most."""
 MAX_NEWS: Final = 1000
 """Entries of one such read."""
+NEWS: Final = "news"
+"""The stream of what was written: `kind` is `account` or `document`, `name` the digest or the name."""
 ALIVE: Final = 5.0
 """Seconds after its last pulse for which a replica counts."""
 PREFIX: Final = "{ads-proxy}:"
@@ -67,7 +70,7 @@ class RedisConnection:
 
     async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
         """What a script gives. The whole text goes along each time: after a restart a server knows no script."""
-        return await self.command("EVAL", script, len(keys), *(PREFIX + key for key in keys), *arguments)
+        return await self.command("EVAL", script, len(keys), *(PREFIX + key for key in keys), 0, *arguments)
 
     async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
         """(stream, id, fields) of what was added to streams behind these ids; waits for it up to `BLOCK` seconds."""
@@ -112,6 +115,11 @@ class RedisConnection:
             failure = _explain(error, self.address)
             self.note(failure)
             raise failure from None
+
+
+def digest(name: str) -> str:
+    """What a name is called on the server."""
+    return hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
 def _client(address: RedisAddress, timeout: float) -> Any:

@@ -1,9 +1,9 @@
 """What the server does in one step, as scripts of Lua. What they are for is said by whoever runs them.
 
 Each can be run twice in a row without doing more than once, since a connection may die between its doing and its
-answer. Moments are the server's, in milliseconds since the epoch, so that the clocks of replicas do not matter; a
-`now` of 0 means the server's clock, and tests give their own. Counters never fall behind that clock, so that a server
-which lost its data goes on above what anybody has seen.
+answer. The first argument of each, `now`, is 0 for the server's own clock, in milliseconds since the epoch, so that the
+clocks of replicas do not matter; tests give another. Counters never fall behind that clock, so that a server which lost
+its data goes on above what anybody has seen.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ return {whole(version), 1}
 WRITE_DOCUMENT: Final = (
     TELL
     + """
--- KEYS: document, news. ARGV: name, content.
-redis.call('SET', KEYS[1], ARGV[2])
-tell(KEYS[2], 'document', ARGV[1])
+-- KEYS: document, news. ARGV: now, name, content.
+redis.call('SET', KEYS[1], ARGV[3])
+tell(KEYS[2], 'document', ARGV[2])
 return 1
 """
 )

@@ -8,13 +8,14 @@ may replace it. What cannot be decrypted is kept beside what takes its place.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import InvalidToken
 
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.tokens import redis_scripts as scripts
+from proxy.tokens.redis_connection import NEWS, digest
+from proxy.tokens.redis_leases import RedisLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from proxy.tokens.redis_connection import RedisConnection
     from proxy.tokens.store import StoredToken
 
-NEWS: Final = "news"
 _CHECK: Final = "check"
 _PROOF: Final = b"ads-proxy"
 _PAUSE: Final = 0.5
@@ -38,6 +38,7 @@ class RedisStore:
     def __init__(self, connection: RedisConnection, keys: tuple[Secret, ...]) -> None:
         self._connection = connection
         self.cipher = make_cipher(keys)
+        self.leases = RedisLeases(connection, self.cipher)
         self._names: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         self._damaged: set[str] = set()
@@ -83,7 +84,6 @@ class RedisStore:
         version, is_ours = await self._connection.run(
             scripts.WRITE_ENTRY,
             (f"account:{name}", NEWS),
-            0,
             name,
             self.cipher.encrypt(encode_entry(account, entry)),
             entry.consented_at or 0.0,
@@ -97,7 +97,7 @@ class RedisStore:
 
     async def read_document(self, name: str) -> object | None:
         try:
-            content = await self._connection.command("GET", self._key("document", _digest(name)))
+            content = await self._connection.command("GET", self._key("document", digest(name)))
             return decode_document(name, self.cipher.decrypt(content)) if content is not None else None
         except (StateUnavailable, InvalidToken, ValueError, KeyError, TypeError):
             return None
@@ -105,7 +105,7 @@ class RedisStore:
     async def write_document(self, name: str, data: object) -> None:
         await self._check()
         content = self.cipher.encrypt(encode_document(name, data))
-        await self._connection.run(scripts.WRITE_DOCUMENT, (f"document:{_digest(name)}", NEWS), name, content)
+        await self._connection.run(scripts.WRITE_DOCUMENT, (f"document:{digest(name)}", NEWS), name, content)
 
     async def changes(self) -> AsyncIterator[StoreChange]:
         """Never ends, and keeps the pulse: after every trouble with the server, anything may have changed."""
@@ -171,13 +171,9 @@ class RedisStore:
         return StoreChange(account=self._names[name]) if name in self._names else None
 
     def _name(self, account: str) -> str:
-        name = _digest(account)
+        name = digest(account)
         self._names[name] = account
         return name
 
     def _key(self, kind: str, name: str) -> str:
         return self._connection.key(f"{kind}:{name}" if kind else name)
-
-
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:40]

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import TokenAnswerMalformed, TokenFailure, TokenTimeout
 from proxy.events import DefectMet
+from proxy.tokens.lifecycle import request_timeout
 from proxy.tokens.lwa import AppCredentials
+from proxy.tokens.values import CredentialFailure
 
 if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.secret import Secret
     from proxy.tokens.consent_ledger import ConsentLedger
+    from proxy.tokens.leases import Leases
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import Timing, TokenSettings, TokenSource
@@ -32,16 +35,27 @@ class CredentialDependencies:
     settings: TokenSettings
     timing: Timing
     consents: ConsentLedger
+    leases: Leases
 
 
-async def request_grant(lwa: LoginWithAmazon, source: TokenSource, refresh_token: Secret, seconds: float) -> Grant:
-    """What is granted for a refresh token. Raises `TokenFailure`, after so many seconds at the latest."""
+async def request_grant(
+    dependencies: CredentialDependencies, source: TokenSource, refresh_token: Secret, timeouts: int
+) -> Grant:
+    """What is granted for a refresh token. Raises `TokenFailure`, in bounded time; `timeouts` counts the attempts in a
+    row that took too long."""
+    seconds = request_timeout(dependencies.settings.refresh_timeout, timeouts)
     try:
         async with asyncio.timeout(seconds):
             credentials = AppCredentials(source.client_id, source.client_secret, source.older_secret)
-            return await lwa.refresh(source.token_url, credentials, refresh_token)
+            return await dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
     except TimeoutError:
         raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None
+
+
+def describe_failure(account: str, failure: TokenFailure, at: float) -> CredentialFailure:
+    """What people are told of it; `at` is wall-clock time."""
+    advice = failure.advice.replace("ACCOUNT", account)
+    return CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, at)
 
 
 def report_defect(observer: Observer, error: Exception) -> TokenFailure:

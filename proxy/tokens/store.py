@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from proxy.secret import Secret
+    from proxy.tokens.leases import Leases
 
 
 class StoredSource(StrEnum):
@@ -76,6 +77,10 @@ class Store(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences worth saying at start."""
+
+    @property
+    def leases(self) -> Leases:
+        """Who may ask for access tokens, among those who share the store."""
 
     async def read(self, account: str) -> StoredToken | None: ...
 

@@ -9,9 +9,8 @@ say: what a server sends behind one by mistake would be read as the response to 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.clock import boot_time
 from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
@@ -21,6 +20,9 @@ from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
 from proxy.upstream.request_writer import RequestWriter
 
+if TYPE_CHECKING:
+    from proxy.upstream.ports import ResponseSink, Timeouts, WholeResponseSink
+
 MAX_AGE = 600.0
 """Seconds after which a connection is not used again, so that changed addresses are followed."""
 MAX_IDLE = 50.0
@@ -29,44 +31,8 @@ _MAX_HEAD = 131072
 _MAX_INTERIM = 32
 _UNREAD = (408, 413)
 """Statuses of a request that was not read to its end: such a peer ends the connection, whether it says so or not."""
-_REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
+REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
 """Where Amazon names a request: the first as a rule, else one of its elder siblings (docs/amazon.md, Request ids)."""
-
-
-class ResponseSink(Protocol):
-    """Who wants a response. Calls come in this order; after `response_ended` or `upstream_failed`, none.
-
-    `entered` is set to the moment (perf_counter) at which a read began.
-    """
-
-    entered: float
-
-    def interim(self, response: Response) -> None: ...
-
-    def response_began(self, response: Response) -> None: ...
-
-    def response_data(self, pieces: list[Buffer]) -> None: ...
-
-    def response_ended(self, trailers: bytes) -> None:
-        """`trailers` holds the lines that may pass, each with its CRLF."""
-
-    def upstream_failed(self, error: Refused) -> None: ...
-
-    def upstream_writable(self, writable: bool) -> None: ...
-
-    def defect(self, error: Exception) -> None:
-        """Something of ours went wrong while the sink was told; after this, no more calls."""
-
-    def flush(self) -> None:
-        """What one read brought has been told; send on what was gathered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds: until a response's head, and between bytes of its body."""
-
-    response: float
-    idle: float
 
 
 class ConnectionOwner(Protocol):
@@ -92,7 +58,7 @@ class ConnectionOwner(Protocol):
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """One connection to one host."""
+    """One connection to one host. `family` is that of the operation it serves, None while its pool has it."""
 
     def __init__(self, pool: ConnectionOwner) -> None:
         self._pool = pool
@@ -100,6 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._writer: RequestWriter
         self._sink: ResponseSink | None = None
+        self._first: WholeResponseSink | None = None
         self._head = b""
         self._body: Body | None = None
         self._interims = 0
@@ -115,6 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.born = self.rested = 0.0
         self.deadline = NEVER
         self.writable = True
+        self.family: str | None = None
 
     # --- sending
 
@@ -128,6 +96,31 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self.deadline = self._sent_at + self._response_timeout
             self._writer.begin(data)
+
+    def send_whole(self, sink: WholeResponseSink, data: bytes, timeouts: Timeouts) -> None:
+        """As `send` and `request_sent` together, for a request that is known to have an ordinary response as a rule."""
+        self._first = sink
+        self.send(sink, [data], to_head=False, timeouts=timeouts)
+        self._writer.end()
+
+    def hand_over(self, sink: ResponseSink) -> None:
+        """Somebody else wants the response from here on."""
+        self._first = None
+        if self._sink is not None:
+            self._sink = sink
+
+    def rest_now(self) -> None:
+        """Its response was taken whole, and it may be used again."""
+        self._sink = None
+        self.served += 1
+        self.rested = boot_time()
+        self._pool.answered(self.loop.time() - self._sent_at)
+        self._pool.release(self)
+
+    @property
+    def sent_whole(self) -> bool:
+        """The whole request has left this process."""
+        return self._writer.complete
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
@@ -162,6 +155,12 @@ class UpstreamConnection(asyncio.Protocol):
         """It looks good, and is not too old, by the clock that runs while the machine is suspended."""
         now = boot_time()
         young = now - self.born < MAX_AGE and now - self.rested < MAX_IDLE
+        return young and not self._failed and not self._transport.is_closing()
+
+    def was_used_within(self, seconds: float) -> bool:
+        """Usable, and used so shortly ago."""
+        now = boot_time()
+        young = now - self.rested < seconds and now - self.born < MAX_AGE
         return young and not self._failed and not self._transport.is_closing()
 
     @property
@@ -201,6 +200,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._first is not None and self._is_recognised(self._first, data):
+            return
         sink = self._sink
         if sink is None:
             self.close()
@@ -215,6 +216,16 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             sink.defect(error)
         sink.flush()
+
+    def _is_recognised(self, first: WholeResponseSink, data: bytes) -> bool:
+        self._first = None
+        try:
+            return first.recognise(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._sink = None
+            self.close()
+            first.defect(error)
+            return True
 
     def eof_received(self) -> bool | None:
         if isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:
@@ -290,7 +301,7 @@ class UpstreamConnection(asyncio.Protocol):
                 raise UpstreamMalformed("What came back is not an HTTP/1.1 answer.")
             self._head = data
             return b""
-        response = read_response(data[: end + 2], _REQUEST_IDS)
+        response = read_response(data[: end + 2], REQUEST_IDS)
         if response.status == 408 and self.served:
             raise UpstreamClosed("Amazon gave up an idle connection just as this request was sent on it; try again.")
         rest = data[end + 4 :]

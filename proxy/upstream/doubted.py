@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.net.deadlines import Deadlines
-    from proxy.upstream.connection import ResponseSink, Timeouts, UpstreamConnection
+    from proxy.upstream.connection import UpstreamConnection
+    from proxy.upstream.ports import ResponseSink, Timeouts
 
 RESTED = 1.0
 """Seconds without use after which a connection may have died unnoticed."""
@@ -51,7 +52,7 @@ class Connections(Protocol):
     @property
     def deadlines(self) -> Deadlines: ...
 
-    async def acquire(self, *, fresh: bool, patience: float) -> UpstreamConnection: ...
+    async def acquire(self, *, fresh: bool, patience: float, family: str) -> UpstreamConnection: ...
 
 
 class DoubtedConnection:
@@ -60,6 +61,7 @@ class DoubtedConnection:
     def __init__(self, pool: Connections, first: UpstreamConnection, after: float, may_ask: Callable[[], bool]) -> None:
         self._pool = pool
         self._first = first
+        self._family = ""
         self._after = after
         self._may_ask = may_ask
         self._sink: ResponseSink
@@ -94,6 +96,7 @@ class DoubtedConnection:
     def send(self, sink: ResponseSink, data: list[Buffer], *, to_head: bool, timeouts: Timeouts) -> None:
         """Begin an exchange, as a connection does."""
         self._sink, self._timeouts, self._to_head = sink, timeouts, to_head
+        self._family = self._first.family or ""
         self._keep(data)
         self._lanes.append(_Lane(self, self._first, sink))
         self.deadline = self._pool.loop.time() + self._after
@@ -137,7 +140,7 @@ class DoubtedConnection:
 
     async def _ask(self) -> None:
         try:
-            connection = await self._pool.acquire(fresh=True, patience=self._timeouts.response)
+            connection = await self._pool.acquire(fresh=True, patience=self._timeouts.response, family=self._family)
         except Refused as error:
             self._asking = None
             self._failed(self._error or error)

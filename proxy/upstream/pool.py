@@ -1,17 +1,20 @@
 """The connections to one host: which is used next, how many there may be, and who waits for one. Sends nothing.
 
 The connection used last is used next, so that those not needed grow old and go. Those who wait get connections
-in turns by client, and within one client in the order in which they came.
+in turns by client, and within one client in the order in which they came; how many one family of operations may hold
+is for `bulkheads`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
+from proxy.upstream.bulkheads import may_hold_another
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
+from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
 
 if TYPE_CHECKING:
@@ -22,10 +25,11 @@ if TYPE_CHECKING:
 class Waiter:
     """Somebody who waits. What comes is a connection, or None for leave to make one."""
 
-    __slots__ = ("client", "fresh", "given")
+    __slots__ = ("client", "family", "fresh", "given")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, client: str, *, fresh: bool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: str, family: str, *, fresh: bool) -> None:
         self.client = client
+        self.family = family
         self.fresh = fresh
         self.given: asyncio.Future[UpstreamConnection | None] = loop.create_future()
 
@@ -46,6 +50,8 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
         self._dialling = 0
+        self._used = 0
+        self._held: Counter[str] = Counter()
         self._waiting: Turns[Waiter] = Turns()
         self._closed = False
         self.recent: deque[float] = deque(maxlen=32)
@@ -59,57 +65,82 @@ class Pool:
     def name(self) -> str:
         return f"{self.origin.host}:{self.origin.port}"
 
-    def take(self) -> UpstreamConnection | None:
-        """An idle connection that still looks good, or None. Never waits."""
-        while self._idle:
+    def take(self, family: str = "") -> UpstreamConnection | None:
+        """An idle connection that still looks good, for an operation of this family, or None. Never waits."""
+        while self._idle and self._may_hold(family):
             connection = self._idle.pop()
             if connection.usable:
+                self._hold(connection, family)
                 return connection
             connection.close()
         return None
 
-    async def acquire(self, *, fresh: bool, patience: float, client: str = "") -> UpstreamConnection:
-        """A connection: an idle one (unless `fresh`), or a new one as soon as the limit allows, in turns by `client`.
+    def take_warm(self, family: str) -> UpstreamConnection | None:
+        """The connection used last, if that was so shortly ago that it needs no doubt; else None, and it stays."""
+        idle = self._idle
+        if not idle or not idle[-1].was_used_within(RESTED) or not self._may_hold(family):
+            return None
+        connection = idle.pop()
+        self._hold(connection, family)
+        return connection
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Nothing was sent on it after all."""
+        self._let_go(connection)
+        self._idle.append(connection)
+
+    def holds_back(self, family: str) -> bool:
+        """Whether there is a connection for others, and none for this family: it holds its share."""
+        return self._used < self.limit and not self._may_hold(family)
+
+    def held_by(self, family: str) -> int:
+        """How many connections serve operations of this family, or are made for one."""
+        return self._held[family]
+
+    def is_awaited_by(self, family: str) -> bool:
+        """Whether somebody waits already for a connection for an operation of this family."""
+        return self._waiting.holds(family)
+
+    async def acquire(self, *, fresh: bool, patience: float, client: str = "", family: str = "") -> UpstreamConnection:
+        """A connection: an idle one (unless `fresh`), or a new one as soon as the limit allows, and the share of the
+        operation's `family`; in turns by `client`.
 
         Raises `Refused` where none can be made, or where none became free within `patience` seconds.
         """
-        if not fresh and (connection := self.take()) is not None:
+        if not fresh and (connection := self.take(family)) is not None:
             return connection
-        if self._has_room:
-            self._dialling += 1
-            return await self._dial()
-        if fresh and self._idle:
-            self._idle.pop(0).close()
+        if self._may_hold(family):
+            if self._has_room:
+                self._begin_dial(family)
+                return await self._dial(family)
+            if fresh and self._idle:
+                self._idle.pop(0).close()
         try:
             async with asyncio.timeout(patience):
                 while True:
-                    given = await self._wait(client, fresh=fresh)
+                    given = await self._wait(client, family, fresh=fresh)
                     if given is None or given.usable:
                         break
                     given.close()
         except TimeoutError:
             raise UpstreamTimeout(
-                f"None of the {self.limit} connections to {self.origin.host} became free within {patience:g} s; "
+                f"None of the {self.limit} connections to {self.origin.host} became free for {family or 'this'} within "
+                f"{patience:g} s, while {self._held[family]} of them served others of its kind; "
                 "raise upstream.max_connections, or send less at once."
             ) from None
-        return given if given is not None else await self._dial()
+        return given if given is not None else await self._dial(family)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange ended well."""
         if connection.served == 1:
             self._dialer.remember_session(self.origin, connection.transport)
+        self._let_go(connection)
         if self._closed:
             connection.close()
             return
-        waiter = self._next()
-        if waiter is None:
-            connection.deadline = self.loop.time() + MAX_IDLE
-            self._idle.append(connection)
-        elif waiter.fresh:
-            self._waiting.put_back(waiter.client, waiter)
-            connection.close()
-        else:
-            waiter.given.set_result(connection)
+        connection.deadline = self.loop.time() + MAX_IDLE
+        self._idle.append(connection)
+        self._grant()
 
     def opened(self, connection: UpstreamConnection) -> None:
         self._all.add(connection)
@@ -118,6 +149,7 @@ class Pool:
     def lost(self, connection: UpstreamConnection) -> None:
         self._all.discard(connection)
         self.deadlines.discard(connection)
+        self._let_go(connection)
         if connection in self._idle:
             self._idle.remove(connection)
         self._grant()
@@ -136,34 +168,74 @@ class Pool:
         """How many connections there are, and how many of them are idle."""
         return len(self._all), len(self._idle)
 
+    # --- who holds what
+
     @property
     def _has_room(self) -> bool:
         return len(self._all) + self._dialling < self.limit
 
-    async def _dial(self) -> UpstreamConnection:
-        """Make a connection. Its place has been counted in `_dialling`."""
+    def _may_hold(self, family: str) -> bool:
+        return may_hold_another(self._held[family], self._used, self.limit)
+
+    def _hold(self, connection: UpstreamConnection, family: str) -> None:
+        connection.family = family
+        self._count(family)
+
+    def _let_go(self, connection: UpstreamConnection) -> None:
+        """The connection serves nobody any longer; it may not have before."""
+        if connection.family is not None:
+            self._forget(connection.family)
+            connection.family = None
+
+    def _count(self, family: str) -> None:
+        self._used += 1
+        self._held[family] += 1
+
+    def _forget(self, family: str) -> None:
+        self._used -= 1
+        self._held[family] -= 1
+        if not self._held[family]:
+            del self._held[family]
+
+    # --- making one, and waiting for one
+
+    def _begin_dial(self, family: str) -> None:
+        """A connection will be made: its place is taken from now on."""
+        self._dialling += 1
+        self._count(family)
+
+    def _end_dial(self, family: str) -> None:
+        """It was made, and counts itself, or it was not."""
+        self._dialling -= 1
+        self._forget(family)
+
+    async def _dial(self, family: str) -> UpstreamConnection:
+        """Make a connection, whose place has been taken."""
         try:
-            return await self._dialer.dial(self.origin, lambda: UpstreamConnection(self))
+            connection = await self._dialer.dial(self.origin, lambda: UpstreamConnection(self))
+            if not connection.lost:
+                self._hold(connection, family)
+            return connection
         finally:
-            self._dialling -= 1
+            self._end_dial(family)
             self._grant()
 
-    async def _wait(self, client: str, *, fresh: bool) -> UpstreamConnection | None:
-        waiter = Waiter(self.loop, client, fresh=fresh)
-        self._waiting.join(client, waiter)
+    async def _wait(self, client: str, family: str, *, fresh: bool) -> UpstreamConnection | None:
+        waiter = Waiter(self.loop, client, family, fresh=fresh)
+        self._waiting.join(client, waiter, family)
         try:
             return await waiter.given
         except asyncio.CancelledError:
             if waiter.given.cancelled():
-                self._waiting.leave(client, waiter)
+                self._waiting.leave(client, waiter, family)
             else:
-                self._pass_on(waiter.given.result())
+                self._pass_on(waiter, waiter.given.result())
             raise
 
-    def _pass_on(self, given: UpstreamConnection | None) -> None:
+    def _pass_on(self, waiter: Waiter, given: UpstreamConnection | None) -> None:
         """Whoever it was given to has left."""
         if given is None:
-            self._dialling -= 1
+            self._end_dial(waiter.family)
             self._grant()
         elif given.usable:
             self.release(given)
@@ -171,12 +243,20 @@ class Pool:
             given.close()
 
     def _grant(self) -> None:
-        """Let those first in line make connections, as far as there is room."""
-        while self._has_room and (waiter := self._next()) is not None:
-            self._dialling += 1
-            waiter.given.set_result(None)
+        """Give those first in line what there is: idle connections, and leave to make new ones."""
+        while (waiter := self._next()) is not None:
+            connection = None if waiter.fresh else self.take(waiter.family)
+            if connection is None and not self._has_room:
+                self._waiting.put_back(waiter.client, waiter, waiter.family)
+                if waiter.fresh and self._idle:
+                    self._idle.pop(0).close()
+                return
+            if connection is None:
+                self._begin_dial(waiter.family)
+            waiter.given.set_result(connection)
 
     def _next(self) -> Waiter | None:
-        while (waiter := self._waiting.next()) is not None and waiter.given.done():
+        """The first that still waits, and whose family may hold another connection."""
+        while (waiter := self._waiting.next(self._may_hold)) is not None and waiter.given.done():
             pass
         return waiter

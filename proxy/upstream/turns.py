@@ -1,58 +1,85 @@
-"""Who waits for a connection, in turns by client: whoever waits with much goes behind the others each time. Pure."""
+"""Who waits for a connection, in turns by client: whoever waits with much goes behind the others each time. Pure.
+
+What waits is of some family, and at times not every family may go on: then a client's turn goes to its first that may.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
 
 class Turns(Generic[T]):
-    """A queue for each client, and a round of those that have one. Within a client, first come, first served."""
+    """A queue for each client, and a round of those that have one. Within a client, first come, first served.
+
+    A client's queue is kept by family, each waiter with its number, so that those who may not go on cost nothing.
+    """
 
     def __init__(self) -> None:
-        self._round: OrderedDict[str, deque[T]] = OrderedDict()
+        self._round: OrderedDict[str, dict[str, deque[tuple[int, T]]]] = OrderedDict()
+        self._last = self._first = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._round.values()))
+        return sum(len(queue) for queues in self._round.values() for queue in queues.values())
 
     def __iter__(self) -> Iterator[T]:
         """Everybody who waits, client by client."""
-        for queue in self._round.values():
-            yield from queue
+        for queues in self._round.values():
+            for _, waiter in sorted(chain.from_iterable(queues.values()), key=itemgetter(0)):
+                yield waiter
 
     def __repr__(self) -> str:
         return f"<Turns of {len(self._round)} clients, {len(self)} waiting>"
 
-    def join(self, client: str, waiter: T) -> None:
+    def join(self, client: str, waiter: T, family: str = "") -> None:
         """Wait behind one's own, and, as a client that did not wait yet, behind all others."""
-        self._round.setdefault(client, deque()).append(waiter)
+        self._last += 1
+        self._queue(client, family).append((self._last, waiter))
 
-    def next(self) -> T | None:
-        """Take out whose turn it is; the next turn is another client's."""
-        if not self._round:
-            return None
-        client, queue = next(iter(self._round.items()))
-        waiter = queue.popleft()
-        if queue:
-            self._round.move_to_end(client)
-        else:
-            del self._round[client]
-        return waiter
+    def holds(self, family: str) -> bool:
+        """Whether somebody of this family waits."""
+        return any(family in queues for queues in self._round.values())
 
-    def put_back(self, client: str, waiter: T) -> None:
+    def next(self, may: Callable[[str], bool] = lambda _family: True) -> T | None:
+        """Take out whose turn it is, of those whose family `may` go on; the next turn is another client's."""
+        for client, queues in self._round.items():
+            families = [family for family in queues if may(family)]
+            if families:
+                family = min(families, key=lambda each: queues[each][0][0])
+                _, waiter = queues[family].popleft()
+                self._round.move_to_end(client)
+                self._tidy(client, family)
+                return waiter
+        return None
+
+    def put_back(self, client: str, waiter: T, family: str = "") -> None:
         """It was its turn, and it could not use it: the next turn is its own again."""
-        self._round.setdefault(client, deque()).appendleft(waiter)
+        self._first -= 1
+        self._queue(client, family).appendleft((self._first, waiter))
         self._round.move_to_end(client, last=False)
 
-    def leave(self, client: str, waiter: T) -> None:
+    def leave(self, client: str, waiter: T, family: str = "") -> None:
         """Wait no longer. Who does not wait is nobody's concern."""
-        queue = self._round.get(client, deque())
-        if waiter in queue:
-            queue.remove(waiter)
-            if not queue:
-                del self._round[client]
+        queue = self._round.get(client, {}).get(family, deque())
+        entry = next((each for each in queue if each[1] is waiter), None)
+        if entry is not None:
+            queue.remove(entry)
+            self._tidy(client, family)
+
+    def _queue(self, client: str, family: str) -> deque[tuple[int, T]]:
+        return self._round.setdefault(client, {}).setdefault(family, deque())
+
+    def _tidy(self, client: str, family: str) -> None:
+        """Keep no queue that is empty."""
+        queues = self._round[client]
+        if not queues[family]:
+            del queues[family]
+        if not queues:
+            del self._round[client]

@@ -14,7 +14,15 @@ import aiohttp
 import pytest
 
 from proxy import errors
-from proxy.admin import AdminListener, ProfileView, RequestHistory, make_invitations
+from proxy.admin import (
+    AccessRules,
+    AdminListener,
+    InvitationHandlers,
+    ProfileView,
+    RequestHistory,
+    make_admin,
+    make_invitations,
+)
 from proxy.events import InvitationUsed, SignInFinished
 from proxy.observability.metrics import Metrics
 from proxy.profiles.replacement import GrantedProfiles
@@ -62,12 +70,32 @@ async def inviting(program: FakeProgram) -> AsyncIterator[Invited]:
     port = bound.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     ledger = InvitationLedger(MemoryStore(), time.time)
-    listener = AdminListener(make_invitations(program, ledger, program, url))
+    listener = AdminListener(make_invitations(InvitationHandlers(program, ledger, program, url)))
     await listener.start([bound])
     metrics = Metrics("1.2.3")
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             yield Invited(Knocker(session, port, RequestHistory(metrics.totals), metrics), ledger, url)
+    finally:
+        await listener.stop()
+
+
+@asynccontextmanager
+async def inviting_by_prefix(program: FakeProgram) -> AsyncIterator[Invited]:
+    """The same below `/invite/` of the admin listener, which has a key."""
+    program.rules = AccessRules(Secret("an-admin-key-of-some-length"), False, "127.0.0.1")
+    bound = socket.create_server(("127.0.0.1", 0))
+    port = bound.getsockname()[1]
+    ledger = InvitationLedger(MemoryStore(), time.time)
+    metrics = Metrics("1.2.3")
+    history = RequestHistory(metrics.totals)
+    invited = InvitationHandlers(program, ledger, program, "http://consent.test")
+    listener = AdminListener(make_admin(program, metrics, history, program, invited))
+    await listener.start([bound])
+    try:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            session.headers["Host"] = "consent.test"
+            yield Invited(Knocker(session, port, history, metrics), ledger, "http://consent.test")
     finally:
         await listener.stop()
 
@@ -221,3 +249,63 @@ async def test_the_console_makes_a_link() -> None:
         async with knocker.ask("/console/accounts/acme/invite", "POST", proof) as answer:
             assert (answer.status, (await answer.json())["detail"]) == (502, "There is no listener for invitations.")
         assert await knocker.status("/console/accounts/acme/invite", "POST") == 403
+
+
+# --- by a path prefix of the admin listener
+
+
+async def test_the_prefix_alone_is_open_under_the_outer_name() -> None:
+    """The whole way without the admin key; the link is used then."""
+    program = FakeProgram(statuses=(), known_profiles=())
+    async with inviting_by_prefix(program) as invited:
+        made, path = await invited.invitation()
+        status, page = await invited.follow(path)
+        assert (status, "<h1>Done</h1>" in page) == (200, True)
+        async with invited.knocker.ask(path) as answer:
+            assert (answer.status, "used already" in await answer.text()) == (410, True)
+        assert await invited.knocker.status("/invite/static/console.css") == 200
+    assert program.adopted == ["acme"]
+    assert InvitationUsed("acme", made.id) in program.seen
+
+
+@pytest.mark.parametrize("path", ["/", "/status", "/metrics", "/console/state", "/login/acme", "/livez", "/invited"])
+async def test_nothing_else_of_the_admin_listener_is(path: str) -> None:
+    """Under the outer name it is not even served; under its own name it wants its key as ever."""
+    async with inviting_by_prefix(FakeProgram()) as invited:
+        assert await invited.knocker.status(path) == 421
+        own = {"Host": "127.0.0.1"}
+        assert await invited.knocker.status(path, headers=own) == (200 if path == "/livez" else 401)
+
+
+@pytest.mark.parametrize("path", ["/invite", "/invite/", "/invite/x/y", "/invite/nobodys", "/invite/../status"])
+async def test_what_is_no_link_leads_nowhere(path: str) -> None:
+    """A page that says so, and no problem document of the console's."""
+    async with inviting_by_prefix(FakeProgram()) as invited, invited.knocker.ask(path) as answer:
+        text = await answer.text()
+        assert (answer.status, "not known" in text) == ((404, True) if ".." not in path else (421, False))
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", {}),
+        ("POST", {"Origin": "https://evil.test"}),
+        ("GET", {"Host": "rebound.test"}),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}),
+    ],
+)
+async def test_other_sites_cannot_use_a_link_there_either(method: str, headers: dict[str, str]) -> None:
+    """As on a listener of its own."""
+    async with inviting_by_prefix(FakeProgram()) as invited:
+        _, path = await invited.invitation()
+        target = f"{path}/begin" if method == "POST" else path
+        assert await invited.knocker.status(target, method, headers) in (403, 421)
+
+
+async def test_without_invitations_the_prefix_is_as_every_path() -> None:
+    """It wants the key, and there is nothing behind it."""
+    program = FakeProgram(rules=AccessRules(Secret("an-admin-key-of-some-length"), False, "127.0.0.1"))
+    async with administer(program) as knocker:
+        assert await knocker.status("/invite/x") == 401
+        key = {"X-Ads-Proxy-Key": "an-admin-key-of-some-length"}
+        assert await knocker.status("/invite/x", headers=key) == 404

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from proxy import errors
-from proxy.admin import AccessRules, ClientKeyView, ListingFailureView, ProfileView
+from proxy.admin import AccessRules, AdsAccountView, ClientKeyView, ListingFailureView, ProfileView
 from proxy.admin.guard import KeyChecker
-from proxy.admin.status import account_status
+from proxy.admin.status import account_status, find_ads_accounts
 from proxy.events import DefectMet
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
 from tests.observability.test_metrics import finished
@@ -336,6 +336,26 @@ async def test_what_is_logged_of_the_history_counts_alone() -> None:
         knocker.history.observe(finished(status=403, refusal="not-permitted", detail="canary", path="/canary"))
         knocker.history.sample()
         assert repr(knocker.history) == "<RequestHistory 1 steps, 1 refused>"
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [("", 1), ("acme de", 1), ("AMZN1.A", 1), ("222", 1), ("e1 na", 1), ("linked", 0), ("acme fr", 0)],
+)
+async def test_ads_accounts_are_searched_by_every_word(search: str, found: int) -> None:
+    """By id, name, country, region, account, and by the profiles and entities that are theirs."""
+    async with administer(FakeProgram()) as knocker, knocker.ask(f"/console/ads-accounts?search={search}") as answer:
+        said = json.loads(await answer.text())
+    assert (said["total"], len(said["ads_accounts"])) == (found, found)
+    for each in said["ads_accounts"]:
+        assert (each["id"], each["countries"], each["profiles"]) == ("amzn1.a", ["DE", "US"], ["111", "222"])
+
+
+async def test_the_list_of_ads_accounts_is_bounded() -> None:
+    """However many there are, the page stays one that can be read."""
+    many = [AdsAccountView(f"amzn1.{n}", "acme", "ads account", "", "", (), (), (), ()) for n in range(1000)]
+    assert find_ads_accounts(many, "amzn1.9", 5)["total"] == 111
+    assert len(find_ads_accounts(many, "", 5)["ads_accounts"]) == 5
 
 
 async def test_profiles_are_searched_by_every_word() -> None:

@@ -33,6 +33,7 @@ COMMANDS = (
     "login",
     "profiles",
     "keys",
+    "audit",
     "healthcheck",
     "wait",
     "status",
@@ -74,7 +75,10 @@ def test_help_tells_a_stranger_where_to_begin(tmp_path: Path) -> None:
         assert word in page.stdout
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "keys new", "keys list", "keys expire", "keys rotate-state"])
+SUBCOMMANDS = ("keys new", "keys list", "keys expire", "keys rotate-state", "audit verify")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
 def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     """--help works without any configuration, and docs/cli.md has the command."""
     page = run(tmp_path, *command.split(), "--help")
@@ -99,6 +103,7 @@ def test_the_command_line_starts_without_what_commands_need(tmp_path: Path) -> N
     assert not [name for name in loaded if name.partition(".")[0] in heavy]
     assert {name for name in loaded if name.startswith("proxy.commands.")} == {
         "proxy.commands.cli",
+        "proxy.commands.cli_audit",
         "proxy.commands.cli_keys",
         "proxy.commands.cli_options",
         "proxy.commands.cli_start",

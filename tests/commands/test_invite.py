@@ -64,7 +64,6 @@ def test_an_unknown_account_is_told(tmp_path: Path) -> None:
     ("more", "problem"),
     [
         ("invites: {listen: 127.0.0.1:8082}\n", "invites.url: is missing"),
-        ("invites: {url: 'https://consent.test'}\n", "invites.listen: is missing"),
         ("invites: {listen: 127.0.0.1:8080, url: 'https://c.test'}\n", "invites.listen: is the address of listen too"),
         (
             "invites: {listen: 127.0.0.1:8081, url: 'https://c.test'}\n",
@@ -78,3 +77,9 @@ def test_half_a_listener_is_refused(tmp_path: Path, more: str, problem: str) -> 
     """Each problem names its key and what to write."""
     with pytest.raises(ConfigurationError, match=problem):
         configured(tmp_path, more)
+
+
+def test_a_url_alone_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The links lead below /invite/ of the admin listener, by whatever stands before it."""
+    assert invite(configured(tmp_path, "invites: {url: 'https://consent.test'}\n"), "acme", 7) == 0
+    assert capsys.readouterr().out.startswith("https://consent.test/invite/")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from proxy.upstream.request_writer import RequestWriter
+from tests.downstream.test_acceptor import accepting
+from tests.support.certificates import Authority
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.rules import rules_for
 from tests.support.wire import GET, HELLO, RawUpstream, Wire
@@ -115,9 +121,14 @@ async def test_a_408_to_the_first_request_of_a_connection_is_amazons_answer(runn
 
 class AnsweringAndResetting:
     """An upstream of threads and blocking sockets, which answers a request's head and is gone: what was not read makes
-    the system send a reset behind the answer, while the proxy still writes."""
+    the system send a reset behind the answer, while the proxy still writes. `secure` speaks TLS on an accepted socket.
 
-    def __init__(self) -> None:
+    Without TCP_NODELAY its system would keep an answer back until a TLS session ticket before it is acknowledged, and
+    the reset would drop what never left.
+    """
+
+    def __init__(self, secure: Callable[[socket.socket], socket.socket]) -> None:
+        self._secure = secure
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -126,10 +137,11 @@ class AnsweringAndResetting:
     def _serve(self) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                accepted, _ = self._listener.accept()
             except OSError:
                 return
-            with connection:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._secure(accepted) as connection:
                 seen = b""
                 while b"\r\n\r\n" not in seen:
                     seen += connection.recv(4096)
@@ -158,30 +170,95 @@ async def test_an_answer_is_read_though_a_write_has_failed() -> None:
 
 
 @contextmanager
-def answering_and_resetting() -> Iterator[int]:
-    upstream = AnsweringAndResetting()
+def answering_and_resetting(secure: Callable[[socket.socket], socket.socket] = lambda plain: plain) -> Iterator[int]:
+    upstream = AnsweringAndResetting(secure)
     try:
         yield upstream.port
     finally:
         upstream.stop()
 
 
+async def nobody(_wire: Wire) -> None:
+    """The bench's own upstream is not asked."""
+
+
 @pytest.mark.usefixtures("every_loop")
-async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
-    """Every time, however large the upload is that still runs."""
+@pytest.mark.parametrize("tls", [False, True])
+async def test_an_answer_that_a_reset_follows_reaches_the_tool(tls: bool, tmp_path: Path) -> None:
+    """Every time, however large the upload is that still runs.
 
-    async def nobody(_wire: Wire) -> None:
-        """The bench's own upstream is not asked."""
-
-    with answering_and_resetting() as port:
-        bench = ProxyBench(RawUpstream(nobody), rules_for(f"http://127.0.0.1:{port}", replay_bytes=10))
+    Through TLS nearly every time: the reset can come between our look and the event loop's write, and ends all there.
+    """
+    authority = Authority(tmp_path)
+    context = authority.context("localhost")
+    upstream = (
+        answering_and_resetting(partial(context.wrap_socket, server_side=True)) if tls else answering_and_resetting()
+    )
+    with upstream as port:
+        url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
+        rules = rules_for(url, replay_bytes=10, ca_file=str(authority.ca_file) if tls else None)
+        bench = ProxyBench(RawUpstream(nobody), rules)
         await bench.start()
         try:
             statuses = [await uploaded(bench, (9_000, 300_000, 3_000_000)[number % 3]) for number in range(ROUNDS)]
-            assert statuses == [429] * ROUNDS
+            assert statuses.count(429) >= (ROUNDS * 0.95 if tls else ROUNDS)
             await bench.stop()
         finally:
             bench.drop()
+
+
+@pytest.mark.parametrize("lines", [b"", b"Connection: close\r\n"])
+async def test_a_tool_that_sends_through_tls_reads_an_early_answer(
+    lines: bytes, tmp_path: Path, running: Running
+) -> None:
+    """One that sends its whole body before it reads; the proxy closes only once no more of it comes."""
+
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        wire.send(b"HTTP/1.1 400 Bad Request\r\n" + lines + b"Content-Length: 2\r\n\r\nno")
+        await wire.end()
+
+    authority = Authority(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(authority.ca_file))
+    async with running(script, replay_bytes=10) as bench, accepting(bench, authority.context("localhost")):
+        for _ in range(20):
+            got = await asyncio.to_thread(uploaded_through_tls, bench.port, trusting, 3_000_000)
+            assert got == b"HTTP/1.1 400 Bad Request\r\nno"
+
+
+async def test_a_tool_that_is_refused_through_tls_reads_why(tmp_path: Path, running: Running) -> None:
+    """Also where the proxy itself refuses it at its head, and reads no body."""
+    authority = Authority(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(authority.ca_file))
+    async with running(answering_early, max_body_bytes=1000) as bench, accepting(bench, authority.context("localhost")):
+        for _ in range(20):
+            got = await asyncio.to_thread(uploaded_through_tls, bench.port, trusting, 3_000_000)
+            assert got.startswith(b"HTTP/1.1 413 ") and b"content-too-large" in got
+
+
+async def test_a_tool_that_sends_nothing_more_through_tls_is_told_the_end(tmp_path: Path, running: Running) -> None:
+    """It may wait for it, as one that speaks HTTP/1.0 does; it comes when the time for reading over is out."""
+    authority = Authority(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(authority.ca_file))
+    async with running(answering_early, max_body_bytes=1000) as bench, accepting(bench, authority.context("localhost")):
+        wire = Wire()
+        await asyncio.get_running_loop().create_connection(
+            lambda: wire, "127.0.0.1", bench.port, ssl=trusting, server_hostname="localhost"
+        )
+        wire.send(POST, b"Content-Length: 3000\r\n\r\n", bytes(10))
+        assert (await wire.answer()).status == 413
+        bench.sweep(3)
+        assert await wire.end() == b""
+        assert not wire.reset
+
+
+def uploaded_through_tls(port: int, context: ssl.SSLContext, size: int) -> bytes:
+    """What a tool reads that sends all of its body first, and waits for the end only where it has to."""
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname="localhost") as tool:
+        tool.sendall(POST + b"Content-Length: %d\r\n\r\n" % size + bytes(size))
+        answer = http.client.HTTPResponse(tool)
+        answer.begin()
+        return b"HTTP/1.1 %d %s\r\n" % (answer.status, answer.reason.encode()) + answer.read()
 
 
 async def uploaded(bench: ProxyBench, size: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -85,6 +86,27 @@ def test_what_no_scope_governs_is_not_reached(attacker: Attacker, client: str, m
     if (client, path) == ("opened", "/v2/profiles"):
         return  # named for every method; `methods` would narrow it
     refused(attacker.ask(client, method, path, SCOPE))
+
+
+JSON = "Content-Type: application/json"
+ORDER = {"accessRequestedAccounts": [{"advertiserAccountId": OWN}], "reports": []}
+
+
+@pytest.mark.parametrize("client", ["accounted", "mixed"])
+def test_an_order_for_reports_names_ones_own_accounts_alone(attacker: Attacker, client: str) -> None:
+    """The body is read: one's own passes as it was written; a foreign one, beside it or hidden, never leaves."""
+    path, own = "/adsApi/v1/create/reports", json.dumps(ORDER).encode()
+    asked = attacker.ask(client, "POST", path, JSON, body=own)
+    assert not asked.slug and len(asked.seen) == 1
+    foreign = own.replace(OWN.encode(), FOREIGN.encode())
+    both = own.replace(b"}]", b'}, {"advertiserAccountId": "%b"}]' % FOREIGN.encode())
+    twice = own[:-1] + b", " + foreign[1:]
+    for body in (foreign, both, twice, b"\xef\xbb\xbf" + own, own.decode().encode("utf-16"), gzip.compress(own), b""):
+        refused(attacker.ask(client, "POST", path, JSON, body=body))
+    refused(attacker.ask(client, "POST", path, body=own))
+    refused(attacker.ask(client, "POST", path, JSON, "Content-Encoding: gzip", body=gzip.compress(own)))
+    refused(attacker.ask(client, "POST", path, JSON, body=own + b" " * 300_000), 413)
+    refused(attacker.ask("wide", "POST", path, JSON, SCOPE, body=own))
 
 
 @pytest.mark.parametrize("client", ["wide", "opened"])

@@ -125,6 +125,30 @@ def test_a_person_signs_in_and_a_tool_is_served(browser: webdriver.Chrome, tmp_p
         assert console.complaints() == []
 
 
+def test_ads_accounts_are_found_and_copied(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Name, countries, regions and profiles of each; a profile's id finds its ads account, whose header is copied."""
+    with rig(tmp_path) as running:
+        until(lambda: sum(running.account("acme")["ads_accounts"].values()) > 0)
+        listed = json.loads(running.admin_get("/status")[1])["ads_accounts"]
+        wanted = next(each for each in listed if len(each["regions"]) > 1 and each["profiles"])
+        console = Console(browser, running)
+        console.open()
+        console.see("#ads-rows code", wanted["id"])
+        console.see("#ads-words").send_keys(wanted["profiles"][0])
+        console.see("#ads-found", "1 found")
+        row = console.see("#ads-rows tr", wanted["id"]).text
+        assert all(
+            text in row for text in (wanted["name"], *wanted["countries"], *wanted["regions"], *wanted["profiles"])
+        )
+        console.press("#ads-rows button", "Header")
+        console.see("#ads-found", f"Copied: Amazon-Ads-AccountId: {wanted['id']}")
+        console.picture("9-ads-accounts")
+        console.see("#ads-words").send_keys("nobody")
+        console.see("#ads-found", "0 found")
+        assert not browser.find_element(By.ID, "ads-box").is_displayed()
+        assert console.complaints() == []
+
+
 def test_denied_consent_has_its_page(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """Who presses Deny reads what happened and may try again; nothing is connected."""
     with rig(tmp_path, signed_in=False) as running:

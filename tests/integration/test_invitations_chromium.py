@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,8 @@ from selenium.webdriver.common.by import By
 from tests.integration.browsing import chromium
 from tests.integration.rig import rig
 from tests.integration.test_console_chromium import Console
-from tests.support.processes import free_port
+from tests.support.processes import fetch, free_port, until
+from tests.support.programs import require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 
@@ -63,6 +66,68 @@ def test_an_invited_person_connects_the_account(browser: webdriver.Chrome, tmp_p
         assert event["account"] == "acme"
         consent = running.account("acme")["consent"]
         assert (consent["known_by"], consent["phase"]) == ("sign-in", "holding")
+
+
+NGINX = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log; {user}
+events {{ worker_connections 64; }}
+http {{
+  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen 127.0.0.1:{port};
+    location /invite/ {{ proxy_pass http://127.0.0.1:{admin}; proxy_set_header Host $http_host; }}
+  }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def exposed(folder: Path, port: int, admin: str) -> Iterator[None]:
+    """nginx on this port, which passes on what docs/tokens.md says: the prefix of the admin listener, and no more."""
+    program, configuration = require_program("nginx"), folder / "nginx.conf"
+    user = "user root;" if os.geteuid() == 0 else ""
+    given = {"folder": folder, "user": user, "port": port, "admin": urlsplit(admin).port}
+    configuration.write_text(NGINX.format(**given))
+    child = subprocess.Popen([program, "-c", str(configuration), "-p", str(folder), "-e", str(folder / "error.log")])
+    try:
+        until(lambda: answers(f"http://localhost:{port}/"))
+        yield
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def answers(url: str) -> bool:
+    """Whether anything is said there."""
+    try:
+        return fetch(url)[0] > 0
+    except OSError:
+        return False
+
+
+@pytest.mark.nginx
+def test_an_invited_person_comes_by_the_prefix(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Without a listener of its own: below /invite/ of the admin listener, which has a key, and behind nginx."""
+    port = free_port()
+    url = f"http://localhost:{port}"
+    state, key = {"url": f"file:{tmp_path / 'state'}"}, {"key": "an-admin-key-of-some-length"}
+    with (
+        rig(tmp_path, signed_in=False, invites={"url": url}, state=state, admin=key) as running,
+        exposed(tmp_path, port, running.admin),
+    ):
+        link = run(tmp_path, "invite", "acme").stdout.strip()
+        assert link.startswith(f"{url}/invite/")
+        person = Console(browser, running)
+        browser.get(link)
+        person.see("p", "localhost asks you")
+        person.press("button", "Go on to Amazon")
+        person.press("#allow")
+        person.see("h1", "Done")
+        assert running.get("/v2/profiles")[0] == 200
+        for path in ("/", "/status", "/console/state", "/login/acme"):
+            assert fetch(url + path)[0] == 404
+        assert running.admin_get("/status")[0] == 401
 
 
 def test_the_consoles_button_makes_a_link_that_can_be_taken_back(browser: webdriver.Chrome, tmp_path: Path) -> None:

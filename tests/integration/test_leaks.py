@@ -127,6 +127,7 @@ def settings(amazon: SimulatedAmazon, tmp_path: Path, hunt: Hunt) -> dict[str, A
         state={"url": f"file:{tmp_path / 'state'}", "key": file("state-key")},
         tokens={"request_wait": 1},
         log={"level": "debug", "format": "json"},
+        audit={"file": str(tmp_path / "audit.jsonl"), "stdout": True},
     )
 
 
@@ -286,6 +287,9 @@ def test_no_secret_comes_out_anywhere(amazon: SimulatedAmazon, tmp_path: Path) -
         running.process.signal(signal.SIGTERM)
         assert running.process.wait() == 0
         hunt.see("log", running.process.text.encode())
+        audit = (tmp_path / "audit.jsonl").read_bytes()
+        assert audit.count(b"\n") > 10
+        hunt.see("audit", audit)
     for number, token in enumerate(access_tokens(amazon)):
         hunt.secrets[f"access token {number}"] = token
     assert len(hunt.secrets) >= 9

@@ -11,9 +11,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from proxy.simulator.unified import load_shapes
 from scripts.make_simulator_operations import resolved, specifications
-from scripts.make_simulator_unified import FILE, PREFIX, content, sample
+from scripts.make_simulator_unified import FILE, PREFIX
 from tests.newman.runs import MARK, SCOPE, Collection
+from tests.support.unified import smallest_body
 
 NAME = "Amazon_Ads_Unified_API"
 VARIABLES = (
@@ -91,13 +93,7 @@ def _known(
     """An operation's request, with what its specification knows of accounts, and a body that it allows."""
     named = {resolved(document, each)["name"].lower() for each in operation.get("parameters", ())}
     taken = {"account": "amazon-ads-accountid", "scope": SCOPE.lower(), "manager": "amazon-ads-manager-accountid"}
-    schema = content(document, operation.get("requestBody", {}))
-    body = sample(document, schema, "") if schema else {}
-    for member, bounds in schema.get("properties", {}).items():
-        if isinstance(body.get(member), list) and not body[member]:
-            body[member] = [sample(document, resolved(document, bounds)["items"], member)]
-    if "accessRequestedAccounts" in body:
-        body["accessRequestedAccounts"] = [{"advertiserAccountId": ads_account}]
+    body = smallest_body(load_shapes()[method, path], ads_account)
     return _request(method, path, tuple(kind for kind, name in taken.items() if name in named), body)
 
 

@@ -10,13 +10,15 @@ import pytest
 import yaml
 
 from proxy import events
+from proxy.observability import audit_events
 from proxy.observability.logs import name_of
 from proxy.observability.metrics import Metrics
 from tests.support.programs import ROOT
 
 EVENTS = sorted(
     name_of(kind)
-    for _, kind in inspect.getmembers(events, inspect.isclass)
+    for module in (events, audit_events)
+    for _, kind in inspect.getmembers(module, inspect.isclass)
     if issubclass(kind, events.Event) and kind not in {events.Event, events.RequestStarted, events.RequestFinished}
 )
 

@@ -50,7 +50,7 @@ def written(logs: Logs, stream: io.StringIO) -> list[str]:
     """What was written, without its times."""
     assert logs.flush()
     logs.close()
-    return [re.sub(r"\d{4}-\S+Z", "TIME", line) for line in stream.getvalue().splitlines()]
+    return [re.sub(r"\d{4}-\S+Z|\d\d:\d\d:\d\d\.\d{3}", "TIME", line) for line in stream.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
@@ -114,6 +114,15 @@ def test_who_hears_of_every_request_hears_of_the_noted_ones() -> None:
     Journal(listeners=(listener,)).entry(KIND, 200).note(Record())
     assert listener.heard == [finished()]
     assert isinstance(listener.heard[0], RequestFinished)
+
+
+@pytest.mark.parametrize(("operation_class", "heard"), [("read", 0), ("report", 0), ("write", 1), ("unknown", 1)])
+def test_auditors_hear_of_the_noted_ones_that_may_change_something(operation_class: str, heard: int) -> None:
+    """Of no others: an event is made only for who hears it."""
+    auditor = Listener()
+    kind = KIND._replace(operation_class=operation_class)
+    Journal(auditors=(auditor,)).entry(kind, 200).note(Record())
+    assert len(auditor.heard) == heard
 
 
 def test_an_entry_is_made_once_until_the_configuration_changes() -> None:

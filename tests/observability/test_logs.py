@@ -363,14 +363,14 @@ def test_libraries_and_warnings_speak_through_the_log(start: Start) -> None:
 
 
 def test_a_terminal_gets_readable_lines(start: Start) -> None:
-    """The console format shows level, event and fields, and no control character from outside."""
+    """The console format shows level (but of a request), event and fields, and no control character from outside."""
     stream = io.StringIO()
     logs = start(stream, form="console")
     logs.observe(finished(path="/\x1b[31mred\nnew"))
     logs.observe(events.SignInFinished("acme", events.SignInOutcome.CONNECTED, ""))
     assert logs.flush()
     first, second = stream.getvalue().splitlines()
-    assert "request" in first
+    assert " 200 GET " in first
     assert "/\\x1b[31mred\\nnew" in first
     assert "[info" in second
     assert "outcome=connected" in second

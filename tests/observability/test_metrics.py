@@ -87,13 +87,17 @@ def names(metrics: Metrics) -> set[str]:
 
 def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
-    counters = ("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses")
+    counters = (
+        *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
+        *("audit_records", "held_back", "tokens_taken_over"),
+    )
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),
         *("credential_state", "token_unpersisted", "request_duration_seconds", "upstream_duration_seconds"),
         *(
             "overhead_seconds",
             "client_key_expiry_timestamp_seconds",
+            "audit_failing",
             "requests_in_flight",
             "profiles",
             "ads_accounts",
@@ -186,6 +190,16 @@ def test_refusals_are_all_counted_from_zero() -> None:
     metrics = made()
     assert len(refusal_slugs()) > 25
     assert all(value(metrics, "refused_total", reason=slug) == 0 for slug in refusal_slugs())
+
+
+def test_a_token_that_was_taken_over_is_no_token_request() -> None:
+    """It has its own count, and the same time stamps."""
+    metrics = made()
+    metrics.observe(events.TokenTakenOver("acme", 1, 4_600.0))
+    assert value(metrics, "tokens_taken_over_total", account="acme") == 1
+    assert value(metrics, "token_refreshes_total", account="acme", result="success", reason="ok") == 0
+    assert value(metrics, "token_expiry_timestamp_seconds", account="acme") == 4_600.0
+    assert value(metrics, "token_last_success_timestamp_seconds", account="acme") == 1_000.0
 
 
 def test_a_refresh_sets_its_time_stamps() -> None:

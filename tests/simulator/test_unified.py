@@ -16,6 +16,7 @@ from scripts import make_simulator_operations as operations_of
 from scripts import make_simulator_unified as making
 from tests.simulator.conftest import Reply, Tool
 from tests.simulator.test_operations import wheel
+from tests.support.unified import smallest_body
 
 JSON = "application/json"
 NA, EU = "1110000000000001", "2220000000000001"
@@ -49,17 +50,8 @@ def operation_of(key: tuple[str, str]) -> Operation:
 
 
 def body_for(shape: Shape) -> dict[str, Any] | None:
-    """The smallest body that the shape allows, as one who read the specification would write it."""
-    if shape.verb == "list":
-        return None
-    body: dict[str, Any] = {name: {"include": ["x"]} for name in shape.required if name.endswith("Filter")}
-    if shape.takes.endswith(("Ids", "ids")):
-        body[shape.takes] = ["x"] if not shape.needs else [dict.fromkeys(shape.needs, "x")]
-    elif shape.takes:
-        body[shape.takes] = [{"pretend": "x", **{name: shape.sample.get(name, "x") for name in shape.needs}}]
-    if "accessRequestedAccounts" in shape.required:
-        body["accessRequestedAccounts"] = [{"advertiserAccountId": BOTH}]
-    return body
+    """The smallest body that the shape allows."""
+    return smallest_body(shape, BOTH)
 
 
 async def send(tool: Tool, key: tuple[str, str], body: Any, **changed: str | None) -> Reply:

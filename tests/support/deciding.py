@@ -108,6 +108,8 @@ class Listed:
     ads account -> owners.
     """
 
+    version = 0
+
     def __init__(
         self,
         owners: Mapping[str, tuple[tuple[str, str], ...]] | None = None,

@@ -11,7 +11,7 @@ from tests.support.programs import ROOT
 LAYERS = (
     *("commands", "app", "admin", "forwarding", "access", "routing", "profiles", "downstream", "upstream"),
     *("tokens", "observability", "http1", "net", "config"),
-    *("problem.py", "events.py", "errors", "token_bucket.py", "clock.py", "secret.py"),
+    *("problem.py", "events", "errors", "token_bucket.py", "clock.py", "unchanging.py", "secret.py"),
 )
 """From top to bottom: each imports only from those after it."""
 
@@ -76,7 +76,7 @@ def within(name: str, package: str) -> bool:
 
 
 def room_of(name: str) -> str:
-    """The room of a dotted name of ours: `proxy.http1.fields` -> `http1`, `proxy.events` -> `events.py`."""
+    """The room of a dotted name of ours: `proxy.http1.fields` -> `http1`, `proxy.problem` -> `problem.py`."""
     part = name.split(".")[1] if "." in name else ""
     return part if (ROOT / "proxy" / part).is_dir() else f"{part}.py"
 

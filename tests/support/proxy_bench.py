@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
+from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -26,6 +29,9 @@ from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
+from proxy.observability.journal import Journal
+from proxy.observability.logs import Logs
+from proxy.observability.metrics import Metrics
 from proxy.upstream.pools import Pools
 from tests.support.events import EventRecorder
 from tests.support.rules import changed_rules, rules_for
@@ -44,7 +50,11 @@ class ProxyBench:
         self.events = EventRecorder()
         self.deadlines = Deadlines(loop)
         self.pools = Pools(self.deadlines, Names())
-        self.accounting = Accounting(self.events)
+        self.lines = io.StringIO()
+        self.logs = Logs(self.lines, form="json", level="info", access=True)
+        self.metrics = Metrics("test", CollectorRegistry())
+        journal = Journal(self.metrics.requests, self.logs, listeners=(self.events,))
+        self.accounting = Accounting(Observers((self.events, self.metrics, self.logs)), journal)
         self.throttles = Throttles()
         self.sessions = McpSessions()
         dependencies = Dependencies(
@@ -119,6 +129,7 @@ class ProxyBench:
             connection._transport.abort()
         self.pools.close()
         self.deadlines.stop()
+        self.logs.close()
 
     async def settled(self, condition: Callable[[], bool]) -> None:
         """Let the event loop run until the condition holds: for what tells nobody that it happened."""

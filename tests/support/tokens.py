@@ -170,6 +170,11 @@ class NumberedTokens:
     def current(self, account: str) -> AccessToken | None:
         return None if self.cold else self._token
 
+    def rotate(self) -> None:
+        """The next token is in force."""
+        self.number += 1
+        self._token = self._make()
+
     async def get(self, account: str) -> AccessToken:
         if self.cold:
             await self.gate.wait()

@@ -1,4 +1,5 @@
-"""The walk of one plain GET through the rooms, as it is called: `python -m tests.support.walk` prints it.
+"""The walk of one plain GET through the rooms, as it is called: `python -m tests.support.walk` prints it,
+with `--quick` that of one that is known again.
 
 A step is a call from one room into another. It goes down, as imports do, or turns back up: a lower room tells a higher
 one something through what that one gave it. Returning from a call is no step.
@@ -81,12 +82,16 @@ def recorded() -> Iterator[list[Step]]:
         sys.setprofile(before)
 
 
-async def walk_of_a_get() -> list[Step]:
-    """That of the second request on a connection: the token and a connection to Amazon are at hand."""
-    bench = MemoryBench()
+async def walk_of_a_get(*, quick: bool = False) -> list[Step]:
+    """That of a later request on a connection: the token and a connection to Amazon are at hand.
+
+    It is decided as the first was, or, if `quick`, known again.
+    """
+    bench = MemoryBench(fast_path=quick)
     tool = bench.tool()
-    tool.send(GET)
-    await bench.rest(tool)
+    for _ in range(3):
+        tool.send(GET)
+        await bench.rest(tool)
     with recorded() as steps:
         tool.send(GET)
         await bench.rest(tool)
@@ -95,6 +100,6 @@ async def walk_of_a_get() -> list[Step]:
 
 
 if __name__ == "__main__":
-    for step in asyncio.run(walk_of_a_get()):
+    for step in asyncio.run(walk_of_a_get(quick="--quick" in sys.argv)):
         caller, room = step.rooms
         print(f"{'^' if step.turns_back else ' '} {caller:>12} -> {room:<12} {step.function}")

@@ -14,9 +14,11 @@ from proxy.events import ConsentEnded, ConsentEnding, ConsentRecorded, Credentia
 from proxy.secret import Secret
 from proxy.tokens.consent import DAY, Consent, ConsentOrigin, start_of
 from proxy.tokens.consent_ledger import ConsentLedger, read_records
+from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings
 from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import signed_in
+from proxy.tokens.token_response import Grant
 from tests.support.events import EventRecorder
 from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
 
@@ -164,6 +166,63 @@ async def test_a_sign_in_begins_a_new_consent_and_costs_no_request() -> None:
     recorded = running.events.of(ConsentRecorded)
     assert [event.given_on for event in recorded] == ["", "2027-06-30"]
     await manager.stop()
+
+
+class LoginOfAYear(ScriptedLogin):
+    """Grants whatever refresh token rests on a consent that still holds; `ends` knows when each is over."""
+
+    def __init__(self, calendar: Calendar, ends: dict[str, float]) -> None:
+        super().__init__()
+        self._calendar, self._ends = calendar, ends
+
+    async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
+        granted = await super().refresh(token_url, credentials, refresh_token)
+        if self._calendar.now >= self._ends[refresh_token.reveal()]:
+            raise errors.RefreshTokenRevoked("It was refused.")
+        return granted
+
+
+def begun_at(running: RunningManager, wall: float) -> TokenManager:
+    """A manager beside a running one's parts, whose wall clock shows `wall` now."""
+    begun = running.clock()
+    timing = Timing(running.clock, lambda: wall + running.clock() - begun, lambda: 0.0)
+    return TokenManager(running.login, running.store, running.events, TokenSettings(), timing)
+
+
+@virtual_time
+async def test_a_year_of_a_hundred_accounts_costs_no_request() -> None:
+    """A restart each 13 days. Whoever consents anew in time is served before, meanwhile and after; whoever does not is
+    told that the consent ended, from the first request after it, and nobody else is."""
+    calendar, store, ends = Calendar(END), MemoryStore(), dict[str, float]()
+    names = [f"account-{number}" for number in range(100)]
+    for number, name in enumerate(names):
+        given = END - (number + 1) * 3.6 * DAY
+        ends[f"{name} first"] = given + 365 * DAY
+        await store.write(name, signed_in(Secret(f"{name} first"), None, given))
+    late, renewed, over = set(names[::10]), set[str](), set[str]()
+    login = LoginOfAYear(calendar, ends)
+    for _ in range(29):
+        manager = begun_at(RunningManager(login, store), calendar.now)
+        await manager.start([source(name, refresh=None) for name in names])
+        await asyncio.sleep(5)
+        asked = len(login.asked)
+        for name in names:
+            end = ends[f"{name} first"]
+            if name in late and calendar.now >= end:
+                with pytest.raises(errors.NoUsableToken, match=r"consent of [\d-]+ ended on"):
+                    await manager.get(name)
+                over.add(name)
+                continue
+            assert await manager.get(name)
+            if name not in late | renewed and calendar.now >= end - 20 * DAY:
+                ends[f"{name} second"] = calendar.now + 365 * DAY
+                await manager.adopt(name, grant(f"new {name}", refresh=f"{name} second"))
+                assert (await manager.get(name)).value == Secret(f"new {name}")
+                renewed.add(name)
+        assert len(login.asked) == asked
+        await manager.stop()
+        calendar.now += 13 * DAY
+    assert (over, renewed) == (late, set(names) - late)
 
 
 @virtual_time

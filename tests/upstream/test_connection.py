@@ -115,8 +115,8 @@ async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Runnin
         pool = bench.pools.find("api", "na")
         acquire = pool.acquire
 
-        async def acquire_dead(*, fresh: bool, patience: float, client: str) -> object:
-            connection = await acquire(fresh=fresh, patience=patience, client=client)
+        async def acquire_dead(*, fresh: bool, patience: float, client: str, family: str) -> object:
+            connection = await acquire(fresh=fresh, patience=patience, client=client, family=family)
             connection.close()
             await bench.settled(lambda: connection._gone)
             return connection

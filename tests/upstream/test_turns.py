@@ -52,3 +52,28 @@ def test_who_leaves_takes_nobodys_turn() -> None:
     turns.leave("a", "nobody")
     assert all_of(turns) == ["a2"]
     assert len(turns) == 0
+
+
+def test_who_may_not_go_on_is_passed_over() -> None:
+    """The client's turn goes to its first of another family, and to the next client where it has none."""
+    turns: Turns[str] = Turns()
+    for name in ("a-hung1", "a-hung2", "a-swift1", "b-hung1", "c-swift1", "a-swift2"):
+        turns.join(name[0], name, name[2:-1])
+    assert turns.holds("hung") and not turns.holds("other")
+    swift = [turns.next(lambda family: family != "hung") for _ in range(4)]
+    assert swift == ["a-swift1", "c-swift1", "a-swift2", None]
+    assert all_of(turns) == ["b-hung1", "a-hung1", "a-hung2"]
+    assert not turns.holds("hung")
+
+
+def test_within_a_client_families_keep_the_order_in_which_they_came() -> None:
+    """Also behind one that was put back, and one that left."""
+    turns: Turns[str] = Turns()
+    for name in ("x1", "y1", "x2", "y2"):
+        turns.join("a", name, name[0])
+    assert list(turns) == ["x1", "y1", "x2", "y2"]
+    turns.leave("a", "y1", "y")
+    turns.leave("a", "x2", "y")
+    assert turns.next() == "x1"
+    turns.put_back("a", "x1", "x")
+    assert all_of(turns) == ["x1", "x2", "y2"]

@@ -57,10 +57,10 @@ function card(account) {
   const connect = root.querySelector(".connect");
   connect.href = `/login/${encodeURIComponent(account.name)}`;
   const refresh = root.querySelector(".refresh");
-  refresh.setAttribute("aria-label", `Refresh the token of ${account.name} now`);
+  refresh.setAttribute("aria-label", `Refresh now: the token of ${account.name}`);
   refresh.addEventListener("click", () => refreshNow(account.name, refresh));
   const invite = root.querySelector(".invite");
-  invite.setAttribute("aria-label", `Make a link that asks for the consent of ${account.name}`);
+  invite.setAttribute("aria-label", `Invite: a link that asks for the consent of ${account.name}`);
   invite.addEventListener("click", () => inviteFor(account.name, invite));
   $("cards").append(root);
   cards.set(account.name, root);
@@ -255,7 +255,7 @@ function curl(profile) {
   return `curl -s ${baseUrl(profile)}/sp/campaigns/list ${headers.map((header) => `-H '${header}'`).join(" ")} -d '{}'`;
 }
 
-async function copy(text, what) {
+async function copy(text, what, place = "found") {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -266,15 +266,15 @@ async function copy(text, what) {
     field.remove();
   }
   say(`${what} copied.`);
-  setText($("found"), `Copied: ${text}`);
+  setText($(place), `Copied: ${text}`);
 }
 
-function copyButton(label, profile, text) {
+function copyButton(label, profile, text, place) {
   const button = make("button", label);
   button.type = "button";
   button.setAttribute("aria-label", `${label} for ${profile.name || profile.id}`);
   button.dataset.copies = text;
-  button.addEventListener("click", () => copy(text, label));
+  button.addEventListener("click", () => copy(text, label, place));
   return button;
 }
 
@@ -293,9 +293,38 @@ async function findProfiles() {
   const answer = await ask(`/console/profiles?search=${encodeURIComponent($("words").value)}`);
   if (!answer.ok) return;
   const { total, profiles } = await answer.json();
-  setText($("found"), total > profiles.length ? `${total} found, the first ${profiles.length} shown.` : `${total} found.`);
+  showFound("found", total, profiles.length);
   $("profile-box").hidden = profiles.length === 0;
   $("profile-rows").replaceChildren(...profiles.map(profileRow));
+}
+
+function showFound(id, total, shown) {
+  setText($(id), total > shown ? `${total} found, the first ${shown} shown.` : `${total} found.`);
+}
+
+// --- ads accounts
+
+function adsAccountRow(account) {
+  const row = make("tr");
+  const id = make("td");
+  id.append(make("code", account.id));
+  const about = [account.kind === "ads account" ? "" : account.kind, account.status].filter(Boolean).join(", ");
+  const where = [account.countries.join(", "), account.regions.join(", "), account.account].filter(Boolean).join(" · ");
+  const profiles = make("td");
+  profiles.append(...account.profiles.flatMap((profile) => [make("code", profile), " "]));
+  const copies = make("td");
+  copies.append(copyButton("Header", account, `Amazon-Ads-AccountId: ${account.id}`, "ads-found"));
+  row.append(id, make("td", `${account.name}${about ? ` (${about})` : ""}`), make("td", where), profiles, copies);
+  return row;
+}
+
+async function findAdsAccounts() {
+  const answer = await ask(`/console/ads-accounts?search=${encodeURIComponent($("ads-words").value)}`);
+  if (!answer.ok) return;
+  const { total, ads_accounts: accounts } = await answer.json();
+  showFound("ads-found", total, accounts.length);
+  $("ads-box").hidden = accounts.length === 0;
+  $("ads-rows").replaceChildren(...accounts.map(adsAccountRow));
 }
 
 // --- asking
@@ -307,7 +336,7 @@ async function ask(path, method = "GET") {
 }
 
 function listedCount() {
-  return state ? JSON.stringify(state.accounts.map((account) => account.profiles)) : "";
+  return state ? JSON.stringify(state.accounts.map((account) => [account.profiles, account.ads_accounts])) : "";
 }
 
 async function poll() {
@@ -320,7 +349,7 @@ async function poll() {
     failures = 0;
     forget("gone");
     show();
-    if (listedCount() !== before) await findProfiles();
+    if (listedCount() !== before) await Promise.all([findProfiles(), findAdsAccounts()]);
   } catch {
     failures += 1;
     if (failures > 1) notice("gone", "The proxy does not answer. It is asked again every two seconds.", true);
@@ -346,15 +375,20 @@ function show() {
   showKeys();
 }
 
-let searching = 0;
-$("words").addEventListener("input", () => {
-  clearTimeout(searching);
-  searching = setTimeout(findProfiles, 200);
-});
-$("search").addEventListener("submit", (event) => {
-  event.preventDefault();
-  findProfiles();
-});
+function searchAs(words, form, find) {
+  let searching = 0;
+  $(words).addEventListener("input", () => {
+    clearTimeout(searching);
+    searching = setTimeout(find, 200);
+  });
+  $(form).addEventListener("submit", (event) => {
+    event.preventDefault();
+    find();
+  });
+}
+
+searchAs("words", "search", findProfiles);
+searchAs("ads-words", "ads-search", findAdsAccounts);
 setInterval(() => document.hidden || poll(), POLL_MS);
 setInterval(tick, 1000);
 document.addEventListener("visibilitychange", () => document.hidden || poll());

@@ -155,8 +155,6 @@ def _invites(values: Mapping[str, Any]) -> Iterator[str]:
     listen, url = invites.get("listen"), invites.get("url")
     if listen and not url:
         yield "invites.url: is missing; write how advertisers reach invites.listen, such as https://consent.example.com"
-    if url and not listen:
-        yield "invites.listen: is missing; write where the listener for invitations listens, such as 127.0.0.1:8082"
     address = _address(invites, "listen", "") if listen else None
     for key, default in (("listen", "127.0.0.1:8080"), ("admin_listen", "127.0.0.1:8081")):
         if address and address.port and address == _address(values, key, default):

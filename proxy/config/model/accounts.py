@@ -87,17 +87,20 @@ class Account(NamedSection):
 
 
 class InvitesSection(Section):
-    """Links that ask an advertiser for consent, and the listener that they lead to."""
+    """Links that ask an advertiser for consent, and where they lead to."""
 
     listen: Annotated[
         ListenAddress | None,
-        Field(description="Where invited advertisers connect; nothing else is answered there. Absent: no invitations."),
+        Field(
+            description="Where invited advertisers connect; nothing else is answered there. Absent: below "
+            "`/invite/` of `admin_listen`, if `url` is set."
+        ),
     ] = None
     url: Annotated[
         Origin | None,
         Field(
             description="How they reach it from outside, such as https://consent.example.com. The application's "
-            "security profile must list `URL/invite/callback` among its return URLs."
+            "security profile must list `URL/invite/callback` among its return URLs. Absent: no invitations."
         ),
     ] = None
     sender: Annotated[

@@ -81,6 +81,7 @@ RedirectUri = Annotated[
 ]
 StateUrl = Annotated[str | Secret, BeforeValidator(references.read_state_url), WithJsonSchema(_REFERENCE)]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
+FilePath = Annotated[Path, BeforeValidator(references.locate_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
 ClientSecrets = Annotated[
     Secret | tuple[Secret, Secret],

@@ -48,6 +48,14 @@ def parse_file(value: Any, info: ValidationInfo) -> Path:
     return path
 
 
+def locate_file(value: Any, info: ValidationInfo) -> Path:
+    """A file that is written while the program runs: it need not be there."""
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise WrongValue(Expected.FILE, found=None if isinstance(value, str) else shape_of(value))
+    references: References | None = info.context
+    return Path(value) if references is None else references.locate(str(value))
+
+
 def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False) -> Secret:
     """A secret from `{file: ...}`, `{env: ...}` or a literal. With `binary`, a file may hold any bytes."""
     if isinstance(value, Secret):

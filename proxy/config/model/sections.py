@@ -19,6 +19,7 @@ from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.kinds import (
     AccessField,
     Count,
+    FilePath,
     FilledText,
     Flag,
     HostName,
@@ -215,6 +216,18 @@ class LogSection(Section):
     ] = None
 
 
+class AuditSection(Section):
+    """Who changed what: a stream of its own, apart from the log."""
+
+    file: Annotated[
+        FilePath | None,
+        Field(description="The file it is appended to, in a directory that exists; no link. Absent: none."),
+    ] = None
+    stdout: Annotated[Flag, Field(description="Whether its lines go to standard output, among those of the log.")] = (
+        False
+    )
+
+
 class Config(Section):
     """The whole configuration. `sources` are all files that it was read from; a change of one means to read again.
 
@@ -270,11 +283,12 @@ class Config(Section):
         Flag, Field(description="Whether a `location` at the API host comes back leading through the proxy.")
     ] = True
     fast_path: Annotated[
-        Flag, Field(description="Whether facts of a header block seen before are remembered; results are the same.")
+        Flag, Field(description="Whether requests like earlier ones are known again; results are the same.")
     ] = True
     invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
     notify: Annotated[NotifySection, Field(description="Who is told at once.")] = NotifySection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
+    audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
 
     @field_validator("sources", "deprecated", mode="before")
     @classmethod

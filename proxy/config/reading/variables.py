@@ -146,7 +146,7 @@ def _entry_name(word: str, values: Any, path: Path) -> str:
 
 def _interpret(text: str, path: Path, annotation: Any) -> Any:
     """A variable's text as YAML would have given it: sections and lists of sections are YAML or JSON."""
-    if path in (("tls", "cert"), ("tls", "key"), ("upstream", "ca_file")):
+    if path in (("tls", "cert"), ("tls", "key"), ("upstream", "ca_file"), ("audit", "file")):
         return _absolute(text)
     if path == ("state", "url") and text.startswith("file:") and text != "file:":
         return "file:" + _absolute(text.removeprefix("file:"))

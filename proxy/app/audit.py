@@ -1,0 +1,60 @@
+"""The audit stream of a configuration: what opens it, and how its thread speaks to the rest of the program."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from proxy.observability.audit import dated, note
+from proxy.observability.audit_events import AuditOpened
+from proxy.observability.audit_file import AuditFile, open_at_start
+from proxy.observability.audit_stream import AuditOutputs, AuditStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxy.config import AuditSection
+    from proxy.events import Event
+
+
+class ThreadMessages:
+    """Events of another thread, heard on the event loop; before it runs, and after, nobody hears them."""
+
+    def __init__(self, observe: Callable[[Event], None]) -> None:
+        self._observe = observe
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        return f"<ThreadMessages {'heard' if self._loop is not None else 'not heard'}>"
+
+    def begin(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def tell(self, event: Event) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._observe, event)
+
+
+def open_audit(section: AuditSection, copy: Callable[[str], None], tell: Callable[[Event], None]) -> AuditStream | None:
+    """The stream, not yet writing; None where none is configured. `copy` takes lines for standard output.
+
+    Raises `StartupError`.
+    """
+    if section.file is None and not section.stdout:
+        return None
+    file = None if section.file is None else open_at_start(section.file)
+    return AuditStream(AuditOutputs(section.file, file, copy if section.stdout else None, tell, _make_note))
+
+
+def opened(file: AuditFile) -> AuditOpened:
+    """How the file was found."""
+    end = file.end
+    torn = "its last line was torn by a crash" if end.torn else ""
+    return AuditOpened(end.head.sequence, end.head.digest, "; ".join(filter(None, (end.cut, torn))))
+
+
+def _make_note(action: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
+    return dated(note(action, said), time.time())

@@ -1,0 +1,80 @@
+"""`audit verify`: whether the audit stream's files are what was written. Nothing else is read, and nothing changed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.commands.terminal import FAILED, OK, complain, say, tell
+from proxy.errors import ConfigurationError
+from proxy.observability.audit_chain import MAX_BREAKS, ChainHead, Examination
+from proxy.observability.audit_file import MAX_LINE_BYTES, head_path, read_head, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class AskedChain:
+    """The files in the order they were written, the number that the first begins with, and a digest that was noted."""
+
+    files: tuple[Path, ...]
+    first: int = 1
+    head: str = ""
+
+
+def verify(asked: AskedChain) -> int:
+    """Say what is wrong, and where; 0 where nothing is, else 1."""
+    wanted = asked.head.strip().lower()
+    if wanted and not re.fullmatch(r"[0-9a-f]{64}", wanted):
+        raise ConfigurationError(("--head: must be the 64 hexadecimal digits of a line's SHA-256",))
+    last = asked.files[-1]
+    beside = read_head(last)
+    noted = {digest for digest in (wanted, beside.digest if beside is not None else "") if digest}
+    found = Examination(asked.first, frozenset(noted))
+    for file in asked.files:
+        try:
+            found.feed(str(file), _lines(file))
+        except OSError as error:
+            raise ConfigurationError((f"{file}: cannot be read: {reason(error)}",)) from None
+    problems = [*_told(found), *_missing(found, wanted, beside, last)]
+    if problems:
+        complain("\n".join(problems))
+        return FAILED
+    say(f"{found.records} records, {_span(found)}, nothing changed between them; the last has the digest")
+    say(found.head.digest)
+    if found.torn:
+        tell(f"{found.torn} lines were torn by a crash while they were written; the records behind them say so.")
+    if beside is None and not wanted:
+        tell(f"There is no {head_path(last)}, and no --head: that lines were cut off at the end would not be seen.")
+    return OK
+
+
+def _told(found: Examination) -> Iterator[str]:
+    """What is wrong within the files."""
+    for each in found.breaks[:MAX_BREAKS]:
+        yield f"{each.file}, line {each.line} {each.text}"
+    if len(found.breaks) > MAX_BREAKS:
+        yield f"and {len(found.breaks) - MAX_BREAKS} more"
+
+
+def _missing(found: Examination, wanted: str, beside: ChainHead | None, last: Path) -> Iterator[str]:
+    """Which noted digests no line has: what was written up to them was changed, or cut off."""
+    at = f"the last is number {found.head.sequence}" if found.records else "there is none"
+    if wanted and not found.holds(wanted):
+        yield f"--head: no line has this digest: lines were cut off, or changed ({at})"
+    if beside is not None and not found.holds(beside.digest):
+        told = f"{head_path(last)} tells of number {beside.sequence}"
+        yield f"{told}, and no line is it: lines were cut off, or changed ({at})"
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        while line := opened.readline(MAX_LINE_BYTES):
+            yield line
+
+
+def _span(found: Examination) -> str:
+    return f"numbers {found.began_at} to {found.head.sequence}" if found.records else "none"

@@ -1,0 +1,71 @@
+"""What happened to the program itself, and to those who sign in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.events.root import Event
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarted(Event):
+    version: str
+    listen: str
+    admin_listen: str
+    accounts: tuple[str, ...]
+    notes: tuple[str, ...]
+    """Sentences worth saying at start: state is kept in memory only, TLS is off beyond loopback, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted(Event):
+    in_flight: int
+    delay: float
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStopped(Event):
+    """`cut` requests were still running when the drain's time was over."""
+
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReloaded(Event):
+    """`problems` is empty on success. `needs_restart` names keys that changed and wait for a restart."""
+
+    success: bool
+    problems: tuple[str, ...]
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+class SignInOutcome(StrEnum):
+    """How a sign-in ended, or why it has not yet."""
+
+    CONNECTED = "connected"
+    DENIED = "denied"
+    STATE_UNKNOWN = "state-unknown"
+    CODE_REJECTED = "code-rejected"
+    FAILED = "failed"
+    CONFIRMATION_NEEDED = "confirmation-needed"
+    """It would take the place of a login that works, and some profiles would be lost."""
+    REFUSED = "refused"
+    """As above, and all of them would."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignInFinished(Event):
+    account: str
+    outcome: SignInOutcome
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DefectMet(Event):
+    """An exception that nobody expected: `where` names the place, `traceback` is redacted text."""
+
+    where: str
+    traceback: str

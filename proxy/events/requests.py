@@ -1,0 +1,101 @@
+"""What happened to requests of tools. Never a path with its query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.events.root import Event
+
+UNKNOWN = "unknown"
+"""The operation of a request that Amazon's specifications do not have."""
+
+
+class Fault(StrEnum):
+    """How an exchange broke."""
+
+    CLIENT_GONE = "client-gone"
+    CLIENT_STALLED = "client-stalled"
+    """It took no more of its answer."""
+    UPSTREAM_DIED = "upstream-died"
+    UPSTREAM_TIMEOUT = "upstream-timeout"
+    """Nothing more came of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished(Event):
+    """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
+
+    `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
+    request ended before they were known (`client` is `anonymous` where no clients are configured). `profile` and
+    `ads_account` are those that were sent to Amazon, or that a refused request named. `operation` is Amazon's name for
+    it, or `unknown`; `operation_class` is `read`, `report`, `write` or `unknown`. `status` is what the tool was
+    answered, 0 if it left before; an answer that was cut keeps the status that was sent. `upstream_status` is Amazon's
+    last, 0 for none. `refusal` is the slug of the proxy's own answer, else empty; `detail` says why, or why Amazon
+    refused, where that is known; `fault` says how a started answer broke: a word of `Fault`, or the slug of the error
+    that could no longer be told; or empty.
+    `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
+    `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
+    """
+
+    request_id: str
+    client: str
+    account: str
+    region: str
+    method: str
+    path: str
+    status: int
+    amazon_request_id: str
+    bytes_in: int
+    bytes_out: int
+    duration: float
+    upstream: float
+    overhead: float
+    attempts: int
+    refusal: str
+    detail: str
+    fault: str
+    profile: str = ""
+    ads_account: str = ""
+    operation: str = UNKNOWN
+    operation_class: str = UNKNOWN
+    user_agent: str = ""
+    upstream_status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted(Event):
+    """A request's head is complete; exactly one `RequestFinished` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed(Event):
+    """A request was sent a second time. `reason`: `unauthorized`, `connection` or `throttled`; `outcome`:
+    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: a write that may have
+    left, a body too large, no time or budget left, no new token)."""
+
+    request_id: str
+    reason: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyHeldBack(Event):
+    """A request waits although its host has connections left: `held` of the `limit` serve its family of operations,
+    and the rest is for others. `first`: nobody else of this family waits yet. `host` is `HOST:PORT`."""
+
+    host: str
+    family: str
+    held: int
+    limit: int
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AmazonThrottled(Event):
+    """Amazon answered 429 to an operation of this family."""
+
+    account: str
+    region: str
+    retry_after: float | None
+    family: str = ""

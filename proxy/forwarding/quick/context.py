@@ -1,0 +1,56 @@
+"""What all quick exchanges under one set of rules share: whom they tell of their ends, and how they become ordinary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.quick.outcome import QuickOutcome
+from proxy.forwarding.quick.plans import route_of
+from proxy.forwarding.relay import RequestContext
+from proxy.http1.message import RequestReader
+
+if TYPE_CHECKING:
+    from proxy.downstream.ports import Service
+    from proxy.forwarding.dependencies import Dependencies
+    from proxy.forwarding.quick.lane import Lane, Plan
+    from proxy.forwarding.rules import Rules
+    from proxy.observability.request_record import RequestRecord
+
+
+class QuickContext:
+    """See the module's docstring. `own_lines` is a format that takes the request id, and ends a response's head."""
+
+    def __init__(self, dependencies: Dependencies, service: Service, rules: Rules) -> None:
+        self.dependencies = dependencies
+        self.tokens = dependencies.tokens
+        self.service = service
+        self.rules = rules
+        self.timeouts = rules.timeouts
+        self.own_lines = rules.response_lines.replace(b"%", b"%%") + b"X-Request-Id: %b\r\n\r\n"
+        self._accounting = dependencies.accounting
+        self._reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=False)
+        self._cells = {outcome: self._accounting.journal.fast_path(outcome) for outcome in QuickOutcome}
+        self._taken = self._cells[QuickOutcome.TAKEN]
+
+    def __repr__(self) -> str:
+        return f"<QuickContext: {self._taken.value} taken>"
+
+    def note(self, lane: Lane, status: int, record: RequestRecord) -> None:
+        """A quick exchange ended as usual."""
+        self._accounting.ended(lane.caller.name)
+        entry = lane.entries.get(status)
+        if entry is None:
+            entry = lane.entries[status] = self._accounting.journal.entry(lane.kind, status)
+        entry.note(record)
+        self._taken.value += 1
+
+    def count(self, outcome: QuickOutcome) -> None:
+        """A request was declined, or became ordinary."""
+        self._cells[outcome].value += 1
+
+    def ordinary(self, plan: Plan, head: bytes, request_id: str) -> RequestContext:
+        """What the ordinary path would have made of a request with this head and plan."""
+        request = self._reader.read(head, lambda: request_id)
+        lane = plan.lane
+        return RequestContext(request, self.rules, lane.caller.name, route_of(plan), lane.pool)

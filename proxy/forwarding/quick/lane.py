@@ -1,0 +1,135 @@
+"""What was decided about requests that look the same, ready to be used again: values, and no decision.
+
+Everything here holds for one generation of rules and of what is known of profiles; `recognition` throws it away then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from proxy.access.clients import Caller
+    from proxy.forwarding.quick.responses import ResponsePatterns
+    from proxy.forwarding.retry_budget import RetryBudget
+    from proxy.http1.message import Request
+    from proxy.http1.request_fields import RequestFields
+    from proxy.observability.journal import JournalEntry
+    from proxy.observability.request_record import RequestKind
+    from proxy.routing.route import Route
+    from proxy.routing.target import Destination
+    from proxy.tokens.suspicion import TokenUse
+    from proxy.tokens.values import AccessToken
+    from proxy.upstream.pool import Pool
+
+_MAX_MISFITS = 3
+_PAUSE = 64
+"""Requests of a lane that are not tried after so many responses of no known shape, one behind the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A request that the ordinary path has let through: what it is, whose, and where it goes."""
+
+    request: Request
+    caller: Caller
+    destination: Destination
+    route: Route
+    pool: Pool
+
+
+class Missed(NamedTuple):
+    """A profile and an ads account that were sent and that nobody lists, each empty where it is none.
+
+    `account` is the one that the request chose, empty where it chose none.
+    """
+
+    profile: str
+    ads_account: str
+    account: str
+
+
+class Lane:
+    """What all requests of one sender for one operation share.
+
+    `until` is wall-clock time: as long as the key or placeholder holds. `lines` are those of Host, account and token,
+    and belong to `token`. `entries` are by status.
+    """
+
+    __slots__ = (
+        *("budget", "budgeted", "caller", "entries", "family", "kind", "lines", "misfits", "missed", "pause", "pool"),
+        *("responses", "route", "token", "until", "use", "user_agent"),
+    )
+
+    def __init__(self, decision: Decision, kind: RequestKind, budget: RetryBudget, responses: ResponsePatterns) -> None:
+        policy = decision.caller.policy
+        self.caller = decision.caller
+        self.route = decision.route
+        self.pool = decision.pool
+        self.kind = kind
+        self.budget = budget
+        self.responses = responses
+        self.budgeted = policy is not None
+        self.entries: dict[int, JournalEntry] = {}
+        self.use: TokenUse
+        self.family = ""
+        self.user_agent = decision.request.fields.user_agent
+        self.until = float("inf")
+        self.missed: Missed | None = None
+        self.token: AccessToken | None = None
+        self.lines = b""
+        self.misfits = self.pause = 0
+
+    def __repr__(self) -> str:
+        return f"<Lane of {self.caller.name or 'nobody'} to {self.route.account} in {self.route.region}>"
+
+    def take_token(self, token: AccessToken, account_lines: bytes) -> None:
+        """From now on requests carry this one."""
+        route = self.route
+        scope = b"Amazon-Advertising-API-Scope: %b\r\n" % route.profile if route.profile else b""
+        ads_account = b"%b: %b\r\n" % (route.ads_account_header, route.ads_account) if route.ads_account_header else b""
+        self.token = token
+        self.lines = b"".join((b"\r\n", self.pool.host_line, account_lines, scope, ads_account))
+
+    def misfit(self) -> None:
+        """Its response was none that is known; where that goes on, the next ones are not tried at all."""
+        self.misfits += 1
+        if self.misfits >= _MAX_MISFITS:
+            self.misfits, self.pause = 0, _PAUSE
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One request line of a sender. `line` is what is sent, without its line end; `path` is what is logged, `text` the
+    part of the log line that it makes."""
+
+    lane: Lane
+    line: bytes
+    destination: Destination
+    path: str
+    text: str
+
+
+@dataclass(slots=True)
+class Sender:
+    """Requests of one shape with the same values in what is looked up: one tool, one key, one profile.
+
+    `fields` are those of an example. `plans` are by request line, `lanes` by what of a target is decided by.
+    """
+
+    fields: RequestFields
+    plans: dict[bytes, Plan] = field(default_factory=dict)
+    lanes: dict[tuple[bytes, bytes, str], Lane] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSection:
+    """A header section that fits a shape: who sends it, what of it leaves, and what it says of its request.
+
+    `passing` ends in the empty line that closes a head. `request_id` is empty where the client names none.
+    """
+
+    sender: Sender
+    passing: bytes
+    length: int
+    request_id: str

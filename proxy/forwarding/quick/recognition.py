@@ -1,0 +1,229 @@
+"""Whether a request is one of a kind that was decided before, and what was decided then.
+
+`begin` takes a request whose bytes are all there, or declines and touches nothing; `learn` keeps what the ordinary path
+decided. All of it belongs to one set of rules and is thrown away with it, and emptied when what is known of profiles
+changes. When in doubt it declines.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from proxy.downstream.ports import Availability
+from proxy.errors import Refused
+from proxy.forwarding.field_rules import LOOKED_UP, REQUEST_FIELDS, is_read
+from proxy.forwarding.quick.context import QuickContext
+from proxy.forwarding.quick.exchange import QuickExchange
+from proxy.forwarding.quick.lane import KnownSection, Sender
+from proxy.forwarding.quick.lanes import LaneMaker
+from proxy.forwarding.quick.outcome import QuickOutcome
+from proxy.forwarding.quick.plans import lane_key, may_be_quick, plan_for
+from proxy.http1.request_shape import USUAL_LINE, RequestShape, ShapeRules, make_request_shape
+from proxy.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    import re
+
+    from proxy.downstream.ports import ClientPort, Service
+    from proxy.forwarding.dependencies import Dependencies
+    from proxy.forwarding.quick.lane import Decision, Lane, Missed, Plan
+    from proxy.forwarding.rules import Rules
+    from proxy.http1.message import Request
+    from proxy.upstream.connection import UpstreamConnection
+
+MAX_SHAPES = 16
+MAX_SECTIONS = 512
+MAX_SENDERS = 1024
+MAX_PLANS = 4096
+SHAPE_INTERVAL = 10.0
+"""Seconds after which one more shape may be learned, beyond as many as there may be: making one takes a while."""
+_MAX_SECTION = 4096
+"""Bytes of a section that is remembered."""
+_END = b"\r\n\r\n"
+_SHAPE_RULES = ShapeRules(REQUEST_FIELDS, LOOKED_UP, is_read)
+
+
+class Recognition:
+    """See the module's docstring. Implements `QuickRequests`."""
+
+    def __init__(self, dependencies: Dependencies, service: Service, rules: Rules) -> None:
+        self._context = QuickContext(dependencies, service, rules)
+        self._dependencies = dependencies
+        self._service = service
+        self._rules = rules
+        self._directory = rules.table.directory
+        self._version = self._directory.version
+        self._lanes = LaneMaker(dependencies, rules)
+        self._shapes: list[RequestShape] = []
+        self._shaping = TokenBucket.full(MAX_SHAPES, SHAPE_INTERVAL, time.monotonic())
+        self._senders: dict[tuple[int, tuple[bytes, ...]], Sender] = {}
+        self._sections: dict[bytes, KnownSection] = {}
+        self._plans = 0
+        self._outcome = QuickOutcome.INCOMPLETE
+
+    def __repr__(self) -> str:
+        return f"<Recognition: {len(self._shapes)} shapes, {len(self._senders)} senders, {self._plans} plans>"
+
+    # --- requests
+
+    def begin(self, data: bytes, client: ClientPort) -> QuickExchange | None:
+        """Send the request that `data` is, if it may be sent as those before it were; None where it was declined."""
+        if self._directory.version != self._version:
+            self._forget()
+        at = data.find(b"\r\n") + 2
+        body_at = len(data)
+        section = self._sections.get(data[at:]) if data.endswith(_END) else None
+        if section is None:
+            body_at = data.find(_END, at) + 4
+            section = self._find_section(data[at:body_at]) if body_at >= 4 else None
+        if section is None or len(data) - body_at != section.length or body_at > self._rules.head_limits.max_bytes:
+            self._outcome = QuickOutcome.UNSEEN if section is None else QuickOutcome.INCOMPLETE
+            return None
+        plan = section.sender.plans.get(data[: at - 2]) or self._find_plan(section.sender, data[: at - 2])
+        if plan is None:
+            self._outcome = QuickOutcome.UNSEEN
+            return None
+        objection = self._objection(plan.lane, section.length)
+        if objection is not None:
+            self._outcome = objection
+            return None
+        lane = plan.lane
+        connection = lane.pool.take_warm(lane.family)
+        if connection is None:
+            self._outcome = QuickOutcome.CONNECTION
+            return None
+        if lane.budgeted and not self._affords(lane, connection):
+            self._outcome = QuickOutcome.BUDGET
+            return None
+        self._dependencies.accounting.started(lane.caller.name)
+        exchange = QuickExchange(self._context, client, plan, section.request_id or self._service.new_request_id())
+        exchange.send(connection, data, body_at, section.passing)
+        return exchange
+
+    def _objection(self, lane: Lane, length: int) -> QuickOutcome | None:
+        """Why a request of this lane may not be quick now, if there is a reason."""
+        dependencies = self._dependencies
+        if self._service.availability is not Availability.SERVING:
+            return QuickOutcome.DRAINING
+        if dependencies.throttles.active:
+            return QuickOutcome.THROTTLED
+        if lane.until < time.time():
+            return QuickOutcome.KEY
+        if 0 < self._rules.connection_limits.max_body_bytes < length:
+            return QuickOutcome.TOO_LARGE
+        if lane.pause:
+            lane.pause -= 1
+            return QuickOutcome.PAUSED
+        if lane.missed is not None and self._is_listed(lane.missed):
+            return QuickOutcome.PROFILE
+        token = dependencies.tokens.current(lane.route.account)
+        if token is None:
+            return QuickOutcome.TOKEN
+        if token is not lane.token:
+            lane.take_token(token, dependencies.account_lines.of(token))
+        return None
+
+    def _affords(self, lane: Lane, connection: UpstreamConnection) -> bool:
+        """Whether its client may have one more request; the connection goes back if not."""
+        caller, clients = lane.caller, self._rules.clients
+        clients.note_use(caller, time.time())
+        try:
+            clients.spend(caller, time.monotonic(), self._dependencies.accounting.of_client(caller.name))
+        except Refused:
+            lane.pool.give_back(connection)
+            return False
+        return True
+
+    def _is_listed(self, missed: Missed) -> bool:
+        """Whether somebody lists what nobody did; to ask makes the directory look for it."""
+        profile, ads_account, account = missed
+        if profile and self._directory.owners(profile, account):
+            return True
+        return bool(ads_account and self._directory.ads_account_owners(ads_account, account))
+
+    def _find_section(self, section: bytes) -> KnownSection | None:
+        """What a section says that is remembered, or fits a shape."""
+        known = self._sections.get(section)
+        if known is not None:
+            return known
+        for number, shape in enumerate(self._shapes):
+            found = shape.fields.pattern.fullmatch(section)
+            if found is not None:
+                sender = self._senders.get((number, shape.values(found)))
+                return self._section(section, shape, found, sender) if sender is not None else None
+        return None
+
+    def _section(self, section: bytes, shape: RequestShape, found: re.Match[bytes], sender: Sender) -> KnownSection:
+        passing = shape.fields.lines(found) + b"\r\n"
+        made = KnownSection(sender, passing, shape.length(found), shape.request_id(found))
+        if not made.request_id and len(section) <= _MAX_SECTION:
+            if len(self._sections) >= MAX_SECTIONS:
+                self._sections.clear()
+            self._sections[section] = made
+        return made
+
+    def _find_plan(self, sender: Sender, line: bytes) -> Plan | None:
+        plan = plan_for(sender, line, self._rules, self._dependencies.accounting.journal)
+        if plan is not None:
+            self._keep_plan(sender, line, plan)
+        return plan
+
+    def _keep_plan(self, sender: Sender, line: bytes, plan: Plan) -> None:
+        if self._plans >= MAX_PLANS:
+            self._plans = 0
+            for other in self._senders.values():
+                other.plans.clear()
+        sender.plans[line] = plan
+        self._plans += 1
+
+    # --- what the ordinary path decided
+
+    def note_declined(self) -> bool:
+        """An ordinary exchange begins: count why, and tell whether `learn` may change that for the next one."""
+        outcome, self._outcome = self._outcome, QuickOutcome.INCOMPLETE
+        self._context.count(outcome)
+        return outcome is QuickOutcome.UNSEEN
+
+    def learn(self, decision: Decision) -> None:
+        """Keep what was decided, if requests like this one are of the usual kind."""
+        request, destination = decision.request, decision.destination
+        line, _, section = request.head.partition(b"\r\n")
+        if USUAL_LINE.fullmatch(line) is None or not may_be_quick(request.method, destination, self._rules):
+            return
+        if len(self._senders) >= MAX_SENDERS:
+            self._forget()
+        key = self._key_of(section, request)
+        if key is None:
+            return
+        sender = self._senders.get(key) or Sender(request.fields)
+        by = lane_key(request.method, destination, self._rules)
+        lane = sender.lanes.get(by) or self._lanes.make(decision)
+        if lane is not None:
+            self._senders[key] = sender
+            sender.lanes[by] = lane
+            self._find_plan(sender, line)
+
+    def _key_of(self, section: bytes, request: Request) -> tuple[int, tuple[bytes, ...]] | None:
+        """The number of the shape that an accepted section fits, an old or a new one, and what it looks up."""
+        for number, shape in enumerate(self._shapes):
+            found = shape.fields.pattern.fullmatch(section + b"\r\n")
+            if found is not None:
+                return number, shape.values(found)
+        left = self._shaping.take(time.monotonic())
+        made = make_request_shape(section, request, _SHAPE_RULES) if left is not None else None
+        if left is None or made is None:
+            return None
+        if len(self._shapes) >= MAX_SHAPES:
+            self._forget()
+            self._shapes.clear()
+        self._shaping = left
+        self._shapes.append(made)
+        return self._key_of(section, request)
+
+    def _forget(self) -> None:
+        """What is known of profiles has changed, or too much is kept."""
+        self._version = self._directory.version
+        self._senders.clear()
+        self._sections.clear()
+        self._plans = 0

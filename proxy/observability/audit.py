@@ -1,0 +1,243 @@
+"""Which events are worth a record of the audit stream, and what such a record says, in the field names of ECS.
+
+What changes the outside or the inside is: writes to Amazon, sign-ins, consents, keys, reloads, who used the admin
+listener (docs/audit.md). A record holds names and numbers: no body, no query, no value of a configuration, no secret.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy import events
+from proxy.events import CredentialStateChanged, Event, RequestFinished, SignInOutcome, TokenRefreshed
+from proxy.observability import audit_events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ECS_VERSION: Final = "8.17.0"
+DATASET: Final = "ads_proxy.audit"
+ADMIN: Final = "admin"
+"""Who acts at the admin listener: its key is one, so nobody is told apart."""
+MAX_TEXT: Final = 512
+SUCCESS: Final = "success"
+FAILURE: Final = "failure"
+UNKNOWN: Final = "unknown"
+_BROKEN_STATES: Final = frozenset({"revoked", "misconfigured"})
+_CHANGES: Final = frozenset({"write", "unknown"})
+"""Classes of operations that count as changes: what no specification knows may be one."""
+
+
+def may_change(operation_class: str) -> bool:
+    """Whether a request of an operation of this class is worth a record."""
+    return operation_class in _CHANGES
+
+
+def record_of(event: Event) -> dict[str, Any] | None:
+    """What the stream says of an event, without time and place; None where it says nothing."""
+    make = _MAKERS.get(type(event))
+    return make(event) if make is not None else None
+
+
+def note(action: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What the stream says of itself."""
+    trouble = "cut" in said or "lost" in said
+    return {
+        **_event(action, "process", "info", FAILURE if trouble else SUCCESS),
+        **({"ads_proxy": dict(said)} if said else {}),
+    }
+
+
+def dated(record: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """A record with its time."""
+    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"@timestamp": at, "ecs": {"version": ECS_VERSION}, **record}
+
+
+class AuditTrail:
+    """The observer that hands records to the stream. `clean` masks what is known to be secret in a text."""
+
+    def __init__(
+        self, put: Callable[[Mapping[str, Any]], None], clean: Callable[[str], str], wall: Callable[[], float]
+    ) -> None:
+        self._put, self._clean, self._wall = put, clean, wall
+
+    def __repr__(self) -> str:
+        return "<AuditTrail>"
+
+    def observe(self, event: Event) -> None:
+        record = record_of(event)
+        if record is not None:
+            self._put(dated(self._cleaned(record), self._wall()))
+
+    def _cleaned(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._clean(value)[:MAX_TEXT]
+        if isinstance(value, dict):
+            return {key: self._cleaned(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._cleaned(item) for item in value]
+        return value
+
+
+# --- records ------------------------------------------------------------------------------------------------
+
+
+def _event(action: str, category: str, kind: str, outcome: str, why: str = "") -> dict[str, Any]:
+    said = {
+        "kind": "event",
+        "dataset": DATASET,
+        "action": action,
+        "category": [category],
+        "type": [kind],
+        "outcome": outcome,
+    }
+    return {"event": {**said, "reason": why} if why else said}
+
+
+def _stamp(at: float | None) -> str | None:
+    """A moment as ECS writes it."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _own(**values: object) -> dict[str, Any]:
+    """What ECS has no name for, under ours; empty values are left out."""
+    return {"ads_proxy": {name: value for name, value in values.items() if value not in ("", None, [])}}
+
+
+def _write(event: RequestFinished) -> dict[str, Any] | None:
+    """A request that left for Amazon and may have changed something there."""
+    if not may_change(event.operation_class) or not event.attempts:
+        return None
+    outcome = UNKNOWN if event.fault or not event.status else SUCCESS if event.status < 400 else FAILURE
+    if event.refusal:
+        outcome = UNKNOWN
+    record = {
+        **_event("amazon-write", "api", "change", outcome, event.refusal or event.fault),
+        "user": {"name": event.client},
+        "http": {
+            "request": {"id": event.request_id, "method": event.method},
+            "response": {"status_code": event.status},
+        },
+        "url": {"path": event.path},
+        **_own(
+            account=event.account,
+            region=event.region,
+            profile=event.profile,
+            ads_account=event.ads_account,
+            operation=event.operation,
+            operation_class=event.operation_class,
+            amazon_request_id=event.amazon_request_id,
+            attempts=event.attempts,
+        ),
+    }
+    return {**record, "user_agent": {"original": event.user_agent}} if event.user_agent else record
+
+
+def _sign_in(event: events.SignInFinished) -> dict[str, Any]:
+    outcome = SUCCESS if event.outcome is SignInOutcome.CONNECTED else FAILURE
+    return {
+        **_event("sign-in", "authentication", "start", outcome, event.outcome.value),
+        **_own(account=event.account, detail=event.detail),
+    }
+
+
+def _state(event: CredentialStateChanged) -> dict[str, Any] | None:
+    """Only what a person must mend, and that it is mended."""
+    if event.old == event.new or not _BROKEN_STATES & {event.old, event.new}:
+        return None
+    outcome = FAILURE if event.new in _BROKEN_STATES else SUCCESS
+    return {**_event(f"account-{event.new}", "iam", "change", outcome), **_own(account=event.account)}
+
+
+def _refreshed(event: TokenRefreshed) -> dict[str, Any] | None:
+    """Only one that somebody asked for."""
+    if event.trigger is not events.RefreshCause.OPERATOR:
+        return None
+    return {**_by_admin("token-refreshed", "iam", "change"), **_own(account=event.account)}
+
+
+def _by_admin(action: str, category: str, kind: str) -> dict[str, Any]:
+    return {**_event(action, category, kind, SUCCESS), "user": {"name": ADMIN}}
+
+
+def _reloaded(event: events.ConfigReloaded) -> dict[str, Any]:
+    record = {
+        **_event("configuration-reloaded", "configuration", "change", SUCCESS if event.success else FAILURE),
+        **_own(changed=list(event.changed), needs_restart=list(event.needs_restart)),
+    }
+    return {**record, "error": {"message": "; ".join(event.problems)}} if event.problems else record
+
+
+def _key(event: audit_events.ClientKeyChanged) -> dict[str, Any]:
+    kinds = {"added": "creation", "removed": "deletion", "ended": "deletion", "changed": "change"}
+    return {
+        **_event(f"client-key-{event.change}", "iam", kinds[event.change], SUCCESS),
+        "user": {"name": event.client},
+        **_own(key=event.key, note=event.note, ends_at=_stamp(event.ends_at)),
+    }
+
+
+def _consent_ending(event: events.ConsentEnding | events.ConsentEnded) -> dict[str, Any]:
+    ended = isinstance(event, events.ConsentEnded)
+    action, outcome = ("consent-ended", FAILURE) if ended else ("consent-ending", SUCCESS)
+    days = None if isinstance(event, events.ConsentEnded) else event.days
+    return {
+        **_event(action, "iam", "info", outcome),
+        **_own(account=event.account, ends_at=_stamp(event.ends_at), days=days),
+    }
+
+
+def _admin(event: audit_events.AdminSignedIn | audit_events.AdminRefused) -> dict[str, Any]:
+    came_in = isinstance(event, audit_events.AdminSignedIn)
+    why = "" if came_in else "The key is not the admin key."
+    record = {
+        **_event("admin-login", "authentication", "start", SUCCESS if came_in else FAILURE, why),
+        "user": {"name": ADMIN},
+        "source": {"ip": event.address},
+    }
+    return record if isinstance(event, audit_events.AdminSignedIn) else {**record, "url": {"path": event.path}}
+
+
+_MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
+    RequestFinished: _write,
+    events.SignInFinished: _sign_in,
+    CredentialStateChanged: _state,
+    TokenRefreshed: _refreshed,
+    events.ConfigReloaded: _reloaded,
+    audit_events.ClientKeyChanged: _key,
+    events.ConsentEnding: _consent_ending,
+    events.ConsentEnded: _consent_ending,
+    audit_events.AdminSignedIn: _admin,
+    audit_events.AdminRefused: _admin,
+    events.InvitationMade: lambda e: {
+        **_by_admin("invitation-made", "iam", "creation"),
+        **_own(account=e.account, invitation=e.invitation, ends_at=_stamp(e.expires_at)),
+    },
+    events.InvitationUsed: lambda e: {
+        **_event("invitation-used", "iam", "change", SUCCESS),
+        **_own(account=e.account, invitation=e.invitation),
+    },
+    events.RefreshTokenReplaced: lambda e: {
+        **_event("refresh-token-replaced", "iam", "change", SUCCESS),
+        **_own(account=e.account, source=e.source),
+    },
+    events.RefreshTokenLost: lambda e: {
+        **_event("refresh-token-lost", "iam", "deletion", FAILURE),
+        **_own(account=e.account, detail=e.detail),
+    },
+    events.AccountRemoved: lambda e: {
+        **_event("account-removed", "iam", "deletion", SUCCESS),
+        **_own(account=e.account),
+    },
+    events.ServerStarted: lambda e: {
+        **_event("server-started", "process", "start", SUCCESS),
+        **_own(version=e.version, listen=e.listen, admin_listen=e.admin_listen, accounts=list(e.accounts)),
+    },
+    audit_events.ClientKeysInForce: lambda e: {
+        **_event("client-keys-in-force", "iam", "info", SUCCESS),
+        **_own(keys=list(e.keys)),
+    },
+    events.ServerStopped: lambda e: {**_event("server-stopped", "process", "end", SUCCESS), **_own(cut=e.cut)},
+}

@@ -1,0 +1,168 @@
+"""The file of the audit stream: opened for appending alone, never followed through a link, one writer at a time.
+
+Beside it, in `FILE.head`, is kept what its last line was, so that a cut at the very end is seen too. Everything blocks.
+Failures are `OSError`; what stops the program at its start is `StartupError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from proxy.errors import StartupError
+from proxy.observability.audit_chain import ChainHead, read_link
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODE: Final = 0o600
+HEAD: Final = ".head"
+MAX_LINE_BYTES: Final = 1 << 20
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEnd:
+    """How a file ended when it was opened: `head` is what the next line follows. `torn` are the bytes after its last
+    line end: a line that a crash cut. `cut` tells what is missing of it, as `FILE.head` has it, empty for nothing; the
+    next line follows what is missing then, so that the gap stays to be seen."""
+
+    head: ChainHead
+    torn: bytes = b""
+    cut: str = ""
+
+
+class AuditFile:
+    """One open file. `end` is how it was found."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = _open(path)
+        try:
+            self.end = _read_end(self._descriptor, read_head(path))
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def __repr__(self) -> str:
+        return f"<AuditFile {self._path}>"
+
+    def write(self, data: bytes) -> int:
+        """Append; gives how many bytes were taken, which may be fewer than all. Raises `OSError`."""
+        return os.write(self._descriptor, data)
+
+    def settle(self, head: ChainHead) -> None:
+        """What was written holds, also against a power cut; then note what the last line is. Raises `OSError`."""
+        os.fdatasync(self._descriptor)
+        beside = head_path(self._path)
+        fresh = beside.with_name(f"{beside.name}.new")
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(fresh, flags, MODE)
+        try:
+            os.write(descriptor, json.dumps({"sequence": head.sequence, "digest": head.digest}).encode() + b"\n")
+        finally:
+            os.close(descriptor)
+        fresh.replace(beside)
+
+    @property
+    def moved(self) -> bool:
+        """Whether the path leads to this file no longer: it was rotated away, or removed."""
+        try:
+            found = self._path.lstat()
+        except FileNotFoundError:
+            return True
+        mine = os.fstat(self._descriptor)
+        return (found.st_dev, found.st_ino) != (mine.st_dev, mine.st_ino)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def open_at_start(path: Path) -> AuditFile:
+    """Open it when the program starts. Raises `StartupError`, which says what to do."""
+    try:
+        return AuditFile(path)
+    except OSError as error:
+        raise StartupError(f"audit.file: {path} cannot be used: {reason(error)}.") from None
+
+
+def head_path(path: Path) -> Path:
+    return path.with_name(path.name + HEAD)
+
+
+def read_head(path: Path) -> ChainHead | None:
+    """What was noted beside a file; None where nothing can be read."""
+    try:
+        match json.loads(head_path(path).read_bytes()):
+            case {"sequence": int(sequence), "digest": str(digest)}:
+                return ChainHead(sequence, digest)
+    except (OSError, ValueError, RecursionError):
+        pass
+    return None
+
+
+def reason(error: OSError) -> str:
+    """Why, in words."""
+    words = {
+        errno.ELOOP: "it is a symbolic link; name the file itself",
+        errno.EWOULDBLOCK: "another program is writing it; each proxy needs a file of its own",
+        errno.ENOENT: "its directory does not exist; make it, for this user alone",
+        errno.EACCES: "permission denied for this user",
+        errno.EISDIR: "it is a directory",
+        errno.ENXIO: _NO_FILE,
+    }
+    return words.get(error.errno or 0) or error.strerror or "it cannot be written"
+
+
+_NO_FILE: Final = "it is no ordinary file"
+
+
+def _open(path: Path) -> int:
+    descriptor = os.open(path, _FLAGS, MODE)
+    try:
+        _check(os.fstat(descriptor))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(facts: os.stat_result) -> None:
+    """A file of ours alone: what others may write proves nothing."""
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, _NO_FILE)
+    if facts.st_nlink != 1:
+        raise OSError(errno.EINVAL, "it has several names (hard links); remove the others")
+    if facts.st_uid != os.geteuid():
+        raise OSError(errno.EINVAL, "it belongs to another user")
+    if facts.st_mode & 0o022:
+        raise OSError(errno.EINVAL, "others may write it; close it with chmod 600")
+
+
+def _read_end(descriptor: int, noted: ChainHead | None) -> FoundEnd:
+    size = os.fstat(descriptor).st_size
+    begin = max(0, size - 2 * MAX_LINE_BYTES)
+    tail = os.pread(descriptor, size - begin, begin)
+    whole, end, torn = tail.rpartition(b"\n")
+    if not end:
+        return FoundEnd(noted or ChainHead(), torn, "")
+    line = whole.rpartition(b"\n")[2]
+    link = read_link(line)
+    if link is None:
+        return FoundEnd(noted or ChainHead(), torn, "its last line is no record of the audit stream")
+    head = ChainHead(link.sequence, link.digest)
+    if noted is None or noted.sequence < head.sequence or noted == head:
+        return FoundEnd(head, torn, "")
+    cut = f"it ends with number {head.sequence}, and {noted.sequence} was written"
+    if noted.sequence == head.sequence:
+        cut = f"its last line, number {head.sequence}, is another than was written"
+    return FoundEnd(noted, torn, cut)

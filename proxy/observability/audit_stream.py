@@ -1,0 +1,202 @@
+"""What writes the audit stream: records are taken at once, and chained and written by a thread, in their order.
+
+Nothing waits for the disk. While it takes nothing, records wait in memory, up to a bound; beyond it they are lost,
+counted, and told of by a record when writing works again. What a record holds is for `audit`.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.events import DefectMet
+from proxy.observability.audit_chain import TORN, ChainHead, digest_of, seal
+from proxy.observability.audit_events import AuditFailed, AuditRecovered
+from proxy.observability.audit_file import AuditFile, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from proxy.events import Event
+
+MAX_WAITING: Final = 10_000
+"""Records that may wait for a disk that takes nothing."""
+RETRY_SECONDS: Final = 1.0
+BATCH_BYTES: Final = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOutputs:
+    """Where the stream goes. `copy` takes each line as text; `tell` hears of failures, and is called by the thread;
+    `make_note` makes the record that the stream writes of itself, of an action and what is to be said."""
+
+    path: Path | None
+    file: AuditFile | None
+    copy: Callable[[str], None] | None
+    tell: Callable[[Event], None]
+    make_note: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCounts:
+    """`written` and `lost` since the start; `failing` tells that the disk takes nothing at present."""
+
+    written: int
+    lost: int
+    failing: bool
+    head: ChainHead
+
+
+class AuditStream:
+    """Takes records, from one thread, until it is closed."""
+
+    def __init__(self, outputs: AuditOutputs) -> None:
+        self._outputs = outputs
+        self._file = outputs.file
+        self._records: deque[Mapping[str, Any]] = deque()
+        self._pending = bytearray()
+        """Of the file's lines, what it has not taken yet."""
+        self._head = outputs.file.end.head if outputs.file is not None else ChainHead()
+        self._written = self._lost = self._untold = self._unwritten = 0
+        self._failing = self._closing = self._mid_line = False
+        self._wanted = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+
+    def __repr__(self) -> str:
+        state = "failing" if self._failing else "writing"
+        return f"<AuditStream: {state}, number {self._head.sequence}, {self._waiting} waiting, {self._lost} lost>"
+
+    def counts(self) -> AuditCounts:
+        """How it is; may be asked by any thread."""
+        return AuditCounts(self._written, self._lost, self._failing, self._head)
+
+    @property
+    def file(self) -> AuditFile | None:
+        """Where it is written; None for standard output alone."""
+        return self._file
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._records) + self._unwritten
+
+    def start(self) -> None:
+        """Begin to write, with a word of how the file was found."""
+        if self._file is not None and self._file.end.torn:
+            self._pending += b"\n"
+        self._records.appendleft(self._outputs.make_note("audit-opened", self._found()))
+        self._thread.start()
+
+    def put(self, record: Mapping[str, Any]) -> None:
+        """Take a record; it never waits."""
+        with self._wanted:
+            if self._waiting >= MAX_WAITING:
+                self._lost += 1
+                self._untold += 1
+                return
+            self._records.append(record)
+            self._wanted.notify()
+
+    def close(self, timeout: float = 2.0) -> int:
+        """Write what is left, waiting no longer than `timeout`; gives how many records could not be written."""
+        with self._wanted:
+            self._closing = True
+            self._wanted.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return self._waiting
+
+    # --- the thread
+
+    def _run(self) -> None:
+        while self._take():
+            self._write()
+        self._write()
+        if self._file is not None:
+            self._file.close()
+
+    def _take(self) -> bool:
+        """Wait for something to do; chain what came. False where the end was asked for."""
+        with self._wanted:
+            if self._failing:
+                self._wanted.wait_for(lambda: self._closing, RETRY_SECONDS)
+            else:
+                self._wanted.wait_for(lambda: self._records or self._closing)
+            self._chain()
+            return not self._closing
+
+    def _chain(self) -> None:
+        while self._records:
+            try:
+                line, self._head = seal(self._records.popleft(), self._head)
+            except (TypeError, ValueError):
+                self._lost += 1
+                self._outputs.tell(DefectMet("audit", traceback.format_exc()))
+                continue
+            if self._outputs.copy is not None:
+                self._outputs.copy(line.decode("ascii"))
+            if self._outputs.path is None:
+                self._written += 1
+            else:
+                self._pending += line
+                self._unwritten += 1
+
+    def _write(self) -> None:
+        """Append what is pending. What was not taken is gone on with later, at the very byte."""
+        if self._outputs.path is None:
+            return
+        try:
+            self._reopen()
+            self._append()
+        except OSError as error:
+            self._failed(error)
+        else:
+            if self._failing:
+                self._recovered()
+
+    def _append(self) -> None:
+        assert self._file is not None
+        while self._pending:
+            taken = self._file.write(bytes(self._pending[:BATCH_BYTES]))
+            whole = self._pending.count(b"\n", 0, taken)
+            with self._wanted:
+                self._mid_line = self._pending[taken - 1] != ord("\n")
+                del self._pending[:taken]
+                whole = min(whole, self._unwritten)
+                self._unwritten -= whole
+                self._written += whole
+                if not self._pending:
+                    self._chain()
+        self._file.settle(self._head)
+
+    def _reopen(self) -> None:
+        """Follow a rotation: the chain goes on in the new file, once the line that was begun is whole."""
+        path = self._outputs.path
+        assert path is not None and self._file is not None
+        if not self._mid_line and self._file.moved:
+            fresh = AuditFile(path)
+            self._file.close()
+            self._file = fresh
+
+    def _failed(self, error: OSError) -> None:
+        if not self._failing:
+            self._failing = True
+            self._outputs.tell(AuditFailed(reason(error), self._waiting))
+
+    def _recovered(self) -> None:
+        with self._wanted:
+            lost, self._untold, self._failing = self._untold, 0, False
+            if lost:
+                self._records.appendleft(self._outputs.make_note("audit-lost", {"lost": lost}))
+        self._outputs.tell(AuditRecovered(lost))
+
+    def _found(self) -> dict[str, Any]:
+        """What the first record says of the file: a torn line that it follows, what was cut off."""
+        if self._file is None:
+            return {}
+        end = self._file.end
+        torn = {TORN: digest_of(end.torn), "torn_bytes": len(end.torn)} if end.torn else {}
+        return {**torn, **({"cut": end.cut} if end.cut else {})}

@@ -1,0 +1,117 @@
+"""Lines for people at a terminal: what happened in at most 100 columns, the rest below it. Pure: values in, text out.
+
+A request is one line, and a second where something went wrong; the JSON lines hold more. A word that is longer than a
+line, such as an address to sign in at, stays whole, so that it can be copied. Nothing here is JSON, and no JSON is
+wrapped.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COLUMNS: Final = 100
+_INDENT: Final = " " * 4
+_LEAST_PATH: Final = 40
+"""Columns that a path has before anything behind it stays away for its sake."""
+_CUT: Final = "..."
+_PLAIN: Final = "\x1b[0m"
+_DIM: Final = "\x1b[2m"
+_YELLOW: Final = "\x1b[33m"
+_RED: Final = "\x1b[31m"
+_COLOURS: Final = {"debug": _DIM, "info": "", "warning": _YELLOW, "error": _RED, "critical": _RED}
+_APART: Final = frozenset({"timestamp", "level", "event", "traceback"})
+
+
+def render_plain(values: Mapping[str, object], *, colours: bool) -> str:
+    """The text of a line's values, several lines where one is not enough, without the last line's end."""
+    request = values.get("event") == "request"
+    lines = _request(values) if request else _event(values)
+    lines += (_INDENT + escaped(line) for line in str(values.get("traceback", "")).splitlines())
+    if not colours:
+        return "\n".join(lines)
+    colour = _COLOURS[str(values["level"])] or (_YELLOW if request and _is_refused(values) else "")
+    time, _, rest = lines[0].partition(" ")
+    first = f"{_DIM}{time}{_PLAIN} {colour}{rest}"
+    return "\n".join((first, *lines[1:])) + (_PLAIN if colour else "")
+
+
+def escaped(text: str) -> str:
+    """The text without anything that moves a cursor or begins a line."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _is_refused(values: Mapping[str, object]) -> bool:
+    status = values.get("status")
+    return isinstance(status, int) and 400 <= status < 500
+
+
+def _time(values: Mapping[str, object]) -> str:
+    """The time of day, in UTC: whoever looks at a terminal knows the day."""
+    return str(values["timestamp"])[11:23]
+
+
+def _event(values: Mapping[str, object]) -> list[str]:
+    words = [_time(values), f"[{values['level']}]", str(values["event"])]
+    words += (f"{name}={_shown(value)}" for name, value in values.items() if name not in _APART)
+    return _wrapped(" ".join(words))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(escaped(str(item)) for item in value)
+    return escaped(str(value))
+
+
+def _request(values: Mapping[str, object]) -> list[str]:
+    """When, what was answered, what was asked; then what it was, whose, and how long it took, as far as it fits."""
+    given = {name: _shown(value) for name, value in values.items() if value not in ("", None)}
+    begin = " ".join((_time(values), f"{given.get('status', ''):>3}", f"{given.get('method', ''):<6}"))
+    path, behind = given.get("path", ""), _behind(given)
+    room = COLUMNS - len(begin) - 1
+    while behind and min(len(path), _LEAST_PATH) + len(_joined(behind)) > room:
+        behind.pop(0)
+    end = _joined(behind)
+    first = f"{begin} {_cut(path, room - len(end))}{end}"
+    return [first.rstrip(), *_trouble(given)]
+
+
+def _behind(given: Mapping[str, str]) -> list[str]:
+    """What stands behind the path; the first goes first where there is no room."""
+    operation = given.get("operation", "")
+    where = "/".join(given[name] for name in ("account", "region") if name in given)
+    whom = given.get("profile") or given.get("ads_account", "")
+    duration = f"{float(given['duration_ms']):.0f} ms" if "duration_ms" in given else ""
+    tries = f"{given['attempts']} tries" if given.get("attempts", "1") not in ("0", "1") else ""
+    found = ("" if operation == "unknown" else operation, whom, where, given.get("client", ""), tries, duration)
+    return [text for text in found if text]
+
+
+def _joined(words: list[str]) -> str:
+    return "".join(f"  {word}" for word in words)
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: max(0, room - len(_CUT))] + _CUT
+
+
+def _trouble(given: Mapping[str, str]) -> list[str]:
+    words = [given[name] for name in ("refusal", "fault", "detail") if name in given]
+    if not words:
+        return []
+    words += [f"[{given[name]}]" for name in ("request_id", "amazon_request_id") if name in given]
+    return _wrapped(" ".join(words), indent=_INDENT)
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        COLUMNS,
+        initial_indent=indent,
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

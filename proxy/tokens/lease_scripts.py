@@ -1,0 +1,111 @@
+"""What the server does in one step about access tokens and who may mint them; see `redis_scripts` and `leases`.
+
+A lease is a hash: `fence`, the highest that was given; `holder` and `until`, of the lease that is out; `token`,
+`token_fence` and `expires`, of what was published last.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.tokens.redis_scripts import NOW, TELL
+
+_LEASE: Final = (
+    NOW
+    + TELL
+    + """
+local function next_fence(now)
+  return math.max(tonumber(redis.call('HGET', KEYS[1], 'fence') or 0) + 1, now)
+end
+local function keep(fence, token, expires)
+  redis.call('HSET', KEYS[1], 'fence', whole(fence), 'token', token, 'token_fence', whole(fence),
+    'expires', whole(expires), 'holder', '', 'until', '0')
+end
+local function is_held(holder, fence)
+  local kept = redis.call('HMGET', KEYS[1], 'holder', 'fence')
+  return kept[1] == holder and kept[2] == fence
+end
+"""
+)
+
+NEWEST: Final = (
+    _LEASE
+    + """
+-- KEYS: lease. ARGV: now, the fence of the token that is known. Gives a newer token: its fence, itself, its life.
+local now = now_of(ARGV[1])
+local kept = redis.call('HMGET', KEYS[1], 'token_fence', 'token', 'expires')
+if kept[2] and tonumber(kept[1]) > tonumber(ARGV[2]) and tonumber(kept[3]) > now then
+  return {kept[1], kept[2], whole(tonumber(kept[3]) - now)}
+end
+return {}
+"""
+)
+
+ACQUIRE: Final = (
+    _LEASE
+    + """
+-- KEYS: lease. ARGV: now, the fence of the token that is known, holder, life of the lease.
+-- Gives a newer token, or who waits how long, or the lease with its fence.
+local now = now_of(ARGV[1])
+local kept = redis.call('HMGET', KEYS[1], 'token_fence', 'token', 'expires', 'holder', 'until')
+if kept[2] and tonumber(kept[1]) > tonumber(ARGV[2]) and tonumber(kept[3]) > now then
+  return {'token', kept[1], kept[2], whole(tonumber(kept[3]) - now)}
+end
+if kept[4] and kept[4] ~= '' and kept[4] ~= ARGV[3] and tonumber(kept[5]) > now then
+  return {'held', whole(tonumber(kept[5]) - now)}
+end
+local fence = next_fence(now)
+redis.call('HSET', KEYS[1], 'fence', whole(fence), 'holder', ARGV[3], 'until', whole(now + tonumber(ARGV[4])))
+redis.call('PEXPIRE', KEYS[1], 172800000)
+return {'granted', whole(fence)}
+"""
+)
+
+RENEW: Final = (
+    _LEASE
+    + """
+-- KEYS: lease. ARGV: now, holder, fence, life of the lease. Gives whether it is still the holder's.
+if not is_held(ARGV[2], ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], 'until', whole(now_of(ARGV[1]) + tonumber(ARGV[4])))
+return 1
+"""
+)
+
+PUBLISH: Final = (
+    _LEASE
+    + """
+-- KEYS: lease, news. ARGV: now, holder, fence, token, its life, account. Gives whether it was taken: not where
+-- somebody else got the lease since.
+if redis.call('HGET', KEYS[1], 'token_fence') == ARGV[3] then return 1 end
+if not is_held(ARGV[2], ARGV[3]) then return 0 end
+keep(tonumber(ARGV[3]), ARGV[4], now_of(ARGV[1]) + tonumber(ARGV[5]))
+tell(KEYS[2], 'account', ARGV[6])
+return 1
+"""
+)
+
+RELEASE: Final = (
+    _LEASE
+    + """
+-- KEYS: lease. ARGV: now, holder, fence.
+if not is_held(ARGV[2], ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], 'holder', '', 'until', '0')
+return 1
+"""
+)
+
+SEIZE: Final = (
+    _LEASE
+    + """
+-- KEYS: lease, news. ARGV: now, token, its life, account. A token that a person's consent brought is in force at once,
+-- and whoever is minting meanwhile is fenced off. Gives its fence.
+local now = now_of(ARGV[1])
+local kept = redis.call('HMGET', KEYS[1], 'token', 'token_fence')
+if kept[1] == ARGV[2] then return kept[2] end
+local fence = next_fence(now)
+keep(fence, ARGV[2], now + tonumber(ARGV[3]))
+redis.call('PEXPIRE', KEYS[1], 172800000)
+tell(KEYS[2], 'account', ARGV[4])
+return whole(fence)
+"""
+)

@@ -1,0 +1,217 @@
+"""A limited client orders reports of the unified API: the body is read before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from proxy.access.client_keys import ClientKey
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
+from proxy.forwarding.judged import JudgedRequest
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering
+
+KEY = b"a key of a limited client"
+HEAD = (
+    b"POST /adsApi/v1/create/reports HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"X-Ads-Proxy-Key: %b\r\n" % KEY
+)
+MINE = b'{"accessRequestedAccounts":[{"advertiserAccountId":"amzn1.own"}],"reports":[{"format":"CSV"}]}'
+FOREIGN = MINE.replace(b"own", b"other")
+
+
+def clients(**limits: Any) -> Clients:
+    """One client of one ads account."""
+    digest = hashlib.sha256(KEY).hexdigest()
+    policy = Policy("tool", (ClientKey(digest),), account_ids=frozenset({b"amzn1.own"}), **limits)
+    return Clients([policy], Placeholders(b"key"), Budgets())
+
+
+def counted(body: bytes, *lines: bytes) -> bytes:
+    return HEAD + b"".join(lines) + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def chunked(*pieces: bytes, trailers: bytes = b"") -> bytes:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n" + trailers + b"\r\n"
+
+
+def gate(bench: ProxyBench) -> JudgedRequest:
+    """The handler of the only tool."""
+    handler = bench.connection()._handler
+    assert isinstance(handler, JudgedRequest)
+    return handler
+
+
+def nothing_left(bench: ProxyBench) -> bool:
+    return all(b"create/reports" not in bytes(wire.received) for wire in bench.upstream.wires)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [counted(MINE), chunked(MINE), chunked(MINE[:5], MINE[5:60], MINE[60:], trailers=b"X-After: 1\r\n")],
+    ids=["counted", "chunked", "pieces"],
+)
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+async def test_an_order_for_ones_own_accounts_leaves_as_it_was_judged(sent: bytes, size: int, running: Running) -> None:
+    """Whole, whatever pieces it came in; and the connection serves the next request."""
+    bodies: list[bytes] = []
+
+    async def script(wire: Wire) -> None:
+        while True:
+            _, body = await wire.request()
+            bodies.append(body)
+            assert (b"X-After: 1" in bytes(wire.received)) is (b"X-After" in sent)
+            wire.send(HELLO)
+
+    async with running(script, clients=clients()) as bench:
+        tool = await bench.tool()
+        for at in range(0, len(sent), size):
+            tool.send(sent[at : at + size])
+            if size > 1 or at % 50 == 0:
+                await asyncio.sleep(0)
+        assert (await tool.answer()).body == b"hello"
+        tool.send(sent)
+        assert (await tool.answer()).body == b"hello"
+        assert bodies == [MINE, MINE]
+        event = await bench.events.last()
+        assert (event.client, event.status, event.refusal, event.attempts) == ("tool", 200, "", 1)
+
+
+@pytest.mark.parametrize("sent", [counted(FOREIGN), chunked(FOREIGN[:20], FOREIGN[20:]), counted(b""), chunked()])
+async def test_what_is_not_the_clients_never_leaves(sent: bytes, running: Running) -> None:
+    """One 403, with the rule; the connection stays, and its next request is judged anew."""
+    async with running(answering(HELLO), clients=clients()) as bench:
+        tool = await bench.tool(sent)
+        got = await tool.answer()
+        said = json.loads(got.body)
+        assert (got.status, said["type"]) == (403, "urn:ads-proxy:error:not-permitted")
+        assert "(Rule: account_ids.)" in said["detail"]
+        assert nothing_left(bench)
+        event = await bench.events.last()
+        assert (event.client, event.account, event.status, event.attempts) == ("tool", "default", 403, 0)
+        assert event.refusal == "not-permitted"
+        tool.send(counted(MINE))
+        assert (await tool.answer()).body == b"hello"
+
+
+async def test_a_foreign_account_is_told_from_no_other(running: Running) -> None:
+    """Byte for byte, but for the request's id and the time."""
+    async with running(answering(HELLO), clients=clients()) as bench:
+        answers = [json.loads((await bench.ask(counted(MINE.replace(b"own", name)))).body) for name in (b"x", b"other")]
+        for answer in answers:
+            del answer["request_id"]
+        assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("framing", ["declared", "counted", "chunked"])
+async def test_a_body_that_is_too_large_to_be_read_is_413(framing: str, running: Running) -> None:
+    """As soon as that is known, and nothing of it leaves."""
+    large = MINE + b" " * 2000
+    sent = {
+        "declared": counted(large)[:-1500],
+        "counted": counted(large),
+        "chunked": HEAD + b"Transfer-Encoding: chunked\r\n\r\n800\r\n" + large[:1900],
+    }[framing]
+    async with running(answering(HELLO), clients=clients(), replay_bytes=1024) as bench:
+        got = await bench.ask(sent)
+        assert (got.status, json.loads(got.body)["type"]) == (413, "urn:ads-proxy:error:content-too-large")
+        assert "limits.replay_bytes" in json.loads(got.body)["detail"]
+        assert nothing_left(bench)
+
+
+async def test_a_body_that_is_waited_for_is_asked_for(running: Running) -> None:
+    """Expect: 100-continue is answered here, as nothing is at Amazon yet."""
+    async with running(answering(HELLO), clients=clients()) as bench:
+        tool = await bench.tool(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(MINE))
+        await tool.until(lambda: bytes(tool.received) == b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert repr(gate(bench)).endswith("0 bytes gathered>")
+        del tool.received[:]
+        tool.send(MINE)
+        assert (await tool.answer()).body == b"hello"
+
+
+async def test_a_tool_that_leaves_before_the_end_is_counted(running: Running) -> None:
+    """Nothing of its order is at Amazon."""
+    async with running(answering(HELLO), clients=clients()) as bench:
+        tool = await bench.tool(counted(MINE)[:-3])
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        assert bench.accounting.of_client("tool") == 1
+        tool.abort()
+        event = await bench.events.last()
+        assert (event.status, event.fault, event.client) == (0, "client-gone", "tool")
+        assert (bench.accounting.in_flight, bench.accounting.of_client("tool")) == (0, 0)
+        assert nothing_left(bench)
+
+
+async def test_a_body_that_stops_coming_is_408(running: Running) -> None:
+    """As everywhere."""
+    async with running(answering(HELLO), clients=clients()) as bench:
+        tool = await bench.tool(counted(MINE)[:-3])
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        bench.sweep(100.0)
+        assert (await tool.answer()).status == 408
+        assert nothing_left(bench)
+
+
+async def test_a_judged_order_is_replayed_as_every_request(running: Running) -> None:
+    """After a 401 with a newer token, and the tool may leave meanwhile."""
+    async with running(answering(UNAUTHORIZED, HELLO), clients=clients()) as bench:
+        assert (await bench.ask(counted(MINE))).body == b"hello"
+        assert bench.tokens.renewals == 1
+
+
+async def test_a_tool_that_leaves_an_order_under_way_is_noticed(running: Running) -> None:
+    """The exchange behind the judging hears of it."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+
+    async with running(script, clients=clients()) as bench:
+        tool = await bench.tool(counted(MINE))
+        await bench.settled(lambda: bool(bench.upstream.wires) and MINE in bytes(bench.upstream.wires[0].received))
+        assert "sent" in repr(gate(bench))
+        tool.abort()
+        assert (await bench.events.last()).fault == "client-gone"
+        go.set()
+
+
+async def test_the_end_of_the_program_reaches_an_order_under_way(running: Running) -> None:
+    """It is answered 503 as every other request that is cut."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+
+    async with running(script, clients=clients()) as bench:
+        tool = await bench.tool(counted(MINE))
+        await bench.settled(lambda: bool(bench.upstream.wires) and MINE in bytes(bench.upstream.wires[0].received))
+        bench.connection().end()
+        assert (await tool.answer()).status == 503
+        go.set()
+
+
+async def test_others_orders_are_not_read(running: Running) -> None:
+    """Who is not limited sends what it likes, in any form."""
+    async with running(answering(HELLO)) as bench:
+        assert (await bench.ask(counted(b"\xff whatever"))).body == b"hello"
+        assert MINE not in bytes(bench.upstream.wires[0].received)
+        assert (await bench.ask(GET)).body == b"hello"
+
+
+@pytest.mark.parametrize("verb", [b"retrieve", b"delete"])
+async def test_reports_by_their_ids_stay_closed(verb: bytes, running: Running) -> None:
+    """Nothing says whose they are."""
+    async with running(answering(HELLO), clients=clients()) as bench:
+        got = await bench.ask(counted(b'{"reportIds":["1"]}').replace(b"create", verb))
+        assert got.status == 403
+        assert "whose a report" in json.loads(got.body)["detail"]

@@ -1,0 +1,158 @@
+"""The audit stream of the running program: what it holds, how it survives being killed, and what verify sees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import fetch
+from tests.support.programs import ROOT
+from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+
+pytestmark = pytest.mark.integration
+
+ADMIN_KEY = "an-admin-key-of-some-length"
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[SimulatedAmazon]:
+    with simulated_amazon() as started:
+        yield started
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def recorded(running: Serving, path: Path, action: str, count: int = 1) -> list[dict[str, Any]]:
+    """The records of an action, once there are so many: they are written by a thread."""
+
+    def found() -> list[dict[str, Any]]:
+        return [each for each in records(path) if each["event"]["action"] == action]
+
+    running.until(lambda: len(found()) >= count)
+    return found()
+
+
+def verify(*files: Path) -> tuple[int, str]:
+    ended = subprocess.run(
+        [sys.executable, "-m", "proxy", "audit", "verify", *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def write(running: Serving, key: str, profile: str) -> int:
+    """A tool pauses a campaign."""
+    kind = "application/vnd.spCampaign.v3+json"
+    headers = {
+        "X-Ads-Proxy-Key": key,
+        "Amazon-Advertising-API-Scope": profile,
+        "Content-Type": kind,
+        "Accept": kind,
+    }
+    body = json.dumps({"campaigns": [{"name": "canary-body", "state": "PAUSED"}]}).encode()
+    return fetch(f"{running.tools}/sp/campaigns?canary-query=1", body, headers)[0]
+
+
+def configuration(amazon: SimulatedAmazon, path: Path, keys: list[dict[str, Any]]) -> dict[str, Any]:
+    return amazon.configuration(
+        clients=[{"name": "agent", "keys": keys}],
+        admin={"key": ADMIN_KEY},
+        audit={"file": str(path), "stdout": True},
+        log={"format": "json", "level": "info"},
+    )
+
+
+def test_who_changed_what_is_in_the_stream(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """A write with client, operation and profile; keys that come and go; a login that failed. No body, no query."""
+    path = tmp_path / "audit.jsonl"
+    before = [{"sha256": digest("old-key"), "note": "old"}]
+    with serving(tmp_path, configuration(amazon, path, before)) as running:
+        running.until(lambda: running.get("/v2/profiles", {"X-Ads-Proxy-Key": "old-key"})[0] == 200)
+        profile = str(json.loads(running.get("/v2/profiles", {"X-Ads-Proxy-Key": "old-key"})[1])[0]["profileId"])
+        status = write(running, "old-key", profile)
+        (written,) = recorded(running, path, "amazon-write")
+        assert written["user"] == {"name": "agent"}
+        assert written["http"]["response"]["status_code"] == status
+        assert written["ads_proxy"]["operation_class"] == "write"
+        assert (written["ads_proxy"]["account"], written["ads_proxy"]["profile"]) == ("acme", profile)
+        running.write(configuration(amazon, path, [{"sha256": digest("new-key")}]))
+        (added,) = recorded(running, path, "client-key-added")
+        assert added["ads_proxy"]["key"] == digest("new-key")[:12]
+        assert recorded(running, path, "client-key-removed")[0]["ads_proxy"]["note"] == "old"
+        assert recorded(running, path, "configuration-reloaded")[0]["ads_proxy"]["changed"] == ["clients"]
+        assert fetch(f"{running.admin}/status", headers={"X-Ads-Proxy-Key": "wrong"})[0] == 401
+        (refused,) = recorded(running, path, "admin-login")
+        assert (refused["event"]["outcome"], refused["source"]["ip"]) == ("failure", "127.0.0.1")
+        shown = json.loads(fetch(f"{running.admin}/status", headers={"X-Ads-Proxy-Key": ADMIN_KEY})[1])["audit"]
+        assert shown["digest"] == hashlib.sha256(path.read_bytes().splitlines()[-1]).hexdigest()
+        running.stop()
+        copied = [line for line in running.process.text.splitlines() if '"ads_proxy.audit"' in line]
+    assert copied == path.read_text().splitlines()
+    assert "canary" not in path.read_text()
+    assert records(path)[-1]["event"]["action"] == "server-stopped"
+    code, told = verify(path)
+    assert (code, told.splitlines()[1]) == (0, digest(path.read_text().splitlines()[-1]))
+
+
+def test_being_killed_breaks_no_chain(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """SIGKILL while tools write, three times over: each start goes on where the file ended."""
+    path = tmp_path / "audit.jsonl"
+    settings = configuration(amazon, path, [{"sha256": digest("key")}])
+    del settings["clients"]
+    for _ in range(3):
+        with serving(tmp_path, settings) as running:
+            running.until_ready()
+            with Load(running, paths=("/unknown/thing",), workers=2) as load:
+                running.until(lambda load=load: load.total >= 30)
+                running.process.signal(signal.SIGKILL)
+                running.process.wait()
+    code, told = verify(path)
+    assert code == 0, told
+    assert len([each for each in records(path) if each["event"]["action"] == "audit-opened"]) == 3
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:10] + lines[11:]))
+    assert verify(path)[0] == 1
+
+
+def test_a_key_is_replaced_without_a_failed_request(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Both are taken while the tool changes over; an ended one is refused and says why."""
+    path = tmp_path / "audit.jsonl"
+    old, new = {"sha256": digest("old-key")}, {"sha256": digest("new-key")}
+    with serving(tmp_path, configuration(amazon, path, [old])) as running:
+
+        def asked(key: str) -> int:
+            return running.get("/v2/profiles", {"X-Ads-Proxy-Key": key})[0]
+
+        def last_used(position: int) -> Any:
+            status = fetch(f"{running.admin}/status", headers={"X-Ads-Proxy-Key": ADMIN_KEY})[1]
+            return json.loads(status)["client_keys"][position]["last_used"]
+
+        running.until(lambda: asked("old-key") == 200)
+        running.write(configuration(amazon, path, [old, new]))
+        running.until(lambda: asked("new-key") == 200)
+        assert asked("old-key") == 200
+        assert last_used(0) and last_used(1)
+        running.write(configuration(amazon, path, [{**old, "expires": "2026-01-01"}, new]))
+        running.until(lambda: asked("old-key") == 401)
+        assert asked("new-key") == 200
+        assert running.metric("refused_total", reason="client-key-ended") >= 1
+        assert running.metric("client_key_expiry_timestamp_seconds", client="agent") == 0
+        running.write(configuration(amazon, path, [{**new, "expires": "9999-01-01"}]))
+        running.until(lambda: running.metric("client_key_expiry_timestamp_seconds", client="agent") > 0)

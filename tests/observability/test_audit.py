@@ -1,0 +1,143 @@
+"""What is recorded of what happens, in ECS's words; and what is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from proxy import events
+from proxy.events import Event, RefreshCause, SignInOutcome
+from proxy.observability import audit_events
+from proxy.observability.audit import AuditTrail, dated, note, record_of
+from proxy.observability.audit_events import ClientKeyChanged, KeyChange
+from tests.observability.test_metrics import finished
+
+WRITE = finished(method="PUT", path="/sp/campaigns", operation="UpdateCampaigns", operation_class="write", status=207)
+RELOAD = events.ConfigReloaded(True, (), ("clients", "log"), ())
+# ECS 8.17, event.category and the event.type values that each allows
+CATEGORIES = {
+    "api": {"access", "admin", "allowed", "change", "creation", "deletion", "denied", "end", "info", "start", "user"},
+    "authentication": {"start", "end", "info"},
+    "configuration": {"access", "change", "creation", "deletion", "info"},
+    "iam": {"admin", "change", "creation", "deletion", "group", "info", "user"},
+    "process": {"access", "change", "end", "info", "start"},
+}
+RECORDED = [
+    (WRITE, "amazon-write", "success"),
+    (finished(operation_class="unknown", status=403), "amazon-write", "failure"),
+    (finished(operation_class="write", status=0, fault="client-gone"), "amazon-write", "unknown"),
+    (finished(operation_class="write", status=504, refusal="upstream-timeout"), "amazon-write", "unknown"),
+    (events.SignInFinished("acme", SignInOutcome.CONNECTED, "Connected."), "sign-in", "success"),
+    (events.SignInFinished("acme", SignInOutcome.REFUSED, "No."), "sign-in", "failure"),
+    (events.CredentialStateChanged("acme", "valid", "revoked"), "account-revoked", "failure"),
+    (events.CredentialStateChanged("acme", "revoked", "valid"), "account-valid", "success"),
+    (events.TokenRefreshed("acme", 1, 0.1, 9.0, RefreshCause.OPERATOR), "token-refreshed", "success"),
+    (events.ConsentEnding("acme", 9.0, 7, "advice"), "consent-ending", "success"),
+    (events.ConsentEnded("acme", 9.0, "advice"), "consent-ended", "failure"),
+    (events.InvitationMade("acme", "i", 9.0), "invitation-made", "success"),
+    (events.InvitationUsed("acme", "i"), "invitation-used", "success"),
+    (events.RefreshTokenReplaced("acme", "sign-in"), "refresh-token-replaced", "success"),
+    (events.RefreshTokenLost("acme", "why", "advice"), "refresh-token-lost", "failure"),
+    (events.AccountRemoved("acme"), "account-removed", "success"),
+    (RELOAD, "configuration-reloaded", "success"),
+    (events.ConfigReloaded(False, ("a: is wrong",), (), ()), "configuration-reloaded", "failure"),
+    (ClientKeyChanged("tool", "ab12", KeyChange.ADDED, "pod", None), "client-key-added", "success"),
+    (ClientKeyChanged("tool", "ab12", KeyChange.REMOVED, "", 9.0), "client-key-removed", "success"),
+    (ClientKeyChanged("tool", "ab12", KeyChange.ENDED, "", 9.0), "client-key-ended", "success"),
+    (ClientKeyChanged("tool", "ab12", KeyChange.CHANGED, "", 9.0), "client-key-changed", "success"),
+    (audit_events.ClientKeysInForce(("tool ab12",)), "client-keys-in-force", "success"),
+    (audit_events.AdminSignedIn("127.0.0.1"), "admin-login", "success"),
+    (audit_events.AdminRefused("127.0.0.1", "/status"), "admin-login", "failure"),
+    (events.ServerStarted("1", "a:1", "b:2", ("acme",), ("note",)), "server-started", "success"),
+    (events.ServerStopped(0), "server-stopped", "success"),
+]
+SILENT = [
+    finished(operation_class="read"),
+    finished(operation_class="report"),
+    finished(operation_class="write", attempts=0, status=403, refusal="not-permitted"),
+    events.RequestStarted(),
+    events.TokenRefreshed("acme", 1, 0.1, 9.0, RefreshCause.AHEAD),
+    events.CredentialStateChanged("acme", "valid", "degraded"),
+    events.CredentialStateChanged("acme", "revoked", "revoked"),
+    events.ProfilesListed("acme", "na", 3),
+    audit_events.AuditFailed("full", 1),
+]
+
+
+@pytest.mark.parametrize(("event", "action", "outcome"), RECORDED)
+def test_what_changes_something_is_recorded(event: Event, action: str, outcome: str) -> None:
+    """With ECS's category and a type that it allows."""
+    record = record_of(event)
+    assert record is not None
+    said = record["event"]
+    assert (said["action"], said["outcome"], said["kind"], said["dataset"]) == (
+        action,
+        outcome,
+        "event",
+        "ads_proxy.audit",
+    )
+    (category,), (kind,) = said["category"], said["type"]
+    assert kind in CATEGORIES[category]
+    json.dumps(record)
+
+
+@pytest.mark.parametrize("event", SILENT)
+def test_what_changes_nothing_is_not(event: Event) -> None:
+    """Nor what never left for Amazon: the log has it."""
+    assert record_of(event) is None
+
+
+def test_a_write_says_who_did_what_to_whom() -> None:
+    """And not a word of what was in it."""
+    record = record_of(WRITE)
+    assert record is not None
+    assert record["user"] == {"name": "reporting"}
+    assert record["http"] == {"request": {"id": "id-1", "method": "PUT"}, "response": {"status_code": 207}}
+    assert record["url"] == {"path": "/sp/campaigns"}
+    assert record["user_agent"] == {"original": "curl/8"}
+    assert record["ads_proxy"] == {
+        "account": "acme",
+        "region": "na",
+        "profile": "123",
+        "operation": "UpdateCampaigns",
+        "operation_class": "write",
+        "amazon_request_id": "rid",
+        "attempts": 1,
+    }
+
+
+def test_a_reload_names_sections_and_no_values() -> None:
+    """What is wrong in a refused one is told as the log tells it."""
+    record = record_of(RELOAD)
+    assert record is not None and record["ads_proxy"] == {"changed": ["clients", "log"]}
+    refused = record_of(events.ConfigReloaded(False, ("a: is wrong", "b: too"), (), ()))
+    assert refused is not None and refused["error"] == {"message": "a: is wrong; b: too"}
+
+
+@pytest.mark.parametrize(("said", "outcome"), [({}, "success"), ({"torn": "ab"}, "success"), ({"cut": "x"}, "failure")])
+def test_the_stream_says_of_itself_what_was_found(said: dict[str, Any], outcome: str) -> None:
+    """A cut is a failure."""
+    made = note("audit-opened", said)
+    assert (made["event"]["outcome"], made.get("ads_proxy", {})) == (outcome, said)
+
+
+def test_records_are_dated_and_cleaned() -> None:
+    """A secret is masked wherever it stands, and no text is longer than is good."""
+    put: list[Any] = []
+    trail = AuditTrail(put.append, lambda text: text.replace("canary", "***"), lambda: 1.5)
+    canary = {
+        field.name: "canary" + "x" * 600
+        for field in fields(WRITE)
+        if field.type == "str" and field.name not in {"operation_class", "refusal", "fault"}
+    }
+    trail.observe(finished(**canary, operation_class="write"))
+    trail.observe(events.ProfilesListed("acme", "na", 3))
+    (record,) = put
+    assert record["@timestamp"] == "1970-01-01T00:00:01.500Z"
+    text = json.dumps(record)
+    assert "canary" not in text and "***" in text
+    assert len(text) < 7000
+    assert dated({}, 0.0)["ecs"] == {"version": "8.17.0"}

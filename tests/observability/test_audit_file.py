@@ -1,0 +1,129 @@
+"""The file of the audit stream: whose it is, how it was found, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import StartupError
+from proxy.observability.audit_chain import ChainHead, digest_of, seal
+from proxy.observability.audit_file import AuditFile, head_path, open_at_start, read_head
+
+FIRST, ONE = seal({"n": 1}, ChainHead())
+SECOND, TWO = seal({"n": 2}, ONE)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+def written(path: Path, content: bytes, noted: ChainHead | None = None) -> AuditFile:
+    path.write_bytes(content)
+    path.chmod(0o600)
+    if noted is not None:
+        head_path(path).write_text(f'{{"sequence": {noted.sequence}, "digest": "{noted.digest}"}}')
+    return AuditFile(path)
+
+
+def test_it_is_made_for_its_user_alone_and_appended_to(path: Path) -> None:
+    """So is what is noted beside it."""
+    file = AuditFile(path)
+    assert file.write(FIRST) == len(FIRST)
+    path.write_bytes(b"x\n")  # whoever writes to it meanwhile is not written over
+    file.write(SECOND)
+    file.settle(TWO)
+    assert path.read_bytes() == b"x\n" + SECOND
+    assert (path.stat().st_mode & 0o777, head_path(path).stat().st_mode & 0o777) == (0o600, 0o600)
+    assert read_head(path) == TWO
+    assert [each.name for each in path.parent.iterdir() if each.name.endswith(".new")] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "noted", "head", "torn", "cut"),
+    [
+        (b"", None, ChainHead(), b"", ""),
+        (FIRST + SECOND, None, TWO, b"", ""),
+        (FIRST + SECOND, TWO, TWO, b"", ""),
+        (FIRST + SECOND, ONE, TWO, b"", ""),
+        (b"", TWO, TWO, b"", ""),
+        (FIRST + SECOND[:9], ONE, ONE, SECOND[:9], ""),
+        (SECOND[:9], None, ChainHead(), SECOND[:9], ""),
+        (FIRST, TWO, TWO, b"", "it ends with number 1, and 2 was written"),
+        (
+            FIRST + SECOND.replace(b'"n":2', b'"n":3'),
+            TWO,
+            TWO,
+            b"",
+            "its last line, number 2, is another than was written",
+        ),
+        (FIRST + b"rubbish\n", ONE, ONE, b"", "its last line is no record of the audit stream"),
+        (FIRST + b"rubbish\n", None, ChainHead(), b"", "its last line is no record of the audit stream"),
+    ],
+)
+def test_the_chain_goes_on_where_it_stood(
+    path: Path, content: bytes, noted: ChainHead | None, head: ChainHead, torn: bytes, cut: str
+) -> None:
+    """What was cut off or changed meanwhile stays to be seen: the next line follows what was written, not what is."""
+    end = written(path, content, noted).end
+    assert (end.head, end.torn, end.cut) == (head, torn, cut)
+
+
+def test_a_spoilt_note_is_no_note(path: Path) -> None:
+    """The file itself is believed then."""
+    path.write_bytes(FIRST)
+    path.chmod(0o600)
+    for rubbish in ("", "[", "{}", '{"sequence": "1", "digest": 2}'):
+        head_path(path).write_text(rubbish)
+        file = AuditFile(path)
+        assert file.end.head == ChainHead(1, digest_of(FIRST.rstrip(b"\n")))
+        file.close()
+
+
+def test_a_rotated_file_is_noticed(path: Path) -> None:
+    """It was renamed, or removed."""
+    file = AuditFile(path)
+    seen = [file.moved]
+    path.rename(path.with_suffix(".1"))
+    seen.append(file.moved)
+    path.touch(0o600)
+    seen.append(file.moved)
+    assert seen == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("link", "it is a symbolic link; name the file itself"),
+        ("hard link", "it has several names (hard links)"),
+        ("directory", "it is a directory"),
+        ("pipe", "it is no ordinary file"),
+        ("open to others", "others may write it; close it with chmod 600"),
+        ("no directory", "its directory does not exist"),
+        ("another writer", "another program is writing it"),
+    ],
+)
+def test_what_proves_nothing_is_refused_at_the_start(path: Path, kind: str, problem: str) -> None:
+    """In one line that says what to do."""
+    other = path.parent / "other"
+    holder = None
+    if kind in ("link", "hard link"):
+        other.touch(0o600)
+        (path.symlink_to if kind == "link" else path.hardlink_to)(other)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path, 0o600)
+    elif kind == "open to others":
+        path.touch(0o600)
+        path.chmod(0o622)
+    elif kind == "no directory":
+        path = path.parent / "none" / "audit.jsonl"
+    else:
+        holder = AuditFile(path)
+    with pytest.raises(StartupError) as caught:
+        open_at_start(path)
+    assert str(caught.value).startswith(f"audit.file: {path} cannot be used: {problem}")
+    assert holder is None or holder.write(FIRST)

@@ -1,0 +1,270 @@
+"""The writer of the audit stream: in order, off the path, through full disks, rotations and restarts."""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.events import Event
+from proxy.observability import audit_stream
+from proxy.observability.audit_chain import ChainHead, Examination
+from proxy.observability.audit_events import AuditFailed, AuditRecovered
+from proxy.observability.audit_file import AuditFile, head_path, read_head
+from proxy.observability.audit_stream import AuditOutputs, AuditStream
+
+WAIT = 10.0
+
+
+class Heard:
+    """What the stream told, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, event: Event) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def wait_for(self, kind: type[Event]) -> Event:
+        with self._changed:
+            assert self._changed.wait_for(lambda: any(isinstance(each, kind) for each in self.events), WAIT)
+            return next(each for each in self.events if isinstance(each, kind))
+
+
+def note(action: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    return {"event": {"action": action}, "ads_proxy": dict(said)}
+
+
+def record(number: int) -> dict[str, Any]:
+    return {"event": {"action": "write"}, "n": number}
+
+
+def stream_to(
+    path: Path | None, heard: Heard | None = None, copied: list[str] | None = None, file: AuditFile | None = None
+) -> AuditStream:
+    file = file or (AuditFile(path) if path is not None else None)
+    stream = AuditStream(AuditOutputs(path, file, None if copied is None else copied.append, heard or Heard(), note))
+    stream.start()
+    return stream
+
+
+def actions(*paths: Path) -> list[str]:
+    """What the records say, after the chain was found whole."""
+    found = Examination()
+    lines = []
+    for path in paths:
+        content = path.read_bytes().splitlines(keepends=True)
+        found.feed(path.name, content)
+        lines += content
+    assert found.breaks == []
+    records = []
+    for line in lines:
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            assert found.torn
+    return [f"{each['n']}" if "n" in each else each["event"]["action"] for each in records]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+def test_records_are_written_in_order(path: Path) -> None:
+    """Each once, behind a word of the stream's own; what the last was is noted beside the file."""
+    stream = stream_to(path)
+    for number in range(200):
+        stream.put(record(number))
+    assert stream.close() == 0
+    assert actions(path) == ["audit-opened", *map(str, range(200))]
+    counts = stream.counts()
+    assert (counts.written, counts.lost, counts.failing) == (201, 0, False)
+    assert read_head(path) == counts.head
+    assert repr(stream) == "<AuditStream: writing, number 201, 0 waiting, 0 lost>"
+
+
+def test_a_restart_goes_on_with_the_chain(path: Path) -> None:
+    """The next record follows the last line of the file."""
+    for number in range(3):
+        stream = stream_to(path)
+        stream.put(record(number))
+        stream.close()
+    assert actions(path) == ["audit-opened", "0", "audit-opened", "1", "audit-opened", "2"]
+
+
+def test_a_torn_last_line_is_ended_and_told(path: Path) -> None:
+    """As a crash leaves it: nothing is taken out of the file, and the next record says what is no record."""
+    stream = stream_to(path)
+    stream.put(record(1))
+    stream.close()
+    with path.open("ab") as file:
+        file.write(b'{"@timestamp":"2026')
+    stream = stream_to(path)
+    stream.put(record(2))
+    stream.close()
+    lines = path.read_bytes().splitlines()
+    assert lines[2] == b'{"@timestamp":"2026'
+    assert json.loads(lines[3])["ads_proxy"]["torn_bytes"] == 19
+    assert actions(path) == ["audit-opened", "1", "audit-opened", "2"]
+
+
+def test_a_cut_before_a_restart_stays_to_be_seen(path: Path) -> None:
+    """The first record after it says so, and its number leaves the gap."""
+    stream = stream_to(path)
+    for number in range(5):
+        stream.put(record(number))
+    stream.close()
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+    stream_to(path).close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert json.loads(lines[3])["ads_proxy"]["cut"] == "it ends with number 3, and 6 was written"
+    found = Examination()
+    found.feed("audit.jsonl", lines)
+    assert [(each.line, each.text) for each in found.breaks] == [(4, "is number 7 after 3: 3 before it are missing")]
+
+
+def test_a_rotation_is_followed(path: Path) -> None:
+    """The chain goes from the old file to the new one, which is private too; also across a restart."""
+    heard = Heard()
+    stream = stream_to(path, heard)
+    stream.put(record(1))
+    stream.close()
+    old = path.with_suffix(".1")
+    path.rename(old)
+    stream = stream_to(path)
+    stream.put(record(2))
+    stream.close()
+    assert actions(old, path) == ["audit-opened", "1", "audit-opened", "2"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+class WatchedFile(AuditFile):
+    """Tells when something was written and is held."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.settled = threading.Semaphore(0)
+
+    def settle(self, head: ChainHead) -> None:
+        super().settle(head)
+        self.settled.release()
+
+
+def test_a_rotation_while_it_runs_is_followed(path: Path) -> None:
+    """Without a signal: the next record finds the path leading elsewhere."""
+    file, old = WatchedFile(path), path.with_suffix(".1")
+    stream = stream_to(path, file=file)
+    assert file.settled.acquire(timeout=WAIT)
+    path.rename(old)
+    stream.put(record(1))
+    stream.close()
+    assert actions(old, path) == ["audit-opened", "1"]
+
+
+class FullDisk(AuditFile):
+    """Takes no more than `room` bytes until there is some more."""
+
+    room = 0
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = super().write(data[: self.room])
+        self.room -= taken
+        return taken
+
+
+def test_a_full_disk_loses_nothing_that_fits_into_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told once; what was begun is ended at the very byte when there is room again."""
+    monkeypatch.setattr(audit_stream, "RETRY_SECONDS", 0.001)
+    disk, heard = FullDisk(path), Heard()
+    disk.room = 333
+    stream = stream_to(path, heard, file=disk)
+    for number in range(20):
+        stream.put(record(number))
+    failed = heard.wait_for(AuditFailed)
+    assert isinstance(failed, AuditFailed) and failed.detail == "No space left on device"
+    assert stream.counts().failing
+    disk.room = 1 << 20
+    recovered = heard.wait_for(AuditRecovered)
+    assert recovered == AuditRecovered(0)
+    stream.close()
+    assert actions(path) == ["audit-opened", *map(str, range(20))]
+    assert [type(each) for each in heard.events] == [AuditFailed, AuditRecovered]
+
+
+def test_what_does_not_fit_is_counted_and_told_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chain is whole without it: a record says how many are missing."""
+    monkeypatch.setattr(audit_stream, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(audit_stream, "MAX_WAITING", 5)
+    disk, heard = FullDisk(path), Heard()
+    stream = stream_to(path, heard, file=disk)
+    heard.wait_for(AuditFailed)
+    for number in range(9):
+        stream.put(record(number))
+    assert stream.counts().lost == 5
+    disk.room = 1 << 20
+    assert heard.wait_for(AuditRecovered) == AuditRecovered(5)
+    stream.close()
+    assert actions(path) == ["audit-opened", "0", "1", "2", "3", "audit-lost"]
+    assert json.loads(path.read_bytes().splitlines()[-1])["ads_proxy"]["lost"] == 5
+
+
+def test_an_end_on_a_full_disk_says_how_much_was_lost(path: Path) -> None:
+    """Nobody waits for it for ever."""
+    stream = stream_to(path, file=FullDisk(path))
+    stream.put(record(1))
+    assert stream.close(WAIT) == 2
+
+
+def test_lines_are_copied_as_they_are(path: Path) -> None:
+    """Standard output has the very lines of the file."""
+    copied: list[str] = []
+    stream = stream_to(path, copied=copied)
+    stream.put(record(1))
+    stream.close()
+    assert "".join(copied).encode() == path.read_bytes()
+
+
+def test_standard_output_alone_has_a_chain_of_its_own(tmp_path: Path) -> None:
+    """It begins anew with the program, as there is nothing to go on with."""
+    copied: list[str] = []
+    stream = stream_to(None, copied=copied)
+    stream.put(record(1))
+    assert stream.close() == 0
+    found = Examination()
+    found.feed("output", [line.encode() for line in copied])
+    assert (found.records, found.breaks) == (2, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_head_that_cannot_be_noted_is_told(path: Path) -> None:
+    """The records are written nevertheless."""
+    heard = Heard()
+    head_path(path).mkdir()
+    stream = stream_to(path, heard)
+    stream.put(record(1))
+    heard.wait_for(AuditFailed)
+    assert stream.close() == 0
+    assert actions(path) == ["audit-opened", "1"]
+
+
+def test_a_defect_is_told(path: Path) -> None:
+    """A record that cannot be written as JSON is lost, and no other."""
+    heard = Heard()
+    stream = stream_to(path, heard)
+    stream.put({"event": {"action": object()}})
+    stream.put(record(1))
+    assert stream.close() == 0
+    assert [type(each).__name__ for each in heard.events] == ["DefectMet"]
+    assert stream.counts().lost == 1
+    assert actions(path) == ["audit-opened", "1"]

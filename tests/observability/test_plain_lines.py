@@ -1,0 +1,147 @@
+"""What people at a terminal read: a line of at most 100 columns for a request, everything else below it."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from proxy import events
+from proxy.observability.logs import Format, Logs
+from proxy.observability.plain_lines import COLUMNS, render_plain
+from tests.observability.test_metrics import finished
+
+TIME = "2026-01-31T12:00:00.123Z"
+REQUEST: dict[str, Any] = {
+    "timestamp": TIME,
+    "level": "info",
+    "event": "request",
+    "request_id": "id-1",
+    "client": "reporting",
+    "account": "acme",
+    "region": "na",
+    "profile": "1234567890",
+    "method": "POST",
+    "operation": "ListSponsoredProductsCampaigns",
+    "operation_class": "read",
+    "path": "/sp/campaigns/list",
+    "status": 200,
+    "duration_ms": 81.402,
+    "attempts": 1,
+}
+
+
+def plain(**changes: object) -> list[str]:
+    return render_plain({**REQUEST, **changes}, colours=False).split("\n")
+
+
+def test_a_request_is_one_line_of_what_people_look_for() -> None:
+    """When, what was answered, what was asked, which operation of whom, and how long it took."""
+    assert plain() == [
+        "12:00:00.123 200 POST   /sp/campaigns/list  1234567890  acme/na  reporting  81 ms",
+    ]
+    assert plain(path="/v2/profiles", operation="listProfiles", profile="", attempts=2) == [
+        "12:00:00.123 200 POST   /v2/profiles  listProfiles  acme/na  reporting  2 tries  81 ms",
+    ]
+
+
+def test_what_there_is_no_room_for_stays_away_the_path_is_cut_last() -> None:
+    """First the operation, then whose it was; the duration stays."""
+    (line,) = plain(path="/" + "x" * 200, client="c" * 64)
+    assert len(line) <= COLUMNS
+    assert line.endswith("...  81 ms")
+
+
+def test_a_refusal_says_why_on_the_next_lines() -> None:
+    """Wrapped within the columns, with the ids that support asks for."""
+    first, *rest = plain(
+        status=403, refusal="not-permitted", detail="This client may not use the account. " * 5, amazon_request_id="rid"
+    )
+    assert " 403 POST " in first
+    assert rest[0].startswith("    not-permitted This client")
+    assert rest[-1].endswith("[id-1] [rid]")
+    assert max(map(len, rest)) <= COLUMNS
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            name: "x" * 600
+            for name in REQUEST
+            if isinstance(REQUEST[name], str) and name not in ("timestamp", "level", "event", "method")
+        },
+        {"path": "/\x1b[2J\u202e\n" * 30, "client": "\r\n\x07"},
+        {"status": 0, "account": "", "region": "", "profile": "", "operation": "unknown", "client": ""},
+    ],
+    ids=["everything too long", "controls", "nothing known"],
+)
+def test_no_request_leaves_its_columns_or_its_line(changes: dict[str, object]) -> None:
+    """Whatever it holds."""
+    lines = plain(**changes)
+    assert len(lines) == 1
+    assert len(lines[0]) <= COLUMNS
+    assert lines[0].isprintable()
+
+
+def test_a_request_without_chosen_members_is_what_is_left() -> None:
+    """As `log.access_fields` has it."""
+    few = {name: REQUEST[name] for name in ("timestamp", "level", "event", "status", "path")}
+    assert render_plain(few, colours=False) == "12:00:00.123 200        /sp/campaigns/list"
+
+
+def test_other_events_are_wrapped_and_addresses_stay_whole() -> None:
+    """At blanks only: who copies an address to sign in at gets all of it."""
+    address = "http://localhost:8081/login/acme?" + "x" * 120
+    values = {"timestamp": TIME, "level": "warning", "event": "sign_in_needed", "account": "acme"}
+    lines = render_plain({**values, "advice": f"Sign in at {address} and " + "so on " * 30}, colours=False).split("\n")
+    assert lines[0] == "12:00:00.123 [warning] sign_in_needed account=acme advice=Sign in at"
+    assert lines[1] == f"    {address}"
+    assert all(len(line) <= COLUMNS for line in lines if address not in line)
+
+
+def test_a_traceback_keeps_its_lines() -> None:
+    """Each with what would move the cursor escaped."""
+    values = {"timestamp": TIME, "level": "error", "event": "defect_met", "traceback": "one\n  two\x1b[1m\n"}
+    assert render_plain(values, colours=False).split("\n")[1:] == ["    one", "      two\\x1b[1m"]
+
+
+def test_colours_tell_trouble() -> None:
+    """Red from errors on, yellow for warnings and refusals; an ordinary line has a dim time alone."""
+    assert render_plain(REQUEST, colours=True).startswith("\x1b[2m12:00:00.123\x1b[0m 200")
+    assert "\x1b[33m404" in render_plain({**REQUEST, "status": 404}, colours=True)
+    error = {"timestamp": TIME, "level": "error", "event": "defect_met"}
+    assert render_plain(error, colours=True).endswith("\x1b[31m[error] defect_met\x1b[0m")
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("form", "colours", "coloured"), [("auto", True, True), ("auto", False, False), ("json", True, False)]
+)
+def test_only_a_terminal_that_may_be_coloured_is(form: Format, colours: bool, coloured: bool) -> None:
+    """Not with NO_COLOR, and JSON never."""
+    stream = Terminal()
+    logs = Logs(stream, form=form, level="info", access=True, colours=colours)
+    logs.observe(finished())
+    assert logs.flush()
+    logs.close()
+    assert ("\x1b[" in stream.getvalue()) is coloured
+
+
+def test_json_is_never_wrapped() -> None:
+    """A long event is one line."""
+    stream = Terminal()
+    logs = Logs(stream, form="json", level="info", access=True)
+    logs.observe(events.SignInNeeded("acme", "word " * 400))
+    assert logs.flush()
+    logs.close()
+    (line,) = stream.getvalue().splitlines()
+    assert len(json.loads(line)["advice"]) == 2000

@@ -1,0 +1,123 @@
+"""Replicas on virtual time before a real Redis: what they ask of it takes no time, and its clock is theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from proxy.config.model.redis_address import parse_redis_address
+from proxy.errors import StateUnavailable
+from proxy.secret import Secret
+from proxy.tokens.lwa import AppCredentials
+from proxy.tokens.manager import TokenSource
+from proxy.tokens.redis_connection import PREFIX, RedisConnection
+from proxy.tokens.redis_scripts import BEAT
+from proxy.tokens.redis_store import RedisStore
+from proxy.tokens.token_response import Grant
+from tests.support.redis_server import KEY, RedisServer
+from tests.support.tokens import EPOCH, RunningManager, ScriptedLogin, source
+
+LIFE = 300.0
+"""Seconds that an access token of a fleet lives in the tests; it is renewed a quarter of that, and a little, ahead."""
+
+
+class VirtualConnection(RedisConnection):
+    """Asks at once. While it is `cut`, the server is away."""
+
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__(parse_redis_address(server.url))
+        self._server = server
+        self.cut = False
+
+    async def command(self, *words: str | bytes | float) -> Any:
+        if self.cut:
+            self.note(StateUnavailable("The state store is away."))
+        if self.trouble is not None:
+            raise type(self.trouble)(str(self.trouble))
+        return self._server.client.execute_command(*words)
+
+    async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
+        now = int((EPOCH + asyncio.get_running_loop().time()) * 1000)
+        return await self.command("EVAL", script, len(keys), *(PREFIX + key for key in keys), now, *arguments)
+
+    async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
+        await asyncio.sleep(0.25)
+        names = [PREFIX + name for name in streams]
+        found = await self.command("XREAD", "STREAMS", *names, *streams.values())
+        return [(stream.decode(), id_.decode(), fields) for stream, entries in found or () for id_, fields in entries]
+
+    async def pulse(self) -> None:
+        if not self.cut:
+            self.trouble = None
+        self.replicas, _ = await self.run(BEAT, ("replicas",), repr(self), 5000)
+
+
+class NumberedLogin(ScriptedLogin):
+    """Numbers its grants by when they were asked for, so that no two are alike."""
+
+    async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
+        number, scripted = len(self.asked) + 1, bool(self.script)
+        granted = await super().refresh(token_url, credentials, refresh_token)
+        return granted if scripted else replace(granted, access_token=Secret(f"access-{number}"))
+
+
+class Fleet:
+    """So many replicas with the same accounts. `login` is the one Login with Amazon that all of them ask."""
+
+    def __init__(self, server: RedisServer, replicas: int = 3, expires_in: float = LIFE) -> None:
+        server.client.flushall()
+        self.server = server
+        self.login = NumberedLogin(expires_in=expires_in)
+        self.replicas = [self.make() for _ in range(replicas)]
+
+    def make(self) -> Replica:
+        return Replica(self.server, self.login)
+
+    async def start(self, *sources: TokenSource) -> None:
+        for replica in self.replicas:
+            await replica.manager.start(sources or (source(),))
+
+    async def stop(self) -> None:
+        for replica in self.replicas:
+            await replica.manager.stop()
+
+    @property
+    def mints(self) -> int:
+        return len(self.login.asked)
+
+    def tokens(self, account: str = "acme") -> list[str]:
+        """What each replica serves."""
+        return [replica.serves(account) for replica in self.replicas]
+
+
+class Replica(RunningManager):
+    """One of them, with jitter of its own."""
+
+    made = 0
+
+    def __init__(self, server: RedisServer, login: ScriptedLogin) -> None:
+        self.connection = VirtualConnection(server)
+        super().__init__(login, RedisStore(self.connection, (Secret(KEY),)))
+        Replica.made += 1
+        self.chance = Replica.made % 7 / 7
+
+    def serves(self, account: str = "acme") -> str:
+        token = self.manager.current(account)
+        return token.value.reveal() if token is not None else ""
+
+    async def kill(self) -> None:
+        """It is gone without a word to the server."""
+        self.connection.cut = True
+        await self.manager.stop(grace=0)
+
+
+def hanging(seconds: float, then: Any) -> Callable[[], Awaitable[Any]]:
+    """An answer of Login with Amazon's that takes its time."""
+
+    async def answer() -> Any:
+        await asyncio.sleep(seconds)
+        return then
+
+    return answer

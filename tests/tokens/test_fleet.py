@@ -1,0 +1,219 @@
+"""Whole token managers that share a real Redis, on virtual time: who mints, who hears, and who goes on alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.errors import TokenServerError
+from proxy.events import TokenRefreshed, TokenTakenOver
+from proxy.tokens.suspicion import TokenUse
+from tests.support.fleet import LIFE, Fleet, hanging
+from tests.support.redis_server import RedisServer, redis_server
+from tests.support.tokens import grant, source, virtual_time
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@virtual_time
+async def test_replicas_mint_as_one(server: RedisServer) -> None:
+    """Three replicas with two accounts make two mints in the life of a token."""
+    fleet = Fleet(server)
+    await fleet.start(source(), source("other", "refresh-other"))
+    await asyncio.sleep(30)
+    assert fleet.mints == 2
+    assert len(set(fleet.tokens())) == len(set(fleet.tokens("other"))) == 1
+    assert not set(fleet.tokens()) & set(fleet.tokens("other"))
+    await asyncio.sleep(LIFE)
+    assert fleet.mints == 4
+    assert len(set(fleet.tokens())) == 1
+    await fleet.stop()
+
+
+@virtual_time
+async def test_what_another_was_granted_is_told_as_such(server: RedisServer) -> None:
+    """It counts as no token request, and ends when it ends for the others."""
+    fleet = Fleet(server, 2)
+    await fleet.start()
+    await asyncio.sleep(5)
+    counts = [
+        (len(replica.events.of(TokenRefreshed)), len(replica.events.of(TokenTakenOver))) for replica in fleet.replicas
+    ]
+    assert sorted(counts) == [(0, 1), (1, 0)]
+    ends = {replica.manager.statuses()[0].expires_at for replica in fleet.replicas}
+    assert max(map(float, filter(None, ends))) - min(map(float, filter(None, ends))) < 0.01
+    await fleet.stop()
+
+
+@virtual_time
+async def test_a_new_replica_takes_what_is_there(server: RedisServer) -> None:
+    """It serves at once, without asking Amazon, and renews it with the others."""
+    fleet = Fleet(server, 1)
+    await fleet.start()
+    await asyncio.sleep(60)
+    fleet.replicas.append(fleet.make())
+    await fleet.replicas[1].manager.start((source(),))
+    await fleet.replicas[1].manager.get("acme")
+    assert fleet.mints == 1
+    assert len(set(fleet.tokens())) == 1
+    await asyncio.sleep(LIFE - 60)
+    assert fleet.mints == 2
+    await fleet.stop()
+
+
+@virtual_time
+async def test_a_sign_in_at_one_is_in_force_at_all(server: RedisServer) -> None:
+    """Within a second, and with the access token that it brought."""
+    fleet = Fleet(server)
+    await fleet.start(source(refresh=None))
+    await asyncio.sleep(5)
+    assert fleet.tokens() == ["", "", ""]
+    await fleet.replicas[0].manager.adopt("acme", grant("signed-in", refresh="Atzr|new"))
+    await asyncio.sleep(1)
+    assert fleet.tokens() == ["signed-in"] * 3
+    assert fleet.mints == 0
+    await fleet.stop()
+
+
+@virtual_time
+async def test_a_rotated_refresh_token_is_used_by_all(server: RedisServer) -> None:
+    """Whoever renews next asks with the newest."""
+    fleet = Fleet(server)
+    fleet.login.script = [grant("first", LIFE, "refresh-1"), grant("second", LIFE, "refresh-2")]
+    await fleet.start()
+    await asyncio.sleep(2 * LIFE)
+    assert [token for _, token in fleet.login.asked] == ["refresh-0", "refresh-1", "refresh-2"]
+    await fleet.stop()
+
+
+@virtual_time
+async def test_a_401_everywhere_makes_one_mint(server: RedisServer) -> None:
+    """Each replica is told by Amazon that the token is dead; all of them serve the one that follows."""
+    fleet = Fleet(server)
+    await fleet.start()
+    await asyncio.sleep(5)
+    use = TokenUse("client", "profile")
+    dead = [replica.manager.current("acme") for replica in fleet.replicas]
+    renewals = [
+        replica.manager.renewed(token, use) for replica, token in zip(fleet.replicas, dead, strict=True) if token
+    ]
+    renewed = await asyncio.gather(*renewals)
+    assert fleet.mints == 2
+    assert {token.value.reveal() for token in renewed if token} == {"access-2"}
+    await fleet.stop()
+
+
+@virtual_time
+async def test_a_holder_that_dies_holds_nobody_up_for_long(server: RedisServer) -> None:
+    """After four seconds another one asks."""
+    fleet = Fleet(server)
+    fleet.login.script = [hanging(60, grant("never"))]
+    await fleet.replicas[0].manager.start((source(),))
+    await asyncio.sleep(0.5)
+    for replica in fleet.replicas[1:]:
+        await replica.manager.start((source(),))
+    await fleet.replicas.pop(0).kill()
+    await asyncio.gather(*(replica.manager.get("acme") for replica in fleet.replicas))
+    assert fleet.mints == 2
+    assert fleet.login.times[1] - fleet.login.times[0] < 6
+    await fleet.stop()
+
+
+@virtual_time
+async def test_a_slow_token_request_keeps_its_lease(server: RedisServer) -> None:
+    """Nobody asks beside it."""
+    fleet = Fleet(server)
+    fleet.login.script = [hanging(7.5, grant("slow"))]
+    await fleet.start()
+    await asyncio.sleep(9)
+    assert fleet.tokens() == ["slow"] * 3
+    assert fleet.mints == 1
+    await fleet.stop()
+
+
+@virtual_time
+async def test_a_failure_lets_the_next_one_ask(server: RedisServer) -> None:
+    """A replica that cannot reach Login with Amazon keeps no other from it."""
+    fleet = Fleet(server)
+    fleet.login.script = [TokenServerError("503")]
+    await fleet.start()
+    await asyncio.sleep(1)
+    assert fleet.mints == 2
+    assert fleet.tokens() == ["access-2"] * 3
+    await fleet.stop()
+
+
+@virtual_time
+async def test_without_the_store_each_goes_on_alone_and_then_together_again(server: RedisServer) -> None:
+    """Nobody is without a token meanwhile, and the first renewal after it is everybody's."""
+    fleet = Fleet(server)
+    await fleet.start()
+    await asyncio.sleep(5)
+    for replica in fleet.replicas:
+        replica.connection.cut = True
+    await asyncio.sleep(LIFE)
+    assert fleet.mints == 4
+    assert len(set(fleet.tokens())) == 3
+    server.client.flushall()
+    for replica in fleet.replicas:
+        replica.connection.cut = False
+    await asyncio.sleep(LIFE)
+    assert fleet.mints == 5
+    assert len(set(fleet.tokens())) == 1
+    await fleet.stop()
+
+
+@virtual_time
+async def test_a_store_that_comes_late_is_taken_up(server: RedisServer) -> None:
+    """An account that only the store knows is served as soon as it is there."""
+    fleet = Fleet(server, 1)
+    await fleet.start(source(refresh=None))
+    await fleet.replicas[0].manager.adopt("acme", grant("signed-in", refresh="Atzr|new"))
+    late = fleet.make()
+    late.connection.cut = True
+    await late.manager.start((source(refresh=None),))
+    await asyncio.sleep(60)
+    assert late.serves() == ""
+    late.connection.cut = False
+    await asyncio.sleep(2)
+    assert late.serves() == "signed-in"
+    await late.manager.stop()
+    await fleet.stop()
+
+
+@virtual_time
+async def test_another_application_of_the_same_name_is_another_matter(server: RedisServer) -> None:
+    """While a change of the configuration rolls over the fleet, no token goes with a client id that it is not for."""
+    fleet = Fleet(server, 2)
+    await fleet.replicas[0].manager.start((source(client="old"),))
+    await fleet.replicas[1].manager.start((source(client="new"),))
+    await asyncio.sleep(5)
+    assert fleet.mints == 2
+    found = [replica.manager.current("acme") for replica in fleet.replicas]
+    assert [token.client_id for token in found if token is not None] == ["old", "new"]
+    await fleet.stop()
+
+
+@virtual_time
+async def test_what_lies_under_anothers_name_is_not_served(server: RedisServer) -> None:
+    """Whoever has access to the server copies one account's token over the other's: it is minted anew."""
+    fleet = Fleet(server, 1)
+    await fleet.start(source(), source("other", "refresh-other"))
+    await asyncio.sleep(5)
+    keys = server.client.keys("*lease:*")
+    contents = [server.client.hgetall(key) for key in keys]
+    for key, content in zip(keys, reversed(contents), strict=True):
+        server.client.hset(key, mapping=content)
+    late = fleet.make()
+    await late.manager.start((source(), source("other", "refresh-other")))
+    await asyncio.sleep(5)
+    assert fleet.mints == 4
+    assert {late.serves(), late.serves("other")} == {"access-3", "access-4"}
+    await late.manager.stop()
+    await fleet.stop()
