@@ -14,7 +14,7 @@ from proxy.errors import Draining
 from proxy.events import FamilyHeldBack
 from proxy.forwarding import locations
 from proxy.forwarding.error_text import MAX_READ, readable
-from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, explain
+from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.tool_lists import ToolListFilter
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
@@ -185,7 +185,7 @@ class ResponseRelay:
         if self._chunking:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
 
-    def explain(self, trouble: str) -> str:
+    def explain(self, trouble: str) -> Explanation | None:
         """Why Amazon refused the request, as far as that can be told; `trouble` is that of the account's login."""
         context = self._context
         text = readable(self.beginning or b"", self._response.fields.content_encoding)

@@ -51,6 +51,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.InvitationUsed: "info",
     events.ConsentEnding: "warning",
     events.ConsentEnded: "error",
+    events.OlderRefreshTokenUsed: "warning",
     events.RefreshTokenReplaced: "info",
     events.RefreshTokenLost: "error",
     events.AccountRemoved: "info",

@@ -61,14 +61,16 @@ def _oddities(account: Account) -> Iterator[tuple[str, str]]:
     secrets = [secret.reveal() for secret in account.secrets if secret is not None]
     if any(secret.startswith(_CLIENT_ID) for secret in secrets):
         yield "client_secret", f"looks like a client id; a secret begins with '{_CLIENT_SECRET}'"
-    token = "" if account.refresh_token is None else account.refresh_token.reveal()
-    for key, value in (*(("client_secret", secret) for secret in secrets), ("refresh_token", token)):
+    tokens = [token.reveal() for token in account.refresh_tokens if token is not None]
+    named = (("client_secret", secrets), ("refresh_token", tokens))
+    for key, value in ((key, value) for key, values in named for value in values):
         if value[:1] in ("'", '"') and value[:1] == value[-1:]:
             yield key, "holds quotation marks, which count as part of it; remove them"
-    if token.startswith("Atza|"):
-        yield "refresh_token", "looks like an access token; a refresh token begins with Atzr|"
-    elif token and not token.strip("'\"").startswith("Atzr|"):
-        yield (
-            "refresh_token",
-            "does not begin with Atzr| as Amazon's do; a shell needs quotes around it, because of the |",
-        )
+    for token in tokens:
+        if token.startswith("Atza|"):
+            yield "refresh_token", "looks like an access token; a refresh token begins with Atzr|"
+        elif not token.strip("'\"").startswith("Atzr|"):
+            yield (
+                "refresh_token",
+                "does not begin with Atzr| as Amazon's do; a shell needs quotes around it, because of the |",
+            )

@@ -88,9 +88,9 @@ StateUrl = Annotated[str | Secret, BeforeValidator(references.read_state_url), W
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
 FilePath = Annotated[Path, BeforeValidator(references.locate_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
-ClientSecrets = Annotated[
+SecretValues = Annotated[
     Secret | tuple[Secret, Secret],
-    BeforeValidator(references.read_client_secrets),
+    BeforeValidator(references.read_secrets),
     WithJsonSchema(
         {"anyOf": [*_REFERENCE["anyOf"], {"type": "array", "items": _REFERENCE, "minItems": 2, "maxItems": 2}]}
     ),

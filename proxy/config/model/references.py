@@ -102,12 +102,12 @@ def _check_secret_text(text: str, place: Place | None = None) -> str:
     return text
 
 
-def read_client_secrets(value: Any, info: ValidationInfo) -> Secret | tuple[Secret, Secret]:
-    """One secret, or two while the application has both: the newer first."""
+def read_secrets(value: Any, info: ValidationInfo) -> Secret | tuple[Secret, Secret]:
+    """One secret, or two while one takes the other's place: the newer first."""
     if not isinstance(value, list | tuple):
         return read_secret(value, info)
     if len(value) != 2:
-        raise WrongValue(Expected.CLIENT_SECRETS)
+        raise WrongValue(Expected.SECRETS)
     return read_secret(value[0], info), read_secret(value[1], info)
 
 

@@ -314,5 +314,5 @@ class Config(Section):
         found = [self.admin.key, self.upstream.proxy, self.notify.webhook, self.notify.secret]
         found += self.state.secrets
         for account in self.accounts.values():
-            found += (*account.secrets, account.refresh_token)
+            found += (*account.secrets, *account.refresh_tokens)
         return tuple(secret for secret in found if secret is not None)
