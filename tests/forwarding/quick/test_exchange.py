@@ -352,7 +352,7 @@ async def test_more_than_the_length_says_is_not_handed_on(running: Running) -> N
 
 async def test_a_tool_that_is_slow_amid_a_body_holds_it_up(running: Running) -> None:
     """Amazon's connection is read no further, and all of the body arrives in the end."""
-    size = 8_000_000
+    size = 24_000_000
 
     async def script(wire: Wire) -> None:
         while True:
