@@ -21,6 +21,7 @@ from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.audit import ThreadMessages, open_audit
 from proxy.app.audit import opened as opened_audit
+from proxy.app.fleet import FleetMember
 from proxy.app.key_changes import compare_keys, watch_keys
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
@@ -44,9 +45,11 @@ from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
 from proxy.observability.audit import AuditTrail
 from proxy.observability.audit_events import AuditFailed, ClientKeysInForce
+from proxy.observability.delivery import CommandWay, NoticeWay, WebhookWay
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
+from proxy.observability.notifier import Notifier
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.invitation_ledger import InvitationLedger
@@ -64,9 +67,9 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import ClientKey
     from proxy.app.key_changes import OwnedKey
     from proxy.config import Config
-    from proxy.events import Event
     from proxy.forwarding.rules import Rules
     from proxy.observability.audit_stream import AuditStream
+    from proxy.tokens.fleet import Fleet
     from proxy.tokens.store import Store
 
 
@@ -81,6 +84,7 @@ class Program:
     session: aiohttp.ClientSession
     lwa: LoginWithAmazon
     invitations: InvitationLedger
+    fleet: Fleet | None
     listening: Address
     admin_listening: Address
 
@@ -113,9 +117,10 @@ class Program:
         self.history = RequestHistory(self.metrics.totals)
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
-        self.messages = ThreadMessages(self._observe)
+        self.messages = ThreadMessages(self._tell)
         trails = self._open_audit(config)
-        self.observers = Observers((self.metrics, self.logs, self.history, *trails))
+        self.notifier = Notifier(self._tell, self.logs.redaction.clean)
+        self.observers = Observers((self.metrics, self.logs, self.history, *trails, self.notifier))
         self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
@@ -145,22 +150,18 @@ class Program:
         self.listening, self.admin_listening = _address(tools_sockets[0]), _address(admin_sockets[0])
         self._context = server_context(config.tls) if config.tls else None
         self._authorities.follow(config.upstream.ca_file)
-        store = open_store(config.state.url, config.state.key)
-        opened.push_async_callback(store.close)
+        store = self._open_store(config)
         self.invitations = InvitationLedger(store, time.time)
         self.notes += (*store.notes, *self._connection_notes(config))
         self._names = Names()
         opened.callback(self._names.stop)
         self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
+        opened.push_async_callback(self.notifier.stop)
+        await self.notifier.start(store, self._notice_ways(config))
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
-        view = AdminAdapter(self)
-        invited = None if invited_sockets else self._invitations_of(config, view)
-        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, invited))
-        opened.push_async_callback(admin.stop)
-        await admin.start(admin_sockets)
-        await self._start_invitations(config, view, invited_sockets)
+        await self._start_admin(config, admin_sockets, invited_sockets)
         opened.callback(self.close_listener)
         self._acceptors = [
             Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
@@ -169,13 +170,16 @@ class Program:
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
 
-    def _invitations_of(self, config: Config, view: AdminAdapter) -> InvitationHandlers | None:
-        """What invited advertisers reach, where anybody can be invited."""
-        url = config.invites.url
-        return InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
-
-    def _observe(self, event: Event) -> None:
-        self.observers.observe(event)
+    def _open_store(self, config: Config) -> Store:
+        """The store, and this replica's part in the fleet that shares it, if one does."""
+        store = open_store(config.state.url, config.state.key)
+        self._opened.push_async_callback(store.close)
+        self.fleet = store.fleet
+        if store.fleet is not None:
+            member = FleetMember(store.fleet, self.throttles, self._budgets, self.observers)
+            self._opened.push_async_callback(member.stop)
+            member.start()
+        return store
 
     def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
         """Who tells the audit stream, where there is one."""
@@ -201,14 +205,20 @@ class Program:
         if unwritten:
             self.logs.observe(AuditFailed("the program stops", unwritten))
 
-    async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
-        """The listener of invited advertisers, where they have one of their own."""
-        handlers = self._invitations_of(config, view)
-        if not sockets or handlers is None:
-            return
-        invited = AdminListener(make_invitations(handlers))
-        self._opened.push_async_callback(invited.stop)
-        await invited.start(sockets)
+    async def _start_admin(
+        self, config: Config, sockets: list[socket.socket], invited_sockets: list[socket.socket]
+    ) -> None:
+        """The admin listener, and what invited advertisers reach: there, or on sockets of its own."""
+        view, url = AdminAdapter(self), config.invites.url
+        handlers = InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
+        within = None if invited_sockets else handlers
+        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, within))
+        self._opened.push_async_callback(admin.stop)
+        await admin.start(sockets)
+        if invited_sockets and handlers is not None:
+            invited = AdminListener(make_invitations(handlers))
+            self._opened.push_async_callback(invited.stop)
+            await invited.start(invited_sockets)
 
     async def _start_tokens(self, config: Config, store: Store) -> None:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
@@ -264,6 +274,7 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
+        self.notifier.reconfigure(self._notice_ways(config))
         self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
         keys = self._client_keys()
@@ -337,6 +348,16 @@ class Program:
             f"This system lets the program open too few files for limits.max_connections: {allowed} connections of "
             "tools are taken; raise the limit (ulimit -n, LimitNOFILE).",
         )
+
+    def _notice_ways(self, config: Config) -> tuple[NoticeWay, ...]:
+        """How people are told: none, one or both."""
+        notify, ways = config.notify, list[NoticeWay]()
+        if notify.webhook is not None:
+            trusted = self._authorities.context
+            ways.append(WebhookWay(self.session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
+        if notify.command:
+            ways.append(CommandWay(notify.command))
+        return tuple(ways)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)

@@ -49,7 +49,7 @@ class RedisConnection:
         self.replicas = 1
         """How many share the server, this one included, as of the last pulse."""
         self.changed: Callable[[], None] = lambda: None
-        """Called when `trouble` came or went."""
+        """Called when `trouble` came or went, or there are more or fewer replicas."""
         self._id = secrets.token_hex(8)
         self._client = _client(address, PATIENCE)
         self._reader = _client(address, BLOCK + PATIENCE)
@@ -95,7 +95,13 @@ class RedisConnection:
     async def pulse(self) -> None:
         """Says that this replica lives. The server is asked whatever is known of it, and has to take a write."""
         words = ("EVAL", BEAT, 1, f"{PREFIX}replicas", 0, self._id, int(ALIVE * 1000))
-        self.replicas, _ = await self._ask(self._client, *words)
+        self.count(await self._ask(self._client, *words))
+
+    def count(self, replicas: int) -> None:
+        """So many share the server."""
+        before, self.replicas = self.replicas, replicas
+        if replicas != before and self.trouble is None:
+            self.changed()
 
     def note(self, trouble: StateError | None) -> None:
         """What is wrong with the server; None when it is found in order again."""

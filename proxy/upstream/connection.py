@@ -99,9 +99,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send_whole(self, sink: WholeResponseSink, data: bytes, timeouts: Timeouts) -> None:
         """As `send` and `request_sent` together, for a request that is known to have an ordinary response as a rule."""
-        self._first = sink
-        self.send(sink, [data], to_head=False, timeouts=timeouts)
-        self._writer.end()
+        self._first = self._sink = sink
+        self._to_head, self._interims = False, 0
+        self._sent_at = now = self.loop.time()
+        self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
+        self.deadline = now + timeouts.response
+        self._transport.write(data)  # the last request has left whole, else the connection would not be used again
 
     def hand_over(self, sink: ResponseSink) -> None:
         """Somebody else wants the response from here on."""
@@ -109,18 +112,16 @@ class UpstreamConnection(asyncio.Protocol):
         if self._sink is not None:
             self._sink = sink
 
-    def rest_now(self) -> None:
-        """Its response was taken whole, and it may be used again."""
+    def rest_now(self) -> bool:
+        """Its response is here, and it may be used again; False where not all of the request has left."""
+        if self._transport.get_write_buffer_size():
+            return False
         self._sink = None
         self.served += 1
         self.rested = boot_time()
         self._pool.answered(self.loop.time() - self._sent_at)
         self._pool.release(self)
-
-    @property
-    def sent_whole(self) -> bool:
-        """The whole request has left this process."""
-        return self._writer.complete
+        return True
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
@@ -200,8 +201,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._first is not None and self._is_recognised(self._first, data):
-            return
+        if (first := self._first) is not None:
+            self._first = None
+            try:
+                if first.recognise(data):
+                    return
+            except Exception as error:  # noqa: BLE001 - as below
+                self._sink = None
+                self.close()
+                first.defect(error)
+                return
         sink = self._sink
         if sink is None:
             self.close()
@@ -216,16 +225,6 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             sink.defect(error)
         sink.flush()
-
-    def _is_recognised(self, first: WholeResponseSink, data: bytes) -> bool:
-        self._first = None
-        try:
-            return first.recognise(data)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._sink = None
-            self.close()
-            first.defect(error)
-            return True
 
     def eof_received(self) -> bool | None:
         if isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:

@@ -21,36 +21,37 @@ if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.quick.context import QuickContext
-    from proxy.forwarding.quick.lane import Plan
+    from proxy.forwarding.quick.lane import Recognised
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
 
 
-class QuickExchange:
-    """See the module's docstring. Implements `RequestHandler`, `WholeResponseSink` and `RequestRecord`.
+_SERVING = Availability.SERVING
 
-    `overhead` is, until the end, what the proxy has spent so far.
-    """
+
+class QuickExchange:
+    """See the module's docstring. Implements `RequestHandler`, `WholeResponseSink` and `RequestRecord`."""
 
     max_wire_bytes = 0
     attempts = 1
     __slots__ = (
-        *("_body_at", "_client", "_connection", "_data", "_ordinary", "_plan", "_context", "_sent_at", "_token"),
-        *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "request_id", "upstream"),
+        *("_client", "_connection", "_context", "_data", "_known", "_ordinary", "_sent_at", "_token"),
+        *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "request_id", "text"),
+        "upstream",
     )
 
-    def __init__(self, quick: QuickContext, client: ClientPort, plan: Plan, request_id: str) -> None:
+    def __init__(self, quick: QuickContext, client: ClientPort, known: Recognised, request_id: str) -> None:
         self._context = quick
         self._client = client
-        self._plan = plan
+        self._known = known
+        self._ordinary: tuple[Continuation, Attempt] | None = None
         self._connection: UpstreamConnection
         self._token: AccessToken
-        self._ordinary: tuple[Continuation, Attempt] | None = None
         self.request_id = request_id
         self.amazon_request_id = ""
-        self.entered = 0.0
+        self.text = known.plan.text
 
     def __repr__(self) -> str:
         return f"<QuickExchange {self.request_id}: {self._ordinary[0] if self._ordinary is not None else 'sent'}>"
@@ -58,70 +59,80 @@ class QuickExchange:
     # --- as a record of a request
 
     @property
-    def text(self) -> str:
-        return self._plan.text
-
-    @property
     def path(self) -> str:
-        return self._plan.path
+        return self._known.plan.path
 
     @property
     def user_agent(self) -> str:
-        return self._plan.lane.user_agent
+        return self._known.plan.lane.user_agent
 
     # --- the usual way
 
-    def send(self, connection: UpstreamConnection, data: bytes, body_at: int, passing: bytes) -> None:
-        """Send what came as its plan has it; the body begins at `body_at`."""
-        plan, lane = self._plan, self._plan.lane
-        assert lane.token is not None
-        self._connection, self._data, self._body_at, self._token = connection, data, body_at, lane.token
-        body = data[body_at:]
-        self.bytes_in = len(body)
-        lane.budget.earn()
+    def send(self, connection: UpstreamConnection, data: bytes) -> None:
+        """Send `data`, which came, as it was decided for its like."""
+        known = self._known
+        assert known.token is not None
+        self._connection, self._data, self._token = connection, data, known.token
+        self._sent_at = self.entered = self._client.head_done
+        known.plan.lane.budget.earn()
+        self.bytes_in = size = len(data) - known.body_at
+        connection.send_whole(
+            self, known.message + data[known.body_at :] if size else known.message, self._context.timeouts
+        )
         self._sent_at = perf_counter()
-        connection.send_whole(self, b"".join((plan.line, lane.lines, passing, body)), self._context.timeouts)
-        self.overhead = perf_counter() - self._client.head_done
 
     def recognise(self, data: bytes) -> bool:
         """Hand on a response as those before it were handed on, or become ordinary."""
-        entered = perf_counter()
-        lane, quick = self._plan.lane, self._context
+        self.entered = perf_counter()
+        lane, quick, client = self._known.plan.lane, self._context, self._client
         found = lane.responses.find(data)
         if found is None:
             lane.responses.learn(data)
-            return self._is_unusual(entered)
+            return self._is_unusual()
         known, behind = found
-        length = known.length if known.length >= 0 else int(behind[known.length_group])
-        end = behind.end()
-        if len(data) - end != length or not self._goes_on():
-            return self._is_unusual(entered)
+        length, end = known.length, behind.end()
+        if length < 0:
+            length = int(behind[known.length_group])
+        if len(data) - end != length or quick.service.availability is not _SERVING or not client.writable:
+            return self._is_unusual()
+        if not self._connection.rest_now():
+            return self._is_unusual()
         if known.id_group:
             self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128]
-        self._connection.rest_now()
-        lines = [known.lines, *[behind[group] for group in known.passing]]
-        if not known.dated:
-            lines.append(date_line(int(time.time())))
-        own = quick.own_lines % self.request_id.encode("ascii")
-        self._client.respond(b"".join((*lines, own, data[end:])))
-        now = perf_counter()
+        client.respond(
+            b"".join(
+                (
+                    known.lines,
+                    behind[known.passing] if known.passing >= 0 else known.lines_behind(behind),
+                    b"" if known.dated else date_line(int(time.time())),
+                    quick.id_line,
+                    self.request_id.encode("ascii"),
+                    b"\r\n\r\n",
+                    data[end:],
+                )
+            )
+        )
         self.bytes_out = length
-        self.duration = now - self._client.head_done
-        self.overhead += now - entered
-        self.upstream = max(0.0, min(now - self._sent_at, self.duration - self.overhead))
-        if quick.tokens.watchful and known.status < 400:
-            quick.tokens.accepted(self._token, lane.use)
-        quick.note(lane, known.status, self)
+        self._account_for(known.status)
         return True
 
-    def _goes_on(self) -> bool:
-        """Whether the connections on both sides stay, and take what is sent."""
-        serving = self._context.service.availability is Availability.SERVING
-        return serving and self._client.writable and self._connection.sent_whole
+    def _account_for(self, status: int) -> None:
+        lane, quick = self._known.plan.lane, self._context
+        self.duration = perf_counter() - self._client.head_done
+        self.upstream = upstream = self.entered - self._sent_at
+        self.overhead = self.duration - upstream
+        if lane.misfits:
+            lane.misfits = 0
+        if quick.tokens.watchful and status < 400:
+            quick.tokens.accepted(self._token, lane.use)
+        quick.flight.value -= 1
+        lane.in_flight.value -= 1
+        (lane.entries.get(status) or quick.entry(lane, status)).note(self)
+        quick.taken.value += 1
 
-    def _is_unusual(self, entered: float) -> bool:
-        self._plan.lane.misfit()
-        self._become_ordinary(QuickOutcome.RESPONSE)[1].entered = entered
+    def _is_unusual(self) -> bool:
+        self._known.plan.lane.misfit()
+        self._become_ordinary(QuickOutcome.RESPONSE)
         return False
 
     # --- anything else
@@ -131,10 +142,12 @@ class QuickExchange:
         if self._ordinary is None:
             quick, data = self._context, self._data
             quick.count(why)
-            context = quick.ordinary(self._plan, data[: self._body_at - 2], self.request_id)
+            body_at = self._known.body_at
+            context = quick.ordinary(self._known.plan, data[: body_at - 2], self.request_id)
             exchange = Continuation(quick.dependencies, self._client, context)
-            body = data[self._body_at :]
-            attempt = exchange.go_on(SentRequest(self._token, self._connection, body, self._sent_at, self.overhead))
+            body = data[body_at:]
+            overhead = self._sent_at - self._client.head_done
+            attempt = exchange.go_on(SentRequest(self._token, self._connection, body, self._sent_at, overhead))
             attempt.entered = self.entered
             self._ordinary = exchange, attempt
         return self._ordinary
