@@ -155,10 +155,12 @@ class Recognised:
     `body_at` is where the body begins in what came, `request_id` empty where the client names none.
     """
 
-    __slots__ = ("body_at", "message", "passing", "plan", "request_id", "token")
+    __slots__ = ("body_at", "lane", "message", "passing", "plan", "request_id", "text", "token")
 
     def __init__(self, plan: Plan, section: KnownSection, body_at: int) -> None:
         self.plan = plan
+        self.lane = plan.lane
+        self.text = plan.text
         self.passing = section.passing
         self.request_id = section.request_id
         self.body_at = body_at
@@ -166,9 +168,9 @@ class Recognised:
         self.message = b""
 
     def __repr__(self) -> str:
-        return f"<Recognised request of {self.plan.lane!r}>"
+        return f"<Recognised request of {self.lane!r}>"
 
     def take_token(self, token: AccessToken) -> None:
         """From now on it carries the lane's."""
         self.token = token
-        self.message = b"".join((self.plan.line, self.plan.lane.lines, self.passing))
+        self.message = b"".join((self.plan.line, self.lane.lines, self.passing))

@@ -85,7 +85,7 @@ class Recognition:
         known = self._requests.get(data) or self._recognise(data)
         if known is None:
             return None
-        lane = known.plan.lane
+        lane = known.lane
         token = self._tokens.current(lane.account)
         if (token is not known.token or token is None) and not self._take_token(known, token):
             return None
@@ -141,7 +141,7 @@ class Recognition:
         if token is None:
             self._outcome = QuickOutcome.TOKEN
             return False
-        lane = known.plan.lane
+        lane = known.lane
         if token is not lane.token:
             lane.take_token(token, self._dependencies.account_lines.of(token))
         known.take_token(token)
@@ -164,7 +164,11 @@ class Recognition:
             return QuickOutcome.PAUSED
         if lane.missed is not None and self._is_listed(lane.missed):
             return QuickOutcome.PROFILE
-        if lane.limit is not None and self._throttles.find(lane.limit, lane.pool.loop.time()) is not None:
+        if (
+            self._throttles.active
+            and lane.limit is not None
+            and self._throttles.find(lane.limit, lane.pool.loop.time()) is not None
+        ):
             return QuickOutcome.THROTTLED
         return None
 
