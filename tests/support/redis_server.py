@@ -18,7 +18,7 @@ import redis
 from tests.support.processes import Process, free_port, until
 from tests.support.programs import require_program
 
-KEY = "a key of the state, long enough"
+KEY = "key-of-the-state-in-tests"
 
 
 class RedisServer:
