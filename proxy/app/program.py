@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import ClientKey
     from proxy.app.key_changes import OwnedKey
     from proxy.config import Config
+    from proxy.events import Event
     from proxy.forwarding.rules import Rules
     from proxy.observability.audit_stream import AuditStream
     from proxy.tokens.fleet import Fleet
@@ -120,7 +121,7 @@ class Program:
         self.messages = ThreadMessages(self._tell)
         trails = self._open_audit(config)
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
-        self.observers = Observers((self.metrics, self.logs, self.history, *trails, self.notifier))
+        self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails))
         self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
@@ -358,6 +359,10 @@ class Program:
         if notify.command:
             ways.append(CommandWay(notify.command))
         return tuple(ways)
+
+    def _tell(self, event: Event) -> None:
+        """For an observer that tells something itself."""
+        self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)
