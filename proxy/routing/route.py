@@ -100,9 +100,7 @@ def route(
         raise NeverForwarded(_NEVER_FORWARDED[kind])
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
     selection = select(destination, fields, table, scope)
-    owners, homes = _find_owners(sent, ads_account or _manager(kind, fields), selection, table)
-    if owners and homes:
-        _compare(owners, homes, table, scope)
+    owners, homes = _find_owners(sent, ads_account or _manager(kind, fields), selection, table, scope)
     region = _chosen_region(destination, fields, table, selection)
     if session is not None:
         selection = stay(session, selection, region, owners or homes, table)
@@ -117,8 +115,6 @@ def route(
             defaults = _choose_defaults(fields, ads_account, operation, selection)
     region = region or _region_of_ids(account, owners, homes, defaults, table)
     profile = _default_scope(defaults.profile, account.name, region, table) if defaults.profile else sent
-    if defaults.ads_account:
-        ads_account = defaults.ads_account.encode("latin-1")
     return Route(
         account.name,
         region,
@@ -128,19 +124,21 @@ def route(
         destination.segments,
         profile,
         _way_back(destination, account, region, table),
-        ads_account,
+        defaults.ads_account.encode("latin-1") if defaults.ads_account else ads_account,
         defaults.ads_account_header.encode("latin-1") if defaults.ads_account_header else b"",
         operation,
     )
 
 
 def _find_owners(
-    sent: bytes, ads_account: bytes, selection: Selection | None, table: RoutingTable
+    sent: bytes, ads_account: bytes, selection: Selection | None, table: RoutingTable, scope: CallerScope
 ) -> tuple[_Owners, _Owners]:
     """Where the Scope and the ads account that were sent live, as far as Amazon's lists are known."""
     directory, chosen = table.directory, selection.account.name if selection is not None else ""
     owners = directory.owners(sent.decode("latin-1"), chosen) if sent else ()
-    return owners, directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
+    homes = directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
+    _compare(owners, homes, table, scope)
+    return owners, homes
 
 
 def _manager(kind: TargetKind, fields: RequestFields) -> bytes:
@@ -219,6 +217,8 @@ def _account_without_selector(
 
 def _compare(owners: _Owners, homes: _Owners, table: RoutingTable, scope: CallerScope) -> None:
     """A Scope and an ads account that lead to different accounts are refused, whatever else chooses."""
+    if not (owners and homes):
+        return
     by_scope, by_ads_account = (
         {account for account, _ in each if account in table.accounts and scope.admits(account)}
         for each in (owners, homes)
