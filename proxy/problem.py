@@ -51,6 +51,19 @@ def date_line(now: int) -> bytes:
     return f"Date: {formatdate(now, usegmt=True)}\r\n".encode("ascii")
 
 
+def json_answer(body: bytes, status: int, request_id: str, *, close: bool, extra: bytes) -> bytes:
+    """The whole answer to a message that is not answered by a problem document; `extra` as for `answer`."""
+    lines = [
+        f"HTTP/1.1 {status} {reason_phrase(status)}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        f"X-Request-Id: {request_id}",
+        *(["Connection: close"] if close else []),
+    ]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n" + extra + b"\r\n" + body
+
+
 def answer(error: Refused, request_id: str, *, to_head: bool, close: bool, extra: bytes) -> bytes:
     """The whole answer. `extra` holds further header lines, such as `own_lines`."""
     body = json.dumps(document(error, request_id)).encode()

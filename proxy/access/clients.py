@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from cachetools import FIFOCache
 
 from proxy.access.client_keys import ClientKey, KeyUses
+from proxy.access.mcp_tools import ToolRules
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
 from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
@@ -311,8 +312,15 @@ class Clients:
                 limit = policy.requests_per_minute
                 raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
 
+    def tool_rules(self, caller: Caller, operations: Operations = PUBLISHED) -> ToolRules | None:
+        """Which tools of the MCP endpoint a caller may call; None for all."""
+        policy = caller.policy
+        if policy is None or not policy.judges_tools:
+            return None
+        return ToolRules(policy.name, policy.access, policy.mcp_tools, operations)
+
     def permit_body(self, caller: Caller, fields: RequestFields, body: bytes) -> None:
-        """Raise what forbids a request with this body, where the screening left that open: `Verdict.by_body`."""
+        """Raise what forbids an order for reports with this body, where the screening left that open."""
         verdict = evaluate_body(caller.policy, fields, body) if caller.policy is not None else _UNLIMITED
         if verdict.refusal is not None:
             raise verdict.refusal

@@ -39,6 +39,7 @@ OVERRIDES = frozenset(
 """Headers that some servers take for another method, path or operation than the request line's."""
 _OVERRIDING_PARAMETERS = frozenset((b"_method", b"x-http-method-override"))
 """Query parameters of the same kind."""
+_MCP_METHODS = frozenset((b"POST", b"GET", b"DELETE"))
 _NONE: frozenset[bytes] = frozenset()
 _FORWARDED_FOR_NOBODY = frozenset((TargetKind.SIGN_IN, TargetKind.LOGIN))
 _ACCOUNTS = b"accounts"
@@ -67,6 +68,7 @@ class Policy:
     methods: frozenset[bytes] | None = None
     paths: tuple[PathPattern, ...] | None = None
     access: Effect = Effect.WRITE
+    mcp_tools: tuple[PathPattern, ...] | None = None
     requests_per_minute: int | None = None
     max_in_flight: int | None = None
 
@@ -85,7 +87,14 @@ class Policy:
     @cached_property
     def judges_requests(self) -> str:
         """The key for whose sake a request is looked at before it is routed, empty where none is."""
-        return "methods" if self.methods is not None else self.judges_paths
+        if self.methods is not None:
+            return "methods"
+        return self.judges_paths or ("mcp_tools" if self.mcp_tools is not None else "")
+
+    @cached_property
+    def judges_tools(self) -> str:
+        """The key for whose sake the tools are looked at that are called by MCP, empty where they are not."""
+        return "mcp_tools" if self.mcp_tools is not None else "access" if self.access is not Effect.WRITE else ""
 
     @cached_property
     def own(self) -> OwnAccounts:
@@ -186,6 +195,8 @@ def _overrides(request: Request) -> bool:
 
 def _evaluate_operation(policy: Policy, request: Request, destination: Destination, operations: Operations) -> Verdict:
     """What the table of operations says of it: what it does, and what governs it."""
+    if destination.kind is TargetKind.MCP:
+        return _evaluate_mcp(policy, request, destination)
     if policy.access is Effect.WRITE and not policy.limited_by:
         return policy.leave
     operation = operations.find(request.method, destination.segments) if destination.kind is TargetKind.API else None
@@ -196,6 +207,17 @@ def _evaluate_operation(policy: Policy, request: Request, destination: Destinati
     if not policy.limited_by:
         return policy.leave
     return _evaluate_limits(policy, request, destination, operation)
+
+
+def _evaluate_mcp(policy: Policy, request: Request, destination: Destination) -> Verdict:
+    """A request to the MCP endpoint: who is limited needs its path open, and whose tools are, has each call judged."""
+    verdict = _evaluate_limits(policy, request, destination, None) if policy.limited_by else policy.leave
+    if verdict.refusal is not None or not policy.judges_tools:
+        return verdict
+    if request.method not in _MCP_METHODS:
+        return _forbid(policy.judges_tools, f"Client {policy.name} may send POST, GET and DELETE to the MCP endpoint.")
+    reason = f"Client {policy.name} may call the tools that it is permitted; which one it is, a running proxy reads."
+    return Verdict(policy.judges_tools, reason, by_body=True)
 
 
 # --- limited clients ----------------------------------------------------------------------------------------

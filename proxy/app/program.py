@@ -45,9 +45,11 @@ from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
 from proxy.observability.audit import AuditTrail
 from proxy.observability.audit_events import AuditFailed, ClientKeysInForce
+from proxy.observability.delivery import CommandWay, NoticeWay, WebhookWay
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
+from proxy.observability.notifier import Notifier
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.invitation_ledger import InvitationLedger
@@ -116,9 +118,10 @@ class Program:
         self.history = RequestHistory(self.metrics.totals)
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
-        self.messages = ThreadMessages(self._observe)
+        self.messages = ThreadMessages(self._tell)
         trails = self._open_audit(config)
-        self.observers = Observers((self.metrics, self.logs, self.history, *trails))
+        self.notifier = Notifier(self._tell, self.logs.redaction.clean)
+        self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails))
         self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
@@ -155,14 +158,11 @@ class Program:
         opened.callback(self._names.stop)
         self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
+        opened.push_async_callback(self.notifier.stop)
+        await self.notifier.start(store, self._notice_ways(config))
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
-        view = AdminAdapter(self)
-        invited = None if invited_sockets else self._invitations_of(config, view)
-        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, invited))
-        opened.push_async_callback(admin.stop)
-        await admin.start(admin_sockets)
-        await self._start_invitations(config, view, invited_sockets)
+        await self._start_admin(config, admin_sockets, invited_sockets)
         opened.callback(self.close_listener)
         self._acceptors = [
             Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
@@ -181,14 +181,6 @@ class Program:
             self._opened.push_async_callback(member.stop)
             member.start()
         return store
-
-    def _invitations_of(self, config: Config, view: AdminAdapter) -> InvitationHandlers | None:
-        """What invited advertisers reach, where anybody can be invited."""
-        url = config.invites.url
-        return InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
-
-    def _observe(self, event: Event) -> None:
-        self.observers.observe(event)
 
     def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
         """Who tells the audit stream, where there is one."""
@@ -214,14 +206,20 @@ class Program:
         if unwritten:
             self.logs.observe(AuditFailed("the program stops", unwritten))
 
-    async def _start_invitations(self, config: Config, view: AdminAdapter, sockets: list[socket.socket]) -> None:
-        """The listener of invited advertisers, where they have one of their own."""
-        handlers = self._invitations_of(config, view)
-        if not sockets or handlers is None:
-            return
-        invited = AdminListener(make_invitations(handlers))
-        self._opened.push_async_callback(invited.stop)
-        await invited.start(sockets)
+    async def _start_admin(
+        self, config: Config, sockets: list[socket.socket], invited_sockets: list[socket.socket]
+    ) -> None:
+        """The admin listener, and what invited advertisers reach: there, or on sockets of its own."""
+        view, url = AdminAdapter(self), config.invites.url
+        handlers = InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
+        within = None if invited_sockets else handlers
+        admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, within))
+        self._opened.push_async_callback(admin.stop)
+        await admin.start(sockets)
+        if invited_sockets and handlers is not None:
+            invited = AdminListener(make_invitations(handlers))
+            self._opened.push_async_callback(invited.stop)
+            await invited.start(invited_sockets)
 
     async def _start_tokens(self, config: Config, store: Store) -> None:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
@@ -277,6 +275,7 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
+        self.notifier.reconfigure(self._notice_ways(config))
         self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
         keys = self._client_keys()
@@ -350,6 +349,20 @@ class Program:
             f"This system lets the program open too few files for limits.max_connections: {allowed} connections of "
             "tools are taken; raise the limit (ulimit -n, LimitNOFILE).",
         )
+
+    def _notice_ways(self, config: Config) -> tuple[NoticeWay, ...]:
+        """How people are told: none, one or both."""
+        notify, ways = config.notify, list[NoticeWay]()
+        if notify.webhook is not None:
+            trusted = self._authorities.context
+            ways.append(WebhookWay(self.session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
+        if notify.command:
+            ways.append(CommandWay(notify.command))
+        return tuple(ways)
+
+    def _tell(self, event: Event) -> None:
+        """For an observer that tells something itself."""
+        self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)

@@ -115,6 +115,7 @@ def make_policy(client: Client, share: int | None = None) -> Policy:
         methods=_bytes(client.methods),
         paths=None if client.paths is None else tuple(PathPattern.read(pattern) for pattern in client.paths),
         access=Effect(client.access),
+        mcp_tools=None if client.mcp_tools is None else tuple(map(PathPattern.read, client.mcp_tools)),
         requests_per_minute=client.requests_per_minute,
         max_in_flight=client.max_in_flight or share,
     )

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 from proxy.downstream.body import announces_body, body_of, check_body_size
-from proxy.downstream.pace import DownloadPace, UploadPace, least_taken
+from proxy.downstream.pace import LINGER, MAX_LINGER, DownloadPace, UploadPace, least_taken
 from proxy.downstream.ports import Availability
 from proxy.downstream.remainder import Remainder, ends_soon
 from proxy.errors import ContentTooLarge, Draining, Refused, RequestTimeout
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import RequestHandler, Service
     from proxy.downstream.table import ConnectionTable
     from proxy.http1.framing import Body, Buffer
-
-LINGER = 2.0
-"""Seconds that a closing connection goes on reading, so that its last answer is not torn away (RFC 9112, 9.6);
-as many again with each read, for a tool that still sends a body."""
-MAX_LINGER = 30.0
-"""Seconds of it in all."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -84,8 +78,13 @@ class ClientConnection(asyncio.Protocol):
             self._hold_back(data)
             return
         try:
-            if not (self._idle and not self._buffer and self._begin_quickly(data)):
-                self._read(data)
+            if self._idle and not self._buffer and (quick := self._service.quick) is not None:
+                self.head_done = perf_counter()
+                handler = quick.begin(data, self)
+                if handler is not None:
+                    self._handler, self._idle, self.deadline = handler, False, NEVER
+                    return
+            self._read(data)
         except Refused as error:
             self._break(error)
         except Exception as error:  # noqa: BLE001 - a defect is answered and told, whatever it is
@@ -152,15 +151,6 @@ class ClientConnection(asyncio.Protocol):
             self._hold_back(data)
             if self._handler is None:
                 self._yield()
-
-    def _begin_quickly(self, data: bytes) -> bool:
-        """Whether a request that is like others before is served, without being read."""
-        quick, self.head_done = self._service.quick, perf_counter()
-        handler = quick.begin(data, self) if quick is not None else None
-        if handler is None:
-            return False
-        self._handler, self._idle, self.deadline = handler, False, NEVER
-        return True
 
     def _yield(self) -> None:
         """Requests that are answered here, one behind the other, must not hold up other connections."""
@@ -288,9 +278,14 @@ class ClientConnection(asyncio.Protocol):
             self.expect_body()
 
     def respond(self, data: bytes) -> None:
+        self._handler = None
         self._download.sent += len(data)
         self._transport.write(data)
-        self.finish(keep=True)
+        if self._buffer or self._paused or self._broken:
+            self.finish(keep=True)
+        else:
+            self._limits = self._service.limits
+            self._idle, self.deadline = True, self.loop.time() + self._limits.keepalive_timeout
 
     def finish(self, *, keep: bool) -> None:
         self.flush()

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 PERIOD = 10.0
 """Seconds over which a rate is averaged."""
+LINGER = 2.0
+"""Seconds that a closing connection goes on reading, so that its last answer is not torn away (RFC 9112, 9.6);
+as many again with each read, for a tool that still sends a body."""
+MAX_LINGER = 30.0
+"""Seconds of it in all."""
 
 
 class UploadPace:

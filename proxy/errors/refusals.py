@@ -137,6 +137,21 @@ class NotPermitted(Refused):
     proxy_error = "http_request_denied"
 
 
+class ToolNotPermitted(NotPermitted):
+    """A message to the MCP endpoint that a client may not send. It is answered in JSON-RPC: `answer` is the body,
+    `sent_status` what it is sent with, 200 where the message has an id."""
+
+    slug, title = "tool-not-permitted", "The client may not call this tool"
+    answer: bytes = b""
+    sent_status: int = 403
+
+    @classmethod
+    def answered(cls, detail: str, answer: bytes, sent_status: int) -> ToolNotPermitted:
+        made = cls(detail)
+        made.answer, made.sent_status = answer, sent_status
+        return made
+
+
 class BudgetSpent(Refused):
     slug, status, title, code = "budget-spent", 429, "The client's request budget is spent", "THROTTLED"
     proxy_error = "http_request_denied"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from proxy.forwarding.quick.recognition import Recognition
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import RequestContext
 from proxy.http1.message import Request, RequestReader, unread_request
+from proxy.http1.request_fields import asking_identity
 from proxy.routing.route import route
 from proxy.routing.target import TargetKind, may_be_local, read_destination
 
@@ -122,10 +124,12 @@ class Forwarder:
         if self.quick is not None and self.quick.note_declined() and not screened.by_body:
             self.quick.learn(Decision(request, caller, destination, chosen, pool))
         accounting.started(caller.name)
-        context = RequestContext(request, rules, caller.name, chosen, pool)
+        tools = rules.clients.tool_rules(caller, rules.table.operations) if destination.kind is TargetKind.MCP else None
+        sent = request if tools is None else replace(request, fields=asking_identity(request.fields))
+        context = RequestContext(sent, rules, caller.name, chosen, pool, tools)
         if screened.by_body:
             judge = partial(rules.clients.permit_body, caller, request.fields)
-            return JudgedRequest(self._dependencies, client, context, judge)
+            return JudgedRequest(self._dependencies, client, context, partial(tools.judge, request) if tools else judge)
         return Exchange(self._dependencies, client, context)
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:

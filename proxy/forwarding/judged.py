@@ -12,7 +12,7 @@ from proxy.errors import ContentTooLarge, Refused
 from proxy.events import Fault
 from proxy.forwarding.accounting import RequestStats, way_of
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.refusal import refusal_response
+from proxy.forwarding.refusal import refusal_response, sent_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,7 @@ class JudgedRequest:
         keep = not error.close and client.stays_open(context.request)
         client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
         client.finish(keep=keep)
-        self._finish(error.status, error)
+        self._finish(sent_status(error), error)
 
     def _finish(self, status: int, error: Refused | None = None, *, fault: str = "") -> None:
         context = self._context

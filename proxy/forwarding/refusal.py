@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from proxy import problem
-from proxy.errors import InternalError
+from proxy.errors import InternalError, ToolNotPermitted
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 def refusal_response(error: Refused, request: Request, further: bytes, *, close: bool) -> bytes:
     """The whole response; `further` are header lines that every response carries."""
     lines = problem.own_lines(time.time(), further)
+    if isinstance(error, ToolNotPermitted) and error.answer:
+        return problem.json_answer(error.answer, error.sent_status, request.id, close=close, extra=lines)
     return problem.answer(error, request.id, to_head=request.method == b"HEAD", close=close, extra=lines)
+
+
+def sent_status(error: Refused) -> int:
+    """What a refusal is sent with: JSON-RPC has its own way to say no."""
+    return error.sent_status if isinstance(error, ToolNotPermitted) else error.status
 
 
 def internal_error() -> InternalError:

@@ -1,7 +1,8 @@
 """A response on its way to the tool: its head, framed as the tool's version of HTTP has it, its body as it comes.
 
 Only a Location, or the JSON `location` of the few responses that `locations` names, is looked into: it comes back
-leading to the proxy. A Date is added where Amazon sent none (RFC 9110, 6.6.1). Everything else passes byte for byte.
+leading to the proxy; and the tools that the MCP endpoint lists, where the client may not call them all. A Date is added
+where Amazon sent none (RFC 9110, 6.6.1). Everything else passes byte for byte.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from proxy.errors import Draining
 from proxy.events import FamilyHeldBack
 from proxy.forwarding import locations
 from proxy.forwarding.error_text import MAX_READ, readable
-from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, explain
+from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
+from proxy.forwarding.tool_lists import ToolListFilter
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
-from proxy.http1.response_fields import with_length, with_location, without_length
+from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
 from proxy.problem import date_line
 from proxy.routing.families import family as family_of
 from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
+    from proxy.access.mcp_tools import ToolRules
     from proxy.downstream.ports import ClientPort
     from proxy.events import Observer
     from proxy.forwarding.rules import Rules
@@ -43,6 +46,8 @@ class RequestContext:
     client: str
     route: Route
     pool: Pool
+    tools: ToolRules | None = None
+    """Which tools of the MCP endpoint its client may see; None for all, and for any other endpoint."""
 
     @property
     def family(self) -> str:
@@ -72,6 +77,7 @@ class ResponseRelay:
         "_client",
         "_context",
         "_continued",
+        "_filter",
         "_gathered",
         "_gathered_size",
         "_length",
@@ -88,6 +94,7 @@ class ResponseRelay:
         self._context = context
         self._response: Response
         self._gathered: list[Buffer] | None = None
+        self._filter: ToolListFilter | None = None
         self._gathered_size = 0
         self._bodyless = False
         self._chunking = False
@@ -144,26 +151,41 @@ class ResponseRelay:
         if response.status in EXPLAINED:
             self.beginning = b""
         self._bodyless = has_no_body(response.status, self._context.request.method == b"HEAD")
-        if self._is_looked_into():
+        tools = self._context.tools
+        if tools is not None and not self._bodyless:
+            readable = fields.content_encoding in (b"", b"identity")
+            self._filter = ToolListFilter(tools, readable=readable, events=self.is_event_stream)
+            self._send_head(without_coding(fields), None)
+        elif self._is_looked_into():
             self._gathered = []
         else:
             self._send_head(without_length(fields) if response.status == 204 else fields.passing, fields.content_length)
 
+    def take_up(self, response: Response, bytes_out: int) -> None:
+        """Go on where somebody else has sent the head, and so much of a body with a length."""
+        self._response, self.status = response, response.status
+        self._length, self.bytes_out, self.began = response.fields.content_length, bytes_out, True
+        self.keep = self._client.stays_open(self._context.request)
+
     def data(self, pieces: list[Buffer]) -> None:
         if self.beginning is not None and len(self.beginning) < MAX_READ:
             self.beginning += b"".join(pieces)[: MAX_READ - len(self.beginning)]
-        if self._gathered is not None:
+        if self._filter is not None:
+            self._relay_shown(self._filter.feed(b"".join(pieces)))
+        elif self._gathered is not None:
             self._gather(pieces)
         else:
             self._relay(pieces)
 
     def end(self, trailers: bytes) -> None:
+        if self._filter is not None:
+            self._relay_shown(self._filter.finish())
         if self._gathered is not None:
             self._send_gathered()
         if self._chunking:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
 
-    def explain(self, trouble: str) -> str:
+    def explain(self, trouble: str) -> Explanation | None:
         """Why Amazon refused the request, as far as that can be told; `trouble` is that of the account's login."""
         context = self._context
         text = readable(self.beginning or b"", self._response.fields.content_encoding)
@@ -173,6 +195,10 @@ class ResponseRelay:
     def _relay(self, pieces: list[Buffer]) -> None:
         self.bytes_out += sum(map(len, pieces))
         self._client.send(chunk(pieces) if self._chunking else pieces)
+
+    def _relay_shown(self, data: bytes) -> None:
+        if data:
+            self._relay([data])
 
     def _send_head(self, passing: bytes, length: int | None) -> None:
         self.began = True

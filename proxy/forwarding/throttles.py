@@ -52,22 +52,21 @@ def throttle_key(context: RequestContext, client_id: str) -> ThrottleKey:
 
 
 class Throttles:
-    """The limits that are known, each with those who wait for it."""
+    """The limits that are known, each with those who wait for it.
+
+    `active` tells whether anything is remembered: as a rule nothing is, and no request needs to ask.
+    """
 
     def __init__(self) -> None:
         self._lines: LRUCache[ThrottleKey, Line] = LRUCache(_MAX_LINES)
         self._unsaid: TTLCache[ThrottleKey, int] = TTLCache(_MAX_LINES, MAX_PAUSE)
         self._swept_at = 0.0
+        self.active = False
         self.paused: Callable[[ThrottleKey, float], None] = lambda key, seconds: None
         """Called with each Retry-After, in seconds."""
 
     def __repr__(self) -> str:
         return f"<Throttles: {len(self._lines)} remembered>"
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is remembered: as a rule nothing is, and no request needs to ask."""
-        return bool(self._lines)
 
     def snapshot(self, now: float) -> tuple[KnownLimit, ...]:
         """Every limit that is remembered, at this moment of the loop's clock."""
@@ -79,6 +78,7 @@ class Throttles:
             self._swept_at = now
             for old in [key for key, line in self._lines.items() if now - line.pace.refused_at > MAX_PAUSE]:
                 del self._lines[old]
+            self.active = bool(self._lines)
         line: Line | None = self._lines.get(key)
         return line
 
@@ -94,6 +94,7 @@ class Throttles:
         if line is None:
             steps = steps_of(key.family)
             self._lines[key] = Line(loop, steps, first_refusal(steps, loop.time(), retry_after))
+            self.active = True
         else:
             line.refused(retry_after, left_at)
 
@@ -105,6 +106,7 @@ class Throttles:
             return
         steps = steps_of(key.family)
         self._lines[key] = Line(loop, steps, first_refusal(steps, loop.time(), seconds))
+        self.active = True
 
     def _is_passing(self, key: ThrottleKey) -> bool:
         """Whether too few refusals without a Retry-After came to learn a pace from."""
@@ -116,4 +118,5 @@ class Throttles:
         for line in self._lines.values():
             line.release()
         self._lines.clear()
+        self.active = False
         self._unsaid.clear()

@@ -7,7 +7,7 @@ Framing is judged here, and every doubt is a refusal (RFC 9112, 6). Which names 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ _MAX_USER_AGENT = 256
 _FRAMING = frozenset(b"content-length content-encoding content-range content-type expect trailer".split())
 """What may not arrive behind a body (RFC 9110, 6.5.1), beside what is dropped."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_ACCEPT_ENCODING = re.compile(rb"(?i)(?<=\n)accept[-_]encoding[ \t]*:[^\n]*\n")
 _NONE: tuple[bytes, ...] = ()
 
 
@@ -115,6 +116,12 @@ class RequestFields:
     def values(self, name: bytes) -> tuple[bytes, ...]:
         """The values of a listed name."""
         return self.named.get(name, _NONE)
+
+
+def asking_identity(fields: RequestFields) -> RequestFields:
+    """The same section, but for the coding of the answer: none (RFC 9110, 12.5.3), as it will be read on its way."""
+    passing = _ACCEPT_ENCODING.sub(b"", b"\n" + fields.passing)[1:]
+    return replace(fields, passing=passing + b"Accept-Encoding: identity\r\n")
 
 
 NO_FIELDS = RequestFields(b"", b"", None, False, False, False, False, "", {}, frozenset(), ())

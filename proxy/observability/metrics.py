@@ -127,6 +127,8 @@ class Metrics(Collector):
             numbers.add_answered(event.duration)
         if event.refusal:
             self._refused.add(event.refusal)
+        if event.cause:
+            self._explained.add(event.cause)
         if event.fault and event.status:
             self._cut.add(event.fault)
 
@@ -235,6 +237,8 @@ class Metrics(Collector):
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )
+        words = "Errors of Amazon's (400, 401, 403) whose cause is known, by the cause."
+        self._explained = Table(counter, "amazon_refusals_total", words, ("cause",))
         self._key_expiry = Table(
             gauge,
             "client_key_expiry_timestamp_seconds",
@@ -270,6 +274,8 @@ class Metrics(Collector):
                 self._replays.add(reason, outcome, amount=0.0)
         for slug in sorted(refusal_slugs()):
             self._refused.add(slug, amount=0.0)
+        for cause in events.RefusalCause:
+            self._explained.add(cause, amount=0.0)
         for fault in events.Fault:
             self._cut.add(fault, amount=0.0)
         for result in RELOAD_RESULTS:

@@ -72,7 +72,8 @@ class ReachIndex:
         return self._profiles.find(profile)
 
     def ads_account_owners(self, identifier: str) -> tuple[Owner, ...]:
-        """Who reaches an ads account, a DSP advertiser or another linked account, in every region where it lives."""
+        """Who reaches an ads account, a DSP advertiser, another linked account or a manager of some, in every region
+        where it lives."""
         return self._ads_accounts.find(identifier)
 
     def reading(self, account: str, region: str) -> Reach | None:
@@ -175,6 +176,7 @@ def _ads_account_regions(readings: Mapping[str, Reach]) -> dict[str, tuple[str, 
         for entry in reach.linked:
             linked.add(entry.id, host)
             linked.add(entry.dsp_advertiser, host)
+            linked.add(entry.manager, host)
     return {**linked.sorted(), **found.sorted()}
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ADS_ACCOUNT = frozenset((b"amazon-ads-accountid", b"amazon-ads-account-id"))
 """The header in both of Amazon's spellings; which one an operation takes, the table says (docs/amazon.md, Accounts)."""
 
+_MANAGER = frozenset((b"amazon-ads-manager-accountid", b"amazon-ads-manager-account-id"))
+"""The header by which a manager account is named to the MCP endpoint, in both spellings."""
+
 _AMC = b"amc"
 """What is below it holds an account of Amazon Marketing Cloud, which no default can be."""
 
@@ -35,6 +38,12 @@ def sent_ads_account(fields: RequestFields) -> bytes:
     if len(found) > 1 or any(b"," in value for value in found):
         raise ConflictingAdsAccount("Amazon-Ads-AccountId was sent with more than one account; send one.")
     return found.pop() if found else b""
+
+
+def sent_manager(fields: RequestFields) -> bytes:
+    """The manager account that the client sent, empty for none, or for several."""
+    found = {value for name, value in fields.every if name in _MANAGER and value}
+    return found.pop() if len(found) == 1 else b""
 
 
 def names_another(fields: RequestFields) -> bool:

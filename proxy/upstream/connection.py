@@ -21,6 +21,8 @@ from proxy.net.deadlines import NEVER
 from proxy.upstream.request_writer import RequestWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.upstream.ports import ResponseSink, Timeouts, WholeResponseSink
 
 MAX_AGE = 600.0
@@ -53,8 +55,10 @@ class ConnectionOwner(Protocol):
 
     def lost(self, connection: UpstreamConnection) -> None: ...
 
-    def answered(self, seconds: float) -> None:
-        """An answer began so long after its request."""
+    @property
+    def answered(self) -> Callable[[float], None]:
+        """Is told how long after its request an answer began, in seconds."""
+        ...
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -99,9 +103,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send_whole(self, sink: WholeResponseSink, data: bytes, timeouts: Timeouts) -> None:
         """As `send` and `request_sent` together, for a request that is known to have an ordinary response as a rule."""
-        self._first = sink
-        self.send(sink, [data], to_head=False, timeouts=timeouts)
-        self._writer.end()
+        self._first = self._sink = sink
+        self._to_head, self._interims = False, 0
+        self._sent_at = now = self.loop.time()
+        self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
+        self.deadline = now + timeouts.response
+        self._transport.write(data)  # the last request has left whole, else the connection would not be used again
 
     def hand_over(self, sink: ResponseSink) -> None:
         """Somebody else wants the response from here on."""
@@ -109,18 +116,24 @@ class UpstreamConnection(asyncio.Protocol):
         if self._sink is not None:
             self._sink = sink
 
+    def note_answer(self) -> bool:
+        """The head of its response is here; False where not all of the request has left."""
+        if self._transport.get_write_buffer_size():
+            return False
+        self._pool.answered(self.loop.time() - self._sent_at)
+        return True
+
+    def go_on(self, sink: WholeResponseSink, left: int) -> None:
+        """So many bytes of the response's body are to come, and the sink knows what to do with them."""
+        self._first, self._body = sink, CountedBody(left)
+        self.deadline = self.loop.time() + self._idle_timeout
+
     def rest_now(self) -> None:
-        """Its response was taken whole, and it may be used again."""
-        self._sink = None
+        """The response is over, and it may be used again."""
+        self._sink = self._body = None
         self.served += 1
         self.rested = boot_time()
-        self._pool.answered(self.loop.time() - self._sent_at)
         self._pool.release(self)
-
-    @property
-    def sent_whole(self) -> bool:
-        """The whole request has left this process."""
-        return self._writer.complete
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
@@ -160,8 +173,9 @@ class UpstreamConnection(asyncio.Protocol):
     def was_used_within(self, seconds: float) -> bool:
         """Usable, and used so shortly ago."""
         now = boot_time()
-        young = now - self.rested < seconds and now - self.born < MAX_AGE
-        return young and not self._failed and not self._transport.is_closing()
+        if self._failed or now - self.rested >= seconds or now - self.born >= MAX_AGE:
+            return False
+        return not self._transport.is_closing()
 
     @property
     def rest(self) -> float:
@@ -200,8 +214,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._first is not None and self._is_recognised(self._first, data):
-            return
+        if (first := self._first) is not None:
+            self._first = None
+            try:
+                if first.recognise(data):
+                    return
+            except Exception as error:  # noqa: BLE001 - as below
+                self._sink = None
+                self.close()
+                first.defect(error)
+                return
         sink = self._sink
         if sink is None:
             self.close()
@@ -216,16 +238,6 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             sink.defect(error)
         sink.flush()
-
-    def _is_recognised(self, first: WholeResponseSink, data: bytes) -> bool:
-        self._first = None
-        try:
-            return first.recognise(data)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._sink = None
-            self.close()
-            first.defect(error)
-            return True
 
     def eof_received(self) -> bool | None:
         if isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:

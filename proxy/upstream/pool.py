@@ -8,11 +8,11 @@ is for `bulkheads`.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
-from proxy.upstream.bulkheads import may_hold_another
+from proxy.upstream.bulkheads import may_hold_another, unreserved
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
 from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
@@ -44,6 +44,7 @@ class Pool:
         self.origin = origin
         self.host_line = origin.host_line
         self.limit = limit
+        self._unreserved = unreserved(limit)
         self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
         self._dialer = dialer
@@ -51,10 +52,12 @@ class Pool:
         self._all: set[UpstreamConnection] = set()
         self._dialling = 0
         self._used = 0
-        self._held: Counter[str] = Counter()
+        self._held: dict[str, int] = {}
+        """There are no more families than the table of operations has, and few others."""
         self._waiting: Turns[Waiter] = Turns()
         self._closed = False
         self.recent: deque[float] = deque(maxlen=32)
+        self.answered = self.recent.append
 
     def __repr__(self) -> str:
         total, idle = self.sizes
@@ -77,11 +80,15 @@ class Pool:
 
     def take_warm(self, family: str) -> UpstreamConnection | None:
         """The connection used last, if that was so shortly ago that it needs no doubt; else None, and it stays."""
-        idle = self._idle
-        if not idle or not idle[-1].was_used_within(RESTED) or not self._may_hold(family):
+        idle, used = self._idle, self._used
+        if not idle or not idle[-1].was_used_within(RESTED):
             return None
+        if used >= self._unreserved and not self._may_hold(family):
+            return None
+        self._used = used + 1
+        self._held[family] = self._held.get(family, 0) + 1
         connection = idle.pop()
-        self._hold(connection, family)
+        connection.family = family
         return connection
 
     def give_back(self, connection: UpstreamConnection) -> None:
@@ -95,7 +102,7 @@ class Pool:
 
     def held_by(self, family: str) -> int:
         """How many connections serve operations of this family, or are made for one."""
-        return self._held[family]
+        return self._held.get(family, 0)
 
     def is_awaited_by(self, family: str) -> bool:
         """Whether somebody waits already for a connection for an operation of this family."""
@@ -125,7 +132,7 @@ class Pool:
         except TimeoutError:
             raise UpstreamTimeout(
                 f"None of the {self.limit} connections to {self.origin.host} became free for {family or 'this'} within "
-                f"{patience:g} s, while {self._held[family]} of them served others of its kind; "
+                f"{patience:g} s, while {self.held_by(family)} of them served others of its kind; "
                 "raise upstream.max_connections, or send less at once."
             ) from None
         return given if given is not None else await self._dial(family)
@@ -134,13 +141,17 @@ class Pool:
         """Take back a connection whose exchange ended well."""
         if connection.served == 1:
             self._dialer.remember_session(self.origin, connection.transport)
-        self._let_go(connection)
+        if (family := connection.family) is not None:
+            connection.family = None
+            self._used -= 1
+            self._held[family] -= 1
         if self._closed:
             connection.close()
             return
         connection.deadline = self.loop.time() + MAX_IDLE
         self._idle.append(connection)
-        self._grant()
+        if self._waiting:
+            self._grant()
 
     def opened(self, connection: UpstreamConnection) -> None:
         self._all.add(connection)
@@ -153,9 +164,6 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
         self._grant()
-
-    def answered(self, seconds: float) -> None:
-        self.recent.append(seconds)
 
     def close(self) -> None:
         """Close the idle connections, and busy ones when their exchange ends."""
@@ -175,7 +183,7 @@ class Pool:
         return len(self._all) + self._dialling < self.limit
 
     def _may_hold(self, family: str) -> bool:
-        return may_hold_another(self._held[family], self._used, self.limit)
+        return may_hold_another(self._held.get(family, 0), self._used, self.limit)
 
     def _hold(self, connection: UpstreamConnection, family: str) -> None:
         connection.family = family
@@ -183,19 +191,17 @@ class Pool:
 
     def _let_go(self, connection: UpstreamConnection) -> None:
         """The connection serves nobody any longer; it may not have before."""
-        if connection.family is not None:
-            self._forget(connection.family)
-            connection.family = None
+        family, connection.family = connection.family, None
+        if family is not None:
+            self._forget(family)
 
     def _count(self, family: str) -> None:
         self._used += 1
-        self._held[family] += 1
+        self._held[family] = self._held.get(family, 0) + 1
 
     def _forget(self, family: str) -> None:
         self._used -= 1
         self._held[family] -= 1
-        if not self._held[family]:
-            del self._held[family]
 
     # --- making one, and waiting for one
 

@@ -2,8 +2,7 @@
 
 A write to a peer that has answered and closed fails, and a transport of asyncio whose write failed drops what it has
 not read: the answer would be lost. So what came is read before more of a body is written, and where there is no TLS the
-write is done here, where its failure ends the writing and nothing else. Through TLS only the event loop can write: a
-piece is put off there until the loop has read, so that between the look and the write there is as little as can be.
+write is done here, where its failure ends the writing and nothing else.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class RequestWriter:
             self._held += data
             if sum(map(len, self._held)) > _MAX_HELD:
                 self._flush()
-        elif reading and (not self._plain or self._has_news()):
+        elif reading and self._has_news():
             self._held = list(data)
             self._loop.call_soon(self._look_again, _ROUNDS)
         else:

@@ -29,6 +29,9 @@ class Turns(Generic[T]):
     def __len__(self) -> int:
         return sum(len(queue) for queues in self._round.values() for queue in queues.values())
 
+    def __bool__(self) -> bool:
+        return bool(self._round)
+
     def __iter__(self) -> Iterator[T]:
         """Everybody who waits, client by client."""
         for queues in self._round.values():

@@ -167,7 +167,8 @@ def test_a_query_may_not_override_the_method_either(query: bytes) -> None:
         (b"GET", b"/unheard/of", Effect.WRITE),
         (b"GET", b"/V2/profiles", Effect.WRITE),
         (b"GET", b"/", Effect.WRITE),
-        (b"POST", b"/mcp", Effect.WRITE),
+        (b"PUT", b"/mcp", Effect.WRITE),
+        (b"POST", b"/mcp/x", Effect.WRITE),
         (b"POST", b"/amc/audiences/query", Effect.WRITE),
     ],
 )
@@ -179,6 +180,32 @@ def test_access_permits_what_does_no_more(method: bytes, target: bytes, least: E
         assert (verdict.refusal is None) is (ladder.index(access) >= ladder.index(least))
         if access is not Effect.WRITE:
             assert verdict.rule == "access"
+
+
+@pytest.mark.parametrize("method", [b"POST", b"GET", b"DELETE"])
+@pytest.mark.parametrize(
+    ("limits", "rule"),
+    [
+        ({"access": "read"}, "access"),
+        ({"access": "report"}, "access"),
+        ({"mcp_tools": ("a*",)}, "mcp_tools"),
+        ({"mcp_tools": ("a*",), "access": "read"}, "mcp_tools"),
+        ({"mcp_tools": ("a*",), "profiles": ("11",), "unscoped_paths": ("/mcp",)}, "mcp_tools"),
+    ],
+)
+def test_what_an_mcp_client_calls_is_judged_by_its_body(limits: dict[str, Any], rule: str, method: bytes) -> None:
+    """Whoever may not do everything, or call every tool."""
+    verdict = decided(limits, method, b"/mcp")
+    assert (verdict.refusal, verdict.rule, verdict.by_body) == (None, rule, True)
+
+
+def test_mcp_tools_open_nothing_that_is_closed() -> None:
+    """A limited client needs its path in unscoped_paths all the same; other methods are for nobody."""
+    assert decided({"mcp_tools": ("*",), "profiles": ("11",)}, b"POST", b"/mcp").rule == "profiles"
+    assert decided({"mcp_tools": ("*",), "profiles": ("11",)}, b"POST", b"/mcp").refusal is not None
+    assert decided({"mcp_tools": ("*",)}, b"PUT", b"/mcp").refusal is not None
+    assert not decided({"mcp_tools": ("*",)}, b"POST", b"/sp/campaigns").by_body
+    assert not decided({}, b"POST", b"/mcp").by_body
 
 
 def test_access_holds_for_every_published_operation() -> None:

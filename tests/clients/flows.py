@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ FIRST_PROFILE = "1110000000000001"
 
 
 @contextlib.contextmanager
-def keyed(tmp_path: Path, lifetime: int = 3600, strict: bool = True, **changes: Any) -> Iterator[Rig]:
-    """The simulator and the proxy, which lets in one client with a key.
+def keyed(
+    tmp_path: Path, lifetime: int = 3600, strict: bool = True, limits: Mapping[str, Any] | None = None, **changes: Any
+) -> Iterator[Rig]:
+    """The simulator and the proxy, which lets in one client with a key, and with these further limits.
 
     Without `strict`, the simulator takes media types that the specifications do not name: some clients send such.
     """
     client = {"name": CLIENT, "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(), "accounts": [ACCOUNT]}
-    with rig(tmp_path, lifetime=lifetime, clients=[client], **changes) as running:
+    with rig(tmp_path, lifetime=lifetime, clients=[{**client, **(limits or {})}], **changes) as running:
         running.control("/control/settings", {"strict_media_types": strict})
         yield running
 

@@ -185,10 +185,7 @@ async def nobody(_wire: Wire) -> None:
 @pytest.mark.usefixtures("every_loop")
 @pytest.mark.parametrize("tls", [False, True])
 async def test_an_answer_that_a_reset_follows_reaches_the_tool(tls: bool, tmp_path: Path) -> None:
-    """Every time, however large the upload is that still runs.
-
-    Through TLS nearly every time: the reset can come between our look and the event loop's write, and ends all there.
-    """
+    """Every time, however large the upload is that still runs; through TLS as docs/reliability.md says."""
     authority = Authority(tmp_path)
     context = authority.context("localhost")
     upstream = (

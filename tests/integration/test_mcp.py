@@ -172,6 +172,39 @@ def test_a_token_that_died_early_is_the_proxys_business(python: Path, tmp_path: 
         assert flows.asked(proxy, "/control/counts")["token_by_grant"]["refresh_token"] - before == 1
 
 
+QUERY, UPDATE = "campaign_management-query_campaign", "campaign_management-update_campaign"
+INVOKE = "amazon_ads_mcp-invoke_tool"
+
+
+def invoked(name: str) -> dict[str, Any]:
+    return {"name": INVOKE, "arguments": {"name": name, "arguments": {"body": {}}}}
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
+@pytest.mark.parametrize("limits", [{"access": "read"}, {"mcp_tools": ["*-query_*"]}])
+def test_read_only_is_read_only(python: Path, tmp_path: Path, path: str, limits: dict[str, Any]) -> None:
+    """The real client sees and calls what reads; a write is an error to it, and Amazon hears nothing of it."""
+    calls = [{"name": name, "arguments": {"body": {}}} for name in (QUERY, UPDATE)]
+    if path == "/mcp/lite":
+        calls = [invoked(QUERY), invoked(UPDATE)]
+    with flows.keyed(tmp_path, limits=limits) as proxy:
+        proxy.control("/control/settings", {"mcp_tools": "amazon"})
+        given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
+        with started(python, HERE / "tools.py", "legacy", json.dumps(calls), **given) as told:
+            tools = told.wait_for(lambda line: "tools" in line)["tools"]
+            called = told.wait_for(lambda line: "said" in line)
+            refused = told.wait_for(lambda line: "refused" in line)
+            told.wait_for(lambda line: "done" in line)
+    if path == "/mcp":
+        assert QUERY in tools and UPDATE not in tools
+        assert all("-query_" in tool or "-retrieve_" in tool for tool in tools)
+    else:
+        assert INVOKE in tools
+    assert called["called"] == calls[0]["name"]
+    assert UPDATE in refused["refused"] and "may" in refused["refused"]
+    assert sum('"tool-not-permitted"' in line for line in proxy.log.lines) == 1
+
+
 def test_an_answer_that_took_too_long_passes(tmp_path: Path) -> None:
     """The 504 that the endpoint gives after 30 seconds is the tool's, byte for byte, and is not asked for twice."""
     with flows.keyed(tmp_path) as proxy:

@@ -114,6 +114,15 @@ def test_everything_else_arrives_as_it_was_sent(keyless: Run, direct: Run) -> No
     assert [passed(record) for record in arrived] == [passed(record) for record in sent]
 
 
+def test_with_keys_too_all_arrives_as_it_was_sent(keyed: Run, direct: Run) -> None:
+    """But for the requests to which the collection adds no authorization, which are refused."""
+    sent = [
+        record for record in direct.forwarded() if "authorization" in {name.lower() for name, _ in record["headers"]}
+    ]
+    assert len(sent) > 200
+    assert [passed(record) for record in keyed.forwarded()] == [passed(record) for record in sent]
+
+
 def test_a_scope_of_its_own_arrives(keyless: Run, direct: Run) -> None:
     """Where the collection names a profile, that one arrives, once; elsewhere the default or none."""
     pairs = zip(map(_scopes, direct.forwarded()), map(_scopes, keyless.forwarded()), strict=True)

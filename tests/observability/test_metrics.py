@@ -81,6 +81,16 @@ def test_the_end_of_a_clients_last_key_is_told_while_there_is_one() -> None:
     assert value(metrics, "client_key_expiry_timestamp_seconds", client="old") is None
 
 
+def test_what_amazon_refused_is_counted_by_its_cause() -> None:
+    """Where that is known, each from zero; it is no refusal of the proxy's."""
+    metrics = made()
+    assert value(metrics, "amazon_refusals_total", cause="scope-missing") == 0
+    metrics.observe(finished(status=401, cause="scope-missing", detail="Send one."))
+    metrics.observe(finished(status=401))
+    assert value(metrics, "amazon_refusals_total", cause="scope-missing") == 1
+    assert sum(value(metrics, "amazon_refusals_total", cause=cause) or 0 for cause in events.RefusalCause) == 1
+
+
 def names(metrics: Metrics) -> set[str]:
     return set(re.findall(r"^# TYPE (\S+)", metrics.scrape("")[0].decode(), re.MULTILINE))
 
@@ -89,7 +99,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
     counters = (
         *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
-        *("audit_records", "held_back", "tokens_taken_over"),
+        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals"),
     )
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),

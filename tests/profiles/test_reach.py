@@ -77,6 +77,15 @@ def test_advertisers_are_found_by_every_id_that_they_have() -> None:
     assert index.snapshot("zeta") == ()
 
 
+def test_managers_are_found_where_they_have_linked_accounts() -> None:
+    """In each region whose host lists them; they are no ads account that is shown or counted."""
+    index = ReachIndex()
+    for region in ("eu", "na"):
+        index.put("acme", region, reading(linked=(LinkedAccount("x", "", "SELLER", "1", "", "amzn1.m"),)))
+    assert index.ads_account_owners("amzn1.m") == (("acme", "eu"), ("acme", "na"))
+    assert (index.snapshot("acme"), index.count("acme")) == ((), 0)
+
+
 def test_a_profile_is_where_the_best_source_has_it() -> None:
     """A list of profiles knows best, then the country of an ads account's part, then the host of a manager."""
     index = ReachIndex()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.app.rules import make_routing_table
-from proxy.errors import MalformedRequest, SessionElsewhere
+from proxy.errors import AccountRequired, ConflictingAdsAccount, MalformedRequest, SessionElsewhere
 from proxy.routing.mcp_session import McpSession, sent_session_id
 from proxy.routing.route import Route, route
 from proxy.routing.table import CallerScope
@@ -20,7 +20,12 @@ DIRECTORY = Listed(
         "22": (("zeta", "eu"),),
         "33": (("acme", "na"), ("acme", "eu"), ("zeta", "eu")),
     },
-    ads_accounts={"amzn1.a": (("acme", "eu"), ("acme", "fe")), "amzn1.z": (("zeta", "eu"),)},
+    ads_accounts={
+        "amzn1.a": (("acme", "eu"), ("acme", "fe")),
+        "amzn1.z": (("zeta", "eu"),),
+        "m-acme": (("acme", "eu"),),
+        "m-zeta": (("zeta", "eu"),),
+    },
 )
 TABLE = make_routing_table(
     config(
@@ -88,6 +93,33 @@ def test_a_session_of_an_account_that_is_gone_is_over() -> None:
     """Its requests go to no other account instead."""
     with pytest.raises(SessionElsewhere):
         led(b"/mcp", McpSession("agent", "gone", "na"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "account"),
+    [
+        ((b"Amazon-Ads-Manager-AccountID: m-zeta",), "zeta"),
+        ((b"Amazon-Ads-Manager-Account-ID: m-acme",), "acme"),
+        ((b"Amazon-Ads-Manager-AccountID: m-acme", b"Amazon-Ads-AccountID: amzn1.z"), "zeta"),
+        ((b"Amazon-Ads-Manager-AccountID: m-acme", b"Amazon-Advertising-API-Scope: 11"), "acme"),
+    ],
+)
+def test_a_manager_leads_to_an_account_at_the_mcp_endpoint(lines: tuple[bytes, ...], account: str) -> None:
+    """As a Scope and an ads account do in FIXED mode; what is more exact comes first."""
+    assert led(b"/mcp", None, lines=lines).account == account
+
+
+def test_a_manager_that_contradicts_the_scope_is_refused() -> None:
+    """Both must lead to one account; elsewhere a manager leads nowhere, and two of them do not either."""
+    with pytest.raises(ConflictingAdsAccount):
+        led(b"/mcp", None, scopes=(b"22",), lines=(b"Amazon-Ads-Manager-AccountID: m-acme",))
+    for target, lines in (
+        (b"/adsApi/v1/query/campaigns", (b"Amazon-Ads-Manager-AccountID: m-acme",)),
+        (b"/mcp", (b"Amazon-Ads-Manager-AccountID: m-acme", b"Amazon-Ads-Manager-AccountID: m-zeta")),
+        (b"/mcp", (b"Amazon-Ads-Manager-AccountID:",)),
+    ):
+        with pytest.raises(AccountRequired):
+            led(target, None, lines=lines)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from proxy.config.model.kinds import (
     PathPattern,
     ProfileId,
     Title,
+    ToolPattern,
 )
 from proxy.config.model.references import parse_limiting_list
 from proxy.config.model.section import Section
@@ -42,7 +43,7 @@ class KeyConfig(Section):
 class Client(Section):
     """A tool with a key of its own, and what it may do."""
 
-    null_counts = frozenset({"accounts", "profiles", "account_ids", "methods", "paths", "access"})
+    null_counts = frozenset({"accounts", "profiles", "account_ids", "methods", "paths", "access", "mcp_tools"})
 
     name: Annotated[Name, Field(description="The client's name, as logs and metrics show it.")]
     key_sha256: Annotated[
@@ -88,6 +89,11 @@ class Client(Section):
         BeforeValidator(lower_case),
         Field(description="`read`: what provably changes nothing; `report`: the making of reports, too; `write`: all."),
     ] = "write"
+    mcp_tools: Annotated[
+        tuple[ToolPattern, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(description="The tools of the hosted MCP endpoint it may call, where `*` matches anything; absent: all."),
+    ] = None
     requests_per_minute: Annotated[
         Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
     ] = None

@@ -210,6 +210,13 @@ def parse_path_pattern(value: Any) -> str:
     return value
 
 
+def parse_tool_pattern(value: Any) -> str:
+    """A pattern over names of MCP tools; `*` matches anything."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_./*-]{1,256}", value):
+        raise WrongValue(Expected.TOOL_PATTERN)
+    return value
+
+
 def parse_exact_path(value: Any) -> str:
     """One path, compared letter by letter, without the prefix that selects an account or region."""
     if not isinstance(value, str) or not _EXACT_PATH.fullmatch(value):

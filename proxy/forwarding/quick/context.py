@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.quick.lane import Lane, Plan
     from proxy.forwarding.rules import Rules
-    from proxy.observability.request_record import RequestRecord
+    from proxy.observability.journal import JournalEntry
 
 
 class QuickContext:
-    """See the module's docstring. `own_lines` is a format that takes the request id, and ends a response's head."""
+    """See the module's docstring. `id_line` are the lines of our own that a request id completes."""
 
     def __init__(self, dependencies: Dependencies, service: Service, rules: Rules) -> None:
         self.dependencies = dependencies
@@ -27,23 +27,20 @@ class QuickContext:
         self.service = service
         self.rules = rules
         self.timeouts = rules.timeouts
-        self.own_lines = rules.response_lines.replace(b"%", b"%%") + b"X-Request-Id: %b\r\n\r\n"
-        self._accounting = dependencies.accounting
+        self.id_line = rules.response_lines + b"X-Request-Id: "
+        self.flight = dependencies.accounting.flight
+        self._journal = dependencies.accounting.journal
         self._reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=False)
-        self._cells = {outcome: self._accounting.journal.fast_path(outcome) for outcome in QuickOutcome}
-        self._taken = self._cells[QuickOutcome.TAKEN]
+        self._cells = {outcome: self._journal.fast_path(outcome) for outcome in QuickOutcome}
+        self.taken = self._cells[QuickOutcome.TAKEN]
 
     def __repr__(self) -> str:
-        return f"<QuickContext: {self._taken.value} taken>"
+        return f"<QuickContext: {self.taken.value} taken>"
 
-    def note(self, lane: Lane, status: int, record: RequestRecord) -> None:
-        """A quick exchange ended as usual."""
-        self._accounting.ended(lane.caller.name)
-        entry = lane.entries.get(status)
-        if entry is None:
-            entry = lane.entries[status] = self._accounting.journal.entry(lane.kind, status)
-        entry.note(record)
-        self._taken.value += 1
+    def entry(self, lane: Lane, status: int) -> JournalEntry:
+        """Where the lane's requests with this status are noted."""
+        entry = lane.entries[status] = self._journal.entry(lane.kind, status)
+        return entry
 
     def count(self, outcome: QuickOutcome) -> None:
         """A request was declined, or became ordinary."""

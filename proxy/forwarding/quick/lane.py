@@ -5,8 +5,11 @@ Everything here holds for one generation of rules and of what is known of profil
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from proxy.forwarding.throttles import ThrottleKey
 
 if TYPE_CHECKING:
     from proxy.access.clients import Caller
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.retry_budget import RetryBudget
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
+    from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
     from proxy.observability.request_record import RequestKind
     from proxy.routing.route import Route
@@ -53,35 +57,43 @@ class Lane:
     """What all requests of one sender for one operation share.
 
     `until` is wall-clock time: as long as the key or placeholder holds. `lines` are those of Host, account and token,
-    and belong to `token`. `entries` are by status.
+    and belong to `token`. `entries` are by status. `watched` tells that there is something to look at each time.
     """
 
     __slots__ = (
-        *("budget", "budgeted", "caller", "entries", "family", "kind", "lines", "misfits", "missed", "pause", "pool"),
-        *("responses", "route", "token", "until", "use", "user_agent"),
+        *("account", "budget", "budgeted", "caller", "entries", "family", "in_flight", "kind", "limit", "lines"),
+        *("misfits", "missed", "pause", "pool", "responses", "route", "token", "until", "use", "user_agent", "watched"),
     )
 
     def __init__(self, decision: Decision, kind: RequestKind, budget: RetryBudget, responses: ResponsePatterns) -> None:
-        policy = decision.caller.policy
         self.caller = decision.caller
         self.route = decision.route
+        self.account = decision.route.account
         self.pool = decision.pool
         self.kind = kind
         self.budget = budget
         self.responses = responses
-        self.budgeted = policy is not None
+        self.budgeted = decision.caller.policy is not None
+        self.user_agent = decision.request.fields.user_agent
         self.entries: dict[int, JournalEntry] = {}
+        self.in_flight: Cell
         self.use: TokenUse
         self.family = ""
-        self.user_agent = decision.request.fields.user_agent
-        self.until = float("inf")
+        self.until = math.inf
         self.missed: Missed | None = None
+        self.watched = False
         self.token: AccessToken | None = None
+        self.limit: ThrottleKey | None = None
         self.lines = b""
         self.misfits = self.pause = 0
 
     def __repr__(self) -> str:
         return f"<Lane of {self.caller.name or 'nobody'} to {self.route.account} in {self.route.region}>"
+
+    def watch(self, until: float, missed: Missed | None) -> None:
+        """It holds until then, and as long as nobody lists what nobody did."""
+        self.until, self.missed = until, missed
+        self.watched = until < math.inf or missed is not None
 
     def take_token(self, token: AccessToken, account_lines: bytes) -> None:
         """From now on requests carry this one."""
@@ -90,12 +102,13 @@ class Lane:
         ads_account = b"%b: %b\r\n" % (route.ads_account_header, route.ads_account) if route.ads_account_header else b""
         self.token = token
         self.lines = b"".join((b"\r\n", self.pool.host_line, account_lines, scope, ads_account))
+        self.limit = ThrottleKey(self.family, self.use.advertiser, route.region, token.client_id)
 
     def misfit(self) -> None:
         """Its response was none that is known; where that goes on, the next ones are not tried at all."""
         self.misfits += 1
         if self.misfits >= _MAX_MISFITS:
-            self.misfits, self.pause = 0, _PAUSE
+            self.misfits, self.pause, self.watched = 0, _PAUSE, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +146,31 @@ class KnownSection:
     passing: bytes
     length: int
     request_id: str
+
+
+class Recognised:
+    """A request that is known again: its plan, and of its section what a message to Amazon takes.
+
+    `message` is what is sent, up to the body, with `token`; it is made when it is first sent, and for each new token.
+    `body_at` is where the body begins in what came, `request_id` empty where the client names none.
+    """
+
+    __slots__ = ("body_at", "lane", "message", "passing", "plan", "request_id", "text", "token")
+
+    def __init__(self, plan: Plan, section: KnownSection, body_at: int) -> None:
+        self.plan = plan
+        self.lane = plan.lane
+        self.text = plan.text
+        self.passing = section.passing
+        self.request_id = section.request_id
+        self.body_at = body_at
+        self.token: AccessToken | None = None
+        self.message = b""
+
+    def __repr__(self) -> str:
+        return f"<Recognised request of {self.lane!r}>"
+
+    def take_token(self, token: AccessToken) -> None:
+        """From now on it carries the lane's."""
+        self.token = token
+        self.message = b"".join((self.plan.line, self.lane.lines, self.passing))

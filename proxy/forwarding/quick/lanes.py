@@ -8,6 +8,7 @@ from proxy.forwarding.accounting import method_name, way_of
 from proxy.forwarding.advertiser import find_advertiser
 from proxy.forwarding.quick.lane import Lane, Missed
 from proxy.forwarding.quick.responses import ResponsePatterns
+from proxy.observability.instruments import Cell
 from proxy.observability.request_record import RequestKind
 from proxy.routing.ads_account import sent_ads_account
 from proxy.routing.families import family
@@ -38,7 +39,7 @@ class LaneMaker:
         if not until or self._misses_default(decision):
             return None
         lane = self._lane(decision)
-        lane.until, lane.missed = until, self._missed(decision)
+        lane.watch(until, self._missed(decision))
         return lane
 
     def _misses_default(self, decision: Decision) -> bool:
@@ -69,7 +70,9 @@ class LaneMaker:
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
         lane = Lane(decision, _kind(decision), budget, responses)
         lane.family = family(route.operation, request.method, route.segments)
-        lane.use = TokenUse(decision.caller.name, find_advertiser(request, route))
+        name = decision.caller.name
+        lane.in_flight = self._dependencies.accounting.client_cell(name) if name else Cell()
+        lane.use = TokenUse(name, find_advertiser(request, route))
         return lane
 
 

@@ -32,10 +32,19 @@ def may_pass(status: int) -> bool:
     return 200 <= status < 300 or 400 <= status < 500
 
 
-class KnownBeginning:
-    """What stands before the upstream's request id, byte for byte; `length` is -1 where it is said behind it."""
+def _no_lines(_found: re.Match[bytes]) -> bytes:
+    return b""
 
-    __slots__ = ("behind", "dated", "id_group", "length", "length_group", "lines", "passing", "status")
+
+class KnownBeginning:
+    """What stands before the upstream's request id, byte for byte; `length` is -1 where it is said behind it.
+
+    `passing` is the group of the lines behind it that pass, -1 where they are not one: `lines_behind` gives them then.
+    """
+
+    __slots__ = (
+        *("behind", "dated", "id_group", "length", "length_group", "lines", "lines_behind", "passing", "status"),
+    )
 
     def __init__(self, shape: ResponseShape, found: re.Match[bytes]) -> None:
         behind = shape.behind
@@ -45,7 +54,8 @@ class KnownBeginning:
         at = shape.before.given.get(LENGTH)
         self.length = int(found[at]) if at is not None else -1
         self.behind: Callable[[bytes, int], re.Match[bytes] | None] = behind.pattern.match
-        self.passing = behind.passing
+        self.passing = behind.passing[0] if len(behind.passing) == 1 else -1
+        self.lines_behind = behind.lines if behind.passing else _no_lines
         self.length_group = behind.given.get(LENGTH, 0)
         self.id_group = behind.given.get(UPSTREAM_ID, 0)
 
@@ -64,7 +74,7 @@ class ResponsePatterns:
     def __repr__(self) -> str:
         return f"<ResponsePatterns: {len(self._shapes)} shapes>"
 
-    def find(self, data: bytes) -> tuple[KnownBeginning, re.Match[bytes]] | None:
+    def find(self, data: bytes) -> tuple[KnownBeginning, re.Match[bytes]] | tuple[None, None]:
         """The beginning and the match of what follows it, up to the head's end; None for a head of no known shape."""
         for marker in self._markers:
             cut = data.find(marker, 0, _MAX_HEAD) + 2
@@ -75,7 +85,7 @@ class ResponsePatterns:
                     return known, found
         return self._fit(data)
 
-    def _fit(self, data: bytes) -> tuple[KnownBeginning, re.Match[bytes]] | None:
+    def _fit(self, data: bytes) -> tuple[KnownBeginning, re.Match[bytes]] | tuple[None, None]:
         for shape in self._shapes:
             cut = data.find(shape.marker, 0, _MAX_HEAD) + 2
             before = shape.before.pattern.fullmatch(data, 0, cut)
@@ -88,7 +98,7 @@ class ResponsePatterns:
                     self._known.clear()
                 self._known[data[:cut]] = known
                 return known, behind
-        return None
+        return None, None
 
     def learn(self, data: bytes) -> None:
         """Make a shape of a head that had none, if it is whole, and worth it."""

@@ -1,0 +1,169 @@
+"""Which tools a client may call and is shown, and how it is told of those that it may not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.access.mcp_messages import DESCRIBE, INVOKE, SEARCH
+from proxy.access.mcp_tools import ToolRules, effect_of
+from proxy.access.paths import PathPattern
+from proxy.errors import ToolNotPermitted
+from proxy.routing.operations import PUBLISHED, Effect
+from tests.support.deciding import fields, request
+
+QUERY, UPDATE, REPORT = (
+    "campaign_management-query_campaign",
+    "campaign_management-update_campaign",
+    "reporting-create_report",
+)
+
+
+def rules(access: Effect = Effect.WRITE, *patterns: str) -> ToolRules:
+    return ToolRules("agent", access, tuple(map(PathPattern.read, patterns)) if patterns else None, PUBLISHED)
+
+
+READ, REPORTING = rules(Effect.READ), rules(Effect.REPORT)
+QUERIES = rules(Effect.WRITE, "campaign_management-query_*", "reporting-*")
+
+
+def call(tool: str, identifier: Any = 1, **arguments: Any) -> dict[str, Any]:
+    return {
+        "jsonrpc": "2.0",
+        "id": identifier,
+        "method": "tools/call",
+        "params": {"name": tool, "arguments": arguments},
+    }
+
+
+def judged(allowed: ToolRules, content: Any, method: bytes = b"POST") -> ToolNotPermitted | None:
+    """What a body is refused with, if it is."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    try:
+        allowed.judge(request(method, b"/mcp", fields(content_type=b"application/json")), body)
+    except ToolNotPermitted as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    ("tool", "effect"),
+    [
+        (QUERY, Effect.READ),
+        ("campaign_management-query_ad_group", Effect.READ),
+        ("account_management-query_advertiser_account", Effect.READ),
+        ("reporting-retrieve_report", Effect.READ),
+        ("x-query_campaigns", Effect.READ),
+        (REPORT, Effect.REPORT),
+        (UPDATE, Effect.WRITE),
+        ("campaign_management-delete_campaign", Effect.WRITE),
+        ("reporting-delete_report", Effect.WRITE),
+        ("campaign_management-query_unheard_of", Effect.WRITE),
+        ("campaign_management-list_campaigns", Effect.WRITE),
+        ("query_campaign", Effect.READ),
+        ("query", Effect.WRITE),
+        ("", Effect.WRITE),
+        ("query_", Effect.WRITE),
+        ("a-query_{id}", Effect.WRITE),
+    ],
+)
+def test_a_tool_does_what_its_operation_does(tool: str, effect: Effect) -> None:
+    """By verb and resource of its name; what the table does not have counts as a write."""
+    assert effect_of(tool, PUBLISHED) is effect
+
+
+@pytest.mark.parametrize(
+    ("allowed", "permitted"),
+    [
+        (READ, {QUERY}),
+        (REPORTING, {QUERY, REPORT}),
+        (rules(), {QUERY, UPDATE, REPORT}),
+        (QUERIES, {QUERY, REPORT}),
+        (rules(Effect.READ, "reporting-*"), set()),
+        (rules(Effect.WRITE, "*update*"), {UPDATE}),
+    ],
+)
+@pytest.mark.parametrize("lite", [False, True])
+def test_both_rules_hold(allowed: ToolRules, permitted: set[str], lite: bool) -> None:
+    """`mcp_tools` and `access` each restrict; a tool that is called by another one is judged as itself."""
+    for tool in (QUERY, UPDATE, REPORT):
+        refused = judged(allowed, call(INVOKE, name=tool, arguments={}) if lite else call(tool))
+        assert (refused is None) is (tool in permitted)
+        if refused is not None:
+            assert (refused.sent_status, refused.slug, refused.status) == (200, "tool-not-permitted", 403)
+            said = json.loads(refused.answer)
+            assert (said["jsonrpc"], said["id"], said["error"]["code"]) == ("2.0", 1, -32010)
+            assert tool in said["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["initialize", "ping", "tools/list", "resources/read", "notifications/initialized", "notifications/cancelled"],
+)
+def test_what_calls_no_tool_passes(method: str) -> None:
+    """So do answers to the server, and a GET or a DELETE without a body."""
+    assert judged(READ, {"jsonrpc": "2.0", "id": 1, "method": method}) is None
+    assert judged(READ, {"jsonrpc": "2.0", "id": 1, "result": {}}) is None
+    assert judged(READ, b"", b"GET") is None
+    assert judged(READ, b"", b"DELETE") is None
+
+
+@pytest.mark.parametrize("method", ["tasks/cancel", "tools/Call", "TOOLS/CALL", "notifications/tools/call", "x", ""])
+def test_a_method_that_is_not_known_does_not(method: str) -> None:
+    """It may do anything."""
+    assert judged(READ, {"jsonrpc": "2.0", "id": 1, "method": method}) is not None
+
+
+def test_finding_tools_is_open_to_everybody() -> None:
+    """What is found is judged when it is called; `invoke_tool` within itself is not read."""
+    for tool in (SEARCH, DESCRIBE):
+        assert judged(READ, call(tool, query="x")) is None
+    refused = judged(rules(Effect.WRITE, "*"), call(INVOKE, name=INVOKE, arguments={"name": UPDATE}))
+    assert refused is not None and refused.sent_status == 400
+
+
+def test_of_a_list_nothing_is_sent_where_a_part_is_forbidden() -> None:
+    """Each message with an id has an answer, which says whether it was that one."""
+    silent = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    refused = judged(READ, [call(QUERY, 1), call(UPDATE, "two"), silent])
+    assert refused is not None
+    first, second = json.loads(refused.answer)
+    assert (first["id"], first["error"]["code"]) == (1, -32011)
+    assert (second["id"], second["error"]["code"]) == ("two", -32010)
+    assert judged(READ, [call(QUERY, 1), call(QUERY, 2)]) is None
+
+
+def test_a_call_that_nobody_answers_is_refused_by_its_status() -> None:
+    """A server might do what a notification asks."""
+    asked = call(UPDATE)
+    del asked["id"]
+    refused = judged(READ, asked)
+    assert refused is not None
+    assert (refused.sent_status, json.loads(refused.answer)["id"]) == (403, None)
+
+
+@pytest.mark.parametrize(("content", "method"), [(b"{", b"POST"), (b"", b"POST"), (b"{}", b"GET"), (b"[]", b"DELETE")])
+def test_what_cannot_be_judged_is_refused(content: bytes, method: bytes) -> None:
+    """400, in JSON-RPC."""
+    refused = judged(READ, content, method)
+    assert refused is not None
+    assert (refused.sent_status, json.loads(refused.answer)["error"]["code"]) == (400, -32600)
+
+
+@pytest.mark.parametrize(
+    ("tool", "shown"),
+    [
+        ({"name": QUERY}, True),
+        ({"name": UPDATE}, False),
+        ({"name": INVOKE}, True),
+        ({"name": "amazon_ads_mcp-other"}, False),
+        ({"name": 1}, False),
+        ({}, False),
+        (QUERY, False),
+    ],
+)
+def test_a_list_shows_what_may_be_called(tool: object, shown: bool) -> None:
+    """And the ways to find tools, which decide nothing."""
+    assert READ.shows(tool) is shown

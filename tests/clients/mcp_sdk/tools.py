@@ -1,0 +1,40 @@
+"""A real MCP client that may call some tools: lists them, and calls those that it is told to. Prints lines of JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+import httpx2  # type: ignore[import-not-found, unused-ignore]
+from mcp import Client  # type: ignore[import-not-found, unused-ignore]
+from mcp.client.streamable_http import streamable_http_client  # type: ignore[import-not-found, unused-ignore]
+
+
+def tell(**facts: Any) -> None:
+    """One line."""
+    print(json.dumps(facts), flush=True)
+
+
+async def main(mode: str, calls: list[dict[str, Any]]) -> None:
+    """Each call is a tool's name and its arguments."""
+    headers = {"Authorization": f"Bearer {os.environ['CLIENT_KEY']}"}
+    url = os.environ["PROXY_URL"] + os.environ.get("MCP_PATH", "/mcp")
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30, read=None), trust_env=False) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+    ):
+        tell(tools=[tool.name for tool in (await client.list_tools()).tools])
+        for call in calls:
+            try:
+                result = await client.call_tool(call["name"], call["arguments"])
+                tell(called=call["name"], said=[part.text for part in result.content if part.type == "text"])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test reads it
+                tell(called=call["name"], refused=str(error), kind=type(error).__name__)
+        tell(done=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], json.loads(sys.argv[2])))

@@ -1,0 +1,188 @@
+"""A client that may call some tools of the MCP endpoint: what leaves, and what it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from proxy.access.client_keys import ClientKey
+from proxy.access.clients import Budgets, Clients
+from proxy.access.paths import PathPattern
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
+from proxy.routing.operations import Effect
+from tests.support.proxy_bench import Running
+from tests.support.wire import Wire
+
+KEY = b"a key of an agent"
+GOOD, BAD = "campaign_management-query_campaign", "campaign_management-update_campaign"
+LISTED = [{"name": GOOD}, {"name": BAD}]
+LIST = {"jsonrpc": "2.0", "id": 5, "method": "tools/list"}
+
+
+def clients(**limits: Any) -> Clients:
+    """One client that reads."""
+    policy = Policy("agent", (ClientKey(hashlib.sha256(KEY).hexdigest()),), **({"access": Effect.READ} | limits))
+    return Clients([policy], Placeholders(b"key"), Budgets())
+
+
+def post(content: Any, *lines: bytes, path: bytes = b"/mcp", pieces: int = 0) -> bytes:
+    """A message; in chunks of so many bytes, if any."""
+    body = json.dumps(content).encode()
+    head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" % path
+    head += b"X-Ads-Proxy-Key: %b\r\n" % KEY + b"".join(lines)
+    if not pieces:
+        return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    cut = [body[at : at + pieces] for at in range(0, len(body), pieces)]
+    return (
+        head
+        + b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in cut)
+        + b"0\r\n\r\n"
+    )
+
+
+def call(tool: str, identifier: Any = 1) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": identifier, "method": "tools/call", "params": {"name": tool, "arguments": {}}}
+
+
+def answer(content: bytes, kind: bytes, *lines: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n"
+    return head % (kind, len(content), b"".join(lines)) + content
+
+
+class Endpoint:
+    """Answers each request with the same, and keeps the heads and bodies that it got."""
+
+    def __init__(self, response: bytes) -> None:
+        self.response = response
+        self.heads: list[bytes] = []
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, wire: Wire) -> None:
+        while True:
+            head, body = await wire.request()
+            self.heads.append(head)
+            self.bodies.append(body)
+            wire.send(self.response)
+
+
+OK = answer(b'{"jsonrpc":"2.0","id":1,"result":{}}', b"application/json")
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 30])
+async def test_a_permitted_call_leaves_as_it_was_judged(pieces: int, running: Running) -> None:
+    """Byte for byte, however it came."""
+    endpoint = Endpoint(OK)
+    async with running(endpoint, clients=clients()) as bench:
+        got = await bench.ask(post(call(GOOD), pieces=pieces))
+        assert (got.status, json.loads(got.body)["result"]) == (200, {})
+        assert endpoint.bodies == [json.dumps(call(GOOD)).encode()]
+
+
+@pytest.mark.parametrize("path", [b"/mcp", b"/mcp/lite", b"/eu/mcp"])
+@pytest.mark.parametrize("pieces", [0, 7])
+async def test_a_forbidden_call_never_leaves(path: bytes, pieces: int, running: Running) -> None:
+    """It is answered in JSON-RPC, with its id; the connection stays, and log and metrics have the reason."""
+    endpoint = Endpoint(OK)
+    async with running(endpoint, clients=clients()) as bench:
+        tool = await bench.tool(post(call(BAD, "x"), path=path, pieces=pieces))
+        got = await tool.answer()
+        assert (got.status, got.value(b"content-type")) == (200, b"application/json")
+        said = json.loads(got.body)
+        assert (said["id"], said["error"]["code"]) == ("x", -32010)
+        event = await bench.events.last()
+        assert (event.client, event.status, event.refusal, event.attempts) == ("agent", 200, "tool-not-permitted", 0)
+        tool.send(post(call(GOOD)))
+        assert (await tool.answer()).status == 200
+        assert endpoint.bodies == [json.dumps(call(GOOD)).encode()]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (post({"jsonrpc": "2.0", "method": "tools/call", "params": {"name": BAD}}), 403),
+        (post(call(GOOD), b"Content-Encoding: gzip\r\n"), 400),
+        (post(call(GOOD), b"Mcp-Name: other\r\n"), 400),
+        (post("x" * 262144), 413),
+        (post("x" * 262144, pieces=100_000), 413),
+        (post(call(GOOD)).replace(b"POST", b"PUT"), 403),
+    ],
+)
+async def test_what_cannot_be_permitted_never_leaves(sent: bytes, status: int, running: Running) -> None:
+    """Calls that nobody answers, doubtful ones, huge ones, other methods."""
+    endpoint = Endpoint(OK)
+    async with running(endpoint, clients=clients()) as bench:
+        assert (await bench.ask(sent)).status == status
+        await asyncio.sleep(0)
+        assert endpoint.bodies == []
+
+
+@pytest.mark.parametrize("events", [False, True])
+async def test_a_list_shows_what_may_be_called(events: bool, running: Running) -> None:
+    """As one body or as an event; it is asked for without compression, whatever the tool would take."""
+    content = json.dumps({"jsonrpc": "2.0", "id": 5, "result": {"tools": LISTED}}).encode()
+    kind = b"text/event-stream" if events else b"application/json; charset=utf-8"
+    endpoint = Endpoint(answer(b"data: %b\n\n" % content if events else content, kind))
+    async with running(endpoint, clients=clients()) as bench:
+        tool = await bench.tool(post(LIST, b"Accept-Encoding: gzip, br\r\n", b"accept_encoding: x\r\n"))
+        got = await tool.answer()
+        assert json.loads(got.body.removeprefix(b"data: "))["result"]["tools"] == [{"name": GOOD}]
+        assert got.value(b"transfer-encoding") == b"chunked"
+        assert got.value(b"content-length") is None
+        (head,) = endpoint.heads
+        assert head.lower().count(b"accept-encoding") == 1 and b"accept_encoding" not in head.lower()
+        assert b"\r\nAccept-Encoding: identity\r\n" in head
+        tool.send(post(LIST))
+        assert (await tool.answer()).status == 200
+
+
+async def test_a_compressed_list_is_not_shown(running: Running) -> None:
+    """It cannot be read on its way."""
+    endpoint = Endpoint(
+        answer(b"\x1f\x8b" + json.dumps(LISTED).encode(), b"application/json", b"Content-Encoding: gzip\r\n")
+    )
+    async with running(endpoint, clients=clients()) as bench:
+        got = await bench.ask(post(LIST))
+        assert got.value(b"content-encoding") is None
+        assert json.loads(got.body)["error"]["code"] == -32603
+
+
+async def test_another_client_sees_all_as_it_came(running: Running) -> None:
+    """Nothing is read of what it sends and gets."""
+    content = json.dumps({"result": {"tools": LISTED}}).encode()
+    endpoint = Endpoint(answer(content, b"application/json"))
+    async with running(endpoint, clients=clients(access=Effect.WRITE)) as bench:
+        got = await bench.ask(post(call(BAD), b"Accept-Encoding: gzip\r\n"))
+        assert got.body == content
+        assert b"Accept-Encoding: gzip" in endpoint.heads[0]
+
+
+async def test_patterns_limit_beside_access(running: Running) -> None:
+    """What reads is not permitted either, where no pattern names it."""
+    limits = {"mcp_tools": (PathPattern.read("reporting-*"),)}
+    async with running(Endpoint(OK), clients=clients(**limits)) as bench:
+        assert "error" in json.loads((await bench.ask(post(call(GOOD)))).body)
+        assert "result" in json.loads((await bench.ask(post(call("reporting-retrieve_report")))).body)
+
+
+async def test_events_of_a_stream_pass_each_at_once(running: Running) -> None:
+    """The second is sent only when the first has arrived."""
+    arrived = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        wire.send(b"9\r\ndata: 1\n\n\r\n")
+        await arrived.wait()
+        wire.send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+
+    async with running(script, clients=clients()) as bench:
+        tool = await bench.tool(post(call(GOOD)))
+        await bench.settled(lambda: b"data: 1" in bytes(tool.received))
+        arrived.set()
+        assert (await tool.answer()).body == b"data: 1\n\ndata: 2\n\n"
