@@ -28,10 +28,10 @@ from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import Address, environment, wants_colours
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import bind, load_certificate, server_context
+from proxy.downstream.listener import bind, certificate_end, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
-from proxy.events import AdsAccountsListed, DefectMet, Observers, ProfilesListed, ServerStarted
+from proxy.events import AdsAccountsListed, CertificateLoaded, DefectMet, Observers, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -169,6 +169,8 @@ class Program:
         ]
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
+        if config.tls:
+            self.observers.observe(CertificateLoaded(certificate_end(config.tls)))
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
 
     def _open_store(self, config: Config) -> Store:
@@ -274,6 +276,7 @@ class Program:
         await self.tokens.reconfigure(wiring.token_sources(config), settings=wiring.token_settings(config), lwa=lwa)
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
+            self.observers.observe(CertificateLoaded(certificate_end(config.tls)))
         self.config, self.lwa = config, lwa
         self.notifier.reconfigure(self._notice_ways(config))
         self._adjust_logs(config)

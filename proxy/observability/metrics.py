@@ -67,6 +67,7 @@ class Metrics(Collector):
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
             events.ConfigReloaded: self._config_reloaded,
             events.StateStoreChanged: self._state_store_changed,
+            events.CertificateLoaded: lambda e: self._certificate_expiry.put(value=e.ends_at),
         }
         self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
             events.AmazonThrottled: lambda e: self._throttled.add(e.account, e.region),
@@ -245,6 +246,8 @@ class Metrics(Collector):
             "When the last of a client's keys ends, as Unix time; absent where one has no end.",
             ("client",),
         )
+        words = "When the certificate of the tools' listener ends, as Unix time; absent without TLS."
+        self._certificate_expiry = Table(gauge, "tls_certificate_expiry_timestamp_seconds", words)
         self._audit_records = Table(
             counter, "audit_records_total", "Records of the audit stream by what became of them.", ("result",)
         )

@@ -116,6 +116,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
             "state_degraded",
             "fleet_replicas",
         ),
+        "tls_certificate_expiry_timestamp_seconds",
         "consent_expiry_timestamp_seconds",
     )
     wanted = {f"ads_proxy_{name}_total" for name in counters} | {f"ads_proxy_{name}" for name in others}
