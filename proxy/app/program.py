@@ -47,6 +47,7 @@ from proxy.observability.audit_events import AuditFailed, ClientKeysInForce
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
+from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.invitation_ledger import InvitationLedger
@@ -110,13 +111,15 @@ class Program:
         self._adjust_logs(config)
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
-        self.history = RequestHistory(self.metrics.totals)
+        recent = RecentRequests()
+        self.history = RequestHistory(self.metrics, recent, self.logs.redaction.clean)
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
         self.messages = ThreadMessages(self._observe)
         trails = self._open_audit(config)
         self.observers = Observers((self.metrics, self.logs, self.history, *trails))
-        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
+        journal = Journal(self.metrics.requests, self.logs, auditors=trails, recent=recent)
+        self.accounting = Accounting(self.observers, journal)
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
         self._context: ssl.SSLContext | None = None
