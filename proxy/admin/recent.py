@@ -24,6 +24,8 @@ MAX_NAMES: Final = 5
 ANY, FAILED, UNANSWERED = "", "failed", "unanswered"
 STATUS_CLASSES: Final = (ANY, FAILED, UNANSWERED, "2xx", "3xx", "4xx", "429", "5xx")
 BY_AMAZON: Final = "refused-by-amazon"
+THROTTLED_BY_AMAZON: Final = "throttled-by-amazon"
+FAILED_AT_AMAZON: Final = "failed-at-amazon"
 
 
 def moment(at: float) -> str | None:
@@ -124,12 +126,16 @@ def _shown(request: RecentRequest) -> dict[str, Any]:
 
 
 def reason(request: RecentRequest) -> str:
-    """Why a request failed, in one word: the slug of the proxy's answer, how an answer broke, or who refused it."""
+    """Why a request failed, in one word: the slug of the proxy's answer, how an answer broke, or what Amazon did."""
     if not request.failed:
         return ""
     if request.refusal or request.fault:
         return request.refusal or request.fault
-    return BY_AMAZON if request.status else UNANSWERED
+    if request.status == 0:
+        return UNANSWERED
+    if request.status == 429:
+        return THROTTLED_BY_AMAZON
+    return FAILED_AT_AMAZON if request.status >= 500 else BY_AMAZON
 
 
 def failures(requests: Iterable[RecentRequest]) -> list[dict[str, Any]]:

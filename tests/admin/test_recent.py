@@ -9,7 +9,7 @@ import pytest
 
 from proxy.admin import AccessRules, ClientKeyView
 from proxy.admin.history import RequestHistory
-from proxy.admin.recent import MAX_GROUPS, MAX_SHOWN, failures
+from proxy.admin.recent import MAX_GROUPS, MAX_SHOWN, failures, reason
 from proxy.observability.journal import Journal
 from proxy.observability.metrics import Metrics
 from proxy.observability.recent_requests import RecentRequests
@@ -113,11 +113,31 @@ async def test_failures_are_told_together_with_their_next_step() -> None:
     assert (ours["clients"], ours["detail"]) == (["reporting", "bids"], "None for reporting.")
     assert "account's card" in ours["next_step"]
     assert (amazons["reason"], amazons["request_id"], amazons["amazon_request_id"]) == (
-        "refused-by-amazon",
+        "failed-at-amazon",
         "amazons",
         "rid-9",
     )
     assert "Amazon's support" in amazons["next_step"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ""),
+        ({"status": 0}, "unanswered"),
+        ({"status": 0, "fault": "client-gone"}, "client-gone"),
+        ({"status": 429}, "throttled-by-amazon"),
+        ({"status": 429, "refusal": "budget-spent"}, "budget-spent"),
+        ({"status": 403}, "refused-by-amazon"),
+        ({"status": 200, "detail": "A partial failure."}, "refused-by-amazon"),
+        ({"status": 502}, "failed-at-amazon"),
+    ],
+)
+def test_a_failure_has_one_word_for_its_reason(changes: dict[str, object], expected: str) -> None:
+    """Ours first, then how the answer broke, then what Amazon's status says."""
+    recent = RecentRequests()
+    recent.keep(finished(**changes), 1.0)
+    assert reason(recent.requests()[0]) == expected
 
 
 def test_groups_and_names_are_bounded() -> None:
