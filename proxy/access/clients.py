@@ -63,11 +63,24 @@ class Caller:
         return self.key is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """How many requests a client sent, of a budget of `capacity` of which one comes back each `interval` seconds."""
+
+    name: str
+    capacity: float
+    interval: float
+    count: int
+
+
 @dataclass(slots=True)
 class Budgets:
     """What is left of each client's budget; outlives a reload. One token bucket per client that has a budget."""
 
     _buckets: dict[str, TokenBucket] = field(default_factory=dict)
+    _spent: dict[str, int] = field(default_factory=dict)
+    are_shared: bool = False
+    """Whether somebody takes the spendings to settle them with other replicas."""
 
     def spend(self, name: str, per_minute: int, now: float) -> float:
         """Take one request off. Returns 0, or the seconds until there is one to take. `now` never runs backwards."""
@@ -80,7 +93,20 @@ class Budgets:
         if left_over is None:
             return bucket.wait(now)
         self._buckets[name] = left_over
+        if self.are_shared:
+            self._spent[name] = self._spent.get(name, 0) + 1
         return 0.0
+
+    def take_spendings(self) -> tuple[Spending, ...]:
+        """What was spent since this was asked last."""
+        spent, self._spent = self._spent, {}
+        buckets = self._buckets
+        return tuple(Spending(name, buckets[name].capacity, buckets[name].interval, spent[name]) for name in spent)
+
+    def settle(self, name: str, left: float, now: float) -> None:
+        """So much is left of a budget that others spend, too; what was spent since comes off it."""
+        bucket = self._buckets[name]
+        self._buckets[name] = replace(bucket, level=left - self._spent.get(name, 0), at=now)
 
 
 class Clients:

@@ -17,6 +17,7 @@ from proxy.admin.view import (
     ProfileView,
     ProgramView,
     SignInSource,
+    StateView,
     ThrottleView,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "ProgramView",
     "RequestHistory",
     "SignInSource",
+    "StateView",
     "ThrottleView",
     "make_admin",
     "make_invitations",

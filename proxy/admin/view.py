@@ -117,6 +117,16 @@ class AuditView:
 
 
 @dataclass(frozen=True, slots=True)
+class StateView:
+    """Where tokens are kept: `memory`, `file` or `redis`. `trouble` is a sentence while a shared store is in trouble,
+    `replicas` how many share it."""
+
+    kind: str = "memory"
+    trouble: str = ""
+    replicas: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
@@ -132,6 +142,7 @@ class ProgramView:
     needs_restart: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     audit: AuditView | None = None
+    state: StateView = field(default_factory=StateView)
     connections: Mapping[str, int] = field(default_factory=dict)
 
 

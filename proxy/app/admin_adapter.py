@@ -17,6 +17,7 @@ from proxy.admin import (
     ProfileView,
     ProgramView,
     SignInSource,
+    StateView,
     ThrottleView,
 )
 from proxy.config import REGION_NAMES
@@ -25,6 +26,7 @@ from proxy.errors import StateError
 from proxy.events import InvitationMade, RefreshTokenReplaced, TokenRefreshed, TokenTakenOver
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
 from proxy.profiles.replacement import GrantedProfiles
+from proxy.tokens.fleet import StoreHealth
 from proxy.tokens.invitation import link, signing_key
 from proxy.tokens.lwa import AppCredentials
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from proxy.observability.audit_stream import AuditStream
     from proxy.profiles.directory import Profile, ProfileDirectory
     from proxy.secret import Secret
+    from proxy.tokens.fleet import Fleet
     from proxy.tokens.invitation_ledger import InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.manager import TokenManager
@@ -72,6 +75,8 @@ class RunningProgram(Protocol):
     def config_problems(self) -> tuple[str, ...]: ...
     @property
     def needs_restart(self) -> tuple[str, ...]: ...
+    @property
+    def fleet(self) -> Fleet | None: ...
     @property
     def tokens(self) -> TokenManager: ...
     @property
@@ -130,6 +135,7 @@ class AdminAdapter:
     def program(self) -> ProgramView:
         program = self._program
         connections = {"tools": len(program.tools), "in_flight": program.accounting.in_flight}
+        health = program.fleet.health if program.fleet is not None else StoreHealth()
         connections |= {host: total for host, (total, _) in program.pools.sizes().items()}
         return ProgramView(
             version=__version__,
@@ -142,6 +148,7 @@ class AdminAdapter:
             needs_restart=program.needs_restart,
             notes=program.notes,
             audit=_audit(program.audit),
+            state=StateView(program.config.state.kind, health.trouble, health.replicas),
             connections=connections,
         )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OwnedKey = tuple[str, "ClientKey"]
 """A client's name and one of its keys."""
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 5.0
 
 
 def compare_keys(before: Iterable[OwnedKey], after: Iterable[OwnedKey]) -> tuple[ClientKeyChanged, ...]:

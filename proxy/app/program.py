@@ -21,6 +21,7 @@ from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.audit import ThreadMessages, open_audit
 from proxy.app.audit import opened as opened_audit
+from proxy.app.fleet import FleetMember
 from proxy.app.key_changes import compare_keys, watch_keys
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
@@ -44,9 +45,11 @@ from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
 from proxy.observability.audit import AuditTrail
 from proxy.observability.audit_events import AuditFailed, ClientKeysInForce
+from proxy.observability.delivery import CommandWay, NoticeWay, WebhookWay
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
+from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
     from proxy.events import Event
     from proxy.forwarding.rules import Rules
     from proxy.observability.audit_stream import AuditStream
+    from proxy.tokens.fleet import Fleet
     from proxy.tokens.store import Store
 
 
@@ -82,6 +86,7 @@ class Program:
     session: aiohttp.ClientSession
     lwa: LoginWithAmazon
     invitations: InvitationLedger
+    fleet: Fleet | None
     listening: Address
     admin_listening: Address
 
@@ -115,9 +120,10 @@ class Program:
         self.history = RequestHistory(self.metrics, recent, self.logs.redaction.clean)
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
-        self.messages = ThreadMessages(self._observe)
+        self.messages = ThreadMessages(self._tell)
         trails = self._open_audit(config)
-        self.observers = Observers((self.metrics, self.logs, self.history, *trails))
+        self.notifier = Notifier(self._tell, self.logs.redaction.clean)
+        self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails))
         journal = Journal(self.metrics.requests, self.logs, auditors=trails, recent=recent)
         self.accounting = Accounting(self.observers, journal)
         self.throttles = Throttles()
@@ -148,14 +154,15 @@ class Program:
         self.listening, self.admin_listening = _address(tools_sockets[0]), _address(admin_sockets[0])
         self._context = server_context(config.tls) if config.tls else None
         self._authorities.follow(config.upstream.ca_file)
-        store = open_store(config.state.url, config.state.key)
-        opened.push_async_callback(store.close)
+        store = self._open_store(config)
         self.invitations = InvitationLedger(store, time.time)
         self.notes += (*store.notes, *self._connection_notes(config))
         self._names = Names()
         opened.callback(self._names.stop)
         self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
+        opened.push_async_callback(self.notifier.stop)
+        await self.notifier.start(store, self._notice_ways(config))
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         await self._start_admin(config, admin_sockets, invited_sockets)
@@ -167,8 +174,16 @@ class Program:
         addresses = str(self.listening), str(self.admin_listening)
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
 
-    def _observe(self, event: Event) -> None:
-        self.observers.observe(event)
+    def _open_store(self, config: Config) -> Store:
+        """The store, and this replica's part in the fleet that shares it, if one does."""
+        store = open_store(config.state.url, config.state.key)
+        self._opened.push_async_callback(store.close)
+        self.fleet = store.fleet
+        if store.fleet is not None:
+            member = FleetMember(store.fleet, self.throttles, self._budgets, self.observers)
+            self._opened.push_async_callback(member.stop)
+            member.start()
+        return store
 
     def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
         """Who tells the audit stream, where there is one."""
@@ -263,6 +278,7 @@ class Program:
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
         self.config, self.lwa = config, lwa
+        self.notifier.reconfigure(self._notice_ways(config))
         self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
         keys = self._client_keys()
@@ -336,6 +352,20 @@ class Program:
             f"This system lets the program open too few files for limits.max_connections: {allowed} connections of "
             "tools are taken; raise the limit (ulimit -n, LimitNOFILE).",
         )
+
+    def _notice_ways(self, config: Config) -> tuple[NoticeWay, ...]:
+        """How people are told: none, one or both."""
+        notify, ways = config.notify, list[NoticeWay]()
+        if notify.webhook is not None:
+            trusted = self._authorities.context
+            ways.append(WebhookWay(self.session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
+        if notify.command:
+            ways.append(CommandWay(notify.command))
+        return tuple(ways)
+
+    def _tell(self, event: Event) -> None:
+        """For an observer that tells something itself."""
+        self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)

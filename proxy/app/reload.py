@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from proxy.app.program import Program
     from proxy.config import Config
 
+NO_KEYS = ("sources", "deprecated")
+"""What a configuration holds of itself."""
 RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites", "audit")
 """Keys that are read at start alone; so are `log.format`, and whether there is `tls`."""
 POLL = 2.0
@@ -45,7 +47,7 @@ class Change:
 def compare(running: Config, new: Config) -> Change:
     """Tell what changed, and leave as it is what only a restart can change. Pure."""
     changed = tuple(
-        key for key in type(new).model_fields if key != "sources" and getattr(new, key) != getattr(running, key)
+        key for key in type(new).model_fields if key not in NO_KEYS and getattr(new, key) != getattr(running, key)
     )
     unchanged = {key: getattr(running, key) for key in RESTART_ONLY if key in changed}
     waiting = list(unchanged)

@@ -23,7 +23,8 @@ def token_sources(config: Config) -> tuple[TokenSource, ...]:
             client_id=account.client_id,
             client_secret=account.secrets[0],
             older_secret=account.secrets[1],
-            refresh_token=account.refresh_token,
+            refresh_token=account.refresh_tokens[0],
+            older_refresh_token=account.refresh_tokens[1],
             sign_in_url=_sign_in_url(config.admin_listen, name),
             consented_on=account.consented_on,
         )
@@ -45,7 +46,7 @@ def profile_sources(config: Config, context: ssl.SSLContext | None) -> tuple[Pro
             client_id=account.client_id,
             api_urls={region: addresses.api_url for region, addresses in config.regions.items()},
             pins_first=account.default_profile == "first",
-            refresh_token=account.refresh_token,
+            refresh_token=account.refresh_tokens[0],
             proxy=config.upstream.proxy,
             ssl_context=context,
         )

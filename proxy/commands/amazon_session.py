@@ -134,9 +134,9 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
 async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: bool = False) -> Finding:
     """Mint a token for the account and list its profiles in every region; with `ads_accounts`, those in their place."""
     stored = await amazon.store.read(account.name)
-    choice = choose(account.refresh_token, stored)
+    choice = choose(account.refresh_tokens[0], stored)
     entry = stored if choice.origin.is_stored else None
-    consent = amazon.consents.consent(account.name, account.refresh_token, entry, account.consented_on)
+    consent = amazon.consents.consent(account.name, account.refresh_tokens[0], entry, account.consented_on)
     if choice.refresh_token is None:
         problem = "there is no refresh token"
         return Finding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
@@ -184,13 +184,13 @@ async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, b
 
     `before` is the stored entry of the one that was sent, None where that was the configured one.
     """
-    sent = before.refresh_token if before is not None else account.refresh_token
+    sent = before.refresh_token if before is not None else account.refresh_tokens[0]
     if grant.refresh_token is None or grant.refresh_token == sent:
         return ""
     if amazon.config.state.kind is StateKind.MEMORY:
         return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
     consented_at = before.consented_at if before is not None else None
-    entry = rotated(grant.refresh_token, account.refresh_token, time.time(), consented_at)
+    entry = rotated(grant.refresh_token, account.refresh_tokens[0], time.time(), consented_at)
     try:
         await amazon.store.write(account.name, entry)
     except StateError as error:

@@ -319,6 +319,7 @@ def version() -> None:
 
 app.command()(cli_watch.status)
 app.command()(cli_watch.logs)
+app.command()(cli_watch.notify)
 app.command()(cli_start.init)
 app.command("config-reference")(cli_start.config_reference)
 app.command(context_settings=cli_start.AFTER_DASHES)(cli_start.run)

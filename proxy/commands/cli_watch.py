@@ -1,4 +1,4 @@
-"""The command line of those who watch a running program: names, options and help of `status` and `logs`."""
+"""The command line of those who watch a running program: names, options and help of `status`, `logs` and `notify`."""
 
 from __future__ import annotations
 
@@ -71,3 +71,11 @@ def logs(  # noqa: PLR0913 - each is an option of the command
         raise typer.BadParameter(str(error), param_hint="--status") from None
     wanted = LogFilter(tuple(client or ()), tuple(account or ()), statuses, tuple(operation or ()), level.value)
     raise typer.Exit(print_logs(file, wanted, follow=follow, last=last))
+
+
+def notify(config: ConfigOption = None, env_file: EnvFileOption = None) -> None:
+    """Send a test notice to the webhook and the command of `notify`, and say whether it arrived."""
+    from proxy.commands.notify import send_test
+    from proxy.config import environment, load
+
+    raise typer.Exit(send_test(load(config, environment(env_file))))

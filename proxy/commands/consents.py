@@ -99,8 +99,8 @@ async def _read(config: Config) -> dict[str, Consent]:
         found = {}
         for name, account in config.accounts.items():
             stored = await store.read(name)
-            entry = stored if choose(account.refresh_token, stored).origin.is_stored else None
-            found[name] = ledger.consent(name, account.refresh_token, entry, account.consented_on)
+            entry = stored if choose(account.refresh_tokens[0], stored).origin.is_stored else None
+            found[name] = ledger.consent(name, account.refresh_tokens[0], entry, account.consented_on)
         return found
     finally:
         await store.close()

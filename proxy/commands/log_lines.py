@@ -10,11 +10,12 @@ import json
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.text import Text
 
 from proxy.commands.terminal import printable
+from proxy.config.model.kinds import AccessField
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,14 +24,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 """From the quietest to the loudest."""
 _STYLES = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "bold red"}
 _SHOWN_APART = frozenset({"timestamp", "level", "event"})
-_OF_REQUESTS = frozenset(
-    {
-        *("request_id", "client", "account", "region", "method", "path", "operation", "operation_class", "status"),
-        "upstream_status",
-        *("amazon_request_id", "bytes_in", "bytes_out", "duration_ms", "upstream_ms", "overhead_ms", "attempts"),
-        *("user_agent", "profile", "ads_account", "refusal", "detail", "fault"),
-    }
-)
+_OF_REQUESTS = frozenset(get_args(AccessField))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +100,8 @@ def _request(line: Mapping[str, Any]) -> list[str]:
     """Status and request first, then whose it was, how long it took, and what went wrong."""
     asked = f"{line.get('status', '-')} {line.get('method', '-')} {line.get('path', '-')}"
     words = [printable(asked), printable(line.get("operation", ""))]
+    if line.get("upstream_status") not in (None, 0, line.get("status")):
+        words.append(printable(f"(Amazon said {line['upstream_status']})"))
     whose = "/".join(printable(line[key]) for key in ("account", "region") if line.get(key))
     words.append(" for ".join(part for part in (printable(line.get("client", "")), whose) if part))
     duration, attempts = line.get("duration_ms"), line.get("attempts")

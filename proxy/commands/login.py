@@ -153,7 +153,9 @@ async def _finish(config: Config, started: SignIn, code: Secret) -> int:
         if not await may_replace(amazon, account, grant, started.insists):
             return FAILED
         try:
-            await amazon.store.write(account.name, signed_in(grant.refresh_token, account.refresh_token, time.time()))
+            await amazon.store.write(
+                account.name, signed_in(grant.refresh_token, account.refresh_tokens[0], time.time())
+            )
         except StateError as error:
             complain(f"the refresh token could not be kept: {error}")
             return FAILED

@@ -78,8 +78,13 @@ class ClientConnection(asyncio.Protocol):
             self._hold_back(data)
             return
         try:
-            if not (self._idle and not self._buffer and self._begin_quickly(data)):
-                self._read(data)
+            if self._idle and not self._buffer and (quick := self._service.quick) is not None:
+                self.head_done = perf_counter()
+                handler = quick.begin(data, self)
+                if handler is not None:
+                    self._handler, self._idle, self.deadline = handler, False, NEVER
+                    return
+            self._read(data)
         except Refused as error:
             self._break(error)
         except Exception as error:  # noqa: BLE001 - a defect is answered and told, whatever it is
@@ -146,15 +151,6 @@ class ClientConnection(asyncio.Protocol):
             self._hold_back(data)
             if self._handler is None:
                 self._yield()
-
-    def _begin_quickly(self, data: bytes) -> bool:
-        """Whether a request that is like others before is served, without being read."""
-        quick, self.head_done = self._service.quick, perf_counter()
-        handler = quick.begin(data, self) if quick is not None else None
-        if handler is None:
-            return False
-        self._handler, self._idle, self.deadline = handler, False, NEVER
-        return True
 
     def _yield(self) -> None:
         """Requests that are answered here, one behind the other, must not hold up other connections."""

@@ -137,6 +137,13 @@ class RefreshTokenReplaced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OlderRefreshTokenUsed(Event):
+    """Amazon refuses the newer of two configured refresh tokens, and takes the older one."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
 class TokenUnpersisted(Event):
     """A rotated refresh token is in memory only (`unpersisted`), or its write held at last (`not unpersisted`)."""
 

@@ -19,6 +19,16 @@ class ServerStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StateStoreChanged(Event):
+    """The store that a fleet shares is in trouble (`degraded`; `detail` says why), or in order again, or more or fewer
+    replicas share it than before."""
+
+    degraded: bool
+    detail: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class DrainStarted(Event):
     in_flight: int
     delay: float

@@ -22,6 +22,25 @@ class Fault(StrEnum):
     """Nothing more came of the answer."""
 
 
+class RefusalCause(StrEnum):
+    """Why Amazon refused a request, where that is known (docs/amazon.md, Unauthorized)."""
+
+    SCOPE_MISSING = "scope-missing"
+    """It wants a profile, and none was sent."""
+    NOT_LISTED = "not-listed"
+    """The profile or ads account is another login's, or nobody's."""
+    NO_RIGHTS = "no-rights"
+    """The profile is the login's, without rights."""
+    LOGIN_OVER = "login-over"
+    """The consent is over or revoked, or the application is wrong."""
+    APPLICATION = "application-not-approved"
+    PATH = "path-unknown"
+    PROGRAM = "program-not-open"
+    """The advertiser has no access to this kind of advertising."""
+    ADVERTISER = "advertiser-unknown"
+    ENTITY_MISSING = "entity-missing"
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFinished(Event):
     """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
@@ -33,7 +52,7 @@ class RequestFinished(Event):
     answered, 0 if it left before; an answer that was cut keeps the status that was sent. `upstream_status` is Amazon's
     last, 0 for none. `refusal` is the slug of the proxy's own answer, else empty; `detail` says why, or why Amazon
     refused, where that is known; `fault` says how a started answer broke: a word of `Fault`, or the slug of the error
-    that could no longer be told; or empty.
+    that could no longer be told; or empty. `cause` is a word of `RefusalCause` where Amazon refused for a known reason.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     """
@@ -61,6 +80,7 @@ class RequestFinished(Event):
     operation_class: str = UNKNOWN
     user_agent: str = ""
     upstream_status: int = 0
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

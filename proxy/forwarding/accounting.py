@@ -15,6 +15,7 @@ from proxy.routing.scope import SCOPE
 if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.events import Observer
+    from proxy.forwarding.explanation import Explanation
     from proxy.http1.message import Request
     from proxy.routing.operations import Operation
     from proxy.routing.route import Route
@@ -121,7 +122,7 @@ class RequestStats:
         self.upstream_status = 0
         self.refusal: Refused | None = None
         self.fault = ""
-        self.explanation = ""
+        self.explanation: Explanation | None = None
 
     def measure(self, now: float) -> None:
         """It is over: the times are what they are."""
@@ -137,13 +138,14 @@ class RequestStats:
             and status == self.upstream_status
             and self.refusal is None
             and not self.fault
-            and not self.explanation
+            and self.explanation is None
         )
 
     def finished(self, status: int, way: Way, path: str, now: float) -> RequestFinished:
         """The event: answered with `status` (0: not at all)."""
         self.measure(now)
-        refusal = self.refusal
+        refusal, explanation = self.refusal, self.explanation
+        detail = explanation.sentence if explanation is not None else ""
         return RequestFinished(
             request_id=self.request_id,
             client=self.client,
@@ -160,7 +162,7 @@ class RequestStats:
             overhead=self.overhead,
             attempts=self.attempts,
             refusal=refusal.slug if refusal is not None else "",
-            detail=refusal.detail if refusal is not None else self.explanation,
+            detail=refusal.detail if refusal is not None else detail,
             fault=self.fault,
             profile=way.profile,
             ads_account=way.ads_account,
@@ -168,6 +170,7 @@ class RequestStats:
             operation_class=way.operation_class,
             user_agent=self.user_agent,
             upstream_status=self.upstream_status,
+            cause=explanation.cause.value if explanation is not None else "",
         )
 
 

@@ -163,6 +163,10 @@ class Attempt:
         self._whole = True
         self._connection.request_sent()
 
+    def take_up(self, response: Response) -> None:
+        """Its response has begun before."""
+        self.state, self.response = AttemptState.ANSWERED, response
+
     def hold(self) -> None:
         """Keep the response back."""
         self.held = True

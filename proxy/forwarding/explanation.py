@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.events import RefusalCause
+
 if TYPE_CHECKING:
     from proxy.routing.route import Route
     from proxy.routing.table import Directory
@@ -18,27 +20,36 @@ EXPLAINED = frozenset((400, 401, 403))
 _RIGHTS = (401, 403)
 _NO_SCOPE = b"scope header is missing"
 _FOREIGN_SCOPE = (b"no matching advertiser found for scope", b"not authorized to access scope")
-_BY_TEXT: tuple[tuple[int, bytes, str], ...] = (
+_BY_TEXT: tuple[tuple[int, bytes, RefusalCause, str], ...] = (
     (
         401,
         b"authentication failed",
+        RefusalCause.APPLICATION,
         "Amazon says so where the application is not approved for the Amazon Ads API: apply for access with the "
         "application of the account's client_id.",
     ),
     (
         403,
         b"missing equal-sign",
+        RefusalCause.PATH,
         "Amazon's gateway says so of paths that it does not know: compare method and path with Amazon's documentation.",
     ),
-    (403, b"is not authorized for", "The advertiser has no access to this kind of advertising; another profile may."),
+    (
+        403,
+        b"is not authorized for",
+        RefusalCause.PROGRAM,
+        "The advertiser has no access to this kind of advertising; another profile may.",
+    ),
     (
         400,
         b"invalid advertiser or marketplace id",
+        RefusalCause.ADVERTISER,
         "The advertiser or marketplace that the request names is not one of this login in this region.",
     ),
     (
         400,
         b"entityid provided is null",
+        RefusalCause.ENTITY_MISSING,
         "Amazon Marketing Cloud wants the headers Amazon-Advertising-API-AdvertiserId (an entity's id) and "
         "Amazon-Advertising-API-MarketplaceId.",
     ),
@@ -59,21 +70,31 @@ class AmazonRefusal:
     trouble: str
 
 
-def explain(refusal: AmazonRefusal, directory: Directory) -> str:
-    """One or two sentences, empty where nothing is known."""
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why Amazon refused: a word for counting, and one or two sentences."""
+
+    cause: RefusalCause
+    sentence: str
+
+
+def explain(refusal: AmazonRefusal, directory: Directory) -> Explanation | None:
+    """None where nothing is known."""
     if refusal.status == 401 and _NO_SCOPE in refusal.text:
-        return (
+        return Explanation(
+            RefusalCause.SCOPE_MISSING,
             "No profile was sent, and Amazon wants one here: send Amazon-Advertising-API-Scope, or set default_profile "
-            f"of the account {refusal.route.account}."
+            f"of the account {refusal.route.account}.",
         )
     if refusal.status in _RIGHTS and refusal.trouble:
-        return refusal.trouble
-    for status, words, sentence in _BY_TEXT:
+        return Explanation(RefusalCause.LOGIN_OVER, refusal.trouble)
+    for status, words, cause, sentence in _BY_TEXT:
         if refusal.status == status and words in refusal.text:
-            return sentence
+            return Explanation(cause, sentence)
     if refusal.status not in _RIGHTS:
-        return ""
-    return _explain_by_ids(refusal.route, directory) or _explain_rights(refusal)
+        return None
+    elsewhere = _explain_by_ids(refusal.route, directory)
+    return Explanation(RefusalCause.NOT_LISTED, elsewhere) if elsewhere else _explain_rights(refusal)
 
 
 def _explain_by_ids(route: Route, directory: Directory) -> str:
@@ -100,11 +121,12 @@ def _elsewhere(what: str, owners: tuple[tuple[str, str], ...], route: Route) -> 
     return f"{what} is listed by {places}, and {asked} was asked: choose account and region, or leave it to the proxy."
 
 
-def _explain_rights(refusal: AmazonRefusal) -> str:
+def _explain_rights(refusal: AmazonRefusal) -> Explanation | None:
     """It is this login's, as far as is known, and Amazon says that it is not."""
-    if refusal.status == 401 and any(words in refusal.text for words in _FOREIGN_SCOPE):
-        return (
-            f"The login of {refusal.route.account} has no rights on this profile, or they were withdrawn: the "
-            "advertiser must give its user access to it."
-        )
-    return ""
+    if refusal.status != 401 or not any(words in refusal.text for words in _FOREIGN_SCOPE):
+        return None
+    return Explanation(
+        RefusalCause.NO_RIGHTS,
+        f"The login of {refusal.route.account} has no rights on this profile, or they were withdrawn: the advertiser "
+        "must give its user access to it.",
+    )

@@ -14,7 +14,7 @@ from proxy.errors import Draining
 from proxy.events import FamilyHeldBack
 from proxy.forwarding import locations
 from proxy.forwarding.error_text import MAX_READ, readable
-from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, explain
+from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.tool_lists import ToolListFilter
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
@@ -161,6 +161,12 @@ class ResponseRelay:
         else:
             self._send_head(without_length(fields) if response.status == 204 else fields.passing, fields.content_length)
 
+    def take_up(self, response: Response, bytes_out: int) -> None:
+        """Go on where somebody else has sent the head, and so much of a body with a length."""
+        self._response, self.status = response, response.status
+        self._length, self.bytes_out, self.began = response.fields.content_length, bytes_out, True
+        self.keep = self._client.stays_open(self._context.request)
+
     def data(self, pieces: list[Buffer]) -> None:
         if self.beginning is not None and len(self.beginning) < MAX_READ:
             self.beginning += b"".join(pieces)[: MAX_READ - len(self.beginning)]
@@ -179,7 +185,7 @@ class ResponseRelay:
         if self._chunking:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
 
-    def explain(self, trouble: str) -> str:
+    def explain(self, trouble: str) -> Explanation | None:
         """Why Amazon refused the request, as far as that can be told; `trouble` is that of the account's login."""
         context = self._context
         text = readable(self.beginning or b"", self._response.fields.content_encoding)

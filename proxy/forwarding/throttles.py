@@ -5,6 +5,7 @@ How fast requests may leave then is for `pace`, and who leaves next for `line`.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from cachetools import LRUCache, TTLCache
@@ -15,6 +16,7 @@ from proxy.forwarding.pace import MAX_PAUSE, first_refusal, steps_of
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from proxy.forwarding.relay import RequestContext
 
@@ -60,6 +62,8 @@ class Throttles:
         self._unsaid: TTLCache[ThrottleKey, int] = TTLCache(_MAX_LINES, MAX_PAUSE)
         self._swept_at = 0.0
         self.active = False
+        self.paused: Callable[[ThrottleKey, float], None] = lambda key, seconds: None
+        """Called with each Retry-After, in seconds."""
 
     def __repr__(self) -> str:
         return f"<Throttles: {len(self._lines)} remembered>"
@@ -82,6 +86,8 @@ class Throttles:
         self, key: ThrottleKey, loop: asyncio.AbstractEventLoop, retry_after: float | None, left_at: float
     ) -> None:
         """Amazon answered 429 to a request that left at this moment of the loop's clock."""
+        if retry_after:
+            self.paused(key, min(retry_after, MAX_PAUSE))
         line = self.find(key, loop.time())
         if line is None and retry_after is None and self._is_passing(key):
             return
@@ -91,6 +97,16 @@ class Throttles:
             self.active = True
         else:
             line.refused(retry_after, left_at)
+
+    def pause(self, key: ThrottleKey, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Amazon asked another replica to wait for so long: nothing leaves here until then, and no pace is learned."""
+        line = self.find(key, loop.time())
+        if line is not None:
+            line.refused(seconds, -math.inf)
+            return
+        steps = steps_of(key.family)
+        self._lines[key] = Line(loop, steps, first_refusal(steps, loop.time(), seconds))
+        self.active = True
 
     def _is_passing(self, key: ThrottleKey) -> bool:
         """Whether too few refusals without a Retry-After came to learn a pace from."""

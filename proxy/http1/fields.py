@@ -31,14 +31,16 @@ NO_OPTIONS: frozenset[bytes] = frozenset()
 
 _REQUEST_SECTION = re.compile(rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*")
 _RESPONSE_SECTION = re.compile(rb"(?:" + TOKEN + rb"[ \t]*:" + VALUE + rb"\r\n)*")
-_USUAL_SECTION = re.compile(rb"(?:" + TOKEN + rb": (?![ \t])" + VALUE + rb"(?<![ \t])\r\n)*")
-_USUAL_FIELD = re.compile(rb"([^:]*): ([^\r]*)\r\n")
+_USUAL_FIELD = re.compile(rb"^(" + TOKEN + rb"): (?![ \t])(" + VALUE + rb")(?<![ \t])\r\n", re.MULTILINE)
+"""Looked for at the beginnings of lines alone: within a long name each byte would be a beginning."""
+_AROUND = len(b": \r\n")
 
 
 def read_fields(section: bytes) -> Fields:
     """The fields of a request's header or trailer section, all of it valid or `MalformedRequest`."""
-    if is_usual(section):
-        return read_usual_fields(section)
+    usual = read_usual_fields(section)
+    if usual is not None:
+        return usual
     if _REQUEST_SECTION.fullmatch(section) is None:
         raise MalformedRequest(explain_section(section), close=True)
     return _split(section)
@@ -54,14 +56,14 @@ def read_response_fields(section: bytes) -> Fields:
     return _split(section)
 
 
-def is_usual(section: bytes) -> bool:
-    """Whether a section is valid in either direction, and each line written as `join_fields` would write it."""
-    return _USUAL_SECTION.fullmatch(section) is not None
+def read_usual_fields(section: bytes) -> Fields | None:
+    """The fields of a section that is valid in either direction, each line written as `join_fields` would; else None.
 
-
-def read_usual_fields(section: bytes) -> Fields:
-    """The fields of a section that `is_usual`."""
-    return _USUAL_FIELD.findall(section)
+    Such lines are found among others, too: together they are as long as the section only where it has no others.
+    """
+    fields: Fields = _USUAL_FIELD.findall(section)
+    length = sum([len(name) + len(value) for name, value in fields])
+    return fields if length + _AROUND * len(fields) == len(section) else None
 
 
 def _split(section: bytes) -> Fields:

@@ -37,6 +37,9 @@ _LINE_BESIDE_TARGET = 64
 """Bytes that a request line may have beside its target while it is not complete."""
 _MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_BYTES = 4096
+_MAX_STATUS_LINE = 64
+_MAX_STATUS_LINES = 256
+"""Those that are remembered, and in bytes: there are few, each with its reason."""
 
 
 @unchanging
@@ -154,12 +157,19 @@ def read_response(head: bytes, request_ids: tuple[bytes, ...] = ()) -> Response:
     `request_ids` are the names under which the upstream says its own request id, the first that is there counts.
     """
     line, _, section = head.partition(b"\r\n")
+    status, reason, minor = _remembered_status_line(line) if len(line) <= _MAX_STATUS_LINE else read_status_line(line)
+    return Response(status, reason, minor, read_response_section(section, minor, request_ids))
+
+
+def read_status_line(line: bytes) -> tuple[int, bytes, int]:
+    """Status, reason and the minor version of HTTP/1."""
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise UpstreamMalformed("Amazon's answer does not begin with an HTTP/1.1 status line.")
-    number = match[1][0] - 48
-    fields = read_response_section(section, number, request_ids)
-    return Response(int(match[2]), match[3] or b"", number, fields)
+    return int(match[2]), match[3] or b"", match[1][0] - 48
+
+
+_remembered_status_line = lru_cache(_MAX_STATUS_LINES)(read_status_line)
 
 
 def check_beginning(beginning: bytes) -> None:

@@ -15,7 +15,6 @@ from proxy.http1.fields import (
     NO_OPTIONS,
     Fields,
     connection_options,
-    is_usual,
     join_fields,
     plain_name,
     read_response_fields,
@@ -53,17 +52,17 @@ class ResponseFields:
 
 def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, ...] = ()) -> ResponseFields:
     """Read the header section of an HTTP/1.`minor` response; `request_ids` name the upstream's own request id."""
-    usual = is_usual(section)
-    fields = read_usual_fields(section) if usual else read_response_fields(section)
+    usual = read_usual_fields(section)
+    fields = usual if usual is not None else read_response_fields(section)
     names = [name.lower() for name, _ in fields]
-    values = {name: value for name, (_, value) in zip(names, fields, strict=True)}
+    values = dict(zip(names, [value for _, value in fields], strict=True))
     if len(values) < len(names):
         values = _first_values(names, fields)
     length, chunked = _framing(values, names, minor)
     options = _options(values, names, fields)
     dropped = NEVER_PASSING if options <= _ENDS else NEVER_PASSING | (options - {b"content-length"})
     return ResponseFields(
-        _passing_lines(section, names, dropped) if usual else _passing(fields, names, dropped),
+        _passing_lines(section, names, dropped) if usual is not None else _passing(fields, names, dropped),
         length,
         chunked,
         b"close" in options or (minor == 0 and b"keep-alive" not in options),
@@ -93,10 +92,10 @@ def _options(values: dict[bytes, bytes], names: list[bytes], fields: Fields) -> 
 
 def _passing_lines(section: bytes, names: list[bytes], dropped: frozenset[bytes]) -> bytes:
     """The lines of a usual section that pass: as they are."""
-    if b"_" not in section and dropped.isdisjoint(names):
-        return section
-    lines = section.splitlines(keepends=True)
-    return b"".join([line for line, name in zip(lines, names, strict=True) if not _is_dropped(name, dropped)])
+    lines = zip(section.splitlines(keepends=True), names, strict=True)
+    if b"_" in section:
+        return b"".join([line for line, name in lines if not _is_dropped(name, dropped)])
+    return section if dropped.isdisjoint(names) else b"".join([line for line, name in lines if name not in dropped])
 
 
 def _passing(fields: Fields, names: list[bytes], dropped: frozenset[bytes]) -> bytes:

@@ -7,6 +7,7 @@ is too long, is for `logs`.
 
 from __future__ import annotations
 
+import time
 from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -42,8 +43,32 @@ _LEFT_OUT: Final = "%.0s"
 Fields = frozenset[str]
 
 
+class Timestamps:
+    """The present second as lines have it (RFC 3339), written out once: `text` ends before the milliseconds."""
+
+    __slots__ = ("second", "text")
+
+    def __init__(self) -> None:
+        self.second, self.text = -1, ""
+
+    def __repr__(self) -> str:
+        return f"<Timestamps at {self.text or 'nothing yet'}>"
+
+    def turn(self, second: int) -> None:
+        """Another second began."""
+        self.second, self.text = second, time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+
+    def now(self) -> str:
+        """The present moment, to the millisecond."""
+        now = time.time()
+        second = int(now)
+        if second != self.second:
+            self.turn(second)
+        return f"{self.text}{int((now - second) * 1000):03d}Z"
+
+
 class AccessLine:
-    """The line of requests of one kind that ended in one way. `template` is a format for eleven values."""
+    """The line of requests of one kind that ended in one way. `template` is a format for twelve values."""
 
     __slots__ = ("_template",)
 
@@ -53,11 +78,16 @@ class AccessLine:
     def __repr__(self) -> str:
         return f"<AccessLine {self._template!r}>"
 
-    def render(self, timestamp: str, outcome: RequestOutcome, text: str, trouble: str = "") -> str:
-        """The line, with its line end. `text` and `trouble` are members that stand in it as they are, each with a
-        comma before it."""
+    def render(self, clock: Timestamps, outcome: RequestOutcome, text: str, trouble: str = "") -> str:
+        """The line of this moment, with its line end. `text` and `trouble` are members that stand in it as they are,
+        each with a comma before it."""
+        now = time.time()
+        second = int(now)
+        if second != clock.second:
+            clock.turn(second)
         return self._template % (
-            timestamp,
+            clock.text,
+            (now - second) * 1000,
             quoted(outcome.request_id),
             text,
             quoted(outcome.amazon_request_id),
@@ -135,7 +165,7 @@ class AccessLines:
         return f',"{name}":{quoted(self._redaction.clean(value))}' if name in self._fields else ""
 
     def _template(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> str:
-        parts = [f'{{"timestamp":"%s","level":"{level}","event":"request"', self._varying("request_id", "%s")]
+        parts = [f'{{"timestamp":"%s%03dZ","level":"{level}","event":"request"', self._varying("request_id", "%s")]
         for name, value in zip(_SHARED, kind, strict=True):
             if value or name not in OFTEN_EMPTY:
                 parts.append(self._member(name, value).replace("%", "%%"))

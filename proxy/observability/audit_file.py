@@ -29,12 +29,13 @@ _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONB
 
 @dataclass(frozen=True, slots=True)
 class FoundEnd:
-    """How a file ended when it was opened: `head` is what the next line follows. `torn` are the bytes after its last
-    line end: a line that a crash cut. `cut` tells what is missing of it, as `FILE.head` has it, empty for nothing; the
-    next line follows what is missing then, so that the gap stays to be seen."""
+    """How a file ended when it was opened: `head` is what the next line follows. `torn` is what a crash left of a line
+    behind the last record, and `ended` whether it has its line end by now. `cut` tells what is missing, as `FILE.head`
+    has it, empty for nothing; the next line follows what is missing then, so that the gap stays to be seen."""
 
     head: ChainHead
     torn: bytes = b""
+    ended: bool = False
     cut: str = ""
 
 
@@ -151,18 +152,20 @@ def _check(facts: os.stat_result) -> None:
 def _read_end(descriptor: int, noted: ChainHead | None) -> FoundEnd:
     size = os.fstat(descriptor).st_size
     begin = max(0, size - 2 * MAX_LINE_BYTES)
-    tail = os.pread(descriptor, size - begin, begin)
-    whole, end, torn = tail.rpartition(b"\n")
-    if not end:
-        return FoundEnd(noted or ChainHead(), torn, "")
-    line = whole.rpartition(b"\n")[2]
-    link = read_link(line)
-    if link is None:
-        return FoundEnd(noted or ChainHead(), torn, "its last line is no record of the audit stream")
-    head = ChainHead(link.sequence, link.digest)
-    if noted is None or noted.sequence < head.sequence or noted == head:
-        return FoundEnd(head, torn, "")
-    cut = f"it ends with number {head.sequence}, and {noted.sequence} was written"
-    if noted.sequence == head.sequence:
+    *lines, torn = os.pread(descriptor, size - begin, begin).split(b"\n")
+    link, rubbish = None, list[bytes]()
+    while link is None and len(lines) > (begin > 0):
+        rubbish.append(lines.pop())
+        link = read_link(rubbish[-1])
+    if link is not None:
+        rubbish.pop()
+    ended = not torn and len(rubbish) == 1
+    if ended:
+        torn = rubbish.pop()
+    head = ChainHead(link.sequence, link.digest) if link is not None else noted or ChainHead()
+    cut = "its last lines are no records of the audit stream" if rubbish else ""
+    if noted is not None and noted.sequence > head.sequence:
+        cut = f"it ends with number {head.sequence}, and {noted.sequence} was written"
+    elif noted is not None and noted.sequence == head.sequence and noted != head:
         cut = f"its last line, number {head.sequence}, is another than was written"
-    return FoundEnd(noted, torn, cut)
+    return FoundEnd(noted if noted is not None and noted.sequence >= head.sequence else head, torn, ended, cut)

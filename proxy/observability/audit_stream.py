@@ -85,7 +85,7 @@ class AuditStream:
 
     def start(self) -> None:
         """Begin to write, with a word of how the file was found."""
-        if self._file is not None and self._file.end.torn:
+        if self._file is not None and self._file.end.torn and not self._file.end.ended:
             self._pending += b"\n"
         self._records.appendleft(self._outputs.make_note("audit-opened", self._found()))
         self._thread.start()

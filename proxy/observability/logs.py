@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import time
 import traceback
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
@@ -19,7 +18,8 @@ import structlog
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
 from proxy.observability import audit_events
-from proxy.observability.access_line import ACCESS_FIELDS, AccessLines
+from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
+from proxy.observability.notices import NoticeOutcome, NoticeTold
 from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestKind
@@ -38,6 +38,7 @@ _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _JSON: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
+_NOTICE_LEVELS: Final = {NoticeOutcome.SENT: "info", NoticeOutcome.DELAYED: "warning", NoticeOutcome.LOST: "error"}
 _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
@@ -50,6 +51,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.InvitationUsed: "info",
     events.ConsentEnding: "warning",
     events.ConsentEnded: "error",
+    events.OlderRefreshTokenUsed: "warning",
     events.RefreshTokenReplaced: "info",
     events.RefreshTokenLost: "error",
     events.AccountRemoved: "info",
@@ -76,7 +78,9 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     audit_events.AuditRecovered: lambda e: "error" if e.lost else "info",
     audit_events.AuditOpened: lambda e: "error" if e.trouble else "info",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
+    events.StateStoreChanged: lambda e: "warning" if e.degraded else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
+    NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
 }
 _NAMES: Final[dict[type[Event], str]] = {RequestFinished: "request"}
@@ -136,7 +140,7 @@ class Logs:
         self._colours = colours and not self._json and stream is not None and stream.isatty()
         self.sink = Sink(stream, self._lost_line)
         self._access_lines = AccessLines(self.redaction)
-        self._second, self._stamp = -1, ""
+        self._clock = Timestamps()
         self.adjust(level=level, access=access)
 
     def __repr__(self) -> str:
@@ -203,7 +207,7 @@ class Logs:
         level = "warning" if trouble else "info"
         lines = self._access_lines
         line = lines.line(_kind_of(event), event.status, event.upstream_status, level).render(
-            self.timestamp(), event, lines.text(event.path, event.user_agent), lines.trouble(event)
+            self._clock, event, lines.text(event.path, event.user_agent), lines.trouble(event)
         )
         if len(line) > MAX_LINE_BYTES:
             line = self._render(level, "request", lines.members(event))
@@ -219,10 +223,10 @@ class Logs:
             return None
         if not self._json or status >= 500:
             return _has_no_form
-        line, put, timestamp = self._access_lines.line(kind, status, status, "info"), self.sink.put, self.timestamp
+        line, put, clock = self._access_lines.line(kind, status, status, "info"), self.sink.put, self._clock
 
         def write(record: RequestRecord) -> bool:
-            text = line.render(timestamp(), record, record.text)
+            text = line.render(clock, record, record.text)
             if len(text) > MAX_LINE_BYTES:
                 return False
             put(text)
@@ -236,17 +240,9 @@ class Logs:
 
     # --- lines ----------------------------------------------------------------------------------------------
 
-    def timestamp(self) -> str:
-        """The present moment as lines have it (RFC 3339); its second is written out once."""
-        now = time.time()
-        second = int(now)
-        if second != self._second:
-            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
-
     def _render(self, level: str, event: str, values: dict[str, object]) -> str:
         """A line of at most `MAX_LINE_BYTES`, cleaned first."""
-        line = self._clean({"timestamp": self.timestamp(), "level": level, "event": event, **values})
+        line = self._clean({"timestamp": self._clock.now(), "level": level, "event": event, **values})
         return fit(line, lambda shown: self._lay_out(level, shown))
 
     def _lay_out(self, level: str, values: dict[str, object]) -> str:

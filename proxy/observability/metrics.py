@@ -67,6 +67,7 @@ class Metrics(Collector):
             events.FamilyHeldBack: lambda e: self._held_back.add(e.host),
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
             events.ConfigReloaded: self._config_reloaded,
+            events.StateStoreChanged: self._state_store_changed,
         }
         self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
             events.AmazonThrottled: lambda e: self._throttled.add(e.account, e.region),
@@ -132,6 +133,8 @@ class Metrics(Collector):
             numbers.add_answered(event.duration)
         if event.refusal:
             self._refused.add(event.refusal)
+        if event.cause:
+            self._explained.add(event.cause)
         if event.fault and event.status:
             self._cut.add(event.fault)
 
@@ -171,6 +174,10 @@ class Metrics(Collector):
     def _config_reloaded(self, event: events.ConfigReloaded) -> None:
         self._reloads.add("success" if event.success else "failure")
         self._reload_successful.put(value=float(event.success))
+
+    def _state_store_changed(self, event: events.StateStoreChanged) -> None:
+        self._state_degraded.put(value=float(event.degraded))
+        self._replicas.put(value=event.replicas)
 
     def _enter(self, account: str, state: str) -> None:
         for name in STATES:
@@ -236,6 +243,8 @@ class Metrics(Collector):
         self._refused = Table(
             counter, "refused_total", "Requests that the proxy answered itself, by the slug of the answer.", ("reason",)
         )
+        words = "Errors of Amazon's (400, 401, 403) whose cause is known, by the cause."
+        self._explained = Table(counter, "amazon_refusals_total", words, ("cause",))
         self._key_expiry = Table(
             gauge,
             "client_key_expiry_timestamp_seconds",
@@ -255,16 +264,24 @@ class Metrics(Collector):
             "config_last_reload_successful",
             "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
         )
+        words = "1 while the store that a fleet shares is in trouble, and this replica goes on alone."
+        self._state_degraded = Table(gauge, "state_degraded", words)
+        words = "Replicas that share the store, as far as this one knows."
+        self._replicas = Table(gauge, "fleet_replicas", words)
         self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
     def _start_counting(self) -> None:
         """What is known beforehand has its series before anything happens."""
         self._reload_successful.put(value=1.0)
+        self._state_degraded.put(value=0.0)
+        self._replicas.put(value=1.0)
         for reason in REPLAY_REASONS:
             for outcome in REPLAY_OUTCOMES:
                 self._replays.add(reason, outcome, amount=0.0)
         for slug in sorted(refusal_slugs()):
             self._refused.add(slug, amount=0.0)
+        for cause in events.RefusalCause:
+            self._explained.add(cause, amount=0.0)
         for fault in events.Fault:
             self._cut.add(fault, amount=0.0)
         for result in RELOAD_RESULTS:

@@ -22,10 +22,8 @@ class HostName:
     name: str
     port: str
     is_ip: bool
-
-    @property
-    def authority(self) -> str:
-        return f"{self.name}:{self.port}" if self.port else self.name
+    authority: str
+    """Name and port, as far as there is one."""
 
 
 @lru_cache(maxsize=1024)
@@ -35,7 +33,8 @@ def read_host(host: bytes) -> HostName:
     if match is None:
         raise MalformedRequest("The Host header is neither a name nor an address.", close=True)
     name = match[1].decode("ascii").lower().strip("[]").removesuffix(".")
-    return HostName(name, (match[2] or b"").decode("ascii"), _is_ip(name))
+    port = (match[2] or b"").decode("ascii")
+    return HostName(name, port, _is_ip(name), f"{name}:{port}" if port else name)
 
 
 def _is_ip(name: str) -> bool:

@@ -100,8 +100,7 @@ def route(
         raise NeverForwarded(_NEVER_FORWARDED[kind])
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
     selection = select(destination, fields, table, scope)
-    owners, homes = _find_owners(sent, ads_account or _manager(kind, fields), selection, table)
-    _compare(owners, homes, table, scope)
+    owners, homes = _find_owners(sent, ads_account or _manager(kind, fields), selection, table, scope)
     region = _chosen_region(destination, fields, table, selection)
     if session is not None:
         selection = stay(session, selection, region, owners or homes, table)
@@ -112,31 +111,34 @@ def route(
     defaults, operation = _NO_DEFAULTS, None
     if kind is TargetKind.API:
         operation = table.operations.find(request.method, destination.segments)
-        defaults = _choose_defaults(fields, operation, selection)
+        if not sent:
+            defaults = _choose_defaults(fields, ads_account, operation, selection)
     region = region or _region_of_ids(account, owners, homes, defaults, table)
     profile = _default_scope(defaults.profile, account.name, region, table) if defaults.profile else sent
     return Route(
-        account=account.name,
-        region=region,
-        endpoint=kind,
-        target=_target(destination, table.mcp_paths[region]),
-        path=destination.path,
-        segments=destination.segments,
-        profile=profile,
-        prefix=_way_back(destination, account, region, table),
-        ads_account=defaults.ads_account.encode("latin-1") or ads_account,
-        ads_account_header=defaults.ads_account_header.encode("latin-1"),
-        operation=operation,
+        account.name,
+        region,
+        kind,
+        _target(destination, table.mcp_paths[region]) if kind is TargetKind.MCP else destination.target,
+        destination.path,
+        destination.segments,
+        profile,
+        _way_back(destination, account, region, table),
+        defaults.ads_account.encode("latin-1") if defaults.ads_account else ads_account,
+        defaults.ads_account_header.encode("latin-1") if defaults.ads_account_header else b"",
+        operation,
     )
 
 
 def _find_owners(
-    sent: bytes, ads_account: bytes, selection: Selection | None, table: RoutingTable
+    sent: bytes, ads_account: bytes, selection: Selection | None, table: RoutingTable, scope: CallerScope
 ) -> tuple[_Owners, _Owners]:
     """Where the Scope and the ads account that were sent live, as far as Amazon's lists are known."""
     directory, chosen = table.directory, selection.account.name if selection is not None else ""
     owners = directory.owners(sent.decode("latin-1"), chosen) if sent else ()
-    return owners, directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
+    homes = directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
+    _compare(owners, homes, table, scope)
+    return owners, homes
 
 
 def _manager(kind: TargetKind, fields: RequestFields) -> bytes:
@@ -153,12 +155,13 @@ class _Defaults:
     ads_account_header: str = ""
 
 
-def _choose_defaults(fields: RequestFields, operation: Operation | None, selection: Selection) -> _Defaults:
-    """What the operation takes of the route's and the account's defaults, beside what the client sent."""
+def _choose_defaults(
+    fields: RequestFields, ads_account: bytes, operation: Operation | None, selection: Selection
+) -> _Defaults:
+    """What the operation takes of the route's and the account's defaults, beside the ads account that was sent."""
     account = selection.account
-    scope, ads_account = _sent_scope(fields), sent_ads_account(fields)
     profile = selection.profile or account.default_profile
-    if scope or not (profile or account.default_ads_account):
+    if not (profile or account.default_ads_account):
         return _NO_DEFAULTS
     names_account, default = names_another(fields), ""
     if not ads_account and not selection.profile and takes_default_ads_account(operation, names_account):
@@ -214,6 +217,8 @@ def _account_without_selector(
 
 def _compare(owners: _Owners, homes: _Owners, table: RoutingTable, scope: CallerScope) -> None:
     """A Scope and an ads account that lead to different accounts are refused, whatever else chooses."""
+    if not (owners and homes):
+        return
     by_scope, by_ads_account = (
         {account for account, _ in each if account in table.accounts and scope.admits(account)}
         for each in (owners, homes)

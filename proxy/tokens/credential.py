@@ -393,7 +393,7 @@ class Credential:
 
 
 def _application(source: TokenSource) -> tuple[object, ...]:
-    return source.token_url, source.client_id, source.client_secret, source.older_secret
+    return source.token_url, source.client_id, source.client_secret, source.older_secret, source.older_refresh_token
 
 
 def _is_same(token: AccessToken, rejected: AccessToken) -> bool:

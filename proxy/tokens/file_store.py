@@ -50,6 +50,7 @@ class FileStore:
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
         self.leases = AloneLeases()
+        self.fleet = None
 
     def __repr__(self) -> str:
         return f"<FileStore in {self._directory}>"

@@ -23,6 +23,7 @@ class MemoryStore:
         self._documents: dict[str, str] = {}
         self._changed = asyncio.Event()
         self.leases = AloneLeases()
+        self.fleet = None
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._entries)} accounts>"

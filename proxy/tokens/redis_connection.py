@@ -49,8 +49,9 @@ class RedisConnection:
         self.replicas = 1
         """How many share the server, this one included, as of the last pulse."""
         self.changed: Callable[[], None] = lambda: None
-        """Called when `trouble` came or went."""
+        """Called when `trouble` came or went, or there are more or fewer replicas."""
         self._id = secrets.token_hex(8)
+        self._asking: set[asyncio.Task[Any]] = set()
         self._client = _client(address, PATIENCE)
         self._reader = _client(address, BLOCK + PATIENCE)
 
@@ -95,7 +96,13 @@ class RedisConnection:
     async def pulse(self) -> None:
         """Says that this replica lives. The server is asked whatever is known of it, and has to take a write."""
         words = ("EVAL", BEAT, 1, f"{PREFIX}replicas", 0, self._id, int(ALIVE * 1000))
-        self.replicas, _ = await self._ask(self._client, *words)
+        self.count(await self._ask(self._client, *words))
+
+    def count(self, replicas: int) -> None:
+        """So many share the server."""
+        before, self.replicas = self.replicas, replicas
+        if replicas != before and self.trouble is None:
+            self.changed()
 
     def note(self, trouble: StateError | None) -> None:
         """What is wrong with the server; None when it is found in order again."""
@@ -104,17 +111,34 @@ class RedisConnection:
             self.changed()
 
     async def close(self) -> None:
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=PATIENCE)
         for client in (self._client, self._reader):
             await client.aclose()
 
     async def _ask(self, client: Any, *words: str | bytes | float) -> Any:
+        """The client's work is a task of its own: whoever is cancelled goes at once, whatever redis-py does with it."""
+        asking = asyncio.create_task(client.execute_command(*words))
+        self._asking.add(asking)
+        asking.add_done_callback(self._forget)
+        patience = PATIENCE * 2 if client is self._client else BLOCK + PATIENCE * 2
+        error: Exception = TimeoutError()
         try:
-            async with asyncio.timeout(PATIENCE * 2 if client is self._client else BLOCK + PATIENCE * 2):
-                return await client.execute_command(*words)
-        except (exceptions.RedisError, OSError, TimeoutError, ValueError) as error:
-            failure = _explain(error, self.address)
-            self.note(failure)
-            raise failure from None
+            await asyncio.wait({asking}, timeout=patience)
+            if asking.done():
+                return asking.result()
+        except (exceptions.RedisError, OSError, TimeoutError, ValueError) as caught:
+            error = caught
+        finally:
+            asking.cancel()
+        failure = _explain(error, self.address)
+        self.note(failure)
+        raise failure
+
+    def _forget(self, asked: asyncio.Task[Any]) -> None:
+        self._asking.discard(asked)
+        if not asked.cancelled():
+            asked.exception()  # whoever waited for it was told
 
 
 def digest(name: str) -> str:

@@ -65,11 +65,11 @@ return 1
 BEAT: Final = (
     NOW
     + """
--- KEYS: replicas. ARGV: now, replica, how long one counts. Gives how many there are, and the time.
+-- KEYS: replicas. ARGV: now, replica, how long one counts. Gives how many there are.
 local now = now_of(ARGV[1])
 redis.call('ZADD', KEYS[1], now, ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[3]))
 redis.call('PEXPIRE', KEYS[1], 60000)
-return {redis.call('ZCARD', KEYS[1]), whole(now)}
+return redis.call('ZCARD', KEYS[1])
 """
 )

@@ -15,6 +15,7 @@ from cryptography.fernet import InvalidToken
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.redis_connection import NEWS, digest
+from proxy.tokens.redis_fleet import RedisFleet
 from proxy.tokens.redis_leases import RedisLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange
@@ -39,6 +40,7 @@ class RedisStore:
         self._connection = connection
         self.cipher = make_cipher(keys)
         self.leases = RedisLeases(connection, self.cipher)
+        self.fleet = RedisFleet(connection, self.cipher)
         self._names: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         self._damaged: set[str] = set()

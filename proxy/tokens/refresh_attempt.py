@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proxy.errors import TokenAnswerMalformed, TokenFailure, TokenTimeout
-from proxy.events import DefectMet
+from proxy.errors import RefreshTokenRevoked, TokenAnswerMalformed, TokenFailure, TokenTimeout
+from proxy.events import DefectMet, OlderRefreshTokenUsed
 from proxy.tokens.lifecycle import request_timeout
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.values import CredentialFailure
@@ -42,14 +42,35 @@ async def request_grant(
     dependencies: CredentialDependencies, source: TokenSource, refresh_token: Secret, timeouts: int
 ) -> Grant:
     """What is granted for a refresh token. Raises `TokenFailure`, in bounded time; `timeouts` counts the attempts in a
-    row that took too long."""
+    row that took too long. Where the configured one follows an older one and is refused, the older is tried too."""
     seconds = request_timeout(dependencies.settings.refresh_timeout, timeouts)
     try:
         async with asyncio.timeout(seconds):
-            credentials = AppCredentials(source.client_id, source.client_secret, source.older_secret)
-            return await dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
+            try:
+                return await _ask(dependencies, source, refresh_token)
+            except RefreshTokenRevoked as refused:
+                if source.older_refresh_token is None or refresh_token != source.refresh_token:
+                    raise
+                return await _ask_with_older(dependencies, source, source.older_refresh_token, refused)
     except TimeoutError:
         raise TokenTimeout(f"Login with Amazon did not answer in {seconds:g} seconds.") from None
+
+
+async def _ask(dependencies: CredentialDependencies, source: TokenSource, refresh_token: Secret) -> Grant:
+    credentials = AppCredentials(source.client_id, source.client_secret, source.older_secret)
+    return await dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
+
+
+async def _ask_with_older(
+    dependencies: CredentialDependencies, source: TokenSource, older: Secret, refused: RefreshTokenRevoked
+) -> Grant:
+    """What the older refresh token brings; where it is refused as well, the newer one's refusal counts."""
+    try:
+        grant = await _ask(dependencies, source, older)
+    except RefreshTokenRevoked:
+        raise refused from None
+    dependencies.observer.observe(OlderRefreshTokenUsed(source.account))
+    return replace(grant, refresh_token=None) if grant.refresh_token == older else grant
 
 
 def describe_failure(account: str, failure: TokenFailure, at: float) -> CredentialFailure:

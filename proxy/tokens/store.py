@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from proxy.secret import Secret
+    from proxy.tokens.fleet import Fleet
     from proxy.tokens.leases import Leases
 
 
@@ -81,6 +82,10 @@ class Store(Protocol):
     @property
     def leases(self) -> Leases:
         """Who may ask for access tokens, among those who share the store."""
+
+    @property
+    def fleet(self) -> Fleet | None:
+        """What replicas tell each other; None where the store is one program's own."""
 
     async def read(self, account: str) -> StoredToken | None: ...
 

@@ -33,8 +33,9 @@ class TokenSettings:
 class TokenSource:
     """What must be known of an account to obtain its tokens. `refresh_token` is the configured one, if there is one.
 
-    `older_secret` is tried where the other is refused. `consented_on` is the day of the consent behind the refresh
-    token. `sign_in_url` is where a browser on this machine begins to sign in, empty where that is not known.
+    `older_secret` and `older_refresh_token` are tried where the other is refused. `consented_on` is the day of the
+    consent behind the refresh token. `sign_in_url` is where a browser on this machine begins to sign in, empty where
+    that is not known.
     """
 
     account: str
@@ -45,6 +46,7 @@ class TokenSource:
     sign_in_url: str = ""
     consented_on: date | None = None
     older_secret: Secret | None = None
+    older_refresh_token: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,11 @@ _RESERVED = 4
 """One of so many connections is left to those who hold few; a pool of fewer is everybody's to the last."""
 
 
+def unreserved(limit: int) -> int:
+    """As long as fewer than so many connections of a pool are used, everybody may have one more."""
+    return limit - limit // _RESERVED
+
+
 def may_hold_another(held: int, used: int, limit: int) -> bool:
     """Whether a family that holds `held` of a pool's `used` connections may have one more. There may be `limit`."""
     free = limit - used

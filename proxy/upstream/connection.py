@@ -21,6 +21,8 @@ from proxy.net.deadlines import NEVER
 from proxy.upstream.request_writer import RequestWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.upstream.ports import ResponseSink, Timeouts, WholeResponseSink
 
 MAX_AGE = 600.0
@@ -53,8 +55,10 @@ class ConnectionOwner(Protocol):
 
     def lost(self, connection: UpstreamConnection) -> None: ...
 
-    def answered(self, seconds: float) -> None:
-        """An answer began so long after its request."""
+    @property
+    def answered(self) -> Callable[[float], None]:
+        """Is told how long after its request an answer began, in seconds."""
+        ...
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -104,7 +108,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._sent_at = now = self.loop.time()
         self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
         self.deadline = now + timeouts.response
-        self._writer.whole(data)
+        self._transport.write(data)  # the last request has left whole, else the connection would not be used again
 
     def hand_over(self, sink: ResponseSink) -> None:
         """Somebody else wants the response from here on."""
@@ -112,16 +116,24 @@ class UpstreamConnection(asyncio.Protocol):
         if self._sink is not None:
             self._sink = sink
 
-    def rest_now(self) -> bool:
-        """Its response is here, and it may be used again; False where not all of the request has left."""
+    def note_answer(self) -> bool:
+        """The head of its response is here; False where not all of the request has left."""
         if self._transport.get_write_buffer_size():
             return False
-        self._sink = None
+        self._pool.answered(self.loop.time() - self._sent_at)
+        return True
+
+    def go_on(self, sink: WholeResponseSink, left: int) -> None:
+        """So many bytes of the response's body are to come, and the sink knows what to do with them."""
+        self._first, self._body = sink, CountedBody(left)
+        self.deadline = self.loop.time() + self._idle_timeout
+
+    def rest_now(self) -> None:
+        """The response is over, and it may be used again."""
+        self._sink = self._body = None
         self.served += 1
         self.rested = boot_time()
-        self._pool.answered(self.loop.time() - self._sent_at)
         self._pool.release(self)
-        return True
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
@@ -161,8 +173,9 @@ class UpstreamConnection(asyncio.Protocol):
     def was_used_within(self, seconds: float) -> bool:
         """Usable, and used so shortly ago."""
         now = boot_time()
-        young = now - self.rested < seconds and now - self.born < MAX_AGE
-        return young and not self._failed and not self._transport.is_closing()
+        if self._failed or now - self.rested >= seconds or now - self.born >= MAX_AGE:
+            return False
+        return not self._transport.is_closing()
 
     @property
     def rest(self) -> float:

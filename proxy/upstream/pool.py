@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
-from proxy.upstream.bulkheads import may_hold_another
+from proxy.upstream.bulkheads import may_hold_another, unreserved
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
 from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
@@ -44,6 +44,7 @@ class Pool:
         self.origin = origin
         self.host_line = origin.host_line
         self.limit = limit
+        self._unreserved = unreserved(limit)
         self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
         self._dialer = dialer
@@ -52,9 +53,11 @@ class Pool:
         self._dialling = 0
         self._used = 0
         self._held: dict[str, int] = {}
+        """There are no more families than the table of operations has, and few others."""
         self._waiting: Turns[Waiter] = Turns()
         self._closed = False
         self.recent: deque[float] = deque(maxlen=32)
+        self.answered = self.recent.append
 
     def __repr__(self) -> str:
         total, idle = self.sizes
@@ -77,11 +80,15 @@ class Pool:
 
     def take_warm(self, family: str) -> UpstreamConnection | None:
         """The connection used last, if that was so shortly ago that it needs no doubt; else None, and it stays."""
-        idle, held, used = self._idle, self._held.get(family, 0), self._used
-        if not idle or not idle[-1].was_used_within(RESTED) or not may_hold_another(held, used, self.limit):
+        idle, used = self._idle, self._used
+        if not idle or not idle[-1].was_used_within(RESTED):
             return None
+        if used >= self._unreserved and not self._may_hold(family):
+            return None
+        self._used = used + 1
+        self._held[family] = self._held.get(family, 0) + 1
         connection = idle.pop()
-        connection.family, self._held[family], self._used = family, held + 1, used + 1
+        connection.family = family
         return connection
 
     def give_back(self, connection: UpstreamConnection) -> None:
@@ -134,7 +141,10 @@ class Pool:
         """Take back a connection whose exchange ended well."""
         if connection.served == 1:
             self._dialer.remember_session(self.origin, connection.transport)
-        self._let_go(connection)
+        if (family := connection.family) is not None:
+            connection.family = None
+            self._used -= 1
+            self._held[family] -= 1
         if self._closed:
             connection.close()
             return
@@ -154,9 +164,6 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
         self._grant()
-
-    def answered(self, seconds: float) -> None:
-        self.recent.append(seconds)
 
     def close(self) -> None:
         """Close the idle connections, and busy ones when their exchange ends."""
@@ -184,9 +191,9 @@ class Pool:
 
     def _let_go(self, connection: UpstreamConnection) -> None:
         """The connection serves nobody any longer; it may not have before."""
-        if connection.family is not None:
-            self._forget(connection.family)
-            connection.family = None
+        family, connection.family = connection.family, None
+        if family is not None:
+            self._forget(family)
 
     def _count(self, family: str) -> None:
         self._used += 1
@@ -194,11 +201,7 @@ class Pool:
 
     def _forget(self, family: str) -> None:
         self._used -= 1
-        left = self._held[family] - 1
-        if left:
-            self._held[family] = left
-        else:
-            del self._held[family]
+        self._held[family] -= 1
 
     # --- making one, and waiting for one
 

@@ -43,9 +43,9 @@ class WholeResponseSink(ResponseSink, Protocol):
     """Who may know a response at the first sight of it."""
 
     def recognise(self, data: bytes) -> bool:
-        """Whether `data`, all that has come, is a whole response that was taken: `rest_now` has been called then.
+        """Whether `data`, the next that has come, was taken: `rest_now` or `go_on` has been called then.
 
-        Where it is not, the calls of a `ResponseSink` follow.
+        Where it was not, the calls of a `ResponseSink` follow.
         """
         ...
 

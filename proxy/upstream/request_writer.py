@@ -57,11 +57,6 @@ class RequestWriter:
         self._held = []
         self._hand_over(data)
 
-    def whole(self, data: bytes) -> None:
-        """Write a request of which there is no more."""
-        self._ended, self.refused, self._held = True, False, []
-        self._transport.write(data)
-
     def more(self, data: list[Buffer], *, reading: bool) -> None:
         """Write more of the body; `reading` tells that the transport reads what comes."""
         if self.refused or self._transport.is_closing():

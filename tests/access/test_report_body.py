@@ -121,7 +121,7 @@ def test_every_account_must_be_the_clients_own(accounts: list[Any]) -> None:
         order(MINE).replace(b"amzn1.own", b"amzn1.own\n"),
         order(MINE).replace(b"amzn1.own", b"amzn1.o\xff"),
         order(MINE).replace(b"amzn1.own", b"amzn1\xc0\xaeown"),
-        gzip.compress(order(MINE)),
+        gzip.compress(order(MINE), mtime=0),
         b"[" * 100_000,
         order(MINE)[:-1] + b',"reports":' + b"[" * 2000 + b"]" * 2000 + b"}",
         b"accessRequestedAccounts[0][advertiserAccountId]=77",

@@ -38,6 +38,7 @@ COMMANDS = (
     "wait",
     "status",
     "logs",
+    "notify",
     "run",
     "init",
     "config-reference",

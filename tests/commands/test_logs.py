@@ -92,6 +92,16 @@ def test_a_request_is_one_line_with_the_status_in_front() -> None:
     )
 
 
+def test_what_amazon_said_is_shown_where_the_tool_got_something_else() -> None:
+    """0 stands for nothing that it said."""
+    assert (
+        "503 GET /v2/profiles ListProfiles (Amazon said 401)"
+        in show({**LINE, "status": 503, "upstream_status": 401}).plain
+    )
+    for same in (0, None, 200):
+        assert "Amazon said" not in show({**LINE, "upstream_status": same}).plain
+
+
 def test_a_refusal_says_why() -> None:
     """The reason and the sentence."""
     shown = show({**LINE, "status": 403, "refusal": "access-denied", "detail": "Client reporting may not."}).plain

@@ -106,6 +106,13 @@ def test_where_there_are_clients_one_is_named(client: str, problem: str) -> None
     assert caught.value.problems == (problem,)
 
 
+def test_nobody_is_invited_during_a_run() -> None:
+    """The port may be taken by the program that stays."""
+    environ = {**ONE, "ADS_PROXY_INVITES": "{listen: '127.0.0.1:8082', url: 'https://x.example'}"}
+    changed = give_key(load(None, environ), "", "a-key")
+    assert (changed.invites.listen, changed.invites.url) == (None, None)
+
+
 def test_without_clients_no_key_is_needed() -> None:
     """Nothing changes; a client that is named all the same is a mistake."""
     assert give_key(load(None, ONE), "", "a-key") == load(None, ONE)

@@ -40,8 +40,8 @@ def test_three_variables_are_a_configuration() -> None:
     account = config.accounts["default"]
     assert (account.name, account.client_id, account.region) == ("default", ONE["AMAZON_ADS_CLIENT_ID"], "na")
     assert account.secrets[0].reveal() == "canary-client-secret"
-    assert account.refresh_token is not None
-    assert account.refresh_token.reveal() == "Atzr|canary-refresh-token"
+    assert account.refresh_tokens[0] is not None
+    assert account.refresh_tokens[0].reveal() == "Atzr|canary-refresh-token"
     assert account.default_profile is None
     assert config.sources == ()
 

@@ -143,6 +143,24 @@ def test_a_state_key_may_be_any_bytes(tmp_path: Path) -> None:
     assert config.state.key.reveal().encode("latin-1") == bytes(range(240, 256))
 
 
+def test_two_refresh_tokens_while_one_is_being_changed(tmp_path: Path) -> None:
+    """As two client secrets: the newer first, both known to be secrets, never three."""
+    file = tmp_path / "proxy.yaml"
+    (tmp_path / "new").write_text("Atzr|newer\n")
+    both = "accounts: {acme: {client_id: c, client_secret: s, refresh_token: [{file: new}, 'Atzr|older']}}"
+    file.write_text(both)
+    config = load(file, {})
+    newer, older = config.accounts["acme"].refresh_tokens
+    assert newer is not None and older is not None
+    assert (newer.reveal(), older.reveal()) == ("Atzr|newer", "Atzr|older")
+    assert {newer, older} <= {*config.secrets()}
+    file.write_text(both.replace("'Atzr|older'", "b, c"))
+    with pytest.raises(
+        ConfigurationError, match=r"accounts\.acme\.refresh_token: must be one secret, or a list of two"
+    ):
+        load(file, {})
+
+
 def test_two_client_secrets_while_one_is_being_changed(tmp_path: Path) -> None:
     """The newer first; each may be a reference, both are known to be secrets, and there are never three."""
     (tmp_path / "new").write_text("the-newer-secret\n")

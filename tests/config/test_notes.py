@@ -37,6 +37,8 @@ ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
         ({"AMAZON_ADS_REFRESH_TOKEN": "Atzr"}, ["accounts.default.refresh_token does not begin with Atzr|"]),
         ({"ADS_PROXY_CLIENTS": UNLIMITED}, ["The unscoped_paths of client a open nothing"]),
         ({"ADS_PROXY_CLIENTS": PROFILED}, []),
+        ({"ADS_PROXY_NOTIFY__WEBHOOK": "http://127.0.0.1:9/x"}, []),
+        ({"ADS_PROXY_NOTIFY__WEBHOOK": "http://hooks.internal/x"}, ["notify.webhook is plain HTTP"]),
         ({"ADS_PROXY_CLIENTS": ENDED.replace("DAY", "2026-01-01")}, ["Every key of client a has ended"]),
         ({"ADS_PROXY_CLIENTS": ENDED.replace("DAY", "9998-12-31")}, []),
         ({"ADS_PROXY_CLIENTS": ACCOUNTED}, []),

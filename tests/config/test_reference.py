@@ -100,7 +100,7 @@ def test_what_the_example_comments_out_is_valid_too(tmp_path: Path) -> None:
         *values,
     }
     validator().validate(values)
-    for name in ("admin-key", "state-key"):
+    for name in ("admin-key", "state-key", "webhook-secret"):
         (tmp_path / name).write_text("canary-0123456789abcdef")
     values.pop("tls")
     (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(values))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.events import RefusalCause
 from proxy.forwarding.error_text import MAX_READ, readable
 from proxy.forwarding.explanation import AmazonRefusal, explain
 from proxy.routing.route import Route
@@ -61,7 +62,30 @@ OVER = "The account acme gets no more tokens."
 def test_what_can_be_told_is_told(status: int, text: bytes, route: Route, trouble: str, said: str) -> None:
     """By Amazon's words, by what is wrong with the login, and by who lists the profile; nothing is guessed."""
     told = explain(AmazonRefusal(status, text, route, trouble), DIRECTORY)
-    assert said in told if said else told == ""
+    assert (told is None) is not bool(said)
+    assert told is None or said in told.sentence
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "route", "trouble", "cause"),
+    [
+        (401, b"scope header is missing", WITHOUT, "", RefusalCause.SCOPE_MISSING),
+        (401, b"not authorized to access scope 11", ROUTE, "", RefusalCause.NO_RIGHTS),
+        (401, b"not authorized to access scope 11", ROUTE, OVER, RefusalCause.LOGIN_OVER),
+        (401, b"", replace(ROUTE, profile=b"33"), "", RefusalCause.NOT_LISTED),
+        (401, b"authentication failed", ROUTE, "", RefusalCause.APPLICATION),
+        (403, b"missing equal-sign", ROUTE, "", RefusalCause.PATH),
+        (403, b"is not authorized for", ROUTE, "", RefusalCause.PROGRAM),
+        (400, b"invalid advertiser or marketplace id", ROUTE, "", RefusalCause.ADVERTISER),
+        (400, b"entityid provided is null", ROUTE, "", RefusalCause.ENTITY_MISSING),
+    ],
+)
+def test_each_has_a_word_to_be_counted_by(
+    status: int, text: bytes, route: Route, trouble: str, cause: RefusalCause
+) -> None:
+    """A fixed one, and no two alike."""
+    told = explain(AmazonRefusal(status, text, route, trouble), DIRECTORY)
+    assert told is not None and told.cause is cause
 
 
 @pytest.mark.parametrize(
@@ -70,7 +94,7 @@ def test_what_can_be_told_is_told(status: int, text: bytes, route: Route, troubl
         (b"Scope", b"", b"scope"),
         (b"Scope", b"Identity", b"scope"),
         (gzip.compress(b"Scope", mtime=0), b"X-GZip", b"scope"),
-        (gzip.compress(bytes(1_000_000, mtime=0))[:500], b"gzip", bytes(MAX_READ)),
+        (gzip.compress(bytes(1_000_000), mtime=0)[:500], b"gzip", bytes(MAX_READ)),
         (b"x" * 5000, b"", b"x" * MAX_READ),
         (b"Scope", b"gzip", b""),
         (b"Scope", b"br", b""),
@@ -112,6 +136,7 @@ async def test_the_tool_gets_amazons_bytes_as_they_come(framing: str, running: R
         event = await bench.events.last()
         assert (event.refusal, event.status) == ("", 403)
         assert event.detail.startswith("The advertiser has no access")
+        assert event.cause == "program-not-open"
 
 
 async def test_a_401_while_the_login_is_over_is_told_as_such(running: Running) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.client
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +159,27 @@ def test_a_key_is_replaced_without_a_failed_request(amazon: SimulatedAmazon, tmp
         assert running.metric("client_key_expiry_timestamp_seconds", client="agent") == 0
         running.write(configuration(amazon, path, [{**new, "expires": "9999-01-01"}]))
         running.until(lambda: running.metric("client_key_expiry_timestamp_seconds", client="agent") > 0)
+
+
+def test_a_key_ends_on_a_connection_that_is_kept(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """By the clock, with nothing to reload: the very next request is refused, and the end is recorded."""
+    path = tmp_path / "audit.jsonl"
+    ends = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
+    keys = [{"sha256": digest("brief"), "expires": ends}, {"sha256": digest("other")}]
+    with serving(tmp_path, configuration(amazon, path, keys)) as running:
+        connection = http.client.HTTPConnection(running.netloc, timeout=10)
+        with contextlib.closing(connection):
+
+            def asked() -> int:
+                connection.request("GET", "/v2/profiles", headers={"X-Ads-Proxy-Key": "brief"})
+                answer = connection.getresponse()
+                answer.read()
+                return answer.status
+
+            running.until(lambda: asked() == 200)
+            kept = connection.sock
+            running.until(lambda: asked() == 401)
+            assert connection.sock is kept
+        (ended,) = recorded(running, path, "client-key-ended")
+        assert ended["ads_proxy"]["key"] == digest("brief")[:12]
+        assert running.get("/v2/profiles", {"X-Ads-Proxy-Key": "other"})[0] == 200

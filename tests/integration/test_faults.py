@@ -10,17 +10,16 @@ import contextlib
 import http.client
 import json
 import re
-import socket
-import ssl
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.certificates import Authority
+from tests.support.front import Front, Manner, front
+from tests.support.processes import fetch
 from tests.support.programs import ROOT
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
@@ -29,6 +28,12 @@ pytestmark = pytest.mark.integration
 HTML = "<html><body>503</body></html>"
 Fault = dict[str, Any]
 MEANWHILE = {"request_wait": 1}
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}},
+}
 PATIENCE = {"response_timeout": 1, "idle_timeout": 1, "connect_timeout": 1}
 
 
@@ -62,34 +67,74 @@ API = (
     Row("api-early-answer", {"status": 413, "early": True, "rest": "close"}, 413, "", "POST /sim/echo"),
 )
 
-LWA: dict[str, Fault] = {
+MCP = tuple(
+    replace(row, name=row.name.replace("api", "mcp"), request="POST /mcp")
+    for row in API
+    if not row.name.endswith(("early-answer", "slow-body", "silent-body"))
+)
+"""The endpoint is reached in the same way; its calls are writes, and its streams may be silent for ever."""
+
+LWA: dict[str, Fault | Manner] = {
     "reset": {"abort": "before_head", "reset": True},
+    "closed": {"abort": "before_head"},
     "black-hole": {"hang": "before_head"},
+    "silent-body": {"hang": "mid_body", "abort_after": 5},
+    "500": {"status": 500, "body": "{}"},
     "503-html": {"status": 503, "body": HTML},
     "429": {"status": 429, "headers": {"Retry-After": "1"}, "body": "{}"},
+    "429-silent": {"status": 429, "body": "{}"},
     "empty": {"status": 200, "body": ""},
+    "nothing": {"raw": ""},
+    "truncated-head": {"abort": "mid_head"},
     "truncated": {"abort": "mid_body", "abort_after": 5},
     "garbage": {"raw": "garbage\r\n\r\n"},
+    "json-garbage": {"status": 200, "body": "[1, 2"},
+    **{manner.value: manner for manner in Manner if manner is not Manner.PASS},
 }
+"""What the simulator does, or the front before it, below HTTP."""
+STATES = ("live", "cold", "expired")
 
 
 @pytest.fixture(scope="module")
 def amazon() -> Iterator[SimulatedAmazon]:
     with simulated_amazon() as started:
+        started.control("settings", {"strict_host": False})  # the front has a port of its own
         yield started
 
 
+@pytest.fixture(scope="module")
+def login(amazon: SimulatedAmazon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """Before Login with Amazon, which is reached through TLS here."""
+    address = urlsplit(amazon.facts["token_urls"]["na"])
+    assert address.hostname and address.port
+    with front(tmp_path_factory.mktemp("login"), (address.hostname, address.port)) as opened:
+        yield opened
+
+
 @pytest.fixture(autouse=True)
-def healed(amazon: SimulatedAmazon) -> Iterator[None]:
+def healed(amazon: SimulatedAmazon, login: Front) -> Iterator[None]:
     yield
-    amazon.heal()
+    heal(amazon, login)
     amazon.control("settings", {"access_token_lifetime": 3600})
 
 
+def heal(amazon: SimulatedAmazon, login: Front) -> None:
+    amazon.heal()
+    login.behave(Manner.PASS)
+
+
+def configuration(amazon: SimulatedAmazon, login: Front, **changes: Any) -> dict[str, Any]:
+    """One whose tokens come through the front."""
+    regions = amazon.regions()
+    for region in regions.values():
+        region["token_url"] = f"https://localhost:{login.port}{urlsplit(region['token_url']).path}"
+    return amazon.configuration(regions=regions, upstream={**PATIENCE, "ca_file": str(login.ca_file)}, **changes)
+
+
 @pytest.fixture(scope="module")
-def live(amazon: SimulatedAmazon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def live(amazon: SimulatedAmazon, login: Front, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A program with a live token and short patience."""
-    with serving(tmp_path_factory.mktemp("live"), amazon.configuration(upstream=PATIENCE)) as running:
+    with serving(tmp_path_factory.mktemp("live"), configuration(amazon, login)) as running:
         running.until_listed()
         yield running
 
@@ -97,9 +142,15 @@ def live(amazon: SimulatedAmazon, tmp_path_factory: pytest.TempPathFactory) -> I
 def ask(running: Serving, request: str = "GET /v2/profiles", prefix: str = "") -> tuple[int | str, str]:
     """The status and the slug of one request on a connection of its own."""
     method, path = request.split(" ")
+    headers, body = {}, b""
+    if path == "/mcp":
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        body = json.dumps(INITIALIZE).encode()
+    elif method == "POST":
+        body = bytes(2_000_000)
     connection = http.client.HTTPConnection(running.netloc, timeout=20)
     with contextlib.closing(connection):
-        connection.request(method, prefix + path, body=bytes(2_000_000) if method == "POST" else None)
+        connection.request(method, prefix + path, body or None, headers)
         answer = connection.getresponse()
         try:
             body = answer.read()
@@ -115,14 +166,25 @@ def serves_again(running: Serving) -> None:
     assert running.events("defect_met") == []
 
 
-@pytest.mark.parametrize("row", API, ids=lambda row: row.name)
-def test_the_api_fails(amazon: SimulatedAmazon, live: Serving, row: Row) -> None:
-    """The tool gets what the row says; the program stays ready, and serves as soon as it is over."""
-    amazon.fault(row.fault, target="api", path=row.request.split(" ")[1])
+@pytest.mark.parametrize("row", (*API, *MCP), ids=lambda row: row.name)
+def test_what_tools_ask_for_fails(amazon: SimulatedAmazon, live: Serving, row: Row) -> None:
+    """The tool gets what the row says; it is counted, the program stays ready, and serves as soon as it is over."""
+    code = str(row.status) if isinstance(row.status, int) else "200"
+    counted = {
+        "requests_total": {"code": code},
+        **({"refused_total": {"reason": row.slug}} if row.slug else {}),
+        **({"cut_responses_total": {}} if row.status == "cut" else {}),
+        **({"throttled_total": {}} if row.status == 429 else {}),
+    }
+    before = {name: live.metric(name, **labels) for name, labels in counted.items()}
+    path = row.request.split(" ")[1]
+    if path == "/mcp":
+        amazon.fault(row.fault, target="mcp")
+    else:
+        amazon.fault(row.fault, target="api", path=path)
     assert ask(live, row.request) == (row.status, row.slug)
     assert live.admin_get("/readyz")[0] == 200
-    code = str(row.status) if isinstance(row.status, int) else "200"
-    assert live.metric("requests_total", code=code) > 0
+    live.until(lambda: all(live.metric(name, **labels) > before[name] for name, labels in counted.items()))
     amazon.heal()
     live.until(lambda: ask(live, row.request) == (200, ""))
     serves_again(live)
@@ -178,71 +240,114 @@ def test_the_apis_name_does_not_resolve(unreachable: Any) -> None:
         serves_again(running)
 
 
-def test_the_api_speaks_no_tls(amazon: SimulatedAmazon, unreachable: Any) -> None:
-    """`api-tls-error`: what answers there is no TLS."""
-    with unreachable(amazon.facts["api_urls"]["eu"].replace("http://", "https://")) as running:
-        assert ask(running, prefix="/eu") == (502, "upstream-unreachable")
-        serves_again(running)
+BELOW_HTTP = {
+    Manner.SILENT: (504, "upstream-connect-timeout"),
+    Manner.NO_TLS: (502, "upstream-unreachable"),
+    Manner.WRONG: (502, "upstream-certificate-rejected"),
+}
 
 
-def test_the_apis_certificate_is_somebody_elses(unreachable: Any, tmp_path: Path) -> None:
-    """`api-wrong-certificate`: it is never used all the same."""
-    context = Authority(tmp_path).context("localhost")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_shake_hands, args=(listener, context), daemon=True)
-        thread.start()
-        with unreachable(f"https://localhost:{listener.getsockname()[1]}") as running:
-            assert ask(running, prefix="/eu") == (502, "upstream-certificate-rejected")
+@pytest.mark.parametrize("kind", ["api", "mcp"])
+@pytest.mark.parametrize("manner", BELOW_HTTP)
+def test_no_connection_comes_about(amazon: SimulatedAmazon, tmp_path: Path, kind: str, manner: Manner) -> None:
+    """Nothing is sent; other regions are served, and so is this one as soon as it is over."""
+    regions, request = amazon.regions(), "POST /mcp" if kind == "mcp" else "GET /v2/profiles"
+    address = urlsplit(regions["eu"][f"{kind}_url"])
+    assert address.hostname and address.port
+    with front(tmp_path, (address.hostname, address.port)) as before:
+        regions["eu"][f"{kind}_url"] = f"https://localhost:{before.port}{address.path}"
+        upstream = {**PATIENCE, "ca_file": str(before.ca_file)}
+        with serving(tmp_path, amazon.configuration(regions=regions, upstream=upstream)) as running:
+            running.until_ready()
+            before.behave(manner)
+            assert ask(running, request, "/eu") == BELOW_HTTP[manner]
+            assert running.metric("refused_total", reason=BELOW_HTTP[manner][1]) >= 1
             serves_again(running)
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
-
-
-def _shake_hands(listener: socket.socket, context: ssl.SSLContext) -> None:
-    with contextlib.suppress(OSError):
-        while True:
-            connection, _ = listener.accept()
-            with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True):
-                pass
+            before.behave(Manner.PASS)
+            running.until(lambda: ask(running, request, "/eu") == (200, ""))
 
 
 # --- Login with Amazon
 
 
+def trouble(amazon: SimulatedAmazon, login: Front, fault: Fault | Manner) -> None:
+    if isinstance(fault, Manner):
+        login.behave(fault)
+    else:
+        amazon.fault(fault, target="lwa")
+        login.behave(Manner.PASS)  # connections that are open end: a fault meets requests on new ones as well
+
+
+def renewed(running: Serving) -> bool:
+    """Whether a token comes that the operator asks for."""
+    return fetch(f"{running.admin}/console/accounts/acme/refresh", b"", {"X-Ads-Proxy-Console": "1"})[0] == 200
+
+
 @pytest.mark.parametrize("fault", LWA.values(), ids=[f"lwa-{name}-live" for name in LWA])
-def test_lwa_fails_while_a_token_lives(amazon: SimulatedAmazon, live: Serving, fault: Fault) -> None:
-    """No request notices."""
-    amazon.fault(fault, target="lwa")
+def test_lwa_fails_while_a_token_lives(
+    amazon: SimulatedAmazon, login: Front, live: Serving, fault: Fault | Manner
+) -> None:
+    """No request notices that a renewal failed."""
+    live.until(lambda: renewed(live))
+    failed = live.metric("token_refreshes_total", result="transient_error")
+    trouble(amazon, login, fault)
+    assert not renewed(live)
+    assert live.metric("token_refreshes_total", result="transient_error") > failed
+    assert live.metric("credential_state", state="degraded") == 1
     assert ask(live) == (200, "")
-    assert live.metric("credential_state", state="valid") == 1
+    assert live.admin_get("/readyz")[0] == 200
+    heal(amazon, login)
+    live.until(lambda: renewed(live))
+    live.until(lambda: live.metric("credential_state", state="valid") == 1)
 
 
 @pytest.mark.parametrize("fault", LWA.values(), ids=[f"lwa-{name}-cold" for name in LWA])
-def test_lwa_fails_at_the_start(amazon: SimulatedAmazon, tmp_path: Path, fault: Fault) -> None:
+def test_lwa_fails_at_the_start(amazon: SimulatedAmazon, login: Front, tmp_path: Path, fault: Fault | Manner) -> None:
     """Not ready, and 503 with Retry-After; both are over a few seconds after the trouble."""
-    amazon.fault(fault, target="lwa")
-    with serving(tmp_path, amazon.configuration(tokens=MEANWHILE)) as running:
+    trouble(amazon, login, fault)
+    with serving(tmp_path, configuration(amazon, login, tokens=MEANWHILE)) as running:
         assert ask(running) == (503, "no-usable-token")
         assert running.admin_get("/readyz")[0] == 503
         assert running.admin_get("/livez")[0] == 200
         assert running.metric("credential_state", state="valid") == 0
-        amazon.heal()
+        heal(amazon, login)
         serves_again(running)
         assert running.metric("credential_state", state="valid") == 1
 
 
 @pytest.mark.parametrize("fault", LWA.values(), ids=[f"lwa-{name}-expired" for name in LWA])
-def test_lwa_fails_until_the_token_is_over(amazon: SimulatedAmazon, tmp_path: Path, fault: Fault) -> None:
+def test_lwa_fails_until_the_token_is_over(
+    amazon: SimulatedAmazon, login: Front, tmp_path: Path, fault: Fault | Manner
+) -> None:
     """Served to the last second, then 503; the program stays ready, as others may be served."""
     amazon.control("settings", {"access_token_lifetime": 2})
-    with serving(tmp_path, amazon.configuration(tokens=MEANWHILE)) as running:
+    with serving(tmp_path, configuration(amazon, login, tokens=MEANWHILE)) as running:
         running.until_ready()
-        amazon.fault(fault, target="lwa")
+        trouble(amazon, login, fault)
         running.until(lambda: running.metric("credential_state", state="expired") == 1, 20)
         assert ask(running) == (503, "no-usable-token")
         assert running.admin_get("/readyz")[0] == 200
-        amazon.heal()
+        heal(amazon, login)
         serves_again(running)
+
+
+def test_lwa_is_slow_at_the_start(amazon: SimulatedAmazon, login: Front, tmp_path: Path) -> None:
+    """`lwa-slow-cold`: the first request waits for it, and is served."""
+    amazon.fault({"delay": 0.5}, target="lwa")
+    with serving(tmp_path, configuration(amazon, login)) as running:
+        assert ask(running) == (200, "")
+        serves_again(running)
+
+
+def test_lwas_name_does_not_resolve(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """`lwa-no-name-cold`: as if nobody were there."""
+    regions = amazon.regions()
+    for region in regions.values():
+        region["token_url"] = "https://no-such-name.invalid/auth/o2/token"
+    with serving(tmp_path, amazon.configuration(regions=regions, tokens=MEANWHILE)) as running:
+        assert ask(running) == (503, "no-usable-token")
+        assert running.admin_get("/readyz")[0] == 503
+        assert running.metric("token_refreshes_total", reason="network") >= 1
 
 
 # --- the page
@@ -250,9 +355,37 @@ def test_lwa_fails_until_the_token_is_over(amazon: SimulatedAmazon, tmp_path: Pa
 
 def test_the_page_has_the_rows_that_are_tried() -> None:
     """Each row that says so is tried here, and each that is tried here is a row."""
-    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("| ") and "test_faults" in line]
-    told = {name for line in rows for name in re.findall(r"`((?:api|lwa)-[a-z0-9-]+)`", line.split("|")[1])}
-    here = {row.name for row in API} | {f"lwa-{name}-{state}" for name in LWA for state in ("live", "cold", "expired")}
+    rows = [row for row in page_rows() if "test_faults" in row[-1]]
+    told = {name for row in rows for name in re.findall(r"`((?:api|mcp|lwa)-[a-z0-9-]+)`", row[0])}
+    here = {row.name for row in (*API, *MCP)} | {f"lwa-{name}-{state}" for name in LWA for state in STATES}
+    here |= {f"{kind}-{manner.value}" for kind in ("api", "mcp") for manner in BELOW_HTTP}
     here |= set(re.findall(r'^    """`([a-z-]+)`', Path(__file__).read_text(encoding="utf-8"), re.MULTILINE))
     assert told == here
+
+
+@pytest.mark.parametrize("row", [row for row in API if row.slug], ids=lambda row: row.name)
+def test_the_page_says_what_the_tool_gets(row: Row) -> None:
+    """The status and the slug that the test holds, in the row's second cell."""
+    cell = next(cells[1] for cells in page_rows() if f"`{row.name}`" in cells[0])
+    assert f"{row.status} `{row.slug}`" in cell
+
+
+def test_each_row_of_the_page_names_a_test_that_is_there() -> None:
+    """A file, a folder, or a test of it; those of this folder by the file's name alone."""
+    for cells in page_rows():
+        places = re.findall(r"[\w/]*test\w*(?:/\w+)*(?:\.py)?(?:::\w+)?", cells[-1])
+        assert places, cells
+        for place in places:
+            path, _, name = place.partition("::")
+            where = ROOT / (path if "/" in path else f"tests/integration/{path}.py")
+            assert where.exists(), place
+            assert not name or re.search(
+                rf"^(?:async )?def {name}\(", where.read_text(encoding="utf-8"), re.MULTILINE
+            ), place
+
+
+def page_rows() -> list[list[str]]:
+    """The cells of the tables of docs/faults.md, without their heads."""
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| fault ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]

@@ -321,6 +321,27 @@ def test_a_directory_taken_away_is_there_again_before_a_restart(amazon: Simulate
         assert served_by(running) == "sign-in"
 
 
+@pytest.mark.parametrize("damaged", [b"", b"damaged"])
+def test_a_file_damaged_while_running_is_whole_again_before_a_restart(
+    amazon: SimulatedAmazon, tmp_path: Path, damaged: bytes
+) -> None:
+    """The running program notices by itself, sets the file aside, and writes what it holds; no request is lost."""
+    state = tmp_path / "state"
+    settings = configuration(amazon, state)
+    with serving(tmp_path, settings) as running:
+        sign_in(running.path)
+        running.until(lambda: running.get("/v2/profiles")[0] == 200)
+        path = next(state.glob("account-*"))
+        path.write_bytes(damaged)
+        assert running.told("stored_token_damaged", account="acme", restored=True)
+        running.until(lambda: path.exists() and path.read_bytes() not in (b"", damaged), 20)
+        assert running.get("/v2/profiles")[0] == 200
+        running.stop()
+    with serving(tmp_path, settings) as running:
+        running.until_ready()
+        assert served_by(running) == "sign-in"
+
+
 def test_a_refresh_token_that_cannot_be_written_at_a_stop_is_an_error(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """With what to do; the stop is bounded all the same."""
     amazon.control("settings", {"rotation": "at_once", "access_token_lifetime": 4})

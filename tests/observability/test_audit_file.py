@@ -59,8 +59,12 @@ def test_it_is_made_for_its_user_alone_and_appended_to(path: Path) -> None:
             b"",
             "its last line, number 2, is another than was written",
         ),
-        (FIRST + b"rubbish\n", ONE, ONE, b"", "its last line is no record of the audit stream"),
-        (FIRST + b"rubbish\n", None, ChainHead(), b"", "its last line is no record of the audit stream"),
+        (FIRST + b"rubbish\n", ONE, ONE, b"rubbish", ""),
+        (FIRST + SECOND + b"rubbish\n", ONE, TWO, b"rubbish", ""),
+        (FIRST + b"rubbish\n", None, ONE, b"rubbish", ""),
+        (FIRST + b"a\nb\n", ONE, ONE, b"", "its last lines are no records of the audit stream"),
+        (FIRST + b"a\nb", ONE, ONE, b"b", "its last lines are no records of the audit stream"),
+        (b"rubbish\n", None, ChainHead(), b"rubbish", ""),
     ],
 )
 def test_the_chain_goes_on_where_it_stood(

@@ -117,6 +117,20 @@ def test_a_torn_last_line_is_ended_and_told(path: Path) -> None:
     assert actions(path) == ["audit-opened", "1", "audit-opened", "2"]
 
 
+def test_a_second_crash_right_behind_the_first_breaks_no_chain(path: Path) -> None:
+    """The torn line got its end, and the record that tells of it did not get out."""
+    stream = stream_to(path)
+    stream.put(record(1))
+    stream.close()
+    with path.open("ab") as file:
+        file.write(b'{"@timestamp":"2026\n')
+    stream = stream_to(path)
+    stream.put(record(2))
+    stream.close()
+    assert path.read_bytes().count(b"\n\n") == 0
+    assert actions(path) == ["audit-opened", "1", "audit-opened", "2"]
+
+
 def test_a_cut_before_a_restart_stays_to_be_seen(path: Path) -> None:
     """The first record after it says so, and its number leaves the gap."""
     stream = stream_to(path)

@@ -81,6 +81,16 @@ def test_the_end_of_a_clients_last_key_is_told_while_there_is_one() -> None:
     assert value(metrics, "client_key_expiry_timestamp_seconds", client="old") is None
 
 
+def test_what_amazon_refused_is_counted_by_its_cause() -> None:
+    """Where that is known, each from zero; it is no refusal of the proxy's."""
+    metrics = made()
+    assert value(metrics, "amazon_refusals_total", cause="scope-missing") == 0
+    metrics.observe(finished(status=401, cause="scope-missing", detail="Send one."))
+    metrics.observe(finished(status=401))
+    assert value(metrics, "amazon_refusals_total", cause="scope-missing") == 1
+    assert sum(value(metrics, "amazon_refusals_total", cause=cause) or 0 for cause in events.RefusalCause) == 1
+
+
 def names(metrics: Metrics) -> set[str]:
     return set(re.findall(r"^# TYPE (\S+)", metrics.scrape("")[0].decode(), re.MULTILINE))
 
@@ -89,7 +99,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
     counters = (
         *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
-        *("audit_records", "held_back", "tokens_taken_over"),
+        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals"),
     )
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),
@@ -103,6 +113,8 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
             "ads_accounts",
             "build_info",
             "config_last_reload_successful",
+            "state_degraded",
+            "fleet_replicas",
         ),
         "consent_expiry_timestamp_seconds",
     )
@@ -200,6 +212,14 @@ def test_a_token_that_was_taken_over_is_no_token_request() -> None:
     assert value(metrics, "token_refreshes_total", account="acme", result="success", reason="ok") == 0
     assert value(metrics, "token_expiry_timestamp_seconds", account="acme") == 4_600.0
     assert value(metrics, "token_last_success_timestamp_seconds", account="acme") == 1_000.0
+
+
+def test_a_store_in_trouble_is_seen() -> None:
+    """With how many replicas share it; before anything is known, it is in order."""
+    metrics = made()
+    assert (value(metrics, "state_degraded"), value(metrics, "fleet_replicas")) == (0, 1)
+    metrics.observe(events.StateStoreChanged(True, "It is full.", 3))
+    assert (value(metrics, "state_degraded"), value(metrics, "fleet_replicas")) == (1, 3)
 
 
 def test_a_refresh_sets_its_time_stamps() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.soak.tools import Asked, asking
-from tests.soak.troubles import TROUBLES, Outcomes, Trouble, plan_early_answers
+from tests.soak.troubles import AT_THE_STATE, NOTHING, TROUBLES, Outcomes, Trouble, plan_early_answers
 from tests.support.processes import free_port
 from tests.support.running import Serving, SimulatedAmazon, simulated_amazon
 
@@ -27,29 +27,34 @@ TROUBLE_LASTS = 1.5
 CALM_LASTS = 1.0
 AFTERMATH = 1.0
 """Seconds for which a trouble that has ended may still be felt."""
-ALWAYS: Outcomes = frozenset((200, 413))
+ALWAYS: Outcomes = frozenset((200,))
+OF_THEIR_KIND: dict[str, Outcomes] = {"early answers": frozenset((413,)), "throttled": frozenset((429,))}
+"""What only these kinds may come to at all times."""
 KILLED: Outcomes = frozenset(("refused", "ended", "cut"))
 STOPPED: Outcomes = frozenset(("refused", 503))
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a program holds while nothing is asked of it."""
+    """What a program holds while nothing is asked of it. `amazon` counts connections to the Ads API."""
 
     files: int
     threads: int
     memory_kib: int
     tools: int
+    amazon: int
     in_flight: int
+    names: tuple[str, ...]
+    """What the files are."""
 
 
 @dataclass
 class Soak:
-    """See the module's docstring. `windows` are (name, from, to, what may happen)."""
+    """See the module's docstring. `windows` are (trouble, from, to)."""
 
     folder: Path
     amazon: SimulatedAmazon
-    windows: list[tuple[str, float, float, Outcomes]] = field(default_factory=list)
+    windows: list[tuple[Trouble, float, float]] = field(default_factory=list)
     killed: set[int] = field(default_factory=set)
     logs: list[list[str]] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
@@ -60,6 +65,7 @@ class Soak:
             admin_listen=f"127.0.0.1:{free_port()}",
             upstream={"connect_timeout": 2, "response_timeout": 3},
             drain={"timeout": 10},
+            state={"url": f"file:{self.folder / 'state'}"},
         )
         self.running = self._start()
 
@@ -72,14 +78,18 @@ class Soak:
     # --- what happens
 
     @contextlib.contextmanager
-    def _window(self, name: str, allowed: Outcomes) -> Iterator[None]:
+    def _window(self, trouble: Trouble) -> Iterator[None]:
         began = time.monotonic()
-        self.done[name] += 1
+        self.done[trouble.name] += 1
         yield
-        self.windows.append((name, began, time.monotonic() + AFTERMATH, allowed))
+        self.windows.append((trouble, began, time.monotonic() + AFTERMATH))
+
+    def _act(self, name: str, allowed: Outcomes = NOTHING) -> contextlib.AbstractContextManager[None]:
+        """Something of our own doing."""
+        return self._window(Trouble(name, lambda _amazon: None, allowed))
 
     def trouble(self, trouble: Trouble) -> None:
-        with self._window(trouble.name, trouble.allowed):
+        with self._window(trouble):
             trouble.begin(self.amazon)
             time.sleep(TROUBLE_LASTS)
             trouble.end(self.amazon)
@@ -87,14 +97,14 @@ class Soak:
             plan_early_answers(self.amazon)
 
     def stop(self) -> None:
-        with self._window("stop", STOPPED):
+        with self._act("stop", STOPPED):
             code, _ = self.running.stop()
             assert code == 0, self.running.process.text[-2000:]
             self.running.process.end()
             self.running = self._start()
 
     def kill(self) -> None:
-        with self._window("kill", KILLED):
+        with self._act("kill", KILLED):
             self.killed.add(len(self.logs) - 1)
             self.running.process.signal(signal.SIGKILL)
             self.running.process.wait()
@@ -102,10 +112,29 @@ class Soak:
             self.running = self._start()
 
     def reload(self) -> None:
-        with self._window("reload", frozenset()):
+        with self._act("reload"):
             level = "debug" if self.done["reload"] % 2 else "info"
             self.running.write({**self.configuration, "log": {"level": level}})
             self.running.process.signal(signal.SIGHUP)
+
+    def harm_state(self) -> None:
+        """What the program holds is written anew, and the directory watched again."""
+        watches = self._watches()
+        for name, harm in AT_THE_STATE:
+            with self._act(name):
+                harm(self.folder / "state")
+                self.running.until(lambda: any((self.folder / "state").glob("account-*")), 30)
+                self.running.until(lambda: self._watches() == watches, 30)
+
+    def _watches(self) -> int:
+        return self._open_files().count("anon_inode:inotify")
+
+    def _open_files(self) -> list[str]:
+        found = []
+        for each in Path(f"/proc/{self.running.process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(str(each.readlink()))
+        return sorted(found)
 
     # --- the whole
 
@@ -121,15 +150,12 @@ class Soak:
                     act()
         asked = [one for tool in tools for one in tool.asked]
         with asking(self.running.netloc) as tools:
-            for number, trouble in enumerate(itertools.cycle(order), 1):
+            for number, trouble in enumerate(order, 1):
                 time.sleep(CALM_LASTS)
                 self.trouble(trouble)
                 if number % 5 == 0:
                     self.reload()
-                if number >= len(order) // 2 and time.monotonic() > end - (end - time.monotonic()) / 2:
-                    break
-                if number == len(order):
-                    break
+            self.harm_state()
         asked += [one for tool in tools for one in tool.asked]
         before = self.footprint(0)
         with asking(self.running.netloc) as tools:
@@ -150,16 +176,23 @@ class Soak:
         running.until(lambda: running.metric("requests_in_flight") == 0, 60)
         running.until(lambda: running.status()["connections"]["tools"] == 0, 60)
         self.amazon.control("connections/close")
-        running.until(lambda: running.metric("upstream_connections") == 0, 60)
+        running.until(lambda: self._to_amazon() == 0, 60)
         with contextlib.suppress(AssertionError):
-            running.until(lambda: len(list((process / "fd").iterdir())) <= (files or 10**6), 30)
+            running.until(lambda: len(self._open_files()) <= (files or 10**6), 30)
+        names = tuple(self._open_files())
         return Footprint(
-            files=len(list((process / "fd").iterdir())),
+            files=len(names),
             threads=len(list((process / "task").iterdir())),
             memory_kib=running.process.resident_kib,
             tools=running.status()["connections"]["tools"],
-            in_flight=int(running.metric("requests_in_flight") + running.metric("waiting_requests")),
+            amazon=self._to_amazon(),
+            in_flight=int(running.metric("requests_in_flight")),
+            names=names,
         )
+
+    def _to_amazon(self) -> int:
+        counted: dict[str, int] = self.running.status()["connections"]
+        return sum(count for name, count in counted.items() if ":" in name)
 
     def reckoned(self, asked: list[Asked], before: Footprint, after: Footprint) -> dict[str, Any]:
         """What was lost, what is left over, and whether both sides counted the same."""
@@ -176,21 +209,21 @@ class Soak:
             "defects": [line for log in self.logs for line in log if '"defect_met"' in line or "Traceback" in line],
         }
 
-    def _overlapping(self, one: Asked) -> list[tuple[str, float, float, Outcomes]]:
+    def _overlapping(self, one: Asked) -> list[tuple[Trouble, float, float]]:
         return [window for window in self.windows if window[1] < one.ended and one.began < window[2]]
 
     def allowed(self, one: Asked) -> Outcomes:
-        always = ALWAYS | {429} if one.kind == "throttled" else ALWAYS
-        return always.union(*(window[3] for window in self._overlapping(one)))
+        always = ALWAYS | OF_THEIR_KIND.get(one.kind, NOTHING)
+        return always.union(*(trouble.allows(one.kind) for trouble, _, _ in self._overlapping(one)))
 
     def names(self, one: Asked) -> str:
-        return ", ".join(window[0] for window in self._overlapping(one)) or "calm"
+        return ", ".join(trouble.name for trouble, _, _ in self._overlapping(one)) or "calm"
 
     def _logged_last(self) -> int:
         return sum('"event":"request"' in line for line in list(self.logs[-1]))
 
     def miscounted(self, asked: list[Asked]) -> list[str]:
-        """Requests that the log has otherwise, or not at all; but of killed programs, whose last lines are lost."""
+        """Requests that the log has otherwise, or not at all, or that nobody made; killed programs lose their last."""
         logged: dict[str, int] = {}
         excused: set[str] = set()
         for number, log in enumerate(self.logs):
@@ -199,11 +232,16 @@ class Soak:
                 if number in self.killed:
                     excused.add(entry["request_id"].split("-")[0])
         told = [one for one in asked if one.request_id and one.request_id.split("-")[0] not in excused]
-        return [
+        wrong = [
             f"{one.request_id}: {one.outcome} told, {logged.get(one.request_id)} logged"
             for one in told
             if one.outcome != "cut" and logged.get(one.request_id) != one.outcome
         ]
+        unseen = {name for name in logged if name.split("-")[0] not in excused} - {one.request_id for one in told}
+        nameless = sum(not one.request_id for one in asked)
+        if len(unseen) > nameless:
+            wrong.append(f"{len(unseen)} requests are in the log alone, and only {nameless} tools got no answer's head")
+        return wrong
 
 
 def entries(log: list[str]) -> Iterator[dict[str, Any]]:
@@ -218,6 +256,7 @@ def entries(log: list[str]) -> Iterator[dict[str, Any]]:
 @contextlib.contextmanager
 def soaking(folder: Path) -> Iterator[Soak]:
     with simulated_amazon("--access-token-lifetime", str(TOKEN_LIFETIME)) as amazon:
+        amazon.control("settings", {"rotation": "grace"})
         soak = Soak(folder, amazon)
         try:
             yield soak
@@ -230,7 +269,7 @@ def failures(summary: dict[str, Any]) -> list[str]:
     before, after = summary["before"], summary["after"]
     found = [f"lost: {line}" for line in summary["lost"]] + [f"miscounted: {line}" for line in summary["miscounted"]]
     found += [f"defect: {line}" for line in summary["defects"]]
-    for name in ("files", "threads", "tools", "in_flight"):
+    for name in ("files", "threads", "tools", "amazon", "in_flight"):
         if getattr(after, name) > getattr(before, name):
             found.append(f"left over: {name} were {getattr(before, name)}, are {getattr(after, name)}")
     if after.memory_kib > before.memory_kib * 1.05:

@@ -5,8 +5,10 @@ What is not named there must not happen: a request that could have been served w
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.soak.tools import EARLY_PATH, THROTTLED_PATH
 from tests.support.running import SimulatedAmazon
@@ -14,14 +16,24 @@ from tests.support.running import SimulatedAmazon
 Outcomes = frozenset[int | str]
 
 
+READERS = ("kept alive", "one connection each", "throttled")
+"""Kinds whose requests read, and are short: one that met the end of its connection can be read again."""
+
+
 @dataclass(frozen=True)
 class Trouble:
-    """`begin` brings it about; it ends when no fault is planned any more, after `end`."""
+    """`begin` brings it about; it ends when no fault is planned any more, after `end`. `allowed` is what requests may
+    come to meanwhile, `readers` what those of the kinds that read may, where that is less."""
 
     name: str
     begin: Callable[[SimulatedAmazon], object]
     allowed: Outcomes = frozenset()
     end: Callable[[SimulatedAmazon], object] = lambda _amazon: None
+    readers: Outcomes | None = None
+
+    def allows(self, kind: str) -> Outcomes:
+        """What the requests of this kind of tool may come to."""
+        return self.readers if self.readers is not None and kind in READERS else self.allowed
 
 
 def _fault(target: str = "api", path: str = "/*", **fault: object) -> Callable[[SimulatedAmazon], None]:
@@ -50,20 +62,34 @@ TROUBLES = (
     Trouble("LWA hangs", _fault("lwa", hang="before_head")),
     Trouble("LWA resets", _fault("lwa", abort="before_head", reset=True)),
     Trouble("LWA answers with nothing", _fault("lwa", status=200, body="")),
+    Trouble("LWA sends garbage", _fault("lwa", raw="garbage\r\n\r\n")),
+    Trouble("LWA ends within its answer", _fault("lwa", abort="mid_body", abort_after=5)),
+    Trouble("LWA answers 429", _fault("lwa", status=429, headers={"Retry-After": "1"}, body="{}")),
+    Trouble("LWA is slow", _fault("lwa", delay=0.5)),
     Trouble("the API cuts before an answer", _some(20, abort="before_head"), FAILED),
     Trouble(
         "the API resets within an answer", _some(20, abort="mid_body", abort_after=5, reset=True), FAILED | {"cut"}
     ),
+    Trouble("the API cuts within a head", _some(20, abort="mid_head"), FAILED),
+    Trouble("the API says nothing", _some(5, hang="before_head"), FAILED),
+    Trouble("the API answers 500", _some(20, status=500, body="{}"), frozenset((500,))),
     Trouble("the API sends garbage", _some(20, raw="garbage\r\n\r\n"), FAILED),
     Trouble("the API answers 503 with HTML", _some(20, status=503, body=HTML), frozenset((503,))),
     Trouble("the API answers 429", _throttled(named="throttled")),
     Trouble("the API answers 429 without Retry-After", _throttled(named="throttled-silently")),
     Trouble("the API is slow", _some(20, delay=0.5)),
-    Trouble("the API closes its connections", lambda amazon: amazon.control("connections/close"), FAILED | {"cut"}),
+    Trouble("the API's bodies are slow", _some(20, piece_bytes=50, piece_interval=0.02)),
+    Trouble(
+        "the API closes its connections",
+        lambda amazon: amazon.control("connections/close"),
+        FAILED | {"cut"},
+        readers=NOTHING,
+    ),
     Trouble(
         "the API resets its connections",
         lambda amazon: amazon.control("connections/close", {"reset": True}),
         FAILED | {"cut"},
+        readers=frozenset(("cut",)),
     ),
     Trouble(
         "connections fall silent",
@@ -72,8 +98,23 @@ TROUBLES = (
         lambda amazon: amazon.control("connections/thaw"),
     ),
     Trouble("the API does not listen", _listen(False), FAILED | {"cut"}, _listen(True)),
-    Trouble("every token dies", lambda amazon: amazon.control("tokens/expire"), frozenset((401,))),
+    Trouble("every token dies", lambda amazon: amazon.control("tokens/expire")),
 )
+
+
+def damage_state(folder: Path) -> None:
+    """An account's file holds nothing it should."""
+    for path in folder.glob("account-*"):
+        path.write_bytes(b"damaged")
+
+
+def take_state_away(folder: Path) -> None:
+    """The whole directory."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+AT_THE_STATE = (("a token file is damaged", damage_state), ("the state directory is taken away", take_state_away))
+"""What happens to the state directory of the program; no request notices."""
 
 
 def plan_early_answers(amazon: SimulatedAmazon) -> None:

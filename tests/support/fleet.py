@@ -51,7 +51,7 @@ class VirtualConnection(RedisConnection):
     async def pulse(self) -> None:
         if not self.cut:
             self.trouble = None
-        self.replicas, _ = await self.run(BEAT, ("replicas",), repr(self), 5000)
+        self.count(await self.run(BEAT, ("replicas",), str(id(self)), 5000))
 
 
 class NumberedLogin(ScriptedLogin):

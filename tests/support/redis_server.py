@@ -18,7 +18,7 @@ import redis
 from tests.support.processes import Process, free_port, until
 from tests.support.programs import require_program
 
-KEY = "a key of the state, long enough"
+KEY = "key-of-the-state-in-tests"
 
 
 class RedisServer:
@@ -27,16 +27,22 @@ class RedisServer:
     def __init__(self, directory: Path, *options: str, password: str = "") -> None:
         self.program = require_program("valkey-server", "redis-server")
         self.directory, self.password, self._options = directory, password, options
+        self.tls: dict[str, Any] = {}
         self.port = free_port()
+        if "--tls-ca-cert-file" in options:
+            self.tls = {"ssl": True, "ssl_ca_certs": options[options.index("--tls-ca-cert-file") + 1]}
         self.start()
 
     def start(self) -> None:
         """Empty, on the same port."""
-        own = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), "--save", ""]
+        ports = ("--port", "0", "--tls-port", str(self.port)) if self.tls else ("--port", str(self.port))
+        own = [*ports, "--bind", "127.0.0.1", "--dir", str(self.directory), "--save", ""]
         if self.password:
             own += ["--requirepass", self.password]
         self.process = Process(self.program, *own, *self._options)
-        self.client: Any = redis.Redis(port=self.port, password=self.password or None, protocol=2)
+        self.client: Any = redis.Redis(
+            host="127.0.0.1", port=self.port, password=self.password or None, protocol=2, **self.tls
+        )
         until(self._answers, lambda: self.process.text)
 
     def _answers(self) -> bool:
@@ -75,6 +81,36 @@ def redis_server(directory: Path, *options: str, password: str = "") -> Iterator
         yield server
     finally:
         server.end()
+
+
+class RedisSentinel:
+    """Watches over one primary, called `main`, and makes a replica of it the primary half a second after its end."""
+
+    def __init__(self, directory: Path, primary: RedisServer) -> None:
+        self.port = free_port()
+        settings = directory / f"sentinel-{self.port}.conf"
+        settings.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor main 127.0.0.1 {primary.port} 1\n"
+            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 4000\n"
+        )
+        self.process = Process(primary.program, settings, "--sentinel")
+        self._client: Any = redis.Redis(port=self.port, protocol=2)
+        until(self.knows_a_replica, lambda: self.process.text)
+
+    def knows_a_replica(self) -> bool:
+        with contextlib.suppress(redis.RedisError):
+            return bool(self._client.sentinel_slaves("main"))
+        return False
+
+    def primary(self) -> int:
+        """The port of the primary of now."""
+        found: tuple[str, int] = self._client.sentinel_get_master_addr_by_name("main")
+        return found[1]
+
+    def end(self) -> None:
+        self._client.close()
+        self.process.end()
 
 
 class Relay:

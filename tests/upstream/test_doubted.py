@@ -104,7 +104,7 @@ class Doubt:
 
     def send(self, data: list[Buffer] = REQUEST, *, whole: bool = True) -> None:
         pool = self.bench.pools.find("api", "na")
-        first = pool.take()
+        first = pool.take("sp/campaigns:read")
         assert first is not None
         self.connection = DoubtedConnection(pool, first, AFTER, self.may_ask)
         self.connection.send(self.sink, data, to_head=False, timeouts=Timeouts(60, 60))
@@ -147,6 +147,18 @@ async def test_a_dead_connection_costs_no_answer(running: Running) -> None:
         await doubt.sink.ended.wait()
         assert doubt.sink.told == [200, b"hello", "ended"]
         await doubt.wires[0].end()
+
+
+async def test_the_second_connection_counts_as_its_familys(running: Running) -> None:
+    """So one that hangs gets no more of the pool by being asked twice; in the end it holds nothing."""
+    async with doubting(running) as doubt:
+        pool = doubt.bench.pools.find("api", "na")
+        doubt.send()
+        await doubt.doubted()
+        assert pool.held_by("sp/campaigns:read") == 2
+        doubt.wires[1].send(HELLO)
+        await doubt.sink.ended.wait()
+        await doubt.bench.settled(lambda: pool.held_by("sp/campaigns:read") == 0)
 
 
 async def test_a_slow_answer_that_comes_first_is_taken(running: Running) -> None:

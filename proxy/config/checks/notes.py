@@ -32,6 +32,10 @@ def _notes(config: Config) -> Iterator[str]:
         host = urlsplit(config.invites.url).hostname or ""
         if not Address(host, 0).is_loopback:
             yield "invites.url is plain HTTP: links that ask for consent cross the network unencrypted."
+    if config.notify.webhook is not None:
+        parts = urlsplit(config.notify.webhook.reveal())
+        if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
+            yield "notify.webhook is plain HTTP: notices cross the network unencrypted."
     for client in config.clients:
         if client.unscoped_paths and client.profiles is None and client.account_ids is None:
             yield f"The unscoped_paths of client {client.name} open nothing: it has neither profiles nor account_ids."
@@ -57,14 +61,16 @@ def _oddities(account: Account) -> Iterator[tuple[str, str]]:
     secrets = [secret.reveal() for secret in account.secrets if secret is not None]
     if any(secret.startswith(_CLIENT_ID) for secret in secrets):
         yield "client_secret", f"looks like a client id; a secret begins with '{_CLIENT_SECRET}'"
-    token = "" if account.refresh_token is None else account.refresh_token.reveal()
-    for key, value in (*(("client_secret", secret) for secret in secrets), ("refresh_token", token)):
+    tokens = [token.reveal() for token in account.refresh_tokens if token is not None]
+    named = (("client_secret", secrets), ("refresh_token", tokens))
+    for key, value in ((key, value) for key, values in named for value in values):
         if value[:1] in ("'", '"') and value[:1] == value[-1:]:
             yield key, "holds quotation marks, which count as part of it; remove them"
-    if token.startswith("Atza|"):
-        yield "refresh_token", "looks like an access token; a refresh token begins with Atzr|"
-    elif token and not token.strip("'\"").startswith("Atzr|"):
-        yield (
-            "refresh_token",
-            "does not begin with Atzr| as Amazon's do; a shell needs quotes around it, because of the |",
-        )
+    for token in tokens:
+        if token.startswith("Atza|"):
+            yield "refresh_token", "looks like an access token; a refresh token begins with Atzr|"
+        elif not token.strip("'\"").startswith("Atzr|"):
+            yield (
+                "refresh_token",
+                "does not begin with Atzr| as Amazon's do; a shell needs quotes around it, because of the |",
+            )

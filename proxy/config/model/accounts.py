@@ -8,7 +8,6 @@ from pydantic import BeforeValidator, Field
 
 from proxy.config.model.kinds import (
     ClientId,
-    ClientSecrets,
     Day,
     DefaultAdsAccount,
     DefaultProfile,
@@ -17,7 +16,7 @@ from proxy.config.model.kinds import (
     ListenAddress,
     Origin,
     RedirectUri,
-    SecretValue,
+    SecretValues,
     Title,
 )
 from proxy.config.model.section import NamedSection, Section
@@ -33,15 +32,18 @@ class Account(NamedSection):
 
     client_id: Annotated[ClientId, Field(description="The client id of the Login with Amazon security profile.")]
     client_secret: Annotated[
-        ClientSecrets,
+        SecretValues,
         Field(
             description="Its client secret; while it is being changed a list of two, the newer first: the older is "
             "tried where Amazon does not know the newer yet."
         ),
     ]
     refresh_token: Annotated[
-        SecretValue | None,
-        Field(description="The refresh token; absent: `ads-proxy login` gets one, kept in the state."),
+        SecretValues | None,
+        Field(
+            description="The refresh token; absent: `ads-proxy login` gets one, kept in the state. While it is being "
+            "changed a list of two, the newer first: the older is tried where Amazon refuses the newer."
+        ),
     ] = None
     region: Annotated[
         HomeRegion,
@@ -84,6 +86,11 @@ class Account(NamedSection):
     def secrets(self) -> tuple[Secret, Secret | None]:
         """The client secret to use, and the one that it follows, while there are two."""
         return self.client_secret if isinstance(self.client_secret, tuple) else (self.client_secret, None)
+
+    @property
+    def refresh_tokens(self) -> tuple[Secret | None, Secret | None]:
+        """The configured refresh token, and the one that it follows, while there are two."""
+        return self.refresh_token if isinstance(self.refresh_token, tuple) else (self.refresh_token, None)
 
 
 class InvitesSection(Section):

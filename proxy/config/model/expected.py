@@ -33,7 +33,6 @@ class Expected(StrEnum):
 
     ADDRESS = "is not an address; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
     ADS_ACCOUNT_ID = "is not an account id as `Amazon-Ads-AccountId` takes it, such as amzn1.ads-account.g.x"
-    CLIENT_SECRETS = "must be one secret, or a list of two: the newer first, then the one that it follows"
     COUNT = "must be a whole number"
     DAY = "is not a day; write YEAR-MONTH-DAY, such as 2026-07-01"
     DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"
@@ -86,6 +85,7 @@ class Expected(StrEnum):
     REDIS_OPTION = "takes nothing after '?' but ssl_ca_certs, ssl_certfile and ssl_keyfile, each a file, with rediss://"
     REFERENCE = "must be {file: PATH}, {env: NAME} or a text in quotes"
     REGION = "is not one of na, eu, fe"
+    SECRETS = "must be one secret, or a list of two: the newer first, then the one that it follows"
     SECONDS = "must be a number of seconds such as 30 or 0.5"
     SET_VARIABLE = "is not set"
     STATE_KEYS = "an empty list of keys; name one, or leave the key out"

@@ -88,9 +88,9 @@ StateUrl = Annotated[str | Secret, BeforeValidator(references.read_state_url), W
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
 FilePath = Annotated[Path, BeforeValidator(references.locate_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
-ClientSecrets = Annotated[
+SecretValues = Annotated[
     Secret | tuple[Secret, Secret],
-    BeforeValidator(references.read_client_secrets),
+    BeforeValidator(references.read_secrets),
     WithJsonSchema(
         {"anyOf": [*_REFERENCE["anyOf"], {"type": "array", "items": _REFERENCE, "minItems": 2, "maxItems": 2}]}
     ),
@@ -121,6 +121,7 @@ AccessField = Literal[
     "fault",
 ]
 """What the line of a request can hold beside its time, its level and the word `request`, in this order."""
+WebhookUrl = Annotated[Secret, BeforeValidator(references.read_webhook_url), WithJsonSchema(_REFERENCE)]
 KeyValue = Annotated[Secret, BeforeValidator(references.read_key), WithJsonSchema(_REFERENCE)]
 StateKeys = Annotated[
     Secret | tuple[Secret, ...] | None,

@@ -102,12 +102,12 @@ def _check_secret_text(text: str, place: Place | None = None) -> str:
     return text
 
 
-def read_client_secrets(value: Any, info: ValidationInfo) -> Secret | tuple[Secret, Secret]:
-    """One secret, or two while the application has both: the newer first."""
+def read_secrets(value: Any, info: ValidationInfo) -> Secret | tuple[Secret, Secret]:
+    """One secret, or two while one takes the other's place: the newer first."""
     if not isinstance(value, list | tuple):
         return read_secret(value, info)
     if len(value) != 2:
-        raise WrongValue(Expected.CLIENT_SECRETS)
+        raise WrongValue(Expected.SECRETS)
     return read_secret(value[0], info), read_secret(value[1], info)
 
 
@@ -158,6 +158,21 @@ def read_outbound_proxy(value: Any, info: ValidationInfo) -> Secret | None:
         parts, port = urlsplit(""), None
     if parts.scheme != "http" or not parts.hostname or not port or parts.path not in ("", "/") or parts.query:
         raise WrongValue(Expected.OUTBOUND_PROXY)
+    return secret
+
+
+def read_webhook_url(value: Any, info: ValidationInfo) -> Secret:
+    """`http(s)://HOST/...`; a secret, for the sake of what its path or query holds."""
+    secret = read_secret(value, info)
+    try:
+        parts = urlsplit(secret.reveal())
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise WrongValue(Expected.HTTP_ADDRESS)
+    if "@" in parts.netloc:
+        raise WrongValue(Expected.NO_USER)
     return secret
 
 

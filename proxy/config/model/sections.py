@@ -35,6 +35,7 @@ from proxy.config.model.kinds import (
     Seconds,
     Url,
 )
+from proxy.config.model.notify import NotifySection
 from proxy.config.model.regions import with_amazon
 from proxy.config.model.section import NamedSection, Section
 from proxy.config.model.state import StateSection
@@ -285,6 +286,7 @@ class Config(Section):
         Flag, Field(description="Whether requests like earlier ones are known again; results are the same.")
     ] = True
     invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
+    notify: Annotated[NotifySection, Field(description="Who is told at once.")] = NotifySection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
     audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
 
@@ -309,8 +311,8 @@ class Config(Section):
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it, for redaction."""
-        found = [self.admin.key, self.upstream.proxy]
+        found = [self.admin.key, self.upstream.proxy, self.notify.webhook, self.notify.secret]
         found += self.state.secrets
         for account in self.accounts.values():
-            found += (*account.secrets, account.refresh_token)
+            found += (*account.secrets, *account.refresh_tokens)
         return tuple(secret for secret in found if secret is not None)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.quick.lane import Lane, Plan
     from proxy.forwarding.rules import Rules
-    from proxy.observability.request_record import RequestRecord
+    from proxy.observability.journal import JournalEntry
 
 
 class QuickContext:
@@ -28,24 +28,19 @@ class QuickContext:
         self.rules = rules
         self.timeouts = rules.timeouts
         self.id_line = rules.response_lines + b"X-Request-Id: "
+        self.flight = dependencies.accounting.flight
         self._journal = dependencies.accounting.journal
-        self._flight = dependencies.accounting.flight
         self._reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=False)
         self._cells = {outcome: self._journal.fast_path(outcome) for outcome in QuickOutcome}
-        self._taken = self._cells[QuickOutcome.TAKEN]
+        self.taken = self._cells[QuickOutcome.TAKEN]
 
     def __repr__(self) -> str:
-        return f"<QuickContext: {self._taken.value} taken>"
+        return f"<QuickContext: {self.taken.value} taken>"
 
-    def note(self, lane: Lane, status: int, record: RequestRecord) -> None:
-        """A quick exchange ended as usual."""
-        self._flight.value -= 1
-        lane.in_flight.value -= 1
-        entry = lane.entries.get(status)
-        if entry is None:
-            entry = lane.entries[status] = self._journal.entry(lane.kind, status)
-        entry.note(record)
-        self._taken.value += 1
+    def entry(self, lane: Lane, status: int) -> JournalEntry:
+        """Where the lane's requests with this status are noted."""
+        entry = lane.entries[status] = self._journal.entry(lane.kind, status)
+        return entry
 
     def count(self, outcome: QuickOutcome) -> None:
         """A request was declined, or became ordinary."""

@@ -10,6 +10,7 @@ from proxy.forwarding.phase import Phase
 
 if TYPE_CHECKING:
     from proxy.forwarding.attempt import SentRequest
+    from proxy.http1.message import Response
 
 
 class Continuation(Exchange):
@@ -25,3 +26,13 @@ class Continuation(Exchange):
         self._enter(Phase.SENT)
         self._attempt = Attempt.of_sent(self, sent)
         return self._attempt
+
+    def go_on_relaying(self, sent: SentRequest, response: Response, bytes_out: int) -> Attempt:
+        """As `go_on`, with a response of which the head, and so much of its body, has gone to the tool."""
+        attempt = self.go_on(sent)
+        attempt.take_up(response)
+        self._stats.upstream_status, self._stats.amazon_request_id = response.status, response.fields.request_id
+        self._enter(Phase.RELAYING)
+        self._body.forget()
+        self._relay.take_up(response, bytes_out)
+        return attempt

@@ -14,14 +14,16 @@ from proxy.downstream.ports import Availability
 from proxy.forwarding.attempt import SentRequest
 from proxy.forwarding.quick.continuation import Continuation
 from proxy.forwarding.quick.outcome import QuickOutcome
+from proxy.http1.message import read_response
 from proxy.problem import date_line
+from proxy.upstream.connection import REQUEST_IDS
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
     from proxy.errors import Refused
     from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.quick.context import QuickContext
-    from proxy.forwarding.quick.lane import Plan
+    from proxy.forwarding.quick.lane import Recognised
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
@@ -37,21 +39,25 @@ class QuickExchange:
     max_wire_bytes = 0
     attempts = 1
     __slots__ = (
-        *("_body_at", "_client", "_connection", "_context", "_data", "_ordinary", "_plan", "_sent_at", "_token"),
+        *("_client", "_connection", "_context", "_data", "_head", "_known", "_left", "_ordinary", "_sent_at"),
+        *("_spent", "_token"),
         *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "request_id", "text"),
         "upstream",
     )
 
-    def __init__(self, quick: QuickContext, client: ClientPort, plan: Plan, request_id: str) -> None:
+    def __init__(self, quick: QuickContext, client: ClientPort, known: Recognised, request_id: str) -> None:
         self._context = quick
         self._client = client
-        self._plan = plan
+        self._known = known
+        self._ordinary: tuple[Continuation, Attempt] | None = None
         self._connection: UpstreamConnection
         self._token: AccessToken
-        self._ordinary: tuple[Continuation, Attempt] | None = None
+        self._head = b""
+        self._left = 0
+        self._spent: float
         self.request_id = request_id
         self.amazon_request_id = ""
-        self.text = plan.text
+        self.text = known.text
 
     def __repr__(self) -> str:
         return f"<QuickExchange {self.request_id}: {self._ordinary[0] if self._ordinary is not None else 'sent'}>"
@@ -60,73 +66,107 @@ class QuickExchange:
 
     @property
     def path(self) -> str:
-        return self._plan.path
+        return self._known.plan.path
 
     @property
     def user_agent(self) -> str:
-        return self._plan.lane.user_agent
+        return self._known.lane.user_agent
 
     # --- the usual way
 
-    def send(self, connection: UpstreamConnection, data: bytes, body_at: int, passing: bytes) -> None:
-        """Send what came as its plan has it; the body begins at `body_at`."""
-        plan, lane = self._plan, self._plan.lane
-        assert lane.token is not None
-        self._connection, self._data, self._body_at, self._token = connection, data, body_at, lane.token
-        self.bytes_in = len(data) - body_at
+    def send(self, connection: UpstreamConnection, data: bytes) -> None:
+        """Send `data`, which came, as it was decided for its like."""
+        known = self._known
+        assert known.token is not None
+        self._connection, self._data, self._token = connection, data, known.token
         self._sent_at = self.entered = self._client.head_done
-        lane.budget.earn()
-        connection.send_whole(self, b"".join((plan.line, lane.lines, passing, data[body_at:])), self._context.timeouts)
+        self.bytes_in = len(data) - known.body_at
+        message = known.message + data[known.body_at :] if self.bytes_in else known.message
+        known.lane.budget.earn()
+        connection.send_whole(self, message, self._context.timeouts)
         self._sent_at = perf_counter()
 
     def recognise(self, data: bytes) -> bool:
         """Hand on a response as those before it were handed on, or become ordinary."""
         self.entered = perf_counter()
-        lane, quick, client = self._plan.lane, self._context, self._client
-        found = lane.responses.find(data)
-        if found is None:
+        if self._left:
+            return self._go_on(data)
+        lane, quick, client = self._known.lane, self._context, self._client
+        known, behind = lane.responses.find(data)
+        if known is None or behind is None:
             lane.responses.learn(data)
             return self._is_unusual()
-        known, behind = found
-        length, end = known.length, behind.end()
-        if length < 0:
-            length = int(behind[known.length_group])
-        if len(data) - end != length or quick.service.availability is not _SERVING or not client.writable:
+        end = behind.end()
+        self.bytes_out = length = known.length if known.length >= 0 else int(behind[known.length_group])
+        self._left = left = length + end - len(data)
+        if left < 0 or quick.service.availability is not _SERVING or not client.writable:
             return self._is_unusual()
-        if not self._connection.rest_now():
+        if not self._connection.note_answer():
             return self._is_unusual()
         if known.id_group:
             self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128]
-        client.respond(
-            b"".join(
-                (
-                    known.lines,
-                    behind[known.passing] if known.passing >= 0 else known.lines_behind(behind),
-                    b"" if known.dated else date_line(int(time.time())),
-                    quick.id_line,
-                    self.request_id.encode("ascii"),
-                    b"\r\n\r\n",
-                    data[end:],
-                )
-            )
+        head = (
+            known.lines,
+            behind[known.passing] if known.passing >= 0 else known.lines_behind(behind),
+            b"" if known.dated else date_line(int(time.time())),
+            quick.id_line,
+            self.request_id.encode("ascii"),
         )
-        self.bytes_out = length
-        self._account_for(known.status)
+        answer = b"".join((*head, b"\r\n\r\n", data[end:]))
+        if left:
+            self._begin_relaying(data[: end - 2], answer)
+            return True
+        self._connection.rest_now()
+        client.respond(answer)
+        self._account_for(known.status, self.entered - self._sent_at)
         return True
 
-    def _account_for(self, status: int) -> None:
-        lane, quick = self._plan.lane, self._context
-        self.duration = perf_counter() - self._client.head_done
-        self.upstream = upstream = self.entered - self._sent_at
-        self.overhead = self.duration - upstream
+    def _begin_relaying(self, head: bytes, answer: bytes) -> None:
+        """A body that comes in several reads goes on as it comes."""
+        self._head = head
+        self._spent = self._sent_at - self._client.head_done
+        self._connection.go_on(self, self._left)
+        self._client.send([answer])
+        self._client.flush()
+        self._spent += perf_counter() - self.entered
+
+    def _go_on(self, data: bytes) -> bool:
+        self._left = left = self._left - len(data)
+        if left < 0:
+            self._left = left + len(data)
+            self._become_ordinary(QuickOutcome.RESPONSE)
+            return False
+        if left:
+            self._connection.go_on(self, left)
+            self._client.send([data])
+            self._client.flush()
+            self._spent += perf_counter() - self.entered
+            return True
+        self._connection.rest_now()
+        self._client.send([data])
+        self._client.finish(keep=True)
+        status = int(self._head[9:12])
+        now = perf_counter()
+        self._account_for(status, now - self._client.head_done - self._spent - (now - self.entered))
+        return True
+
+    def _account_for(self, status: int, upstream: float) -> None:
+        """It is over, and so many seconds of it were Amazon's."""
+        lane, quick = self._known.lane, self._context
+        self.duration = duration = perf_counter() - self._client.head_done
+        self.upstream = upstream
+        self.overhead = duration - upstream
         if lane.misfits:
             lane.misfits = 0
         if quick.tokens.watchful and status < 400:
             quick.tokens.accepted(self._token, lane.use)
-        quick.note(lane, status, self)
+        quick.flight.value -= 1
+        lane.in_flight.value -= 1
+        (lane.entries.get(status) or quick.entry(lane, status)).note(self)
+        quick.taken.value += 1
 
     def _is_unusual(self) -> bool:
-        self._plan.lane.misfit()
+        self._known.lane.misfit()
         self._become_ordinary(QuickOutcome.RESPONSE)
         return False
 
@@ -137,11 +177,18 @@ class QuickExchange:
         if self._ordinary is None:
             quick, data = self._context, self._data
             quick.count(why)
-            context = quick.ordinary(self._plan, data[: self._body_at - 2], self.request_id)
+            body_at = self._known.body_at
+            context = quick.ordinary(self._known.plan, data[: body_at - 2], self.request_id)
             exchange = Continuation(quick.dependencies, self._client, context)
-            body = data[self._body_at :]
             overhead = self._sent_at - self._client.head_done
-            attempt = exchange.go_on(SentRequest(self._token, self._connection, body, self._sent_at, overhead))
+            if self._head:
+                overhead = self._spent
+            sent = SentRequest(self._token, self._connection, data[body_at:], self._sent_at, overhead)
+            if self._head:
+                response = read_response(self._head, REQUEST_IDS)
+                attempt = exchange.go_on_relaying(sent, response, self.bytes_out - self._left)
+            else:
+                attempt = exchange.go_on(sent)
             attempt.entered = self.entered
             self._ordinary = exchange, attempt
         return self._ordinary

@@ -146,3 +146,31 @@ class KnownSection:
     passing: bytes
     length: int
     request_id: str
+
+
+class Recognised:
+    """A request that is known again: its plan, and of its section what a message to Amazon takes.
+
+    `message` is what is sent, up to the body, with `token`; it is made when it is first sent, and for each new token.
+    `body_at` is where the body begins in what came, `request_id` empty where the client names none.
+    """
+
+    __slots__ = ("body_at", "lane", "message", "passing", "plan", "request_id", "text", "token")
+
+    def __init__(self, plan: Plan, section: KnownSection, body_at: int) -> None:
+        self.plan = plan
+        self.lane = plan.lane
+        self.text = plan.text
+        self.passing = section.passing
+        self.request_id = section.request_id
+        self.body_at = body_at
+        self.token: AccessToken | None = None
+        self.message = b""
+
+    def __repr__(self) -> str:
+        return f"<Recognised request of {self.lane!r}>"
+
+    def take_token(self, token: AccessToken) -> None:
+        """From now on it carries the lane's."""
+        self.token = token
+        self.message = b"".join((self.plan.line, self.lane.lines, self.passing))

@@ -16,7 +16,7 @@ from proxy.errors import Refused
 from proxy.forwarding.field_rules import LOOKED_UP, REQUEST_FIELDS, is_read
 from proxy.forwarding.quick.context import QuickContext
 from proxy.forwarding.quick.exchange import QuickExchange
-from proxy.forwarding.quick.lane import KnownSection, Sender
+from proxy.forwarding.quick.lane import KnownSection, Recognised, Sender
 from proxy.forwarding.quick.lanes import LaneMaker
 from proxy.forwarding.quick.outcome import QuickOutcome
 from proxy.forwarding.quick.plans import lane_key, may_be_quick, plan_for
@@ -31,16 +31,18 @@ if TYPE_CHECKING:
     from proxy.forwarding.quick.lane import Decision, Lane, Missed, Plan
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request
+    from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
 
 MAX_SHAPES = 16
+MAX_REQUESTS = 1024
 MAX_SECTIONS = 512
 MAX_SENDERS = 1024
 MAX_PLANS = 4096
 SHAPE_INTERVAL = 10.0
 """Seconds after which one more shape may be learned, beyond as many as there may be: making one takes a while."""
-_MAX_SECTION = 4096
-"""Bytes of a section that is remembered."""
+_MAX_REMEMBERED = 4096
+"""Bytes of a section, or a request, that is remembered."""
 _SERVING = Availability.SERVING
 _END = b"\r\n\r\n"
 _SHAPE_RULES = ShapeRules(REQUEST_FIELDS, LOOKED_UP, is_read)
@@ -67,6 +69,7 @@ class Recognition:
         self._shaping = TokenBucket.full(MAX_SHAPES, SHAPE_INTERVAL, time.monotonic())
         self._senders: dict[tuple[int, tuple[bytes, ...]], Sender] = {}
         self._sections: dict[bytes, KnownSection] = {}
+        self._requests: dict[bytes, Recognised] = {}
         self._plans = 0
         self._outcome = QuickOutcome.INCOMPLETE
 
@@ -79,67 +82,93 @@ class Recognition:
         """Send the request that `data` is, if it may be sent as those before it were; None where it was declined."""
         if self._directory.version != self._version:
             self._forget()
-        at = data.find(b"\r\n") + 2
-        body_at = len(data)
-        section = self._sections.get(data[at:]) if data.endswith(_END) else None
-        if section is None:
-            body_at = data.find(_END, at) + 4
-            section = self._find_section(data[at:body_at]) if body_at >= 4 else None
-        if section is None or len(data) - body_at != section.length or body_at > self._max_head:
-            self._outcome = QuickOutcome.UNSEEN if section is None else QuickOutcome.INCOMPLETE
+        known = self._requests.get(data) or self._recognise(data)
+        if known is None:
             return None
-        plan = section.sender.plans.get(data[: at - 2]) or self._find_plan(section.sender, data[: at - 2])
-        if plan is None:
-            self._outcome = QuickOutcome.UNSEEN
+        lane = known.lane
+        token = self._tokens.current(lane.account)
+        if (token is not known.token or token is None) and not self._take_token(known, token):
             return None
-        lane, service = plan.lane, self._service
-        connection = self._connection_for(lane, section.length)
+        serving = self._service.availability is _SERVING
+        if (lane.watched or not serving or self._throttles.active) and not self._may_go(lane):
+            return None
+        connection = lane.pool.take_warm(lane.family)
         if connection is None:
+            self._outcome = QuickOutcome.CONNECTION
+            return None
+        if lane.budgeted and not self._affords(lane, connection):
             return None
         self._flight.value += 1
         lane.in_flight.value += 1
         if self._accounting.journal.listeners:
             self._accounting.tell_started()
-        exchange = QuickExchange(self._context, client, plan, section.request_id or service.new_request_id())
-        exchange.send(connection, data, body_at, section.passing)
+        exchange = QuickExchange(self._context, client, known, known.request_id or self._service.new_request_id())
+        exchange.send(connection, data)
         return exchange
 
-    def _connection_for(self, lane: Lane, length: int) -> UpstreamConnection | None:
-        """A connection for a request of this lane, which has its token then; None where it may not be quick now."""
-        token = self._tokens.current(lane.account)
+    def _recognise(self, data: bytes) -> Recognised | None:
+        """What is known of a request that may be new; None where nothing is, or it is not whole."""
+        at = data.find(b"\r\n") + 2
+        body_at = data.find(_END) + 4
+        section = self._find_section(data[at:body_at]) if body_at > at else None
+        if section is None or len(data) - body_at != section.length or body_at > self._max_head:
+            self._outcome = QuickOutcome.UNSEEN if section is None else QuickOutcome.INCOMPLETE
+            return None
+        if section.length > self._max_body:
+            self._outcome = QuickOutcome.INCOMPLETE
+            return None
+        line = data[: at - 2]
+        plan = section.sender.plans.get(line)
+        if plan is not None:
+            known = Recognised(plan, section, body_at)
+            if not section.length and not section.request_id and body_at <= _MAX_REMEMBERED:
+                self._remember(data, known)
+            return known
+        plan = self._find_plan(section.sender, line)
+        if plan is None:
+            self._outcome = QuickOutcome.UNSEEN
+            return None
+        return Recognised(plan, section, body_at)
+
+    def _remember(self, data: bytes, known: Recognised) -> None:
+        """A request that came before may come again, byte for byte."""
+        if len(self._requests) >= MAX_REQUESTS:
+            self._requests.clear()
+        self._requests[data] = known
+
+    def _take_token(self, known: Recognised, token: AccessToken | None) -> bool:
+        """Have the request carry this token; False where there is none."""
         if token is None:
             self._outcome = QuickOutcome.TOKEN
-            return None
+            return False
+        lane = known.lane
         if token is not lane.token:
             lane.take_token(token, self._dependencies.account_lines.of(token))
-        serving = self._service.availability is _SERVING
-        if lane.watched or not serving or self._throttles.active or length > self._max_body:
-            objection = self._objection(lane, length)
-            if objection is not None:
-                self._outcome = objection
-                return None
-        connection = lane.pool.take_warm(lane.family)
-        if connection is None:
-            self._outcome = QuickOutcome.CONNECTION
-        elif lane.budgeted and not self._affords(lane, connection):
-            self._outcome = QuickOutcome.BUDGET
-            return None
-        return connection
+        known.take_token(token)
+        return True
 
-    def _objection(self, lane: Lane, length: int) -> QuickOutcome | None:
+    def _may_go(self, lane: Lane) -> bool:
+        objection = self._objection(lane)
+        if objection is not None:
+            self._outcome = objection
+        return objection is None
+
+    def _objection(self, lane: Lane) -> QuickOutcome | None:
         """Why a request of this lane may not be quick now, if there is a reason."""
         if self._service.availability is not _SERVING:
             return QuickOutcome.DRAINING
         if lane.until < time.time():
             return QuickOutcome.KEY
-        if length > self._max_body:
-            return QuickOutcome.INCOMPLETE
         if lane.pause:
             lane.pause -= 1
             return QuickOutcome.PAUSED
         if lane.missed is not None and self._is_listed(lane.missed):
             return QuickOutcome.PROFILE
-        if lane.limit is not None and self._throttles.find(lane.limit, lane.pool.loop.time()) is not None:
+        if (
+            self._throttles.active
+            and lane.limit is not None
+            and self._throttles.find(lane.limit, lane.pool.loop.time()) is not None
+        ):
             return QuickOutcome.THROTTLED
         return None
 
@@ -151,6 +180,7 @@ class Recognition:
             clients.spend(caller, time.monotonic(), lane.in_flight.value)
         except Refused:
             lane.pool.give_back(connection)
+            self._outcome = QuickOutcome.BUDGET
             return False
         return True
 
@@ -176,7 +206,7 @@ class Recognition:
     def _section(self, section: bytes, shape: RequestShape, found: re.Match[bytes], sender: Sender) -> KnownSection:
         passing = shape.fields.lines(found) + b"\r\n"
         made = KnownSection(sender, passing, shape.length(found), shape.request_id(found))
-        if not made.request_id and len(section) <= _MAX_SECTION:
+        if not made.request_id and len(section) <= _MAX_REMEMBERED:
             if len(self._sections) >= MAX_SECTIONS:
                 self._sections.clear()
             self._sections[section] = made
@@ -191,6 +221,7 @@ class Recognition:
     def _keep_plan(self, sender: Sender, line: bytes, plan: Plan) -> None:
         if self._plans >= MAX_PLANS:
             self._plans = 0
+            self._requests.clear()
             for other in self._senders.values():
                 other.plans.clear()
         sender.plans[line] = plan
@@ -245,4 +276,5 @@ class Recognition:
         self._version = self._directory.version
         self._senders.clear()
         self._sections.clear()
+        self._requests.clear()
         self._plans = 0

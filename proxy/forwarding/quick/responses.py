@@ -74,7 +74,7 @@ class ResponsePatterns:
     def __repr__(self) -> str:
         return f"<ResponsePatterns: {len(self._shapes)} shapes>"
 
-    def find(self, data: bytes) -> tuple[KnownBeginning, re.Match[bytes]] | None:
+    def find(self, data: bytes) -> tuple[KnownBeginning, re.Match[bytes]] | tuple[None, None]:
         """The beginning and the match of what follows it, up to the head's end; None for a head of no known shape."""
         for marker in self._markers:
             cut = data.find(marker, 0, _MAX_HEAD) + 2
@@ -85,7 +85,7 @@ class ResponsePatterns:
                     return known, found
         return self._fit(data)
 
-    def _fit(self, data: bytes) -> tuple[KnownBeginning, re.Match[bytes]] | None:
+    def _fit(self, data: bytes) -> tuple[KnownBeginning, re.Match[bytes]] | tuple[None, None]:
         for shape in self._shapes:
             cut = data.find(shape.marker, 0, _MAX_HEAD) + 2
             before = shape.before.pattern.fullmatch(data, 0, cut)
@@ -98,7 +98,7 @@ class ResponsePatterns:
                     self._known.clear()
                 self._known[data[:cut]] = known
                 return known, behind
-        return None
+        return None, None
 
     def learn(self, data: bytes) -> None:
         """Make a shape of a head that had none, if it is whole, and worth it."""

@@ -1,0 +1,104 @@
+"""A replica's part in a fleet: what Amazon asked it to wait for, what its clients spent, and how the shared store is.
+
+Nothing here is on a request's path: what happened is told a moment later, and what others tell is put in force when it
+comes. Without the store each replica goes by what it knows itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.events import StateStoreChanged
+from proxy.forwarding.throttles import ThrottleKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.access.clients import Budgets, Spending
+    from proxy.events import Observer
+    from proxy.forwarding.throttles import Throttles
+    from proxy.tokens.fleet import Fleet
+
+SETTLE_EVERY: Final = 0.25
+"""Seconds between two settlements of what clients spent."""
+
+
+class FleetMember:
+    """Made with what this replica knows; `start` joins, `stop` leaves. `clock` is the one that budgets go by."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        throttles: Throttles,
+        budgets: Budgets,
+        observer: Observer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._fleet, self._throttles, self._budgets, self._observer = fleet, throttles, budgets, observer
+        self._id = secrets.token_hex(8)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<FleetMember {self._id}: {self._fleet!r}>"
+
+    def start(self) -> None:
+        """Needs the event loop. The store need not be there."""
+        self._fleet.follow(self._tell_health)
+        self._throttles.paused = self._tell_pause
+        self._budgets.are_shared = True
+        for work in (self._hear(), self._settle()):
+            self._begin(work)
+
+    async def stop(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _tell_health(self) -> None:
+        health = self._fleet.health
+        self._observer.observe(StateStoreChanged(bool(health.trouble), health.trouble, health.replicas))
+
+    # --- pauses
+
+    def _tell_pause(self, key: ThrottleKey, seconds: float) -> None:
+        self._begin(self._fleet.share({"by": self._id, "pause": list(key), "seconds": seconds}))
+
+    async def _hear(self) -> None:
+        loop = asyncio.get_running_loop()
+        async for ago, told in self._fleet.heard():
+            pause = None if told.get("by") == self._id else read_pause(told, ago)
+            if pause is not None:
+                self._throttles.pause(*pause, loop)
+
+    # --- budgets
+
+    async def _settle(self) -> None:
+        while True:
+            await asyncio.sleep(SETTLE_EVERY)
+            await asyncio.gather(*map(self._settle_one, self._budgets.take_spendings()))
+
+    async def _settle_one(self, spent: Spending) -> None:
+        left = await self._fleet.settle(spent.name, spent.capacity, spent.interval, spent.count)
+        if left is not None:
+            self._budgets.settle(spent.name, left, self._clock())
+
+
+def read_pause(told: dict[str, Any], ago: float) -> tuple[ThrottleKey, float] | None:
+    """What is limited, and for how many more seconds; None for what is over, or says something else."""
+    key, seconds = told.get("pause"), told.get("seconds")
+    if not isinstance(key, list) or not isinstance(seconds, int | float) or seconds <= ago:
+        return None
+    try:
+        return ThrottleKey(*map(str, key)), seconds - ago
+    except TypeError:  # another version's form
+        return None

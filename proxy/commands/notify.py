@@ -1,0 +1,55 @@
+"""`notify`: sends a test notice by each way that is configured, once, and says whether it arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from proxy.commands.terminal import FAILED, OK, complain, say
+from proxy.net.names import Names
+from proxy.net.session import make_session
+from proxy.observability.delivery import CommandWay, DeliveryFailed, NoticeWay, WebhookWay
+from proxy.observability.notices import Notice, NoticeKind
+
+if TYPE_CHECKING:
+    from proxy.config import Config
+
+TEXT = "This is a test: ads-proxy can reach you here when somebody must sign in, or a consent ends."
+
+
+def send_test(config: Config) -> int:
+    """0 where it arrived by every way; 1 where it did not, or nobody is to be told."""
+    if config.notify.webhook is None and not config.notify.command:
+        complain("notify: nobody is told: set notify.webhook or notify.command (docs/notify.md)")
+        return FAILED
+    return asyncio.run(_send(config))
+
+
+async def _send(config: Config) -> int:
+    notice = Notice(uuid.uuid4().hex, NoticeKind.TEST, "", TEXT, time.time())
+    names = Names()
+    session = make_session(names)
+    try:
+        ways: list[NoticeWay] = []
+        if (url := config.notify.webhook) is not None:
+            context = ssl.create_default_context(cafile=config.upstream.ca_file)
+            ways.append(WebhookWay(session, url, config.notify.secret, config.upstream.proxy, context))
+        if config.notify.command:
+            ways.append(CommandWay(config.notify.command))
+        return max([await _try(way, notice) for way in ways])
+    finally:
+        await session.close()
+        names.stop()
+
+
+async def _try(way: NoticeWay, notice: Notice) -> int:
+    try:
+        await way.deliver(notice)
+    except DeliveryFailed as failure:
+        complain(f"notify.{way.name}: {failure.detail}")
+        return FAILED
+    say(f"notify.{way.name}: it arrived.")
+    return OK

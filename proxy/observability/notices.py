@@ -1,0 +1,182 @@
+"""What is worth telling a person at once: which events are, what a notice says, its signature, when it is sent again.
+
+Values in, values out, and no clock is read. Sending is for `notifier`, the ways are in `delivery`. A notice holds no
+secret: it is made of what the log may hold.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from proxy.events import ConsentEnded, ConsentEnding, CredentialStateChanged, Event, SignInNeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REPEAT_AFTER: Final = 86400.0
+"""Seconds for which the same news is told once, unless it was over in the meantime."""
+MAX_ATTEMPTS: Final = 20
+"""About an hour and a quarter, as `delay` has it."""
+MAX_DELAY: Final = 300.0
+_CODED: Final = "whsec_"
+
+
+class NoticeKind(StrEnum):
+    """What it is about."""
+
+    SIGN_IN_NEEDED = "sign-in-needed"
+    ACCOUNT_REVOKED = "account-revoked"
+    CONSENT_ENDING = "consent-ending"
+    CONSENT_ENDED = "consent-ended"
+    TEST = "test"
+    """Somebody wants to see one arrive."""
+
+
+class NoticeOutcome(StrEnum):
+    """How far the telling got."""
+
+    SENT = "sent"
+    DELAYED = "delayed"
+    """It failed, and is tried again."""
+    LOST = "lost"
+    """It was given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeTold(Event):
+    """A notice was sent, failed for the first time, or was given up. `way` is `webhook` or `command`."""
+
+    kind: NoticeKind
+    account: str
+    way: str
+    outcome: NoticeOutcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One piece of news. `at` and `ends_at` are wall-clock time; `text` says what to do."""
+
+    id: str
+    kind: NoticeKind
+    account: str
+    text: str
+    at: float
+    days: int | None = None
+    ends_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The same for the same news: an account's consent is news at each mark of each end."""
+        return f"{self.kind} {self.account} {self.days} {day(self.ends_at)}"
+
+
+def notice_of(event: Event, identity: str, now: float) -> Notice | None:
+    """What an event is to people; None for most. `identity` becomes the notice's id."""
+    if isinstance(event, SignInNeeded):
+        text = f"{event.account}: nobody has signed in, so its requests are refused. {event.advice}"
+        return Notice(identity, NoticeKind.SIGN_IN_NEEDED, event.account, text, now)
+    if isinstance(event, CredentialStateChanged) and event.new == "revoked" != event.old:
+        text = (
+            f"{event.account}: Amazon no longer accepts its refresh token; requests are served until the access token "
+            f"in hand ends. Reconnect in the console, or run `ads-proxy login {event.account}`."
+        )
+        return Notice(identity, NoticeKind.ACCOUNT_REVOKED, event.account, text, now)
+    if isinstance(event, ConsentEnding):
+        text = f"{event.account}: the advertiser's consent ends on {day(event.ends_at)}. {event.advice}"
+        return Notice(identity, NoticeKind.CONSENT_ENDING, event.account, text, now, event.days, event.ends_at)
+    if isinstance(event, ConsentEnded):
+        text = f"{event.account}: the advertiser's consent ended on {day(event.ends_at)}. {event.advice}"
+        return Notice(identity, NoticeKind.CONSENT_ENDED, event.account, text, now, 0, event.ends_at)
+    return None
+
+
+def recovered_account(event: Event) -> str:
+    """The account that works again, so that its next trouble is news at once; empty for other events."""
+    return event.account if isinstance(event, CredentialStateChanged) and event.new == "valid" else ""
+
+
+def day(at: float | None) -> str:
+    """A day in UTC, as ISO 8601 has it; empty for none."""
+    return "" if at is None else str(datetime.fromtimestamp(at, UTC).date())
+
+
+def moment(at: float) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def body_of(notice: Notice) -> bytes:
+    """What is sent, as JSON. `text` stands at the top, where chat programs look for it."""
+    values: dict[str, object] = {
+        "id": notice.id,
+        "type": str(notice.kind),
+        "timestamp": moment(notice.at),
+        "account": notice.account,
+        "text": notice.text,
+    }
+    if notice.ends_at is not None:
+        values |= {"days": notice.days, "ends_at": moment(notice.ends_at)}
+    return json.dumps(values, ensure_ascii=False).encode()
+
+
+def signature(secret: str, identity: str, timestamp: int, body: bytes) -> str:
+    """HMAC-SHA256 over id, time and body, each followed by a dot but for the last, as Standard Webhooks has it.
+
+    A secret that begins with `whsec_` is base64 behind that; any other is taken as it is.
+    """
+    key = secret.encode()
+    if secret.startswith(_CODED):
+        with contextlib.suppress(binascii.Error):
+            key = base64.b64decode(secret.removeprefix(_CODED), validate=True)
+    signed = hmac.new(key, f"{identity}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(signed).decode()}"
+
+
+def delay(attempt: int, chance: float, asked: float | None = None) -> float:
+    """Seconds until a failed attempt (the first is 0) is made again; its upper half is by chance (0 to 1).
+
+    What the receiver asked for counts, within bounds.
+    """
+    own = min(MAX_DELAY, 2.0 ** min(attempt, 16)) * (0.5 + chance / 2)
+    return max(own, min(asked or 0.0, MAX_DELAY))
+
+
+def as_kept(notice: Notice) -> dict[str, object]:
+    """A notice as the state store keeps it until it is sent."""
+    kept = {name: getattr(notice, name) for name in ("id", "account", "text", "at", "days", "ends_at")}
+    return {**kept, "kind": str(notice.kind)}
+
+
+def read_notice(kept: object) -> Notice | None:
+    """What `as_kept` made; anything else is None."""
+    if not isinstance(kept, dict):
+        return None
+    try:
+        return Notice(
+            str(kept["id"]),
+            NoticeKind(kept["kind"]),
+            str(kept["account"]),
+            str(kept["text"]),
+            float(kept["at"]),
+            None if kept["days"] is None else int(kept["days"]),
+            None if kept["ends_at"] is None else float(kept["ends_at"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def read_told(kept: object) -> Mapping[str, float]:
+    """What was told, and when; what is no such record counts as lost."""
+    if not isinstance(kept, dict):
+        return {}
+    return {str(key): float(at) for key, at in kept.items() if isinstance(at, int | float)}

@@ -1,0 +1,177 @@
+"""An observer that tells people: each piece of news once, tried again until it arrives, and kept across restarts.
+
+Nothing waits for it. What is news and what it says is for `notices`; how it leaves for `delivery`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from proxy.errors import StateError
+from proxy.observability import notices
+from proxy.observability.delivery import DeliveryFailed
+from proxy.observability.notices import MAX_ATTEMPTS, REPEAT_AFTER, Notice, NoticeOutcome, NoticeTold
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+    from proxy.events import Event
+    from proxy.observability.delivery import NoticeWay
+
+DOCUMENT: Final = "notices"
+MAX_PENDING: Final = 100
+"""Notices on their way; more at once are lost, and told so."""
+STOP_TIMEOUT: Final = 2.0
+
+
+class Memory(Protocol):
+    """What keeps a document across restarts: the state store. Both raise `StateError`."""
+
+    async def read_document(self, name: str) -> object | None: ...
+
+    async def write_document(self, name: str, data: object) -> None: ...
+
+
+class Notifier:
+    """Made before the program is; `start` gives it what it needs. Every method belongs to the event loop.
+
+    `clean` masks secrets in a text: none is there, and a second net costs nothing.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[Event], None],
+        clean: Callable[[str], str],
+        wall: Callable[[], float] = time.time,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._tell, self._clean, self._wall, self._pause = tell, clean, wall, pause
+        self._ways: dict[str, NoticeWay] = {}
+        self._memory: Memory | None = None
+        self._told: dict[str, float] = {}
+        self._pending: dict[tuple[str, str], Notice] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unsaved = False
+        self._saving: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Notifier {', '.join(self._ways) or 'of nobody'}, {len(self._pending)} on their way>"
+
+    async def start(self, memory: Memory, ways: Sequence[NoticeWay]) -> None:
+        """Take up what an earlier run left."""
+        self._memory = memory
+        self.reconfigure(ways)
+        try:
+            kept = await memory.read_document(DOCUMENT)
+        except StateError:
+            kept = None
+        if not isinstance(kept, dict):
+            return
+        self._told = dict(notices.read_told(kept.get("told")))
+        pending = kept.get("pending")
+        for entry in pending if isinstance(pending, list) else []:
+            if isinstance(entry, dict) and (notice := notices.read_notice(entry.get("notice"))) is not None:
+                self._begin(str(entry.get("way")), notice)
+
+    def reconfigure(self, ways: Sequence[NoticeWay]) -> None:
+        """From the next attempt on; what was to go by a way that is gone is lost."""
+        self._ways = {way.name: way for way in ways}
+
+    async def stop(self) -> None:
+        """What is under way may end for a moment; the rest is kept for the next run, where the store can."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._saving is not None:
+            await self._saving
+        if self._unsaved:
+            await self._save()
+
+    def observe(self, event: Event) -> None:
+        if recovered := notices.recovered_account(event):
+            self._forget(recovered)
+        if not self._ways:
+            return
+        now = self._wall()
+        notice = notices.notice_of(event, uuid.uuid4().hex, now)
+        if notice is None or self._told.get(notice.key, 0.0) > now - REPEAT_AFTER:
+            return
+        self._told = {key: at for key, at in self._told.items() if at > now - REPEAT_AFTER} | {notice.key: now}
+        notice = replace(notice, text=self._clean(notice.text))
+        for name in self._ways:
+            self._begin(name, notice)
+        self._save_soon()
+
+    def _forget(self, account: str) -> None:
+        """The account works again: its next sign-in or revocation is news."""
+        over = {
+            Notice("", kind, account, "", 0.0).key
+            for kind in (notices.NoticeKind.SIGN_IN_NEEDED, notices.NoticeKind.ACCOUNT_REVOKED)
+        }
+        if over & self._told.keys():
+            self._told = {key: at for key, at in self._told.items() if key not in over}
+            self._save_soon()
+
+    def _begin(self, name: str, notice: Notice) -> None:
+        if len(self._pending) >= MAX_PENDING:
+            told = NoticeTold(notice.kind, notice.account, name, NoticeOutcome.LOST, "Too many are on their way.")
+            self._tell(told)
+            return
+        self._pending[(name, notice.id)] = notice
+        self._spawn(self._deliver(name, notice))
+
+    async def _deliver(self, name: str, notice: Notice) -> None:
+        outcome, detail = NoticeOutcome.LOST, "It is not configured any longer."
+        for attempt in range(MAX_ATTEMPTS):
+            way = self._ways.get(name)
+            if way is None:
+                break
+            try:
+                await way.deliver(notice)
+            except DeliveryFailed as failure:
+                detail = failure.detail
+                if attempt == 0:
+                    self._tell(NoticeTold(notice.kind, notice.account, name, NoticeOutcome.DELAYED, detail))
+                await self._pause(notices.delay(attempt, random.random(), failure.retry_after))  # noqa: S311
+            else:
+                outcome, detail = NoticeOutcome.SENT, ""
+                break
+        del self._pending[(name, notice.id)]
+        self._tell(NoticeTold(notice.kind, notice.account, name, outcome, detail))
+        self._save_soon()
+
+    # --- what is kept
+
+    def _save_soon(self) -> None:
+        self._unsaved = True
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.get_running_loop().create_task(self._save_all())
+
+    async def _save_all(self) -> None:
+        """One write at a time, and one more for what came meanwhile."""
+        while self._unsaved and await self._save():
+            continue
+
+    async def _save(self) -> bool:
+        self._unsaved = False
+        pending = [{"way": name, "notice": notices.as_kept(notice)} for (name, _), notice in self._pending.items()]
+        if self._memory is None:
+            return False
+        try:
+            await self._memory.write_document(DOCUMENT, {"told": self._told, "pending": pending})
+        except StateError:
+            self._unsaved = True
+            return False
+        return True
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

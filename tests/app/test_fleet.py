@@ -1,0 +1,174 @@
+"""Members of a fleet before a real Redis, on virtual time: pauses, budgets, and how the store is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from cryptography.fernet import MultiFernet
+
+from proxy.access.clients import Budgets
+from proxy.app.fleet import FleetMember, read_pause
+from proxy.errors import StateUnavailable
+from proxy.events import StateStoreChanged
+from proxy.forwarding.throttles import ThrottleKey, Throttles
+from proxy.secret import Secret
+from proxy.tokens.redis_fleet import RedisFleet
+from proxy.tokens.sealing import make_cipher
+from tests.support.events import EventRecorder
+from tests.support.fleet import VirtualConnection
+from tests.support.redis_server import KEY, RedisServer, redis_server
+from tests.support.tokens import virtual_time
+
+LIMIT = ThrottleKey("GET /sp/campaigns", "profile 1", "na", "amzn1.client")
+OTHER = ThrottleKey("GET /sb/campaigns", "profile 1", "na", "amzn1.client")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RedisServer) -> RedisServer:
+    running.client.flushall()
+    return running
+
+
+class Member:
+    """What one replica knows, and its part in the fleet."""
+
+    def __init__(self, server: RedisServer, cipher: MultiFernet | None = None) -> None:
+        self.connection = VirtualConnection(server)
+        self.throttles, self.budgets, self.events = Throttles(), Budgets(), EventRecorder()
+        self.fleet = RedisFleet(self.connection, cipher or make_cipher([Secret(KEY)]))
+        clock = asyncio.get_running_loop().time
+        self.member = FleetMember(self.fleet, self.throttles, self.budgets, self.events, clock)
+
+    def wait(self, key: ThrottleKey = LIMIT) -> float:
+        """For how long a request would be held back."""
+        now = asyncio.get_running_loop().time()
+        line = self.throttles.find(key, now)
+        return line.pace.wait(now) if line is not None else 0.0
+
+    def spend(self, per_minute: int, wanted: int) -> int:
+        """How many of so many requests a client may send now."""
+        now = asyncio.get_running_loop().time()
+        return sum(self.budgets.spend("client", per_minute, now) == 0 for _ in range(wanted))
+
+
+@virtual_time
+async def test_a_pause_is_everybodys(server: RedisServer) -> None:
+    """What Amazon asked one to wait for holds the others back, too, for what is left of it, and nothing else."""
+    one, other = Member(server), Member(server)
+    for each in (one, other):
+        each.member.start()
+    loop = asyncio.get_running_loop()
+    one.throttles.note(LIMIT, loop, 30.0, loop.time())
+    await asyncio.sleep(1)
+    assert 28 < other.wait() <= 30
+    assert other.wait(OTHER) == 0
+    late = Member(server)
+    late.member.start()
+    await asyncio.sleep(1)
+    assert 27 < late.wait() <= 30
+    for each in (one, other, late):
+        await each.member.stop()
+
+
+@virtual_time
+async def test_a_longer_pause_wins_and_teaches_no_pace(server: RedisServer) -> None:
+    """Who was refused itself knows its own pace; others only prolong the pause."""
+    one, other = Member(server), Member(server)
+    for each in (one, other):
+        each.member.start()
+    loop = asyncio.get_running_loop()
+    other.throttles.note(LIMIT, loop, 5.0, loop.time())
+    await asyncio.sleep(1)
+    line = other.throttles.find(LIMIT, loop.time())
+    assert line is not None
+    pace = line.pace
+    one.throttles.note(LIMIT, loop, 60.0, loop.time())
+    await asyncio.sleep(1)
+    assert other.wait() > 50
+    assert (line.pace.rate, line.pace.threshold) == (pace.rate, pace.threshold)
+    for each in (one, other):
+        await each.member.stop()
+
+
+@virtual_time
+async def test_what_a_stranger_tells_is_not_heard(server: RedisServer) -> None:
+    """It is encrypted with another key, or nothing that a replica says."""
+    member, stranger = Member(server), Member(server, make_cipher([Secret("another key of the state")]))
+    member.member.start()
+    await stranger.fleet.share({"pause": list(LIMIT), "seconds": 30})
+    await Member(server).fleet.share({"pause": ["too", "short"], "seconds": 30})
+    await Member(server).fleet.share({"pause": list(OTHER), "seconds": "long"})
+    server.client.xadd("{ads-proxy}:told", {"other": "field"})
+    await asyncio.sleep(1)
+    assert repr(member.throttles) == "<Throttles: 0 remembered>"
+    await Member(server).fleet.share({"pause": list(LIMIT), "seconds": 30})
+    await asyncio.sleep(1)
+    assert member.wait() > 20
+    await member.member.stop()
+
+
+def test_a_pause_that_is_over_is_none() -> None:
+    """What is left of it is what holds back."""
+    assert read_pause({"pause": list(LIMIT), "seconds": 30}, 10.0) == (LIMIT, 20.0)
+    assert read_pause({"pause": list(LIMIT), "seconds": 30}, 30.0) is None
+
+
+@virtual_time
+async def test_a_budget_is_the_fleets(server: RedisServer) -> None:
+    """What one lets through comes off what the other may, and over minutes the sum is the budget's."""
+    members = [Member(server) for _ in range(3)]
+    for each in members:
+        each.member.start()
+    assert members[0].spend(60, 60) == 60
+    await asyncio.sleep(1)
+    assert members[1].spend(60, 1) == 1  # it has not asked yet, and is told so now
+    await asyncio.sleep(1)
+    sent = 61
+    for _ in range(600):
+        sent += sum(each.spend(60, 5) for each in members)
+        await asyncio.sleep(0.5)
+    assert 60 + 295 < sent < 60 + 305 + 10
+    for each in members:
+        await each.member.stop()
+
+
+@virtual_time
+async def test_without_the_store_each_has_the_budget_for_itself(server: RedisServer) -> None:
+    """Nobody is refused because others cannot be heard."""
+    members = [Member(server) for _ in range(2)]
+    for each in members:
+        each.member.start()
+        each.connection.cut = True
+    await asyncio.sleep(1)
+    assert [each.spend(60, 100) for each in members] == [60, 60]
+    await asyncio.sleep(10)
+    assert [each.spend(60, 100) for each in members] == [10, 10]
+    for each in members:
+        await each.member.stop()
+
+
+@virtual_time
+async def test_trouble_and_its_end_are_told(server: RedisServer) -> None:
+    """Once each, with what is wrong, and so is a change of how many there are."""
+    member = Member(server)
+    member.member.start()
+    await member.connection.pulse()
+    member.connection.note(StateUnavailable("It is full."))
+    member.connection.note(StateUnavailable("It is away."))
+    assert member.fleet.health.trouble == "It is away."
+    member.connection.note(None)
+    member.connection.count(3)
+    assert member.events.of(StateStoreChanged) == [
+        StateStoreChanged(True, "It is full.", 1),
+        StateStoreChanged(False, "", 1),
+        StateStoreChanged(False, "", 3),
+    ]
+    await member.member.stop()

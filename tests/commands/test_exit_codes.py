@@ -1,0 +1,70 @@
+"""The exit codes of docs/cli.md, by processes; those of `run` are tried in tests/integration/test_run_command.py."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands.test_cli import ROOT, run
+from tests.support.processes import free_port
+
+PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+OF_RUN = ("126", "127", "137")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("version", 0),
+        ("keys new reporting", 0),
+        ("healthcheck", 1),
+        ("status", 1),
+        ("logs none", 1),
+        ("check", 2),
+        ("check --nonsense", 2),
+        ("nonsense", 2),
+        ("serve --config none", 2),
+        ("run", 2),
+        ("init --no-ask", 2),
+    ],
+)
+def test_a_command_ends_as_the_table_says(tmp_path: Path, arguments: str, code: int) -> None:
+    """0 for what worked, 1 for what ran and found something wrong, 2 for a mistake of whoever typed."""
+    result = run(tmp_path, *arguments.split(), ADS_PROXY_ADMIN_LISTEN=f"127.0.0.1:{free_port()}")
+    assert result.returncode == code
+    assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_is_130(tmp_path: Path) -> None:
+    """Where a command is broken off that would have gone on."""
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    script = "import threading, os, signal; from proxy.commands import wait; "
+    script += "wait.INTERVAL = 0.01; real = wait._ask\n"
+    script += "def ask(*given):\n    os.kill(os.getpid(), signal.SIGINT)\n    return real(*given)\n"
+    script += "wait._ask = ask; import sys; sys.argv = ['ads-proxy', 'wait', '--admin-listen', '127.0.0.1:9']\n"
+    script += "from proxy.commands.cli import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGINT, "")
+    assert "Traceback" not in ended.stderr
+
+
+def test_every_code_of_the_table_is_tried() -> None:
+    """Here, or with `run`."""
+    rows = re.findall(r"^\| ([0-9]+|any other) \|", PAGE, re.MULTILINE)
+    assert rows == ["0", "1", "2", "126", "127", "130", "any other"]
+    elsewhere = (ROOT / "tests" / "integration" / "test_run_command.py").read_text(encoding="utf-8")
+    assert [code for code in OF_RUN if code not in elsewhere] == []

@@ -1,0 +1,120 @@
+"""Ways to a real Redis that need more than an address: TLS, users with few permissions, Sentinel and its failover."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import StateError, StateUnavailable
+from proxy.secret import Secret
+from proxy.tokens.leases import TokenWanted
+from proxy.tokens.opening import open_store
+from proxy.tokens.redis_store import RedisStore
+from proxy.tokens.store import StoredSource, StoredToken
+from proxy.tokens.token_response import Grant
+from tests.support.certificates import Authority
+from tests.support.programs import ROOT
+from tests.support.redis_server import KEY, RedisSentinel, redis_server
+
+pytestmark = pytest.mark.integration
+
+ENTRY = StoredToken(Secret("Atzr|refresh-token"), StoredSource.SIGN_IN, "", 12.5, 12.5)
+WANTED = TokenWanted("acme", "https://lwa.test/token", "amzn1.client", "f" * 64, 0)
+GRANT = Grant(Secret("Atza|token"), None, 3600.0, "amzn1.client")
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[RedisStore]:
+    store = open_store(url, Secret(KEY))
+    assert isinstance(store, RedisStore)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def use(store: RedisStore) -> None:
+    """Everything that a replica does with its store."""
+    changes = store.changes()
+    await anext(changes)
+    await store.write("acme", ENTRY)
+    await store.read("acme")
+    await store.write_document("profiles", {})
+    assert await store.read_document("profiles") == {}
+    async with store.leases.lease(WANTED) as lease:
+        await asyncio.sleep(1.1)  # until it is renewed
+        assert await lease.publish(GRANT, WANTED.lineage) == lease.fence > 0
+    assert await store.leases.newest(WANTED) is not None
+    assert await store.leases.announce(WANTED, GRANT) > lease.fence
+    await store.fleet.share({"a": 1})
+    assert (await asyncio.wait_for(anext(store.fleet.heard()), 20))[1] == {"a": 1}
+    assert await store.fleet.settle("client", 60, 1.0, 1) == 59
+    assert store.fleet.health.trouble == ""
+
+
+async def test_through_tls(tmp_path: Path) -> None:
+    """The server is who the authority says; without the authority it is nobody."""
+    authority = Authority(tmp_path)
+    authority.context("127.0.0.1")
+    pair = str(tmp_path / "127.0.0.1.pem")
+    options = ("--tls-cert-file", pair, "--tls-key-file", pair, "--tls-ca-cert-file", str(authority.ca_file))
+    with redis_server(tmp_path, *options, "--tls-auth-clients", "no", password="p") as server:
+        address = f"rediss://:p@127.0.0.1:{server.port}/0"
+        async with opened(f"{address}?ssl_ca_certs={authority.ca_file}") as store:
+            await use(store)
+            assert store.notes == ()
+        async with opened(address) as stranger:
+            with pytest.raises(StateUnavailable, match="cannot be reached"):
+                await stranger.read("acme")
+
+
+async def test_the_documented_permissions_are_enough(tmp_path: Path) -> None:
+    """A user with what docs/scaling.md lists, and one without any."""
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    permissions = re.findall(r"`((?:\+\w+\s?)+)`", page)[0].split()
+    with redis_server(tmp_path) as server:
+        server.client.execute_command("ACL", "SETUSER", "me", "on", ">p", "~{ads-proxy}:*", *permissions)
+        server.client.execute_command("ACL", "SETUSER", "few", "on", ">p", "~{ads-proxy}:*", "+get")
+        async with opened(f"redis://me:p@127.0.0.1:{server.port}/0") as store:
+            await use(store)
+        async with opened(f"redis://few:p@127.0.0.1:{server.port}/0") as store:
+            with pytest.raises(StateError, match="does not permit this user what is needed") as caught:
+                await store.write("acme", ENTRY)
+            assert not isinstance(caught.value, StateUnavailable)
+
+
+async def test_a_failover_is_followed(tmp_path: Path) -> None:
+    """The primary dies; what was written is at the one that takes its place, and so are the next writes."""
+    with redis_server(tmp_path) as primary:
+        options = ("--replicaof", "127.0.0.1", str(primary.port))
+        with redis_server(tmp_path, *options) as standby, contextlib.ExitStack() as ending:
+            sentinel = RedisSentinel(tmp_path, primary)
+            ending.callback(sentinel.end)
+            async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0") as store:
+                await use(store)
+                primary.client.wait(1, 5000)
+                changes = store.changes()
+                await anext(changes)
+                await asyncio.to_thread(primary.kill)
+                await asyncio.wait_for(anext(changes), 30)
+                assert sentinel.primary() == standby.port
+                assert await store.read("acme") == ENTRY
+                await store.write("other", ENTRY)
+                assert len(standby.client.keys("*account:*")) == 2
+
+
+async def test_a_name_that_sentinel_does_not_know_is_trouble(tmp_path: Path) -> None:
+    """It may be there later."""
+    with contextlib.ExitStack() as ending:
+        primary = ending.enter_context(redis_server(tmp_path))
+        ending.enter_context(redis_server(tmp_path, "--replicaof", "127.0.0.1", str(primary.port)))
+        sentinel = RedisSentinel(tmp_path, primary)
+        ending.callback(sentinel.end)
+        async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/elsewhere/0") as store:
+            with pytest.raises(StateUnavailable, match="cannot be reached"):
+                await store.read("acme")

@@ -1,0 +1,139 @@
+"""What is told to people, and how it is signed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+
+import pytest
+
+from proxy.events import (
+    ConsentEnded,
+    ConsentEnding,
+    CredentialStateChanged,
+    Event,
+    RequestStarted,
+    SignInNeeded,
+)
+from proxy.observability.notices import (
+    MAX_ATTEMPTS,
+    MAX_DELAY,
+    Notice,
+    NoticeKind,
+    as_kept,
+    body_of,
+    delay,
+    notice_of,
+    read_notice,
+    read_told,
+    recovered_account,
+    signature,
+)
+
+NOW = 1_800_000_000.0
+END = 1_802_592_000.0
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "words"),
+    [
+        (SignInNeeded("acme", "Open http://localhost:8081/login/acme."), "sign-in-needed", "Open http://localhost"),
+        (CredentialStateChanged("acme", "valid", "revoked"), "account-revoked", "ads-proxy login acme"),
+        (ConsentEnding("acme", END, 30, "Ask them."), "consent-ending", "ends on 2027-02-14. Ask them."),
+        (ConsentEnded("acme", END, "Ask them."), "consent-ended", "ended on 2027-02-14. Ask them."),
+    ],
+)
+def test_what_a_person_must_mend_is_a_notice(event: Event, kind: str, words: str) -> None:
+    """Whose it is stands first, and what to do last."""
+    notice = notice_of(event, "id-1", NOW)
+    assert notice is not None
+    assert (notice.id, notice.kind, notice.account, notice.at) == ("id-1", kind, "acme", NOW)
+    assert notice.text.startswith("acme: ")
+    assert words in notice.text
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        CredentialStateChanged("acme", "pending", "valid"),
+        CredentialStateChanged("acme", "valid", "degraded"),
+        CredentialStateChanged("acme", "revoked", "revoked"),
+        RequestStarted(),
+    ],
+)
+def test_what_mends_itself_is_none(event: Event) -> None:
+    """The log and the metrics have it."""
+    assert notice_of(event, "id-1", NOW) is None
+
+
+def test_each_mark_of_each_end_is_news() -> None:
+    """The same mark of the same end is the same news, and so is the same trouble of one account."""
+    events = [ConsentEnding("acme", END, days, "") for days in (30, 7, 1)]
+    events += [ConsentEnding("acme", END + 86400, 30, ""), ConsentEnding("other", END, 30, "")]
+    keys = [notice.key for event in events if (notice := notice_of(event, "x", NOW)) is not None]
+    assert len(set(keys)) == 5
+    again = notice_of(events[0], "y", NOW + 5)
+    assert again is not None
+    assert again.key == keys[0]
+
+
+def test_an_account_that_works_again_is_known() -> None:
+    """By its state alone."""
+    assert recovered_account(CredentialStateChanged("acme", "revoked", "valid")) == "acme"
+    assert recovered_account(CredentialStateChanged("acme", "valid", "degraded")) == ""
+    assert recovered_account(SignInNeeded("acme", "")) == ""
+
+
+def test_the_body_says_what_a_receiver_needs() -> None:
+    """As JSON: id, type, time, account, text; of a consent the days that are left, and its end."""
+    notice = Notice("id-1", NoticeKind.CONSENT_ENDING, "acmé", "acmé: x.", NOW, 7, END)
+    assert json.loads(body_of(notice)) == {
+        "id": "id-1",
+        "type": "consent-ending",
+        "timestamp": "2027-01-15T08:00:00Z",
+        "account": "acmé",
+        "text": "acmé: x.",
+        "days": 7,
+        "ends_at": "2027-02-14T08:00:00Z",
+    }
+    plain = Notice("id-1", NoticeKind.SIGN_IN_NEEDED, "acme", "x", NOW)
+    assert json.loads(body_of(plain)).keys() == {"id", "type", "timestamp", "account", "text"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "key"),
+    [
+        ("a-secret-of-16-bytes", b"a-secret-of-16-bytes"),
+        ("whsec_" + base64.b64encode(b"\x00key\xff").decode(), b"\x00key\xff"),
+        ("whsec_not base64!", b"whsec_not base64!"),
+    ],
+)
+def test_a_receiver_can_check_the_signature(secret: str, key: bytes) -> None:
+    """HMAC-SHA256 over id, time and body, with dots between."""
+    made = signature(secret, "id-1", 1_800_000_000, b'{"a":1}')
+    expected = hmac.new(key, b'id-1.1800000000.{"a":1}', hashlib.sha256).digest()
+    assert made == "v1," + base64.b64encode(expected).decode()
+
+
+def test_attempts_are_ever_further_apart() -> None:
+    """Doubling up to five minutes, between half of that and all; what the receiver asked for counts, within bounds."""
+    assert [delay(attempt, 1.0) for attempt in range(4)] == [1, 2, 4, 8]
+    assert [delay(attempt, 0.0) for attempt in range(4)] == [0.5, 1, 2, 4]
+    assert delay(MAX_ATTEMPTS, 1.0) == delay(1000, 1.0) == MAX_DELAY
+    assert delay(0, 1.0, 30.0) == 30
+    assert delay(0, 1.0, 1e9) == MAX_DELAY
+
+
+def test_what_is_kept_is_read_again() -> None:
+    """A notice that is on its way outlives a restart; whatever else lies in the store is none."""
+    for notice in (
+        Notice("id-1", NoticeKind.CONSENT_ENDING, "acme", "text", NOW, 7, END),
+        Notice("id-2", NoticeKind.SIGN_IN_NEEDED, "acme", "text", NOW),
+    ):
+        assert read_notice(json.loads(json.dumps(as_kept(notice)))) == notice
+    nonsense: list[object] = [None, [], {}, {**as_kept(notice), "kind": "other"}, {**as_kept(notice), "at": "x"}]
+    assert [read_notice(wrong) for wrong in nonsense] == [None] * 5
+    assert read_told({"a": 1.0, "b": "x"}) == {"a": 1.0}
+    assert read_told("nonsense") == {}
