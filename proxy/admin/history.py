@@ -80,7 +80,7 @@ class RefusedRequest:
 class RequestHistory:
     """Observes requests that the journal does not note, and takes the sums whenever `sample` is called.
 
-    `recent` is what the journal keeps the others in. `clean` takes secrets out of a text.
+    `recent` is where the journal keeps the others. `clean` takes secrets out of a text.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class RequestHistory:
     ) -> None:
         self._sums, self._clean, self._wall = counted.totals, clean, wall
         self._traffic = Traffic(counted.series)
-        self._recent = recent if recent is not None else RecentRequests()
+        self.recent = recent if recent is not None else RecentRequests()
         self._last = self._sums()
         self._steps: deque[Step] = deque(maxlen=STEPS)
         self._refused: deque[RefusedRequest] = deque(maxlen=MAX_REFUSED)
@@ -103,7 +103,7 @@ class RequestHistory:
     def observe(self, event: Event) -> None:
         if event.__class__ is RequestFinished:
             at = self._wall()
-            self._recent.keep(event, at)
+            self.recent.keep(event, at)
             if event.refusal or event.detail:
                 self._remember(event, at)
 
@@ -128,11 +128,11 @@ class RequestHistory:
 
     def requests(self) -> tuple[RecentRequest, ...]:
         """The last ones, and the failures before them that are still known; the newest first."""
-        return tuple(self._cleaned(request) for request in self._recent.requests())
+        return tuple(self._cleaned(request) for request in self.recent.requests())
 
     def failures(self) -> tuple[RecentRequest, ...]:
         """The newest first."""
-        return tuple(self._cleaned(request) for request in self._recent.failures())
+        return tuple(self._cleaned(request) for request in self.recent.failures())
 
     def _cleaned(self, request: RecentRequest) -> RecentRequest:
         return replace(request, path=self._clean(request.path), detail=self._clean(request.detail))
