@@ -82,7 +82,7 @@ class RecentRequests:
             ),
             status=event.status,
             upstream_status=event.upstream_status,
-            path=event.path[:_MAX_PATH],
+            path=event.path.partition("?")[0][:_MAX_PATH],
             request_id=event.request_id,
             amazon_request_id=event.amazon_request_id,
             duration=event.duration,

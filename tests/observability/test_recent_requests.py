@@ -56,6 +56,13 @@ def test_failures_outlive_the_successes_behind_them() -> None:
     assert [request.request_id for request in recent.failures()] == ["bad-2", "bad-1", "bad-0"]
 
 
+def test_a_target_that_is_no_path_is_kept_without_its_query() -> None:
+    """What was refused as a whole may still have one."""
+    recent = RecentRequests()
+    recent.keep(finished(status=400, path="http:x?canary=query"), 1.0)
+    assert recent.requests()[0].path == "http:x"
+
+
 def test_both_rings_are_bounded() -> None:
     """Whatever is asked, and however long a path or a detail is."""
     recent = RecentRequests()
