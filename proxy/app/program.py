@@ -50,6 +50,7 @@ from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
+from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.invitation_ledger import InvitationLedger
@@ -115,14 +116,14 @@ class Program:
         self._adjust_logs(config)
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
-        self.history = RequestHistory(self.metrics.totals)
+        self.history = RequestHistory(self.metrics, RecentRequests(), self.logs.redaction.clean)
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
         self.messages = ThreadMessages(self._tell)
         trails = self._open_audit(config)
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails))
-        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
+        self.accounting = Accounting(self.observers, self._journal(trails))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
         self._context: ssl.SSLContext | None = None
@@ -192,6 +193,9 @@ class Program:
         self.metrics.watch_audit(self.audit.counts)
         self._opened.callback(self._close_audit, self.audit)
         return (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
+
+    def _journal(self, trails: tuple[AuditTrail, ...]) -> Journal:
+        return Journal(self.metrics.requests, self.logs, auditors=trails, recent=self.history.recent)
 
     def _start_audit(self) -> None:
         if self.audit is None:

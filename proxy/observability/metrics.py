@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from proxy.observability.audit_stream import AuditCounts
+    from proxy.observability.request_metrics import RequestNumbers
 
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
 REFRESH_RESULTS: Final = (
@@ -118,10 +119,15 @@ class Metrics(Collector):
     def totals(self) -> Totals:
         return self.requests.totals()
 
+    def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
+        """What requests are counted by, and the cells."""
+        return self.requests.series()
+
     def _request_finished(self, event: RequestFinished) -> None:
         who = event.client, event.account, event.region
         labels = RequestLabels(*who, event.method, event.operation_class, event.status)
         numbers = self.requests.numbers(labels)
+        numbers.seen = self._wall()
         if event.attempts:
             numbers.add_forwarded(event.duration, event.upstream, event.overhead)
         else:
