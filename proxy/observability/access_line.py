@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_REMEMBERED: Final = 4096
 """Formats, and texts: all are forgotten beyond that, as a plain dictionary is the one memory that costs nothing."""
 _MAX_REMEMBERED_TEXT: Final = 512
+_MAX_AGENTS: Final = 256
 
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
 """All members beside time, level and event, in their order."""
@@ -138,7 +139,7 @@ class AccessLines:
         """The members of a line that these make, without secrets."""
         found = self._texts.get((path, user_agent))
         if found is None:
-            found = self._member("path", path) + (self._agents.get(user_agent) or self._agent(user_agent))
+            found = self._member("path", path) + self._agent(user_agent)
             if len(self._texts) >= MAX_REMEMBERED:
                 self._texts.clear()
             if len(path) <= _MAX_REMEMBERED_TEXT:
@@ -146,11 +147,12 @@ class AccessLines:
         return found
 
     def _agent(self, user_agent: str) -> str:
-        """The member of a user agent: there are few, and many paths of each."""
-        found = self._member("user_agent", user_agent) if user_agent else ""
-        if len(self._agents) >= MAX_REMEMBERED:
-            self._agents.clear()
-        if len(user_agent) <= _MAX_REMEMBERED_TEXT:
+        """What a User-Agent makes of a line: there are few, and paths without end."""
+        found = self._agents.get(user_agent)
+        if found is None:
+            found = self._member("user_agent", user_agent) if user_agent else ""
+            if len(self._agents) >= _MAX_AGENTS:
+                self._agents.clear()
             self._agents[user_agent] = found
         return found
 

@@ -45,8 +45,8 @@ class QuickExchange:
     __slots__ = (
         *("_client", "_connection", "_context", "_data", "_head", "_known", "_left", "_ordinary", "_sent_at"),
         *("_spent", "_token"),
-        *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "request_id", "text"),
-        "upstream",
+        *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "path", "request_id"),
+        *("text", "upstream"),
     )
 
     def __init__(self, quick: QuickContext, client: ClientPort, known: Recognised, request_id: str) -> None:
@@ -61,16 +61,12 @@ class QuickExchange:
         self._spent: float
         self.request_id = request_id
         self.amazon_request_id = ""
-        self.text = known.text
+        self.path, self.text = known.plan.path, known.text
 
     def __repr__(self) -> str:
         return f"<QuickExchange {self.request_id}: {self._ordinary[0] if self._ordinary is not None else 'sent'}>"
 
     # --- as a record of a request
-
-    @property
-    def path(self) -> str:
-        return self._known.plan.path
 
     @property
     def user_agent(self) -> str:
