@@ -44,6 +44,7 @@ SHAPE_INTERVAL = 10.0
 _MAX_REMEMBERED = 4096
 """Bytes of a section, or a request, that is remembered."""
 _SERVING = Availability.SERVING
+_G = ord("G")
 _END = b"\r\n\r\n"
 _SHAPE_RULES = ShapeRules(REQUEST_FIELDS, LOOKED_UP, is_read)
 
@@ -82,7 +83,8 @@ class Recognition:
         """Send the request that `data` is, if it may be sent as those before it were; None where it was declined."""
         if self._directory.version != self._version:
             self._forget()
-        known = self._requests.get(data) or self._recognise(data)
+        known = self._requests.get(data) if data[0] == _G and len(data) <= _MAX_REMEMBERED else None
+        known = known or self._recognise(data)
         if known is None:
             return None
         lane = known.lane
@@ -121,7 +123,7 @@ class Recognition:
         plan = section.sender.plans.get(line)
         if plan is not None:
             known = Recognised(plan, section, body_at)
-            if not section.length and not section.request_id and body_at <= _MAX_REMEMBERED:
+            if not section.length and not section.request_id and body_at <= _MAX_REMEMBERED and data[0] == _G:
                 self._remember(data, known)
             return known
         plan = self._find_plan(section.sender, line)
