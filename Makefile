@@ -30,6 +30,7 @@ LOCKED := install --quiet --require-hashes --only-binary=:all:
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
 NEWMAN    := .cache/newman/.installed
+AXE       := .cache/axe/.installed
 SPECIFIED := .cache/specifications/.installed
 BENCHED   := .cache/benchmarks/.installed
 AUDITORS  := .cache/audit/.installed
@@ -82,6 +83,12 @@ $(NEWMAN): tests/newman/package.json tests/newman/package-lock.json
 	@mkdir -p .cache/newman
 	cp tests/newman/package.json tests/newman/package-lock.json .cache/newman/
 	npm ci --prefix .cache/newman --no-audit --no-fund --ignore-scripts --loglevel=error
+	touch $@
+
+$(AXE): tests/axe/package.json tests/axe/package-lock.json
+	@mkdir -p .cache/axe
+	cp tests/axe/package.json tests/axe/package-lock.json .cache/axe/
+	npm ci --prefix .cache/axe --no-audit --no-fund --ignore-scripts --loglevel=error
 	touch $@
 
 .PHONY: specifications
@@ -159,9 +166,14 @@ format: $(DEVELOPED) ## put every file into the house's form
 test: check integration ## everything: the checks, HTTP conformance, and the tests beside real programs
 
 .PHONY: integration
-integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN)) ## only HTTP conformance and the tests beside real programs
+integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(AXE)) ## only HTTP conformance and the tests beside real programs
 	@mkdir -p .cache
 	$(BIN)/python -m pytest tests -q -m "(integration or conformance) and not fuzz and not soak" --junit-xml=.cache/junit-integration.xml
+
+.PHONY: screenshots
+screenshots: $(DEVELOPED) ## pictures of the console, made by its tests, in .cache/screenshots
+	@mkdir -p .cache/screenshots
+	SCREENSHOTS_DIR=.cache/screenshots $(BIN)/python -m pytest tests/integration -q -m chromium -k console
 
 .PHONY: fuzz
 fuzz: $(DEVELOPED) ## property tests for ten minutes (SECONDS_OF_FUZZING=600)

@@ -80,9 +80,10 @@ def test_the_locks_agree() -> None:
         assert {name: tested.get(name) for name in _locked(lock)} == _locked(lock)
 
 
-def test_the_npm_lock_names_no_place_to_fetch_from() -> None:
-    """newman is fixed by integrity, not by address."""
-    text = (ROOT / "tests" / "newman" / "package-lock.json").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["newman", "axe"])
+def test_the_npm_locks_name_no_place_to_fetch_from(name: str) -> None:
+    """What comes from npm is fixed by integrity, not by address."""
+    text = (ROOT / "tests" / name / "package-lock.json").read_text(encoding="utf-8")
     assert '"integrity"' in text
     assert '"resolved"' not in text
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aiohttp import web
 
 from proxy import errors
-from proxy.admin import guard, pages, status
+from proxy.admin import guard, pages, recent, status
 from proxy.admin.history import STEP_SECONDS, RequestHistory
 from proxy.admin.responses import (
     SECURITY_HEADERS,
@@ -79,6 +79,7 @@ class AdminHandlers:
             web.get("/status", self._status),
             web.get("/", self._console),
             web.get("/console/state", self._state),
+            web.get("/console/requests", self._requests),
             web.get("/console/profiles", self._profiles),
             web.get("/console/ads-accounts", self._ads_accounts),
             web.get("/console/static/{name}", self._static),
@@ -188,6 +189,9 @@ class AdminHandlers:
 
     async def _state(self, _request: web.Request) -> web.Response:
         return as_json(status.console_status(self._view, self._history, time.time()))
+
+    async def _requests(self, request: web.Request) -> web.Response:
+        return as_json(recent.find_requests(self._history.requests(), recent.read_filter(request.query)))
 
     async def _profiles(self, request: web.Request) -> web.Response:
         search, account = request.query.get("search", ""), request.query.get("account", "")

@@ -1,4 +1,4 @@
-"""The last minutes of traffic, for the console: sums for each ten seconds, and the last refused requests.
+"""The last minutes of traffic, for the console: sums for each ten seconds, and the last requests.
 
 The request path pays nothing for the chart: it is made of differences between the sums that the metrics hold anyway.
 """
@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from proxy.admin.traffic import Tallies, Traffic
 from proxy.events import Event, RequestFinished
+from proxy.observability.recent_requests import RecentRequest, RecentRequests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from proxy.observability.request_metrics import RequestLabels, RequestNumbers
 
 STEP_SECONDS: Final = 10
 STEPS: Final = 90
 MAX_REFUSED: Final = 50
 _BY_AMAZON: Final = "refused-by-amazon"
+
+
+class Counted(Protocol):
+    """What counts requests: `proxy.observability.metrics.Metrics`."""
+
+    def totals(self) -> Sums: ...
+    def series(self) -> Iterable[tuple[RequestLabels, RequestNumbers]]: ...
 
 
 class Sums(Protocol):
@@ -31,6 +42,8 @@ class Sums(Protocol):
     @property
     def throttled(self) -> int: ...
     @property
+    def refused(self) -> int: ...
+    @property
     def forwarded(self) -> int: ...
     @property
     def overhead_seconds(self) -> float: ...
@@ -38,13 +51,14 @@ class Sums(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happened in the ten seconds that ended at `at` (wall-clock time). `overhead_ms` is the mean that the proxy
-    itself added, None without any."""
+    """What happened in the ten seconds that ended at `at` (wall-clock time): `errors` are 5xx, `throttled` 429, and
+    `refused` the other 4xx. `overhead_ms` is the mean that the proxy itself added, None without any."""
 
     at: float
     requests: int
     errors: int
     throttled: int
+    refused: int
     overhead_ms: float | None
 
 
@@ -64,11 +78,22 @@ class RefusedRequest:
 
 
 class RequestHistory:
-    """Observes refusals, and takes the sums whenever `sample` is called."""
+    """Observes requests that the journal does not note, and takes the sums whenever `sample` is called.
 
-    def __init__(self, sums: Callable[[], Sums], wall: Callable[[], float] = time.time) -> None:
-        self._sums, self._wall = sums, wall
-        self._last = sums()
+    `recent` is where the journal keeps the others. `clean` takes secrets out of a text.
+    """
+
+    def __init__(
+        self,
+        counted: Counted,
+        recent: RecentRequests | None = None,
+        clean: Callable[[str], str] = str,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._sums, self._clean, self._wall = counted.totals, clean, wall
+        self._traffic = Traffic(counted.series)
+        self.recent = recent if recent is not None else RecentRequests()
+        self._last = self._sums()
         self._steps: deque[Step] = deque(maxlen=STEPS)
         self._refused: deque[RefusedRequest] = deque(maxlen=MAX_REFUSED)
 
@@ -76,14 +101,22 @@ class RequestHistory:
         return f"<RequestHistory {len(self._steps)} steps, {len(self._refused)} refused>"
 
     def observe(self, event: Event) -> None:
-        if event.__class__ is RequestFinished and (event.refusal or event.detail):
-            self._remember(event)
+        if event.__class__ is RequestFinished:
+            at = self._wall()
+            self.recent.keep(event, at)
+            if event.refusal or event.detail:
+                self._remember(event, at)
 
     def sample(self) -> None:
         """Ends a step: what was added to the sums since the last one."""
         now = self._sums()
         self._steps.append(difference(self._last, now, self._wall()))
         self._last = now
+        self._traffic.sample()
+
+    def tallies(self) -> Tallies:
+        """Who asked how much in the last minutes."""
+        return self._traffic.now()
 
     def steps(self) -> tuple[Step, ...]:
         """The ended steps, oldest first, and the one that runs."""
@@ -93,10 +126,21 @@ class RequestHistory:
         """The newest first."""
         return tuple(reversed(self._refused))
 
-    def _remember(self, event: RequestFinished) -> None:
+    def requests(self) -> tuple[RecentRequest, ...]:
+        """The last ones, and the failures before them that are still known; the newest first."""
+        return tuple(self._cleaned(request) for request in self.recent.requests())
+
+    def failures(self) -> tuple[RecentRequest, ...]:
+        """The newest first."""
+        return tuple(self._cleaned(request) for request in self.recent.failures())
+
+    def _cleaned(self, request: RecentRequest) -> RecentRequest:
+        return replace(request, path=self._clean(request.path), detail=self._clean(request.detail))
+
+    def _remember(self, event: RequestFinished, at: float) -> None:
         self._refused.append(
             RefusedRequest(
-                at=self._wall(),
+                at=at,
                 request_id=event.request_id,
                 client=event.client,
                 account=event.account,
@@ -118,5 +162,6 @@ def difference(before: Sums, after: Sums, at: float) -> Step:
         requests=max(0, after.requests - before.requests),
         errors=max(0, after.errors - before.errors),
         throttled=max(0, after.throttled - before.throttled),
+        refused=max(0, after.refused - before.refused),
         overhead_ms=overhead,
     )

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.admin import recent
 from proxy.tokens.consent import day_of, describe, phase
 
 if TYPE_CHECKING:
@@ -202,13 +203,16 @@ def full_status(view: AdminView, history: RequestHistory, now: float) -> dict[st
 
 def console_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:
     """What the console asks for every few seconds."""
-    program = program_status(view, now)
+    program, tallies = program_status(view, now), history.tallies()
     return {
         **program,
         "accounts": [{**account, "advice": advice_at_the_buttons(account)} for account in program["accounts"]],
         "clock": now,
         "key_required": view.access().key is not None,
         "traffic": [asdict(step) for step in history.steps()],
+        "clients": recent.table(tallies.clients, (key.client for key in view.client_keys())),
+        "account_traffic": recent.table(tallies.accounts, (status.account for status in view.credentials())),
+        "failures": recent.failures(history.failures()),
         "refused": refused_requests(history),
     }
 

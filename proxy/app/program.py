@@ -28,10 +28,10 @@ from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import Address, environment, wants_colours
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import bind, load_certificate, server_context
+from proxy.downstream.listener import bind, certificate_end, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
-from proxy.events import AdsAccountsListed, DefectMet, Observers, ProfilesListed, ServerStarted
+from proxy.events import AdsAccountsListed, CertificateLoaded, DefectMet, Observers, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -50,6 +50,7 @@ from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
+from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.invitation_ledger import InvitationLedger
@@ -115,14 +116,14 @@ class Program:
         self._adjust_logs(config)
         self.logs.redact(config.secrets())
         self.metrics = Metrics(__version__)
-        self.history = RequestHistory(self.metrics.totals)
+        self.history = RequestHistory(self.metrics, RecentRequests(), self.logs.redaction.clean)
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
         self.messages = ThreadMessages(self._tell)
         trails = self._open_audit(config)
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails))
-        self.accounting = Accounting(self.observers, Journal(self.metrics.requests, self.logs, auditors=trails))
+        self.accounting = Accounting(self.observers, self._journal(trails))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
         self._context: ssl.SSLContext | None = None
@@ -169,6 +170,8 @@ class Program:
         ]
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
+        if config.tls:
+            self.observers.observe(CertificateLoaded(certificate_end(config.tls)))
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
 
     def _open_store(self, config: Config) -> Store:
@@ -190,6 +193,9 @@ class Program:
         self.metrics.watch_audit(self.audit.counts)
         self._opened.callback(self._close_audit, self.audit)
         return (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
+
+    def _journal(self, trails: tuple[AuditTrail, ...]) -> Journal:
+        return Journal(self.metrics.requests, self.logs, auditors=trails, recent=self.history.recent)
 
     def _start_audit(self) -> None:
         if self.audit is None:
@@ -274,6 +280,7 @@ class Program:
         await self.tokens.reconfigure(wiring.token_sources(config), settings=wiring.token_settings(config), lwa=lwa)
         if config.tls and self._context is not None:
             load_certificate(self._context, config.tls)
+            self.observers.observe(CertificateLoaded(certificate_end(config.tls)))
         self.config, self.lwa = config, lwa
         self.notifier.reconfigure(self._notice_ways(config))
         self._adjust_logs(config)

@@ -20,7 +20,6 @@ from proxy.config import StateKind
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.config.model.values import parse_end, parse_name, parse_title
 from proxy.errors import ConfigurationError
-from proxy.secret import Secret
 from proxy.tokens.opening import rotate_keys
 
 if TYPE_CHECKING:
@@ -173,12 +172,10 @@ def _note(text: str) -> str:
 
 def rotate_state(config: Config) -> int:
     """Encrypt the state anew with the first of `state.key`."""
-    if isinstance(config.state.url, Secret):
-        complain("state.url leads to Redis; let state.key be a list there, the new key first (docs/scaling.md)")
-        return FAILED
     if config.state.kind is StateKind.MEMORY:
-        complain("state.url is memory:; only a file: state has keys to rotate")
+        complain("state.url is memory:; only a file: or redis: state has keys to rotate")
         return FAILED
     count = rotate_keys(config.state.url, config.state.key)
-    say(f"{count} files are now encrypted with the first key; the others can be removed from state.key.")
+    what = "files" if config.state.kind is StateKind.FILE else "logins"
+    say(f"{count} {what} are now encrypted with the first key; the others can be removed from state.key.")
     return OK

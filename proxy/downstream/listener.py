@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
 
 from proxy.errors import ListenError
 
@@ -33,6 +36,12 @@ def load_certificate(context: ssl.SSLContext, tls: TlsSection) -> None:
         raise ListenError(
             f"tls: the certificate and key cannot be used ({error}); look at tls.cert and tls.key."
         ) from error
+
+
+def certificate_end(tls: TlsSection) -> float:
+    """When the listener's own certificate ends, as Unix time: the first of its file, which `load_certificate` took."""
+    [own, *_] = x509.load_pem_x509_certificates(Path(tls.cert).read_bytes())
+    return own.not_valid_after_utc.timestamp()
 
 
 def bind(name: str, address: Address) -> list[socket.socket]:

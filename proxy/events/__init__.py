@@ -30,6 +30,7 @@ from proxy.events.accounts import (
     TokenUnpersisted,
 )
 from proxy.events.program import (
+    CertificateLoaded,
     ConfigReloaded,
     DefectMet,
     DrainStarted,
@@ -61,6 +62,7 @@ __all__ = [
     "AdsAccountsFailed",
     "AdsAccountsListed",
     "AmazonThrottled",
+    "CertificateLoaded",
     "ConfigReloaded",
     "ConsentEnded",
     "ConsentEnding",

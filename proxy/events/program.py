@@ -43,6 +43,13 @@ class ServerStopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateLoaded(Event):
+    """The tools' listener shows this certificate from now on; `ends_at` is wall-clock time."""
+
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigReloaded(Event):
     """`problems` is empty on success. `needs_restart` names keys that changed and wait for a restart."""
 

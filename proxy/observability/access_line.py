@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_REMEMBERED: Final = 4096
 """Formats, and texts: all are forgotten beyond that, as a plain dictionary is the one memory that costs nothing."""
 _MAX_REMEMBERED_TEXT: Final = 512
+_MAX_AGENTS: Final = 256
 
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
 """All members beside time, level and event, in their order."""
@@ -109,6 +110,7 @@ class AccessLines:
         self._fields = fields
         self._lines: dict[tuple[RequestKind, int, int, str], AccessLine] = {}
         self._texts: dict[tuple[str, str], str] = {}
+        self._agents: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<AccessLines: {len(self._lines)} formats, {len(self._texts)} texts>"
@@ -122,6 +124,7 @@ class AccessLines:
         """What was prepared may hold what is a secret now."""
         self._lines.clear()
         self._texts.clear()
+        self._agents.clear()
 
     def line(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> AccessLine:
         found = self._lines.get((kind, status, upstream_status, level))
@@ -136,11 +139,21 @@ class AccessLines:
         """The members of a line that these make, without secrets."""
         found = self._texts.get((path, user_agent))
         if found is None:
-            found = self._member("path", path) + (self._member("user_agent", user_agent) if user_agent else "")
+            found = self._member("path", path) + self._agent(user_agent)
             if len(self._texts) >= MAX_REMEMBERED:
                 self._texts.clear()
             if len(path) <= _MAX_REMEMBERED_TEXT:
                 self._texts[path, user_agent] = found
+        return found
+
+    def _agent(self, user_agent: str) -> str:
+        """What a User-Agent makes of a line: there are few, and paths without end."""
+        found = self._agents.get(user_agent)
+        if found is None:
+            found = self._member("user_agent", user_agent) if user_agent else ""
+            if len(self._agents) >= _MAX_AGENTS:
+                self._agents.clear()
+            self._agents[user_agent] = found
         return found
 
     def trouble(self, event: RequestFinished) -> str:

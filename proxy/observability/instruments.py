@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from prometheus_client.metrics_core import Metric
 
 PREFIX: Final = "ads_proxy_"
@@ -109,6 +111,11 @@ class Buckets:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def add_all(self, other: Buckets) -> None:
+        """What another series of the same bounds has seen."""
+        self.counts = [mine + others for mine, others in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
 
 class Distribution:
     """One histogram: buckets for each combination of labels."""
@@ -135,3 +142,20 @@ class Distribution:
                 buckets.append((name, float(running)))
             family.add_metric(labels, buckets, seen.total)
         return family  # type: ignore[no-any-return]
+
+
+class SummedDistribution(Distribution):
+    """A histogram whose series are sums: of its own buckets, and of `parts` that are kept more finely elsewhere."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, instrument: Instrument, parts: Callable[[], Iterable[tuple[Labels, Buckets]]]) -> None:
+        super().__init__(instrument.name, instrument.help, instrument.bounds, instrument.labels)
+        self._parts = parts
+
+    def family(self) -> Metric:
+        known = self.instrument
+        whole = Distribution(known.name, known.help, known.bounds, known.labels)
+        for labels, buckets in (*self.series.items(), *self._parts()):
+            whole.buckets(*labels).add_all(buckets)
+        return whole.family()

@@ -6,10 +6,13 @@ every request. Entries and texts hold until the configuration changes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from time import time
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.events import RequestFinished
 from proxy.observability.audit import may_change
+from proxy.observability.recent_requests import RecentRequests
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 
 if TYPE_CHECKING:
@@ -34,32 +37,49 @@ class RequestLog(Protocol):
     def observe(self, event: Event) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who learns of a request: the log, those who hear of it by an event, and what keeps the last ones."""
+
+    logs: RequestLog | None
+    listeners: tuple[Observer, ...]
+    recent: RecentRequests
+
+
 class JournalEntry:
     """What is kept for requests of one kind that were answered with one status. `note` is called for each."""
 
-    __slots__ = ("_kind", "_listeners", "_logs", "_numbers", "_status", "_write")
+    __slots__ = ("_keep", "_kind", "_listeners", "_logs", "_numbers", "_status", "_write")
 
-    def __init__(
-        self,
-        kind: RequestKind,
-        status: int,
-        numbers: RequestNumbers,
-        logs: RequestLog | None,
-        listeners: tuple[Observer, ...],
-    ) -> None:
+    def __init__(self, kind: RequestKind, status: int, numbers: RequestNumbers, audience: Audience) -> None:
         self._kind = kind
         self._status = status
         self._numbers = numbers
-        self._logs = logs
+        self._logs = logs = audience.logs
         self._write = logs.request_writer(kind, status) if logs is not None else None
-        self._listeners = listeners
+        self._listeners = audience.listeners
+        self._keep = audience.recent.keeper(status)
 
     def __repr__(self) -> str:
         return f"<JournalEntry of {self._kind} with {self._status}>"
 
     def note(self, record: RequestRecord) -> None:
         """A request was forwarded, answered whole, and is over."""
-        self._numbers.add_forwarded(record.duration, record.upstream, record.overhead)
+        now, numbers, duration = time(), self._numbers, record.duration
+        numbers.add_forwarded(duration, record.upstream, record.overhead)
+        numbers.seen = now
+        self._keep(
+            (
+                now,
+                self._kind,
+                self._status,
+                record.path,
+                record.request_id,
+                record.amazon_request_id,
+                duration,
+                record.attempts,
+            )
+        )
         if self._write is not None and not self._write(record) and self._logs is not None:
             self._logs.observe(self._event(record))
         for listener in self._listeners:
@@ -96,7 +116,7 @@ class JournalEntry:
 
 class Journal:
     """`listeners` hear of every request by an event, `auditors` of those that may change something at Amazon; metrics
-    and logs need none. Without `logs` no line is written."""
+    and logs need none. Without `logs` no line is written. `recent` keeps the last requests."""
 
     def __init__(
         self,
@@ -104,12 +124,14 @@ class Journal:
         logs: RequestLog | None = None,
         listeners: tuple[Observer, ...] = (),
         auditors: tuple[Observer, ...] = (),
+        recent: RecentRequests | None = None,
     ) -> None:
         self._metrics = metrics if metrics is not None else RequestMetrics()
         self._logs = logs
         self._entries: dict[tuple[RequestKind, int], JournalEntry] = {}
         self.listeners = listeners
         self._auditors = auditors
+        self._recent = recent if recent is not None else RecentRequests()
 
     def __repr__(self) -> str:
         return f"<Journal: {len(self._entries)} entries, {len(self.listeners)} listeners>"
@@ -130,7 +152,8 @@ class Journal:
             who = kind.client, kind.account, kind.region
             labels = RequestLabels(*who, kind.method, kind.operation_class, status)
             heard = (*self.listeners, *(self._auditors if may_change(kind.operation_class) else ()))
-            found = JournalEntry(kind, status, self._metrics.numbers(labels), self._logs, heard)
+            audience = Audience(self._logs, heard, self._recent)
+            found = JournalEntry(kind, status, self._metrics.numbers(labels), audience)
             if len(self._entries) >= _MAX_ENTRIES:
                 self._entries.clear()
             self._entries[kind, status] = found

@@ -47,6 +47,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.TokenTakenOver: "info",
     events.SignInNeeded: "warning",
     events.ConsentRecorded: "info",
+    events.CertificateLoaded: "info",
     events.InvitationMade: "info",
     events.InvitationUsed: "info",
     events.ConsentEnding: "warning",

@@ -18,7 +18,15 @@ from prometheus_client.registry import Collector
 from proxy import errors, events
 from proxy.events import Event, RequestFinished
 from proxy.observability.instruments import Distribution, Instrument, InstrumentKind, Table
-from proxy.observability.request_metrics import IN_FLIGHT, REGIONS, REQUESTS, RequestLabels, RequestMetrics, Totals
+from proxy.observability.request_metrics import (
+    FAST_PATH,
+    IN_FLIGHT,
+    REGIONS,
+    REQUESTS,
+    RequestLabels,
+    RequestMetrics,
+    Totals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from proxy.observability.audit_stream import AuditCounts
+    from proxy.observability.request_metrics import RequestNumbers
 
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
 REFRESH_RESULTS: Final = (
@@ -67,6 +76,7 @@ class Metrics(Collector):
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
             events.ConfigReloaded: self._config_reloaded,
             events.StateStoreChanged: self._state_store_changed,
+            events.CertificateLoaded: lambda e: self._certificate_expiry.put(value=e.ends_at),
         }
         self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
             events.AmazonThrottled: lambda e: self._throttled.add(e.account, e.region),
@@ -117,10 +127,15 @@ class Metrics(Collector):
     def totals(self) -> Totals:
         return self.requests.totals()
 
+    def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
+        """What requests are counted by, and the cells."""
+        return self.requests.series()
+
     def _request_finished(self, event: RequestFinished) -> None:
         who = event.client, event.account, event.region
         labels = RequestLabels(*who, event.method, event.operation_class, event.status)
         numbers = self.requests.numbers(labels)
+        numbers.seen = self._wall()
         if event.attempts:
             numbers.add_forwarded(event.duration, event.upstream, event.overhead)
         else:
@@ -245,6 +260,8 @@ class Metrics(Collector):
             "When the last of a client's keys ends, as Unix time; absent where one has no end.",
             ("client",),
         )
+        words = "When the certificate of the tools' listener ends, as Unix time; absent without TLS."
+        self._certificate_expiry = Table(gauge, "tls_certificate_expiry_timestamp_seconds", words)
         self._audit_records = Table(
             counter, "audit_records_total", "Records of the audit stream by what became of them.", ("result",)
         )
@@ -306,7 +323,7 @@ class Metrics(Collector):
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
-        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in self._series()), BUILD)
+        return (REQUESTS, IN_FLIGHT, FAST_PATH, *(series.instrument for series in self._series()), BUILD)
 
     def _series(self) -> tuple[Table | Distribution, ...]:
         return (*self._tables, *self._distributions)

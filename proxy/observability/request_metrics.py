@@ -10,7 +10,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from proxy.observability.instruments import Buckets, Cell, Distribution, Instrument, InstrumentKind
+from proxy.observability.instruments import Buckets, Cell, Distribution, Instrument, InstrumentKind, SummedDistribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +36,15 @@ REQUESTS: Final = Instrument(
 FAST_PATH: Final = Instrument(
     InstrumentKind.COUNTER,
     "fast_path_total",
-    "Requests by whether the quick exchange took them, or why it declined.",
+    "Requests by whether they were known again and taken, or why not; without series while `fast_path` is off.",
     ("outcome",),
+)
+DURATIONS: Final = Instrument(
+    InstrumentKind.HISTOGRAM,
+    "request_duration_seconds",
+    "From a request's head to its answer's end.",
+    ("region",),
+    REQUEST_BUCKETS,
 )
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
 
@@ -55,22 +62,26 @@ class RequestLabels(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over all requests since the start, for the console's chart. `overhead_seconds` belongs to `forwarded`."""
+    """Sums over all requests since the start, for the console's chart: `errors` are 5xx, `throttled` 429, `refused` the
+    other 4xx. `overhead_seconds` belongs to `forwarded`."""
 
     requests: int
     errors: int
     throttled: int
+    refused: int
     forwarded: int
     overhead_seconds: float
 
 
 class RequestNumbers:
-    """The cells of requests that are counted alike. The three histograms are shared with others of their region."""
+    """The cells of requests that are counted alike. `seen` is when the last one was over, as wall-clock time, 0 before
+    the first. `durations` are theirs alone; the other two histograms are shared with others of their region."""
 
-    __slots__ = ("count", "durations", "overheads", "upstreams")
+    __slots__ = ("count", "durations", "overheads", "seen", "upstreams")
 
     def __init__(self, durations: Buckets | None, upstreams: Buckets | None, overheads: Buckets) -> None:
         self.count = Cell()
+        self.seen = 0.0
         self.durations = durations
         self.upstreams = upstreams
         self.overheads = overheads
@@ -107,9 +118,7 @@ class RequestMetrics:
         self._numbers: dict[RequestLabels, RequestNumbers] = {}
         self._fast_path: dict[str, Cell] = {}
         self._gone: set[str] = set()
-        self._durations = Distribution(
-            "request_duration_seconds", "From a request's head to its answer's end.", REQUEST_BUCKETS, ("region",)
-        )
+        self._durations = SummedDistribution(DURATIONS, self._parts)
         self._upstreams = Distribution(
             "upstream_duration_seconds", "The part of it spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
         )
@@ -135,12 +144,23 @@ class RequestMetrics:
         client, account, region, method, operation_class, status = labels
         if method not in METHODS:
             return self.numbers(RequestLabels(client, account, region, "other", operation_class, status))
-        durations = self._durations.buckets(region) if region else None
+        gone = account in self._gone
+        durations = (self._durations.buckets(region) if gone else Buckets(REQUEST_BUCKETS)) if region else None
         upstreams = self._upstreams.buckets(region) if region else None
         numbers = RequestNumbers(durations, upstreams, self._overheads)
-        if account not in self._gone:
+        if not gone:
             self._numbers[labels] = numbers
         return numbers
+
+    def _parts(self) -> Iterator[tuple[tuple[str], Buckets]]:
+        """The durations of every series, by region."""
+        for labels, numbers in self._numbers.items():
+            if numbers.durations is not None:
+                yield (labels.region,), numbers.durations
+
+    def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
+        """Every series with its cells, as they are now."""
+        yield from self._numbers.items()
 
     def fast_path(self, outcome: str) -> Cell:
         """How many requests the quick exchange took or declined in this way; a fixed word."""
@@ -151,17 +171,24 @@ class RequestMetrics:
         self._gone.discard(account)
 
     def end(self, account: str) -> None:
-        """It left the configuration, and its series with it."""
+        """It left the configuration, and its series with it. What its requests took stays in its regions' sums."""
         self._gone.add(account)
-        self._numbers = {labels: numbers for labels, numbers in self._numbers.items() if labels.account != account}
+        for labels in [labels for labels in self._numbers if labels.account == account]:
+            numbers = self._numbers.pop(labels)
+            if numbers.durations is not None:
+                left = self._durations.buckets(labels.region)
+                left.add_all(numbers.durations)
+                numbers.durations = left
 
     def totals(self) -> Totals:
-        requests = errors = throttled = 0
+        requests = errors = throttled = refused = 0
         for labels, numbers in self._numbers.items():
-            requests += numbers.count.value
-            errors += numbers.count.value if labels.status >= 500 else 0
-            throttled += numbers.count.value if labels.status == 429 else 0
-        return Totals(requests, errors, throttled, sum(self._overheads.counts), self._overheads.total)
+            count, status = numbers.count.value, labels.status
+            requests += count
+            errors += count if status >= 500 else 0
+            throttled += count if status == 429 else 0
+            refused += count if 400 <= status < 500 and status != 429 else 0
+        return Totals(requests, errors, throttled, refused, sum(self._overheads.counts), self._overheads.total)
 
     def families(self) -> Iterator[Metric]:
         """The counter and the gauge; the histograms stand among the others' in a scrape."""
@@ -173,8 +200,7 @@ class RequestMetrics:
         in_flight = IN_FLIGHT.family()
         in_flight.add_metric((), self.in_flight.value)
         yield in_flight
-        if self._fast_path:
-            fast_path = FAST_PATH.family()
-            for outcome, cell in self._fast_path.items():
-                fast_path.add_metric((outcome,), cell.value)
-            yield fast_path
+        fast_path = FAST_PATH.family()
+        for outcome, cell in self._fast_path.items():
+            fast_path.add_metric((outcome,), cell.value)
+        yield fast_path

@@ -84,7 +84,7 @@ def find_destination(target: Target) -> Destination:
         authority=target.authority,
         target=rest if path else b"/" + rest,
         path=path or b"/",
-        segments=target.segments if whole else path_segments(path),
+        segments=path_segments(path),
     )
 
 

@@ -47,21 +47,30 @@ class ConsentLedger:
         self._store, self._observer, self._wall = store, observer, wall
         self._records: dict[str, ConsentRecord] = {}
         self._told: dict[str, Consent] = {}
+        self._gone: set[str] = set()
         self._unsaved = False
 
     def __repr__(self) -> str:
         return f"<ConsentLedger of {len(self._records)} accounts{', unsaved' if self._unsaved else ''}>"
 
     async def load(self) -> None:
-        """Reads what an earlier run left."""
-        self._records = read_records(await self._store.read_document(DOCUMENT))
+        """Reads what an earlier run left, or another replica, and keeps what is known here."""
+        kept = read_records(await self._store.read_document(DOCUMENT))
+        theirs = {account: record for account, record in kept.items() if account not in self._gone}
+        self._records = merge_records(self._records, theirs)
+
+    async def hear(self) -> None:
+        """Takes in what other replicas wrote, where there are any."""
+        if self._store.fleet is not None:
+            await self.load()
 
     async def save(self) -> None:
-        """Writes what changed; a store that cannot be written is tried again the next time."""
+        """Writes what changed beside what others wrote; a store that cannot be written is tried again the next time."""
         if not self._unsaved:
             return
         self._unsaved = False
         try:
+            await self.hear()
             await self._store.write_document(DOCUMENT, {name: asdict(each) for name, each in self._records.items()})
         except StateError:
             self._unsaved = True
@@ -80,6 +89,7 @@ class ConsentLedger:
         for gone in self._records.keys() - consents.keys():
             del self._records[gone]
             self._told.pop(gone, None)
+            self._gone.add(gone)
             self._unsaved = True
         for account, consent in consents.items():
             self._record(account, consent)
@@ -116,8 +126,24 @@ class ConsentLedger:
         self._observer.observe(told)
 
     def _keep(self, account: str, record: ConsentRecord) -> None:
+        self._gone.discard(account)
         self._records[account] = record
         self._unsaved = True
+
+
+def merge_records(ours: Mapping[str, ConsentRecord], theirs: Mapping[str, ConsentRecord]) -> dict[str, ConsentRecord]:
+    """What both know: of one token the earliest sight, of one end the latest mark that was told. Else ours counts."""
+    return {**theirs, **{account: _merge(record, theirs.get(account)) for account, record in ours.items()}}
+
+
+def _merge(ours: ConsentRecord, theirs: ConsentRecord | None) -> ConsentRecord:
+    if theirs is None:
+        return ours
+    seen = [each.first_seen for each in (ours, theirs) if each.lineage == ours.lineage and each.first_seen is not None]
+    if ours.ends_at is None:
+        ours = replace(ours, ends_at=theirs.ends_at, mark=theirs.mark)
+    marks = [each.mark for each in (ours, theirs) if each.ends_at == ours.ends_at and each.mark is not None]
+    return replace(ours, first_seen=min(seen, default=None), mark=min(marks, default=None))
 
 
 def read_records(document: object) -> dict[str, ConsentRecord]:

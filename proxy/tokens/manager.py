@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import NoUsableToken, StateError, UnknownAccount
 from proxy.events import AccountRemoved
+from proxy.tokens.consent_ledger import DOCUMENT as CONSENTS
 from proxy.tokens.consent_ledger import ConsentLedger
 from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
@@ -197,6 +198,8 @@ class TokenManager:
         while True:
             with contextlib.suppress(StateError):
                 async for change in self._store.changes():
+                    if change.document in (None, CONSENTS):
+                        await self._consents.hear()
                     for account, credential in tuple(self._credentials.items()):
                         if change.concerns(account):
                             await credential.reread_store()

@@ -5,12 +5,14 @@ Every mistake in the address or the keys is a `StateError` that says what to wri
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from proxy.errors import StateError
 from proxy.secret import Secret
 
 if TYPE_CHECKING:
+    from proxy.tokens.redis_store import RedisStore
     from proxy.tokens.store import Store
 
 
@@ -34,7 +36,14 @@ def open_store(url: str | Secret, key: Secret | tuple[Secret, ...] | None = None
     raise StateError(f"state.url: {url!r} is neither memory: nor file:DIR.")
 
 
-def _open_redis(url: str, keys: tuple[Secret, ...]) -> Store:
+async def _rotate_redis(store: RedisStore) -> int:
+    try:
+        return await store.rotate()
+    finally:
+        await store.close()
+
+
+def _open_redis(url: str, keys: tuple[Secret, ...]) -> RedisStore:
     from proxy.config.model.expected import WrongValue
     from proxy.config.model.redis_address import parse_redis_address
 
@@ -50,8 +59,10 @@ def _open_redis(url: str, keys: tuple[Secret, ...]) -> Store:
     return RedisStore(RedisConnection(address), keys)
 
 
-def rotate_keys(url: str, key: Secret | tuple[Secret, ...] | None) -> int:
-    """Encrypts everything anew with the first of the keys, and tells how many files that were. Blocks."""
+def rotate_keys(url: str | Secret, key: Secret | tuple[Secret, ...] | None) -> int:
+    """Encrypts everything anew with the first of the keys, and tells of how many accounts or files. Blocks."""
+    if isinstance(url, Secret):
+        return asyncio.run(_rotate_redis(_open_redis(url.reveal(), keys_of(key))))
     if not url.startswith("file:"):
         raise StateError("Only a file: state store has keys to rotate.")
     from proxy.tokens.file_store import FileStore

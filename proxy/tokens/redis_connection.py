@@ -73,6 +73,16 @@ class RedisConnection:
         """What a script gives. The whole text goes along each time: after a restart a server knows no script."""
         return await self.command("EVAL", script, len(keys), *(PREFIX + key for key in keys), 0, *arguments)
 
+    async def names(self, pattern: str) -> list[str]:
+        """The keys that match, without what all begin with."""
+        found: list[str] = []
+        cursor: bytes | str = "0"
+        while True:
+            cursor, keys = await self.command("SCAN", cursor, "MATCH", PREFIX + pattern, "COUNT", MAX_NEWS)
+            found += (key.decode().removeprefix(PREFIX) for key in keys)
+            if int(cursor) == 0:
+                return sorted(set(found))
+
     async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
         """(stream, id, fields) of what was added to streams behind these ids; waits for it up to `BLOCK` seconds."""
         names = [PREFIX + name for name in streams]

@@ -8,6 +8,7 @@ may replace it. What cannot be decrypted is kept beside what takes its place.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import InvalidToken
@@ -70,12 +71,12 @@ class RedisStore:
         try:
             owner, entry = decode_entry(self.cipher.decrypt(content))
         except (InvalidToken, ValueError, KeyError, TypeError):
-            self._damaged.add(account)
+            self._note_damage(account)
             raise StateFileDamaged(
                 f"What the state store keeps of the account '{account}' is damaged, or encrypted with another key."
             ) from None
         if owner != account:
-            self._damaged.add(account)
+            self._note_damage(account)
             raise StateFileDamaged(f"What the state store keeps of the account '{account}' belongs to another.")
         return entry
 
@@ -131,8 +132,28 @@ class RedisStore:
                 self._superseded.clear()
                 yield StoreChange()
 
+    async def rotate(self) -> int:
+        """Encrypts all entries and documents anew with the first key, and gives how many entries that were.
+
+        What cannot be read is left as it is. Access tokens are not worth it: they live for an hour.
+        """
+        await self._check()
+        entries = await self._connection.names("account:*")
+        for name in (*entries, *await self._connection.names("document:*"), _CHECK):
+            words = ("HGET", self._key("", name), "content") if name in entries else ("GET", self._key("", name))
+            content = await self._connection.command(*words)
+            with contextlib.suppress(InvalidToken):
+                anew = self.cipher.rotate(content or b"")
+                await self._connection.run(scripts.RESEAL, (name,), content, anew, int(name in entries))
+        return len(entries)
+
     async def close(self) -> None:
         await self._connection.close()
+
+    def _note_damage(self, account: str) -> None:
+        """What cannot be read was not seen: a newer login than ours may lie there, under a key that we do not have."""
+        self._damaged.add(account)
+        self._versions.pop(account, None)
 
     async def _recover(self) -> None:
         """The server answers; whether it is the one that was there before is looked at again."""

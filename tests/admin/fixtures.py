@@ -193,7 +193,7 @@ async def administer(program: FakeProgram) -> AsyncIterator[Knocker]:
     """The real admin listener in front of a program, on a free port."""
     metrics = Metrics("1.2.3")
     metrics.accounts([status.account for status in program.statuses])
-    history = RequestHistory(metrics.totals)
+    history = RequestHistory(metrics)
     app = make_admin(program, metrics, history, Observers((metrics, history, program)))
     bound = socket.create_server(("127.0.0.1", 0))
     listener = AdminListener(app)

@@ -75,7 +75,7 @@ async def inviting(program: FakeProgram) -> AsyncIterator[Invited]:
     metrics = Metrics("1.2.3")
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield Invited(Knocker(session, port, RequestHistory(metrics.totals), metrics), ledger, url)
+            yield Invited(Knocker(session, port, RequestHistory(metrics), metrics), ledger, url)
     finally:
         await listener.stop()
 
@@ -88,7 +88,7 @@ async def inviting_by_prefix(program: FakeProgram) -> AsyncIterator[Invited]:
     port = bound.getsockname()[1]
     ledger = InvitationLedger(MemoryStore(), time.time)
     metrics = Metrics("1.2.3")
-    history = RequestHistory(metrics.totals)
+    history = RequestHistory(metrics)
     invited = InvitationHandlers(program, ledger, program, "http://consent.test")
     listener = AdminListener(make_admin(program, metrics, history, program, invited))
     await listener.start([bound])

@@ -245,10 +245,13 @@ def test_with_both_lists_each_that_is_sent_is_on_its_own(attacker: Attacker, lin
     ],
 )
 def test_a_reading_client_changes_nothing(attacker: Attacker, method: str, path: str, lines: tuple[str, ...]) -> None:
-    """What does more than read, what nobody knows, and what asks for another method."""
-    refused(attacker.ask("looker", method, path, SCOPE, *lines))
-    if path != REPORTS:
-        refused(attacker.ask("reporter", method, path, SCOPE, *lines))
+    """What does more than read, what nobody knows, and what asks for another method; at MCP in its own words."""
+    for client in ("looker",) if path == REPORTS else ("looker", "reporter"):
+        asked = attacker.ask(client, method, path, SCOPE, *lines)
+        if path == "/mcp" and asked.status == 400:
+            assert json.loads(asked.body)["error"]["code"] and not asked.seen
+        else:
+            refused(asked)
 
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "campaign_management-update_campaign"}}

@@ -112,7 +112,7 @@ def test_a_person_signs_in_and_a_tool_is_served(browser: webdriver.Chrome, tmp_p
         console.press("a", "To the console")
         console.see("[data-account=acme] .state", "Working")
         console.see("[data-account=acme] .left", "min")
-        console.see("#refused-rows", "no-usable-token")
+        console.see("#failures .name", "503 no-usable-token")
         wanted = running.simulator["profiles"]["eu"][1]
         console.see("#words").send_keys(wanted)
         console.see("#found", "1 found")
@@ -253,7 +253,7 @@ def test_the_console_works_by_keyboard_and_fits_a_phone(browser: webdriver.Chrom
         console.see("[data-account=acme] .state", "Working")
         console.see("#profile-rows tr")
         reached = []
-        for _ in range(8):
+        for _ in range(14):
             ActionChains(browser).send_keys(Keys.TAB).perform()
             active = browser.switch_to.active_element
             reached.append(active.get_attribute("id") or active.get_attribute("class") or active.text)
@@ -261,6 +261,7 @@ def test_the_console_works_by_keyboard_and_fits_a_phone(browser: webdriver.Chrom
             assert outline == "solid", reached
         assert reached[0] == "skip"
         assert {"button connect plain", "refresh", "words", "profile-box"} <= set(reached)
+        assert {"account-box", "filter-client", "filter-operation", "filter-status", "pause"} <= set(reached)
         browser.find_element(By.CSS_SELECTOR, "[data-account=acme] .refresh").send_keys(Keys.ENTER)
         until(lambda: "has a new token" in (browser.find_element(By.ID, "said").get_attribute("textContent") or ""))
         browser.execute_cdp_cmd(

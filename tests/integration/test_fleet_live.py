@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from tests.support.running import Load, Serving, SimulatedAmazon, simulated_amaz
 
 pytestmark = pytest.mark.integration
 
+Trouble = Callable[[RedisServer], object]
 LIFETIME = 8
 """Seconds that an access token lives; it is renewed two seconds ahead and a little more."""
 
@@ -201,6 +202,50 @@ def test_a_replica_that_is_cut_off_goes_on_alone(fleet: Fleet, server: RedisServ
         assert all(replica.metric("state_degraded") == 0 for replica in others)
         relay.swallows = False
         cut.until(lambda: cut.metric("state_degraded") == 0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend", "words"),
+    [
+        (lambda server: server.set("maxmemory", "1"), lambda server: server.set("maxmemory", "0"), "is full"),
+        (
+            lambda server: server.client.replicaof("127.0.0.1", "1"),
+            lambda server: server.client.replicaof("NO", "ONE"),
+            "is a read-only replica",
+        ),
+        (
+            lambda server: server.process.signal(signal.SIGSTOP),
+            lambda server: server.process.signal(signal.SIGCONT),
+            "did not answer within 2 s",
+        ),
+    ],
+    ids=["full", "read-only", "hangs"],
+)
+def test_a_store_in_trouble_holds_nobody_up(
+    fleet: Fleet, server: RedisServer, spoil: Trouble, mend: Trouble, words: str
+) -> None:
+    """Every answer is 200, each replica says what is wrong and mints for itself, and it ends by itself."""
+    account = {"acme": fleet.amazon.account()}
+    for _ in range(2):
+        fleet.start(server.url, account)
+    for replica in fleet.replicas:
+        replica.until(lambda replica=replica: serves(replica))
+    with contextlib.ExitStack() as loads:
+        load = [loads.enter_context(Load(replica, workers=1, pause=0.02)) for replica in fleet.replicas]
+        spoil(server)
+        for replica in fleet.replicas:
+            replica.until(lambda replica=replica: words in replica.status()["state"]["trouble"])
+            before = replica.metric("token_refreshes_total", result="success")
+            replica.until(
+                lambda replica=replica, before=before: (
+                    replica.metric("token_refreshes_total", result="success") > before
+                ),
+                30,
+            )
+        mend(server)
+        for replica in fleet.replicas:
+            replica.until(lambda replica=replica: not replica.status()["state"]["degraded"])
+    assert all(each.statuses.keys() == {200} and not each.failures for each in load)
 
 
 def test_each_replica_killed_in_turn_costs_the_others_nothing(fleet: Fleet, server: RedisServer) -> None:

@@ -12,6 +12,7 @@ import signal
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,7 @@ def test_a_renewed_certificate_is_shown_to_the_next_connection(amazon: Simulated
             return ssl.get_server_certificate((host, int(port)))
 
         assert shown() == Path(first["cert"]).read_text()
+        assert 86_000 < running.metric("tls_certificate_expiry_timestamp_seconds") - time.time() <= 2 * 86_400
         install(second)
         running.until(lambda: shown() == Path(second["cert"]).read_text(), WITHIN)
         Path(names["key"]).write_bytes(Path(first["key"]).read_bytes())

@@ -146,9 +146,20 @@ def test_late_news_of_a_removed_account_bring_no_series_back() -> None:
     assert b'account="acme"' not in metrics.scrape("")[0]
 
 
-def test_the_quick_exchange_is_counted_by_its_outcome() -> None:
-    """The family is there once somebody counts."""
+def test_an_entry_that_outlives_its_account_still_counts_for_its_region() -> None:
+    """What the histogram of durations holds never becomes less."""
     metrics = Metrics("1")
-    assert b"fast_path" not in metrics.scrape("")[0]
+    metrics.accounts(["acme"])
+    entry = Journal(metrics.requests).entry(KIND, 200)
+    entry.note(Record())
+    metrics.accounts([])
+    entry.note(Record())
+    assert b'request_duration_seconds_count{region="na"} 2.0' in metrics.scrape("")[0]
+
+
+def test_the_quick_exchange_is_counted_by_its_outcome() -> None:
+    """It has series once somebody counts."""
+    metrics = Metrics("1")
+    assert b"fast_path_total{" not in metrics.scrape("")[0]
     Journal(metrics.requests).fast_path("taken").value += 2
     assert b'ads_proxy_fast_path_total{outcome="taken"} 2.0' in metrics.scrape("")[0]

@@ -99,7 +99,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
     counters = (
         *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
-        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals"),
+        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals", "fast_path"),
     )
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),
@@ -116,6 +116,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
             "state_degraded",
             "fleet_replicas",
         ),
+        "tls_certificate_expiry_timestamp_seconds",
         "consent_expiry_timestamp_seconds",
     )
     wanted = {f"ads_proxy_{name}_total" for name in counters} | {f"ads_proxy_{name}" for name in others}
@@ -313,7 +314,42 @@ def test_totals_add_up_all_requests() -> None:
         metrics.observe(finished(status=status, overhead=0.001))
     totals = metrics.totals()
     assert (totals.requests, totals.errors, totals.throttled, totals.forwarded) == (4, 1, 1, 4)
+    assert totals.refused == 0
     assert totals.overhead_seconds == pytest.approx(0.004)
+
+
+def test_refused_requests_are_neither_answered_nor_throttled() -> None:
+    """4xx have a sum of their own, without 429."""
+    metrics = made()
+    for status in (399, 400, 429, 499, 500):
+        metrics.observe(finished(status=status))
+    totals = metrics.totals()
+    assert (totals.refused, totals.throttled, totals.errors) == (2, 1, 1)
+
+
+def test_a_regions_durations_are_those_of_all_its_series() -> None:
+    """Whoever asked, and also of an account that has ended: a histogram never goes back."""
+    metrics = made("acme", "other")
+    metrics.observe(finished(duration=0.2))
+    metrics.observe(finished(duration=0.3, account="other", client="bids", status=404))
+    metrics.observe(finished(duration=0.4, region="eu"))
+    metrics.accounts(["acme"])
+    metrics.observe(finished(duration=0.5, account="other"))
+    assert value(metrics, "request_duration_seconds_count", region="na") == 3
+    assert value(metrics, "request_duration_seconds_sum", region="na") == pytest.approx(1.0)
+    assert value(metrics, "request_duration_seconds_bucket", region="na", le="0.25") == 1
+    assert value(metrics, "request_duration_seconds_count", region="eu") == 1
+    assert value(metrics, "request_duration_seconds_count", region="fe") == 0
+
+
+def test_each_series_knows_its_durations_and_when_it_was_seen() -> None:
+    """For whoever shows them by client or account."""
+    metrics = made()
+    metrics.observe(finished(duration=0.2))
+    ((labels, numbers),) = metrics.series()
+    assert (labels.client, labels.account, numbers.seen, numbers.count.value) == ("reporting", "acme", 1_000.0, 1)
+    assert numbers.durations is not None
+    assert sum(numbers.durations.counts) == 1
 
 
 def test_metrics_show_how_much_they_hold() -> None:

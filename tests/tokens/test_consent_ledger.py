@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from proxy import errors
 from proxy.events import ConsentEnded, ConsentEnding, ConsentRecorded, CredentialStateChanged, RefreshFailed
 from proxy.secret import Secret
 from proxy.tokens.consent import DAY, Consent, ConsentOrigin, start_of
-from proxy.tokens.consent_ledger import ConsentLedger, read_records
+from proxy.tokens.consent_ledger import ConsentLedger, ConsentRecord, merge_records, read_records
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings
 from proxy.tokens.memory_store import MemoryStore
@@ -256,3 +257,28 @@ async def test_an_end_by_age_answers_at_once_and_says_so() -> None:
     assert running.events.of(RefreshFailed)[0].reason == "invalid_grant"
     assert len(running.events.of(ConsentEnded)) == 1
     await manager.stop()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "merged"),
+    [
+        (None, ("a", 200.0), ("a", 200.0)),
+        (("a", 200.0), None, ("a", 200.0)),
+        (("a", 200.0), ("a", 100.0), ("a", 100.0)),
+        (("a", None), ("a", 200.0), ("a", 200.0)),
+        (("a", 200.0), ("b", 100.0), ("a", 200.0)),
+        (("a", 1.0, 9.0, 30), ("a", 1.0, 9.0, 7), ("a", 1.0, 9.0, 7)),
+        (("a", 1.0, 9.0, 1), ("a", 1.0, 9.0), ("a", 1.0, 9.0, 1)),
+        (("a", 1.0, 9.0, 1), ("a", 1.0, 8.0, 0), ("a", 1.0, 9.0, 1)),
+        (("a", 1.0), ("b", 2.0, 9.0, 0), ("a", 1.0, 9.0, 0)),
+    ],
+)
+def test_records_of_two_replicas_merge(
+    ours: tuple[Any, ...] | None, theirs: tuple[Any, ...] | None, merged: tuple[Any, ...]
+) -> None:
+    """The earliest sight of the same token, the latest mark of the same end; else what is known here."""
+
+    def records(given: tuple[Any, ...] | None) -> dict[str, ConsentRecord]:
+        return {"acme": ConsentRecord(*given)} if given is not None else {}
+
+    assert merge_records(records(ours), records(theirs)) == records(merged)

@@ -9,7 +9,11 @@ import pytest
 
 from proxy.errors import TokenServerError
 from proxy.events import TokenRefreshed, TokenTakenOver
+from proxy.secret import Secret
+from proxy.tokens.consent import Consent
+from proxy.tokens.consent_ledger import ConsentLedger
 from proxy.tokens.suspicion import TokenUse
+from tests.support.events import EventRecorder
 from tests.support.fleet import LIFE, Fleet, hanging
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.tokens import grant, source, virtual_time
@@ -185,6 +189,26 @@ async def test_a_store_that_comes_late_is_taken_up(server: RedisServer) -> None:
     assert late.serves() == "signed-in"
     await late.manager.stop()
     await fleet.stop()
+
+
+@virtual_time
+async def test_replicas_keep_each_others_records_of_consents(server: RedisServer) -> None:
+    """Each writes beside what the other wrote, and an account that left here is not brought back from the store."""
+    fleet = Fleet(server, 2)
+    one, other = (
+        ConsentLedger(replica.store, replica.events, asyncio.get_running_loop().time) for replica in fleet.replicas
+    )
+    one.consent("acme", Secret("a"), None, None)
+    await one.save()
+    other.consent("second", Secret("b"), None, None)
+    await other.save()
+    await one.hear()
+    assert repr(one) == "<ConsentLedger of 2 accounts>"
+    other.look({"acme": Consent()})
+    await other.save()
+    late = ConsentLedger(fleet.make().store, EventRecorder(), asyncio.get_running_loop().time)
+    await late.load()
+    assert repr(late) == "<ConsentLedger of 1 accounts>"
 
 
 @virtual_time

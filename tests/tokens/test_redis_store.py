@@ -11,7 +11,7 @@ import pytest
 
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.secret import Secret
-from proxy.tokens.opening import open_store
+from proxy.tokens.opening import open_store, rotate_keys
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoreChange, StoredSource, StoredToken
 from tests.support.redis_server import KEY, RedisServer, redis_server, relay_to
@@ -182,6 +182,37 @@ async def test_a_damaged_entry_is_kept_beside_what_takes_its_place(
     await other.write("acme", ENTRY)
     assert server.client.hget(key, "aside") == b"damaged"
     assert await one.read("acme") == ENTRY
+
+
+async def test_a_newer_login_under_a_key_that_is_missing_here_stays(
+    stores: tuple[RedisStore, RedisStore], server: RedisServer
+) -> None:
+    """While keys change over the fleet, a replica that cannot read an entry does not put an older one in its place."""
+    one, _ = stores
+    await one.write("acme", signed_in_at(100.0, "Atzr|old"))
+    ahead = open_redis(server.url, "the key that comes next", KEY)
+    await ahead.write("acme", signed_in_at(200.0, "Atzr|new"))
+    with pytest.raises(StateFileDamaged):
+        await one.read("acme")
+    await one.write("acme", signed_in_at(100.0, "Atzr|old"))
+    assert await ahead.read("acme") == signed_in_at(200.0, "Atzr|new")
+    await ahead.close()
+
+
+async def test_keys_rotate(stores: tuple[RedisStore, RedisStore], server: RedisServer) -> None:
+    """Afterwards everything is readable with the new key alone, and what nobody can read is as it was."""
+    one, _ = stores
+    for number in range(3):
+        await one.write(f"account-{number}", ENTRY)
+    await one.write_document("profiles", {"a": 1})
+    server.client.hset("{ads-proxy}:account:0", "content", "damaged")
+    new = "the key that comes next"
+    assert await asyncio.to_thread(rotate_keys, Secret(server.url), (Secret(new), Secret(KEY))) == 4
+    rotated = open_redis(server.url, new)
+    assert [await rotated.read(f"account-{number}") for number in range(3)] == [ENTRY] * 3
+    assert await rotated.read_document("profiles") == {"a": 1}
+    assert server.client.hget("{ads-proxy}:account:0", "content") == b"damaged"
+    await rotated.close()
 
 
 async def test_another_key_is_refused(stores: tuple[RedisStore, RedisStore], server: RedisServer) -> None:

@@ -18,9 +18,9 @@ function drawBars(svg, steps) {
   const shapes = [shape("line", { class: "axis", x1: 0, x2: WIDTH, y1: height - 0.5, y2: height - 0.5 })];
   steps.forEach((step, index) => {
     const x = (STEPS - steps.length + index) * slot;
-    const answered = Math.max(0, step.requests - step.errors - step.throttled);
+    const answered = Math.max(0, step.requests - step.errors - step.throttled - step.refused);
     let y = height - 1;
-    for (const [kind, count] of [["good", answered], ["busy", step.throttled], ["bad", step.errors]]) {
+    for (const [kind, count] of [["good", answered], ["refused", step.refused], ["busy", step.throttled], ["bad", step.errors]]) {
       if (count === 0) continue;
       const tall = Math.max(2, (count / most) * (height - 6));
       y -= tall;
@@ -55,7 +55,8 @@ function trafficWords(steps) {
   const requests = sum(steps, "requests");
   if (requests === 0) return "No requests yet.";
   const peak = Math.max(...steps.map((step) => step.requests)) / 10;
-  return `${requests} requests, ${sum(steps, "throttled")} answered 429, ${sum(steps, "errors")} answered 5xx; at most ${peak} a second.`;
+  const told = [["throttled", "429"], ["refused", "another 4xx"], ["errors", "5xx"]].map(([name, status]) => `${sum(steps, name)} answered ${status}`);
+  return `${requests} requests, ${told.join(", ")}; at most ${peak} a second.`;
 }
 
 function overheadWords(steps) {

@@ -191,7 +191,7 @@ function showNotices() {
   else forget("memory");
 }
 
-// --- traffic and refusals
+// --- traffic
 
 function showTraffic() {
   const steps = state.traffic;
@@ -201,22 +201,6 @@ function showTraffic() {
   setText($("overhead-words"), overheadWords(steps));
   $("bars").setAttribute("aria-label", trafficWords(steps));
   $("overhead").setAttribute("aria-label", overheadWords(steps));
-}
-
-function refusedRow(request) {
-  const row = make("tr");
-  const asked = make("td");
-  asked.append(make("code", `${request.method} ${request.path}`));
-  const why = make("td");
-  why.append(make("strong", `${request.status} ${request.reason}`), make("br"), request.detail);
-  row.append(make("td", ago(request.at)), asked, make("td", [request.client, request.account].filter(Boolean).join(" → ") || "–"), why);
-  return row;
-}
-
-function showRefused() {
-  $("none-refused").hidden = state.refused.length > 0;
-  $("refused-box").hidden = state.refused.length === 0;
-  $("refused-rows").replaceChildren(...state.refused.map(refusedRow));
 }
 
 // --- keys of clients
@@ -371,7 +355,8 @@ function show() {
   tick();
   showNotices();
   showTraffic();
-  showRefused();
+  showTallies();
+  showFailures();
   showKeys();
 }
 
@@ -393,3 +378,4 @@ setInterval(() => document.hidden || poll(), POLL_MS);
 setInterval(tick, 1000);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
 poll();
+watchRequests();

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 
 _SERVING = Availability.SERVING
+_OVER = -1
+"""Nothing is left of a response that has been handed on."""
+_MAX_COPIED = 8192
+"""Bytes of a body that are cheaper written in one piece with the head than beside it."""
 
 
 class QuickExchange:
@@ -41,8 +45,8 @@ class QuickExchange:
     __slots__ = (
         *("_client", "_connection", "_context", "_data", "_head", "_known", "_left", "_ordinary", "_sent_at"),
         *("_spent", "_token"),
-        *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "request_id", "text"),
-        "upstream",
+        *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "path", "request_id"),
+        *("text", "upstream"),
     )
 
     def __init__(self, quick: QuickContext, client: ClientPort, known: Recognised, request_id: str) -> None:
@@ -57,16 +61,12 @@ class QuickExchange:
         self._spent: float
         self.request_id = request_id
         self.amazon_request_id = ""
-        self.text = known.text
+        self.path, self.text = known.plan.path, known.text
 
     def __repr__(self) -> str:
         return f"<QuickExchange {self.request_id}: {self._ordinary[0] if self._ordinary is not None else 'sent'}>"
 
     # --- as a record of a request
-
-    @property
-    def path(self) -> str:
-        return self._known.plan.path
 
     @property
     def user_agent(self) -> str:
@@ -112,43 +112,38 @@ class QuickExchange:
             quick.id_line,
             self.request_id.encode("ascii"),
         )
-        answer = b"".join((*head, b"\r\n\r\n", data[end:]))
-        if left:
-            self._begin_relaying(data[: end - 2], answer)
-            return True
+        if left or length > _MAX_COPIED:
+            self._spent = self._sent_at - client.head_done
+            client.send([b"".join((*head, b"\r\n\r\n")), memoryview(data)[end:]])
+            self._head = data[: end - 2]
+            return self._relay(left)
         self._connection.rest_now()
-        client.respond(answer)
+        client.respond(b"".join((*head, b"\r\n\r\n", data[end:])))
         self._account_for(known.status, self.entered - self._sent_at)
         return True
 
-    def _begin_relaying(self, head: bytes, answer: bytes) -> None:
-        """A body that comes in several reads goes on as it comes."""
-        self._head = head
-        self._spent = self._sent_at - self._client.head_done
-        self._connection.go_on(self, self._left)
-        self._client.send([answer])
-        self._client.flush()
-        self._spent += perf_counter() - self.entered
-
-    def _go_on(self, data: bytes) -> bool:
-        self._left = left = self._left - len(data)
-        if left < 0:
-            self._left = left + len(data)
-            self._become_ordinary(QuickOutcome.RESPONSE)
-            return False
+    def _relay(self, left: int) -> bool:
+        """A large body goes on as it comes, without being copied."""
+        client = self._client
         if left:
             self._connection.go_on(self, left)
-            self._client.send([data])
-            self._client.flush()
+            client.flush()
             self._spent += perf_counter() - self.entered
             return True
         self._connection.rest_now()
-        self._client.send([data])
-        self._client.finish(keep=True)
-        status = int(self._head[9:12])
-        now = perf_counter()
-        self._account_for(status, now - self._client.head_done - self._spent - (now - self.entered))
+        self._left = _OVER
+        client.finish(keep=True)
+        self._account_for(int(self._head[9:12]), self.entered - client.head_done - self._spent)
         return True
+
+    def _go_on(self, data: bytes) -> bool:
+        left = self._left - len(data)
+        if left < 0:
+            self._become_ordinary(QuickOutcome.RESPONSE)
+            return False
+        self._left = left
+        self._client.send([data])
+        return self._relay(left)
 
     def _account_for(self, status: int, upstream: float) -> None:
         """It is over, and so many seconds of it were Amazon's."""
@@ -227,7 +222,8 @@ class QuickExchange:
         self._exchange.client_gone()
 
     def client_writable(self, writable: bool) -> None:
-        self._exchange.client_writable(writable)
+        if self._left != _OVER:
+            self._exchange.client_writable(writable)
 
     def time_out(self) -> None:
         self._exchange.time_out()

@@ -111,8 +111,7 @@ class Lane:
             self.misfits, self.pause, self.watched = 0, _PAUSE, True
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """One request line of a sender. `line` is what is sent, without its line end; `path` is what is logged, `text` the
     part of the log line that it makes."""
 
@@ -135,8 +134,7 @@ class Sender:
     lanes: dict[tuple[bytes, bytes, str], Lane] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownSection:
+class KnownSection(NamedTuple):
     """A header section that fits a shape: who sends it, what of it leaves, and what it says of its request.
 
     `passing` ends in the empty line that closes a head. `request_id` is empty where the client names none.

@@ -42,8 +42,10 @@ MAX_PLANS = 4096
 SHAPE_INTERVAL = 10.0
 """Seconds after which one more shape may be learned, beyond as many as there may be: making one takes a while."""
 _MAX_REMEMBERED = 4096
-"""Bytes of a section, or a request, that is remembered."""
+"""Bytes of a section, or a request, that is remembered: somebody who sends ever new ones fills no memory with them."""
+_MAX_REMEMBERED_LINE = 1024
 _SERVING = Availability.SERVING
+_G = ord("G")
 _END = b"\r\n\r\n"
 _SHAPE_RULES = ShapeRules(REQUEST_FIELDS, LOOKED_UP, is_read)
 
@@ -82,7 +84,8 @@ class Recognition:
         """Send the request that `data` is, if it may be sent as those before it were; None where it was declined."""
         if self._directory.version != self._version:
             self._forget()
-        known = self._requests.get(data) or self._recognise(data)
+        known = self._requests.get(data) if data[0] == _G and len(data) <= _MAX_REMEMBERED else None
+        known = known or self._recognise(data)
         if known is None:
             return None
         lane = known.lane
@@ -121,7 +124,7 @@ class Recognition:
         plan = section.sender.plans.get(line)
         if plan is not None:
             known = Recognised(plan, section, body_at)
-            if not section.length and not section.request_id and body_at <= _MAX_REMEMBERED:
+            if not section.length and not section.request_id and body_at <= _MAX_REMEMBERED and data[0] == _G:
                 self._remember(data, known)
             return known
         plan = self._find_plan(section.sender, line)
@@ -219,6 +222,8 @@ class Recognition:
         return plan
 
     def _keep_plan(self, sender: Sender, line: bytes, plan: Plan) -> None:
+        if len(line) > _MAX_REMEMBERED_LINE:
+            return
         if self._plans >= MAX_PLANS:
             self._plans = 0
             self._requests.clear()
@@ -239,7 +244,9 @@ class Recognition:
         """Keep what was decided, if requests like this one are of the usual kind."""
         request, destination = decision.request, decision.destination
         line, _, section = request.head.partition(b"\r\n")
-        if USUAL_LINE.fullmatch(line) is None or not may_be_quick(request.method, destination, self._rules):
+        if len(section) > _MAX_REMEMBERED or USUAL_LINE.fullmatch(line) is None:
+            return
+        if not may_be_quick(request.method, destination, self._rules):
             return
         if len(self._senders) >= MAX_SENDERS:
             self._forget()

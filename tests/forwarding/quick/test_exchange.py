@@ -9,6 +9,7 @@ import pytest
 from proxy.downstream.ports import Availability
 from proxy.errors import Refused
 from proxy.forwarding.quick.outcome import QuickOutcome
+from tests.support.memory_bench import MemoryBench
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, Wire, answering
 
@@ -97,8 +98,9 @@ async def test_a_tool_that_does_not_read_gets_all_of_it_in_the_end(running: Runn
             tool.send(GET)
             await tool.answer()
         tool.transport.pause_reading()
-        tool.send(*[GET] * 40)
         connection = bench.connection()
+        connection._transport.set_write_buffer_limits(high=0)
+        tool.send(*[GET] * 40)
         await bench.settled(lambda: not connection.writable)
         tool.transport.resume_reading()
         for _ in range(40):
@@ -350,7 +352,7 @@ async def test_more_than_the_length_says_is_not_handed_on(running: Running) -> N
 
 async def test_a_tool_that_is_slow_amid_a_body_holds_it_up(running: Running) -> None:
     """Amazon's connection is read no further, and all of the body arrives in the end."""
-    size = 8_000_000
+    size = 24_000_000
 
     async def script(wire: Wire) -> None:
         while True:
@@ -379,3 +381,24 @@ async def test_closing_amid_a_body_closes_behind_it(running: Running) -> None:
         bench.forwarder.availability = Availability.CLOSING
         halves.let_out.set()
         assert await tool.end() == b"world"
+
+
+@pytest.mark.parametrize("size", [10, 20000])
+async def test_a_last_write_that_the_wire_does_not_take_holds_nothing_up(size: int) -> None:
+    """The response is over then: the connection to Amazon is another request's."""
+    bench = MemoryBench()
+    bench.answer = lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size]
+    tool = bench.tool()
+
+    def full(_: bytes) -> None:
+        tool.pipe.protocol.pause_writing()
+
+    for number in range(1, 8):
+        tool.pipe.heard = full if number > 3 else lambda _: None
+        tool.send(GET)
+        await bench.rest(tool)
+        assert len(tool.pipe.written) > number * size
+        assert not bench.upstreams[0].pipe.paused
+        tool.pipe.protocol.resume_writing()
+    assert len(bench.upstreams) == 1
+    await bench.stop(tool)

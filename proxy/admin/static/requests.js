@@ -1,0 +1,225 @@
+// Who asks how much, what failed, and the last requests. Rows that are shown are kept, so that nothing jumps; text only
+// ever enters as text. The page's own script calls `watchRequests` once, and `showTallies` and `showFailures` with each
+// new state.
+"use strict";
+
+const RECENT_MS = 15 * 60 * 1000;
+const MAX_FAILURES_SHOWN = 8;
+const failureCards = new Map();
+const requestRows = new Map();
+let failuresKnown = false;
+let asking = false;
+let shownText = "";
+
+function statusTone(status) {
+  if (status === 429) return "busy";
+  if (status >= 500 || status === 0) return "bad";
+  return status >= 400 ? "refused" : status >= 300 ? "" : "good";
+}
+
+function statusWords(status) {
+  return status === 0 ? "no answer" : String(status);
+}
+
+function milliseconds(value) {
+  if (value === null) return "–";
+  return value < 10 ? `${value.toFixed(1)} ms` : value < 10000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
+}
+
+// Makes the children of a node the wanted ones, in their order, and touches no others.
+function arrange(parent, wanted) {
+  wanted.forEach((node, index) => {
+    if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] ?? null);
+  });
+  while (parent.children.length > wanted.length) parent.lastElementChild.remove();
+}
+
+// --- clients and accounts
+
+function tallyRow(tally, unknown) {
+  const row = make("tr");
+  const name = make("th", tally.name || unknown);
+  name.scope = "row";
+  row.append(name, make("td", String(tally.requests), "number"));
+  for (const [kind, count] of [["refused", tally.refused], ["busy", tally.throttled], ["bad", tally.errors], ["bad", tally.unanswered]]) {
+    row.append(make("td", String(count), count ? `number ${kind}` : "number"));
+  }
+  row.append(make("td", milliseconds(tally.p99_ms), "number"), make("td", ago(tally.last_seen)));
+  return row;
+}
+
+function tallyWords(tallies, what) {
+  const failing = tallies.filter((tally) => tally.errors || tally.throttled || tally.refused || tally.unanswered);
+  if (!tallies.length) return `No ${what} yet.`;
+  if (!failing.length) return `${tallies.length} in all, none with errors.`;
+  const names = failing.slice(0, 5).map((tally) => tally.name || "not known").join(", ");
+  return `${failing.length} of ${tallies.length} with errors: ${names}${failing.length > 5 ? " and others" : ""}.`;
+}
+
+function showTallies() {
+  for (const [place, tallies, unknown] of [["client", state.clients, "not known"], ["account", state.account_traffic, "not chosen"]]) {
+    setText($(`${place}-words`), tallyWords(tallies, `${place}s`));
+    $(`${place}-box`).hidden = tallies.length === 0;
+    $(`${place}-rows`).replaceChildren(...tallies.map((tally) => tallyRow(tally, unknown)));
+    showChoices(`filter-${place}`, tallies.map((tally) => tally.name).filter(Boolean));
+  }
+}
+
+function showChoices(id, names) {
+  const select = $(id);
+  const known = [...select.options].slice(1).map((option) => option.value);
+  if (known.join("\n") === names.join("\n")) return;
+  const chosen = select.value;
+  const options = names.map((name) => new Option(name, name));
+  if (chosen && !names.includes(chosen)) options.push(new Option(chosen, chosen));
+  select.replaceChildren(select.options[0], ...options);
+  select.value = chosen;
+}
+
+// --- what failed
+
+function failureCard(key) {
+  if (failureCards.has(key)) return failureCards.get(key);
+  const root = $("failure-card").content.firstElementChild.cloneNode(true);
+  failureCards.set(key, root);
+  return root;
+}
+
+function failureTitle(group) {
+  return `${statusWords(group.status)} ${group.reason}${group.account ? ` · ${group.account}` : ""}`;
+}
+
+function showFailure(group) {
+  const root = failureCard(failureTitle(group));
+  const put = (name, text) => setText(root.querySelector(`.${name}`), text);
+  const recent = now() - Date.parse(group.last) < RECENT_MS;
+  const tone = group.status < 400 && group.status > 0 ? "refused" : statusTone(group.status);
+  root.className = `card failure ${recent ? tone : ""}`;
+  put("name", failureTitle(group));
+  put("state", `${group.count === 1 ? "once" : `${group.count} times`}, last ${ago(group.last)}`);
+  const who = group.clients.length ? `Client ${group.clients.join(", ")}` : "No known client";
+  const what = group.operations.filter((name) => name !== "unknown").join(", ");
+  put("who", what ? `${who}: ${what}` : who);
+  put("asked", `${group.method} ${group.path}`);
+  put("explanation", group.detail);
+  root.querySelector(".explanation").hidden = !group.detail;
+  put("text", group.next_step);
+  const ids = [`Request ${group.request_id}`, group.amazon_request_id && `at Amazon ${group.amazon_request_id}`];
+  put("ids", ids.filter(Boolean).join(", "));
+  return root;
+}
+
+function showFailures() {
+  const shown = state.failures.slice(0, MAX_FAILURES_SHOWN);
+  const fresh = shown.filter((group) => !failureCards.has(failureTitle(group)));
+  if (failuresKnown && fresh.length) say(`New failures: ${fresh.map(failureTitle).join("; ")}.`);
+  failuresKnown = true;
+  arrange($("failures"), shown.map(showFailure));
+  const names = new Set(shown.map(failureTitle));
+  for (const key of failureCards.keys()) if (!names.has(key)) failureCards.delete(key);
+  $("none-failed").hidden = shown.length > 0;
+  const more = state.failures.length - shown.length;
+  $("more-failed").hidden = more <= 0;
+  setText($("more-failed"), `${more} more kinds of failures: choose Failed in the list of requests.`);
+}
+
+// --- the last requests
+
+function requestRow(request) {
+  const row = make("tr");
+  const when = make("time", new Date(request.at).toLocaleTimeString());
+  when.dateTime = request.at;
+  when.title = request.at;
+  const first = make("td");
+  first.append(when);
+  const account = make("td", request.account || "–");
+  const place = [request.region, request.profile, request.ads_account].filter(Boolean).join(" · ");
+  if (place) account.append(make("br"), make("span", place, "quiet"));
+  const asked = make("td");
+  if (request.operation !== "unknown") asked.append(make("strong", request.operation), make("br"));
+  asked.append(make("code", `${request.method} ${request.path}`));
+  const tone = request.failed && request.status > 0 && request.status < 400 ? "refused" : statusTone(request.status);
+  const status = make("td");
+  status.append(make("span", statusWords(request.status), `tag ${tone || "plain"}`));
+  if (request.attempts > 1) status.append(make("br"), make("span", `${request.attempts} tries`, "quiet"));
+  const why = make("td");
+  if (request.reason) why.append(make("strong", request.reason));
+  if (request.detail) why.append(make("br"), request.detail);
+  const ids = [request.request_id, request.amazon_request_id].filter(Boolean).join(" · ");
+  if (request.reason) why.append(make("br"));
+  why.append(make("span", ids, "quiet"));
+  row.append(first, make("td", request.client || "–"), account, asked, status, make("td", milliseconds(request.duration_ms), "number"), why);
+  return row;
+}
+
+function keptRow(request, keep) {
+  const key = `${request.at} ${request.request_id}`;
+  const row = requestRows.get(key) ?? requestRow(request);
+  keep.set(key, row);
+  return row;
+}
+
+function filterQuery() {
+  const query = new URLSearchParams();
+  for (const name of ["client", "account", "operation", "status"]) {
+    const value = $(`filter-${name}`).value.trim();
+    if (value) query.set(name, value);
+  }
+  return query.toString();
+}
+
+function foundWords(found) {
+  const shown = found.requests.length;
+  if (!found.known) return "No requests yet.";
+  return `${found.total} of the last ${found.known}${found.total > shown ? `, the newest ${shown} shown` : ""}.`;
+}
+
+async function askRequests(told = false) {
+  if (asking) return;
+  asking = true;
+  const query = filterQuery();
+  try {
+    const answer = await ask(`/console/requests?${query}`);
+    const text = answer.ok ? await answer.text() : shownText;
+    if (text !== shownText) showRequests(JSON.parse(text));
+    shownText = text;
+    if (told) say(`Requests: ${$("requests-found").textContent}`);
+  } catch {
+    // The state is asked for at the same time, and tells that nobody answers.
+  } finally {
+    asking = false;
+  }
+  if (query !== filterQuery()) await askRequests(told);
+}
+
+function showRequests(found) {
+  const keep = new Map();
+  arrange($("request-rows"), found.requests.map((request) => keptRow(request, keep)));
+  requestRows.clear();
+  for (const [key, row] of keep) requestRows.set(key, row);
+  setText($("requests-found"), foundWords(found));
+  $("requests-box").hidden = found.requests.length === 0;
+}
+
+function paused() {
+  return $("pause").getAttribute("aria-pressed") === "true";
+}
+
+function watchRequests() {
+  let choosing = 0;
+  $("pause").addEventListener("click", () => {
+    $("pause").setAttribute("aria-pressed", String(!paused()));
+    if (!paused()) askRequests();
+  });
+  $("filters").addEventListener("submit", (event) => {
+    event.preventDefault();
+    askRequests(true);
+  });
+  $("filters").addEventListener("input", () => {
+    clearTimeout(choosing);
+    choosing = setTimeout(askRequests, 200, true);
+  });
+  $("filters").addEventListener("reset", () => setTimeout(askRequests, 0, true));
+  setInterval(() => document.hidden || paused() || askRequests(), POLL_MS);
+  askRequests();
+}

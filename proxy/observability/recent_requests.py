@@ -1,0 +1,118 @@
+"""The last requests and the last failures, for people to look at: each is kept as it ends, for the price of a tuple.
+
+Failures have a ring of their own, as a busy proxy fills the other one within a second. Nothing leaves the process's
+memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.observability.request_record import RequestKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.events import RequestFinished
+
+MAX_REQUESTS: Final = 1000
+MAX_FAILURES: Final = 200
+_MAX_PATH: Final = 200
+_MAX_DETAIL: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRequest:
+    """One request that is over. `at` is wall-clock time, `duration` in seconds, `path` without a query; the rest is as
+    in `RequestFinished`."""
+
+    at: float
+    kind: RequestKind
+    status: int
+    upstream_status: int
+    path: str
+    request_id: str
+    amazon_request_id: str
+    duration: float
+    attempts: int
+    refusal: str = ""
+    detail: str = ""
+    fault: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether somebody may ask why: it was refused, answered with an error, cut, or not answered."""
+        return not 0 < self.status < 400 or bool(self.refusal or self.detail or self.fault)
+
+
+Noted = tuple[Any, ...]
+"""What is kept of a request that ended well: the first nine fields of a `RecentRequest` without `upstream_status`, in
+their order. A plain tuple is made in a tenth of the time."""
+
+
+class RecentRequests:
+    """Both rings. Entries of the journal add to them by `keeper`, everybody else by an event."""
+
+    def __init__(self) -> None:
+        self._requests: deque[Noted | RecentRequest] = deque(maxlen=MAX_REQUESTS)
+        self._failures: deque[Noted | RecentRequest] = deque(maxlen=MAX_FAILURES)
+
+    def __repr__(self) -> str:
+        return f"<RecentRequests: {len(self._requests)} requests, {len(self._failures)} failures>"
+
+    def keeper(self, status: int) -> Callable[[Noted], None]:
+        """What keeps requests that Amazon answered with this status."""
+        return self._requests.append if status < 400 else self._keep_failure
+
+    def keep(self, event: RequestFinished, at: float) -> None:
+        """One that was told by an event; `at` is wall-clock time."""
+        request = RecentRequest(
+            at=at,
+            kind=RequestKind(
+                event.client,
+                event.account,
+                event.region,
+                event.profile,
+                event.ads_account,
+                event.method,
+                event.operation,
+                event.operation_class,
+            ),
+            status=event.status,
+            upstream_status=event.upstream_status,
+            path=event.path.partition("?")[0][:_MAX_PATH],
+            request_id=event.request_id,
+            amazon_request_id=event.amazon_request_id,
+            duration=event.duration,
+            attempts=event.attempts,
+            refusal=event.refusal,
+            detail=event.detail[:_MAX_DETAIL],
+            fault=event.fault,
+        )
+        if request.failed:
+            self._keep_failure(request)
+        else:
+            self._requests.append(request)
+
+    def failures(self) -> tuple[RecentRequest, ...]:
+        """The newest first."""
+        return tuple(_shown(kept) for kept in reversed(self._failures))
+
+    def requests(self) -> tuple[RecentRequest, ...]:
+        """The last ones, and the failures before them that are still known; the newest first."""
+        known = {id(kept) for kept in self._requests}
+        older = [kept for kept in reversed(self._failures) if id(kept) not in known]
+        return tuple(_shown(kept) for kept in (*reversed(self._requests), *older))
+
+    def _keep_failure(self, kept: Noted | RecentRequest) -> None:
+        self._requests.append(kept)
+        self._failures.append(kept)
+
+
+def _shown(kept: Noted | RecentRequest) -> RecentRequest:
+    if isinstance(kept, RecentRequest):
+        return kept
+    at, kind, status, path, *rest = kept
+    return RecentRequest(at, kind, status, status, path[:_MAX_PATH], *rest)

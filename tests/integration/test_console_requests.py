@@ -1,0 +1,201 @@
+"""The console's requests in a real browser: who asks, what failed and why, the last requests, and nobody kept out.
+
+Screenshots are written to SCREENSHOTS_DIR where that names a folder (`make screenshots`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.keys import Keys
+
+from tests.integration.browsing import chromium
+from tests.integration.rig import Rig, rig
+from tests.integration.test_console_chromium import Console
+from tests.support.processes import fetch, until
+from tests.support.programs import ROOT, require_file
+
+pytestmark = [pytest.mark.integration, pytest.mark.chromium]
+AXE = ROOT / ".cache" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+NAMES = ("reporting", "bids")
+CLIENTS = [
+    {"name": "reporting", "key_sha256": hashlib.sha256(b"key-of-reporting").hexdigest()},
+    {"name": "bids", "key_sha256": hashlib.sha256(b"key-of-bids").hexdigest(), "access": "read"},
+]
+NEW_CAMPAIGNS = b'{"campaigns": [{"name": "canary"}]}'
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """Headless Chromium with a profile of its own."""
+    with chromium(tmp_path / "chromium") as driver:
+        yield driver
+
+
+def by(client: str) -> dict[str, str]:
+    return {"X-Ads-Proxy-Key": f"key-of-{client}"}
+
+
+def scoped(running: Rig, client: str) -> dict[str, str]:
+    """With a profile, so that nothing waits for the list of them."""
+    return {**by(client), "Amazon-Advertising-API-Scope": running.simulator["profiles"]["na"][0]}
+
+
+def trouble(running: Rig) -> None:
+    """What a bad night looks like: served requests, Amazon's errors and limits, refusals of our own."""
+    for path, fault in (
+        ("/sd/campaigns", {"status": 500}),
+        ("/v2/campaigns", {"status": 429, "headers": {"Retry-After": "1"}}),
+        ("/sb/campaigns", {"status": 404}),
+    ):
+        running.control("/control/faults", {"match": {"path": path}, "times": None, "fault": fault})
+        running.get(path, scoped(running, "reporting"))
+    for client in ("reporting", "reporting", "bids"):
+        assert running.get("/v2/profiles?canary=query", by(client))[0] == 200
+    assert running.get("/v2/profiles", {"X-Ads-Proxy-Key": "canary-wrong-key"})[0] == 401
+    write = {**by("bids"), "Content-Type": "application/vnd.spCampaign.v3+json"}
+    assert fetch(f"{running.tools}/sp/campaigns", NEW_CAMPAIGNS, write)[0] == 403
+
+
+def last_requests(running: Rig, query: str = "") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(running.admin_get(f"/console/requests?{query}")[1])["requests"]
+    return found
+
+
+def serious(browser: webdriver.Chrome) -> list[str]:
+    """What axe finds in the page as it is, of those findings that keep somebody out."""
+    browser.execute_script(require_file(AXE).read_text(encoding="utf-8"))
+    script = "axe.run().then(arguments[0], error => arguments[0]({failed: String(error)}))"
+    found = browser.execute_async_script(script)
+    assert len(found.get("passes", ())) > 10, found.get("failed", found)
+    return [
+        f"{finding['id']}: {node['target']} {node['failureSummary']}"
+        for finding in found["violations"]
+        if finding["impact"] in {"serious", "critical"}
+        for node in finding["nodes"]
+    ]
+
+
+def test_the_night_shift_sees_who_failed_and_what_to_do(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Counts by client and account, failures with their next step, and requests that are filtered, without a reload."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        trouble(running)
+        console = Console(browser, running)
+        console.open()
+        browser.execute_script("window.neverReloaded = true")
+        cells = [console.see("#client-rows tr", name).text.split() for name in NAMES]
+        assert [row[:6] for row in cells] == [["reporting", "5", "1", "1", "1", "0"], ["bids", "2", "1", "0", "0", "0"]]
+        console.see("#client-words", "3 of 3 with errors")
+        console.see("#account-rows tr", "acme")
+        told = console.see("#failures .failure", "401 client-unknown").text
+        assert "ads-proxy keys new" in told
+        assert "Client bids: Create" in console.see("#failures .failure", "403 not-permitted").text
+        assert "busy" in (console.see("#failures .failure", "429 ").get_attribute("class") or "")
+        assert "refused" in (console.see("#failures .failure", "404 ").get_attribute("class") or "")
+        assert "Amazon's support" in console.see("#failures .failure", "500 ").text
+        console.picture("a-what-failed")
+        console.see("#request-rows tr", "/sd/campaigns")
+        for name, value, count in (("client", "bids", 2), ("status", "4xx", 1), ("operation", "profiles", 0)):
+            console.see(f"#filter-{name}").send_keys(value)
+            console.see("#requests-found", f"{count} of the last")
+        console.press("#filters button", "Show all")
+        console.see("#filter-status").send_keys("5xx")
+        console.see("#requests-found", "1 of the last")
+        console.see("#request-rows .tag.bad", "500")
+        running.get("/sd/campaigns", scoped(running, "bids"))
+        console.see("#requests-found", "2 of the last")
+        console.see("#request-rows tr", "bids")
+        browser.execute_script("document.querySelector('#requests').scrollIntoView()")
+        console.picture("b-last-requests")
+        assert browser.execute_script("return window.neverReloaded")
+        assert "canary" not in browser.page_source
+        assert "canary" not in running.admin_get("/console/requests")[1].decode()
+        assert console.complaints() == []
+
+
+def test_requests_of_the_quick_path_are_among_the_last(tmp_path: Path) -> None:
+    """What is known again has no event, and stands in the list and in the tables all the same."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        connection = http.client.HTTPConnection(urlsplit(running.tools).netloc, timeout=15)
+        for _ in range(20):
+            connection.request("GET", "/v2/profiles", headers=by("reporting"))
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            answer.read()
+        connection.close()
+        taken = b'ads_proxy_fast_path_total{outcome="taken"}'
+        assert any(line.startswith(taken) for line in running.admin_get("/metrics")[1].splitlines())
+        assert len(last_requests(running, "client=reporting&status=2xx")) == 20
+        assert {request["operation"] for request in last_requests(running)} == {"listProfiles"}
+        (row,) = [row for row in console_state(running)["clients"] if row["name"] == "reporting"]
+        assert (row["requests"], row["errors"]) == (20, 0)
+        assert row["p99_ms"] > 0
+        assert row["last_seen"] is not None
+
+
+def console_state(running: Rig) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads(running.admin_get("/console/state")[1])
+    return state
+
+
+def test_the_list_stands_still_while_somebody_reads_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Paused by the keyboard, nothing comes in; let go, what came meanwhile is there."""
+    with rig(tmp_path) as running:
+        running.get("/v2/profiles")
+        console = Console(browser, running)
+        console.open()
+        console.see("#request-rows tr", "/v2/profiles")
+        console.see("#pause").send_keys(Keys.SPACE)
+        assert console.see("#pause").get_attribute("aria-pressed") == "true"
+        running.get("/sd/campaigns")
+        console.see("#account-rows tr", "acme 2 ")
+        assert browser.execute_script("return document.querySelectorAll('#request-rows tr').length") == 1
+        console.see("#pause").send_keys(Keys.ENTER)
+        console.see("#request-rows tr", "/sd/campaigns")
+
+
+def test_a_new_failure_is_said_to_a_screen_reader(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Once, by the page's status; what was there before the page is not news."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        running.get("/v2/profiles")
+        console = Console(browser, running)
+        console.open()
+        console.see("#failures .failure", "401 client-unknown")
+        said = "return document.getElementById('said').textContent"
+        assert browser.execute_script(said) == ""
+        running.control("/control/faults", {"match": {"path": "/sd/campaigns"}, "fault": {"status": 500}})
+        running.get("/sd/campaigns", scoped(running, "reporting"))
+        until(lambda: "New failures: 500 failed-at-amazon · acme" in browser.execute_script(said))
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_out(browser: webdriver.Chrome, tmp_path: Path, scheme: str, width: int) -> None:
+    """No serious finding of axe, light and dark, wide and narrow; the page never scrolls sideways."""
+    with rig(tmp_path, clients=CLIENTS, admin={"key": "key-of-the-console"}) as running:
+        trouble(running)
+        browser.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        )
+        size = {"width": width, "height": 1400, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        console = Console(browser, running)
+        console.open()
+        console.see("#key")
+        assert serious(browser) == []
+        console.see("#key").send_keys("key-of-the-console", Keys.ENTER)
+        console.see("#failures .failure", "500 ")
+        console.see("#request-rows tr", "/sd/campaigns")
+        console.see("#profile-rows tr")
+        assert serious(browser) == []
+        fits = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert browser.execute_script(fits)
+        console.picture(f"c-console-{scheme}-{width}")
