@@ -212,7 +212,7 @@ def console_status(view: AdminView, history: RequestHistory, now: float) -> dict
         "traffic": [asdict(step) for step in history.steps()],
         "clients": recent.table(tallies.clients, (key.client for key in view.client_keys())),
         "account_traffic": recent.table(tallies.accounts, (status.account for status in view.credentials())),
-        "failures": recent.failures(history.failures()),
+        "failures": recent.failures(history),
         "refused": refused_requests(history),
     }
 
