@@ -55,7 +55,7 @@ class Rotating:
         )
 
     def kill_after(self, number: int, seconds: float) -> tuple[int, int]:
-        """Lets it rotate from `number` on and kills it so many seconds after its first write began.
+        """Lets it rotate from `number` on and kills it so many seconds after its first write held.
 
         Tells which number was being written last, and which was the last that held.
         """
@@ -65,7 +65,7 @@ class Rotating:
         inputs.write(f"{self.url} {number}\n")
         said = {"writing": number, "held": number}
         deadline = time.monotonic() + 30
-        while said["writing"] == number or "process" not in said:
+        while said["held"] == number or "process" not in said:
             self._hear(outputs, said, deadline)
         kill_at = time.monotonic() + seconds
         while (left := kill_at - time.monotonic()) > 0:
@@ -103,6 +103,6 @@ def test_two_hundred_kills_lose_no_token(tmp_path: Path) -> None:
             held = kept
     finally:
         rotating.close()
-    assert held > ROUNDS
+    assert held >= ROUNDS
     assert within_a_write > ROUNDS // 4
     assert not list((tmp_path / "state").glob(".new-*"))
