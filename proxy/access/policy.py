@@ -98,6 +98,11 @@ class Policy:
         return "mcp_tools" if self.mcp_tools is not None else "access" if self.access is not Effect.WRITE else ""
 
     @cached_property
+    def has_budget(self) -> bool:
+        """Whether it can be that nothing is left."""
+        return self.requests_per_minute is not None or self.max_in_flight is not None
+
+    @cached_property
     def own(self) -> OwnAccounts:
         return OwnAccounts(self.profiles or _NONE, self.account_ids or _NONE)
 

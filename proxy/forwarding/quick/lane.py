@@ -61,7 +61,19 @@ class Lane:
     """
 
     __slots__ = (
-        *("account", "budget", "budgeted", "caller", "entries", "family", "in_flight", "kind", "limit", "lines"),
+        *(
+            "account",
+            "budget",
+            "budgeted",
+            "caller",
+            "entries",
+            "family",
+            "in_flight",
+            "keyed",
+            "kind",
+            "limit",
+            "lines",
+        ),
         *("misfits", "missed", "pause", "pool", "prefix_length", "responses", "route", "token", "until", "use"),
         *("user_agent", "watched"),
     )
@@ -75,7 +87,9 @@ class Lane:
         self.kind = kind
         self.budget = budget
         self.responses = responses
-        self.budgeted = decision.caller.policy is not None
+        policy = decision.caller.policy
+        self.keyed = decision.caller.has_key
+        self.budgeted = policy is not None and policy.has_budget
         self.user_agent = decision.request.fields.user_agent
         self.entries: dict[int, JournalEntry] = {}
         self.in_flight: Cell

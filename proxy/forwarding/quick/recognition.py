@@ -99,6 +99,8 @@ class Recognition:
         if connection is None:
             self._outcome = QuickOutcome.CONNECTION
             return None
+        if lane.keyed:
+            self._rules.clients.note_use(lane.caller, time.time())
         if lane.budgeted and not self._affords(lane, connection):
             return None
         self._flight.value += 1
@@ -177,10 +179,8 @@ class Recognition:
 
     def _affords(self, lane: Lane, connection: UpstreamConnection) -> bool:
         """Whether its client may have one more request; the connection goes back if not."""
-        caller, clients = lane.caller, self._rules.clients
-        clients.note_use(caller, time.time())
         try:
-            clients.spend(caller, time.monotonic(), lane.in_flight.value)
+            self._rules.clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
         except Refused:
             lane.pool.give_back(connection)
             self._outcome = QuickOutcome.BUDGET
