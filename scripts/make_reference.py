@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.config import reference
 from proxy.errors import refusals
+from proxy.forwarding.quick.outcome import QuickOutcome
 from proxy.observability import metrics, request_metrics
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def label_rows() -> list[Row]:
         *(("reason", f"`token_refreshes_total`, {result}", _words(reasons)) for result, reasons in refreshes.items()),
         ("reason", "`replays_total`", _words(metrics.REPLAY_REASONS)),
         ("outcome", "`replays_total`", _words(metrics.REPLAY_OUTCOMES)),
+        ("outcome", "`fast_path_total`", _words(QuickOutcome)),
         ("result", "`config_reloads_total`", _words(metrics.RELOAD_RESULTS)),
         ("reason", "`refused_total`", "the slugs of [the proxy's own answers](errors.md)"),
     ]

@@ -191,7 +191,7 @@ class AdminHandlers:
         return as_json(status.console_status(self._view, self._history, time.time()))
 
     async def _requests(self, request: web.Request) -> web.Response:
-        return as_json(recent.find_requests(self._history.requests(), recent.read_filter(request.query)))
+        return as_json(recent.find_requests(self._history, recent.read_filter(request.query)))
 
     async def _profiles(self, request: web.Request) -> web.Response:
         search, account = request.query.get("search", ""), request.query.get("account", "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.admin.traffic import Tallies, Traffic
@@ -127,15 +127,16 @@ class RequestHistory:
         return tuple(reversed(self._refused))
 
     def requests(self) -> tuple[RecentRequest, ...]:
-        """The last ones, and the failures before them that are still known; the newest first."""
-        return tuple(self._cleaned(request) for request in self.recent.requests())
+        """The last ones, and the failures before them that are still known; the newest first, and not yet cleaned."""
+        return self.recent.requests()
 
     def failures(self) -> tuple[RecentRequest, ...]:
-        """The newest first."""
-        return tuple(self._cleaned(request) for request in self.recent.failures())
+        """The newest first, and not yet cleaned."""
+        return self.recent.failures()
 
-    def _cleaned(self, request: RecentRequest) -> RecentRequest:
-        return replace(request, path=self._clean(request.path), detail=self._clean(request.detail))
+    def cleaned(self, request: RecentRequest) -> RecentRequest:
+        """Without secrets, as it may be shown. It costs more than to find the request."""
+        return request.cleaned(self._clean)
 
     def _remember(self, event: RequestFinished, at: float) -> None:
         self._refused.append(

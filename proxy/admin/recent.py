@@ -1,6 +1,7 @@
 """What the console says of requests, as plain JSON values: who asks how much, the last ones, and why some failed.
 
-Tallies and requests in, dictionaries out. No body and no query is among them.
+Tallies and the history in, dictionaries out. No body and no query is among them, and of requests only those are
+cleaned of secrets that are shown: somebody may look every two seconds while thousands are served.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from proxy.admin.traffic import Tally, quantile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from proxy.admin.history import RequestHistory
     from proxy.observability.recent_requests import RecentRequest
 
 MAX_SHOWN: Final = 200
@@ -93,11 +95,12 @@ def _in_class(request: RecentRequest, status: str) -> bool:
     return request.status // 100 == int(status[0])
 
 
-def find_requests(requests: Iterable[RecentRequest], wanted: RequestFilter) -> dict[str, Any]:
-    """Those that are wanted, of requests that begin with the newest; how many there are in all, and of how many."""
-    known = tuple(requests)
+def find_requests(history: RequestHistory, wanted: RequestFilter) -> dict[str, Any]:
+    """The newest of those that are wanted; how many there are in all, and of how many."""
+    known = history.requests()
     found = [request for request in known if wanted.takes(request)]
-    return {"known": len(known), "total": len(found), "requests": [_shown(request) for request in found[:MAX_SHOWN]]}
+    shown = [_shown(history.cleaned(request)) for request in found[:MAX_SHOWN]]
+    return {"known": len(known), "total": len(found), "requests": shown}
 
 
 def _shown(request: RecentRequest) -> dict[str, Any]:
@@ -138,21 +141,20 @@ def reason(request: RecentRequest) -> str:
     return FAILED_AT_AMAZON if request.status >= 500 else BY_AMAZON
 
 
-def failures(requests: Iterable[RecentRequest]) -> list[dict[str, Any]]:
+def failures(history: RequestHistory) -> list[dict[str, Any]]:
     """Failures that have the same reason, status and account, together: how many, whose, the last one's details, and
-    what to do next. `requests` begin with the newest, and so do the groups."""
+    what to do next. The newest come first."""
     groups: dict[tuple[str, int, str], list[RecentRequest]] = {}
-    for request in requests:
+    for request in history.failures():
         groups.setdefault((reason(request), request.status, request.kind.account), []).append(request)
-    return [_group(*key, members) for key, members in list(groups.items())[:MAX_GROUPS]]
+    return [_group(members, history.cleaned(members[0])) for members in list(groups.values())[:MAX_GROUPS]]
 
 
-def _group(why: str, status: int, account: str, members: list[RecentRequest]) -> dict[str, Any]:
-    last = members[0]
+def _group(members: list[RecentRequest], last: RecentRequest) -> dict[str, Any]:
     return {
-        "reason": why,
-        "status": status,
-        "account": account,
+        "reason": reason(last),
+        "status": last.status,
+        "account": last.kind.account,
         "count": len(members),
         "first": moment(members[-1].at),
         "last": moment(last.at),
@@ -163,7 +165,7 @@ def _group(why: str, status: int, account: str, members: list[RecentRequest]) ->
         "detail": last.detail,
         "request_id": last.request_id,
         "amazon_request_id": last.amazon_request_id,
-        "next_step": next_step(status, last.refusal, last.fault),
+        "next_step": next_step(last.status, last.refusal, last.fault),
     }
 
 

@@ -18,7 +18,15 @@ from prometheus_client.registry import Collector
 from proxy import errors, events
 from proxy.events import Event, RequestFinished
 from proxy.observability.instruments import Distribution, Instrument, InstrumentKind, Table
-from proxy.observability.request_metrics import IN_FLIGHT, REGIONS, REQUESTS, RequestLabels, RequestMetrics, Totals
+from proxy.observability.request_metrics import (
+    FAST_PATH,
+    IN_FLIGHT,
+    REGIONS,
+    REQUESTS,
+    RequestLabels,
+    RequestMetrics,
+    Totals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -315,7 +323,7 @@ class Metrics(Collector):
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
-        return (REQUESTS, IN_FLIGHT, *(series.instrument for series in self._series()), BUILD)
+        return (REQUESTS, IN_FLIGHT, FAST_PATH, *(series.instrument for series in self._series()), BUILD)
 
     def _series(self) -> tuple[Table | Distribution, ...]:
         return (*self._tables, *self._distributions)

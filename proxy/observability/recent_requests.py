@@ -7,8 +7,7 @@ memory.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.observability.request_record import RequestKind
 
@@ -23,8 +22,7 @@ _MAX_PATH: Final = 200
 _MAX_DETAIL: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class RecentRequest:
+class RecentRequest(NamedTuple):
     """One request that is over. `at` is wall-clock time, `duration` in seconds, `path` without a query; the rest is as
     in `RequestFinished`."""
 
@@ -45,6 +43,10 @@ class RecentRequest:
     def failed(self) -> bool:
         """Whether somebody may ask why: it was refused, answered with an error, cut, or not answered."""
         return not 0 < self.status < 400 or bool(self.refusal or self.detail or self.fault)
+
+    def cleaned(self, clean: Callable[[str], str]) -> RecentRequest:
+        """What came from outside, as it may be shown."""
+        return self._replace(path=clean(self.path), detail=clean(self.detail))
 
 
 Noted = tuple[Any, ...]

@@ -36,7 +36,7 @@ REQUESTS: Final = Instrument(
 FAST_PATH: Final = Instrument(
     InstrumentKind.COUNTER,
     "fast_path_total",
-    "Requests by whether the quick exchange took them, or why it declined.",
+    "Requests by whether they were known again and taken, or why not; without series while `fast_path` is off.",
     ("outcome",),
 )
 DURATIONS: Final = Instrument(
@@ -200,8 +200,7 @@ class RequestMetrics:
         in_flight = IN_FLIGHT.family()
         in_flight.add_metric((), self.in_flight.value)
         yield in_flight
-        if self._fast_path:
-            fast_path = FAST_PATH.family()
-            for outcome, cell in self._fast_path.items():
-                fast_path.add_metric((outcome,), cell.value)
-            yield fast_path
+        fast_path = FAST_PATH.family()
+        for outcome, cell in self._fast_path.items():
+            fast_path.add_metric((outcome,), cell.value)
+        yield fast_path

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.admin import AccessRules, ClientKeyView
 from proxy.admin.history import RequestHistory
-from proxy.admin.recent import MAX_GROUPS, MAX_SHOWN, failures, reason
+from proxy.admin.recent import MAX_GROUPS, MAX_SHOWN, RequestFilter, failures, find_requests, reason
 from proxy.observability.journal import Journal
 from proxy.observability.metrics import Metrics
 from proxy.observability.recent_requests import RecentRequests
@@ -32,6 +32,8 @@ async def test_the_tables_have_a_row_for_each_client_and_account() -> None:
         for status in (200, 200, 404, 429, 502):
             knocker.metrics.observe(finished(status=status, duration=0.2))
         state = await asked(knocker, "/console/state")
+        answered = await asked(knocker, "/status")
+    assert all(answered[name] == state[name] for name in ("clients", "account_traffic", "failures"))
     quiet, reporting = state["clients"]
     assert (quiet["name"], quiet["requests"], quiet["p99_ms"], quiet["last_seen"]) == ("quiet", 0, None, None)
     assert reporting["name"] == "reporting"
@@ -146,7 +148,7 @@ def test_groups_and_names_are_bounded() -> None:
     for number in range(100):
         recent.keep(finished(status=500, account=f"a{number}"), 1.0)
         recent.keep(finished(status=500, account="last", client=f"c{number}"), 1.0)
-    groups = failures(recent.failures())
+    groups = failures(RequestHistory(Metrics("1"), recent))
     assert len(groups) == MAX_GROUPS
     assert (groups[0]["account"], len(groups[0]["clients"])) == ("last", 5)
 
@@ -157,5 +159,9 @@ def test_what_the_journal_noted_is_among_the_requests() -> None:
     history = RequestHistory(Metrics("1"), recent, lambda text: text.replace("canary", "***"))
     Journal(recent=recent).entry(KIND, 404).note(Record(path="/canary/x"))
     history.observe(finished(status=503, refusal="draining", detail="canary"))
-    assert [request.path for request in history.requests()] == ["/v2/profiles", "/***/x"]
-    assert [request.detail for request in history.failures()] == ["***", ""]
+    shown = find_requests(history, RequestFilter())["requests"]
+    assert [request["path"] for request in shown] == ["/v2/profiles", "/***/x"]
+    assert [(group["path"], group["detail"]) for group in failures(history)] == [
+        ("/v2/profiles", "***"),
+        ("/***/x", ""),
+    ]

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.admin import AccessRules, ListingFailureView, ThrottleView
 from proxy.commands.status import print_status
-from proxy.commands.status_screen import consent_in_words, span
+from proxy.commands.status_screen import consent_in_words, headlines, span, troubles
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
 from proxy.secret import Secret
@@ -114,6 +114,42 @@ async def test_programs_read_it_as_json(capsys: pytest.CaptureFixture[str]) -> N
         }
     ]
     assert [request["reason"] for request in status["refused"]] == ["access-denied"]
+
+
+def test_the_program_says_what_waits_for_somebody() -> None:
+    """Notes, a change that wants a restart, and that it is on its way out."""
+    status = {
+        "version": "1",
+        "draining": True,
+        "ready": True,
+        "demo": True,
+        "uptime_seconds": 5,
+        "keyed": True,
+        "connections": {"in_flight": 2},
+        "tools_url": "http://127.0.0.1:8080",
+        "notes": ["A note."],
+        "config": {"problems": [], "needs_restart": ["listen", "workers"]},
+    }
+    assert [*headlines(status, "127.0.0.1:8081")] == [
+        "ads-proxy 1 at 127.0.0.1:8081: stopping, a demo, up 5 s",
+        "tools: http://127.0.0.1:8080 (keys are needed), 2 requests under way",
+        "note: A note.",
+        "changed, and in force after a restart: listen, workers",
+    ]
+
+
+async def test_what_is_about_to_break_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A consent that ends soon, and a refresh token that is in memory alone."""
+    soon = {"phase": "ending", "explanation": "The consent ends in 5 days."}
+    account = {"name": "acme", "state": "valid", "consent": soon, "unpersisted": True, "listing_failures": []}
+    assert [*troubles({"accounts": [account]})] == [
+        "acme: The consent ends in 5 days.",
+        "acme: a renewed refresh token could not be written to the state store yet.",
+    ]
+    limits = tuple(ThrottleView((), "na", f"sp/{number}:read", "", 0.2, 1.0) for number in range(13))
+    _, screen, _ = await shown(FakeProgram(limits=limits), capsys)
+    assert "3 more" in screen
+    assert "now" in screen
 
 
 def test_nobody_at_home_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,8 +50,9 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
 def test_case(rig: Rig, case: Case) -> None:
-    """What the case says must happen, happens, and happens again when the same bytes come a second time."""
-    for time in ("first", "second"):
+    """What the case says must happen, happens, and happens again when the same bytes come again: decided the first
+    time, known again the second, and with a response that is known again the third."""
+    for time in ("first", "second", "third"):
         seen = rig.observe(case)
         complaints = judge(case, seen, ours=True)
         got = f"sent {case.send!r:.600}", f"got {seen.received!r:.600}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -235,7 +236,8 @@ def test_with_both_lists_each_that_is_sent_is_on_its_own(attacker: Attacker, lin
         ("OPTIONS", LIST, ()),
         ("GET", "/unheard", ()),
         ("POST", REPORTS, ()),
-        ("POST", "/mcp", ()),
+        ("PUT", "/mcp", ()),
+        ("POST", "/mcp/x", ()),
         ("POST", "/amc/audiences/query", ()),
         ("POST", LIST, ("X-HTTP-Method-Override: DELETE",)),
         ("POST", LIST, ("X-Amz-Target: Service.DeleteCampaigns",)),
@@ -250,6 +252,34 @@ def test_a_reading_client_changes_nothing(attacker: Attacker, method: str, path:
             assert json.loads(asked.body)["error"]["code"] and not asked.seen
         else:
             refused(asked)
+
+
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "campaign_management-update_campaign"}}
+
+
+@pytest.mark.parametrize("client", ["looker", "reporter"])
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/lite", "/na/mcp"])
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (CALL, 200),
+        ([CALL], 200),
+        ({**CALL, "params": {"name": "amazon_ads_mcp-invoke_tool", "arguments": {"name": "x-update_campaign"}}}, 200),
+        ({**CALL, "params": {"name": "nobody_knows"}}, 200),
+        ({name: value for name, value in CALL.items() if name != "id"}, 403),
+        ({**CALL, "Method": "ping"}, 400),
+        ("", 400),
+    ],
+)
+def test_a_reading_client_changes_nothing_by_mcp(
+    attacker: Attacker, client: str, path: str, content: Any, status: int
+) -> None:
+    """The answer is an error in JSON-RPC, and nothing reaches Amazon."""
+    body = json.dumps(content).encode() if content else b""
+    asked = attacker.ask(client, "POST", path, "Content-Type: application/json", body=body)
+    assert (asked.status, asked.seen) == (status, [])
+    said = json.loads(asked.body)
+    assert all("error" in each and "result" not in each for each in (said if isinstance(said, list) else [said]))
 
 
 # --- what is not the client's

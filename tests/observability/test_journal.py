@@ -158,8 +158,8 @@ def test_an_entry_that_outlives_its_account_still_counts_for_its_region() -> Non
 
 
 def test_the_quick_exchange_is_counted_by_its_outcome() -> None:
-    """The family is there once somebody counts."""
+    """It has series once somebody counts."""
     metrics = Metrics("1")
-    assert b"fast_path" not in metrics.scrape("")[0]
+    assert b"fast_path_total{" not in metrics.scrape("")[0]
     Journal(metrics.requests).fast_path("taken").value += 2
     assert b'ads_proxy_fast_path_total{outcome="taken"} 2.0' in metrics.scrape("")[0]

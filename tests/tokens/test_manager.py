@@ -440,6 +440,23 @@ async def test_many_foreign_scopes_are_bounded_together() -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_one_that_was_accepted_asks_at_once_though_strangers_spent_all(accepted: bool) -> None:
+    """It has nothing to do with what they share; one that never was has to wait for it."""
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        token = await running.manager.get("acme")
+        for number in range(100):
+            await hammer(running, TokenUse("other", str(number)), 1)
+        if accepted:
+            running.manager.accepted(token, USE)
+        dead = running.manager.current("acme")
+        assert dead is not None
+        new = await running.manager.renewed(dead, USE)
+        assert (new is not None and new.generation == dead.generation + 1) is accepted
+
+
+@virtual_time
 async def test_one_that_works_and_fails_in_turn_is_bounded_too() -> None:
     """What was accepted before is believed as often as its own allowance lasts."""
     async with RunningManager() as running:

@@ -42,7 +42,8 @@ MAX_PLANS = 4096
 SHAPE_INTERVAL = 10.0
 """Seconds after which one more shape may be learned, beyond as many as there may be: making one takes a while."""
 _MAX_REMEMBERED = 4096
-"""Bytes of a section, or a request, that is remembered."""
+"""Bytes of a section, or a request, that is remembered: somebody who sends ever new ones fills no memory with them."""
+_MAX_REMEMBERED_LINE = 1024
 _SERVING = Availability.SERVING
 _G = ord("G")
 _END = b"\r\n\r\n"
@@ -221,6 +222,8 @@ class Recognition:
         return plan
 
     def _keep_plan(self, sender: Sender, line: bytes, plan: Plan) -> None:
+        if len(line) > _MAX_REMEMBERED_LINE:
+            return
         if self._plans >= MAX_PLANS:
             self._plans = 0
             self._requests.clear()
@@ -241,7 +244,9 @@ class Recognition:
         """Keep what was decided, if requests like this one are of the usual kind."""
         request, destination = decision.request, decision.destination
         line, _, section = request.head.partition(b"\r\n")
-        if USUAL_LINE.fullmatch(line) is None or not may_be_quick(request.method, destination, self._rules):
+        if len(section) > _MAX_REMEMBERED or USUAL_LINE.fullmatch(line) is None:
+            return
+        if not may_be_quick(request.method, destination, self._rules):
             return
         if len(self._senders) >= MAX_SENDERS:
             self._forget()

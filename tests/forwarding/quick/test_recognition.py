@@ -169,3 +169,19 @@ async def test_a_client_without_rules_for_requests_needs_no_screening(running: R
             assert await ask(tool, line % number) == [200]
         assert outcomes(bench) == {"unseen": 1, "response": 1, "taken": 3}
         assert repr(bench.forwarder.quick) == "<Recognition: 1 shapes, 1 senders, 5 plans>"
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        GET.replace(b"/v2/profiles", b"/v2/profiles?filter=" + b"x" * 2000),
+        GET[:-2] + b"X-Filler: " + b"x" * 5000 + b"\r\n\r\n",
+    ],
+    ids=["target", "section"],
+)
+async def test_large_requests_are_served_and_not_kept(running: Running, large: bytes) -> None:
+    """Whoever sends ever new ones would fill memory with them."""
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool()
+        assert await ask(tool, large, 3) == [200] * 3
+        assert " 0 plans" in repr(bench.forwarder.quick)
