@@ -31,12 +31,10 @@ def open_traces(
     `tell` is called from that thread. `clean` takes secrets out of a text.
     """
     config = current()
+    require_extra(config)
     if config.telemetry.otlp is None:
         return ()
-    try:
-        from proxy.observability.traces import Traces, TraceSettings
-    except ModuleNotFoundError as error:
-        raise ConfigurationError((_MISSING,)) from error
+    from proxy.observability.traces import Traces, TraceSettings
 
     def token_url(account: str) -> str:
         """Empty where the account is gone."""
@@ -47,6 +45,16 @@ def open_traces(
     traces = Traces(TraceSettings(config.telemetry.otlp, __version__, scheme, token_url), tell, clean)
     opened.push_async_callback(traces.stop)
     return (traces,)
+
+
+def require_extra(config: Config) -> None:
+    """Raises `ConfigurationError` where traces are wanted, and what makes them is not installed."""
+    if config.telemetry.otlp is None:
+        return
+    try:
+        import proxy.observability.traces  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError as error:
+        raise ConfigurationError((_MISSING,)) from error
 
 
 def tracing_of(config: Config, traces: tuple[Traces, ...]) -> Tracing | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import requests
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -160,7 +161,7 @@ class Traces:
             id_generator=self._ids,
             shutdown_on_exit=False,
         )
-        sender = exporter or OTLPSpanExporter(endpoint=settings.receiver, timeout=_SEND_TIMEOUT)
+        sender = exporter or _sender(settings.receiver)
         self._provider.add_span_processor(BatchSpanProcessor(WatchedExporter(sender, self._delivery_changed)))
         self._tracer = self._provider.get_tracer(_SERVICE, settings.version)
 
@@ -216,6 +217,14 @@ class Traces:
     def _delivery_changed(self, failing: bool) -> None:
         detail = self._clean(self._said.text) if failing else ""
         self._tell(TraceDeliveryChanged(failing, detail))
+
+
+def _sender(receiver: str) -> SpanExporter:
+    """Sends by OTLP, to this address alone: proxies and passwords of the environment are of no concern to it."""
+    session = requests.Session()
+    session.trust_env = False
+    session.max_redirects = 0
+    return OTLPSpanExporter(endpoint=receiver, timeout=_SEND_TIMEOUT, session=session)
 
 
 def _under(span: TraceSpan | None, *, remote: bool) -> Context:

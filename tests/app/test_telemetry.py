@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
 from proxy.app.program import Program
 from proxy.app.telemetry import open_traces, tracing_of
+from proxy.commands.check import check
+from proxy.config import Config
 from proxy.errors import ConfigurationError
 from tests.app.test_program import configured
 from tests.support.programs import ROOT
@@ -28,13 +31,25 @@ def test_what_is_off_is_not_imported() -> None:
     assert done.stdout.split() == ["None", "[]"]
 
 
-def test_without_the_extra_the_start_fails_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the key and what to install."""
+@pytest.fixture
+def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `pip install amazon-ads-proxy` gives."""
     for name in [name for name in sys.modules if name.startswith(("opentelemetry", "proxy.observability.traces"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
+
+
+@pytest.mark.parametrize("use", [Program, check], ids=["serve", "check"])
+def test_without_the_extra_it_is_said_what_to_install(without_the_extra: None, use: Callable[[Config], object]) -> None:
+    """At the start and by `check`: the error names the key and what to do."""
     with pytest.raises(ConfigurationError, match=r"^telemetry\.otlp: .*amazon-ads-proxy\[telemetry\]"):
-        Program(configured(telemetry__otlp=RECEIVER))
+        use(configured(telemetry__otlp=RECEIVER))
+
+
+def test_the_whole_address_is_asked_for() -> None:
+    """A receiver without a path is no receiver."""
+    with pytest.raises(ConfigurationError, match=r"^telemetry\.otlp: has no path"):
+        configured(telemetry__otlp="http://127.0.0.1:4318")
 
 
 async def test_with_it_every_request_has_a_span() -> None:

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from proxy.events import AttemptEnded, RequestFinished
+from proxy.events import AttemptEnded, Fault, RequestFinished
 from proxy.forwarding.traceparent import read_traceparent, traceparent_line
 from proxy.forwarding.tracing import Tracing
 from tests.forwarding.test_traceparent import SPAN, TRACE, VALUE, fields
@@ -107,6 +107,23 @@ async def test_a_try_that_breaks_says_how(running: Running) -> None:
         assert tried.status == 0
         assert tried.fault
         assert tried.duration <= finished.duration
+
+
+async def test_a_try_that_nobody_waits_for_is_abandoned(running: Running) -> None:
+    """The tool left before an answer: told once, before the request's own end."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.end()
+
+    async with running(script) as bench:
+        heard = trace(bench, trusts=False)
+        tool = await bench.tool(GET)
+        await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
+        tool.abort()
+        assert (await bench.events.last()).fault == Fault.CLIENT_GONE
+        (tried,) = heard.of(AttemptEnded)
+        assert (tried.status, tried.fault) == (0, "abandoned")
 
 
 async def test_a_refused_request_has_a_span_too(running: Running) -> None:

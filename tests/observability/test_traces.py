@@ -209,6 +209,14 @@ async def test_a_receiver_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch)
     assert working == TraceDeliveryChanged(False, "")
 
 
+async def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody but the receiver gets spans."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert len((await sent(SERVED)).spans()) == 1
+
+
 class Scripted(SpanExporter):
     """Sends nothing, and says what it is told to; an exception is raised."""
 
