@@ -1,7 +1,7 @@
 """The manifests of config/kubernetes: what kustomize makes of them is valid, and the program starts with what they set.
 
 Nothing is applied to a cluster. That mounted files are followed through the kubelet's symlink swaps is tried with a
-running proxy, in tests/integration/test_reload.py.
+running proxy, in tests/integration/test_mounted_files.py.
 """
 
 from __future__ import annotations
