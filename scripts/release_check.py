@@ -28,7 +28,10 @@ HEADING = re.compile(r"^## \[(?P<name>[^\]]+)\](?: - (?P<day>\d{4}-\d{2}-\d{2}))
 ENTRY = re.compile(r"^- ", re.MULTILINE)
 ENTRY_POINT = "amazon_ads_proxy.py"
 """The module beside the package, where the console scripts begin."""
-NAMING_THE_VERSION = {"config/kubernetes/sidecar.yaml": r"image: ads-proxy:(\S+)"}
+NAMING_THE_VERSION = {
+    "config/kubernetes/base/sidecar/deployment.yaml": r"image: ads-proxy:(\S+)",
+    "config/kubernetes/base/shared/deployment.yaml": r"image: ads-proxy:(\S+)",
+}
 """Files beside proxy/__init__.py that say a version, and where."""
 
 
