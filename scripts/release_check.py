@@ -124,7 +124,8 @@ def wheel_problems(wheel: Path, wanted: str, files: set[str]) -> list[str]:
     problems += [
         f"the wheel: {key} is {said[key]} instead of {value}" for key, value in claims.items() if said[key] != value
     ]
-    if len(said.get_all("Requires-Dist") or []) != len(project["dependencies"]):
+    asked = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
+    if len(said.get_all("Requires-Dist") or []) != sum(map(len, asked)):
         problems.append("the wheel: its dependencies are not those of pyproject.toml")
     if not all(f"{name} = {target}" in entry_points for name, target in project["scripts"].items()):
         problems.append("the wheel: it has no command ads-proxy")

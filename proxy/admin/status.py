@@ -188,13 +188,14 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
 
 
 def full_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:
-    """What `/status` answers: the program, its accounts, what Amazon limits, the last refused requests, every profile
-    and every ads account."""
+    """What `/status` answers: the program, its accounts, what Amazon limits, who asks how much, what failed, the last
+    refused requests, every profile and every ads account."""
     return {
         **program_status(view, now),
         "throttles": [
             {**asdict(limit), "wait": round(limit.wait, 1), "rate": round(limit.rate, 3)} for limit in view.throttles()
         ],
+        **request_status(view, history),
         "refused": refused_requests(history),
         "profiles": [asdict(profile) for profile in view.profiles()],
         "ads_accounts": [asdict(ads_account) for ads_account in view.ads_accounts()],
@@ -203,17 +204,25 @@ def full_status(view: AdminView, history: RequestHistory, now: float) -> dict[st
 
 def console_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:
     """What the console asks for every few seconds."""
-    program, tallies = program_status(view, now), history.tallies()
+    program = program_status(view, now)
     return {
         **program,
         "accounts": [{**account, "advice": advice_at_the_buttons(account)} for account in program["accounts"]],
         "clock": now,
         "key_required": view.access().key is not None,
         "traffic": [asdict(step) for step in history.steps()],
+        **request_status(view, history),
+        "refused": refused_requests(history),
+    }
+
+
+def request_status(view: AdminView, history: RequestHistory) -> dict[str, Any]:
+    """Clients and accounts with their last quarter of an hour, and what failed."""
+    tallies = history.tallies()
+    return {
         "clients": recent.table(tallies.clients, (key.client for key in view.client_keys())),
         "account_traffic": recent.table(tallies.accounts, (status.account for status in view.credentials())),
         "failures": recent.failures(history),
-        "refused": refused_requests(history),
     }
 
 

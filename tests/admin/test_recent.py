@@ -32,6 +32,8 @@ async def test_the_tables_have_a_row_for_each_client_and_account() -> None:
         for status in (200, 200, 404, 429, 502):
             knocker.metrics.observe(finished(status=status, duration=0.2))
         state = await asked(knocker, "/console/state")
+        answered = await asked(knocker, "/status")
+    assert all(answered[name] == state[name] for name in ("clients", "account_traffic", "failures"))
     quiet, reporting = state["clients"]
     assert (quiet["name"], quiet["requests"], quiet["p99_ms"], quiet["last_seen"]) == ("quiet", 0, None, None)
     assert reporting["name"] == "reporting"

@@ -198,4 +198,6 @@ def test_nobody_is_kept_out(browser: webdriver.Chrome, tmp_path: Path, scheme: s
         assert serious(browser) == []
         fits = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         assert browser.execute_script(fits)
+        size["height"] = browser.execute_script("return document.documentElement.scrollHeight")
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         console.picture(f"c-console-{scheme}-{width}")

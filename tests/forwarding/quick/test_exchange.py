@@ -154,6 +154,18 @@ async def test_draining_says_so_on_the_last_answer(running: Running) -> None:
         assert outcomes(bench)["draining"] == 1
 
 
+async def test_a_connection_that_rested_is_for_the_ordinary_path_to_doubt(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have died meanwhile without a word."""
+    async with running(answering(HELLO)) as bench:
+        tool = await learned(bench)
+        monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: 1002.0)
+        tool.send(GET)
+        assert (await tool.answer()).status == 200
+        assert outcomes(bench)["connection"] == 1
+
+
 async def test_without_a_token_it_is_for_the_ordinary_path_to_wait(running: Running) -> None:
     """There is none at hand."""
     async with running(answering(HELLO)) as bench:
