@@ -6,6 +6,7 @@ running proxy, in tests/integration/test_mounted_files.py.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from functools import cache
@@ -197,6 +198,17 @@ def test_the_config_map_is_the_example_under_a_lasting_name() -> None:
     resource = _only("ConfigMap")
     text = (KUBERNETES / "base" / "shared" / "proxy.yaml").read_text(encoding="utf-8")
     assert (resource["metadata"]["name"], resource["data"]) == ("ads-proxy", {"proxy.yaml": text})
+
+
+def test_an_overlay_has_its_own_configuration_as_the_page_says(tmp_path: Path) -> None:
+    """The example of docs/deployment.md keeps the name that the Deployment mounts."""
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    [example] = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "configMapGenerator" in block]
+    shared = os.path.relpath(KUBERNETES / "base" / "shared", tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(example.replace("../../base/shared", shared), encoding="utf-8")
+    (tmp_path / "proxy.yaml").write_text("accounts: {}\n", encoding="utf-8")
+    [resource] = [found for found in _rendered(str(tmp_path)) if found["kind"] == "ConfigMap"]
+    assert (resource["metadata"]["name"], resource["data"]) == ("ads-proxy", {"proxy.yaml": "accounts: {}\n"})
 
 
 def test_tools_know_the_service_by_names_that_are_allowed(tmp_path: Path) -> None:
