@@ -1,5 +1,7 @@
 """Write what the code knows of itself into docs/: configuration keys, metrics, errors; and the configuration's schema.
 
+The alerts for the Prometheus Operator, which are those of config/prometheus in its form, are made here too.
+
     python -m scripts.make_reference [--check]
 
 A page keeps its own text; what is made stands between two comments that name it. The last cell of an error's row is the
@@ -14,6 +16,7 @@ import inspect
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = Path("config", "proxy.schema.json")
+ALERTS = Path("config", "prometheus", "alerts.yml")
+RULE = Path("config", "kubernetes", "components", "alerts", "prometheusrule.yaml")
+RULE_HEAD = """\
+# Made by `make reference` from config/prometheus/alerts.yml: change it there.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: ads-proxy
+  labels: {app.kubernetes.io/name: ads-proxy}
+spec:
+"""
 BLOCK = re.compile(r"(<!-- made by `make reference`: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = tuple[str, ...]
 
@@ -140,13 +154,23 @@ def configuration(text: str) -> str:
     return text[:begin] + reference.tables() + text[end:]
 
 
+def prometheus_rule(alerts: str) -> str:
+    """A rule file of Prometheus as a resource of its operator, comments and all: YAML to YAML."""
+    return RULE_HEAD + textwrap.indent(alerts, "  ")
+
+
 def made(root: Path) -> dict[Path, str]:
     """Every file that holds something made, as it ought to be."""
     docs = root / "docs"
     pages = {docs / name: page((docs / name).read_text(encoding="utf-8")) for name in ("metrics.md", "errors.md")}
     keys = docs / "configuration.md"
     schema = json.dumps(reference.json_schema(), indent=2) + "\n"
-    return {**pages, keys: configuration(keys.read_text(encoding="utf-8")), root / SCHEMA: schema}
+    return {
+        **pages,
+        keys: configuration(keys.read_text(encoding="utf-8")),
+        root / SCHEMA: schema,
+        root / RULE: prometheus_rule((root / ALERTS).read_text(encoding="utf-8")),
+    }
 
 
 def stale(root: Path = ROOT) -> list[Path]:

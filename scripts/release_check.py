@@ -28,7 +28,10 @@ HEADING = re.compile(r"^## \[(?P<name>[^\]]+)\](?: - (?P<day>\d{4}-\d{2}-\d{2}))
 ENTRY = re.compile(r"^- ", re.MULTILINE)
 ENTRY_POINT = "amazon_ads_proxy.py"
 """The module beside the package, where the console scripts begin."""
-NAMING_THE_VERSION = {"config/kubernetes/sidecar.yaml": r"image: ads-proxy:(\S+)"}
+NAMING_THE_VERSION = {
+    "config/kubernetes/base/sidecar/deployment.yaml": r"image: ads-proxy:(\S+)",
+    "config/kubernetes/base/shared/deployment.yaml": r"image: ads-proxy:(\S+)",
+}
 """Files beside proxy/__init__.py that say a version, and where."""
 
 
@@ -121,7 +124,8 @@ def wheel_problems(wheel: Path, wanted: str, files: set[str]) -> list[str]:
     problems += [
         f"the wheel: {key} is {said[key]} instead of {value}" for key, value in claims.items() if said[key] != value
     ]
-    if len(said.get_all("Requires-Dist") or []) != len(project["dependencies"]):
+    asked = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
+    if len(said.get_all("Requires-Dist") or []) != sum(map(len, asked)):
         problems.append("the wheel: its dependencies are not those of pyproject.toml")
     if not all(f"{name} = {target}" in entry_points for name, target in project["scripts"].items()):
         problems.append("the wheel: it has no command ads-proxy")

@@ -135,11 +135,12 @@ def test_the_changelog_is_read_as_it_is_written() -> None:
 
 
 def test_every_other_place_names_the_same_version(tmp_path: Path) -> None:
-    """The Kubernetes example does; another version there is found."""
+    """The Kubernetes examples do; another version there is found."""
     assert naming_problems(__version__) == []
     shutil.copytree(ROOT / "config", tmp_path / "config")
     assert naming_problems("9.9.9", tmp_path) == [
-        f"config/kubernetes/sidecar.yaml: says {__version__} instead of 9.9.9"
+        f"config/kubernetes/base/{kind}/deployment.yaml: says {__version__} instead of 9.9.9"
+        for kind in ("sidecar", "shared")
     ]
 
 

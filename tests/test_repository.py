@@ -307,60 +307,6 @@ def test_docker_compose_understands_the_file() -> None:
         assert (result.returncode, len(result.stdout.split())) == (0, services), result.stderr
 
 
-# --- Kubernetes ---------------------------------------------------------------------------------------------
-
-
-def _manifest(name: str) -> Any:
-    return yaml.safe_load((ROOT / "config" / "kubernetes" / name).read_text(encoding="utf-8"))
-
-
-def test_the_sidecar_is_one_and_can_do_nothing_else() -> None:
-    """It starts before the tool and outlives it, listens to the tool on loopback, and has no privilege."""
-    pod = _manifest("sidecar.yaml")["spec"]["template"]["spec"]
-    [sidecar] = pod["initContainers"]
-    environ = {entry["name"]: entry.get("value") for entry in sidecar["env"]}
-    assert sidecar["restartPolicy"] == "Always"
-    assert environ["ADS_PROXY_LISTEN"] == "127.0.0.1:8080"
-    assert environ["ADS_PROXY_ADMIN__KEY_FILE"] is not None
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["automountServiceAccountToken"] is False
-    for container in (*pod["initContainers"], *pod["containers"]):
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-
-
-def test_the_sidecar_starts_with_its_own_example(tmp_path: Path) -> None:
-    """The program accepts the environment of the manifest once its secret files are there."""
-    from proxy.config import load
-
-    pod = _manifest("sidecar.yaml")["spec"]["template"]["spec"]
-    environ = {"AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.0", "ADS_PROXY_STATE__URL": "memory:"}
-    for entry in pod["initContainers"][0]["env"]:
-        value = str(entry.get("value", ""))
-        if value.startswith("/run/secrets/ads-proxy/"):
-            file = tmp_path / Path(value).name
-            file.write_text("0123456789abcdef0123456789abcdef", encoding="utf-8")
-            value = str(file)
-        environ.setdefault(entry["name"], value)
-    config = load(None, environ)
-    assert list(config.accounts) == ["default"]
-    assert config.admin.key is not None
-
-
-def test_the_network_policy_lets_out_name_resolution_and_https_to_the_public() -> None:
-    """Egress: port 53, and port 443 outside private ranges; nothing else."""
-    policy = _manifest("networkpolicy.yaml")["spec"]
-    ports = [sorted({port["port"] for port in rule["ports"]}) for rule in policy["egress"]]
-    excepted = [peer["ipBlock"]["except"] for peer in policy["egress"][1]["to"]]
-    assert policy["policyTypes"] == ["Ingress", "Egress"]
-    assert ports == [[53], [443]]
-    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(excepted[0])
-    assert "fc00::/7" in excepted[1]
-
-
 # --- every file ---------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from proxy.app.fleet import FleetMember
 from proxy.app.key_changes import compare_keys, watch_keys
 from proxy.app.process import connections_within
 from proxy.app.rules import make_clients, make_routing_table, make_rules
+from proxy.app.telemetry import open_traces, tracing_of
 from proxy.config import Address, environment, wants_colours
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
@@ -122,8 +123,9 @@ class Program:
         self.messages = ThreadMessages(self._tell)
         trails = self._open_audit(config)
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
-        self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails))
-        self.accounting = Accounting(self.observers, self._journal(trails))
+        traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
+        self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails, *traces))
+        self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
         self.throttles = Throttles()
         self._budgets, self._uses = Budgets(), KeyUses()
         self._context: ssl.SSLContext | None = None
@@ -145,6 +147,7 @@ class Program:
         """Bind first, so that a port in use stops the program before anything is asked of Amazon."""
         config, opened = self.config, self._opened
         self.metrics.accounts(config.accounts)
+        self.messages.begin()
         self._start_audit()
         tools_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
@@ -202,7 +205,6 @@ class Program:
             return
         self._opened.callback(self._close_audit, self.audit)
         self.metrics.watch_audit(self.audit.counts)
-        self.messages.begin()
         self.audit.start()
         if self.audit.file is not None:
             self.observers.observe(opened_audit(self.audit.file))

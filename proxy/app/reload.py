@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NO_KEYS = ("sources", "deprecated")
 """What a configuration holds of itself."""
-RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites", "audit")
+RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites", "audit", "telemetry")
 """Keys that are read at start alone; so are `log.format`, and whether there is `tls`."""
 POLL = 2.0
 STEP_MS = 100

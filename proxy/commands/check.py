@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from proxy.app.rules import make_operations
+from proxy.app.telemetry import require_extra
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
 from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
 from proxy.config import REGION_NAMES, Config, StateKind, notes
@@ -26,6 +27,7 @@ _ORIGINS = {
 def check(config: Config) -> int:
     """0 where every account works, else 1."""
     make_operations(config)
+    require_extra(config)
     tell(_summary(config))
     for note in notes(config):
         tell(f"note: {note}")

@@ -39,16 +39,19 @@ from proxy.events.program import (
     SignInFinished,
     SignInOutcome,
     StateStoreChanged,
+    TraceDeliveryChanged,
 )
 from proxy.events.requests import (
     UNKNOWN,
     AmazonThrottled,
+    AttemptEnded,
     FamilyHeldBack,
     Fault,
     RefusalCause,
     Replayed,
     RequestFinished,
     RequestStarted,
+    TraceSpan,
 )
 from proxy.events.root import (
     Event,
@@ -62,6 +65,7 @@ __all__ = [
     "AdsAccountsFailed",
     "AdsAccountsListed",
     "AmazonThrottled",
+    "AttemptEnded",
     "CertificateLoaded",
     "ConfigReloaded",
     "ConsentEnded",
@@ -99,4 +103,6 @@ __all__ = [
     "TokenRefreshed",
     "TokenTakenOver",
     "TokenUnpersisted",
+    "TraceDeliveryChanged",
+    "TraceSpan",
 ]

@@ -29,6 +29,14 @@ class StateStoreChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TraceDeliveryChanged(Event):
+    """The receiver of traces takes none (`failing`; `detail` says why), so that spans are lost, or takes them again."""
+
+    failing: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class DrainStarted(Event):
     in_flight: int
     delay: float

@@ -42,6 +42,17 @@ class RefusalCause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSpan:
+    """What a piece of work is called in a trace (W3C Trace Context): `parent_id` is 0 where it begins the trace, and
+    `sampled` tells whether anybody is to keep it."""
+
+    trace_id: int
+    span_id: int
+    parent_id: int = 0
+    sampled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFinished(Event):
     """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
 
@@ -55,6 +66,7 @@ class RequestFinished(Event):
     that could no longer be told; or empty. `cause` is a word of `RefusalCause` where Amazon refused for a known reason.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
+    `span` is there where somebody traces.
     """
 
     request_id: str
@@ -81,11 +93,34 @@ class RequestFinished(Event):
     user_agent: str = ""
     upstream_status: int = 0
     cause: str = ""
+    span: TraceSpan | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RequestStarted(Event):
     """A request's head is complete; exactly one `RequestFinished` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded(Event):
+    """One try of a request at Amazon is over, its `RequestFinished` still to come; told to those who trace, and to
+    nobody else.
+
+    `number` counts the tries from 1. `host` is `HOST:PORT`. `status` is that of its response, 0 for none; `fault` says
+    why there is none, or why it is not whole: a word of `Fault`, the slug of an error, or `abandoned`.
+    """
+
+    span: TraceSpan
+    number: int
+    host: str
+    client: str
+    account: str
+    method: str
+    path: str
+    operation: str
+    status: int
+    fault: str
+    duration: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.events import Observer
     from proxy.forwarding.explanation import Explanation
+    from proxy.forwarding.tracing import RequestTrace, Tracing
     from proxy.http1.message import Request
     from proxy.routing.operations import Operation
     from proxy.routing.route import Route
@@ -80,7 +81,7 @@ class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
-    `bytes_out` count payload. `explanation` is that of an error of Amazon's.
+    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `trace` is there where somebody traces.
     """
 
     __slots__ = (
@@ -100,6 +101,7 @@ class RequestStats:
         "request_id",
         "sent_at",
         "text",
+        "trace",
         "upstream",
         "upstream_status",
         "user_agent",
@@ -123,6 +125,7 @@ class RequestStats:
         self.refusal: Refused | None = None
         self.fault = ""
         self.explanation: Explanation | None = None
+        self.trace: RequestTrace | None = None
 
     def measure(self, now: float) -> None:
         """It is over: the times are what they are."""
@@ -132,13 +135,14 @@ class RequestStats:
         self.upstream = max(0.0, min(upstream, duration - overhead))
 
     def ended_well(self, status: int) -> bool:
-        """Whether Amazon's response went to the tool whole, and nothing is to be said of it."""
+        """Whether Amazon's response went to the tool whole, and nothing is to be said of it, in a trace neither."""
         return (
             status > 0
             and status == self.upstream_status
             and self.refusal is None
             and not self.fault
             and self.explanation is None
+            and self.trace is None
         )
 
     def finished(self, status: int, way: Way, path: str, now: float) -> RequestFinished:
@@ -171,15 +175,17 @@ class RequestStats:
             user_agent=self.user_agent,
             upstream_status=self.upstream_status,
             cause=explanation.cause.value if explanation is not None else "",
+            span=self.trace.span if self.trace is not None else None,
         )
 
 
 class Accounting:
     """Tells what begins and what ends, and counts what runs. Without a `journal` the observer hears of every request,
-    also of those that a journal's entry notes."""
+    also of those that a journal's entry notes. Without `tracing` no request has a span."""
 
-    def __init__(self, observer: Observer, journal: Journal | None = None) -> None:
+    def __init__(self, observer: Observer, journal: Journal | None = None, tracing: Tracing | None = None) -> None:
         self.observer = observer
+        self.tracing = tracing
         self.journal = journal if journal is not None else Journal(listeners=(observer,))
         self.flight = self.journal.in_flight
         self._of_client: dict[str, Cell] = {}
@@ -211,6 +217,13 @@ class Accounting:
             self.client_cell(client).value += 1
         if self.journal.listeners:
             self.tell_started()
+
+    def begin(self, request: Request, client: str, began: float) -> RequestStats:
+        """What is to be filled while a request runs, which began at this moment of `perf_counter`."""
+        stats = RequestStats(request, client, began)
+        if self.tracing is not None:
+            stats.trace = self.tracing.begin(request.fields)
+        return stats
 
     def tell_started(self) -> None:
         """To those who hear of every request."""
@@ -245,7 +258,7 @@ class Accounting:
 
     def refused(self, request: Request, error: Refused, client: str = "", way: Way = NOWHERE) -> None:
         """A request was answered before anybody served it."""
-        stats = RequestStats(request, client, 0.0)
+        stats = self.begin(request, client, 0.0)
         stats.refusal = error
         path = request.target.path or request.target.raw
         self.started()

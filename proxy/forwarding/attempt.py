@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 from proxy.forwarding.retry import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.errors import Refused
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
@@ -79,6 +81,7 @@ class Attempt:
 
     `refused` tells that Amazon refused the token, whatever the status.
     While `held`, what comes of the response is kept in `pieces`, `trailers` (None until its end) and `error`.
+    `on_end` is called as the try ends, before the owner hears of it, with the error if the connection failed.
     """
 
     __slots__ = (
@@ -92,6 +95,7 @@ class Attempt:
         "error",
         "held",
         "number",
+        "on_end",
         "pieces",
         "refused",
         "response",
@@ -123,6 +127,7 @@ class Attempt:
         self.pieces: list[Buffer]
         self.trailers: bytes | None = None
         self.error: Refused | None = None
+        self.on_end: Callable[[Attempt, Refused | None], None] | None = None
 
     @classmethod
     def of_sent(cls, owner: AttemptOwner, sent: SentRequest) -> Attempt:
@@ -213,8 +218,13 @@ class Attempt:
     def abandon(self) -> None:
         """Let go of the connection; nothing more is heard."""
         if self.live:
-            self.state = AttemptState.ABANDONED
+            self._end(AttemptState.ABANDONED)
             self._connection.abandon()
+
+    def _end(self, state: AttemptState, error: Refused | None = None) -> None:
+        self.state = state
+        if self.on_end is not None:
+            self.on_end(self, error)
 
     # --- ResponseSink
 
@@ -234,7 +244,7 @@ class Attempt:
             self._owner.attempt_data(pieces)
 
     def response_ended(self, trailers: bytes) -> None:
-        self.state = AttemptState.ENDED
+        self._end(AttemptState.ENDED)
         if self.held:
             self.trailers = trailers
             self._gathered()
@@ -242,7 +252,7 @@ class Attempt:
             self._owner.attempt_ended(trailers)
 
     def upstream_failed(self, error: Refused) -> None:
-        self.state = AttemptState.FAILED
+        self._end(AttemptState.FAILED, error)
         if self.held:
             self.error = error
             self._gathered()
@@ -253,7 +263,7 @@ class Attempt:
         self._owner.attempt_writable(writable)
 
     def defect(self, error: Exception) -> None:
-        self.state = AttemptState.FAILED
+        self._end(AttemptState.FAILED)
         self._owner.defect(error)
 
     def flush(self) -> None:

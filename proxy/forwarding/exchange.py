@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken, Refused, Throttled, UpstreamTimeout
 from proxy.events import Fault
 from proxy.forwarding import retry
-from proxy.forwarding.accounting import RequestStats
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
 from proxy.forwarding.phase import Phase, follow
@@ -60,7 +59,7 @@ class Exchange:
         self._relay = ResponseRelay(client, context)
         budget = dependencies.retry_budgets.of(context.pool.host_line, client.loop.time())
         self._replays = Replays(context, budget, dependencies.accounting.observer)
-        self._stats = RequestStats(request, context.client, client.head_done)
+        self._stats = dependencies.accounting.begin(request, context.client, client.head_done)
         self._entered = client.head_done
 
     def __repr__(self) -> str:
@@ -199,6 +198,8 @@ class Exchange:
         channel = self._replays.doubt(connection)
         attempt = self._attempt = Attempt(self, self._replays.attempts, token, channel)
         lines = self._dependencies.account_lines.of(token)
+        if stats.trace is not None:
+            lines += stats.trace.follow(attempt, context)
         data: list[Buffer] = [render_head(context.request, context.route, context.pool.host_line, lines), *body.data]
         body.forget_if_large()
         self._enter(Phase.SENT)

@@ -90,7 +90,8 @@ class Forwarder:
         self.rules = rules
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=True)
-        self.quick = Recognition(self._dependencies, self, rules) if rules.fast_path else None
+        known_again = rules.fast_path and self._dependencies.accounting.tracing is None
+        self.quick = Recognition(self._dependencies, self, rules) if known_again else None
 
     # --- Service
 
@@ -126,6 +127,8 @@ class Forwarder:
         accounting.started(caller.name)
         tools = rules.clients.tool_rules(caller, rules.table.operations) if destination.kind is TargetKind.MCP else None
         sent = request if tools is None else replace(request, fields=asking_identity(request.fields))
+        if accounting.tracing is not None:
+            sent = replace(sent, fields=accounting.tracing.untraced(sent.fields))
         context = RequestContext(sent, rules, caller.name, chosen, pool, tools)
         if screened.by_body:
             judge = partial(rules.clients.permit_body, caller, request.fields)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ContentTooLarge, Refused
 from proxy.events import Fault
-from proxy.forwarding.accounting import RequestStats, way_of
+from proxy.forwarding.accounting import way_of
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.refusal import refusal_response, sent_status
 
@@ -138,7 +138,7 @@ class JudgedRequest:
 
     def _finish(self, status: int, error: Refused | None = None, *, fault: str = "") -> None:
         context = self._context
-        stats = RequestStats(context.request, context.client, self._client.head_done)
+        stats = self._dependencies.accounting.begin(context.request, context.client, self._client.head_done)
         stats.refusal, stats.fault, stats.bytes_in = error, fault, len(self._body)
         self._done, self._body = True, bytearray()
         path, now = context.route.path.decode("latin-1"), perf_counter()

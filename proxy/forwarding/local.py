@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxy.access import token_endpoint
 from proxy.events import Fault
-from proxy.forwarding.accounting import NOWHERE, RequestStats
+from proxy.forwarding.accounting import NOWHERE
 from proxy.forwarding.refusal import refusal_response
 from proxy.problem import own_lines, reason_phrase
 
@@ -36,7 +36,7 @@ class LocalTokenRequest:
         self._request = request
         self._destination = destination
         self._rules = rules
-        self._stats = RequestStats(request, "", client.head_done)
+        self._stats = accounting.begin(request, "", client.head_done)
         self._body = bytearray()
         self._complete = not request.fields.chunked and not request.fields.content_length
         self._started = False

@@ -80,6 +80,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     audit_events.AuditOpened: lambda e: "error" if e.trouble else "info",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.StateStoreChanged: lambda e: "warning" if e.degraded else "info",
+    events.TraceDeliveryChanged: lambda e: "warning" if e.failing else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
     NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",

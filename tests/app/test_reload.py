@@ -36,6 +36,7 @@ def test_nothing_changed_is_nothing_to_tell() -> None:
         ({"listen": "127.0.0.1:9999"}, ("listen",), ("listen",)),
         ({"admin_listen": "127.0.0.1:9998"}, ("admin_listen", "accounts"), ("admin_listen",)),
         ({"state__url": "file:/var/lib/x"}, ("state",), ("state",)),
+        ({"telemetry__trust_traceparent": "true"}, ("telemetry",), ("telemetry",)),
         ({"log__format": "json"}, ("log",), ("log.format",)),
         ({"log__level": "debug"}, ("log",), ()),
         ({"drain__timeout": "5"}, ("drain",), ()),

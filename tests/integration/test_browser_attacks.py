@@ -139,8 +139,9 @@ def refused(running: Rig, reason: str) -> int:
 
 
 def settled(running: Rig) -> int:
-    """The number of requests at Amazon's side once the profiles are listed in every region."""
+    """The number of requests at Amazon's side once profiles and ads accounts are listed in every region."""
     until(lambda: len(running.account("acme")["profiles"]) == 3)
+    until(lambda: len(running.account("acme")["ads_accounts"]) == 3)
     return seen_by_amazon(running)
 
 

@@ -62,8 +62,8 @@ API = (
     Row("api-garbage", {"raw": "garbage\r\n\r\n"}, 502, "upstream-malformed"),
     Row("api-500", {"status": 500, "body": "{}"}, 500),
     Row("api-503-html", {"status": 503, "body": HTML}, 503),
-    Row("api-429", {"status": 429, "headers": {"Retry-After": "1"}, "body": "{}"}, 429, "", "GET /managerAccounts"),
     Row("api-429-silent", {"named": "throttled-silently"}, 429, "", "GET /sim/bytes/6"),
+    Row("api-429", {"status": 429, "headers": {"Retry-After": "1"}, "body": "{}"}, 429, "", "GET /managerAccounts"),
     Row("api-early-answer", {"status": 413, "early": True, "rest": "close"}, 413, "", "POST /sim/echo"),
 )
 

@@ -15,11 +15,13 @@ from proxy.observability.logs import name_of
 from proxy.observability.metrics import Metrics
 from tests.support.programs import ROOT
 
+UNWRITTEN = {events.Event, events.RequestStarted, events.RequestFinished, events.AttemptEnded}
+"""Without a line of its own in the log: a request has one for all that happened to it."""
 EVENTS = sorted(
     name_of(kind)
     for module in (events, audit_events)
     for _, kind in inspect.getmembers(module, inspect.isclass)
-    if issubclass(kind, events.Event) and kind not in {events.Event, events.RequestStarted, events.RequestFinished}
+    if issubclass(kind, events.Event) and kind not in UNWRITTEN
 )
 
 

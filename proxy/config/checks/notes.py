@@ -36,6 +36,12 @@ def _notes(config: Config) -> Iterator[str]:
         parts = urlsplit(config.notify.webhook.reveal())
         if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
             yield "notify.webhook is plain HTTP: notices cross the network unencrypted."
+    if config.telemetry.otlp is not None:
+        parts = urlsplit(config.telemetry.otlp)
+        if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
+            yield "telemetry.otlp is plain HTTP: paths and names of clients and accounts cross the network unencrypted."
+    if config.telemetry.trust_traceparent and config.telemetry.otlp is None:
+        yield "telemetry.trust_traceparent does nothing without telemetry.otlp: a tool's traceparent passes as it is."
     for client in config.clients:
         if client.unscoped_paths and client.profiles is None and client.account_ids is None:
             yield f"The unscoped_paths of client {client.name} open nothing: it has neither profiles nor account_ids."

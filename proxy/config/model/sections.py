@@ -228,6 +228,24 @@ class AuditSection(Section):
     )
 
 
+class TelemetrySection(Section):
+    """Traces of requests, for OpenTelemetry; needs the extra `telemetry`."""
+
+    otlp: Annotated[
+        Url | None,
+        Field(
+            description="Who takes spans, by OTLP over HTTP: the whole address, such as "
+            "http://127.0.0.1:4318/v1/traces. Absent: nobody."
+        ),
+    ] = None
+    trust_traceparent: Annotated[
+        Flag,
+        Field(
+            description="Whether a tool's `traceparent` is the parent of its request's span, and ours goes to Amazon."
+        ),
+    ] = False
+
+
 class Config(Section):
     """The whole configuration. `sources` are all files that it was read from; a change of one means to read again.
 
@@ -289,6 +307,7 @@ class Config(Section):
     notify: Annotated[NotifySection, Field(description="Who is told at once.")] = NotifySection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
     audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
+    telemetry: Annotated[TelemetrySection, Field(description="Traces.")] = TelemetrySection()
 
     @field_validator("sources", "deprecated", mode="before")
     @classmethod

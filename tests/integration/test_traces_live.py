@@ -1,0 +1,54 @@
+"""`telemetry.otlp` of the running program: a receiver gets its spans, and nobody misses one that is dead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.otlp import CLIENT, SERVER, receiving, values_of
+from tests.support.processes import free_port
+from tests.support.running import serving, simulated_amazon
+
+pytestmark = pytest.mark.integration
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACED = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+
+
+def test_a_receiver_gets_the_requests_their_tries_and_the_refreshes(tmp_path: Path) -> None:
+    """What waits when the program stops is sent; no secret is in it, and no query."""
+    with receiving() as receiver, simulated_amazon() as amazon:
+        settings = amazon.configuration(telemetry={"otlp": receiver.url, "trust_traceparent": True})
+        with serving(tmp_path, settings) as running:
+            running.until_ready()
+            assert running.get("/v2/profiles?accessLevel=view", TRACED)[0] == 200
+            amazon.control("tokens/expire", {})
+            assert running.get("/v2/profiles", TRACED)[0] == 200
+            assert running.get("/@nobody/v2/profiles", TRACED)[0] >= 400
+            running.stop()
+    servers = receiver.spans(SERVER)
+    assert {(span.trace_id.hex(), span.parent_span_id.hex()) for span in servers} == {(TRACE, PARENT)}
+    assert [values_of(span.attributes)["http.response.status_code"] for span in servers[:2]] == [200, 200]
+    tries = [[span for span in receiver.spans(CLIENT) if span.parent_span_id == server.span_id] for server in servers]
+    assert [len(each) for each in tries] == [1, 2, 0]
+    first, second = (values_of(span.attributes) for span in tries[1])
+    assert (first["http.response.status_code"], second["http.request.resend_count"]) == (401, 1)
+    causes = [values_of(span.attributes).get("ads_proxy.refresh_cause") for span in receiver.spans(CLIENT)]
+    assert {"start", "unauthorized"} <= set(causes)
+    sent = b"".join(receiver.bodies)
+    for secret in ("accessLevel", amazon.facts["refresh_token"], amazon.facts["client_secret"], "Atza|"):
+        assert secret.encode() not in sent
+
+
+def test_a_dead_receiver_costs_no_request(tmp_path: Path) -> None:
+    """It is told of once, and the program stops as ever."""
+    with simulated_amazon() as amazon:
+        settings = amazon.configuration(telemetry={"otlp": f"http://127.0.0.1:{free_port()}/v1/traces"})
+        with serving(tmp_path, settings) as running:
+            running.until_ready()
+            assert {running.get("/v2/profiles")[0] for _ in range(20)} == {200}
+            running.told("trace_delivery_changed", failing=True)
+            assert {running.get("/v2/profiles")[0] for _ in range(20)} == {200}
+            assert running.metric("requests_total", code="200") >= 40
+            running.stop()
+            assert len(running.events("trace_delivery_changed")) == 1
