@@ -5,10 +5,10 @@ What it counts are permits; they have nothing to do with access tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from proxy.unchanging import unchanging
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class TokenBucket:
     """Of `capacity` there were `level` left at the time `at`; one comes back each `interval` seconds.
 
@@ -27,7 +27,9 @@ class TokenBucket:
 
     def level_at(self, now: float) -> float:
         """How many there are at this time."""
-        return min(self.capacity, self.level + max(0.0, now - self.at) / self.interval)
+        passed = now - self.at
+        level = self.level + passed / self.interval if passed > 0 else self.level
+        return min(self.capacity, level)
 
     def take(self, now: float) -> TokenBucket | None:
         """The bucket after one was taken, or None where there is none to be had."""

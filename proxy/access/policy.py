@@ -20,6 +20,7 @@ from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.access.report_body import ORDER_OF_REPORTS, find_flaw
 from proxy.errors import NotPermitted, Refused
 from proxy.http1.target import query_parameters
+from proxy.routing.numbers import may_tell_numbers_apart
 from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, Operations, ScopeRule
 from proxy.routing.scope import SCOPE
 from proxy.routing.target import Destination, TargetKind
@@ -97,8 +98,19 @@ class Policy:
         return "mcp_tools" if self.mcp_tools is not None else "access" if self.access is not Effect.WRITE else ""
 
     @cached_property
+    def has_budget(self) -> bool:
+        """Whether it can be that nothing is left."""
+        return self.requests_per_minute is not None or self.max_in_flight is not None
+
+    @cached_property
     def own(self) -> OwnAccounts:
         return OwnAccounts(self.profiles or _NONE, self.account_ids or _NONE)
+
+    @cached_property
+    def tells_numbers_apart(self) -> bool:
+        """Whether it may permit one of two paths that differ only in segments that are numbers."""
+        pieces = [piece for pattern in self.paths or () for piece in pattern.pieces]
+        return any(map(may_tell_numbers_apart, (*pieces, *self.unscoped_paths)))
 
     def names_path(self, path: bytes) -> bool:
         """Whether one of `paths` matches."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from proxy.routing.numbers import may_tell_numbers_apart
 from proxy.routing.templates import PLACEHOLDER, Templates
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ class Operations:
         as a lookup costs no more than the memory of it would.
         """
         return self._templates.find(b"GET" if method == b"HEAD" else method, segments)
+
+    @property
+    def tell_numbers_apart(self) -> bool:
+        """Whether a row holds a number as a segment; else all paths that differ only in such are one operation's."""
+        return any(may_tell_numbers_apart(row.template.encode()) for row in self._rows)
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(self._rows)

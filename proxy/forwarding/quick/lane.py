@@ -61,8 +61,21 @@ class Lane:
     """
 
     __slots__ = (
-        *("account", "budget", "budgeted", "caller", "entries", "family", "in_flight", "kind", "limit", "lines"),
-        *("misfits", "missed", "pause", "pool", "responses", "route", "token", "until", "use", "user_agent", "watched"),
+        *(
+            "account",
+            "budget",
+            "budgeted",
+            "caller",
+            "entries",
+            "family",
+            "in_flight",
+            "keyed",
+            "kind",
+            "limit",
+            "lines",
+        ),
+        *("misfits", "missed", "pause", "pool", "prefix_length", "responses", "route", "token", "until", "use"),
+        *("user_agent", "watched"),
     )
 
     def __init__(self, decision: Decision, kind: RequestKind, budget: RetryBudget, responses: ResponsePatterns) -> None:
@@ -70,10 +83,13 @@ class Lane:
         self.route = decision.route
         self.account = decision.route.account
         self.pool = decision.pool
+        self.prefix_length = len(decision.destination.prefix)
         self.kind = kind
         self.budget = budget
         self.responses = responses
-        self.budgeted = decision.caller.policy is not None
+        policy = decision.caller.policy
+        self.keyed = decision.caller.has_key
+        self.budgeted = policy is not None and policy.has_budget
         self.user_agent = decision.request.fields.user_agent
         self.entries: dict[int, JournalEntry] = {}
         self.in_flight: Cell
@@ -112,12 +128,12 @@ class Lane:
 
 
 class Plan(NamedTuple):
-    """One request line of a sender. `line` is what is sent, without its line end; `path` is what is logged, `text` the
-    part of the log line that it makes."""
+    """One request line of a sender. `line` is what is sent, without its line end; `target` is what came. `path` is what
+    is logged, `text` the part of the log line that it makes."""
 
     lane: Lane
     line: bytes
-    destination: Destination
+    target: bytes
     path: str
     text: str
 
@@ -126,12 +142,17 @@ class Plan(NamedTuple):
 class Sender:
     """Requests of one shape with the same values in what is looked up: one tool, one key, one profile.
 
-    `fields` are those of an example. `plans` are by request line, `lanes` by what of a target is decided by.
+    `fields` are those of an example. `plans` are by request line, `lanes` by what of a target is decided by, and
+    `lanes_of_kinds` by what lines have in common that are decided alike. `reads_numbers` and `reads_queries` tell
+    whether numbers in a path, and queries, can make a difference.
     """
 
     fields: RequestFields
+    reads_numbers: bool
+    reads_queries: bool
     plans: dict[bytes, Plan] = field(default_factory=dict)
     lanes: dict[tuple[bytes, bytes, str], Lane] = field(default_factory=dict)
+    lanes_of_kinds: dict[bytes, Lane] = field(default_factory=dict)
 
 
 class KnownSection(NamedTuple):

@@ -1,7 +1,8 @@
 """What the ordinary path decided about one request line, for others of the same sender. Decides by its functions only.
 
 A new target is decided by what the ordinary path reads of a target: prefix and operation lead to the lane, and a
-client's policy is asked as for any other request.
+client's policy is asked as for any other request. Where lines differ in nothing that any of them reads, the first one
+is decided for all: they are of one kind.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Refused
 from proxy.forwarding import locations
-from proxy.forwarding.quick.lane import Plan
+from proxy.forwarding.quick.lane import Plan, Sender
 from proxy.http1.message import Request
-from proxy.http1.request_shape import USUAL_LINE
 from proxy.http1.target import parse_target
 from proxy.routing.families import family
+from proxy.routing.numbers import without_numbers
 from proxy.routing.target import TargetKind, find_destination
 
 if TYPE_CHECKING:
-    from proxy.forwarding.quick.lane import Sender
+    import re
+
+    from proxy.forwarding.quick.lane import Decision, Lane
     from proxy.forwarding.rules import Rules
     from proxy.observability.journal import Journal
     from proxy.routing.route import Route
@@ -44,11 +47,25 @@ def may_be_quick(method: bytes, destination: Destination, rules: Rules) -> bool:
     return not rules.rewrite_locations or not locations.concerns(method, destination.segments, 200, _JSON)
 
 
-def plan_for(sender: Sender, line: bytes, rules: Rules, journal: Journal) -> Plan | None:
-    """The plan of a request line that this sender did not send before; None where that is for the ordinary path."""
-    found = USUAL_LINE.fullmatch(line)
-    if found is None or len(found[2]) > rules.head_limits.max_target_bytes:
-        return None
+def make_sender(decision: Decision, rules: Rules) -> Sender:
+    """That of a request which was let through, with nothing known of its lines."""
+    policy = decision.caller.policy
+    return Sender(
+        decision.request.fields,
+        reads_numbers=rules.table.operations.tell_numbers_apart or (policy is not None and policy.tells_numbers_apart),
+        reads_queries=policy is not None and bool(policy.judges_requests),
+    )
+
+
+def line_kind(sender: Sender, found: re.Match[bytes]) -> bytes:
+    """What of a line, a match of `USUAL_LINE`, all is decided by: lines of one kind have the same lane."""
+    before = found.string[: found.end(3)]
+    kind: bytes = before if sender.reads_numbers else without_numbers(before)
+    return kind + (found[4] or b"") if sender.reads_queries else kind
+
+
+def find_lane(sender: Sender, found: re.Match[bytes], rules: Rules) -> Lane | None:
+    """The lane of a line of a kind that this sender did not send before; None where that is for the ordinary path."""
     method, target = found[1], parse_target(found[2])
     try:
         destination = find_destination(target)
@@ -66,12 +83,21 @@ def plan_for(sender: Sender, line: bytes, rules: Rules, journal: Journal) -> Pla
             rules.clients.check_route(lane.caller, screened, lane.route)
     except Refused:
         return None
-    path = destination.path.decode("latin-1")
-    sent = b"%b %b HTTP/1.1" % (method, destination.target)
-    return Plan(lane, sent, destination, path, journal.text(path, lane.user_agent))
+    return lane
+
+
+def make_plan(lane: Lane, found: re.Match[bytes], journal: Journal) -> Plan:
+    """The plan of a line that belongs to this lane. What is sent is what came, behind the selecting prefix."""
+    line: bytes = found.string
+    raw, path = found[2], found[3]
+    if cut := lane.prefix_length:
+        path = path[cut:] or b"/"
+        line = b"%b %b%b HTTP/1.1" % (found[1], path, found[4] or b"")
+    shown = path.decode("latin-1")
+    return Plan(lane, line, raw, shown, journal.text(shown, lane.user_agent))
 
 
 def route_of(plan: Plan) -> Route:
     """Where requests with this plan go, as the ordinary path would have it."""
-    destination = plan.destination
+    destination = find_destination(parse_target(plan.target))
     return replace(plan.lane.route, target=destination.target, path=destination.path, segments=destination.segments)

@@ -16,10 +16,10 @@ from proxy.errors import Refused
 from proxy.forwarding.field_rules import LOOKED_UP, REQUEST_FIELDS, is_read
 from proxy.forwarding.quick.context import QuickContext
 from proxy.forwarding.quick.exchange import QuickExchange
-from proxy.forwarding.quick.lane import KnownSection, Recognised, Sender
+from proxy.forwarding.quick.lane import KnownSection, Recognised
 from proxy.forwarding.quick.lanes import LaneMaker
 from proxy.forwarding.quick.outcome import QuickOutcome
-from proxy.forwarding.quick.plans import lane_key, may_be_quick, plan_for
+from proxy.forwarding.quick.plans import find_lane, lane_key, line_kind, make_plan, make_sender, may_be_quick
 from proxy.http1.request_shape import USUAL_LINE, RequestShape, ShapeRules, make_request_shape
 from proxy.token_bucket import TokenBucket
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from proxy.downstream.ports import ClientPort, Service
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.quick.lane import Decision, Lane, Missed, Plan
+    from proxy.forwarding.quick.lane import Decision, Lane, Missed, Plan, Sender
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request
     from proxy.tokens.values import AccessToken
@@ -99,6 +99,8 @@ class Recognition:
         if connection is None:
             self._outcome = QuickOutcome.CONNECTION
             return None
+        if lane.keyed:
+            self._rules.clients.note_use(lane.caller, time.time())
         if lane.budgeted and not self._affords(lane, connection):
             return None
         self._flight.value += 1
@@ -177,10 +179,8 @@ class Recognition:
 
     def _affords(self, lane: Lane, connection: UpstreamConnection) -> bool:
         """Whether its client may have one more request; the connection goes back if not."""
-        caller, clients = lane.caller, self._rules.clients
-        clients.note_use(caller, time.time())
         try:
-            clients.spend(caller, time.monotonic(), lane.in_flight.value)
+            self._rules.clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
         except Refused:
             lane.pool.give_back(connection)
             self._outcome = QuickOutcome.BUDGET
@@ -216,19 +216,30 @@ class Recognition:
         return made
 
     def _find_plan(self, sender: Sender, line: bytes) -> Plan | None:
-        plan = plan_for(sender, line, self._rules, self._accounting.journal)
-        if plan is not None:
+        """The plan of a request line that this sender did not send before; None where that is for the ordinary path."""
+        found = USUAL_LINE.fullmatch(line)
+        if found is None or len(found[2]) > self._rules.head_limits.max_target_bytes:
+            return None
+        kind = line_kind(sender, found)
+        lane = sender.lanes_of_kinds.get(kind)
+        new = lane is None
+        lane = lane or find_lane(sender, found, self._rules)
+        if lane is None:
+            return None
+        plan = make_plan(lane, found, self._accounting.journal)
+        if len(line) <= _MAX_REMEMBERED_LINE:
             self._keep_plan(sender, line, plan)
+            if new:
+                sender.lanes_of_kinds[kind] = lane
         return plan
 
     def _keep_plan(self, sender: Sender, line: bytes, plan: Plan) -> None:
-        if len(line) > _MAX_REMEMBERED_LINE:
-            return
         if self._plans >= MAX_PLANS:
             self._plans = 0
             self._requests.clear()
             for other in self._senders.values():
                 other.plans.clear()
+                other.lanes_of_kinds.clear()
         sender.plans[line] = plan
         self._plans += 1
 
@@ -253,7 +264,7 @@ class Recognition:
         key = self._key_of(section, request)
         if key is None:
             return
-        sender = self._senders.get(key) or Sender(request.fields)
+        sender = self._senders.get(key) or make_sender(decision, self._rules)
         by = lane_key(request.method, destination, self._rules)
         lane = sender.lanes.get(by) or self._lanes.make(decision)
         if lane is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
+from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.forwarding.quick import recognition, responses
@@ -169,6 +170,44 @@ async def test_a_client_without_rules_for_requests_needs_no_screening(running: R
             assert await ask(tool, line % number) == [200]
         assert outcomes(bench) == {"unseen": 1, "response": 1, "taken": 3}
         assert repr(bench.forwarder.quick) == "<Recognition: 1 shapes, 1 senders, 5 plans>"
+
+
+@pytest.mark.parametrize("query", [b"", b"?a=1"], ids=["plain", "query"])
+async def test_a_number_that_a_policy_names_is_told_from_others(running: Running, query: bytes) -> None:
+    """One path is permitted and others are not, although they differ in a number only."""
+    patterns = ("/v2/profiles", "/v2/7", "/v2/8*")
+    known = clients(paths=tuple(map(PathPattern.read, patterns)))
+    async with running(answering(HELLO), clients=known) as bench:
+        tool = await bench.tool()
+        assert await ask(tool, KEYED, 2) == [200] * 2
+        statuses = [await ask(tool, KEYED.replace(b"profiles", b"%d%b" % (n, query)), 2) for n in (7, 9, 8, 81, 7)]
+        assert statuses == [[200] * 2, [403] * 2, [200] * 2, [200] * 2, [200] * 2]
+
+
+async def test_a_query_that_a_policy_forbids_is_seen_behind_others(running: Running) -> None:
+    """New numbers with the same query are of one kind, another query is asked about."""
+    known = clients(methods=frozenset((b"GET",)))
+    lines = [b"/v2/1?a=1", b"/v2/2?a=1", b"/v2/3?_method=PUT", b"/v2/4?a=1", b"/v2/5"]
+    async with running(answering(HELLO), clients=known) as bench:
+        tool = await bench.tool()
+        assert await ask(tool, KEYED, 2) == [200] * 2
+        assert [await ask(tool, KEYED.replace(b"/v2/profiles", line)) for line in lines] == [
+            [200],
+            [200],
+            [403],
+            [200],
+            [200],
+        ]
+
+
+async def test_new_numbers_behind_a_prefix_are_sent_without_it(running: Running) -> None:
+    """A target of a kind that is known differs from none that was read as a whole."""
+    steps: list[Step] = [
+        Ask((request(b"GET /@other/eu/v2/%d/x%b HTTP/1.1" % (number, query), SECTIONS[0]),))
+        for number in range(6)
+        for query in (b"", b"?a=b")
+    ]
+    assert (await both(running, steps)).taken >= 8
 
 
 @pytest.mark.parametrize(
