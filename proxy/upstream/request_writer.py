@@ -72,8 +72,10 @@ class RequestWriter:
             self._write(data)
 
     def end(self) -> None:
-        """The request's last byte was given."""
+        """The request's last byte was given: what was put off of it leaves, lest its answer ends before it does."""
         self._ended = True
+        if self._held and self._plain and not self._transport.is_closing():
+            self._flush()
 
     def refuse(self) -> None:
         """The peer wants no more of it (RFC 9112, 9.5)."""

@@ -169,6 +169,26 @@ async def test_an_answer_is_read_though_a_write_has_failed() -> None:
         wire.abort()
 
 
+@pytest.mark.usefixtures("every_loop")
+async def test_what_was_put_off_leaves_with_the_requests_end() -> None:
+    """Else an answer that ends meanwhile would cut off a request whose last byte is here."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        wire = Wire()
+        await asyncio.get_running_loop().create_connection(lambda: wire, sock=ours)
+        writer = RequestWriter(wire.transport, asyncio.get_running_loop())
+        theirs.sendall(b"answer")
+        writer.more([b"two"], reading=True)
+        writer.more([b"end"], reading=True)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(100)
+        writer.end()
+        assert theirs.recv(100) == b"twoend"
+        assert writer.complete
+        wire.abort()
+
+
 @contextmanager
 def answering_and_resetting(secure: Callable[[socket.socket], socket.socket] = lambda plain: plain) -> Iterator[int]:
     upstream = AnsweringAndResetting(secure)
