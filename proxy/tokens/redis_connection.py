@@ -125,6 +125,9 @@ class RedisConnection:
             await asyncio.wait(self._asking, timeout=PATIENCE)
         for client in (self._client, self._reader):
             await client.aclose()
+            asked = getattr(client.connection_pool, "sentinel_manager", None)
+            for sentinel in asked.sentinels if asked is not None else ():
+                await sentinel.aclose()
 
     async def _ask(self, client: Any, *words: str | bytes | float) -> Any:
         """The client's work is a task of its own: whoever is cancelled goes at once, whatever redis-py does with it."""
