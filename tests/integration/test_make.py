@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.integration.containers import Answer, eventually, free_port, get
 from tests.support.programs import ROOT, require_program
@@ -94,7 +96,9 @@ def test_install_has_exactly_what_the_lock_names(clone: Path) -> None:
     )
     installed = {entry["name"].lower().replace("_", "-"): entry["version"] for entry in json.loads(result.stdout)}
     lock = (clone / "requirements.lock").read_text(encoding="utf-8")
-    locked = dict(line.split(" ")[0].split("==") for line in lock.splitlines() if "==" in line and "sys_" not in line)
+    named = (Requirement(line.rstrip("\\ ")) for line in lock.splitlines() if re.match(r"[a-z0-9]", line))
+    locked = {each.name: str(each.specifier)[2:] for each in named if each.marker is None or each.marker.evaluate()}
+    assert len(locked) > 20
     assert {name: installed.get(name) for name in locked} == locked
 
 
