@@ -139,7 +139,7 @@ class Notifier:
                 detail = failure.detail
                 if attempt == 0:
                     self._tell(NoticeTold(notice.kind, notice.account, name, NoticeOutcome.DELAYED, detail))
-                await self._pause(notices.delay(attempt, random.random(), failure.retry_after))  # noqa: S311
+                await self._pause(notices.delay(attempt, random.random(), failure.retry_after))  # noqa: S311 - jitter, no secret
             else:
                 outcome, detail = NoticeOutcome.SENT, ""
                 break

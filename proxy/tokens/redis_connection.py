@@ -174,7 +174,7 @@ def _client(address: RedisAddress, timeout: float) -> Any:
         settings |= {"ssl": True, **dict(address.options)}
     if address.way is RedisWay.SENTINEL:
         own = {name: value for name, value in settings.items() if name != "db"}
-        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
             list(address.hosts), sentinel_kwargs=own, **settings
         )
         return sentinel.master_for(address.service)
