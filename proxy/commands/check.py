@@ -1,4 +1,4 @@
-"""`check`: mints a token for each account, lists its profiles in each region, and says in plain words what is wrong."""
+"""`check`: obtains a token for each account, lists its profiles in each region, and says plainly what is wrong."""
 
 from __future__ import annotations
 
