@@ -50,7 +50,7 @@ def check(config: Config) -> int:
 def _summary(config: Config) -> str:
     source = str(config.sources[0]) if config.sources else "the environment"
     state = {StateKind.MEMORY: "in memory", StateKind.FILE: "in files", StateKind.REDIS: "in Redis"}[config.state.kind]
-    clients = f"{len(config.clients)} clients with keys" if config.clients else "every caller is trusted"
+    clients = f"clients with keys: {len(config.clients)}" if config.clients else "every caller is trusted"
     return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {state}"
 
 
