@@ -8,7 +8,9 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from proxy.net.dialing import Dialer, Origin, RedialPacing, client_context, orig
 from proxy.net.names import Names
 from tests.support.certificates import Authority
 from tests.support.proxy_bench import Running
-from tests.support.wire import GET, HELLO, Wire, answering
+from tests.support.wire import GET, HELLO, PATIENCE, Wire, answering
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 
@@ -235,18 +237,43 @@ async def test_a_listener_that_was_away_is_met_again() -> None:
         protocol.close()
 
 
-async def test_no_request_is_lost_while_a_listener_is_away_for_300_ms(running: Running) -> None:
-    """Whatever its method and its body: none of them had left. The real pauses and the real chance."""
-    loop = asyncio.get_running_loop()
+class Absence:
+    """Pauses between dials on a clock of each dial's own: those that end after so many seconds wait for `over`."""
+
+    def __init__(self, seconds: float, dials: int) -> None:
+        self._seconds, self._dials = seconds, dials
+        self._elapsed: defaultdict[asyncio.Task[Any] | None, float] = defaultdict(float)
+        self._outlasting = 0
+        self.outlasted, self.over = asyncio.Event(), asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        dial = asyncio.current_task()
+        self._elapsed[dial] += seconds
+        if self._elapsed[dial] > self._seconds:
+            self._outlasting += 1
+            if self._outlasting == self._dials:
+                self.outlasted.set()
+            await self.over.wait()
+
+
+async def test_no_request_is_lost_while_a_listener_is_away_for_300_ms(
+    monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    """Whatever its method and its body: none of them had left. The real pauses, on a clock of their own, and the real
+    chance."""
+    absence = Absence(0.3, dials=40)
+    monkeypatch.setattr("proxy.net.dialing.RedialPacing", partial(RedialPacing, absence.sleep))
     async with running(answering(HELLO)) as bench:
         bench.upstream.go_away()
-        coming: list[asyncio.Task[None]] = []
-        loop.call_later(0.3, lambda: coming.append(loop.create_task(bench.upstream.start())))
         heads = {
             method: method + b" /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nbody"
             for method in (b"POST", b"PUT", b"PATCH", b"DELETE")
         }
         tools = [await bench.tool(request) for request in (GET, *heads.values()) for _ in range(8)]
+        async with asyncio.timeout(PATIENCE):
+            await absence.outlasted.wait()
+        await bench.upstream.start()
+        absence.over.set()
         assert [(await tool.answer()).status for tool in tools] == [200] * 40
         assert len(bench.upstream.wires) == 40
 
