@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import threading
@@ -19,6 +18,7 @@ from proxy.errors import UpstreamCertificateRejected, UpstreamUnreachable
 from proxy.net.dialing import Dialer, Origin, RedialPacing, client_context, origin_of
 from proxy.net.names import Names
 from tests.support.certificates import Authority
+from tests.support.front import deaf_listener
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, PATIENCE, Wire, answering
 
@@ -149,15 +149,8 @@ async def test_a_name_without_address_is_a_502(running: Running) -> None:
 
 async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:
     """Its queue is full: after connect_timeout the tool is told."""
-    with socket.socket() as deaf, contextlib.ExitStack() as fillers:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
-        for _ in range(3):
-            filler = fillers.enter_context(socket.socket())
-            filler.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                filler.connect(deaf.getsockname())
-        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+    with deaf_listener() as (_, port):
+        url = f"http://127.0.0.1:{port}"
         urls = {"na": url, "eu": url, "fe": url}
         async with running(answering(HELLO), api_urls=urls, connect_timeout=0.05) as bench:
             got = await bench.ask()
