@@ -17,7 +17,7 @@ import pytest
 from proxy.upstream.request_writer import RequestWriter
 from tests.downstream.test_acceptor import accepting
 from tests.support.certificates import Authority
-from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.proxy_bench import ProxyBench, Running, started
 from tests.support.rules import rules_for
 from tests.support.wire import GET, HELLO, PATIENCE, RawUpstream, Wire
 
@@ -244,13 +244,11 @@ async def in_front_of(
     upstream: AnsweringAndResetting, url: str, ca_file: str | None = None
 ) -> AsyncIterator[ProxyBench]:
     """The proxy; the bench's own upstream is not asked."""
-    bench = ProxyBench(RawUpstream(answering_early), rules_for(url, replay_bytes=10, ca_file=ca_file))
-    await bench.start()
+    rules = rules_for(url, replay_bytes=10, ca_file=ca_file)
     try:
-        yield bench
-        await bench.stop()
+        async with started(ProxyBench(RawUpstream(answering_early), rules)) as bench:
+            yield bench
     finally:
-        bench.drop()
         upstream.stop()
 
 
