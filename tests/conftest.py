@@ -13,8 +13,9 @@ import uvloop
 from hypothesis import HealthCheck, settings
 
 from tests.support.proxy_bench import every_loop, running
+from tests.support.redis_server import kept_server, server
 
-__all__ = ["every_loop", "running"]
+__all__ = ["every_loop", "kept_server", "running", "server"]
 
 SHARED = ("podman",)
 """Marks of tests that share what is made once for all of them: two processes would make it twice."""
