@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.downstream.ports import ClientPort
+    from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.relay import RequestContext
     from proxy.http1.framing import Buffer
 
 
@@ -142,4 +142,5 @@ class JudgedRequest:
         stats.refusal, stats.fault, stats.bytes_in = error, fault, len(self._body)
         self._done, self._body = True, bytearray()
         path, now = context.route.path.decode("latin-1"), perf_counter()
-        self._dependencies.accounting.finished(stats.finished(status, way_of(context.route), path, now))
+        event = stats.finished(status, way_of(context.route), path, now)
+        self._dependencies.accounting.finished(event, context.decision.in_flight)
