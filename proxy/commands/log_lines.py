@@ -105,6 +105,8 @@ def _request(line: Mapping[str, Any]) -> list[str]:
         words.append(printable(f"(Amazon said {line['upstream_status']})"))
     whose = "/".join(printable(line[key]) for key in ("account", "region") if line.get(key))
     words.append(" for ".join(part for part in (printable(line.get("client", "")), whose) if part))
+    named = (("profile", "profile"), ("ads account", "ads_account"))
+    words += [printable(f"{kind} {line[key]}") for kind, key in named if line.get(key)]
     duration, attempts = line.get("duration_ms"), line.get("attempts")
     if isinstance(duration, int | float):
         words.append(f"{duration:.1f} ms")

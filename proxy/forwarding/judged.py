@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.downstream.ports import ClientPort
+    from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.relay import RequestContext
     from proxy.http1.framing import Buffer
 
 
@@ -145,4 +145,5 @@ class JudgedRequest:
             stats.mcp_tools = name_tools(bytes(self._body))
         self._done, self._body = True, bytearray()
         path, now = context.route.path.decode("latin-1"), perf_counter()
-        self._dependencies.accounting.finished(stats.finished(status, way_of(context.route), path, now))
+        event = stats.finished(status, way_of(context.route), path, now)
+        self._dependencies.accounting.finished(event, context.decision.in_flight)

@@ -94,6 +94,18 @@ def test_a_request_is_one_line_with_the_status_in_front() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [
+        ({"profile": "123"}, "reporting for acme/na profile 123 81.4 ms"),
+        ({"ads_account": "amzn1.ads-account.g.x"}, "reporting for acme/na ads account amzn1.ads-account.g.x 81.4 ms"),
+    ],
+)
+def test_a_request_says_which_advertiser_it_was_for(named: dict[str, str], shown: str) -> None:
+    """The profile, or the ads account, that was sent: the account alone may reach hundreds."""
+    assert shown in show({**LINE, **named}).plain
+
+
 def test_what_amazon_said_is_shown_where_the_tool_got_something_else() -> None:
     """0 stands for nothing that it said."""
     assert (
