@@ -31,6 +31,8 @@ _SHARED: Final = ("client", "account", "region", "profile", "ads_account", "meth
 """The members of a `RequestKind`."""
 _TROUBLE: Final = ("refusal", "detail", "fault")
 _VARYING: Final = {
+    "request_id": "%s",
+    "amazon_request_id": "%s",
     "bytes_in": "%d",
     "bytes_out": "%d",
     "duration_ms": "%.3f",
@@ -38,8 +40,10 @@ _VARYING: Final = {
     "overhead_ms": "%.3f",
     "attempts": "%d",
 }
+"""The members that differ from one request to the next, and have values of their own in a line, in their order."""
 _LEFT_OUT: Final = "%.0s"
 """Takes a value, and writes nothing: a format without a member is filled with the same values."""
+_THOUSANDTHS: Final = tuple(f"{number:03d}" for number in range(1000))
 
 Fields = frozenset[str]
 
@@ -69,21 +73,57 @@ class Timestamps:
 
 
 class AccessLine:
-    """The line of requests of one kind that ended in one way. `template` is a format for twelve values."""
+    """The line of requests of one kind that ended in one way, with all members.
+
+    `pieces` are what stands before its values, and behind the last: of moment, request id, text, Amazon's id, both
+    sizes, the three times, and attempts with trouble.
+    """
+
+    __slots__ = ("_clock", "_pieces")
+
+    def __init__(self, clock: Timestamps, pieces: tuple[str, ...]) -> None:
+        self._clock = clock
+        self._pieces = pieces
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'...'.join(self._pieces)!r}>"
+
+    def render(self, now: float, outcome: RequestOutcome, text: str, trouble: str = "") -> str:
+        """The line of this moment (wall-clock time), with its line end. `text` and `trouble` are members that stand in
+        it as they are, each with a comma before it.
+
+        Times are written as whole microseconds: of what a request costs, a format for everything took a third more.
+        """
+        clock, second = self._clock, int(now)
+        if second != clock.second:
+            clock.turn(second)
+        duration = int(outcome.duration * 1e6 + 0.5)
+        upstream = int(outcome.upstream * 1e6 + 0.5)
+        overhead = int(outcome.overhead * 1e6 + 0.5)
+        a, b, c, d, e, f, g, h, i, j, k = self._pieces
+        return (
+            f"{a}{clock.text}{_THOUSANDTHS[int((now - second) * 1000)]}{b}{quoted(outcome.request_id)}{c}{text}"
+            f"{d}{quoted(outcome.amazon_request_id)}{e}{outcome.bytes_in}{f}{outcome.bytes_out}"
+            f"{g}{duration // 1000}.{_THOUSANDTHS[duration % 1000]}"
+            f"{h}{upstream // 1000}.{_THOUSANDTHS[upstream % 1000]}"
+            f"{i}{overhead // 1000}.{_THOUSANDTHS[overhead % 1000]}{j}{outcome.attempts}{trouble}{k}"
+        )
+
+
+class ShorterLine(AccessLine):
+    """The same without some of the members that `_VARYING` names."""
 
     __slots__ = ("_template",)
 
-    def __init__(self, template: str) -> None:
-        self._template = template
+    def __init__(self, clock: Timestamps, pieces: tuple[str, ...], fields: Fields) -> None:
+        super().__init__(clock, pieces)
+        request_id, *others = (value if name in fields else _LEFT_OUT for name, value in _VARYING.items())
+        values = ("%s%03d", request_id, "%s", *others, "%s")
+        before = [piece.replace("%", "%%") for piece in (*pieces[:-1], "", pieces[-1])]
+        self._template = "".join(part for pair in zip(before, (*values, ""), strict=True) for part in pair)
 
-    def __repr__(self) -> str:
-        return f"<AccessLine {self._template!r}>"
-
-    def render(self, clock: Timestamps, outcome: RequestOutcome, text: str, trouble: str = "") -> str:
-        """The line of this moment, with its line end. `text` and `trouble` are members that stand in it as they are,
-        each with a comma before it."""
-        now = time.time()
-        second = int(now)
+    def render(self, now: float, outcome: RequestOutcome, text: str, trouble: str = "") -> str:
+        clock, second = self._clock, int(now)
         if second != clock.second:
             clock.turn(second)
         return self._template % (
@@ -105,8 +145,9 @@ class AccessLine:
 class AccessLines:
     """All of them, and the texts that stand in them: remembered within bounds."""
 
-    def __init__(self, redaction: Redaction, fields: Fields = frozenset(ACCESS_FIELDS)) -> None:
+    def __init__(self, redaction: Redaction, clock: Timestamps, fields: Fields = frozenset(ACCESS_FIELDS)) -> None:
         self._redaction = redaction
+        self._clock = clock
         self._fields = fields
         self._lines: dict[tuple[RequestKind, int, int, str], AccessLine] = {}
         self._texts: dict[tuple[str, str], str] = {}
@@ -131,7 +172,9 @@ class AccessLines:
         if found is None:
             if len(self._lines) >= MAX_REMEMBERED:
                 self._lines.clear()
-            found = AccessLine(self._template(kind, status, upstream_status, level))
+            pieces = self._pieces(kind, status, upstream_status, level)
+            whole = self._fields.issuperset(_VARYING)
+            found = AccessLine(self._clock, pieces) if whole else ShorterLine(self._clock, pieces, self._fields)
             self._lines[kind, status, upstream_status, level] = found
         return found
 
@@ -177,18 +220,20 @@ class AccessLines:
     def _member(self, name: str, value: str) -> str:
         return f',"{name}":{quoted(self._redaction.clean(value))}' if name in self._fields else ""
 
-    def _template(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> str:
-        parts = [f'{{"timestamp":"%s%03dZ","level":"{level}","event":"request"', self._varying("request_id", "%s")]
-        for name, value in zip(_SHARED, kind, strict=True):
-            if value or name not in OFTEN_EMPTY:
-                parts.append(self._member(name, value).replace("%", "%%"))
-        parts.append("%s")
-        for name, number in (("status", status), ("upstream_status", upstream_status)):
-            if name in self._fields:
-                parts.append(f',"{name}":{number}')
-        parts.append(self._varying("amazon_request_id", "%s"))
-        parts += (self._varying(name, directive) for name, directive in _VARYING.items())
-        return "".join((*parts, "%s}\n"))
-
-    def _varying(self, name: str, directive: str) -> str:
-        return f',"{name}":{directive}' if name in self._fields else _LEFT_OUT
+    def _pieces(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> tuple[str, ...]:
+        shared = [
+            self._member(name, value)
+            for name, value in zip(_SHARED, kind, strict=True)
+            if value or name not in OFTEN_EMPTY
+        ]
+        statuses = (("status", status), ("upstream_status", upstream_status))
+        behind_text = "".join(f',"{name}":{number}' for name, number in statuses if name in self._fields)
+        request_id, amazon_request_id, *others = (f',"{name}":' if name in self._fields else "" for name in _VARYING)
+        return (
+            '{"timestamp":"',
+            f'Z","level":"{level}","event":"request"{request_id}',
+            "".join(shared),
+            behind_text + amazon_request_id,
+            *others,
+            "}\n",
+        )
