@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -22,12 +23,22 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-_Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
-
 _PIECE = 65536
 """Bytes given to OpenSSL at once: its buffers grow to that, and never shrink."""
 _RECORD = 16384
 """The most that a record holds (RFC 8446, 5.1), and so the most that one read gives."""
+
+_Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
+
+
+class _Shared(threading.local):
+    """What an event loop reads into goes on to OpenSSL before it reads anything else: one is enough for each thread."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(_PIECE))
+
+
+_SHARED = _Shared()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +67,7 @@ async def open_tls(connected: socket.socket, terms: TlsTerms, factory: Callable[
     return protocol
 
 
-def _cut(data: bytes | bytearray | memoryview) -> Iterator[memoryview]:
-    view = memoryview(data)
-    return (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
-
-
-class TlsTransport(asyncio.Transport, asyncio.Protocol):
+class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     """A transport to `protocol`, and a protocol to the plain transport below. `agreed` is done when TLS is spoken.
 
     Each end of a TLS connection is to say that it ends (RFC 8446, 6.1): `eof_received` is called only where the peer
@@ -76,6 +82,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._tls = terms.context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=terms.host, session=terms.session
         )
+        self._buffer = _SHARED.buffer
         self._plain: asyncio.Transport
         self._socket: SocketWriter
         self._speaking = False
@@ -152,25 +159,25 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Nothing: what had come when the plain transport failed has been given."""
         return b""
 
-    # --- asyncio.Protocol
+    # --- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._plain = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._socket = SocketWriter(self._plain)
-        self._shake_hands(b"")
+        self._shake_hands()
 
-    def data_received(self, data: bytes) -> None:
-        if not self._speaking:
-            self._shake_hands(data)
-        elif not self._over:
-            self._read(data)
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._take(self._buffer[:nbytes])
 
     def eof_received(self) -> None:
         """The plain transport closes itself then. An end within TLS has been told already, any other is a loss."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and (unread := self._socket.unread()):
-            self.data_received(unread)
+            self._take(unread)
         if self._speaking:
             self._protocol.connection_lost(exc or self._error)
         else:
@@ -186,8 +193,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     # --- between the two
 
-    def _shake_hands(self, data: bytes) -> None:
+    def _take(self, data: bytes | memoryview) -> None:
+        if self._over:
+            return
         self._incoming.write(data)
+        if self._speaking:
+            self._read()
+        else:
+            self._shake_hands()
+
+    def _shake_hands(self) -> None:
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -206,41 +221,38 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._protocol.connection_made(self)
         self.agreed.set_result(None)
         if self._incoming.pending:
-            self._read(b"")
+            self._read()
 
-    def _read(self, data: bytes) -> None:
-        """Decrypt what came, and give it at once: a protocol that asks to pause gets nothing more until it resumes."""
-        came = self._decrypted(data) if len(data) <= _PIECE else b"".join(map(self._decrypted, _cut(data)))
-        if self._outgoing.pending:  # after the handshake, too: an answer to a KeyUpdate (RFC 8446, 4.6.3)
-            self._send()
-        if came:
-            self._protocol.data_received(came)
-        if self._error is not None:
-            self._fail(self._error)
-        elif self._over and not self._plain.is_closing():
-            self._protocol.eof_received()
-            self.close()
-
-    def _decrypted(self, data: bytes | memoryview) -> bytes:
-        """What is in the records that are whole now. Notes the end of TLS, and what makes it end.
+    def _read(self) -> None:
+        """Decrypt what came, and give it at once: a protocol that asks to pause gets nothing more until it resumes.
 
         To read until OpenSSL wants more would cost an exception each time, so it is read until it has nothing left.
         """
-        incoming, tls = self._incoming, self._tls
         pieces: list[bytes] = []
-        incoming.write(data)
         try:
-            while incoming.pending and not self._over:
-                if piece := tls.read(_RECORD):
+            while self._incoming.pending and not self._over:
+                if piece := self._tls.read(_RECORD):
                     pieces.append(piece)
                 else:
                     self._over = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            self._error = error
-            self._over = True
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self._error, self._over = error, True
+        if self._outgoing.pending:  # after the handshake, too: an answer to a KeyUpdate (RFC 8446, 4.6.3)
+            self._send()
+        if pieces:
+            self._protocol.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self._over:
+            self._end()
+
+    def _end(self) -> None:
+        """The peer ended TLS, or made it end."""
+        if self._error is not None:
+            self._fail(self._error)
+        elif not self._plain.is_closing():
+            self._protocol.eof_received()
+            self.close()
 
     def _send(self) -> None:
         """Send what TLS itself has to say."""
@@ -259,3 +271,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if not self.agreed.done():
             self.agreed.set_exception(error)
             self.agreed.exception()  # it is no defect where nobody waits any longer
+
+
+def _cut(data: bytes | bytearray | memoryview) -> Iterator[memoryview]:
+    view = memoryview(data)
+    return (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
