@@ -1,7 +1,7 @@
 """The lease protocol under every interleaving: replicas, crashes, pauses, an emptied and an outdated server.
 
-A state machine drives the scripts in a real Redis and the plain functions of `lease_model` side by side, and what
-replicas make of the answers. The clock is the machine's own.
+A state machine drives the scripts in a real Redis or Valkey and the plain functions of `lease_model` side by side, and
+what replicas make of the answers. The clock is the machine's own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from proxy.tokens import lease_scripts as scripts
 from tests.support import lease_model as model
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import ENGINES, RedisServer, redis_server
 
 LIFE, TOKEN_LIFE = 4000, 60_000
 ACCOUNTS = st.sampled_from(("acme", "other"))
@@ -218,9 +218,9 @@ class LeaseProtocol(RuleBasedStateMachine):
                 assert token.consent <= replica.consents[account]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+@pytest.fixture(scope="module", params=ENGINES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis"), engine=request.param) as running:
         yield running
 
 

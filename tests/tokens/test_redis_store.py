@@ -1,4 +1,4 @@
-"""The store in a real Redis: what is kept, who wins, what is told, and what its failures are called."""
+"""The store in a real Redis and a real Valkey: what is kept, who wins, what is told, what its failures are called."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from proxy.secret import Secret
 from proxy.tokens.opening import open_store, rotate_keys
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoreChange, StoredSource, StoredToken
-from tests.support.redis_server import KEY, RedisServer, redis_server, relay_to
+from tests.support.redis_server import ENGINES, KEY, RedisServer, redis_server, relay_to
 
 ENTRY = StoredToken(Secret("Atzr|refresh-token"), StoredSource.ROTATED, "f" * 64, 12.5)
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+@pytest.fixture(scope="module", params=ENGINES)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis"), engine=request.param) as server:
         yield server
 
 
