@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from proxy import errors, events
 from proxy.events import Event, RequestFinished
 from proxy.observability.instruments import Distribution, Instrument, InstrumentKind, Table
+from proxy.observability.number_memory import SharedValues
 from proxy.observability.request_metrics import (
     FAST_PATH,
     IN_FLIGHT,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from proxy.observability.audit_stream import AuditCounts
+    from proxy.observability.instruments import Labels
+    from proxy.observability.number_memory import NumberMemory
     from proxy.observability.request_metrics import RequestNumbers
 
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
@@ -60,14 +63,21 @@ BUILD: Final = Instrument(InstrumentKind.GAUGE, "build_info", "The program, alwa
 class Metrics(Collector):
     """The observer that counts. Register nothing else under its prefix; `scrape` gives what `/metrics` answers."""
 
-    def __init__(self, version: str, registry: CollectorRegistry | None = None, wall: Callable[[], float] = time.time):
+    def __init__(
+        self,
+        version: str,
+        registry: CollectorRegistry | None = None,
+        wall: Callable[[], float] = time.time,
+        memory: NumberMemory | None = None,
+    ) -> None:
+        """With `memory` requests, and what else a worker counts, are counted there, and another process shows them."""
         self._wall = wall
         self._version = version
         self._gone: set[str] = set()
         self._accounts: set[str] = set()
-        self.requests = RequestMetrics()
+        self.requests = RequestMetrics(memory)
         self._make_tables()
-        self._start_counting()
+        self._start_counting(memory)
         self._make_distributions()
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             RequestFinished: self._request_finished,
@@ -281,8 +291,12 @@ class Metrics(Collector):
         self._replicas = Table(gauge, "fleet_replicas", words)
         self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
-    def _start_counting(self) -> None:
-        """What is known beforehand has its series before anything happens."""
+    def _start_counting(self, memory: NumberMemory | None) -> None:
+        """What is known beforehand has its series before anything happens, with whoever shows them."""
+        if memory is not None:
+            for table in self._tables:
+                if table.instrument.kind is InstrumentKind.COUNTER:
+                    table.values = SharedValues(memory, table.instrument.name)
         self._reload_successful.put(value=1.0)
         self._state_degraded.put(value=0.0)
         self._replicas.put(value=1.0)
@@ -314,9 +328,13 @@ class Metrics(Collector):
             self._audit_records.put("written", value=counts.written)
             self._audit_records.put("lost", value=counts.lost)
             self._audit_failing.put(value=float(counts.failing))
+        self.requests.look()
         yield from self.requests.families()
-        for series in self._series():
-            yield series.family()
+        for table in self._tables:
+            counted = table.instrument.kind is InstrumentKind.COUNTER
+            yield table.family(self._elsewhere(table.instrument)) if counted else table.family()
+        for distribution in self._distributions:
+            yield distribution.family()
         build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
         yield build
@@ -324,6 +342,12 @@ class Metrics(Collector):
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
         return (REQUESTS, IN_FLIGHT, FAST_PATH, *(series.instrument for series in self._series()), BUILD)
+
+    def _elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
+        """What workers counted of it, for accounts that are still there."""
+        at = instrument.labels.index("account") if "account" in instrument.labels else None
+        found = self.requests.elsewhere(instrument)
+        return found if at is None else {labels: v for labels, v in found.items() if labels[at] not in self._gone}
 
     def _series(self) -> tuple[Table | Distribution, ...]:
         return (*self._tables, *self._distributions)
