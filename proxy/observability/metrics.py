@@ -63,6 +63,9 @@ BUILD: Final = Instrument(InstrumentKind.GAUGE, "build_info", "The program, alwa
 class Metrics(Collector):
     """The observer that counts. Register nothing else under its prefix; `scrape` gives what `/metrics` answers."""
 
+    _audit_counts: Callable[[], AuditCounts] | None
+    _worker_counts: Callable[[], Mapping[str, int]]
+
     def __init__(
         self,
         version: str,
@@ -86,6 +89,7 @@ class Metrics(Collector):
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
             events.ConfigReloaded: self._config_reloaded,
             events.StateStoreChanged: self._state_store_changed,
+            events.WorkerLost: lambda e: self._worker_restarts.add(e.reason),
             events.CertificateLoaded: lambda e: self._certificate_expiry.put(value=e.ends_at),
         }
         self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
@@ -100,7 +104,6 @@ class Metrics(Collector):
             events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
-        self._audit_counts: Callable[[], AuditCounts] | None = None
         self.registry = registry or CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -123,6 +126,12 @@ class Metrics(Collector):
     def watch_audit(self, counts: Callable[[], AuditCounts]) -> None:
         """Tells whom to ask of the audit stream when somebody scrapes."""
         self._audit_counts = counts
+
+    def watch_workers(self, counts: Callable[[], Mapping[str, int]], reasons: Iterable[str]) -> None:
+        """Tells whom to ask how many workers do what, and why they may be started anew; where there are some."""
+        self._worker_counts = counts
+        for reason in reasons:
+            self._worker_restarts.add(reason, amount=0.0)
 
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
@@ -272,13 +281,17 @@ class Metrics(Collector):
         )
         words = "When the certificate of the tools' listener ends, as Unix time; absent without TLS."
         self._certificate_expiry = Table(gauge, "tls_certificate_expiry_timestamp_seconds", words)
+        words = "Answers that were cut after they had begun, by what cut them."
+        self._cut = Table(counter, "cut_responses_total", words, ("fault",))
+        self._make_tables_of_the_program()
+
+    def _make_tables_of_the_program(self) -> None:
+        counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._audit_records = Table(
             counter, "audit_records_total", "Records of the audit stream by what became of them.", ("result",)
         )
         words = "1 while the audit stream cannot be written; absent where there is none."
         self._audit_failing = Table(gauge, "audit_failing", words)
-        words = "Answers that were cut after they had begun, by what cut them."
-        self._cut = Table(counter, "cut_responses_total", words, ("fault",))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
             gauge,
@@ -287,12 +300,17 @@ class Metrics(Collector):
         )
         words = "1 while the store that a fleet shares is in trouble, and this replica goes on alone."
         self._state_degraded = Table(gauge, "state_degraded", words)
+        words = "Worker processes by what they do; absent where one process serves alone."
+        self._workers = Table(gauge, "workers", words, ("state",))
+        words = "Workers that another process took the place of, by why; absent where one process serves alone."
+        self._worker_restarts = Table(counter, "worker_restarts_total", words, ("reason",))
         words = "Replicas that share the store, as far as this one knows."
         self._replicas = Table(gauge, "fleet_replicas", words)
         self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
     def _start_counting(self, memory: NumberMemory | None) -> None:
         """What is known beforehand has its series before anything happens, with whoever shows them."""
+        self._audit_counts, self._worker_counts = None, dict
         if memory is not None:
             for table in self._tables:
                 if table.instrument.kind is InstrumentKind.COUNTER:
@@ -328,6 +346,8 @@ class Metrics(Collector):
             self._audit_records.put("written", value=counts.written)
             self._audit_records.put("lost", value=counts.lost)
             self._audit_failing.put(value=float(counts.failing))
+        for phase, count in self._worker_counts().items():
+            self._workers.put(phase, value=count)
         self.requests.look()
         yield from self.requests.families()
         for table in self._tables:
