@@ -41,6 +41,8 @@ from proxy.events.program import (
     SignInOutcome,
     StateStoreChanged,
     TraceDeliveryChanged,
+    WorkerLost,
+    WorkerStarted,
 )
 from proxy.events.requests import (
     UNKNOWN,
@@ -109,4 +111,6 @@ __all__ = [
     "TokenUnpersisted",
     "TraceDeliveryChanged",
     "TraceSpan",
+    "WorkerLost",
+    "WorkerStarted",
 ]
