@@ -57,6 +57,8 @@ def line(**changes: Any) -> str:
         (LogFilter(operations=("Create*", "List*")), LINE, True),
         (LogFilter(operations=("list*",)), LINE, False),
         (LogFilter(operations=("*",)), LINE, True),
+        (LogFilter(operations=("*-update_*",)), {**LINE, "mcp_tools": ["?", "a-update_b"]}, True),
+        (LogFilter(operations=("*-update_*",)), {**LINE, "mcp_tools": ["a-query_b"]}, False),
         (LogFilter(level="info"), LINE, True),
         (LogFilter(level="warning"), LINE, False),
         (LogFilter(level="error"), EVENT, True),
