@@ -30,13 +30,13 @@ from tests.integration.containers import (
     build_program,
     build_prometheus,
     eventually,
-    free_port,
     get,
     podman,
     prepare_images,
 )
 from tests.integration.test_prometheus import expressions
 from tests.integration.test_state_live import allow
+from tests.support.processes import free_port
 from tests.support.programs import ROOT, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.podman, pytest.mark.timeout(600)]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from tests.support.processes import Process, free_port, until
@@ -83,6 +84,20 @@ def redis_server(directory: Path, *options: str, password: str = "", engine: str
         yield server
     finally:
         server.end()
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def kept_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for all tests of a module, of either engine."""
+    with redis_server(tmp_path_factory.mktemp("redis"), engine=request.param) as started:
+        yield started
+
+
+@pytest.fixture
+def server(kept_server: RedisServer) -> RedisServer:
+    """It, with nothing in it."""
+    kept_server.client.flushall()
+    return kept_server
 
 
 class RedisSentinel:

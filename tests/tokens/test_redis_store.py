@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,21 +14,9 @@ from proxy.secret import Secret
 from proxy.tokens.opening import open_store, rotate_keys
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoreChange, StoredSource, StoredToken
-from tests.support.redis_server import ENGINES, KEY, RedisServer, redis_server, relay_to
+from tests.support.redis_server import KEY, RedisServer, redis_server, relay_to
 
 ENTRY = StoredToken(Secret("Atzr|refresh-token"), StoredSource.ROTATED, "f" * 64, 12.5)
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis"), engine=request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.client.flushall()
-    return running
 
 
 @pytest.fixture
