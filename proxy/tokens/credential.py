@@ -27,7 +27,7 @@ from proxy.events import (
     TokenTakenOver,
 )
 from proxy.tokens import lifecycle
-from proxy.tokens.absence import Absence, comes_later, needs_operator
+from proxy.tokens.absence import Absence, comes_later, needs_operator, sign_in_advice
 from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.refresh_attempt import describe_failure, report_defect, request_grant
@@ -113,7 +113,7 @@ class Credential:
         token_changed = await self._keeper.reconfigure(source.refresh_token)
         if had_refresh_token and self._keeper.refresh_token is None:
             self._report_missing()
-        app_changed = _application(old) != _application(source)
+        app_changed = old.application != source.application
         if old.client_id != source.client_id or self._keeper.refresh_token is None:
             self.token = None  # it belongs to another application, or to nobody any more
         if token_changed or app_changed:
@@ -176,7 +176,7 @@ class Credential:
         deadline = loop.time() + self.dependencies.settings.request_wait
         self.suspicion.rejected(use, rejected.generation)
         convinced = self.suspicion.convinces(use, self.dependencies.timing.clock())
-        while (token := self._usable_token()) is None or _is_same(token, rejected):
+        while (token := self._usable_token()) is None or token.is_same(rejected):
             left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
             if self._needs_operator() or not (convinced or token is None or self._is_refreshing()):
                 return None
@@ -380,8 +380,7 @@ class Credential:
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""
         if self._keeper.refresh_token is None:
-            page = self.source.sign_in_url or "Connect in the console"
-            return f"Sign in: {page} or `ads-proxy login {self.source.account}`; or configure a refresh token."
+            return sign_in_advice(self.source.account, self.source.sign_in_url)
         return self._last_failure.advice if self._last_failure is not None else ""
 
     def _report_missing(self) -> None:
@@ -390,11 +389,3 @@ class Credential:
     def _wall_time(self, moment: float) -> float:
         timing = self.dependencies.timing
         return timing.wall() + moment - timing.clock()
-
-
-def _application(source: TokenSource) -> tuple[object, ...]:
-    return source.token_url, source.client_id, source.client_secret, source.older_secret, source.older_refresh_token
-
-
-def _is_same(token: AccessToken, rejected: AccessToken) -> bool:
-    return token.generation == rejected.generation and token.value == rejected.value
