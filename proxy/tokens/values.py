@@ -114,3 +114,7 @@ class Timing:
     clock: Callable[[], float] = boot_time
     wall: Callable[[], float] = time.time
     random: Callable[[], float] = random.random
+
+    def wall_at(self, moment: float) -> float:
+        """What the wall clock shows at a moment of `clock`."""
+        return self.wall() + moment - self.clock()
