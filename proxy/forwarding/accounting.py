@@ -90,7 +90,8 @@ class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
-    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `trace` is there where somebody traces.
+    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls.
+    `trace` is there where somebody traces.
     """
 
     __slots__ = (
@@ -103,6 +104,7 @@ class RequestStats:
         "duration",
         "explanation",
         "fault",
+        "mcp_tools",
         "overhead",
         "path",
         "refusal",
@@ -134,6 +136,7 @@ class RequestStats:
         self.refusal: Refused | None = None
         self.fault = ""
         self.explanation: Explanation | None = None
+        self.mcp_tools: tuple[str, ...] = ()
         self.trace: RequestTrace | None = None
 
     def measure(self, now: float) -> None:
@@ -144,13 +147,14 @@ class RequestStats:
         self.upstream = max(0.0, min(upstream, duration - overhead))
 
     def ended_well(self, status: int) -> bool:
-        """Whether Amazon's response went to the tool whole, and nothing is to be said of it, in a trace neither."""
+        """Whether Amazon's response went to the tool whole, and all that is to be said of it is what others share."""
         return (
             status > 0
             and status == self.upstream_status
             and self.refusal is None
             and not self.fault
             and self.explanation is None
+            and not self.mcp_tools
             and self.trace is None
         )
 
@@ -184,6 +188,7 @@ class RequestStats:
             user_agent=self.user_agent,
             upstream_status=self.upstream_status,
             cause=explanation.cause.value if explanation is not None else "",
+            mcp_tools=self.mcp_tools,
             span=self.trace.span if self.trace is not None else None,
         )
 

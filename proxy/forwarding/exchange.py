@@ -16,12 +16,12 @@ from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
+from proxy.forwarding.mcp_body import body_of
 from proxy.forwarding.phase import Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import ResponseRelay
 from proxy.forwarding.renewal import renew_after_refusal, tell_accepted
 from proxy.forwarding.replays import Replays
-from proxy.forwarding.request_body import replay_buffer
 from proxy.forwarding.turn import Turn
 from proxy.forwarding.unauthorized import may_refuse_token
 from proxy.routing.target import TargetKind
@@ -56,10 +56,10 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._attempt: Attempt | None = None
         self._turn: Turn | None = None
-        self._body = replay_buffer(request.fields, context.rules.replay_bytes)
         self._relay = ResponseRelay(client, context)
         self._replays = Replays(context, dependencies.accounting.observer)
         self._stats = dependencies.accounting.begin(request, context.client, client.head_done)
+        self._body = body_of(context, self._stats)
         self._entered = client.head_done
 
     def __repr__(self) -> str:

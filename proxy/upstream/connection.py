@@ -140,12 +140,11 @@ class UpstreamConnection(asyncio.Protocol):
         """`note_answer` and `rest_now` together, for a response that is here whole: False changes nothing."""
         if self._transport.get_write_buffer_size():
             return False
-        pool = self._pool
-        pool.answered(self.loop.time() - self._sent_at)
+        self._pool.answered(self.loop.time() - self._sent_at)
         self._sink = self._body = None
         self.served += 1
         self.rested = boot_time()
-        pool.release(self)
+        self._pool.release(self)
         return True
 
     def read_whole(self, data: bytes) -> tuple[Response, int] | None:
