@@ -101,4 +101,4 @@ def decision_of(plan: Plan, request: Request, rules: Rules) -> Decision:
     """What the ordinary path would have decided about a request with this plan."""
     lane, destination = plan.lane, find_destination(parse_target(plan.target))
     route = replace(lane.route, target=destination.target, path=destination.path, segments=destination.segments)
-    return Decision(request, lane.caller, destination, route, lane.pool, rules, lane.in_flight)
+    return Decision(request, lane.caller, destination, route, lane.pool, rules, lane.in_flight, lane.budget)
