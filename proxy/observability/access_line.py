@@ -25,7 +25,7 @@ _MAX_AGENTS: Final = 256
 
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
 """All members beside time, level and event, in their order."""
-OFTEN_EMPTY: Final = frozenset({"profile", "ads_account", "user_agent", "refusal", "detail", "fault"})
+OFTEN_EMPTY: Final = frozenset({"profile", "ads_account", "user_agent", "mcp_tools", "refusal", "detail", "fault"})
 """Members that a line has only where they say something; of the last three all or none."""
 _SHARED: Final = ("client", "account", "region", "profile", "ads_account", "method", "operation", "operation_class")
 """The members of a `RequestKind`."""
@@ -82,7 +82,7 @@ class AccessLine:
     """The line of requests of one kind that ended in one way, with all members.
 
     `pieces` are what stands before its values, and behind the last: of moment, request id, text, Amazon's id, both
-    sizes, the three times, and attempts with trouble.
+    sizes, the three times, and attempts with the last members.
     """
 
     __slots__ = ("_clock", "_pieces")
@@ -94,8 +94,8 @@ class AccessLine:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'...'.join(self._pieces)!r}>"
 
-    def render(self, now: float, outcome: RequestOutcome, text: str, trouble: str = "") -> str:
-        """The line of this moment (wall-clock time), with its line end. `text` and `trouble` are members that stand in
+    def render(self, now: float, outcome: RequestOutcome, text: str, last: str = "") -> str:
+        """The line of this moment (wall-clock time), with its line end. `text` and `last` are members that stand in
         it as they are, each with a comma before it.
 
         Times are written as whole microseconds: of what a request costs, a format for everything took a third more.
@@ -112,7 +112,7 @@ class AccessLine:
             f"{d}{quoted(outcome.amazon_request_id)}{e}{outcome.bytes_in}{f}{outcome.bytes_out}"
             f"{g}{duration // 1000}.{_THOUSANDTHS[duration % 1000]}"
             f"{h}{upstream // 1000}.{_THOUSANDTHS[upstream % 1000]}"
-            f"{i}{overhead // 1000}.{_THOUSANDTHS[overhead % 1000]}{j}{outcome.attempts}{trouble}{k}"
+            f"{i}{overhead // 1000}.{_THOUSANDTHS[overhead % 1000]}{j}{outcome.attempts}{last}{k}"
         )
 
 
@@ -128,7 +128,7 @@ class ShorterLine(AccessLine):
         before = [piece.replace("%", "%%") for piece in (*pieces[:-1], "", pieces[-1])]
         self._template = "".join(part for pair in zip(before, (*values, ""), strict=True) for part in pair)
 
-    def render(self, now: float, outcome: RequestOutcome, text: str, trouble: str = "") -> str:
+    def render(self, now: float, outcome: RequestOutcome, text: str, last: str = "") -> str:
         clock, moment = self._clock, int(now * 1000)
         if moment != clock.moment:
             clock.turn(moment)
@@ -143,7 +143,7 @@ class ShorterLine(AccessLine):
             outcome.upstream * 1000,
             outcome.overhead * 1000,
             outcome.attempts,
-            trouble,
+            last,
         )
 
 
@@ -234,11 +234,13 @@ class AccessLines:
             self._agents[user_agent] = found
         return found
 
-    def trouble(self, event: RequestFinished) -> str:
-        """The members that say what went wrong, if anything did."""
+    def last(self, event: RequestFinished) -> str:
+        """The members that few lines have: which tools were called, and what went wrong, if anything did."""
+        tools = ",".join(quoted(self._redaction.clean(tool)) for tool in event.mcp_tools)
+        called = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
         if not (event.refusal or event.fault or event.detail):
-            return ""
-        return "".join(self._member(name, getattr(event, name)) for name in _TROUBLE)
+            return called
+        return called + "".join(self._member(name, getattr(event, name)) for name in _TROUBLE)
 
     def members(self, event: RequestFinished) -> dict[str, object]:
         """What the line of a request holds, as values: those that were chosen, in their order, not cleaned."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.forwarding.decision import RequestContext
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.forwarding.quick.outcome import QuickOutcome
-from proxy.forwarding.quick.plans import route_of
-from proxy.forwarding.relay import RequestContext
+from proxy.forwarding.quick.plans import decision_of
 from proxy.http1.message import RequestReader
 
 if TYPE_CHECKING:
@@ -49,5 +49,4 @@ class QuickContext:
     def ordinary(self, known: Recognised, head: bytes, request_id: str) -> RequestContext:
         """What the ordinary path would have made of this request with this head."""
         request = self._reader.read(head, lambda: request_id)
-        lane = known.lane
-        return RequestContext(request, self.rules, lane.caller.name, route_of(known), lane.pool)
+        return RequestContext(request, decision_of(known, request, self.rules))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Refused
 from proxy.forwarding import locations
+from proxy.forwarding.decision import Decision
 from proxy.forwarding.quick.lane import NumberedLines, Sender
 from proxy.http1.message import Request
 from proxy.http1.target import parse_target
@@ -22,10 +23,9 @@ from proxy.routing.target import TargetKind, find_destination
 if TYPE_CHECKING:
     import re
 
-    from proxy.forwarding.quick.lane import Decision, Lane, Plan, Recognised
+    from proxy.forwarding.quick.lane import Lane, Plan, Recognised
     from proxy.forwarding.rules import Rules
     from proxy.observability.journal import Journal
-    from proxy.routing.route import Route
     from proxy.routing.target import Destination
 
 _JSON = b"application/json"
@@ -109,7 +109,8 @@ def add_numbered(sender: Sender, lane: Lane, found: re.Match[bytes], journal: Jo
         sender.numbered[common] = NumberedLines(lane, found.start(2), len(line) - path_ends, texts)
 
 
-def route_of(known: Recognised) -> Route:
-    """Where this request goes, as the ordinary path would have it."""
-    destination = find_destination(parse_target(known.target))
-    return replace(known.lane.route, target=destination.target, path=destination.path, segments=destination.segments)
+def decision_of(known: Recognised, request: Request, rules: Rules) -> Decision:
+    """What the ordinary path would have decided about this request."""
+    lane, destination = known.lane, find_destination(parse_target(known.target))
+    route = replace(lane.route, target=destination.target, path=destination.path, segments=destination.segments)
+    return Decision(request, lane.caller, destination, route, lane.pool, rules, lane.in_flight)
