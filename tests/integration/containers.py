@@ -19,7 +19,7 @@ from email.message import Message
 from pathlib import Path
 from typing import TypeVar
 
-from tests.support.processes import free_port
+from tests.support.processes import free_port, taking_turns
 from tests.support.programs import ROOT, require_file, require_program
 
 CONTAINER_SETUP = ROOT.parent / "shared" / "tools" / "container-setup"
@@ -59,13 +59,14 @@ def build_image(tag: str) -> str:
     How this machine reaches its package registry is mounted for the build, and is in no layer.
     """
     require_program("podman")
-    setup = _run([require_program("bash"), str(require_file(CONTAINER_SETUP)), "python:3.13-slim"])
-    if setup.returncode:
-        raise AssertionError(f"container-setup failed: {setup.stderr}")
     mounts = ["--volume", f"{PIP_CONFIGURATION}:{PIP_CONFIGURATION}:ro"] if PIP_CONFIGURATION.exists() else []
     flags = " ".join((*BUILD[1:], *mounts))
     arguments = (f"PODMAN={require_program('podman')}", f"IMAGE={tag}", f"BUILD_FLAGS={flags}")
-    made = _run([require_program("make"), "image", *arguments])
+    with taking_turns(ROOT / ".cache" / "image.lock"):  # who comes second finds each layer made
+        setup = _run([require_program("bash"), str(require_file(CONTAINER_SETUP)), "python:3.13-slim"])
+        if setup.returncode:
+            raise AssertionError(f"container-setup failed: {setup.stderr}")
+        made = _run([require_program("make"), "image", *arguments])
     if made.returncode:
         raise AssertionError(f"make image failed: {made.stdout}{made.stderr}")
     return tag
