@@ -25,7 +25,7 @@ _MAX_AGENTS: Final = 256
 
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
 """All members beside time, level and event, in their order."""
-OFTEN_EMPTY: Final = frozenset({"profile", "ads_account", "user_agent", "refusal", "detail", "fault"})
+OFTEN_EMPTY: Final = frozenset({"profile", "ads_account", "user_agent", "mcp_tools", "refusal", "detail", "fault"})
 """Members that a line has only where they say something; of the last three all or none."""
 _SHARED: Final = ("client", "account", "region", "profile", "ads_account", "method", "operation", "operation_class")
 """The members of a `RequestKind`."""
@@ -79,9 +79,9 @@ class AccessLine:
     def __repr__(self) -> str:
         return f"<AccessLine {self._template!r}>"
 
-    def render(self, clock: Timestamps, outcome: RequestOutcome, text: str, trouble: str = "") -> str:
-        """The line of this moment, with its line end. `text` and `trouble` are members that stand in it as they are,
-        each with a comma before it."""
+    def render(self, clock: Timestamps, outcome: RequestOutcome, text: str, last: str = "") -> str:
+        """The line of this moment, with its line end. `text` and `last` are members that stand in it as they are, each
+        with a comma before it."""
         now = time.time()
         second = int(now)
         if second != clock.second:
@@ -98,7 +98,7 @@ class AccessLine:
             outcome.upstream * 1000,
             outcome.overhead * 1000,
             outcome.attempts,
-            trouble,
+            last,
         )
 
 
@@ -156,11 +156,13 @@ class AccessLines:
             self._agents[user_agent] = found
         return found
 
-    def trouble(self, event: RequestFinished) -> str:
-        """The members that say what went wrong, if anything did."""
+    def last(self, event: RequestFinished) -> str:
+        """The members that few lines have: which tools were called, and what went wrong, if anything did."""
+        tools = ",".join(quoted(self._redaction.clean(tool)) for tool in event.mcp_tools)
+        called = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
         if not (event.refusal or event.fault or event.detail):
-            return ""
-        return "".join(self._member(name, getattr(event, name)) for name in _TROUBLE)
+            return called
+        return called + "".join(self._member(name, getattr(event, name)) for name in _TROUBLE)
 
     def members(self, event: RequestFinished) -> dict[str, object]:
         """What the line of a request holds, as values: those that were chosen, in their order, not cleaned."""

@@ -209,7 +209,7 @@ class Logs:
         level = "warning" if trouble else "info"
         lines = self._access_lines
         line = lines.line(_kind_of(event), event.status, event.upstream_status, level).render(
-            self._clock, event, lines.text(event.path, event.user_agent), lines.trouble(event)
+            self._clock, event, lines.text(event.path, event.user_agent), lines.last(event)
         )
         if len(line) > MAX_LINE_BYTES:
             line = self._render(level, "request", lines.members(event))

@@ -10,12 +10,16 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from prometheus_client.samples import Exemplar
+
 from proxy.observability.instruments import Buckets, Cell, Distribution, Instrument, InstrumentKind, SummedDistribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prometheus_client.metrics_core import Metric
+
+    from proxy.events import RequestFinished
 
 REGIONS: Final = ("na", "eu", "fe")
 OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
@@ -151,6 +155,19 @@ class RequestMetrics:
         if not gone:
             self._numbers[labels] = numbers
         return numbers
+
+    def exemplify(self, event: RequestFinished, now: float) -> None:
+        """A request is counted; where its trace is kept, it stands for its buckets until the next one. `now` is
+        wall-clock time."""
+        span = event.span
+        if span is None or not span.sampled or not event.region or not event.duration:
+            return
+        names = {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
+        region = (event.region,)
+        self._durations.exemplify(region, Exemplar(names, event.duration, now))
+        if event.attempts:
+            self._upstreams.exemplify(region, Exemplar(names, event.upstream, now))
+            self._overhead.exemplify((), Exemplar(names, event.overhead, now))
 
     def _parts(self) -> Iterator[tuple[tuple[str], Buckets]]:
         """The durations of every series, by region."""

@@ -12,8 +12,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
+from proxy.http1.response_reader import ResponseReader
 from proxy.upstream.bulkheads import may_hold_another, unreserved
-from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
+from proxy.upstream.connection import MAX_IDLE, REQUEST_IDS, UpstreamConnection
 from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
 
@@ -47,6 +48,7 @@ class Pool:
         self._unreserved = unreserved(limit)
         self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
+        self.reader = ResponseReader(REQUEST_IDS)
         self._dialer = dialer
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()

@@ -102,7 +102,8 @@ def test_every_member_can_be_the_only_one(start: Start) -> None:
     """Whichever is left out, the rest of the line is as it was."""
     stream = io.StringIO()
     logs = start(stream)
-    event = finished(ads_account="amzn1.ads-account.g.x", refusal="slug", detail="Why.", fault="client-gone")
+    trouble = {"refusal": "slug", "detail": "Why.", "fault": "client-gone"}
+    event = finished(ads_account="amzn1.ads-account.g.x", mcp_tools=("a-query_b",), **trouble)
     logs.observe(event)
     for name in ACCESS_FIELDS:
         logs.adjust(level="info", access=True, access_fields=[name])
@@ -121,6 +122,18 @@ def test_no_member_of_a_request_s_line_holds_a_secret(start: Start, where: str) 
     logs.redact([Secret("canary-key")])
     logs.observe(finished(**{where: "/%s canary-key %d", "refusal": "slug"}))
     assert lines(stream, logs)[0][where] == "/%s *** %d"
+
+
+def test_the_tools_that_were_called_are_in_the_line(start: Start) -> None:
+    """As a list, without secrets; a request that calls none has no such member."""
+    stream = io.StringIO()
+    logs = start(stream)
+    logs.redact([Secret("canary-key")])
+    logs.observe(finished(mcp_tools=("a-query_b", "canary-key", '?"')))
+    logs.observe(finished())
+    named, unnamed = lines(stream, logs)
+    assert named["mcp_tools"] == ["a-query_b", "***", '?"']
+    assert "mcp_tools" not in unnamed
 
 
 def test_a_refused_request_says_why(start: Start) -> None:
