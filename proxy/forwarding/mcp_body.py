@@ -13,7 +13,7 @@ from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import RequestStats
-    from proxy.forwarding.relay import RequestContext
+    from proxy.forwarding.decision import RequestContext
     from proxy.http1.framing import Buffer
     from proxy.http1.request_fields import RequestFields
 

@@ -6,6 +6,7 @@ Whoever serves requests of one kind keeps its `RequestNumbers`, and a request co
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -30,6 +31,9 @@ OVERHEAD_BUCKETS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
 )
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+_REQUEST_LIMITS: Final = (*REQUEST_BUCKETS, math.inf)
+"""Of each bucket, the last one included."""
 
 REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
@@ -94,15 +98,18 @@ class RequestNumbers:
         return f"<RequestNumbers: {self.count.value} requests>"
 
     def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
-        """A request that was sent to Amazon is over. The bisections stand here, as each call costs one request in
-        fifty."""
+        """A request that was sent to Amazon is over; `upstream` is a part of `duration`. The bisections stand here, as
+        each call costs one request in fifty."""
         self.count.value += 1
         if (durations := self.durations) is None or (upstreams := self.upstreams) is None:
             return
-        durations.counts[bisect_left(REQUEST_BUCKETS, duration)] += 1
-        durations.total += duration
-        upstreams.counts[bisect_left(REQUEST_BUCKETS, upstream)] += 1
+        at = bisect_left(REQUEST_BUCKETS, upstream)
+        upstreams.counts[at] += 1
         upstreams.total += upstream
+        if duration > _REQUEST_LIMITS[at]:  # as a rule both lie in one bucket: the proxy adds little
+            at = bisect_left(REQUEST_BUCKETS, duration)
+        durations.counts[at] += 1
+        durations.total += duration
         overheads = self.overheads
         overheads.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
         overheads.total += overhead

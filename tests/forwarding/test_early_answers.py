@@ -17,6 +17,7 @@ import pytest
 from proxy.upstream.request_writer import RequestWriter
 from tests.downstream.test_acceptor import accepting
 from tests.support.certificates import Authority
+from tests.support.early_answers import answering_peer, lost_of
 from tests.support.proxy_bench import ProxyBench, Running, started
 from tests.support.rules import rules_for
 from tests.support.wire import GET, HELLO, PATIENCE, RawUpstream, Wire
@@ -263,7 +264,7 @@ async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
 
 @pytest.mark.usefixtures("every_loop")
 async def test_an_answer_that_a_reset_follows_reaches_the_tool_through_tls(tmp_path: Path) -> None:
-    """Anywhere in an upload, where both come between two writes; within one they may be lost (docs/reliability.md)."""
+    """Anywhere in an upload, where both come between two writes."""
     authority = Authority(tmp_path)
     upstream = AnsweringWhenTold(authority.context("localhost"))
     async with in_front_of(upstream, f"https://localhost:{upstream.port}", str(authority.ca_file)) as bench:
@@ -275,6 +276,15 @@ async def test_an_answer_that_a_reset_follows_reaches_the_tool_through_tls(tmp_p
             upstream.answer_and_reset()
             assert (await tool.answer()).status == 413
             tool.abort()
+
+
+@pytest.mark.usefixtures("every_loop")
+async def test_hardly_an_answer_is_lost_where_a_reset_may_come_at_any_moment(tmp_path: Path) -> None:
+    """Within a write, too, as the peer is a process of its own; docs/reliability.md has the numbers."""
+    authority = Authority(tmp_path)
+    authority.context("localhost")
+    with answering_peer(tmp_path / "localhost.pem") as port:
+        assert await lost_of(120, f"https://localhost:{port}", authority.ca_file) <= 1
 
 
 @pytest.mark.parametrize("lines", [b"", b"Connection: close\r\n"])
