@@ -79,7 +79,7 @@ class Table:
         family = self.instrument.family()
         for labels, value in self.values.items():
             family.add_metric(labels, value)
-        return family  # type: ignore[no-any-return]
+        return family  # type: ignore[no-any-return]  # prometheus_client says Any
 
 
 class Cell:
@@ -150,7 +150,7 @@ class Distribution:
                 running += count
                 buckets.append((name, float(running), exemplars.get(number)))
             family.add_metric(labels, buckets, seen.total)
-        return family  # type: ignore[no-any-return]
+        return family  # type: ignore[no-any-return]  # prometheus_client says Any
 
 
 class SummedDistribution(Distribution):
