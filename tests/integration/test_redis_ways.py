@@ -18,8 +18,9 @@ from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoredSource, StoredToken
 from proxy.tokens.token_response import Grant
 from tests.support.certificates import Authority
+from tests.support.processes import until
 from tests.support.programs import ROOT
-from tests.support.redis_server import KEY, RedisSentinel, redis_server
+from tests.support.redis_server import KEY, RedisSentinel, RedisServer, redis_server
 
 pytestmark = pytest.mark.integration
 
@@ -38,8 +39,13 @@ async def opened(url: str) -> AsyncIterator[RedisStore]:
         await store.close()
 
 
-async def use(store: RedisStore) -> None:
-    """Everything that a replica does with its store."""
+def scripts_run(server: RedisServer) -> int:
+    """How often scripts were run there so far."""
+    return int(server.client.info("commandstats").get("cmdstat_eval", {}).get("calls", 0))
+
+
+async def use(store: RedisStore, server: RedisServer) -> None:
+    """Everything that a replica does with its store, which leads to this server."""
     changes = store.changes()
     await anext(changes)
     await store.write("acme", ENTRY)
@@ -47,7 +53,8 @@ async def use(store: RedisStore) -> None:
     await store.write_document("profiles", {})
     assert await store.read_document("profiles") == {}
     async with store.leases.lease(WANTED) as lease:
-        await asyncio.sleep(1.1)  # until it is renewed
+        before = scripts_run(server)
+        await asyncio.to_thread(until, lambda: scripts_run(server) > before)  # it is renewed
         assert await lease.publish(GRANT, WANTED.lineage) == lease.fence > 0
     assert await store.leases.newest(WANTED) is not None
     assert await store.leases.announce(WANTED, GRANT) > lease.fence
@@ -66,7 +73,7 @@ async def test_through_tls(tmp_path: Path) -> None:
     with redis_server(tmp_path, *options, "--tls-auth-clients", "no", password="p") as server:
         address = f"rediss://:p@127.0.0.1:{server.port}/0"
         async with opened(f"{address}?ssl_ca_certs={authority.ca_file}") as store:
-            await use(store)
+            await use(store, server)
             assert store.notes == ()
         async with opened(address) as stranger:
             with pytest.raises(StateUnavailable, match="cannot be reached"):
@@ -81,7 +88,7 @@ async def test_the_documented_permissions_are_enough(tmp_path: Path) -> None:
         server.client.execute_command("ACL", "SETUSER", "me", "on", ">p", "~{ads-proxy}:*", *permissions)
         server.client.execute_command("ACL", "SETUSER", "few", "on", ">p", "~{ads-proxy}:*", "+get")
         async with opened(f"redis://me:p@127.0.0.1:{server.port}/0") as store:
-            await use(store)
+            await use(store, server)
         async with opened(f"redis://few:p@127.0.0.1:{server.port}/0") as store:
             with pytest.raises(StateError, match="does not permit this user what is needed") as caught:
                 await store.write("acme", ENTRY)
@@ -96,7 +103,7 @@ async def test_a_failover_is_followed(tmp_path: Path) -> None:
             sentinel = RedisSentinel(tmp_path, primary)
             ending.callback(sentinel.end)
             async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0") as store:
-                await use(store)
+                await use(store, primary)
                 primary.client.wait(1, 5000)
                 changes = store.changes()
                 await anext(changes)
