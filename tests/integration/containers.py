@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -19,7 +18,7 @@ from email.message import Message
 from pathlib import Path
 from typing import TypeVar
 
-from tests.support.processes import free_port, taking_turns
+from tests.support.processes import free_port, taking_turns, until
 from tests.support.programs import ROOT, require_file, require_program
 
 CONTAINER_SETUP = ROOT.parent / "shared" / "tools" / "container-setup"
@@ -112,17 +111,19 @@ def get(url: str, timeout: float = 10) -> Answer:
 
 def eventually(find: Callable[[], Found | None], what: str, within: float = 60) -> Found:
     """Ask until there is an answer that is not None and not an OSError; an error that says `what` after that time."""
-    end = time.monotonic() + within
     trouble: object = "nothing was found"
-    while time.monotonic() < end:
+
+    def look() -> tuple[Found] | None:
+        nonlocal trouble
         try:
             found = find()
-            if found is not None:
-                return found
         except (OSError, ValueError) as error:
             trouble = error
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not happen within {within:.0f} s: {trouble}")
+            return None
+        return None if found is None else (found,)
+
+    found: tuple[Found] = until(look, lambda: f"{what} did not happen: {trouble}", within)
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True)
