@@ -202,7 +202,7 @@ class Relay:
                     if key.fileobj is self._listener:
                         self._accept(ready)
                     else:
-                        self._pass(ready, key.fileobj)  # type: ignore[arg-type]
+                        self._pass(ready, key.fileobj)  # type: ignore[arg-type]  # all of them are sockets
 
     def _accept(self, ready: selectors.BaseSelector) -> None:
         near, _ = self._listener.accept()
