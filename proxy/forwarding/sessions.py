@@ -16,7 +16,7 @@ from proxy.routing.mcp_session import SESSION_ID, McpSession, elsewhere, sent_se
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from proxy.forwarding.relay import RequestContext
+    from proxy.forwarding.decision import RequestContext
     from proxy.http1.message import Request, Response
 
 MAX_SESSIONS = 4096

@@ -28,6 +28,7 @@ from proxy.errors import (
 from proxy.net.names import LookupProblem, NameLookupFailed
 from proxy.net.redialing import TunnelRefused, pause_before_redial
 from proxy.net.sockets import connect_to_any
+from proxy.net.tls import TlsTerms, open_tls
 
 if TYPE_CHECKING:
     import socket
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
 
 _MAX_TUNNEL_ANSWER = 16384
+_MAX_SESSIONS = 64
 _TUNNEL_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
 
 
@@ -63,31 +65,11 @@ def origin_of(url: str) -> Origin:
     return Origin(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
-class _ResumingContext(ssl.SSLContext):
-    """A client context that offers the last TLS session of each host again, which saves a round trip.
-
-    asyncio and uvloop have no parameter for a session, but both make their TLS object through `wrap_bio`.
-    """
-
-    sessions: LRUCache[str, ssl.SSLSession]
-
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        known = session or self.sessions.get(str(server_hostname))
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, known)
-
-
 def client_context(ca_file: str | None) -> ssl.SSLContext:
     """A verifying context; `ca_file` is trusted instead of the system's authorities."""
-    context = _ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.sessions = LRUCache(64)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     if ca_file is None:
         context.load_default_certs()
@@ -119,6 +101,7 @@ class Dialer:
         self._names = names
         self._timeout = connect_timeout
         self._context = client_context(ca_file)
+        self._sessions: LRUCache[str, ssl.SSLSession] = LRUCache(_MAX_SESSIONS)
         self._proxy = urlsplit(proxy) if proxy else None
         self._pacing = pacing or RedialPacing()
 
@@ -151,8 +134,8 @@ class Dialer:
     def remember_session(self, origin: Origin, transport: asyncio.BaseTransport) -> None:
         """Keep the TLS session of a connection that worked, for the next one to the same host."""
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.session is not None and isinstance(self._context, _ResumingContext):
-            self._context.sessions[origin.host] = tls.session
+        if tls is not None and tls.session is not None:
+            self._sessions[origin.host] = tls.session
 
     async def _open(self, origin: Origin, factory: Callable[[], _Protocol]) -> _Protocol:
         host, port = origin.host, origin.port
@@ -162,13 +145,10 @@ class Dialer:
         try:
             if self._proxy is not None:
                 await self._tunnel(connected, origin)
-            secure = origin.scheme == "https"
-            _, protocol = await asyncio.get_running_loop().create_connection(
-                factory,
-                sock=connected,
-                ssl=self._context if secure else None,
-                server_hostname=origin.host if secure else None,
-            )
+            if origin.scheme == "https":
+                terms = TlsTerms(self._context, origin.host, self._sessions.get(origin.host))
+                return await open_tls(connected, terms, factory)
+            _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=connected)
         except BaseException:
             connected.close()
             raise
