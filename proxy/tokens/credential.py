@@ -27,7 +27,8 @@ from proxy.events import (
     TokenTakenOver,
 )
 from proxy.tokens import lifecycle
-from proxy.tokens.absence import Absence, comes_later, needs_operator
+from proxy.tokens.absence import Absence, comes_later, needs_operator, sign_in_advice
+from proxy.tokens.alarm import MAX_SLEEP, Alarm
 from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.refresh_attempt import describe_failure, report_defect, request_grant
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
     from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialFailure, TokenSource
-
-MAX_SLEEP = 30.0
-"""A sleep does not notice a suspended machine; the clock is looked at again at least this often."""
 
 
 class Credential:
@@ -70,7 +68,7 @@ class Credential:
         self.suspicion = Suspicion(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
+        self._alarm = Alarm()
         self._removed = False
 
     def __repr__(self) -> str:
@@ -113,7 +111,7 @@ class Credential:
         token_changed = await self._keeper.reconfigure(source.refresh_token)
         if had_refresh_token and self._keeper.refresh_token is None:
             self._report_missing()
-        app_changed = _application(old) != _application(source)
+        app_changed = old.application != source.application
         if old.client_id != source.client_id or self._keeper.refresh_token is None:
             self.token = None  # it belongs to another application, or to nobody any more
         if token_changed or app_changed:
@@ -176,7 +174,7 @@ class Credential:
         deadline = loop.time() + self.dependencies.settings.request_wait
         self.suspicion.rejected(use, rejected.generation)
         convinced = self.suspicion.convinces(use, self.dependencies.timing.clock())
-        while (token := self._usable_token()) is None or _is_same(token, rejected):
+        while (token := self._usable_token()) is None or token.is_same(rejected):
             left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
             if self._needs_operator() or not (convinced or token is None or self._is_refreshing()):
                 return None
@@ -192,7 +190,7 @@ class Credential:
         sooner = self._schedule.for_waiting_requests()
         if sooner != self._schedule:
             self._schedule = sooner
-            self._wake.set()
+            self._alarm.ring()
 
     def _refresh_for_401(self, token: AccessToken | None, use: TokenUse, left: float) -> bool:
         """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
@@ -282,14 +280,14 @@ class Credential:
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
         self._last_failure, self._last_success = None, timing.wall()
         self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
-        duration, ends = timing.clock() - sent_at, self._wall_time(expires_at)
+        duration, ends = timing.clock() - sent_at, timing.wall_at(expires_at)
         self.dependencies.observer.observe(
             TokenTakenOver(account, self._generation, ends)
             if cause is RefreshCause.SHARED
             else TokenRefreshed(account, self._generation, duration, ends, cause)
         )
         self._transition(Trigger.GRANTED)
-        self._wake.set()
+        self._alarm.ring()
 
     def _record_failure(self, failure: TokenFailure, duration: float) -> None:
         timing = self.dependencies.timing
@@ -298,19 +296,19 @@ class Credential:
             self._schedule = self._schedule.for_waiting_requests()
         account, wait, token = self.source.account, self._schedule.wait, self._usable_token()
         self._last_failure = told = describe_failure(account, failure, timing.wall())
-        expiry = self._wall_time(token.expires_at) if token is not None else None
+        expiry = timing.wall_at(token.expires_at) if token is not None else None
         self.dependencies.observer.observe(
             RefreshFailed(account, told.reason, told.permanent, told.detail, told.advice, duration, wait, expiry)
         )
         self._transition(lifecycle.trigger_of(failure))
-        self._wake.set()
+        self._alarm.ring()
 
     def _restart(self, cause: RefreshCause) -> None:
         """Other credentials are in force: forget the old ones' failures and ask at once."""
         self._last_failure = None
         self._schedule = RefreshSchedule(self.dependencies.timing.clock(), cause)
         self._transition(Trigger.CHANGED if self._usable_token() is not None else Trigger.RESET)
-        self._wake.set()
+        self._alarm.ring()
         self._waiters.release()
 
     # --- time ----------------------------------------------------------------------------------------------
@@ -318,7 +316,7 @@ class Credential:
     async def _renew_ahead(self) -> None:
         """Refreshes whenever it is due and notices expiry."""
         while True:
-            self._wake.clear()
+            self._alarm.silence()
             token = self._usable_token()
             now = self.dependencies.timing.clock()
             moments = [token.expires_at] if token is not None else []
@@ -327,12 +325,7 @@ class Credential:
                 if self._schedule.due_at <= now:
                     await asyncio.wait({self._start_refresh(self._schedule.cause)})
                     continue
-            await self._sleep(min(moments, default=now + MAX_SLEEP) - now)
-
-    async def _sleep(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(MAX_SLEEP, max(0.001, seconds))):
-                await self._wake.wait()
+            await self._alarm.sleep(min(moments, default=now + MAX_SLEEP) - now)
 
     def _usable_token(self) -> AccessToken | None:
         """The access token that still serves; one that expired is let go."""
@@ -355,16 +348,17 @@ class Credential:
     def status(self) -> CredentialStatus:
         """What there is to say, without secrets."""
         token, has_refresh_token = self._usable_token(), self._keeper.refresh_token is not None
+        timing = self.dependencies.timing
         return CredentialStatus(
             account=self.source.account,
             state=str(self.state),
             generation=self._generation,
             has_refresh_token=has_refresh_token,
             refresh_token_source=self._keeper.origin,
-            expires_at=self._wall_time(token.expires_at) if token is not None else None,
+            expires_at=timing.wall_at(token.expires_at) if token is not None else None,
             last_success=self._last_success,
             last_failure=self._last_failure,
-            next_refresh_at=self._wall_time(self._schedule.due_at) if has_refresh_token else None,
+            next_refresh_at=timing.wall_at(self._schedule.due_at) if has_refresh_token else None,
             unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
             consent=self.consent,
@@ -380,21 +374,8 @@ class Credential:
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""
         if self._keeper.refresh_token is None:
-            page = self.source.sign_in_url or "Connect in the console"
-            return f"Sign in: {page} or `ads-proxy login {self.source.account}`; or configure a refresh token."
+            return sign_in_advice(self.source.account, self.source.sign_in_url)
         return self._last_failure.advice if self._last_failure is not None else ""
 
     def _report_missing(self) -> None:
         self.dependencies.observer.observe(SignInNeeded(self.source.account, self._advice()))
-
-    def _wall_time(self, moment: float) -> float:
-        timing = self.dependencies.timing
-        return timing.wall() + moment - timing.clock()
-
-
-def _application(source: TokenSource) -> tuple[object, ...]:
-    return source.token_url, source.client_id, source.client_secret, source.older_secret, source.older_refresh_token
-
-
-def _is_same(token: AccessToken, rejected: AccessToken) -> bool:
-    return token.generation == rejected.generation and token.value == rejected.value

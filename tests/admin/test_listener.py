@@ -111,7 +111,7 @@ async def test_status_says_how_each_account_is() -> None:
 )
 async def test_the_console_advises_by_its_buttons(changes: dict[str, object], said: str) -> None:
     """Who has the page before them is told what to press; `/status` says it for those who have not."""
-    program = FakeProgram(statuses=(credential("acme", **changes),))  # type: ignore[arg-type]
+    program = FakeProgram(statuses=(credential("acme", **changes),))  # type: ignore[arg-type]  # each of its own type
     async with administer(program) as knocker:
         async with knocker.ask("/console/state") as answer:
             assert json.loads(await answer.text())["accounts"][0]["advice"].startswith(said)
@@ -386,7 +386,7 @@ async def test_a_failed_refresh_says_what_to_do() -> None:
 
 async def test_a_defect_is_told_to_observers_and_not_to_the_caller() -> None:
     """An unexpected exception is a 500 without its text, and a DefectMet event with its traceback."""
-    program = FakeProgram(refresh_failure=ValueError("canary"))  # type: ignore[arg-type]
+    program = FakeProgram(refresh_failure=ValueError("canary"))  # type: ignore[arg-type]  # a defect
     headers = {"X-Ads-Proxy-Console": "1"}
     async with (
         administer(program) as knocker,

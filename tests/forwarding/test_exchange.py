@@ -779,14 +779,14 @@ async def test_a_defect_of_ours_is_a_500_and_is_told(running: Running) -> None:
         def broken(account: str) -> None:
             raise ZeroDivisionError
 
-        bench.tokens.current = broken  # type: ignore[method-assign]
+        bench.tokens.current = broken  # type: ignore[method-assign]  # of this one object alone
         got = await bench.ask()
         assert got.status == 500
         assert b"internal-error" in got.body
-        bench.tokens.current = lambda account: None  # type: ignore[method-assign]
-        bench.tokens.get = broken  # type: ignore[method-assign,assignment]
+        bench.tokens.current = lambda account: None  # type: ignore[method-assign]  # of this one object alone
+        bench.tokens.get = broken  # type: ignore[method-assign,assignment]  # of this one object alone
         assert (await bench.ask()).status == 500
-        bench.tokens.current = working  # type: ignore[method-assign]
+        bench.tokens.current = working  # type: ignore[method-assign]  # of this one object alone
         assert (await bench.ask()).status == 200
         assert [text.count("ZeroDivisionError") > 0 for text in bench.events.defects] == [True, True]
         bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
@@ -811,7 +811,7 @@ async def test_a_defect_beneath_an_answer_is_a_500(running: Running) -> None:
         def broken(*_: object) -> None:
             raise ZeroDivisionError
 
-        bench.throttles.note = broken  # type: ignore[method-assign,assignment]
+        bench.throttles.note = broken  # type: ignore[method-assign,assignment]  # of this one object alone
         assert (await bench.ask()).status == 500
         assert len(bench.events.defects) == 1
         bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]

@@ -12,7 +12,6 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,12 +71,6 @@ class Watch:
         found = set(re.findall(r'alertname="(\w+)"', said))
         assert bool(found) == (done.returncode != 0), said
         return found
-
-
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as found:
-        yield found
 
 
 def accounts(amazon: SimulatedAmazon, **changes: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 
 from tests.support.processes import fetch
 from tests.support.programs import ROOT
-from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Load, Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 
@@ -27,12 +26,6 @@ ADMIN_KEY = "an-admin-key-of-some-length"
 
 def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 def records(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Ways to a real Redis that need more than an address: TLS, users with few permissions, Sentinel and its failover."""
+"""Ways to a real Redis that need more than an address: TLS, users with few permissions, Sentinel, clusters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from proxy.tokens.token_response import Grant
 from tests.support.certificates import Authority
 from tests.support.processes import until
 from tests.support.programs import ROOT
-from tests.support.redis_server import KEY, RedisSentinel, RedisServer, redis_server
+from tests.support.redis_server import KEY, RedisCluster, RedisSentinel, RedisServer, redis_server
 
 pytestmark = pytest.mark.integration
 
@@ -126,3 +126,43 @@ async def test_a_name_that_sentinel_does_not_know_is_trouble(tmp_path: Path) -> 
         async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/elsewhere/0") as store:
             with pytest.raises(StateUnavailable, match=r"cannot be reached|did not answer"):
                 await store.read("acme")
+
+
+async def test_of_a_cluster_the_node_that_has_the_keys_is_asked(tmp_path: Path) -> None:
+    """Everything is on one node, wherever one begins; a user has what docs/scaling.md lists for a cluster."""
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    permissions = [word for found in re.findall(r"`((?:\+[\w|]+\s?)+)`", page)[:2] for word in found.split()]
+    cluster = RedisCluster(tmp_path)
+    with contextlib.ExitStack() as ending:
+        ending.callback(cluster.end)
+        for node in cluster.nodes:
+            node.client.execute_command("ACL", "SETUSER", "me", "on", ">p", "~{ads-proxy}:*", *permissions)
+        for node in cluster.nodes[:3]:
+            async with opened(f"redis+cluster://me:p@127.0.0.1:{node.port}") as store:
+                await use(store, cluster.primary)
+                assert await store.read("acme") == ENTRY
+            cluster.primary.client.delete(*cluster.primary.client.keys("*lease:*"))
+        assert [bool(node.client.dbsize()) for node in cluster.nodes[:3]] == [
+            node is cluster.primary for node in cluster.nodes[:3]
+        ]
+        async with opened(f"redis://127.0.0.1:{cluster.standby.port}/0") as store:
+            with pytest.raises(StateError, match=r"write redis\+cluster://"):
+                await store.write("acme", ENTRY)
+
+
+async def test_a_failover_within_a_cluster_is_followed(tmp_path: Path) -> None:
+    """The node with the keys dies; its standby takes over, and the store goes on with it."""
+    cluster = RedisCluster(tmp_path)
+    with contextlib.ExitStack() as ending:
+        ending.callback(cluster.end)
+        async with opened(cluster.url) as store:
+            await use(store, cluster.primary)
+            cluster.primary.client.wait(1, 5000)
+            changes = store.changes()
+            await anext(changes)
+            await asyncio.to_thread(cluster.primary.kill)
+            await asyncio.wait_for(anext(changes), 30)
+            assert await store.read("acme") == ENTRY
+            await store.write("other", ENTRY)
+            assert cluster.standby.client.info("replication")["role"] == "master"
+            assert store.fleet.health.trouble == ""

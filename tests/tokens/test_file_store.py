@@ -458,7 +458,7 @@ async def test_another_process_s_write_is_noticed(tmp_path: Path) -> None:
     await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
     async with asyncio.timeout(10):
         await told
-    await changes.aclose()  # type: ignore[attr-defined]
+    await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
 def take_away(directory: Path) -> None:
@@ -478,7 +478,7 @@ async def test_a_directory_that_vanished_cannot_be_watched(tmp_path: Path) -> No
     again = store.changes()
     await anext(again)
     assert mode(tmp_path / "s") == 0o700
-    await again.aclose()  # type: ignore[attr-defined]
+    await again.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
 @pytest.mark.parametrize("key", [KEY, None])

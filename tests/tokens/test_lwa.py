@@ -61,7 +61,7 @@ async def serving(
 async def asking(timeout: float = 5.0, **more: object) -> AsyncIterator[LoginWithAmazon]:
     """A `LoginWithAmazon` on a session of its own."""
     async with aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield LoginWithAmazon(session, timeout=timeout, **more)  # type: ignore[arg-type]
+        yield LoginWithAmazon(session, timeout=timeout, **more)  # type: ignore[arg-type]  # each of its own type
 
 
 def saying(

@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy import __version__
 from proxy.access.client_keys import KeyUses
@@ -26,6 +26,7 @@ from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.held_tokens import HeldTokens
+from proxy.app.workers.held_transport import HeldTransport
 from proxy.app.workers.news import RequestNews
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
@@ -63,6 +64,13 @@ if TYPE_CHECKING:
 ALONE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 0.25
 _BEATS_A_TELLING: Final = 2
+
+
+class WorkerConnection(ClientConnection):
+    """What it writes is counted first."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(HeldTransport(cast(asyncio.Transport, transport), self.loop))
 
 
 class Worker:
@@ -258,7 +266,7 @@ class Worker:
     # --- parts
 
     def _connect(self) -> ClientConnection:
-        return ClientConnection(self.tools, self.forwarder)
+        return WorkerConnection(self.tools, self.forwarder)
 
     def _adjust_logs(self) -> None:
         log = self.config.log

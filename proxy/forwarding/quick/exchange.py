@@ -61,7 +61,7 @@ class QuickExchange:
         self._spent: float
         self.request_id = request_id
         self.amazon_request_id = ""
-        self.path, self.text = known.plan.path, known.text
+        self.path, self.text = known.path, known.text
 
     def __repr__(self) -> str:
         return f"<QuickExchange {self.request_id}: {self._ordinary[0] if self._ordinary is not None else 'sent'}>"
@@ -175,7 +175,7 @@ class QuickExchange:
             quick, data = self._context, self._data
             quick.count(why)
             body_at = self._known.body_at
-            context = quick.ordinary(self._known.plan, data[: body_at - 2], self.request_id)
+            context = quick.ordinary(self._known, data[: body_at - 2], self.request_id)
             exchange = Continuation(quick.dependencies, self._client, context)
             overhead = self._sent_at - self._client.head_done
             if self._head:
