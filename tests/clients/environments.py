@@ -21,7 +21,7 @@ CLIENTS = ROOT / "tests" / "clients"
 MADE = ROOT / ".cache" / "clients"
 _INSTALL = ("install", "--quiet", "--no-input", "--no-compile", "--require-hashes", "--only-binary=:all:")
 _WITHOUT_CHECK = "--disable-pip-version-check"
-_PATIENCE = 240
+_PATIENCE = 500
 
 
 def python_environment(name: str, *versions: str) -> Path:

@@ -157,7 +157,7 @@ def test_a_key_is_replaced_without_a_failed_request(amazon: SimulatedAmazon, tmp
 def test_a_key_ends_on_a_connection_that_is_kept(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """By the clock, with nothing to reload: the very next request is refused, and the end is recorded."""
     path = tmp_path / "audit.jsonl"
-    ends = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
+    ends = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()  # the program has started before
     keys = [{"sha256": digest("brief"), "expires": ends}, {"sha256": digest("other")}]
     with serving(tmp_path, configuration(amazon, path, keys)) as running:
         connection = http.client.HTTPConnection(running.netloc, timeout=10)

@@ -158,7 +158,8 @@ function requestRow(request) {
   const place = [request.region, request.profile, request.ads_account].filter(Boolean).join(" · ");
   if (place) account.append(make("br"), make("span", place, "quiet"));
   const asked = make("td");
-  if (request.operation !== "unknown") asked.append(make("strong", request.operation), make("br"));
+  const what = request.mcp_tools.join(", ") || request.operation;
+  if (what !== "unknown") asked.append(make("strong", what), make("br"));
   asked.append(make("code", `${request.method} ${request.path}`));
   const tone = request.failed && request.status > 0 && request.status < 400 ? "refused" : statusTone(request.status);
   const status = make("td");
