@@ -164,7 +164,7 @@ function requestRow(request) {
   const tone = request.failed && request.status > 0 && request.status < 400 ? "refused" : statusTone(request.status);
   const status = make("td");
   status.append(make("span", statusWords(request.status), `tag ${tone || "plain"}`));
-  if (request.attempts > 1) status.append(make("br"), make("span", `${request.attempts} tries`, "quiet"));
+  if (request.attempts > 1) status.append(make("br"), make("span", `${request.attempts} attempts`, "quiet"));
   const why = make("td");
   if (request.reason) why.append(make("strong", request.reason));
   if (request.detail) why.append(make("br"), request.detail);
