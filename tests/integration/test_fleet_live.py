@@ -34,13 +34,6 @@ def simulator() -> Iterator[SimulatedAmazon]:
 
 
 @pytest.fixture
-def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
-    """The simulator as at its start."""
-    simulator.control("reset")
-    return simulator
-
-
-@pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     with redis_server(tmp_path) as started:
         yield started

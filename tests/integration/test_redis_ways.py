@@ -19,8 +19,9 @@ from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoredSource, StoredToken
 from proxy.tokens.token_response import Grant
 from tests.support.certificates import Authority
+from tests.support.processes import until
 from tests.support.programs import ROOT
-from tests.support.redis_server import KEY, RedisCluster, RedisSentinel, redis_server
+from tests.support.redis_server import KEY, RedisCluster, RedisSentinel, RedisServer, redis_server
 
 pytestmark = pytest.mark.integration
 
@@ -39,8 +40,8 @@ async def opened(url: str) -> AsyncIterator[RedisStore]:
         await store.close()
 
 
-async def use(store: RedisStore) -> None:
-    """Everything that a replica does with its store."""
+async def use(store: RedisStore, server: RedisServer) -> None:
+    """Everything that a replica does with its store, as this server sees it."""
     changes = store.changes()
     await anext(changes)
     await store.write("acme", ENTRY)
@@ -48,7 +49,8 @@ async def use(store: RedisStore) -> None:
     await store.write_document("profiles", {})
     assert await store.read_document("profiles") == {}
     async with store.leases.lease(WANTED, Urgency.PLANNED) as lease:
-        await asyncio.sleep(1.1)  # until it is renewed
+        ends_at = lease_end(server)
+        await asyncio.to_thread(until, lambda: lease_end(server) > ends_at)  # it is renewed
         assert await lease.publish(GRANT, WANTED.lineage) == lease.fence > 0
     assert await store.leases.newest(WANTED) is not None
     assert await store.leases.announce(WANTED, GRANT) > lease.fence
@@ -62,6 +64,12 @@ async def use(store: RedisStore) -> None:
     assert store.fleet.health.trouble == ""
 
 
+def lease_end(server: RedisServer) -> int:
+    """Until when the one lease that is out holds, in milliseconds."""
+    (key,) = server.client.keys("*lease:*")
+    return int(server.client.hget(key, "until"))
+
+
 async def test_through_tls(tmp_path: Path) -> None:
     """The server is who the authority says; without the authority it is nobody."""
     authority = Authority(tmp_path)
@@ -71,7 +79,7 @@ async def test_through_tls(tmp_path: Path) -> None:
     with redis_server(tmp_path, *options, "--tls-auth-clients", "no", password="p") as server:
         address = f"rediss://:p@127.0.0.1:{server.port}/0"
         async with opened(f"{address}?ssl_ca_certs={authority.ca_file}") as store:
-            await use(store)
+            await use(store, server)
             assert store.notes == ()
         async with opened(address) as stranger:
             with pytest.raises(StateUnavailable, match="cannot be reached"):
@@ -86,7 +94,7 @@ async def test_the_documented_permissions_are_enough(tmp_path: Path) -> None:
         server.client.execute_command("ACL", "SETUSER", "me", "on", ">p", "~{ads-proxy}:*", *permissions)
         server.client.execute_command("ACL", "SETUSER", "few", "on", ">p", "~{ads-proxy}:*", "+get")
         async with opened(f"redis://me:p@127.0.0.1:{server.port}/0") as store:
-            await use(store)
+            await use(store, server)
         async with opened(f"redis://few:p@127.0.0.1:{server.port}/0") as store:
             with pytest.raises(StateError, match="does not permit this user what is needed") as caught:
                 await store.write("acme", ENTRY)
@@ -101,7 +109,7 @@ async def test_a_failover_is_followed(tmp_path: Path) -> None:
             sentinel = RedisSentinel(tmp_path, primary)
             ending.callback(sentinel.end)
             async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0") as store:
-                await use(store)
+                await use(store, primary)
                 primary.client.wait(1, 5000)
                 changes = store.changes()
                 await anext(changes)
@@ -136,7 +144,7 @@ async def test_of_a_cluster_the_node_that_has_the_keys_is_asked(tmp_path: Path) 
             node.client.execute_command("ACL", "SETUSER", "me", "on", ">p", "~{ads-proxy}:*", *permissions)
         for node in cluster.nodes[:3]:
             async with opened(f"redis+cluster://me:p@127.0.0.1:{node.port}") as store:
-                await use(store)
+                await use(store, cluster.primary)
                 assert await store.read("acme") == ENTRY
             cluster.primary.client.delete(*cluster.primary.client.keys("*lease:*"))
         assert [bool(node.client.dbsize()) for node in cluster.nodes[:3]] == [
@@ -153,7 +161,7 @@ async def test_a_failover_within_a_cluster_is_followed(tmp_path: Path) -> None:
     with contextlib.ExitStack() as ending:
         ending.callback(cluster.end)
         async with opened(cluster.url) as store:
-            await use(store)
+            await use(store, cluster.primary)
             cluster.primary.client.wait(1, 5000)
             changes = store.changes()
             await anext(changes)

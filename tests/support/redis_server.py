@@ -88,7 +88,7 @@ def redis_server(directory: Path, *options: str, password: str = "", engine: str
 
 @pytest.fixture(scope="module", params=ENGINES)
 def kept_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One for all tests of a module, of either engine."""
+    """One of each engine, one after the other, for all tests of a module."""
     with redis_server(tmp_path_factory.mktemp("redis"), engine=request.param) as started:
         yield started
 
@@ -202,7 +202,7 @@ class Relay:
                     if key.fileobj is self._listener:
                         self._accept(ready)
                     else:
-                        self._pass(ready, key.fileobj)  # type: ignore[arg-type]
+                        self._pass(ready, key.fileobj)  # type: ignore[arg-type]  # all of them are sockets
 
     def _accept(self, ready: selectors.BaseSelector) -> None:
         near, _ = self._listener.accept()
