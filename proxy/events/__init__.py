@@ -29,6 +29,7 @@ from proxy.events.accounts import (
     TokenTakenOver,
     TokenUnpersisted,
 )
+from proxy.events.notices import NoticeKind, NoticeOutcome, NoticeTold
 from proxy.events.program import (
     CertificateLoaded,
     ConfigReloaded,
@@ -40,6 +41,8 @@ from proxy.events.program import (
     SignInOutcome,
     StateStoreChanged,
     TraceDeliveryChanged,
+    WorkerLost,
+    WorkerStarted,
 )
 from proxy.events.requests import (
     UNKNOWN,
@@ -80,6 +83,9 @@ __all__ = [
     "Fault",
     "InvitationMade",
     "InvitationUsed",
+    "NoticeKind",
+    "NoticeOutcome",
+    "NoticeTold",
     "Observer",
     "Observers",
     "OlderRefreshTokenUsed",
@@ -105,4 +111,6 @@ __all__ = [
     "TokenUnpersisted",
     "TraceDeliveryChanged",
     "TraceSpan",
+    "WorkerLost",
+    "WorkerStarted",
 ]

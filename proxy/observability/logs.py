@@ -19,8 +19,7 @@ import structlog
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
 from proxy.observability import audit_events
-from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
-from proxy.observability.notices import NoticeOutcome, NoticeTold
+from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, NumberedText, Timestamps
 from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestKind
@@ -39,7 +38,11 @@ _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _JSON: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
-_NOTICE_LEVELS: Final = {NoticeOutcome.SENT: "info", NoticeOutcome.DELAYED: "warning", NoticeOutcome.LOST: "error"}
+_NOTICE_LEVELS: Final = {
+    events.NoticeOutcome.SENT: "info",
+    events.NoticeOutcome.DELAYED: "warning",
+    events.NoticeOutcome.LOST: "error",
+}
 _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
@@ -69,6 +72,8 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     audit_events.AuditFailed: "error",
     events.ServerStarted: "info",
     events.DrainStarted: "info",
+    events.WorkerStarted: "info",
+    events.WorkerLost: "error",
     events.DefectMet: "error",
 }
 _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
@@ -83,7 +88,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.StateStoreChanged: lambda e: "warning" if e.degraded else "info",
     events.TraceDeliveryChanged: lambda e: "warning" if e.failing else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
-    NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
+    events.NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
 }
 _NAMES: Final[dict[type[Event], str]] = {RequestFinished: "request"}
@@ -147,9 +152,13 @@ class Logs:
         self.adjust(level=level, access=access)
 
     def __repr__(self) -> str:
-        form = "json" if self._json else "console"
         level = next(name for name, value in LEVELS.items() if value == self._threshold)
-        return f"<Logs: {form} from {level}, {self.redaction!r}, {self.sink!r}>"
+        return f"<Logs: {self.form} from {level}, {self.redaction!r}, {self.sink!r}>"
+
+    @property
+    def form(self) -> Format:
+        """How lines look: `json` or `console`."""
+        return "json" if self._json else "console"
 
     def adjust(self, *, level: str, access: bool, access_fields: Iterable[str] | None = None) -> None:
         """What a reload may change. Without `access`, only requests that met trouble have a line; `access_fields` are
@@ -240,6 +249,10 @@ class Logs:
     def request_text(self, path: str, user_agent: str) -> str:
         """The part of a request's line that these make, cleaned of secrets."""
         return self._access_lines.text(path, user_agent)
+
+    def numbered_text(self, path: str, user_agent: str) -> NumberedText | None:
+        """As `AccessLines.numbered_text`."""
+        return self._access_lines.numbered_text(path, user_agent)
 
     # --- lines ----------------------------------------------------------------------------------------------
 

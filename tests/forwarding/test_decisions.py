@@ -24,7 +24,7 @@ def routed(monkeypatch: pytest.MonkeyPatch) -> list[Route]:
     choose = route
 
     def noting(*arguments: object) -> Route:
-        found = choose(*arguments)  # type: ignore[arg-type]
+        found = choose(*arguments)  # type: ignore[arg-type]  # each of its own type
         chosen.append(found)
         return found
 
@@ -183,7 +183,7 @@ async def test_a_decision_shows_whose_it_is_and_where_it_goes(
 
     def noting(dependencies: object, client: object, context: RequestContext) -> object:
         shown.append(repr(context.decision))
-        return begin(dependencies, client, context)  # type: ignore[arg-type]
+        return begin(dependencies, client, context)  # type: ignore[arg-type]  # each of its own type
 
     monkeypatch.setattr(forwarder, "PlainExchange", noting)
     async with running(answering(HELLO), fast_path=False) as bench:

@@ -44,7 +44,7 @@ def finished(**changes: object) -> events.RequestFinished:
         "user_agent": "curl/8",
         "upstream_status": 200,
     }
-    return events.RequestFinished(**{**values, **changes})  # type: ignore[arg-type]
+    return events.RequestFinished(**{**values, **changes})  # type: ignore[arg-type]  # each of its own type
 
 
 def made(*accounts: str) -> Metrics:
@@ -105,7 +105,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
     counters = (
         *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
-        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals", "fast_path"),
+        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals", "fast_path", "worker_restarts"),
     )
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),
@@ -114,6 +114,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
             "overhead_seconds",
             "client_key_expiry_timestamp_seconds",
             "audit_failing",
+            "workers",
             "requests_in_flight",
             "profiles",
             "ads_accounts",
@@ -149,7 +150,7 @@ def test_openmetrics_is_given_to_who_asks_for_it() -> None:
 def openmetrics_samples(metrics: Metrics) -> list[Sample]:
     """What the format's own parser finds in a scrape."""
     text = metrics.scrape(OPENMETRICS)[0].decode()
-    families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # prometheus_client has no types
     return [sample for family in families for sample in family.samples]
 
 
