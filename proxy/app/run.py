@@ -83,7 +83,7 @@ async def _serve(
         code = await (companion.run(program) if companion else signals.stop_asked())
         await reloader.stop()
         settings = program.config.drain
-        manager.stopping(program.accounting.in_flight, settings.delay + settings.timeout)
+        manager.stopping(program.in_flight, settings.delay + settings.timeout)
         await drain(program, signals.stop_at_once)
     finally:
         stopping = asyncio.create_task(program.stop())

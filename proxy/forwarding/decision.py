@@ -49,7 +49,8 @@ class Decision:
     `request` is an example: any with the same head is decided alike until `until`, which is wall-clock time, as long as
     nobody lists what it `missed`; `watched` tells that either has to be looked at. `tools` are those of the MCP
     endpoint that its client may see; None for all, and for any other endpoint. `in_flight` counts its client's
-    requests, `budget` is its host's of retries. `plain` tells that responses have a body and pass as they come, as a
+    requests, `budget` is its host's of retries; `budgeted` tells that each request
+    is taken off its client's own. `plain` tells that responses have a body and pass as they come, as a
     rule: none holds an address that has to be led back. `path` and `text` are for the log, `entries`, by status, where
     it is noted, and `message` is what leaves with `token`; they are made when they are needed.
     """
@@ -65,6 +66,7 @@ class Decision:
     tools: ToolRules | None = None
     family: str = field(init=False)
     plain: bool = field(init=False)
+    budgeted: bool = field(init=False)
     until: float = math.inf
     missed: Missed | None = None
     watched: bool = False
@@ -79,6 +81,8 @@ class Decision:
         method = self.request.method
         self.family = family_of(route.operation, method, route.segments)
         rewritten = self.rules.rewrite_locations and concerns(method, route.segments, 200, b"application/json")
+        policy = self.caller.policy
+        self.budgeted = policy is not None and policy.has_budget
         self.plain = route.endpoint is TargetKind.API and method != b"HEAD" and not rewritten
 
     def __repr__(self) -> str:
@@ -88,12 +92,6 @@ class Decision:
     def client(self) -> str:
         """The name of the client that sends it."""
         return self.caller.name
-
-    @property
-    def budgeted(self) -> bool:
-        """Whether each of its requests is taken off a budget."""
-        policy = self.caller.policy
-        return policy is not None and policy.has_budget
 
     def head(self, token: AccessToken, account_lines: AccountLines) -> bytes:
         """What leaves before the body, with this token."""

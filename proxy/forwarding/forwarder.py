@@ -141,7 +141,7 @@ class Forwarder:
     def _repeat(self, request: Request, known: Decision, client: ClientPort) -> RequestHandler:
         """One like it was let through, which costs this one only what each of them is counted by."""
         clients, caller = known.rules.clients, known.caller
-        if caller.has_key:
+        if caller.key is not None:
             clients.note_use(caller, time.time())
         if known.budgeted:
             considered = self._considered = Considered(request)

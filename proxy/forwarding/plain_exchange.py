@@ -31,14 +31,11 @@ _LOOKED_AT = retry.JUDGED | EXPLAINED
 
 
 class WholeAttempt(Attempt):
-    """Of a request that is sent whole. Implements `WholeResponseSink`; `exchange` is its owner."""
+    """Of a request that is sent whole. Implements `WholeResponseSink`."""
 
-    __slots__ = ("_exchange",)
+    __slots__ = ()
     _connection: UpstreamConnection
-
-    def __init__(self, exchange: PlainExchange, token: AccessToken, connection: UpstreamConnection) -> None:
-        super().__init__(exchange, 1, token, connection)
-        self._exchange = exchange
+    _owner: PlainExchange
 
     def send_whole(self, data: bytes, timeouts: Timeouts) -> None:
         self._whole = True
@@ -51,12 +48,12 @@ class WholeAttempt(Attempt):
             found = self._connection.read_whole(data)
         except Refused:
             return False  # it is read again, and what is wrong with it is told
-        if found is None or not self._exchange.may_pass(found[0]) or not self._connection.end_answered():
+        if found is None or not self._owner.may_pass(found[0]) or not self._connection.end_answered():
             return False
         response, body_at = found
         self._end(AttemptState.ENDED)
         self.response = response
-        self._exchange.pass_on(response, data[body_at:])
+        self._owner.pass_on(response, data[body_at:])
         return True
 
 
@@ -75,7 +72,7 @@ class PlainExchange(Exchange):
         head = decision.head(token, self._dependencies.account_lines)
         self._stats.sent_at = now = perf_counter()
         self._replays.sent(now)
-        attempt = self._attempt = WholeAttempt(self, token, connection)
+        attempt = self._attempt = WholeAttempt(self, 1, token, connection)
         self.phase = follow(self.phase, Phase.SENT)
         data = body.data
         attempt.send_whole(b"".join((head, *data)) if data else head, decision.rules.timeouts)
@@ -112,4 +109,4 @@ class PlainExchange(Exchange):
         now = perf_counter()
         stats.attempts, stats.bytes_in, stats.bytes_out = 1, self._body.size, len(body)
         stats.overhead += now - attempt.entered
-        self._dependencies.accounting.exchanged(stats, status, decision, now)
+        self._dependencies.accounting.passed_on(stats, status, decision, now)

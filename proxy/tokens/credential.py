@@ -12,12 +12,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proxy.errors import (
-    ApplicationChanged,
-    RefreshTokenMissing,
-    TokenAnswerMalformed,
-    TokenFailure,
-)
+from proxy.errors import ApplicationChanged, RefreshTokenMissing, TokenAnswerMalformed
 from proxy.events import (
     CredentialStateChanged,
     RefreshCause,
@@ -31,7 +26,7 @@ from proxy.tokens.absence import Absence, comes_later, needs_operator, sign_in_a
 from proxy.tokens.alarm import MAX_SLEEP, Alarm
 from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
-from proxy.tokens.refresh_attempt import describe_failure, report_defect, request_grant
+from proxy.tokens.refresh_attempt import describe_failure, failure_elsewhere, failure_of, request_grant
 from proxy.tokens.sharing import Sharing
 from proxy.tokens.store import StoredSource
 from proxy.tokens.suspicion import Suspicion
@@ -39,9 +34,10 @@ from proxy.tokens.values import AccessToken, CredentialStatus
 from proxy.tokens.waiters import Waiters
 
 if TYPE_CHECKING:
+    from proxy.errors import TokenFailure
     from proxy.secret import Secret
     from proxy.tokens.consent import Consent
-    from proxy.tokens.leases import SharedToken
+    from proxy.tokens.leases import FailedAttempt, Lease, SharedToken
     from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.suspicion import TokenUse
@@ -58,9 +54,8 @@ class Credential:
         self.state = CredentialState.PENDING
         self.token: AccessToken | None = None
         self._keeper = keeper
-        self._generation = 0
         self._sharing = Sharing(dependencies.leases)
-        self._older_secret = False
+        self._generation, self._older_secret = 0, False
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
@@ -234,34 +229,62 @@ class Credential:
 
     async def _refresh(self, cause: RefreshCause, generation: int) -> TokenFailure | None:
         """One token request, unless a token after this generation comes meanwhile. Never raises: the timer lives on."""
-        source, sent, clock = self.source, self._keeper.refresh_token, self.dependencies.timing.clock
-        sent_at = clock()
-        grant: Grant | None = None
-        failure: TokenFailure | None = None
+        source, sent, failure = self.source, self._keeper.refresh_token, None
         if sent is None:
             return None
+        urgency = lifecycle.urgency_of(cause, self._waiters.count)
         try:
-            async with self._sharing.lease(source, sent) as lease:
-                if lease.shared is not None:
+            async with self._sharing.lease(source, sent, urgency) as lease:
+                if lease.held_back is not None:
+                    self._hold_back(lease.held_back)
+                elif lease.shared is not None:
                     self._take(lease.shared, sent)
-                elif lease.fence:
-                    await self.reread_store()
-                sent_at = clock()
-                if lease.shared is None and (sent, generation) == (self._keeper.refresh_token, self._generation):
-                    grant = await request_grant(self.dependencies, source, sent, self._schedule.timeouts)
-                    if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
-                        self._apply(grant, sent_at, cause)
-                        self._waiters.release()
-                        await self._sharing.publish(lease, replace(grant, took=clock() - sent_at), self._keeper)
-        except TokenFailure as error:
-            failure = explain_refusal(error, self.consent, self.dependencies.timing.wall())
-        except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
-            failure = report_defect(self.dependencies.observer, error)
-        ours = (sent, grant.refresh_token if grant is not None else None)
-        if failure is not None and source == self.source and self._keeper.refresh_token in ours:
-            self._record_failure(failure, clock() - sent_at)
+                else:
+                    failure = await self._ask(lease, source, sent, (cause, generation))
+        except Exception as error:  # noqa: BLE001 - a defect, or what was shared has ended on its way here
+            failure = failure_of(error, self.dependencies.observer)
+            self._record_failure(failure, 0.0)
         self._waiters.release()
         return failure
+
+    async def _ask(
+        self, lease: Lease, source: TokenSource, sent: Secret, why: tuple[RefreshCause, int]
+    ) -> TokenFailure | None:
+        """Under a lease, or alone. `why` is the cause, and the generation of the token that is to be followed."""
+        if lease.fence:
+            await self.reread_store()
+        (cause, generation), clock, grant = why, self.dependencies.timing.clock, None
+        if (sent, generation) != (self._keeper.refresh_token, self._generation):
+            return None
+        sent_at = clock()
+        try:
+            grant = await request_grant(self.dependencies, source, sent, self._schedule.timeouts)
+            if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
+                self._apply(grant, sent_at, cause)
+                self._waiters.release()
+                await self._sharing.publish(lease, replace(grant, took=clock() - sent_at), self._keeper)
+        except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
+            failure = failure_of(error, self.dependencies.observer)
+            failure = explain_refusal(failure, self.consent, self.dependencies.timing.wall())
+        else:
+            return None
+        ours = (sent, grant.refresh_token if grant is not None else None)
+        if source == self.source and self._keeper.refresh_token in ours:
+            self._schedule = self._schedule.counting(lease.failed) if lease.failed is not None else self._schedule
+            self._record_failure(failure, clock() - sent_at)
+            await lease.fail(self._schedule.failed_attempt(failure.reason))
+        return failure
+
+    def _hold_back(self, attempt: FailedAttempt) -> None:
+        """Another replica asked the same in vain. Where that was not for want of a way to Amazon, it holds here too."""
+        timing = self.dependencies.timing
+        self._schedule = self._schedule.held_back(attempt, timing.clock(), self._waiters.count)
+        failure = failure_elsewhere(attempt)
+        if failure is not None and (self._last_failure is None or self._last_failure.reason != failure.reason):
+            told = explain_refusal(failure, self.consent, timing.wall())
+            self._last_failure = describe_failure(self.source.account, told, timing.wall())
+            self._transition(lifecycle.trigger_of(failure))
+        self._alarm.ring()
 
     def _take(self, shared: SharedToken, refresh_token: Secret) -> None:
         """Another replica was granted a token for this refresh token."""
@@ -311,8 +334,6 @@ class Credential:
         self._alarm.ring()
         self._waiters.release()
 
-    # --- time ----------------------------------------------------------------------------------------------
-
     async def _renew_ahead(self) -> None:
         """Refreshes whenever it is due and notices expiry."""
         while True:
@@ -342,8 +363,6 @@ class Credential:
 
     def _is_refreshing(self) -> bool:
         return self._refresh_task is not None and not self._refresh_task.done()
-
-    # --- for people ----------------------------------------------------------------------------------------
 
     def status(self) -> CredentialStatus:
         """What there is to say, without secrets."""

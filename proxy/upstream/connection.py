@@ -136,11 +136,12 @@ class UpstreamConnection(asyncio.Protocol):
         self.rested = boot_time()
         self._pool.release(self)
 
-    def end_answered(self) -> bool:
-        """`note_answer` and `rest_now` together, for a response that is here whole: False changes nothing."""
+    def end_answered(self, waited: float) -> bool:
+        """`note_answer` and `rest_now` together, for a response that is here whole, after so many seconds. False
+        changes nothing."""
         if self._transport.get_write_buffer_size():
             return False
-        self._pool.answered(self.loop.time() - self._sent_at)
+        self._pool.answered(waited)
         self._sink = self._body = None
         self.served += 1
         self.rested = boot_time()

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proxy.errors import StateError, StateUnavailable
 from proxy.secret import Secret
-from proxy.tokens.leases import TokenWanted
+from proxy.tokens.leases import FailedAttempt, TokenWanted, Urgency
 from proxy.tokens.opening import open_store
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoredSource, StoredToken
@@ -47,12 +48,16 @@ async def use(store: RedisStore, server: RedisServer) -> None:
     await store.read("acme")
     await store.write_document("profiles", {})
     assert await store.read_document("profiles") == {}
-    async with store.leases.lease(WANTED) as lease:
+    async with store.leases.lease(WANTED, Urgency.PLANNED) as lease:
         ends_at = lease_end(server)
         await asyncio.to_thread(until, lambda: lease_end(server) > ends_at)  # it is renewed
         assert await lease.publish(GRANT, WANTED.lineage) == lease.fence > 0
     assert await store.leases.newest(WANTED) is not None
     assert await store.leases.announce(WANTED, GRANT) > lease.fence
+    async with store.leases.lease(replace(WANTED, known=2**50), Urgency.PLANNED) as lease:
+        await lease.fail(FailedAttempt("network", False, 1, 30.0, 5.0))
+    async with store.leases.lease(replace(WANTED, known=2**50), Urgency.PLANNED) as lease:
+        assert lease.held_back is not None
     await store.fleet.share({"a": 1})
     assert (await asyncio.wait_for(anext(store.fleet.heard()), 20))[1] == {"a": 1}
     assert await store.fleet.settle("client", 60, 1.0, 1) == 59

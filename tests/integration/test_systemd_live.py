@@ -226,3 +226,16 @@ def test_the_service_holds_no_more_than_the_unit_allows(service: Machine) -> Non
     held = {name: found[name] for name in ("CapEff", "CapBnd", "CapPrm", "CapAmb")}
     assert set(held.values()) == {"0" * 16}, held
     assert (found["NoNewPrivs"].strip(), found["Seccomp"].strip()) == ("1", "2")
+
+
+def test_several_processes_are_one_service(service: Machine) -> None:
+    """With two workers the unit starts, serves, reloads and stops as with none."""
+    service.run("systemctl", "stop", "ads-proxy")
+    service.configure(workers=2)
+    service.run("systemctl", "start", "ads-proxy")
+    assert service.metric('ads_proxy_workers{state="serving"}') == 2
+    assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
+    service.run("systemctl", "reload", "ads-proxy")
+    assert service.metric('ads_proxy_config_reloads_total{result="success"}') == 1
+    service.run("systemctl", "stop", "ads-proxy")
+    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")

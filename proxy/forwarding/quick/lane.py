@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from proxy.forwarding.throttles import ThrottleKey
 
@@ -149,7 +149,8 @@ class Sender:
     numbered: dict[bytes, NumberedLines] = field(default_factory=dict)
 
 
-class KnownSection(NamedTuple):
+@dataclass(slots=True)
+class KnownSection:
     """A header section that fits a shape: who sends it, what of it leaves, and what it says of its request.
 
     `passing` ends in the empty line that closes a head. `request_id` is empty where the client names none.
@@ -175,7 +176,9 @@ class Recognised:
 
     def __init__(self, plan: Plan, section: KnownSection, body_at: int) -> None:
         self.lane, self.line, self.target, self.path, self.text = plan
-        _, self.passing, self.length, self.request_id = section
+        self.passing = section.passing
+        self.length = section.length
+        self.request_id = section.request_id
         self.body_at = body_at
         self.token: AccessToken | None = None
         self.message = b""

@@ -128,21 +128,19 @@ class Recognition:
     def _recognise(self, data: bytes) -> Recognised | None:
         """What is known of a request that may be new; None where nothing is, or it is not whole."""
         body_at = data.find(_END) + 4
-        head = data[:body_at]
-        if data[0] != _G and (known := self._requests.get(head)) is not None and len(data) - body_at == known.length:
+        length = len(data) - body_at
+        head = data[:body_at] if length else data
+        if data[0] != _G and (known := self._requests.get(head)) is not None and length == known.length:
             return known
         at = data.find(b"\r\n") + 2
-        section = self._find_section(head[at:]) if body_at > at else None
-        if section is None or len(data) - body_at != section.length or body_at > self._max_head:
+        section = self._find_section(data[at:body_at]) if body_at > at else None
+        if section is None or length != section.length or body_at > self._max_head or length > self._max_body:
             self._outcome = QuickOutcome.UNSEEN if section is None else QuickOutcome.INCOMPLETE
             return None
-        if section.length > self._max_body:
-            self._outcome = QuickOutcome.INCOMPLETE
-            return None
-        line = data[: at - 2]
-        plan = section.sender.plans.get(line)
+        line, sender = data[: at - 2], section.sender
+        plan = sender.plans.get(line)
         again = plan is not None
-        plan = plan or self._find_plan(section.sender, line)
+        plan = plan or self._find_plan(sender, line)
         if plan is None:
             self._outcome = QuickOutcome.UNSEEN
             return None
@@ -235,7 +233,7 @@ class Recognition:
 
     def _find_plan(self, sender: Sender, line: bytes) -> Plan | None:
         """The plan of a request line that this sender did not send before; None where that is for the ordinary path."""
-        if not sender.reads_numbers and len(line) <= self._max_line:
+        if sender.numbered and len(line) <= self._max_line:
             numbered = sender.numbered.get(line_without_numbers(line))
             if numbered is not None:
                 return numbered.plan(line)
