@@ -1,4 +1,4 @@
-"""Tests, benchmarks and scripts keep the sizes that the program keeps (tests/test_architecture.py), for their readers."""
+"""Tests, benchmarks and scripts keep the sizes that the program keeps (tests/test_architecture.py)."""
 
 from __future__ import annotations
 
