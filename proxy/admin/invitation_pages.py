@@ -60,11 +60,11 @@ def asking_page(invitation: Invitation, source: SignInSource, token: str) -> str
     sender, until = escape(invitation.sender), datetime.fromtimestamp(invitation.expires_at, UTC)
     scopes = "".join(f"<li>{escape(_SCOPES.get(scope, scope))}</li>" for scope in source.scopes)
     return page(
-        "Access to your Amazon advertising account",
+        "Access to your Amazon Ads account",
         f"""<p><strong>{sender}</strong> asks you to let its program (account
 <strong>{escape(source.account)}</strong>) do this at Amazon Ads in your name:</p>
 <ul>{scopes}</ul>
-<p>The button leads to Amazon's own page. Sign in there as a user who has access to the advertising account, and allow
+<p>The button leads to Amazon's own page. Sign in there as a user who has access to the ads account, and allow
 it; your password stays between you and Amazon. Amazon keeps the consent for a year, and you can withdraw it there.</p>
 <form method="post" action="{PATH}/{escape(token)}/begin"><button type="submit">Go on to Amazon</button></form>
 <p>If you do not know {sender}, close this page. This link works once, until {until:%Y-%m-%d %H:%M} UTC.</p>""",
@@ -111,7 +111,7 @@ def other_login_page(token: str) -> str:
     """Signed in as somebody who does not reach what is in use: that is for the operator to decide."""
     return page(
         "This is another login",
-        f"""<p>The user that you signed in as does not have access to the same advertising accounts as before. Nothing
+        f"""<p>The user that you signed in as does not have access to the same ads accounts as before. Nothing
 has changed. Sign in as the user who has, or ask whoever sent you the link.</p>
 <p><a class="button" href="{PATH}/{escape(token)}">Try again</a></p>""",
         "bad",

@@ -59,7 +59,7 @@ def denied(source: SignInSource, error: str, description: str) -> SignInResult:
             outcome=SignInOutcome.DENIED,
             title="Access was not granted",
             detail=f"The sign-in for {source.account} ended without consent.",
-            advice="Try again and press Allow, as a user who has access to the advertising account.",
+            advice="Try again and press Allow, as a user who has access to the ads account.",
             status=403,
         )
     said = f"{error[:80]}: {description[:300]}" if description else error[:80]

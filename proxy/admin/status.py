@@ -61,7 +61,7 @@ def advice_at_the_buttons(account: Any) -> str:
         return f"Press Connect, or run `ads-proxy login {name}` on the proxy's machine; or configure a refresh token."
     if account["state"] == "revoked":
         return (
-            "Press Reconnect and sign in as a user of the advertising account, or put a new refresh token in place; "
+            "Press Reconnect and sign in as a user of the ads account, or put a new refresh token in place; "
             f"`ads-proxy login {name}` does the same at a terminal."
         )
     return str(account["advice"])

@@ -1,4 +1,4 @@
-"""`check`: mints a token for each account, lists its profiles in each region, and says in plain words what is wrong."""
+"""`check`: obtains a token for each account, lists its profiles in each region, and says plainly what is wrong."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check(config: Config) -> int:
 def _summary(config: Config) -> str:
     source = str(config.sources[0]) if config.sources else "the environment"
     state = {StateKind.MEMORY: "in memory", StateKind.FILE: "in files", StateKind.REDIS: "in Redis"}[config.state.kind]
-    clients = f"{len(config.clients)} clients with keys" if config.clients else "every caller is trusted"
+    clients = f"clients with keys: {len(config.clients)}" if config.clients else "every caller is trusted"
     return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {state}"
 
 

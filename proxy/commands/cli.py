@@ -150,7 +150,7 @@ def check(  # noqa: PLR0913 - each is an option of the command
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> None:
-    """Check the configuration; then mint a token for each account and list its profiles in every region.
+    """Check the configuration; then obtain a token for each account and list its profiles in every region.
 
     Prints a table, and for each failure one sentence that says what to do. Exit code 1 if there is one.
     With --as nothing is asked of Amazon: it says whether a client's request would pass, and which rule decides.

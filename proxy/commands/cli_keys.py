@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,11 +29,18 @@ def keys_new(
         str, typer.Option(metavar="DAY", help="The last day on which it is taken (UTC), such as 2027-01-31.")
     ] = "",
     note: Annotated[str, typer.Option(metavar="TEXT", help="What it is for, as people read it.")] = "",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="A YAML file: show the client's keys with the new one."),
+    ] = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """Make a key for a client. The key is printed once; the configuration keeps its digest."""
     from proxy.commands.keys import KeyTerms, new_key
+    from proxy.config import environment, load
 
-    raise typer.Exit(new_key(name, KeyTerms(expires, note)))
+    present = None if config is None else load(config, environment(env_file))
+    raise typer.Exit(new_key(name, KeyTerms(expires, note), present))
 
 
 @keys_app.command("list")

@@ -28,11 +28,11 @@ EnvFileOption = Annotated[
     ),
 ]
 ListenOption = Annotated[
-    str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where tools connect [127.0.0.1:8080].")
+    str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where tools connect. Default: 127.0.0.1:8080.")
 ]
 AdminListenOption = Annotated[
     str | None,
-    typer.Option("--admin-listen", metavar="HOST:PORT", help="Metrics, health and console [127.0.0.1:8081]."),
+    typer.Option("--admin-listen", metavar="HOST:PORT", help="Metrics, health and console. Default: 127.0.0.1:8081."),
 ]
 
 

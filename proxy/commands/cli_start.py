@@ -42,7 +42,7 @@ def run(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Run a command with the proxy beside it, for as long as it takes; the exit code is the command's.
 
-    The command finds the proxy by AMAZON_ADS_API_URL, AMAZON_ADS_TOKEN_URL and AMAZON_ADS_MCP_URL. It gets stand-ins
+    The command finds the proxy by AMAZON_ADS_API_URL, AMAZON_ADS_TOKEN_URL and AMAZON_ADS_MCP_URL. It gets placeholders
     for the credentials that tools insist on, and none of Amazon's.
     """
     from proxy.commands.run import RunRequest
@@ -57,8 +57,10 @@ def init(  # noqa: PLR0913 - each is an option of the command
     directory: Annotated[
         Path, typer.Argument(metavar="[DIRECTORY]", help="Where proxy.yaml and secrets/ are written.")
     ] = Path(),
-    account: Annotated[str | None, typer.Option(metavar="NAME", help="What the account is called [main].")] = None,
-    region: Annotated[HomeRegion | None, typer.Option(help="Its home region [na].")] = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the account is called. Default: main.")
+    ] = None,
+    region: Annotated[HomeRegion | None, typer.Option(help="Its home region. Default: na.")] = None,
     client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
     client_secret_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file that holds the application's client secret.")
@@ -67,7 +69,7 @@ def init(  # noqa: PLR0913 - each is an option of the command
         Path | None, typer.Option(metavar="FILE", help="A file that holds a refresh token, where there is one.")
     ] = None,
     client: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key for a tool of this name.")] = None,
-    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not given [on a terminal].")] = True,
+    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not given; on a terminal alone.")] = True,
 ) -> None:
     """Write a commented configuration, and files for the secrets that only you can read. Nothing is overwritten.
 

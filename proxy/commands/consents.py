@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 _ORDER = (ConsentPhase.UNKNOWN, ConsentPhase.ENDLESS, ConsentPhase.NONE)
 """After those whose end is known."""
+_WITHOUT_A_DAY = {
+    ConsentPhase.UNKNOWN: "not known",
+    ConsentPhase.ENDLESS: "no end",
+    ConsentPhase.NONE: "not given",
+}
+"""In the words of `status` and the console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,6 @@ def _print_table(rows: Iterable[ConsentRow]) -> None:
         table.add_column(column, no_wrap=bool(column))
     for row in rows:
         days = "" if row.days_left is None else str(row.days_left)
-        ends = str(row.ends_on) if row.ends_on is not None else row.phase
+        ends = str(row.ends_on) if row.ends_on is not None else _WITHOUT_A_DAY.get(row.phase, row.phase)
         table.add_row(row.account, ends, days, str(row.given_on or ""), row.explanation)
     answers().print(table)

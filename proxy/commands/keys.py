@@ -45,8 +45,8 @@ class EndedKey:
     on: str = ""
 
 
-def new_key(name: str, terms: KeyTerms) -> int:
-    """Print a fresh key and its digest, as YAML."""
+def new_key(name: str, terms: KeyTerms, config: Config | None = None) -> int:
+    """Print a fresh key and its digest, as YAML; on standard error what to write, beside the keys that `config` has."""
     try:
         parse_name(name)
     except ValueError as error:
@@ -57,12 +57,20 @@ def new_key(name: str, terms: KeyTerms) -> int:
     say(f"name: {name}")
     say(f"key: {key}")
     say(f"key_sha256: {digest}")
+    known = next((client for client in config.clients if client.name == name), None) if config else None
+    present = known.all_keys if known is not None else ()
     tell("\nGive `key` to the tool; it is not shown again. The configuration keeps its digest, under `clients:`,")
     tell(f"  - name: {name}")
     tell("    keys:")
-    tell(f"      - {_entry(digest, ends, note)}")
-    tell("beside the keys that the client has, and narrowed with accounts, profiles, methods, paths and their like")
-    tell("(docs/configuration.md).")
+    for entry in (*(_entry(key.sha256, key.expires, key.note or "") for key in present), _entry(digest, ends, note)):
+        tell(f"      - {entry}")
+    if known is None:
+        tell("beside the keys that the client has, and narrowed with accounts, profiles, methods, paths and their like")
+        tell("(docs/configuration.md).")
+    else:
+        tell("in place of the client's present keys (`keys` or `key_sha256`); leave what else stands there of it.")
+        tell("A running proxy takes each of them within 5 seconds. When the tool has the new one, end the old one:")
+        tell(f"ads-proxy keys expire {name}")
     return OK
 
 

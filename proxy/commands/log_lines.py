@@ -58,8 +58,8 @@ class LogFilter:
             return False
         if self.accounts and str(line.get("account", "")) not in self.accounts:
             return False
-        operation = str(line.get("operation", ""))
-        if self.operations and not any(fnmatchcase(operation, pattern) for pattern in self.operations):
+        asked = [str(line.get("operation", "")), *map(str, line.get("mcp_tools") or ())]
+        if self.operations and not any(fnmatchcase(name, pattern) for name in asked for pattern in self.operations):
             return False
         status = line.get("status")
         within = isinstance(status, int) and any(wanted.first <= status <= wanted.last for wanted in self.statuses)
@@ -99,11 +99,14 @@ def show(line: Mapping[str, Any]) -> Text:
 def _request(line: Mapping[str, Any]) -> list[str]:
     """Status and request first, then whose it was, how long it took, and what went wrong."""
     asked = f"{line.get('status', '-')} {line.get('method', '-')} {line.get('path', '-')}"
-    words = [printable(asked), printable(line.get("operation", ""))]
+    tools = line.get("mcp_tools")
+    words = [printable(asked), _value(tools) if tools else printable(line.get("operation", ""))]
     if line.get("upstream_status") not in (None, 0, line.get("status")):
         words.append(printable(f"(Amazon said {line['upstream_status']})"))
     whose = "/".join(printable(line[key]) for key in ("account", "region") if line.get(key))
     words.append(" for ".join(part for part in (printable(line.get("client", "")), whose) if part))
+    named = (("profile", "profile"), ("ads account", "ads_account"))
+    words += [printable(f"{kind} {line[key]}") for kind, key in named if line.get(key)]
     duration, attempts = line.get("duration_ms"), line.get("attempts")
     if isinstance(duration, int | float):
         words.append(f"{duration:.1f} ms")

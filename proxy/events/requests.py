@@ -66,7 +66,8 @@ class RequestFinished(Event):
     that could no longer be told; or empty. `cause` is a word of `RefusalCause` where Amazon refused for a known reason.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
-    `span` is there where somebody traces.
+    `mcp_tools` are the tools that a request to the MCP endpoint calls, as its body names them. `span` is there where
+    somebody traces.
     """
 
     request_id: str
@@ -93,6 +94,7 @@ class RequestFinished(Event):
     user_agent: str = ""
     upstream_status: int = 0
     cause: str = ""
+    mcp_tools: tuple[str, ...] = ()
     span: TraceSpan | None = None
 
 

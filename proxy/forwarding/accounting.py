@@ -15,9 +15,11 @@ from proxy.routing.scope import SCOPE
 if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.events import Observer
+    from proxy.forwarding.decision import Decision
     from proxy.forwarding.explanation import Explanation
     from proxy.forwarding.tracing import RequestTrace, Tracing
     from proxy.http1.message import Request
+    from proxy.observability.journal import JournalEntry
     from proxy.routing.operations import Operation
     from proxy.routing.route import Route
 
@@ -77,11 +79,19 @@ def asked_way(request: Request, operation: Operation | None) -> Way:
     )
 
 
+def kind_of(decision: Decision) -> RequestKind:
+    """What requests that were decided so share, in the words of the log."""
+    account, region, profile, ads_account, operation, operation_class = way_of(decision.route)
+    method = method_name(decision.request.method)
+    return RequestKind(decision.client, account, region, profile, ads_account, method, operation, operation_class)
+
+
 class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
-    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `trace` is there where somebody traces.
+    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls.
+    `trace` is there where somebody traces.
     """
 
     __slots__ = (
@@ -94,6 +104,7 @@ class RequestStats:
         "duration",
         "explanation",
         "fault",
+        "mcp_tools",
         "overhead",
         "path",
         "refusal",
@@ -125,6 +136,7 @@ class RequestStats:
         self.refusal: Refused | None = None
         self.fault = ""
         self.explanation: Explanation | None = None
+        self.mcp_tools: tuple[str, ...] = ()
         self.trace: RequestTrace | None = None
 
     def measure(self, now: float) -> None:
@@ -135,13 +147,14 @@ class RequestStats:
         self.upstream = max(0.0, min(upstream, duration - overhead))
 
     def ended_well(self, status: int) -> bool:
-        """Whether Amazon's response went to the tool whole, and nothing is to be said of it, in a trace neither."""
+        """Whether Amazon's response went to the tool whole, and all that is to be said of it is what others share."""
         return (
             status > 0
             and status == self.upstream_status
             and self.refusal is None
             and not self.fault
             and self.explanation is None
+            and not self.mcp_tools
             and self.trace is None
         )
 
@@ -175,6 +188,7 @@ class RequestStats:
             user_agent=self.user_agent,
             upstream_status=self.upstream_status,
             cause=explanation.cause.value if explanation is not None else "",
+            mcp_tools=self.mcp_tools,
             span=self.trace.span if self.trace is not None else None,
         )
 
@@ -210,11 +224,11 @@ class Accounting:
             found = self._of_client[client] = Cell()
         return found
 
-    def started(self, client: str = "") -> None:
-        """A request begins; one of a named client counts as this client's."""
+    def started(self, in_flight: Cell | None = None) -> None:
+        """A request begins; one that goes to Amazon counts among those of its client that are `in_flight`."""
         self.flight.value += 1
-        if client:
-            self.client_cell(client).value += 1
+        if in_flight is not None:
+            in_flight.value += 1
         if self.journal.listeners:
             self.tell_started()
 
@@ -230,31 +244,37 @@ class Accounting:
         for listener in self.journal.listeners:
             listener.observe(_STARTED)
 
-    def ended(self, client: str) -> None:
-        """It is over. `client` is what it was started with."""
+    def ended(self, in_flight: Cell | None = None) -> None:
+        """It is over. `in_flight` is what it was started with."""
         self.flight.value -= 1
-        if client:
-            self.client_cell(client).value -= 1
+        if in_flight is not None:
+            in_flight.value -= 1
 
-    def finished(self, event: RequestFinished, client: str | None = None) -> None:
-        """It ended; `client` is what it was started with where that is not the event's."""
-        self.ended(event.client if client is None else client)
+    def finished(self, event: RequestFinished, in_flight: Cell | None = None) -> None:
+        """It ended; `in_flight` is what it was started with."""
+        self.ended(in_flight)
         self.observer.observe(event)
 
-    def exchanged(self, stats: RequestStats, status: int, route: Route, now: float) -> None:
+    def exchanged(self, stats: RequestStats, status: int, decision: Decision, now: float) -> None:
         """An exchange is over; nobody needs an event of one that ended well."""
-        path = route.path.decode("latin-1")
-        way = way_of(route)
+        if not decision.path:
+            decision.path = decision.route.path.decode("latin-1")
         if not stats.ended_well(status):
-            self.finished(stats.finished(status, way, path, now))
+            event = stats.finished(status, way_of(decision.route), decision.path, now)
+            self.finished(event, decision.in_flight)
             return
         stats.measure(now)
-        stats.path, stats.text = path, self.journal.text(path, stats.user_agent)
-        account, region, profile, ads_account, operation, operation_class = way
-        method = _NAMES.get(stats.request.method, "other")
-        self.ended(stats.client)
-        kind = RequestKind(stats.client, account, region, profile, ads_account, method, operation, operation_class)
-        self.journal.entry(kind, status).note(stats)
+        entry = decision.entries.get(status) or self._prepare(decision, status)
+        stats.path, stats.text = decision.path, decision.text
+        self.flight.value -= 1
+        decision.in_flight.value -= 1
+        entry.note(stats)
+
+    def _prepare(self, decision: Decision, status: int) -> JournalEntry:
+        """Where requests that were decided so are noted with this status, and what the log says of each."""
+        decision.text = self.journal.text(decision.path, decision.request.fields.user_agent)
+        entry = decision.entries[status] = self.journal.entry(kind_of(decision), status)
+        return entry
 
     def refused(self, request: Request, error: Refused, client: str = "", way: Way = NOWHERE) -> None:
         """A request was answered before anybody served it."""
@@ -262,7 +282,7 @@ class Accounting:
         stats.refusal = error
         path = request.target.path or request.target.raw
         self.started()
-        self.finished(stats.finished(error.status, way, path.decode("latin-1")[:_MAX_PATH], 0.0), client="")
+        self.finished(stats.finished(error.status, way, path.decode("latin-1")[:_MAX_PATH], 0.0))
 
     def defect(self, where: str, error: BaseException) -> None:
         self.observer.observe(DefectMet(where, "".join(traceback.format_exception(error))))

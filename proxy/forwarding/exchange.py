@@ -16,12 +16,12 @@ from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
+from proxy.forwarding.mcp_body import body_of
 from proxy.forwarding.phase import Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response
-from proxy.forwarding.relay import RequestContext, ResponseRelay
+from proxy.forwarding.relay import ResponseRelay
 from proxy.forwarding.renewal import renew_after_refusal, tell_accepted
 from proxy.forwarding.replays import Replays
-from proxy.forwarding.request_body import ReplayBuffer
 from proxy.forwarding.turn import Turn
 from proxy.forwarding.unauthorized import may_refuse_token
 from proxy.routing.target import TargetKind
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from proxy.downstream.ports import ClientPort
+    from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
@@ -55,11 +56,11 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._attempt: Attempt | None = None
         self._turn: Turn | None = None
-        self._body = ReplayBuffer(request.fields, context.rules.replay_bytes)
         self._relay = ResponseRelay(client, context)
         budget = dependencies.retry_budgets.of(context.pool.host_line, client.loop.time())
         self._replays = Replays(context, budget, dependencies.accounting.observer)
         self._stats = dependencies.accounting.begin(request, context.client, client.head_done)
+        self._body = body_of(context, self._stats)
         self._entered = client.head_done
 
     def __repr__(self) -> str:
@@ -392,7 +393,7 @@ class Exchange:
             stats.overhead += now - entered
         stats.attempts = self._replays.attempts
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
-        route = self._context.route
+        decision = self._context.decision
         if self._relay.beginning is not None:
-            stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(route.account))
-        self._dependencies.accounting.exchanged(stats, status, route, now)
+            stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(decision.route.account))
+        self._dependencies.accounting.exchanged(stats, status, decision, now)

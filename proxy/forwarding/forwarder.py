@@ -16,14 +16,14 @@ from proxy.access.admission import admit, identify
 from proxy.downstream.ports import Availability
 from proxy.errors import Draining, NotImplementedHere, Refused
 from proxy.forwarding.accounting import METHODS, NOWHERE, Way, asked_way, way_of
+from proxy.forwarding.decision import Decision, RequestContext
+from proxy.forwarding.decisions import Decisions
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.forwarding.judged import JudgedRequest
 from proxy.forwarding.local import LocalTokenRequest
-from proxy.forwarding.quick.lane import Decision
 from proxy.forwarding.quick.recognition import Recognition
 from proxy.forwarding.refusal import internal_error, refusal_response
-from proxy.forwarding.relay import RequestContext
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
 from proxy.routing.route import route
@@ -71,6 +71,7 @@ class Forwarder:
         self.reader: RequestReader
         self.limits: ConnectionLimits
         self.quick: Recognition | None
+        self._decisions: Decisions
         self._dependencies = dependencies
         self._pools = pools
         self._serial = count(1)
@@ -90,6 +91,7 @@ class Forwarder:
         self.rules = rules
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=True)
+        self._decisions = Decisions(rules)
         known_again = rules.fast_path and self._dependencies.accounting.tracing is None
         self.quick = Recognition(self._dependencies, self, rules) if known_again else None
 
@@ -99,6 +101,9 @@ class Forwarder:
         return f"{self._prefix}-{next(self._serial):x}"
 
     def accept(self, request: Request, client: ClientPort) -> RequestHandler:
+        known = self._decisions.find(request.head)
+        if known is not None and self.availability is not Availability.CLOSING:
+            return self._repeat(request, known, client)
         rules = self.rules
         considered = self._considered = Considered(request)
         admit(request)
@@ -120,20 +125,51 @@ class Forwarder:
         if destination.kind is TargetKind.MCP:
             session = self._dependencies.sessions.find(request, caller.name)
         chosen = considered.route = route(request, destination, rules.table, caller.scope, session)
-        rules.clients.permit(caller, screened, chosen, time.monotonic(), accounting.of_client(caller.name))
+        in_flight = accounting.client_cell(caller.name)
+        rules.clients.permit(caller, screened, chosen, time.monotonic(), in_flight.value)
         pool = self._pools.find(chosen.endpoint, chosen.region)
-        if self.quick is not None and self.quick.note_declined() and not screened.by_body:
-            self.quick.learn(Decision(request, caller, destination, chosen, pool))
-        accounting.started(caller.name)
         tools = rules.clients.tool_rules(caller, rules.table.operations) if destination.kind is TargetKind.MCP else None
-        sent = request if tools is None else replace(request, fields=asking_identity(request.fields))
-        if accounting.tracing is not None:
-            sent = replace(sent, fields=accounting.tracing.untraced(sent.fields))
-        context = RequestContext(sent, rules, caller.name, chosen, pool, tools)
+        decision = Decision(request, caller, destination, chosen, pool, rules, in_flight, tools)
         if screened.by_body:
-            judge = partial(rules.clients.permit_body, caller, request.fields)
-            return JudgedRequest(self._dependencies, client, context, partial(tools.judge, request) if tools else judge)
-        return Exchange(self._dependencies, client, context)
+            return self._judge_body(decision, client)
+        if accounting.tracing is None:
+            self._decisions.keep(decision)
+        return self._exchange(request, decision, client)
+
+    def _repeat(self, request: Request, known: Decision, client: ClientPort) -> RequestHandler:
+        """One like it was let through, which costs this one only what each of them is counted by."""
+        clients, caller = known.rules.clients, known.caller
+        if caller.has_key:
+            clients.note_use(caller, time.time())
+        if known.budgeted:
+            considered = self._considered = Considered(request)
+            considered.client, considered.route = caller.name, known.route
+            clients.spend(caller, time.monotonic(), known.in_flight.value)
+        return self._exchange(request, known, client)
+
+    def _exchange(self, request: Request, decision: Decision, client: ClientPort) -> RequestHandler:
+        accounting = self._dependencies.accounting
+        if self.quick is not None and self.quick.note_declined():
+            self.quick.learn(decision)
+        accounting.started(decision.in_flight)
+        return Exchange(self._dependencies, client, RequestContext(self._sent(request, decision), decision))
+
+    def _judge_body(self, decision: Decision, client: ClientPort) -> RequestHandler:
+        """Whether it may be sent is known when its body is here."""
+        if self.quick is not None:
+            self.quick.note_declined()
+        self._dependencies.accounting.started(decision.in_flight)
+        clients, request, tools = decision.rules.clients, decision.request, decision.tools
+        judge = partial(clients.permit_body, decision.caller, request.fields)
+        context = RequestContext(self._sent(request, decision), decision)
+        return JudgedRequest(self._dependencies, client, context, partial(tools.judge, request) if tools else judge)
+
+    def _sent(self, request: Request, decision: Decision) -> Request:
+        """The request as it leaves."""
+        tracing = self._dependencies.accounting.tracing
+        if decision.tools is not None:
+            request = replace(request, fields=asking_identity(request.fields))
+        return request if tracing is None else replace(request, fields=tracing.untraced(request.fields))
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
         if request is None:

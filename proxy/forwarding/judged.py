@@ -8,6 +8,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from proxy.access.mcp_messages import name_tools
 from proxy.errors import ContentTooLarge, Refused
 from proxy.events import Fault
 from proxy.forwarding.accounting import way_of
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.downstream.ports import ClientPort
+    from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.relay import RequestContext
     from proxy.http1.framing import Buffer
 
 
@@ -140,6 +141,9 @@ class JudgedRequest:
         context = self._context
         stats = self._dependencies.accounting.begin(context.request, context.client, self._client.head_done)
         stats.refusal, stats.fault, stats.bytes_in = error, fault, len(self._body)
+        if context.decision.tools is not None:
+            stats.mcp_tools = name_tools(bytes(self._body))
         self._done, self._body = True, bytearray()
         path, now = context.route.path.decode("latin-1"), perf_counter()
-        self._dependencies.accounting.finished(stats.finished(status, way_of(context.route), path, now))
+        event = stats.finished(status, way_of(context.route), path, now)
+        self._dependencies.accounting.finished(event, context.decision.in_flight)

@@ -114,4 +114,4 @@ class LocalTokenRequest:
         self._body = bytearray()
         now = perf_counter()
         self._stats.overhead = now - self._stats.began
-        self._accounting.finished(self._stats.finished(status, NOWHERE, "/auth/o2/token", now), client="")
+        self._accounting.finished(self._stats.finished(status, NOWHERE, "/auth/o2/token", now))

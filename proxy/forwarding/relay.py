@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
-from proxy.events import FamilyHeldBack
 from proxy.forwarding import locations
 from proxy.forwarding.error_text import MAX_READ, readable
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
@@ -19,50 +18,15 @@ from proxy.forwarding.tool_lists import ToolListFilter
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
 from proxy.problem import date_line
-from proxy.routing.families import family as family_of
 from proxy.routing.target import TargetKind
-from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
-    from proxy.access.mcp_tools import ToolRules
     from proxy.downstream.ports import ClientPort
-    from proxy.events import Observer
-    from proxy.forwarding.rules import Rules
-    from proxy.http1.message import Request, Response
-    from proxy.routing.route import Route
-    from proxy.upstream.connection import UpstreamConnection
-    from proxy.upstream.pool import Pool
+    from proxy.forwarding.decision import RequestContext
+    from proxy.http1.message import Response
 
 MAX_REWRITTEN = 1 << 20
 """Bytes of a JSON body that are gathered to bring its `location` home; a longer one passes as it is."""
-
-
-@unchanging
-class RequestContext:
-    """A request that may leave: what it is, who sent it, where it goes, and under which rules."""
-
-    request: Request
-    rules: Rules
-    client: str
-    route: Route
-    pool: Pool
-    tools: ToolRules | None = None
-    """Which tools of the MCP endpoint its client may see; None for all, and for any other endpoint."""
-
-    @property
-    def family(self) -> str:
-        """What Amazon limits together with it, and what shares its part of the pool."""
-        method, segments = self.request.method, self.route.segments
-        return family_of(self.route.operation, method, segments)
-
-    async def acquire(self, observer: Observer, *, fresh: bool) -> UpstreamConnection:
-        """A connection for it, when its client's turn has come. Raises `Refused` where there is none in time."""
-        pool, family = self.pool, self.family
-        if pool.holds_back(family):
-            held = pool.held_by(family)
-            observer.observe(FamilyHeldBack(pool.name, family, held, pool.limit, first=not pool.is_awaited_by(family)))
-        patience = self.rules.timeouts.response
-        return await pool.acquire(fresh=fresh, patience=patience, client=self.client, family=family)
 
 
 class ResponseRelay:
@@ -151,7 +115,7 @@ class ResponseRelay:
         if response.status in EXPLAINED:
             self.beginning = b""
         self._bodyless = has_no_body(response.status, self._context.request.method == b"HEAD")
-        tools = self._context.tools
+        tools = self._context.decision.tools
         if tools is not None and not self._bodyless:
             readable = fields.content_encoding in (b"", b"identity")
             self._filter = ToolListFilter(tools, readable=readable, events=self.is_event_stream)

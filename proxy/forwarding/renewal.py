@@ -13,8 +13,8 @@ from proxy.tokens.suspicion import TokenUse
 
 if TYPE_CHECKING:
     from proxy.forwarding.attempt import Attempt
+    from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import AccessTokens
-    from proxy.forwarding.relay import RequestContext
     from proxy.forwarding.replays import Replays
     from proxy.tokens.values import AccessToken
 

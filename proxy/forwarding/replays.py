@@ -15,7 +15,6 @@ from proxy.forwarding.retry import (
     ReplayOutcome,
     ReplayReason,
     Situation,
-    is_read,
     may_send_beside,
     outcome_of,
 )
@@ -24,7 +23,7 @@ from proxy.upstream.doubted import DoubtedConnection, doubted_after
 
 if TYPE_CHECKING:
     from proxy.events import Observer
-    from proxy.forwarding.relay import RequestContext
+    from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.retry_budget import RetryBudget
     from proxy.upstream.connection import UpstreamConnection
 
@@ -64,8 +63,7 @@ class Replays:
     @property
     def reads(self) -> bool:
         """Whether the request changes nothing at Amazon."""
-        context = self._context
-        return is_read(context.request.method, context.route.operation)
+        return self._context.decision.reads
 
     def situation(self, progress: Progress, now: float, *, replayable: bool) -> Situation:
         """What there is to decide by. `now` is on the event loop's clock, `replayable` tells that the body is kept."""

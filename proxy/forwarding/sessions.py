@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from proxy.routing.mcp_session import SESSION_ID, McpSession, elsewhere, sent_session_id
 
 if TYPE_CHECKING:
-    from proxy.forwarding.relay import RequestContext
+    from proxy.forwarding.decision import RequestContext
     from proxy.http1.message import Request, Response
 
 MAX_SESSIONS = 4096

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from proxy.forwarding.relay import RequestContext
+    from proxy.forwarding.decision import RequestContext
 
 _MAX_LINES = 1024
 _MIN_UNSAID = 4

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.events import Observer
     from proxy.forwarding.attempt import Attempt
-    from proxy.forwarding.relay import RequestContext
+    from proxy.forwarding.decision import RequestContext
     from proxy.http1.request_fields import RequestFields
 
 _TRACE_BITS, _SPAN_BITS = 128, 64

@@ -11,9 +11,9 @@ from proxy.forwarding.throttles import throttle_key
 if TYPE_CHECKING:
     import asyncio
 
+    from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.line import Line
-    from proxy.forwarding.relay import RequestContext
     from proxy.forwarding.replays import Replays
     from proxy.tokens.values import AccessToken
 

@@ -25,12 +25,14 @@ _MAX_AGENTS: Final = 256
 
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
 """All members beside time, level and event, in their order."""
-OFTEN_EMPTY: Final = frozenset({"profile", "ads_account", "user_agent", "refusal", "detail", "fault"})
+OFTEN_EMPTY: Final = frozenset({"profile", "ads_account", "user_agent", "mcp_tools", "refusal", "detail", "fault"})
 """Members that a line has only where they say something; of the last three all or none."""
 _SHARED: Final = ("client", "account", "region", "profile", "ads_account", "method", "operation", "operation_class")
 """The members of a `RequestKind`."""
 _TROUBLE: Final = ("refusal", "detail", "fault")
 _VARYING: Final = {
+    "request_id": "%s",
+    "amazon_request_id": "%s",
     "bytes_in": "%d",
     "bytes_out": "%d",
     "duration_ms": "%.3f",
@@ -38,57 +40,99 @@ _VARYING: Final = {
     "overhead_ms": "%.3f",
     "attempts": "%d",
 }
+"""The members that differ from one request to the next, and have values of their own in a line, in their order."""
 _LEFT_OUT: Final = "%.0s"
 """Takes a value, and writes nothing: a format without a member is filled with the same values."""
+_THOUSANDTHS: Final = tuple(f"{number:03d}" for number in range(1000))
 
 Fields = frozenset[str]
 
 
 class Timestamps:
-    """The present second as lines have it (RFC 3339), written out once: `text` ends before the milliseconds."""
+    """The present millisecond as lines have it (RFC 3339, without the Z), written out once: under load many requests
+    end within one. `moment` is wall-clock time in milliseconds."""
 
-    __slots__ = ("second", "text")
+    __slots__ = ("_second", "_second_text", "moment", "text")
 
     def __init__(self) -> None:
-        self.second, self.text = -1, ""
+        self.moment, self.text = -1, ""
+        self._second, self._second_text = -1, ""
 
     def __repr__(self) -> str:
         return f"<Timestamps at {self.text or 'nothing yet'}>"
 
-    def turn(self, second: int) -> None:
-        """Another second began."""
-        self.second, self.text = second, time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+    def turn(self, moment: int) -> None:
+        """Another millisecond began."""
+        second, milliseconds = divmod(moment, 1000)
+        if second != self._second:
+            self._second = second
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        self.moment, self.text = moment, self._second_text + _THOUSANDTHS[milliseconds]
 
     def now(self) -> str:
         """The present moment, to the millisecond."""
-        now = time.time()
-        second = int(now)
-        if second != self.second:
-            self.turn(second)
-        return f"{self.text}{int((now - second) * 1000):03d}Z"
+        moment = int(time.time() * 1000)
+        if moment != self.moment:
+            self.turn(moment)
+        return f"{self.text}Z"
 
 
 class AccessLine:
-    """The line of requests of one kind that ended in one way. `template` is a format for twelve values."""
+    """The line of requests of one kind that ended in one way, with all members.
+
+    `pieces` are what stands before its values, and behind the last: of moment, request id, text, Amazon's id, both
+    sizes, the three times, and attempts with the last members.
+    """
+
+    __slots__ = ("_clock", "_pieces")
+
+    def __init__(self, clock: Timestamps, pieces: tuple[str, ...]) -> None:
+        self._clock = clock
+        self._pieces = pieces
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'...'.join(self._pieces)!r}>"
+
+    def render(self, now: float, outcome: RequestOutcome, text: str, last: str = "") -> str:
+        """The line of this moment (wall-clock time), with its line end. `text` and `last` are members that stand in
+        it as they are, each with a comma before it.
+
+        Times are written as whole microseconds: of what a request costs, a format for everything took a third more.
+        """
+        clock, moment = self._clock, int(now * 1000)
+        if moment != clock.moment:
+            clock.turn(moment)
+        duration = int(outcome.duration * 1e6 + 0.5)
+        upstream = int(outcome.upstream * 1e6 + 0.5)
+        overhead = int(outcome.overhead * 1e6 + 0.5)
+        a, b, c, d, e, f, g, h, i, j, k = self._pieces
+        return (
+            f"{a}{clock.text}{b}{quoted(outcome.request_id)}{c}{text}"
+            f"{d}{quoted(outcome.amazon_request_id)}{e}{outcome.bytes_in}{f}{outcome.bytes_out}"
+            f"{g}{duration // 1000}.{_THOUSANDTHS[duration % 1000]}"
+            f"{h}{upstream // 1000}.{_THOUSANDTHS[upstream % 1000]}"
+            f"{i}{overhead // 1000}.{_THOUSANDTHS[overhead % 1000]}{j}{outcome.attempts}{last}{k}"
+        )
+
+
+class ShorterLine(AccessLine):
+    """The same without some of the members that `_VARYING` names."""
 
     __slots__ = ("_template",)
 
-    def __init__(self, template: str) -> None:
-        self._template = template
+    def __init__(self, clock: Timestamps, pieces: tuple[str, ...], fields: Fields) -> None:
+        super().__init__(clock, pieces)
+        request_id, *others = (value if name in fields else _LEFT_OUT for name, value in _VARYING.items())
+        values = ("%s", request_id, "%s", *others, "%s")
+        before = [piece.replace("%", "%%") for piece in (*pieces[:-1], "", pieces[-1])]
+        self._template = "".join(part for pair in zip(before, (*values, ""), strict=True) for part in pair)
 
-    def __repr__(self) -> str:
-        return f"<AccessLine {self._template!r}>"
-
-    def render(self, clock: Timestamps, outcome: RequestOutcome, text: str, trouble: str = "") -> str:
-        """The line of this moment, with its line end. `text` and `trouble` are members that stand in it as they are,
-        each with a comma before it."""
-        now = time.time()
-        second = int(now)
-        if second != clock.second:
-            clock.turn(second)
+    def render(self, now: float, outcome: RequestOutcome, text: str, last: str = "") -> str:
+        clock, moment = self._clock, int(now * 1000)
+        if moment != clock.moment:
+            clock.turn(moment)
         return self._template % (
             clock.text,
-            (now - second) * 1000,
             quoted(outcome.request_id),
             text,
             quoted(outcome.amazon_request_id),
@@ -98,15 +142,16 @@ class AccessLine:
             outcome.upstream * 1000,
             outcome.overhead * 1000,
             outcome.attempts,
-            trouble,
+            last,
         )
 
 
 class AccessLines:
     """All of them, and the texts that stand in them: remembered within bounds."""
 
-    def __init__(self, redaction: Redaction, fields: Fields = frozenset(ACCESS_FIELDS)) -> None:
+    def __init__(self, redaction: Redaction, clock: Timestamps, fields: Fields = frozenset(ACCESS_FIELDS)) -> None:
         self._redaction = redaction
+        self._clock = clock
         self._fields = fields
         self._lines: dict[tuple[RequestKind, int, int, str], AccessLine] = {}
         self._texts: dict[tuple[str, str], str] = {}
@@ -131,7 +176,9 @@ class AccessLines:
         if found is None:
             if len(self._lines) >= MAX_REMEMBERED:
                 self._lines.clear()
-            found = AccessLine(self._template(kind, status, upstream_status, level))
+            pieces = self._pieces(kind, status, upstream_status, level)
+            whole = self._fields.issuperset(_VARYING)
+            found = AccessLine(self._clock, pieces) if whole else ShorterLine(self._clock, pieces, self._fields)
             self._lines[kind, status, upstream_status, level] = found
         return found
 
@@ -156,11 +203,13 @@ class AccessLines:
             self._agents[user_agent] = found
         return found
 
-    def trouble(self, event: RequestFinished) -> str:
-        """The members that say what went wrong, if anything did."""
+    def last(self, event: RequestFinished) -> str:
+        """The members that few lines have: which tools were called, and what went wrong, if anything did."""
+        tools = ",".join(quoted(self._redaction.clean(tool)) for tool in event.mcp_tools)
+        called = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
         if not (event.refusal or event.fault or event.detail):
-            return ""
-        return "".join(self._member(name, getattr(event, name)) for name in _TROUBLE)
+            return called
+        return called + "".join(self._member(name, getattr(event, name)) for name in _TROUBLE)
 
     def members(self, event: RequestFinished) -> dict[str, object]:
         """What the line of a request holds, as values: those that were chosen, in their order, not cleaned."""
@@ -177,18 +226,20 @@ class AccessLines:
     def _member(self, name: str, value: str) -> str:
         return f',"{name}":{quoted(self._redaction.clean(value))}' if name in self._fields else ""
 
-    def _template(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> str:
-        parts = [f'{{"timestamp":"%s%03dZ","level":"{level}","event":"request"', self._varying("request_id", "%s")]
-        for name, value in zip(_SHARED, kind, strict=True):
-            if value or name not in OFTEN_EMPTY:
-                parts.append(self._member(name, value).replace("%", "%%"))
-        parts.append("%s")
-        for name, number in (("status", status), ("upstream_status", upstream_status)):
-            if name in self._fields:
-                parts.append(f',"{name}":{number}')
-        parts.append(self._varying("amazon_request_id", "%s"))
-        parts += (self._varying(name, directive) for name, directive in _VARYING.items())
-        return "".join((*parts, "%s}\n"))
-
-    def _varying(self, name: str, directive: str) -> str:
-        return f',"{name}":{directive}' if name in self._fields else _LEFT_OUT
+    def _pieces(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> tuple[str, ...]:
+        shared = [
+            self._member(name, value)
+            for name, value in zip(_SHARED, kind, strict=True)
+            if value or name not in OFTEN_EMPTY
+        ]
+        statuses = (("status", status), ("upstream_status", upstream_status))
+        behind_text = "".join(f',"{name}":{number}' for name, number in statuses if name in self._fields)
+        request_id, amazon_request_id, *others = (f',"{name}":' if name in self._fields else "" for name in _VARYING)
+        return (
+            '{"timestamp":"',
+            f'Z","level":"{level}","event":"request"{request_id}',
+            "".join(shared),
+            behind_text + amazon_request_id,
+            *others,
+            "}\n",
+        )

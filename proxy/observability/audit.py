@@ -128,6 +128,7 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
             ads_account=event.ads_account,
             operation=event.operation,
             operation_class=event.operation_class,
+            mcp_tools=list(event.mcp_tools),
             amazon_request_id=event.amazon_request_id,
             attempts=event.attempts,
         ),

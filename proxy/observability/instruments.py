@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.samples import Exemplar
 
 PREFIX: Final = "ads_proxy_"
 Labels = tuple[str, ...]
@@ -118,13 +119,15 @@ class Buckets:
 
 
 class Distribution:
-    """One histogram: buckets for each combination of labels."""
+    """One histogram: buckets for each combination of labels. `exemplars` holds the last one of each bucket, by the
+    number of the bucket; there is none unless somebody traces."""
 
-    __slots__ = ("instrument", "series")
+    __slots__ = ("exemplars", "instrument", "series")
 
     def __init__(self, name: str, help_text: str, bounds: tuple[float, ...], labels: Labels = ()) -> None:
         self.instrument = Instrument(InstrumentKind.HISTOGRAM, name, help_text, labels, bounds)
         self.series: dict[Labels, Buckets] = {}
+        self.exemplars: dict[Labels, dict[int, Exemplar]] = {}
 
     def buckets(self, *labels: str) -> Buckets:
         found = self.series.get(labels)
@@ -132,14 +135,20 @@ class Distribution:
             found = self.series[labels] = Buckets(self.instrument.bounds)
         return found
 
+    def exemplify(self, labels: Labels, exemplar: Exemplar) -> None:
+        """What was just added to these buckets, with the name under which somebody can look at it."""
+        number = bisect_left(self.instrument.bounds, exemplar.value)
+        self.exemplars.setdefault(labels, {})[number] = exemplar
+
     def family(self) -> Metric:
         family = self.instrument.family()
         names = [*map(repr, self.instrument.bounds), "+Inf"]
         for labels, seen in self.series.items():
             running, buckets = 0, []
-            for name, count in zip(names, seen.counts, strict=True):
+            exemplars = self.exemplars.get(labels, {})
+            for number, (name, count) in enumerate(zip(names, seen.counts, strict=True)):
                 running += count
-                buckets.append((name, float(running)))
+                buckets.append((name, float(running), exemplars.get(number)))
             family.add_metric(labels, buckets, seen.total)
         return family  # type: ignore[no-any-return]
 
@@ -158,4 +167,5 @@ class SummedDistribution(Distribution):
         whole = Distribution(known.name, known.help, known.bounds, known.labels)
         for labels, buckets in (*self.series.items(), *self._parts()):
             whole.buckets(*labels).add_all(buckets)
+        whole.exemplars = self.exemplars
         return whole.family()

@@ -16,12 +16,10 @@ from proxy.observability.recent_requests import RecentRequests
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.events import Event, Observer
     from proxy.observability.instruments import Cell
     from proxy.observability.request_metrics import RequestNumbers
-    from proxy.observability.request_record import RequestKind, RequestRecord
+    from proxy.observability.request_record import LineWriter, RequestKind, RequestRecord
 
 _MAX_ENTRIES = 4096
 """All are forgotten beyond that: a plain dictionary is the one memory that costs nothing."""
@@ -30,7 +28,7 @@ _MAX_ENTRIES = 4096
 class RequestLog(Protocol):
     """Where the lines of requests go: `proxy.observability.logs.Logs`."""
 
-    def request_writer(self, kind: RequestKind, status: int) -> Callable[[RequestRecord], bool] | None: ...
+    def request_writer(self, kind: RequestKind, status: int) -> LineWriter | None: ...
 
     def request_text(self, path: str, user_agent: str) -> str: ...
 
@@ -80,7 +78,7 @@ class JournalEntry:
                 record.attempts,
             )
         )
-        if self._write is not None and not self._write(record) and self._logs is not None:
+        if self._write is not None and not self._write(record, now) and self._logs is not None:
             self._logs.observe(self._event(record))
         for listener in self._listeners:
             listener.observe(self._event(record))

@@ -11,6 +11,7 @@ import re
 import sys
 import traceback
 from dataclasses import fields
+from time import time
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import structlog
@@ -29,7 +30,7 @@ from proxy.observability.sink import Sink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from proxy.observability.request_record import RequestRecord
+    from proxy.observability.request_record import LineWriter, RequestRecord
     from proxy.secret import Secret
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -121,7 +122,7 @@ def _kind_of(event: RequestFinished) -> RequestKind:
     return RequestKind(*whose, event.method, event.operation, event.operation_class)
 
 
-def _has_no_form(_record: RequestRecord) -> bool:
+def _has_no_form(_record: RequestRecord, _now: float) -> bool:
     return False
 
 
@@ -141,8 +142,8 @@ class Logs:
         self._json = form == "json" or (form == "auto" and not (stream is not None and stream.isatty()))
         self._colours = colours and not self._json and stream is not None and stream.isatty()
         self.sink = Sink(stream, self._lost_line)
-        self._access_lines = AccessLines(self.redaction)
         self._clock = Timestamps()
+        self._access_lines = AccessLines(self.redaction, self._clock)
         self.adjust(level=level, access=access)
 
     def __repr__(self) -> str:
@@ -209,7 +210,7 @@ class Logs:
         level = "warning" if trouble else "info"
         lines = self._access_lines
         line = lines.line(_kind_of(event), event.status, event.upstream_status, level).render(
-            self._clock, event, lines.text(event.path, event.user_agent), lines.trouble(event)
+            time(), event, lines.text(event.path, event.user_agent), lines.last(event)
         )
         if len(line) > MAX_LINE_BYTES:
             line = self._render(level, "request", lines.members(event))
@@ -218,17 +219,17 @@ class Logs:
         else:
             self.sink.put(line)
 
-    def request_writer(self, kind: RequestKind, status: int) -> Callable[[RequestRecord], bool] | None:
+    def request_writer(self, kind: RequestKind, status: int) -> LineWriter | None:
         """What writes the line of a request of this kind that ended well, until the configuration changes; None where
         it has none. False is its answer where the line has no prepared form: tell it by its event then."""
         if LEVELS["warning" if status >= 500 else "info"] < self._request_threshold:
             return None
         if not self._json or status >= 500:
             return _has_no_form
-        line, put, clock = self._access_lines.line(kind, status, status, "info"), self.sink.put, self._clock
+        render, put = self._access_lines.line(kind, status, status, "info").render, self.sink.put
 
-        def write(record: RequestRecord) -> bool:
-            text = line.render(clock, record, record.text)
+        def write(record: RequestRecord, now: float) -> bool:
+            text = render(now, record, record.text)
             if len(text) > MAX_LINE_BYTES:
                 return False
             put(text)

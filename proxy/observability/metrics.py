@@ -12,11 +12,11 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from proxy import errors, events
 from proxy.events import Event, RequestFinished
+from proxy.observability.exposition import expose
 from proxy.observability.instruments import Distribution, Instrument, InstrumentKind, Table
 from proxy.observability.request_metrics import (
     FAST_PATH,
@@ -121,8 +121,7 @@ class Metrics(Collector):
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type: OpenMetrics where `accept` asks for it, else Prometheus text."""
-        encoder, content_type = choose_encoder(accept)
-        return encoder(self.registry), content_type
+        return expose(self.registry, accept)
 
     def totals(self) -> Totals:
         return self.requests.totals()
@@ -135,7 +134,8 @@ class Metrics(Collector):
         who = event.client, event.account, event.region
         labels = RequestLabels(*who, event.method, event.operation_class, event.status)
         numbers = self.requests.numbers(labels)
-        numbers.seen = self._wall()
+        now = numbers.seen = self._wall()
+        self.requests.exemplify(event, now)
         if event.attempts:
             numbers.add_forwarded(event.duration, event.upstream, event.overhead)
         else:

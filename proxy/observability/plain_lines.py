@@ -68,7 +68,7 @@ def _shown(value: object) -> str:
 
 def _request(values: Mapping[str, object]) -> list[str]:
     """When, what was answered, what was asked; then what it was, whose, and how long it took, as far as it fits."""
-    given = {name: _shown(value) for name, value in values.items() if value not in ("", None)}
+    given = {name: _shown(value) for name, value in values.items() if value not in ("", None, ())}
     begin = " ".join((_time(values), f"{given.get('status', ''):>3}", f"{given.get('method', ''):<6}"))
     path, behind = given.get("path", ""), _behind(given)
     room = COLUMNS - len(begin) - 1
@@ -81,7 +81,7 @@ def _request(values: Mapping[str, object]) -> list[str]:
 
 def _behind(given: Mapping[str, str]) -> list[str]:
     """What stands behind the path; the first goes first where there is no room."""
-    operation = given.get("operation", "")
+    operation = given.get("mcp_tools") or given.get("operation", "")
     where = "/".join(given[name] for name in ("account", "region") if name in given)
     whom = given.get("profile") or given.get("ads_account", "")
     duration = f"{float(given['duration_ms']):.0f} ms" if "duration_ms" in given else ""

@@ -6,9 +6,12 @@ Whoever serves requests of one kind keeps its `RequestNumbers`, and a request co
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from prometheus_client.samples import Exemplar
 
 from proxy.observability.instruments import Buckets, Cell, Distribution, Instrument, InstrumentKind, SummedDistribution
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prometheus_client.metrics_core import Metric
+
+    from proxy.events import RequestFinished
 
 REGIONS: Final = ("na", "eu", "fe")
 OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
@@ -26,6 +31,9 @@ OVERHEAD_BUCKETS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
 )
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+_REQUEST_LIMITS: Final = (*REQUEST_BUCKETS, math.inf)
+"""Of each bucket, the last one included."""
 
 REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
@@ -90,15 +98,18 @@ class RequestNumbers:
         return f"<RequestNumbers: {self.count.value} requests>"
 
     def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
-        """A request that was sent to Amazon is over. The bisections stand here, as each call costs one request in
-        fifty."""
+        """A request that was sent to Amazon is over; `upstream` is a part of `duration`. The bisections stand here, as
+        each call costs one request in fifty."""
         self.count.value += 1
         if (durations := self.durations) is None or (upstreams := self.upstreams) is None:
             return
-        durations.counts[bisect_left(REQUEST_BUCKETS, duration)] += 1
-        durations.total += duration
-        upstreams.counts[bisect_left(REQUEST_BUCKETS, upstream)] += 1
+        at = bisect_left(REQUEST_BUCKETS, upstream)
+        upstreams.counts[at] += 1
         upstreams.total += upstream
+        if duration > _REQUEST_LIMITS[at]:  # as a rule both lie in one bucket: the proxy adds little
+            at = bisect_left(REQUEST_BUCKETS, duration)
+        durations.counts[at] += 1
+        durations.total += duration
         overheads = self.overheads
         overheads.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
         overheads.total += overhead
@@ -151,6 +162,19 @@ class RequestMetrics:
         if not gone:
             self._numbers[labels] = numbers
         return numbers
+
+    def exemplify(self, event: RequestFinished, now: float) -> None:
+        """A request is counted; where its trace is kept, it stands for its buckets until the next one. `now` is
+        wall-clock time."""
+        span = event.span
+        if span is None or not span.sampled or not event.region or not event.duration:
+            return
+        names = {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
+        region = (event.region,)
+        self._durations.exemplify(region, Exemplar(names, event.duration, now))
+        if event.attempts:
+            self._upstreams.exemplify(region, Exemplar(names, event.upstream, now))
+            self._overhead.exemplify((), Exemplar(names, event.overhead, now))
 
     def _parts(self) -> Iterator[tuple[tuple[str], Buckets]]:
         """The durations of every series, by region."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 
@@ -58,3 +59,7 @@ class RequestRecord(RequestOutcome, Protocol):
     def user_agent(self) -> str: ...
     @property
     def text(self) -> str: ...
+
+
+LineWriter = Callable[[RequestRecord, float], bool]
+"""Writes the line of a request that was over at this moment (wall-clock time). False: it has no prepared form."""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH_SECONDS: Final = 0.1
-BATCH_LINES: Final = 256
-"""So many waiting lines are written without waiting for more."""
+BATCH_LINES: Final = 1024
+"""So many waiting lines are written without waiting for more. The thread is woken for each batch, which costs as much
+as forming a hundred lines."""
 MAX_CHARACTERS: Final = 8_388_608
 """Lines beyond this much waiting text are lost: the reader of our output has stopped reading."""
 _LONGEST: Final = 4096

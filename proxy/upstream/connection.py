@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 from proxy.clock import boot_time
 from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
 from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClose, has_no_body
-from proxy.http1.message import Response, read_response
 from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
 from proxy.upstream.request_writer import RequestWriter
@@ -23,6 +22,8 @@ from proxy.upstream.request_writer import RequestWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.http1.message import Response
+    from proxy.http1.response_reader import ResponseReader
     from proxy.upstream.ports import ResponseSink, Timeouts, WholeResponseSink
 
 MAX_AGE = 600.0
@@ -48,6 +49,11 @@ class ConnectionOwner(Protocol):
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
 
+    @property
+    def reader(self) -> ResponseReader:
+        """What reads the host's responses."""
+        ...
+
     def opened(self, connection: UpstreamConnection) -> None: ...
 
     def release(self, connection: UpstreamConnection) -> None:
@@ -67,6 +73,7 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, pool: ConnectionOwner) -> None:
         self._pool = pool
         self.loop = pool.loop
+        self._reader = pool.reader
         self._transport: asyncio.Transport
         self._writer: RequestWriter
         self._sink: ResponseSink | None = None
@@ -134,6 +141,17 @@ class UpstreamConnection(asyncio.Protocol):
         self.served += 1
         self.rested = boot_time()
         self._pool.release(self)
+
+    def end_answered(self) -> bool:
+        """`note_answer` and `rest_now` together, for a response that is here whole: False changes nothing."""
+        if self._transport.get_write_buffer_size():
+            return False
+        self._pool.answered(self.loop.time() - self._sent_at)
+        self._sink = self._body = None
+        self.served += 1
+        self.rested = boot_time()
+        self._pool.release(self)
+        return True
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
@@ -313,7 +331,7 @@ class UpstreamConnection(asyncio.Protocol):
                 raise UpstreamMalformed("What came back is not an HTTP/1.1 answer.")
             self._head = data
             return b""
-        response = read_response(data[: end + 2], REQUEST_IDS)
+        response = self._reader.read(data, end)
         if response.status == 408 and self.served:
             raise UpstreamClosed("Amazon gave up an idle connection just as this request was sent on it; try again.")
         rest = data[end + 4 :]

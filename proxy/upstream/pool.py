@@ -8,12 +8,13 @@ is for `bulkheads`.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamTimeout
+from proxy.http1.response_reader import ResponseReader
 from proxy.upstream.bulkheads import may_hold_another, unreserved
-from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
+from proxy.upstream.connection import MAX_IDLE, REQUEST_IDS, UpstreamConnection
 from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
 
@@ -47,12 +48,13 @@ class Pool:
         self._unreserved = unreserved(limit)
         self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
+        self.reader = ResponseReader(REQUEST_IDS)
         self._dialer = dialer
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
         self._dialling = 0
         self._used = 0
-        self._held: dict[str, int] = {}
+        self._held: defaultdict[str, int] = defaultdict(int)
         """There are no more families than the table of operations has, and few others."""
         self._waiting: Turns[Waiter] = Turns()
         self._closed = False
@@ -86,7 +88,7 @@ class Pool:
         if used >= self._unreserved and not self._may_hold(family):
             return None
         self._used = used + 1
-        self._held[family] = self._held.get(family, 0) + 1
+        self._held[family] += 1
         connection = idle.pop()
         connection.family = family
         return connection
@@ -150,7 +152,7 @@ class Pool:
             return
         connection.deadline = self.loop.time() + MAX_IDLE
         self._idle.append(connection)
-        if self._waiting:
+        if self._waiting.queues:
             self._grant()
 
     def opened(self, connection: UpstreamConnection) -> None:
@@ -197,7 +199,7 @@ class Pool:
 
     def _count(self, family: str) -> None:
         self._used += 1
-        self._held[family] = self._held.get(family, 0) + 1
+        self._held[family] += 1
 
     def _forget(self, family: str) -> None:
         self._used -= 1

@@ -20,26 +20,24 @@ class Turns(Generic[T]):
     """A queue for each client, and a round of those that have one. Within a client, first come, first served.
 
     A client's queue is kept by family, each waiter with its number, so that those who may not go on cost nothing.
+    `queues` is empty where nobody waits; it is looked at for each request.
     """
 
     def __init__(self) -> None:
-        self._round: OrderedDict[str, dict[str, deque[tuple[int, T]]]] = OrderedDict()
+        self.queues: OrderedDict[str, dict[str, deque[tuple[int, T]]]] = OrderedDict()
         self._last = self._first = 0
 
     def __len__(self) -> int:
-        return sum(len(queue) for queues in self._round.values() for queue in queues.values())
-
-    def __bool__(self) -> bool:
-        return bool(self._round)
+        return sum(len(queue) for queues in self.queues.values() for queue in queues.values())
 
     def __iter__(self) -> Iterator[T]:
         """Everybody who waits, client by client."""
-        for queues in self._round.values():
+        for queues in self.queues.values():
             for _, waiter in sorted(chain.from_iterable(queues.values()), key=itemgetter(0)):
                 yield waiter
 
     def __repr__(self) -> str:
-        return f"<Turns of {len(self._round)} clients, {len(self)} waiting>"
+        return f"<Turns of {len(self.queues)} clients, {len(self)} waiting>"
 
     def join(self, client: str, waiter: T, family: str = "") -> None:
         """Wait behind one's own, and, as a client that did not wait yet, behind all others."""
@@ -48,16 +46,16 @@ class Turns(Generic[T]):
 
     def holds(self, family: str) -> bool:
         """Whether somebody of this family waits."""
-        return any(family in queues for queues in self._round.values())
+        return any(family in queues for queues in self.queues.values())
 
     def next(self, may: Callable[[str], bool] = lambda _family: True) -> T | None:
         """Take out whose turn it is, of those whose family `may` go on; the next turn is another client's."""
-        for client, queues in self._round.items():
+        for client, queues in self.queues.items():
             families = [family for family in queues if may(family)]
             if families:
                 family = min(families, key=lambda each: queues[each][0][0])
                 _, waiter = queues[family].popleft()
-                self._round.move_to_end(client)
+                self.queues.move_to_end(client)
                 self._tidy(client, family)
                 return waiter
         return None
@@ -66,23 +64,23 @@ class Turns(Generic[T]):
         """It was its turn, and it could not use it: the next turn is its own again."""
         self._first -= 1
         self._queue(client, family).appendleft((self._first, waiter))
-        self._round.move_to_end(client, last=False)
+        self.queues.move_to_end(client, last=False)
 
     def leave(self, client: str, waiter: T, family: str = "") -> None:
         """Wait no longer. Who does not wait is nobody's concern."""
-        queue = self._round.get(client, {}).get(family, deque())
+        queue = self.queues.get(client, {}).get(family, deque())
         entry = next((each for each in queue if each[1] is waiter), None)
         if entry is not None:
             queue.remove(entry)
             self._tidy(client, family)
 
     def _queue(self, client: str, family: str) -> deque[tuple[int, T]]:
-        return self._round.setdefault(client, {}).setdefault(family, deque())
+        return self.queues.setdefault(client, {}).setdefault(family, deque())
 
     def _tidy(self, client: str, family: str) -> None:
         """Keep no queue that is empty."""
-        queues = self._round[client]
+        queues = self.queues[client]
         if not queues[family]:
             del queues[family]
         if not queues:
-            del self._round[client]
+            del self.queues[client]

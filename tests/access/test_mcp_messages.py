@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from proxy.access.mcp_messages import INVOKE, McpMessage, UnclearMessage, read_messages
+from proxy.access.mcp_messages import (
+    INVOKE,
+    MAX_NAMED,
+    UNTOLD,
+    McpMessage,
+    UnclearMessage,
+    name_tools,
+    read_messages,
+)
 from tests.support.deciding import fields
 
 JSON: dict[str, Any] = {"content_type": b"application/json"}
@@ -147,3 +155,42 @@ def test_headers_that_repeat_the_body_say_the_same(content: bytes, lines: tuple[
     else:
         with pytest.raises(UnclearMessage):
             read(content, *lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", ()),
+        (body(id=1, method="tools/list"), ()),
+        (body(id=1, result={}), ()),
+        (b"7", ()),
+        (call(name="a-query_b", arguments={"name": "c"}), ("a-query_b",)),
+        (body(method="tools/call", params={"name": "a"}), ("a",)),
+        (invoked(name="a-b", arguments={"name": "c"}), ("a-b",)),
+        (invoked(tool_name="a-b", more=1), ("a-b",)),
+        (invoked(toolName="a-b"), ("a-b",)),
+        (invoked(tool="a-b", name="c"), (UNTOLD,)),
+        (invoked(other="a-b"), (UNTOLD,)),
+        (call(name=INVOKE, arguments=["a-b"]), (UNTOLD,)),
+        (call(name="a\nb"), (UNTOLD,)),
+        (call(name="a" * 129), (UNTOLD,)),
+        (call(name=["a"]), (UNTOLD,)),
+        (body(method="tools/call"), (UNTOLD,)),
+        (body(method="tools/call", params="a"), (UNTOLD,)),
+        (b"not JSON", (UNTOLD,)),
+        (b"[" * 100_000, (UNTOLD,)),
+        (b'{"method":"tools/call","params":{"name":"a","name":"b"}}', (UNTOLD,)),
+        (b"[%b,7,%b,%b]" % (call(name="a"), call(name="b"), call(name="a")), ("a", "b")),
+    ],
+)
+def test_a_record_names_the_tools_that_a_body_calls(content: bytes, named: tuple[str, ...]) -> None:
+    """Also where nothing would be permitted to it; what is no name of a tool does not get into a record."""
+    assert name_tools(content) == named
+
+
+def test_a_record_names_no_more_tools_than_it_has_room_for() -> None:
+    """The last place tells that there were others."""
+    calls = [call(name=f"tool-{number}") for number in range(1000)]
+    full, more = (name_tools(b"[%b]" % b",".join(calls[:count])) for count in (MAX_NAMED, 1000))
+    assert full == tuple(f"tool-{number}" for number in range(MAX_NAMED))
+    assert more == (*full[:-1], UNTOLD)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
-import pytest
 from cryptography.fernet import MultiFernet
 
 from proxy.access.clients import Budgets
@@ -18,23 +16,11 @@ from proxy.tokens.redis_fleet import RedisFleet
 from proxy.tokens.sealing import make_cipher
 from tests.support.events import EventRecorder
 from tests.support.fleet import VirtualConnection
-from tests.support.redis_server import KEY, RedisServer, redis_server
+from tests.support.redis_server import KEY, RedisServer
 from tests.support.tokens import virtual_time
 
 LIMIT = ThrottleKey("GET /sp/campaigns", "profile 1", "na", "amzn1.client")
 OTHER = ThrottleKey("GET /sb/campaigns", "profile 1", "na", "amzn1.client")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.client.flushall()
-    return running
 
 
 class Member:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from proxy.app.reload import compare
+from proxy.app.reload import RESTART_ONLY, compare
 from proxy.app.sources import read, stamps_of
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
+from tests.support.programs import ROOT
 
 ENVIRONMENT = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",
@@ -132,3 +134,11 @@ def test_stamps_tell_replaced_touched_and_missing_files_apart(tmp_path: Path) ->
     other.write_text("1")
     other.replace(file)
     assert stamps_of((file, other)) != touched
+
+
+def test_the_page_names_what_waits_for_a_restart() -> None:
+    """All of it, in docs/configuration.md: who changes such a key and waits would wait for ever."""
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    found = re.search(r"(`listen`, [^.]*`log\.format`) wait for a restart, and so does turning TLS on or off", page)
+    assert found is not None
+    assert set(re.findall(r"`([a-z_.]+)`", found[1])) == {*RESTART_ONLY, "log.format"}

@@ -11,13 +11,17 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import typer
 import yaml
 from aiohttp import web
+from rich.text import Text
 
 from proxy import __version__
+from proxy.commands.cli import app
 from proxy.commands.demo import banner, demo_environment, running_simulator
 from proxy.commands.healthcheck import check_health
 from proxy.commands.serve import ServeRequest
@@ -126,6 +130,18 @@ def test_the_version_is_told(tmp_path: Path) -> None:
 def test_h_is_help(tmp_path: Path, command: str) -> None:
     """Wherever --help is."""
     assert run(tmp_path, *command.split(), "-h").stdout == run(tmp_path, *command.split(), "--help").stdout != ""
+
+
+def test_no_word_of_a_help_is_taken_for_markup() -> None:
+    """Brackets around a word are read as a style by what prints the help, and vanish."""
+    commands: list[Any] = [typer.main.get_command(app)]
+    texts: list[str] = []
+    while commands:
+        command = commands.pop()
+        commands += getattr(command, "commands", {}).values()
+        texts += [command.help or "", *(getattr(parameter, "help", None) or "" for parameter in command.params)]
+    assert len(texts) > 100
+    assert [text for text in texts if Text.from_markup(text).plain != text] == []
 
 
 @pytest.mark.parametrize(("words", "completed"), [("ads-proxy sta", "status"), ("ads-proxy keys n", "new")])

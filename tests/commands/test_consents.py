@@ -78,6 +78,25 @@ def test_text_is_escaped_and_folded_between_characters() -> None:
     assert ("SUMMARY", "日本" * 60) in parsed(render_calendar([entry], NOW))
 
 
+def test_what_has_no_day_is_said_in_the_words_of_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not known, no end, not given: one word for one thing, wherever it is read."""
+    (tmp_path / "proxy.yaml").write_text(f"""
+accounts:
+  new: {{client_id: c, client_secret: s}}
+  old: {{client_id: c, client_secret: s, refresh_token: r, consented_on: 2026-06-29}}
+  partner: {{client_id: c, client_secret: s, refresh_token: r}}
+state: {{url: 'file:{tmp_path}/s'}}
+""")
+    assert print_consents(load(tmp_path / "proxy.yaml", {}), "table") == 0
+    said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    shown = {
+        name: next(word for word in ("not known", "no end", "not given") if word in said[name])
+        for name in said
+        if name != "account"
+    }
+    assert shown == {"partner": "not known", "old": "no end", "new": "not given"}
+
+
 @pytest.mark.parametrize("layout", ["table", "json", "ical"])
 def test_a_thousand_accounts_are_listed_without_asking_amazon(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str

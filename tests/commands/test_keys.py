@@ -118,6 +118,31 @@ def test_the_entry_of_a_new_key_can_be_pasted(capsys: pytest.CaptureFixture[str]
     assert made["key"] not in printed.err
 
 
+@pytest.mark.parametrize("name", ["reporting", "free"])
+def test_a_second_key_is_printed_beside_those_of_the_client(
+    configured: Config, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """As the configuration takes it, a single `key_sha256` too: nobody has to put the list together."""
+    assert new_key(name, KeyTerms("", "new pod"), configured) == 0
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("  - name"))
+    end = next(number for number, line in enumerate(lines) if line.startswith("in place of"))
+    (entry,) = yaml.load("\n".join(lines[begin:end]), yaml.BaseLoader)
+    before = next(client for client in configured.clients if client.name == name).all_keys
+    *present, made = entry["keys"]
+    assert [(key["sha256"], key.get("note")) for key in present] == [(key.sha256, key.note) for key in before]
+    assert made == {"sha256": yaml.safe_load(printed.out)["key_sha256"], "note": "new pod"}
+
+
+def test_a_client_that_the_configuration_lacks_begins_with_one_key(
+    configured: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same words as without a configuration."""
+    assert new_key("brand-new", KeyTerms(), configured) == 0
+    assert "beside the keys that the client has" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("terms", "problem"), [(KeyTerms("soon"), "--expires is neither"), (KeyTerms("", "a\nb"), "--note must be a name")]
 )

@@ -57,6 +57,8 @@ def line(**changes: Any) -> str:
         (LogFilter(operations=("Create*", "List*")), LINE, True),
         (LogFilter(operations=("list*",)), LINE, False),
         (LogFilter(operations=("*",)), LINE, True),
+        (LogFilter(operations=("*-update_*",)), {**LINE, "mcp_tools": ["?", "a-update_b"]}, True),
+        (LogFilter(operations=("*-update_*",)), {**LINE, "mcp_tools": ["a-query_b"]}, False),
         (LogFilter(level="info"), LINE, True),
         (LogFilter(level="warning"), LINE, False),
         (LogFilter(level="error"), EVENT, True),
@@ -90,6 +92,18 @@ def test_a_request_is_one_line_with_the_status_in_front() -> None:
     assert show(LINE).plain == (
         "2026-01-31 12:00:00.123 200 GET /v2/profiles ListProfiles reporting for acme/na 81.4 ms 2 attempts [id-1]"
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [
+        ({"profile": "123"}, "reporting for acme/na profile 123 81.4 ms"),
+        ({"ads_account": "amzn1.ads-account.g.x"}, "reporting for acme/na ads account amzn1.ads-account.g.x 81.4 ms"),
+    ],
+)
+def test_a_request_says_which_advertiser_it_was_for(named: dict[str, str], shown: str) -> None:
+    """The profile, or the ads account, that was sent: the account alone may reach hundreds."""
+    assert shown in show({**LINE, **named}).plain
 
 
 def test_what_amazon_said_is_shown_where_the_tool_got_something_else() -> None:

@@ -178,6 +178,8 @@ class Upstream:
                 break
             at = end
         self.streams[wire] = Stream(bytes(wire.raw[at:]), "")
+        if wire not in self.wires:  # accepted between two cases: nobody else will end it
+            wire.transport.close()
 
     async def _serve_one(self, wire: Wire, at: int) -> int | None:
         def attempt() -> tuple[Request, int] | None:

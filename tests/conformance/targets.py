@@ -9,7 +9,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ from pathlib import Path
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.processes import free_port
+from tests.support.programs import ROOT, find_program
+
 START_TIMEOUT = 20.0
 
 NGINX = """daemon off;
@@ -108,16 +109,9 @@ class Target:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def program(name: str) -> str:
     """The path of an installed program."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    found = find_program(name)
     if not found:
         raise TargetUnavailable(f"{name} is not installed")
     return found

@@ -14,6 +14,7 @@ from proxy.config import Address, TlsSection
 from proxy.downstream.listener import bind, certificate_end
 from proxy.errors import ListenError
 from tests.support.certificates import Authority
+from tests.support.processes import free_port
 
 
 def close(sockets: list[socket.socket]) -> None:
@@ -39,11 +40,6 @@ def resolving_to(monkeypatch: pytest.MonkeyPatch, *found: tuple[int, tuple[Any, 
     """Let every name stand for these addresses."""
     answer = [(family, socket.SOCK_STREAM, 6, "", where) for family, where in found]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: answer)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_an_address_that_a_name_has_twice_is_bound_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,8 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,13 @@ from proxy.upstream.request_writer import RequestWriter
 from tests.downstream.test_acceptor import accepting
 from tests.support.certificates import Authority
 from tests.support.early_answers import answering_peer, lost_of
-from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.proxy_bench import ProxyBench, Running, started
 from tests.support.rules import rules_for
-from tests.support.wire import GET, HELLO, RawUpstream, Wire
+from tests.support.wire import GET, HELLO, PATIENCE, RawUpstream, Wire
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 ROUNDS = 150
+PIECE = 3000
 BUSY = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\nno"
 
 
@@ -122,14 +122,12 @@ async def test_a_408_to_the_first_request_of_a_connection_is_amazons_answer(runn
 
 class AnsweringAndResetting:
     """An upstream of threads and blocking sockets, which answers a request's head and is gone: what was not read makes
-    the system send a reset behind the answer, while the proxy still writes. `secure` speaks TLS on an accepted socket.
-
-    Without TCP_NODELAY its system would keep an answer back until a TLS session ticket before it is acknowledged, and
-    the reset would drop what never left.
+    the system send a reset behind the answer, while the proxy still writes.
     """
 
-    def __init__(self, secure: Callable[[socket.socket], socket.socket]) -> None:
-        self._secure = secure
+    linger = 1
+
+    def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -141,18 +139,70 @@ class AnsweringAndResetting:
                 accepted, _ = self._listener.accept()
             except OSError:
                 return
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._secure(accepted) as connection:
+            with self.secured(accepted) as connection:
                 seen = b""
-                while b"\r\n\r\n" not in seen:
-                    seen += connection.recv(4096)
-                connection.sendall(b"HTTP/1.1 429 Slow Down\r\nContent-Length: 2\r\n\r\nno")
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
+                while not self.is_enough(*seen.partition(b"\r\n\r\n")[1:]):
+                    seen += connection.recv(65536)
+                self.about_to_answer()
+                connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, self.linger))
+            self.gone()
+
+    def secured(self, accepted: socket.socket) -> socket.socket:
+        return accepted
+
+    def is_enough(self, end_of_head: bytes, body: bytes) -> bool:
+        """Whether it answers when it has read this."""
+        return bool(end_of_head)
+
+    def about_to_answer(self) -> None:
+        """It answers at once."""
+
+    def gone(self) -> None:
+        """Nobody is told."""
 
     def stop(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(5)
+
+
+class AnsweringWhenTold(AnsweringAndResetting):
+    """One that speaks TLS, reads `wanted` bytes of the body first, all that the proxy has of it, and waits to be told.
+
+    Without TCP_NODELAY its system would keep an answer back until a TLS session ticket before it is acknowledged, and
+    the reset would drop what never left.
+    """
+
+    linger = 0
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self.wanted = 0
+        self.has_them, self._told, self._gone = threading.Event(), threading.Event(), threading.Event()
+        super().__init__()
+
+    def secured(self, accepted: socket.socket) -> socket.socket:
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._context.wrap_socket(accepted, server_side=True)
+
+    def is_enough(self, end_of_head: bytes, body: bytes) -> bool:
+        return bool(end_of_head) and len(body) >= self.wanted
+
+    def about_to_answer(self) -> None:
+        self.has_them.set()
+        self._told.wait(PATIENCE)
+        self._told.clear()
+
+    def gone(self) -> None:
+        self._gone.set()
+
+    def answer_and_reset(self) -> None:
+        """Nothing else happens in the caller's thread meanwhile."""
+        self.has_them.clear()
+        self._gone.clear()
+        self._told.set()
+        assert self._gone.wait(PATIENCE)
 
 
 @pytest.mark.usefixtures("every_loop")
@@ -190,39 +240,42 @@ async def test_what_was_put_off_leaves_with_the_requests_end() -> None:
         wire.abort()
 
 
-@contextmanager
-def answering_and_resetting(secure: Callable[[socket.socket], socket.socket] = lambda plain: plain) -> Iterator[int]:
-    upstream = AnsweringAndResetting(secure)
+@asynccontextmanager
+async def in_front_of(
+    upstream: AnsweringAndResetting, url: str, ca_file: str | None = None
+) -> AsyncIterator[ProxyBench]:
+    """The proxy; the bench's own upstream is not asked."""
+    rules = rules_for(url, replay_bytes=10, ca_file=ca_file)
     try:
-        yield upstream.port
+        async with started(ProxyBench(RawUpstream(answering_early), rules)) as bench:
+            yield bench
     finally:
         upstream.stop()
 
 
-async def nobody(_wire: Wire) -> None:
-    """The bench's own upstream is not asked."""
+@pytest.mark.usefixtures("every_loop")
+async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
+    """Every time, however large the upload is that still runs, and whenever the reset comes."""
+    upstream = AnsweringAndResetting()
+    async with in_front_of(upstream, f"http://127.0.0.1:{upstream.port}") as bench:
+        for number in range(ROUNDS):
+            assert await uploaded(bench, (9_000, 300_000, 3_000_000)[number % 3]) == 413
 
 
 @pytest.mark.usefixtures("every_loop")
-@pytest.mark.parametrize("tls", [False, True])
-async def test_an_answer_that_a_reset_follows_reaches_the_tool(tls: bool, tmp_path: Path) -> None:
-    """Every time, however large the upload is that still runs, and through TLS."""
+async def test_an_answer_that_a_reset_follows_reaches_the_tool_through_tls(tmp_path: Path) -> None:
+    """Anywhere in an upload, where both come between two writes."""
     authority = Authority(tmp_path)
-    context = authority.context("localhost")
-    upstream = (
-        answering_and_resetting(partial(context.wrap_socket, server_side=True)) if tls else answering_and_resetting()
-    )
-    with upstream as port:
-        url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
-        rules = rules_for(url, replay_bytes=10, ca_file=str(authority.ca_file) if tls else None)
-        bench = ProxyBench(RawUpstream(nobody), rules)
-        await bench.start()
-        try:
-            statuses = [await uploaded(bench, (9_000, 300_000, 3_000_000)[number % 3]) for number in range(ROUNDS)]
-            assert statuses.count(429) == ROUNDS
-            await bench.stop()
-        finally:
-            bench.drop()
+    upstream = AnsweringWhenTold(authority.context("localhost"))
+    async with in_front_of(upstream, f"https://localhost:{upstream.port}", str(authority.ca_file)) as bench:
+        for number in range(ROUNDS):
+            upstream.wanted = PIECE * (1 + number % 20)
+            tool = await bench.tool(POST, b"Content-Length: 3000000\r\n\r\n", bytes(upstream.wanted))
+            await bench.settled(upstream.has_them.is_set)
+            tool.send(bytes(PIECE))
+            upstream.answer_and_reset()
+            assert (await tool.answer()).status == 413
+            tool.abort()
 
 
 @pytest.mark.usefixtures("every_loop")
@@ -241,9 +294,10 @@ async def test_a_tool_that_sends_through_tls_reads_an_early_answer(
     """One that sends its whole body before it reads; the proxy closes only once no more of it comes."""
 
     async def script(wire: Wire) -> None:
-        await wire.head()
-        wire.send(b"HTTP/1.1 400 Bad Request\r\n" + lines + b"Content-Length: 2\r\n\r\nno")
-        await wire.end()
+        while True:  # the connection is used again where all of the body had left before the answer was read
+            head = await wire.head()
+            wire.send(b"HTTP/1.1 400 Bad Request\r\n" + lines + b"Content-Length: 2\r\n\r\nno")
+            await wire.body(head)
 
     authority = Authority(tmp_path)
     trusting = ssl.create_default_context(cafile=str(authority.ca_file))
@@ -291,8 +345,8 @@ def uploaded_through_tls(port: int, context: ssl.SSLContext, size: int) -> bytes
 async def uploaded(bench: ProxyBench, size: int) -> int:
     """The status of the answer to an upload that goes on until the answer is there."""
     tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % size)
-    for _ in range(size // 3000):
-        tool.send(bytes(3000))
+    for _ in range(size // PIECE):
+        tool.send(bytes(PIECE))
         await asyncio.sleep(0)
     answer = await tool.answer()
     assert not tool.reset

@@ -193,3 +193,44 @@ async def test_the_memory_of_sessions_is_bounded(running: Running, monkeypatch: 
         for name in (b"s-1", b"s-2", b"s-3" * 2000):
             assert (await bench.ask(within(name))).status == 200
         assert repr(bench.sessions) == "<McpSessions: 2>"
+
+
+def calling(content: bytes, pieces: int = 0, *, path: bytes = b"/mcp") -> bytes:
+    """A message of a client that nothing limits; in chunks of so many bytes, if any."""
+    head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" % path
+    if not pieces:
+        return head + b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
+    cut = [content[at : at + pieces] for at in range(0, len(content), pieces)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in cut)
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+
+
+def call_of(tool: str) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [
+        (calling(call_of("a-update_b")), ("a-update_b",)),
+        (calling(call_of("a-update_b"), pieces=1), ("a-update_b",)),
+        (calling(INITIALIZE), ()),
+        (calling(b"\x1f\x8b compressed"), ("?",)),
+        (calling(call_of("a-update_b") + b" " * 262_144), ("?",)),
+        (calling(call_of("a-update_b"), path=b"/v2/profiles"), ()),
+    ],
+)
+async def test_the_account_of_a_call_names_its_tools(sent: bytes, named: tuple[str, ...], running: Running) -> None:
+    """However the body came. One that cannot be read, or is too large to be kept, passes all the same."""
+    async with running(answering(EVENTS)) as bench:
+        assert (await bench.ask(sent)).status == 200
+        event = await bench.events.last()
+        assert (event.mcp_tools, event.attempts) == (named, 1)
+
+
+async def test_a_call_that_breaks_off_has_a_tool_that_nobody_can_tell(running: Running) -> None:
+    """Some of it may have left."""
+    async with running(answering(EVENTS)) as bench:
+        tool = await bench.tool(calling(call_of("a-update_b"))[:-1])
+        tool.close()
+        assert (await bench.events.last()).mcp_tools == ("?",)

@@ -97,6 +97,7 @@ async def test_a_forbidden_call_never_leaves(path: bytes, pieces: int, running: 
         assert (said["id"], said["error"]["code"]) == ("x", -32010)
         event = await bench.events.last()
         assert (event.client, event.status, event.refusal, event.attempts) == ("agent", 200, "tool-not-permitted", 0)
+        assert event.mcp_tools == (BAD,)
         tool.send(post(call(GOOD)))
         assert (await tool.answer()).status == 200
         assert endpoint.bodies == [json.dumps(call(GOOD)).encode()]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -20,6 +19,7 @@ from email.message import Message
 from pathlib import Path
 from typing import TypeVar
 
+from tests.support.processes import free_port
 from tests.support.programs import ROOT, require_file, require_program
 
 CONTAINER_SETUP = ROOT.parent / "shared" / "tools" / "container-setup"
@@ -78,13 +78,6 @@ def build_prometheus(tag: str, directory: Path) -> str:
     (directory / "Dockerfile").write_text(dockerfile, encoding="utf-8")
     podman(*BUILD, "--tag", tag, str(directory))
     return tag
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody holds now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,7 @@ def test_its_admin_listener_answers(demo: Container) -> None:
     assert 'ads_proxy_credential_state{account="default",state="valid"} 1' in metrics
 
 
+@pytest.mark.alone
 def test_sigterm_lets_a_running_answer_end(image: str) -> None:
     """SIGTERM in the middle of an answer: the answer is whole, and the program ends with 0 soon after."""
     with running_container(image, "demo", options=OPEN) as container:
@@ -171,6 +172,7 @@ def test_sigterm_lets_a_running_answer_end(image: str) -> None:
     assert took < 10
 
 
+@pytest.mark.alone
 def test_an_idle_container_ends_at_once(image: str) -> None:
     """SIGTERM with nothing to do: exit code 0 within three seconds, idle connections and all."""
     with running_container(image, "demo", options=OPEN) as container:

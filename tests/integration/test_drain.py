@@ -18,7 +18,7 @@ import pytest
 from tests.support.processes import Process, fetch, free_port, until
 from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 PROMPT = 0.5
 """Seconds from SIGTERM to the end of a program that has nothing to do."""

@@ -238,11 +238,20 @@ def test_several_accounts_and_a_route(reader: Reader) -> None:
 
 
 def test_a_client_with_a_key(reader: Reader) -> None:
-    """With the key profiles, without it a 401 that says what to send."""
-    check, curls = reader.section("6")
+    """With the key profiles, without it a 401 that says what to send; it may order reports, and change nothing."""
+    check, change, curls, _ = reader.section("6")
     assert (check.code, "Yes" in check.text) == (0, True)
+    assert (change.code, "No" in change.text) == (1, True)
     assert profile_ids(curls.text) == NA
     assert "A key is needed here" in curls.text
+
+
+def test_a_report_with_that_key(reader: Reader) -> None:
+    """Its rows, with the columns that were asked for."""
+    *_, report = reader.section("6")
+    rows = json.loads(report.text[report.text.index("[") :])
+    assert rows
+    assert {tuple(sorted(row)) for row in rows} == {("campaignId", "clicks", "cost")}
 
 
 def test_what_cannot_be_tried_here_is_only_marked_so(reader: Reader) -> None:

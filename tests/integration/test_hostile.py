@@ -81,6 +81,7 @@ def push(attackers: list[socket.socket], data: bytes, limit: int) -> int:
     return sum(sent.values())
 
 
+@pytest.mark.alone
 def test_two_thousand_slow_heads_leave_others_served(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Slowloris: each sends a head byte by byte; tools notice nothing, and the slow ones are thrown out in time."""
     with serving(tmp_path, amazon.configuration(limits={"header_timeout": 4})) as running:

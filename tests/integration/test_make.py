@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.integration.containers import Answer, eventually, free_port, get
+from tests.integration.containers import Answer, eventually, get
+from tests.support.processes import free_port
 from tests.support.programs import ROOT, require_program
 
 pytestmark = pytest.mark.integration

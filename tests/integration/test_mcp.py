@@ -205,6 +205,26 @@ def test_read_only_is_read_only(python: Path, tmp_path: Path, path: str, limits:
     assert sum('"tool-not-permitted"' in line for line in proxy.log.lines) == 1
 
 
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
+def test_audit_and_log_name_what_the_client_called(python: Path, tmp_path: Path, path: str) -> None:
+    """The real client, which nothing limits, changes something: the record and the line have the tool's name."""
+    call = {"name": UPDATE, "arguments": {"body": {}}} if path == "/mcp" else invoked(UPDATE)
+    file = tmp_path / "audit.jsonl"
+    with flows.keyed(tmp_path, audit={"file": str(file)}) as proxy:
+        proxy.control("/control/settings", {"mcp_tools": "amazon"})
+        given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
+        with started(python, HERE / "tools.py", "legacy", json.dumps([call]), **given) as told:
+            assert told.wait_for(lambda line: "said" in line)["called"] == call["name"]
+            told.wait_for(lambda line: "done" in line)
+        line = proxy.log.wait_for(lambda line: "mcp_tools" in line)
+        until(lambda: UPDATE in file.read_text())
+        records = [json.loads(text) for text in file.read_text().splitlines()]
+    [record] = [each for each in records if "mcp_tools" in each.get("ads_proxy", {})]
+    assert line["mcp_tools"] == record["ads_proxy"]["mcp_tools"] == [UPDATE]
+    assert (record["event"]["action"], record["user"]["name"]) == ("amazon-write", flows.CLIENT)
+    assert record["http"]["request"]["id"] == line["request_id"]
+
+
 def test_an_answer_that_took_too_long_passes(tmp_path: Path) -> None:
     """The 504 that the endpoint gives after 30 seconds is the tool's, byte for byte, and is not asked for twice."""
     with flows.keyed(tmp_path) as proxy:

@@ -194,6 +194,7 @@ def own_milliseconds(running: Serving, requests: int = 300) -> float:
     return float(statistics.median(line["overhead_ms"] for line in running.events("request", status=200)))
 
 
+@pytest.mark.alone
 def test_fifteen_thousand_profiles_cost_a_request_nothing(
     amazon: SimulatedAmazon, large: SimulatedAmazon, tmp_path: Path
 ) -> None:
@@ -212,6 +213,7 @@ def test_fifteen_thousand_profiles_cost_a_request_nothing(
     assert many < few + 0.5
 
 
+@pytest.mark.alone
 def test_a_large_list_that_arrives_holds_nobody_up(large: SimulatedAmazon, tmp_path: Path) -> None:
     """While 15,000 profiles are read, requests go on."""
     large.fault({"delay": 0.7}, times=3, path="/v2/profiles")

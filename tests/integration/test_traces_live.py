@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+import yaml
 
 from tests.support.otlp import CLIENT, SERVER, receiving, values_of
-from tests.support.processes import free_port
-from tests.support.running import serving, simulated_amazon
+from tests.support.processes import fetch, free_port, started, until
+from tests.support.programs import require_program
+from tests.support.running import Serving, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -52,3 +58,45 @@ def test_a_dead_receiver_costs_no_request(tmp_path: Path) -> None:
             assert running.metric("requests_total", code="200") >= 40
             running.stop()
             assert len(running.events("trace_delivery_changed")) == 1
+
+
+def exemplars_in_prometheus(running: Serving, folder: Path, query: str) -> list[dict[str, Any]]:
+    """The exemplars of the first series that a Prometheus which scrapes the program has of them."""
+    target = {"targets": [running.admin.removeprefix("http://")]}
+    job = {"job_name": "ads-proxy", "scrape_interval": "1s", "static_configs": [target]}
+    settings = folder / "prometheus.yml"
+    settings.write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    url = f"127.0.0.1:{free_port()}"
+    command = (
+        *(require_program("prometheus"), f"--config.file={settings}", "--enable-feature=exemplar-storage"),
+        *(f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={url}"),
+    )
+    span = {"start": time.time() - 3600, "end": time.time() + 3600}
+
+    def stored() -> list[dict[str, Any]]:
+        try:
+            answer = fetch(f"http://{url}/api/v1/query_exemplars?{urlencode({'query': query, **span})}")
+        except OSError:
+            return []
+        found: list[dict[str, Any]] = json.loads(answer[1]).get("data") if answer[0] == 200 else []
+        return found[0]["exemplars"] if found else []
+
+    with started(*command):
+        exemplars: list[dict[str, Any]] = until(stored, patience=60)
+        return exemplars
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("histogram", ["request_duration", "upstream_duration", "overhead"])
+def test_prometheus_leads_from_a_histogram_to_the_trace(tmp_path: Path, histogram: str) -> None:
+    """With exemplar storage it knows which trace and span a bucket's last request was, and the receiver has it."""
+    with receiving() as receiver, simulated_amazon() as amazon:
+        settings = amazon.configuration(telemetry={"otlp": receiver.url, "trust_traceparent": True})
+        with serving(tmp_path, settings) as running:
+            running.until_ready()
+            assert running.get("/v2/profiles", TRACED)[0] == 200
+            found = exemplars_in_prometheus(running, tmp_path, f"ads_proxy_{histogram}_seconds_bucket")
+            running.stop()
+    [named] = [each["labels"] for each in found]
+    [served] = receiver.spans(SERVER)
+    assert named == {"trace_id": TRACE, "span_id": served.span_id.hex()}

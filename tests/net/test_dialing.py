@@ -1,14 +1,14 @@
-"""Hosts are reached over TLS, by name, through an outbound proxy; each way to fail has its own words."""
+"""Hosts are reached over TLS and by name; each way to fail has its own words."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
 import socket
 import ssl
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from proxy.errors import UpstreamCertificateRejected, UpstreamUnreachable
 from proxy.net.dialing import Dialer, Origin, RedialPacing, client_context, origin_of
 from proxy.net.names import Names
 from tests.support.certificates import Authority
+from tests.support.front import deaf_listener
 from tests.support.proxy_bench import Running
-from tests.support.wire import GET, HELLO, Wire, answering
+from tests.support.wire import GET, HELLO, PATIENCE, Wire, answering
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 
@@ -148,15 +149,8 @@ async def test_a_name_without_address_is_a_502(running: Running) -> None:
 
 async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:
     """Its queue is full: after connect_timeout the tool is told."""
-    with socket.socket() as deaf, contextlib.ExitStack() as fillers:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
-        for _ in range(3):
-            filler = fillers.enter_context(socket.socket())
-            filler.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                filler.connect(deaf.getsockname())
-        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+    with deaf_listener() as (_, port):
+        url = f"http://127.0.0.1:{port}"
         urls = {"na": url, "eu": url, "fe": url}
         async with running(answering(HELLO), api_urls=urls, connect_timeout=0.05) as bench:
             got = await bench.ask()
@@ -235,18 +229,43 @@ async def test_a_listener_that_was_away_is_met_again() -> None:
         protocol.close()
 
 
-async def test_no_request_is_lost_while_a_listener_is_away_for_300_ms(running: Running) -> None:
-    """Whatever its method and its body: none of them had left. The real pauses and the real chance."""
-    loop = asyncio.get_running_loop()
+class Absence:
+    """Pauses between dials on a clock of each dial's own: those that end after so many seconds wait for `over`."""
+
+    def __init__(self, seconds: float, dials: int) -> None:
+        self._seconds, self._dials = seconds, dials
+        self._elapsed: defaultdict[asyncio.Task[Any] | None, float] = defaultdict(float)
+        self._outlasting = 0
+        self.outlasted, self.over = asyncio.Event(), asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        dial = asyncio.current_task()
+        self._elapsed[dial] += seconds
+        if self._elapsed[dial] > self._seconds:
+            self._outlasting += 1
+            if self._outlasting == self._dials:
+                self.outlasted.set()
+            await self.over.wait()
+
+
+async def test_no_request_is_lost_while_a_listener_is_away_for_300_ms(
+    monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    """Whatever its method and its body: none of them had left. The real pauses, on a clock of their own, and the real
+    chance."""
+    absence = Absence(0.3, dials=40)
+    monkeypatch.setattr("proxy.net.dialing.RedialPacing", partial(RedialPacing, absence.sleep))
     async with running(answering(HELLO)) as bench:
         bench.upstream.go_away()
-        coming: list[asyncio.Task[None]] = []
-        loop.call_later(0.3, lambda: coming.append(loop.create_task(bench.upstream.start())))
         heads = {
             method: method + b" /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nbody"
             for method in (b"POST", b"PUT", b"PATCH", b"DELETE")
         }
         tools = [await bench.tool(request) for request in (GET, *heads.values()) for _ in range(8)]
+        async with asyncio.timeout(PATIENCE):
+            await absence.outlasted.wait()
+        await bench.upstream.start()
+        absence.over.set()
         assert [(await tool.answer()).status for tool in tools] == [200] * 40
         assert len(bench.upstream.wires) == 40
 
@@ -315,98 +334,6 @@ async def test_time_left_is_never_outlasted() -> None:
         with pytest.raises(UpstreamUnreachable, match="refused"):
             await dialer.dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
         assert not patience.pauses
-
-
-# --- the outbound proxy
-
-
-class Tunnel:
-    """An outbound proxy: keeps what it was asked, answers, and joins the two ends if it agreed."""
-
-    def __init__(self, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
-        self.answer = answer
-        self.asked: list[bytes] = []
-        self._server: asyncio.Server
-
-    async def __aenter__(self) -> Tunnel:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.asked.append(head)
-        writer.write(self.answer)
-        if b" 200" in self.answer[:13] or b" 204" in self.answer[:13]:
-            host, _, port = head.split(b" ")[1].rpartition(b":")
-            there, back = await asyncio.open_connection(host.decode().strip("[]"), int(port))
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
-        writer.close()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-
-
-@pytest.mark.parametrize(
-    "answer", [b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", b"HTTP/1.0 200\r\n\r\n", b"HTTP/1.1 204 X\r\n\r\n"]
-)
-async def test_an_outbound_proxy_is_asked_for_a_tunnel(tmp_path: Path, answer: bytes, running: Running) -> None:
-    """TLS goes through it to the host itself; any 2xx opens it (RFC 9110, 9.3.6)."""
-    authority = Authority(tmp_path)
-    async with Tunnel(answer) as tunnel:
-        changed = {"ca_file": str(authority.ca_file), "outbound_proxy": f"http://127.0.0.1:{tunnel.port}"}
-        async with running(answering(HELLO), tls=authority.context("localhost"), **changed) as bench:
-            assert (await bench.ask()).body == b"hello"
-            name = b"localhost:%d" % bench.upstream.port
-            assert tunnel.asked == [b"CONNECT " + name + b" HTTP/1.1\r\nHost: " + name + b"\r\n\r\n"]
-
-
-async def test_an_outbound_proxy_is_given_its_credentials(running: Running) -> None:
-    """Percent-decoded, as Basic."""
-    async with Tunnel() as tunnel:
-        url = f"http://us%40er:p%3Ass@127.0.0.1:{tunnel.port}"
-        async with running(answering(HELLO), outbound_proxy=url) as bench:
-            assert (await bench.ask()).body == b"hello"
-            login = base64.b64encode(b"us@er:p:ss")
-            assert b"\r\nProxy-Authorization: Basic " + login + b"\r\n" in tunnel.asked[0]
-            assert b"Proxy-Authorization" not in bytes(bench.upstream.wires[0].received)
-
-
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b"answered 407"),
-        (b"SSH-2.0-x\r\n\r\n", b"did not answer CONNECT"),
-        (b"HTTP/1.1 200 OK\r\n\r\nbytes of somebody", b"did not answer CONNECT"),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 4000, b"without end"),
-        (b"", b"closed the connection"),
-    ],
-)
-async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: bytes, running: Running) -> None:
-    """With what it said, and where to look."""
-    async with (
-        Tunnel(answer) as tunnel,
-        running(answering(HELLO), outbound_proxy=f"http://127.0.0.1:{tunnel.port}") as bench,
-    ):
-        got = await bench.ask()
-        assert got.status == 502
-        assert says in got.body
-
-
-async def test_an_outbound_proxy_without_address_is_named(running: Running) -> None:
-    """Its name is what could not be resolved, not Amazon's."""
-    async with running(answering(HELLO), outbound_proxy="http://proxy.invalid:3128") as bench:
-        got = await bench.ask()
-        assert got.status == 502
-        assert b"proxy.invalid" in got.body
 
 
 def test_a_context_verifies_and_speaks_http_1_1_alone(tmp_path: Path) -> None:

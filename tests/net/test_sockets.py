@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import socket
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import uvloop
 from proxy.net import sockets
 from proxy.net.names import numeric_address
 from proxy.net.sockets import QUIET, UNACKNOWLEDGED, connect, connect_to_any, make_socket
+from tests.support.front import deaf_listener
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 
@@ -103,17 +103,10 @@ async def test_the_other_family_is_tried_beside_an_address_that_is_silent(monkey
 
 async def test_who_leaves_while_connecting_leaves_nothing_behind() -> None:
     """The listener's queue is full, so the connection hangs; its socket is closed."""
-    with socket.socket() as deaf, contextlib.ExitStack() as fillers:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
-        for _ in range(3):
-            filler = fillers.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(deaf.getsockname())
-        with make_socket(found(1, "127.0.0.1")[0]) as made:
-            connecting = asyncio.ensure_future(connect(made, deaf.getsockname()))
-            await asyncio.sleep(0)
-            connecting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await connecting
-            assert not asyncio.get_running_loop().remove_writer(made)
+    with deaf_listener() as address, make_socket(found(1, "127.0.0.1")[0]) as made:
+        connecting = asyncio.ensure_future(connect(made, address))
+        await asyncio.sleep(0)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        assert not asyncio.get_running_loop().remove_writer(made)

@@ -67,6 +67,16 @@ SILENT = [
 ]
 
 
+def test_a_call_of_mcp_names_its_tools() -> None:
+    """Beside the operation, which nobody knows of it; no other write has such a member."""
+    called = record_of(finished(operation_class="unknown", path="/mcp", mcp_tools=("a-update_b", "?")))
+    assert called is not None
+    assert called["ads_proxy"]["mcp_tools"] == ["a-update_b", "?"]
+    written = record_of(WRITE)
+    assert written is not None
+    assert "mcp_tools" not in written["ads_proxy"]
+
+
 @pytest.mark.parametrize(("event", "action", "outcome"), RECORDED)
 def test_what_changes_something_is_recorded(event: Event, action: str, outcome: str) -> None:
     """With ECS's category and a type that it allows."""

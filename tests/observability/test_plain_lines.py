@@ -47,6 +47,15 @@ def test_a_request_is_one_line_of_what_people_look_for() -> None:
     ]
 
 
+def test_a_call_of_mcp_shows_its_tools() -> None:
+    """In the place of the operation, which nobody knows of it."""
+    changes = {"path": "/mcp", "operation": "unknown", "profile": ""}
+    assert plain(**changes, mcp_tools=("a-query_b", "?")) == [
+        "12:00:00.123 200 POST   /mcp  a-query_b, ?  acme/na  reporting  81 ms",
+    ]
+    assert plain(**changes, mcp_tools=()) == ["12:00:00.123 200 POST   /mcp  acme/na  reporting  81 ms"]
+
+
 def test_what_there_is_no_room_for_stays_away_the_path_is_cut_last() -> None:
     """First the operation, then whose it was; the duration stays."""
     (line,) = plain(path="/" + "x" * 200, client="c" * 64)

@@ -1,4 +1,7 @@
-"""What stands before a server and misbehaves below HTTP: refuses, is silent, speaks no TLS, has a wrong certificate."""
+"""What stands before a server and misbehaves below HTTP: refuses, is silent, speaks no TLS, has a wrong certificate.
+
+And a listener that does not even accept.
+"""
 
 from __future__ import annotations
 
@@ -102,6 +105,19 @@ class Front:
                         if not data:
                             return
                         target.sendall(data)
+
+
+@contextlib.contextmanager
+def deaf_listener() -> Iterator[tuple[str, int]]:
+    """Where one listens that accepts nobody, and whose queue is full: its address."""
+    with socket.socket() as deaf, contextlib.ExitStack() as fillers:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(3):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        yield deaf.getsockname()
 
 
 @contextlib.contextmanager

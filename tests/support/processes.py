@@ -11,6 +11,7 @@ import json
 import os
 import re
 import resource
+import secrets
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from typing import IO, Any
 from tests.support.programs import ROOT
 
 PATIENCE = 30.0
+FREE_PORTS = range(12_000, 32_000)
 _END_WITH_PARENT = 1
 _C = ctypes.CDLL(None)
 
@@ -176,7 +178,13 @@ def fetch(url: str, data: bytes | None = None, headers: dict[str, str] | None = 
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody holds now, for somebody who is to listen there soon.
+
+    It is by chance, and from below what systems give to whoever names none: neither a connection nor a second run of
+    tests is likely to take it meanwhile.
+    """
+    while True:
+        port = secrets.choice(FREE_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

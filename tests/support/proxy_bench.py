@@ -147,11 +147,8 @@ class Running(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def _running(script: Script, *, tls: ssl.SSLContext | None = None, **changed: Any) -> AsyncIterator[ProxyBench]:
-    upstream = RawUpstream(script)
-    await upstream.start(tls)
-    api_url = f"http://127.0.0.1:{upstream.port}" if tls is None else f"https://localhost:{upstream.port}"
-    bench = ProxyBench(upstream, rules_for(api_url, **changed))
+async def started(bench: ProxyBench) -> AsyncIterator[ProxyBench]:
+    """It, from its start to its end, which leaves nothing over; after a failure it is dropped."""
     await bench.start()
     try:
         yield bench
@@ -159,6 +156,17 @@ async def _running(script: Script, *, tls: ssl.SSLContext | None = None, **chang
     finally:
         bench.drop()
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
+
+
+@contextlib.asynccontextmanager
+async def _running(script: Script, *, tls: ssl.SSLContext | None = None, **changed: Any) -> AsyncIterator[ProxyBench]:
+    upstream = RawUpstream(script)
+    await upstream.start(tls)
+    api_url = f"http://127.0.0.1:{upstream.port}" if tls is None else f"https://localhost:{upstream.port}"
+    try:
+        async with started(ProxyBench(upstream, rules_for(api_url, **changed))) as bench:
+            yield bench
+    finally:
         await upstream.stop()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from tests.support.processes import Process, free_port, until
@@ -81,6 +82,20 @@ def redis_server(directory: Path, *options: str, password: str = "") -> Iterator
         yield server
     finally:
         server.end()
+
+
+@pytest.fixture(scope="module")
+def kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for all tests of a module."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as started:
+        yield started
+
+
+@pytest.fixture
+def server(kept_server: RedisServer) -> RedisServer:
+    """It, with nothing in it."""
+    kept_server.client.flushall()
+    return kept_server
 
 
 class RedisSentinel:

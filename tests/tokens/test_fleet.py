@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-
-import pytest
 
 from proxy.errors import TokenServerError
 from proxy.events import TokenRefreshed, TokenTakenOver
@@ -15,14 +12,8 @@ from proxy.tokens.consent_ledger import ConsentLedger
 from proxy.tokens.suspicion import TokenUse
 from tests.support.events import EventRecorder
 from tests.support.fleet import LIFE, Fleet, hanging
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer
 from tests.support.tokens import grant, source, virtual_time
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
 
 
 @virtual_time

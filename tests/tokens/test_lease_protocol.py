@@ -7,18 +7,16 @@ replicas make of the answers. The clock is the machine's own.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from proxy.tokens import lease_scripts as scripts
 from tests.support import lease_model as model
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer
 
 LIFE, TOKEN_LIFE = 4000, 60_000
 ACCOUNTS = st.sampled_from(("acme", "other"))
@@ -216,12 +214,6 @@ class LeaseProtocol(RuleBasedStateMachine):
             for account, token in replica.serves.items():
                 assert token.account == account
                 assert token.consent <= replica.consents[account]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
 
 
 def test_no_interleaving_breaks_the_protocol(server: RedisServer) -> None:

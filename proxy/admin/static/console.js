@@ -7,6 +7,7 @@ const cards = new Map();
 let state = null;
 let skew = 0;
 let failures = 0;
+let polling = null;
 
 const $ = (id) => document.getElementById(id);
 
@@ -217,7 +218,7 @@ function keyRow(key) {
 
 function showKeys() {
   $("keys-section").hidden = state.client_keys.length === 0;
-  $("key-rows").replaceChildren(...state.client_keys.map(keyRow));
+  keepRows($("key-rows"), state.client_keys.map((key) => [`${key.client} ${key.id}`, keyRow(key)]));
 }
 
 // --- profiles
@@ -279,7 +280,7 @@ async function findProfiles() {
   const { total, profiles } = await answer.json();
   showFound("found", total, profiles.length);
   $("profile-box").hidden = profiles.length === 0;
-  $("profile-rows").replaceChildren(...profiles.map(profileRow));
+  keepRows($("profile-rows"), profiles.map((profile) => [JSON.stringify(profile), profileRow(profile)]));
 }
 
 function showFound(id, total, shown) {
@@ -308,7 +309,7 @@ async function findAdsAccounts() {
   const { total, ads_accounts: accounts } = await answer.json();
   showFound("ads-found", total, accounts.length);
   $("ads-box").hidden = accounts.length === 0;
-  $("ads-rows").replaceChildren(...accounts.map(adsAccountRow));
+  keepRows($("ads-rows"), accounts.map((account) => [JSON.stringify(account), adsAccountRow(account)]));
 }
 
 // --- asking
@@ -323,7 +324,15 @@ function listedCount() {
   return state ? JSON.stringify(state.accounts.map((account) => [account.profiles, account.ads_accounts])) : "";
 }
 
-async function poll() {
+// One at a time: an answer that is late must not take the place of a later one.
+function poll() {
+  polling ??= askState().finally(() => {
+    polling = null;
+  });
+  return polling;
+}
+
+async function askState() {
   try {
     const answer = await ask("/console/state");
     if (!answer.ok) throw new Error(String(answer.status));

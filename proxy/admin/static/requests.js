@@ -7,6 +7,7 @@ const RECENT_MS = 15 * 60 * 1000;
 const MAX_FAILURES_SHOWN = 8;
 const failureCards = new Map();
 const requestRows = new Map();
+const toldFailures = new Set();
 let failuresKnown = false;
 let asking = false;
 let shownText = "";
@@ -32,6 +33,26 @@ function arrange(parent, wanted) {
     if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] ?? null);
   });
   while (parent.children.length > wanted.length) parent.lastElementChild.remove();
+}
+
+// Shows these rows, each with its key, and touches only the cells that differ: what somebody has selected, focused or
+// scrolled to stays.
+function keepRows(parent, rows) {
+  const known = new Map([...parent.children].map((row) => [row.dataset.key, row]));
+  arrange(parent, rows.map(([key, row]) => {
+    const kept = known.get(key);
+    row.dataset.key = key;
+    if (!kept) return row;
+    [...row.children].forEach((cell, index) => {
+      if (!kept.children[index].isEqualNode(cell)) changeCell(kept.children[index], cell);
+    });
+    return kept;
+  }));
+}
+
+function changeCell(kept, cell) {
+  kept.className = cell.className;
+  if (kept.innerHTML !== cell.innerHTML) kept.replaceChildren(...cell.childNodes);
 }
 
 // --- clients and accounts
@@ -60,7 +81,7 @@ function showTallies() {
   for (const [place, tallies, unknown] of [["client", state.clients, "not known"], ["account", state.account_traffic, "not chosen"]]) {
     setText($(`${place}-words`), tallyWords(tallies, `${place}s`));
     $(`${place}-box`).hidden = tallies.length === 0;
-    $(`${place}-rows`).replaceChildren(...tallies.map((tally) => tallyRow(tally, unknown)));
+    keepRows($(`${place}-rows`), tallies.map((tally) => [tally.name, tallyRow(tally, unknown)]));
     showChoices(`filter-${place}`, tallies.map((tally) => tally.name).filter(Boolean));
   }
 }
@@ -111,8 +132,9 @@ function showFailure(group) {
 
 function showFailures() {
   const shown = state.failures.slice(0, MAX_FAILURES_SHOWN);
-  const fresh = shown.filter((group) => !failureCards.has(failureTitle(group)));
-  if (failuresKnown && fresh.length) say(`New failures: ${fresh.map(failureTitle).join("; ")}.`);
+  const fresh = state.failures.map(failureTitle).filter((title) => !toldFailures.has(title));
+  if (failuresKnown && fresh.length) say(`New failures: ${fresh.slice(0, MAX_FAILURES_SHOWN).join("; ")}.`);
+  fresh.forEach((title) => toldFailures.add(title));
   failuresKnown = true;
   arrange($("failures"), shown.map(showFailure));
   const names = new Set(shown.map(failureTitle));

@@ -116,6 +116,7 @@ AccessField = Literal[
     "upstream_ms",
     "overhead_ms",
     "attempts",
+    "mcp_tools",
     "refusal",
     "detail",
     "fault",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.forwarding.decision import RequestContext
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.forwarding.quick.outcome import QuickOutcome
-from proxy.forwarding.quick.plans import route_of
-from proxy.forwarding.relay import RequestContext
+from proxy.forwarding.quick.plans import decision_of
 from proxy.http1.message import RequestReader
 
 if TYPE_CHECKING:
@@ -49,5 +49,4 @@ class QuickContext:
     def ordinary(self, plan: Plan, head: bytes, request_id: str) -> RequestContext:
         """What the ordinary path would have made of a request with this head and plan."""
         request = self._reader.read(head, lambda: request_id)
-        lane = plan.lane
-        return RequestContext(request, self.rules, lane.caller.name, route_of(plan), lane.pool)
+        return RequestContext(request, decision_of(plan, request, self.rules))

@@ -101,24 +101,26 @@ class QuickExchange:
         self._left = left = length + end - len(data)
         if left < 0 or quick.service.availability is not _SERVING or not client.writable:
             return self._is_unusual()
-        if not self._connection.note_answer():
-            return self._is_unusual()
         if known.id_group:
             self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128]
+        lines = behind[known.passing] if known.passing >= 0 else known.lines_behind(behind)
         head = (
             known.lines,
-            behind[known.passing] if known.passing >= 0 else known.lines_behind(behind),
-            b"" if known.dated else date_line(int(time.time())),
+            lines if known.dated else lines + date_line(int(time.time())),
             quick.id_line,
             self.request_id.encode("ascii"),
+            b"\r\n\r\n",
         )
         if left or length > _MAX_COPIED:
+            if not self._connection.note_answer():
+                return self._is_unusual()
             self._spent = self._sent_at - client.head_done
-            client.send([b"".join((*head, b"\r\n\r\n")), memoryview(data)[end:]])
+            client.send([b"".join(head), memoryview(data)[end:]])
             self._head = data[: end - 2]
             return self._relay(left)
-        self._connection.rest_now()
-        client.respond(b"".join((*head, b"\r\n\r\n", data[end:])))
+        if not self._connection.end_answered():
+            return self._is_unusual()
+        client.respond(b"".join((*head, data[end:])))
         self._account_for(known.status, self.entered - self._sent_at)
         return True
 

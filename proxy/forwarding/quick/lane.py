@@ -12,45 +12,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxy.forwarding.throttles import ThrottleKey
 
 if TYPE_CHECKING:
-    from proxy.access.clients import Caller
+    from proxy.forwarding.decision import Decision, Missed
     from proxy.forwarding.quick.responses import ResponsePatterns
     from proxy.forwarding.retry_budget import RetryBudget
-    from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
     from proxy.observability.request_record import RequestKind
-    from proxy.routing.route import Route
-    from proxy.routing.target import Destination
     from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.values import AccessToken
-    from proxy.upstream.pool import Pool
 
 _MAX_MISFITS = 3
 _PAUSE = 64
 """Requests of a lane that are not tried after so many responses of no known shape, one behind the other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A request that the ordinary path has let through: what it is, whose, and where it goes."""
-
-    request: Request
-    caller: Caller
-    destination: Destination
-    route: Route
-    pool: Pool
-
-
-class Missed(NamedTuple):
-    """A profile and an ads account that were sent and that nobody lists, each empty where it is none.
-
-    `account` is the one that the request chose, empty where it chose none.
-    """
-
-    profile: str
-    ads_account: str
-    account: str
 
 
 class Lane:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Refused
 from proxy.forwarding import locations
+from proxy.forwarding.decision import Decision
 from proxy.forwarding.quick.lane import Plan, Sender
 from proxy.http1.message import Request
 from proxy.http1.target import parse_target
@@ -22,10 +23,9 @@ from proxy.routing.target import TargetKind, find_destination
 if TYPE_CHECKING:
     import re
 
-    from proxy.forwarding.quick.lane import Decision, Lane
+    from proxy.forwarding.quick.lane import Lane
     from proxy.forwarding.rules import Rules
     from proxy.observability.journal import Journal
-    from proxy.routing.route import Route
     from proxy.routing.target import Destination
 
 _JSON = b"application/json"
@@ -97,7 +97,8 @@ def make_plan(lane: Lane, found: re.Match[bytes], journal: Journal) -> Plan:
     return Plan(lane, line, raw, shown, journal.text(shown, lane.user_agent))
 
 
-def route_of(plan: Plan) -> Route:
-    """Where requests with this plan go, as the ordinary path would have it."""
-    destination = find_destination(parse_target(plan.target))
-    return replace(plan.lane.route, target=destination.target, path=destination.path, segments=destination.segments)
+def decision_of(plan: Plan, request: Request, rules: Rules) -> Decision:
+    """What the ordinary path would have decided about a request with this plan."""
+    lane, destination = plan.lane, find_destination(parse_target(plan.target))
+    route = replace(lane.route, target=destination.target, path=destination.path, segments=destination.segments)
+    return Decision(request, lane.caller, destination, route, lane.pool, rules, lane.in_flight)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.downstream.ports import Availability
 from proxy.errors import Refused
 from proxy.forwarding.field_rules import LOOKED_UP, REQUEST_FIELDS, is_read
+from proxy.forwarding.misses import is_listed
 from proxy.forwarding.quick.context import QuickContext
 from proxy.forwarding.quick.exchange import QuickExchange
 from proxy.forwarding.quick.lane import KnownSection, Recognised
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     import re
 
     from proxy.downstream.ports import ClientPort, Service
+    from proxy.forwarding.decision import Decision
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.quick.lane import Decision, Lane, Missed, Plan, Sender
+    from proxy.forwarding.quick.lane import Lane, Plan, Sender
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request
     from proxy.tokens.values import AccessToken
@@ -167,7 +169,7 @@ class Recognition:
         if lane.pause:
             lane.pause -= 1
             return QuickOutcome.PAUSED
-        if lane.missed is not None and self._is_listed(lane.missed):
+        if lane.missed is not None and is_listed(lane.missed, self._directory):
             return QuickOutcome.PROFILE
         if (
             self._throttles.active
@@ -186,13 +188,6 @@ class Recognition:
             self._outcome = QuickOutcome.BUDGET
             return False
         return True
-
-    def _is_listed(self, missed: Missed) -> bool:
-        """Whether somebody lists what nobody did; to ask makes the directory look for it."""
-        profile, ads_account, account = missed
-        if profile and self._directory.owners(profile, account):
-            return True
-        return bool(ads_account and self._directory.ads_account_owners(ads_account, account))
 
     def _find_section(self, section: bytes) -> KnownSection | None:
         """What a section says that is remembered, or fits a shape."""

@@ -1,0 +1,185 @@
+"""The console while news come in by themselves: what somebody reads, types or has selected stays where it is.
+
+News is asked for every two seconds. `refreshed` waits until that has happened so often: no test waits for a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.keys import Keys
+
+from tests.integration.browsing import chromium
+from tests.integration.rig import Rig, rig
+from tests.integration.test_console_chromium import Console
+from tests.integration.test_console_requests import CLIENTS, by, scoped
+from tests.support.processes import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.chromium]
+ASKED = "return performance.getEntriesByType('resource').filter(e => e.name.includes(arguments[0])).length"
+SELECTED = "return getSelection().toString()"
+SAID = "return window.said"
+LISTEN = """
+window.said = [];
+window.live = [...document.querySelectorAll('[aria-live], [role=status], [role=alert], [role=log]')];
+for (const place of window.live) {
+  new MutationObserver(() => window.said.push(place.textContent))
+    .observe(place, {childList: true, characterData: true, subtree: true});
+}
+return window.live.map(place => place.id);
+"""
+SELECT = """
+const range = document.createRange();
+range.selectNodeContents(document.querySelector(arguments[0]));
+getSelection().removeAllRanges();
+getSelection().addRange(range);
+"""
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """Headless Chromium with a profile of its own."""
+    with chromium(tmp_path / "chromium") as driver:
+        yield driver
+
+
+def refreshed(browser: webdriver.Chrome, times: int = 2) -> None:
+    """Waits until state and requests have been asked for, answered and shown so many times more."""
+    paths = ("/console/state", "/console/requests")
+    before = {path: browser.execute_script(ASKED, path) for path in paths}
+    until(lambda: all(browser.execute_script(ASKED, path) >= before[path] + times for path in paths))
+
+
+def opened(browser: webdriver.Chrome, running: Rig) -> Console:
+    """The console, with some requests in it."""
+    for number in range(40):
+        assert running.get(f"/v2/profiles?number={number}", by("reporting"))[0] == 200
+    console = Console(browser, running)
+    console.open()
+    console.see("#client-rows tr", "reporting")
+    console.see("#profile-rows tr")
+    until(lambda: browser.execute_script("return document.querySelectorAll('#request-rows tr').length") == 40)
+    return console
+
+
+def test_what_is_typed_chosen_and_focused_stays(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Filters and searches keep their text, the focus its element, and the keyboard goes on typing."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        console = opened(browser, running)
+        console.see("#filter-client").send_keys("reporting")
+        console.see("#words").send_keys(running.simulator["profiles"]["na"][0])
+        console.see("#found", "1 found")
+        operation = console.see("#filter-operation")
+        operation.send_keys("list")
+        console.see("#requests-found", "40 of the last")
+        running.get("/v2/profiles", by("reporting"))
+        console.see("#requests-found", "41 of the last")
+        refreshed(browser)
+        assert browser.switch_to.active_element == operation
+        browser.switch_to.active_element.send_keys("Profiles")
+        assert operation.get_attribute("value") == "listProfiles"
+        assert console.see("#filter-client").get_attribute("value") == "reporting"
+        copy = console.see("#profile-rows button", "curl")
+        copy.send_keys(Keys.SHIFT)
+        refreshed(browser)
+        assert browser.switch_to.active_element == copy
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "#client-rows th",
+        "#account-rows th",
+        "#key-rows code",
+        "#request-rows code",
+        "#failures .asked",
+        "[data-account=acme] .explanation",
+        "#profile-rows code",
+    ],
+)
+def test_a_selection_stays_while_numbers_change(browser: webdriver.Chrome, tmp_path: Path, selector: str) -> None:
+    """What somebody is about to copy is still selected after requests have come in."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        running.get("/v2/profiles")
+        console = Console(browser, running)
+        assert running.get("/v2/profiles", by("reporting"))[0] == 200
+        console.open()
+        console.see("#request-rows tr", "reporting")
+        console.see("#profile-rows tr")
+        console.see("#failures .failure")
+        browser.execute_script(SELECT, selector)
+        selected = browser.execute_script(SELECTED)
+        assert selected
+        assert running.get("/v2/profiles", by("reporting"))[0] == 200
+        console.see("#client-rows tr", "reporting 2 ")
+        console.see("#requests-found", "3 of the last")
+        refreshed(browser)
+        assert browser.execute_script(SELECTED) == selected
+
+
+def test_what_is_read_does_not_move(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Scrolled down in the list of requests, the row that somebody looks at stays where it is as others come in."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        console = opened(browser, running)
+        place = """
+        const box = document.getElementById('requests-box'), row = document.querySelectorAll('#request-rows tr')[20];
+        window.read ??= (box.scrollIntoView(), box.scrollTop = row.offsetTop, row);
+        return [Math.round(window.read.getBoundingClientRect().top - box.getBoundingClientRect().top), box.scrollTop];
+        """
+        before, scrolled = browser.execute_script(place)
+        assert scrolled > 0
+        for _ in range(3):
+            running.get("/v2/profiles", by("reporting"))
+        console.see("#requests-found", "43 of the last")
+        refreshed(browser)
+        after, _ = browser.execute_script(place)
+        assert abs(after - before) <= 1
+
+
+def test_nobody_is_asked_while_nobody_looks(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Behind another tab the page asks for nothing, and at once when it is looked at again."""
+    note = """
+    window.times = {};
+    const note = () => window.times[document.visibilityState] = performance.now();
+    document.addEventListener('visibilitychange', note, true);  // before the page's own listener
+    """
+    with rig(tmp_path, clients=CLIENTS) as running:
+        console = opened(browser, running)
+        browser.execute_script(note)
+        first = browser.current_window_handle
+        browser.switch_to.new_window("tab")
+        console.open()
+        console.see("#client-rows tr", "reporting")
+        refreshed(browser, times=3)
+        browser.switch_to.window(first)
+        until(lambda: browser.execute_script("return window.times.visible !== undefined"))
+        times: dict[str, float] = browser.execute_script("return window.times")
+        assert times["visible"] - times["hidden"] > 4000
+        begun = "return performance.getEntriesByType('resource').map(e => [e.name, e.startTime])"
+        entries: list[tuple[str, float]] = browser.execute_script(begun)
+        assert [name for name, at in entries if times["hidden"] < at < times["visible"]] == []
+        until(lambda: any("/console/state" in name and at >= times["visible"] for name, at in asked(browser, begun)))
+
+
+def asked(browser: webdriver.Chrome, script: str) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = browser.execute_script(script)
+    return found
+
+
+def test_a_screen_reader_is_told_news_and_nothing_else(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Requests and numbers that come in are silent, and so is a kind of failure that comes again."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        console = opened(browser, running)
+        live: list[str] = browser.execute_script(LISTEN)
+        assert live == ["notices", "said", "found", "ads-found"]
+        for _ in range(2):
+            running.control("/control/faults", {"match": {"path": "/sd/campaigns"}, "fault": {"status": 500}})
+            running.get("/sd/campaigns", scoped(running, "reporting"))
+            running.get("/v2/profiles", by("reporting"))
+            console.see("#failures .failure", "500 ")
+            refreshed(browser)
+        console.see("#failures .failure", "2 times")
+        assert browser.execute_script(SAID) == ["New failures: 500 failed-at-amazon · acme."]

@@ -1,0 +1,105 @@
+"""Hosts are reached through an outbound proxy: what it is asked, and each way in which it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Authority
+from tests.support.proxy_bench import Running
+from tests.support.wire import HELLO, answering
+
+pytestmark = pytest.mark.usefixtures("every_loop")
+
+
+class Tunnel:
+    """An outbound proxy: keeps what it was asked, answers, and joins the two ends if it agreed."""
+
+    def __init__(self, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
+        self.answer = answer
+        self.asked: list[bytes] = []
+        self._server: asyncio.Server
+
+    async def __aenter__(self) -> Tunnel:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head)
+        writer.write(self.answer)
+        if b" 200" in self.answer[:13] or b" 204" in self.answer[:13]:
+            host, _, port = head.split(b" ")[1].rpartition(b":")
+            there, back = await asyncio.open_connection(host.decode().strip("[]"), int(port))
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", b"HTTP/1.0 200\r\n\r\n", b"HTTP/1.1 204 X\r\n\r\n"]
+)
+async def test_an_outbound_proxy_is_asked_for_a_tunnel(tmp_path: Path, answer: bytes, running: Running) -> None:
+    """TLS goes through it to the host itself; any 2xx opens it (RFC 9110, 9.3.6)."""
+    authority = Authority(tmp_path)
+    async with Tunnel(answer) as tunnel:
+        changed = {"ca_file": str(authority.ca_file), "outbound_proxy": f"http://127.0.0.1:{tunnel.port}"}
+        async with running(answering(HELLO), tls=authority.context("localhost"), **changed) as bench:
+            assert (await bench.ask()).body == b"hello"
+            name = b"localhost:%d" % bench.upstream.port
+            assert tunnel.asked == [b"CONNECT " + name + b" HTTP/1.1\r\nHost: " + name + b"\r\n\r\n"]
+
+
+async def test_an_outbound_proxy_is_given_its_credentials(running: Running) -> None:
+    """Percent-decoded, as Basic."""
+    async with Tunnel() as tunnel:
+        url = f"http://us%40er:p%3Ass@127.0.0.1:{tunnel.port}"
+        async with running(answering(HELLO), outbound_proxy=url) as bench:
+            assert (await bench.ask()).body == b"hello"
+            login = base64.b64encode(b"us@er:p:ss")
+            assert b"\r\nProxy-Authorization: Basic " + login + b"\r\n" in tunnel.asked[0]
+            assert b"Proxy-Authorization" not in bytes(bench.upstream.wires[0].received)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b"answered 407"),
+        (b"SSH-2.0-x\r\n\r\n", b"did not answer CONNECT"),
+        (b"HTTP/1.1 200 OK\r\n\r\nbytes of somebody", b"did not answer CONNECT"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 4000, b"without end"),
+        (b"", b"closed the connection"),
+    ],
+)
+async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: bytes, running: Running) -> None:
+    """With what it said, and where to look."""
+    async with (
+        Tunnel(answer) as tunnel,
+        running(answering(HELLO), outbound_proxy=f"http://127.0.0.1:{tunnel.port}") as bench,
+    ):
+        got = await bench.ask()
+        assert got.status == 502
+        assert says in got.body
+
+
+async def test_an_outbound_proxy_without_address_is_named(running: Running) -> None:
+    """Its name is what could not be resolved, not Amazon's."""
+    async with running(answering(HELLO), outbound_proxy="http://proxy.invalid:3128") as bench:
+        got = await bench.ask()
+        assert got.status == 502
+        assert b"proxy.invalid" in got.body

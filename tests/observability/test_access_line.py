@@ -1,0 +1,61 @@
+"""The prepared lines of requests: with all members, and with some left out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from proxy.observability.access_line import ACCESS_FIELDS, AccessLine, AccessLines, ShorterLine, Timestamps
+from proxy.observability.redaction import Redaction
+from proxy.observability.request_record import RequestKind
+
+KIND = RequestKind("reader", "acme", "na", "123", "", "GET", "50%s", "read")
+TEXT = ',"path":"/sd/campaigns"'
+NOW = 1_700_000_000.25
+
+
+@dataclass
+class Outcome:
+    """A request that is over."""
+
+    request_id: str = 'a"b'
+    amazon_request_id: str = "rid"
+    bytes_in: int = 0
+    bytes_out: int = 1024
+    duration: float = 1.2345678
+    upstream: float = 1.2344
+    overhead: float = 0.0001678
+    attempts: int = 1
+
+
+def line_with(*left_out: str) -> AccessLine:
+    fields = frozenset(ACCESS_FIELDS) - frozenset(left_out)
+    return AccessLines(Redaction(), Timestamps(), fields).line(KIND, 200, 200, "info")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.0, 0.0), (0.0000004, 0.0), (0.0000006, 0.001), (0.000999, 0.999), (0.0999999, 100.0), (75.0000014, 75000.001)],
+)
+def test_times_are_milliseconds_with_three_places(seconds: float, shown: float) -> None:
+    """From the microsecond on, however long."""
+    said = json.loads(line_with().render(NOW, Outcome(duration=seconds, upstream=seconds, overhead=seconds), TEXT))
+    assert (said["duration_ms"], said["upstream_ms"], said["overhead_ms"]) == (shown, shown, shown)
+
+
+def test_a_line_without_some_members_says_the_same_of_the_others() -> None:
+    """In the same order and the same way."""
+    whole, shorter = line_with(), line_with("bytes_in", "overhead_ms")
+    assert (type(whole), type(shorter)) == (AccessLine, ShorterLine)
+    said = whole.render(NOW, Outcome(), TEXT, ',"fault":"x"')
+    for member in (',"bytes_in":0', ',"overhead_ms":0.168'):
+        assert member in said
+        said = said.replace(member, "")
+    assert shorter.render(NOW, Outcome(), TEXT, ',"fault":"x"') == said
+
+
+def test_a_line_begins_with_its_moment() -> None:
+    """To the millisecond, in UTC."""
+    assert json.loads(line_with().render(NOW, Outcome(), TEXT))["timestamp"] == "2023-11-14T22:13:20.250Z"

@@ -1,0 +1,147 @@
+"""What the pages have their readers type exists: commands with their options, keys, variables, configurations."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from proxy.commands.cli import app
+from proxy.config import load
+from proxy.config.reference import options
+from tests.support.programs import ROOT
+
+PAGES = sorted((*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"))
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+KEYS = {f"{option.section}.{option.key}".lstrip(".") for option in options()}
+TOP = {key.partition(".")[0].removesuffix("[]") for key in KEYS}
+VARIABLES = {option.variable for option in options() if option.variable}
+VARIABLES |= {variable.rpartition("__")[0] for variable in VARIABLES if "__" in variable}
+OTHER_VARIABLES = {"ADS_PROXY_CONFIG", "ADS_PROXY_SERVICE_HOST", "ADS_PROXY_PORT_8080_TCP"}
+"""The file's name, and what Kubernetes sets, which is passed over."""
+MISTAKES = {"ADS_PROXY_LISTN", "ADS_PROXY_LOG_LEVEL"}
+"""Which docs/cli.md shows with their answers."""
+NO_KEYS = {"routes.acme", "state.degraded", "state.trouble"}
+"""A mistake that docs/cli.md shows, and members of `/status`."""
+DIGEST = "A_DIGEST"
+ACCOUNT: dict[str, Any] = {"client_id": "id", "client_secret": "0123456789abcdef"}
+
+
+def blocks(page: str) -> list[str]:
+    """A page's blocks of code: fenced ones, and those that stand four blanks in."""
+    fenced = r"^( *)```(?:sh|yaml)?\n(.*?)^ *```$"
+    found = [
+        re.sub(rf"^{indent}", "", text, flags=re.MULTILINE)
+        for indent, text in re.findall(fenced, page, re.MULTILINE | re.DOTALL)
+    ]
+    rest = re.sub(r"^ *```.*?^ *```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"(?:^ {4,}\S.*\n(?:^ *\n(?= {4}))?)+", rest, re.MULTILINE)
+    return found + [re.sub(r"^ {4}", "", text, flags=re.MULTILINE) for text in indented]
+
+
+def commands(page: str) -> list[list[str]]:
+    """Each `ads-proxy ...` that a page has typed, in blocks and in its text, cut into words."""
+    inline = re.findall(r"`((?:\S*/)?ads-proxy [a-z-][^`\n]*)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
+    joined = [text.replace("\\\n", " ") for text in blocks(page)]
+    lines = [line for text in joined for line in text.splitlines()]
+    typed = [found[1] for line in lines if (found := re.match(r"(?:\$ )?((?:\S*/)?ads-proxy [a-z-].*)", line))]
+    return [shlex.split(re.split(r" \|| &&| > | & |  +#| #", text)[0].replace("…", "x")) for text in inline + typed]
+
+
+def problem_of(words: list[str]) -> str:
+    """What the command line lacks of a command; empty where it has all of it."""
+    command: Any = typer.main.get_command(app)
+    for word in words[1:]:
+        if word == "--":
+            break
+        known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+        if word in getattr(command, "commands", {}):
+            command = command.commands[word]
+        elif hasattr(command, "commands") and not word.startswith("-"):
+            return "" if word.isupper() else f"no command {word!r}"
+        elif word.startswith("-") and word.partition("=")[0] not in known | {"-h", "--help"}:
+            return f"{command.name} has no option {word!r}"
+    return ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_command_that_a_page_has_typed_exists(page: Path) -> None:
+    """With each of its options."""
+    found = commands(page.read_text(encoding="utf-8"))
+    assert [(words, problem_of(words)) for words in found if problem_of(words)] == []
+
+
+def test_commands_are_found_and_judged() -> None:
+    """The two tests of this file would pass where nothing is found."""
+    assert sum(len(commands(page.read_text(encoding="utf-8"))) for page in PAGES) > 100
+    assert problem_of(["ads-proxy", "keys", "make"]) == "no command 'make'"
+    assert problem_of(["ads-proxy", "keys", "new", "x", "--forever"]) == "new has no option '--forever'"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_key_that_a_page_names_exists(page: Path) -> None:
+    """`section.key`, as docs/configuration.md has it; `*`, NAME and [] stand for an entry's name."""
+    sections = {key.partition(".")[0].removesuffix("[]") for key in KEYS if "." in key}
+    named = re.findall(r"`((?:[a-z_]+)(?:\[\]|\.(?:\*|NAME))?\.[a-z_]+)(?::[^`]*)?`", page.read_text(encoding="utf-8"))
+    wrong = {
+        name
+        for name in named
+        if name.partition(".")[0].removesuffix("[]") in sections
+        and name.replace("*", "NAME") not in KEYS
+        and not name.endswith((".md", ".py", ".yml", ".yaml", ".jsonl", ".service", ".tsv"))
+    }
+    assert wrong <= NO_KEYS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_variable_that_a_page_names_exists(page: Path) -> None:
+    """Names of accounts and routes are the reader's; each may end in _FILE."""
+    named = set(re.findall(r"\bADS_PROXY_[A-Z0-9_]*[A-Z0-9]", page.read_text(encoding="utf-8")))
+    named = {re.sub(r"__(ACCOUNTS|ROUTES|REGIONS)__[A-Z_]+?__", r"__\1__NAME__", f"__{name[10:]}") for name in named}
+    known = {f"__{name[10:]}" for name in VARIABLES | OTHER_VARIABLES | MISTAKES}
+    assert {name for name in named if not {name, name.removesuffix("_FILE")} & known} == set()
+
+
+def configurations(page: str) -> list[dict[str, Any]]:
+    """What a page shows of a configuration: whole sections, secrets of an account, or clients."""
+    found = []
+    for text in (part for block in blocks(page) for part in block.split("\n\n")):
+        filled = re.sub(r'"?<[a-z ]+>"?', "1", re.sub(r'"(?:…|<hex>|0{64})"', DIGEST, text))
+        try:
+            shown = yaml.safe_load(re.sub(DIGEST, lambda found: f"'{found.start():064x}'", filled).replace("[...]", ""))
+        except yaml.YAMLError:
+            continue
+        if isinstance(shown, list) and all(isinstance(entry, dict) and "name" in entry for entry in shown):
+            shown = {"clients": [{**entry, "keys": [{"sha256": "a" * 64}]} for entry in shown]}
+        if isinstance(shown, dict) and {*shown} <= {"client_secret", "refresh_token"}:
+            shown = {"accounts": {"acme": {**ACCOUNT, **shown}}}
+        if isinstance(shown, dict) and {*shown} <= TOP:
+            found.append({"accounts": {"acme": ACCOUNT}, **shown})
+    return found
+
+
+def filled_in(value: Any, key: str = "") -> Any:
+    """The same, with a text in place of each file and variable that only the reader has."""
+    if isinstance(value, dict):
+        if {*value} in ({"file"}, {"env"}):
+            return {"webhook": "https://example.com/hook", "url": "memory:"}.get(key, "0123456789abcdef" * 2)
+        return {name: filled_in(entry, name) for name, entry in value.items()}
+    return [filled_in(entry, key) for entry in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_configuration_that_a_page_shows_is_valid(page: Path, tmp_path: Path) -> None:
+    """With an account where it has none."""
+    for shown in configurations(page.read_text(encoding="utf-8")):
+        (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(filled_in(shown)), encoding="utf-8")
+        load(tmp_path / "proxy.yaml", {})
+
+
+def test_configurations_are_found() -> None:
+    """The test above would pass where nothing is found."""
+    assert sum(len(configurations(page.read_text(encoding="utf-8"))) for page in PAGES) >= 10

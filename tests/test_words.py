@@ -1,0 +1,62 @@
+"""One word for one thing, in pages and in what the program says: docs/glossary.md."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import ROOT
+
+PAGES = [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"))]
+SPOKEN = [
+    *(path for path in (ROOT / "proxy").rglob("*.py") if "simulator" not in path.parts),
+    *(ROOT / "proxy" / "admin" / "static").glob("*.html"),
+    *(ROOT / "config").rglob("*.y*ml"),
+]
+OTHER_WORDS = {
+    r"mint(s|ed)?": "obtain, renew",
+    r"advertising accounts?": "ads account",
+    r"log(s|ged|ging)? in to": "sign in",
+    r"(dummy|fake) (token|key)s?": "placeholder",
+    r"(api|access) keys?": "key",
+    r"quotas?": "budget",
+    r"(black|white)lists?": "what is permitted, or refused",
+}
+"""What is not said, and what is said in its place."""
+
+
+@functools.cache
+def _said(path: Path) -> str:
+    """A page's prose; of a program its texts, docstrings and names left out."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return re.sub(r"`[^`\n]*`", "", text)
+    nodes = list(ast.walk(ast.parse(text)))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = (node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return "\n".join(str(node.value) for node in texts if id(node) not in docstrings)
+
+
+@pytest.mark.parametrize("other", OTHER_WORDS)
+def test_a_thing_has_one_word(other: str) -> None:
+    """Neither pages nor messages, help, errors, alerts and the console say it in another way."""
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]} (say: {OTHER_WORDS[other]})"
+        for path in (*PAGES, *SPOKEN)
+        for match in re.finditer(rf"\b{other}\b", _said(path), re.IGNORECASE)
+    ]
+    assert found == []
+
+
+def test_each_word_is_explained_once() -> None:
+    """A second row for a word would be a second meaning."""
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = [
+        word for row in re.findall(r"^\| (.+?) \|", page, re.MULTILINE) for word in row.split(", ") if row != "word"
+    ]
+    assert len(words) > 30
+    assert sorted(words) == sorted(set(words))
