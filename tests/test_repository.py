@@ -227,10 +227,14 @@ def test_the_example_environment_holds_no_credential() -> None:
 
 @pytest.mark.parametrize("service", sorted(COMPOSE["services"]))
 def test_a_service_can_do_no_more_than_it_must(service: str) -> None:
-    """Read-only root, no capability, no new privileges, and nothing published beyond this machine."""
+    """Read-only root, no capability, no new privileges, and nothing published beyond this machine.
+
+    Only Valkey's image starts as root, and needs what makes it another user.
+    """
     settings = COMPOSE["services"][service]
     assert settings["read_only"] is True
     assert settings["cap_drop"] == ["ALL"]
+    assert settings.get("cap_add", []) == (["CHOWN", "SETGID", "SETUID"] if service == "valkey" else [])
     assert settings["security_opt"] == ["no-new-privileges:true"]
     assert not [port for port in settings.get("ports", []) if not port.startswith("127.0.0.1:")]
     assert "privileged" not in settings
@@ -244,10 +248,11 @@ def test_what_compose_mounts_is_here() -> None:
     assert {mode for _, _, mode in own} == {"ro"}
 
 
-def test_only_the_profile_brings_the_demo() -> None:
-    """Without `--profile demo` nothing of the demo is started, and Prometheus and Grafana are in both."""
+def test_only_its_profile_brings_the_demo_or_the_fleet() -> None:
+    """Without its profile nothing of the demo or the fleet is started, and Prometheus and Grafana are in all."""
     profiles = {name: settings.get("profiles", []) for name, settings in COMPOSE["services"].items()}
-    assert profiles == {"proxy": [], "demo": ["demo"], "prometheus": [], "grafana": []}
+    fleet = {name: ["fleet"] for name in ("proxy-2", "proxy-3", "valkey", "nginx")}
+    assert profiles == {"proxy": [], "demo": ["demo"], "prometheus": [], "grafana": [], **fleet}
 
 
 def _start_of_proxy(directory: Path, environ: dict[str, str], *, demo_is_up: bool) -> subprocess.CompletedProcess[str]:
@@ -272,6 +277,25 @@ def test_compose_serves_where_there_are_credentials(tmp_path: Path) -> None:
     assert result.stdout.splitlines() == ["run: serve", "key: 43"]
 
 
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [({"AMAZON_ADS_CLIENT_ID": "id", "ADS_PROXY_STATE__URL": "memory:"}, "redis://valkey"), ({}, ".env.example")],
+    ids=["no store", "no credentials"],
+)
+def test_a_replica_says_what_it_lacks(tmp_path: Path, environ: dict[str, str], words: str) -> None:
+    """One line, and exit code 2; also beside the profile of the demo."""
+    assert COMPOSE["services"]["proxy-2"]["command"] == COMPOSE["services"]["proxy"]["command"]
+    result = _start_of_proxy(tmp_path, environ | {"FLEET": "1"}, demo_is_up=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in result.stderr
+
+
+def test_a_replica_serves_with_the_store_of_the_environment_file(tmp_path: Path) -> None:
+    """Nothing stands between .env and the program."""
+    environ = {"AMAZON_ADS_CLIENT_ID": "id", "ADS_PROXY_STATE__URL": "redis://valkey:6379/0", "FLEET": "1"}
+    assert _start_of_proxy(tmp_path, environ, demo_is_up=False).stdout.splitlines()[0] == "run: serve"
+
+
 def test_compose_keeps_a_given_admin_key(tmp_path: Path) -> None:
     """The key of .env is the key."""
     environ = {"AMAZON_ADS_CLIENT_ID": "id", "ADS_PROXY_ADMIN__KEY": "0123456789abcdef"}
@@ -293,9 +317,9 @@ def test_compose_without_credentials_is_an_error_that_names_the_demo(tmp_path: P
 
 
 def test_docker_compose_understands_the_file() -> None:
-    """The reference implementation parses it, with and without the profile, with no .env at all."""
+    """The reference implementation parses it, with and without each profile, with no .env at all."""
     docker_compose = require_program("docker-compose")
-    for arguments, services in ((["--profile", "demo"], 4), ([], 3)):
+    for arguments, services in ((["--profile", "demo"], 4), (["--profile", "fleet"], 7), ([], 3)):
         result = subprocess.run(
             [docker_compose, *arguments, "config", "--services"],
             cwd=ROOT,

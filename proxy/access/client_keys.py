@@ -55,6 +55,10 @@ class KeyUses:
         """None for a key that was not used since the start."""
         return self._last.get(digest)
 
+    def all(self) -> dict[str, float]:
+        """Of every key that was used."""
+        return dict(self._last)
+
     def keep(self, digests: Iterable[str]) -> None:
         """Forget all other keys."""
         kept = frozenset(digests)

@@ -97,6 +97,10 @@ class Budgets:
             self._spent[name] = self._spent.get(name, 0) + 1
         return 0.0
 
+    def in_flight_elsewhere(self, name: str) -> int:
+        """How many requests of a client other processes have under way that share the budgets."""
+        return 0
+
     def take_spendings(self) -> tuple[Spending, ...]:
         """What was spent since this was asked last."""
         spent, self._spent = self._spent, {}
@@ -300,6 +304,9 @@ class Clients:
         policy = caller.policy
         if policy is None:
             return
+        budgets = self._budgets
+        if budgets.are_shared:
+            in_flight += budgets.in_flight_elsewhere(policy.name)
         if policy.max_in_flight is not None and in_flight >= policy.max_in_flight:
             raise BudgetSpent(
                 f"Client {policy.name} may have {policy.max_in_flight} requests under way at once "
@@ -307,7 +314,7 @@ class Clients:
                 retry_after=1,
             )
         if policy.requests_per_minute is not None:
-            wait = self._budgets.spend(policy.name, policy.requests_per_minute, now)
+            wait = budgets.spend(policy.name, policy.requests_per_minute, now)
             if wait:
                 limit = policy.requests_per_minute
                 raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.admin.traffic import Tallies, Traffic
@@ -137,6 +137,10 @@ class RequestHistory:
     def cleaned(self, request: RecentRequest) -> RecentRequest:
         """Without secrets, as it may be shown. It costs more than to find the request."""
         return request.cleaned(self._clean)
+
+    def take_refused(self, refused: RefusedRequest) -> None:
+        """One of another process; without a reason where Amazon refused it."""
+        self._refused.append(replace(refused, reason=refused.reason or _BY_AMAZON))
 
     def _remember(self, event: RequestFinished, at: float) -> None:
         self._refused.append(

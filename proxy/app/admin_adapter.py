@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.app.workers.supervisor import Supervisor
     from proxy.config import Address, Config
     from proxy.downstream.table import ConnectionTable
     from proxy.events import Event, Observer
-    from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.forwarder import Forwarder
     from proxy.forwarding.throttles import Throttles
     from proxy.observability.audit_stream import AuditStream
@@ -92,7 +92,9 @@ class RunningProgram(Protocol):
     @property
     def tools(self) -> ConnectionTable: ...
     @property
-    def accounting(self) -> Accounting: ...
+    def in_flight(self) -> int: ...
+    @property
+    def workers(self) -> Supervisor | None: ...
     @property
     def pools(self) -> Pools: ...
     @property
@@ -120,7 +122,10 @@ class AdminAdapter:
         return self._program.started
 
     def ready(self) -> bool:
-        """Once any account has been able to serve, for good; only draining takes it back."""
+        """Once any account has been able to serve, for good; only draining takes it back, and that no worker serves."""
+        workers = self._program.workers
+        if workers is not None and not workers.serving:
+            return False
         if not self._was_ready:
             self._was_ready = any(status.last_success is not None for status in self._program.tokens.statuses())
         return self._was_ready
@@ -134,9 +139,12 @@ class AdminAdapter:
 
     def program(self) -> ProgramView:
         program = self._program
-        connections = {"tools": len(program.tools), "in_flight": program.accounting.in_flight}
+        workers = program.workers
+        tools = len(program.tools) if workers is None else workers.connections
+        sizes = {host: total for host, (total, _) in program.pools.sizes().items()}
+        connections = {"tools": tools, "in_flight": program.in_flight}
         health = program.fleet.health if program.fleet is not None else StoreHealth()
-        connections |= {host: total for host, (total, _) in program.pools.sizes().items()}
+        connections |= sizes if workers is None else sizes | workers.pools
         return ProgramView(
             version=__version__,
             started_at=program.started_at,

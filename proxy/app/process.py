@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +52,13 @@ class StopSignals:
     def note(self) -> None:
         """One of them came."""
         if self.stop_at_once.is_set():
-            os._exit(1)
+            end_where_it_is()
         (self.stop_at_once if self.stop.is_set() else self.stop).set()
+
+
+def end_where_it_is() -> NoReturn:
+    """End the process with exit code 1, without another step."""
+    os._exit(1)
 
 
 def end_with_parent() -> None:
@@ -101,3 +106,12 @@ def allow_open_files() -> int:
 def connections_within(open_files: int) -> int:
     """How many connections of tools so many open files allow, each with one to Amazon beside it; 0: any number."""
     return max(1, (open_files - RESERVED_FILES) // 2) if open_files else 0
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop; None for asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        return None
+    return uvloop.new_event_loop

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import sys
 import time
-import traceback
 from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
@@ -21,18 +17,21 @@ from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.audit import ThreadMessages, open_audit
 from proxy.app.audit import opened as opened_audit
+from proxy.app.defects import defect_of
 from proxy.app.fleet import FleetMember
 from proxy.app.key_changes import compare_keys, watch_keys
+from proxy.app.notices import notice_ways
 from proxy.app.process import connections_within
-from proxy.app.rules import make_clients, make_routing_table, make_rules
+from proxy.app.rules import RuleSources, rules_of
 from proxy.app.telemetry import open_traces, tracing_of
-from proxy.config import Address, environment, wants_colours
+from proxy.app.workers.crew import Crew
+from proxy.config import environment, wants_colours
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import bind, certificate_end, load_certificate, server_context
+from proxy.downstream.listener import bind, bound_address, certificate_end, load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
-from proxy.events import AdsAccountsListed, CertificateLoaded, DefectMet, Observers, ProfilesListed, ServerStarted
+from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -46,7 +45,6 @@ from proxy.net.session import make_session
 from proxy.net.trust_store import Authorities
 from proxy.observability.audit import AuditTrail
 from proxy.observability.audit_events import AuditFailed, ClientKeysInForce
-from proxy.observability.delivery import CommandWay, NoticeWay, WebhookWay
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
@@ -68,10 +66,13 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import ClientKey
     from proxy.app.key_changes import OwnedKey
-    from proxy.config import Config
+    from proxy.app.workers.desk import Desk
+    from proxy.app.workers.supervisor import Supervisor
+    from proxy.config import Address, Config
     from proxy.events import Event
     from proxy.forwarding.rules import Rules
     from proxy.observability.audit_stream import AuditStream
+    from proxy.observability.delivery import NoticeWay
     from proxy.tokens.fleet import Fleet
     from proxy.tokens.store import Store
 
@@ -126,11 +127,19 @@ class Program:
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
         self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails, *traces))
         self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
-        self.throttles = Throttles()
-        self._budgets, self._uses = Budgets(), KeyUses()
+        self._make_shared_parts(config, open_files)
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
         self._acceptors: list[Acceptor] = []
+
+    def _make_shared_parts(self, config: Config, open_files: int) -> None:
+        """What outlives a reload, and what workers share where there are some."""
+        self._uses, self._sessions = KeyUses(), McpSessions()
+        self.workers: Supervisor | None = None
+        manner = {"demo": self.demo, "open_files": open_files, "form": self.logs.form}
+        self._crew = Crew.make(config, manner) if config.workers > 1 else None
+        self.throttles = self._crew.throttles if self._crew is not None else Throttles()
+        self._budgets = self._crew.budgets if self._crew is not None else Budgets()
 
     def __repr__(self) -> str:
         where = f"on {self.listening}" if self.started else "not started"
@@ -152,12 +161,12 @@ class Program:
         tools_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
         invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
-        self.listening, self.admin_listening = _address(tools_sockets[0]), _address(admin_sockets[0])
+        self.listening, self.admin_listening = bound_address(tools_sockets[0]), bound_address(admin_sockets[0])
         self._context = server_context(config.tls) if config.tls else None
         self._authorities.follow(config.upstream.ca_file)
         store = self._open_store(config)
         self.invitations = InvitationLedger(store, time.time)
-        self.notes += (*store.notes, *self._connection_notes(config))
+        self.notes += (*store.notes, *wiring.connection_notes(config, self._max_connections))
         self._names = Names()
         opened.callback(self._names.stop)
         self.session = make_session(self._names)
@@ -168,14 +177,26 @@ class Program:
         self._measure_stored_profiles()
         await self._start_admin(config, admin_sockets, invited_sockets)
         opened.callback(self.close_listener)
-        self._acceptors = [
-            Acceptor(bound, self.tools, self.forwarder, self._connect, self._context) for bound in tools_sockets
-        ]
+        await self._begin_to_serve(tools_sockets)
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         if config.tls:
             self.observers.observe(CertificateLoaded(certificate_end(config.tls)))
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being served, here or by workers."""
+        return self.accounting.in_flight + (self.workers.in_flight if self.workers is not None else 0)
+
+    async def _begin_to_serve(self, sockets: list[socket.socket]) -> None:
+        """Accept what tools connect, or have workers do it."""
+        if self.workers is not None:
+            self._opened.push_async_callback(self.workers.stop)
+            await self.workers.start(sockets)
+            return
+        parts = self.tools, self.forwarder, self._connect, self._context
+        self._acceptors = [Acceptor(bound, *parts) for bound in sockets]
 
     def _open_store(self, config: Config) -> Store:
         """The store, and this replica's part in the fleet that shares it, if one does."""
@@ -233,15 +254,18 @@ class Program:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
         opened = self._opened
         self.lwa = self._login_with_amazon(config)
-        observers = Observers((self.observers, SignInObserver(self._list_profiles_again)))
+        desk = self._make_desk()
+        observers = Observers((self.observers, SignInObserver(self._list_profiles_again), *desk))
         self.tokens = TokenManager(self.lwa, store, observers, wiring.token_settings(config))
-        self.directory = ProfileDirectory(self.session, self.tokens.get, store, self.observers)
+        self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *desk)))
+        for each in desk:
+            each.tokens, each.directory = self.tokens, self.directory
         deadlines = Deadlines(asyncio.get_running_loop())
         opened.callback(deadlines.stop)
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
         dependencies = Dependencies(
-            self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting, McpSessions()
+            self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
         )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self._measure_client_keys()
@@ -293,17 +317,25 @@ class Program:
         for change in compare_keys(keys, self._client_keys()):
             self.observers.observe(change)
         await self.directory.reconfigure(wiring.profile_sources(config, self._authorities.context))
+        if self.workers is not None:
+            await self.workers.apply(config)
 
     def rules(self, config: Config) -> Rules:
         """What the configuration says of traffic, with this program's directory and signing key."""
-        table = make_routing_table(config, self.directory)
-        clients = make_clients(config, _signing_key(config), self._budgets, self._uses)
-        rules = make_rules(config, table, clients, ca_digest=self._authorities.digest, demo=self.demo)
-        limits = rules.connection_limits
-        allowed = min(limits.max_connections, self._max_connections or limits.max_connections)
-        return replace(rules, connection_limits=replace(limits, max_connections=allowed))
+        of = self.directory, self._budgets, self._uses, self._authorities, self.demo, self._max_connections
+        return rules_of(config, RuleSources(*of))
 
     # --- parts
+
+    def _make_desk(self) -> tuple[Desk, ...]:
+        """What gives workers their copies, where there are workers."""
+        if self._crew is None:
+            return ()
+        audit = self.audit.put if self.audit is not None else None
+        desk = self._crew.desk(self._sessions, self._uses, self.history, audit)
+        told = self.observers, self.logs.sink.put
+        self.workers = self._crew.supervisor(desk, self.metrics, lambda: self.config, told)
+        return (desk,)
 
     def _adjust_logs(self, config: Config) -> None:
         log = config.log
@@ -350,24 +382,8 @@ class Program:
             self._opened.callback(bound.close)
         return sockets
 
-    def _connection_notes(self, config: Config) -> tuple[str, ...]:
-        allowed = self._max_connections
-        if not allowed or allowed >= config.limits.max_connections:
-            return ()
-        return (
-            f"This system lets the program open too few files for limits.max_connections: {allowed} connections of "
-            "tools are taken; raise the limit (ulimit -n, LimitNOFILE).",
-        )
-
     def _notice_ways(self, config: Config) -> tuple[NoticeWay, ...]:
-        """How people are told: none, one or both."""
-        notify, ways = config.notify, list[NoticeWay]()
-        if notify.webhook is not None:
-            trusted = self._authorities.context
-            ways.append(WebhookWay(self.session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
-        if notify.command:
-            ways.append(CommandWay(notify.command))
-        return tuple(ways)
+        return notice_ways(config, self.session, self.trusted)
 
     def _tell(self, event: Event) -> None:
         """For an observer that tells something itself."""
@@ -378,18 +394,4 @@ class Program:
 
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an exception that nobody caught."""
-        error = context.get("exception")
-        trace = "".join(traceback.format_exception(error)) if error is not None else ""
-        self.observers.observe(DefectMet("event loop", f"{context.get('message', '')}\n{trace}"))
-
-
-def _address(bound: socket.socket) -> Address:
-    host, port = bound.getsockname()[:2]
-    return Address(host, port)
-
-
-def _signing_key(config: Config) -> bytes:
-    """The key that signs placeholders: the same after a restart or a reload, while the first account's secret stays."""
-    first = next(iter(config.accounts.values()), None)
-    secret = first.secrets[0].reveal() if first is not None else ""
-    return hmac.new(b"ads-proxy placeholder", secret.encode(), hashlib.sha256).digest()
+        self.observers.observe(defect_of(context))

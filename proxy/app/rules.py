@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,8 +30,42 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import KeyUses
     from proxy.access.clients import Budgets
     from proxy.config import Client, Config, KeyConfig
+    from proxy.net.trust_store import Authorities
     from proxy.routing.operations import Operations
     from proxy.routing.table import Directory
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSources:
+    """What the rules of a process are made from beside the configuration; it outlives a reload.
+
+    `max_connections` is what the open files allow, 0 for any number.
+    """
+
+    directory: Directory
+    budgets: Budgets
+    uses: KeyUses
+    authorities: Authorities
+    demo: bool = False
+    max_connections: int = 0
+
+
+def rules_of(config: Config, sources: RuleSources) -> Rules:
+    """The rules of a process. Raises `ConfigurationError`."""
+    table = make_routing_table(config, sources.directory)
+    clients = make_clients(config, signing_key(config), sources.budgets, sources.uses)
+    rules = make_rules(config, table, clients, ca_digest=sources.authorities.digest, demo=sources.demo)
+    limits = rules.connection_limits
+    allowed = min(limits.max_connections, sources.max_connections or limits.max_connections)
+    return replace(rules, connection_limits=replace(limits, max_connections=allowed))
+
+
+def signing_key(config: Config) -> bytes:
+    """The key that signs placeholders: the same after a restart or a reload, while the first account's secret stays."""
+    first = next(iter(config.accounts.values()), None)
+    secret = first.secrets[0].reveal() if first is not None else ""
+    return hmac.new(b"ads-proxy placeholder", secret.encode(), hashlib.sha256).digest()
+
 
 DEMO_LINE = b"X-Ads-Proxy-Demo: simulated; nothing here is Amazon's\r\n"
 

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 from typing import TYPE_CHECKING, TextIO
 
-from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps
+from proxy.app.draining import let_end
+from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps, loop_factory
 from proxy.app.program import Program
 from proxy.app.reload import Reloader
 from proxy.app.sources import LoadedConfig, read
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from proxy.app.companion import Companion
     from proxy.config import Config
 
-_POLL_INTERVAL = 0.02
-"""Seconds between looks at what still runs, while draining."""
-_LAST_REQUEST_WAIT = 0.2
-"""Seconds that idle connections are kept at least behind the closing of the listener: their tools may be asking."""
 _STOP_AT_ONCE_TIMEOUT = 1.0
 """Seconds that stopping may take after a second signal."""
 
@@ -38,7 +34,7 @@ def serve(load: Callable[[], Config], *, notes: tuple[str, ...] = (), demo: bool
     require_compiled_parser()
     loaded = read(load)
     program = Program(loaded.config, notes=notes, demo=demo, open_files=allow_open_files())
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded))
 
 
@@ -48,7 +44,7 @@ def serve_beside(companion: Companion, load: Callable[[], Config], output: TextI
     require_compiled_parser()
     loaded = read(load)
     program = Program(loaded.config, notes=notes, open_files=allow_open_files(), output=output)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded, companion))
 
 
@@ -61,14 +57,6 @@ def require_compiled_parser() -> None:
             "aiohttp is here without its compiled HTTP parser; unset AIOHTTP_NO_EXTENSIONS, or install the wheel that "
             "requirements.lock names."
         )
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # Windows has none
-        return None
-    return uvloop.new_event_loop
 
 
 async def _serve(
@@ -98,32 +86,9 @@ async def _serve(
 
 
 async def drain(program: Program, at_once: asyncio.Event) -> None:
-    """Let requests in flight end: first unready while still accepting, then no longer accepting.
-
-    Who is connected gets one last answer, with `Connection: close`: nobody can be told sooner that a connection ends.
-    What comes in the second half of the time-out is refused, so that it can be sent elsewhere.
-    """
-    settings, loop = program.config.drain, asyncio.get_running_loop()
+    """Let requests in flight end, here or in the workers, and tell of it."""
+    settings = program.config.drain
     program.forwarder.availability = Availability.DRAINING
-    program.observers.observe(DrainStarted(program.accounting.in_flight, settings.delay, settings.timeout))
-    await _wait(at_once, settings.delay)
-    program.close_listener()
-    began = loop.time()
-    await _wait(at_once, min(_LAST_REQUEST_WAIT, settings.timeout / 2))
-    await _emptied(program, at_once, began + settings.timeout / 2)
-    program.refuse_requests()
-    await _wait(at_once, _POLL_INTERVAL)
-    await _emptied(program, at_once, began + settings.timeout)
-    program.observers.observe(ServerStopped(program.tools.end_all()))
-
-
-async def _emptied(program: Program, at_once: asyncio.Event, until: float) -> None:
-    """Return when nothing runs and every tool has taken its answer, or at that moment of the event loop's clock."""
-    accounting, tools = program.accounting, program.tools
-    while (accounting.in_flight or tools.unsent) and asyncio.get_running_loop().time() < until and not at_once.is_set():
-        await _wait(at_once, _POLL_INTERVAL)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+    program.observers.observe(DrainStarted(program.in_flight, settings.delay, settings.timeout))
+    cut = await (program.workers.drain(at_once) if program.workers is not None else let_end(program, at_once))
+    program.observers.observe(ServerStopped(cut))

@@ -78,7 +78,7 @@ def serving_variables(asked: RunRequest, environ: Mapping[str, str]) -> dict[str
 def give_key(config: Config, client: str, key: str) -> Config:
     """The configuration in which this client has this key, for as long as the command runs. Pure.
 
-    Nobody is invited meanwhile: that listener is for a program that stays.
+    Nobody is invited meanwhile: that listener is for a program that stays. One process serves one command.
     """
     names = [known.name for known in config.clients]
     if client and client not in names:
@@ -91,7 +91,7 @@ def give_key(config: Config, client: str, key: str) -> Config:
         known.model_copy(update={"key_sha256": digest, "keys": ()}) if known.name == client else known
         for known in config.clients
     ]
-    return config.model_copy(update={"clients": tuple(changed), "invites": type(config.invites)()})
+    return config.model_copy(update={"clients": tuple(changed), "invites": type(config.invites)(), "workers": 1})
 
 
 def chosen_account(config: Config, name: str) -> str:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ConnectionLimits
     from proxy.downstream.table import ConnectionTable
 
-_AT_ONCE = 64
-"""Connections that one turn of the event loop takes; others have theirs in between."""
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _PAUSE = 0.1
 """Seconds without accepting after a failure that nothing helps against."""
@@ -76,7 +74,7 @@ class Acceptor:
         self._close_spare()
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(self._table.taken_at_once):
             try:
                 accepted, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError):

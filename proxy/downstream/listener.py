@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
+from proxy.config import Address
 from proxy.errors import ListenError
 
 if TYPE_CHECKING:
-    from proxy.config import Address, TlsSection
+    from proxy.config import TlsSection
 
 BACKLOG = 1024
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -69,6 +70,12 @@ def bind(name: str, address: Address) -> list[socket.socket]:
             bound.close()
         raise _explained(name, address, error) from error
     return sockets
+
+
+def bound_address(bound: socket.socket) -> Address:
+    """Where a socket of `bind` listens."""
+    host, port = bound.getsockname()[:2]
+    return Address(host, port)
 
 
 def _addresses(address: Address) -> list[tuple[int, Any]]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from proxy.net.deadlines import Deadlines
 
 
+TAKEN_AT_ONCE = 64
+"""Connections that one turn of the event loop takes; others have theirs in between."""
 _TOLD = 16
 """Connections beyond the limit that are told so in an answer; what comes beyond these, too, is closed at once."""
 
@@ -47,9 +49,13 @@ class OpenConnection(Protocol):
 
 
 class ConnectionTable:
-    """All open connections. `being_set_up` are those that were accepted and are none yet: TLS shakes hands."""
+    """All open connections. `being_set_up` are those that were accepted and are none yet: TLS shakes hands.
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    `taken_at_once` is how many one turn of the event loop may add.
+    """
+
+    def __init__(self, deadlines: Deadlines, taken_at_once: int = TAKEN_AT_ONCE) -> None:
+        self.taken_at_once = taken_at_once
         self.loop = asyncio.get_running_loop()
         self.connections: set[OpenConnection] = set()
         self.per_address: Counter[str] = Counter()

@@ -40,6 +40,8 @@ from proxy.events.program import (
     SignInOutcome,
     StateStoreChanged,
     TraceDeliveryChanged,
+    WorkerLost,
+    WorkerStarted,
 )
 from proxy.events.requests import (
     UNKNOWN,
@@ -105,4 +107,6 @@ __all__ = [
     "TokenUnpersisted",
     "TraceDeliveryChanged",
     "TraceSpan",
+    "WorkerLost",
+    "WorkerStarted",
 ]

@@ -37,6 +37,26 @@ class TraceDeliveryChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerStarted(Event):
+    """A worker serves from now on, as this process of the system."""
+
+    number: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost(Event):
+    """A worker is there no more: `reason` is `crashed`, `hung` or `not-ready`, `detail` how its process ended. Another
+    takes its place after `retry_in` seconds."""
+
+    number: int
+    pid: int
+    reason: str
+    detail: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
 class DrainStarted(Event):
     in_flight: int
     delay: float

@@ -13,6 +13,8 @@ from proxy.routing.ads_account import ADS_ACCOUNT
 from proxy.routing.scope import SCOPE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.errors import Refused
     from proxy.events import Observer
     from proxy.forwarding.decision import Decision
@@ -199,6 +201,7 @@ class Accounting:
 
     def __init__(self, observer: Observer, journal: Journal | None = None, tracing: Tracing | None = None) -> None:
         self.observer = observer
+        self.make_client_cell: Callable[[str], Cell] = lambda client: Cell()
         self.tracing = tracing
         self.journal = journal if journal is not None else Journal(listeners=(observer,))
         self.flight = self.journal.in_flight
@@ -221,7 +224,7 @@ class Accounting:
         configured."""
         found = self._of_client.get(client)
         if found is None:
-            found = self._of_client[client] = Cell()
+            found = self._of_client[client] = self.make_client_cell(client)
         return found
 
     def started(self, in_flight: Cell | None = None) -> None:

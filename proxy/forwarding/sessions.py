@@ -14,6 +14,8 @@ from cachetools import LRUCache
 from proxy.routing.mcp_session import SESSION_ID, McpSession, elsewhere, sent_session_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from proxy.forwarding.decision import RequestContext
     from proxy.http1.message import Request, Response
 
@@ -26,6 +28,8 @@ class McpSessions:
 
     def __init__(self) -> None:
         self._known: LRUCache[bytes, McpSession] = LRUCache(MAX_SESSIONS)
+        self.changed: Callable[[bytes, McpSession | None], None] = lambda digest, session: None
+        """Called with what became known here and was not: of a session by its digest, None for one that is over."""
 
     def __repr__(self) -> str:
         return f"<McpSessions: {len(self._known)}>"
@@ -46,11 +50,27 @@ class McpSessions:
         request, route = context.request, context.route
         sent = sent_session_id(request.fields)
         if sent and (response.status == 404 or (request.method == b"DELETE" and response.status < 400)):
-            self._known.pop(_digest(sent), None)
+            digest = _digest(sent)
+            if self._known.pop(digest, None) is not None:
+                self.changed(digest, None)
         elif response.status < 400:
             session = McpSession(context.client, route.account, route.region)
             for identifier in {sent, _begun(response.fields.passing)} - {b""}:
-                self._known[_digest(identifier)] = session
+                digest = _digest(identifier)
+                if self._known.get(digest) != session:
+                    self._known[digest] = session
+                    self.changed(digest, session)
+
+    def learn(self, digest: bytes, session: McpSession | None) -> None:
+        """What became known to another process."""
+        if session is None:
+            self._known.pop(digest, None)
+        else:
+            self._known[digest] = session
+
+    def known(self) -> Iterable[tuple[bytes, McpSession]]:
+        """Every session that is known, by its digest."""
+        return tuple(self._known.items())
 
 
 def _begun(passing: bytes) -> bytes:

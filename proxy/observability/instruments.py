@@ -9,18 +9,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from prometheus_client.metrics_core import Metric
     from prometheus_client.samples import Exemplar
 
 PREFIX: Final = "ads_proxy_"
 Labels = tuple[str, ...]
+NOTHING: Final[Mapping[Labels, float]] = MappingProxyType({})
 
 
 class InstrumentKind(StrEnum):
@@ -73,12 +75,14 @@ class Table:
         """Ends the series of an account."""
         if "account" in self.instrument.labels:
             at = self.instrument.labels.index("account")
-            self.values = {labels: value for labels, value in self.values.items() if labels[at] != account}
+            for labels in [labels for labels in self.values if labels[at] == account]:
+                del self.values[labels]
 
-    def family(self) -> Metric:
+    def family(self, counted_elsewhere: Mapping[Labels, float] = NOTHING) -> Metric:
+        """What is here, and what others counted of it."""
         family = self.instrument.family()
-        for labels, value in self.values.items():
-            family.add_metric(labels, value)
+        for labels in dict.fromkeys((*self.values, *counted_elsewhere)):
+            family.add_metric(labels, self.values.get(labels, 0.0) + counted_elsewhere.get(labels, 0.0))
         return family  # type: ignore[no-any-return]
 
 

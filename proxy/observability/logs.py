@@ -69,6 +69,8 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     audit_events.AuditFailed: "error",
     events.ServerStarted: "info",
     events.DrainStarted: "info",
+    events.WorkerStarted: "info",
+    events.WorkerLost: "error",
     events.DefectMet: "error",
 }
 _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
@@ -147,9 +149,13 @@ class Logs:
         self.adjust(level=level, access=access)
 
     def __repr__(self) -> str:
-        form = "json" if self._json else "console"
         level = next(name for name, value in LEVELS.items() if value == self._threshold)
-        return f"<Logs: {form} from {level}, {self.redaction!r}, {self.sink!r}>"
+        return f"<Logs: {self.form} from {level}, {self.redaction!r}, {self.sink!r}>"
+
+    @property
+    def form(self) -> Format:
+        """How lines look: `json` or `console`."""
+        return "json" if self._json else "console"
 
     def adjust(self, *, level: str, access: bool, access_fields: Iterable[str] | None = None) -> None:
         """What a reload may change. Without `access`, only requests that met trouble have a line; `access_fields` are

@@ -18,6 +18,7 @@ from proxy import errors, events
 from proxy.events import Event, RequestFinished
 from proxy.observability.exposition import expose
 from proxy.observability.instruments import Distribution, Instrument, InstrumentKind, Table
+from proxy.observability.number_memory import SharedValues
 from proxy.observability.request_metrics import (
     FAST_PATH,
     IN_FLIGHT,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from proxy.observability.audit_stream import AuditCounts
+    from proxy.observability.instruments import Labels
+    from proxy.observability.number_memory import NumberMemory
     from proxy.observability.request_metrics import RequestNumbers
 
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
@@ -60,14 +63,24 @@ BUILD: Final = Instrument(InstrumentKind.GAUGE, "build_info", "The program, alwa
 class Metrics(Collector):
     """The observer that counts. Register nothing else under its prefix; `scrape` gives what `/metrics` answers."""
 
-    def __init__(self, version: str, registry: CollectorRegistry | None = None, wall: Callable[[], float] = time.time):
+    _audit_counts: Callable[[], AuditCounts] | None
+    _worker_counts: Callable[[], Mapping[str, int]]
+
+    def __init__(
+        self,
+        version: str,
+        registry: CollectorRegistry | None = None,
+        wall: Callable[[], float] = time.time,
+        memory: NumberMemory | None = None,
+    ) -> None:
+        """With `memory` requests, and what else a worker counts, are counted there, and another process shows them."""
         self._wall = wall
         self._version = version
         self._gone: set[str] = set()
         self._accounts: set[str] = set()
-        self.requests = RequestMetrics()
+        self.requests = RequestMetrics(memory)
         self._make_tables()
-        self._start_counting()
+        self._start_counting(memory)
         self._make_distributions()
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             RequestFinished: self._request_finished,
@@ -76,6 +89,7 @@ class Metrics(Collector):
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
             events.ConfigReloaded: self._config_reloaded,
             events.StateStoreChanged: self._state_store_changed,
+            events.WorkerLost: lambda e: self._worker_restarts.add(e.reason),
             events.CertificateLoaded: lambda e: self._certificate_expiry.put(value=e.ends_at),
         }
         self._account_handlers: dict[type[Event], Callable[[Any], None]] = {
@@ -90,7 +104,6 @@ class Metrics(Collector):
             events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
-        self._audit_counts: Callable[[], AuditCounts] | None = None
         self.registry = registry or CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -113,6 +126,12 @@ class Metrics(Collector):
     def watch_audit(self, counts: Callable[[], AuditCounts]) -> None:
         """Tells whom to ask of the audit stream when somebody scrapes."""
         self._audit_counts = counts
+
+    def watch_workers(self, counts: Callable[[], Mapping[str, int]], reasons: Iterable[str]) -> None:
+        """Tells whom to ask how many workers do what, and why they may be started anew; where there are some."""
+        self._worker_counts = counts
+        for reason in reasons:
+            self._worker_restarts.add(reason, amount=0.0)
 
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
@@ -262,13 +281,17 @@ class Metrics(Collector):
         )
         words = "When the certificate of the tools' listener ends, as Unix time; absent without TLS."
         self._certificate_expiry = Table(gauge, "tls_certificate_expiry_timestamp_seconds", words)
+        words = "Answers that were cut after they had begun, by what cut them."
+        self._cut = Table(counter, "cut_responses_total", words, ("fault",))
+        self._make_tables_of_the_program()
+
+    def _make_tables_of_the_program(self) -> None:
+        counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
         self._audit_records = Table(
             counter, "audit_records_total", "Records of the audit stream by what became of them.", ("result",)
         )
         words = "1 while the audit stream cannot be written; absent where there is none."
         self._audit_failing = Table(gauge, "audit_failing", words)
-        words = "Answers that were cut after they had begun, by what cut them."
-        self._cut = Table(counter, "cut_responses_total", words, ("fault",))
         self._reloads = Table(counter, "config_reloads_total", "Reloads of the configuration.", ("result",))
         self._reload_successful = Table(
             gauge,
@@ -277,12 +300,21 @@ class Metrics(Collector):
         )
         words = "1 while the store that a fleet shares is in trouble, and this replica goes on alone."
         self._state_degraded = Table(gauge, "state_degraded", words)
+        words = "Worker processes by what they do; absent where one process serves alone."
+        self._workers = Table(gauge, "workers", words, ("state",))
+        words = "Workers that another process took the place of, by why; absent where one process serves alone."
+        self._worker_restarts = Table(counter, "worker_restarts_total", words, ("reason",))
         words = "Replicas that share the store, as far as this one knows."
         self._replicas = Table(gauge, "fleet_replicas", words)
         self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
-    def _start_counting(self) -> None:
-        """What is known beforehand has its series before anything happens."""
+    def _start_counting(self, memory: NumberMemory | None) -> None:
+        """What is known beforehand has its series before anything happens, with whoever shows them."""
+        self._audit_counts, self._worker_counts = None, dict
+        if memory is not None:
+            for table in self._tables:
+                if table.instrument.kind is InstrumentKind.COUNTER:
+                    table.values = SharedValues(memory, table.instrument.name)
         self._reload_successful.put(value=1.0)
         self._state_degraded.put(value=0.0)
         self._replicas.put(value=1.0)
@@ -314,9 +346,15 @@ class Metrics(Collector):
             self._audit_records.put("written", value=counts.written)
             self._audit_records.put("lost", value=counts.lost)
             self._audit_failing.put(value=float(counts.failing))
+        for phase, count in self._worker_counts().items():
+            self._workers.put(phase, value=count)
+        self.requests.look()
         yield from self.requests.families()
-        for series in self._series():
-            yield series.family()
+        for table in self._tables:
+            counted = table.instrument.kind is InstrumentKind.COUNTER
+            yield table.family(self._elsewhere(table.instrument)) if counted else table.family()
+        for distribution in self._distributions:
+            yield distribution.family()
         build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
         yield build
@@ -324,6 +362,12 @@ class Metrics(Collector):
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
         return (REQUESTS, IN_FLIGHT, FAST_PATH, *(series.instrument for series in self._series()), BUILD)
+
+    def _elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
+        """What workers counted of it, for accounts that are still there."""
+        at = instrument.labels.index("account") if "account" in instrument.labels else None
+        found = self.requests.elsewhere(instrument)
+        return found if at is None else {labels: v for labels, v in found.items() if labels[at] not in self._gone}
 
     def _series(self) -> tuple[Table | Distribution, ...]:
         return (*self._tables, *self._distributions)

@@ -7,6 +7,7 @@ memory.
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.observability.request_record import RequestKind
@@ -52,6 +53,10 @@ class RecentRequest(NamedTuple):
 Noted = tuple[Any, ...]
 """What is kept of a request that ended well: the first nine fields of a `RecentRequest` without `upstream_status`, in
 their order. A plain tuple is made in a tenth of the time."""
+
+
+Marks = tuple[object, object]
+"""The newest that was seen of each ring; None for nothing yet."""
 
 
 class RecentRequests:
@@ -108,9 +113,29 @@ class RecentRequests:
         older = [kept for kept in reversed(self._failures) if id(kept) not in known]
         return tuple(_shown(kept) for kept in (*reversed(self._requests), *older))
 
+    def take(self, request: RecentRequest) -> None:
+        """One that another process served."""
+        if request.failed:
+            self._keep_failure(request)
+        else:
+            self._requests.append(request)
+
+    def news(self, before: Marks, limit: int) -> tuple[list[RecentRequest], Marks]:
+        """What was kept since, the oldest first, but no more than the newest `limit`, and as many failures; and what to
+        ask with next time."""
+        newest, failures = _until(self._requests, before[0]), _until(self._failures, before[1])
+        shown = {id(kept): kept for kept in (*newest[:limit], *failures[:limit])}
+        marks = newest[0] if newest else before[0], failures[0] if failures else before[1]
+        return [_shown(kept) for kept in reversed(shown.values())], marks
+
     def _keep_failure(self, kept: Noted | RecentRequest) -> None:
         self._requests.append(kept)
         self._failures.append(kept)
+
+
+def _until(kept: deque[Noted | RecentRequest], before: object) -> list[Noted | RecentRequest]:
+    """Those that came after this one, the newest first; all, where it is not among them."""
+    return list(takewhile(lambda each: each is not before, reversed(kept)))
 
 
 def _shown(kept: Noted | RecentRequest) -> RecentRequest:

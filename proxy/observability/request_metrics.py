@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client.samples import Exemplar
 
-from proxy.observability.instruments import Buckets, Cell, Distribution, Instrument, InstrumentKind, SummedDistribution
+from proxy.observability.instruments import Buckets, Cell, Instrument, InstrumentKind, SummedDistribution
+from proxy.observability.number_memory import SharedBuckets, SharedCell, buckets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
     from proxy.events import RequestFinished
+    from proxy.observability.instruments import Labels
+    from proxy.observability.number_memory import NumberMemory, Sums
 
 REGIONS: Final = ("na", "eu", "fe")
 OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
@@ -54,6 +57,22 @@ DURATIONS: Final = Instrument(
     ("region",),
     REQUEST_BUCKETS,
 )
+UPSTREAMS: Final = Instrument(
+    InstrumentKind.HISTOGRAM,
+    "upstream_duration_seconds",
+    "The part of it spent waiting for Amazon.",
+    ("region",),
+    REQUEST_BUCKETS,
+)
+OVERHEADS: Final = Instrument(
+    InstrumentKind.HISTOGRAM,
+    "overhead_seconds",
+    "What the proxy itself added to a forwarded request.",
+    (),
+    OVERHEAD_BUCKETS,
+)
+_PLAIN_WIDTH: Final = 2
+_COUNTS: Final = 3
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
 
 
@@ -121,21 +140,59 @@ class RequestNumbers:
             self.durations.add(duration)
 
 
-class RequestMetrics:
-    """All of them. `in_flight` is added to by whoever serves requests."""
+class SharedRequestNumbers(RequestNumbers):
+    """The same in memory that another process reads: the count, when the last one was over, and the durations."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_numbers",)
+    upstreams: SharedBuckets | None
+    overheads: SharedBuckets
+
+    def __init__(self, numbers: memoryview[float], upstreams: SharedBuckets | None, overheads: SharedBuckets) -> None:
+        self._numbers = numbers
+        self.count = SharedCell(numbers)
+        self.durations = SharedBuckets(REQUEST_BUCKETS, numbers[2:]) if len(numbers) > _PLAIN_WIDTH else None
+        self.upstreams, self.overheads = upstreams, overheads
+
+    @property
+    def seen(self) -> float:
+        return self._numbers[1]
+
+    @seen.setter
+    def seen(self, at: float) -> None:
+        self._numbers[1] = at
+
+    def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
+        """As the other one does it."""
+        numbers = self._numbers
+        numbers[0] += 1
+        if self.durations is None or self.upstreams is None:
+            return
+        numbers[2] += duration
+        numbers[_COUNTS + bisect_left(REQUEST_BUCKETS, duration)] += 1
+        numbers = self.upstreams.numbers
+        numbers[0] += upstream
+        numbers[1 + bisect_left(REQUEST_BUCKETS, upstream)] += 1
+        numbers = self.overheads.numbers
+        numbers[0] += overhead
+        numbers[1 + bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
+
+
+class RequestMetrics:
+    """All of them. `in_flight` is added to by whoever serves requests. With `memory` the numbers stand there, for
+    another process to show."""
+
+    def __init__(self, memory: NumberMemory | None = None) -> None:
         self.in_flight = Cell()
+        self._memory = memory
+        self._others: Callable[[], Sums] = dict
+        self._sums: Sums = {}
+        self._others_in_flight: Callable[[], int] = int
         self._numbers: dict[RequestLabels, RequestNumbers] = {}
         self._fast_path: dict[str, Cell] = {}
         self._gone: set[str] = set()
         self._durations = SummedDistribution(DURATIONS, self._parts)
-        self._upstreams = Distribution(
-            "upstream_duration_seconds", "The part of it spent waiting for Amazon.", REQUEST_BUCKETS, ("region",)
-        )
-        self._overhead = Distribution(
-            "overhead_seconds", "What the proxy itself added to a forwarded request.", OVERHEAD_BUCKETS
-        )
+        self._upstreams = SummedDistribution(UPSTREAMS, lambda: self._parts_elsewhere(UPSTREAMS))
+        self._overhead = SummedDistribution(OVERHEADS, lambda: self._parts_elsewhere(OVERHEADS))
         self.distributions = (self._durations, self._upstreams, self._overhead)
         self._overheads = self._overhead.buckets()
         for region in REGIONS:
@@ -156,12 +213,34 @@ class RequestMetrics:
         if method not in METHODS:
             return self.numbers(RequestLabels(client, account, region, "other", operation_class, status))
         gone = account in self._gone
+        if self._memory is not None:
+            return self._share(labels, self._memory)
         durations = (self._durations.buckets(region) if gone else Buckets(REQUEST_BUCKETS)) if region else None
         upstreams = self._upstreams.buckets(region) if region else None
         numbers = RequestNumbers(durations, upstreams, self._overheads)
         if not gone:
             self._numbers[labels] = numbers
         return numbers
+
+    def _share(self, labels: RequestLabels, memory: NumberMemory) -> RequestNumbers:
+        """Cells that the other process shows, also of an account that is gone here: that is decided there."""
+        width = _COUNTS + len(REQUEST_BUCKETS) + 1 if labels.region else _PLAIN_WIDTH
+        block = memory.block(REQUESTS.name, (*labels[:-1], str(labels.status)), width)
+        upstreams = _shared(memory, UPSTREAMS, (labels.region,)) if labels.region else None
+        numbers = self._numbers[labels] = SharedRequestNumbers(block, upstreams, _shared(memory, OVERHEADS, ()))
+        return numbers
+
+    def add_elsewhere(self, sums: Callable[[], Sums], in_flight: Callable[[], int]) -> None:
+        """Shows, too, what other processes counted: they share the memories that these are the sums of."""
+        self._others, self._others_in_flight = sums, in_flight
+
+    def look(self) -> None:
+        """Reads what other processes have counted by now, for what is asked next."""
+        self._sums = self._others()
+
+    def elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
+        """What other processes counted of a counter."""
+        return {labels: numbers[0] for labels, numbers in self._sums.get(instrument.name, {}).items()}
 
     def exemplify(self, event: RequestFinished, now: float) -> None:
         """A request is counted; where its trace is kept, it stands for its buckets until the next one. `now` is
@@ -178,17 +257,40 @@ class RequestMetrics:
 
     def _parts(self) -> Iterator[tuple[tuple[str], Buckets]]:
         """The durations of every series, by region."""
-        for labels, numbers in self._numbers.items():
+        for labels, numbers in self._every():
             if numbers.durations is not None:
                 yield (labels.region,), numbers.durations
 
-    def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
-        """Every series with its cells, as they are now."""
+    def _parts_elsewhere(self, instrument: Instrument) -> Iterator[tuple[Labels, Buckets]]:
+        for labels, numbers in self._sums.get(instrument.name, {}).items():
+            yield labels, buckets_of(instrument.bounds, numbers)
+
+    def _every(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
+        """Every series with its cells, and those of other processes, of accounts that are gone, too."""
         yield from self._numbers.items()
+        for (*names, status), numbers in self._sums.get(REQUESTS.name, {}).items():
+            client, account, region, method, operation_class = names
+            found = RequestNumbers(None, None, self._overheads)
+            found.count.value, found.seen = int(numbers[0]), numbers[1]
+            if len(numbers) > _PLAIN_WIDTH:
+                found.durations = buckets_of(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:])
+            yield RequestLabels(client, account, region, method, operation_class, int(status)), found
+
+    def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
+        """Every series with its cells, as they are now. Several processes may have one of the same labels each."""
+        self.look()
+        return self._of_those_here()
+
+    def _of_those_here(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
+        return ((labels, numbers) for labels, numbers in self._every() if labels.account not in self._gone)
 
     def fast_path(self, outcome: str) -> Cell:
         """How many requests the quick exchange took or declined in this way; a fixed word."""
-        return self._fast_path.setdefault(outcome, Cell())
+        found = self._fast_path.get(outcome)
+        if found is None:
+            shared = self._memory.block(FAST_PATH.name, (str(outcome),), 1) if self._memory is not None else None
+            found = self._fast_path[outcome] = Cell() if shared is None else SharedCell(shared)
+        return found
 
     def begin(self, account: str) -> None:
         """The account is there."""
@@ -206,25 +308,39 @@ class RequestMetrics:
 
     def totals(self) -> Totals:
         requests = errors = throttled = refused = 0
-        for labels, numbers in self._numbers.items():
+        for labels, numbers in self.series():
             count, status = numbers.count.value, labels.status
             requests += count
             errors += count if status >= 500 else 0
             throttled += count if status == 429 else 0
             refused += count if 400 <= status < 500 and status != 429 else 0
-        return Totals(requests, errors, throttled, refused, sum(self._overheads.counts), self._overheads.total)
+        whole = Buckets(OVERHEAD_BUCKETS)
+        for each in (self._overheads, *(buckets for _, buckets in self._parts_elsewhere(OVERHEADS))):
+            whole.add_all(each)
+        return Totals(requests, errors, throttled, refused, sum(whole.counts), whole.total)
 
     def families(self) -> Iterator[Metric]:
         """The counter and the gauge; the histograms stand among the others' in a scrape."""
         requests = REQUESTS.family()
-        for labels, numbers in self._numbers.items():
-            if numbers.count.value:
-                requests.add_metric((*labels[:-1], str(labels.status)), numbers.count.value)
+        counts: dict[RequestLabels, int] = {}
+        for labels, numbers in self._of_those_here():
+            counts[labels] = counts.get(labels, 0) + numbers.count.value
+        for labels, count in counts.items():
+            if count:
+                requests.add_metric((*labels[:-1], str(labels.status)), count)
         yield requests
         in_flight = IN_FLIGHT.family()
-        in_flight.add_metric((), self.in_flight.value)
+        in_flight.add_metric((), self.in_flight.value + self._others_in_flight())
         yield in_flight
         fast_path = FAST_PATH.family()
-        for outcome, cell in self._fast_path.items():
-            fast_path.add_metric((outcome,), cell.value)
+        outcomes = {outcome: float(cell.value) for outcome, cell in self._fast_path.items()}
+        for (outcome,), more in self.elsewhere(FAST_PATH).items():
+            outcomes[outcome] = outcomes.get(outcome, 0.0) + more
+        for outcome, taken in outcomes.items():
+            fast_path.add_metric((outcome,), taken)
         yield fast_path
+
+
+def _shared(memory: NumberMemory, instrument: Instrument, labels: Labels) -> SharedBuckets:
+    """A series of a histogram, in memory that another process reads."""
+    return SharedBuckets(instrument.bounds, memory.block(instrument.name, labels, len(instrument.bounds) + 2))

@@ -160,6 +160,14 @@ class ProfileDirectory:
         """(account, region, profile) of everything that is known."""
         return self._index.snapshot()
 
+    def listing(self, account: str, region: str) -> ProfileListing | None:
+        """The newest list of an account's profiles in a region."""
+        return self._index.listing(account, region)
+
+    def reading(self, account: str, region: str) -> reach.Reach | None:
+        """What else the account was found to reach there, at its newest."""
+        return self._reader.index.reading(account, region)
+
     def ads_accounts(self, account: str | None = None) -> tuple[reach.KnownAdsAccount, ...]:
         """The ads accounts and linked advertisers of one account, or of all."""
         return self._reader.index.snapshot(account)

@@ -50,6 +50,7 @@ class Pretended:
         return self
 
     availability = Availability.SERVING
+    workers = None
 
     @property
     def in_flight(self) -> int:

@@ -116,7 +116,12 @@ MISTAKES = (
         "admin_listen: is the tools' address too",
         environ={**ONE, "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:8080"},
     ),
-    Mistake("several workers", "workers: is not possible", environ={**ONE, "ADS_PROXY_WORKERS": "4"}),
+    Mistake("no worker", "workers: is out of range; it must be at least 1", environ={**ONE, "ADS_PROXY_WORKERS": "0"}),
+    Mistake(
+        "several workers and traces",
+        "telemetry.otlp: does not go with several workers",
+        environ={**ONE, "ADS_PROXY_WORKERS": "4", "ADS_PROXY_TELEMETRY__OTLP": "http://127.0.0.1:4318/v1/traces"},
+    ),
     Mistake(
         "Redis without a key",
         "state.key: is missing; Redis keeps tokens for all replicas, encrypted with this key",
@@ -252,7 +257,7 @@ def test_a_wrong_command_line_is_a_usage_error(tmp_path: Path, arguments: tuple[
 
 def test_several_mistakes_are_told_together(tmp_path: Path) -> None:
     """Each on its own line."""
-    environ = {**ONE, "ADS_PROXY_WORKERS": "2", "AMAZON_ADS_REGION": "us", "ADS_PROXY_LISTEN": "0.0.0.0:1"}
+    environ = {**ONE, "ADS_PROXY_WORKERS": "0", "AMAZON_ADS_REGION": "us", "ADS_PROXY_LISTEN": "0.0.0.0:1"}
     result = run(tmp_path, ("check",), environ)
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 3

@@ -212,7 +212,7 @@ routes: {short: {account: acm}}
 log: {levle: info}
 drain: {timeout: -1}
 """,
-        {"ADS_PROXY_WORKERS": "2"},
+        {"ADS_PROXY_WORKERS": "0"},
     )
     text = "\n".join(told)
     assert "accounts.acme: is there twice, in lines 5 and 6; keep one" in told
@@ -221,7 +221,7 @@ drain: {timeout: -1}
     assert "acounts: unknown key; did you mean 'accounts'? (line 3)" in told
     assert "log.levle: unknown key; did you mean 'level'? (line 9)" in told
     assert "drain.timeout: is out of range; it must be at least 0 (line 10)" in told
-    assert "workers: is not possible; only 1 in this version (from ADS_PROXY_WORKERS)" in told
+    assert "workers: is out of range; it must be at least 1 (from ADS_PROXY_WORKERS)" in told
     assert "routes.short.account: there is no such account; did you mean 'acme'?" in told
     assert "clients[0].accounts[0]: there is no such account; did you mean 'acme'?" in told
     assert "clients[0].key_sha256: must be the 64 hexadecimal digits" in text
@@ -285,6 +285,12 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         ("allowed_hosts: ['*.x']", "allowed_hosts[0]: is not a host name"),
         ("allowed_hosts: {a: b}", "allowed_hosts: must be a list, not a mapping"),
         ("workers: many", "workers: must be a whole number, not a text"),
+        ("workers: 65", "workers: is out of range; it must be at most 64"),
+        ("workers: 2\ntelemetry: {otlp: 'http://h/v1'}", "telemetry.otlp: does not go with several workers"),
+        (
+            "workers: 2\nlimits: {max_connections_per_address: 3}",
+            "limits.max_connections_per_address: does not go with several workers",
+        ),
         ("fast_path: maybe", "fast_path: must be true or false, not a text"),
         ("log: json", "log: must hold keys, not a text"),
         ("log: {format: xml}", "log.format: is not one of auto, json, console"),

@@ -53,15 +53,20 @@ def _run(command: list[str], environ: Mapping[str, str] | None = None) -> subpro
     )
 
 
+def prepare_images(*names: str) -> None:
+    """Stand-ins for published images, where there are none yet."""
+    setup = _run([require_program("bash"), str(require_file(CONTAINER_SETUP)), *names])
+    if setup.returncode:
+        raise AssertionError(f"container-setup failed: {setup.stderr}")
+
+
 def build_image(tag: str) -> str:
     """Build the project's image by `make image`, with the base images' stand-ins; its tag.
 
     How this machine reaches its package registry is mounted for the build, and is in no layer.
     """
     require_program("podman")
-    setup = _run([require_program("bash"), str(require_file(CONTAINER_SETUP)), "python:3.13-slim"])
-    if setup.returncode:
-        raise AssertionError(f"container-setup failed: {setup.stderr}")
+    prepare_images("python:3.13-slim")
     mounts = ["--volume", f"{PIP_CONFIGURATION}:{PIP_CONFIGURATION}:ro"] if PIP_CONFIGURATION.exists() else []
     flags = " ".join((*BUILD[1:], *mounts))
     arguments = (f"PODMAN={require_program('podman')}", f"IMAGE={tag}", f"BUILD_FLAGS={flags}")
@@ -73,8 +78,13 @@ def build_image(tag: str) -> str:
 
 def build_prometheus(tag: str, directory: Path) -> str:
     """This machine's own Prometheus in an image, where the published one cannot be pulled; its tag."""
-    shutil.copy(require_program("prometheus"), directory / "prometheus")
-    dockerfile = 'FROM python:3.13-slim\nCOPY prometheus /usr/bin/\nENTRYPOINT ["/usr/bin/prometheus"]\n'
+    return build_program(tag, directory, Path(require_program("prometheus")))
+
+
+def build_program(tag: str, directory: Path, program: Path) -> str:
+    """An image that has this machine's program, linked statically, as its entry point; its tag."""
+    shutil.copy(program, directory / program.name)
+    dockerfile = f'FROM python:3.13-slim\nCOPY {program.name} /usr/bin/\nENTRYPOINT ["/usr/bin/{program.name}"]\n'
     (directory / "Dockerfile").write_text(dockerfile, encoding="utf-8")
     podman(*BUILD, "--tag", tag, str(directory))
     return tag
@@ -165,6 +175,7 @@ class Compose:
         self.project = f"adsproxy{uuid.uuid4().hex[:8]}"
         self.proxy = Container(f"{self.project}_proxy_1", free_port(), free_port())
         self.prometheus_port = free_port()
+        self.fleet_port = free_port()
         self._files = ("docker-compose.yml", *(str(path) for path in overrides))
         self._environ = {
             "ENV_FILE": str(env_file),
@@ -172,6 +183,7 @@ class Compose:
             "PROXY_PORT": str(self.proxy.port),
             "ADMIN_PORT": str(self.proxy.admin_port),
             "PROMETHEUS_PORT": str(self.prometheus_port),
+            "FLEET_PORT": str(self.fleet_port),
             "RESTART": "no",
         }
 
@@ -193,4 +205,4 @@ class Compose:
 
     def down(self) -> None:
         """End and remove all of it."""
-        self("--profile", "demo", "down", "--timeout", "1", "--volumes", check=False)
+        self("--profile", "demo", "--profile", "fleet", "down", "--timeout", "1", "--volumes", check=False)

@@ -20,13 +20,15 @@ from tests.support.processes import Process, free_port, until
 from tests.support.programs import require_program
 
 KEY = "key-of-the-state-in-tests"
+ENGINES = ("redis-server", "valkey-server")
+"""What the store is tried on; where a test does not care, Valkey, if it is here."""
 
 
 class RedisServer:
-    """Keeps nothing on a disk. `options` are as on the server's command line."""
+    """Keeps nothing on a disk. `options` are as on the server's command line; `engine` is one of `ENGINES`, or any."""
 
-    def __init__(self, directory: Path, *options: str, password: str = "") -> None:
-        self.program = require_program("valkey-server", "redis-server")
+    def __init__(self, directory: Path, *options: str, password: str = "", engine: str = "") -> None:
+        self.program = require_program(*((engine,) if engine else reversed(ENGINES)))
         self.directory, self.password, self._options = directory, password, options
         self.tls: dict[str, Any] = {}
         self.port = free_port()
@@ -76,18 +78,18 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server(directory: Path, *options: str, password: str = "") -> Iterator[RedisServer]:
-    server = RedisServer(directory, *options, password=password)
+def redis_server(directory: Path, *options: str, password: str = "", engine: str = "") -> Iterator[RedisServer]:
+    server = RedisServer(directory, *options, password=password, engine=engine)
     try:
         yield server
     finally:
         server.end()
 
 
-@pytest.fixture(scope="module")
-def kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One for all tests of a module."""
-    with redis_server(tmp_path_factory.mktemp("redis")) as started:
+@pytest.fixture(scope="module", params=ENGINES)
+def kept_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One of each engine, one after the other, for all tests of a module."""
+    with redis_server(tmp_path_factory.mktemp("redis"), engine=request.param) as started:
         yield started
 
 

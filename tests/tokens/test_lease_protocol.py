@@ -1,7 +1,7 @@
 """The lease protocol under every interleaving: replicas, crashes, pauses, an emptied and an outdated server.
 
-A state machine drives the scripts in a real Redis and the plain functions of `lease_model` side by side, and what
-replicas make of the answers. The clock is the machine's own.
+A state machine drives the scripts in a real Redis or Valkey and the plain functions of `lease_model` side by side, and
+what replicas make of the answers. The clock is the machine's own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The store in a real Redis: what is kept, who wins, what is told, and what its failures are called."""
+"""The store in a real Redis and a real Valkey: what is kept, who wins, what is told, what its failures are called."""
 
 from __future__ import annotations
 

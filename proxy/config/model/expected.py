@@ -69,7 +69,6 @@ class Expected(StrEnum):
     NO_QUERY = "must not have a query or fragment"
     NO_USER = "must not hold a user or a password"
     ONE_REFERENCE = "must be exactly one of {file: PATH} and {env: NAME}"
-    ONE_WORKER = "is not possible; only 1 in this version"
     OUTBOUND_PROXY = "must be the outbound proxy's address, such as http://proxy.internal:3128"
     PATH = "has no path; write the whole address"
     PATH_ALONE = "must hold a path alone: no query, fragment or white space"

@@ -258,7 +258,15 @@ class Config(Section):
     admin_listen: Annotated[ListenAddress, Field(description="Metrics, health, console and sign-in.")] = Address(
         "127.0.0.1", 8081
     )
-    workers: Annotated[Count, Field(description="Processes that serve; only 1 in this version.")] = 1
+    workers: Annotated[
+        Count,
+        Field(
+            ge=1,
+            le=64,
+            description="Processes that serve, all behind the one `listen`. With 1 there is one process in all; with "
+            "more, one beside them that holds tokens and the admin listener. As many as there are processors, at most.",
+        ),
+    ] = 1
     allowed_hosts: Annotated[
         tuple[HostName, ...], BeforeValidator(parse_list), Field(description="Further Host names that tools may use.")
     ] = ()
@@ -314,13 +322,6 @@ class Config(Section):
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:
             raise WrongValue(Expected.UNKNOWN_KEY)
-        return value
-
-    @field_validator("workers")
-    @classmethod
-    def _one(cls, value: int) -> int:
-        if value != 1:
-            raise WrongValue(Expected.ONE_WORKER)
         return value
 
     @field_validator("accounts", "routes")

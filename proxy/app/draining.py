@@ -1,0 +1,71 @@
+"""How a process that serves tools comes to its end: requests in flight are let end, within bounds. Nothing is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.downstream.ports import Availability
+
+if TYPE_CHECKING:
+    from proxy.config import Config
+    from proxy.downstream.table import ConnectionTable
+    from proxy.forwarding.accounting import Accounting
+    from proxy.forwarding.forwarder import Forwarder
+
+_POLL_INTERVAL = 0.02
+"""Seconds between looks at what still runs."""
+_LAST_REQUEST_WAIT = 0.2
+"""Seconds that idle connections are kept at least behind the closing of the listener: their tools may be asking."""
+
+
+class Serving(Protocol):
+    """A process that serves tools: the whole program, or a worker."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def forwarder(self) -> Forwarder: ...
+    @property
+    def accounting(self) -> Accounting: ...
+    @property
+    def tools(self) -> ConnectionTable: ...
+
+    def close_listener(self) -> None:
+        """Accept nothing more."""
+
+    def refuse_requests(self) -> None:
+        """What still comes is told to go elsewhere."""
+
+
+async def let_end(serving: Serving, at_once: asyncio.Event) -> int:
+    """First unready while still accepting, then no longer accepting; gives how many requests had to be cut.
+
+    Who is connected gets one last answer, with `Connection: close`: nobody can be told sooner that a connection ends.
+    What comes in the second half of the time-out is refused, so that it can be sent elsewhere.
+    """
+    settings, loop = serving.config.drain, asyncio.get_running_loop()
+    serving.forwarder.availability = Availability.DRAINING
+    await wait(at_once, settings.delay)
+    serving.close_listener()
+    began = loop.time()
+    await wait(at_once, min(_LAST_REQUEST_WAIT, settings.timeout / 2))
+    await _emptied(serving, at_once, began + settings.timeout / 2)
+    serving.refuse_requests()
+    await wait(at_once, _POLL_INTERVAL)
+    await _emptied(serving, at_once, began + settings.timeout)
+    return serving.tools.end_all()
+
+
+async def _emptied(serving: Serving, at_once: asyncio.Event, until: float) -> None:
+    """Return when nothing runs and every tool has taken its answer, or at that moment of the event loop's clock."""
+    accounting, tools = serving.accounting, serving.tools
+    while (accounting.in_flight or tools.unsent) and asyncio.get_running_loop().time() < until and not at_once.is_set():
+        await wait(at_once, _POLL_INTERVAL)
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Until then at most."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

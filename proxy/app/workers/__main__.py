@@ -1,0 +1,35 @@
+"""A worker's process. Nobody starts it but the supervisor, which passes descriptors and everything else through them.
+
+Signals are the supervisor's: those that a terminal or a service manager sends to all processes are not listened to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from proxy.app.process import forbid_core_dumps, loop_factory
+from proxy.app.workers.descriptors import Descriptors
+from proxy.app.workers.worker import Worker
+
+
+async def _run(given: Descriptors) -> None:
+    worker = Worker(given)
+    try:
+        await worker.ended.wait()
+    finally:
+        worker.close()
+
+
+def main() -> None:
+    """Serve until the end."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    forbid_core_dumps()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_run(Descriptors.read(sys.argv[1:])))
+
+
+if __name__ == "__main__":
+    main()

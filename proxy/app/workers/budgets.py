@@ -1,0 +1,143 @@
+"""Clients' budgets in memory that all processes share: each takes from the same bucket, under a lock on its bytes.
+
+A process that is killed lets go of its locks, and one that is stopped amid the few steps under one is not waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+from typing import TYPE_CHECKING, Final
+
+from proxy.access.clients import Budgets, Spending
+from proxy.observability.number_memory import SharedCell
+from proxy.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+MAX_CLIENTS: Final = 8192
+_LEVEL, _AT, _CAPACITY, _SPENT, _HEAD = range(5)
+_ATTEMPTS: Final = 20_000
+"""To get a lock that is held for a microsecond."""
+_MINUTE: Final = 60.0
+
+
+class BudgetMemory:
+    """The memory: for each client its bucket, and how many of its requests each worker has under way."""
+
+    def __init__(self, descriptor: int, workers: int) -> None:
+        self.descriptor, self._width = descriptor, _HEAD + workers
+        self._memory = mmap.mmap(descriptor, MAX_CLIENTS * self._width * 8)
+        self._numbers = memoryview(self._memory).cast("d")
+
+    def __repr__(self) -> str:
+        return f"<BudgetMemory for {self._width - _HEAD} workers>"
+
+    @staticmethod
+    def size(workers: int) -> int:
+        """Of the file, in bytes."""
+        return MAX_CLIENTS * (_HEAD + workers) * 8
+
+    def row(self, slot: int) -> memoryview[float]:
+        return self._numbers[slot * self._width : (slot + 1) * self._width]
+
+    @contextlib.contextmanager
+    def locked(self, slot: int) -> Iterator[memoryview[float]]:
+        """The row of a client, for this process alone."""
+        held = False
+        for _ in range(_ATTEMPTS):
+            try:
+                fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot)
+            except BlockingIOError:
+                continue
+            held = True
+            break
+        try:
+            yield self.row(slot)
+        finally:
+            if held:
+                fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, slot)
+
+
+class SharedBudgets(Budgets):
+    """As `Budgets`, for clients that have a slot; others are counted here alone. `number` is this worker's, None for
+    the supervisor."""
+
+    def __init__(self, memory: BudgetMemory, number: int | None = None) -> None:
+        super().__init__()
+        self._memory, self._number = memory, number
+        self._slots: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<SharedBudgets of {len(self._slots)} clients>"
+
+    def take_slots(self, slots: Mapping[str, int]) -> None:
+        """Which client has which slot; one keeps it for good."""
+        self._slots.update(slots)
+
+    def give_slots(self, names: Iterable[str]) -> dict[str, int]:
+        """A slot for each client that has none yet. Gives all; what there is no room for is counted by each alone."""
+        for name in names:
+            if name not in self._slots and len(self._slots) < MAX_CLIENTS:
+                self._slots[name] = len(self._slots)
+        return dict(self._slots)
+
+    def spend(self, name: str, per_minute: int, now: float) -> float:
+        slot = self._slots.get(name)
+        if slot is None:
+            return super().spend(name, per_minute, now)
+        with self._memory.locked(slot) as row:
+            interval = _MINUTE / per_minute
+            if not row[_CAPACITY]:
+                row[_LEVEL], row[_AT] = per_minute, now
+            bucket = TokenBucket(per_minute, interval, row[_LEVEL], row[_AT])
+            row[_CAPACITY] = per_minute
+            left_over = bucket.take(now)
+            if left_over is None:
+                return bucket.wait(now)
+            row[_LEVEL], row[_AT] = left_over.level, left_over.at
+            row[_SPENT] += 1
+            return 0.0
+
+    # --- what the supervisor does
+
+    def take_spendings(self) -> tuple[Spending, ...]:
+        spendings = list(super().take_spendings())
+        for name, slot in self._slots.items():
+            if self._memory.row(slot)[_SPENT]:
+                with self._memory.locked(slot) as row:
+                    capacity, spent, row[_SPENT] = row[_CAPACITY], int(row[_SPENT]), 0.0
+                spendings.append(Spending(name, capacity, _MINUTE / capacity, spent))
+        return tuple(spendings)
+
+    def settle(self, name: str, left: float, now: float) -> None:
+        slot = self._slots.get(name)
+        if slot is None:
+            super().settle(name, left, now)
+            return
+        with self._memory.locked(slot) as row:
+            row[_LEVEL], row[_AT] = left - row[_SPENT], now
+
+    def forget_in_flight(self, number: int) -> None:
+        """A worker has ended, and its requests with it."""
+        for slot in self._slots.values():
+            self._memory.row(slot)[_HEAD + number] = 0.0
+
+    # --- requests under way
+
+    def in_flight_cell(self, name: str) -> SharedCell | None:
+        """Where this worker counts a client's requests, for all to see; None for a client without a slot."""
+        slot = self._slots.get(name)
+        if slot is None or self._number is None:
+            return None
+        return SharedCell(self._memory.row(slot)[_HEAD + self._number : _HEAD + self._number + 1])
+
+    def in_flight_elsewhere(self, name: str) -> int:
+        """How many of a client's requests other workers have under way."""
+        slot = self._slots.get(name)
+        if slot is None or self._number is None:
+            return 0
+        row = self._memory.row(slot)
+        return int(sum(row[_HEAD:]) - row[_HEAD + self._number])

@@ -1,0 +1,155 @@
+"""One end of the socket between supervisor and worker: messages out at once, messages in as they come, questions.
+
+What is sent leaves within the call as long as the socket takes it, so that a process which is killed a moment later has
+said it. What messages mean is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.app.workers.frames import FrameMalformed, FrameReader, pack
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
+    from proxy.app.workers.frames import Message
+
+_ASK, _ANSWER = "ask", "answer"
+_PIECE: Final = 1 << 18
+
+
+class ChannelClosed(Exception):
+    """The other side is gone."""
+
+
+class Channel:
+    """`heard` gets each message, `asked` each question, whose answer it gives; `closed` is called once, when the other
+    side is gone or says what cannot be read. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        end: socket.socket,
+        heard: Callable[[Message], None],
+        asked: Callable[[Message], Awaitable[Message]],
+        closed: Callable[[], None],
+    ) -> None:
+        end.setblocking(False)
+        self._socket, self._heard, self._asked, self._closed = end, heard, asked, closed
+        self._loop = asyncio.get_running_loop()
+        self._frames = FrameReader()
+        self._unsent = bytearray()
+        self._questions: dict[int, asyncio.Future[Message]] = {}
+        self._serial = count(1)
+        self._answering: set[asyncio.Task[None]] = set()
+        self._is_open = True
+        self._loop.add_reader(end, self._read)
+
+    def __repr__(self) -> str:
+        state = "open" if self._is_open else "closed"
+        return f"<Channel: {state}, {len(self._unsent)} bytes unsent, {len(self._questions)} questions>"
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the other side has no room for yet."""
+        return len(self._unsent)
+
+    def send(self, kind: str, **values: Any) -> None:
+        self.send_packed(pack(kind, **values))
+
+    def send_packed(self, data: bytes) -> None:
+        """What `pack` made, for one or several channels. To nobody, where the other side is gone."""
+        if not self._is_open:
+            return
+        if self._unsent:
+            self._unsent += data
+            return
+        sent = self._send(data)
+        if self._is_open and sent < len(data):
+            self._unsent += data[sent:]
+            self._loop.add_writer(self._socket, self._write)
+
+    async def ask(self, question: str, **values: Any) -> Message:
+        """The answer to a question. Raises `ChannelClosed`."""
+        if not self._is_open:
+            raise ChannelClosed
+        number = next(self._serial)
+        answer: asyncio.Future[Message] = self._loop.create_future()
+        self._questions[number] = answer
+        self.send(_ASK, number=number, question=question, **values)
+        try:
+            return await answer
+        finally:
+            self._questions.pop(number, None)
+
+    def close(self) -> None:
+        """Say and hear no more; `closed` is not called."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        for task in self._answering:
+            task.cancel()
+        for question in self._questions.values():
+            if not question.done():
+                question.set_exception(ChannelClosed())
+
+    def _lose(self) -> None:
+        if self._is_open:
+            self.close()
+            self._closed()
+
+    def _send(self, data: bytes | bytearray) -> int:
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            self._loop.call_soon(self._lose)
+            return len(data)
+
+    def _write(self) -> None:
+        del self._unsent[: self._send(self._unsent)]
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(_PIECE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        try:
+            messages = self._frames.feed(data) if data else None
+        except FrameMalformed:
+            messages = None
+        if messages is None:
+            self._lose()
+            return
+        for message in messages:
+            if self._is_open:
+                self._take(message)
+
+    def _take(self, message: Message) -> None:
+        if message["kind"] == _ANSWER:
+            question = self._questions.get(message["number"])
+            if question is not None and not question.done():
+                question.set_result(message)
+        elif message["kind"] == _ASK:
+            task = self._loop.create_task(self._answer(message))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+        else:
+            self._heard(message)
+
+    async def _answer(self, message: Message) -> None:
+        with contextlib.suppress(ChannelClosed):
+            answer = await self._asked(message)
+            self.send(_ANSWER, number=message["number"], **answer)

@@ -1,0 +1,64 @@
+"""What a program with several workers is made of beside its other parts, put together."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
+from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
+from proxy.app.workers.supervision import WorkerEnd
+from proxy.app.workers.supervisor import Supervisor
+from proxy.observability.number_memory import NumberMemories, make_memory_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxy.access.client_keys import KeyUses
+    from proxy.admin import RequestHistory
+    from proxy.config import Config
+    from proxy.events import Observer
+    from proxy.forwarding.sessions import McpSessions
+    from proxy.observability.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Made before the program's other parts, which need some of it. `manner` is what each worker is told at first."""
+
+    throttles: SpreadThrottles
+    memory: BudgetMemory
+    budgets: SharedBudgets
+    manner: Mapping[str, Any]
+
+    @classmethod
+    def make(cls, config: Config, manner: Mapping[str, Any]) -> Crew:
+        descriptor = make_memory_file()
+        os.ftruncate(descriptor, BudgetMemory.size(config.workers))
+        memory = BudgetMemory(descriptor, config.workers)
+        return cls(SpreadThrottles(), memory, SharedBudgets(memory), manner)
+
+    def desk(
+        self,
+        sessions: McpSessions,
+        uses: KeyUses,
+        history: RequestHistory,
+        audit: Callable[[Mapping[str, Any]], None] | None,
+    ) -> Desk:
+        """What gives the workers their copies."""
+        return Desk(DeskParts(self.throttles, sessions, self.budgets, uses, history, audit, self.manner))
+
+    def supervisor(
+        self,
+        desk: Desk,
+        metrics: Metrics,
+        config: Callable[[], Config],
+        telling: tuple[Observer, Callable[[str], None]],
+    ) -> Supervisor:
+        """What keeps the workers; `metrics` show what they count."""
+        memories = NumberMemories()
+        supervisor = Supervisor(desk, memories, (self.budgets, self.memory), config, telling)
+        metrics.requests.add_elsewhere(memories.sums, lambda: supervisor.in_flight)
+        metrics.watch_workers(supervisor.phases, WorkerEnd)
+        return supervisor

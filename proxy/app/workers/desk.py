@@ -1,0 +1,244 @@
+"""What the supervisor gives its workers, and what it does with what they say.
+
+It owns tokens, lists, pauses, sessions and the audit stream; each worker has a copy of what serving needs, from its
+beginning on. Nothing here knows processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from proxy import events
+from proxy.admin import RefusedRequest
+from proxy.app.fleet import read_pause
+from proxy.app.wiring import share_of
+from proxy.app.workers.directory_copy import write_lists
+from proxy.app.workers.frames import pack
+from proxy.app.workers.held_tokens import read_token, write_refusal, write_token
+from proxy.app.workers.news import read_request
+from proxy.config import REGION_NAMES
+from proxy.config.passing import to_document
+from proxy.errors import NoUsableToken
+from proxy.forwarding.throttles import Throttles
+from proxy.routing.mcp_session import McpSession
+from proxy.tokens.suspicion import TokenUse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from proxy.access.client_keys import KeyUses
+    from proxy.admin import RequestHistory
+    from proxy.app.workers.budgets import SharedBudgets
+    from proxy.app.workers.frames import Message
+    from proxy.config import Config
+    from proxy.events import Event
+    from proxy.forwarding.sessions import McpSessions
+    from proxy.forwarding.throttles import ThrottleKey
+    from proxy.profiles.directory import ProfileDirectory
+    from proxy.tokens.manager import TokenManager
+
+_CREDENTIAL_EVENTS: Final = (
+    events.TokenRefreshed,
+    events.TokenTakenOver,
+    events.RefreshFailed,
+    events.CredentialStateChanged,
+    events.ConsentRecorded,
+    events.SignInNeeded,
+)
+_LIST_EVENTS: Final = (events.ProfilesListed, events.AdsAccountsListed)
+
+
+class SpreadThrottles(Throttles):
+    """As `Throttles`; what Amazon asked another replica to wait for is told to the workers, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spread: Callable[[ThrottleKey, float], None] = lambda key, seconds: None
+
+    def pause(self, key: ThrottleKey, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        super().pause(key, seconds, loop)
+        self.spread(key, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskParts:
+    """The parts of the program that a worker has a copy of, or speaks to. `audit` takes records, None where there is no
+    stream. `manner` is what a worker is told of the program itself."""
+
+    throttles: SpreadThrottles
+    sessions: McpSessions
+    budgets: SharedBudgets
+    uses: KeyUses
+    history: RequestHistory
+    audit: Callable[[Mapping[str, Any]], None] | None
+    manner: Mapping[str, Any]
+
+
+class Workers(Protocol):
+    """Who is told."""
+
+    def send_all(self, packed: bytes, but: int | None = None) -> None: ...
+
+
+class Desk:
+    """An observer of what happens to tokens and lists. `workers`, `tokens` and `directory` are set before any event."""
+
+    workers: Workers
+    tokens: TokenManager
+    directory: ProfileDirectory
+
+    def __init__(self, parts: DeskParts) -> None:
+        self._parts = parts
+        self._given: dict[tuple[str, str], tuple[object, object]] = {}
+        self._failures: tuple[object, ...] = ()
+        self.pools: dict[int, Mapping[str, int]] = {}
+        parts.throttles.spread = self._spread_pause
+
+    def __repr__(self) -> str:
+        return f"<Desk: {len(self._given)} lists given>"
+
+    # --- what a worker is given
+
+    def welcome(self, number: int, config: Config) -> Iterator[bytes]:
+        """Everything that a new worker must know before it serves."""
+        parts, accounts = self._parts, tuple(config.accounts)
+        audited = parts.audit is not None
+        yield pack("begin", number=number, audited=audited, **self._rules(config), **parts.manner)
+        yield from map(self._token, accounts)
+        if self.tokens.watchful:
+            yield pack("watch")
+        for account in accounts:
+            for region in REGION_NAMES:
+                listing, reading = self.directory.listing(account, region), self.directory.reading(account, region)
+                if listing is not None or reading is not None:
+                    yield pack("lists", **write_lists(account, region, listing, reading))
+        yield self._failed_listings()
+        for limit in parts.throttles.snapshot(asyncio.get_running_loop().time()):
+            if limit.wait > 0 and math.isfinite(limit.wait):
+                yield _pause(limit.key, limit.wait)
+        for digest, session in parts.sessions.known():
+            yield _session(digest.hex(), [session.client, session.account, session.region])
+        yield pack("serve")
+
+    def reload(self, config: Config, generation: int) -> bytes:
+        """What puts a configuration in force."""
+        return pack("apply", generation=generation, **self._rules(config))
+
+    def _rules(self, config: Config) -> dict[str, Any]:
+        slots = self._parts.budgets.give_slots(client.name for client in config.clients)
+        return {"config": to_document(share_of(config)), "slots": slots}
+
+    def tell_all(self, accounts: Mapping[str, object]) -> None:
+        """After a reload: every token, and the lists that changed or are gone."""
+        for account in accounts:
+            self.workers.send_all(self._token(account))
+        for account in {*accounts, *(account for account, _ in self._given)}:
+            for region in REGION_NAMES:
+                self._give_lists(account, region)
+
+    def look(self) -> None:
+        """What no event tells."""
+        failures = self.directory.failures()
+        if failures != self._failures:
+            self._failures = failures
+            self.workers.send_all(self._failed_listings())
+
+    # --- events
+
+    def observe(self, event: Event) -> None:
+        if isinstance(event, _CREDENTIAL_EVENTS):
+            self.workers.send_all(self._token(event.account))
+        elif isinstance(event, _LIST_EVENTS):
+            for region in (event.region,) if event.region else REGION_NAMES:
+                self._give_lists(event.account, region)
+
+    def _give_lists(self, account: str, region: str) -> None:
+        newest = self.directory.listing(account, region), self.directory.reading(account, region)
+        given = self._given.get((account, region), (None, None))
+        if newest[0] is not given[0] or newest[1] is not given[1]:
+            self._given[account, region] = newest
+            self.workers.send_all(pack("lists", **write_lists(account, region, *newest)))
+        if newest == (None, None):
+            self._given.pop((account, region), None)
+
+    def _token(self, account: str) -> bytes:
+        token = write_token(self.tokens.current(account))
+        return pack("token", account=account, token=token, trouble=self.tokens.trouble(account))
+
+    def _failed_listings(self) -> bytes:
+        fields = ("account", "region", "detail", "at", "retryable", "asked")
+        return pack("failures", failures=[[getattr(f, name) for name in fields] for f in self.directory.failures()])
+
+    def _spread_pause(self, key: ThrottleKey, seconds: float) -> None:
+        self.workers.send_all(_pause(key, seconds))
+
+    # --- what workers say
+
+    def heard(self, number: int, message: Message) -> None:
+        """A message of the worker of this number."""
+        parts = self._parts
+        match message["kind"]:
+            case "audit" if parts.audit is not None:
+                parts.audit(message["record"])
+            case "missed" if message["of"] == "profile":
+                self.directory.owners(message["identifier"], message["account"])
+            case "missed":
+                self.directory.ads_account_owners(message["identifier"], message["account"])
+            case "pause":
+                self._take_pause(number, message)
+            case "session":
+                session = message["session"]
+                known = McpSession(*session) if session is not None else None
+                parts.sessions.learn(bytes.fromhex(message["digest"]), known)
+                self.workers.send_all(_session(message["digest"], session), but=number)
+            case "accepted":
+                token = read_token(message["token"])
+                if token is not None:
+                    self.tokens.accepted(token, TokenUse(*message["use"]))
+            case "news":
+                self._take_news(number, message)
+
+    async def asked(self, message: Message) -> Message:
+        """A question for a token."""
+        account = message["account"]
+        try:
+            if message["question"] == "token":
+                return {"account": account, "token": write_token(await self.tokens.get(account))}
+            rejected = read_token(message["rejected"])
+            assert rejected is not None
+            waiting = self.tokens.renewed(rejected, TokenUse(*message["use"]))
+            self.workers.send_all(pack("watch"))
+            return {"account": account, "token": write_token(await waiting)}
+        except NoUsableToken as error:
+            return {"account": account, "token": None, "refused": write_refusal(error)}
+
+    def _take_pause(self, number: int, message: Message) -> None:
+        pause = read_pause(message["told"], 0.0)
+        if pause is None:
+            return
+        key, seconds = pause
+        throttles = self._parts.throttles
+        Throttles.pause(throttles, key, seconds, asyncio.get_running_loop())
+        throttles.paused(key, seconds)
+        self.workers.send_all(_pause(key, seconds), but=number)
+
+    def _take_news(self, number: int, message: Message) -> None:
+        parts = self._parts
+        for request in message["requests"]:
+            parts.history.recent.take(read_request(request))
+        for refused in message["refused"]:
+            parts.history.take_refused(RefusedRequest(*refused))
+        for digest, at in message["used"].items():
+            parts.uses.note(digest, max(at, parts.uses.last(digest) or 0.0))
+        self.pools[number] = message["pools"]
+
+
+def _pause(key: ThrottleKey, seconds: float) -> bytes:
+    return pack("pause", told={"pause": list(key), "seconds": seconds}, ago=0.0)
+
+
+def _session(digest: str, session: list[str] | None) -> bytes:
+    return pack("session", digest=digest, session=session)

@@ -1,0 +1,100 @@
+"""What a worker knows of profiles and ads accounts: a copy of its supervisor's lists, taken one by one."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.profiles import index, reach
+from proxy.profiles.index import ListingFailure, ProfileIndex
+from proxy.profiles.misses import Misses
+from proxy.profiles.reach import ReachIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from proxy.app.workers.frames import Message
+    from proxy.profiles.index import ProfileListing
+    from proxy.profiles.reach import Reach
+
+_ADS_ACCOUNT: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+class DirectoryCopy:
+    """Implements `routing.Directory`. `missed` hears of ids that nobody lists: kind, id, account."""
+
+    def __init__(self, missed: Callable[[str, str, str], None]) -> None:
+        self._missed = missed
+        self._index, self._reach = ProfileIndex(), ReachIndex()
+        self._failures: dict[tuple[str, str], ListingFailure] = {}
+        self._accounts: tuple[str, ...] = ()
+        self._misses = Misses(time.monotonic)
+        self.version = 0
+
+    def __repr__(self) -> str:
+        return f"<DirectoryCopy: {self._index!r}, {self._reach!r}>"
+
+    # --- what the supervisor tells
+
+    def keep(self, accounts: Iterable[str]) -> None:
+        """These are the accounts that there are."""
+        self._accounts = tuple(accounts)
+        self._misses.keep(self._accounts)
+
+    def take(self, message: Message) -> None:
+        """The lists of one account in one region; a document of None where they are gone."""
+        account, region = key = message["account"], message["region"]
+        self.version += 1
+        listed = list(index.read_document(message["listing"]))
+        if listed:
+            self._index.put(*key, listed[0][2])
+        else:
+            self._index.drop(account, region)
+        read = list(reach.read_document(message["reach"]))
+        if read:
+            self._reach.put(*key, read[0][2])
+        else:
+            self._reach.drop(account, region)
+
+    def take_failures(self, failures: Iterable[list[Any]]) -> None:
+        """Every listing whose last attempt failed."""
+        read = (ListingFailure(*failure) for failure in failures)
+        self._failures = {(failure.account, failure.region): failure for failure in read}
+
+    # --- look-ups
+
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
+        found = self._index.owners(profile)
+        if further := self._reach.owners(profile):
+            listed = {name for name, _ in found}
+            return (*found, *(owner for owner in further if owner[0] not in listed))
+        if not found and profile.isdecimal():
+            self._miss("profile", profile, account)
+        return found
+
+    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
+        found = self._reach.ads_account_owners(identifier)
+        if not found and _ADS_ACCOUNT.fullmatch(identifier):
+            self._miss("ads-account", identifier, account)
+        return found
+
+    def first(self, account: str, region: str) -> str | None:
+        return self._index.first(account, region)
+
+    def failure(self, account: str, region: str) -> ListingFailure | None:
+        return self._failures.get((account, region))
+
+    def _miss(self, kind: str, identifier: str, account: str) -> None:
+        if self._misses.take(f"{kind} {identifier}", (account,) if account else self._accounts):
+            self._missed(kind, identifier, account)
+
+
+def write_lists(account: str, region: str, listing: ProfileListing | None, reading: Reach | None) -> dict[str, Any]:
+    """What `DirectoryCopy.take` takes."""
+    profiles, further = ProfileIndex(), ReachIndex()
+    if listing is not None:
+        profiles.put(account, region, listing)
+    if reading is not None:
+        further.put(account, region, reading)
+    return {"account": account, "region": region, "listing": profiles.to_document(), "reach": further.to_document()}

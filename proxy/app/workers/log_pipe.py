@@ -1,0 +1,58 @@
+"""What a worker writes, on its way to the program's one output: whole lines, whoever else writes there.
+
+A line that a killed worker did not end is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PIECE: Final = 1 << 18
+_LONGEST: Final = 1 << 20
+
+
+def whole_lines(waiting: bytes, data: bytes) -> tuple[bytes, bytes]:
+    """The lines that have their end, as one text, and what still waits for it. Pure."""
+    both = waiting + data
+    end = both.rfind(b"\n") + 1
+    rest = both[end:]
+    return both[:end], rest if len(rest) <= _LONGEST else b""
+
+
+class LogPipe:
+    """Reads a pipe until its end, and hands on what came."""
+
+    def __init__(self, descriptor: int, put: Callable[[str], None]) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor, self._put = descriptor, put
+        self._waiting = b""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self._read)
+
+    def __repr__(self) -> str:
+        return f"<LogPipe: {'open' if self._descriptor >= 0 else 'closed'}, {len(self._waiting)} bytes waiting>"
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._descriptor, _PIECE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        lines, self._waiting = whole_lines(self._waiting, data)
+        if lines:
+            self._put(lines.decode("utf-8", "replace"))
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1

@@ -1,0 +1,61 @@
+"""What a worker tells of its requests for people to look at: the last ones, who was refused, which keys were used.
+
+It is told twice a second, so that a request costs nothing more for it; what came beyond `LIMIT` meanwhile is left out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.events import Event, RequestFinished
+from proxy.observability.recent_requests import RecentRequest, RecentRequests
+from proxy.observability.request_record import RequestKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.access.client_keys import KeyUses
+    from proxy.observability.recent_requests import Marks
+
+LIMIT: Final = 100
+
+
+class RequestNews:
+    """An observer of the requests that the journal does not note; `recent` is where it keeps the others."""
+
+    def __init__(self, uses: KeyUses, wall: Callable[[], float] = time.time) -> None:
+        self.recent = RecentRequests()
+        self._uses, self._wall = uses, wall
+        self._told_uses: dict[str, float] = {}
+        self._marks: Marks = (None, None)
+        self._refused: deque[list[Any]] = deque(maxlen=LIMIT)
+
+    def __repr__(self) -> str:
+        return f"<RequestNews: {len(self._refused)} refused>"
+
+    def observe(self, event: Event) -> None:
+        if not isinstance(event, RequestFinished):
+            return
+        at = self._wall()
+        self.recent.keep(event, at)
+        if event.refusal or event.detail:
+            who = event.request_id, event.client, event.account, event.method, event.path[:200]
+            self._refused.append([at, *who, event.status, event.refusal, event.detail[:500]])
+
+    def collect(self) -> dict[str, Any]:
+        """What is new since the last time; empty where nothing is."""
+        requests, self._marks = self.recent.news(self._marks, LIMIT)
+        refused, uses = list(self._refused), self._uses.all()
+        self._refused.clear()
+        used = {digest: at for digest, at in uses.items() if self._told_uses.get(digest) != at}
+        self._told_uses = uses
+        news = {"requests": requests, "refused": refused, "used": used}
+        return news if any(news.values()) else {}
+
+
+def read_request(said: list[Any]) -> RecentRequest:
+    """A request of `collect`, after JSON."""
+    at, kind, *rest = said
+    return RecentRequest(at, RequestKind(*kind), *rest)

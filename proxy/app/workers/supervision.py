@@ -1,0 +1,68 @@
+"""When a worker is given up, and how soon another takes its place: decisions. Pure; times are arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+HANG_SECONDS: Final = 5.0
+"""Without a turn of its event loop."""
+START_SECONDS: Final = 30.0
+STEADY_SECONDS: Final = 60.0
+"""A worker that served for so long did not end because of how it began."""
+LOOK_SECONDS: Final = 0.5
+_LATE_LOOK: Final = 2.0
+"""Seconds between two looks from which on the whole machine, or the supervisor, may have stood still."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+
+
+class WorkerPhase(StrEnum):
+    """What a worker does."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    WAITING = "waiting"
+    """It has ended, and another is to take its place in a while."""
+
+
+class WorkerEnd(StrEnum):
+    """Why a worker is there no more."""
+
+    CRASHED = "crashed"
+    """Its process ended, or was ended by somebody."""
+    HUNG = "hung"
+    """Its event loop stood still, so it was killed."""
+    NOT_READY = "not-ready"
+    """It did not begin to serve in time, so it was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """A worker as the supervisor sees it. `since` is when its phase began, `beat` when its event loop last turned, 0
+    before the first time; all times are of the one monotonic clock."""
+
+    phase: WorkerPhase
+    since: float
+    beat: float
+
+
+def judge(vitals: Vitals, now: float, looked_at: float) -> WorkerEnd | None:
+    """Why a worker is to be killed, if it is. `looked_at` is when this was asked last."""
+    if now - looked_at > _LATE_LOOK:
+        return None  # who looks so late was held up, and the worker may have been so by the same
+    if vitals.phase is WorkerPhase.STARTING and now - vitals.since > START_SECONDS:
+        return WorkerEnd.NOT_READY
+    if vitals.phase is WorkerPhase.SERVING and now - max(vitals.beat, vitals.since) > HANG_SECONDS:
+        return WorkerEnd.HUNG
+    return None
+
+
+def failures_after(failures: int, served: float) -> int:
+    """How many workers in a row ended soon, after one that served for so many seconds."""
+    return 1 if served >= STEADY_SECONDS else failures + 1
+
+
+def wait_before(failures: int) -> float:
+    """Seconds until another takes its place: none after the first end, then more and more."""
+    return 0.0 if failures <= 1 else min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures - 2, 10))

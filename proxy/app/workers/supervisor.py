@@ -1,0 +1,224 @@
+"""Keeps so many workers serving: starts them, notices who has ended or stands still, replaces them, and ends them.
+
+What they are given is for `desk`, when one is given up for `supervision`. The sockets that tools connect to are the
+supervisor's, which accepts nothing itself: a connection that waits when a worker dies is another one's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from proxy.app.draining import wait
+from proxy.app.workers.frames import pack
+from proxy.app.workers.supervision import LOOK_SECONDS, WorkerEnd, WorkerPhase, failures_after, judge, wait_before
+from proxy.app.workers.worker_process import WorkerProcess
+from proxy.errors import StartupError
+from proxy.events import WorkerLost, WorkerStarted
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
+    from proxy.app.workers.desk import Desk
+    from proxy.app.workers.frames import Message
+    from proxy.config import Config
+    from proxy.events import Observer
+    from proxy.observability.number_memory import NumberMemories
+
+_BEGIN_SECONDS: Final = 60.0
+_APPLY_SECONDS: Final = 10.0
+_END_SECONDS: Final = 5.0
+"""What a worker may take beyond the drain's own times."""
+_POLL: Final = 0.02
+_LOOKS_A_DESK: Final = 4
+
+
+class Supervisor:
+    """`config` gives the configuration in force, `put` takes lines for the program's output."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        memories: NumberMemories,
+        budgets: tuple[SharedBudgets, BudgetMemory],
+        config: Callable[[], Config],
+        telling: tuple[Observer, Callable[[str], None]],
+    ) -> None:
+        self._desk, self._memories, self._config = desk, memories, config
+        self._budgets, self._budget_memory = budgets
+        self._observer, self._put = telling
+        self._count = config().workers
+        self._living: dict[int, WorkerProcess] = {}
+        self._listening: list[socket.socket] = []
+        self._keepers: list[asyncio.Task[None]] = []
+        self._generation = 0
+        self._ending = False
+        desk.workers = self
+
+    def __repr__(self) -> str:
+        return f"<Supervisor of {self._count} workers, {self.serving} serving>"
+
+    # --- what there is
+
+    @property
+    def serving(self) -> int:
+        return sum(worker.phase is WorkerPhase.SERVING for worker in self._living.values())
+
+    @property
+    def in_flight(self) -> int:
+        return sum(worker.in_flight for worker in self._living.values())
+
+    @property
+    def connections(self) -> int:
+        """Of tools."""
+        return sum(worker.connections for worker in self._living.values())
+
+    @property
+    def pools(self) -> dict[str, int]:
+        """`HOST:PORT` -> connections of all workers to it."""
+        sizes: dict[str, int] = {}
+        for number in self._living:
+            for host, size in self._desk.pools.get(number, {}).items():
+                sizes[host] = sizes.get(host, 0) + size
+        return sizes
+
+    def phases(self) -> dict[str, int]:
+        """How many are in which phase."""
+        found = dict.fromkeys(map(str, WorkerPhase), 0)
+        for worker in self._living.values():
+            found[worker.phase] += 1
+        found[WorkerPhase.WAITING] = self._count - len(self._living)
+        return found
+
+    # --- start and stop
+
+    async def start(self, listening: list[socket.socket]) -> None:
+        """Returns when all serve. Raises `StartupError` where they do not."""
+        self._listening = listening
+        loop = asyncio.get_running_loop()
+        self._keepers = [loop.create_task(self._keep(number)) for number in range(self._count)]
+        self._keepers.append(loop.create_task(self._look()))
+        end = loop.time() + _BEGIN_SECONDS
+        while self.serving < self._count:
+            if loop.time() > end:
+                raise StartupError(
+                    f"workers: {self.serving} of {self._count} began to serve within {_BEGIN_SECONDS:.0f} seconds; "
+                    "look at the lines before this one, or set fewer `workers`."
+                )
+            await asyncio.sleep(_POLL)
+
+    async def stop(self) -> None:
+        """Whoever still runs is killed."""
+        self._ending = True
+        for keeper in self._keepers:
+            keeper.cancel()
+        for worker in tuple(self._living.values()):
+            worker.kill()
+            await worker.ended()
+        os.close(self._budget_memory.descriptor)
+
+    async def drain(self, at_once: asyncio.Event) -> int:
+        """All end as one process does; gives how many requests were cut."""
+        self._ending = True
+        for bound in self._listening:
+            bound.close()
+        self.send_all(pack("drain"))
+        settings, loop = self._config().drain, asyncio.get_running_loop()
+        until = loop.time() + settings.delay + settings.timeout + _END_SECONDS
+        ending = tuple(self._living.values())
+        while self._living and loop.time() < until and not at_once.is_set():
+            await wait(at_once, _POLL)
+        cut = sum(worker.cut or 0 for worker in ending)
+        return cut + sum(worker.in_flight for worker in self._living.values())
+
+    # --- reload
+
+    async def apply(self, config: Config) -> None:
+        """Put a configuration in force everywhere; who does not take it in time is replaced by one that has it."""
+        self._generation += 1
+        self.send_all(self._desk.reload(config, self._generation))
+        self._desk.tell_all(config.accounts)
+        end = time.monotonic() + _APPLY_SECONDS
+        while late := [worker for worker in self._living.values() if worker.applied < self._generation]:
+            if time.monotonic() > end:
+                for worker in late:
+                    worker.kill(WorkerEnd.HUNG)
+                return
+            await asyncio.sleep(_POLL)
+
+    def send_all(self, packed: bytes, but: int | None = None) -> None:
+        """To every worker, but for the one of this number."""
+        for number, worker in self._living.items():
+            if number != but:
+                worker.channel.send_packed(packed)
+
+    # --- one worker after another
+
+    async def _keep(self, number: int) -> None:
+        """As long as the program runs, there is a worker of this number."""
+        failures = 0
+        while True:
+            began, worker = time.monotonic(), WorkerProcess(number, self._heard, self._desk.asked, self._put)
+            detail, pid = "it could not be started", 0
+            try:
+                await self._run(worker)
+                detail, pid = await worker.ended(), worker.pid
+            except OSError as error:
+                detail = str(error)
+            finally:
+                self._forget(worker)
+            if self._ending:
+                break
+            failures = failures_after(failures, time.monotonic() - began)
+            retry_in = wait_before(failures)
+            reason = worker.killed_for or WorkerEnd.CRASHED
+            self._observer.observe(WorkerLost(number, pid, reason, detail, retry_in))
+            await asyncio.sleep(retry_in)
+
+    async def _run(self, worker: WorkerProcess) -> None:
+        descriptors = tuple(bound.fileno() for bound in self._listening)
+        await worker.begin(descriptors, self._budget_memory.descriptor, self._count)
+        worker.applied = self._generation
+        self._memories.begin(id(worker), worker.numbers)
+        self._living[worker.number] = worker
+        for packed in self._desk.welcome(worker.number, self._config()):
+            worker.channel.send_packed(packed)
+
+    def _forget(self, worker: WorkerProcess) -> None:
+        if self._living.get(worker.number) is worker:
+            del self._living[worker.number]
+        self._desk.pools.pop(worker.number, None)
+        self._memories.end(id(worker))
+        self._budgets.forget_in_flight(worker.number)
+
+    def _heard(self, worker: WorkerProcess, message: Message) -> None:
+        match message["kind"]:
+            case "serving":
+                worker.serves()
+                self._observer.observe(WorkerStarted(worker.number, worker.pid))
+            case "applied":
+                worker.applied = message["generation"]
+            case "drained":
+                worker.cut = message["cut"]
+            case _:
+                self._desk.heard(worker.number, message)
+
+    async def _look(self) -> None:
+        """Who stands still is killed; its keeper sees to the rest."""
+        looked_at, looks = time.monotonic(), 0
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now, looks = time.monotonic(), looks + 1
+            for worker in tuple(self._living.values()):
+                why = judge(worker.vitals, now, looked_at)
+                if why is not None and not self._ending:
+                    worker.kill(why)
+            looked_at = now
+            if looks % _LOOKS_A_DESK == 0:
+                with contextlib.suppress(Exception):
+                    self._desk.look()

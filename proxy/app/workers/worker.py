@@ -1,0 +1,273 @@
+"""A worker: a process that serves tools with what its supervisor gives it, and owns nothing but its connections.
+
+It begins when it is told the configuration, ends when it is told to, and when its supervisor is gone it serves for
+`ALONE_SECONDS` more, then lets its requests end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import sys
+import time
+import traceback
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy import __version__
+from proxy.access.client_keys import KeyUses
+from proxy.app.defects import defect_of
+from proxy.app.draining import let_end
+from proxy.app.fleet import read_pause
+from proxy.app.process import connections_within, end_where_it_is
+from proxy.app.rules import RuleSources, rules_of
+from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
+from proxy.app.workers.channel import Channel
+from proxy.app.workers.directory_copy import DirectoryCopy
+from proxy.app.workers.held_tokens import HeldTokens
+from proxy.app.workers.news import RequestNews
+from proxy.config.passing import from_document
+from proxy.downstream.acceptor import Acceptor
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.listener import load_certificate, server_context
+from proxy.downstream.ports import Availability
+from proxy.downstream.table import ConnectionTable
+from proxy.events import Observers
+from proxy.forwarding.accounting import Accounting
+from proxy.forwarding.dependencies import Dependencies
+from proxy.forwarding.forwarder import Forwarder
+from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.retry_budget import RetryBudgets
+from proxy.forwarding.sessions import McpSessions
+from proxy.forwarding.throttles import ThrottleKey, Throttles
+from proxy.net.deadlines import Deadlines
+from proxy.net.names import Names
+from proxy.net.trust_store import Authorities
+from proxy.observability.audit import AuditTrail
+from proxy.observability.instruments import Cell
+from proxy.observability.journal import Journal
+from proxy.observability.logs import configure
+from proxy.observability.metrics import Metrics
+from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberMemory
+from proxy.routing.mcp_session import McpSession
+from proxy.upstream.pools import Pools
+
+if TYPE_CHECKING:
+    import ssl
+
+    from proxy.app.workers.descriptors import Descriptors
+    from proxy.app.workers.frames import Message
+    from proxy.config import Config
+
+ALONE_SECONDS: Final = 10.0
+BEAT_SECONDS: Final = 0.25
+_BEATS_A_TELLING: Final = 2
+
+
+class Worker:
+    """Implements `draining.Serving`, once it has begun."""
+
+    config: Config
+    forwarder: Forwarder
+    accounting: Accounting
+    tools: ConnectionTable
+    number: int
+
+    def __init__(self, given: Descriptors) -> None:
+        self._given = given
+        self._loop = asyncio.get_running_loop()
+        self._opened = ExitStack()
+        self.ended = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._ending: asyncio.Task[None] | None = None
+        self._acceptors: list[Acceptor] = []
+        self._context: ssl.SSLContext | None = None
+        self._authorities = Authorities()
+        self._memory = NumberMemory(given.numbers)
+        self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
+        self._news = RequestNews(self._uses)
+        self._beats = 0
+        self._channel = Channel(socket.socket(fileno=given.channel), self._hear, _answer_nothing, self._lose_supervisor)
+        self._tokens = HeldTokens(self._channel)
+        self._directory = DirectoryCopy(self._say_missed)
+        self._handlers = {
+            "begin": self._begin,
+            "serve": self._serve,
+            "apply": self._apply,
+            "drain": lambda _: self._end(),
+            "token": self._tokens.take,
+            "watch": lambda _: self._tokens.watch(),
+            "lists": self._directory.take,
+            "failures": lambda message: self._directory.take_failures(message["failures"]),
+            "pause": self._take_pause,
+            "session": self._take_session,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Worker: {self._channel!r}, {len(self._acceptors)} sockets>"
+
+    # --- what the supervisor says
+
+    def _hear(self, message: Message) -> None:
+        """What goes wrong here is the end of this worker, and another begins with the newest of everything."""
+        try:
+            self._handlers[message["kind"]](message)
+        except Exception:  # noqa: BLE001 - whatever it is, nobody may go on with half a configuration
+            traceback.print_exc()
+            sys.stderr.flush()
+            end_where_it_is()
+
+    def _begin(self, message: Message) -> None:
+        """Make everything. Tokens, lists and what else is known follow, and `serve` then."""
+        self.number = message["number"]
+        config = self.config = from_document(message["config"])
+        self._logs = configure(form=message["form"], level=config.log.level, colours=False)
+        self._opened.callback(self._logs.close)
+        self._logs.redact(config.secrets())
+        self._adjust_logs()
+        metrics = Metrics(__version__, memory=self._memory)
+        trails = (AuditTrail(self._say_audit, self._logs.redaction.clean, time.time),) if message["audited"] else ()
+        self.observers = Observers((metrics, self._logs, self._news, *trails))
+        self._loop.set_exception_handler(self._met_defect)
+        journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
+        self.accounting = Accounting(self.observers, journal)
+        budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.budgets, self._given.workers), self.number)
+        budgets.take_slots(message["slots"])
+        budgets.are_shared = True
+        self.accounting.make_client_cell = lambda client: budgets.in_flight_cell(client) or Cell()
+        self._throttles.paused = self._say_pause
+        self._sessions.changed = self._say_session
+        self._authorities.follow(config.upstream.ca_file)
+        self._context = server_context(config.tls) if config.tls else None
+        self._directory.keep(config.accounts)
+        allowed = connections_within(message["open_files"])
+        of = self._directory, budgets, self._uses, self._authorities, message["demo"], allowed
+        self._sources = RuleSources(*of)
+        self._make_forwarder()
+
+    def _make_forwarder(self) -> None:
+        deadlines, names = Deadlines(self._loop), Names()
+        self._opened.callback(names.stop)
+        self._opened.callback(deadlines.stop)
+        self._pools = Pools(deadlines, names)
+        self._opened.callback(self._pools.close)
+        shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
+        self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))
+        self.tools = ConnectionTable(deadlines, taken_at_once=1)
+
+    def _serve(self, _: Message) -> None:
+        """Everything is known: accept."""
+        for descriptor in self._given.listening:
+            bound = socket.socket(fileno=descriptor)
+            self._acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._context))
+        gc.collect()
+        gc.freeze()
+        self._beat()
+        self._channel.send("serving")
+
+    def _apply(self, message: Message) -> None:
+        """A reload, which the supervisor has tried already."""
+        config = from_document(message["config"])
+        self._authorities.follow(config.upstream.ca_file)
+        self._logs.redact(config.secrets())
+        self._budgets.take_slots(message["slots"])
+        if config.tls and self._context is not None:
+            load_certificate(self._context, config.tls)
+        self.config = config
+        self._adjust_logs()
+        self._tokens.keep(config.accounts)
+        self._directory.keep(config.accounts)
+        self.forwarder.apply(rules_of(config, self._sources))
+        self._channel.send("applied", generation=message["generation"])
+
+    def _take_pause(self, message: Message) -> None:
+        pause = read_pause(message["told"], message["ago"])
+        if pause is not None:
+            self._throttles.pause(*pause, self._loop)
+
+    def _take_session(self, message: Message) -> None:
+        session = message["session"]
+        self._sessions.learn(bytes.fromhex(message["digest"]), McpSession(*session) if session is not None else None)
+
+    # --- what it says
+
+    def _say_audit(self, record: Any) -> None:
+        self._channel.send("audit", record=record)
+
+    def _say_missed(self, kind: str, identifier: str, account: str) -> None:
+        self._channel.send("missed", of=kind, identifier=identifier, account=account)
+
+    def _say_pause(self, key: ThrottleKey, seconds: float) -> None:
+        self._channel.send("pause", told={"pause": list(key), "seconds": seconds})
+
+    def _say_session(self, digest: bytes, session: McpSession | None) -> None:
+        said = [session.client, session.account, session.region] if session is not None else None
+        self._channel.send("session", digest=digest.hex(), session=said)
+
+    def _beat(self) -> None:
+        """The event loop turns; and now and then what people may look at."""
+        header = self._memory.header
+        header[BEAT], header[IN_FLIGHT], header[CONNECTIONS] = (
+            time.monotonic(),
+            self.accounting.in_flight,
+            len(self.tools),
+        )
+        self._loop.call_later(BEAT_SECONDS, self._beat)
+        self._beats += 1
+        if self._beats % _BEATS_A_TELLING == 0 and not self._channel.unsent:
+            news = self._news.collect()
+            if news:
+                self._channel.send(
+                    "news", **news, pools={name: size for name, (size, _) in self._pools.sizes().items()}
+                )
+
+    # --- the end
+
+    def _lose_supervisor(self) -> None:
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._let_end(ALONE_SECONDS))
+
+    def _end(self) -> None:
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._let_end(0.0))
+
+    async def _let_end(self, patience: float) -> None:
+        try:
+            if self._acceptors:
+                await asyncio.sleep(patience)
+                cut = await let_end(self, self._at_once)
+                self._channel.send("drained", cut=cut)
+        finally:
+            self.ended.set()
+
+    def close_listener(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self.tools.wind_down()
+
+    def refuse_requests(self) -> None:
+        self.forwarder.availability = Availability.CLOSING
+        self.tools.close_idle()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._opened.close()
+        self._channel.close()
+
+    # --- parts
+
+    def _connect(self) -> ClientConnection:
+        return ClientConnection(self.tools, self.forwarder)
+
+    def _adjust_logs(self) -> None:
+        log = self.config.log
+        self._logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
+
+    def _met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.observers.observe(defect_of(context))
+
+
+async def _answer_nothing(_: Message) -> Message:
+    """The supervisor asks no questions."""
+    return {}

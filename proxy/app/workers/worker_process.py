@@ -1,0 +1,112 @@
+"""One worker as its supervisor has it: the process, the channel to it, its numbers, and what it writes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import proxy
+from proxy.app.workers.channel import Channel
+from proxy.app.workers.descriptors import Descriptors
+from proxy.app.workers.log_pipe import LogPipe
+from proxy.app.workers.supervision import Vitals, WorkerEnd, WorkerPhase
+from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberReader, make_memory_file
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from proxy.app.workers.frames import Message
+
+_CODE: Final = "import sys; sys.path.append(sys.argv.pop(1)); from proxy.app.workers.__main__ import main; main()"
+"""Where the program lies is looked at last, and the directory that it was started in not at all."""
+_LAST_WORDS: Final = 1.0
+"""Seconds that what a dead worker still said may take to be read."""
+
+
+class WorkerProcess:
+    """Begun with `begin`. `heard` and `asked` get what it says."""
+
+    pid: int
+
+    def __init__(
+        self,
+        number: int,
+        heard: Callable[[WorkerProcess, Message], None],
+        asked: Callable[[Message], Awaitable[Message]],
+        put: Callable[[str], None],
+    ) -> None:
+        self.number = number
+        self.phase, self.since = WorkerPhase.STARTING, time.monotonic()
+        self.killed_for: WorkerEnd | None = None
+        self.applied = 0
+        self.cut: int | None = None
+        self._heard, self._asked, self._put = heard, asked, put
+        self._silent = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<WorkerProcess {self.number}: {self.phase}>"
+
+    async def begin(self, listening: tuple[int, ...], budgets: int, workers: int) -> None:
+        """Start the process. Raises `OSError`."""
+        ours, theirs = socket.socketpair()
+        numbers = make_memory_file()
+        reading, writing = os.pipe()
+        given = Descriptors(theirs.fileno(), numbers, budgets, workers, listening)
+        root = str(Path(proxy.__file__).parents[1])
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-c", _CODE, root, *given.arguments()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                pass_fds=given.inherited(),
+            )
+            self.pid = self._process.pid
+            self.numbers = NumberReader(numbers)
+        except BaseException:
+            ours.close()
+            os.close(reading)
+            raise
+        finally:
+            theirs.close()
+            os.close(writing)
+            os.close(numbers)
+        self._pipe = LogPipe(reading, self._put)
+        self.channel = Channel(ours, lambda message: self._heard(self, message), self._asked, self._silent.set)
+
+    def serves(self) -> None:
+        self.phase, self.since = WorkerPhase.SERVING, time.monotonic()
+
+    @property
+    def vitals(self) -> Vitals:
+        return Vitals(self.phase, self.since, self.numbers.header[BEAT])
+
+    @property
+    def in_flight(self) -> int:
+        return int(self.numbers.header[IN_FLIGHT])
+
+    @property
+    def connections(self) -> int:
+        return int(self.numbers.header[CONNECTIONS])
+
+    def kill(self, why: WorkerEnd | None = None) -> None:
+        """At once, also where it is stopped."""
+        self.killed_for = self.killed_for or why
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+
+    async def ended(self) -> str:
+        """Wait for its end, and for what it said last; gives how it ended."""
+        code = await self._process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                await self._silent.wait()
+        self.channel.close()
+        self._pipe.close()
+        return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"

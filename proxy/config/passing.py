@@ -1,0 +1,87 @@
+"""A configuration that was read and checked, as JSON for another process of this program, and back: nothing is read or
+checked anew there, so that both have the same one. It holds every secret; it goes through a socket, never into a file.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxy.config.model.section import Section
+from proxy.config.model.sections import Config
+from proxy.config.model.values import Address
+from proxy.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Document = Any
+"""Texts, numbers, lists and mappings; what JSON has no type for is a pair, the name of its type first."""
+
+
+def to_document(config: Config) -> Document:
+    """Everything that the configuration says, and where it was read from."""
+    return _written(config)
+
+
+def from_document(document: Document) -> Config:
+    """The configuration of `to_document`."""
+    found = _read(document, {kind.__name__: kind for kind in _sections(Section)})
+    assert isinstance(found, Config)
+    return found
+
+
+def _sections(kind: type[Section]) -> Iterator[type[Section]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _sections(below)
+
+
+def _written(value: Any) -> Document:
+    match value:
+        case Section():
+            fields = {name: _written(getattr(value, name)) for name in type(value).model_fields}
+            return [type(value).__name__, fields]
+        case Secret():
+            return ["secret", value.reveal()]
+        case Path():
+            return ["path", str(value)]
+        case Address():
+            return ["address", [value.host, value.port]]
+        case datetime():
+            return ["time", value.isoformat()]
+        case date():
+            return ["day", value.isoformat()]
+        case tuple():
+            return ["tuple", list(map(_written, value))]
+        case dict():
+            return {key: _written(entry) for key, entry in value.items()}
+        case None | bool() | int() | float() | str():
+            return value
+    raise TypeError(f"no form for a {type(value).__name__}")
+
+
+def _read(document: Document, sections: dict[str, type[Section]]) -> Any:
+    if isinstance(document, dict):
+        return {key: _read(entry, sections) for key, entry in document.items()}
+    if not isinstance(document, list):
+        return document
+    kind, said = document
+    if kind in sections:
+        fields = {name: _read(entry, sections) for name, entry in said.items()}
+        return sections[kind].model_construct(set(fields), **fields)
+    match kind:
+        case "secret":
+            return Secret(said)
+        case "path":
+            return Path(said)
+        case "address":
+            return Address(*said)
+        case "time":
+            return datetime.fromisoformat(said)
+        case "day":
+            return date.fromisoformat(said)
+        case "tuple":
+            return tuple(_read(entry, sections) for entry in said)
+    raise TypeError(f"no type {kind!r}")

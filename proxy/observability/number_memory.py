@@ -1,0 +1,220 @@
+"""Numbers in memory that two processes share: one counts, the other reads them, even after the first was killed.
+
+A block is a run of doubles under a name and labels. Its name stands in the memory before its numbers are used, so that
+whoever reads finds every number that was ever counted. What the numbers mean is for `request_metrics` and `metrics`.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import tempfile
+from array import array
+from typing import TYPE_CHECKING, Final
+
+from proxy.observability.instruments import Buckets, Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from proxy.observability.instruments import Labels
+
+NAMES_BYTES: Final = 16 << 20
+NUMBERS_BYTES: Final = 48 << 20
+"""The system gives pages as they are written: a worker with a hundred series has a few of them."""
+_WIDTH: Final = 8
+_USED: Final = 0
+BEAT: Final = 1
+"""When the counting process last turned its event loop, on the clock that does not stop for a suspended process."""
+IN_FLIGHT: Final = 2
+CONNECTIONS: Final = 3
+_HEADER: Final = 8
+"""Doubles before the names."""
+_NAMES_AT: Final = _HEADER * _WIDTH
+
+Sums = dict[str, "dict[Labels, tuple[float, ...]]"]
+"""Name -> labels -> numbers."""
+
+
+def make_memory_file() -> int:
+    """A descriptor of memory that a child can be given; it has no name anywhere."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("ads-proxy-numbers", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, _NAMES_AT + NAMES_BYTES + NUMBERS_BYTES)
+    return descriptor
+
+
+class _Mapped:
+    """The memory as each side sees it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._memory = mmap.mmap(descriptor, _NAMES_AT + NAMES_BYTES + NUMBERS_BYTES)
+        whole = memoryview(self._memory)
+        self.header = whole[:_NAMES_AT].cast("d")
+        self._names = whole[_NAMES_AT : _NAMES_AT + NAMES_BYTES]
+        self._numbers = whole[_NAMES_AT + NAMES_BYTES :].cast("d")
+
+
+class NumberMemory(_Mapped):
+    """The side that counts. `block` gives the numbers of a name and labels, zero at first."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._next = 0
+        self._blocks: dict[tuple[str, Labels], memoryview[float]] = {}
+        self.overflowed = 0
+
+    def __repr__(self) -> str:
+        return f"<NumberMemory: {len(self._blocks)} blocks, {self.overflowed} without a place>"
+
+    def block(self, name: str, labels: Labels, width: int) -> memoryview[float]:
+        """So many numbers, the same each time. Where the memory is full they are nobody else's: they are not shown."""
+        found = self._blocks.get((name, labels))
+        if found is None:
+            found = self._blocks[name, labels] = self._make(name, labels, width)
+        return found
+
+    def find(self, name: str, labels: Labels) -> memoryview[float] | None:
+        """Those that were asked for before."""
+        return self._blocks.get((name, labels))
+
+    def _make(self, name: str, labels: Labels, width: int) -> memoryview[float]:
+        start, used = self._next, int(self.header[_USED])
+        line = json.dumps([name, labels, start, width], separators=(",", ":")).encode() + b"\n"
+        if used + len(line) > NAMES_BYTES or (start + width) * _WIDTH > NUMBERS_BYTES:
+            self.overflowed += 1
+            return memoryview(array("d", bytes(width * _WIDTH)))
+        self._names[used : used + len(line)] = line
+        self.header[_USED] = used + len(line)
+        self._next = start + width
+        return self._numbers[start : start + width]
+
+
+class NumberReader(_Mapped):
+    """The side that reads, whether or not the other one lives."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._read = 0
+        self._known: list[tuple[str, Labels, int, int]] = []
+
+    def __repr__(self) -> str:
+        return f"<NumberReader: {len(self._known)} blocks>"
+
+    def blocks(self) -> Iterator[tuple[str, Labels, tuple[float, ...]]]:
+        """Every name and labels with its numbers, as they are now."""
+        used = int(self.header[_USED])
+        for line in bytes(self._names[self._read : used]).splitlines():
+            name, labels, start, width = json.loads(line)
+            self._known.append((name, tuple(labels), start, width))
+        self._read = used
+        for name, named, start, width in self._known:
+            yield name, named, tuple(self._numbers[start : start + width])
+
+
+def add_up(parts: Iterable[tuple[str, Labels, tuple[float, ...]]]) -> Sums:
+    """The blocks of several memories, those of one name and labels added up number by number. Pure."""
+    sums: Sums = {}
+    for name, labels, numbers in parts:
+        of_name = sums.setdefault(name, {})
+        before = of_name.get(labels)
+        of_name[labels] = numbers if before is None else tuple(map(sum, zip(before, numbers, strict=True)))
+    return sums
+
+
+class NumberMemories:
+    """What all counted: those that count now, and those that have ended, whose numbers stay."""
+
+    def __init__(self) -> None:
+        self._readers: dict[int, NumberReader] = {}
+        self._ended: Sums = {}
+
+    def __repr__(self) -> str:
+        return f"<NumberMemories: {len(self._readers)} being counted in, {sum(map(len, self._ended.values()))} ended>"
+
+    def begin(self, key: int, reader: NumberReader) -> None:
+        self._readers[key] = reader
+
+    def end(self, key: int) -> None:
+        """Nobody counts there any more."""
+        reader = self._readers.pop(key, None)
+        if reader is not None:
+            self._ended = add_up((*_flat(self._ended), *reader.blocks()))
+
+    def sums(self) -> Sums:
+        """As they are now."""
+        living = (block for reader in self._readers.values() for block in reader.blocks())
+        return add_up((*_flat(self._ended), *living))
+
+
+def _flat(sums: Sums) -> Iterator[tuple[str, Labels, tuple[float, ...]]]:
+    for name, series in sums.items():
+        for labels, numbers in series.items():
+            yield name, labels, numbers
+
+
+# --- counting there -----------------------------------------------------------------------------------------
+
+
+class SharedCell(Cell):
+    """A cell whose number stands in such a memory."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, numbers: memoryview[float]) -> None:
+        self._numbers = numbers
+
+    @property
+    def value(self) -> int:
+        return self._numbers[0]  # type: ignore[return-value]  # a whole number, as a double
+
+    @value.setter
+    def value(self, value: float) -> None:
+        self._numbers[0] = value
+
+
+class SharedBuckets(Buckets):
+    """One series of a histogram in such a memory: the sum, then the counts."""
+
+    __slots__ = ("numbers",)
+
+    def __init__(self, bounds: tuple[float, ...], numbers: memoryview[float]) -> None:
+        self.bounds = bounds
+        self.numbers = numbers
+        self.counts = numbers[1:]  # type: ignore[assignment]  # added to by position, as a list
+
+    @property
+    def total(self) -> float:
+        return self.numbers[0]
+
+    @total.setter
+    def total(self, total: float) -> None:
+        self.numbers[0] = total
+
+
+class SharedValues(dict["Labels", float]):
+    """The numbers of a counter in such a memory, by labels, as far as `Table` asks for them."""
+
+    def __init__(self, memory: NumberMemory, name: str) -> None:
+        super().__init__()
+        self._memory, self._name = memory, name
+
+    def get(self, labels: Labels, default: float = 0.0) -> float:  # type: ignore[override]
+        found = self._memory.find(self._name, labels)
+        return found[0] if found is not None else default
+
+    def __setitem__(self, labels: Labels, value: float) -> None:
+        """What is zero needs no place: whoever reads knows it as such."""
+        if value or self._memory.find(self._name, labels) is not None:
+            self._memory.block(self._name, labels, 1)[0] = value
+
+
+def buckets_of(bounds: tuple[float, ...], numbers: tuple[float, ...]) -> Buckets:
+    """The series that such a block holds."""
+    buckets = Buckets(bounds)
+    buckets.total, buckets.counts = numbers[0], [int(count) for count in numbers[1:]]
+    return buckets

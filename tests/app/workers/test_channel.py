@@ -1,0 +1,111 @@
+"""Both ends of the socket between supervisor and worker, on a real pair of sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from proxy.app.workers.channel import Channel, ChannelClosed
+from proxy.app.workers.frames import Message
+
+pytestmark = pytest.mark.usefixtures("every_loop")
+
+
+class End:
+    """A channel and what it heard."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.heard: list[Message] = []
+        self.came = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.channel = Channel(end, self._hear, self._answer, self.closed.set)
+
+    def _hear(self, message: Message) -> None:
+        self.heard.append(message)
+        self.came.set()
+
+    async def _answer(self, message: Message) -> Message:
+        await asyncio.sleep(0)
+        return {"of": message["question"], "twice": message["number_of"] * 2}
+
+
+async def run(work: Callable[[End, End], Awaitable[Any]]) -> None:
+    ends = [End(each) for each in socket.socketpair()]
+    try:
+        async with asyncio.timeout(20):
+            await work(ends[0], ends[1])
+    finally:
+        for end in ends:
+            end.channel.close()
+
+
+async def test_a_message_leaves_within_the_call() -> None:
+    """What was sent is in the socket before anything else of the event loop runs."""
+
+    ours, theirs = socket.socketpair()
+    channel = End(ours).channel
+    channel.send("audit", record={"a": 1})
+    assert theirs.recv(100, socket.MSG_DONTWAIT).endswith(b'{"kind":"audit","record":{"a":1}}')
+    channel.close()
+    theirs.close()
+
+
+async def test_what_the_socket_has_no_room_for_follows_in_order() -> None:
+    """Messages larger than any buffer arrive whole, and one behind them stays behind them."""
+
+    async def work(ours: End, theirs: End) -> None:
+        text = "x" * 5_000_000
+        ours.channel.send("large", text=text)
+        ours.channel.send("small")
+        assert ours.channel.unsent > 0
+        while len(theirs.heard) < 2:
+            theirs.came.clear()
+            await theirs.came.wait()
+        assert theirs.heard == [{"kind": "large", "text": text}, {"kind": "small"}]
+        assert repr(ours.channel) == "<Channel: open, 0 bytes unsent, 0 questions>"
+
+    await run(work)
+
+
+async def test_questions_find_their_answers() -> None:
+    """Several under way at once, in both directions."""
+
+    async def work(ours: End, theirs: End) -> None:
+        asked = [ours.channel.ask("double", number_of=number) for number in range(5)]
+        asked.append(theirs.channel.ask("double", number_of=50))
+        answers = await asyncio.gather(*asked)
+        assert [answer["twice"] for answer in answers] == [0, 2, 4, 6, 8, 100]
+
+    await run(work)
+
+
+async def test_a_side_that_is_gone_is_noticed() -> None:
+    """Questions under way fail, later ones too, what is sent is nobody's, and it is told once."""
+
+    async def work(ours: End, theirs: End) -> None:
+        question = asyncio.create_task(ours.channel.ask("double", number_of=1))
+        theirs.channel.close()
+        await ours.closed.wait()
+        with pytest.raises(ChannelClosed):
+            await question
+        with pytest.raises(ChannelClosed):
+            await ours.channel.ask("double", number_of=1)
+        ours.channel.send("late")
+        assert repr(ours.channel).startswith("<Channel: closed")
+
+    await run(work)
+
+
+async def test_what_cannot_be_read_ends_the_channel() -> None:
+    """Bytes that are no message: the other side is not of this program."""
+
+    ours, theirs = socket.socketpair()
+    end = End(ours)
+    theirs.sendall(b"\0\0\0\2{]")
+    async with asyncio.timeout(20):
+        await end.closed.wait()
+    theirs.close()

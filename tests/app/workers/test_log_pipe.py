@@ -1,0 +1,39 @@
+"""What workers write reaches the program's output in whole lines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from proxy.app.workers.log_pipe import LogPipe, whole_lines
+
+
+@pytest.mark.parametrize(
+    ("waiting", "data", "lines", "rest"),
+    [
+        (b"", b"one\ntwo\n", b"one\ntwo\n", b""),
+        (b"o", b"ne\ntw", b"one\n", b"tw"),
+        (b"o", b"n", b"", b"on"),
+        (b"", b"x" * 2_000_000, b"", b""),
+    ],
+)
+def test_lines_are_handed_on_once_they_are_whole(waiting: bytes, data: bytes, lines: bytes, rest: bytes) -> None:
+    """What has no end yet waits for it; what never gets one is dropped."""
+    assert whole_lines(waiting, data) == (lines, rest)
+
+
+@pytest.mark.usefixtures("every_loop")
+async def test_the_half_line_of_a_killed_worker_is_dropped() -> None:
+    """Whole lines come out in their order, and the pipe ends with its writer."""
+    reading, writing = os.pipe()
+    put: list[str] = []
+    pipe = LogPipe(reading, put.append)
+    os.write(writing, b'{"a":1}\n{"b"')
+    os.write(writing, b':2}\n{"c')
+    os.close(writing)
+    async with asyncio.timeout(10):
+        while "closed" not in repr(pipe):
+            await asyncio.sleep(0)
+    assert "".join(put) == '{"a":1}\n{"b":2}\n'

