@@ -168,10 +168,13 @@ class SharedRequestNumbers(RequestNumbers):
         if self.durations is None or self.upstreams is None:
             return
         numbers[2] += duration
-        numbers[_COUNTS + bisect_left(REQUEST_BUCKETS, duration)] += 1
-        numbers = self.upstreams.numbers
-        numbers[0] += upstream
-        numbers[1 + bisect_left(REQUEST_BUCKETS, upstream)] += 1
+        at = bisect_left(REQUEST_BUCKETS, upstream)
+        upstreams = self.upstreams.numbers
+        upstreams[0] += upstream
+        upstreams[1 + at] += 1
+        if duration > _REQUEST_LIMITS[at]:
+            at = bisect_left(REQUEST_BUCKETS, duration)
+        numbers[_COUNTS + at] += 1
         numbers = self.overheads.numbers
         numbers[0] += overhead
         numbers[1 + bisect_left(OVERHEAD_BUCKETS, overhead)] += 1

@@ -9,12 +9,12 @@ from typing import Final
 HANG_SECONDS: Final = 5.0
 """Without a turn of its event loop."""
 START_SECONDS: Final = 30.0
-STEADY_SECONDS: Final = 60.0
+STEADY_SECONDS: Final = 1.0
 """A worker that served for so long did not end because of how it began."""
 LOOK_SECONDS: Final = 0.5
 _LATE_LOOK: Final = 2.0
 """Seconds between two looks from which on the whole machine, or the supervisor, may have stood still."""
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
 
 
 class WorkerPhase(StrEnum):
@@ -60,9 +60,10 @@ def judge(vitals: Vitals, now: float, looked_at: float) -> WorkerEnd | None:
 
 def failures_after(failures: int, served: float) -> int:
     """How many workers in a row ended soon, after one that served for so many seconds."""
-    return 1 if served >= STEADY_SECONDS else failures + 1
+    return 0 if served >= STEADY_SECONDS else failures + 1
 
 
 def wait_before(failures: int) -> float:
-    """Seconds until another takes its place: none after the first end, then more and more."""
+    """Seconds until another takes its place: none after one that served, and after the first that did not; then more
+    and more."""
     return 0.0 if failures <= 1 else min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures - 2, 10))

@@ -163,7 +163,7 @@ class Supervisor:
         """As long as the program runs, there is a worker of this number."""
         failures = 0
         while True:
-            began, worker = time.monotonic(), WorkerProcess(number, self._heard, self._desk.asked, self._put)
+            worker = WorkerProcess(number, self._heard, self._desk.asked, self._put)
             detail, pid = "it could not be started", 0
             try:
                 await self._run(worker)
@@ -174,7 +174,7 @@ class Supervisor:
                 self._forget(worker)
             if self._ending:
                 break
-            failures = failures_after(failures, time.monotonic() - began)
+            failures = failures_after(failures, worker.served)
             retry_in = wait_before(failures)
             reason = worker.killed_for or WorkerEnd.CRASHED
             self._observer.observe(WorkerLost(number, pid, reason, detail, retry_in))

@@ -26,10 +26,10 @@ from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.held_tokens import HeldTokens
+from proxy.app.workers.held_transport import HeldWrites, WorkerConnection, WorkerUpstreamConnection
 from proxy.app.workers.news import RequestNews
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
-from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
@@ -84,7 +84,7 @@ class Worker:
         self._acceptors: list[Acceptor] = []
         self._context: ssl.SSLContext | None = None
         self._authorities = Authorities()
-        self._memory = NumberMemory(given.numbers)
+        self._memory, self._writes = NumberMemory(given.numbers), HeldWrites(self._loop)
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
         self._news = RequestNews(self._uses)
         self._beats = 0
@@ -151,6 +151,7 @@ class Worker:
         self._opened.callback(names.stop)
         self._opened.callback(deadlines.stop)
         self._pools = Pools(deadlines, names)
+        self._pools.make_connection = lambda pool: WorkerUpstreamConnection(pool, self._writes)
         self._opened.callback(self._pools.close)
         shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
         self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))
@@ -257,8 +258,8 @@ class Worker:
 
     # --- parts
 
-    def _connect(self) -> ClientConnection:
-        return ClientConnection(self.tools, self.forwarder)
+    def _connect(self) -> WorkerConnection:
+        return WorkerConnection(self.tools, self.forwarder, self._writes)
 
     def _adjust_logs(self) -> None:
         log = self.config.log

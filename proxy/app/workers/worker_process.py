@@ -84,6 +84,11 @@ class WorkerProcess:
         self.phase, self.since = WorkerPhase.SERVING, time.monotonic()
 
     @property
+    def served(self) -> float:
+        """For how many seconds, by now."""
+        return time.monotonic() - self.since if self.phase is WorkerPhase.SERVING else 0.0
+
+    @property
     def vitals(self) -> Vitals:
         return Vitals(self.phase, self.since, self.numbers.header[BEAT])
 

@@ -1,0 +1,139 @@
+"""Writes that leave a little later than they are made: what a worker answers is counted before it is sent.
+
+A worker may be killed at any moment. As each answer is counted in the very call that writes its end, no tool has an
+answer whole that nobody counted. What is written while Amazon's bytes are handled leaves when they have been; all else
+a turn of the event loop later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from proxy.downstream.connection import ClientConnection
+from proxy.upstream.connection import UpstreamConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxy.downstream.table import ConnectionTable
+    from proxy.forwarding.forwarder import Forwarder
+    from proxy.http1.framing import Buffer
+    from proxy.upstream.pool import Pool
+
+
+class HeldWrites:
+    """Who holds something that is to be sent. While it is `held_open`, somebody will release it."""
+
+    __slots__ = ("_call_soon", "_waiting", "held_open")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._call_soon = loop.call_soon
+        self._waiting: list[HeldTransport] = []
+        self.held_open = False
+
+    def __repr__(self) -> str:
+        return f"<HeldWrites: {len(self._waiting)} wait>"
+
+    def wait(self, transport: HeldTransport) -> None:
+        if not self._waiting and not self.held_open:
+            self._call_soon(self.release)
+        self._waiting.append(transport)
+
+    def release(self) -> None:
+        """Send all."""
+        self.held_open = False
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for transport in waiting:
+                transport.send()
+
+
+class HeldTransport(asyncio.Transport):
+    """Around another one; what is not written here is as with that."""
+
+    def __init__(self, transport: asyncio.Transport, writes: HeldWrites) -> None:
+        super().__init__()
+        self._transport, self._wait = transport, writes.wait
+        self._held: list[Buffer] = []
+        self._end: Any = None
+        self._closing = False
+        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]  # its own, without a step between
+        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]  # its own, without a step between
+        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]  # its own, without a step between
+        self.can_write_eof = transport.can_write_eof  # type: ignore[method-assign]  # its own, without a step between
+
+    def __repr__(self) -> str:
+        return f"<HeldTransport: {len(self._held)} pieces held>"
+
+    def is_closing(self) -> bool:
+        return self._closing or self._transport.is_closing()
+
+    def write(self, data: Buffer) -> None:  # type: ignore[override]  # typeshed wants any memoryview
+        if not self._held:
+            self._wait(self)
+        self._held.append(data)
+
+    def writelines(self, list_of_data: Iterable[Buffer]) -> None:  # type: ignore[override]  # as above
+        if not self._held:
+            self._wait(self)
+        self._held += list_of_data
+
+    def send(self) -> None:
+        """What is held, and the end behind it."""
+        held, end = self._held, self._end
+        self._held = []
+        if len(held) == 1:
+            self._transport.write(held[0])
+        elif held:
+            self._transport.writelines(held)
+        if end is not None:
+            self._end = None
+            end()
+
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self._held)) + self._transport.get_write_buffer_size()
+
+    def write_eof(self) -> None:
+        self._end_with(self._transport.write_eof)
+
+    def close(self) -> None:
+        self._closing = True
+        self._end_with(self._transport.close)
+
+    def abort(self) -> None:
+        self._closing, self._held, self._end = True, [], None
+        self._transport.abort()
+
+    def _end_with(self, end: Any) -> None:
+        """Behind what was written before."""
+        if not self._held and self._end is None:
+            self._wait(self)
+        self._end = end
+
+
+class WorkerConnection(ClientConnection):
+    """A tool's connection whose writes are held."""
+
+    def __init__(self, table: ConnectionTable, service: Forwarder, writes: HeldWrites) -> None:
+        super().__init__(table, service)
+        self._writes = writes
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(HeldTransport(cast(asyncio.Transport, transport), self._writes))
+
+
+class WorkerUpstreamConnection(UpstreamConnection):
+    """A connection to Amazon that has what is answered with its bytes sent once they have been handled."""
+
+    def __init__(self, pool: Pool, writes: HeldWrites) -> None:
+        super().__init__(pool)
+        self._writes = writes
+
+    def data_received(self, data: bytes) -> None:
+        writes = self._writes
+        writes.held_open = True
+        try:
+            UpstreamConnection.data_received(self, data)
+        finally:
+            writes.release()

@@ -1,0 +1,223 @@
+"""What a worker holds in the place of tokens and lists, and what it asks its supervisor for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from proxy.access.client_keys import KeyUses
+from proxy.app.workers.channel import Channel, ChannelClosed
+from proxy.app.workers.directory_copy import DirectoryCopy, write_lists
+from proxy.app.workers.frames import Message
+from proxy.app.workers.held_tokens import WATCHFUL, HeldTokens, read_token, write_refusal, write_token
+from proxy.app.workers.news import LIMIT, RequestNews, read_request
+from proxy.errors import NoUsableToken
+from proxy.events import RequestFinished
+from proxy.profiles.index import ListingFailure, ProfileListing
+from proxy.profiles.listing import Profile
+from proxy.profiles.reach import Reach
+from proxy.secret import Secret
+from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.values import AccessToken
+
+ENDED = RequestFinished(
+    request_id="a-1",
+    client="tool",
+    account="acme",
+    region="na",
+    method="GET",
+    path="/v2/profiles",
+    status=200,
+    amazon_request_id="",
+    bytes_in=0,
+    bytes_out=2,
+    duration=0.1,
+    upstream=0.05,
+    overhead=0.01,
+    attempts=1,
+    refusal="",
+    detail="",
+    fault="",
+)
+USE = TokenUse("tool", "123")
+
+
+def token(generation: int = 1, expires_at: float = 100.0) -> AccessToken:
+    return AccessToken("acme", Secret(f"canary-{generation}"), generation, expires_at, "amzn1.x")
+
+
+class Supervisor:
+    """What a worker's channel leads to: `answers` are given one by one, an error is raised."""
+
+    def __init__(self, *answers: Message | Exception) -> None:
+        self.answers, self.said = list(answers), list[tuple[str, dict[str, Any]]]()
+        self.now = 10.0
+        self.tokens = HeldTokens(cast(Channel, self), lambda: self.now)
+
+    def send(self, kind: str, **values: Any) -> None:
+        self.said.append((kind, values))
+
+    async def ask(self, question: str, **values: Any) -> Message:
+        self.said.append((question, values))
+        await asyncio.sleep(0)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return cast(Message, json.loads(json.dumps(answer)))
+
+
+def told(held: AccessToken | None, trouble: str = "") -> Message:
+    return {"kind": "token", "account": "acme", "token": write_token(held), "trouble": trouble}
+
+
+async def test_a_token_is_served_until_it_ends() -> None:
+    """The one that was given, the same object each time; after its end the supervisor is asked."""
+    supervisor = Supervisor({"account": "acme", "token": write_token(token(2, 200.0))})
+    tokens = supervisor.tokens
+    tokens.take(told(token(), "Sign in."))
+    tokens.take(told(token(), "Sign in."))
+    first = tokens.current("acme")
+    assert first == token()
+    assert await tokens.get("acme") is first
+    tokens.take(told(token()))
+    assert tokens.current("acme") is first
+    supervisor.now = 100.0
+    assert tokens.current("acme") is None
+    assert await tokens.get("acme") == token(2, 200.0)
+    assert supervisor.said == [("token", {"account": "acme"})]
+    assert "canary" not in repr(tokens)
+
+
+async def test_without_a_token_the_reason_is_the_supervisors() -> None:
+    """Its refusal comes out as it was raised; without a supervisor there is one of our own."""
+    refusal = NoUsableToken("Sign in.", retry_after=60, retryable=False)
+    supervisor = Supervisor(
+        {"account": "acme", "token": None, "refused": write_refusal(refusal)}, ChannelClosed(), {"token": None}
+    )
+    for detail, retryable in (("Sign in.", False), ("lost its supervisor", True), ("no access token now", True)):
+        with pytest.raises(NoUsableToken, match=detail) as caught:
+            await supervisor.tokens.get("acme")
+        assert caught.value.retryable is retryable
+
+
+async def test_a_401_is_told_and_the_answer_is_held() -> None:
+    """A newer token that is here already needs no asking."""
+    supervisor = Supervisor({"account": "acme", "token": write_token(token(2))}, {"account": "acme", "token": None})
+    tokens = supervisor.tokens
+    tokens.take(told(token()))
+    rejected = tokens.current("acme")
+    assert rejected is not None
+    assert await tokens.renewed(rejected, USE) == token(2)
+    assert tokens.watchful
+    assert await tokens.renewed(rejected, USE) is tokens.current("acme")
+    assert len(supervisor.said) == 1
+    newest = tokens.current("acme")
+    assert newest is not None
+    assert await tokens.renewed(newest, USE) is None
+
+
+async def test_what_amazon_accepts_is_told_once_while_it_is_of_interest() -> None:
+    """For a while after a 401, and each use one time."""
+    supervisor = Supervisor()
+    tokens = supervisor.tokens
+    tokens.watch()
+    for _ in range(3):
+        tokens.accepted(token(), USE)
+    tokens.accepted(token(), TokenUse("other", ""))
+    assert [kind for kind, _ in supervisor.said] == ["accepted", "accepted"]
+    assert read_token(supervisor.said[0][1]["token"]) == token()
+    supervisor.now += WATCHFUL + 1
+    tokens.accepted(token(), USE)
+    assert not tokens.watchful
+
+
+def test_a_reload_forgets_accounts_that_are_gone() -> None:
+    """Their tokens and their trouble."""
+    tokens = Supervisor().tokens
+    tokens.take(told(token(), "Sign in."))
+    tokens.keep(["other"])
+    assert (tokens.current("acme"), tokens.trouble("acme")) == (None, "")
+    tokens.take(told(token()))
+    tokens.take(told(None))
+    assert tokens.current("acme") is None
+
+
+def profile(identifier: str) -> Profile:
+    return Profile(identifier, "Pretend", "US", "USD", "UTC", "seller", "M", "A", valid_payment=True)
+
+
+def lists(*profiles: str, further: tuple[str, ...] = ()) -> Message:
+    listing = ProfileListing("o", tuple(map(profile, profiles)), profiles[0], 1.0) if profiles else None
+    reading = Reach("o", tuple(map(profile, further))) if further else None
+    return cast(Message, json.loads(json.dumps(write_lists("acme", "na", listing, reading))))
+
+
+def test_lists_are_looked_up_as_they_were_told() -> None:
+    """What is listed, what else is reached, the first, and what is gone again; each change has another version."""
+    missed: list[tuple[str, str, str]] = []
+    directory = DirectoryCopy(lambda *told: missed.append(told))
+    directory.keep(["acme"])
+    before = directory.version
+    directory.take(lists("1", "2", further=("7",)))
+    assert directory.owners("2") == directory.owners("7") == (("acme", "na"),)
+    assert (directory.first("acme", "na"), directory.first("acme", "eu")) == ("1", None)
+    assert directory.version != before
+    directory.take(lists())
+    assert directory.owners("2") == ()
+    assert missed == [("profile", "2", "")]
+
+
+def test_an_id_that_nobody_lists_is_told_once_in_a_while() -> None:
+    """However often it is asked for, and only what can be an id."""
+    missed: list[tuple[str, str, str]] = []
+    directory = DirectoryCopy(lambda *told: missed.append(told))
+    directory.keep(["acme", "other"])
+    for _ in range(3):
+        assert directory.owners("99", "acme") == ()
+        assert directory.ads_account_owners("amzn1.ads-account.g.x", "other") == ()
+        assert directory.owners("none") == ()
+        assert directory.ads_account_owners("not one") == ()
+    assert missed == [("profile", "99", "acme"), ("ads-account", "amzn1.ads-account.g.x", "other")]
+
+
+def test_why_a_list_failed_is_known() -> None:
+    """As long as it is told."""
+    directory = DirectoryCopy(lambda *_: None)
+    directory.take_failures([["acme", "na", "Amazon refuses.", 5.0, True, True]])
+    assert directory.failure("acme", "na") == ListingFailure("acme", "na", "Amazon refuses.", 5.0, True, True)
+    directory.take_failures([])
+    assert directory.failure("acme", "na") is None
+
+
+def test_news_of_requests_are_told_once() -> None:
+    """What ended since the last time, who was refused, and which keys were used; nothing where nothing is new."""
+    uses = KeyUses()
+    news = RequestNews(uses, lambda: 7.0)
+    assert news.collect() == {}
+    news.observe(replace(ENDED, status=200))
+    news.observe(replace(ENDED, status=403, refusal="client-refused", detail="Not yours."))
+    uses.note("digest", 6.0)
+    told_ = json.loads(json.dumps(news.collect()))
+    requests = [read_request(said) for said in told_["requests"]]
+    assert [(request.status, request.failed, request.at) for request in requests] == [
+        (200, False, 7.0),
+        (403, True, 7.0),
+    ]
+    assert [refused[-3:] for refused in told_["refused"]] == [[403, "client-refused", "Not yours."]]
+    assert told_["used"] == {"digest": 6.0}
+    assert news.collect() == {}
+
+
+def test_news_are_bounded() -> None:
+    """The newest so many, and as many failures."""
+    news = RequestNews(KeyUses(), lambda: 7.0)
+    for _ in range(LIMIT):
+        news.observe(replace(ENDED, status=500))
+    for _ in range(2 * LIMIT):
+        news.observe(replace(ENDED, status=200))
+    statuses = [request.status for request in news.collect()["requests"]]
+    assert statuses == [500] * LIMIT + [200] * LIMIT

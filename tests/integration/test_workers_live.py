@@ -1,0 +1,309 @@
+"""One program with four workers, before the simulator: what is counted through kills, and that all know the same.
+
+Which worker served is told by the first half of the answer's X-Request-Id, which is each process's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import random
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_audit_live import verify
+from tests.integration.test_fleet_live import sign_in
+from tests.support.processes import free_port, until
+from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+
+pytestmark = pytest.mark.integration
+
+WORKERS = 4
+KILLS = 20
+KEY = "a-client-key-of-some-length"
+CLIENT = {"name": "tool", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}
+SCOPE = "Amazon-Advertising-API-Scope"
+KEYED = {"X-Ads-Proxy-Key": KEY}
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatedAmazon]:
+    with simulated_amazon() as started:
+        yield started
+
+
+@pytest.fixture
+def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
+    """The simulator as at its start."""
+    simulator.control("reset")
+    return simulator
+
+
+@contextlib.contextmanager
+def program(amazon: SimulatedAmazon, path: Path, **changes: Any) -> Iterator[Serving]:
+    with serving(path, amazon.configuration(workers=WORKERS, **changes)) as running:
+        running.until_ready()
+        running.until_listed()
+        yield running
+
+
+def pids(running: Serving) -> dict[int, int]:
+    """The workers' processes by their numbers, as they serve now."""
+    return {line["number"]: line["pid"] for line in running.events("worker_started")}
+
+
+def all_serve(running: Serving) -> bool:
+    return running.metric("workers", state="serving") == WORKERS
+
+
+def ask(
+    running: Serving, path: str = "/v2/profiles", headers: dict[str, str] | None = None
+) -> tuple[int, str, http.client.HTTPMessage]:
+    """One request on a connection of its own: the status, which worker served it, and the head."""
+    connection = http.client.HTTPConnection(running.netloc, timeout=20)
+    try:
+        connection.request("GET", path, headers=headers or {})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.headers["X-Request-Id"].partition("-")[0], answer.headers
+    finally:
+        connection.close()
+
+
+def ask_each(
+    running: Serving, path: str = "/v2/profiles", headers: dict[str, str] | None = None
+) -> dict[str, list[int]]:
+    """Ask until every worker has answered: its statuses by worker."""
+    found: dict[str, list[int]] = {}
+    for _ in range(2000):
+        status, worker, _ = ask(running, path, headers)
+        found.setdefault(worker, []).append(status)
+        if len(found) == WORKERS:
+            return found
+    raise AssertionError(f"only {len(found)} workers answered")
+
+
+def more_than(load: Load, count: int) -> bool:
+    return load.total > count
+
+
+def statuses(found: dict[str, list[int]]) -> set[int]:
+    return {status for each in found.values() for status in each}
+
+
+def test_counters_go_on_through_the_deaths_of_workers(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Twenty are killed under load: every answer that a tool has whole is counted, and beside those at most the
+    requests that were in the killed process. No gauge of a dead worker is left, and the account has one state."""
+    with program(amazon, tmp_path, fast_path=True) as running:
+        before = running.metric("requests_total")
+        with Load(running, paths=("/v2/profiles", "/sim/status/404"), workers=6) as load:
+            for kill in range(KILLS):
+                until(partial(more_than, load, load.total + 20))
+                os.kill(random.choice(sorted(pids(running).values())), signal.SIGKILL)
+                running.told("worker_started", WORKERS + kill + 1)
+        running.until(lambda: running.metric("requests_in_flight") == 0)
+        counted = running.metric("requests_total") - before
+        assert load.total <= counted <= load.total + len(load.failures)
+        assert len(load.failures) <= KILLS * load.workers
+        answered = {status: running.metric("requests_total", code=str(status)) for status in load.statuses}
+        assert sum(answered.values()) - before == counted
+        assert running.metric("request_duration_seconds_count") == running.metric("requests_total")
+        assert running.metric("worker_restarts_total", reason="crashed") == KILLS
+        assert running.metric("workers") == WORKERS
+        assert running.metric("credential_state", account="acme") == 1
+        assert amazon.counts()["token_by_grant"]["refresh_token"] == 1
+        for line in running.process.output.lines:
+            json.loads(line)
+
+
+def test_a_worker_that_stands_still_is_replaced(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """One that is stopped is killed within seconds, and another serves in its place."""
+    with program(amazon, tmp_path) as running:
+        number, pid = min(pids(running).items())
+        os.kill(pid, signal.SIGSTOP)
+        (lost,) = running.told("worker_lost")
+        assert (lost["number"], lost["pid"], lost["reason"], lost["detail"]) == (number, pid, "hung", "signal SIGKILL")
+        running.until(lambda: all_serve(running) and pids(running)[number] != pid, 60)
+        assert statuses(ask_each(running)) == {200}
+        assert running.metric("worker_restarts_total", reason="hung") == 1
+
+
+def test_a_reload_reaches_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Once it is told as done, every worker goes by the new rules; a broken one changes nothing."""
+    with program(amazon, tmp_path) as running:
+        assert statuses(ask_each(running)) == {200}
+        running.write(amazon.configuration(workers=WORKERS, clients=[CLIENT]))
+        running.process.signal(signal.SIGHUP)
+        running.told("config_reloaded", success=True)
+        assert statuses(ask_each(running)) == {401}
+        assert statuses(ask_each(running, headers=KEYED)) == {200}
+        running.write("listen: {")
+        running.process.signal(signal.SIGHUP)
+        running.told("config_reloaded", success=False)
+        assert statuses(ask_each(running, headers=KEYED)) == {200}
+
+
+def test_tokens_are_minted_once_for_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """At the start, and when Amazon has forgotten the one in use, whoever hears of it first."""
+    with program(amazon, tmp_path) as running:
+        assert statuses(ask_each(running)) == {200}
+        for mints in (2, 3):
+            amazon.control("tokens/expire")
+            with Load(running, workers=8) as load:
+                until(partial(more_than, load, 200))
+            assert load.statuses.keys() == {200}
+            assert amazon.counts()["token_by_grant"]["refresh_token"] == mints
+            assert statuses(ask_each(running)) == {200}
+        assert amazon.counts()["token_by_grant"]["refresh_token"] == 3
+
+
+def test_a_drain_loses_nothing(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """What was accepted is answered, the exit code is 0, and no process is left."""
+    with program(amazon, tmp_path, drain={"timeout": 10}) as running:
+        processes = pids(running)
+        with Load(running, workers=6, keep=False) as load:
+            until(lambda: load.total > 100)
+            code, _ = running.stop()
+            since = load.total
+        assert code == 0
+        assert load.statuses.keys() == {200}
+        assert since == load.total
+        refused = [failure for failure in load.failures if "ConnectionRefused" not in failure]
+        assert refused == []
+        (stopped,) = running.events("server_stopped")
+        assert stopped["cut"] == 0
+        assert len(running.events("request", status=200)) >= load.total
+        assert not [pid for pid in processes.values() if Path(f"/proc/{pid}").exists()]
+
+
+def test_workers_outlive_their_supervisor_for_a_while(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """It is killed: they serve with what they hold, then end by themselves."""
+    with program(amazon, tmp_path) as running:
+        processes = pids(running)
+        running.process.signal(signal.SIGKILL)
+        running.process.child.wait(10)
+        assert statuses(ask_each(running)) == {200}
+        until(lambda: not [pid for pid in processes.values() if Path(f"/proc/{pid}").exists()], patience=60)
+        with pytest.raises(OSError, match="refused"):
+            ask(running)
+
+
+def test_a_pause_that_amazon_asked_for_is_known_to_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """One 429 with Retry-After, and no worker sends such a request until then."""
+    with program(amazon, tmp_path) as running:
+        ask_each(running)
+        fault = {"status": 429, "headers": {"Retry-After": "300"}, "body": "{}"}
+        amazon.fault(fault, times=1, target="api", path="/managerAccounts")
+        assert ask(running, "/managerAccounts")[0] == 429
+        running.until(lambda: running.status()["throttles"])
+        seen = amazon.counts()["api_by_status"]["429"]
+        assert statuses(ask_each(running, "/managerAccounts")) == {429}
+        assert amazon.counts()["api_by_status"]["429"] == seen
+
+
+def test_a_clients_budget_holds_over_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Sixty a minute are sixty, however many workers serve them at once."""
+    client = {**CLIENT, "requests_per_minute": 60}
+    with program(amazon, tmp_path, clients=[client]) as running:
+        found: Counter[int] = Counter()
+        workers: set[str] = set()
+
+        def work() -> None:
+            for _ in range(25):
+                status, worker, _ = ask(running, headers=KEYED)
+                found[status] += 1
+                workers.add(worker)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert len(workers) > 1
+        assert found[200] + found[429] == 200
+        assert 60 <= found[200] <= 60 + 20
+        assert running.until(lambda: running.status()["client_keys"][0]["last_used"])
+
+
+def test_a_clients_requests_under_way_are_counted_together(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Four at once are four, whichever workers have them."""
+    client = {**CLIENT, "max_in_flight": 4}
+    with program(amazon, tmp_path, clients=[client], drain={"timeout": 0}) as running:
+        amazon.fault({"delay": 60}, target="api", path="/sim/slow")
+        waiting = [http.client.HTTPConnection(running.netloc, timeout=90) for _ in range(4)]
+        for connection in waiting:
+            connection.request("GET", "/sim/slow", headers=KEYED)
+        running.until(lambda: running.metric("requests_in_flight") == 4)
+        assert statuses(ask_each(running, headers=KEYED)) == {429}
+        for connection in waiting:
+            connection.close()
+        running.until(lambda: running.metric("requests_in_flight") == 0)
+        assert statuses(ask_each(running, headers=KEYED)) == {200}
+
+
+def test_profiles_that_are_new_become_known_to_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Each leads a Scope to the region that lists it, and so it does with one that only comes to be listed because a
+    worker was asked for it."""
+    with program(amazon, tmp_path) as running:
+        known = next(each["id"] for each in running.status()["profiles"] if each["region"] == "eu")
+        assert statuses(ask_each(running, "/sim/status/200", {SCOPE: known})) == {200}
+        assert {line["region"] for line in running.told("request", WORKERS, path="/sim/status/200")} == {"eu"}
+        amazon.control("profiles", {"region": "fe", "profile_id": "77"})
+        assert ask(running, "/sim/status/201", {SCOPE: "77"})[0] == 401
+        running.until(lambda: statuses(ask_each(running, "/sim/status/201", {SCOPE: "77"})) == {201}, 30)
+
+
+def test_a_sign_in_at_the_console_is_known_to_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Nobody could serve; after it every worker does, with the access token that it brought."""
+    account = {key: value for key, value in amazon.account().items() if key != "refresh_token"}
+    admin = f"127.0.0.1:{free_port()}"
+    accounts = {"acme": {**account, "redirect_uri": f"http://{admin}/login/callback"}}
+    settings = amazon.configuration(workers=WORKERS, admin_listen=admin, accounts=accounts)
+    with serving(tmp_path, settings) as running:
+        assert statuses(ask_each(running)) == {503}
+        sign_in(running, amazon)
+        running.until_ready()
+        running.until(lambda: statuses(ask_each(running)) == {200})
+        assert amazon.counts()["token_by_grant"].get("refresh_token", 0) == 0
+
+
+def test_requests_and_records_of_all_are_in_one_place(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """The console's last requests, the audit stream with one chain, and what was refused."""
+    audit = tmp_path / "audit.jsonl"
+    with program(amazon, tmp_path, audit={"file": str(audit)}) as running:
+        ask_each(running, "/unknown/thing")
+        ask_each(running, "/@nobody/v2/profiles")
+        running.until(lambda: audit.read_text().count('"amazon-write"') >= WORKERS)
+        records = [json.loads(line) for line in audit.read_text().splitlines()]
+        writes = [record["http"]["request"]["id"] for record in records if "http" in record]
+        assert len({identifier.partition("-")[0] for identifier in writes}) == WORKERS
+        refused = running.until(lambda: running.status()["refused"])
+        assert {each["reason"] for each in refused} == {"unknown-route"}
+        running.stop()
+    assert verify(audit)[0] == 0
+
+
+def test_an_mcp_session_stays_with_its_client_wherever_it_is_sent(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Begun at one worker, it is known to all: another client's request with its id is refused by each of them."""
+    other = {"name": "other", "key_sha256": hashlib.sha256(b"another-key-of-some-length").hexdigest()}
+    with program(amazon, tmp_path, clients=[CLIENT, other]) as running:
+        connection = http.client.HTTPConnection(running.netloc, timeout=20)
+        accepts = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+        begin = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
+        connection.request("POST", "/mcp", json.dumps(begin), {**KEYED, **accepts})
+        answer = connection.getresponse()
+        session = {"Mcp-Session-Id": answer.headers["Mcp-Session-Id"]}
+        connection.close()
+        ask_each(running, headers=KEYED)
+        stranger = {**session, "X-Ads-Proxy-Key": "another-key-of-some-length"}
+        assert statuses(ask_each(running, "/mcp", stranger)) == {404}
