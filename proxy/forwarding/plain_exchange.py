@@ -48,7 +48,9 @@ class WholeAttempt(Attempt):
             found = self._connection.read_whole(data)
         except Refused:
             return False  # it is read again, and what is wrong with it is told
-        if found is None or not self._owner.may_pass(found[0]) or not self._connection.end_answered():
+        if found is None or not self._owner.may_pass(found[0]):
+            return False
+        if not self._connection.end_answered(self.entered - self._owner.sent_at):
             return False
         response, body_at = found
         self._end(AttemptState.ENDED)
@@ -77,6 +79,11 @@ class PlainExchange(Exchange):
         data = body.data
         attempt.send_whole(b"".join((head, *data)) if data else head, decision.rules.timeouts)
         return True
+
+    @property
+    def sent_at(self) -> float:
+        """When its request was sent, of `perf_counter`."""
+        return self._stats.sent_at
 
     def may_pass(self, response: Response) -> bool:
         """Whether a whole response goes to the tool as it is."""
