@@ -37,20 +37,21 @@ class WholeAttempt(Attempt):
     _connection: UpstreamConnection
     _owner: PlainExchange
 
-    def send_whole(self, data: bytes, timeouts: Timeouts) -> None:
-        self._whole = True
+    def send_whole(self, data: bytes, timeouts: Timeouts, now: float) -> None:
+        self._whole, self.entered = True, now
         self._connection.send_whole(self, data, timeouts)
 
     def recognise(self, data: bytes) -> bool:
         """Hand on the response that `data` is, if nothing else is to be done."""
-        self.entered = perf_counter()
+        sent_at = self.entered
+        self.entered = now = perf_counter()
         try:
             found = self._connection.read_whole(data)
         except Refused:
             return False  # it is read again, and what is wrong with it is told
         if found is None or not self._owner.may_pass(found[0]):
             return False
-        if not self._connection.end_answered(self.entered - self._owner.sent_at):
+        if not self._connection.end_answered(now - sent_at):
             return False
         response, body_at = found
         self._end(AttemptState.ENDED)
@@ -77,13 +78,8 @@ class PlainExchange(Exchange):
         attempt = self._attempt = WholeAttempt(self, 1, token, connection)
         self.phase = follow(self.phase, Phase.SENT)
         data = body.data
-        attempt.send_whole(b"".join((head, *data)) if data else head, decision.rules.timeouts)
+        attempt.send_whole(b"".join((head, *data)) if data else head, decision.rules.timeouts, now)
         return True
-
-    @property
-    def sent_at(self) -> float:
-        """When its request was sent, of `perf_counter`."""
-        return self._stats.sent_at
 
     def may_pass(self, response: Response) -> bool:
         """Whether a whole response goes to the tool as it is."""

@@ -163,6 +163,21 @@ def test_started_means_that_it_serves(service: Machine) -> None:
     assert service.amazon["client_secret"] not in service.journal()
 
 
+def test_credentials_are_there_while_it_runs_and_new_ones_after_a_restart(service: Machine) -> None:
+    """The service's user checks the configuration with them; what root exchanged is used from the next start on."""
+    command = ("runuser", "-u", "ads-proxy", "--", "/opt/ads-proxy/bin/ads-proxy")
+    assert "Everything works." in service.run(*command, "check", "--config", "/etc/ads-proxy/proxy.yaml")
+    service.write(f"{SECRETS}/client_secret", "amzn1.oa2-cs.v1.another", "0600")
+    try:
+        service.run("systemctl", "restart", "ads-proxy")
+        state = 'ads_proxy_credential_state{account="acme",state="misconfigured"} 1.0'
+        eventually(lambda: service.metric(state) or None, "a secret that Amazon refuses")
+    finally:
+        service.write(f"{SECRETS}/client_secret", service.amazon["client_secret"], "0600")
+    service.run("systemctl", "stop", "ads-proxy")
+    assert service.run("ls", CREDENTIALS, check=False) == ""
+
+
 def test_reloaded_means_that_the_configuration_is_in_force(service: Machine) -> None:
     """`systemctl reload` returns when that is so, each time; a broken one changes nothing, and the service goes on."""
     reloads = 'ads_proxy_config_reloads_total{result="%s"}'
