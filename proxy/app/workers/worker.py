@@ -131,6 +131,7 @@ class Worker:
         self.observers = Observers((metrics, self._logs, self._news, *trails))
         self._loop.set_exception_handler(self._met_defect)
         journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
+        journal.gather(self._loop.call_soon)
         self.accounting = Accounting(self.observers, journal)
         budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.budgets, self._given.workers), self.number)
         budgets.take_slots(message["slots"])
