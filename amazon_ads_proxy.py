@@ -45,7 +45,7 @@ def find_problem() -> str:
     return (
         f"files of this program are missing{f' in {places[0]}' if places else ''}: most likely another distribution "
         "with a package `proxy`, such as proxy.py, was installed beside it and removed. Install it again: "
-        "`pip install --force-reinstall --no-deps amazon-ads-proxy`."
+        "`pip install --force-reinstall --no-deps WHEEL`."
     )
 
 

@@ -55,7 +55,7 @@ class Change:
 def read_targets(document: dict[str, list[dict[str, object]]]) -> list[Target]:
     """The table of targets."""
     return [
-        Target(str(row["name"]), tuple(row["modules"]), tuple(row["tests"]), int(row["sample"]))  # type: ignore[arg-type, call-overload]
+        Target(str(row["name"]), tuple(row["modules"]), tuple(row["tests"]), int(row["sample"]))  # type: ignore[arg-type, call-overload]  # a table of TOML
         for row in document["targets"]
     ]
 

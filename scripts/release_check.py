@@ -22,12 +22,15 @@ import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADING = re.compile(r"^## \[(?P<name>[^\]]+)\](?: - (?P<day>\d{4}-\d{2}-\d{2}))?.*$", re.MULTILINE)
 ENTRY = re.compile(r"^- ", re.MULTILINE)
 ENTRY_POINT = "amazon_ads_proxy.py"
 """The module beside the package, where the console scripts begin."""
+LINKS = ("Documentation", "Source", "Changelog", "Issues")
+"""What an index shows beside the wheel, where the project has addresses."""
 NAMING_THE_VERSION = {
     "config/kubernetes/base/sidecar/deployment.yaml": r"image: ads-proxy:(\S+)",
     "config/kubernetes/base/shared/deployment.yaml": r"image: ads-proxy:(\S+)",
@@ -85,6 +88,16 @@ def naming_problems(wanted: str, root: Path = ROOT) -> list[str]:
     return problems
 
 
+def link_problems(urls: dict[str, str]) -> list[str]:
+    """Links of the wheel's metadata that are missing or lead nowhere; a project without an address has none at all."""
+    missing = [f"pyproject.toml: [project.urls] has no {name}" for name in LINKS if urls and name not in urls]
+    return missing + [
+        f"pyproject.toml: [project.urls] {name} is not an https:// address"
+        for name, address in urls.items()
+        if not re.fullmatch(r"https://[^/\s]+\.[^/\s]+(/\S*)?", address)
+    ]
+
+
 def tag_problems(tags: list[str], wanted: str) -> list[str]:
     """A tag of this commit that is a version, and another one than this."""
     return [
@@ -106,7 +119,7 @@ def build(into: Path, source: Path = ROOT) -> Built:
 
 def wheel_problems(wheel: Path, wanted: str, files: set[str]) -> list[str]:
     """The wheel holds the program whole, nothing else, and says of itself what pyproject.toml says."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = _project()
     with zipfile.ZipFile(wheel) as opened:
         names = set(opened.namelist())
         [about] = [name for name in names if name.endswith(".dist-info/METADATA")]
@@ -156,6 +169,12 @@ def _compare(what: str, has: set[str], wants: set[str]) -> list[str]:
     return lines[:10] + ([f"{what}: {len(lines) - 10} more such files"] if len(lines) > 10 else [])
 
 
+def _project() -> dict[str, Any]:
+    """The table `project` of pyproject.toml."""
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project
+
+
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
@@ -171,17 +190,21 @@ def main() -> int:
     for old in (*into.glob("*.whl"), *into.glob("*.tar.gz")):
         old.unlink()
     wanted, files = version(), tracked()
+    links: dict[str, str] = _project().get("urls", {})
     built = build(into)
     archive = archive_problems(built.archive, files)
     problems = [
         *changelog_problems((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), wanted),
         *naming_problems(wanted),
+        *link_problems(links),
         *tag_problems(_git("tag", "--points-at", "HEAD").split(), wanted),
         *(["there are changes that are not committed"] if _git("status", "--porcelain") else []),
         *wheel_problems(built.wheel, wanted, files),
         *archive,
         *([] if archive else same_wheel_problems(built)),
     ]
+    if not links:
+        print("note: pyproject.toml has no [project.urls]: the wheel says nowhere where it is from", file=sys.stderr)
     for problem in problems:
         print(problem, file=sys.stderr)
     for path in (built.wheel, built.archive):

@@ -17,9 +17,6 @@ from tests.support.redis_server import kept_server, server
 
 __all__ = ["every_loop", "kept_server", "running", "server"]
 
-SHARED = ("podman",)
-"""Marks of tests that share what is made once for all of them: two processes would make it twice."""
-
 settings.register_profile(
     "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -33,13 +30,3 @@ def pytest_asyncio_loop_factories(
     if isinstance(item, pytest.Function) and "every_loop" in item.fixturenames:
         return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` a file's tests run in one process, one after the other, and so do those that share more.
-
-    What a module makes for its tests is made once then, as without other processes.
-    """
-    for item in items:
-        shared = next((mark for mark in SHARED if item.get_closest_marker(mark)), None)
-        item.add_marker(pytest.mark.xdist_group(shared or item.path.as_posix()))

@@ -84,6 +84,13 @@ def test_commands_are_found_and_judged() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_program_is_installed_by_no_name(page: Path) -> None:
+    """It is on no public index: whoever took the name there would be given the keys."""
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"(?:pip install|pipx run|uvx) (?:--?[a-z][a-z-]* )*'?amazon-ads-proxy\b", text) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_a_key_that_a_page_names_exists(page: Path) -> None:
     """`section.key`, as docs/configuration.md has it; `*`, NAME and [] stand for an entry's name."""
     sections = {key.partition(".")[0].removesuffix("[]") for key in KEYS if "." in key}

@@ -15,10 +15,12 @@ import pytest
 
 from proxy import __version__
 from scripts.release_check import (
+    LINKS,
     Built,
     archive_problems,
     build,
     changelog_problems,
+    link_problems,
     naming_problems,
     same_wheel_problems,
     tag_problems,
@@ -142,6 +144,23 @@ def test_every_other_place_names_the_same_version(tmp_path: Path) -> None:
         f"config/kubernetes/base/{kind}/deployment.yaml: says {__version__} instead of 9.9.9"
         for kind in ("sidecar", "shared")
     ]
+
+
+@pytest.mark.parametrize(
+    ("urls", "said"),
+    [
+        ({}, []),
+        (dict.fromkeys(LINKS, "https://example.com/ads-proxy"), []),
+        (dict.fromkeys(LINKS[:3], "https://example.com/"), ["pyproject.toml: [project.urls] has no Issues"]),
+        (
+            {**dict.fromkeys(LINKS, "https://example.com/"), "Source": "docs/README.md"},
+            ["pyproject.toml: [project.urls] Source is not an https:// address"],
+        ),
+    ],
+)
+def test_the_projects_links_are_whole_or_not_there(urls: dict[str, str], said: list[str]) -> None:
+    """Each of the four, as an address that leads somewhere from outside; without an address there is none."""
+    assert link_problems(urls) == said
 
 
 def test_a_tag_of_another_version_is_found() -> None:

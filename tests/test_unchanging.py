@@ -25,12 +25,12 @@ def test_values_are_compared_by_what_they_hold() -> None:
 def test_there_is_no_room_for_anything_else() -> None:
     """A misspelled field is an error, and each value is as small as its fields."""
     with pytest.raises(AttributeError):
-        Point(1).z = 2  # type: ignore[attr-defined]
+        Point(1).z = 2  # type: ignore[attr-defined]  # what is tried
     assert not hasattr(Point(1), "__dict__")
 
 
 def test_the_type_checker_refuses_to_change_one() -> None:
     """mypy would tell that the exemption is not needed (`warn_unused_ignores`), were the assignment allowed."""
     point = Point(1)
-    point.x = 2  # type: ignore[misc]
+    point.x = 2  # type: ignore[misc]  # what is tried
     assert point.x == 2

@@ -20,6 +20,7 @@ SPOKEN = [
 OTHER_WORDS = {
     r"mint(s|ed)?": "obtain, renew",
     r"advertising accounts?": "ads account",
+    r"refresh (it |them )?now": "renew now",
     r"log(s|ged|ging)? in to": "sign in",
     r"(dummy|fake) (token|key)s?": "placeholder",
     r"(api|access) keys?": "key",

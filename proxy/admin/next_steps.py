@@ -59,7 +59,7 @@ _OF_FAULTS: Final[dict[str, str]] = {
 }
 _OF_STATUSES: Final = {
     0: "The tool left before it was answered: compare its time-out with how long Amazon takes.",
-    401: "Press Refresh now at the account. If it goes on, reconnect as somebody who may use this profile.",
+    401: "Press Renew now at the account. If it goes on, reconnect as somebody who may use this profile.",
     403: "The login of this account may not use this profile or operation: see who signed in, and what they may do.",
     404: "The tool asks for something that is not there: an id of another profile, or an operation that has ended.",
     429: "Amazon limits this account: let the tools ask less often; `ads-proxy status` says what waits, and how long.",

@@ -56,7 +56,8 @@ def _row(name: str, tally: Tally) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which requests are wanted; what is empty is not asked for. `operation` is a part of the name, in any case."""
+    """Which requests are wanted; what is empty is not asked for. `operation` is a part of its name, or of those of the
+    tools of MCP that were called, in any case."""
 
     client: str = ""
     account: str = ""
@@ -68,7 +69,7 @@ class RequestFilter:
         return (
             self.client in ("", kind.client)
             and self.account in ("", kind.account)
-            and self.operation.casefold() in kind.operation.casefold()
+            and self.operation.casefold() in f"{kind.operation} {request.mcp_tools}".casefold()
             and _in_class(request, self.status)
         )
 
@@ -118,6 +119,7 @@ def _shown(request: RecentRequest) -> dict[str, Any]:
         "path": request.path,
         "operation": kind.operation,
         "operation_class": kind.operation_class,
+        "mcp_tools": request.mcp_tools.split(),
         "status": request.status,
         "upstream_status": request.upstream_status,
         "attempts": request.attempts,
@@ -159,7 +161,7 @@ def _group(members: list[RecentRequest], last: RecentRequest) -> dict[str, Any]:
         "first": moment(members[-1].at),
         "last": moment(last.at),
         "clients": _names(member.kind.client for member in members),
-        "operations": _names(member.kind.operation for member in members),
+        "operations": _names(name for member in members for name in _asked(member)),
         "method": last.kind.method,
         "path": last.path,
         "detail": last.detail,
@@ -167,6 +169,11 @@ def _group(members: list[RecentRequest], last: RecentRequest) -> dict[str, Any]:
         "amazon_request_id": last.amazon_request_id,
         "next_step": next_step(last.status, last.refusal, last.fault),
     }
+
+
+def _asked(request: RecentRequest) -> list[str]:
+    """What people call it: the tools of MCP that it called, or Amazon's name of the operation."""
+    return request.mcp_tools.split() or [request.kind.operation]
 
 
 def _names(names: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
+from proxy.app.service_manager import ServiceManager
 from proxy.app.sources import LoadedConfig, read, stamps_of
 from proxy.errors import ConfigurationError, StartupError
 from proxy.events import ConfigReloaded, DefectMet
@@ -63,8 +64,15 @@ def compare(running: Config, new: Config) -> Change:
 class Reloader:
     """Watches and reloads, one reload at a time."""
 
-    def __init__(self, program: Program, load: Callable[[], Config], loaded: LoadedConfig) -> None:
+    def __init__(
+        self,
+        program: Program,
+        load: Callable[[], Config],
+        loaded: LoadedConfig,
+        manager: ServiceManager | None = None,
+    ) -> None:
         self._program = program
+        self._manager = manager or ServiceManager()
         self._load = load
         self._seen = loaded.stamps
         self._asked = False
@@ -103,7 +111,8 @@ class Reloader:
             if asked or self._failing or stamps != self._seen:
                 news = asked or stamps != self._seen
                 self._seen = stamps
-                await self._reload(news)
+                with self._manager.reloading() if news else contextlib.nullcontext():
+                    await self._reload(news)
 
     async def _poll(self) -> None:
         while True:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from typing import TYPE_CHECKING, TextIO
 
 from proxy.app.draining import let_end
 from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps, loop_factory
 from proxy.app.program import Program
 from proxy.app.reload import Reloader
+from proxy.app.service_manager import ServiceManager, notify_settings
 from proxy.app.sources import LoadedConfig, read
+from proxy.config import environment
 from proxy.downstream.ports import Availability
 from proxy.errors import StartupError
 from proxy.events import DrainStarted, ServerStopped
@@ -63,23 +66,29 @@ async def _serve(
     program: Program, load: Callable[[], Config], loaded: LoadedConfig, companion: Companion | None = None
 ) -> int:
     signals = StopSignals()
-    reloader = Reloader(program, load, loaded)
+    manager = ServiceManager(notify_settings(environment(), os.getpid()) if companion is None else None)
+    reloader = Reloader(program, load, loaded, manager)
     asyncio.get_running_loop().set_exception_handler(program.met_defect)
     if companion is None:
         signals.install(reloader.request)
     else:
         companion.install()
+    manager.begin()
     try:
         await program.start()
         reloader.start()
+        manager.ready(f"Serving tools on {program.listening}.")
         gc.collect()
         gc.freeze()
         code = await (companion.run(program) if companion else signals.stop_asked())
         await reloader.stop()
+        settings = program.config.drain
+        manager.stopping(program.in_flight, settings.delay + settings.timeout)
         await drain(program, signals.stop_at_once)
     finally:
         stopping = asyncio.create_task(program.stop())
         await asyncio.wait({stopping}, timeout=_STOP_AT_ONCE_TIMEOUT if signals.stop_at_once.is_set() else None)
+        manager.end()
         if stopping.done():
             stopping.result()
     return 1 if signals.stop_at_once.is_set() else code

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from proxy.observability.traces import Traces
 
 _MISSING = (
-    "telemetry.otlp: needs packages that are not installed; install the program as `amazon-ads-proxy[telemetry]`, "
-    "or remove telemetry.otlp"
+    "telemetry.otlp: needs packages that are not installed; install the program as `amazon-ads-proxy[telemetry]` "
+    "(docs/traces.md), or remove telemetry.otlp"
 )
 
 

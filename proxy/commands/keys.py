@@ -65,8 +65,8 @@ def new_key(name: str, terms: KeyTerms, config: Config | None = None) -> int:
     for entry in (*(_entry(key.sha256, key.expires, key.note or "") for key in present), _entry(digest, ends, note)):
         tell(f"      - {entry}")
     if known is None:
-        tell("beside the keys that the client has, and narrowed with accounts, profiles, methods, paths and their like")
-        tell("(docs/configuration.md).")
+        tell("beside the keys that the client has (with --config FILE they are printed together), and narrowed with")
+        tell("access, accounts, profiles and their like (`ads-proxy config-reference`).")
     else:
         tell("in place of the client's present keys (`keys` or `key_sha256`); leave what else stands there of it.")
         tell("A running proxy takes each of them within 5 seconds. When the tool has the new one, end the old one:")

@@ -9,10 +9,11 @@ import uuid
 from typing import TYPE_CHECKING
 
 from proxy.commands.terminal import FAILED, OK, complain, say
+from proxy.events import NoticeKind
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.observability.delivery import CommandWay, DeliveryFailed, NoticeWay, WebhookWay
-from proxy.observability.notices import Notice, NoticeKind
+from proxy.observability.notices import Notice
 
 if TYPE_CHECKING:
     from proxy.config import Config

@@ -62,8 +62,17 @@ def troubles(status: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {printable(consent['explanation'])}"
         if account["unpersisted"]:
             yield f"{name}: a renewed refresh token could not be written to the state store yet."
-        for failure in account["listing_failures"]:
-            yield f"{name}, {failure['region']}: profiles could not be listed: {printable(failure['detail'])}"
+        if account["state"] in ("valid", "degraded"):  # without a token nothing can be listed, which is said above
+            yield from _unlisted(name, account["listing_failures"])
+
+
+def _unlisted(name: str, failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """One line for each reason, with the regions that it holds for."""
+    regions: dict[str, list[str]] = {}
+    for failure in failures:
+        regions.setdefault(printable(failure["detail"]), []).append(failure["region"])
+    for detail, where in regions.items():
+        yield f"{name}, {' '.join(where)}: profiles could not be listed: {detail}"
 
 
 def span(seconds: float | None) -> str:

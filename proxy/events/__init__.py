@@ -29,6 +29,7 @@ from proxy.events.accounts import (
     TokenTakenOver,
     TokenUnpersisted,
 )
+from proxy.events.notices import NoticeKind, NoticeOutcome, NoticeTold
 from proxy.events.program import (
     CertificateLoaded,
     ConfigReloaded,
@@ -82,6 +83,9 @@ __all__ = [
     "Fault",
     "InvitationMade",
     "InvitationUsed",
+    "NoticeKind",
+    "NoticeOutcome",
+    "NoticeTold",
     "Observer",
     "Observers",
     "OlderRefreshTokenUsed",

@@ -124,8 +124,10 @@ class RequestStats:
         self.request = request
         self.request_id = request.id
         self.user_agent = request.fields.user_agent
-        self.path = self.text = ""
-        self.duration = self.upstream = 0.0
+        self.path: str
+        self.text: str
+        self.duration: float
+        self.upstream: float
         self.client = client
         self.began = began
         self.amazon_request_id = ""
@@ -260,12 +262,14 @@ class Accounting:
 
     def exchanged(self, stats: RequestStats, status: int, decision: Decision, now: float) -> None:
         """An exchange is over; nobody needs an event of one that ended well."""
-        if not decision.path:
-            decision.path = decision.route.path.decode("latin-1")
-        if not stats.ended_well(status):
-            event = stats.finished(status, way_of(decision.route), decision.path, now)
-            self.finished(event, decision.in_flight)
+        if stats.ended_well(status):
+            self.passed_on(stats, status, decision, now)
             return
+        path = decision.route.path.decode("latin-1")
+        self.finished(stats.finished(status, way_of(decision.route), path, now), decision.in_flight)
+
+    def passed_on(self, stats: RequestStats, status: int, decision: Decision, now: float) -> None:
+        """Amazon's response went to the tool whole, and nothing is to be said of it."""
         stats.measure(now)
         entry = decision.entries.get(status) or self._prepare(decision, status)
         stats.path, stats.text = decision.path, decision.text
@@ -275,6 +279,7 @@ class Accounting:
 
     def _prepare(self, decision: Decision, status: int) -> JournalEntry:
         """Where requests that were decided so are noted with this status, and what the log says of each."""
+        decision.path = decision.route.path.decode("latin-1")
         decision.text = self.journal.text(decision.path, decision.request.fields.user_agent)
         entry = decision.entries[status] = self.journal.entry(kind_of(decision), status)
         return entry

@@ -117,16 +117,16 @@ class Attempt:
         self.token = token
         self._unsent = connection.lost
         self._whole = False
-        self._enough = 0
-        self._more: asyncio.Future[None] | None = None
         self.state = AttemptState.SENT
         self.entered = 0.0
         self.held = False
         self.refused = False
         self.response: Response | None = None
         self.pieces: list[Buffer]
-        self.trailers: bytes | None = None
-        self.error: Refused | None = None
+        self._enough: int
+        self._more: asyncio.Future[None] | None
+        self.trailers: bytes | None
+        self.error: Refused | None
         self.on_end: Callable[[Attempt, Refused | None], None] | None = None
 
     @classmethod
@@ -175,7 +175,8 @@ class Attempt:
     def hold(self) -> None:
         """Keep the response back."""
         self.held = True
-        self.pieces = []
+        self.pieces, self.trailers, self.error = [], None, None
+        self._enough, self._more = 0, None
 
     async def gather(self, size: int, seconds: float) -> bytes:
         """The held body's first `size` bytes, or what of them came within so many seconds. Then no more is read."""

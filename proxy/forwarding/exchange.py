@@ -57,17 +57,13 @@ class Exchange:
         self._attempt: Attempt | None = None
         self._turn: Turn | None = None
         self._relay = ResponseRelay(client, context)
-        budget = dependencies.retry_budgets.of(context.pool.host_line, client.loop.time())
-        self._replays = Replays(context, budget, dependencies.accounting.observer)
+        self._replays = Replays(context, dependencies.accounting.observer)
         self._stats = dependencies.accounting.begin(request, context.client, client.head_done)
         self._body = body_of(context, self._stats)
         self._entered = client.head_done
 
     def __repr__(self) -> str:
         return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
-
-    def _enter(self, phase: Phase) -> None:
-        self.phase = follow(self.phase, phase)
 
     # --- RequestHandler: the tool's side
 
@@ -76,7 +72,7 @@ class Exchange:
         return not self._relay.is_event_stream
 
     def start(self) -> None:
-        self._enter(Phase.RECEIVING)
+        self.phase = follow(self.phase, Phase.RECEIVING)
         self._begin(self._entered)
 
     def _begin(self, entered: float) -> None:
@@ -85,12 +81,9 @@ class Exchange:
             return
         self._entered, context = entered, self._context
         token = self._dependencies.tokens.current(context.route.account)
-        if token is None or not (self._dependencies.throttles.active and self._is_held_off(token)):
-            connection = context.pool.take(context.family) if token is not None else None
-            if token is not None and connection is not None:
-                self._send(token, connection)
-            else:
-                self._wait(self._obtain_and_send(fresh=False, token=token))
+        held_off = token is not None and self._dependencies.throttles.active and self._is_held_off(token)
+        if not held_off and (token is None or not self._send_at_once(token)):
+            self._wait(self._obtain_and_send(fresh=False, token=token))
         self._stats.overhead += perf_counter() - entered
 
     def request_data(self, pieces: list[Buffer]) -> None:
@@ -158,7 +151,7 @@ class Exchange:
 
     def _wait(self, work: Coroutine[None, None, None]) -> None:
         """Go on in a task, with nothing at Amazon meanwhile."""
-        self._enter(Phase.WAITING)
+        self.phase = follow(self.phase, Phase.WAITING)
         self._spawn(work)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -192,6 +185,14 @@ class Exchange:
         if self.phase is not Phase.DONE:
             self._stats.overhead += perf_counter() - self._entered
 
+    def _send_at_once(self, token: AccessToken) -> bool:
+        """On a connection that is at hand; False where there is none."""
+        connection = self._context.pool.take(self._context.family)
+        if connection is None:
+            return False
+        self._send(token, connection)
+        return True
+
     def _send(self, token: AccessToken, connection: UpstreamConnection) -> None:
         context, stats, body = self._context, self._stats, self._body
         stats.sent_at = perf_counter()
@@ -203,7 +204,7 @@ class Exchange:
             lines += stats.trace.follow(attempt, context)
         data: list[Buffer] = [render_head(context.request, context.route, context.pool.host_line, lines), *body.data]
         body.forget_if_large()
-        self._enter(Phase.SENT)
+        self.phase = follow(self.phase, Phase.SENT)
         channel.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
         if body.complete:
             attempt.request_sent()
@@ -280,7 +281,7 @@ class Exchange:
     def _hold(self, decision: retry.Replay | retry.Wait) -> None:
         """Keep the response back until it is known whether a better one can be had."""
         assert self._attempt is not None
-        self._enter(Phase.HOLDING)
+        self.phase = follow(self.phase, Phase.HOLDING)
         self._attempt.hold()
         if not self._body.complete:
             self._client.pause_reading()
@@ -314,7 +315,7 @@ class Exchange:
         if self.phase is Phase.HOLDING:
             assert self._attempt is not None
             self._attempt.abandon()
-            self._enter(Phase.WAITING)
+            self.phase = follow(self.phase, Phase.WAITING)
         await self._obtain_and_send(fresh=False, token=token)
 
     def _deliver_held(self) -> None:
@@ -338,7 +339,7 @@ class Exchange:
     # --- the response
 
     def _deliver(self, response: Response) -> None:
-        self._enter(Phase.RELAYING)
+        self.phase = follow(self.phase, Phase.RELAYING)
         self._replays.answered(response.status)
         if self._dependencies.tokens.watchful and self._attempt is not None:
             tell_accepted(self._attempt, self._dependencies.tokens, self._context)
@@ -386,7 +387,7 @@ class Exchange:
         """The account of it."""
         if self.phase is Phase.DONE:
             return
-        self._enter(Phase.DONE)
+        self.phase = follow(self.phase, Phase.DONE)
         now, stats, attempt = perf_counter(), self._stats, self._attempt
         entered = max(self._entered, attempt.entered) if attempt is not None else self._entered
         if entered > stats.sent_at:

@@ -22,6 +22,7 @@ from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.forwarding.judged import JudgedRequest
 from proxy.forwarding.local import LocalTokenRequest
+from proxy.forwarding.plain_exchange import PlainExchange
 from proxy.forwarding.quick.recognition import Recognition
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.http1.message import Request, RequestReader, unread_request
@@ -129,7 +130,8 @@ class Forwarder:
         rules.clients.permit(caller, screened, chosen, time.monotonic(), in_flight.value)
         pool = self._pools.find(chosen.endpoint, chosen.region)
         tools = rules.clients.tool_rules(caller, rules.table.operations) if destination.kind is TargetKind.MCP else None
-        decision = Decision(request, caller, destination, chosen, pool, rules, in_flight, tools)
+        budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
+        decision = Decision(request, caller, destination, chosen, pool, rules, in_flight, budget, tools)
         if screened.by_body:
             return self._judge_body(decision, client)
         if accounting.tracing is None:
@@ -139,7 +141,7 @@ class Forwarder:
     def _repeat(self, request: Request, known: Decision, client: ClientPort) -> RequestHandler:
         """One like it was let through, which costs this one only what each of them is counted by."""
         clients, caller = known.rules.clients, known.caller
-        if caller.has_key:
+        if caller.key is not None:
             clients.note_use(caller, time.time())
         if known.budgeted:
             considered = self._considered = Considered(request)
@@ -152,6 +154,8 @@ class Forwarder:
         if self.quick is not None and self.quick.note_declined():
             self.quick.learn(decision)
         accounting.started(decision.in_flight)
+        if decision.plain and accounting.tracing is None:
+            return PlainExchange(self._dependencies, client, RequestContext(request, decision))
         return Exchange(self._dependencies, client, RequestContext(self._sent(request, decision), decision))
 
     def _judge_body(self, decision: Decision, client: ClientPort) -> RequestHandler:

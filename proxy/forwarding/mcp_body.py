@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.access.mcp_messages import UNTOLD, name_tools
-from proxy.forwarding.request_body import ReplayBuffer
+from proxy.forwarding.request_body import ReplayBuffer, replay_buffer
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def body_of(context: RequestContext, stats: RequestStats) -> ReplayBuffer:
     fields, max_bytes = context.request.fields, context.rules.replay_bytes
     if context.route.endpoint is TargetKind.MCP:
         return McpReplayBuffer(fields, max_bytes, stats)
-    return ReplayBuffer(fields, max_bytes)
+    return replay_buffer(fields, max_bytes)
 
 
 class McpReplayBuffer(ReplayBuffer):

@@ -1,23 +1,22 @@
 """A response on its way to the tool: its head, framed as the tool's version of HTTP has it, its body as it comes.
 
 Only a Location, or the JSON `location` of the few responses that `locations` names, is looked into: it comes back
-leading to the proxy; and the tools that the MCP endpoint lists, where the client may not call them all. A Date is added
-where Amazon sent none (RFC 9110, 6.6.1). Everything else passes byte for byte.
+leading to the proxy; and the tools that the MCP endpoint lists, where the client may not call them all. Everything else
+passes byte for byte.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
 from proxy.forwarding import locations
 from proxy.forwarding.error_text import MAX_READ, readable
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
+from proxy.forwarding.response_head import connection_line, render_response_head
 from proxy.forwarding.tool_lists import ToolListFilter
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
-from proxy.problem import date_line
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
@@ -170,22 +169,10 @@ class ResponseRelay:
         request, response, rules = self._context.request, self._response, self._context.rules
         self._chunking = length is None and not self._bodyless and request.minor == 1
         self.keep = self.delimited and self._client.stays_open(request)
-        connection = b""
-        if not self.keep:
-            connection = b"Connection: close\r\n"
-        elif request.minor == 0:
-            connection = b"Connection: keep-alive\r\n"
-        parts = (
-            b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason),
-            self._with_location_home(passing),
-            b"" if response.fields.dated else date_line(int(time.time())),
-            rules.response_lines,
-            b"X-Request-Id: %b\r\n" % request.id.encode("latin-1"),
-            b"Transfer-Encoding: chunked\r\n" if self._chunking else b"",
-            connection,
-            b"\r\n",
-        )
-        self._client.send([b"".join(parts)])
+        framing = b"Transfer-Encoding: chunked\r\n" if self._chunking else b""
+        framing += connection_line(request.minor, keep=self.keep)
+        passing = self._with_location_home(passing)
+        self._client.send([render_response_head(response, passing, request, rules.response_lines, framing)])
 
     # --- locations
 

@@ -24,7 +24,6 @@ from proxy.upstream.doubted import DoubtedConnection, doubted_after
 if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.forwarding.decision import RequestContext
-    from proxy.forwarding.retry_budget import RetryBudget
     from proxy.upstream.connection import UpstreamConnection
 
 
@@ -34,9 +33,9 @@ class Replays:
 
     __slots__ = ("_401s", "_budget", "_context", "_first_sent_at", "_observer", "attempts", "current", "cut", "waited")
 
-    def __init__(self, context: RequestContext, budget: RetryBudget, observer: Observer) -> None:
+    def __init__(self, context: RequestContext, observer: Observer) -> None:
         self._context = context
-        self._budget = budget
+        self._budget = context.decision.budget
         self._observer = observer
         self._first_sent_at = 0.0
         self._401s = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk
-from proxy.http1.request_fields import passing_trailers
+from proxy.http1.request_fields import NO_FIELDS, passing_trailers
 
 if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
@@ -92,3 +92,23 @@ class ReplayBuffer:
                 self._more += piece
         else:
             self._first = [piece if isinstance(piece, bytes) else bytes(piece) for piece in framed]
+
+
+class NoBody(ReplayBuffer):
+    """That of every request without one: nothing of it changes."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(NO_FIELDS, 0)
+
+    def forget(self) -> None:
+        """There is nothing to forget, and it can be sent again."""
+
+
+_NO_BODY = NoBody()
+
+
+def replay_buffer(fields: RequestFields, max_bytes: int) -> ReplayBuffer:
+    """What holds the body of a request with these fields."""
+    return ReplayBuffer(fields, max_bytes) if fields.chunked or fields.content_length else _NO_BODY

@@ -79,12 +79,15 @@ class HeadLimits:
 class RequestReader:
     """Reads requests under one set of limits and rules.
 
-    With `remember`, header sections that were seen before are not read again, byte for byte, in bounded memory.
+    With `remember`, heads and header sections that were seen before, byte for byte, are not read again, in bounded
+    memory.
     """
 
     def __init__(self, limits: HeadLimits, rules: RequestFieldRules, *, remember: bool) -> None:
         self.limits = limits
         self.rules = rules
+        self._remember = remember
+        self._heads: dict[bytes, tuple[bytes, Target, int, RequestFields]] = {}
         self._remembered = lru_cache(_MAX_REMEMBERED)(self._read_fields) if remember else self._read_fields
 
     def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
@@ -107,15 +110,23 @@ class RequestReader:
 
     def read(self, head: bytes, new_id: Callable[[], str]) -> Request:
         """The request of a head that `cut` gave; `new_id` names one that brings no name. Raises `Refused`."""
+        method, target, minor, fields = self._heads.get(head) or self._read(head)
+        return Request(method, target, minor, fields, fields.request_id or new_id(), head)
+
+    def _read(self, head: bytes) -> tuple[bytes, Target, int, RequestFields]:
+        """Method, target, the minor version of HTTP/1, and fields."""
         line, _, section = head.partition(b"\r\n")
         method, raw, minor = parse_request_line(line)
         if len(raw) > self.limits.max_target_bytes:
             raise self._target_too_long()
-        if len(section) <= _MAX_REMEMBERED_BYTES:
-            fields = self._remembered(section, minor)
-        else:
-            fields = self._read_fields(section, minor)
-        return Request(method, read_target(raw), minor, fields, fields.request_id or new_id(), head)
+        few = len(section) <= _MAX_REMEMBERED_BYTES
+        fields = self._remembered(section, minor) if few else self._read_fields(section, minor)
+        found = method, read_target(raw), minor, fields
+        if self._remember and len(head) <= _MAX_REMEMBERED_BYTES:
+            if len(self._heads) >= _MAX_REMEMBERED:
+                self._heads.clear()
+            self._heads[head] = found
+        return found
 
     def _read_fields(self, section: bytes, minor: int) -> RequestFields:
         return read_request_fields(section, minor, self.limits.max_fields, self.rules)

@@ -43,6 +43,7 @@ _VARYING: Final = {
 """The members that differ from one request to the next, and have values of their own in a line, in their order."""
 _LEFT_OUT: Final = "%.0s"
 """Takes a value, and writes nothing: a format without a member is filled with the same values."""
+_BEFORE_PATH: Final = ',"path":"'
 _THOUSANDTHS: Final = tuple(f"{number:03d}" for number in range(1000))
 
 Fields = frozenset[str]
@@ -146,6 +147,29 @@ class ShorterLine(AccessLine):
         )
 
 
+class NumberedText:
+    """The texts of a path, and of those that differ from it in segments that are numbers and in nothing else.
+
+    What was found clean about one of them holds for all, as long as no number can make a secret of a path.
+    """
+
+    __slots__ = ("_after", "_lines", "_redaction", "_user_agent")
+
+    def __init__(self, lines: AccessLines, redaction: Redaction, user_agent: str, after: str) -> None:
+        self._lines, self._redaction = lines, redaction
+        self._user_agent = user_agent
+        self._after = after
+
+    def __repr__(self) -> str:
+        return f"<NumberedText of {self._user_agent or 'nobody'}>"
+
+    def of(self, path: str) -> str:
+        """That of one of them."""
+        if self._redaction.reads_numbers:
+            return self._lines.text(path, self._user_agent)
+        return f"{_BEFORE_PATH}{path}{self._after}"
+
+
 class AccessLines:
     """All of them, and the texts that stand in them: remembered within bounds."""
 
@@ -192,6 +216,13 @@ class AccessLines:
             if len(path) <= _MAX_REMEMBERED_TEXT:
                 self._texts[path, user_agent] = found
         return found
+
+    def numbered_text(self, path: str, user_agent: str) -> NumberedText | None:
+        """Those of all paths that differ from this one in numbers alone; None where each is to be looked at."""
+        before, shown, after = self.text(path, user_agent).partition(f'{path}"')
+        if before != _BEFORE_PATH or not shown or not self._redaction.spares_numbers(path):
+            return None
+        return NumberedText(self, self._redaction, user_agent, f'"{after}')
 
     def _agent(self, user_agent: str) -> str:
         """What a User-Agent makes of a line: there are few, and paths without end."""

@@ -22,7 +22,7 @@ _TEXT: Final = ("text/plain", "text/*", "*/*")
 def expose(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """The body and its content type, by the field `Accept` of a request."""
     if prefers_openmetrics(accept):
-        body = openmetrics_exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
+        body = openmetrics_exposition.generate_latest(registry)  # type: ignore[no-untyped-call]  # prometheus_client has no types
         return body, openmetrics_exposition.CONTENT_TYPE_LATEST
     return exposition.generate_latest(registry), exposition.CONTENT_TYPE_PLAIN_0_0_4
 

@@ -83,7 +83,7 @@ class Table:
         family = self.instrument.family()
         for labels in dict.fromkeys((*self.values, *counted_elsewhere)):
             family.add_metric(labels, self.values.get(labels, 0.0) + counted_elsewhere.get(labels, 0.0))
-        return family  # type: ignore[no-any-return]
+        return family  # type: ignore[no-any-return]  # prometheus_client says Any
 
 
 class Cell:
@@ -154,7 +154,7 @@ class Distribution:
                 running += count
                 buckets.append((name, float(running), exemplars.get(number)))
             family.add_metric(labels, buckets, seen.total)
-        return family  # type: ignore[no-any-return]
+        return family  # type: ignore[no-any-return]  # prometheus_client says Any
 
 
 class SummedDistribution(Distribution):

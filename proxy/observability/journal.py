@@ -17,6 +17,7 @@ from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 
 if TYPE_CHECKING:
     from proxy.events import Event, Observer
+    from proxy.observability.access_line import NumberedText
     from proxy.observability.instruments import Cell
     from proxy.observability.request_metrics import RequestNumbers
     from proxy.observability.request_record import LineWriter, RequestKind, RequestRecord
@@ -31,6 +32,8 @@ class RequestLog(Protocol):
     def request_writer(self, kind: RequestKind, status: int) -> LineWriter | None: ...
 
     def request_text(self, path: str, user_agent: str) -> str: ...
+
+    def numbered_text(self, path: str, user_agent: str) -> NumberedText | None: ...
 
     def observe(self, event: Event) -> None: ...
 
@@ -160,6 +163,10 @@ class Journal:
     def text(self, path: str, user_agent: str) -> str:
         """The part of a line that these make, cleaned of secrets."""
         return self._logs.request_text(path, user_agent) if self._logs is not None else ""
+
+    def numbered_text(self, path: str, user_agent: str) -> NumberedText | None:
+        """The texts of all paths that differ from this one in numbers alone; None where `text` is to be asked."""
+        return self._logs.numbered_text(path, user_agent) if self._logs is not None else None
 
     def forget(self) -> None:
         """The configuration changed."""

@@ -19,8 +19,7 @@ import structlog
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
 from proxy.observability import audit_events
-from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
-from proxy.observability.notices import NoticeOutcome, NoticeTold
+from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, NumberedText, Timestamps
 from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestKind
@@ -39,7 +38,11 @@ _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _JSON: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
-_NOTICE_LEVELS: Final = {NoticeOutcome.SENT: "info", NoticeOutcome.DELAYED: "warning", NoticeOutcome.LOST: "error"}
+_NOTICE_LEVELS: Final = {
+    events.NoticeOutcome.SENT: "info",
+    events.NoticeOutcome.DELAYED: "warning",
+    events.NoticeOutcome.LOST: "error",
+}
 _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
@@ -85,7 +88,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.StateStoreChanged: lambda e: "warning" if e.degraded else "info",
     events.TraceDeliveryChanged: lambda e: "warning" if e.failing else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
-    NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
+    events.NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
 }
 _NAMES: Final[dict[type[Event], str]] = {RequestFinished: "request"}
@@ -246,6 +249,10 @@ class Logs:
     def request_text(self, path: str, user_agent: str) -> str:
         """The part of a request's line that these make, cleaned of secrets."""
         return self._access_lines.text(path, user_agent)
+
+    def numbered_text(self, path: str, user_agent: str) -> NumberedText | None:
+        """As `AccessLines.numbered_text`."""
+        return self._access_lines.numbered_text(path, user_agent)
 
     # --- lines ----------------------------------------------------------------------------------------------
 

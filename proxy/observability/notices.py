@@ -14,10 +14,9 @@ import hmac
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from proxy.events import ConsentEnded, ConsentEnding, CredentialStateChanged, Event, SignInNeeded
+from proxy.events import ConsentEnded, ConsentEnding, CredentialStateChanged, Event, NoticeKind, SignInNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,38 +27,6 @@ MAX_ATTEMPTS: Final = 20
 """About an hour and a quarter, as `delay` has it."""
 MAX_DELAY: Final = 300.0
 _CODED: Final = "whsec_"
-
-
-class NoticeKind(StrEnum):
-    """What it is about."""
-
-    SIGN_IN_NEEDED = "sign-in-needed"
-    ACCOUNT_REVOKED = "account-revoked"
-    CONSENT_ENDING = "consent-ending"
-    CONSENT_ENDED = "consent-ended"
-    TEST = "test"
-    """Somebody wants to see one arrive."""
-
-
-class NoticeOutcome(StrEnum):
-    """How far the telling got."""
-
-    SENT = "sent"
-    DELAYED = "delayed"
-    """It failed, and is tried again."""
-    LOST = "lost"
-    """It was given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeTold(Event):
-    """A notice was sent, failed for the first time, or was given up. `way` is `webhook` or `command`."""
-
-    kind: NoticeKind
-    account: str
-    way: str
-    outcome: NoticeOutcome
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.errors import StateError
+from proxy.events import NoticeKind, NoticeOutcome, NoticeTold
 from proxy.observability import notices
 from proxy.observability.delivery import DeliveryFailed
-from proxy.observability.notices import MAX_ATTEMPTS, REPEAT_AFTER, Notice, NoticeOutcome, NoticeTold
+from proxy.observability.notices import MAX_ATTEMPTS, REPEAT_AFTER, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -112,8 +113,7 @@ class Notifier:
     def _forget(self, account: str) -> None:
         """The account works again: its next sign-in or revocation is news."""
         over = {
-            Notice("", kind, account, "", 0.0).key
-            for kind in (notices.NoticeKind.SIGN_IN_NEEDED, notices.NoticeKind.ACCOUNT_REVOKED)
+            Notice("", kind, account, "", 0.0).key for kind in (NoticeKind.SIGN_IN_NEEDED, NoticeKind.ACCOUNT_REVOKED)
         }
         if over & self._told.keys():
             self._told = {key: at for key, at in self._told.items() if key not in over}

@@ -203,7 +203,7 @@ class SharedValues(dict["Labels", float]):
         super().__init__()
         self._memory, self._name = memory, name
 
-    def get(self, labels: Labels, default: float = 0.0) -> float:  # type: ignore[override]
+    def get(self, labels: Labels, default: float = 0.0) -> float:  # type: ignore[override]  # a number, never None
         found = self._memory.find(self._name, labels)
         return found[0] if found is not None else default
 

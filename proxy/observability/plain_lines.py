@@ -85,8 +85,8 @@ def _behind(given: Mapping[str, str]) -> list[str]:
     where = "/".join(given[name] for name in ("account", "region") if name in given)
     whom = given.get("profile") or given.get("ads_account", "")
     duration = f"{float(given['duration_ms']):.0f} ms" if "duration_ms" in given else ""
-    tries = f"{given['attempts']} tries" if given.get("attempts", "1") not in ("0", "1") else ""
-    found = ("" if operation == "unknown" else operation, whom, where, given.get("client", ""), tries, duration)
+    attempts = f"{given['attempts']} attempts" if given.get("attempts", "1") not in ("0", "1") else ""
+    found = ("" if operation == "unknown" else operation, whom, where, given.get("client", ""), attempts, duration)
     return [text for text in found if text]
 
 

@@ -24,8 +24,8 @@ _MAX_DETAIL: Final = 500
 
 
 class RecentRequest(NamedTuple):
-    """One request that is over. `at` is wall-clock time, `duration` in seconds, `path` without a query; the rest is as
-    in `RequestFinished`."""
+    """One request that is over. `at` is wall-clock time, `duration` in seconds, `path` without a query; blanks are
+    between `mcp_tools`; the rest is as in `RequestFinished`."""
 
     at: float
     kind: RequestKind
@@ -39,6 +39,7 @@ class RecentRequest(NamedTuple):
     refusal: str = ""
     detail: str = ""
     fault: str = ""
+    mcp_tools: str = ""
 
     @property
     def failed(self) -> bool:
@@ -47,7 +48,7 @@ class RecentRequest(NamedTuple):
 
     def cleaned(self, clean: Callable[[str], str]) -> RecentRequest:
         """What came from outside, as it may be shown."""
-        return self._replace(path=clean(self.path), detail=clean(self.detail))
+        return self._replace(path=clean(self.path), detail=clean(self.detail), mcp_tools=clean(self.mcp_tools))
 
 
 Noted = tuple[Any, ...]
@@ -97,6 +98,7 @@ class RecentRequests:
             refusal=event.refusal,
             detail=event.detail[:_MAX_DETAIL],
             fault=event.fault,
+            mcp_tools=" ".join(event.mcp_tools),
         )
         if request.failed:
             self._keep_failure(request)

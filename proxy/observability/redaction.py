@@ -47,14 +47,20 @@ _HINTS: Final = (
     *("x-ads-proxy-key", "authorization", "cookie", "code="),
 )
 """What every text holds, case-folded, that one of the shapes is found in: a text without them is not searched."""
+_NUMBER: Final = re.compile(r"(?:\A|/)[0-9]+(?:/|\Z)")
+"""What may be the whole or an end of a segment of a path that is a number."""
 
 
 class Redaction:
-    """Masks secrets in texts. Cheap where there are none to be seen."""
+    """Masks secrets in texts. Cheap where there are none to be seen.
 
-    __slots__ = ("_known", "_pattern")
+    `reads_numbers` tells whether a known secret may be part of a path because of a number that stands in it.
+    """
+
+    __slots__ = ("_known", "_pattern", "reads_numbers")
 
     def __init__(self) -> None:
+        self.reads_numbers = False
         self._known: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
 
@@ -67,6 +73,7 @@ class Redaction:
         known = self._known | spellings
         if known != self._known:
             self._known = known
+            self.reads_numbers = any(map(_NUMBER.search, known))
             longest_first = sorted(known, key=lambda text: (-len(text), text))
             self._pattern = re.compile("|".join(map(_expression, longest_first)))
 
@@ -78,6 +85,11 @@ class Redaction:
             if hint in folded:
                 return _mask_shapes(text)
         return text
+
+    def spares_numbers(self, path: str) -> bool:
+        """Whether there is nothing to mask in a path, and would not be with other numbers for its segments."""
+        folded = path.casefold()
+        return not self.reads_numbers and self.clean(path) == path and not any(hint in folded for hint in _HINTS)
 
 
 def _mask_shapes(text: str) -> str:

@@ -9,12 +9,18 @@ from __future__ import annotations
 import re
 
 _NUMBER = re.compile(rb"/[0-9]+(?![^/])")
+_NUMBER_IN_LINE = re.compile(rb"/[0-9]++(?=[/? ])")
 _HELD = re.compile(rb"(?:\A|/)[0-9]+(?:/|\Z)")
 
 
 def without_numbers(path: bytes) -> bytes:
     """A path, or what ends in one, with `0` for each segment that is a number: `/v2/campaigns/0`."""
     return _NUMBER.sub(b"/0", path)
+
+
+def line_without_numbers(line: bytes) -> bytes:
+    """The same of a request line. Numbers in its query are none of a path; they may be taken for such."""
+    return _NUMBER_IN_LINE.sub(b"/0", line)
 
 
 def may_tell_numbers_apart(part: bytes) -> bool:

@@ -35,6 +35,12 @@ def needs_operator(absence: Absence, failure: CredentialFailure | None, advice: 
     return NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)), retryable=False)
 
 
+def sign_in_advice(account: str, sign_in_url: str) -> str:
+    """What brings a refresh token to an account that has none."""
+    page = sign_in_url or "Connect in the console"
+    return f"Sign in: {page} or `ads-proxy login {account}`; or configure a refresh token."
+
+
 def comes_later(account: str, failure: CredentialFailure | None, pause: float) -> NoUsableToken:
     """It is tried again by itself, in so many seconds."""
     why = failure.detail if failure is not None else "Login with Amazon has not answered yet."

@@ -12,12 +12,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proxy.errors import (
-    ApplicationChanged,
-    RefreshTokenMissing,
-    TokenAnswerMalformed,
-    TokenFailure,
-)
+from proxy.errors import ApplicationChanged, RefreshTokenMissing, TokenAnswerMalformed
 from proxy.events import (
     CredentialStateChanged,
     RefreshCause,
@@ -27,10 +22,11 @@ from proxy.events import (
     TokenTakenOver,
 )
 from proxy.tokens import lifecycle
-from proxy.tokens.absence import Absence, comes_later, needs_operator
+from proxy.tokens.absence import Absence, comes_later, needs_operator, sign_in_advice
+from proxy.tokens.alarm import MAX_SLEEP, Alarm
 from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
-from proxy.tokens.refresh_attempt import describe_failure, report_defect, request_grant
+from proxy.tokens.refresh_attempt import describe_failure, failure_elsewhere, failure_of, request_grant
 from proxy.tokens.sharing import Sharing
 from proxy.tokens.store import StoredSource
 from proxy.tokens.suspicion import Suspicion
@@ -38,17 +34,15 @@ from proxy.tokens.values import AccessToken, CredentialStatus
 from proxy.tokens.waiters import Waiters
 
 if TYPE_CHECKING:
+    from proxy.errors import TokenFailure
     from proxy.secret import Secret
     from proxy.tokens.consent import Consent
-    from proxy.tokens.leases import SharedToken
+    from proxy.tokens.leases import FailedAttempt, Lease, SharedToken
     from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialFailure, TokenSource
-
-MAX_SLEEP = 30.0
-"""A sleep does not notice a suspended machine; the clock is looked at again at least this often."""
 
 
 class Credential:
@@ -60,9 +54,8 @@ class Credential:
         self.state = CredentialState.PENDING
         self.token: AccessToken | None = None
         self._keeper = keeper
-        self._generation = 0
         self._sharing = Sharing(dependencies.leases)
-        self._older_secret = False
+        self._generation, self._older_secret = 0, False
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
@@ -70,7 +63,7 @@ class Credential:
         self.suspicion = Suspicion(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
+        self._alarm = Alarm()
         self._removed = False
 
     def __repr__(self) -> str:
@@ -113,7 +106,7 @@ class Credential:
         token_changed = await self._keeper.reconfigure(source.refresh_token)
         if had_refresh_token and self._keeper.refresh_token is None:
             self._report_missing()
-        app_changed = _application(old) != _application(source)
+        app_changed = old.application != source.application
         if old.client_id != source.client_id or self._keeper.refresh_token is None:
             self.token = None  # it belongs to another application, or to nobody any more
         if token_changed or app_changed:
@@ -176,7 +169,7 @@ class Credential:
         deadline = loop.time() + self.dependencies.settings.request_wait
         self.suspicion.rejected(use, rejected.generation)
         convinced = self.suspicion.convinces(use, self.dependencies.timing.clock())
-        while (token := self._usable_token()) is None or _is_same(token, rejected):
+        while (token := self._usable_token()) is None or token.is_same(rejected):
             left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
             if self._needs_operator() or not (convinced or token is None or self._is_refreshing()):
                 return None
@@ -192,7 +185,7 @@ class Credential:
         sooner = self._schedule.for_waiting_requests()
         if sooner != self._schedule:
             self._schedule = sooner
-            self._wake.set()
+            self._alarm.ring()
 
     def _refresh_for_401(self, token: AccessToken | None, use: TokenUse, left: float) -> bool:
         """Starts a refresh for a 401 where it may, or tells whether the next attempt is near enough to wait for."""
@@ -236,34 +229,62 @@ class Credential:
 
     async def _refresh(self, cause: RefreshCause, generation: int) -> TokenFailure | None:
         """One token request, unless a token after this generation comes meanwhile. Never raises: the timer lives on."""
-        source, sent, clock = self.source, self._keeper.refresh_token, self.dependencies.timing.clock
-        sent_at = clock()
-        grant: Grant | None = None
-        failure: TokenFailure | None = None
+        source, sent, failure = self.source, self._keeper.refresh_token, None
         if sent is None:
             return None
+        urgency = lifecycle.urgency_of(cause, self._waiters.count)
         try:
-            async with self._sharing.lease(source, sent) as lease:
-                if lease.shared is not None:
+            async with self._sharing.lease(source, sent, urgency) as lease:
+                if lease.held_back is not None:
+                    self._hold_back(lease.held_back)
+                elif lease.shared is not None:
                     self._take(lease.shared, sent)
-                elif lease.fence:
-                    await self.reread_store()
-                sent_at = clock()
-                if lease.shared is None and (sent, generation) == (self._keeper.refresh_token, self._generation):
-                    grant = await request_grant(self.dependencies, source, sent, self._schedule.timeouts)
-                    if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
-                        self._apply(grant, sent_at, cause)
-                        self._waiters.release()
-                        await self._sharing.publish(lease, replace(grant, took=clock() - sent_at), self._keeper)
-        except TokenFailure as error:
-            failure = explain_refusal(error, self.consent, self.dependencies.timing.wall())
-        except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
-            failure = report_defect(self.dependencies.observer, error)
-        ours = (sent, grant.refresh_token if grant is not None else None)
-        if failure is not None and source == self.source and self._keeper.refresh_token in ours:
-            self._record_failure(failure, clock() - sent_at)
+                else:
+                    failure = await self._ask(lease, source, sent, (cause, generation))
+        except Exception as error:  # noqa: BLE001 - a defect, or what was shared has ended on its way here
+            failure = failure_of(error, self.dependencies.observer)
+            self._record_failure(failure, 0.0)
         self._waiters.release()
         return failure
+
+    async def _ask(
+        self, lease: Lease, source: TokenSource, sent: Secret, why: tuple[RefreshCause, int]
+    ) -> TokenFailure | None:
+        """Under a lease, or alone. `why` is the cause, and the generation of the token that is to be followed."""
+        if lease.fence:
+            await self.reread_store()
+        (cause, generation), clock, grant = why, self.dependencies.timing.clock, None
+        if (sent, generation) != (self._keeper.refresh_token, self._generation):
+            return None
+        sent_at = clock()
+        try:
+            grant = await request_grant(self.dependencies, source, sent, self._schedule.timeouts)
+            if sent == self._keeper.refresh_token and source.client_id == self.source.client_id:
+                self._apply(grant, sent_at, cause)
+                self._waiters.release()
+                await self._sharing.publish(lease, replace(grant, took=clock() - sent_at), self._keeper)
+        except Exception as error:  # noqa: BLE001 - a defect must not stop refreshing for ever
+            failure = failure_of(error, self.dependencies.observer)
+            failure = explain_refusal(failure, self.consent, self.dependencies.timing.wall())
+        else:
+            return None
+        ours = (sent, grant.refresh_token if grant is not None else None)
+        if source == self.source and self._keeper.refresh_token in ours:
+            self._schedule = self._schedule.counting(lease.failed) if lease.failed is not None else self._schedule
+            self._record_failure(failure, clock() - sent_at)
+            await lease.fail(self._schedule.failed_attempt(failure.reason))
+        return failure
+
+    def _hold_back(self, attempt: FailedAttempt) -> None:
+        """Another replica asked the same in vain. Where that was not for want of a way to Amazon, it holds here too."""
+        timing = self.dependencies.timing
+        self._schedule = self._schedule.held_back(attempt, timing.clock(), self._waiters.count)
+        failure = failure_elsewhere(attempt)
+        if failure is not None and (self._last_failure is None or self._last_failure.reason != failure.reason):
+            told = explain_refusal(failure, self.consent, timing.wall())
+            self._last_failure = describe_failure(self.source.account, told, timing.wall())
+            self._transition(lifecycle.trigger_of(failure))
+        self._alarm.ring()
 
     def _take(self, shared: SharedToken, refresh_token: Secret) -> None:
         """Another replica was granted a token for this refresh token."""
@@ -282,14 +303,14 @@ class Credential:
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
         self._last_failure, self._last_success = None, timing.wall()
         self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
-        duration, ends = timing.clock() - sent_at, self._wall_time(expires_at)
+        duration, ends = timing.clock() - sent_at, timing.wall_at(expires_at)
         self.dependencies.observer.observe(
             TokenTakenOver(account, self._generation, ends)
             if cause is RefreshCause.SHARED
             else TokenRefreshed(account, self._generation, duration, ends, cause)
         )
         self._transition(Trigger.GRANTED)
-        self._wake.set()
+        self._alarm.ring()
 
     def _record_failure(self, failure: TokenFailure, duration: float) -> None:
         timing = self.dependencies.timing
@@ -298,27 +319,25 @@ class Credential:
             self._schedule = self._schedule.for_waiting_requests()
         account, wait, token = self.source.account, self._schedule.wait, self._usable_token()
         self._last_failure = told = describe_failure(account, failure, timing.wall())
-        expiry = self._wall_time(token.expires_at) if token is not None else None
+        expiry = timing.wall_at(token.expires_at) if token is not None else None
         self.dependencies.observer.observe(
             RefreshFailed(account, told.reason, told.permanent, told.detail, told.advice, duration, wait, expiry)
         )
         self._transition(lifecycle.trigger_of(failure))
-        self._wake.set()
+        self._alarm.ring()
 
     def _restart(self, cause: RefreshCause) -> None:
         """Other credentials are in force: forget the old ones' failures and ask at once."""
         self._last_failure = None
         self._schedule = RefreshSchedule(self.dependencies.timing.clock(), cause)
         self._transition(Trigger.CHANGED if self._usable_token() is not None else Trigger.RESET)
-        self._wake.set()
+        self._alarm.ring()
         self._waiters.release()
-
-    # --- time ----------------------------------------------------------------------------------------------
 
     async def _renew_ahead(self) -> None:
         """Refreshes whenever it is due and notices expiry."""
         while True:
-            self._wake.clear()
+            self._alarm.silence()
             token = self._usable_token()
             now = self.dependencies.timing.clock()
             moments = [token.expires_at] if token is not None else []
@@ -327,12 +346,7 @@ class Credential:
                 if self._schedule.due_at <= now:
                     await asyncio.wait({self._start_refresh(self._schedule.cause)})
                     continue
-            await self._sleep(min(moments, default=now + MAX_SLEEP) - now)
-
-    async def _sleep(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(MAX_SLEEP, max(0.001, seconds))):
-                await self._wake.wait()
+            await self._alarm.sleep(min(moments, default=now + MAX_SLEEP) - now)
 
     def _usable_token(self) -> AccessToken | None:
         """The access token that still serves; one that expired is let go."""
@@ -350,21 +364,20 @@ class Credential:
     def _is_refreshing(self) -> bool:
         return self._refresh_task is not None and not self._refresh_task.done()
 
-    # --- for people ----------------------------------------------------------------------------------------
-
     def status(self) -> CredentialStatus:
         """What there is to say, without secrets."""
         token, has_refresh_token = self._usable_token(), self._keeper.refresh_token is not None
+        timing = self.dependencies.timing
         return CredentialStatus(
             account=self.source.account,
             state=str(self.state),
             generation=self._generation,
             has_refresh_token=has_refresh_token,
             refresh_token_source=self._keeper.origin,
-            expires_at=self._wall_time(token.expires_at) if token is not None else None,
+            expires_at=timing.wall_at(token.expires_at) if token is not None else None,
             last_success=self._last_success,
             last_failure=self._last_failure,
-            next_refresh_at=self._wall_time(self._schedule.due_at) if has_refresh_token else None,
+            next_refresh_at=timing.wall_at(self._schedule.due_at) if has_refresh_token else None,
             unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
             consent=self.consent,
@@ -380,21 +393,8 @@ class Credential:
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""
         if self._keeper.refresh_token is None:
-            page = self.source.sign_in_url or "Connect in the console"
-            return f"Sign in: {page} or `ads-proxy login {self.source.account}`; or configure a refresh token."
+            return sign_in_advice(self.source.account, self.source.sign_in_url)
         return self._last_failure.advice if self._last_failure is not None else ""
 
     def _report_missing(self) -> None:
         self.dependencies.observer.observe(SignInNeeded(self.source.account, self._advice()))
-
-    def _wall_time(self, moment: float) -> float:
-        timing = self.dependencies.timing
-        return timing.wall() + moment - timing.clock()
-
-
-def _application(source: TokenSource) -> tuple[object, ...]:
-    return source.token_url, source.client_id, source.client_secret, source.older_secret, source.older_refresh_token
-
-
-def _is_same(token: AccessToken, rejected: AccessToken) -> bool:
-    return token.generation == rejected.generation and token.value == rejected.value

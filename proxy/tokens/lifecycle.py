@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import RefreshTokenRevoked, TokenTimeout
 from proxy.events import RefreshCause
+from proxy.tokens.leases import FailedAttempt, Urgency
 
 if TYPE_CHECKING:
     from proxy.errors import TokenFailure
@@ -101,6 +102,13 @@ def trigger_of(failure: TokenFailure) -> Trigger:
     return Trigger.REFUSED_GRANT if isinstance(failure, RefreshTokenRevoked) else Trigger.REFUSED_APP
 
 
+def urgency_of(cause: RefreshCause, waiting: int) -> Urgency:
+    """How a fleet's pause after a failure holds an attempt back, where so many requests wait for it."""
+    if cause is RefreshCause.OPERATOR:
+        return Urgency.AT_ONCE
+    return Urgency.AWAITED if waiting else Urgency.PLANNED
+
+
 def lead(expires_in: float, refresh_ahead: float) -> float:
     """How long before expiry a token is renewed: `refresh_ahead`, or a quarter of a life too short for that."""
     return refresh_ahead if refresh_ahead < expires_in / 2 else expires_in / 4
@@ -186,6 +194,20 @@ class RefreshSchedule:
             sooner=retry_in_while_waiting(failure, wait, chance),
             timeouts=self.timeouts + 1 if isinstance(failure, TokenTimeout) else 0,
         )
+
+    def counting(self, attempt: FailedAttempt) -> RefreshSchedule:
+        """The attempts of a fleet in vain are counted as one's own."""
+        return replace(self, failures=attempt.failures, permanent=attempt.permanent)
+
+    def failed_attempt(self, reason: str) -> FailedAttempt:
+        """What a fleet is told of the attempt that failed last."""
+        return FailedAttempt(reason, self.permanent, self.failures, self.wait, min(self.wait, self.sooner))
+
+    def held_back(self, attempt: FailedAttempt, now: float, waiting: int) -> RefreshSchedule:
+        """Another replica's attempt failed: it is not for this one to try the same sooner. So many requests wait."""
+        due_at, cause = now + attempt.wait, RefreshCause.RETRY
+        counted = replace(self.counting(attempt), due_at=due_at, cause=cause, wait=attempt.wait, sooner=attempt.sooner)
+        return counted.for_waiting_requests() if waiting else counted
 
     def for_waiting_requests(self) -> RefreshSchedule:
         """The same where requests wait for the token: after a failure it is due sooner."""

@@ -1,4 +1,4 @@
-"""Connections to a Redis or Valkey server, and what its failures mean. The only module that knows redis-py.
+"""Connections to a Redis or Valkey server, and what its failures mean. Only `redis_clients` knows redis-py beside it.
 
 A failure that can pass is a `StateUnavailable`. From then on nothing is asked of the server any more, so that nobody
 waits for it in vain, until whoever keeps the pulse has found it in order. Addresses are shown without user and
@@ -13,18 +13,16 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions
-from redis.asyncio import Redis, Sentinel
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from proxy.config.model.redis_address import RedisWay
 from proxy.errors import StateError, StateUnavailable
+from proxy.tokens.redis_clients import open_client
 from proxy.tokens.redis_scripts import BEAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.config.model.redis_address import RedisAddress
+    from proxy.tokens.redis_clients import RedisClient
 
 PATIENCE: Final = 2.0
 """Seconds that the server may take to connect, and to answer."""
@@ -52,8 +50,8 @@ class RedisConnection:
         """Called when `trouble` came or went, or there are more or fewer replicas."""
         self._id = secrets.token_hex(8)
         self._asking: set[asyncio.Task[Any]] = set()
-        self._client = _client(address, PATIENCE)
-        self._reader = _client(address, BLOCK + PATIENCE)
+        self._client = open_client(address, PREFIX, PATIENCE, PATIENCE)
+        self._reader = open_client(address, PREFIX, PATIENCE, BLOCK + PATIENCE)
 
     def __repr__(self) -> str:
         return f"<RedisConnection to {self.address}{', in trouble' if self.trouble is not None else ''}>"
@@ -124,14 +122,11 @@ class RedisConnection:
         if self._asking:
             await asyncio.wait(self._asking, timeout=PATIENCE)
         for client in (self._client, self._reader):
-            await client.aclose()
-            asked = getattr(client.connection_pool, "sentinel_manager", None)
-            for sentinel in asked.sentinels if asked is not None else ():
-                await sentinel.aclose()
+            await client.close()
 
-    async def _ask(self, client: Any, *words: str | bytes | float) -> Any:
+    async def _ask(self, client: RedisClient, *words: str | bytes | float) -> Any:
         """The client's work is a task of its own: whoever is cancelled goes at once, whatever redis-py does with it."""
-        asking = asyncio.create_task(client.execute_command(*words))
+        asking = asyncio.create_task(client.ask(*words))
         self._asking.add(asking)
         asking.add_done_callback(self._forget)
         patience = PATIENCE * 2 if client is self._client else BLOCK + PATIENCE * 2
@@ -159,29 +154,6 @@ def digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
-def _client(address: RedisAddress, timeout: float) -> Any:
-    """One attempt more where a connection turns out to be dead: the pool may hold what a restart has cut."""
-    settings: dict[str, Any] = {
-        "db": address.db,
-        "username": address.username or None,
-        "password": address.password.reveal() if address.password is not None else None,
-        "socket_connect_timeout": PATIENCE,
-        "socket_timeout": timeout,
-        "retry": Retry(NoBackoff(), 1),
-        "protocol": 2,
-    }
-    if address.tls:
-        settings |= {"ssl": True, **dict(address.options)}
-    if address.way is RedisWay.SENTINEL:
-        own = {name: value for name, value in settings.items() if name != "db"}
-        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
-            list(address.hosts), sentinel_kwargs=own, **settings
-        )
-        return sentinel.master_for(address.service)
-    host, port = address.hosts[0]
-    return Redis(host=host, port=port, **settings)
-
-
 def _explain(error: Exception, address: RedisAddress) -> StateError:
     """A failure in our words. Redis' own may hold what was sent, so they are not shown."""
     said, where = str(error), f"The state store at {address}"
@@ -189,8 +161,10 @@ def _explain(error: Exception, address: RedisAddress) -> StateError:
         return StateError(f"{where} refused the user or the password: correct state.url.")
     if isinstance(error, exceptions.NoPermissionError):
         return StateError(f"{where} does not permit this user what is needed (docs/scaling.md): correct its ACL.")
+    if isinstance(error, exceptions.ClusterDownError):
+        return StateUnavailable(f"{where} is a cluster that is down: look at `CLUSTER INFO`.")
     if isinstance(error, exceptions.MovedError | exceptions.ClusterError):
-        return StateError(f"{where} belongs to a cluster, which is not supported: name a server of its own.")
+        return StateError(f"{where} belongs to a cluster: write redis+cluster:// or rediss+cluster:// in state.url.")
     if isinstance(error, exceptions.ReadOnlyError):
         return StateUnavailable(f"{where} is a read-only replica: name the primary in state.url, or use Sentinel.")
     if isinstance(error, exceptions.OutOfMemoryError):

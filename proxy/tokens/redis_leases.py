@@ -19,7 +19,7 @@ from cryptography.fernet import InvalidToken
 from proxy.errors import StateError
 from proxy.secret import Secret
 from proxy.tokens import lease_scripts as scripts
-from proxy.tokens.leases import LeaseOfNobody, SharedToken, TokenWanted
+from proxy.tokens.leases import FailedAttempt, LeaseOfNobody, SharedToken, TokenWanted
 from proxy.tokens.redis_connection import NEWS, digest
 from proxy.tokens.token_response import Grant
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import MultiFernet
 
-    from proxy.tokens.leases import Lease
+    from proxy.tokens.leases import Lease, Urgency
     from proxy.tokens.redis_connection import RedisConnection
 
 LEASE: Final = 4.0
@@ -36,6 +36,9 @@ LEASE: Final = 4.0
 RENEWAL: Final = 1.0
 POLL: Final = 0.2
 """Seconds between two looks at whether the holder has done."""
+TURN: Final = 0.25
+"""Seconds for which whoever failed last leaves the next attempt to the others: one without a way to Amazon keeps none
+from it."""
 _RENEWALS: Final = 90
 """A holder that never ends gives way at last."""
 
@@ -48,6 +51,11 @@ class RedisLease:
     wanted: TokenWanted
     fence: int
     shared: SharedToken | None = None
+    failed: FailedAttempt | None = None
+    held_back: FailedAttempt | None = None
+
+    async def fail(self, attempt: FailedAttempt) -> None:
+        await self.leases.fail(self.wanted, attempt, self.fence)
 
     async def publish(self, grant: Grant, lineage: str) -> int:
         return await self.leases.publish(replace(self.wanted, lineage=lineage), grant, self.fence)
@@ -65,8 +73,8 @@ class RedisLeases:
         return f"<RedisLeases of {self._holder} at {self._connection.address}>"
 
     @contextlib.asynccontextmanager
-    async def lease(self, wanted: TokenWanted) -> AsyncIterator[Lease]:
-        lease = await self._turn(wanted)
+    async def lease(self, wanted: TokenWanted, urgency: Urgency) -> AsyncIterator[Lease]:
+        lease = await self._turn(wanted, urgency)
         if not isinstance(lease, RedisLease):
             yield lease
             return
@@ -102,17 +110,26 @@ class RedisLeases:
         except StateError:
             return 0
 
-    async def _turn(self, wanted: TokenWanted) -> Lease:
+    async def fail(self, wanted: TokenWanted, attempt: FailedAttempt, fence: int) -> None:
+        """Ends the lease, and keeps all who would send the same from asking for a while."""
+        told = f"{attempt.reason} {int(attempt.permanent)} {attempt.failures}"
+        words = self._holder, fence, digest(wanted.sent), int(attempt.wait * 1000), int(attempt.sooner * 1000), told
+        with contextlib.suppress(StateError):
+            await self._connection.run(scripts.FAIL, (_key(wanted),), *words)
+
+    async def _turn(self, wanted: TokenWanted, urgency: Urgency) -> Lease:
         """Waits for the lease, or for what its holder was granted."""
         known = wanted.known
         while True:
             try:
-                words = known, self._holder, int(LEASE * 1000)
+                words = known, self._holder, int(LEASE * 1000), digest(wanted.sent), urgency, int(TURN * 1000)
                 told, *rest = await self._connection.run(scripts.ACQUIRE, (_key(wanted),), *words)
             except StateError:
                 return LeaseOfNobody()
             if told == b"granted":
-                return RedisLease(self, wanted, int(rest[0]))
+                return RedisLease(self, wanted, int(rest[0]), failed=_failed(rest[1], b"0", b"0"))
+            if told == b"failed":
+                return LeaseOfNobody(held_back=_failed(*rest))
             if told == b"held":
                 await asyncio.sleep(min(POLL, int(rest[0]) / 1000 + 0.001))
                 continue
@@ -157,6 +174,14 @@ class RedisLeases:
         except (InvalidToken, ValueError, KeyError, TypeError):
             return None
         return SharedToken(grant, int(fence))
+
+
+def _failed(told: bytes, wait: bytes, sooner: bytes) -> FailedAttempt | None:
+    """What was kept of an attempt, if one was."""
+    if not told:
+        return None
+    reason, permanent, failures = told.decode().split(" ")
+    return FailedAttempt(reason, permanent == "1", int(failures), int(wait) / 1000, int(sooner) / 1000)
 
 
 def _purpose(wanted: TokenWanted) -> list[str]:

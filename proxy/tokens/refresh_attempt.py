@@ -10,7 +10,16 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proxy.errors import RefreshTokenRevoked, TokenAnswerMalformed, TokenFailure, TokenTimeout
+from proxy.errors import (
+    AppMisconfigured,
+    RefreshTokenRevoked,
+    TokenAnswerMalformed,
+    TokenFailure,
+    TokenRequestRejected,
+    TokenServerError,
+    TokenThrottled,
+    TokenTimeout,
+)
 from proxy.events import DefectMet, OlderRefreshTokenUsed
 from proxy.tokens.lifecycle import request_timeout
 from proxy.tokens.lwa import AppCredentials
@@ -20,10 +29,15 @@ if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.secret import Secret
     from proxy.tokens.consent_ledger import ConsentLedger
-    from proxy.tokens.leases import Leases
+    from proxy.tokens.leases import FailedAttempt, Leases
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import Timing, TokenSettings, TokenSource
+
+_TOLD_BY_AMAZON = {
+    kind.reason: kind
+    for kind in (RefreshTokenRevoked, AppMisconfigured, TokenRequestRejected, TokenThrottled, TokenServerError)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +87,22 @@ async def _ask_with_older(
     return replace(grant, refresh_token=None) if grant.refresh_token == older else grant
 
 
+def failure_elsewhere(attempt: FailedAttempt) -> TokenFailure | None:
+    """What Amazon told another replica of the same credentials; None where the trouble may be that replica's own."""
+    kind = _TOLD_BY_AMAZON.get(attempt.reason)
+    return kind(f"Another replica was told so by Login with Amazon ({attempt.reason}).") if kind is not None else None
+
+
 def describe_failure(account: str, failure: TokenFailure, at: float) -> CredentialFailure:
     """What people are told of it; `at` is wall-clock time."""
     advice = failure.advice.replace("ACCOUNT", account)
     return CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, at)
 
 
-def report_defect(observer: Observer, error: Exception) -> TokenFailure:
-    """An exception that nobody expected is told without its words, and counts as an attempt that failed."""
+def failure_of(error: Exception, observer: Observer) -> TokenFailure:
+    """What an attempt came to. An exception that nobody expected is told without its words, and counts as one."""
+    if isinstance(error, TokenFailure):
+        return error
     where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
     observer.observe(DefectMet("token refresh", where))
     return TokenAnswerMalformed("The token request met a defect of this program; the log has its traceback.")

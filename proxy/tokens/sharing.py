@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from proxy.secret import Secret
-    from proxy.tokens.leases import Lease, Leases, SharedToken
+    from proxy.tokens.leases import Lease, Leases, SharedToken, Urgency
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import TokenSource
@@ -33,9 +33,9 @@ class Sharing:
     def __repr__(self) -> str:
         return f"<Sharing: {self._fence}>"
 
-    def lease(self, source: TokenSource, refresh_token: Secret) -> AbstractAsyncContextManager[Lease]:
+    def lease(self, source: TokenSource, refresh_token: Secret, urgency: Urgency) -> AbstractAsyncContextManager[Lease]:
         """See `Leases.lease`."""
-        return self._leases.lease(self._wanted(source, refresh_token))
+        return self._leases.lease(self._wanted(source, refresh_token), urgency)
 
     async def publish(self, lease: Lease, grant: Grant, keeper: RefreshTokenKeeper) -> None:
         """Shares what was granted under the lease, and before it the refresh token that belongs to it."""
@@ -62,4 +62,7 @@ class Sharing:
         self._fence = max(self._fence, fence)
 
     def _wanted(self, source: TokenSource, refresh_token: Secret) -> TokenWanted:
-        return TokenWanted(source.account, source.token_url, source.client_id, fingerprint(refresh_token), self._fence)
+        lineage = fingerprint(refresh_token)
+        secrets = (source.client_secret, source.older_secret, source.older_refresh_token)
+        sent = "".join((lineage, *map(fingerprint, secrets)))
+        return TokenWanted(source.account, source.token_url, source.client_id, lineage, self._fence, sent)

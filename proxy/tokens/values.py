@@ -48,6 +48,11 @@ class TokenSource:
     older_secret: Secret | None = None
     older_refresh_token: Secret | None = None
 
+    @property
+    def application(self) -> tuple[object, ...]:
+        """What is asked with, beside the refresh token: where it changes, what failed before is tried at once."""
+        return self.token_url, self.client_id, self.client_secret, self.older_secret, self.older_refresh_token
+
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
@@ -61,6 +66,10 @@ class AccessToken:
     generation: int
     expires_at: float
     client_id: str
+
+    def is_same(self, other: AccessToken) -> bool:
+        """Whether both are one of an account's tokens."""
+        return self.generation == other.generation and self.value == other.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +114,7 @@ class Timing:
     clock: Callable[[], float] = boot_time
     wall: Callable[[], float] = time.time
     random: Callable[[], float] = random.random
+
+    def wall_at(self, moment: float) -> float:
+        """What the wall clock shows at a moment of `clock`."""
+        return self.wall() + moment - self.clock()

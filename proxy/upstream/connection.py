@@ -13,10 +13,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.clock import boot_time
-from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
-from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClose, has_no_body
+from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed
+from proxy.http1.framing import Body, Buffer, CountedBody, UntilClose, has_no_body
 from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
+from proxy.upstream.body import body_of
+from proxy.upstream.endings import cut, late
 from proxy.upstream.request_writer import RequestWriter
 
 if TYPE_CHECKING:
@@ -50,9 +52,7 @@ class ConnectionOwner(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop: ...
 
     @property
-    def reader(self) -> ResponseReader:
-        """What reads the host's responses."""
-        ...
+    def reader(self) -> ResponseReader: ...
 
     def opened(self, connection: UpstreamConnection) -> None: ...
 
@@ -81,14 +81,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._head = b""
         self._body: Body | None = None
         self._interims = 0
-        self._to_head = False
-        self._close = False
-        self._failed = False
-        self._gone = False
-        self._paused = False
-        self._idle_timeout = 0.0
-        self._response_timeout = 0.0
-        self._sent_at = 0.0
+        self._to_head = self._close = self._failed = self._gone = self._paused = False
+        self._idle_timeout = self._response_timeout = self._sent_at = 0.0
         self.served = 0
         self.born = self.rested = 0.0
         self.deadline = NEVER
@@ -142,16 +136,29 @@ class UpstreamConnection(asyncio.Protocol):
         self.rested = boot_time()
         self._pool.release(self)
 
-    def end_answered(self) -> bool:
-        """`note_answer` and `rest_now` together, for a response that is here whole: False changes nothing."""
+    def end_answered(self, waited: float) -> bool:
+        """`note_answer` and `rest_now` together, for a response that is here whole, after so many seconds. False
+        changes nothing."""
         if self._transport.get_write_buffer_size():
             return False
-        self._pool.answered(self.loop.time() - self._sent_at)
+        self._pool.answered(waited)
         self._sink = self._body = None
         self.served += 1
         self.rested = boot_time()
         self._pool.release(self)
         return True
+
+    def read_whole(self, data: bytes) -> tuple[Response, int] | None:
+        """The response that `data` is, and where its body begins; None where it is none that is whole, and behind which
+        the connection can be used again. Raises `Refused` for what is no response."""
+        end = data.find(b"\r\n\r\n", 0, _MAX_HEAD)
+        if end < 0:
+            return None
+        response = self._reader.read(data, end)
+        length, status = response.fields.content_length, response.status
+        if length is None or end + 4 + length != len(data) or response.fields.close:
+            return None
+        return None if status in _UNREAD or has_no_body(status, False) else (response, end + 4)
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
@@ -164,7 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def abandon(self) -> None:
         """Forget the exchange; its connection is of no more use."""
-        self._sink = None
+        self._sink = self._first = None
         self._failed = True
         self._transport.abort()
 
@@ -277,7 +284,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink = self._sink
         if sink is not None:
             sink.entered = perf_counter()
-            self._fail(_cut(self._head))
+            self._fail(cut(self._head))
             sink.flush()
 
     def pause_writing(self) -> None:
@@ -300,7 +307,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink.entered = perf_counter()
         what = "begin its answer" if self._body is None else "go on with its answer"
         limit = self._response_timeout if self._body is None else self._idle_timeout
-        self._fail(UpstreamTimeout(f"Amazon did not {what} within {limit:g} s; raise the time-out if that is usual."))
+        self._fail(late(what, limit))
         sink.flush()
 
     # --- reading
@@ -357,14 +364,7 @@ class UpstreamConnection(asyncio.Protocol):
         assert self._sink is not None
         fields = response.fields
         bodyless = has_no_body(response.status, self._to_head)
-        if bodyless:
-            self._body = CountedBody(0)
-        elif fields.chunked:
-            self._body = ChunkedBody(lambda why: UpstreamMalformed(f"Amazon's answer is chunked, but {why}."))
-        elif fields.content_length is not None:
-            self._body = CountedBody(fields.content_length)
-        else:
-            self._body = UntilClose()
+        self._body = body_of(fields, bodyless=bodyless)
         self._close = bodyless or fields.close or isinstance(self._body, UntilClose) or response.status in _UNREAD
         if not self._writer.complete:
             if self._close and response.status >= 400:
@@ -392,16 +392,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink.response_ended(trailers)
 
     def _fail(self, error: Refused) -> None:
-        sink, self._sink = self._sink, None
+        sink, self._sink, self._first = self._sink, None, None
         self.close()
         if sink is not None:
             sink.upstream_failed(error)
-
-
-def _cut(head: bytes) -> Refused:
-    """Why there is no answer, given what had come of a head. Lines that end in LF alone are no head to wait for."""
-    if head.count(b"\n") > head.count(b"\r\n"):
-        return UpstreamMalformed("Amazon's answer has a line that ends without a CR.")
-    if head:
-        return UpstreamClosed("Amazon closed the connection within the head of its answer.")
-    return UpstreamClosed("Amazon closed the connection before its answer was complete.")

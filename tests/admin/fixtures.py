@@ -52,7 +52,7 @@ def credential(account: str = "acme", state: str = "valid", **changes: object) -
         "unpersisted": False,
         "advice": "",
     }
-    return CredentialStatus(**{**values, **changes})  # type: ignore[arg-type]
+    return CredentialStatus(**{**values, **changes})  # type: ignore[arg-type]  # each of its own type
 
 
 FAILURE = CredentialFailure("network", False, "Connection refused.", "Check the network.", 1_700_000_000.0)

@@ -8,12 +8,11 @@ import json
 import pytest
 
 from proxy import errors
-from proxy.admin import AccessRules, AdsAccountView, ClientKeyView, ListingFailureView, ProfileView
+from proxy.admin import AccessRules, ClientKeyView, ListingFailureView
 from proxy.admin.guard import KeyChecker
-from proxy.admin.status import account_status, find_ads_accounts
+from proxy.admin.status import account_status
 from proxy.events import DefectMet
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
-from tests.observability.test_metrics import finished
 
 KEYED = AccessRules(KEY, True, "127.0.0.1")
 HEALTH = ("/livez", "/healthz", "/liveness", "/readyz", "/readiness", "/startup")
@@ -111,7 +110,7 @@ async def test_status_says_how_each_account_is() -> None:
 )
 async def test_the_console_advises_by_its_buttons(changes: dict[str, object], said: str) -> None:
     """Who has the page before them is told what to press; `/status` says it for those who have not."""
-    program = FakeProgram(statuses=(credential("acme", **changes),))  # type: ignore[arg-type]
+    program = FakeProgram(statuses=(credential("acme", **changes),))  # type: ignore[arg-type]  # each of its own type
     async with administer(program) as knocker:
         async with knocker.ask("/console/state") as answer:
             assert json.loads(await answer.text())["accounts"][0]["advice"].startswith(said)
@@ -304,74 +303,6 @@ def test_what_is_logged_of_the_keys_says_how_many_use_them() -> None:
     assert keys.in_session(token, KEY)
 
 
-async def test_the_console_state_has_traffic_and_refusals() -> None:
-    """The chart's steps and the last refused requests are what events and sums say."""
-    async with administer(FakeProgram()) as knocker:
-        for event in (finished(overhead=0.002), finished(status=429), finished(status=502)):
-            knocker.metrics.observe(event)
-        refused = finished(status=403, refusal="not-permitted", detail="Not yours.", client="reporting")
-        knocker.history.observe(refused)
-        async with knocker.ask("/console/state") as answer:
-            state = json.loads(await answer.text())
-    assert [(step["requests"], step["errors"], step["throttled"]) for step in state["traffic"]] == [(3, 1, 1)]
-    (line,) = state["refused"]
-    assert (line["reason"], line["detail"], line["path"]) == ("not-permitted", "Not yours.", "/v2/profiles")
-
-
-async def test_what_amazon_refused_for_a_known_reason_is_among_the_refusals() -> None:
-    """With Amazon's status and the sentence; what nobody can explain is not."""
-    async with administer(FakeProgram()) as knocker:
-        knocker.history.observe(finished(status=401))
-        knocker.history.observe(finished(status=401, detail="The profile is another's."))
-        for place in ("/console/state", "/status"):
-            async with knocker.ask(place) as answer:
-                (line,) = json.loads(await answer.text())["refused"]
-            assert (line["status"], line["reason"]) == (401, "refused-by-amazon")
-            assert line["detail"] == "The profile is another's."
-
-
-async def test_what_is_logged_of_the_history_counts_alone() -> None:
-    """How many steps and refusals it holds, and nothing of what was asked."""
-    async with administer(FakeProgram()) as knocker:
-        knocker.history.observe(finished(status=403, refusal="not-permitted", detail="canary", path="/canary"))
-        knocker.history.sample()
-        assert repr(knocker.history) == "<RequestHistory 1 steps, 1 refused>"
-
-
-@pytest.mark.parametrize(
-    ("search", "found"),
-    [("", 1), ("acme de", 1), ("AMZN1.A", 1), ("222", 1), ("e1 na", 1), ("linked", 0), ("acme fr", 0)],
-)
-async def test_ads_accounts_are_searched_by_every_word(search: str, found: int) -> None:
-    """By id, name, country, region, account, and by the profiles and entities that are theirs."""
-    async with administer(FakeProgram()) as knocker, knocker.ask(f"/console/ads-accounts?search={search}") as answer:
-        said = json.loads(await answer.text())
-    assert (said["total"], len(said["ads_accounts"])) == (found, found)
-    for each in said["ads_accounts"]:
-        assert (each["id"], each["countries"], each["profiles"]) == ("amzn1.a", ["DE", "US"], ["111", "222"])
-
-
-async def test_the_list_of_ads_accounts_is_bounded() -> None:
-    """However many there are, the page stays one that can be read."""
-    many = [AdsAccountView(f"amzn1.{n}", "acme", "ads account", "", "", (), (), (), ()) for n in range(1000)]
-    assert find_ads_accounts(many, "amzn1.9", 5)["total"] == 111
-    assert len(find_ads_accounts(many, "", 5)["ads_accounts"]) == 5
-
-
-async def test_profiles_are_searched_by_every_word() -> None:
-    """The search looks at id, name, country, region and account, in any case, and is bounded."""
-    many = tuple(ProfileView(str(n), "acme", "na", f"Brand {n}", "US", "seller") for n in range(1000))
-    program = FakeProgram(known_profiles=(*many, ProfileView("x1", "acme", "eu", "Straße", "DE", "vendor")))
-    async with administer(program) as knocker:
-        async with knocker.ask("/console/profiles?search=STRASSE+de") as answer:
-            assert [profile["id"] for profile in json.loads(await answer.text())["profiles"]] == ["x1"]
-        async with knocker.ask("/console/profiles?search=brand&account=acme") as answer:
-            found = json.loads(await answer.text())
-        assert (found["total"], len(found["profiles"])) == (1000, 200)
-        async with knocker.ask("/console/profiles?account=other") as answer:
-            assert json.loads(await answer.text())["total"] == 0
-
-
 async def test_a_failed_refresh_says_what_to_do() -> None:
     """The refresh button's failure is a problem document with the operator's advice."""
     program = FakeProgram(refresh_failure=errors.RefreshTokenRevoked("The token was revoked."))
@@ -386,7 +317,7 @@ async def test_a_failed_refresh_says_what_to_do() -> None:
 
 async def test_a_defect_is_told_to_observers_and_not_to_the_caller() -> None:
     """An unexpected exception is a 500 without its text, and a DefectMet event with its traceback."""
-    program = FakeProgram(refresh_failure=ValueError("canary"))  # type: ignore[arg-type]
+    program = FakeProgram(refresh_failure=ValueError("canary"))  # type: ignore[arg-type]  # a defect
     headers = {"X-Ads-Proxy-Console": "1"}
     async with (
         administer(program) as knocker,

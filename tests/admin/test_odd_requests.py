@@ -61,7 +61,7 @@ async def test_a_defects_place_is_short() -> None:
     """However long the path was: the event names its beginning."""
     program = FakeProgram()
     async with administer(program) as knocker:
-        program.statuses = None  # type: ignore[assignment]
+        program.statuses = None  # type: ignore[assignment]  # so that whoever reads it fails
         path = b"/login/" + b"a" * 4000
         answer = await answer_of(knocker.port, b"GET %b HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n" % path)
     (defect,) = program.seen

@@ -165,3 +165,16 @@ def test_what_the_journal_noted_is_among_the_requests() -> None:
         ("/v2/profiles", "***"),
         ("/***/x", ""),
     ]
+
+
+def test_a_call_of_mcp_is_found_by_its_tools() -> None:
+    """In the list by a part of a name, and among the operations of a failure; other requests have none."""
+    history = RequestHistory(Metrics("1"))
+    called = {"path": "/mcp", "operation": "unknown", "mcp_tools": ("a-query_b", "a-update_b")}
+    history.observe(finished(request_id="plain", status=404))
+    history.observe(finished(request_id="called", status=500, **called))
+    whole = find_requests(history, RequestFilter())["requests"]
+    assert [request["mcp_tools"] for request in whole] == [["a-query_b", "a-update_b"], []]
+    found = find_requests(history, RequestFilter(operation="UPDATE_"))["requests"]
+    assert [request["request_id"] for request in found] == ["called"]
+    assert [group["operations"] for group in failures(history)] == [["a-query_b", "a-update_b"], ["listProfiles"]]

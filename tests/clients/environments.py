@@ -6,23 +6,22 @@ changes. Nothing of the project is installed there, and nothing is asserted here
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.support.processes import taking_turns
 from tests.support.programs import ROOT, do_without, require_program
 
 CLIENTS = ROOT / "tests" / "clients"
 MADE = ROOT / ".cache" / "clients"
 _INSTALL = ("install", "--quiet", "--no-input", "--no-compile", "--require-hashes", "--only-binary=:all:")
 _WITHOUT_CHECK = "--disable-pip-version-check"
-_PATIENCE = 240
+_PATIENCE = 500
 
 
 def python_environment(name: str, *versions: str) -> Path:
@@ -93,21 +92,13 @@ def _once(place: Path, inputs: Sequence[Path], tool: str, make: Callable[[], Non
     for file in inputs:
         digest.update(file.read_bytes())
     stamp = place / ".made-from"
-    with _alone(place):
+    with taking_turns(place.with_suffix(".lock")):
         if stamp.exists() and stamp.read_text() == digest.hexdigest():
             return
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         make()
         stamp.write_text(digest.hexdigest())
-
-
-@contextlib.contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _run(*command: str | Path) -> None:

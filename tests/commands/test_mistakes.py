@@ -128,8 +128,8 @@ MISTAKES = (
         environ={**ONE, "ADS_PROXY_STATE__URL": "redis://:canary@host/1"},
     ),
     Mistake(
-        "a Redis cluster",
-        "state.url: names a cluster, which is not supported",
+        "a database of a Redis cluster",
+        "state.url: names a database of a cluster",
         environ={**ONE, "ADS_PROXY_STATE__URL": "redis+cluster://:canary@host/1", "ADS_PROXY_STATE__KEY": "k" * 16},
     ),
     Mistake(

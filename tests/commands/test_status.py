@@ -69,6 +69,25 @@ async def test_the_screen_shows_what_an_operator_asks(capsys: pytest.CaptureFixt
         assert words in screen
 
 
+async def test_one_trouble_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Regions with one reason share it, and an account without a token is not told three times more of it."""
+    unlisted = tuple(
+        ListingFailureView(account, region, detail, 1_700_000_000.0)
+        for account, region, detail in (
+            ("acme", "na", "Amazon refuses (403)"),
+            ("acme", "eu", "no route"),
+            ("acme", "fe", "Amazon refuses (403)"),
+            ("other", "na", "no usable token"),
+        )
+    )
+    statuses = (credential("acme"), credential("other", "revoked", expires_at=None))
+    _, screen, _ = await shown(FakeProgram(statuses=statuses, unlisted=unlisted), capsys)
+    assert [line.strip() for line in screen.splitlines() if "could not be listed" in line] == [
+        "acme, na fe: profiles could not be listed: Amazon refuses (403)",
+        "acme, eu: profiles could not be listed: no route",
+    ]
+
+
 @pytest.mark.parametrize(
     ("program", "code"),
     [

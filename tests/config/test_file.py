@@ -353,7 +353,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         ),
         (
             "state: {key: 0123456789abcdef, url: 'redis+cluster://u:canary@h/1'}",
-            "state.url: names a cluster, which is not supported",
+            "state.url: names a database of a cluster",
         ),
         (
             "state: {key: 0123456789abcdef, url: 'rediss://u:canary@h/1?ssl_cert_reqs=canary'}",

@@ -10,7 +10,7 @@ from proxy.config import StateKind, load
 from proxy.config.model.redis_address import RedisAddress, RedisWay, parse_redis_address
 from proxy.secret import Secret
 
-SERVER, SENTINEL = RedisWay.SERVER, RedisWay.SENTINEL
+SERVER, SENTINEL, CLUSTER = RedisWay.SERVER, RedisWay.SENTINEL, RedisWay.CLUSTER
 ACCOUNT = {"AMAZON_ADS_CLIENT_ID": "c", "AMAZON_ADS_CLIENT_SECRET": "s", "ADS_PROXY_STATE__KEY": "k" * 16}
 
 
@@ -47,6 +47,12 @@ ACCOUNT = {"AMAZON_ADS_CLIENT_ID": "c", "AMAZON_ADS_CLIENT_SECRET": "s", "ADS_PR
             RedisAddress(SENTINEL, True, (("a", 26379),), 3, service="main"),
             "rediss+sentinel://a:26379/main/3",
         ),
+        (
+            "rediss+cluster://me:p@a,b:2",
+            RedisAddress(CLUSTER, True, (("a", 6379), ("b", 2)), username="me", password=Secret("p")),
+            "rediss+cluster://a:6379,b:2/0",
+        ),
+        ("redis+cluster://a/0", RedisAddress(CLUSTER, False, (("a", 6379),)), "redis+cluster://a:6379/0"),
     ],
 )
 def test_each_part_has_its_meaning(text: str, meant: RedisAddress, shown: str) -> None:

@@ -224,9 +224,9 @@ async def perform(steps: tuple[Step, ...], wire: Wire, upstream: Upstream, clien
     """Play one side's steps on its connection."""
     for step in steps:
         if isinstance(step, UntilClientSaw):
-            await upstream.board.until(lambda m=step.marker: client is not None and m in client.raw)  # type: ignore[misc]
+            await upstream.board.until(lambda m=step.marker: client is not None and m in client.raw)  # type: ignore[misc]  # not inferred: it has a default
         elif isinstance(step, UntilUpstreamSaw):
-            await upstream.board.until(lambda m=step.marker: upstream.saw(m))  # type: ignore[misc]
+            await upstream.board.until(lambda m=step.marker: upstream.saw(m))  # type: ignore[misc]  # not inferred: it has a default
         elif isinstance(step, HalfClose):
             wire.finish()
         elif isinstance(step, Reset):

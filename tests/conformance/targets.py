@@ -19,7 +19,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from tests.support.processes import free_port
 from tests.support.programs import ROOT, find_program
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 60.0
 
 NGINX = """daemon off;
 master_process off;

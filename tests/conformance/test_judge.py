@@ -34,7 +34,7 @@ def seen(
 ) -> Observation:
     """An observation with the usual values."""
     values: dict[str, object] = {"reset": False, "timed_out": False, "streams": (), **more}
-    return Observation(received, ended, sentinel_sent=sentinel, requests=requests, **values)  # type: ignore[arg-type]
+    return Observation(received, ended, sentinel_sent=sentinel, requests=requests, **values)  # type: ignore[arg-type]  # each of its own type
 
 
 def verdict(outcome: Outcome, observation: Observation, ours: bool = False) -> list[str]:

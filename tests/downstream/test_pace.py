@@ -88,5 +88,5 @@ def test_what_is_taken_is_counted_beside_what_is_sent() -> None:
 )
 def test_a_tool_must_take_so_much(limits: ConnectionLimits, paced: bool, expected: tuple[float, int]) -> None:
     """At the rate where the response is paced, else a byte in `send_timeout`."""
-    handler = Remainder(None)  # type: ignore[arg-type]
+    handler = Remainder(None)  # type: ignore[arg-type]  # it is not asked
     assert least_taken(limits, handler if paced else None) == expected

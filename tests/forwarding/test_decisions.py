@@ -9,7 +9,7 @@ import pytest
 from proxy.downstream.ports import Availability
 from proxy.forwarding import decisions, forwarder
 from proxy.forwarding.decision import RequestContext
-from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.plain_exchange import PlainExchange
 from proxy.routing.route import Route, route
 from tests.forwarding.quick.test_exchange import HELLO
 from tests.forwarding.quick.test_recognition import KEYED, SCOPED, AskedDirectory, ask, clients, look_up_in
@@ -24,7 +24,7 @@ def routed(monkeypatch: pytest.MonkeyPatch) -> list[Route]:
     choose = route
 
     def noting(*arguments: object) -> Route:
-        found = choose(*arguments)  # type: ignore[arg-type]
+        found = choose(*arguments)  # type: ignore[arg-type]  # each of its own type
         chosen.append(found)
         return found
 
@@ -179,13 +179,13 @@ async def test_a_decision_shows_whose_it_is_and_where_it_goes(
 ) -> None:
     """And nothing that the request held."""
     shown: list[str] = []
-    begin = Exchange
+    begin = PlainExchange
 
     def noting(dependencies: object, client: object, context: RequestContext) -> object:
         shown.append(repr(context.decision))
-        return begin(dependencies, client, context)  # type: ignore[arg-type]
+        return begin(dependencies, client, context)  # type: ignore[arg-type]  # each of its own type
 
-    monkeypatch.setattr(forwarder, "Exchange", noting)
+    monkeypatch.setattr(forwarder, "PlainExchange", noting)
     async with running(answering(HELLO), fast_path=False) as bench:
         await bench.ask()
     assert shown == ["<Decision: anonymous to default in na>"]

@@ -245,7 +245,7 @@ async def test_a_remembered_section_gives_what_a_new_one_gives(running: Running,
     request = b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\n" + section(fields, [b" "]) + b"\r\n"
     told: list[bytes] = []
     async with running(answering(HELLO)) as bench:
-        bench.forwarder.new_request_id = lambda: "id"  # type: ignore[method-assign]
+        bench.forwarder.new_request_id = lambda: "id"  # type: ignore[method-assign]  # of this one object alone
         for fast in (True, True, False):
             bench.apply(fast_path=fast)
             for _ in range(2):

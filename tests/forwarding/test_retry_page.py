@@ -9,6 +9,7 @@ import pytest
 from tests.support.programs import ROOT
 
 _RETRY, _EXCHANGE = "tests/forwarding/test_retry.py::", "tests/forwarding/test_exchange.py::"
+_RENEWALS = "tests/forwarding/test_exchange_renewals.py::"
 PAGE = ROOT / "docs" / "reliability.md"
 
 HELD_BY = [
@@ -43,16 +44,16 @@ HELD_BY = [
     ),
     (
         "any | | 401 whose text is about the Scope",
-        _EXCHANGE + "test_a_401_about_the_scope_costs_no_renewal_and_no_replay",
+        _RENEWALS + "test_a_401_about_the_scope_costs_no_renewal_and_no_replay",
     ),
     (
         "any, body kept | whole or not | the first other 401, or what MCP says in its place",
-        _EXCHANGE + "test_a_401_is_answered_by_one_renewal_and_one_replay",
+        _RENEWALS + "test_a_401_is_answered_by_one_renewal_and_one_replay",
     ),
-    ("any | | 401 again, or one that does not convince", _EXCHANGE + "test_the_second_401_is_delivered_as_it_is"),
+    ("any | | 401 again, or one that does not convince", _RENEWALS + "test_the_second_401_is_delivered_as_it_is"),
     (
         "any | | 401 that does, and no newer token comes",
-        _EXCHANGE + "test_a_401_that_convinces_is_a_503_while_login_is_away",
+        _RENEWALS + "test_a_401_that_convinces_is_a_503_while_login_is_away",
     ),
     (
         "reads, body kept | | 429 or 503, its Retry-After within what is left of `upstream.retry_wait`",

@@ -225,4 +225,4 @@ def _one_answer(connection: h11.Connection, interim: list[Message]) -> Message |
 
 
 def _plain(fields: object) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((bytes(name), bytes(value)) for name, value in fields)  # type: ignore[attr-defined]
+    return tuple((bytes(name), bytes(value)) for name, value in fields)  # type: ignore[attr-defined]  # pairs

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -19,7 +18,7 @@ from email.message import Message
 from pathlib import Path
 from typing import TypeVar
 
-from tests.support.processes import free_port
+from tests.support.processes import free_port, taking_turns, until
 from tests.support.programs import ROOT, require_file, require_program
 
 CONTAINER_SETUP = ROOT.parent / "shared" / "tools" / "container-setup"
@@ -55,7 +54,8 @@ def _run(command: list[str], environ: Mapping[str, str] | None = None) -> subpro
 
 def prepare_images(*names: str) -> None:
     """Stand-ins for published images, where there are none yet."""
-    setup = _run([require_program("bash"), str(require_file(CONTAINER_SETUP)), *names])
+    with taking_turns(ROOT / ".cache" / "images.lock"):
+        setup = _run([require_program("bash"), str(require_file(CONTAINER_SETUP)), *names])
     if setup.returncode:
         raise AssertionError(f"container-setup failed: {setup.stderr}")
 
@@ -70,7 +70,8 @@ def build_image(tag: str) -> str:
     mounts = ["--volume", f"{PIP_CONFIGURATION}:{PIP_CONFIGURATION}:ro"] if PIP_CONFIGURATION.exists() else []
     flags = " ".join((*BUILD[1:], *mounts))
     arguments = (f"PODMAN={require_program('podman')}", f"IMAGE={tag}", f"BUILD_FLAGS={flags}")
-    made = _run([require_program("make"), "image", *arguments])
+    with taking_turns(ROOT / ".cache" / "images.lock"):  # who comes second finds each layer made
+        made = _run([require_program("make"), "image", *arguments])
     if made.returncode:
         raise AssertionError(f"make image failed: {made.stdout}{made.stderr}")
     return tag
@@ -110,17 +111,19 @@ def get(url: str, timeout: float = 10) -> Answer:
 
 def eventually(find: Callable[[], Found | None], what: str, within: float = 60) -> Found:
     """Ask until there is an answer that is not None and not an OSError; an error that says `what` after that time."""
-    end = time.monotonic() + within
     trouble: object = "nothing was found"
-    while time.monotonic() < end:
+
+    def look() -> tuple[Found] | None:
+        nonlocal trouble
         try:
             found = find()
-            if found is not None:
-                return found
         except (OSError, ValueError) as error:
             trouble = error
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not happen within {within:.0f} s: {trouble}")
+            return None
+        return None if found is None else (found,)
+
+    found: tuple[Found] = until(look, lambda: f"{what} did not happen: {trouble}", within)
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,9 @@ ROWS = rows()
 def amazon() -> Iterator[SimulatedAmazon]:
     """Two users; the second has an ads account in eu and one in fe, each with the second profile of that region."""
     with simulated_amazon() as started:
-        started.second = started.control("users", {"user": "second", "profiles_per_region": 2})  # type: ignore[attr-defined]
+        started.second = started.control("users", {"user": "second", "profiles_per_region": 2})  # type: ignore[attr-defined]  # for the tests
         for identifier, region, country in ((ADS_ACCOUNT, "eu", "DE"), (DEFAULT, "fe", "JP")):
-            profile = started.second["profiles"][region][1]  # type: ignore[attr-defined]
+            profile = started.second["profiles"][region][1]  # type: ignore[attr-defined]  # for the tests
             presence = {"region": region, "country": country, "profile_id": profile}
             ads_account = {"account_id": identifier, "user": "second", "presences": [presence]}
             started.control("ads-accounts", ads_account)
@@ -52,7 +52,7 @@ def amazon() -> Iterator[SimulatedAmazon]:
 
 @pytest.fixture(scope="module")
 def running(amazon: SimulatedAmazon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    second: dict[str, Any] = amazon.second  # type: ignore[attr-defined]
+    second: dict[str, Any] = amazon.second  # type: ignore[attr-defined]  # for the tests
     defaults = {"default_profile": second["profiles"]["fe"][1], "default_ads_account": DEFAULT}
     accounts = {
         "acme": amazon.account(),
@@ -87,7 +87,7 @@ def added(row: dict[str, str], profile: str) -> dict[str, str]:
 @pytest.mark.parametrize("way", ["scope", "ads account", "both", "defaults"])
 def test_operations_arrive_where_they_belong(amazon: SimulatedAmazon, running: Serving, way: str) -> None:
     """With the headers of their rows and no others, at the region of what they name; the simulator minds nothing."""
-    second: dict[str, Any] = amazon.second  # type: ignore[attr-defined]
+    second: dict[str, Any] = amazon.second  # type: ignore[attr-defined]  # for the tests
     connection = http.client.HTTPConnection(running.netloc, timeout=20)
     mark, wanted = f"?{way.replace(' ', '-')}=", {}
     for number, row in enumerate(ROWS):

@@ -30,13 +30,6 @@ def simulator() -> Iterator[SimulatedAmazon]:
         yield started
 
 
-@pytest.fixture
-def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
-    """The simulator as at its start."""
-    simulator.control("reset")
-    return simulator
-
-
 def campaigns(running: Serving, prefix: str = "", **headers: str) -> tuple[int, Any]:
     """A query of campaigns, for whomever the headers name."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}

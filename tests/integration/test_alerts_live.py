@@ -1,16 +1,17 @@
 """The alert rules, fired by what a running proxy exposes: its own scrapes are the series that promtool evaluates.
 
 Prometheus' clock begins at 1970 in a test of rules, so times of day are counted from the scrape. What is left out here
-is shown by made-up series in config/prometheus/alerts.test.yml: that the proxy is down, and that it is slow.
+is shown by made-up series in config/prometheus/alerts.test.yml: that the proxy is down.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ EVERY, SAMPLES = "30s", 800
 """Longer than the longest window of the rules."""
 SLOW = {"AdsProxyOverhead", "AdsProxyLatencyBurningFast", "AdsProxyLatencyBurning"}
 """What a machine that is busy with other tests may rightly fire."""
+MANY_TOOLS = 60_000
+LIST_TOOLS = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
 
 
 @dataclass
@@ -68,12 +71,6 @@ class Watch:
         found = set(re.findall(r'alertname="(\w+)"', said))
         assert bool(found) == (done.returncode != 0), said
         return found
-
-
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as found:
-        yield found
 
 
 def accounts(amazon: SimulatedAmazon, **changes: dict[str, Any]) -> dict[str, Any]:
@@ -177,3 +174,23 @@ def test_a_bad_configuration_fires_until_it_is_mended(amazon: SimulatedAmazon, t
         running.until(lambda: running.metric("config_last_reload_successful") == 1)
         watch.scrape()
         assert watch.firing("1m") == set()
+
+
+def test_a_proxy_that_adds_much_fires(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """By its own work: of a list of tools that is megabytes long it looks at each, for a client that may see some."""
+    tools = [{"name": f"campaign_management-query_campaign_{number}"} for number in range(MANY_TOOLS)]
+    content = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}})
+    kind = {"Content-Type": "application/json"}
+    amazon.fault({"status": 200, "headers": kind, "body": content}, target="mcp")
+    client = {"name": "agent", "key_sha256": hashlib.sha256(b"key").hexdigest(), "access": "read"}
+    with serving(tmp_path, amazon.configuration(clients=[client])) as running:
+        running.until_listed()
+        watch = Watch(running, tmp_path)
+        watch.scrape()
+        for number in (1, 2, 3):
+            answer = fetch(f"{running.tools}/mcp", LIST_TOOLS, {**kind, "X-Ads-Proxy-Key": "key"})
+            assert (answer[0], json.loads(answer[1])["result"]["tools"]) == (200, [])
+            running.until(lambda number=number: running.metric("overhead_seconds_count") == number)
+        watch.scrape()
+        assert watch.firing("12m") == SLOW
+    amazon.heal()

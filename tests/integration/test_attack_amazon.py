@@ -41,9 +41,9 @@ def trap() -> Iterator[Trap]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        do_POST = do_CONNECT = do_GET  # noqa: N815
+        do_POST = do_CONNECT = do_GET  # noqa: N815 - its name
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
             """Says nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

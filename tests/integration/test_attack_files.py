@@ -14,16 +14,10 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import Authority
-from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 FILES, MANY, TIMEOUT = 256, 400, 3
-
-
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 class Attackers:

@@ -10,17 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 PLACES = 24
 MODEST = {"X-Ads-Proxy-Key": "key-of-modest"}
-
-
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 @contextlib.contextmanager

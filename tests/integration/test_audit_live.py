@@ -9,7 +9,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 
 from tests.support.processes import fetch
 from tests.support.programs import ROOT
-from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Load, Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 
@@ -27,12 +26,6 @@ ADMIN_KEY = "an-admin-key-of-some-length"
 
 def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -164,7 +157,7 @@ def test_a_key_is_replaced_without_a_failed_request(amazon: SimulatedAmazon, tmp
 def test_a_key_ends_on_a_connection_that_is_kept(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """By the clock, with nothing to reload: the very next request is refused, and the end is recorded."""
     path = tmp_path / "audit.jsonl"
-    ends = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
+    ends = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()  # the program has started before
     keys = [{"sha256": digest("brief"), "expires": ends}, {"sha256": digest("other")}]
     with serving(tmp_path, configuration(amazon, path, keys)) as running:
         connection = http.client.HTTPConnection(running.netloc, timeout=10)

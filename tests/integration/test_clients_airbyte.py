@@ -9,7 +9,7 @@ import pytest
 
 from tests.clients import environments, flows
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # its environment is made first
 
 
 def test_airbyte_source_amazon_ads(tmp_path: Path) -> None:

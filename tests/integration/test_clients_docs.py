@@ -20,7 +20,7 @@ from tests.clients import environments, flows
 from tests.integration.rig import Rig, rig
 from tests.support.programs import ROOT, require_file, require_program
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # environments are made first
 
 PAGES = ROOT / "docs" / "clients"
 COLLECTION = ROOT.parent / "shared" / "postman"

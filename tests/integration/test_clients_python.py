@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients import environments, flows
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # environments are made first
 
 HERE = environments.CLIENTS
 ROWS = 50

@@ -71,7 +71,7 @@ class Console:
 
     def complaints(self) -> list[Any]:
         """What the browser's own log holds against our pages: policy violations, script errors, missing files."""
-        entries = self.browser.get_log("browser")  # type: ignore[no-untyped-call]
+        entries = self.browser.get_log("browser")  # type: ignore[no-untyped-call]  # selenium has no types
         elsewhere = tuple(self.rig.simulator["api_urls"].values())
         bad = [entry["message"] for entry in entries if entry["level"] in {"SEVERE", "WARNING"}]
         return [message for message in bad if not message.startswith(elsewhere)]

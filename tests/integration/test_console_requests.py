@@ -162,6 +162,24 @@ def test_the_list_stands_still_while_somebody_reads_it(browser: webdriver.Chrome
         console.see("#request-rows tr", "/sd/campaigns")
 
 
+def test_a_call_of_mcp_shows_its_tools(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """In the list, and the filter finds it by a part of the name."""
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "campaign_management-update_campaign"},
+    }
+    with rig(tmp_path) as running:
+        running.get("/v2/profiles")
+        fetch(f"{running.tools}/mcp", json.dumps(call).encode(), {"Content-Type": "application/json"})
+        console = Console(browser, running)
+        console.open()
+        console.see("#request-rows strong", "campaign_management-update_campaign")
+        console.see("#filter-operation").send_keys("update_")
+        console.see("#requests-found", "1 of the last 2")
+
+
 def test_a_new_failure_is_said_to_a_screen_reader(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """Once, by the page's status; what was there before the page is not news."""
     with rig(tmp_path, clients=CLIENTS) as running:

@@ -10,24 +10,17 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import Process, fetch, free_port, until
-from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Load, Serving, SimulatedAmazon, serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 PROMPT = 0.5
 """Seconds from SIGTERM to the end of a program that has nothing to do."""
-
-
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 class Asked:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,6 @@ LIFETIME = 8
 def simulator() -> Iterator[SimulatedAmazon]:
     with simulated_amazon("--access-token-lifetime", str(LIFETIME)) as started:
         yield started
-
-
-@pytest.fixture
-def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
-    """The simulator as at its start."""
-    simulator.control("reset")
-    return simulator
 
 
 @pytest.fixture
@@ -151,6 +145,27 @@ def test_a_holder_that_is_killed_holds_nobody_up(fleet: Fleet, server: RedisServ
     for replica in others:
         replica.until(lambda replica=replica: serves(replica))
     assert amazon.counts()["token_requests"] == 2
+
+
+def test_login_with_amazon_in_trouble_is_asked_by_one_at_a_time(
+    fleet: Fleet, server: RedisServer, amazon: SimulatedAmazon
+) -> None:
+    """Three replicas start while it answers 503: together they ask no more often than the pauses of one allow."""
+    amazon.fault({"status": 503}, target="lwa")
+    began = time.monotonic()
+    for _ in range(3):
+        fleet.start(server.url, {"acme": amazon.account()})
+    fleet.replicas[0].until(lambda: amazon.counts()["token_requests"] >= 5)
+    asked, passed = amazon.counts()["token_requests"], time.monotonic() - began
+    shortest = [0.25 * 2**number for number in range(16)]
+    assert asked <= 1 + max(number for number in range(16) if sum(shortest[:number]) <= passed)
+    assert (
+        sum(replica.metric("token_refreshes_total", reason="server_error") for replica in fleet.replicas) >= asked - 1
+    )
+    amazon.heal()
+    for replica in fleet.replicas:
+        replica.until(lambda replica=replica: serves(replica), 40)
+    assert fleet.mints <= 2
 
 
 def test_the_death_of_redis_is_no_tools_business(fleet: Fleet, server: RedisServer) -> None:

@@ -81,7 +81,7 @@ def press_allow(url: str) -> str:
 class StaysAtAmazon(urllib.request.HTTPRedirectHandler):
     """https://amazon.com is not asked for anything: a person only reads the address."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # as urllib has it
         if newurl.startswith("https://amazon.com"):
             newurl = "data:," + newurl
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -16,18 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Load, Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 
 MANY = 2000
 MIB = 1024
-
-
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 @pytest.fixture(autouse=True)

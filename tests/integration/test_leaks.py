@@ -16,7 +16,6 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ import yaml
 
 from tests.integration.test_state_live import allow
 from tests.support.processes import Process, fetch, free_port, until
-from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 
@@ -61,12 +60,6 @@ class Hunt:
             for where, text in self.texts.items()
             if spelling in text
         ]
-
-
-@pytest.fixture
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 def ask(netloc: str, request: bytes) -> bytes:

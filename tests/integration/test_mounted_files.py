@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support.running import Load, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Load, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 
@@ -47,12 +46,6 @@ class Mount:
         (self.path / "..data_tmp").rename(link)
         if old:
             shutil.rmtree(old)
-
-
-@pytest.fixture
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 def of_another_user(amazon: SimulatedAmazon) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import SimulatedAmazon, serving
 
 SILENT = "127.53.53.53"
 """Of this machine alone; nobody else uses it."""
@@ -28,12 +28,6 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(not _may_mount(), reason="only root can give a process other name servers"),
 ]
-
-
-@pytest.fixture
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 @pytest.fixture

@@ -27,13 +27,15 @@ from tests.integration.rig import Rig, rig
 from tests.support.processes import Output, free_port, started, until
 from tests.support.programs import require_program
 
-pytestmark = [pytest.mark.integration, pytest.mark.newman]
+pytestmark = [pytest.mark.integration, pytest.mark.newman, pytest.mark.timeout(900)]
 
 UNJUDGED: dict[str, str] = json.loads((environments.CLIENTS / "prism" / "unjudged.json").read_text(encoding="utf-8"))
 """Operations that fail for reasons of the specification, and the reason."""
 
 REGIONS = ("na", "eu", "fe")
 OPERATIONS = 723
+PRISMS_START = 180.0
+"""Seconds that three of them may take to read their specifications, on a machine that does much else."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
                     output = stack.enter_context(started(prism, "mock", path, "-p", str(ports[region])))
                     served.append((region, operations(file, document), output))
                 for region, wanted, output in served:
-                    until(functools.partial(_listens, output))
+                    until(functools.partial(_listens, output), patience=PRISMS_START)
                     found.through += _try(proxy.tools, f"/{region}", wanted)
                     found.without += _try(f"http://127.0.0.1:{ports[region]}", "", wanted)
                     found.files += 1
@@ -124,7 +126,7 @@ def _point(proxy: Rig, file: Path, ports: dict[str, int]) -> None:
 
 def _try(base: str, prefix: str, wanted: list[Operation]) -> list[Verdict]:
     """One request after the other on one connection."""
-    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=60)
     with contextlib.closing(connection):
         return [_judged(connection, prefix, operation) for operation in wanted]
 

@@ -27,13 +27,6 @@ def simulator() -> Iterator[SimulatedAmazon]:
         yield started
 
 
-@pytest.fixture
-def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
-    """The simulator as at its start."""
-    simulator.control("reset")
-    return simulator
-
-
 def answer_of(running: Serving, path: str = OPERATION, **headers: str) -> tuple[int, Any]:
     status, body = running.get(path, {name.replace("_", "-"): value for name, value in headers.items()})
     return status, json.loads(body)

@@ -1,4 +1,4 @@
-"""Ways to a real Redis that need more than an address: TLS, users with few permissions, Sentinel and its failover."""
+"""Ways to a real Redis that need more than an address: TLS, users with few permissions, Sentinel, clusters."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proxy.errors import StateError, StateUnavailable
 from proxy.secret import Secret
-from proxy.tokens.leases import TokenWanted
+from proxy.tokens.leases import FailedAttempt, TokenWanted, Urgency
 from proxy.tokens.opening import open_store
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoredSource, StoredToken
 from proxy.tokens.token_response import Grant
 from tests.support.certificates import Authority
+from tests.support.processes import until
 from tests.support.programs import ROOT
-from tests.support.redis_server import KEY, RedisSentinel, redis_server
+from tests.support.redis_server import KEY, RedisCluster, RedisSentinel, RedisServer, redis_server
 
 pytestmark = pytest.mark.integration
 
@@ -38,23 +40,34 @@ async def opened(url: str) -> AsyncIterator[RedisStore]:
         await store.close()
 
 
-async def use(store: RedisStore) -> None:
-    """Everything that a replica does with its store."""
+async def use(store: RedisStore, server: RedisServer) -> None:
+    """Everything that a replica does with its store, as this server sees it."""
     changes = store.changes()
     await anext(changes)
     await store.write("acme", ENTRY)
     await store.read("acme")
     await store.write_document("profiles", {})
     assert await store.read_document("profiles") == {}
-    async with store.leases.lease(WANTED) as lease:
-        await asyncio.sleep(1.1)  # until it is renewed
+    async with store.leases.lease(WANTED, Urgency.PLANNED) as lease:
+        ends_at = lease_end(server)
+        await asyncio.to_thread(until, lambda: lease_end(server) > ends_at)  # it is renewed
         assert await lease.publish(GRANT, WANTED.lineage) == lease.fence > 0
     assert await store.leases.newest(WANTED) is not None
     assert await store.leases.announce(WANTED, GRANT) > lease.fence
+    async with store.leases.lease(replace(WANTED, known=2**50), Urgency.PLANNED) as lease:
+        await lease.fail(FailedAttempt("network", False, 1, 30.0, 5.0))
+    async with store.leases.lease(replace(WANTED, known=2**50), Urgency.PLANNED) as lease:
+        assert lease.held_back is not None
     await store.fleet.share({"a": 1})
     assert (await asyncio.wait_for(anext(store.fleet.heard()), 20))[1] == {"a": 1}
     assert await store.fleet.settle("client", 60, 1.0, 1) == 59
     assert store.fleet.health.trouble == ""
+
+
+def lease_end(server: RedisServer) -> int:
+    """Until when the one lease that is out holds, in milliseconds."""
+    (key,) = server.client.keys("*lease:*")
+    return int(server.client.hget(key, "until"))
 
 
 async def test_through_tls(tmp_path: Path) -> None:
@@ -66,7 +79,7 @@ async def test_through_tls(tmp_path: Path) -> None:
     with redis_server(tmp_path, *options, "--tls-auth-clients", "no", password="p") as server:
         address = f"rediss://:p@127.0.0.1:{server.port}/0"
         async with opened(f"{address}?ssl_ca_certs={authority.ca_file}") as store:
-            await use(store)
+            await use(store, server)
             assert store.notes == ()
         async with opened(address) as stranger:
             with pytest.raises(StateUnavailable, match="cannot be reached"):
@@ -81,7 +94,7 @@ async def test_the_documented_permissions_are_enough(tmp_path: Path) -> None:
         server.client.execute_command("ACL", "SETUSER", "me", "on", ">p", "~{ads-proxy}:*", *permissions)
         server.client.execute_command("ACL", "SETUSER", "few", "on", ">p", "~{ads-proxy}:*", "+get")
         async with opened(f"redis://me:p@127.0.0.1:{server.port}/0") as store:
-            await use(store)
+            await use(store, server)
         async with opened(f"redis://few:p@127.0.0.1:{server.port}/0") as store:
             with pytest.raises(StateError, match="does not permit this user what is needed") as caught:
                 await store.write("acme", ENTRY)
@@ -96,7 +109,7 @@ async def test_a_failover_is_followed(tmp_path: Path) -> None:
             sentinel = RedisSentinel(tmp_path, primary)
             ending.callback(sentinel.end)
             async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0") as store:
-                await use(store)
+                await use(store, primary)
                 primary.client.wait(1, 5000)
                 changes = store.changes()
                 await anext(changes)
@@ -118,3 +131,43 @@ async def test_a_name_that_sentinel_does_not_know_is_trouble(tmp_path: Path) -> 
         async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/elsewhere/0") as store:
             with pytest.raises(StateUnavailable, match=r"cannot be reached|did not answer"):
                 await store.read("acme")
+
+
+async def test_of_a_cluster_the_node_that_has_the_keys_is_asked(tmp_path: Path) -> None:
+    """Everything is on one node, wherever one begins; a user has what docs/scaling.md lists for a cluster."""
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    permissions = [word for found in re.findall(r"`((?:\+[\w|]+\s?)+)`", page)[:2] for word in found.split()]
+    cluster = RedisCluster(tmp_path)
+    with contextlib.ExitStack() as ending:
+        ending.callback(cluster.end)
+        for node in cluster.nodes:
+            node.client.execute_command("ACL", "SETUSER", "me", "on", ">p", "~{ads-proxy}:*", *permissions)
+        for node in cluster.nodes[:3]:
+            async with opened(f"redis+cluster://me:p@127.0.0.1:{node.port}") as store:
+                await use(store, cluster.primary)
+                assert await store.read("acme") == ENTRY
+            cluster.primary.client.delete(*cluster.primary.client.keys("*lease:*"))
+        assert [bool(node.client.dbsize()) for node in cluster.nodes[:3]] == [
+            node is cluster.primary for node in cluster.nodes[:3]
+        ]
+        async with opened(f"redis://127.0.0.1:{cluster.standby.port}/0") as store:
+            with pytest.raises(StateError, match=r"write redis\+cluster://"):
+                await store.write("acme", ENTRY)
+
+
+async def test_a_failover_within_a_cluster_is_followed(tmp_path: Path) -> None:
+    """The node with the keys dies; its standby takes over, and the store goes on with it."""
+    cluster = RedisCluster(tmp_path)
+    with contextlib.ExitStack() as ending:
+        ending.callback(cluster.end)
+        async with opened(cluster.url) as store:
+            await use(store, cluster.primary)
+            cluster.primary.client.wait(1, 5000)
+            changes = store.changes()
+            await anext(changes)
+            await asyncio.to_thread(cluster.primary.kill)
+            await asyncio.wait_for(anext(changes), 30)
+            assert await store.read("acme") == ENTRY
+            await store.write("other", ENTRY)
+            assert cluster.standby.client.info("replication")["role"] == "master"
+            assert store.fleet.health.trouble == ""

@@ -13,7 +13,6 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +26,6 @@ pytestmark = pytest.mark.integration
 
 WITHIN = 5.0
 """The contract's promise, in seconds."""
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
-
-
-@pytest.fixture
-def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
-    """The simulator as at its start."""
-    simulator.control("reset")
-    return simulator
 
 
 def reloads(running: Serving, result: str = "success") -> float:

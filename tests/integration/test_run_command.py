@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import yaml
 
 from tests.support.processes import Process, until
 from tests.support.programs import ROOT
-from tests.support.running import SimulatedAmazon, simulated_amazon
+from tests.support.running import SimulatedAmazon
 
 pytestmark = pytest.mark.integration
 ASK = """
@@ -32,12 +31,6 @@ except urllib.error.HTTPError as error:
 print(json.dumps({"status": status, "body": json.loads(body), "environ": dict(os.environ)}))
 sys.exit(int(sys.argv[3]))
 """
-
-
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 def configured(folder: Path, amazon: SimulatedAmazon, **changes: Any) -> tuple[str | Path, ...]:

@@ -21,24 +21,11 @@ import pytest
 
 from tests.support.processes import Process
 from tests.support.programs import ROOT, do_without
-from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 
 SCOPE = "Amazon-Advertising-API-Scope"
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
-
-
-@pytest.fixture
-def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
-    """The simulator as at its start."""
-    simulator.control("reset")
-    return simulator
 
 
 class Terminal:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +58,36 @@ def test_it_has_time_to_drain() -> None:
 
     assert int(settings()["TimeoutStopSec"]) > DrainSection().delay + DrainSection().timeout
     assert settings()["RestartPreventExitStatus"] == "2"
+
+
+def test_a_service_manager_hears_of_start_reload_and_stop(tmp_path: Path) -> None:
+    """On the socket that it names: ready once tools are served, each reload, life, and the end."""
+    address = tmp_path / "notify"
+    heard: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, simulated_amazon() as amazon:
+        listener.bind(str(address))
+        listener.settimeout(20)
+
+        def told(word: str) -> str:
+            """The next message that is no sign of life."""
+            while True:
+                message = listener.recv(4096).decode()
+                heard.append(message)
+                if message != "WATCHDOG=1":
+                    assert message.startswith(word)
+                    return message
+
+        manager = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "100000"}
+        with serving(tmp_path, amazon.configuration(), **manager) as running:
+            assert running.netloc in told("READY=1")
+            assert running.admin_get("/livez")[0] == 200
+            running.process.signal(signal.SIGHUP)
+            assert "MONOTONIC_USEC=" in told("RELOADING=1")
+            told("READY=1")
+            assert running.metric("config_reloads_total", result="success") == 1
+            assert running.stop()[0] == 0
+            assert "EXTEND_TIMEOUT_USEC=45000000" in told("STOPPING=1")
+    assert "WATCHDOG=1" in heard
 
 
 def test_the_program_needs_no_memory_that_is_written_and_run(tmp_path: Path) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import math
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.running import Load, Serving, SimulatedAmazon, burst, serving, simulated_amazon
+from tests.support.running import Load, Serving, SimulatedAmazon, burst, serving
 
 pytestmark = pytest.mark.integration
 
@@ -22,19 +21,6 @@ LIFETIME = 5.0
 LONGEST_INTERVAL = LIFETIME * 3 / 4
 SHORTEST_INTERVAL = LIFETIME - LIFETIME / 4 * 1.2
 """A short-lived token is renewed a quarter of its life ahead, and by chance up to a fifth of that earlier."""
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
-
-
-@pytest.fixture
-def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
-    """The simulator as at its start."""
-    simulator.control("reset")
-    return simulator
 
 
 def short_lived(amazon: SimulatedAmazon, seconds: float = LIFETIME) -> None:

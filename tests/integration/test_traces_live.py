@@ -60,6 +60,24 @@ def test_a_dead_receiver_costs_no_request(tmp_path: Path) -> None:
             assert len(running.events("trace_delivery_changed")) == 1
 
 
+def test_the_receivers_key_is_the_receivers_alone(tmp_path: Path) -> None:
+    """It is led elsewhere by nobody, and neither Amazon nor the log, the metrics or the console learns of it."""
+    key = "Bearer canary-of-the-receiver"
+    with receiving() as elsewhere, receiving(*[307] * 100) as receiver, simulated_amazon() as amazon:
+        receiver.location = elsewhere.url
+        settings = amazon.configuration(telemetry={"otlp": receiver.url, "trust_traceparent": True})
+        with serving(tmp_path, settings, OTEL_EXPORTER_OTLP_HEADERS=f"authorization={key}") as running:
+            running.until_ready()
+            assert running.get("/v2/profiles", TRACED)[0] == 200
+            running.told("trace_delivery_changed", failing=True)
+            shown = [running.admin_get(path)[1].decode() for path in ("/metrics", "/status", "/console/state")]
+            reached = json.dumps(amazon.look("requests", last=1000))
+            running.stop()
+            assert "canary" not in "\n".join((*shown, reached, running.process.text))
+    assert set(receiver.keys) == {key}
+    assert elsewhere.keys == []
+
+
 def exemplars_in_prometheus(running: Serving, folder: Path, query: str) -> list[dict[str, Any]]:
     """The exemplars of the first series that a Prometheus which scrapes the program has of them."""
     target = {"targets": [running.admin.removeprefix("http://")]}

@@ -5,25 +5,18 @@ from __future__ import annotations
 import getpass
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.test_state_live import configuration, sign_in
 from tests.support.programs import ROOT
-from tests.support.running import SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 PAGE = (ROOT / "docs" / "upkeep.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## Back up and restore the state")[2].partition("\n## ")[0]
 BACK_UP, RESTORE = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture
-def amazon() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
 
 
 def typed(block: str, state: Path) -> None:

@@ -244,7 +244,7 @@ class Timers:
 async def test_names_in_use_are_looked_up_ahead_of_need(names: Names, resolver: Resolver) -> None:
     """So nobody waits, also not for a resolver that hangs meanwhile; a name that nobody uses is left alone."""
     timers = Timers(asyncio.get_running_loop())
-    names._loop = timers  # type: ignore[assignment]
+    names._loop = timers  # type: ignore[assignment]  # timers that the test moves
     await names.find("a.example", 1)
     resolver.now += REFRESH
     resolver.answers["a.example"] = [address("192.0.2.2")]
@@ -262,7 +262,7 @@ async def test_names_in_use_are_looked_up_ahead_of_need(names: Names, resolver: 
 async def test_a_refresh_that_hangs_keeps_nobody(names: Names, resolver: Resolver) -> None:
     """It was asked for long enough ago, so the last addresses serve at once."""
     timers = Timers(asyncio.get_running_loop())
-    names._loop = timers  # type: ignore[assignment]
+    names._loop = timers  # type: ignore[assignment]  # timers that the test moves
     await names.find("a.example", 1)
     resolver.now += REFRESH
     resolver.hanging.add("a.example")
@@ -277,7 +277,7 @@ async def test_a_refresh_that_hangs_keeps_nobody(names: Names, resolver: Resolve
 async def test_after_stop_nothing_is_looked_up_of_itself(names: Names, resolver: Resolver) -> None:
     """Not even where a lookup ends after it."""
     timers = Timers(asyncio.get_running_loop())
-    names._loop = timers  # type: ignore[assignment]
+    names._loop = timers  # type: ignore[assignment]  # timers that the test moves
     resolver.hanging.add("a.example")
     finding = asyncio.ensure_future(names.find("a.example", 1))
     await asyncio.sleep(0)

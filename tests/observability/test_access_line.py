@@ -10,6 +10,7 @@ import pytest
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLine, AccessLines, ShorterLine, Timestamps
 from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestKind
+from proxy.secret import Secret
 
 KIND = RequestKind("reader", "acme", "na", "123", "", "GET", "50%s", "read")
 TEXT = ',"path":"/sd/campaigns"'
@@ -59,3 +60,58 @@ def test_a_line_without_some_members_says_the_same_of_the_others() -> None:
 def test_a_line_begins_with_its_moment() -> None:
     """To the millisecond, in UTC."""
     assert json.loads(line_with().render(NOW, Outcome(), TEXT))["timestamp"] == "2023-11-14T22:13:20.250Z"
+
+
+def lines(*secrets: str) -> AccessLines:
+    redaction = Redaction()
+    redaction.know(map(Secret, secrets))
+    return AccessLines(redaction, Timestamps())
+
+
+@pytest.mark.parametrize("path", ["/v2/1", "/v2/12/x/7", "/a-secret-not/1"])
+def test_texts_of_paths_that_differ_in_numbers_are_made_of_one(path: str) -> None:
+    """As those that are looked at one by one."""
+    known = lines("a-secret", "7abc", "v2/1x")
+    texts = known.numbered_text(path, "curl/8 a-secret")
+    if "secret" in path:
+        assert texts is None
+        return
+    assert texts is not None
+    for other in (path, path.replace("1", "345")):
+        assert texts.of(other) == known.text(other, "curl/8 a-secret") == f',"path":"{other}","user_agent":"curl/8 ***"'
+
+
+@pytest.mark.parametrize(
+    ("secret", "path"),
+    [
+        ("12345678", "/v2/1"),
+        ("v2/1234", "/v2/1"),
+        ("56/x", "/v2/1/x"),
+        ("/12/x/1", "/v2/1/x/1"),
+        ("other", "/code=/1"),
+        ("other", "/authorization:\xa0/1"),
+        ("other", "/\xe9/1"),
+        ("other", '/"/1'),
+    ],
+)
+def test_where_a_number_can_be_part_of_a_secret_each_path_is_looked_at(secret: str, path: str) -> None:
+    """And where something else of it cannot stand in a line as it is."""
+    assert lines(secret).numbered_text(path, "") is None
+
+
+def test_a_number_that_becomes_a_secret_is_masked_from_then_on() -> None:
+    """Also in texts that were made of another's."""
+    redaction = Redaction()
+    known = AccessLines(redaction, Timestamps())
+    texts = known.numbered_text("/v2/1", "")
+    assert texts is not None
+    assert texts.of("/v2/123456789") == ',"path":"/v2/123456789"'
+    redaction.know([Secret("123456789")])
+    known.forget()
+    assert texts.of("/v2/123456789") == ',"path":"/v2/***"'
+
+
+def test_lines_without_paths_have_no_texts_of_numbers() -> None:
+    """There is nothing to save."""
+    fields = frozenset(ACCESS_FIELDS) - {"path"}
+    assert AccessLines(Redaction(), Timestamps(), fields).numbered_text("/v2/1", "curl/8") is None

@@ -13,8 +13,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from proxy.events import NoticeKind
 from proxy.observability.delivery import CommandWay, DeliveryFailed, WebhookWay
-from proxy.observability.notices import Notice, NoticeKind, signature
+from proxy.observability.notices import Notice, signature
 from proxy.secret import Secret
 
 NOTICE = Notice("id-1", NoticeKind.ACCOUNT_REVOKED, "acme", "acme: revoked.", 1_800_000_000.0)

@@ -44,7 +44,7 @@ def finished(**changes: object) -> events.RequestFinished:
         "user_agent": "curl/8",
         "upstream_status": 200,
     }
-    return events.RequestFinished(**{**values, **changes})  # type: ignore[arg-type]
+    return events.RequestFinished(**{**values, **changes})  # type: ignore[arg-type]  # each of its own type
 
 
 def made(*accounts: str) -> Metrics:
@@ -150,7 +150,7 @@ def test_openmetrics_is_given_to_who_asks_for_it() -> None:
 def openmetrics_samples(metrics: Metrics) -> list[Sample]:
     """What the format's own parser finds in a scrape."""
     text = metrics.scrape(OPENMETRICS)[0].decode()
-    families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # prometheus_client has no types
     return [sample for family in families for sample in family.samples]
 
 

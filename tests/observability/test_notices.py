@@ -14,6 +14,7 @@ from proxy.events import (
     ConsentEnding,
     CredentialStateChanged,
     Event,
+    NoticeKind,
     RequestStarted,
     SignInNeeded,
 )
@@ -21,7 +22,6 @@ from proxy.observability.notices import (
     MAX_ATTEMPTS,
     MAX_DELAY,
     Notice,
-    NoticeKind,
     as_kept,
     body_of,
     delay,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from proxy.errors import StateError
-from proxy.events import CredentialStateChanged, Event, SignInNeeded
+from proxy.events import CredentialStateChanged, Event, NoticeOutcome, NoticeTold, SignInNeeded
 from proxy.observability.delivery import DeliveryFailed
-from proxy.observability.notices import MAX_ATTEMPTS, REPEAT_AFTER, Notice, NoticeOutcome, NoticeTold
+from proxy.observability.notices import MAX_ATTEMPTS, REPEAT_AFTER, Notice
 from proxy.observability.notifier import MAX_PENDING, Notifier
 from proxy.tokens.memory_store import MemoryStore
 from tests.support.tokens import virtual_time

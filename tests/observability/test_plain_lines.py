@@ -43,7 +43,7 @@ def test_a_request_is_one_line_of_what_people_look_for() -> None:
         "12:00:00.123 200 POST   /sp/campaigns/list  1234567890  acme/na  reporting  81 ms",
     ]
     assert plain(path="/v2/profiles", operation="listProfiles", profile="", attempts=2) == [
-        "12:00:00.123 200 POST   /v2/profiles  listProfiles  acme/na  reporting  2 tries  81 ms",
+        "12:00:00.123 200 POST   /v2/profiles  listProfiles  acme/na  reporting  2 attempts  81 ms",
     ]
 
 

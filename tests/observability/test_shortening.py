@@ -37,7 +37,8 @@ def filled(kind: type[events.Event], text: str) -> events.Event:
     """An event whose texts are this one, and whose lists hold it many times."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
-        of_kind = {"str": text, "tuple[str, ...]": (text, *["x" * 50] * 500), "bool": False}
+        many = (text, *["x" * 50] * 500)
+        of_kind = {"str": text, "tuple[str, ...]": many, "bool": False, "NoticeOutcome": events.NoticeOutcome.SENT}
         values[field.name] = of_kind.get(str(field.type), 1)
     return kind(**values)
 

@@ -201,7 +201,7 @@ async def test_a_receiver_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch)
         observer = traces(receiver, lambda event: loop.call_soon_threadsafe(heard.observe, event))
         for count in (1, 2):
             observer.observe(SERVED)
-            await heard.until(lambda count=count: len(heard.events) == count)  # type: ignore[misc]
+            await heard.until(lambda count=count: len(heard.events) == count)  # type: ignore[misc]  # not inferred: it has a default
         await observer.stop()
     failing, working = heard.of(TraceDeliveryChanged)
     assert failing.failing

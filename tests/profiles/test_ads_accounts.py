@@ -133,7 +133,7 @@ class Amazon:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         self.asked.append((request, body))
-        return self.answer(request, body)  # type: ignore[no-any-return]
+        return self.answer(request, body)  # type: ignore[no-any-return]  # the script's answer
 
     @property
     def endpoint(self) -> Endpoint:

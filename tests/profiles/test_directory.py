@@ -21,7 +21,6 @@ from proxy.events import (
     ProfilesListed,
 )
 from proxy.profiles.directory import (
-    DOCUMENT,
     REPORT_INTERVAL,
     SAVE_DELAY,
     Pacing,
@@ -29,7 +28,7 @@ from proxy.profiles.directory import (
     ProfileSource,
     ProfilesUnavailable,
 )
-from proxy.profiles.index import ListingFailure
+from proxy.profiles.index import ListingFailure, document_of
 from proxy.profiles.misses import MISS_INTERVAL, MISS_MEMORY
 from proxy.profiles.pacing import (
     AWAITED_RETRY,
@@ -94,7 +93,7 @@ class HeldPauses:
 
 
 class DocumentStore:
-    """A store of documents; `document` is the one of profiles, `others` are kept by name."""
+    """A store of documents; `document` is the one of the profiles of `acme`, `others` are kept by name."""
 
     def __init__(self, document: object | None = None) -> None:
         self.document = document
@@ -105,10 +104,10 @@ class DocumentStore:
     async def read_document(self, name: str) -> object | None:
         if self.broken:
             raise StateError("the disk is gone")
-        return self.document if name == DOCUMENT else self.others.get(name)
+        return self.document if name == document_of("acme") else self.others.get(name)
 
     async def write_document(self, name: str, data: object) -> None:
-        if name != DOCUMENT:
+        if name != document_of("acme"):
             self.others[name] = json.loads(json.dumps(data))
             return
         self.written.set()
@@ -377,6 +376,23 @@ async def test_a_restart_knows_what_was_listed(running: RunningDirectory) -> Non
     assert running.directory.owners("12") == (("acme", "na"),)
     assert running.directory.first("acme", "na") == "11"
     assert running.directory.first("zeta", "na") is None
+
+
+async def test_what_the_version_before_kept_is_taken_over(running: RunningDirectory) -> None:
+    """It had one document for all: the pinned profile is known from it, and it is empty once the others are written."""
+    running.ids["na"] = [11, 12]
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    await running.directory.stop()
+    kept, running.documents.document = running.documents.document, None
+    running.documents.others["profiles"] = kept
+    running.status = 500
+    running.directory = running.open()
+    await running.directory.start([running.source()])
+    assert running.directory.first("acme", "na") == "11"
+    await running.directory.stop()
+    assert running.documents.document == kept
+    assert running.documents.others["profiles"] == {"version": 2, "listings": []}
 
 
 async def test_a_kept_listing_of_another_application_or_address_is_not_used(running: RunningDirectory) -> None:

@@ -118,7 +118,7 @@ class Amazon:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.asked.append(request)
         made = self.answer()
-        return await made if asyncio.iscoroutine(made) else made  # type: ignore[no-any-return]
+        return await made if asyncio.iscoroutine(made) else made  # type: ignore[no-any-return]  # the script's answer
 
 
 @pytest.fixture

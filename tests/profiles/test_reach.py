@@ -27,7 +27,7 @@ def advertiser(identifier: str, entity: str = "") -> LinkedAccount:
 
 
 def reading(**lists: tuple[object, ...]) -> Reach:
-    return Reach("https://x amzn1", **lists)  # type: ignore[arg-type]
+    return Reach("https://x amzn1", **lists)  # type: ignore[arg-type]  # each of its own type
 
 
 @pytest.mark.parametrize(

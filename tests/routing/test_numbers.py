@@ -11,7 +11,7 @@ from proxy.access.policy import Policy
 from proxy.forwarding import locations
 from proxy.http1.target import parse_target
 from proxy.routing.families import family
-from proxy.routing.numbers import may_tell_numbers_apart, without_numbers
+from proxy.routing.numbers import line_without_numbers, may_tell_numbers_apart, without_numbers
 from proxy.routing.operations import PUBLISHED, Operations, parse_operations
 from proxy.routing.target import find_destination
 
@@ -19,6 +19,13 @@ COLUMNS = "method\tpath\tname\tscope\taccount_id\taccount_header\teffect\n"
 SEGMENTS = ("v2", "sp", "campaigns", "reports", "0", "7", "12", "..", "", "%31", "1a", "auth", "@1", "eu", "a.1", ";")
 PATHS = st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=5).map(lambda parts: ("/" + "/".join(parts)).encode())
 PATTERNS = st.text("/*v27a", max_size=6)
+
+
+@given(PATHS, st.sampled_from((b"", b"?", b"?a=b", b"?9")))
+def test_a_line_without_numbers_is_that_of_its_path_without_them(path: bytes, query: bytes) -> None:
+    """Nothing else of it changes, but for what looks like a path in a query."""
+    line = line_without_numbers(b"GET " + path + query + b" HTTP/1.1")
+    assert line == b"GET " + without_numbers(path) + query + b" HTTP/1.1"
 
 
 @pytest.mark.parametrize(

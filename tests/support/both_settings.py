@@ -156,7 +156,7 @@ async def converse(running: Running, steps: Sequence[Step], *, fast: bool, keyed
     amazon, seen, directory = Amazon(), Seen(), ChangingDirectory()
     async with running(amazon.script) as bench:
         numbers, budgets = count(1), Budgets()
-        bench.forwarder.new_request_id = lambda: f"id-{next(numbers)}"  # type: ignore[method-assign]
+        bench.forwarder.new_request_id = lambda: f"id-{next(numbers)}"  # type: ignore[method-assign]  # of this one object alone
 
         def reload() -> None:
             clients = {"clients": keyed_clients(budgets)} if keyed else {}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.config.model.redis_address import parse_redis_address
-from proxy.errors import StateUnavailable
+from proxy.errors import StateUnavailable, TokenServerError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import TokenSource
@@ -55,10 +55,20 @@ class VirtualConnection(RedisConnection):
 
 
 class NumberedLogin(ScriptedLogin):
-    """Numbers its grants by when they were asked for, so that no two are alike."""
+    """Numbers its grants by when they were asked for, so that no two are alike.
+
+    `outage` is from when to when it answers 503, in seconds since it was made.
+    """
+
+    def __init__(self, expires_in: float) -> None:
+        super().__init__(expires_in=expires_in)
+        self.outage = (0.0, 0.0)
+        self.began = asyncio.get_running_loop().time()
 
     async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         number, scripted = len(self.asked) + 1, bool(self.script)
+        if self.outage[0] <= asyncio.get_running_loop().time() - self.began < self.outage[1]:
+            self.script, scripted = [TokenServerError("503")], True
         granted = await super().refresh(token_url, credentials, refresh_token)
         return granted if scripted else replace(granted, access_token=Secret(f"access-{number}"))
 
@@ -69,7 +79,7 @@ class Fleet:
     def __init__(self, server: RedisServer, replicas: int = 3, expires_in: float = LIFE) -> None:
         server.client.flushall()
         self.server = server
-        self.login = NumberedLogin(expires_in=expires_in)
+        self.login = NumberedLogin(expires_in)
         self.replicas = [self.make() for _ in range(replicas)]
 
     def make(self) -> Replica:

@@ -18,6 +18,21 @@ class LeaseState:
     token: str = ""
     token_fence: int = 0
     expires: int = 0
+    failed: str = ""
+    failed_for: str = ""
+    failed_by: str = ""
+    again: int = 0
+    sooner: int = 0
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who asks with what, how urgently, and for how long it leaves others their turn after a failure of its own."""
+
+    holder: str
+    sent: str
+    urgency: str = "planned"
+    turn: int = 0
 
 
 Answer = tuple[object, ...]
@@ -30,13 +45,20 @@ def newest(state: LeaseState, now: int, known: int) -> Answer:
     return ()
 
 
-def acquire(state: LeaseState, now: int, known: int, holder: str, life: int) -> tuple[LeaseState, Answer]:
+def acquire(state: LeaseState, now: int, known: int, asking: Asking, life: int) -> tuple[LeaseState, Answer]:
+    holder, failed = asking.holder, ""
     if found := newest(state, now, known):
         return state, ("token", *found)
     if state.holder and state.holder != holder and state.until > now:
         return state, ("held", state.until - now)
+    if state.failed and state.failed_for == asking.sent:
+        failed = state.failed
+        since = now - (asking.turn if state.failed_by == holder else 0)
+        wait, sooner = max(0, state.again - since), max(0, state.sooner - since)
+        if {"planned": wait, "awaited": sooner, "at-once": 0}[asking.urgency]:
+            return state, ("failed", failed, wait, sooner)
     fence = max(state.fence + 1, now)
-    return replace(state, fence=fence, holder=holder, until=now + life), ("granted", fence)
+    return replace(state, fence=fence, holder=holder, until=now + life), ("granted", fence, failed)
 
 
 def renew(state: LeaseState, now: int, holder: str, fence: int, life: int) -> tuple[LeaseState, int]:
@@ -53,6 +75,17 @@ def publish(state: LeaseState, now: int, lease: tuple[str, int], token: str, exp
     return _keep(state, lease[1], token, now + expires_in), 1
 
 
+def fail(
+    state: LeaseState, now: int, lease: tuple[str, int], sent: str, attempt: tuple[int, int, str]
+) -> tuple[LeaseState, int]:
+    """`attempt` is for how long nobody asks again, where requests wait and where none do, and how it failed."""
+    if (state.holder, state.fence) != lease:
+        return state, 0
+    wait, sooner, failed = attempt
+    past = {"failed": failed, "failed_for": sent, "failed_by": lease[0], "again": now + wait, "sooner": now + sooner}
+    return replace(state, holder="", until=0, **past), 1  # type: ignore[arg-type]
+
+
 def release(state: LeaseState, holder: str, fence: int) -> tuple[LeaseState, int]:
     if (state.holder, state.fence) != (holder, fence):
         return state, 0
@@ -67,4 +100,5 @@ def seize(state: LeaseState, now: int, token: str, expires_in: int) -> tuple[Lea
 
 
 def _keep(state: LeaseState, fence: int, token: str, expires: int) -> LeaseState:
-    return replace(state, fence=fence, holder="", until=0, token=token, token_fence=fence, expires=expires)
+    kept = replace(state, fence=fence, holder="", until=0, token=token, token_fence=fence, expires=expires)
+    return replace(kept, failed="", failed_for="")

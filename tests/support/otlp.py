@@ -25,12 +25,16 @@ def values_of(attributes: Any) -> dict[str, Any]:
 
 @dataclass
 class Receiver:
-    """What came; the first posts are answered with these statuses, all others with 200."""
+    """What came, and the keys that it came with; the first posts are answered with these statuses, all others with 200.
+
+    `location` is where the others are led to."""
 
     statuses: list[int] = field(default_factory=list)
     url: str = ""
     paths: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+    location: str = ""
 
     @property
     def requests(self) -> list[ExportTraceServiceRequest]:
@@ -61,11 +65,14 @@ def receiving(*statuses: int) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.keys.append(self.headers["Authorization"])
             status = receiver.statuses.pop(0) if receiver.statuses else 200
             if status == 200:
                 receiver.paths.append(self.path)
                 receiver.bodies.append(body)
             self.send_response(status)
+            if status != 200 and receiver.location:
+                self.send_header("Location", receiver.location)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

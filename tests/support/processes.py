@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import re
@@ -175,6 +176,15 @@ def fetch(url: str, data: bytes | None = None, headers: dict[str, str] | None = 
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+@contextlib.contextmanager
+def taking_turns(lock: Path) -> Iterator[None]:
+    """One after the other, whoever names this file, in other processes too."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def free_port() -> int:

@@ -130,6 +130,57 @@ class RedisSentinel:
         self.process.end()
 
 
+class RedisCluster:
+    """Three nodes with a third of the slots each, the first of them with a standby; a failover takes about a second."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.nodes: list[RedisServer] = []
+        for number in range(4):
+            folder = directory / f"node-{number}"
+            folder.mkdir()
+            own = ("--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--cluster-port", str(free_port()))
+            self.nodes.append(RedisServer(folder, *own, *options))
+        bus = [node.client.config_get("cluster-port")["cluster-port"] for node in self.nodes]
+        for number, node in enumerate(self.nodes[:3]):
+            node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * 5462, min(number * 5462 + 5461, 16383))
+        for node, port in zip(self.nodes[1:], bus[1:], strict=True):
+            self.nodes[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, port)
+        until(lambda: all(self._known(node) == 4 for node in self.nodes), lambda: self.nodes[0].process.text)
+        self.primary = self._holder_of("{ads-proxy}:")
+        self.standby = self.nodes[3]
+        self.standby.client.execute_command("CLUSTER", "REPLICATE", self._id(self.primary))
+        until(lambda: all(self._info(node)["cluster_state"] == "ok" for node in self.nodes))
+        until(lambda: self.standby.client.info("replication").get("master_link_status") == "up")
+
+    @property
+    def url(self) -> str:
+        return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}"
+
+    def end(self) -> None:
+        for node in self.nodes:
+            node.end()
+
+    @staticmethod
+    def _info(node: RedisServer) -> dict[str, str]:
+        text = node.client.execute_command("CLUSTER INFO")
+        if isinstance(text, dict):
+            return {str(key): str(value) for key, value in text.items()}
+        return dict(line.split(":", 1) for line in text.decode().split())
+
+    def _known(self, node: RedisServer) -> int:
+        return int(self._info(node)["cluster_known_nodes"])
+
+    @staticmethod
+    def _id(node: RedisServer) -> str:
+        found = node.client.execute_command("CLUSTER MYID")
+        return found.decode() if isinstance(found, bytes) else str(found)
+
+    def _holder_of(self, key: str) -> RedisServer:
+        slot = int(self.nodes[0].client.execute_command("CLUSTER KEYSLOT", key))
+        return self.nodes[slot // 5462]
+
+
 class Relay:
     """Passes TCP to a port, until it is told to swallow everything: then nobody is told that the way is cut."""
 
@@ -151,7 +202,7 @@ class Relay:
                     if key.fileobj is self._listener:
                         self._accept(ready)
                     else:
-                        self._pass(ready, key.fileobj)  # type: ignore[arg-type]
+                        self._pass(ready, key.fileobj)  # type: ignore[arg-type]  # all of them are sockets
 
     def _accept(self, ready: selectors.BaseSelector) -> None:
         near, _ = self._listener.accept()

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from dataclasses import replace
 
-from proxy.errors import TokenServerError
-from proxy.events import TokenRefreshed, TokenTakenOver
+import pytest
+
+from proxy.errors import (
+    AppMisconfigured,
+    NoUsableToken,
+    RefreshTokenRevoked,
+    TokenFailure,
+    TokenNetworkError,
+    TokenServerError,
+)
+from proxy.events import RefreshFailed, TokenRefreshed, TokenTakenOver
 from proxy.secret import Secret
 from proxy.tokens.consent import Consent
 from proxy.tokens.consent_ledger import ConsentLedger
 from proxy.tokens.suspicion import TokenUse
 from tests.support.events import EventRecorder
-from tests.support.fleet import LIFE, Fleet, hanging
+from tests.support.fleet import LIFE, Fleet, Replica, hanging
 from tests.support.redis_server import RedisServer
-from tests.support.tokens import grant, source, virtual_time
+from tests.support.tokens import ScriptedLogin, grant, source, virtual_time
 
 
 @virtual_time
@@ -141,6 +152,117 @@ async def test_a_failure_lets_the_next_one_ask(server: RedisServer) -> None:
     await asyncio.sleep(1)
     assert fleet.mints == 2
     assert fleet.tokens() == ["access-2"] * 3
+    await fleet.stop()
+
+
+@virtual_time
+async def test_amazon_down_is_asked_at_the_pace_of_one(server: RedisServer) -> None:
+    """Ten minutes of 503: one replica, or five, ask six times at first, then each 15 to 30 s; all serve after it."""
+    for replicas in (1, 5):
+        fleet = Fleet(server, replicas)
+        fleet.login.outage = (0, 600)
+        await fleet.start()
+        await asyncio.sleep(600)
+        assert 600 / 30 <= fleet.mints <= 600 / 15 + 6
+        await asyncio.sleep(31)
+        assert len(set(fleet.tokens())) == 1
+        assert fleet.tokens()[0]
+        await fleet.stop()
+
+
+@virtual_time
+async def test_requests_that_wait_hasten_the_fleet_as_one(server: RedisServer) -> None:
+    """Tools ask at all five of them while Amazon is down: an attempt each two and a half to five seconds."""
+    fleet = Fleet(server, 5)
+    fleet.login.outage = (0, 300)
+    await fleet.start()
+    await asyncio.sleep(120)
+    before = fleet.mints
+
+    async def ask(replica: Replica) -> None:
+        for _ in range(12):
+            with contextlib.suppress(NoUsableToken):
+                await replica.manager.get("acme")
+            await asyncio.sleep(1)
+
+    await asyncio.gather(*(ask(replica) for replica in fleet.replicas))
+    seconds = asyncio.get_running_loop().time() - fleet.login.began - 120
+    assert seconds / 5.5 <= fleet.mints - before <= seconds / 2.5 + 2
+    await fleet.stop()
+
+
+@virtual_time
+async def test_one_without_a_way_to_amazon_keeps_none_from_it(server: RedisServer) -> None:
+    """It fails each time, and leaves the next attempt to the others; nobody is called degraded for it but itself."""
+    fleet = Fleet(server, 2)
+    cut_off = Replica(server, ScriptedLogin(*[TokenNetworkError("no way")] * 1000))
+    fleet.replicas.insert(0, cut_off)
+    await fleet.start()
+    await asyncio.sleep(2)
+    assert len(set(fleet.tokens())) == 1
+    assert fleet.tokens()[0]
+    await asyncio.sleep(6 * LIFE)
+    assert len(set(fleet.tokens())) == 1
+    assert fleet.tokens()[0]
+    assert cut_off.events.of(RefreshFailed)
+    for replica in fleet.replicas[1:]:
+        assert not replica.events.of(RefreshFailed)
+        assert replica.state() == "valid"
+    await fleet.stop()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "state"),
+    [(RefreshTokenRevoked("no"), "revoked"), (AppMisconfigured("no"), "misconfigured")],
+    ids=["grant", "application"],
+)
+@virtual_time
+async def test_what_amazon_refuses_one_is_asked_by_no_other(
+    server: RedisServer, refusal: TokenFailure, state: str
+) -> None:
+    """All say what is wrong, and ask half a minute later, one of them."""
+    fleet = Fleet(server, 4)
+    fleet.login.script = [refusal, refusal]
+    await fleet.start()
+    await asyncio.sleep(25)
+    assert fleet.mints == 1
+    assert {replica.state() for replica in fleet.replicas} == {state}
+    assert sum(len(replica.events.of(RefreshFailed)) for replica in fleet.replicas) == 1
+    advice = {replica.manager.statuses()[0].advice for replica in fleet.replicas}
+    assert len(advice) == 1
+    await asyncio.sleep(20)
+    assert fleet.mints == 2
+    await fleet.stop()
+
+
+@virtual_time
+async def test_a_person_mends_what_was_refused_at_once(server: RedisServer) -> None:
+    """A sign-in, and before it the operator's button, wait for no pause of the fleet."""
+    fleet = Fleet(server, 3)
+    fleet.login.script = [RefreshTokenRevoked("no"), RefreshTokenRevoked("still no")]
+    await fleet.start()
+    await asyncio.sleep(5)
+    with pytest.raises(RefreshTokenRevoked, match="still no"):
+        await fleet.replicas[2].manager.refresh_now("acme")
+    assert fleet.mints == 2
+    await fleet.replicas[1].manager.adopt("acme", grant("signed-in", refresh="Atzr|new"))
+    await asyncio.sleep(1)
+    assert fleet.tokens() == ["signed-in"] * 3
+    assert {replica.state() for replica in fleet.replicas} == {"valid"}
+    await fleet.stop()
+
+
+@virtual_time
+async def test_another_secret_is_tried_at_once(server: RedisServer) -> None:
+    """The pause is for who would send what was refused; a replica with a mended configuration would not."""
+    fleet = Fleet(server, 2)
+    fleet.login.script = [AppMisconfigured("no")]
+    await fleet.start()
+    await asyncio.sleep(5)
+    await fleet.replicas[0].manager.reconfigure((replace(source(), client_secret=Secret("mended")),))
+    await asyncio.sleep(1)
+    assert fleet.replicas[0].serves()
+    assert fleet.mints == 2
     await fleet.stop()
 
 

@@ -39,7 +39,7 @@ def test_a_link_says_what_it_is_for_under_its_signature() -> None:
 def test_a_signature_holds_for_its_own_link_alone(changes: dict[str, object]) -> None:
     """Another account, another id or a later end needs another signature."""
     signature = sign(INVITATION, KEY).partition(".")[2]
-    changed = sign(replace(INVITATION, **changes), KEY).partition(".")[0]  # type: ignore[arg-type]
+    changed = sign(replace(INVITATION, **changes), KEY).partition(".")[0]  # type: ignore[arg-type]  # each of its own type
     assert not is_signed(f"{changed}.{signature}", KEY)
 
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from proxy.tokens import lease_scripts as scripts
+from proxy.tokens.leases import Urgency
 from tests.support import lease_model as model
 from tests.support.redis_server import RedisServer
 
-LIFE, TOKEN_LIFE = 4000, 60_000
+LIFE, TOKEN_LIFE, TURN = 4000, 60_000, 250
 ACCOUNTS = st.sampled_from(("acme", "other"))
 REPLICAS = st.sampled_from((0, 1, 2))
 
@@ -51,6 +52,10 @@ class Replica:
     leases: dict[str, int] = field(default_factory=dict)
     granted: dict[str, Token] = field(default_factory=dict)
 
+    def sends(self, account: str) -> str:
+        """What stands for all that it sends to Amazon: another consent is another refresh token."""
+        return f"{account}/{self.consents[account]}"
+
 
 class LeaseProtocol(RuleBasedStateMachine):
     """See the module's docstring."""
@@ -66,6 +71,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         self.replicas = [Replica(f"replica-{number}") for number in range(3)]
         self.numbers = itertools.count(1)
         self.holders: dict[str, dict[int, str]] = {"acme": {}, "other": {}}
+        self.pauses: dict[str, dict[str, Any]] = {}
 
     def run(self, script: str, account: str, *words: object) -> Any:
         """What the script gives, with texts and numbers as the model has them."""
@@ -74,23 +80,37 @@ class LeaseProtocol(RuleBasedStateMachine):
             return tuple(int(each) if each.isdigit() else each.decode() for each in answer)
         return int(answer)
 
-    @rule(replica=REPLICAS, account=ACCOUNTS)
-    def acquire(self, replica: int, account: str) -> None:
+    @rule(replica=REPLICAS, account=ACCOUNTS, urgency=st.sampled_from(Urgency))
+    def acquire(self, replica: int, account: str, urgency: Urgency = Urgency.PLANNED) -> None:
         """A replica whose token is due asks for the lease; it asks once more where the token there is of no use."""
         asking = self.replicas[replica]
-        known = asking.known[account]
+        known, sent = asking.known[account], asking.sends(account)
         while True:
-            words = known, asking.name, LIFE
-            self.states[account], expected = model.acquire(self.states[account], self.now, *words)
-            answer = self.run(scripts.ACQUIRE, account, *words)
-            assert answer == expected
+            answer = self.ask(asking, account, known, urgency)
             if answer[0] != "token" or self.take(asking, account, *answer[1:3]):
                 break
             known = answer[1]
         if answer[0] == "granted":
+            self.pace_is_kept(asking.name, account, sent, urgency)
             asking.leases[account] = answer[1]
             asking.granted.pop(account, None)
             self.give(account, answer[1], asking.name)
+
+    def ask(self, asking: Replica, account: str, known: int, urgency: Urgency) -> Any:
+        who = model.Asking(asking.name, asking.sends(account), urgency, TURN)
+        self.states[account], expected = model.acquire(self.states[account], self.now, known, who, LIFE)
+        words = known, asking.name, LIFE, who.sent, urgency, TURN
+        answer = self.run(scripts.ACQUIRE, account, *words)
+        assert answer == expected
+        return answer
+
+    def pace_is_kept(self, name: str, account: str, sent: str, urgency: Urgency) -> None:
+        """Nobody was given a lease to send the same sooner than all were told, and who failed last leaves a turn."""
+        past = self.pauses.get(account)
+        if past is None or past["sent"] != sent or urgency is Urgency.AT_ONCE:
+            return
+        moment = past["sooner" if urgency is Urgency.AWAITED else "again"]
+        assert self.now >= moment + (TURN if past["by"] == name else 0)
 
     def give(self, account: str, fence: int, holder: str) -> None:
         """No fence of a lease is given twice, or below one that was."""
@@ -127,13 +147,14 @@ class LeaseProtocol(RuleBasedStateMachine):
         assert self.run(scripts.PUBLISH, account, replica.name, fence, token, TOKEN_LIFE, account) == expected
         assert self.run(scripts.PUBLISH, account, replica.name, fence, token, TOKEN_LIFE, account) == expected
         if expected:
+            self.pauses.pop(account, None)
             assert self.holders[account][fence] == replica.name
             replica.known[account] = max(replica.known[account], fence)
 
     @precondition(lambda self: any(replica.leases for replica in self.replicas))
-    @rule(data=st.data(), what=st.sampled_from(("release", "renew", "crash")))
+    @rule(data=st.data(), what=st.sampled_from(("release", "renew", "crash", "fail")))
     def end(self, data: st.DataObject, what: str) -> None:
-        """The token request failed, goes on for long, or nobody hears of its replica any more."""
+        """Nothing came of the lease, or it goes on for long, or nobody hears of its replica, or Amazon refused."""
         replica, account = self.working(data)
         fence = replica.leases[account]
         if what == "renew":
@@ -142,9 +163,25 @@ class LeaseProtocol(RuleBasedStateMachine):
             return
         del replica.leases[account]
         replica.granted.pop(account, None)
+        if what == "fail":
+            self.fail(replica, account, fence, data.draw(st.sampled_from((0, 500, 30_000))))
         if what == "release":
             self.states[account], expected = model.release(self.states[account], replica.name, fence)
             assert self.run(scripts.RELEASE, account, replica.name, fence) == expected
+
+    def fail(self, replica: Replica, account: str, fence: int, wait: int) -> None:
+        """All are told when somebody may send the same again."""
+        sent, sooner = replica.sends(account), min(wait, 5000)
+        attempt = wait, sooner, "network 0 1"
+        self.states[account], expected = model.fail(
+            self.states[account], self.now, (replica.name, fence), sent, attempt
+        )
+        words = fence, sent, *attempt
+        assert self.run(scripts.FAIL, account, replica.name, *words) == expected
+        assert self.run(scripts.FAIL, account, replica.name, *words) == 0
+        if expected:
+            again = {"again": self.now + wait, "sooner": self.now + sooner}
+            self.pauses[account] = {"sent": sent, "by": replica.name, **again}
 
     def working(self, data: st.DataObject) -> tuple[Replica, str]:
         """A replica and the account that it has a lease for, as far as it knows."""
@@ -158,6 +195,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         signing = self.replicas[replica]
         signing.consents[account] = max(each.consents[account] for each in self.replicas) + 1
         token = Token(account, signing.consents[account], next(self.numbers))
+        self.pauses.pop(account, None)
         self.states[account], fence = model.seize(self.states[account], self.now, str(token), TOKEN_LIFE)
         assert self.run(scripts.SEIZE, account, str(token), TOKEN_LIFE, account) == fence
         assert self.run(scripts.SEIZE, account, str(token), TOKEN_LIFE, account) == fence
@@ -189,6 +227,7 @@ class LeaseProtocol(RuleBasedStateMachine):
     def fail_over(self, account: str, emptied: bool) -> None:
         """The server comes back a second later, with what the standby has or with nothing."""
         self.now += 1000
+        self.pauses.pop(account, None)
         nothing: dict[Any, Any] = {}
         self.states[account], kept = (
             (model.LeaseState(), nothing) if emptied else self.older.get(account, (model.LeaseState(), nothing))
@@ -201,6 +240,7 @@ class LeaseProtocol(RuleBasedStateMachine):
     def swap(self) -> None:
         """Whoever has access to the server puts one account's token in the other's place, which takes a moment."""
         self.now += 1000
+        self.pauses.clear()
         one, other = self.states["acme"], self.states["other"]
         self.states = {"acme": other, "other": one}
         for old, new in (("lease:acme", "x"), ("lease:other", "lease:acme"), ("x", "lease:other")):
@@ -232,10 +272,10 @@ def test_one_lease_makes_one_token_for_all(server: RedisServer) -> None:
     LeaseProtocol.server = server
     machine = LeaseProtocol()
     machine.acquire(0, "acme")
-    assert machine.run(scripts.ACQUIRE, "acme", 0, "replica-1", LIFE) == ("held", LIFE)
+    assert machine.ask(machine.replicas[1], "acme", 0, Urgency.PLANNED) == ("held", LIFE)
     replica = machine.replicas[0]
     assert machine.run(scripts.PUBLISH, "acme", replica.name, replica.leases["acme"], "acme/0/1", TOKEN_LIFE, "a") == 1
-    assert machine.run(scripts.ACQUIRE, "acme", 0, "replica-1", LIFE) == (
+    assert machine.run(scripts.ACQUIRE, "acme", 0, "replica-1", LIFE, "acme/0", "planned", TURN) == (
         "token",
         replica.leases["acme"],
         "acme/0/1",
@@ -256,3 +296,33 @@ def test_a_holder_that_was_away_too_long_is_fenced_off(server: RedisServer) -> N
     assert machine.run(scripts.RENEW, "acme", "replica-0", first, LIFE) == 0
     assert machine.run(scripts.RELEASE, "acme", "replica-0", first) == 0
     assert machine.run(scripts.PUBLISH, "acme", "replica-1", second, "acme/0/2", TOKEN_LIFE, "a") == 1
+
+
+def test_who_failed_last_leaves_the_next_attempt_to_another(server: RedisServer) -> None:
+    """All wait for the same moment, and it a little longer; whoever would send something else does not wait."""
+    LeaseProtocol.server = server
+    machine = LeaseProtocol()
+    first, second, third = machine.replicas
+    machine.acquire(0, "acme")
+    machine.fail(first, "acme", first.leases["acme"], 1000)
+    assert machine.ask(second, "acme", 0, Urgency.PLANNED) == ("failed", "network 0 1", 1000, 1000)
+    third.consents["acme"] = 1
+    assert machine.ask(third, "acme", 0, Urgency.PLANNED)[0] == "granted"
+    machine.states["acme"], _ = model.release(machine.states["acme"], third.name, machine.states["acme"].fence)
+    machine.run(scripts.RELEASE, "acme", third.name, machine.states["acme"].fence)
+    machine.now += 1000
+    assert machine.ask(first, "acme", 0, Urgency.PLANNED) == ("failed", "network 0 1", TURN, TURN)
+    answer = machine.ask(second, "acme", 0, Urgency.PLANNED)
+    assert (answer[0], answer[2]) == ("granted", "network 0 1")
+
+
+def test_an_operator_waits_for_nothing(server: RedisServer) -> None:
+    """And requests that wait, for less."""
+    LeaseProtocol.server = server
+    machine = LeaseProtocol()
+    machine.acquire(0, "acme")
+    machine.fail(machine.replicas[0], "acme", machine.replicas[0].leases["acme"], 30_000)
+    machine.now += 5000
+    assert machine.ask(machine.replicas[1], "acme", 0, Urgency.PLANNED)[0] == "failed"
+    machine.now -= 5000
+    assert machine.ask(machine.replicas[1], "acme", 0, Urgency.AT_ONCE)[0] == "granted"

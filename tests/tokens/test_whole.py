@@ -54,7 +54,7 @@ async def test_a_terminal_sign_in_reaches_a_running_server(tmp_path: Path) -> No
             if round_number == 1:
                 terminal = await asyncio.create_subprocess_exec(sys.executable, "-c", SIGN_IN, url)
                 assert await terminal.wait() == 0
-            await events.until(lambda events=events: bool(events.of(TokenRefreshed)))  # type: ignore[misc]
+            await events.until(lambda events=events: bool(events.of(TokenRefreshed)))  # type: ignore[misc]  # not inferred: it has a default
             token = manager.current("acme")
             assert token is not None
             assert token.value.reveal() == f"Atza|{round_number}"

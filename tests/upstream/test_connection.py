@@ -121,7 +121,7 @@ async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Runnin
             await bench.settled(lambda: connection._gone)
             return connection
 
-        pool.acquire = acquire_dead  # type: ignore[method-assign,assignment]
+        pool.acquire = acquire_dead  # type: ignore[method-assign,assignment]  # of this one object alone
         got = await bench.ask()
         assert got.status == 502
         assert b"upstream-closed" in got.body

@@ -260,7 +260,7 @@ async def test_where_no_second_can_be_made_the_first_is_waited_for(running: Runn
             await failed.wait()
             raise Refused("no connection")
 
-        doubt.connection._pool.acquire = acquire  # type: ignore[method-assign]
+        doubt.connection._pool.acquire = acquire  # type: ignore[method-assign]  # of this one object alone
         doubt.bench.sweep(AFTER + 0.1)
         assert repr(doubt.connection).endswith(", asked beside it>")
         doubt.wires[0].drop()
@@ -281,7 +281,7 @@ async def test_a_defect_while_asking_leaves_nobody_waiting(running: Running) -> 
         async def acquire(**_: Any) -> Any:
             raise defect
 
-        doubt.connection._pool.acquire = acquire  # type: ignore[method-assign]
+        doubt.connection._pool.acquire = acquire  # type: ignore[method-assign]  # of this one object alone
         doubt.bench.sweep(AFTER + 0.1)
         await doubt.sink.ended.wait()
         assert doubt.sink.told == [defect]

@@ -107,8 +107,8 @@ async def test_no_more_connections_than_allowed_and_served_in_order(running: Run
         await gate.until(bench, 1)
         for number in range(1, 4):
             tools.append(await bench.tool(get(b"/%d" % number)))
-            await bench.settled(lambda number=number: bench.accounting.in_flight == number + 1)  # type: ignore[misc]
-            await bench.settled(lambda number=number: len(pool_of(bench)) == number)  # type: ignore[misc]
+            await bench.settled(lambda number=number: bench.accounting.in_flight == number + 1)  # type: ignore[misc]  # not inferred: it has a default
+            await bench.settled(lambda number=number: len(pool_of(bench)) == number)  # type: ignore[misc]  # not inferred: it has a default
         for number in range(4):
             await gate.until(bench, number + 1)
             gate.answer(number)
@@ -178,7 +178,7 @@ async def test_who_leaves_while_waiting_loses_no_connection(handed: bool, runnin
                 release(busy)
                 leaving.cancel()
 
-            pool.release = release_and_cancel  # type: ignore[method-assign]
+            pool.release = release_and_cancel  # type: ignore[method-assign]  # of this one object alone
         else:
             leaving.cancel()
         gate.answer(0)
@@ -205,10 +205,10 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on(running: Running) -
         lost = pool.lost
 
         def lost_and_cancel(connection: object) -> None:
-            lost(connection)  # type: ignore[arg-type]
+            lost(connection)  # type: ignore[arg-type]  # as the pool calls it
             leaving.cancel()
 
-        pool.lost = lost_and_cancel  # type: ignore[method-assign]
+        pool.lost = lost_and_cancel  # type: ignore[method-assign]  # of this one object alone
         gate.asked[0][1].drop()
         await gate.until(bench, 2)
         gate.answer(1)

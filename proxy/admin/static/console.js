@@ -58,7 +58,7 @@ function card(account) {
   const connect = root.querySelector(".connect");
   connect.href = `/login/${encodeURIComponent(account.name)}`;
   const refresh = root.querySelector(".refresh");
-  refresh.setAttribute("aria-label", `Refresh now: the token of ${account.name}`);
+  refresh.setAttribute("aria-label", `Renew now: the token of ${account.name}`);
   refresh.addEventListener("click", () => refreshNow(account.name, refresh));
   const invite = root.querySelector(".invite");
   invite.setAttribute("aria-label", `Invite: a link that asks for the consent of ${account.name}`);

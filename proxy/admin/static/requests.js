@@ -158,12 +158,13 @@ function requestRow(request) {
   const place = [request.region, request.profile, request.ads_account].filter(Boolean).join(" · ");
   if (place) account.append(make("br"), make("span", place, "quiet"));
   const asked = make("td");
-  if (request.operation !== "unknown") asked.append(make("strong", request.operation), make("br"));
+  const what = request.mcp_tools.join(", ") || request.operation;
+  if (what !== "unknown") asked.append(make("strong", what), make("br"));
   asked.append(make("code", `${request.method} ${request.path}`));
   const tone = request.failed && request.status > 0 && request.status < 400 ? "refused" : statusTone(request.status);
   const status = make("td");
   status.append(make("span", statusWords(request.status), `tag ${tone || "plain"}`));
-  if (request.attempts > 1) status.append(make("br"), make("span", `${request.attempts} tries`, "quiet"));
+  if (request.attempts > 1) status.append(make("br"), make("span", `${request.attempts} attempts`, "quiet"));
   const why = make("td");
   if (request.reason) why.append(make("strong", request.reason));
   if (request.detail) why.append(make("br"), request.detail);

@@ -58,10 +58,10 @@ class HeldTransport(asyncio.Transport):
         self._held: list[Buffer] = []
         self._end: Any = None
         self._closing = False
-        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
-        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
-        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
-        self.can_write_eof = transport.can_write_eof  # type: ignore[method-assign]
+        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]  # its own, without a step between
+        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]  # its own, without a step between
+        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]  # its own, without a step between
+        self.can_write_eof = transport.can_write_eof  # type: ignore[method-assign]  # its own, without a step between
 
     def __repr__(self) -> str:
         return f"<HeldTransport: {len(self._held)} pieces held>"
@@ -74,7 +74,7 @@ class HeldTransport(asyncio.Transport):
             self._wait(self)
         self._held.append(data)
 
-    def writelines(self, list_of_data: Iterable[Buffer]) -> None:  # type: ignore[override]
+    def writelines(self, list_of_data: Iterable[Buffer]) -> None:  # type: ignore[override]  # as above
         if not self._held:
             self._wait(self)
         self._held += list_of_data

@@ -80,7 +80,7 @@ class Expected(StrEnum):
         "is not a Redis address; write redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or "
         "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]/SERVICE[/DB], with other characters as '%' codes"
     )
-    REDIS_CLUSTER = "names a cluster, which is not supported; name one server, or a primary behind Sentinel"
+    REDIS_CLUSTER = "names a database of a cluster, which has none but 0; leave it out"
     REDIS_OPTION = "takes nothing after '?' but ssl_ca_certs, ssl_certfile and ssl_keyfile, each a file, with rediss://"
     REFERENCE = "must be {file: PATH}, {env: NAME} or a text in quotes"
     REGION = "is not one of na, eu, fe"

@@ -31,11 +31,14 @@ class RedisWay(StrEnum):
     SERVER = "server"
     SENTINEL = "sentinel"
     """Sentinels are asked for the primary, now and after a failover."""
+    CLUSTER = "cluster"
+    """Nodes of a cluster are asked for the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where the store is. `hosts` are sentinels where `way` says so, and `service` is the primary's name among them.
+    """Where the store is. `hosts` are sentinels or nodes of a cluster where `way` says so, and `service` is the name
+    that Sentinels have for the primary.
 
     `options` are of `TLS_OPTIONS`. As text it is safe to show: without user and password.
     """
@@ -51,7 +54,7 @@ class RedisAddress:
 
     def __str__(self) -> str:
         hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
-        way = "+sentinel" if self.way is RedisWay.SENTINEL else ""
+        way = "" if self.way is RedisWay.SERVER else f"+{self.way}"
         return (
             f"{'rediss' if self.tls else 'redis'}{way}://{hosts}{f'/{self.service}' if self.service else ''}/{self.db}"
         )
@@ -67,11 +70,9 @@ def parse_redis_address(text: str) -> RedisAddress:
     match = _FORM.fullmatch(text)
     if match is None:
         raise WrongValue(Expected.REDIS_ADDRESS)
-    if match["way"] == "cluster":
-        raise WrongValue(Expected.REDIS_CLUSTER)
-    if match["way"] not in (None, RedisWay.SENTINEL):
+    if match["way"] not in (None, RedisWay.SENTINEL, RedisWay.CLUSTER):
         raise WrongValue(Expected.REDIS_ADDRESS)
-    way = RedisWay.SENTINEL if match["way"] else RedisWay.SERVER
+    way = RedisWay(match["way"] or RedisWay.SERVER)
     username, _, password = map(unquote, (match["user"] or "").partition(":"))
     service, db = _parse_path((match["path"] or "").strip("/"), way)
     hosts = tuple(_parse_host(host, way) for host in match["hosts"].split(","))
@@ -102,6 +103,8 @@ def _parse_path(path: str, way: RedisWay) -> tuple[str, int]:
     service, _, db = path.partition("/") if way is RedisWay.SENTINEL else ("", "", path)
     if bool(_SERVICE.fullmatch(service)) != (way is RedisWay.SENTINEL) or not re.fullmatch(r"[0-9]{0,5}", db):
         raise WrongValue(Expected.REDIS_ADDRESS)
+    if way is RedisWay.CLUSTER and int(db or 0):
+        raise WrongValue(Expected.REDIS_CLUSTER)
     return service, int(db or 0)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.phase import Phase
+from proxy.forwarding.phase import Phase, follow
 
 if TYPE_CHECKING:
     from proxy.forwarding.attempt import SentRequest
@@ -23,7 +23,7 @@ class Continuation(Exchange):
         self._body.take_whole(sent.body)
         self._stats.sent_at, self._stats.overhead = sent.sent_at, sent.overhead
         self._replays.went(sent.sent_at)
-        self._enter(Phase.SENT)
+        self.phase = follow(self.phase, Phase.SENT)
         self._attempt = Attempt.of_sent(self, sent)
         return self._attempt
 
@@ -32,7 +32,7 @@ class Continuation(Exchange):
         attempt = self.go_on(sent)
         attempt.take_up(response)
         self._stats.upstream_status, self._stats.amazon_request_id = response.status, response.fields.request_id
-        self._enter(Phase.RELAYING)
+        self.phase = follow(self.phase, Phase.RELAYING)
         self._body.forget()
         self._relay.take_up(response, bytes_out)
         return attempt

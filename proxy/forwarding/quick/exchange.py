@@ -61,7 +61,7 @@ class QuickExchange:
         self._spent: float
         self.request_id = request_id
         self.amazon_request_id = ""
-        self.path, self.text = known.plan.path, known.text
+        self.path, self.text = known.path, known.text
 
     def __repr__(self) -> str:
         return f"<QuickExchange {self.request_id}: {self._ordinary[0] if self._ordinary is not None else 'sent'}>"
@@ -88,7 +88,7 @@ class QuickExchange:
 
     def recognise(self, data: bytes) -> bool:
         """Hand on a response as those before it were handed on, or become ordinary."""
-        self.entered = perf_counter()
+        self.entered = entered = perf_counter()
         if self._left:
             return self._go_on(data)
         lane, quick, client = self._known.lane, self._context, self._client
@@ -104,13 +104,9 @@ class QuickExchange:
         if known.id_group:
             self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128]
         lines = behind[known.passing] if known.passing >= 0 else known.lines_behind(behind)
-        head = (
-            known.lines,
-            lines if known.dated else lines + date_line(int(time.time())),
-            quick.id_line,
-            self.request_id.encode("ascii"),
-            b"\r\n\r\n",
-        )
+        if not known.dated:
+            lines += date_line(int(time.time()))
+        head = known.lines, lines, quick.id_line, self.request_id.encode("ascii"), b"\r\n\r\n"
         if left or length > _MAX_COPIED:
             if not self._connection.note_answer():
                 return self._is_unusual()
@@ -118,10 +114,11 @@ class QuickExchange:
             client.send([b"".join(head), memoryview(data)[end:]])
             self._head = data[: end - 2]
             return self._relay(left)
-        if not self._connection.end_answered():
+        waited = entered - self._sent_at
+        if not self._connection.end_answered(waited):
             return self._is_unusual()
         client.respond(b"".join((*head, data[end:])))
-        self._account_for(known.status, self.entered - self._sent_at)
+        self._account_for(known.status, waited)
         return True
 
     def _relay(self, left: int) -> bool:
@@ -175,7 +172,7 @@ class QuickExchange:
             quick, data = self._context, self._data
             quick.count(why)
             body_at = self._known.body_at
-            context = quick.ordinary(self._known.plan, data[: body_at - 2], self.request_id)
+            context = quick.ordinary(self._known, data[: body_at - 2], self.request_id)
             exchange = Continuation(quick.dependencies, self._client, context)
             overhead = self._sent_at - self._client.head_done
             if self._head:

@@ -40,8 +40,7 @@ class LaneMaker:
     def _lane(self, decision: Decision) -> Lane:
         request, route, pool = decision.request, decision.route, decision.pool
         responses = self._responses.setdefault(pool.host_line, ResponsePatterns())
-        budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
-        lane = Lane(decision, kind_of(decision), budget, responses)
+        lane = Lane(decision, kind_of(decision), decision.budget, responses)
         lane.family = decision.family
         lane.in_flight = decision.in_flight
         lane.use = TokenUse(decision.client, find_advertiser(request, route))

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from proxy.errors import Refused
 from proxy.forwarding import locations
 from proxy.forwarding.decision import Decision
-from proxy.forwarding.quick.lane import Plan, Sender
+from proxy.forwarding.quick.lane import NumberedLines, Sender
 from proxy.http1.message import Request
 from proxy.http1.target import parse_target
 from proxy.routing.families import family
-from proxy.routing.numbers import without_numbers
+from proxy.routing.numbers import line_without_numbers, without_numbers
 from proxy.routing.target import TargetKind, find_destination
 
 if TYPE_CHECKING:
     import re
 
-    from proxy.forwarding.quick.lane import Lane
+    from proxy.forwarding.quick.lane import Lane, Plan, Recognised
     from proxy.forwarding.rules import Rules
     from proxy.observability.journal import Journal
     from proxy.routing.target import Destination
@@ -94,11 +94,23 @@ def make_plan(lane: Lane, found: re.Match[bytes], journal: Journal) -> Plan:
         path = path[cut:] or b"/"
         line = b"%b %b%b HTTP/1.1" % (found[1], path, found[4] or b"")
     shown = path.decode("latin-1")
-    return Plan(lane, line, raw, shown, journal.text(shown, lane.user_agent))
+    return lane, line, raw, shown, journal.text(shown, lane.user_agent)
 
 
-def decision_of(plan: Plan, request: Request, rules: Rules) -> Decision:
-    """What the ordinary path would have decided about a request with this plan."""
-    lane, destination = plan.lane, find_destination(parse_target(plan.target))
+def add_numbered(sender: Sender, lane: Lane, found: re.Match[bytes], journal: Journal) -> None:
+    """Have lines that differ from this one in numbers alone be known by what they have in common, where that is enough:
+    they are decided alike, sent as they came, and none of their numbers can be part of a secret."""
+    line, path_ends = found.string, found.end(3)
+    common = line_without_numbers(line)
+    if sender.reads_numbers or lane.prefix_length or common != without_numbers(line[:path_ends]) + line[path_ends:]:
+        return
+    texts = journal.numbered_text(found[3].decode("latin-1"), lane.user_agent) if common != line else None
+    if texts is not None:
+        sender.numbered[common] = NumberedLines(lane, found.start(2), len(line) - path_ends, texts)
+
+
+def decision_of(known: Recognised, request: Request, rules: Rules) -> Decision:
+    """What the ordinary path would have decided about this request."""
+    lane, destination = known.lane, find_destination(parse_target(known.target))
     route = replace(lane.route, target=destination.target, path=destination.path, segments=destination.segments)
-    return Decision(request, lane.caller, destination, route, lane.pool, rules, lane.in_flight)
+    return Decision(request, lane.caller, destination, route, lane.pool, rules, lane.in_flight, lane.budget)

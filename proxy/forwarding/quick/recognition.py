@@ -20,8 +20,17 @@ from proxy.forwarding.quick.exchange import QuickExchange
 from proxy.forwarding.quick.lane import KnownSection, Recognised
 from proxy.forwarding.quick.lanes import LaneMaker
 from proxy.forwarding.quick.outcome import QuickOutcome
-from proxy.forwarding.quick.plans import find_lane, lane_key, line_kind, make_plan, make_sender, may_be_quick
+from proxy.forwarding.quick.plans import (
+    add_numbered,
+    find_lane,
+    lane_key,
+    line_kind,
+    make_plan,
+    make_sender,
+    may_be_quick,
+)
 from proxy.http1.request_shape import USUAL_LINE, RequestShape, ShapeRules, make_request_shape
+from proxy.routing.numbers import line_without_numbers
 from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -46,6 +55,7 @@ SHAPE_INTERVAL = 10.0
 _MAX_REMEMBERED = 4096
 """Bytes of a section, or a request, that is remembered: somebody who sends ever new ones fills no memory with them."""
 _MAX_REMEMBERED_LINE = 1024
+_MAX_SEEN = 4096
 _SERVING = Availability.SERVING
 _G = ord("G")
 _END = b"\r\n\r\n"
@@ -65,6 +75,7 @@ class Recognition:
         self._flight = dependencies.accounting.flight
         self._rules = rules
         self._max_head = rules.head_limits.max_bytes
+        self._max_line = min(_MAX_REMEMBERED_LINE, rules.head_limits.max_target_bytes)
         self._max_body = rules.connection_limits.max_body_bytes or math.inf
         self._directory = rules.table.directory
         self._version = self._directory.version
@@ -74,6 +85,7 @@ class Recognition:
         self._senders: dict[tuple[int, tuple[bytes, ...]], Sender] = {}
         self._sections: dict[bytes, KnownSection] = {}
         self._requests: dict[bytes, Recognised] = {}
+        self._seen = [0] * _MAX_SEEN
         self._plans = 0
         self._outcome = QuickOutcome.INCOMPLETE
 
@@ -115,33 +127,42 @@ class Recognition:
 
     def _recognise(self, data: bytes) -> Recognised | None:
         """What is known of a request that may be new; None where nothing is, or it is not whole."""
-        at = data.find(b"\r\n") + 2
         body_at = data.find(_END) + 4
+        length = len(data) - body_at
+        head = data[:body_at] if length else data
+        if data[0] != _G and (known := self._requests.get(head)) is not None and length == known.length:
+            return known
+        at = data.find(b"\r\n") + 2
         section = self._find_section(data[at:body_at]) if body_at > at else None
-        if section is None or len(data) - body_at != section.length or body_at > self._max_head:
+        if section is None or length != section.length or body_at > self._max_head or length > self._max_body:
             self._outcome = QuickOutcome.UNSEEN if section is None else QuickOutcome.INCOMPLETE
             return None
-        if section.length > self._max_body:
-            self._outcome = QuickOutcome.INCOMPLETE
-            return None
-        line = data[: at - 2]
-        plan = section.sender.plans.get(line)
-        if plan is not None:
-            known = Recognised(plan, section, body_at)
-            if not section.length and not section.request_id and body_at <= _MAX_REMEMBERED and data[0] == _G:
-                self._remember(data, known)
-            return known
-        plan = self._find_plan(section.sender, line)
+        line, sender = data[: at - 2], section.sender
+        plan = sender.plans.get(line)
+        again = plan is not None
+        plan = plan or self._find_plan(sender, line)
         if plan is None:
             self._outcome = QuickOutcome.UNSEEN
             return None
-        return Recognised(plan, section, body_at)
+        known = Recognised(plan, section, body_at)
+        if not section.request_id and body_at <= _MAX_REMEMBERED and (again or self._came_before(head)):
+            self._remember(head, known)
+        return known
 
-    def _remember(self, data: bytes, known: Recognised) -> None:
-        """A request that came before may come again, byte for byte."""
+    def _came_before(self, head: bytes) -> bool:
+        """Whether somebody sent it lately, as far as so little memory can tell: only then it is worth remembering."""
+        number = hash(head)
+        at = number % _MAX_SEEN
+        before, self._seen[at] = self._seen[at], number
+        return before == number
+
+    def _remember(self, head: bytes, known: Recognised) -> None:
+        """A head that came before may come again, byte for byte. What `begin` looks for as a whole is whole."""
+        if known.length and head[0] == _G:
+            return
         if len(self._requests) >= MAX_REQUESTS:
             self._requests.clear()
-        self._requests[data] = known
+        self._requests[head] = known
 
     def _take_token(self, known: Recognised, token: AccessToken | None) -> bool:
         """Have the request carry this token; False where there is none."""
@@ -212,6 +233,10 @@ class Recognition:
 
     def _find_plan(self, sender: Sender, line: bytes) -> Plan | None:
         """The plan of a request line that this sender did not send before; None where that is for the ordinary path."""
+        if sender.numbered and len(line) <= self._max_line:
+            numbered = sender.numbered.get(line_without_numbers(line))
+            if numbered is not None:
+                return numbered.plan(line)
         found = USUAL_LINE.fullmatch(line)
         if found is None or len(found[2]) > self._rules.head_limits.max_target_bytes:
             return None
@@ -226,6 +251,7 @@ class Recognition:
             self._keep_plan(sender, line, plan)
             if new:
                 sender.lanes_of_kinds[kind] = lane
+            add_numbered(sender, lane, found, self._accounting.journal)
         return plan
 
     def _keep_plan(self, sender: Sender, line: bytes, plan: Plan) -> None:
@@ -235,6 +261,7 @@ class Recognition:
             for other in self._senders.values():
                 other.plans.clear()
                 other.lanes_of_kinds.clear()
+                other.numbered.clear()
         sender.plans[line] = plan
         self._plans += 1
 

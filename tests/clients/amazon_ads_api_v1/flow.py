@@ -7,13 +7,13 @@ import json
 import os
 from typing import Any
 
-import httpx  # type: ignore[import-not-found, unused-ignore]
-from ads_api import AdsClient, AmazonAdsConfig, Region  # type: ignore[import-not-found, unused-ignore]
-from ads_api.models.v0.reporting.reports import (  # type: ignore[import-not-found, unused-ignore]
+import httpx
+from ads_api import AdsClient, AmazonAdsConfig, Region
+from ads_api.models.v0.reporting.reports import (
     CreateAsyncReportRequest,
 )
-from ads_api.models.v0.sp_v3 import campaigns as sp  # type: ignore[import-not-found, unused-ignore]
-from ads_api.models.v1.campaigns.sp import SPQueryCampaignRequest  # type: ignore[import-not-found, unused-ignore]
+from ads_api.models.v0.sp_v3 import campaigns as sp
+from ads_api.models.v1.campaigns.sp import SPQueryCampaignRequest
 
 PROXY = os.environ["PROXY_URL"]
 

@@ -7,11 +7,11 @@ import json
 import os
 from typing import Any
 
-import httpx2  # type: ignore[import-not-found, unused-ignore]
-from mcp import Client  # type: ignore[import-not-found, unused-ignore]
-from mcp.client.auth import OAuthClientProvider  # type: ignore[import-not-found, unused-ignore]
-from mcp.client.streamable_http import streamable_http_client  # type: ignore[import-not-found, unused-ignore]
-from mcp.shared.auth import OAuthClientMetadata  # type: ignore[import-not-found, unused-ignore]
+import httpx2
+from mcp import Client
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import OAuthClientMetadata
 
 
 def tell(**facts: Any) -> None:

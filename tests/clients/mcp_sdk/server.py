@@ -13,13 +13,13 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2  # type: ignore[import-not-found, unused-ignore]
-import uvicorn  # type: ignore[import-not-found, unused-ignore]
-from mcp.server.mcpserver import Context, MCPServer  # type: ignore[import-not-found, unused-ignore]
-from starlette.applications import Starlette  # type: ignore[import-not-found, unused-ignore]
-from starlette.requests import Request  # type: ignore[import-not-found, unused-ignore]
-from starlette.responses import JSONResponse  # type: ignore[import-not-found, unused-ignore]
-from starlette.routing import Mount, Route  # type: ignore[import-not-found, unused-ignore]
+import httpx2
+import uvicorn
+from mcp.server.mcpserver import Context, MCPServer
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
 
 OF_THE_MESSAGE = (b"content-length", b"transfer-encoding", b"host", b"mcp-session-id", b"accept", b"content-type")
 HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}
@@ -38,7 +38,7 @@ DESK = Desk()
 ADS = MCPServer("ads")
 
 
-@ADS.tool()  # type: ignore[untyped-decorator, unused-ignore]
+@ADS.tool()  # type: ignore[untyped-decorator, unused-ignore]  # where it is not installed
 async def count(to: int, ctx: Context) -> str:
     """Counts to a number; the next number comes when somebody has seen this one."""
     for number in range(1, to + 1):

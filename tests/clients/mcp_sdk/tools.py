@@ -8,9 +8,9 @@ import os
 import sys
 from typing import Any
 
-import httpx2  # type: ignore[import-not-found, unused-ignore]
-from mcp import Client  # type: ignore[import-not-found, unused-ignore]
-from mcp.client.streamable_http import streamable_http_client  # type: ignore[import-not-found, unused-ignore]
+import httpx2
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 
 def tell(**facts: Any) -> None:

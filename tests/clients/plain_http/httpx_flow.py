@@ -8,7 +8,7 @@ import json
 import os
 from typing import Any
 
-import httpx  # type: ignore[import-not-found, unused-ignore]
+import httpx
 
 SP_CAMPAIGN = "application/vnd.spCampaign.v3+json"
 ORDER_TYPE = "application/vnd.createasyncreportrequest.v3+json"

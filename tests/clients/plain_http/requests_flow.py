@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any
 
-import requests  # type: ignore[import-untyped, import-not-found, unused-ignore]
+import requests
 
 BASE = os.environ["PROXY_URL"]
 SP_CAMPAIGN = "application/vnd.spCampaign.v3+json"

@@ -8,12 +8,12 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests  # type: ignore[import-untyped, import-not-found, unused-ignore]
-from ad_api.api import Profiles, Reports  # type: ignore[import-not-found, import-untyped, unused-ignore]
+import requests
+from ad_api.api import Profiles, Reports
 from ad_api.api import sponsored_display as sd
 from ad_api.api import sponsored_products as sp
-from ad_api.auth import AccessTokenClient  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from ad_api.base import Marketplaces  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from ad_api.auth import AccessTokenClient
+from ad_api.base import Marketplaces
 
 PROXY = os.environ["PROXY_URL"]
 

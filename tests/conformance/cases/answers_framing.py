@@ -58,7 +58,7 @@ def until_close(*fields: bytes, body: bytes, start: bytes = b"HTTP/1.1 200 OK") 
 
 def replied(case_id: str, rfc: str, why: str, reply: Reply, allowed: object, promised: object = ()) -> Case:
     """A GET that is answered so."""
-    return case(case_id, rfc, why, GET, allowed, promised, reply)  # type: ignore[arg-type]
+    return case(case_id, rfc, why, GET, allowed, promised, reply)  # type: ignore[arg-type]  # by kind
 
 
 CASES = (

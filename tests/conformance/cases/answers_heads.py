@@ -77,7 +77,7 @@ INTERIM = (100, 102, 103, 199)
 def replied(case_id: str, rfc: str, why: str, reply: Reply, *outcomes: object) -> Case:
     """A GET that is answered so."""
     allowed, promised = (outcomes[0], outcomes[1]) if len(outcomes) > 1 else (outcomes[0], ())
-    return case(case_id, rfc, why, GET, allowed, promised, reply)  # type: ignore[arg-type]
+    return case(case_id, rfc, why, GET, allowed, promised, reply)  # type: ignore[arg-type]  # by kind
 
 
 def headed(start: bytes, *fields: bytes) -> Reply:

@@ -68,12 +68,12 @@ def answer(*fields: bytes, body: bytes = b"", start: bytes = b"HTTP/1.1 200 OK")
 
 def passed(body: bytes | None = None, target: bytes | None = None, **looks: object) -> Relayed:
     """One request that passes, with properties of the request."""
-    return Relayed(requests=(RequestLooks(body=body, target=target, **looks),))  # type: ignore[arg-type]
+    return Relayed(requests=(RequestLooks(body=body, target=target, **looks),))  # type: ignore[arg-type]  # each of its own type
 
 
 def delivered(body: bytes | None = None, status: int = 200, **looks: object) -> Relayed:
     """One request that passes, with properties of the answer."""
-    return Relayed(answers=(AnswerLooks(status=status, body=body, **looks),))  # type: ignore[arg-type]
+    return Relayed(answers=(AnswerLooks(status=status, body=body, **looks),))  # type: ignore[arg-type]  # each of its own type
 
 
 def case(
@@ -95,7 +95,7 @@ def case(
         allowed if isinstance(allowed, tuple) else (allowed,),
         promised if isinstance(promised, tuple) else (promised,),
         (replies,) if isinstance(replies, Reply) else replies,
-        **more,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]  # each of its own type
     )
 
 

@@ -36,7 +36,7 @@ def dies(case_id: str, why: str, *steps: object, send: bytes = GET, outcomes: tu
     promised: tuple[object, ...] = (Broken(), NO_ANSWER) if Broken() in outcomes else (NO_ANSWER,)
     if RETRIED in outcomes:
         promised = (RETRIED,)
-    return case(case_id, "9112 8", why, send, outcomes, promised, Reply(steps))  # type: ignore[arg-type]
+    return case(case_id, "9112 8", why, send, outcomes, promised, Reply(steps))  # type: ignore[arg-type]  # by kind
 
 
 CASES = (

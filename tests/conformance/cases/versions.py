@@ -43,7 +43,7 @@ def old(*fields: bytes, target: bytes = b"/case") -> bytes:
 def to_old(**looks: object) -> Relayed:
     """What an HTTP/1.0 client gets: never chunked, never an interim answer."""
     framing = ("length", "close", "none")
-    return Relayed(answers=(AnswerLooks(framing=framing, interim=(), **looks),))  # type: ignore[arg-type]
+    return Relayed(answers=(AnswerLooks(framing=framing, interim=(), **looks),))  # type: ignore[arg-type]  # each of its own type
 
 
 CASES = (

@@ -271,7 +271,7 @@ async def test_a_quick_exchange_says_how_it_stands(running: Running) -> None:
         handler = bench.connection()._handler
         assert repr(handler).startswith("<QuickExchange ")
         assert repr(handler).endswith(": sent>")
-        assert (handler.paced, handler.endless, handler.max_wire_bytes) == (True, False, 0)  # type: ignore[union-attr]
+        assert (handler.paced, handler.endless, handler.max_wire_bytes) == (True, False, 0)  # type: ignore[union-attr]  # a request runs
         assert "Atza" not in repr(bench.forwarder.quick)
         gate.set()
         await tool.answer()

@@ -169,7 +169,7 @@ async def test_a_client_without_rules_for_requests_needs_no_screening(running: R
         for number in range(5):
             assert await ask(tool, line % number) == [200]
         assert outcomes(bench) == {"unseen": 1, "response": 1, "taken": 3}
-        assert repr(bench.forwarder.quick) == "<Recognition: 1 shapes, 1 senders, 5 plans>"
+        assert repr(bench.forwarder.quick) == "<Recognition: 1 shapes, 1 senders, 2 plans>"  # numbers are not kept
 
 
 @pytest.mark.parametrize("query", [b"", b"?a=1"], ids=["plain", "query"])
@@ -208,6 +208,62 @@ async def test_new_numbers_behind_a_prefix_are_sent_without_it(running: Running)
         for query in (b"", b"?a=b")
     ]
     assert (await both(running, steps)).taken >= 8
+
+
+async def test_new_numbers_go_as_they_came_whatever_else_holds_numbers(running: Running) -> None:
+    """In the middle of a path, in a query, or so long that it is no target any longer."""
+    targets = (
+        b"/v2/%d",
+        b"/v2/%d/x/%d",
+        b"/v2/%d?next=/v2/%d",
+        b"/v2/%d/?a=/1/",
+        b"/v2/%dx/%d",
+        b"/v2/" + b"9" * 9000,
+    )
+    steps: list[Step] = [
+        Ask((request(b"GET " + target.replace(b"%d", b"%d" % number) + b" HTTP/1.1", SECTIONS[1]),))
+        for number in (0, 1, 12, 123, 123, 7, 12)
+        for target in targets
+    ]
+    assert (await both(running, steps)).taken >= 20
+
+
+async def test_what_came_twice_is_remembered_and_what_came_once_is_not(running: Running) -> None:
+    """Ever new targets would push out the others."""
+    line = GET.replace(b"profiles", b"%d")
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool()
+        assert await ask(tool, line % 1) == [200]
+        for number in (11, 12, 13, 12):
+            assert await ask(tool, line % number) == [200]
+        assert bench.forwarder.quick is not None
+        assert list(bench.forwarder.quick._requests) == [line % 12]
+
+
+METHODS = (b"GET", b"POST", b"DELETE")
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_bodies_behind_one_head_differ(running: Running, method: bytes) -> None:
+    """Each has as many bytes as its head says."""
+    head = SCOPED.replace(b"GET /v2/profiles", method + b" /sp/campaigns").replace(b": 77", b": 1")[:-2]
+    bodies = (b"a", b"b", b"c", b"", b"dd", b"", b"ee", b"f")
+    steps: list[Step] = [Ask((head + b"Content-Length: %d\r\n\r\n" % len(body) + body,)) for body in bodies * 3]
+    assert (await both(running, steps)).taken >= 15
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_head_that_came_before_waits_for_its_body(running: Running, method: bytes) -> None:
+    """However often it came with one."""
+    head = GET.replace(b"GET", method)[:-2] + b"Content-Length: 1\r\n\r\n"
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool()
+        assert await ask(tool, head + b"x", 5) == [200] * 5
+        tool.send(head)
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        assert await ask(tool, b"x") == [200]
+        assert await ask(tool, head + b"x") == [200]
+        assert outcomes(bench)["incomplete"] == 1
 
 
 @pytest.mark.parametrize(

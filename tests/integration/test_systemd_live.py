@@ -1,0 +1,256 @@
+"""The unit of config/systemd under a real systemd: the init of a container that has the project's own image.
+
+Amazon is the simulator, as a service beside it. The container is privileged, as systemd makes the service's own small
+world in it; what it would change of the machine's kernel is masked.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.containers import BUILD, build_image, eventually, podman
+from tests.support.programs import ROOT, do_without
+
+pytestmark = pytest.mark.integration
+UNIT = ROOT / "config" / "systemd" / "ads-proxy.service"
+PYTHON = "/opt/ads-proxy/bin/python"
+SECRETS = "/etc/ads-proxy/secrets"
+CREDENTIALS = "/run/credentials/ads-proxy.service"
+DOCKERFILE = """
+FROM {image}
+USER root
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends systemd dbus \\
+ && systemctl mask systemd-sysctl.service systemd-modules-load.service systemd-udevd.service \\
+ && useradd --system --home-dir /var/lib/ads-proxy --shell /usr/sbin/nologin ads-proxy \\
+ && mkdir -p --mode=0700 {secrets}
+COPY ads-proxy.service /etc/systemd/system/
+HEALTHCHECK NONE
+"""
+INIT = "mount --make-rshared / && exec /lib/systemd/systemd SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
+"""Mounts are shared on a real machine, and credentials reach nobody without that. The word is for kernels with control
+groups of the first version, which systemd no longer takes by itself."""
+ASK = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=30).read().decode())"
+TELL = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], sys.argv[2].encode(), timeout=30).status)"
+
+
+@dataclass
+class Machine:
+    """A container with systemd as its first process, and the unit in it."""
+
+    name: str
+    amazon: dict[str, Any]
+
+    def run(self, *command: str, check: bool = True) -> str:
+        return podman("exec", self.name, *command, check=check)
+
+    def write(self, path: str, text: str, mode: str = "0644") -> None:
+        script = 'mkdir -p "$(dirname "$1")" && printf %s "$2" > "$1" && chmod "$3" "$1"'
+        self.run("/bin/sh", "-c", script, "-", path, text, mode)
+
+    def ask(self, url: str) -> str:
+        return self.run(PYTHON, "-c", ASK, url)
+
+    def control(self, path: str, body: Any) -> None:
+        url = f"{self.amazon['control_url']}/control/{path}"
+        self.run(PYTHON, "-c", TELL, url, json.dumps(body))
+
+    def show(self, name: str) -> str:
+        """A property of the service, as systemd has it."""
+        return self.run("systemctl", "show", "--value", "--property", name, "ads-proxy")
+
+    def metric(self, line: str) -> float:
+        """The number behind this beginning of a line of the metrics."""
+        found = [text for text in self.ask("http://127.0.0.1:8081/metrics").splitlines() if text.startswith(line)]
+        return float(found[0].split()[-1]) if found else 0.0
+
+    def journal(self) -> str:
+        return self.run("journalctl", "--unit=ads-proxy", "--output=cat", "--no-pager")
+
+    def configure(self, **changes: Any) -> None:
+        """The configuration file; secrets are where systemd puts them for this service."""
+        regions = {
+            name: {
+                "api_url": self.amazon["api_urls"][name],
+                "token_url": self.amazon["token_urls"][name],
+                "auth_grant_url": self.amazon["auth_grant_urls"][name],
+            }
+            for name in ("na", "eu", "fe")
+        }
+        secrets = {name: {"file": f"{CREDENTIALS}/{name}"} for name in ("client_secret", "refresh_token")}
+        account = {"client_id": self.amazon["client_id"], "region": "na", **secrets}
+        content = {"regions": regions, "accounts": {"acme": account}, **changes}
+        self.write("/etc/ads-proxy/proxy.yaml", yaml.safe_dump(content))
+
+    def drop_in(self, *settings: str) -> None:
+        """These lines of [Service] beside those of the unit."""
+        self.write("/etc/systemd/system/ads-proxy.service.d/test.conf", "\n".join(("[Service]", *settings, "")))
+        self.run("systemctl", "daemon-reload")
+
+
+def make_image(directory: Path) -> str:
+    """The project's image with systemd in it."""
+    base, tag = build_image("ads-proxy-under-test"), "ads-proxy-test-systemd"
+    (directory / "Dockerfile").write_text(DOCKERFILE.format(image=base, secrets=SECRETS))
+    (directory / UNIT.name).write_bytes(UNIT.read_bytes())
+    try:
+        podman(*BUILD, "--tag", tag, str(directory))
+    except AssertionError as error:
+        do_without(f"an image with systemd cannot be made here: {str(error)[-300:]}")
+    return tag
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Booted, with the simulator and the unit's secrets in place; the service itself is not started."""
+    image = make_image(tmp_path_factory.mktemp("systemd"))
+    name = f"ads-proxy-test-{uuid.uuid4().hex[:12]}"
+    options = ("--privileged", "--systemd=always", "--entrypoint", "/bin/sh")
+    podman("run", "--detach", "--name", name, *options, image, "-c", INIT)
+    found = Machine(name, {})
+    try:
+        eventually(lambda: booted(found), "systemd as the init of a container")
+        found.run(
+            "systemd-run", "--unit=amazon", "--quiet", PYTHON, "-u", "-m", "proxy.simulator", "--base-port", "9001"
+        )
+        found.amazon = eventually(lambda: facts_of(found), "the simulator")
+        for secret in ("client_secret", "refresh_token"):
+            found.write(f"{SECRETS}/{secret}", found.amazon[secret], "0600")
+        yield found
+    finally:
+        podman("rm", "--force", "--time", "1", name, check=False)
+
+
+def booted(machine: Machine) -> bool | None:
+    return machine.run("systemctl", "is-system-running", check=False) in ("running", "degraded") or None
+
+
+def facts_of(machine: Machine) -> dict[str, Any] | None:
+    said = machine.run("journalctl", "--unit=amazon", "--output=cat", "--no-pager", check=False)
+    lines = [line for line in said.splitlines() if "control_url" in line]
+    found: dict[str, Any] | None = json.loads(lines[0]) if lines else None
+    return found
+
+
+@pytest.fixture
+def service(machine: Machine) -> Iterator[Machine]:
+    """The service, which systemd has just said to be started; stopped, and without what a test added, afterwards."""
+    machine.configure()
+    machine.drop_in(*(f"LoadCredential={secret}:{SECRETS}/{secret}" for secret in ("client_secret", "refresh_token")))
+    machine.run("systemctl", "start", "ads-proxy")
+    try:
+        yield machine
+    finally:
+        machine.run("systemctl", "stop", "ads-proxy", check=False)
+        machine.run("systemctl", "reset-failed", "ads-proxy", check=False)
+
+
+def test_started_means_that_it_serves(service: Machine) -> None:
+    """`systemctl start` returns when tools are served, with secrets whose files the service's user cannot read."""
+    assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
+    assert service.show("StatusText") == "Serving tools on 127.0.0.1:8080."
+    assert service.show("MainPID") != "0"
+    refused = service.run("runuser", "-u", "ads-proxy", "--", "cat", f"{SECRETS}/client_secret", check=False)
+    assert refused == ""
+    assert service.amazon["client_secret"] not in service.journal()
+
+
+def test_credentials_are_there_while_it_runs_and_new_ones_after_a_restart(service: Machine) -> None:
+    """The service's user checks the configuration with them; what root exchanged is used from the next start on."""
+    command = ("runuser", "-u", "ads-proxy", "--", "/opt/ads-proxy/bin/ads-proxy")
+    assert "Everything works." in service.run(*command, "check", "--config", "/etc/ads-proxy/proxy.yaml")
+    service.write(f"{SECRETS}/client_secret", "amzn1.oa2-cs.v1.another", "0600")
+    try:
+        service.run("systemctl", "restart", "ads-proxy")
+        state = 'ads_proxy_credential_state{account="acme",state="misconfigured"} 1.0'
+        eventually(lambda: service.metric(state) or None, "a secret that Amazon refuses")
+    finally:
+        service.write(f"{SECRETS}/client_secret", service.amazon["client_secret"], "0600")
+    service.run("systemctl", "stop", "ads-proxy")
+    assert service.run("ls", CREDENTIALS, check=False) == ""
+
+
+def test_reloaded_means_that_the_configuration_is_in_force(service: Machine) -> None:
+    """`systemctl reload` returns when that is so, each time; a broken one changes nothing, and the service goes on."""
+    reloads = 'ads_proxy_config_reloads_total{result="%s"}'
+    for number in (1, 2):
+        service.run("systemctl", "reload", "ads-proxy")
+        assert service.metric(reloads % "success") == number
+    service.configure(nonsense=True)
+    service.run("systemctl", "reload", "ads-proxy")
+    assert service.metric(reloads % "failure") >= 1
+    assert service.show("ActiveState") == "active"
+    assert service.show("NRestarts") == "0"
+
+
+def test_a_stop_lets_requests_end_however_long_the_unit_would_wait(service: Machine) -> None:
+    """A request of three seconds is answered, although TimeoutStopSec is one: the drain asks for its time."""
+    service.run("systemctl", "stop", "ads-proxy")
+    service.write("/etc/systemd/system/ads-proxy.service.d/stop.conf", "[Service]\nTimeoutStopSec=1\n")
+    service.run("systemctl", "daemon-reload")
+    service.run("systemctl", "start", "ads-proxy")
+    fault = {"match": {"path": "/slow"}, "fault": {"delay": 3, "status": 200, "body": "slow and whole"}}
+    service.control("faults", fault)
+    command = ["podman", "exec", service.name, PYTHON, "-c", ASK, "http://127.0.0.1:8080/slow"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
+        eventually(lambda: service.metric("ads_proxy_requests_in_flight") or None, "the request's beginning")
+        service.run("systemctl", "stop", "ads-proxy")
+        assert asking.communicate(timeout=30)[0].strip() == "slow and whole"
+    service.run("rm", "/etc/systemd/system/ads-proxy.service.d/stop.conf")
+    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
+    assert '"event":"server_stopped","cut":0' in service.journal()
+
+
+def test_a_program_that_hangs_is_begun_again(service: Machine) -> None:
+    """Stopped amid its work, it gives no sign of life: systemd ends it, and the next one serves."""
+    service.run("systemctl", "stop", "ads-proxy")
+    service.write("/etc/systemd/system/ads-proxy.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")
+    service.run("systemctl", "daemon-reload")
+    service.run("systemctl", "start", "ads-proxy")
+    first = service.show("MainPID")
+    service.run("systemctl", "kill", "--signal=STOP", "ads-proxy")
+    eventually(lambda: service.show("NRestarts") == "1" or None, "a restart")
+    eventually(lambda: service.show("ActiveState") == "active" or None, "the next start")
+    service.run("rm", "/etc/systemd/system/ads-proxy.service.d/watchdog.conf")
+    assert service.show("MainPID") not in ("0", first)
+    assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
+
+
+def test_a_mistake_in_the_configuration_is_not_tried_again(service: Machine) -> None:
+    """It ends with 2, which `systemctl start` tells, and says what to mend."""
+    service.run("systemctl", "stop", "ads-proxy")
+    service.configure(nonsense=True)
+    service.run("systemctl", "start", "ads-proxy", check=False)
+    assert (service.show("ActiveState"), service.show("ExecMainStatus")) == ("failed", "2")
+    assert service.show("NRestarts") == "0"
+    eventually(lambda: "holds an unknown key" in service.journal() or None, "the word about it")
+
+
+def test_the_service_holds_no_more_than_the_unit_allows(service: Machine) -> None:
+    """What the kernel says of the running process: no capability, no new privileges, system calls filtered."""
+    status = service.run("cat", f"/proc/{service.show('MainPID')}/status")
+    found = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    held = {name: found[name] for name in ("CapEff", "CapBnd", "CapPrm", "CapAmb")}
+    assert set(held.values()) == {"0" * 16}, held
+    assert (found["NoNewPrivs"].strip(), found["Seccomp"].strip()) == ("1", "2")
+
+
+def test_several_processes_are_one_service(service: Machine) -> None:
+    """With two workers the unit starts, serves, reloads and stops as with none."""
+    service.run("systemctl", "stop", "ads-proxy")
+    service.configure(workers=2)
+    service.run("systemctl", "start", "ads-proxy")
+    assert service.metric('ads_proxy_workers{state="serving"}') == 2
+    assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
+    service.run("systemctl", "reload", "ads-proxy")
+    assert service.metric('ads_proxy_config_reloads_total{result="success"}') == 1
+    service.run("systemctl", "stop", "ads-proxy")
+    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
