@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 ALONE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 0.25
-_BEATS_A_TELLING: Final = 2
+_BEATS_A_TELLING: Final = 4
 
 
 class Worker:
