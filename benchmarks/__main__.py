@@ -15,6 +15,8 @@ from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
 from benchmarks.document import write
 from benchmarks.hostile import measure_hostile
+from benchmarks.many_profiles import measure as measure_profiles
+from benchmarks.many_profiles import report as report_profiles
 from benchmarks.micro import COUNTED, count
 from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
 from benchmarks.profile import profile
@@ -76,12 +78,17 @@ def _throttling(given: argparse.Namespace) -> None:
     measure_throttling(given.seconds)
 
 
+def _profiles(given: argparse.Namespace) -> None:
+    print(report_profiles(measure_profiles(given.count)))
+
+
 _COMMANDS = {
     None: _run,
     "compare": _compare,
     "hostile": _hostile,
     "micro": _micro,
     "profile": _profile,
+    "profiles": _profiles,
     "throttling": _throttling,
 }
 
@@ -108,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     profiling.add_argument("--scenario", action="append", help="this one; may be given several times")
     profiling.add_argument("--seconds", type=int, default=10, help="seconds of sampling (10)")
     profiling.add_argument("--output", type=Path, default=CACHE / "profiles", help="folder for what is written")
+    directing = commands.add_parser("profiles", help="memory and time of a directory of very many profiles")
+    directing.add_argument("--count", type=int, default=1_000_000, help="so many (1,000,000)")
     limiting = commands.add_parser(
         "throttling", help="who gets what where Amazon limits: greedy tools and a modest one"
     )

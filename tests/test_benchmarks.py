@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from benchmarks.checkout import ROOT
 from benchmarks.document import with_findings
+from benchmarks.many_profiles import LISTED
+from benchmarks.many_profiles import measure as measure_profiles
+from benchmarks.many_profiles import report as report_profiles
 from benchmarks.processes import BenchmarkError
 from benchmarks.profile import shares
 from benchmarks.ratios import Ratio, paired
@@ -59,3 +64,11 @@ def test_a_trial_of_throttling_is_a_row_of_shares() -> None:
     result = Result(trial, polite=100, good=96, vain=24, shares=(20, 25, 24), modest=(27, 30))
     assert result.row == "| 3 greedy, 1 modest; 10 a second | 0 | 96% | 0.25 | 0.80 | 90% |"
     assert HEAD.count("|", 0, HEAD.index("\n")) == result.row.count("|")
+
+
+def test_many_profiles_are_measured_whole() -> None:
+    """Two lists: each number is of something that was done."""
+    found = measure_profiles(2 * LISTED)
+    assert found.profiles == 10_000
+    assert all(getattr(found, each.name) > 0 for each in dataclasses.fields(found) if each.name != "memory")
+    assert len(report_profiles(found).splitlines()) == 5

@@ -25,7 +25,15 @@ from proxy.events import (
     ProfilesListed,
 )
 from proxy.profiles import reach
-from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, pin, read_document
+from proxy.profiles.index import (
+    DOCUMENTS,
+    ListingFailure,
+    ProfileIndex,
+    ProfileListing,
+    document_of,
+    pin,
+    read_document,
+)
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.misses import Misses
 from proxy.profiles.pacing import Pacing, next_listing
@@ -41,7 +49,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
-DOCUMENT = "profiles"
+EARLIER_DOCUMENT = "profiles"
+"""Held all listings in the versions before; empty, once they are in `DOCUMENTS`."""
 REACH_DOCUMENT = "ads-accounts"
 MAX_PARALLEL = 6
 _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -187,10 +196,13 @@ class ProfileDirectory:
         """Take what the store knows, and begin to list."""
         wanted = {source.account: source for source in sources}
         with contextlib.suppress(StateError):
-            for account, region, listing in read_document(await self._documents.read_document(DOCUMENT)):
-                source = wanted.get(account)
-                if source is not None and region in source.api_urls and listing.origin == source.origin(region):
-                    self._index.put(account, region, listing)
+            for name in (EARLIER_DOCUMENT, *DOCUMENTS):
+                for account, region, listing in read_document(await self._documents.read_document(name)):
+                    source = wanted.get(account)
+                    if source is not None and region in source.api_urls and listing.origin == source.origin(region):
+                        self._index.put(account, region, listing)
+                    if name == EARLIER_DOCUMENT:
+                        self._changed(document_of(account), EARLIER_DOCUMENT)
             for account, region, reading in reach.read_document(await self._documents.read_document(REACH_DOCUMENT)):
                 source = wanted.get(account)
                 if source is not None and region in source.api_urls and reading.origin == source.origin(region):
@@ -207,7 +219,7 @@ class ProfileDirectory:
             if key not in wanted or wanted[key].origin(key[1]) != watch.source.origin(key[1]):
                 self._index.drop(*key)
                 self._reader.index.drop(*key)
-                self._changed(DOCUMENT, REACH_DOCUMENT)
+                self._changed(document_of(key[0]), REACH_DOCUMENT)
         self._misses.keep(account for account, _ in wanted)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
@@ -321,7 +333,7 @@ class ProfileDirectory:
             self._index.put(
                 source.account, region, ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
             )
-            self._changed(DOCUMENT)
+            self._changed(document_of(source.account))
         self._observer.observe(ProfilesListed(source.account, region, len(profiles)))
         if source.pins_first and pinned and first != pinned:
             self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
@@ -374,8 +386,10 @@ class ProfileDirectory:
         self._dirty.clear()
         names, self._unsaved = self._unsaved, set()
         with contextlib.suppress(StateError):
-            if DOCUMENT in names:
-                await self._documents.write_document(DOCUMENT, self._index.to_document())
+            for name in sorted(names.intersection(DOCUMENTS)):
+                await self._documents.write_document(name, self._index.to_document(name))
+            if EARLIER_DOCUMENT in names:
+                await self._documents.write_document(EARLIER_DOCUMENT, ProfileIndex().to_document())
             if REACH_DOCUMENT in names:
                 await self._documents.write_document(REACH_DOCUMENT, self._reader.index.to_document())
 

@@ -1,23 +1,31 @@
 """What is known of profiles, in memory, for the request path: who lists a profile, and which one is the first.
 
 Changed by whole listings, one account and region at a time; nothing here asks Amazon or waits. A pinned first profile
-stays while it is listed.
+stays while it is listed. It is kept in several documents, by account, so that a change writes a part of a million
+profiles anew and not all of them (docs/scaling.md, A million profiles).
 """
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from sys import intern
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from proxy.profiles.listing import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+DOCUMENTS = tuple(f"profiles-{number:02x}" for number in range(64))
+"""Those that hold listings; each account's are in one."""
 _VERSION = 2
 _READABLE = (1, _VERSION)
 """In version 1 nothing is said of payment methods."""
 _AGENCY = "agency"
+_FIELDS = attrgetter(*(field.name for field in fields(Profile)))
+"""A profile as a tuple; `dataclasses.astuple` takes ten times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ class ProfileIndex:
     def __init__(self) -> None:
         self._listings: dict[tuple[str, str], ProfileListing] = {}
         self._owners: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._alone: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
+        """Who lists alone, for all profiles of a listing to share."""
 
     def __repr__(self) -> str:
         return f"<ProfileIndex: {len(self._owners)} profiles in {len(self._listings)} listings>"
@@ -78,11 +88,14 @@ class ProfileIndex:
         self._listings[key] = listing
         for profile in before - after:
             self._forget(profile, key)
+        alone = self._alone.setdefault(key, (key,))
         for profile in after - before:
-            self._owners[profile] = tuple(sorted((*self._owners.get(profile, ()), key)))
+            others = self._owners.get(profile)
+            self._owners[profile] = alone if others is None else tuple(sorted((*others, key)))
 
     def drop(self, account: str, region: str) -> None:
         """Forget a listing."""
+        self._alone.pop((account, region), None)
         listing = self._listings.pop((account, region), None)
         for profile in listing.profiles if listing is not None else ():
             self._forget(profile.id, (account, region))
@@ -102,8 +115,8 @@ class ProfileIndex:
             for profile in listing.profiles
         )
 
-    def to_document(self) -> object:
-        """All listings as JSON has them."""
+    def to_document(self, name: str = "") -> object:
+        """The listings of a document of this name as JSON has them; all, where it is empty."""
         return {
             "version": _VERSION,
             "listings": [
@@ -113,11 +126,17 @@ class ProfileIndex:
                     "origin": listing.origin,
                     "first": listing.first,
                     "listed_at": listing.listed_at,
-                    "profiles": [astuple(profile) for profile in listing.profiles],
+                    "profiles": list(map(_FIELDS, listing.profiles)),
                 }
                 for (account, region), listing in self._listings.items()
+                if name in ("", document_of(account))
             ],
         }
+
+
+def document_of(account: str) -> str:
+    """The name of the one that holds an account's listings. Pure."""
+    return DOCUMENTS[crc32(account.encode()) % len(DOCUMENTS)]
 
 
 def pin(profiles: Iterable[Profile], old: str) -> str:
@@ -153,4 +172,5 @@ def read_profile(fields: Sequence[object]) -> Profile:
     """A profile of a document. Raises `ValueError` where there are too few fields."""
     identifier, name, country, currency, timezone, kind, marketplace, account_id, *rest = map(str, fields)
     valid = rest != [str(False)]
+    country, currency, timezone, kind, marketplace = map(intern, (country, currency, timezone, kind, marketplace))
     return Profile(identifier, name, country, currency, timezone, kind, marketplace, account_id, valid)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -197,11 +198,11 @@ def _profile(entry: object) -> Profile | None:
     return Profile(
         id=identifier,
         name=read_text(account.get("name")),
-        country=read_text(entry.get("countryCode")),
-        currency=read_text(entry.get("currencyCode")),
-        timezone=read_text(entry.get("timezone")),
-        kind=read_text(account.get("type")),
-        marketplace=read_text(account.get("marketplaceStringId")),
+        country=read_word(entry.get("countryCode")),
+        currency=read_word(entry.get("currencyCode")),
+        timezone=read_word(entry.get("timezone")),
+        kind=read_word(account.get("type")),
+        marketplace=read_word(account.get("marketplaceStringId")),
         account_id=read_text(account.get("id")),
         valid_payment=account.get("validPaymentMethod") is not False,
     )
@@ -209,4 +210,12 @@ def _profile(entry: object) -> Profile | None:
 
 def read_text(value: object) -> str:
     """A text that others chose, without what could steer a terminal or turn the direction of reading."""
-    return "".join(filter(str.isprintable, value[:_SHOWN])) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    shown = value[:_SHOWN]
+    return shown if shown.isprintable() else "".join(filter(str.isprintable, shown))
+
+
+def read_word(value: object) -> str:
+    """A text that many profiles have in common: all of them share it."""
+    return sys.intern(read_text(value))

@@ -216,6 +216,23 @@ async def test_a_restart_knows_what_was_listed(running: RunningDirectory) -> Non
     assert running.directory.first("zeta", "na") is None
 
 
+async def test_what_the_version_before_kept_is_taken_over(running: RunningDirectory) -> None:
+    """It had one document for all: the pinned profile is known from it, and it is empty once the others are written."""
+    running.ids["na"] = [11, 12]
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    await running.directory.stop()
+    kept, running.documents.document = running.documents.document, None
+    running.documents.others["profiles"] = kept
+    running.status = 500
+    running.directory = running.open()
+    await running.directory.start([running.source()])
+    assert running.directory.first("acme", "na") == "11"
+    await running.directory.stop()
+    assert running.documents.document == kept
+    assert running.documents.others["profiles"] == {"version": 2, "listings": []}
+
+
 async def test_a_kept_listing_of_another_application_or_address_is_not_used(running: RunningDirectory) -> None:
     """Nor one of an account or region that is gone."""
     await running.directory.start([running.source("acme", "na", "eu")])

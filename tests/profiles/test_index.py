@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
 import pytest
 
-from proxy.profiles.index import ProfileIndex, ProfileListing, pin, read_document
+from proxy.profiles.index import DOCUMENTS, ProfileIndex, ProfileListing, document_of, pin, read_document
 from proxy.profiles.listing import Profile
 
 
@@ -89,6 +90,29 @@ def test_a_document_holds_everything() -> None:
         ("acme", "eu", listing()),
     ]
     assert [entry[:2] for entry in index.snapshot()] == [("acme", "na"), ("acme", "na")]
+
+
+def test_accounts_are_spread_over_documents() -> None:
+    """Each is in one of them, always the same, and what is in all of them is everything."""
+    index = ProfileIndex()
+    for number in range(200):
+        index.put(f"account-{number}", "na", listing(str(number)))
+    assert document_of("account-7") == "profiles-05"
+    found = {name: [entry[0] for entry in read_document(index.to_document(name))] for name in DOCUMENTS}
+    assert all(document_of(account) == name for name, accounts in found.items() for account in accounts)
+    assert sorted(itertools.chain(*found.values())) == sorted(f"account-{number}" for number in range(200))
+    assert max(map(len, found.values())) < 20
+
+
+def test_profiles_of_one_listing_share_what_they_have_in_common() -> None:
+    """Who lists them, and words that many have, exist once."""
+    index = ProfileIndex()
+    index.put("acme", "na", listing("1", "2"))
+    assert index.owners("1") is index.owners("2")
+    index.put("other", "na", listing("2"))
+    assert index.owners("2") == (("acme", "na"), ("other", "na"))
+    index.drop("other", "na")
+    assert index.owners("2") == index.owners("1")
 
 
 @pytest.mark.parametrize(

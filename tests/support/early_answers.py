@@ -24,7 +24,7 @@ from pathlib import Path
 import uvloop
 
 from tests.support.certificates import Authority
-from tests.support.proxy_bench import ProxyBench
+from tests.support.proxy_bench import ProxyBench, started
 from tests.support.rules import rules_for
 from tests.support.wire import RawUpstream, Wire
 
@@ -93,11 +93,10 @@ async def lost_of(uploads: int, url: str, ca_file: Path | None) -> int:
     async def nobody(_wire: Wire) -> None:
         """The bench's own upstream is not asked."""
 
-    bench = ProxyBench(RawUpstream(nobody), rules_for(url, replay_bytes=10, ca_file=str(ca_file) if ca_file else None))
-    await bench.start()
+    rules = rules_for(url, replay_bytes=10, ca_file=str(ca_file) if ca_file else None)
     left = uploads
 
-    async def upload_on() -> int:
+    async def upload_on(bench: ProxyBench) -> int:
         nonlocal left
         lost = 0
         while left > 0:
@@ -105,10 +104,8 @@ async def lost_of(uploads: int, url: str, ca_file: Path | None) -> int:
             lost += not await _upload(bench)
         return lost
 
-    try:
-        return sum(await asyncio.gather(*(upload_on() for _ in range(_AT_ONCE))))
-    finally:
-        bench.drop()
+    async with started(ProxyBench(RawUpstream(nobody), rules)) as bench:
+        return sum(await asyncio.gather(*(upload_on(bench) for _ in range(_AT_ONCE))))
 
 
 def main() -> None:

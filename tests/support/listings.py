@@ -17,12 +17,12 @@ from proxy.events import (
     Event,
 )
 from proxy.profiles.directory import (
-    DOCUMENT,
     SAVE_DELAY,
     Pacing,
     ProfileDirectory,
     ProfileSource,
 )
+from proxy.profiles.index import document_of
 from proxy.secret import Secret
 
 PATIENCE = 5.0
@@ -74,7 +74,7 @@ class HeldPauses:
 
 
 class DocumentStore:
-    """A store of documents; `document` is the one of profiles, `others` are kept by name."""
+    """A store of documents; `document` is the one of the profiles of `acme`, `others` are kept by name."""
 
     def __init__(self, document: object | None = None) -> None:
         self.document = document
@@ -85,10 +85,10 @@ class DocumentStore:
     async def read_document(self, name: str) -> object | None:
         if self.broken:
             raise StateError("the disk is gone")
-        return self.document if name == DOCUMENT else self.others.get(name)
+        return self.document if name == document_of("acme") else self.others.get(name)
 
     async def write_document(self, name: str, data: object) -> None:
-        if name != DOCUMENT:
+        if name != document_of("acme"):
             self.others[name] = json.loads(json.dumps(data))
             return
         self.written.set()

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 ALONE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 0.25
-_BEATS_A_TELLING: Final = 2
+_BEATS_A_TELLING: Final = 4
 
 
 class Worker:
@@ -130,6 +130,7 @@ class Worker:
         trails = (AuditTrail(self._say_audit, self._logs.redaction.clean, time.time),) if message["audited"] else ()
         self.observers = Observers((metrics, self._logs, self._news, *trails))
         self._loop.set_exception_handler(self._met_defect)
+        # nothing is gathered: an answer is counted before it is sent (held_transport)
         journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
         self.accounting = Accounting(self.observers, journal)
         budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.budgets, self._given.workers), self.number)
