@@ -219,7 +219,7 @@ def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) ->
 def test_a_reload_tells_everything_that_is_another(bench: Bench) -> None:
     """Tokens of all accounts, and lists that are new or gone."""
     bench.desk.observe(ProfilesListed("default", "na", 3))
-    bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]
+    bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # a list that nobody has
     bench.workers.frames.clear()
     bench.desk.tell_all({"default": 1})
     assert bench.workers.kinds() == [("token", None), ("lists", None)]
