@@ -44,6 +44,8 @@ def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
     yield f"tools: {status['tools_url']} ({keys}), {under_way} requests under way"
     for note in status["notes"]:
         yield f"note: {printable(note)}"
+    if trouble := status["state"]["trouble"]:
+        yield f"degraded: {printable(trouble)} This replica goes on alone."
     for problem in status["config"]["problems"]:
         yield f"the changed configuration was refused: {printable(problem)}"
     if needs := status["config"]["needs_restart"]:

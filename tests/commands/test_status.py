@@ -147,12 +147,14 @@ def test_the_program_says_what_waits_for_somebody() -> None:
         "connections": {"in_flight": 2},
         "tools_url": "http://127.0.0.1:8080",
         "notes": ["A note."],
+        "state": {"trouble": "The state store at redis://h:6379/0 cannot be reached."},
         "config": {"problems": [], "needs_restart": ["listen", "workers"]},
     }
     assert [*headlines(status, "127.0.0.1:8081")] == [
         "ads-proxy 1 at 127.0.0.1:8081: stopping, a demo, up 5 s",
         "tools: http://127.0.0.1:8080 (keys are needed), 2 requests under way",
         "note: A note.",
+        "degraded: The state store at redis://h:6379/0 cannot be reached. This replica goes on alone.",
         "changed, and in force after a restart: listen, workers",
     ]
 

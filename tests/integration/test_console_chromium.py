@@ -10,7 +10,6 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.integration.browsing import chromium
 from tests.integration.rig import Rig, rig
 from tests.support.processes import until
 from tests.support.programs import require_program
+from tests.support.redis_server import KEY as STATE_KEY
+from tests.support.redis_server import redis_server
+from tests.support.running import Serving, simulated_amazon
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 KEY = "the-admin-key-of-this-test"
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium with a profile of its own."""
-    with chromium(tmp_path / "chromium") as driver:
-        yield driver
 
 
 class Console:
@@ -287,3 +281,21 @@ def test_nothing_is_nameless_to_a_screen_reader(browser: webdriver.Chrome, tmp_p
         assert len(seen) > 10
         assert nameless == []
         assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
+
+
+def test_a_store_that_is_away_is_shown_at_once(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """The replica goes on alone, and the page says so until the store is back."""
+    with simulated_amazon() as amazon, redis_server(tmp_path) as server, contextlib.ExitStack() as ending:
+        running = Serving(tmp_path / "c.yaml", amazon.configuration(state={"url": server.url, "key": STATE_KEY}))
+        ending.callback(running.process.end)
+
+        def notices() -> str:
+            return browser.find_element(By.TAG_NAME, "main").text
+
+        browser.get(running.admin)
+        until(lambda: "acme" in notices())
+        assert "Degraded" not in notices()
+        server.kill()
+        until(lambda: "Degraded: The state store at" in notices() and "goes on alone" in notices())
+        server.restart()
+        until(lambda: "Degraded" not in notices())

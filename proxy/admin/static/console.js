@@ -181,6 +181,8 @@ function showNotices() {
   else forget("restart");
   if (state.draining) notice("draining", "The proxy is stopping.", false);
   else forget("draining");
+  if (state.state.degraded) notice("store", `Degraded: ${state.state.trouble} This replica goes on alone, with what it holds.`, true);
+  else forget("store");
   const ending = state.accounts.filter((account) => account.consent.phase === "ending");
   if (ending.length) notice("consents", ending.map((account) => `${account.name}: ${account.consent.explanation}`).join(" ") + " Reconnect before then: the present login serves meanwhile.", false);
   else forget("consents");
