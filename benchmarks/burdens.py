@@ -15,7 +15,7 @@ from benchmarks.ratios import Ratio, paired
 from benchmarks.scenarios import ONE_TARGET
 from benchmarks.upstream import Upstream
 
-_QUIET_WITHIN = 60.0
+_QUIET_WITHIN = 240.0
 _QUIET = 0.02
 
 

@@ -44,12 +44,18 @@ _ANSWERING = """
     location = /auth/o2/token {{ return 200 '{token}'; }}
     location = /v2/profiles {{
       try_files /profiles/$http_amazon_advertising_api_clientid /profiles/none =404; }}
+    {lists}
     location /size/ {{ }}
     location /chunked {{ ssi on; ssi_types application/json; error_page 405 =200 $uri; }}
     location /missing/ {{ return 404 '{{"code":"NOT_FOUND","details":"no such thing"}}'; }}
     location / {{ return 200 '{small}'; }} }}
-  server {{ listen 127.0.0.1:{empty} backlog=4096; location / {{ return 200 '[]'; }} }}
+  server {{ listen 127.0.0.1:{empty} backlog=4096; {lists} location / {{ return 200 '[]'; }} }}
 """
+_LISTS = """
+    location = /adsAccounts/list { return 200 '{"adsAccounts":[]}'; }
+    location = /managerAccounts { return 200 '{"managerAccounts":[]}'; }
+"""
+"""What else an account reaches: a list that could not be read would be asked for again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ def start_upstream(work: Path) -> Upstream:
     (files / "chunked").write_text(SMALL)
     _make_certificate(here)
     plain, tls, empty = free_port(), free_port(), free_port()
-    body = _ANSWERING.format(work=here, plain=plain, tls=tls, empty=empty, token=_TOKEN, small=SMALL)
+    body = _ANSWERING.format(work=here, plain=plain, tls=tls, empty=empty, token=_TOKEN, small=SMALL, lists=_LISTS)
     process = Process(nginx_command(here, body), here / "output.log", core=LOAD_CORE)
     process.wait_ready(plain)
     return Upstream(process, plain, tls, empty, here / "cert.pem")

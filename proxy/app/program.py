@@ -260,7 +260,9 @@ class Program:
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *desk)))
         for each in desk:
             each.tokens, each.directory = self.tokens, self.directory
-        deadlines = Deadlines(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self.accounting.journal.gather(loop.call_soon)
+        deadlines = Deadlines(loop)
         opened.callback(deadlines.stop)
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)

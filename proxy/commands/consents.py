@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from proxy.commands.calendar import CalendarEntry, render_calendar
-from proxy.commands.terminal import OK, answers, say
+from proxy.commands.terminal import OK, answers, say, tell
+from proxy.config import StateKind
 from proxy.events import Observers
 from proxy.tokens.consent import Consent, ConsentPhase, day_of, describe, phase
 from proxy.tokens.consent_ledger import ConsentLedger
-from proxy.tokens.opening import open_store
+from proxy.tokens.opening import directory_of, open_store
 from proxy.tokens.store import choose
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def print_consents(config: Config, layout: str) -> int:
         say(render_calendar(calendar_entries(found), now).rstrip("\r\n"))
     else:
         _print_table(found)
+        if isinstance(config.state.url, str) and config.state.kind is StateKind.FILE:
+            place = directory_of(config.state.url)
+            tell(f"note: read from the state in {place}; a proxy with another state.url knows other days")
     return OK
 
 

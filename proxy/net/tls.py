@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _PIECE = 65536
 """Bytes given to OpenSSL at once: its buffers grow to that, and never shrink."""
+_BATCH = 4 * _PIECE
+"""Bytes that one call of the system writes at most: such calls cost more than to copy what they are given."""
 _RECORD = 16384
 """The most that a record holds (RFC 8446, 5.1), and so the most that one read gives."""
 
@@ -101,9 +103,11 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self._socket.failed or self._plain.is_closing():
             return
         try:
-            for piece in (data,) if len(data) <= _PIECE else _cut(data):
-                self._tls.write(piece)
-                self._socket.write(self._outgoing.read())
+            if len(data) <= _PIECE:
+                self._socket.write(self._encrypted(data))
+            else:
+                for batch in _cut(data, _BATCH):
+                    self._socket.writelines([self._encrypted(piece) for piece in _cut(batch, _PIECE)])
         except ssl.SSLError as error:
             self._fail(error)
 
@@ -194,8 +198,6 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     # --- between the two
 
     def _take(self, data: bytes | memoryview) -> None:
-        if self._over:
-            return
         self._incoming.write(data)
         if self._speaking:
             self._read()
@@ -254,6 +256,10 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._protocol.eof_received()
             self.close()
 
+    def _encrypted(self, data: bytes | bytearray | memoryview) -> bytes:
+        self._tls.write(data)
+        return self._outgoing.read()
+
     def _send(self) -> None:
         """Send what TLS itself has to say."""
         if self._outgoing.pending:
@@ -273,6 +279,6 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self.agreed.exception()  # it is no defect where nobody waits any longer
 
 
-def _cut(data: bytes | bytearray | memoryview) -> Iterator[memoryview]:
+def _cut(data: bytes | bytearray | memoryview, size: int) -> Iterator[memoryview]:
     view = memoryview(data)
-    return (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
+    return (view[start : start + size] for start in range(0, len(view), size))

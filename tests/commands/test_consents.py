@@ -79,7 +79,7 @@ def test_text_is_escaped_and_folded_between_characters() -> None:
 
 
 def test_what_has_no_day_is_said_in_the_words_of_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not known, no end, not given: one word for one thing, wherever it is read."""
+    """Not known, no end, not given; and where that was read, as the proxy's state may be another."""
     (tmp_path / "proxy.yaml").write_text(f"""
 accounts:
   new: {{client_id: c, client_secret: s}}
@@ -88,7 +88,11 @@ accounts:
 state: {{url: 'file:{tmp_path}/s'}}
 """)
     assert print_consents(load(tmp_path / "proxy.yaml", {}), "table") == 0
-    said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    printed = capsys.readouterr()
+    assert (
+        printed.err == f"note: read from the state in {tmp_path}/s; a proxy with another state.url knows other days\n"
+    )
+    said = {line.split()[0]: line for line in printed.out.splitlines()}
     shown = {
         name: next(word for word in ("not known", "no end", "not given") if word in said[name])
         for name in said

@@ -45,6 +45,7 @@ def test_ctrl_c_is_130(tmp_path: Path) -> None:
     """Where a command is broken off that would have gone on."""
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     script = "import threading, os, signal; from proxy.commands import wait; "
+    script += "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a background job of a shell ignores it
     script += "wait.INTERVAL = 0.01; real = wait._ask\n"
     script += "def ask(*given):\n    os.kill(os.getpid(), signal.SIGINT)\n    return real(*given)\n"
     script += "wait._ask = ask; import sys; sys.argv = ['ads-proxy', 'wait', '--admin-listen', '127.0.0.1:9']\n"

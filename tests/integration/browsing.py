@@ -26,3 +26,18 @@ def chromium(profile: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+def forget(driver: webdriver.Chrome) -> None:
+    """A new tab, and nothing of what was before: no other tab, no cookie, nothing stored or cached, no message."""
+    before = driver.window_handles
+    driver.switch_to.new_window("tab")
+    fresh = driver.current_window_handle
+    for handle in before:
+        driver.switch_to.window(handle)
+        driver.close()
+    driver.switch_to.window(fresh)
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    driver.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
+    driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium has no types

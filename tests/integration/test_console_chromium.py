@@ -10,7 +10,6 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.integration.browsing import chromium
 from tests.integration.rig import Rig, rig
 from tests.support.processes import until
 from tests.support.programs import require_program
@@ -32,13 +30,6 @@ from tests.support.running import Serving, simulated_amazon
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 KEY = "the-admin-key-of-this-test"
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium with a profile of its own."""
-    with chromium(tmp_path / "chromium") as driver:
-        yield driver
 
 
 class Console:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +16,6 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from tests.integration.browsing import chromium
 from tests.integration.rig import Rig, rig
 from tests.integration.test_console_chromium import Console
 from tests.support.processes import fetch, until
@@ -31,13 +29,6 @@ CLIENTS = [
     {"name": "bids", "key_sha256": hashlib.sha256(b"key-of-bids").hexdigest(), "access": "read"},
 ]
 NEW_CAMPAIGNS = b'{"campaigns": [{"name": "canary"}]}'
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium with a profile of its own."""
-    with chromium(tmp_path / "chromium") as driver:
-        yield driver
 
 
 def by(client: str) -> dict[str, str]:

@@ -5,14 +5,12 @@ News is asked for every two seconds. `refreshed` waits until that has happened s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from tests.integration.browsing import chromium
 from tests.integration.rig import Rig, rig
 from tests.integration.test_console_chromium import Console
 from tests.integration.test_console_requests import CLIENTS, by, scoped
@@ -37,13 +35,6 @@ range.selectNodeContents(document.querySelector(arguments[0]));
 getSelection().removeAllRanges();
 getSelection().addRange(range);
 """
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium with a profile of its own."""
-    with chromium(tmp_path / "chromium") as driver:
-        yield driver
 
 
 def refreshed(browser: webdriver.Chrome, times: int = 2) -> None:

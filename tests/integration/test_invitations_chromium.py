@@ -14,20 +14,12 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from tests.integration.browsing import chromium
 from tests.integration.rig import rig
 from tests.integration.test_console_chromium import Console
 from tests.support.processes import fetch, free_port, until
 from tests.support.programs import require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium with a profile of its own."""
-    with chromium(tmp_path / "chromium") as driver:
-        yield driver
 
 
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.integration.containers import BUILD, build_image, eventually, podman
-from tests.support.programs import ROOT, do_without
+from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.integration
 UNIT = ROOT / "config" / "systemd" / "ads-proxy.service"
@@ -104,7 +104,7 @@ def make_image(directory: Path) -> str:
     try:
         podman(*BUILD, "--tag", tag, str(directory))
     except AssertionError as error:
-        do_without(f"an image with systemd cannot be made here: {str(error)[-300:]}")
+        pytest.skip(f"an image with systemd cannot be made here: {str(error)[-300:]}")
     return tag
 
 
@@ -114,10 +114,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     image = make_image(tmp_path_factory.mktemp("systemd"))
     name = f"ads-proxy-test-{uuid.uuid4().hex[:12]}"
     options = ("--privileged", "--systemd=always", "--entrypoint", "/bin/sh")
-    podman("run", "--detach", "--name", name, *options, image, "-c", INIT)
     found = Machine(name, {})
     try:
-        eventually(lambda: booted(found), "systemd as the init of a container")
+        try:
+            podman("run", "--detach", "--name", name, *options, image, "-c", INIT)
+            eventually(lambda: booted(found), "systemd as the init of a container")
+        except AssertionError as error:  # no program that could be installed: the kernel, or who runs it, forbids it
+            pytest.skip(f"systemd cannot be the init of a container here: {str(error)[-300:]}")
         found.run(
             "systemd-run", "--unit=amazon", "--quiet", PYTHON, "-u", "-m", "proxy.simulator", "--base-port", "9001"
         )
@@ -161,6 +164,21 @@ def test_started_means_that_it_serves(service: Machine) -> None:
     refused = service.run("runuser", "-u", "ads-proxy", "--", "cat", f"{SECRETS}/client_secret", check=False)
     assert refused == ""
     assert service.amazon["client_secret"] not in service.journal()
+
+
+def test_credentials_are_there_while_it_runs_and_new_ones_after_a_restart(service: Machine) -> None:
+    """The service's user checks the configuration with them; what root exchanged is used from the next start on."""
+    command = ("runuser", "-u", "ads-proxy", "--", "/opt/ads-proxy/bin/ads-proxy")
+    assert "Everything works." in service.run(*command, "check", "--config", "/etc/ads-proxy/proxy.yaml")
+    service.write(f"{SECRETS}/client_secret", "amzn1.oa2-cs.v1.another", "0600")
+    try:
+        service.run("systemctl", "restart", "ads-proxy")
+        state = 'ads_proxy_credential_state{account="acme",state="misconfigured"} 1.0'
+        eventually(lambda: service.metric(state) or None, "a secret that Amazon refuses")
+    finally:
+        service.write(f"{SECRETS}/client_secret", service.amazon["client_secret"], "0600")
+    service.run("systemctl", "stop", "ads-proxy")
+    assert service.run("ls", CREDENTIALS, check=False) == ""
 
 
 def test_reloaded_means_that_the_configuration_is_in_force(service: Machine) -> None:

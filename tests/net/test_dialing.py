@@ -158,6 +158,21 @@ async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:
             assert b"upstream-connect-timeout" in got.body
 
 
+async def test_a_host_that_never_shakes_hands_is_a_504(running: Running) -> None:
+    """It accepts, and is silent: the handshake counts for connect_timeout, and nothing is left of it."""
+
+    async def script(wire: Wire) -> None:
+        await wire.end()
+
+    async with running(script) as bench:
+        url = f"https://127.0.0.1:{bench.upstream.port}"
+        bench.apply(api_urls={"na": url, "eu": url, "fe": url}, connect_timeout=0.05)
+        got = await bench.ask()
+        assert got.status == 504
+        assert b"upstream-connect-timeout" in got.body
+        await bench.upstream.wires[0].end()
+
+
 # --- names and addresses beside each other
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -163,3 +165,32 @@ def test_the_quick_exchange_is_counted_by_its_outcome() -> None:
     assert b"fast_path_total{" not in metrics.scrape("")[0]
     Journal(metrics.requests).fast_path("taken").value += 2
     assert b'ads_proxy_fast_path_total{outcome="taken"} 2.0' in metrics.scrape("")[0]
+
+
+def test_what_ends_in_one_turn_is_noted_at_its_end_in_order() -> None:
+    """With the moments at which each was over; the next turn begins anew."""
+    stream, listener = io.StringIO(), Listener()
+    turns: list[Callable[[], None]] = []
+    logs = Logs(stream, form="json", level="info", access=True)
+    journal = Journal(logs=logs, listeners=(listener,))
+    journal.gather(turns.append)
+    for number in range(3):
+        journal.entry(KIND, 200 + number).note(Record(request_id=f"id-{number}"))
+    assert (listener.heard, len(turns)) == ([], 1)
+    turns.pop()()
+    journal.entry(KIND, 200).note(Record(request_id="id-3"))
+    turns.pop()()
+    assert [getattr(event, "request_id", "") for event in listener.heard] == ["id-0", "id-1", "id-2", "id-3"]
+    assert [json.loads(line)["status"] for line in written(logs, stream)] == [200, 201, 202, 200]
+
+
+def test_a_defect_in_noting_one_turn_leaves_the_next_as_it_is() -> None:
+    """Nothing waits for what has failed."""
+    turns: list[Callable[[], None]] = []
+    journal = Journal()
+    journal.gather(turns.append)
+    journal.entry(KIND, 200).note(Record(duration="long"))  # type: ignore[arg-type]  # what the journal does not check
+    with pytest.raises(TypeError):
+        turns.pop()()
+    journal.entry(KIND, 200).note(Record())
+    assert len(turns) == 1

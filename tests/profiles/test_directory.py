@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from proxy.errors import NoUsableToken, StateError
 from proxy.events import (
-    AdsAccountsFailed,
-    AdsAccountsListed,
     DefaultProfileChanged,
-    Event,
     ProfilesFailed,
     ProfilesListed,
 )
 from proxy.profiles.directory import (
     REPORT_INTERVAL,
-    SAVE_DELAY,
-    Pacing,
-    ProfileDirectory,
-    ProfileSource,
-    ProfilesUnavailable,
 )
-from proxy.profiles.index import ListingFailure, document_of
+from proxy.profiles.index import ListingFailure
 from proxy.profiles.misses import MISS_INTERVAL, MISS_MEMORY
 from proxy.profiles.pacing import (
     AWAITED_RETRY,
@@ -40,155 +26,7 @@ from proxy.profiles.pacing import (
     wait,
 )
 from proxy.secret import Secret
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-PATIENCE = 5.0
-
-
-class EventQueue:
-    """An observer whose events can be waited for; those of ads accounts are kept apart."""
-
-    def __init__(self) -> None:
-        self.events: asyncio.Queue[Event] = asyncio.Queue()
-        self.of_ads_accounts: asyncio.Queue[Event] = asyncio.Queue()
-
-    def observe(self, event: Event) -> None:
-        kept = self.of_ads_accounts if isinstance(event, AdsAccountsListed | AdsAccountsFailed) else self.events
-        kept.put_nowait(event)
-
-    async def next(self) -> Event:
-        async with asyncio.timeout(PATIENCE):
-            return await self.events.get()
-
-
-class HeldPauses:
-    """HeldPauses that last until the test ends them, or they are woken. Saving waits for nothing."""
-
-    def __init__(self) -> None:
-        self.begun: asyncio.Queue[float] = asyncio.Queue()
-        self._over: list[asyncio.Future[None]] = []
-
-    async def pause(self, seconds: float, wake: asyncio.Event) -> None:
-        if seconds == SAVE_DELAY:
-            return
-        over = asyncio.get_running_loop().create_future()
-        self._over.append(over)
-        self.begun.put_nowait(seconds)
-        waking = asyncio.ensure_future(wake.wait())
-        try:
-            await asyncio.wait((over, waking), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waking.cancel()
-
-    async def next(self) -> float:
-        async with asyncio.timeout(PATIENCE):
-            return await self.begun.get()
-
-    def end(self) -> None:
-        for over in self._over:
-            if not over.done():
-                over.set_result(None)
-
-
-class DocumentStore:
-    """A store of documents; `document` is the one of the profiles of `acme`, `others` are kept by name."""
-
-    def __init__(self, document: object | None = None) -> None:
-        self.document = document
-        self.others: dict[str, object] = {}
-        self.written = asyncio.Event()
-        self.broken = False
-
-    async def read_document(self, name: str) -> object | None:
-        if self.broken:
-            raise StateError("the disk is gone")
-        return self.document if name == document_of("acme") else self.others.get(name)
-
-    async def write_document(self, name: str, data: object) -> None:
-        if name != document_of("acme"):
-            self.others[name] = json.loads(json.dumps(data))
-            return
-        self.written.set()
-        if self.broken:
-            raise StateError("the disk is gone")
-        self.document = json.loads(json.dumps(data))
-
-
-@dataclass(frozen=True)
-class Token:
-    value: Secret
-
-
-class RunningDirectory:
-    """A directory before a scripted Amazon: `/REGION/v2/profiles` answers with that region's ids.
-
-    `further` answers by region and the rest of the target what else is asked for; it is empty where nothing is said.
-    `asked` holds the usual lists alone.
-    """
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self.session, self.url = session, url
-        self.events, self.pauses, self.documents = EventQueue(), HeldPauses(), DocumentStore()
-        self.now = 1000.0
-        self.ids: dict[str, list[int]] = {"na": [11, 12], "eu": [21], "fe": []}
-        self.further: dict[tuple[str, str], Any] = {}
-        self.further_status = 200
-        self.status = 200
-        self.headers: dict[str, str] = {}
-        self.asked: list[tuple[str, str]] = []
-        self.tokens: set[str] = {"acme", "zeta"}
-        self.generation = 1
-        self.gate: asyncio.Event | None = None
-        self.directory = self.open()
-
-    def open(self) -> ProfileDirectory:
-        pacing = Pacing(self.pauses.pause, lambda: self.now, lambda: 5.0, lambda: 0.0)
-        return ProfileDirectory(self.session, self.token, self.documents, self.events, pacing)
-
-    async def token(self, account: str) -> Token:
-        if account not in self.tokens:
-            raise NoUsableToken(f"{account} has to sign in", retryable=False)
-        return Token(Secret(f"Atza|{account}|{self.generation}"))
-
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        region, _, target = request.path_qs[1:].partition("/")
-        if target != "v2/profiles":
-            nothing: Any = [] if target.startswith("v2/profiles") else {}
-            return web.json_response(self.further.get((region, target), nothing), status=self.further_status)
-        self.asked.append((request.headers["Authorization"].split("|")[1], region))
-        ids = self.ids[region]
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.status != 200:
-            return web.Response(status=self.status, headers=self.headers)
-        return web.json_response([{"profileId": number} for number in ids])
-
-    def source(self, account: str = "acme", *regions: str, **changed: Any) -> ProfileSource:
-        urls = {region: f"{self.url}/{region}" for region in regions or ("na",)}
-        return replace(ProfileSource(account, f"app-of-{account}", urls, pins_first=True), **changed)
-
-    async def settle(self, count: int) -> list[float]:
-        """Wait until so many listings have ended; how long each pauses now."""
-        return [await self.pauses.next() for _ in range(count)]
-
-
-@pytest.fixture
-async def running() -> AsyncIterator[RunningDirectory]:
-    made: list[RunningDirectory] = []
-
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return await made[0].answer(request)
-
-    runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        made.append(RunningDirectory(session, f"http://127.0.0.1:{runner.addresses[0][1]}"))
-        yield made[0]
-        await made[0].directory.stop()
-    await runner.cleanup()
+from tests.support.listings import PATIENCE, RunningDirectory
 
 
 async def test_every_account_is_listed_in_every_region(running: RunningDirectory) -> None:
@@ -423,100 +261,6 @@ async def test_a_store_that_fails_is_no_harm(running: RunningDirectory) -> None:
     assert running.documents.document is None
 
 
-async def test_a_reload_leaves_alone_what_did_not_change(running: RunningDirectory) -> None:
-    """Accounts come and go; another refresh token lists again and keeps what is known until then."""
-    acme, zeta = running.source(refresh_token=Secret("a")), running.source("zeta", "eu")
-    await running.directory.start([acme])
-    await running.settle(1)
-    await running.directory.reconfigure([acme, zeta])
-    await running.settle(1)
-    assert running.asked == [("acme", "na"), ("zeta", "eu")]
-    running.ids["na"] = [31]
-    await running.directory.reconfigure([replace(acme, refresh_token=Secret("b"))])
-    assert running.directory.owners("21") == ()
-    assert running.directory.first("acme", "na") == "11"
-    await running.settle(1)
-    assert running.directory.first("acme", "na") == "31"
-    await running.directory.reconfigure([replace(acme, client_id="other")])
-    assert running.directory.first("acme", "na") is None
-
-
-async def test_an_account_is_listed_now_when_somebody_asks(running: RunningDirectory) -> None:
-    """After a sign-in: every region, and what went wrong only if all did."""
-    running.tokens = {"zeta"}
-    await running.directory.start([running.source("acme", "na", "eu"), running.source("zeta", "na")])
-    await running.settle(3)
-    with pytest.raises(NoUsableToken):
-        await running.directory.ensure_listed("acme")
-    running.tokens = {"acme"}
-    found = await running.directory.ensure_listed("acme")
-    assert {(account, region, profile.id) for account, region, profile in found} == {
-        ("acme", "na", "11"),
-        ("acme", "na", "12"),
-        ("acme", "eu", "21"),
-    }
-    running.status, running.generation = 500, 2
-    with pytest.raises(ProfilesUnavailable):
-        await running.directory.ensure_listed("acme")
-    assert await running.directory.ensure_listed("nobody") == ()
-
-
-@pytest.mark.parametrize("listed_first", [True, False])
-async def test_a_sign_in_lists_each_region_once(running: RunningDirectory, listed_first: bool) -> None:
-    """Whoever waits for the profiles gets those of the listing that the sign-in began, under way or ended."""
-    await running.directory.start([running.source("acme", "na", "eu")])
-    await running.settle(2)
-    running.generation, running.ids["eu"] = 2, [31]
-    running.directory.list_again("acme")
-    if listed_first:
-        await running.settle(2)
-    found = await running.directory.ensure_listed("acme")
-    assert [profile.id for _, _, profile in found] == ["11", "12", "31"]
-    if not listed_first:
-        await running.settle(2)
-    assert len(running.asked) == 4
-
-
-async def test_a_listing_that_failed_does_not_do(running: RunningDirectory) -> None:
-    """Who waits for the profiles after a sign-in gets another attempt at them."""
-    running.status = 500
-    await running.directory.start([running.source("acme", "na")])
-    await running.settle(1)
-    running.status = 200
-    assert len(await running.directory.ensure_listed("acme")) == 2
-    assert len(running.asked) == 2
-
-
-async def test_a_late_list_of_another_person_is_dropped(running: RunningDirectory) -> None:
-    """What was asked with the token before does not take the place of what the new one reaches."""
-    running.gate = asyncio.Event()
-    await running.directory.start([running.source("acme", "na")])
-    async with asyncio.timeout(PATIENCE):
-        while not running.asked:
-            await asyncio.sleep(0)
-    held, running.gate = running.gate, None
-    running.generation, running.ids["na"] = 2, [31]
-    assert [profile.id for _, _, profile in await running.directory.ensure_listed("acme")] == ["31"]
-    held.set()
-    await running.settle(1)
-    assert running.directory.owners("31") == (("acme", "na"),)
-    assert running.directory.owners("11") == ()
-
-
-async def test_stopping_ends_a_listing_under_way(running: RunningDirectory) -> None:
-    """Nothing is left running, and who waited for it is told."""
-    running.gate = asyncio.Event()
-    await running.directory.start([running.source("acme", "na")])
-    waiting = asyncio.create_task(running.directory.ensure_listed("acme"))
-    async with asyncio.timeout(PATIENCE):
-        while not running.asked:
-            await asyncio.sleep(0)
-    await running.directory.stop()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    running.gate.set()
-
-
 @pytest.mark.parametrize(
     ("failures", "retry_after", "chance", "seconds"),
     [
@@ -539,90 +283,6 @@ def test_when_the_next_listing_is(failures: int, retry_after: float | None, chan
 
 ADS_ACCOUNT = "amzn1.ads-account.g.a"
 LISTED = {"adsAccounts": [{"adsAccountId": ADS_ACCOUNT, "alternateIds": [{"countryCode": "DE", "profileId": 22}]}]}
-
-
-async def test_ads_accounts_and_hidden_profiles_are_known_after_the_profiles(running: RunningDirectory) -> None:
-    """By the id of an ads account, of a DSP advertiser, and of profiles that only other lists have."""
-    running.further["na", "adsAccounts/list"] = LISTED
-    running.further["na", "managerAccounts"] = {"managerAccounts": [{"linkedAccounts": [{"dspAdvertiserId": "58"}]}]}
-    running.further["na", "v2/profiles?apiProgram=report"] = [{"profileId": 13}]
-    await running.directory.start([running.source("acme", "na", "eu")])
-    await running.settle(2)
-    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
-    assert running.directory.ads_account_owners("58") == (("acme", "na"),)
-    assert [running.directory.owners(each) for each in ("11", "13", "22")] == [
-        (("acme", "na"),),
-        (("acme", "na"),),
-        (("acme", "eu"),),
-    ]
-    told = {running.events.of_ads_accounts.get_nowait() for _ in range(2)}
-    assert AdsAccountsListed("acme", "na", 1, 1) in told
-    assert [known.id for known in running.directory.ads_accounts("acme")] == [ADS_ACCOUNT, "58"]
-
-
-async def test_an_ads_account_that_nobody_knows_makes_one_early_listing(running: RunningDirectory) -> None:
-    """Off the request's path; what is no id makes none."""
-    await running.directory.start([running.source("acme", "na")])
-    await running.settle(1)
-    running.further["na", "adsAccounts/list"] = LISTED
-    assert running.directory.ads_account_owners("no id") == ()
-    assert running.directory.ads_account_owners(ADS_ACCOUNT) == ()
-    await running.settle(1)
-    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
-    assert len(running.asked) == 2
-
-
-@pytest.mark.parametrize("status", [429, 500])
-async def test_ads_accounts_that_are_known_stay_while_their_list_fails(running: RunningDirectory, status: int) -> None:
-    """The failure is told once, and it is tried again soon; the profiles are no concern of it."""
-    running.further["na", "adsAccounts/list"] = LISTED
-    await running.directory.start([running.source("acme", "na")])
-    await running.settle(1)
-    assert running.events.of_ads_accounts.get_nowait() == AdsAccountsListed("acme", "na", 1, 1)
-    running.further_status = status
-    running.pauses.end()
-    assert await running.settle(1) == [FIRST_RETRY]
-    running.pauses.end()
-    assert await running.settle(1) == [2 * FIRST_RETRY]
-    told = running.events.of_ads_accounts
-    assert isinstance(told.get_nowait(), AdsAccountsFailed)
-    assert told.empty()
-    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
-    assert running.directory.failures() == ()
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
-async def test_a_list_that_is_not_for_a_login_is_empty(running: RunningDirectory, status: int) -> None:
-    """To ask again soon would change nothing."""
-    running.further_status = status
-    await running.directory.start([running.source("acme", "na")])
-    assert await running.settle(1) == [LIST_INTERVAL]
-    assert running.events.of_ads_accounts.get_nowait() == AdsAccountsListed("acme", "na", 0, 0)
-
-
-async def test_a_restart_knows_the_ads_accounts(running: RunningDirectory) -> None:
-    """Before Amazon is asked; of this application and address alone."""
-    running.further["na", "adsAccounts/list"] = LISTED
-    await running.directory.start([running.source()])
-    await running.settle(1)
-    await running.directory.stop()
-    running.status = 500
-    running.directory = running.open()
-    await running.directory.start([running.source()])
-    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
-    await running.directory.stop()
-    running.directory = running.open()
-    await running.directory.start([running.source(client_id="other")])
-    assert running.directory.ads_accounts() == ()
-
-
-async def test_a_login_that_left_takes_its_ads_accounts_along(running: RunningDirectory) -> None:
-    """With its account's configuration."""
-    running.further["na", "adsAccounts/list"] = LISTED
-    await running.directory.start([running.source()])
-    await running.settle(1)
-    await running.directory.reconfigure([])
-    assert running.directory.ads_account_owners(ADS_ACCOUNT) == ()
 
 
 async def test_a_directory_shows_how_much_it_knows(running: RunningDirectory) -> None:

@@ -19,18 +19,20 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import uvloop
 
 from tests.support.certificates import Authority
-from tests.support.proxy_bench import ProxyBench
+from tests.support.proxy_bench import ProxyBench, started
 from tests.support.rules import rules_for
 from tests.support.wire import RawUpstream, Wire
 
 SIZE = 3_000_000
 _READ_BEFORE = 600_000
 _AT_ONCE = 6
+_STARTED_WITHIN = 60.0
 _PIECES = (3_000, 60_000)
 _STATUS = 429
 _ANSWER = b"HTTP/1.1 429 Slow Down\r\nContent-Length: 2\r\n\r\nno"
@@ -49,11 +51,12 @@ def _answer(accepted: socket.socket, context: ssl.SSLContext | None, read_before
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
 
 
-def _serve(listener: socket.socket, certificate: Path | None) -> None:
+def _serve(listener: socket.socket, certificate: Path | None, ready: Event) -> None:
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+    ready.set()
     while True:
         accepted, _ = listener.accept()
         read_before = random.randrange(_READ_BEFORE)
@@ -64,9 +67,12 @@ def _serve(listener: socket.socket, certificate: Path | None) -> None:
 def answering_peer(certificate: Path | None) -> Iterator[int]:
     """A process that answers and resets on this port; with a certificate (and its key), through TLS."""
     with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
-        peer = multiprocessing.get_context("spawn").Process(target=_serve, args=(listener, certificate), daemon=True)
+        spawning = multiprocessing.get_context("spawn")
+        ready = spawning.Event()
+        peer = spawning.Process(target=_serve, args=(listener, certificate, ready), daemon=True)
         peer.start()
         try:
+            assert ready.wait(_STARTED_WITHIN)
             yield listener.getsockname()[1]
         finally:
             peer.terminate()
@@ -93,11 +99,10 @@ async def lost_of(uploads: int, url: str, ca_file: Path | None) -> int:
     async def nobody(_wire: Wire) -> None:
         """The bench's own upstream is not asked."""
 
-    bench = ProxyBench(RawUpstream(nobody), rules_for(url, replay_bytes=10, ca_file=str(ca_file) if ca_file else None))
-    await bench.start()
+    rules = rules_for(url, replay_bytes=10, ca_file=str(ca_file) if ca_file else None)
     left = uploads
 
-    async def upload_on() -> int:
+    async def upload_on(bench: ProxyBench) -> int:
         nonlocal left
         lost = 0
         while left > 0:
@@ -105,10 +110,8 @@ async def lost_of(uploads: int, url: str, ca_file: Path | None) -> int:
             lost += not await _upload(bench)
         return lost
 
-    try:
-        return sum(await asyncio.gather(*(upload_on() for _ in range(_AT_ONCE))))
-    finally:
-        bench.drop()
+    async with started(ProxyBench(RawUpstream(nobody), rules)) as bench:
+        return sum(await asyncio.gather(*(upload_on(bench) for _ in range(_AT_ONCE))))
 
 
 def main() -> None:

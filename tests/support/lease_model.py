@@ -83,7 +83,7 @@ def fail(
         return state, 0
     wait, sooner, failed = attempt
     past = {"failed": failed, "failed_for": sent, "failed_by": lease[0], "again": now + wait, "sooner": now + sooner}
-    return replace(state, holder="", until=0, **past), 1  # type: ignore[arg-type]
+    return replace(state, holder="", until=0, **past), 1  # type: ignore[arg-type]  # each of its own type
 
 
 def release(state: LeaseState, holder: str, fence: int) -> tuple[LeaseState, int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -95,14 +97,19 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection(running: Runni
         assert len(bench.upstream.wires) == 2
 
 
-async def test_a_connection_that_amazon_closes_while_idle_is_not_used(running: Running) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_connection_that_amazon_closes_while_idle_is_not_used(
+    tls: bool, running: Running, tmp_path: Path
+) -> None:
     """Its end is seen before anything is sent on it."""
+    authority = Authority(tmp_path)
+    context = authority.context("localhost") if tls else None
 
     async def script(wire: Wire) -> None:
         await wire.request()
         wire.send(HELLO)
 
-    async with running(script) as bench:
+    async with running(script, tls=context, ca_file=str(authority.ca_file)) as bench:
         await bench.ask()
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
         assert (await bench.ask(b"POST" + GET[3:])).body == b"hello"

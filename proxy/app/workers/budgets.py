@@ -6,9 +6,8 @@ A process that is killed lets go of its locks, and one that is stopped amid the 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from proxy.access.clients import Budgets, Spending
 from proxy.observability.number_memory import SharedCell
@@ -16,6 +15,12 @@ from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None
 
 MAX_CLIENTS: Final = 8192
 _LEVEL, _AT, _CAPACITY, _SPENT, _HEAD = range(5)
@@ -34,6 +39,11 @@ class BudgetMemory:
 
     def __repr__(self) -> str:
         return f"<BudgetMemory for {self._width - _HEAD} workers>"
+
+    @staticmethod
+    def is_possible() -> bool:
+        """Whether this system has what it needs."""
+        return fcntl is not None
 
     @staticmethod
     def size(workers: int) -> int:

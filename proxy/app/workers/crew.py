@@ -10,6 +10,7 @@ from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
 from proxy.app.workers.supervision import WorkerEnd
 from proxy.app.workers.supervisor import Supervisor
+from proxy.errors import StartupError
 from proxy.observability.number_memory import NumberMemories, make_memory_file
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Crew:
 
     @classmethod
     def make(cls, config: Config, manner: Mapping[str, Any]) -> Crew:
+        """Raises `StartupError` where the system has no such memory."""
+        if not BudgetMemory.is_possible():
+            raise StartupError("workers: this system can run one process only; set workers: 1.")
         descriptor = make_memory_file()
         os.ftruncate(descriptor, BudgetMemory.size(config.workers))
         memory = BudgetMemory(descriptor, config.workers)

@@ -1,6 +1,6 @@
 """What a worker tells of its requests for people to look at: the last ones, who was refused, which keys were used.
 
-It is told twice a second, so that a request costs nothing more for it; what came beyond `LIMIT` meanwhile is left out.
+It is told once a second, so that a request costs nothing more for it; what came beyond `LIMIT` meanwhile is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import KeyUses
     from proxy.observability.recent_requests import Marks
 
-LIMIT: Final = 100
+LIMIT: Final = 20
 
 
 class RequestNews:

@@ -26,7 +26,7 @@ from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.held_tokens import HeldTokens
-from proxy.app.workers.held_transport import HeldWrites, WorkerConnection, WorkerUpstreamConnection
+from proxy.app.workers.held_transport import HeldWrites, WorkerConnection
 from proxy.app.workers.news import RequestNews
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 ALONE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 0.25
-_BEATS_A_TELLING: Final = 2
+_BEATS_A_TELLING: Final = 4
 
 
 class Worker:
@@ -131,6 +131,7 @@ class Worker:
         self.observers = Observers((metrics, self._logs, self._news, *trails))
         self._loop.set_exception_handler(self._met_defect)
         journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
+        journal.gather(self._writes.before_sending)
         self.accounting = Accounting(self.observers, journal)
         budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.budgets, self._given.workers), self.number)
         budgets.take_slots(message["slots"])
@@ -151,7 +152,6 @@ class Worker:
         self._opened.callback(names.stop)
         self._opened.callback(deadlines.stop)
         self._pools = Pools(deadlines, names)
-        self._pools.make_connection = lambda pool: WorkerUpstreamConnection(pool, self._writes)
         self._opened.callback(self._pools.close)
         shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
         self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))

@@ -1,0 +1,207 @@
+"""Each value of a configuration file that is wrong, and what is said of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.test_file import ACCOUNT, problems_of
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("listen: 8080", "listen: is not an address; write HOST:PORT"),
+        ("listen: ':8080'", "listen: names no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"),
+        ("listen: '*:8080'", "listen: names no host"),
+        ("listen: '::1:8080'", "listen: is not an address"),
+        ("listen: '[::1]:99999'", "listen: has a port that does not exist; the highest is 65535"),
+        ("listen: 127.0.0.256:80", "listen: is not an address"),
+        ("listen: http://localhost:80", "listen: is not an address"),
+        ("listen: {host: a}", "listen: is not an address"),
+        ("allowed_hosts: ['*.x']", "allowed_hosts[0]: is not a host name"),
+        ("allowed_hosts: {a: b}", "allowed_hosts: must be a list, not a mapping"),
+        ("workers: many", "workers: must be a whole number, not a text"),
+        ("workers: 65", "workers: is out of range; it must be at most 64"),
+        ("workers: 2\ntelemetry: {otlp: 'http://h/v1'}", "telemetry.otlp: does not go with several workers"),
+        (
+            "workers: 2\nlimits: {max_connections_per_address: 3}",
+            "limits.max_connections_per_address: does not go with several workers",
+        ),
+        ("fast_path: maybe", "fast_path: must be true or false, not a text"),
+        ("log: json", "log: must hold keys, not a text"),
+        ("log: {format: xml}", "log.format: is not one of auto, json, console"),
+        ("log: {access_fields: [status, url]}", r"log.access_fields[1]: is not one of request_id, client, account"),
+        ("tokens: {refresh_ahead: soon}", "tokens.refresh_ahead: must be a number of seconds"),
+        ("tokens: {refresh_ahead: .nan}", "tokens.refresh_ahead: must be a number of seconds"),
+        (
+            "tokens: {refresh_ahead: true}",
+            "tokens.refresh_ahead: must be a number of seconds such as 30 or 0.5, not true or false",
+        ),
+        ("upstream: {connect_timeout: 0}", "upstream.connect_timeout: is out of range; it must be more than 0"),
+        ("upstream: {max_connections: 1.5}", "upstream.max_connections: must be a whole number"),
+        ("upstream: {proxy: 'socks5://u:canary@x:1'}", "upstream.proxy: must be the outbound proxy's address"),
+        ("upstream: {ca_file: /etc/none.pem}", "upstream.ca_file: the file that it names does not exist"),
+        ("limits: {replay_bytes: -1}", "limits.replay_bytes: is out of range; it must be at least 0"),
+        ("regions: {us: {}}", "regions.us: is not one of na, eu, fe"),
+        ("regions: {na: {api_url: 'ftp://x'}}", "regions.na.api_url: is not an http:// or https:// address"),
+        (
+            "regions: {na: {api_url: 'http://x/v2'}}",
+            "regions.na.api_url: must not have a path; write scheme, host and port alone",
+        ),
+        ("regions: {na: {api_url: 'http://u:canary@x'}}", "regions.na.api_url: must not hold a user or a password"),
+        (
+            "regions: {na: {api_url: 'http://x?a'}}",
+            "regions.na.api_url: must not have a query or fragment",
+        ),
+        (
+            "regions: {na: {token_url: 'http://x'}}",
+            "regions.na.token_url: has no path; write the whole address",
+        ),
+        ("regions: {na: {api_url: 'http://x:port'}}", "regions.na.api_url: is not an http"),
+        ("state: {url: 'redis://u:canary@h/1'}", "state.key: is missing; Redis keeps tokens for all replicas"),
+        (
+            "state: {key: 0123456789abcdef, url: {file: none.canary}}",
+            "state.url: the file that it names does not exist",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: {env: NOT_SET}}",
+            "state.url: the environment variable that it names is not set",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://u:canary@h:99999/1'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://u:canary@h/x'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis+canary://h/1'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://canary,h/1'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis+sentinel://u:canary@h/1/2/3'}",
+            "state.url: is not a Redis address; write redis://",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis+cluster://u:canary@h/1'}",
+            "state.url: names a database of a cluster",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'rediss://u:canary@h/1?ssl_cert_reqs=canary'}",
+            "state.url: takes nothing after '?' but",
+        ),
+        (
+            "state: {key: 0123456789abcdef, url: 'redis://u:canary@h/1?ssl_ca_certs=canary'}",
+            "state.url: takes nothing after '?' but",
+        ),
+        ("state: {url: 'file:'}", "state.url: is not a state store; write file:DIR or memory:"),
+        ("state: {url: 'disk://u:canary@x'}", "state.url: is not a state store"),
+        ("state: {key: short}", "state.key: is shorter than 16 bytes; make one with `openssl rand -hex 32`"),
+        ("state: {key: []}", "state.key: an empty list of keys"),
+        ("tls: {cert: /dev/null}", "tls.key: is missing"),
+        ("routes: [a]", "routes: must hold keys, not a list"),
+        ("routes: {r: {account: acme, profile: first}}", "routes.r.profile: is not a profile id (digits)"),
+        ("routes: {acme: {account: acme}}", "routes.acme: is the name of an account too"),
+        ("routes: {EU: {account: acme}}", "routes.EU: is the name of a region"),
+        ("routes: {r: {account: acme, name: x}}", "routes.r.name: unknown key; the name is the key of the mapping"),
+        ("clients: {name: a}", "clients: must be a list, not a mapping"),
+        ("sources: [a]", "sources: unknown key"),
+    ],
+)
+def test_a_wrong_value_is_told(tmp_path: Path, text: str, problem: str) -> None:
+    """One sentence with the path, what is wrong and what to do; passwords are not repeated."""
+    (told,) = problems_of(tmp_path, ACCOUNT + text)
+    assert told.startswith(problem)
+    assert "canary" not in told
+
+
+@pytest.mark.parametrize(
+    ("account", "problem"),
+    [
+        ("", "accounts.a: must hold keys, not empty"),
+        ("{client_secret: s}", "accounts.a.client_id: is missing"),
+        ("{client_id: , client_secret: s}", "accounts.a.client_id: is missing"),
+        ("{client_id: x}", "accounts.a.client_secret: is missing"),
+        ("{client_id: '<id>', client_secret: s}", "accounts.a.client_id: is a placeholder"),
+        ("{client_id: 'a b', client_secret: s}", "accounts.a.client_id: holds white space"),
+        ("{client_id: 5, client_secret: s}", "accounts.a.client_id: must be a text, not a number"),
+        ("{client_id: x, client_secret: '${SECRET}'}", "accounts.a.client_secret: is a placeholder"),
+        ("{client_id: x, client_secret: changeme}", "accounts.a.client_secret: is a placeholder"),
+        ("{client_id: x, client_secret: ''}", "accounts.a.client_secret: is empty; fill it in"),
+        (
+            "{client_id: x, client_secret: 12345}",
+            "accounts.a.client_secret: must be {file: PATH}, {env: NAME} or a text in",
+        ),
+        (
+            "{client_id: x, client_secret: 'canary x'}",
+            "accounts.a.client_secret: holds white space or control characters",
+        ),
+        (
+            "{client_id: x, client_secret: {env: NOT_SET}}",
+            "accounts.a.client_secret: the environment variable that it names is not",
+        ),
+        (
+            "{client_id: x, client_secret: {env: EMPTY}}",
+            "accounts.a.client_secret: the environment variable that it names is empty",
+        ),
+        ("{client_id: x, client_secret: {file: empty}}", "accounts.a.client_secret: the file that it names is empty"),
+        (
+            "{client_id: x, client_secret: {file: .}}",
+            "accounts.a.client_secret: the file that it names is a directory, not a file",
+        ),
+        (
+            "{client_id: x, client_secret: {file: binary}}",
+            "accounts.a.client_secret: the file that it names is not UTF-8",
+        ),
+        (
+            "{client_id: x, client_secret: {file: lines}}",
+            "accounts.a.client_secret: the file that it names holds white",
+        ),
+        ("{client_id: x, client_secret: {file: ''}}", "accounts.a.client_secret: must name a file"),
+        (
+            "{client_id: x, client_secret: {path: s}}",
+            "accounts.a.client_secret: must be exactly one of {file: PATH} and",
+        ),
+        ("{client_id: x, client_secret: {file: s, env: s}}", "accounts.a.client_secret: must be exactly one of"),
+        (
+            "{client_id: x, client_secret: s, default_ads_account: [a, b]}",
+            "accounts.a.default_ads_account: is neither an ads account's id",
+        ),
+        (
+            "{client_id: x, client_secret: s, default_ads_account: a b}",
+            "accounts.a.default_ads_account: is neither an ads account's id",
+        ),
+        (
+            "{client_id: x, client_secret: s, default_profile: one}",
+            "accounts.a.default_profile: is neither 'first'",
+        ),
+        ("{client_id: x, client_secret: s, scopes: []}", "accounts.a.scopes: is empty; name at least one"),
+        ("{client_id: x, client_secret: s, redirect_uri: here}", "accounts.a.redirect_uri: is not an http"),
+        (
+            "{client_id: x, client_secret: s, name: b}",
+            "accounts.a.name: unknown key; the name is the key of the mapping",
+        ),
+    ],
+)
+def test_a_wrong_account_is_told(tmp_path: Path, account: str, problem: str) -> None:
+    """Credentials are where newcomers go wrong: each mistake has its own sentence, and none repeats a secret."""
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xfd")
+    (tmp_path / "lines").write_text("canary-one\ncanary-two\n")
+    (told,) = problems_of(tmp_path, f"accounts: {{a: {account}}}", {"EMPTY": ""})
+    assert told.startswith(problem.replace("{folder}", str(tmp_path)))
+    assert "canary" not in told
+
+
+@pytest.mark.parametrize("name", ["a b", "-a", "a/b", "ü", "a" * 65, "''", "@x"])
+def test_a_name_that_no_address_can_hold_is_told(tmp_path: Path, name: str) -> None:
+    """Names stand in paths, in headers and in metrics."""
+    (told,) = problems_of(tmp_path, f"accounts: {{'{name.strip(chr(39))}': {{client_id: x, client_secret: s}}}}")
+    assert "is not a usable name; use 1 to 64 letters, digits" in told

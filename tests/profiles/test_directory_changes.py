@@ -1,0 +1,109 @@
+"""The profile directory through reloads, sign-ins and a stop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from proxy.errors import NoUsableToken
+from proxy.profiles.directory import (
+    ProfilesUnavailable,
+)
+from proxy.secret import Secret
+from tests.support.listings import PATIENCE, RunningDirectory
+
+
+async def test_a_reload_leaves_alone_what_did_not_change(running: RunningDirectory) -> None:
+    """Accounts come and go; another refresh token lists again and keeps what is known until then."""
+    acme, zeta = running.source(refresh_token=Secret("a")), running.source("zeta", "eu")
+    await running.directory.start([acme])
+    await running.settle(1)
+    await running.directory.reconfigure([acme, zeta])
+    await running.settle(1)
+    assert running.asked == [("acme", "na"), ("zeta", "eu")]
+    running.ids["na"] = [31]
+    await running.directory.reconfigure([replace(acme, refresh_token=Secret("b"))])
+    assert running.directory.owners("21") == ()
+    assert running.directory.first("acme", "na") == "11"
+    await running.settle(1)
+    assert running.directory.first("acme", "na") == "31"
+    await running.directory.reconfigure([replace(acme, client_id="other")])
+    assert running.directory.first("acme", "na") is None
+
+
+async def test_an_account_is_listed_now_when_somebody_asks(running: RunningDirectory) -> None:
+    """After a sign-in: every region, and what went wrong only if all did."""
+    running.tokens = {"zeta"}
+    await running.directory.start([running.source("acme", "na", "eu"), running.source("zeta", "na")])
+    await running.settle(3)
+    with pytest.raises(NoUsableToken):
+        await running.directory.ensure_listed("acme")
+    running.tokens = {"acme"}
+    found = await running.directory.ensure_listed("acme")
+    assert {(account, region, profile.id) for account, region, profile in found} == {
+        ("acme", "na", "11"),
+        ("acme", "na", "12"),
+        ("acme", "eu", "21"),
+    }
+    running.status, running.generation = 500, 2
+    with pytest.raises(ProfilesUnavailable):
+        await running.directory.ensure_listed("acme")
+    assert await running.directory.ensure_listed("nobody") == ()
+
+
+@pytest.mark.parametrize("listed_first", [True, False])
+async def test_a_sign_in_lists_each_region_once(running: RunningDirectory, listed_first: bool) -> None:
+    """Whoever waits for the profiles gets those of the listing that the sign-in began, under way or ended."""
+    await running.directory.start([running.source("acme", "na", "eu")])
+    await running.settle(2)
+    running.generation, running.ids["eu"] = 2, [31]
+    running.directory.list_again("acme")
+    if listed_first:
+        await running.settle(2)
+    found = await running.directory.ensure_listed("acme")
+    assert [profile.id for _, _, profile in found] == ["11", "12", "31"]
+    if not listed_first:
+        await running.settle(2)
+    assert len(running.asked) == 4
+
+
+async def test_a_listing_that_failed_does_not_do(running: RunningDirectory) -> None:
+    """Who waits for the profiles after a sign-in gets another attempt at them."""
+    running.status = 500
+    await running.directory.start([running.source("acme", "na")])
+    await running.settle(1)
+    running.status = 200
+    assert len(await running.directory.ensure_listed("acme")) == 2
+    assert len(running.asked) == 2
+
+
+async def test_a_late_list_of_another_person_is_dropped(running: RunningDirectory) -> None:
+    """What was asked with the token before does not take the place of what the new one reaches."""
+    running.gate = asyncio.Event()
+    await running.directory.start([running.source("acme", "na")])
+    async with asyncio.timeout(PATIENCE):
+        while not running.asked:
+            await asyncio.sleep(0)
+    held, running.gate = running.gate, None
+    running.generation, running.ids["na"] = 2, [31]
+    assert [profile.id for _, _, profile in await running.directory.ensure_listed("acme")] == ["31"]
+    held.set()
+    await running.settle(1)
+    assert running.directory.owners("31") == (("acme", "na"),)
+    assert running.directory.owners("11") == ()
+
+
+async def test_stopping_ends_a_listing_under_way(running: RunningDirectory) -> None:
+    """Nothing is left running, and who waited for it is told."""
+    running.gate = asyncio.Event()
+    await running.directory.start([running.source("acme", "na")])
+    waiting = asyncio.create_task(running.directory.ensure_listed("acme"))
+    async with asyncio.timeout(PATIENCE):
+        while not running.asked:
+            await asyncio.sleep(0)
+    await running.directory.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    running.gate.set()

@@ -1,0 +1,37 @@
+"""Tests, benchmarks and scripts keep the sizes that the program keeps (tests/test_architecture.py)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import ROOT
+from tests.test_architecture import LINES_PER_FILE, LINES_PER_FUNCTION
+
+FILES = sorted(path for folder in ("tests", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py"))
+
+# A longer function needs its reason here: {"tests/x.py:name": "why"}.
+LONG_FUNCTIONS = {"tests/config/test_file.py:test_the_whole_contract_is_read": "one file with every key"}
+
+
+def long_functions(path: Path) -> set[str]:
+    """Those of more lines than a function may have, without decorators."""
+    found = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    functions = (node for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    long = (node for node in functions if (node.end_lineno or 0) - node.lineno + 1 > LINES_PER_FUNCTION)
+    return {f"{path.relative_to(ROOT).as_posix()}:{node.name}" for node in long}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_file_and_no_function_is_too_long(path: Path) -> None:
+    """400 lines for a file, 40 for a function, but for those with a reason."""
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LINES_PER_FILE, f"{path.name} has {lines} lines: split it by what it is about"
+    assert long_functions(path) <= LONG_FUNCTIONS.keys()
+
+
+def test_no_reason_is_out_of_date() -> None:
+    """Each is for a function that is there and long."""
+    assert LONG_FUNCTIONS.keys() == {name for path in FILES for name in long_functions(path)}
