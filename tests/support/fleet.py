@@ -69,8 +69,11 @@ class NumberedLogin(ScriptedLogin):
 
     async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         number, scripted = len(self.asked) + 1, bool(self.script)
-        if self.outage[0] <= asyncio.get_running_loop().time() - self.began < self.outage[1]:
-            self.script, scripted = [TokenServerError("503")], True
+        now = asyncio.get_running_loop().time()
+        if self.outage[0] <= now - self.began < self.outage[1]:
+            self.asked.append((now, refresh_token.reveal()))
+            await asyncio.sleep(0.1)
+            raise TokenServerError("503")
         granted = await super().refresh(token_url, credentials, refresh_token)
         return granted if scripted else replace(granted, access_token=Secret(f"access-{number}"))
 
