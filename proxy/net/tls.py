@@ -198,8 +198,6 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     # --- between the two
 
     def _take(self, data: bytes | memoryview) -> None:
-        if self._over:
-            return
         self._incoming.write(data)
         if self._speaking:
             self._read()

@@ -284,7 +284,7 @@ async def test_hardly_an_answer_is_lost_where_a_reset_may_come_at_any_moment(tmp
     authority = Authority(tmp_path)
     authority.context("localhost")
     with answering_peer(tmp_path / "localhost.pem") as port:
-        assert await lost_of(120, f"https://localhost:{port}", authority.ca_file) <= 1
+        assert await lost_of(90, f"https://localhost:{port}", authority.ca_file) <= 1
 
 
 @pytest.mark.parametrize("lines", [b"", b"Connection: close\r\n"])

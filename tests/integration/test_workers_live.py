@@ -26,7 +26,7 @@ from tests.integration.test_fleet_live import sign_in
 from tests.support.processes import free_port, until
 from tests.support.redis_server import KEY as REDIS_KEY
 from tests.support.redis_server import redis_server
-from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.running import Load, Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 
@@ -36,19 +36,6 @@ KEY = "a-client-key-of-some-length"
 CLIENT = {"name": "tool", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}
 SCOPE = "Amazon-Advertising-API-Scope"
 KEYED = {"X-Ads-Proxy-Key": KEY}
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
-
-
-@pytest.fixture
-def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
-    """The simulator as at its start."""
-    simulator.control("reset")
-    return simulator
 
 
 @contextlib.contextmanager

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from proxy.net.tls import TlsTerms, open_tls
+from proxy.net.tls import TlsTerms, TlsTransport, open_tls
 from tests.support.certificates import Authority
 from tests.support.tls_peer import Spoken, TlsPeer, listening, trusting
 
@@ -132,6 +133,22 @@ async def test_a_handshake_that_nobody_waits_for_is_ended(authority: Authority) 
             await opening
 
 
+async def test_a_handshake_that_ends_just_as_nobody_waits_is_told_to_nobody(authority: Authority) -> None:
+    """Its time is out, and its last byte comes before whoever waited has noticed."""
+    async with listening(authority, authority.context("localhost")) as host:
+        loop, spoken = asyncio.get_running_loop(), Spoken()
+        connected = socket.create_connection(("127.0.0.1", host.port))
+        connected.setblocking(False)
+        tls = TlsTransport(spoken, TlsTerms(host.trusting, "localhost"), loop)
+        await loop.create_connection(lambda: tls, sock=connected)
+        tls.agreed.cancel()
+        peer = await host.accepted()
+        with contextlib.suppress(EOFError):
+            await peer.shake_hands()
+        await peer.wire.end()
+        assert spoken.told == []
+
+
 # --- how it ends
 
 
@@ -241,8 +258,9 @@ async def test_a_peer_that_reads_slowly_pauses_the_writer(authority: Authority) 
 # --- what it is for
 
 
-async def test_an_answer_is_read_though_writing_fails(authority: Authority) -> None:
-    """It came before the reset; what is written from then on is dropped."""
+@contextlib.asynccontextmanager
+async def blocking_peer(authority: Authority) -> AsyncIterator[tuple[ssl.SSLSocket, Spoken]]:
+    """A peer whose every call is over when it returns, and who speaks with it."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as connected:
         connected.setblocking(False)
         accepted, _ = server.accept()
@@ -250,9 +268,20 @@ async def test_an_answer_is_read_though_writing_fails(authority: Authority) -> N
         shaking = asyncio.to_thread(authority.context("localhost").wrap_socket, accepted, server_side=True)
         terms = TlsTerms(trusting(authority), "localhost")
         peer, spoken = await asyncio.gather(shaking, open_tls(connected, terms, Spoken))
-        peer.sendall(b"413")
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.close()
+        with peer:
+            yield peer, spoken
+
+
+def answer_and_reset(peer: ssl.SSLSocket) -> None:
+    peer.sendall(b"413")
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+async def test_an_answer_is_read_though_writing_fails(authority: Authority) -> None:
+    """It came before the reset; what is written from then on is dropped."""
+    async with blocking_peer(authority) as (peer, spoken):
+        answer_and_reset(peer)
         for _ in range(10):
             spoken.transport.write(LARGE[:100_000])
         assert spoken.transport.failed
@@ -260,3 +289,16 @@ async def test_an_answer_is_read_though_writing_fails(authority: Authority) -> N
         assert repr(spoken.transport) == "<TlsTransport to localhost: speaking, and the peer takes nothing>"
         await spoken.until(lambda: "lost" in spoken.told)
         assert spoken.received == b"413"
+
+
+async def test_an_answer_is_read_though_the_transports_own_write_fails(authority: Authority) -> None:
+    """Of what had been put off. Asyncio's own has its socket then; uvloop has read before, unless it was not to."""
+    async with blocking_peer(authority) as (peer, spoken):
+        spoken.transport.pause_reading()
+        spoken.transport.write(LARGE)
+        assert spoken.transport.get_write_buffer_size() > 0
+        answer_and_reset(peer)
+        await spoken.until(lambda: "lost" in spoken.told)
+        assert isinstance(spoken.error, ConnectionError)
+        expected = b"413" if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop) else b""
+        assert bytes(spoken.received) == expected

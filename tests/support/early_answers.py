@@ -19,6 +19,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import uvloop
@@ -31,6 +32,7 @@ from tests.support.wire import RawUpstream, Wire
 SIZE = 3_000_000
 _READ_BEFORE = 600_000
 _AT_ONCE = 6
+_STARTED_WITHIN = 60.0
 _PIECES = (3_000, 60_000)
 _STATUS = 429
 _ANSWER = b"HTTP/1.1 429 Slow Down\r\nContent-Length: 2\r\n\r\nno"
@@ -49,11 +51,12 @@ def _answer(accepted: socket.socket, context: ssl.SSLContext | None, read_before
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
 
 
-def _serve(listener: socket.socket, certificate: Path | None) -> None:
+def _serve(listener: socket.socket, certificate: Path | None, ready: Event) -> None:
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+    ready.set()
     while True:
         accepted, _ = listener.accept()
         read_before = random.randrange(_READ_BEFORE)
@@ -64,9 +67,12 @@ def _serve(listener: socket.socket, certificate: Path | None) -> None:
 def answering_peer(certificate: Path | None) -> Iterator[int]:
     """A process that answers and resets on this port; with a certificate (and its key), through TLS."""
     with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
-        peer = multiprocessing.get_context("spawn").Process(target=_serve, args=(listener, certificate), daemon=True)
+        spawning = multiprocessing.get_context("spawn")
+        ready = spawning.Event()
+        peer = spawning.Process(target=_serve, args=(listener, certificate, ready), daemon=True)
         peer.start()
         try:
+            assert ready.wait(_STARTED_WITHIN)
             yield listener.getsockname()[1]
         finally:
             peer.terminate()

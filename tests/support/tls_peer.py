@@ -143,8 +143,12 @@ class Listening:
         connected.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connected, ("127.0.0.1", self.port))
         opening = asyncio.ensure_future(open_tls(connected, TlsTerms(self.trusting, "localhost", session), Spoken))
+        return await self.accepted(), opening
+
+    async def accepted(self) -> TlsPeer:
+        """The next connection that came."""
         async with asyncio.timeout(PATIENCE):
-            return await self._peers.get(), opening
+            return await self._peers.get()
 
     async def speak(self, session: ssl.SSLSession | None = None) -> tuple[TlsPeer, Spoken]:
         """A new connection over which hands were shaken, and the peer's session tickets have come."""
