@@ -139,17 +139,23 @@ class Supervisor:
     # --- reload
 
     async def apply(self, config: Config) -> None:
-        """Put a configuration in force everywhere; who does not take it in time is replaced by one that has it."""
+        """Put a configuration in force everywhere; who does not take it in time is replaced by one that has it.
+
+        A worker that still starts takes it before it serves, or right after.
+        """
         self._generation += 1
         self.send_all(self._desk.reload(config, self._generation))
         self._desk.tell_all(config.accounts)
         end = time.monotonic() + _APPLY_SECONDS
-        while late := [worker for worker in self._living.values() if worker.applied < self._generation]:
+        while late := [worker for worker in self._living.values() if self._is_behind(worker)]:
             if time.monotonic() > end:
                 for worker in late:
                     worker.kill(WorkerEnd.HUNG)
                 return
             await asyncio.sleep(_POLL)
+
+    def _is_behind(self, worker: WorkerProcess) -> bool:
+        return worker.phase is WorkerPhase.SERVING and worker.applied < self._generation
 
     def send_all(self, packed: bytes, but: int | None = None) -> None:
         """To every worker, but for the one of this number."""
@@ -168,7 +174,7 @@ class Supervisor:
             try:
                 await self._run(worker)
                 detail, pid = await worker.ended(), worker.pid
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 detail = str(error)
             finally:
                 self._forget(worker)
