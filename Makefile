@@ -152,7 +152,7 @@ reference: $(DEVELOPED) ## the tables of docs/ that are made from the code (keys
 .PHONY: unit
 unit: $(DEVELOPED) $(SPECIFIED)
 	@mkdir -p .cache
-	$(BIN)/python -m pytest tests -q -n auto --dist loadfile --ignore=tests/integration --ignore=tests/conformance -m "not integration and not fuzz and not soak" \
+	$(BIN)/python -m pytest tests -q -n auto --dist loadfile --ignore=tests/integration -m "not integration and not conformance and not fuzz and not soak" \
 		--cov --cov-branch --cov-report= --junit-xml=.cache/junit-unit.xml
 	$(BIN)/coverage report | tail -n 40
 	# What calls itself pure in its first lines is tried whole, every line and every branch.
@@ -171,8 +171,8 @@ integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(
 	@mkdir -p .cache
 	# Two at a time, as most wait for programs; then, one after the other, what holds the program to a time.
 	result=0
-	$(BIN)/python -m pytest tests -q -n 2 --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
-	$(BIN)/python -m pytest tests -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?
+	$(BIN)/python -m pytest tests/integration tests/conformance -q -n 2 --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
+	$(BIN)/python -m pytest tests/integration -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?
 	exit $$result
 
 .PHONY: screenshots

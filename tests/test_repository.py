@@ -374,3 +374,14 @@ def test_shell_scripts_are_clean() -> None:
         [require_program("shellcheck"), ".ci/run"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_every_folder_of_tests_is_run() -> None:
+    """What a target leaves out by its folder, another one names, and marks as it asks for them."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    left_out = set(re.findall(r"--ignore=(\S+)", makefile))
+    named = {folder for line in re.findall(r"-m pytest (.*)", makefile) for folder in re.findall(r"tests/\w+", line)}
+    assert left_out == {"tests/integration"}
+    assert left_out <= named
+    for path in (ROOT / "tests/integration").glob("test_*.py"):
+        assert re.search(r"mark\.(integration|soak)\b", path.read_text(encoding="utf-8")), path.name

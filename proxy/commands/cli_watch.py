@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -55,13 +56,17 @@ def logs(  # noqa: PLR0913 - each is an option of the command
         list[str] | None, typer.Option(metavar="PATTERN", help="Only these operations, such as '*Campaigns'.")
     ] = None,
     level: Annotated[LogLevel, typer.Option(help="Only what is at least so loud.")] = LogLevel.debug,
+    day: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DAY", help="Only this day's, in UTC: 2026-11-24, today or yesterday."),
+    ] = None,
 ) -> None:
     """Show the proxy's log, written as JSON, so that people can read it; FILE may be followed, also across rotation.
 
     Filters of one kind add up, those of several kinds narrow down. They may be given several times.
     """
     from proxy.commands.log_lines import LogFilter, parse_all
-    from proxy.commands.logs import print_logs
+    from proxy.commands.logs import parse_day, print_logs
 
     if follow and file is None:
         raise typer.BadParameter("needs FILE; standard input is followed anyway", param_hint="--follow")
@@ -69,7 +74,11 @@ def logs(  # noqa: PLR0913 - each is an option of the command
         statuses = parse_all(status or ())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--status") from None
-    wanted = LogFilter(tuple(client or ()), tuple(account or ()), statuses, tuple(operation or ()), level.value)
+    try:
+        days = tuple(parse_day(text, datetime.now(UTC).date()) for text in day or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--day") from None
+    wanted = LogFilter(tuple(client or ()), tuple(account or ()), statuses, tuple(operation or ()), level.value, days)
     raise typer.Exit(print_logs(file, wanted, follow=follow, last=last))
 
 

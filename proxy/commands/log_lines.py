@@ -44,6 +44,8 @@ class LogFilter:
     statuses: tuple[StatusRange, ...] = ()
     operations: tuple[str, ...] = ()
     level: str = LEVELS[0]
+    days: tuple[str, ...] = ()
+    """Such as `2026-11-24`, in UTC, as the lines' timestamps are."""
 
     @property
     def asks_for_nothing(self) -> bool:
@@ -53,6 +55,8 @@ class LogFilter:
     def passes(self, line: Mapping[str, Any]) -> bool:
         """Whether a line is asked for. A level that is not known counts as the loudest."""
         if str(line.get("level")) in LEVELS[: LEVELS.index(self.level)]:
+            return False
+        if self.days and str(line.get("timestamp", ""))[:10] not in self.days:
             return False
         if self.clients and str(line.get("client", "")) not in self.clients:
             return False

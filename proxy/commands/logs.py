@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from contextlib import closing
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -68,6 +69,16 @@ def pick(text: str, wanted: LogFilter) -> Text | None:
     if line is None:
         return Text(printable(text.rstrip("\n"))) if wanted.asks_for_nothing else None
     return show(line) if wanted.passes(line) else None
+
+
+def parse_day(text: str, today: date) -> str:
+    """`2026-11-24`, `today` or `yesterday`, as a date is written. Raises `ValueError` for anything else."""
+    if text in ("today", "yesterday"):
+        return str(today - timedelta(days=text == "yesterday"))
+    try:
+        return str(date.fromisoformat(text))
+    except ValueError:
+        raise ValueError("is none of 2026-11-24, today and yesterday") from None
 
 
 class LogFile:

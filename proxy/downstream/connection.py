@@ -172,14 +172,13 @@ class ClientConnection(asyncio.Protocol):
             data = without_empty_lines(data)
         if not data:
             return b""
-        if self._idle:
-            self._idle = False
-            self.deadline = self.loop.time() + self._limits.header_timeout
         found = self._service.reader.cut(data)
         if found is None:
-            self._buffer = data
+            if self._idle:
+                self.deadline = self.loop.time() + self._limits.header_timeout
+            self._idle, self._buffer = False, data
             return b""
-        self.head_done = perf_counter()
+        self._idle, self.head_done = False, perf_counter()
         return self._begin(*found)
 
     def _begin(self, head: bytes, rest: bytes) -> bytes:

@@ -145,10 +145,13 @@ class RequestStats:
 
     def measure(self, now: float) -> None:
         """It is over: the times are what they are."""
-        duration = self.duration = now - self.began
-        overhead = self.overhead = min(self.overhead, duration)
-        upstream = now - self.sent_at if self.sent_at else 0.0
-        self.upstream = max(0.0, min(upstream, duration - overhead))
+        duration, overhead = now - self.began, self.overhead
+        if overhead > duration:
+            overhead = duration
+        upstream, left = now - self.sent_at if self.sent_at else 0.0, duration - overhead
+        if upstream > left:
+            upstream = left
+        self.duration, self.overhead, self.upstream = duration, overhead, max(0.0, upstream)
 
     def ended_well(self, status: int) -> bool:
         """Whether Amazon's response went to the tool whole, and all that is to be said of it is what others share."""

@@ -43,12 +43,11 @@ class Exchange:
 
     max_wire_bytes = 0
     __slots__ = (
-        *("_attempt", "_body", "_client", "_context", "_dependencies", "_entered", "_relay", "_replays"),
+        *("_attempt", "_body", "_client", "_context", "_dependencies", "_entered", "_made_relay", "_made_replays"),
         *("_stats", "_task", "_turn", "phase"),
     )
 
     def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
-        request = context.request
         self.phase = Phase.ADMITTED
         self._dependencies = dependencies
         self._client = client
@@ -56,14 +55,28 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._attempt: Attempt | None = None
         self._turn: Turn | None = None
-        self._relay = ResponseRelay(client, context)
-        self._replays = Replays(context, dependencies.accounting.observer)
-        self._stats = dependencies.accounting.begin(request, context.client, client.head_done)
+        self._made_relay: ResponseRelay | None = None
+        self._made_replays: Replays | None = None
+        self._stats = dependencies.accounting.begin(context.request, context.client, client.head_done)
         self._body = body_of(context, self._stats)
         self._entered = client.head_done
 
     def __repr__(self) -> str:
         return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
+
+    @property
+    def _relay(self) -> ResponseRelay:
+        """Made when it is asked for, and so are `_replays`: an exchange that runs as usual needs neither."""
+        self._made_relay = self._made_relay or ResponseRelay(self._client, self._context)
+        return self._made_relay
+
+    @property
+    def _replays(self) -> Replays:
+        if self._made_replays is None:
+            self._made_replays = Replays(self._context, self._dependencies.accounting.observer)
+            if self._attempt is not None:
+                self._made_replays.went(self._stats.sent_at)
+        return self._made_replays
 
     # --- RequestHandler: the tool's side
 
@@ -81,9 +94,12 @@ class Exchange:
             return
         self._entered, context = entered, self._context
         token = self._dependencies.tokens.current(context.route.account)
-        held_off = token is not None and self._dependencies.throttles.active and self._is_held_off(token)
-        if not held_off and (token is None or not self._send_at_once(token)):
-            self._wait(self._obtain_and_send(fresh=False, token=token))
+        if token is None or not (self._dependencies.throttles.active and self._is_held_off(token)):
+            connection = context.pool.take(context.family) if token is not None else None
+            if token is not None and connection is not None:
+                self._send(token, connection)
+            else:
+                self._wait(self._obtain_and_send(fresh=False, token=token))
         self._stats.overhead += perf_counter() - entered
 
     def request_data(self, pieces: list[Buffer]) -> None:
@@ -167,31 +183,20 @@ class Exchange:
 
     async def _obtain_and_send(self, *, fresh: bool, token: AccessToken | None = None) -> None:
         context = self._context
-        error: Refused | None = None
         try:
             if token is None:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
                     await self._place().wait(token, self._replays)
             connection = await context.acquire(self._dependencies.accounting.observer, fresh=fresh)
-        except Refused as raised:
-            error = raised
-        self._entered = perf_counter()
-        if error is not None:
+        except Refused as error:
+            self._entered = perf_counter()
             self._try_failed(error)
         else:
-            assert token is not None
+            self._entered = perf_counter()
             self._send(token, connection)
         if self.phase is not Phase.DONE:
             self._stats.overhead += perf_counter() - self._entered
-
-    def _send_at_once(self, token: AccessToken) -> bool:
-        """On a connection that is at hand; False where there is none."""
-        connection = self._context.pool.take(self._context.family)
-        if connection is None:
-            return False
-        self._send(token, connection)
-        return True
 
     def _send(self, token: AccessToken, connection: UpstreamConnection) -> None:
         context, stats, body = self._context, self._stats, self._body
@@ -269,9 +274,8 @@ class Exchange:
     def defect(self, error: BaseException) -> None:
         """A defect of ours must not leave a tool waiting for ever."""
         self._dependencies.accounting.defect("exchange", error)
-        if self.phase is not Phase.DONE:
-            self._stop()
-            self._refuse(internal_error())
+        self._stop()
+        self._refuse(internal_error())
 
     def flush(self) -> None:
         self._client.flush()
@@ -313,8 +317,7 @@ class Exchange:
 
     async def _send_again(self, token: AccessToken | None) -> None:
         if self.phase is Phase.HOLDING:
-            assert self._attempt is not None
-            self._attempt.abandon()
+            self._stop()
             self.phase = follow(self.phase, Phase.WAITING)
         await self._obtain_and_send(fresh=False, token=token)
 
@@ -336,13 +339,10 @@ class Exchange:
                 self._client.resume_reading()
         self._client.flush()
 
-    # --- the response
-
     def _deliver(self, response: Response) -> None:
         self.phase = follow(self.phase, Phase.RELAYING)
         self._replays.answered(response.status)
-        if self._dependencies.tokens.watchful and self._attempt is not None:
-            tell_accepted(self._attempt, self._dependencies.tokens, self._context)
+        tell_accepted(self._attempt, self._dependencies.tokens, self._context)
         if self._context.route.endpoint is TargetKind.MCP:
             self._dependencies.sessions.answered(self._context, response)
         self._body.forget()

@@ -20,7 +20,6 @@ from proxy.forwarding.response_head import connection_line, render_response_head
 
 if TYPE_CHECKING:
     from proxy.http1.message import Response
-    from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
     from proxy.upstream.ports import Timeouts
 
@@ -65,21 +64,24 @@ class PlainExchange(Exchange):
 
     __slots__ = ()
 
-    def _send_at_once(self, token: AccessToken) -> bool:
-        decision, body = self._context.decision, self._body
-        if not body.complete or body.size > _MAX_WHOLE:
-            return super()._send_at_once(token)
+    def start(self) -> None:
+        decision, body, dependencies = self._context.decision, self._body, self._dependencies
+        token = dependencies.tokens.current(decision.route.account)
+        if token is None or dependencies.throttles.active or not body.complete or body.size > _MAX_WHOLE:
+            super().start()
+            return
         connection = decision.pool.take_warm(decision.family)
         if connection is None:
-            return super()._send_at_once(token)
-        head = decision.head(token, self._dependencies.account_lines)
-        self._stats.sent_at = now = perf_counter()
-        self._replays.sent(now)
+            super().start()
+            return
+        head, data = decision.head(token, dependencies.account_lines), body.data
+        decision.budget.earn()
+        stats = self._stats
+        stats.sent_at = now = perf_counter()
         attempt = self._attempt = WholeAttempt(self, 1, token, connection)
         self.phase = follow(self.phase, Phase.SENT)
-        data = body.data
         attempt.send_whole(b"".join((head, *data)) if data else head, decision.rules.timeouts, now)
-        return True
+        stats.overhead = perf_counter() - self._entered
 
     def may_pass(self, response: Response) -> bool:
         """Whether a whole response goes to the tool as it is."""

@@ -24,9 +24,9 @@ def token_use(context: RequestContext) -> TokenUse:
     return TokenUse(context.client, find_advertiser(context.request, context.route))
 
 
-def tell_accepted(attempt: Attempt, tokens: AccessTokens, context: RequestContext) -> None:
-    """Amazon took the token for this request, unless its answer is an error."""
-    if attempt.status < 400:
+def tell_accepted(attempt: Attempt | None, tokens: AccessTokens, context: RequestContext) -> None:
+    """Amazon took the token for this request, unless its answer is an error: told to who wants to know."""
+    if tokens.watchful and attempt is not None and attempt.status < 400:
         tokens.accepted(attempt.token, token_use(context))
 
 

@@ -27,9 +27,10 @@ _RETRY_AFTER = b"\nretry-after"
 
 
 class KnownHead:
-    """What a head says up to the upstream's request id, byte for byte; `length` is -1 where that is said behind it."""
+    """What a head says up to the upstream's request id, byte for byte. Its length is -1 where that is said behind it;
+    `_passing` is the group of the lines there that pass, 0 where they are not one."""
 
-    __slots__ = ("_example", "_id_group", "_length", "_length_group", "_lines", "_shape", "match")
+    __slots__ = ("_example", "_id_group", "_length", "_length_group", "_lines", "_passing", "_shape", "match")
 
     def __init__(self, shape: ResponseShape, found: re.Match[bytes], example: Response) -> None:
         self._shape = shape
@@ -39,6 +40,7 @@ class KnownHead:
         self._length = int(found[at]) if at is not None else -1
         self._length_group = shape.behind.given.get(LENGTH, 0)
         self._id_group = shape.behind.given.get(UPSTREAM_ID, 0)
+        self._passing = shape.behind.passing[0] if len(shape.behind.passing) == 1 else 0
         self.match = shape.behind.pattern.match
 
     def __repr__(self) -> str:
@@ -47,13 +49,13 @@ class KnownHead:
     def response(self, behind: re.Match[bytes]) -> Response:
         """The response of a head that begins so, and goes on as `behind` has it."""
         example, length, id_group = self._example, self._length, self._id_group
-        fields = example.fields
+        fields, passing = example.fields, self._passing
         return Response(
             example.status,
             example.reason,
             1,
             ResponseFields(
-                self._lines + self._shape.behind.lines(behind),
+                self._lines + (behind[passing] if passing else self._shape.behind.lines(behind)),
                 length if length >= 0 else int(behind[self._length_group]),
                 False,
                 False,

@@ -35,15 +35,6 @@ class _Node(Generic[Value]):
                 node = node.literals.setdefault(segment, _Node())
         return node
 
-    def find(self, method: bytes, path: tuple[bytes, ...], at: int) -> Value | None:
-        if at == len(path):
-            return self.values.get(method)
-        literal = self.literals.get(path[at])
-        found = literal.find(method, path, at + 1) if literal is not None else None
-        if found is None and self.placeholder is not None:
-            found = self.placeholder.find(method, path, at + 1)
-        return found
-
 
 class Templates(Generic[Value]):
     """Values by method and path template. Filled once, then only asked; a later entry replaces an equal one."""
@@ -61,7 +52,26 @@ class Templates(Generic[Value]):
 
         Each node is visited once at most, whatever the path.
         """
-        return self._root.find(method, path, 0)
+        node: _Node[Value] | None = self._root
+        at, size = 0, len(path)
+        left: list[tuple[_Node[Value], int]] = []  # placeholders that were passed by, the last one first
+        while node is not None:
+            if at == size:
+                found = node.values.get(method)
+                if found is not None:
+                    return found
+                literal = None
+            else:
+                literal, placeholder = node.literals.get(path[at]), node.placeholder
+                at += 1
+                if literal is None:
+                    literal = placeholder
+                elif placeholder is not None:
+                    left.append((placeholder, at))
+            node = literal
+            if node is None and left:
+                node, at = left.pop()
+        return None
 
     def __repr__(self) -> str:
         return f"Templates({self._count})"

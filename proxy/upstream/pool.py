@@ -19,8 +19,6 @@ from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.net.deadlines import Deadlines
     from proxy.net.dialing import Dialer, Origin
 
@@ -60,7 +58,6 @@ class Pool:
         """There are no more families than the table of operations has, and few others."""
         self._waiting: Turns[Waiter] = Turns()
         self._closed = False
-        self.make_connection: Callable[[Pool], UpstreamConnection] = UpstreamConnection
         self.recent: deque[float] = deque(maxlen=32)
         self.answered = self.recent.append
 
@@ -223,7 +220,7 @@ class Pool:
     async def _dial(self, family: str) -> UpstreamConnection:
         """Make a connection, whose place has been taken."""
         try:
-            connection = await self._dialer.dial(self.origin, lambda: self.make_connection(self))
+            connection = await self._dialer.dial(self.origin, lambda: UpstreamConnection(self))
             if not connection.lost:
                 self._hold(connection, family)
             return connection

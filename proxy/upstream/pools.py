@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.net.dialing import Dialer, Origin, origin_of
-from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from proxy.net.deadlines import Deadlines
     from proxy.net.names import Names
@@ -36,8 +35,6 @@ class Pools:
     def __init__(self, deadlines: Deadlines, names: Names) -> None:
         self._deadlines = deadlines
         self._names = names
-        self.make_connection: Callable[[Pool], UpstreamConnection] = UpstreamConnection
-        """What each pool's connections are; set before `apply`."""
         self._settings: PoolSettings | None = None
         self._dialer: Dialer
         self._by_origin: dict[Origin, Pool] = {}
@@ -77,6 +74,4 @@ class Pools:
             pool.close()
 
     def _make(self, origin: Origin, settings: PoolSettings) -> Pool:
-        pool = Pool(origin, self._dialer, self._deadlines, settings.max_connections)
-        pool.make_connection = self.make_connection
-        return pool
+        return Pool(origin, self._dialer, self._deadlines, settings.max_connections)

@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.commands.log_lines import LogFilter, StatusRange, parse_all, parse_statuses, read_line, show
-from proxy.commands.logs import print_logs
+from proxy.commands.logs import parse_day, print_logs
 from proxy.commands.terminal import FAILED, OK
 from proxy.observability.logs import Logs
 from tests.commands.test_cli import ROOT, run
@@ -64,6 +65,9 @@ def line(**changes: Any) -> str:
         (LogFilter(level="error"), EVENT, True),
         (LogFilter(level="error"), {**EVENT, "level": "unheard"}, True),
         (LogFilter(clients=("reporting",), statuses=(StatusRange(404, 404),)), LINE, False),
+        (LogFilter(days=("2026-01-30", "2026-01-31")), LINE, True),
+        (LogFilter(days=("2026-01-30",)), EVENT, False),
+        (LogFilter(days=("2026-01-31",)), {"level": "info"}, False),
     ],
 )
 def test_a_line_passes_what_is_asked_for(wanted: LogFilter, values: dict[str, Any], passes: bool) -> None:
@@ -85,6 +89,22 @@ def test_what_is_no_status_is_refused(text: str) -> None:
     """With a sentence."""
     with pytest.raises(ValueError, match="is none of 404, 4xx and 400-499"):
         parse_statuses(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("2025-12-31", "2025-12-31"), ("today", "2026-01-01"), ("yesterday", "2025-12-31")],
+)
+def test_days_are_read(text: str, found: str) -> None:
+    """By their date, or as people say them; also across a year's end."""
+    assert parse_day(text, date(2026, 1, 1)) == found
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "31.12.2025", "2025-13-01"])
+def test_what_is_no_day_is_refused(text: str) -> None:
+    """With a sentence."""
+    with pytest.raises(ValueError, match="is none of 2026-11-24, today and yesterday"):
+        parse_day(text, date(2026, 1, 1))
 
 
 def test_a_request_is_one_line_with_the_status_in_front() -> None:

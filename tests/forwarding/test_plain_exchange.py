@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from proxy.events import DefectMet, RequestFinished
+from proxy.forwarding import forwarder
+from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.plain_exchange import PlainExchange, WholeAttempt
 from tests.fuzz.reading import Message
 from tests.support.memory_bench import OK, MemoryBench
@@ -104,6 +106,26 @@ async def test_whole_or_in_pieces_is_the_same(request_: bytes, response: bytes) 
     half = len(response) // 2
     assert await seen(request_, [response[:half], response[half:]]) == whole
     assert await seen(request_, [response[:-1], response[-1:]]) == whole
+
+
+ENDS: dict[str, list[bytes | None]] = {
+    "no response": [None],
+    "half a head": [RESPONSES["usual"][:20], None],
+    "half a body": [RESPONSES["usual"][:-2], None],
+    "refused token": [RESPONSES["usual"].replace(b"200 OK", b"401 Unauthorized")],
+    "whole, then the end": [RESPONSES["usual"], None],
+}
+
+
+@pytest.mark.parametrize("pieces", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+async def test_what_goes_wrong_is_dealt_with_as_by_any_exchange(
+    monkeypatch: pytest.MonkeyPatch, request_: bytes, pieces: list[bytes | None]
+) -> None:
+    """What is sent again, and what is told of it."""
+    usual = await seen(request_, pieces)
+    monkeypatch.setattr(forwarder, "PlainExchange", Exchange)
+    assert await seen(request_, pieces) == usual
 
 
 async def test_the_usual_response_goes_in_one_step(passed_on: list[int]) -> None:

@@ -24,7 +24,9 @@ import pytest
 from tests.integration.test_audit_live import verify
 from tests.integration.test_fleet_live import sign_in
 from tests.support.processes import free_port, until
-from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
+from tests.support.redis_server import KEY as REDIS_KEY
+from tests.support.redis_server import redis_server
+from tests.support.running import Load, Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 
@@ -34,19 +36,6 @@ KEY = "a-client-key-of-some-length"
 CLIENT = {"name": "tool", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}
 SCOPE = "Amazon-Advertising-API-Scope"
 KEYED = {"X-Ads-Proxy-Key": KEY}
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatedAmazon]:
-    with simulated_amazon() as started:
-        yield started
-
-
-@pytest.fixture
-def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
-    """The simulator as at its start."""
-    simulator.control("reset")
-    return simulator
 
 
 @contextlib.contextmanager
@@ -307,3 +296,26 @@ def test_an_mcp_session_stays_with_its_client_wherever_it_is_sent(amazon: Simula
         ask_each(running, headers=KEYED)
         stranger = {**session, "X-Ads-Proxy-Key": "another-key-of-some-length"}
         assert statuses(ask_each(running, "/mcp", stranger)) == {404}
+
+
+def test_a_program_with_workers_is_one_replica_of_a_fleet(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Beside one without, before one Redis: one mint for both, one pause, and one budget for all five processes."""
+    (tmp_path / "redis").mkdir()
+    with contextlib.ExitStack() as opened:
+        server = opened.enter_context(redis_server(tmp_path / "redis"))
+        client = {**CLIENT, "requests_per_minute": 60}
+        settings = {"state": {"url": server.url, "key": REDIS_KEY}, "clients": [client]}
+        many = opened.enter_context(program(amazon, tmp_path, **settings))
+        one = opened.enter_context(serving(tmp_path / "one.yaml", amazon.configuration(**settings)))
+        one.until_ready()
+        many.until(lambda: many.metric("fleet_replicas") == 2)
+        assert amazon.counts()["token_by_grant"]["refresh_token"] == 1
+        fault = {"status": 429, "headers": {"Retry-After": "300"}, "body": "{}"}
+        amazon.fault(fault, times=2, target="api", path="/managerAccounts")
+        assert ask(many, "/managerAccounts", KEYED)[0] == 429
+        one.until(lambda: one.status()["throttles"])
+        amazon.heal()
+        assert ask(one, "/managerAccounts", KEYED)[0] == 429
+        found = Counter(ask(many, headers=KEYED)[0] for _ in range(70))
+        assert found[429] >= 5
+        one.until(lambda: ask(one, headers=KEYED)[0] == 429)

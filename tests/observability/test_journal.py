@@ -189,7 +189,7 @@ def test_a_defect_in_noting_one_turn_leaves_the_next_as_it_is() -> None:
     turns: list[Callable[[], None]] = []
     journal = Journal()
     journal.gather(turns.append)
-    journal.entry(KIND, 200).note(Record(duration="long"))  # type: ignore[arg-type]
+    journal.entry(KIND, 200).note(Record(duration="long"))  # type: ignore[arg-type]  # what the journal does not check
     with pytest.raises(TypeError):
         turns.pop()()
     journal.entry(KIND, 200).note(Record())

@@ -1,4 +1,4 @@
-"""A profile directory that runs, and is stopped behind each test."""
+"""A session for what asks, and a profile directory that runs; both end behind each test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from tests.support.listings import RunningDirectory
 
 
 @pytest.fixture
-async def running() -> AsyncIterator[RunningDirectory]:
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def running(session: aiohttp.ClientSession) -> AsyncIterator[RunningDirectory]:
     made: list[RunningDirectory] = []
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -21,8 +27,7 @@ async def running() -> AsyncIterator[RunningDirectory]:
     runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        made.append(RunningDirectory(session, f"http://127.0.0.1:{runner.addresses[0][1]}"))
-        yield made[0]
-        await made[0].directory.stop()
+    made.append(RunningDirectory(session, f"http://127.0.0.1:{runner.addresses[0][1]}"))
+    yield made[0]
+    await made[0].directory.stop()
     await runner.cleanup()

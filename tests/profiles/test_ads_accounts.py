@@ -151,12 +151,6 @@ async def amazon() -> AsyncIterator[Amazon]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as opened:
-        yield opened
-
-
 async def test_ads_accounts_are_read_page_by_page(amazon: Amazon, session: aiohttp.ClientSession) -> None:
     """With the vendor's media type, the token and both client ids, without Scope; each account once."""
     pages = {"": {"adsAccounts": [ENTRY], "nextToken": "p|2"}, "p|2": {"adsAccounts": [{"adsAccountId": "b"}, ENTRY]}}

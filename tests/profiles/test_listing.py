@@ -134,12 +134,6 @@ async def amazon() -> AsyncIterator[Amazon]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as opened:
-        yield opened
-
-
 async def test_amazon_is_asked_as_it_wants_to_be(amazon: Amazon, session: aiohttp.ClientSession) -> None:
     """Token and both client ids, no Scope, on the one path."""
     assert await list_profiles(session, Endpoint(amazon.url, "amzn1.x", 5), Secret("Atza|t")) == (KNOWN,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 
 import pytest
 
@@ -131,12 +131,18 @@ async def test_open_connections_can_be_closed_at_once(tool: Tool) -> None:
     writer.close()
 
 
-async def test_delay_and_slow_body_take_their_time(tool: Tool) -> None:
+async def test_delay_and_slow_body_take_their_time(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A delay comes before the head, an interval between the pieces."""
-    started = time.monotonic()
-    fault = Fault(status=200, body=b"abcd", delay=0.05, piece_bytes=1, piece_interval=0.02)
+    sleep, pauses = asyncio.sleep, list[float]()
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    fault = Fault(status=200, body=b"abcd", delay=50.0, piece_bytes=1, piece_interval=20.0)
+    monkeypatch.setattr(asyncio, "sleep", pause)
     assert body_of(await meet(tool, fault)) == b"abcd"
-    assert time.monotonic() - started >= 0.1
+    assert [seconds for seconds in pauses if seconds >= 20] == [50.0, 20.0, 20.0, 20.0]
 
 
 async def test_client_that_goes_away_is_counted(tool: Tool) -> None:

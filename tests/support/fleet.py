@@ -30,6 +30,8 @@ class VirtualConnection(RedisConnection):
         super().__init__(parse_redis_address(server.url))
         self._server = server
         self.cut = False
+        self.pause = 0.25
+        """Seconds between two looks at the news."""
 
     async def command(self, *words: str | bytes | float) -> Any:
         if self.cut:
@@ -43,7 +45,7 @@ class VirtualConnection(RedisConnection):
         return await self.command("EVAL", script, len(keys), *(PREFIX + key for key in keys), now, *arguments)
 
     async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(self.pause)
         names = [PREFIX + name for name in streams]
         found = await self.command("XREAD", "STREAMS", *names, *streams.values())
         return [(stream.decode(), id_.decode(), fields) for stream, entries in found or () for id_, fields in entries]

@@ -125,11 +125,15 @@ class RunningManager:
             self.store,
             self.events,
             settings if settings is not None else TokenSettings(),
-            Timing(self.clock, lambda: EPOCH + self.clock(), lambda: self.chance),
+            Timing(self.clock, lambda: EPOCH + self.clock(), self.roll),
         )
 
     def clock(self) -> float:
         return asyncio.get_running_loop().time() + self.suspended
+
+    def roll(self) -> float:
+        """What chance has it."""
+        return self.chance
 
     async def __aenter__(self) -> RunningManager:
         return self

@@ -1,8 +1,8 @@
 """Writes that leave a little later than they are made: what a worker answers is counted before it is sent.
 
 A worker may be killed at any moment. As each answer is counted in the very call that writes its end, no tool has an
-answer whole that nobody counted. What is written while Amazon's bytes are handled leaves when they have been; all else
-a turn of the event loop later.
+answer whole that nobody counted: what is to be counted in a turn of the event loop is counted at its end, and what was
+written in it is sent then.
 """
 
 from __future__ import annotations
@@ -11,42 +11,47 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from proxy.downstream.connection import ClientConnection
-from proxy.upstream.connection import UpstreamConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from proxy.downstream.table import ConnectionTable
     from proxy.forwarding.forwarder import Forwarder
     from proxy.http1.framing import Buffer
-    from proxy.upstream.pool import Pool
 
 
 class HeldWrites:
-    """Who holds something that is to be sent. While it is `held_open`, somebody will release it."""
+    """What waits for the end of this turn: first what is to be done before anything is sent, then who holds writes."""
 
-    __slots__ = ("_call_soon", "_waiting", "held_open")
+    __slots__ = ("_call_soon", "_first", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._call_soon = loop.call_soon
+        self._first: list[Callable[[], None]] = []
         self._waiting: list[HeldTransport] = []
-        self.held_open = False
 
     def __repr__(self) -> str:
         return f"<HeldWrites: {len(self._waiting)} wait>"
 
+    def before_sending(self, count: Callable[[], None]) -> None:
+        """Do this at the end of the turn."""
+        if not self._waiting and not self._first:
+            self._call_soon(self._end_turn)
+        self._first.append(count)
+
     def wait(self, transport: HeldTransport) -> None:
-        if not self._waiting and not self.held_open:
-            self._call_soon(self.release)
+        """Have it send at the end of the turn."""
+        if not self._waiting and not self._first:
+            self._call_soon(self._end_turn)
         self._waiting.append(transport)
 
-    def release(self) -> None:
-        """Send all."""
-        self.held_open = False
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for transport in waiting:
-                transport.send()
+    def _end_turn(self) -> None:
+        first, self._first = self._first, []
+        waiting, self._waiting = self._waiting, []
+        for count in first:
+            count()
+        for transport in waiting:
+            transport.send()
 
 
 class HeldTransport(asyncio.Transport):
@@ -121,19 +126,3 @@ class WorkerConnection(ClientConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(HeldTransport(cast(asyncio.Transport, transport), self._writes))
-
-
-class WorkerUpstreamConnection(UpstreamConnection):
-    """A connection to Amazon that has what is answered with its bytes sent once they have been handled."""
-
-    def __init__(self, pool: Pool, writes: HeldWrites) -> None:
-        super().__init__(pool)
-        self._writes = writes
-
-    def data_received(self, data: bytes) -> None:
-        writes = self._writes
-        writes.held_open = True
-        try:
-            UpstreamConnection.data_received(self, data)
-        finally:
-            writes.release()

@@ -26,7 +26,7 @@ from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.held_tokens import HeldTokens
-from proxy.app.workers.held_transport import HeldWrites, WorkerConnection, WorkerUpstreamConnection
+from proxy.app.workers.held_transport import HeldWrites, WorkerConnection
 from proxy.app.workers.news import RequestNews
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
@@ -130,8 +130,8 @@ class Worker:
         trails = (AuditTrail(self._say_audit, self._logs.redaction.clean, time.time),) if message["audited"] else ()
         self.observers = Observers((metrics, self._logs, self._news, *trails))
         self._loop.set_exception_handler(self._met_defect)
-        # nothing is gathered: an answer is counted before it is sent (held_transport)
         journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
+        journal.gather(self._writes.before_sending)
         self.accounting = Accounting(self.observers, journal)
         budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.budgets, self._given.workers), self.number)
         budgets.take_slots(message["slots"])
@@ -152,7 +152,6 @@ class Worker:
         self._opened.callback(names.stop)
         self._opened.callback(deadlines.stop)
         self._pools = Pools(deadlines, names)
-        self._pools.make_connection = lambda pool: WorkerUpstreamConnection(pool, self._writes)
         self._opened.callback(self._pools.close)
         shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
         self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))

@@ -77,18 +77,18 @@ async def test_an_abort_is_at_once_and_drops_what_is_held() -> None:
     assert transport.is_closing()
 
 
-async def test_what_is_written_while_bytes_are_handled_leaves_when_they_have_been() -> None:
-    """All of it within the same turn, in its order."""
+async def test_what_is_to_be_counted_is_counted_before_anything_is_sent() -> None:
+    """At the end of the turn, whichever came first; then all is sent in its order."""
     writes = HeldWrites(asyncio.get_running_loop())
     under = [Recording(), Recording()]
     transports = [HeldTransport(cast(asyncio.Transport, each), writes) for each in under]
-    writes.held_open = True
+    sent_when_counted: list[Any] = []
     transports[0].write(b"one")
     transports[1].write(b"two")
+    writes.before_sending(lambda: sent_when_counted.append([*under[0].done, *under[1].done]))
     transports[1].close()
     assert [each.done for each in under] == [[], []]
     assert repr(writes) == "<HeldWrites: 2 wait>"
-    writes.release()
-    assert [each.done for each in under] == [[b"one"], [b"two", "close"]]
     await asyncio.sleep(0)
+    assert sent_when_counted == [[]]
     assert [each.done for each in under] == [[b"one"], [b"two", "close"]]

@@ -1,0 +1,227 @@
+"""What the supervisor gives its workers, and what it does with what they say: the frames, and who gets them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from proxy.access.client_keys import KeyUses
+from proxy.admin import RequestHistory
+from proxy.app.wiring import share_of
+from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
+from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
+from proxy.app.workers.frames import FrameReader, Message
+from proxy.app.workers.held_tokens import write_token
+from proxy.config import Config, load
+from proxy.config.passing import from_document
+from proxy.errors import NoUsableToken
+from proxy.events import ProfilesListed, RefreshCause, TokenRefreshed
+from proxy.forwarding.sessions import McpSessions
+from proxy.forwarding.throttles import ThrottleKey
+from proxy.observability.metrics import Metrics
+from proxy.observability.number_memory import make_memory_file
+from proxy.profiles.index import ListingFailure, ProfileListing
+from proxy.routing.mcp_session import McpSession
+from proxy.secret import Secret
+from proxy.tokens.values import AccessToken
+
+TOKEN = AccessToken("acme", Secret("canary-token"), 1, 100.0, "amzn1.x")
+KEY = ThrottleKey("sp", "123", "na", "amzn1.x")
+LISTING = ProfileListing("o", (), "", 1.0)
+VARIABLES = {
+    "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",
+    "AMAZON_ADS_CLIENT_SECRET": "canary-secret-of-some-length",
+    "ADS_PROXY_WORKERS": "3",
+    "ADS_PROXY_CLIENTS": '[{"name": "tool", "key_sha256": "' + "ab" * 32 + '"}]',
+    "ADS_PROXY_STATE__URL": "memory:",
+}
+
+
+class Told:
+    """The workers: what each was told, and by whom not."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[Message, int | None]] = []
+
+    def send_all(self, packed: bytes, but: int | None = None) -> None:
+        self.frames += [(message, but) for message in FrameReader().feed(packed)]
+
+    def kinds(self) -> list[tuple[str, int | None]]:
+        return [(message["kind"], but) for message, but in self.frames]
+
+
+class Tokens:
+    """The program's tokens: one account has one."""
+
+    watchful = True
+
+    def __init__(self) -> None:
+        self.accepted_uses: list[Any] = []
+
+    def current(self, account: str) -> AccessToken | None:
+        return TOKEN if account == "acme" else None
+
+    def trouble(self, account: str) -> str:
+        return f"{account} is well"
+
+    async def get(self, account: str) -> AccessToken:
+        if account != "acme":
+            raise NoUsableToken("Sign in.", retry_after=60, retryable=False)
+        return TOKEN
+
+    async def renewed(self, rejected: AccessToken, use: Any) -> AccessToken | None:
+        return None
+
+    def accepted(self, token: AccessToken, use: Any) -> None:
+        self.accepted_uses.append((token, use))
+
+
+class Directory:
+    """The program's lists: one is known."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.failed: tuple[ListingFailure, ...] = ()
+
+    def listing(self, account: str, region: str) -> ProfileListing | None:
+        return LISTING if (account, region) == ("default", "na") else None
+
+    def reading(self, account: str, region: str) -> None:
+        return None
+
+    def failures(self) -> tuple[ListingFailure, ...]:
+        return self.failed
+
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
+        self.asked.append((profile, account))
+        return ()
+
+    ads_account_owners = owners
+
+
+class Bench:
+    """A desk and what stands around it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.audit: list[Any] = []
+        self.uses, self.sessions, self.throttles = KeyUses(), McpSessions(), SpreadThrottles()
+        self.history = RequestHistory(Metrics("1"))
+        budgets = SharedBudgets(BudgetMemory(descriptor, 3))
+        parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.audit.append, {"demo": False}
+        self.desk = Desk(DeskParts(*parts))
+        self.workers, self.tokens, self.directory = Told(), Tokens(), Directory()
+        self.desk.workers = self.workers
+        self.desk.tokens, self.desk.directory = cast(Any, self.tokens), cast(Any, self.directory)
+        self.config: Config = load(None, VARIABLES)
+
+    def welcomed(self) -> list[Message]:
+        return FrameReader().feed(b"".join(self.desk.welcome(1, self.config)))
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    descriptor = make_memory_file()
+    os.ftruncate(descriptor, BudgetMemory.size(3))
+    yield Bench(descriptor)
+    os.close(descriptor)
+
+
+async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -> None:
+    """The configuration first, then what is known, and the word to serve last."""
+    bench.throttles.pause(KEY, 30.0, asyncio.get_running_loop())
+    bench.sessions.learn(b"\1\2", McpSession("tool", "default", "na"))
+    begin, *known, serve = bench.welcomed()
+    assert [message["kind"] for message in known] == ["token", "watch", "lists", "failures", "pause", "session"]
+    assert (begin["kind"], serve["kind"]) == ("begin", "serve")
+    assert (begin["number"], begin["audited"], begin["slots"]) == (1, True, {"tool": 0})
+    assert from_document(begin["config"]) == share_of(bench.config)
+    assert (known[0]["account"], known[0]["token"], known[0]["trouble"]) == ("default", None, "default is well")
+    assert known[4]["told"]["pause"] == list(KEY)
+    assert 29 < known[4]["told"]["seconds"] <= 30
+    assert (known[5]["digest"], known[5]["session"]) == ("0102", ["tool", "default", "na"])
+
+
+def test_a_worker_has_its_part_of_what_is_limited_in_all(bench: Bench) -> None:
+    """Rounded up; a client's requests under way are counted together, so that limit stays whole."""
+    share = share_of(bench.config)
+    assert (share.upstream.max_connections, share.limits.max_connections) == (86, 3334)
+    assert share.clients[0].max_in_flight == 64
+
+
+def test_events_are_told_to_all(bench: Bench) -> None:
+    """A new token with its account's trouble, and a list once, as long as it is the same."""
+    bench.desk.observe(TokenRefreshed("acme", 1, 0.1, 5.0, RefreshCause.START))
+    for _ in range(2):
+        bench.desk.observe(ProfilesListed("default", "na", 3))
+    (token, _), (lists, _) = bench.workers.frames
+    assert (token["kind"], token["token"], token["trouble"]) == ("token", write_token(TOKEN), "acme is well")
+    assert (lists["kind"], lists["account"], lists["region"]) == ("lists", "default", "na")
+    bench.desk.look()
+    assert len(bench.workers.frames) == 2
+    bench.directory.failed = (ListingFailure("default", "eu", "No.", 1.0, True, True),)
+    bench.desk.look()
+    bench.desk.look()
+    assert [message["failures"] for message, _ in bench.workers.frames[2:]] == [
+        [["default", "eu", "No.", 1.0, True, True]]
+    ]
+
+
+async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
+    """Pauses and sessions, but not to who told them; a fleet hears of the pause, too."""
+    shared: list[Any] = []
+    bench.throttles.paused = lambda key, seconds: shared.append((key, seconds))
+    bench.desk.heard(2, {"kind": "pause", "told": {"pause": list(KEY), "seconds": 30.0}})
+    bench.desk.heard(2, {"kind": "session", "digest": "0102", "session": ["tool", "acme", "na"]})
+    assert bench.workers.kinds() == [("pause", 2), ("session", 2)]
+    assert shared == [(KEY, 30.0)]
+    assert [limit.key for limit in bench.throttles.snapshot(asyncio.get_running_loop().time())] == [KEY]
+    assert dict(bench.sessions.known()) == {b"\1\2": McpSession("tool", "acme", "na")}
+    bench.throttles.pause(KEY, 5.0, asyncio.get_running_loop())
+    assert bench.workers.kinds()[2:] == [("pause", None)]
+
+
+async def test_questions_are_answered_with_a_token_or_the_reason_for_none(bench: Bench) -> None:
+    """And a 401 makes everybody watchful."""
+    assert await bench.desk.asked({"question": "token", "account": "acme"}) == {
+        "account": "acme",
+        "token": write_token(TOKEN),
+    }
+    refused = await bench.desk.asked({"question": "token", "account": "other"})
+    assert refused["refused"] == {"detail": "Sign in.", "retry_after": 60, "retryable": False}
+    question = {"question": "renew", "account": "acme", "rejected": write_token(TOKEN), "use": ["tool", "123"]}
+    assert (await bench.desk.asked(question))["token"] is None
+    assert bench.workers.kinds() == [("watch", None)]
+
+
+def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) -> None:
+    """The audit stream, the lists, the suspicion of tokens, the keys, and the console."""
+    desk = bench.desk
+    desk.heard(1, {"kind": "audit", "record": {"a": 1}})
+    desk.heard(1, {"kind": "missed", "of": "profile", "identifier": "7", "account": "acme"})
+    desk.heard(1, {"kind": "missed", "of": "ads-account", "identifier": "x", "account": ""})
+    desk.heard(1, {"kind": "accepted", "token": write_token(TOKEN), "use": ["tool", ""]})
+    request = [5.0, ["tool", "acme", "na", "", "", "GET", "x", "read"], 403, 0, "/x", "a-1", "", 0.1, 0, "r", "d", ""]
+    refused = [5.0, "a-1", "tool", "acme", "GET", "/x", 403, "", "Amazon refused."]
+    news = {"requests": [request], "refused": [refused], "used": {"digest": 4.0}, "pools": {"host:443": 2}}
+    desk.heard(1, {"kind": "news", **news})
+    assert bench.audit == [{"a": 1}]
+    assert bench.directory.asked == [("7", "acme"), ("x", "")]
+    assert bench.tokens.accepted_uses[0][0] == TOKEN
+    assert [(each.status, each.path) for each in bench.history.failures()] == [(403, "/x")]
+    assert [each.reason for each in bench.history.refused()] == ["refused-by-amazon"]
+    assert (bench.uses.last("digest"), desk.pools) == (4.0, {1: {"host:443": 2}})
+
+
+def test_a_reload_tells_everything_that_is_another(bench: Bench) -> None:
+    """Tokens of all accounts, and lists that are new or gone."""
+    bench.desk.observe(ProfilesListed("default", "na", 3))
+    bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # a list that nobody has
+    bench.workers.frames.clear()
+    bench.desk.tell_all({"default": 1})
+    assert bench.workers.kinds() == [("token", None), ("lists", None)]
+    (apply,) = FrameReader().feed(bench.desk.reload(bench.config, 7))
+    assert (apply["kind"], apply["generation"]) == ("apply", 7)
