@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
-import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from proxy.net.tls import TlsTerms, TlsTransport, open_tls
+from proxy.net.tls import TlsTerms, TlsTransport
 from tests.support.certificates import Authority
-from tests.support.tls_peer import Spoken, TlsPeer, listening, trusting
+from tests.support.tls_peer import Spoken, TlsPeer, answer_and_reset, blocking_peer, listening
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 
@@ -149,6 +149,27 @@ async def test_a_handshake_that_ends_just_as_nobody_waits_is_told_to_nobody(auth
         assert spoken.told == []
 
 
+async def test_a_failure_that_nobody_waits_for_is_no_defect(authority: Authority) -> None:
+    """The event loop has nothing to complain of."""
+    complaints: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    async with listening(authority, authority.context("localhost")) as host:
+
+        async def begin() -> None:
+            tls = TlsTransport(Spoken(), TlsTerms(host.trusting, "localhost"), loop)
+            connected = socket.create_connection(("127.0.0.1", host.port))
+            connected.setblocking(False)
+            await loop.create_connection(lambda: tls, sock=connected)
+
+        await begin()
+        peer = await host.accepted()
+        peer.wire.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await peer.wire.end()
+        gc.collect()
+        assert not complaints
+
+
 # --- how it ends
 
 
@@ -256,26 +277,6 @@ async def test_a_peer_that_reads_slowly_pauses_the_writer(authority: Authority) 
 
 
 # --- what it is for
-
-
-@contextlib.asynccontextmanager
-async def blocking_peer(authority: Authority) -> AsyncIterator[tuple[ssl.SSLSocket, Spoken]]:
-    """A peer whose every call is over when it returns, and who speaks with it."""
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as connected:
-        connected.setblocking(False)
-        accepted, _ = server.accept()
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        shaking = asyncio.to_thread(authority.context("localhost").wrap_socket, accepted, server_side=True)
-        terms = TlsTerms(trusting(authority), "localhost")
-        peer, spoken = await asyncio.gather(shaking, open_tls(connected, terms, Spoken))
-        with peer:
-            yield peer, spoken
-
-
-def answer_and_reset(peer: ssl.SSLSocket) -> None:
-    peer.sendall(b"413")
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    peer.close()
 
 
 async def test_an_answer_is_read_though_writing_fails(authority: Authority) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -189,3 +190,24 @@ async def listening(authority: Authority, context: ssl.SSLContext) -> AsyncItera
         server.close()
         for wire in wires:
             wire.abort()
+
+
+@asynccontextmanager
+async def blocking_peer(authority: Authority) -> AsyncIterator[tuple[ssl.SSLSocket, Spoken]]:
+    """A peer whose every call is over when it returns, and who speaks with it."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as connected:
+        connected.setblocking(False)
+        accepted, _ = server.accept()
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        shaking = asyncio.to_thread(authority.context("localhost").wrap_socket, accepted, server_side=True)
+        terms = TlsTerms(trusting(authority), "localhost")
+        peer, spoken = await asyncio.gather(shaking, open_tls(connected, terms, Spoken))
+        with peer:
+            yield peer, spoken
+
+
+def answer_and_reset(peer: ssl.SSLSocket) -> None:
+    """Both have come when this returns, and nobody has read them."""
+    peer.sendall(b"413")
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
 from proxy.upstream.request_writer import RequestWriter
+from tests.support.certificates import Authority
+from tests.support.tls_peer import answer_and_reset, blocking_peer
 
 PIECE = b"b" * 40_000
 
@@ -29,3 +32,19 @@ async def test_what_is_put_off_leaves_at_once_when_it_grows() -> None:
     assert peer.recv(100_000) == PIECE + PIECE
     transport.abort()
     peer.close()
+
+
+@pytest.mark.usefixtures("every_loop")
+async def test_a_request_whose_write_failed_is_refused_and_never_complete(tmp_path: Path) -> None:
+    """Through TLS, too, where the failure is met below: its connection is not used again."""
+    async with blocking_peer(Authority(tmp_path)) as (peer, spoken):
+        writer = RequestWriter(spoken.transport, asyncio.get_running_loop())
+        answer_and_reset(peer)
+        writer.begin([b"head"])
+        writer.begin([b"head", b"body"])
+        writer.end()
+        assert writer.refused
+        assert not writer.complete
+        await spoken.until(lambda: "lost" in spoken.told)
+        assert spoken.received == b"413"
+        assert writer.unread() == b""
