@@ -65,6 +65,14 @@ def test_a_head_beyond_its_limits_is_refused(reader: RequestReader, data: bytes,
     assert caught.value.close
 
 
+def test_what_is_remembered_of_heads_has_a_bound() -> None:
+    """Two thousand heads, none like another, and then the first: each reads as what it is."""
+    reader = RequestReader(LIMITS, REQUEST_FIELDS, remember=True)
+    for number in (*range(2_000), 0):
+        request = reader.read(b"GET /%d HTTP/1.1\r\nHost: a\r\n" % number, lambda: "made")
+        assert request.target.path == b"/%d" % number
+
+
 def test_a_long_section_is_read_without_being_remembered() -> None:
     """It reads as a short one does, each time anew."""
     reader = RequestReader(HeadLimits(100_000, 100, 10), REQUEST_FIELDS, remember=True)
