@@ -97,9 +97,13 @@ class Budgets:
             self._spent[name] = self._spent.get(name, 0) + 1
         return 0.0
 
-    def in_flight_elsewhere(self, name: str) -> int:
-        """How many requests of a client other processes have under way that share the budgets."""
-        return 0
+    def claim(self, name: str, limit: int, in_flight: int) -> bool:
+        """Whether a client may have one more request under way beside those `in_flight` here. Who shares the budgets
+        counts it in this step, so that no two processes take the last place; `release` is for one that ends there."""
+        return in_flight < limit
+
+    def release(self, name: str) -> None:
+        """A request that was claimed does not begin."""
 
     def take_spendings(self) -> tuple[Spending, ...]:
         """What was spent since this was asked last."""
@@ -304,18 +308,18 @@ class Clients:
         policy = caller.policy
         if policy is None:
             return
-        budgets = self._budgets
-        if budgets.are_shared:
-            in_flight += budgets.in_flight_elsewhere(policy.name)
-        if policy.max_in_flight is not None and in_flight >= policy.max_in_flight:
+        budgets, most = self._budgets, policy.max_in_flight
+        if most is not None and not budgets.claim(policy.name, most, in_flight):
             raise BudgetSpent(
-                f"Client {policy.name} may have {policy.max_in_flight} requests under way at once "
+                f"Client {policy.name} may have {most} requests under way at once "
                 "(max_in_flight); wait for one of them to end.",
                 retry_after=1,
             )
         if policy.requests_per_minute is not None:
             wait = budgets.spend(policy.name, policy.requests_per_minute, now)
             if wait:
+                if most is not None:
+                    budgets.release(policy.name)
                 limit = policy.requests_per_minute
                 raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
 

@@ -53,10 +53,10 @@ class _Mapped:
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, _NAMES_AT + NAMES_BYTES + NUMBERS_BYTES)
-        whole = memoryview(self._memory)
-        self.header = whole[:_NAMES_AT].cast("d")
-        self._names = whole[_NAMES_AT : _NAMES_AT + NAMES_BYTES]
-        self._numbers = whole[_NAMES_AT + NAMES_BYTES :].cast("d")
+        with memoryview(self._memory) as whole:
+            self.header = whole[:_NAMES_AT].cast("d")
+            self._names = whole[_NAMES_AT : _NAMES_AT + NAMES_BYTES]
+            self._numbers = whole[_NAMES_AT + NAMES_BYTES :].cast("d")
 
 
 class NumberMemory(_Mapped):
@@ -102,6 +102,12 @@ class NumberReader(_Mapped):
         self._read = 0
         self._known: list[tuple[str, Labels, int, int]] = []
 
+    def close(self) -> None:
+        """Give the memory back; there is nothing to be read any more."""
+        for view in (self.header, self._names, self._numbers):
+            view.release()
+        self._memory.close()
+
     def __repr__(self) -> str:
         return f"<NumberReader: {len(self._known)} blocks>"
 
@@ -140,10 +146,11 @@ class NumberMemories:
         self._readers[key] = reader
 
     def end(self, key: int) -> None:
-        """Nobody counts there any more."""
+        """Nobody counts there any more: what was counted is kept, and the memory given back."""
         reader = self._readers.pop(key, None)
         if reader is not None:
             self._ended = add_up((*_flat(self._ended), *reader.blocks()))
+            reader.close()
 
     def sums(self) -> Sums:
         """As they are now."""

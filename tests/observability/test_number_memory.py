@@ -98,6 +98,16 @@ def test_what_has_ended_stays_in_the_sum() -> None:
     assert all_of_them.sums() == {"a": {(): (8.0,)}}
 
 
+def test_memory_that_nobody_counts_in_is_given_back(descriptor: int) -> None:
+    """At once, whoever still holds the reader: a program whose workers end often does not run out of open files."""
+    reader, memories = NumberReader(descriptor), NumberMemories()
+    memories.begin(0, reader)
+    memories.end(0)
+    with pytest.raises(ValueError, match="released"):
+        _ = reader.header[0]
+    reader.close()
+
+
 def test_cells_and_buckets_are_counted_in_place(descriptor: int) -> None:
     """Whoever counts does it as with plain ones."""
     memory, reader = NumberMemory(descriptor), NumberReader(descriptor)

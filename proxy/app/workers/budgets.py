@@ -71,6 +71,38 @@ class BudgetMemory:
                 fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, slot)
 
 
+class ClaimedCell(SharedCell):
+    """Counts a client's requests. One that was claimed is counted already: what adds it afterwards changes nothing."""
+
+    __slots__ = ("_claimed",)
+
+    def __init__(self, numbers: memoryview[float]) -> None:
+        super().__init__(numbers)
+        self._claimed = False
+
+    @property
+    def value(self) -> int:
+        return int(self._numbers[0])
+
+    @value.setter
+    def value(self, value: float) -> None:
+        if self._claimed and value > self._numbers[0]:
+            self._claimed = False
+        else:
+            self._numbers[0] = value
+
+    def claim(self) -> None:
+        """One more is about to begin."""
+        self._numbers[0] += 1
+        self._claimed = True
+
+    def release(self) -> None:
+        """It does not; nor does one that was claimed before and never began."""
+        if self._claimed:
+            self._numbers[0] -= 1
+            self._claimed = False
+
+
 class SharedBudgets(Budgets):
     """As `Budgets`, for clients that have a slot; others are counted here alone. `number` is this worker's, None for
     the supervisor."""
@@ -79,6 +111,7 @@ class SharedBudgets(Budgets):
         super().__init__()
         self._memory, self._number = memory, number
         self._slots: dict[str, int] = {}
+        self._cells: dict[str, ClaimedCell] = {}
 
     def __repr__(self) -> str:
         return f"<SharedBudgets of {len(self._slots)} clients>"
@@ -137,17 +170,29 @@ class SharedBudgets(Budgets):
 
     # --- requests under way
 
-    def in_flight_cell(self, name: str) -> SharedCell | None:
+    def in_flight_cell(self, name: str) -> ClaimedCell | None:
         """Where this worker counts a client's requests, for all to see; None for a client without a slot."""
         slot = self._slots.get(name)
         if slot is None or self._number is None:
             return None
-        return SharedCell(self._memory.row(slot)[_HEAD + self._number : _HEAD + self._number + 1])
+        cell = self._cells.get(name)
+        if cell is None:
+            numbers = self._memory.row(slot)[_HEAD + self._number : _HEAD + self._number + 1]
+            cell = self._cells[name] = ClaimedCell(numbers)
+        return cell
 
-    def in_flight_elsewhere(self, name: str) -> int:
-        """How many of a client's requests other workers have under way."""
-        slot = self._slots.get(name)
-        if slot is None or self._number is None:
-            return 0
-        row = self._memory.row(slot)
-        return int(sum(row[_HEAD:]) - row[_HEAD + self._number])
+    def claim(self, name: str, limit: int, in_flight: int) -> bool:
+        cell = self.in_flight_cell(name)
+        if cell is None:
+            return super().claim(name, limit, in_flight)
+        with self._memory.locked(self._slots[name]) as row:
+            cell.release()
+            if sum(row[_HEAD:]) >= limit:
+                return False
+            cell.claim()
+            return True
+
+    def release(self, name: str) -> None:
+        cell = self.in_flight_cell(name)
+        if cell is not None:
+            cell.release()

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class HeldWrites:
     """What waits for the end of this turn: first what is to be done before anything is sent, then who holds writes."""
 
-    __slots__ = ("_call_soon", "_first", "_waiting")
+    __slots__ = ("_call_soon", "_first", "_report", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._call_soon = loop.call_soon
+        self._call_soon, self._report = loop.call_soon, loop.call_exception_handler
         self._first: list[Callable[[], None]] = []
         self._waiting: list[HeldTransport] = []
 
@@ -48,10 +48,11 @@ class HeldWrites:
     def _end_turn(self) -> None:
         first, self._first = self._first, []
         waiting, self._waiting = self._waiting, []
-        for count in first:
-            count()
-        for transport in waiting:
-            transport.send()
+        for step in (*first, *(transport.send for transport in waiting)):
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other tools get their answers
+                self._report({"message": "At the end of a turn", "exception": error})
 
 
 class HeldTransport(asyncio.Transport):
@@ -85,9 +86,13 @@ class HeldTransport(asyncio.Transport):
         self._held += list_of_data
 
     def send(self) -> None:
-        """What is held, and the end behind it."""
+        """What is held, and the end behind it. To nobody, where the tool went away meanwhile: uvloop's transports raise
+        then."""
         held, end = self._held, self._end
         self._held = []
+        if self._transport.is_closing():
+            self._end = None
+            return
         if len(held) == 1:
             self._transport.write(held[0])
         elif held:

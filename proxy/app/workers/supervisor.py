@@ -57,7 +57,7 @@ class Supervisor:
         self._listening: list[socket.socket] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._generation = 0
-        self._ending = False
+        self._ending = asyncio.Event()
         desk.workers = self
 
     def __repr__(self) -> str:
@@ -114,7 +114,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Whoever still runs is killed."""
-        self._ending = True
+        self._ending.set()
         for keeper in self._keepers:
             keeper.cancel()
         for worker in tuple(self._living.values()):
@@ -124,7 +124,7 @@ class Supervisor:
 
     async def drain(self, at_once: asyncio.Event) -> int:
         """All end as one process does; gives how many requests were cut."""
-        self._ending = True
+        self._ending.set()
         for bound in self._listening:
             bound.close()
         self.send_all(pack("drain"))
@@ -168,7 +168,7 @@ class Supervisor:
     async def _keep(self, number: int) -> None:
         """As long as the program runs, there is a worker of this number."""
         failures = 0
-        while True:
+        while not self._ending.is_set():
             worker = WorkerProcess(number, self._heard, self._desk.asked, self._put)
             detail, pid = "it could not be started", 0
             try:
@@ -178,17 +178,20 @@ class Supervisor:
                 detail = str(error)
             finally:
                 self._forget(worker)
-            if self._ending:
+            if self._ending.is_set():
                 break
             failures = failures_after(failures, worker.served)
             retry_in = wait_before(failures)
             reason = worker.killed_for or WorkerEnd.CRASHED
             self._observer.observe(WorkerLost(number, pid, reason, detail, retry_in))
-            await asyncio.sleep(retry_in)
+            await wait(self._ending, retry_in)
 
     async def _run(self, worker: WorkerProcess) -> None:
         descriptors = tuple(bound.fileno() for bound in self._listening)
         await worker.begin(descriptors, self._budget_memory.descriptor, self._count)
+        if self._ending.is_set():  # meanwhile: it was not among those that were told to end
+            worker.kill()
+            return
         worker.applied = self._generation
         self._memories.begin(id(worker), worker.numbers)
         self._living[worker.number] = worker
@@ -222,7 +225,7 @@ class Supervisor:
             now, looks = time.monotonic(), looks + 1
             for worker in tuple(self._living.values()):
                 why = judge(worker.vitals, now, looked_at)
-                if why is not None and not self._ending:
+                if why is not None and not self._ending.is_set():
                     worker.kill(why)
             looked_at = now
             if looks % _LOOKS_A_DESK == 0:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,12 +56,19 @@ class WorkerProcess:
 
     async def begin(self, listening: tuple[int, ...], budgets: int, workers: int) -> None:
         """Start the process. Raises `OSError`."""
-        ours, theirs = socket.socketpair()
-        numbers = make_memory_file()
-        reading, writing = os.pipe()
-        given = Descriptors(theirs.fileno(), numbers, budgets, workers, listening)
-        root = str(Path(proxy.__file__).parents[1])
-        try:
+        with ExitStack() as lent, ExitStack() as kept:
+            ours, theirs = socket.socketpair()
+            kept.callback(ours.close)
+            lent.callback(theirs.close)
+            numbers = make_memory_file()
+            lent.callback(os.close, numbers)
+            reading, writing = os.pipe()
+            kept.callback(os.close, reading)
+            lent.callback(os.close, writing)
+            given = Descriptors(theirs.fileno(), numbers, budgets, workers, listening)
+            root = str(Path(proxy.__file__).parents[1])
+            self.numbers = NumberReader(numbers)
+            kept.callback(self.numbers.close)
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-c", _CODE, root, *given.arguments()),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -68,15 +76,7 @@ class WorkerProcess:
                 pass_fds=given.inherited(),
             )
             self.pid = self._process.pid
-            self.numbers = NumberReader(numbers)
-        except BaseException:
-            ours.close()
-            os.close(reading)
-            raise
-        finally:
-            theirs.close()
-            os.close(writing)
-            os.close(numbers)
+            kept.pop_all()
         self._pipe = LogPipe(reading, self._put)
         self.channel = Channel(ours, lambda message: self._heard(self, message), self._asked, self._silent.set)
 

@@ -21,6 +21,19 @@ budgets.take_slots({"tool": 0})
 print(sum(budgets.spend("tool", 3000, 5.0) == 0.0 for _ in range(3000)))
 """
 
+CLAIMER = """
+import sys
+from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
+budgets = SharedBudgets(BudgetMemory(int(sys.argv[1]), 2), int(sys.argv[2]))
+budgets.take_slots({"tool": 0})
+cell, had = budgets.in_flight_cell("tool"), 0
+for _ in range(3000):
+    if budgets.claim("tool", 3000, had):
+        cell.value += 1
+        had += 1
+print(had)
+"""
+
 
 @pytest.fixture
 def descriptor() -> Iterator[int]:
@@ -75,7 +88,7 @@ def test_a_client_without_a_place_is_counted_by_each_alone(descriptor: int) -> N
     assert [budgets.spend("stranger", 1, 1.0) for budgets in (first, second)] == [0.0, 0.0]
     assert first.spend("stranger", 1, 1.0) == 60.0
     assert first.in_flight_cell("stranger") is None
-    assert first.in_flight_elsewhere("stranger") == 0
+    assert [first.claim("stranger", 2, under_way) for under_way in (0, 1, 2)] == [True, True, False]
 
 
 def test_requests_under_way_are_seen_by_the_other_workers(descriptor: int) -> None:
@@ -86,8 +99,44 @@ def test_requests_under_way_are_seen_by_the_other_workers(descriptor: int) -> No
     assert theirs is not None
     ours.value += 3
     theirs.value += 2
-    assert (first.in_flight_elsewhere("tool"), second.in_flight_elsewhere("tool")) == (2, 3)
-    assert first.in_flight_elsewhere("other") == 0
+    assert not any(budgets.claim("tool", 5, 0) for budgets in (first, second))
+    assert first.claim("other", 1, 0)
     supervisor.forget_in_flight(1)
-    assert first.in_flight_elsewhere("tool") == 0
+    assert first.claim("tool", 4, 3)
+    assert not second.claim("tool", 4, 0)
     assert repr(first) == "<SharedBudgets of 2 clients>"
+
+
+def test_the_last_place_is_one_workers_from_the_moment_it_is_permitted(descriptor: int) -> None:
+    """Nobody else has it before the request is counted as begun, which then counts it no second time."""
+    _, first, second = of_three(descriptor)
+    ours = first.in_flight_cell("tool")
+    assert ours is not None
+    assert (first.claim("tool", 1, 0), second.claim("tool", 1, 0)) == (True, False)
+    ours.value += 1
+    assert ours.value == 1
+    ours.value -= 1
+    assert second.claim("tool", 1, 0)
+
+
+def test_a_request_that_was_claimed_and_never_began_takes_no_place(descriptor: int) -> None:
+    """Let go of, or forgotten: the next one of the same worker has its place."""
+    _, first, second = of_three(descriptor)
+    assert first.claim("tool", 1, 0)
+    first.release("tool")
+    assert second.claim("tool", 1, 0)
+    assert second.claim("tool", 1, 0)
+    assert not first.claim("tool", 1, 0)
+    second.release("tool")
+    second.release("tool")
+    assert first.claim("tool", 1, 0)
+
+
+def test_processes_at_once_have_no_more_under_way_than_the_limit(descriptor: int) -> None:
+    """Two that ask for three thousand places each get as many between them, and each place once."""
+    command = [sys.executable, "-c", CLAIMER, str(descriptor)]
+    started = [
+        subprocess.Popen([*command, str(number)], pass_fds=(descriptor,), stdout=subprocess.PIPE, text=True)
+        for number in range(2)
+    ]
+    assert sum(int(process.communicate(timeout=60)[0]) for process in started) == 3000

@@ -92,3 +92,35 @@ async def test_what_is_to_be_counted_is_counted_before_anything_is_sent() -> Non
     await asyncio.sleep(0)
     assert sent_when_counted == [[]]
     assert [each.done for each in under] == [[b"one"], [b"two", "close"]]
+
+
+class Gone(Recording):
+    """A transport whose other side went away; each loop has its way to say so to whoever writes."""
+
+    def __init__(self, *, known: bool) -> None:
+        super().__init__()
+        self.known = known
+
+    def is_closing(self) -> bool:
+        return self.known
+
+    def write(self, data: bytes) -> None:
+        raise RuntimeError("the handler is closed")
+
+    write_eof = write
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_tool_that_went_away_costs_no_other_its_answer(*, known: bool) -> None:
+    """Answers of one turn are sent each by itself; what goes wrong with one is told where it was not expected."""
+    loop, told = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    writes, under = HeldWrites(loop), Recording()
+    gone = HeldTransport(cast(asyncio.Transport, Gone(known=known)), writes)
+    other = HeldTransport(cast(asyncio.Transport, under), writes)
+    gone.write(b"one")
+    gone.write_eof()
+    other.write(b"two")
+    await asyncio.sleep(0)
+    assert under.done == [b"two"]
+    assert list(map(str, told)) == ([] if known else ["the handler is closed"])
