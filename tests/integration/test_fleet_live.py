@@ -173,7 +173,7 @@ def test_the_death_of_redis_is_no_tools_business(fleet: Fleet, server: RedisServ
     for _ in range(3):
         fleet.start(server.url, {"acme": fleet.amazon.account()})
     for replica in fleet.replicas:
-        replica.until(lambda replica=replica: serves(replica))
+        replica.until(lambda replica=replica: serves(replica) and replica.metric("fleet_replicas") == 3)
     with contextlib.ExitStack() as loads:
         load = [loads.enter_context(Load(replica, workers=1, pause=0.02)) for replica in fleet.replicas]
         server.kill()
