@@ -107,10 +107,13 @@ class Dialer:
 
     async def dial(self, origin: Origin, factory: Callable[[], _Protocol]) -> _Protocol:
         """Connect within `connect_timeout`. Raises the `Refused` that names what went wrong."""
+        failed: list[OSError] = []
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._open_patiently(origin, factory)
+                return await self._open_patiently(origin, factory, failed)
         except TimeoutError as error:
+            if failed:  # the time ended within another try, and what the host said before tells more
+                raise _translated(failed[-1], origin) from error
             raise UpstreamConnectTimeout(
                 f"{origin.host} did not accept a connection within {self._timeout:g} s; try again, and look at the "
                 "network between the proxy and Amazon if it lasts."
@@ -118,15 +121,18 @@ class Dialer:
         except OSError as error:
             raise _translated(error, origin) from error
 
-    async def _open_patiently(self, origin: Origin, factory: Callable[[], _Protocol]) -> _Protocol:
-        loop, pacing, tries = asyncio.get_running_loop(), self._pacing, 0
+    async def _open_patiently(
+        self, origin: Origin, factory: Callable[[], _Protocol], failed: list[OSError]
+    ) -> _Protocol:
+        """Tries that were in vain are added to `failed`."""
+        loop, pacing = asyncio.get_running_loop(), self._pacing
         end = loop.time() + self._timeout
         while True:
             try:
                 return await self._open(origin, factory)
             except OSError as error:
-                tries += 1
-                pause = pause_before_redial(error, tries=tries, left=end - loop.time(), chance=pacing.chance())
+                failed.append(error)
+                pause = pause_before_redial(error, tries=len(failed), left=end - loop.time(), chance=pacing.chance())
                 if pause is None:
                     raise
             await pacing.sleep(pause)

@@ -295,6 +295,19 @@ async def test_a_listener_that_stays_away_is_given_up() -> None:
         assert len(patience.pauses) == 3
 
 
+async def test_a_host_that_refused_is_said_to_refuse_when_the_time_is_over() -> None:
+    """The end of `connect_timeout` within a pause does not make a host that refuses one that is silent."""
+    with socket.socket() as away:
+        away.bind(("127.0.0.1", 0))
+
+        async def without_end(_: float) -> None:
+            await asyncio.Event().wait()
+
+        dialer = Dialer(Names(), connect_timeout=0.2, pacing=RedialPacing(without_end, lambda: 0.0))
+        with pytest.raises(UpstreamUnreachable):
+            await dialer.dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
+
+
 async def test_a_reset_in_the_handshake_is_dialled_again(tmp_path: Path) -> None:
     """Whether the end is abrupt or orderly; the third time there is TLS."""
     authority = Authority(tmp_path)
