@@ -296,6 +296,6 @@ def test_a_store_that_is_away_is_shown_at_once(browser: webdriver.Chrome, tmp_pa
         until(lambda: "acme" in notices())
         assert "Degraded" not in notices()
         server.kill()
-        until(lambda: "Degraded: The state store at" in notices() and "goes on alone" in notices())
+        until(lambda: "Degraded: The state store at" in notices() and "goes on alone" in notices(), notices)
         server.restart()
-        until(lambda: "Degraded" not in notices())
+        until(lambda: "Degraded" not in notices(), notices, 60)
