@@ -22,6 +22,7 @@ from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
 from benchmarks.profile import profile
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
+from benchmarks.several_workers import measure_workers
 from benchmarks.throttling import measure as measure_throttling
 
 
@@ -82,6 +83,11 @@ def _profiles(given: argparse.Namespace) -> None:
     print(report_profiles(measure_profiles(given.count)))
 
 
+def _workers(given: argparse.Namespace) -> None:
+    for number, ratio in measure_workers(given.rounds, given.seconds).items():
+        print(f"{number} workers on one core, to one process: {ratio.middle:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+
+
 _COMMANDS = {
     None: _run,
     "compare": _compare,
@@ -90,6 +96,7 @@ _COMMANDS = {
     "profile": _profile,
     "profiles": _profiles,
     "throttling": _throttling,
+    "workers": _workers,
 }
 
 
@@ -121,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
         "throttling", help="who gets what where Amazon limits: greedy tools and a modest one"
     )
     limiting.add_argument("--seconds", type=int, default=60, help="seconds of each measurement (60)")
+    working = commands.add_parser("workers", help="CPU per request of several workers, to one process")
+    working.add_argument("--rounds", type=int, default=10, help="rounds (10)")
+    working.add_argument("--seconds", type=int, default=2, help="seconds of each measurement (2)")
     return parser
 
 

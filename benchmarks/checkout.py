@@ -34,6 +34,7 @@ class Setting:
     profiles: int = 1
     """Profiles that the account lists: 1 or 10,000."""
     accounts: int = 1
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,8 @@ def configuration(upstream: Upstream, setting: Setting, port: int, admin: int) -
         found["upstream"] = {"ca_file": str(upstream.ca)}
     if not setting.fast_path:
         found["fast_path"] = False
+    if setting.workers > 1:
+        found["workers"] = setting.workers
     if setting.keyed:
         found["clients"] = [
             {
