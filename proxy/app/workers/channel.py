@@ -2,7 +2,7 @@
 
 What is sent leaves within the call as long as the socket takes it, so that a process which is killed a moment later has
 said it. What messages mean is not known here. An error of who is asked is the event loop's to tell, and the other side
-gets an answer that says so: nobody waits for ever.
+gets an answer that says so: nobody waits for ever. So is an error of who hears: the messages behind it are heard.
 """
 
 from __future__ import annotations
@@ -141,8 +141,12 @@ class Channel:
             self._lose()
             return
         for message in messages:
-            if self._is_open:
+            if not self._is_open:
+                return
+            try:
                 self._take(message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is of this message alone
+                self._tell(error, "a message could not be taken")
 
     def _take(self, message: Message) -> None:
         if message["kind"] == _ANSWER:

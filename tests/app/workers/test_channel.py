@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.app.workers.channel import Channel, ChannelClosed, QuestionFailed
-from proxy.app.workers.frames import Message
+from proxy.app.workers.frames import Message, pack
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 
@@ -37,6 +37,8 @@ class End:
         self.channel = Channel(end, self._hear, self._answer, self.closed.set)
 
     def _hear(self, message: Message) -> None:
+        if message["kind"] == "broken":
+            raise KeyError(message["kind"])
         self.heard.append(message)
         self.came.set()
 
@@ -123,6 +125,21 @@ async def test_an_answer_that_cannot_be_sent_is_told_too() -> None:
         with pytest.raises(QuestionFailed):
             await ours.channel.ask("double", number_of=4)
         assert [type(error) for error in told] == [TypeError]
+
+    await run(work)
+
+
+async def test_a_message_that_cannot_be_taken_takes_no_other_with_it() -> None:
+    """Those that came in the same read are heard, and each error is told once."""
+
+    async def work(ours: End, theirs: End) -> None:
+        told = told_defects()
+        ours.channel.send_packed(b"".join(map(pack, ("first", "broken", "second", "answer", "broken", "last"))))
+        while len(theirs.heard) < 3:
+            theirs.came.clear()
+            await theirs.came.wait()
+        assert theirs.heard == [{"kind": "first"}, {"kind": "second"}, {"kind": "last"}]
+        assert list(map(str, told)) == ["'broken'", "'number'", "'broken'"]
 
     await run(work)
 
