@@ -32,9 +32,7 @@ _LAST_WORDS: Final = 1.0
 
 
 class WorkerProcess:
-    """Begun with `begin`. `heard` and `asked` get what it says."""
-
-    pid: int
+    """Begun with `begin`. `heard` and `asked` get what it says. `pid` is 0 before there is a process."""
 
     def __init__(
         self,
@@ -43,7 +41,7 @@ class WorkerProcess:
         asked: Callable[[Message], Awaitable[Message]],
         put: Callable[[str], None],
     ) -> None:
-        self.number = number
+        self.number, self.pid = number, 0
         self.phase, self.since = WorkerPhase.STARTING, time.monotonic()
         self.killed_for: WorkerEnd | None = None
         self.applied = 0
@@ -103,6 +101,8 @@ class WorkerProcess:
     def kill(self, why: WorkerEnd | None = None) -> None:
         """At once, also where it is stopped."""
         self.killed_for = self.killed_for or why
+        if not self.pid:
+            return
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
@@ -114,4 +114,12 @@ class WorkerProcess:
                 await self._silent.wait()
         self.channel.close()
         self._pipe.close()
-        return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        return how_it_ended(code)
+
+
+def how_it_ended(code: int) -> str:
+    """A process, in words: by its exit code, or by a signal, which may have no name. Pure."""
+    if code >= 0:
+        return f"exit code {code}"
+    named = -code in set(signal.Signals)
+    return f"signal {signal.Signals(-code).name if named else -code}"
