@@ -225,6 +225,10 @@ class Supervisor:
                 worker.applied = message["generation"]
             case "drained":
                 worker.cut = message["cut"]
+            case "failed":
+                worker.failure = f"at '{message['at']}': {message['reason']}"
+                if message["trace"]:
+                    self._observer.observe(DefectMet(f"worker {worker.number}", message["trace"]))
             case _:
                 self._desk.heard(worker.number, message)
 

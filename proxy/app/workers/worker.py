@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-import sys
 import time
-import traceback
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy import __version__
 from proxy.access.client_keys import KeyUses
-from proxy.app.defects import defect_of
+from proxy.app.defects import defect_of, failure_of
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
 from proxy.app.process import connections_within, end_where_it_is
@@ -110,12 +108,11 @@ class Worker:
     # --- what the supervisor says
 
     def _hear(self, message: Message) -> None:
-        """What goes wrong here is the end of this worker, and another begins with the newest of everything."""
+        """What goes wrong here is told and the end of this worker; another begins with the newest of everything."""
         try:
             self._handlers[message["kind"]](message)
-        except Exception:  # noqa: BLE001 - whatever it is, nobody may go on with half a configuration
-            traceback.print_exc()
-            sys.stderr.flush()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may go on with half a configuration
+            self._channel.send("failed", at=message["kind"], **failure_of(error))
             end_where_it_is()
 
     def _begin(self, message: Message) -> None:

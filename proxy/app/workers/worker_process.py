@@ -32,7 +32,8 @@ _LAST_WORDS: Final = 1.0
 
 
 class WorkerProcess:
-    """Begun with `begin`. `heard` and `asked` get what it says. `pid` is 0 before there is a process."""
+    """Begun with `begin`. `heard` and `asked` get what it says. `pid` is 0 before there is a process,
+    `failure` what it said that it cannot go on for."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class WorkerProcess:
         self.number, self.pid = number, 0
         self.phase, self.since = WorkerPhase.STARTING, time.monotonic()
         self.killed_for: WorkerEnd | None = None
+        self.failure = ""
         self.applied = 0
         self.cut: int | None = None
         self._heard, self._asked, self._put = heard, asked, put
@@ -107,14 +109,14 @@ class WorkerProcess:
             self._process.send_signal(signal.SIGKILL)
 
     async def ended(self) -> str:
-        """Wait for its end, and for what it said last; gives how it ended."""
+        """Wait for its end, and for what it said last; gives why and how it ended."""
         code = await self._process.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await self._silent.wait()
         self.channel.close()
         self._pipe.close()
-        return how_it_ended(code)
+        return f"{self.failure}; {how_it_ended(code)}" if self.failure else how_it_ended(code)
 
 
 def how_it_ended(code: int) -> str:

@@ -11,10 +11,12 @@ from typing import Any, cast
 import pytest
 
 from proxy.app.workers import supervisor as module
+from proxy.app.workers.budgets import BudgetMemory
+from proxy.app.workers.frames import pack
 from proxy.app.workers.supervision import WorkerPhase
 from proxy.app.workers.supervisor import Supervisor
 from proxy.events import DefectMet, Event, WorkerLost
-from proxy.observability.number_memory import NumberMemories
+from proxy.observability.number_memory import NumberMemories, make_memory_file
 
 PID = 4711
 
@@ -65,13 +67,16 @@ class Desk:
 
 
 class Told:
-    """What was told, and an event for each line."""
+    """What was told, up to the end of a worker."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.lost = asyncio.Event()
 
     def observe(self, event: Event) -> None:
         self.events.append(event)
+        if isinstance(event, WorkerLost):
+            self.lost.set()
 
 
 class Memories(NumberMemories):
@@ -120,3 +125,36 @@ async def test_a_worker_that_cannot_be_welcomed_is_ended(monkeypatch: pytest.Mon
     assert lost == WorkerLost(0, PID, "crashed", "it could not be kept: KeyError, told as a defect", 0.0)
     assert [process.over.is_set() for process in processes] == [True, True]
     assert [process.said for process in processes] == [[], [b"begin"]]
+
+
+class CarelessDesk(Desk):
+    """Says too little for a worker to begin with."""
+
+    def welcome(self, number: int, config: Any) -> Iterator[bytes]:
+        yield pack("begin", number=number)
+
+
+async def test_a_worker_that_cannot_begin_says_why(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A real process: its reason is in the line of its end, its trace is a defect, and nothing else is written."""
+    monkeypatch.setattr(module, "wait_before", lambda _: 60.0)
+    descriptor = make_memory_file()
+    os.ftruncate(descriptor, BudgetMemory.size(1))
+    told = Told()
+    shared: Any = SimpleNamespace(forget_in_flight=lambda _: None), SimpleNamespace(descriptor=descriptor)
+    config: Any = SimpleNamespace(workers=1)
+    supervisor = Supervisor(cast(Any, CarelessDesk()), NumberMemories(), shared, lambda: config, (told, lambda _: None))
+    starting = asyncio.create_task(supervisor.start([]))
+    try:
+        async with asyncio.timeout(50):
+            await told.lost.wait()
+    finally:
+        starting.cancel()
+        await supervisor.stop()
+    defect, lost = told.events
+    assert isinstance(defect, DefectMet)
+    assert defect.traceback.endswith("KeyError: 'config'\n")
+    assert isinstance(lost, WorkerLost)
+    assert (lost.reason, lost.detail) == ("crashed", "at 'begin': KeyError, told as a defect; exit code 1")
+    assert capfd.readouterr() == ("", "")
