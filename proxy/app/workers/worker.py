@@ -31,7 +31,7 @@ from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.listener import load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
-from proxy.events import Observers
+from proxy.events import NumbersOverflowed, Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -212,6 +212,8 @@ class Worker:
             len(self.tools),
         )
         self._loop.call_later(BEAT_SECONDS, self._beat)
+        if self._memory.overflow_is_news():
+            self.observers.observe(NumbersOverflowed(self.number))
         self._beats += 1
         if self._beats % _BEATS_A_TELLING == 0 and not self._channel.unsent:
             news = self._news.collect()
