@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from proxy.app.tls_in_force import TlsInForce
 from proxy.app.wiring import share_of
 from proxy.app.workers import worker as module
 from proxy.app.workers.budgets import BudgetMemory
@@ -80,6 +81,7 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
         "open_files": 0,
         "audited": False,
         "slots": {},
+        "tls": TlsInForce().to_document(),
     }
     try:
         ours.sendall(pack("begin", number=3, config=config, **manner))
