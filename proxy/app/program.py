@@ -24,11 +24,12 @@ from proxy.app.notices import notice_ways
 from proxy.app.process import connections_within
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.telemetry import open_traces, tracing_of
+from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.crew import Crew
 from proxy.config import environment, wants_colours
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import bind, bound_address, certificate_end, load_certificate, server_context
+from proxy.downstream.listener import bind, bound_address
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
 from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, ProfilesListed, ServerStarted
@@ -42,7 +43,6 @@ from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
-from proxy.net.trust_store import Authorities
 from proxy.observability.audit import AuditTrail
 from proxy.observability.audit_events import AuditFailed, ClientKeysInForce
 from proxy.observability.journal import Journal
@@ -128,8 +128,7 @@ class Program:
         self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails, *traces))
         self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
         self._make_shared_parts(config, open_files)
-        self._context: ssl.SSLContext | None = None
-        self._authorities = Authorities()
+        self._tls = TlsInForce()
         self._acceptors: list[Acceptor] = []
 
     def _make_shared_parts(self, config: Config, open_files: int) -> None:
@@ -148,7 +147,7 @@ class Program:
     @property
     def trusted(self) -> ssl.SSLContext | None:
         """Who is believed to be Amazon; None for the system's authorities."""
-        return self._authorities.context
+        return self._tls.authorities.context
 
     # --- start and stop
 
@@ -162,8 +161,7 @@ class Program:
         admin_sockets = self._bind("admin_listen", config.admin_listen)
         invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
         self.listening, self.admin_listening = bound_address(tools_sockets[0]), bound_address(admin_sockets[0])
-        self._context = server_context(config.tls) if config.tls else None
-        self._authorities.follow(config.upstream.ca_file)
+        self._tls.begin(config)
         store = self._open_store(config)
         self.invitations = InvitationLedger(store, time.time)
         self.notes += (*store.notes, *wiring.connection_notes(config, self._max_connections))
@@ -180,8 +178,8 @@ class Program:
         await self._begin_to_serve(tools_sockets)
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
-        if config.tls:
-            self.observers.observe(CertificateLoaded(certificate_end(config.tls)))
+        if self._tls.certificate is not None:
+            self.observers.observe(CertificateLoaded(self._tls.certificate.ends_at))
         self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
 
     @property
@@ -195,7 +193,7 @@ class Program:
             self._opened.push_async_callback(self.workers.stop)
             await self.workers.start(sockets)
             return
-        parts = self.tools, self.forwarder, self._connect, self._context
+        parts = self.tools, self.forwarder, self._connect, self._tls.context
         self._acceptors = [Acceptor(bound, *parts) for bound in sockets]
 
     def _open_store(self, config: Config) -> Store:
@@ -276,7 +274,7 @@ class Program:
         opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(wiring.token_sources(config))
         opened.push_async_callback(self.directory.stop)
-        await self.directory.start(wiring.profile_sources(config, self._authorities.context))
+        await self.directory.start(wiring.profile_sources(config, self._tls.authorities.context))
 
     async def stop(self) -> None:
         """Close everything that was opened, in reverse."""
@@ -300,15 +298,13 @@ class Program:
 
         Raises `StartupError` where it cannot be used; the old one is in force then.
         """
-        if config.tls and self._context is not None:
-            server_context(config.tls)  # a pair of files that does not fit would spoil the context in use
-        self._authorities.follow(config.upstream.ca_file)
+        certificate = self._tls.reread(config)
         self.logs.redact(config.secrets())
         rules, lwa = self.rules(config), self._login_with_amazon(config)
         await self.tokens.reconfigure(wiring.token_sources(config), settings=wiring.token_settings(config), lwa=lwa)
-        if config.tls and self._context is not None:
-            load_certificate(self._context, config.tls)
-            self.observers.observe(CertificateLoaded(certificate_end(config.tls)))
+        if certificate is not None:
+            self._tls.show(certificate)
+            self.observers.observe(CertificateLoaded(certificate.ends_at))
         self.config, self.lwa = config, lwa
         self.notifier.reconfigure(self._notice_ways(config))
         self._adjust_logs(config)
@@ -318,13 +314,13 @@ class Program:
         self._measure_client_keys()
         for change in compare_keys(keys, self._client_keys()):
             self.observers.observe(change)
-        await self.directory.reconfigure(wiring.profile_sources(config, self._authorities.context))
+        await self.directory.reconfigure(wiring.profile_sources(config, self._tls.authorities.context))
         if self.workers is not None:
             await self.workers.apply(config)
 
     def rules(self, config: Config) -> Rules:
         """What the configuration says of traffic, with this program's directory and signing key."""
-        of = self.directory, self._budgets, self._uses, self._authorities, self.demo, self._max_connections
+        of = self.directory, self._budgets, self._uses, self._tls.authorities, self.demo, self._max_connections
         return rules_of(config, RuleSources(*of))
 
     # --- parts
@@ -335,6 +331,7 @@ class Program:
             return ()
         audit = self.audit.put if self.audit is not None else None
         desk = self._crew.desk(self._sessions, self._uses, self.history, audit)
+        desk.tls = self._tls
         told = self.observers, self.logs.sink.put
         self.workers = self._crew.supervisor(desk, self.metrics, lambda: self.config, told)
         return (desk,)
@@ -392,7 +389,7 @@ class Program:
         self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
-        return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._authorities.context)
+        return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._tls.authorities.context)
 
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an exception that nobody caught."""

@@ -1,48 +1,16 @@
-"""Addresses to listen on, and the certificate to listen with; what fails is a `ListenError` that says what to do."""
+"""Addresses to listen on; what fails is a `ListenError` that says what to do."""
 
 from __future__ import annotations
 
 import errno
 import socket
-import ssl
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from cryptography import x509
+from typing import Any
 
 from proxy.config import Address
 from proxy.errors import ListenError
 
-if TYPE_CHECKING:
-    from proxy.config import TlsSection
-
 BACKLOG = 1024
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-
-
-def server_context(tls: TlsSection) -> ssl.SSLContext:
-    """The tools' listener's TLS. A reload calls `load_certificate` on the same context."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    load_certificate(context, tls)
-    return context
-
-
-def load_certificate(context: ssl.SSLContext, tls: TlsSection) -> None:
-    """Use the certificate files as they are now; handshakes from now on show them."""
-    try:
-        context.load_cert_chain(tls.cert, tls.key, password=lambda: "")
-    except (OSError, ssl.SSLError) as error:
-        raise ListenError(
-            f"tls: the certificate and key cannot be used ({error}); look at tls.cert and tls.key."
-        ) from error
-
-
-def certificate_end(tls: TlsSection) -> float:
-    """When the listener's own certificate ends, as Unix time: the first of its file, which `load_certificate` took."""
-    [own, *_] = x509.load_pem_x509_certificates(Path(tls.cert).read_bytes())
-    return own.not_valid_after_utc.timestamp()
 
 
 def bind(name: str, address: Address) -> list[socket.socket]:

@@ -57,6 +57,14 @@ class WorkerLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NumbersOverflowed(Event):
+    """The memory that this worker counts in has no room for another series; told once. What it counts of new ones is
+    missing in the metrics."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class DrainStarted(Event):
     in_flight: int
     delay: float

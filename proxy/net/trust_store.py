@@ -11,26 +11,43 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ConfigurationError
 from proxy.net.dialing import client_context
+from proxy.net.pem_file import as_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 class Authorities:
-    """The context of the configuration in force; `digest` is that of the file's content, empty without a file."""
+    """The context of the configuration in force; `pem` is the file's content, None without a file, and `digest` that of
+    it, empty then."""
 
     def __init__(self) -> None:
         self.context: ssl.SSLContext | None = None
+        self.pem: bytes | None = None
         self.digest = ""
+
+    def __repr__(self) -> str:
+        return f"<Authorities: {self.digest[:8] or 'the system'}>"
 
     def follow(self, file: Path | None) -> None:
         """Take the file as it is now. Raises `ConfigurationError`, and changes nothing, where it cannot be used."""
         try:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest() if file is not None else ""
-            if digest != self.digest:
-                self.context = client_context(str(file)) if file is not None else None
-                self.digest = digest
+            self.take(file.read_bytes() if file is not None else None)
         except (OSError, ssl.SSLError) as error:
             reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
             problem = f"upstream.ca_file: the file that it names cannot be used ({reason})"
             raise ConfigurationError((problem,)) from error
+
+    def take(self, pem: bytes | None) -> None:
+        """Believe these. Raises `OSError` or `ssl.SSLError`, and changes nothing, where they cannot be used."""
+        digest = hashlib.sha256(pem).hexdigest() if pem is not None else ""
+        if digest != self.digest:
+            self.context = _context_of(pem)
+            self.pem, self.digest = pem, digest
+
+
+def _context_of(pem: bytes | None) -> ssl.SSLContext | None:
+    if pem is None:
+        return None
+    with as_file(pem) as path:
+        return client_context(path)

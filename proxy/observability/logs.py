@@ -74,6 +74,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.DrainStarted: "info",
     events.WorkerStarted: "info",
     events.WorkerLost: "error",
+    events.NumbersOverflowed: "warning",
     events.DefectMet: "error",
 }
 _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {

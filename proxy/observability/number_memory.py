@@ -67,6 +67,7 @@ class NumberMemory(_Mapped):
         self._next = 0
         self._blocks: dict[tuple[str, Labels], memoryview[float]] = {}
         self.overflowed = 0
+        self._told = False
 
     def __repr__(self) -> str:
         return f"<NumberMemory: {len(self._blocks)} blocks, {self.overflowed} without a place>"
@@ -77,6 +78,11 @@ class NumberMemory(_Mapped):
         if found is None:
             found = self._blocks[name, labels] = self._make(name, labels, width)
         return found
+
+    def overflow_is_news(self) -> bool:
+        """Whether something found no place; yes the first time only, for who tells it."""
+        told, self._told = self._told, self.overflowed > 0
+        return self._told and not told
 
     def find(self, name: str, labels: Labels) -> memoryview[float] | None:
         """Those that were asked for before."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from proxy.app.defects import defect_of
+from proxy.app.defects import defect_of, failure_of
+from proxy.errors import ConfigurationError
 
 
 def test_a_defect_has_its_message_and_its_trace() -> None:
@@ -19,3 +20,11 @@ def test_a_defect_has_its_message_and_its_trace() -> None:
 def test_a_defect_without_an_exception_has_its_message() -> None:
     """The event loop complains of a transport, for instance."""
     assert defect_of({"message": "socket.send() raised"}).traceback == "socket.send() raised\n"
+
+
+def test_a_process_tells_what_it_failed_for() -> None:
+    """What says what to do is the reason, in one line; of anything else the kind is, and the trace is told beside."""
+    assert failure_of(ConfigurationError(("a: b", "c: d"))) == {"reason": "a: b c: d", "trace": ""}
+    told = failure_of(KeyError("acme"))
+    assert told["reason"] == "KeyError, told as a defect"
+    assert told["trace"].endswith("KeyError: 'acme'\n")

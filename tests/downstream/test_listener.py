@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import errno
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
 
-from proxy.config import Address, TlsSection
-from proxy.downstream.listener import bind, certificate_end
+from proxy.config import Address
+from proxy.downstream.listener import bind
 from proxy.errors import ListenError
-from tests.support.certificates import Authority
 from tests.support.processes import free_port
 
 
@@ -91,13 +88,3 @@ def test_each_failure_is_a_sentence_that_names_the_key(
     with pytest.raises(ListenError, match=says) as caught:
         bind("admin_listen", Address("127.0.0.1", 80))
     assert "ADS_PROXY_ADMIN_LISTEN" in str(caught.value)
-
-
-def test_the_end_of_a_certificate_is_that_of_the_first_in_its_file(tmp_path: Path) -> None:
-    """A chain follows it, whose ends are others."""
-    authority = Authority(tmp_path)
-    authority.context("127.0.0.1")
-    pair = tmp_path / "127.0.0.1.pem"
-    own = x509.load_pem_x509_certificate(pair.read_bytes())
-    pair.write_bytes(pair.read_bytes() + authority.ca_file.read_bytes())
-    assert certificate_end(TlsSection(cert=pair, key=pair)) == own.not_valid_after_utc.timestamp()

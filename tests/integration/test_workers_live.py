@@ -12,6 +12,7 @@ import json
 import os
 import random
 import signal
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ import pytest
 
 from tests.integration.test_audit_live import verify
 from tests.integration.test_fleet_live import sign_in
+from tests.integration.test_reload import make_certificate
 from tests.support.processes import free_port, until
 from tests.support.redis_server import KEY as REDIS_KEY
 from tests.support.redis_server import redis_server
@@ -140,6 +142,24 @@ def test_a_reload_reaches_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
         running.process.signal(signal.SIGHUP)
         running.told("config_reloaded", success=False)
         assert statuses(ask_each(running, headers=KEYED)) == {200}
+
+
+def test_a_new_worker_has_the_certificate_in_force(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """The files on disk are broken by now, and the reload was refused: whoever is killed is replaced all the same."""
+    names = make_certificate(tmp_path, "first")
+    with serving(tmp_path, amazon.configuration(workers=WORKERS, tls=names)) as running:
+        running.told("worker_started", WORKERS)
+        host, port = running.netloc.split(":")
+        certificate = Path(names["cert"]).read_text()
+        Path(names["cert"]).write_text("no certificate")
+        Path(names["key"]).unlink()
+        running.process.signal(signal.SIGHUP)
+        running.told("config_reloaded", success=False)
+        for pid in pids(running).values():
+            os.kill(pid, signal.SIGKILL)
+        running.told("worker_started", 2 * WORKERS)
+        assert {ssl.get_server_certificate((host, int(port))) for _ in range(4 * WORKERS)} == {certificate}
+        assert {line["detail"] for line in running.events("worker_lost")} == {"signal SIGKILL"}
 
 
 def test_tokens_are_minted_once_for_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:

@@ -69,7 +69,9 @@ def test_a_full_memory_counts_for_nobody_and_breaks_nothing(descriptor: int, mon
     monkeypatch.setattr("proxy.observability.number_memory.NAMES_BYTES", 60)
     memory = NumberMemory(descriptor)
     memory.block("first", (), 1)[0] += 1
+    assert not memory.overflow_is_news()
     memory.block("second" * 10, (), 1)[0] += 1
+    assert [memory.overflow_is_news(), memory.overflow_is_news()] == [True, False]
     assert (memory.overflowed, repr(memory)) == (1, "<NumberMemory: 2 blocks, 1 without a place>")
     assert memory.block("second" * 10, (), 1)[0] == 1
     assert memory.block("first", (), 1)[0] == 1

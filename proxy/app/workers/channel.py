@@ -1,13 +1,13 @@
 """One end of the socket between supervisor and worker: messages out at once, messages in as they come, questions.
 
 What is sent leaves within the call as long as the socket takes it, so that a process which is killed a moment later has
-said it. What messages mean is not known here.
+said it. What messages mean is not known here. An error of who is asked is the event loop's to tell, and the other side
+gets an answer that says so: nobody waits for ever. So is an error of who hears: the messages behind it are heard.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
     from proxy.app.workers.frames import Message
 
-_ASK, _ANSWER = "ask", "answer"
+_ASK, _ANSWER, _FAILED = "ask", "answer", "failed"
 _PIECE: Final = 1 << 18
 
 
 class ChannelClosed(Exception):
     """The other side is gone."""
+
+
+class QuestionFailed(Exception):
+    """The other side met an error where it was to answer, and has told it where defects are told."""
 
 
 class Channel:
@@ -74,7 +78,7 @@ class Channel:
             self._loop.add_writer(self._socket, self._write)
 
     async def ask(self, question: str, **values: Any) -> Message:
-        """The answer to a question. Raises `ChannelClosed`."""
+        """The answer to a question. Raises `ChannelClosed` and `QuestionFailed`."""
         if not self._is_open:
             raise ChannelClosed
         number = next(self._serial)
@@ -82,9 +86,12 @@ class Channel:
         self._questions[number] = answer
         self.send(_ASK, number=number, question=question, **values)
         try:
-            return await answer
+            answered = await answer
         finally:
             self._questions.pop(number, None)
+        if _FAILED in answered:
+            raise QuestionFailed
+        return answered
 
     def close(self) -> None:
         """Say and hear no more; `closed` is not called."""
@@ -134,8 +141,12 @@ class Channel:
             self._lose()
             return
         for message in messages:
-            if self._is_open:
+            if not self._is_open:
+                return
+            try:
                 self._take(message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is of this message alone
+                self._tell(error, "a message could not be taken")
 
     def _take(self, message: Message) -> None:
         if message["kind"] == _ANSWER:
@@ -150,6 +161,17 @@ class Channel:
             self._heard(message)
 
     async def _answer(self, message: Message) -> None:
-        with contextlib.suppress(ChannelClosed):
+        try:
             answer = await self._asked(message)
             self.send(_ANSWER, number=message["number"], **answer)
+        except ChannelClosed:
+            return
+        except (Exception, asyncio.CancelledError) as error:  # what was waited for may be cancelled, and this is not
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._tell(error, "a question could not be answered")
+            self.send(_ANSWER, number=message["number"], **{_FAILED: True})
+
+    def _tell(self, error: BaseException, what: str) -> None:
+        self._loop.call_exception_handler({"message": f"{what}, on the channel of a worker", "exception": error})

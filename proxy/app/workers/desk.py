@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import KeyUses
     from proxy.admin import RequestHistory
+    from proxy.app.tls_in_force import TlsInForce
     from proxy.app.workers.budgets import SharedBudgets
     from proxy.app.workers.frames import Message
     from proxy.config import Config
@@ -84,9 +85,11 @@ class Workers(Protocol):
 
 
 class Desk:
-    """An observer of what happens to tokens and lists. `workers`, `tokens` and `directory` are set before any event."""
+    """An observer of what happens to tokens and lists. `workers`, `tls`, `tokens` and `directory` are set before
+    any event."""
 
     workers: Workers
+    tls: TlsInForce
     tokens: TokenManager
     directory: ProfileDirectory
 
@@ -129,7 +132,7 @@ class Desk:
 
     def _rules(self, config: Config) -> dict[str, Any]:
         slots = self._parts.budgets.give_slots(client.name for client in config.clients)
-        return {"config": to_document(share_of(config)), "slots": slots}
+        return {"config": to_document(share_of(config)), "slots": slots, "tls": self.tls.to_document()}
 
     def tell_all(self, accounts: Mapping[str, object]) -> None:
         """After a reload: every token, and the lists that changed or are gone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.app.workers.channel import ChannelClosed
+from proxy.app.workers.channel import ChannelClosed, QuestionFailed
 from proxy.clock import boot_time
 from proxy.errors import NoUsableToken
 from proxy.secret import Secret
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WATCHFUL: Final = 900.0
 _MAX_TOLD: Final = 1024
+_UNANSWERED: Final = "The access token could not be asked for because of a defect of this program; the log tells it."
 _ALONE: Final = "This process lost its supervisor and ends soon; send this again on a new connection."
 
 
@@ -101,6 +102,8 @@ class HeldTokens:
             answer = await self._channel.ask(question, account=account, **values)
         except ChannelClosed:
             raise NoUsableToken(_ALONE, retry_after=1, close=True) from None
+        except QuestionFailed:
+            raise NoUsableToken(_UNANSWERED, retry_after=1) from None
         refused = answer.get("refused")
         if refused is not None:
             raise NoUsableToken(

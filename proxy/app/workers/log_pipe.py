@@ -1,6 +1,6 @@
 """What a worker writes, on its way to the program's one output: whole lines, whoever else writes there.
 
-A line that a killed worker did not end is dropped.
+A line that a killed worker did not end is dropped, and so is one of more than a megabyte, to its end.
 """
 
 from __future__ import annotations
@@ -17,11 +17,17 @@ _LONGEST: Final = 1 << 20
 
 
 def whole_lines(waiting: bytes, data: bytes) -> tuple[bytes, bytes]:
-    """The lines that have their end, as one text, and what still waits for it. Pure."""
+    """The lines that have their end, as one text, and what waits for it: nothing, where that is too long. Pure."""
     both = waiting + data
     end = both.rfind(b"\n") + 1
     rest = both[end:]
     return both[:end], rest if len(rest) <= _LONGEST else b""
+
+
+def behind_dropped(data: bytes) -> tuple[bool, bytes]:
+    """Whether a line whose beginning was dropped goes on behind this, and what is of the next ones. Pure."""
+    _, ended, behind = data.partition(b"\n")
+    return not ended, behind
 
 
 class LogPipe:
@@ -31,6 +37,7 @@ class LogPipe:
         os.set_blocking(descriptor, False)
         self._descriptor, self._put = descriptor, put
         self._waiting = b""
+        self._drops = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, self._read)
 
@@ -47,7 +54,11 @@ class LogPipe:
         if not data:
             self.close()
             return
+        if self._drops:
+            self._drops, data = behind_dropped(data)
         lines, self._waiting = whole_lines(self._waiting, data)
+        if data and not data.endswith(b"\n") and not self._waiting:
+            self._drops = True
         if lines:
             self._put(lines.decode("utf-8", "replace"))
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
+import traceback
 from typing import TYPE_CHECKING, Final
 
 from proxy.app.draining import wait
@@ -17,7 +18,7 @@ from proxy.app.workers.frames import pack
 from proxy.app.workers.supervision import LOOK_SECONDS, WorkerEnd, WorkerPhase, failures_after, judge, wait_before
 from proxy.app.workers.worker_process import WorkerProcess
 from proxy.errors import StartupError
-from proxy.events import WorkerLost, WorkerStarted
+from proxy.events import DefectMet, WorkerLost, WorkerStarted
 
 if TYPE_CHECKING:
     import socket
@@ -170,21 +171,31 @@ class Supervisor:
         failures = 0
         while not self._ending.is_set():
             worker = WorkerProcess(number, self._heard, self._desk.asked, self._put)
-            detail, pid = "it could not be started", 0
             try:
-                await self._run(worker)
-                detail, pid = await worker.ended(), worker.pid
-            except (OSError, ValueError) as error:
-                detail = str(error)
-            finally:
-                self._forget(worker)
+                try:
+                    await self._run(worker)
+                    detail = await worker.ended()
+                finally:
+                    self._forget(worker)
+            except Exception as error:  # noqa: BLE001 - whatever it is, this number goes on with another worker
+                detail = await self._give_up(worker, error)
             if self._ending.is_set():
                 break
             failures = failures_after(failures, worker.served)
             retry_in = wait_before(failures)
             reason = worker.killed_for or WorkerEnd.CRASHED
-            self._observer.observe(WorkerLost(number, pid, reason, detail, retry_in))
+            self._observer.observe(WorkerLost(number, worker.pid, reason, detail, retry_in))
             await wait(self._ending, retry_in)
+
+    async def _give_up(self, worker: WorkerProcess, error: Exception) -> str:
+        """End what could not be begun whole, or kept; gives why. That the system has no room is no defect."""
+        worker.kill()
+        with contextlib.suppress(Exception):
+            await worker.ended()
+        if isinstance(error, OSError):
+            return str(error)
+        self._observer.observe(DefectMet(f"worker {worker.number}", "".join(traceback.format_exception(error))))
+        return f"it could not be kept: {type(error).__name__}, told as a defect"
 
     async def _run(self, worker: WorkerProcess) -> None:
         descriptors = tuple(bound.fileno() for bound in self._listening)
@@ -214,6 +225,10 @@ class Supervisor:
                 worker.applied = message["generation"]
             case "drained":
                 worker.cut = message["cut"]
+            case "failed":
+                worker.failure = f"at '{message['at']}': {message['reason']}"
+                if message["trace"]:
+                    self._observer.observe(DefectMet(f"worker {worker.number}", message["trace"]))
             case _:
                 self._desk.heard(worker.number, message)
 

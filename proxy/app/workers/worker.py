@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-import sys
 import time
-import traceback
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy import __version__
 from proxy.access.client_keys import KeyUses
-from proxy.app.defects import defect_of
+from proxy.app.defects import defect_of, failure_of
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
 from proxy.app.process import connections_within, end_where_it_is
 from proxy.app.rules import RuleSources, rules_of
+from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
@@ -30,10 +29,9 @@ from proxy.app.workers.held_transport import HeldWrites, WorkerConnection
 from proxy.app.workers.news import RequestNews
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
-from proxy.downstream.listener import load_certificate, server_context
 from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
-from proxy.events import Observers
+from proxy.events import NumbersOverflowed, Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -43,7 +41,6 @@ from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import ThrottleKey, Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
-from proxy.net.trust_store import Authorities
 from proxy.observability.audit import AuditTrail
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
@@ -54,8 +51,6 @@ from proxy.routing.mcp_session import McpSession
 from proxy.upstream.pools import Pools
 
 if TYPE_CHECKING:
-    import ssl
-
     from proxy.app.workers.descriptors import Descriptors
     from proxy.app.workers.frames import Message
     from proxy.config import Config
@@ -82,8 +77,7 @@ class Worker:
         self._at_once = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
         self._acceptors: list[Acceptor] = []
-        self._context: ssl.SSLContext | None = None
-        self._authorities = Authorities()
+        self._tls = TlsInForce()
         self._memory, self._writes = NumberMemory(given.numbers), HeldWrites(self._loop)
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
         self._news = RequestNews(self._uses)
@@ -110,12 +104,11 @@ class Worker:
     # --- what the supervisor says
 
     def _hear(self, message: Message) -> None:
-        """What goes wrong here is the end of this worker, and another begins with the newest of everything."""
+        """What goes wrong here is told and the end of this worker; another begins with the newest of everything."""
         try:
             self._handlers[message["kind"]](message)
-        except Exception:  # noqa: BLE001 - whatever it is, nobody may go on with half a configuration
-            traceback.print_exc()
-            sys.stderr.flush()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may go on with half a configuration
+            self._channel.send("failed", at=message["kind"], **failure_of(error))
             end_where_it_is()
 
     def _begin(self, message: Message) -> None:
@@ -139,11 +132,10 @@ class Worker:
         self.accounting.make_client_cell = lambda client: budgets.in_flight_cell(client) or Cell()
         self._throttles.paused = self._say_pause
         self._sessions.changed = self._say_session
-        self._authorities.follow(config.upstream.ca_file)
-        self._context = server_context(config.tls) if config.tls else None
+        self._tls.take(message["tls"])
         self._directory.keep(config.accounts)
         allowed = connections_within(message["open_files"])
-        of = self._directory, budgets, self._uses, self._authorities, message["demo"], allowed
+        of = self._directory, budgets, self._uses, self._tls.authorities, message["demo"], allowed
         self._sources = RuleSources(*of)
         self._make_forwarder()
 
@@ -161,7 +153,7 @@ class Worker:
         """Everything is known: accept."""
         for descriptor in self._given.listening:
             bound = socket.socket(fileno=descriptor)
-            self._acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._context))
+            self._acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
         gc.collect()
         gc.freeze()
         self._beat()
@@ -170,11 +162,9 @@ class Worker:
     def _apply(self, message: Message) -> None:
         """A reload, which the supervisor has tried already."""
         config = from_document(message["config"])
-        self._authorities.follow(config.upstream.ca_file)
+        self._tls.take(message["tls"])
         self._logs.redact(config.secrets())
         self._budgets.take_slots(message["slots"])
-        if config.tls and self._context is not None:
-            load_certificate(self._context, config.tls)
         self.config = config
         self._adjust_logs()
         self._tokens.keep(config.accounts)
@@ -215,6 +205,8 @@ class Worker:
             len(self.tools),
         )
         self._loop.call_later(BEAT_SECONDS, self._beat)
+        if self._memory.overflow_is_news():
+            self.observers.observe(NumbersOverflowed(self.number))
         self._beats += 1
         if self._beats % _BEATS_A_TELLING == 0 and not self._channel.unsent:
             news = self._news.collect()

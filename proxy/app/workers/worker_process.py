@@ -32,9 +32,8 @@ _LAST_WORDS: Final = 1.0
 
 
 class WorkerProcess:
-    """Begun with `begin`. `heard` and `asked` get what it says."""
-
-    pid: int
+    """Begun with `begin`. `heard` and `asked` get what it says. `pid` is 0 before there is a process,
+    `failure` what it said that it cannot go on for."""
 
     def __init__(
         self,
@@ -43,9 +42,10 @@ class WorkerProcess:
         asked: Callable[[Message], Awaitable[Message]],
         put: Callable[[str], None],
     ) -> None:
-        self.number = number
+        self.number, self.pid = number, 0
         self.phase, self.since = WorkerPhase.STARTING, time.monotonic()
         self.killed_for: WorkerEnd | None = None
+        self.failure = ""
         self.applied = 0
         self.cut: int | None = None
         self._heard, self._asked, self._put = heard, asked, put
@@ -103,15 +103,25 @@ class WorkerProcess:
     def kill(self, why: WorkerEnd | None = None) -> None:
         """At once, also where it is stopped."""
         self.killed_for = self.killed_for or why
+        if not self.pid:
+            return
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
     async def ended(self) -> str:
-        """Wait for its end, and for what it said last; gives how it ended."""
+        """Wait for its end, and for what it said last; gives why and how it ended."""
         code = await self._process.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await self._silent.wait()
         self.channel.close()
         self._pipe.close()
-        return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        return f"{self.failure}; {how_it_ended(code)}" if self.failure else how_it_ended(code)
+
+
+def how_it_ended(code: int) -> str:
+    """A process, in words: by its exit code, or by a signal, which may have no name. Pure."""
+    if code >= 0:
+        return f"exit code {code}"
+    named = -code in set(signal.Signals)
+    return f"signal {signal.Signals(-code).name if named else -code}"

@@ -9,10 +9,21 @@ from typing import Any
 
 import pytest
 
-from proxy.app.workers.channel import Channel, ChannelClosed
-from proxy.app.workers.frames import Message
+from proxy.app.workers.channel import Channel, ChannelClosed, QuestionFailed
+from proxy.app.workers.frames import Message, pack
 
 pytestmark = pytest.mark.usefixtures("every_loop")
+
+
+def message_error(message: Message) -> BaseException:
+    return asyncio.CancelledError() if message["cancelled"] else KeyError("what is asked for")
+
+
+def told_defects() -> list[BaseException]:
+    """What the event loop is told of from now on."""
+    told: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    return told
 
 
 class End:
@@ -22,14 +33,21 @@ class End:
         self.heard: list[Message] = []
         self.came = asyncio.Event()
         self.closed = asyncio.Event()
+        self.unsendable: object = None
         self.channel = Channel(end, self._hear, self._answer, self.closed.set)
 
     def _hear(self, message: Message) -> None:
+        if message["kind"] == "broken":
+            raise KeyError(message["kind"])
         self.heard.append(message)
         self.came.set()
 
     async def _answer(self, message: Message) -> Message:
         await asyncio.sleep(0)
+        if message["question"] == "broken":
+            raise message_error(message)
+        if self.unsendable is not None:
+            return {"twice": self.unsendable}
         return {"of": message["question"], "twice": message["number_of"] * 2}
 
 
@@ -79,6 +97,49 @@ async def test_questions_find_their_answers() -> None:
         asked.append(theirs.channel.ask("double", number_of=50))
         answers = await asyncio.gather(*asked)
         assert [answer["twice"] for answer in answers] == [0, 2, 4, 6, 8, 100]
+
+    await run(work)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_question_whose_answer_fails_is_answered(cancelled: bool) -> None:
+    """Who asked is not left waiting, the error is told where it happened, and the next question is answered."""
+
+    async def work(ours: End, theirs: End) -> None:
+        told = told_defects()
+        with pytest.raises(QuestionFailed):
+            await ours.channel.ask("broken", cancelled=cancelled)
+        assert [type(error) for error in told] == [asyncio.CancelledError if cancelled else KeyError]
+        assert (await ours.channel.ask("double", number_of=4))["twice"] == 8
+        assert "0 questions" in repr(ours.channel)
+
+    await run(work)
+
+
+async def test_an_answer_that_cannot_be_sent_is_told_too() -> None:
+    """What no frame holds is an error of who answers, not silence for who asked."""
+
+    async def work(ours: End, theirs: End) -> None:
+        told = told_defects()
+        theirs.unsendable = object()
+        with pytest.raises(QuestionFailed):
+            await ours.channel.ask("double", number_of=4)
+        assert [type(error) for error in told] == [TypeError]
+
+    await run(work)
+
+
+async def test_a_message_that_cannot_be_taken_takes_no_other_with_it() -> None:
+    """Those that came in the same read are heard, and each error is told once."""
+
+    async def work(ours: End, theirs: End) -> None:
+        told = told_defects()
+        ours.channel.send_packed(b"".join(map(pack, ("first", "broken", "second", "answer", "broken", "last"))))
+        while len(theirs.heard) < 3:
+            theirs.came.clear()
+            await theirs.came.wait()
+        assert theirs.heard == [{"kind": "first"}, {"kind": "second"}, {"kind": "last"}]
+        assert list(map(str, told)) == ["'broken'", "'number'", "'broken'"]
 
     await run(work)
 

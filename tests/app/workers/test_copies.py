@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.access.client_keys import KeyUses
-from proxy.app.workers.channel import Channel, ChannelClosed
+from proxy.app.workers.channel import Channel, ChannelClosed, QuestionFailed
 from proxy.app.workers.directory_copy import DirectoryCopy, write_lists
 from proxy.app.workers.frames import Message
 from proxy.app.workers.held_tokens import WATCHFUL, HeldTokens, read_token, write_refusal, write_token
@@ -96,9 +96,13 @@ async def test_without_a_token_the_reason_is_the_supervisors() -> None:
     """Its refusal comes out as it was raised; without a supervisor there is one of our own."""
     refusal = NoUsableToken("Sign in.", retry_after=60, retryable=False)
     supervisor = Supervisor(
-        {"account": "acme", "token": None, "refused": write_refusal(refusal)}, ChannelClosed(), {"token": None}
+        {"account": "acme", "token": None, "refused": write_refusal(refusal)},
+        ChannelClosed(),
+        {"token": None},
+        QuestionFailed(),
     )
-    for detail, retryable in (("Sign in.", False), ("lost its supervisor", True), ("no access token now", True)):
+    expected = ("Sign in.", False), ("lost its supervisor", True), ("no access token now", True), ("a defect", True)
+    for detail, retryable in expected:
         with pytest.raises(NoUsableToken, match=detail) as caught:
             await supervisor.tokens.get("acme")
         assert caught.value.retryable is retryable

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.access.client_keys import KeyUses
 from proxy.admin import RequestHistory
+from proxy.app.tls_in_force import TlsInForce
 from proxy.app.wiring import share_of
 from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
@@ -114,7 +115,7 @@ class Bench:
         parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.audit.append, {"demo": False}
         self.desk = Desk(DeskParts(*parts))
         self.workers, self.tokens, self.directory = Told(), Tokens(), Directory()
-        self.desk.workers = self.workers
+        self.desk.workers, self.desk.tls = self.workers, TlsInForce()
         self.desk.tokens, self.desk.directory = cast(Any, self.tokens), cast(Any, self.directory)
         self.config: Config = load(None, VARIABLES)
 

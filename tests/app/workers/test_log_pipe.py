@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 
 import pytest
@@ -37,3 +38,22 @@ async def test_the_half_line_of_a_killed_worker_is_dropped() -> None:
         while "closed" not in repr(pipe):
             await asyncio.sleep(0)
     assert "".join(put) == '{"a":1}\n{"b":2}\n'
+
+
+@pytest.mark.usefixtures("every_loop")
+async def test_a_line_that_is_too_long_is_dropped_to_its_end() -> None:
+    """Its tail is not taken for a line of its own, and the lines around it come out."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    put: list[str] = []
+    pipe = LogPipe(reading, put.append)
+    said = b'{"a":1}\n' + b"x" * 3_000_000 + b'tail\n{"b":2}\n' + b"y" * 2_000_000 + b"\n" + b'{"c":3}\n'
+    async with asyncio.timeout(10):
+        while said:
+            with contextlib.suppress(BlockingIOError):
+                said = said[os.write(writing, said) :]
+            await asyncio.sleep(0)
+        os.close(writing)
+        while "closed" not in repr(pipe):
+            await asyncio.sleep(0)
+    assert "".join(put) == '{"a":1}\n{"b":2}\n{"c":3}\n'

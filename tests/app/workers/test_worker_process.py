@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.app.workers import worker_process
-from proxy.app.workers.worker_process import WorkerProcess
+from proxy.app.workers.worker_process import WorkerProcess, how_it_ended
 
 FILES = Path("/proc/self/fd")
 
@@ -44,3 +44,11 @@ async def test_a_start_that_fails_leaves_no_file_open(module: Any, name: str, mo
     with pytest.raises(OSError, match="Too many open files"):
         await worker.begin((), 0, 2)
     assert sorted(FILES.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(0, "exit code 0"), (1, "exit code 1"), (-9, "signal SIGKILL"), (-35, "signal 35")]
+)
+def test_an_end_is_told_in_words(code: int, said: str) -> None:
+    """Also by a signal that has no name."""
+    assert how_it_ended(code) == said

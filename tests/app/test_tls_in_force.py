@@ -1,0 +1,120 @@
+"""What of TLS is in force stays so, whatever becomes of its files, and another process has the same."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from proxy.app.tls_in_force import TlsInForce
+from proxy.config import Config, load
+from proxy.errors import ConfigurationError, ListenError
+from tests.support.certificates import Authority
+
+NAME = "127.0.0.1"
+BROKEN = "-----BEGIN CERTIFICATE-----\nno certificate\n"
+
+
+class Files:
+    """The files of a configuration; `write` makes them anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.authority = Authority(path)
+        self.pair, self.ca_file = path / f"{NAME}.pem", path / "trusted.pem"
+        self.write()
+
+    def write(self) -> int:
+        """The serial number of the certificate."""
+        self.authority.context(NAME)
+        self.ca_file.write_bytes(self.authority.ca_file.read_bytes())
+        return x509.load_pem_x509_certificate(self.pair.read_bytes()).serial_number
+
+    def config(self) -> Config:
+        variables = {
+            "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",
+            "AMAZON_ADS_CLIENT_SECRET": "canary-secret-of-some-length",
+            "ADS_PROXY_STATE__URL": "memory:",
+            "ADS_PROXY_TLS__CERT": str(self.pair),
+            "ADS_PROXY_TLS__KEY": str(self.pair),
+            "ADS_PROXY_UPSTREAM__CA_FILE": str(self.ca_file),
+        }
+        return load(None, variables)
+
+    def shown(self, tls: TlsInForce) -> int:
+        """The serial number of the certificate that a tool gets to see in a handshake."""
+        assert tls.context is not None
+        to_server, to_tool = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = tls.context.wrap_bio(to_server, to_tool, server_side=True)
+        trusting = ssl.create_default_context(cafile=self.authority.ca_file)
+        tool = trusting.wrap_bio(to_tool, to_server, server_hostname=NAME)
+        for _ in range(3):
+            for end in (tool, server):
+                try:
+                    end.do_handshake()
+                except ssl.SSLWantReadError:
+                    continue
+        return int(dict(tool.getpeercert() or {})["serialNumber"], 16)  # type: ignore[arg-type]  # a text, by its name
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def passed(tls: TlsInForce) -> Any:
+    return json.loads(json.dumps(tls.to_document()))
+
+
+def test_another_process_has_what_is_in_force_and_not_what_lies_there(files: Files) -> None:
+    """With files that are broken by now: it shows the same certificate, and believes the same authorities."""
+    serial, config = files.write(), files.config()
+    ours, theirs = TlsInForce(), TlsInForce()
+    ours.begin(config)
+    files.pair.write_text(BROKEN)
+    files.ca_file.write_text(BROKEN)
+    theirs.take(passed(ours))
+    assert files.shown(theirs) == files.shown(ours) == serial
+    assert theirs.authorities.digest == ours.authorities.digest
+    assert theirs.authorities.context is not None
+    assert theirs.authorities.context.cert_store_stats()["x509_ca"] == 1
+
+
+def test_what_a_reload_puts_in_force_reaches_the_other_process(files: Files) -> None:
+    """Its listener's context stays the one that it is."""
+    config = files.config()
+    ours, theirs = TlsInForce(), TlsInForce()
+    ours.begin(config)
+    theirs.take(passed(ours))
+    context, serial = theirs.context, files.write()
+    certificate = ours.reread(config)
+    assert certificate is not None
+    ours.show(certificate)
+    theirs.take(passed(ours))
+    assert files.shown(theirs) == serial
+    assert theirs.context is context
+
+
+@pytest.mark.parametrize("name", ["pair", "ca_file"])
+def test_a_broken_file_changes_nothing(files: Files, name: str) -> None:
+    """The reload is refused, and what was in force is handed on as before."""
+    config = files.config()
+    tls = TlsInForce()
+    tls.begin(config)
+    before, serial = passed(tls), files.shown(tls)
+    getattr(files, name).write_text(BROKEN)
+    with pytest.raises((ListenError, ConfigurationError)):
+        tls.reread(config)
+    assert passed(tls) == before
+    assert files.shown(tls) == serial
+
+
+def test_without_files_there_is_nothing_to_hand_on() -> None:
+    """A listener without TLS, and the system's authorities."""
+    ours, theirs = TlsInForce(), TlsInForce()
+    theirs.take(passed(ours))
+    assert (theirs.context, theirs.authorities.context) == (None, None)
+    assert repr(theirs) == "<TlsInForce: no certificate, <Authorities: the system>>"

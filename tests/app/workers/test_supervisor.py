@@ -1,0 +1,160 @@
+"""What keeps the workers goes on, whatever beginning one of them met."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from proxy.app.workers import supervisor as module
+from proxy.app.workers.budgets import BudgetMemory
+from proxy.app.workers.frames import pack
+from proxy.app.workers.supervision import WorkerPhase
+from proxy.app.workers.supervisor import Supervisor
+from proxy.events import DefectMet, Event, WorkerLost
+from proxy.observability.number_memory import NumberMemories, make_memory_file
+
+PID = 4711
+
+
+class Process:
+    """Stands in for `WorkerProcess`: `begin` raises what `errors` holds first; one that is killed has ended."""
+
+    errors: list[Exception]
+    all: list[Process]
+
+    def __init__(self, number: int, *_: Any) -> None:
+        self.number, self.pid, self.served, self.killed_for = number, 0, 0.0, None
+        self.phase, self.numbers, self.channel = WorkerPhase.STARTING, None, self
+        self.said: list[bytes] = []
+        self.over = asyncio.Event()
+        self.all.append(self)
+
+    async def begin(self, *_: Any) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.pid = PID
+
+    def send_packed(self, data: bytes) -> None:
+        self.said.append(data)
+        self.phase = WorkerPhase.SERVING
+
+    def kill(self) -> None:
+        self.over.set()
+
+    async def ended(self) -> str:
+        await self.over.wait()
+        return "signal SIGKILL"
+
+
+class Desk:
+    """Welcomes with one message; `errors` are raised first."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.pools: dict[int, Any] = {}
+        self._errors = list(errors)
+
+    async def asked(self, message: Any) -> Any: ...
+
+    def welcome(self, number: int, config: Any) -> Iterator[bytes]:
+        if self._errors:
+            raise self._errors.pop(0)
+        yield b"begin"
+
+
+class Told:
+    """What was told, up to the end of a worker."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.lost = asyncio.Event()
+
+    def observe(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, WorkerLost):
+            self.lost.set()
+
+
+class Memories(NumberMemories):
+    def begin(self, key: int, reader: Any) -> None: ...
+
+
+async def kept(monkeypatch: pytest.MonkeyPatch, desk: Desk, *errors: Exception) -> tuple[list[Event], list[Process]]:
+    """What is told until one worker serves, and the processes that there were."""
+    monkeypatch.setattr(Process, "errors", list(errors), raising=False)
+    monkeypatch.setattr(Process, "all", [], raising=False)
+    monkeypatch.setattr(module, "WorkerProcess", Process)
+    told, budgets = Told(), SimpleNamespace(forget_in_flight=lambda _: None)
+    shared: Any = budgets, SimpleNamespace(descriptor=os.open(os.devnull, os.O_RDONLY))
+    config: Any = SimpleNamespace(workers=1)
+    supervisor = Supervisor(cast(Any, desk), Memories(), shared, lambda: config, (told, lambda _: None))
+    async with asyncio.timeout(20):
+        await supervisor.start([])
+        assert repr(supervisor) == "<Supervisor of 1 workers, 1 serving>"
+        await supervisor.stop()
+    return told.events, Process.all
+
+
+async def test_a_worker_that_cannot_be_begun_is_an_end_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that nobody expected: the reason, the defect once, and another worker of that number."""
+    events, processes = await kept(monkeypatch, Desk(), RuntimeError("no such thing"))
+    defect, lost = events
+    assert isinstance(defect, DefectMet)
+    assert defect.where == "worker 0"
+    assert defect.traceback.endswith("RuntimeError: no such thing\n")
+    assert lost == WorkerLost(0, 0, "crashed", "it could not be kept: RuntimeError, told as a defect", 0.0)
+    assert [process.said for process in processes] == [[], [b"begin"]]
+
+
+async def test_a_system_without_room_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many open files, for instance: its reason is told, and it is tried again."""
+    events, processes = await kept(monkeypatch, Desk(), OSError("no room"))
+    assert events == [WorkerLost(0, 0, "crashed", "no room", 0.0)]
+    assert len(processes) == 2
+
+
+async def test_a_worker_that_cannot_be_welcomed_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process runs already: it is killed, not left to itself, and another one begins."""
+    events, processes = await kept(monkeypatch, Desk(KeyError("acme")))
+    defect, lost = events
+    assert isinstance(defect, DefectMet)
+    assert lost == WorkerLost(0, PID, "crashed", "it could not be kept: KeyError, told as a defect", 0.0)
+    assert [process.over.is_set() for process in processes] == [True, True]
+    assert [process.said for process in processes] == [[], [b"begin"]]
+
+
+class CarelessDesk(Desk):
+    """Says too little for a worker to begin with."""
+
+    def welcome(self, number: int, config: Any) -> Iterator[bytes]:
+        yield pack("begin", number=number)
+
+
+async def test_a_worker_that_cannot_begin_says_why(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A real process: its reason is in the line of its end, its trace is a defect, and nothing else is written."""
+    monkeypatch.setattr(module, "wait_before", lambda _: 60.0)
+    descriptor = make_memory_file()
+    os.ftruncate(descriptor, BudgetMemory.size(1))
+    told = Told()
+    shared: Any = SimpleNamespace(forget_in_flight=lambda _: None), SimpleNamespace(descriptor=descriptor)
+    config: Any = SimpleNamespace(workers=1)
+    supervisor = Supervisor(cast(Any, CarelessDesk()), NumberMemories(), shared, lambda: config, (told, lambda _: None))
+    starting = asyncio.create_task(supervisor.start([]))
+    try:
+        async with asyncio.timeout(50):
+            await told.lost.wait()
+    finally:
+        starting.cancel()
+        await supervisor.stop()
+    defect, lost = told.events
+    assert isinstance(defect, DefectMet)
+    assert defect.traceback.endswith("KeyError: 'config'\n")
+    assert isinstance(lost, WorkerLost)
+    assert (lost.reason, lost.detail) == ("crashed", "at 'begin': KeyError, told as a defect; exit code 1")
+    assert capfd.readouterr() == ("", "")
