@@ -171,7 +171,7 @@ integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(
 	@mkdir -p .cache
 	# Two at a time, as most wait for programs; then, one after the other, what holds the program to a time.
 	result=0
-	$(BIN)/python -m pytest tests/integration tests/conformance -q -n 2 --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
+	$(BIN)/python -m pytest tests/integration tests/conformance tests/app tests/tokens -q -n 2 --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
 	$(BIN)/python -m pytest tests/integration -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?
 	exit $$result
 

@@ -86,9 +86,9 @@ def redis_server(directory: Path, *options: str, password: str = "", engine: str
         server.end()
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=[pytest.param(ENGINES[0], marks=pytest.mark.integration), *ENGINES[1:]], ids=str)
 def kept_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One of each engine, one after the other, for all tests of a module."""
+    """One of each engine, one after the other, for all tests of a module; the quick ones ask Valkey alone."""
     with redis_server(tmp_path_factory.mktemp("redis"), engine=request.param) as started:
         yield started
 

@@ -44,6 +44,7 @@ async def opened(store: MemoryStore, clock: Calendar) -> tuple[ConsentLedger, Ev
     return ledger, recorder
 
 
+@pytest.mark.integration
 async def test_a_simulated_year_announces_every_end_through_restarts() -> None:
     """1,000 accounts, staggered consents, a restart each 13 days, two looks a day: 30, 7, 1 days before and at the end,
     each once and on its day; an account that consents anew hears no more of the old end."""

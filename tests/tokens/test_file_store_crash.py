@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from proxy.secret import Secret
 from proxy.tokens.opening import open_store
 from proxy.tokens.store import StoredSource, StoredToken
@@ -86,6 +88,7 @@ class Rotating:
         self.program.communicate()
 
 
+@pytest.mark.integration
 def test_two_hundred_kills_lose_no_token(tmp_path: Path) -> None:
     """Each round a process rotates as fast as it can, dies at a random line, and the store is read back."""
     url = f"file:{tmp_path / 'state'}"
