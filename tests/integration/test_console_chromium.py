@@ -283,6 +283,7 @@ def test_nothing_is_nameless_to_a_screen_reader(browser: webdriver.Chrome, tmp_p
         assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
 
 
+@pytest.mark.alone
 def test_a_store_that_is_away_is_shown_at_once(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """The replica goes on alone, and the page says so until the store is back."""
     with simulated_amazon() as amazon, redis_server(tmp_path) as server, contextlib.ExitStack() as ending:
