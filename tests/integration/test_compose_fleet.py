@@ -12,7 +12,6 @@ import itertools
 import json
 import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from importlib.resources import files
@@ -37,7 +36,7 @@ from tests.integration.containers import (
 )
 from tests.integration.test_prometheus import expressions
 from tests.integration.test_state_live import allow
-from tests.support.processes import free_port
+from tests.support.processes import free_port, until
 from tests.support.programs import ROOT, do_without, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.podman, pytest.mark.timeout(600)]
@@ -200,12 +199,7 @@ def test_the_dashboard_shows_all_three(fleet: Fleet) -> None:
             fleet.get(path)
         return {panel: expression for panel, expression in asked.items() if not fleet.query(expression)}
 
-    lacking = missing()
-    end = time.monotonic() + 120
-    while lacking and time.monotonic() < end:
-        time.sleep(2)
-        lacking = missing()
-    assert lacking == {}
+    until(lambda: not missing(), missing, 120)
     nobody = {expression.replace('instance=~".*"', 'instance=~"nobody:.*"') for _, expression in expressions()}
     assert all("or vector(0)" in expression for expression in nobody if fleet.query(expression))
 
