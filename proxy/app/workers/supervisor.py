@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.app.draining import wait
 from proxy.app.workers.frames import pack
-from proxy.app.workers.supervision import LOOK_SECONDS, WorkerEnd, WorkerPhase, failures_after, judge, wait_before
+from proxy.app.workers.supervision import WorkerEnd, WorkerPhase, failures_after, wait_before
+from proxy.app.workers.watch import Watch
 from proxy.app.workers.worker_process import WorkerProcess
 from proxy.errors import StartupError
 from proxy.events import DefectMet, WorkerLost, WorkerStarted
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from proxy.app.workers.desk import Desk
     from proxy.app.workers.frames import Message
     from proxy.config import Config
-    from proxy.events import Observer
+    from proxy.events import Event, Observer
     from proxy.observability.number_memory import NumberMemories
 
 _BEGIN_SECONDS: Final = 60.0
@@ -36,7 +37,6 @@ _APPLY_SECONDS: Final = 10.0
 _END_SECONDS: Final = 5.0
 """What a worker may take beyond the drain's own times."""
 _POLL: Final = 0.02
-_LOOKS_A_DESK: Final = 4
 
 
 class Supervisor:
@@ -103,7 +103,7 @@ class Supervisor:
         self._listening = listening
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(number)) for number in range(self._count)]
-        self._keepers.append(loop.create_task(self._look()))
+        self._keepers.append(loop.create_task(Watch(self._watched, self._desk.look, self._tell).run()))
         end = loop.time() + _BEGIN_SECONDS
         while self.serving < self._count:
             if loop.time() > end:
@@ -184,7 +184,7 @@ class Supervisor:
             failures = failures_after(failures, worker.served)
             retry_in = wait_before(failures)
             reason = worker.killed_for or WorkerEnd.CRASHED
-            self._observer.observe(WorkerLost(number, worker.pid, reason, detail, retry_in))
+            self._tell(WorkerLost(number, worker.pid, reason, detail, retry_in))
             await wait(self._ending, retry_in)
 
     async def _give_up(self, worker: WorkerProcess, error: Exception) -> str:
@@ -194,7 +194,7 @@ class Supervisor:
             await worker.ended()
         if isinstance(error, OSError):
             return str(error)
-        self._observer.observe(DefectMet(f"worker {worker.number}", "".join(traceback.format_exception(error))))
+        self._tell(DefectMet(f"worker {worker.number}", "".join(traceback.format_exception(error))))
         return f"it could not be kept: {type(error).__name__}, told as a defect"
 
     async def _run(self, worker: WorkerProcess) -> None:
@@ -213,14 +213,14 @@ class Supervisor:
         if self._living.get(worker.number) is worker:
             del self._living[worker.number]
         self._desk.pools.pop(worker.number, None)
-        self._memories.end(id(worker))
         self._budgets.forget_in_flight(worker.number)
+        self._memories.end(id(worker))
 
     def _heard(self, worker: WorkerProcess, message: Message) -> None:
         match message["kind"]:
             case "serving":
                 worker.serves()
-                self._observer.observe(WorkerStarted(worker.number, worker.pid))
+                self._tell(WorkerStarted(worker.number, worker.pid))
             case "applied":
                 worker.applied = message["generation"]
             case "drained":
@@ -228,21 +228,17 @@ class Supervisor:
             case "failed":
                 worker.failure = f"at '{message['at']}': {message['reason']}"
                 if message["trace"]:
-                    self._observer.observe(DefectMet(f"worker {worker.number}", message["trace"]))
+                    self._tell(DefectMet(f"worker {worker.number}", message["trace"]))
             case _:
                 self._desk.heard(worker.number, message)
 
-    async def _look(self) -> None:
-        """Who stands still is killed; its keeper sees to the rest."""
-        looked_at, looks = time.monotonic(), 0
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            now, looks = time.monotonic(), looks + 1
-            for worker in tuple(self._living.values()):
-                why = judge(worker.vitals, now, looked_at)
-                if why is not None and not self._ending.is_set():
-                    worker.kill(why)
-            looked_at = now
-            if looks % _LOOKS_A_DESK == 0:
-                with contextlib.suppress(Exception):
-                    self._desk.look()
+    def _watched(self) -> tuple[WorkerProcess, ...]:
+        return () if self._ending.is_set() else tuple(self._living.values())
+
+    def _tell(self, event: Event) -> None:
+        """Who hears it may fail, and nobody is kept less for it."""
+        try:
+            self._observer.observe(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the event loop's to tell
+            context = {"message": "an event of the workers could not be told", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)

@@ -60,6 +60,8 @@ class Desk:
 
     async def asked(self, message: Any) -> Any: ...
 
+    def look(self) -> None: ...
+
     def welcome(self, number: int, config: Any) -> Iterator[bytes]:
         if self._errors:
             raise self._errors.pop(0)
