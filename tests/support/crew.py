@@ -6,7 +6,6 @@ Nothing is asserted here.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
@@ -154,10 +153,9 @@ class Crew:
         self.forgotten: list[int] = []
         drain = SimpleNamespace(delay=1.0, timeout=10.0)
         self.config: Any = SimpleNamespace(workers=workers, drain=drain, accounts={})
-        budgets = SimpleNamespace(forget_in_flight=self.forgotten.append)
-        shared: Any = budgets, SimpleNamespace(descriptor=os.open(os.devnull, os.O_RDONLY))
+        counts: Any = SimpleNamespace(forget=self.forgotten.append, close=lambda: None, descriptor=-1)
         self.supervisor = Supervisor(
-            cast(Any, Desk()), Memories(), shared, lambda: self.config, (self, lambda line: None)
+            cast(Any, Desk()), Memories(), counts, lambda: self.config, (self, lambda line: None)
         )
         self.began = time.monotonic()
 

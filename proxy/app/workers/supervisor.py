@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 import traceback
 from typing import TYPE_CHECKING, Final
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
     from proxy.app.workers.desk import Desk
     from proxy.app.workers.frames import Message
+    from proxy.app.workers.shared_counts import SharedCounts
     from proxy.config import Config
     from proxy.events import Event, Observer
     from proxy.observability.number_memory import NumberMemories
@@ -46,12 +45,12 @@ class Supervisor:
         self,
         desk: Desk,
         memories: NumberMemories,
-        budgets: tuple[SharedBudgets, BudgetMemory],
+        counts: SharedCounts,
         config: Callable[[], Config],
         telling: tuple[Observer, Callable[[str], None]],
     ) -> None:
         self._desk, self._memories, self._config = desk, memories, config
-        self._budgets, self._budget_memory = budgets
+        self._counts = counts
         self._observer, self._put = telling
         self._count = config().workers
         self._living: dict[int, WorkerProcess] = {}
@@ -121,7 +120,7 @@ class Supervisor:
         for worker in tuple(self._living.values()):
             worker.kill()
             await worker.ended()
-        os.close(self._budget_memory.descriptor)
+        self._counts.close()
 
     async def drain(self, at_once: asyncio.Event) -> int:
         """All end as one process does; gives how many requests were cut."""
@@ -199,7 +198,7 @@ class Supervisor:
 
     async def _run(self, worker: WorkerProcess) -> None:
         descriptors = tuple(bound.fileno() for bound in self._listening)
-        await worker.begin(descriptors, self._budget_memory.descriptor, self._count)
+        await worker.begin(descriptors, self._counts.descriptor, self._count)
         if self._ending.is_set():  # meanwhile: it was not among those that were told to end
             worker.kill()
             return
@@ -213,7 +212,7 @@ class Supervisor:
         if self._living.get(worker.number) is worker:
             del self._living[worker.number]
         self._desk.pools.pop(worker.number, None)
-        self._budgets.forget_in_flight(worker.number)
+        self._counts.forget(worker.number)
         self._memories.end(id(worker))
 
     def _heard(self, worker: WorkerProcess, message: Message) -> None:

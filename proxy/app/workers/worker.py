@@ -21,12 +21,14 @@ from proxy.app.fleet import read_pause
 from proxy.app.process import connections_within, end_where_it_is
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.tls_in_force import TlsInForce
+from proxy.app.workers.addresses import SharedAddresses
 from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.held_tokens import HeldTokens
 from proxy.app.workers.held_transport import HeldWrites, WorkerConnection
 from proxy.app.workers.news import RequestNews
+from proxy.app.workers.shared_counts import open_addresses
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.ports import Availability
@@ -126,7 +128,7 @@ class Worker:
         journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
         journal.gather(self._writes.before_sending)
         self.accounting = Accounting(self.observers, journal)
-        budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.budgets, self._given.workers), self.number)
+        budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.counts, self._given.workers), self.number)
         budgets.take_slots(message["slots"])
         budgets.are_shared = True
         self.accounting.make_client_cell = lambda client: budgets.in_flight_cell(client) or Cell()
@@ -147,7 +149,8 @@ class Worker:
         self._opened.callback(self._pools.close)
         shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
         self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))
-        self.tools = ConnectionTable(deadlines, taken_at_once=1)
+        addresses = SharedAddresses(open_addresses(self._given.counts, self._given.workers), self.number)
+        self.tools = ConnectionTable(deadlines, taken_at_once=1, addresses=addresses)
 
     def _serve(self, _: Message) -> None:
         """Everything is known: accept."""
