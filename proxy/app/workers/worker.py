@@ -31,7 +31,6 @@ from proxy.app.workers.news import RequestNews
 from proxy.app.workers.shared_counts import open_addresses
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
-from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
 from proxy.events import NumbersOverflowed, Observers
 from proxy.forwarding.accounting import Accounting
@@ -78,7 +77,7 @@ class Worker:
         self.ended = asyncio.Event()
         self._at_once = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
-        self._acceptors: list[Acceptor] = []
+        self.acceptors: list[Acceptor] = []
         self._tls = TlsInForce()
         self._memory, self._writes = NumberMemory(given.numbers), HeldWrites(self._loop)
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
@@ -101,7 +100,7 @@ class Worker:
         }
 
     def __repr__(self) -> str:
-        return f"<Worker: {self._channel!r}, {len(self._acceptors)} sockets>"
+        return f"<Worker: {self._channel!r}, {len(self.acceptors)} sockets>"
 
     # --- what the supervisor says
 
@@ -156,7 +155,7 @@ class Worker:
         """Everything is known: accept."""
         for descriptor in self._given.listening:
             bound = socket.socket(fileno=descriptor)
-            self._acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
+            self.acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
         gc.collect()
         gc.freeze()
         self._beat()
@@ -230,21 +229,12 @@ class Worker:
 
     async def _let_end(self, patience: float) -> None:
         try:
-            if self._acceptors:
+            if self.acceptors:
                 await asyncio.sleep(patience)
                 cut = await let_end(self, self._at_once)
                 self._channel.send("drained", cut=cut)
         finally:
             self.ended.set()
-
-    def close_listener(self) -> None:
-        for acceptor in self._acceptors:
-            acceptor.close()
-        self.tools.wind_down()
-
-    def refuse_requests(self) -> None:
-        self.forwarder.availability = Availability.CLOSING
-        self.tools.close_idle()
 
     def close(self) -> None:
         """Let go of everything."""
