@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.app.draining import wait
 from proxy.app.workers.frames import pack
-from proxy.app.workers.supervision import WorkerEnd, WorkerPhase, failures_after, wait_before
+from proxy.app.workers.supervision import WorkerEnd, WorkerPhase, WorkerState, failures_after, wait_before
 from proxy.app.workers.watch import Watch
 from proxy.app.workers.worker_process import WorkerProcess
 from proxy.errors import StartupError
@@ -54,6 +54,8 @@ class Supervisor:
         self._observer, self._put = telling
         self._count = config().workers
         self._living: dict[int, WorkerProcess] = {}
+        self._restarts = [0] * self._count
+        self._lost_at = [time.monotonic()] * self._count
         self._listening: list[socket.socket] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._generation = 0
@@ -94,6 +96,17 @@ class Supervisor:
             found[worker.phase] += 1
         found[WorkerPhase.WAITING] = self._count - len(self._living)
         return found
+
+    def states(self) -> tuple[WorkerState, ...]:
+        """Each as it is now."""
+        now = time.monotonic()
+        return tuple(self._state(number, now) for number in range(self._count))
+
+    def _state(self, number: int, now: float) -> WorkerState:
+        worker, restarts = self._living.get(number), self._restarts[number]
+        if worker is None:
+            return WorkerState(number, 0, WorkerPhase.WAITING, now - self._lost_at[number], restarts)
+        return WorkerState(number, worker.pid, worker.phase, now - worker.since, restarts)
 
     # --- start and stop
 
@@ -182,6 +195,8 @@ class Supervisor:
                 break
             failures = failures_after(failures, worker.served)
             retry_in = wait_before(failures)
+            self._restarts[number] += 1
+            self._lost_at[number] = time.monotonic()
             reason = worker.killed_for or WorkerEnd.CRASHED
             self._tell(WorkerLost(number, worker.pid, reason, detail, retry_in))
             await wait(self._ending, retry_in)

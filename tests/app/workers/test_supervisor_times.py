@@ -55,6 +55,28 @@ def test_one_after_another_that_ends_at_once_is_replaced_less_and_less_soon(monk
     assert len(crew.forgotten) == 11
 
 
+def test_what_each_does_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since when, as which process, and how often another took its place; also of one that waits for its turn."""
+
+    def shown(crew: Crew) -> list[tuple[int, int, str, float, int]]:
+        states = crew.supervisor.states()
+        return [(each.number, each.pid, each.phase, round(each.age, 2), each.restarts) for each in states]
+
+    async def look(crew: Crew) -> None:
+        starting = asyncio.create_task(crew.supervisor.start([]))
+        await asyncio.sleep(0.5)
+        assert shown(crew) == [(0, 100, "serving", 0.4, 0), (1, 102, "starting", 0.3, 1)]
+        await asyncio.sleep(2.1)
+        assert shown(crew) == [(0, 100, "serving", 2.5, 0), (1, 0, "waiting", 0.1, 2)]
+        await starting
+        await asyncio.sleep(10)
+        (_, _, _, first, _), (_, _, _, second, _) = shown(crew)
+        assert first - second == pytest.approx(2.75)
+        assert [each[:3] + each[4:] for each in shown(crew)] == [(0, 100, "serving", 0), (1, 103, "serving", 2)]
+
+    with_crew(monkeypatch, look, 2, WELL, Manner(ends=0.2), Manner(serves=NEVER, ends=2.3), WELL)
+
+
 def test_one_that_never_begins_to_serve_is_ended_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """After thirty seconds; the start waits for its successor, and the other one serves all along."""
 
