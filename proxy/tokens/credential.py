@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from proxy.errors import TokenFailure
     from proxy.secret import Secret
     from proxy.tokens.consent import Consent
-    from proxy.tokens.leases import FailedAttempt, Lease, SharedToken
+    from proxy.tokens.leases import FailedAttempt, Lease, Shared
     from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.suspicion import TokenUse
@@ -248,7 +248,7 @@ class Credential:
         return failure
 
     async def _ask(
-        self, lease: Lease, source: TokenSource, sent: Secret, why: tuple[RefreshCause, int]
+        self, lease: Lease[Grant], source: TokenSource, sent: Secret, why: tuple[RefreshCause, int]
     ) -> TokenFailure | None:
         """Under a lease, or alone. `why` is the cause, and the generation of the token that is to be followed."""
         if lease.fence:
@@ -286,10 +286,10 @@ class Credential:
             self._transition(lifecycle.trigger_of(failure))
         self._alarm.ring()
 
-    def _take(self, shared: SharedToken, refresh_token: Secret) -> None:
+    def _take(self, shared: Shared[Grant], refresh_token: Secret) -> None:
         """Another replica was granted a token for this refresh token."""
         if refresh_token == self._keeper.refresh_token and self._sharing.is_news(shared):
-            self._apply(shared.grant, self.dependencies.timing.clock() - shared.grant.took, RefreshCause.SHARED)
+            self._apply(shared.value, self.dependencies.timing.clock() - shared.value.took, RefreshCause.SHARED)
 
     def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
         """Puts what was granted in force: the refresh token first, which is good even where the access token is not."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
     from proxy.tokens.store import StoredToken
+    from proxy.tokens.token_response import Grant
 
 KEY_FILE = "key"
 ACCOUNT = "account-"
@@ -49,7 +50,7 @@ class FileStore:
         self._cipher = cipher
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
-        self.leases = AloneLeases()
+        self.leases: AloneLeases[Grant] = AloneLeases()
         self.fleet = None
 
     def __repr__(self) -> str:

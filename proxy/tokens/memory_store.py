@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from proxy.tokens.store import StoredToken
+    from proxy.tokens.token_response import Grant
 
 
 class MemoryStore:
@@ -22,7 +23,7 @@ class MemoryStore:
         self._entries: dict[str, StoredToken] = {}
         self._documents: dict[str, str] = {}
         self._changed = asyncio.Event()
-        self.leases = AloneLeases()
+        self.leases: AloneLeases[Grant] = AloneLeases()
         self.fleet = None
 
     def __repr__(self) -> str:

@@ -20,6 +20,7 @@ from proxy.tokens.redis_fleet import RedisFleet
 from proxy.tokens.redis_leases import RedisLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange
+from proxy.tokens.token_form import TokenForm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,7 +41,7 @@ class RedisStore:
     def __init__(self, connection: RedisConnection, keys: tuple[Secret, ...]) -> None:
         self._connection = connection
         self.cipher = make_cipher(keys)
-        self.leases = RedisLeases(connection, self.cipher)
+        self.leases = RedisLeases(connection, self.cipher, TokenForm())
         self.fleet = RedisFleet(connection, self.cipher)
         self._names: dict[str, str] = {}
         self._versions: dict[str, str] = {}

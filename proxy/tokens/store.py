@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
     from proxy.tokens.fleet import Fleet
     from proxy.tokens.leases import Leases
+    from proxy.tokens.token_response import Grant
 
 
 class StoredSource(StrEnum):
@@ -80,7 +81,7 @@ class Store(Protocol):
         """Sentences worth saying at start."""
 
     @property
-    def leases(self) -> Leases:
+    def leases(self) -> Leases[Grant]:
         """Who may ask for access tokens, among those who share the store."""
 
     @property
