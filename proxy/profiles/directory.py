@@ -1,20 +1,19 @@
 """The profile directory: what every account reaches in every region, listed in the background and served stale.
 
 It implements `routing.Directory`. Requests only look into memory; a profile or ads account that nobody knows makes one
-early listing, rate-limited. What is known is kept in the state store, so that a restart knows it at once; losing that
-is harmless. The usual profiles come first: what their answer means is in `listing`, the look-ups are in `index`. Ads
-accounts and what else a login reaches are read after them, by `reach_reader`; their look-ups are in `reach`.
+early listing, rate-limited. What is known is kept by `kept_lists`, so that a restart knows it at once. The usual
+profiles come first: what their answer means is in `listing`, the look-ups are in `index`. Ads accounts and what else a
+login reaches are read after them, by `reach_reader`; their look-ups are in `reach`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proxy.errors import NoUsableToken, StateError
+from proxy.errors import NoUsableToken
 from proxy.events import (
     AdsAccountsFailed,
     AdsAccountsListed,
@@ -24,16 +23,8 @@ from proxy.events import (
     ProfilesFailed,
     ProfilesListed,
 )
-from proxy.profiles import reach
-from proxy.profiles.index import (
-    DOCUMENTS,
-    ListingFailure,
-    ProfileIndex,
-    ProfileListing,
-    document_of,
-    pin,
-    read_document,
-)
+from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
+from proxy.profiles.kept_lists import REACH_DOCUMENT, KeptLists
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.misses import Misses
 from proxy.profiles.pacing import Pacing, next_listing
@@ -45,16 +36,14 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.profiles import reach
+    from proxy.profiles.kept_lists import Documents
     from proxy.secret import Secret
 
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
-EARLIER_DOCUMENT = "profiles"
-"""Held all listings in the versions before; empty, once they are in `DOCUMENTS`."""
-REACH_DOCUMENT = "ads-accounts"
 MAX_PARALLEL = 6
 _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-SAVE_DELAY = 2.0
 REPORT_INTERVAL = 600.0
 """After how long a failure that is still the same is told again, in seconds."""
 
@@ -64,14 +53,6 @@ class Token(Protocol):
 
     @property
     def value(self) -> Secret: ...
-
-
-class Documents(Protocol):
-    """Where small documents are kept: see `proxy.tokens.store.Store`."""
-
-    async def read_document(self, name: str) -> object | None: ...
-
-    async def write_document(self, name: str, data: object) -> None: ...
 
 
 _Problem = ProfilesUnavailable | NoUsableToken
@@ -111,7 +92,6 @@ class ProfileDirectory:
     ) -> None:
         self._session = session
         self._token = token
-        self._documents = documents
         self._observer = observer
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
@@ -120,15 +100,16 @@ class ProfileDirectory:
         self._listings: set[asyncio.Task[_Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses = Misses(self._pacing.clock)
-        self._unsaved: set[str] = set()
-        self.version = 0
-        self._dirty = asyncio.Event()
-        self._never = asyncio.Event()
-        self._saver: asyncio.Task[None] | None = None
+        self._kept = KeptLists(documents, self._index, self._reader.index, self._pacing)
 
     def __repr__(self) -> str:
         tasks = f"{len(self._watches)} watched, {len(self._listings)} being listed"
         return f"<ProfileDirectory: {tasks}, {self._index!r}, {self._reader!r}>"
+
+    @property
+    def version(self) -> int:
+        """Another one after each change."""
+        return self._kept.version
 
     # --- look-ups: routing's Directory
 
@@ -195,19 +176,8 @@ class ProfileDirectory:
     async def start(self, sources: Iterable[ProfileSource]) -> None:
         """Take what the store knows, and begin to list."""
         wanted = {source.account: source for source in sources}
-        with contextlib.suppress(StateError):
-            for name in (EARLIER_DOCUMENT, *DOCUMENTS):
-                for account, region, listing in read_document(await self._documents.read_document(name)):
-                    source = wanted.get(account)
-                    if source is not None and region in source.api_urls and listing.origin == source.origin(region):
-                        self._index.put(account, region, listing)
-                    if name == EARLIER_DOCUMENT:
-                        self._changed(document_of(account), EARLIER_DOCUMENT)
-            for account, region, reading in reach.read_document(await self._documents.read_document(REACH_DOCUMENT)):
-                source = wanted.get(account)
-                if source is not None and region in source.api_urls and reading.origin == source.origin(region):
-                    self._reader.index.put(account, region, reading)
-        self._saver = asyncio.create_task(self._save())
+        await self._kept.load(wanted)
+        self._kept.begin()
         await self.reconfigure(wanted.values())
 
     async def reconfigure(self, sources: Iterable[ProfileSource]) -> None:
@@ -219,7 +189,7 @@ class ProfileDirectory:
             if key not in wanted or wanted[key].origin(key[1]) != watch.source.origin(key[1]):
                 self._index.drop(*key)
                 self._reader.index.drop(*key)
-                self._changed(document_of(key[0]), REACH_DOCUMENT)
+                self._kept.changed(document_of(key[0]), REACH_DOCUMENT)
         self._misses.keep(account for account, _ in wanted)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
@@ -229,10 +199,9 @@ class ProfileDirectory:
     async def stop(self) -> None:
         """Stop listing, and keep what is known."""
         watches, self._watches = list(self._watches.values()), {}
-        for task in (*(watch.task for watch in watches), *self._listings, self._saver):
+        for task in (*(watch.task for watch in watches), *self._listings):
             await _end(task)
-        if self._dirty.is_set():
-            await self._write()
+        await self._kept.stop()
 
     async def ensure_listed(self, account: str) -> tuple[tuple[str, str, Profile], ...]:
         """What an account reaches with the access token of now, such as after a sign-in.
@@ -333,7 +302,7 @@ class ProfileDirectory:
             self._index.put(
                 source.account, region, ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
             )
-            self._changed(document_of(source.account))
+            self._kept.changed(document_of(source.account))
         self._observer.observe(ProfilesListed(source.account, region, len(profiles)))
         if source.pins_first and pinned and first != pinned:
             self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
@@ -358,7 +327,7 @@ class ProfileDirectory:
             lambda: watch.access_token == token and self._watches.get((source.account, region)) is watch,
         )
         if changed:
-            self._changed(REACH_DOCUMENT)
+            self._kept.changed(REACH_DOCUMENT)
         watch.reach_failures += 1
         if problem is None:
             watch.reach_failures = 0
@@ -368,30 +337,6 @@ class ProfileDirectory:
             total = self._reader.index.count(source.account)
             self._observer.observe(AdsAccountsListed(source.account, region, count, total))
         return problem
-
-    # --- keeping
-
-    def _changed(self, *documents: str) -> None:
-        self.version += 1
-        self._unsaved.update(documents)
-        self._dirty.set()
-
-    async def _save(self) -> None:
-        while True:
-            await self._dirty.wait()
-            await self._pacing.pause(SAVE_DELAY, self._never)
-            await self._write()
-
-    async def _write(self) -> None:
-        self._dirty.clear()
-        names, self._unsaved = self._unsaved, set()
-        with contextlib.suppress(StateError):
-            for name in sorted(names.intersection(DOCUMENTS)):
-                await self._documents.write_document(name, self._index.to_document(name))
-            if EARLIER_DOCUMENT in names:
-                await self._documents.write_document(EARLIER_DOCUMENT, ProfileIndex().to_document())
-            if REACH_DOCUMENT in names:
-                await self._documents.write_document(REACH_DOCUMENT, self._reader.index.to_document())
 
 
 async def _end(task: asyncio.Task[Any] | None) -> None:

@@ -17,12 +17,12 @@ from proxy.events import (
     Event,
 )
 from proxy.profiles.directory import (
-    SAVE_DELAY,
     Pacing,
     ProfileDirectory,
     ProfileSource,
 )
 from proxy.profiles.index import document_of
+from proxy.profiles.kept_lists import SAVE_DELAY
 from proxy.secret import Secret
 
 PATIENCE = 5.0
