@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from proxy.errors import NoUsableToken
 from proxy.events import (
     AdsAccountsFailed,
     AdsAccountsListed,
     DefaultProfileChanged,
-    Event,
     Observer,
     ProfilesFailed,
     ProfilesListed,
@@ -30,6 +28,7 @@ from proxy.profiles.misses import Misses
 from proxy.profiles.pacing import Pacing, next_listing
 from proxy.profiles.reach_reader import ReachReader
 from proxy.profiles.source import ProfileSource
+from proxy.profiles.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from proxy.profiles import reach
     from proxy.profiles.kept_lists import Documents
+    from proxy.profiles.watch import Problem, Token
     from proxy.secret import Secret
 
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
@@ -46,34 +46,6 @@ MAX_PARALLEL = 6
 _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 REPORT_INTERVAL = 600.0
 """After how long a failure that is still the same is told again, in seconds."""
-
-
-class Token(Protocol):
-    """An access token, as far as it matters here."""
-
-    @property
-    def value(self) -> Secret: ...
-
-
-_Problem = ProfilesUnavailable | NoUsableToken
-
-
-@dataclass(slots=True)
-class _Watch:
-    """One account in one region: its task, and how its listings went."""
-
-    source: ProfileSource
-    region: str
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    listing: asyncio.Task[_Problem | None] | None = None
-    """The newest listing, under way or ended."""
-    access_token: Secret | None = None
-    """The one that the newest listing is made with."""
-    failures: int = 0
-    failure: ListingFailure | None = None
-    reported: dict[type[Event], tuple[str, float]] = field(default_factory=dict)
-    reach_failures: int = 0
 
 
 class ProfileDirectory:
@@ -96,8 +68,8 @@ class ProfileDirectory:
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
         self._reader = ReachReader(session)
-        self._watches: dict[tuple[str, str], _Watch] = {}
-        self._listings: set[asyncio.Task[_Problem | None]] = set()
+        self._watches: dict[tuple[str, str], Watch] = {}
+        self._listings: set[asyncio.Task[Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses = Misses(self._pacing.clock)
         self._kept = KeptLists(documents, self._index, self._reader.index, self._pacing)
@@ -193,7 +165,7 @@ class ProfileDirectory:
         self._misses.keep(account for account, _ in wanted)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
-                watch = self._watches[account, region] = _Watch(source, region)
+                watch = self._watches[account, region] = Watch(source, region)
                 watch.task = asyncio.create_task(self._keep_current(watch))
 
     async def stop(self) -> None:
@@ -224,7 +196,7 @@ class ProfileDirectory:
 
     # --- listing
 
-    async def _keep_current(self, watch: _Watch) -> None:
+    async def _keep_current(self, watch: Watch) -> None:
         while True:
             watch.wake.clear()
             error = await self._list(watch) or await self._read_reach(watch)
@@ -238,10 +210,10 @@ class ProfileDirectory:
                 self._report_failure(watch, error, delay)
             await self._pacing.pause(delay, watch.wake)
 
-    def _is_awaited(self, watch: _Watch) -> bool:
+    def _is_awaited(self, watch: Watch) -> bool:
         return watch.source.pins_first and self._index.first(watch.source.account, watch.region) is None
 
-    async def _list(self, watch: _Watch, *, again: bool = True) -> _Problem | None:
+    async def _list(self, watch: Watch, *, again: bool = True) -> Problem | None:
         """List once, or wait for the listing under way. Returns what went wrong: what was known stays in use then.
 
         Without `again`, a listing that succeeded with the access token of now will do.
@@ -249,7 +221,7 @@ class ProfileDirectory:
         try:
             access_token = (await self._token(watch.source.account)).value
         except NoUsableToken as error:
-            self._note(watch, error)
+            watch.note(error, self._pacing.wall())
             return error
         newest = watch.listing
         if newest is not None and watch.access_token == access_token:
@@ -263,9 +235,9 @@ class ProfileDirectory:
         watch.listing.add_done_callback(self._listings.discard)
         return await asyncio.shield(watch.listing)
 
-    async def _list_with(self, watch: _Watch, access_token: Secret) -> _Problem | None:
+    async def _list_with(self, watch: Watch, access_token: Secret) -> Problem | None:
         source, region = watch.source, watch.region
-        problem: _Problem | None = None
+        problem: Problem | None = None
         profiles: tuple[Profile, ...] = ()
         try:
             async with self._slots:
@@ -273,26 +245,10 @@ class ProfileDirectory:
         except ProfilesUnavailable as error:
             problem = error
         if watch.listing is asyncio.current_task():  # else a newer token has been listed with since
-            self._note(watch, problem)
+            watch.note(problem, self._pacing.wall())
             if problem is None and self._watches.get((source.account, region)) is watch:
                 self._take(source, region, profiles)
         return problem
-
-    def _note(self, watch: _Watch, problem: _Problem | None) -> None:
-        """How the last listing went."""
-        if problem is None:
-            watch.failures, watch.failure = 0, None
-            watch.reported.pop(ProfilesFailed, None)
-            return
-        watch.failures += 1
-        watch.failure = ListingFailure(
-            watch.source.account,
-            watch.region,
-            problem.detail,
-            self._pacing.wall(),
-            problem.retryable,
-            asked=isinstance(problem, ProfilesUnavailable),
-        )
 
     def _take(self, source: ProfileSource, region: str, profiles: tuple[Profile, ...]) -> None:
         old = self._index.listing(source.account, region)
@@ -307,7 +263,7 @@ class ProfileDirectory:
         if source.pins_first and pinned and first != pinned:
             self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
 
-    def _report_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
+    def _report_failure(self, watch: Watch, error: ProfilesUnavailable, retry_in: float) -> None:
         """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
         now, kind = self._pacing.clock(), ProfilesFailed if watch.failures else AdsAccountsFailed
         detail, at = watch.reported.get(kind, ("", 0.0))
@@ -315,7 +271,7 @@ class ProfileDirectory:
             watch.reported[kind] = (error.detail, now)
             self._observer.observe(kind(watch.source.account, watch.region, error.detail, retry_in))
 
-    async def _read_reach(self, watch: _Watch) -> ProfilesUnavailable | None:
+    async def _read_reach(self, watch: Watch) -> ProfilesUnavailable | None:
         """Read what the account reaches beside what was just listed, with the same access token."""
         source, region, token = watch.source, watch.region, watch.access_token
         if token is None:

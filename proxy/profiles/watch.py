@@ -1,0 +1,54 @@
+"""One account in one region as the directory watches it: the task that lists it, and how its listings went."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.errors import NoUsableToken
+from proxy.events import ProfilesFailed
+from proxy.profiles.index import ListingFailure
+from proxy.profiles.listing import ProfilesUnavailable
+
+if TYPE_CHECKING:
+    from proxy.events import Event
+    from proxy.profiles.source import ProfileSource
+    from proxy.secret import Secret
+
+Problem = ProfilesUnavailable | NoUsableToken
+
+
+class Token(Protocol):
+    """An access token, as far as it matters here."""
+
+    @property
+    def value(self) -> Secret: ...
+
+
+@dataclass(slots=True)
+class Watch:
+    source: ProfileSource
+    region: str
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    listing: asyncio.Task[Problem | None] | None = None
+    """The newest listing, under way or ended."""
+    access_token: Secret | None = None
+    """The one that the newest listing is made with."""
+    failures: int = 0
+    failure: ListingFailure | None = None
+    reported: dict[type[Event], tuple[str, float]] = field(default_factory=dict)
+    reach_failures: int = 0
+
+    def note(self, problem: Problem | None, now: float) -> None:
+        """How the last listing went; `now` is wall-clock time."""
+        if problem is None:
+            self.failures, self.failure = 0, None
+            self.reported.pop(ProfilesFailed, None)
+            return
+        asked = isinstance(problem, ProfilesUnavailable)
+        self.failures += 1
+        self.failure = ListingFailure(
+            self.source.account, self.region, problem.detail, now, problem.retryable, asked=asked
+        )
