@@ -20,15 +20,19 @@ from proxy.events import (
     Observer,
     ProfilesFailed,
     ProfilesListed,
+    SharedListDamaged,
 )
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
 from proxy.profiles.kept_lists import REACH_DOCUMENT, KeptLists
+from proxy.profiles.list_form import ProfilesForm
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.misses import Misses
-from proxy.profiles.pacing import Pacing, next_listing
+from proxy.profiles.pacing import LIST_INTERVAL, Pacing, next_listing
 from proxy.profiles.reach_reader import ReachReader
+from proxy.profiles.shared_lists import SharedLists, attempt_after, failure_elsewhere
 from proxy.profiles.source import ProfileSource
 from proxy.profiles.watch import Watch
+from proxy.tokens.leases import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -36,9 +40,9 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.profiles import reach
-    from proxy.profiles.kept_lists import Documents
+    from proxy.profiles.kept_lists import ListStore
     from proxy.profiles.watch import Problem, Token
-    from proxy.secret import Secret
+    from proxy.tokens.leases import Lease, Shared
 
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
@@ -58,7 +62,7 @@ class ProfileDirectory:
         self,
         session: aiohttp.ClientSession,
         token: Callable[[str], Awaitable[Token]],
-        documents: Documents,
+        documents: ListStore,
         observer: Observer,
         pacing: Pacing | None = None,
     ) -> None:
@@ -67,8 +71,11 @@ class ProfileDirectory:
         self._observer = observer
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
+        self._shared = SharedLists(documents.leases_for(ProfilesForm()))
+        self._shared.follow(self)
         self._reader = ReachReader(session)
         self._watches: dict[tuple[str, str], Watch] = {}
+        self._regions: frozenset[str] = frozenset()
         self._listings: set[asyncio.Task[Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses = Misses(self._pacing.clock)
@@ -161,8 +168,10 @@ class ProfileDirectory:
             if key not in wanted or wanted[key].origin(key[1]) != watch.source.origin(key[1]):
                 self._index.drop(*key)
                 self._reader.index.drop(*key)
+                await self._shared.forget(watch.source, key[1])
                 self._kept.changed(document_of(key[0]), REACH_DOCUMENT)
         self._misses.keep(account for account, _ in wanted)
+        self._regions = frozenset(region for _, region in wanted)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
                 watch = self._watches[account, region] = Watch(source, region)
@@ -182,7 +191,7 @@ class ProfileDirectory:
         Raises what went wrong if it did in every region.
         """
         watches = [watch for (name, _), watch in self._watches.items() if name == account]
-        ended = await asyncio.gather(*(self._list(watch, again=False) for watch in watches))
+        ended = await asyncio.gather(*(self._list(watch, Urgency.AT_ONCE, again=False) for watch in watches))
         failures = [error for error in ended if error is not None]
         if failures and len(failures) == len(watches):
             raise failures[0]
@@ -192,14 +201,32 @@ class ProfileDirectory:
         """Somebody else may have signed in for this account: list it again soon."""
         for (name, _), watch in self._watches.items():
             if name == account:
+                watch.is_early = True
                 watch.wake.set()
+
+    def heard(self, account: str, url: str) -> None:
+        """Another replica may have listed this account at this address; any, where both are empty."""
+        for watch in self._watches_at(account, url) if account else tuple(self._watches.values()):
+            watch.heard = True
+            watch.wake.set()
+
+    def met_damage(self, account: str, url: str) -> None:
+        """The list that replicas share of this account at this address is damaged."""
+        self._observer.observe(SharedListDamaged(account, url))
+
+    def _watches_at(self, account: str, url: str) -> tuple[Watch, ...]:
+        watched = (self._watches.get((account, region)) for region in self._regions)
+        return tuple(watch for watch in watched if watch is not None and watch.source.api_urls[watch.region] == url)
 
     # --- listing
 
     async def _keep_current(self, watch: Watch) -> None:
         while True:
             watch.wake.clear()
-            error = await self._list(watch) or await self._read_reach(watch)
+            awaited, watch.heard = self._is_awaited(watch), False
+            urgency = Urgency.AT_ONCE if watch.is_early else Urgency.AWAITED if awaited else Urgency.PLANNED
+            watch.is_early = False
+            error = await self._list(watch, urgency) or await self._read_reach(watch)
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures or watch.reach_failures
             awaited, retry_after = False, None
@@ -208,60 +235,116 @@ class ProfileDirectory:
             delay = next_listing(failures, retry_after, self._pacing.random(), awaited=awaited)
             if isinstance(error, ProfilesUnavailable):
                 self._report_failure(watch, error, delay)
-            await self._pacing.pause(delay, watch.wake)
+            await self._wait(watch, delay if failures else max(0.0, delay - watch.age))
+
+    async def _wait(self, watch: Watch, delay: float) -> None:
+        """Until it is time to list again. A list that another replica read meanwhile is taken, and puts that off."""
+        due = self._pacing.clock() + delay
+        while True:
+            await self._pacing.pause(max(0.0, due - self._pacing.clock()), watch.wake)
+            if watch.is_early or not watch.heard:
+                return
+            watch.wake.clear()
+            if await self._take_newest(watch):
+                due = self._pacing.clock() + next_listing(0, None, self._pacing.random()) - watch.age
+
+    async def _take_newest(self, watch: Watch) -> bool:
+        """Take what another replica listed since. Returns whether there was something."""
+        source, region, watch.heard = watch.source, watch.region, False
+        try:
+            token = await self._token(source.account)
+        except NoUsableToken:
+            return False
+        async with self._slots:
+            shared = await self._shared.newest(source, region, token.lineage)
+        if shared is None or self._watches.get((source.account, region)) is not watch:
+            return False
+        watch.note(None, self._pacing.wall())
+        self._take_over(watch, shared)
+        return True
 
     def _is_awaited(self, watch: Watch) -> bool:
         return watch.source.pins_first and self._index.first(watch.source.account, watch.region) is None
 
-    async def _list(self, watch: Watch, *, again: bool = True) -> Problem | None:
+    async def _list(self, watch: Watch, urgency: Urgency, *, again: bool = True) -> Problem | None:
         """List once, or wait for the listing under way. Returns what went wrong: what was known stays in use then.
 
         Without `again`, a listing that succeeded with the access token of now will do.
         """
         try:
-            access_token = (await self._token(watch.source.account)).value
+            token = await self._token(watch.source.account)
         except NoUsableToken as error:
             watch.note(error, self._pacing.wall())
             return error
         newest = watch.listing
-        if newest is not None and watch.access_token == access_token:
+        if newest is not None and watch.token is not None and watch.token.value == token.value:
             if not newest.done():
                 return await asyncio.shield(newest)
             if not again and watch.failure is None:
                 return None
-        watch.access_token = access_token
-        watch.listing = asyncio.create_task(self._list_with(watch, access_token))
+        watch.token = token
+        watch.listing = asyncio.create_task(self._list_with(watch, token, urgency))
         self._listings.add(watch.listing)
         watch.listing.add_done_callback(self._listings.discard)
         return await asyncio.shield(watch.listing)
 
-    async def _list_with(self, watch: Watch, access_token: Secret) -> Problem | None:
-        source, region = watch.source, watch.region
-        problem: Problem | None = None
-        profiles: tuple[Profile, ...] = ()
-        try:
-            async with self._slots:
-                profiles = await list_profiles(self._session, source.endpoint(region), access_token)
-        except ProfilesUnavailable as error:
-            problem = error
-        if watch.listing is asyncio.current_task():  # else a newer token has been listed with since
+    async def _list_with(self, watch: Watch, token: Token, urgency: Urgency) -> Problem | None:
+        """Ask Amazon, unless another replica asks, or did."""
+        source, region, problem = watch.source, watch.region, None
+        async with self._slots, self._shared.lease(source, region, token.lineage, urgency) as lease:
+            if lease.held_back is None and lease.shared is None:
+                return await self._ask(watch, token, lease)
+        if lease.held_back is not None:
+            problem = failure_elsewhere(lease.held_back, awaited=self._is_awaited(watch))
+        if self._is_newest(watch):
             watch.note(problem, self._pacing.wall())
-            if problem is None and self._watches.get((source.account, region)) is watch:
-                self._take(source, region, profiles)
+            if lease.shared is not None and self._shared.see(source, region, lease.shared.fence):
+                self._take_over(watch, lease.shared)
         return problem
 
-    def _take(self, source: ProfileSource, region: str, profiles: tuple[Profile, ...]) -> None:
+    async def _ask(self, watch: Watch, token: Token, lease: Lease[ProfileListing]) -> ProfilesUnavailable | None:
+        """Ask Amazon, with the right to it, and tell the fleet what came of it."""
+        source, region = watch.source, watch.region
+        try:
+            profiles = await list_profiles(self._session, source.endpoint(region), token.value)
+        except ProfilesUnavailable as error:
+            if self._is_newest(watch):
+                watch.note(error, self._pacing.wall())
+                await lease.fail(attempt_after(error, lease.failed, self._pacing.random()))
+            return error
+        if self._is_newest(watch):
+            watch.note(None, self._pacing.wall())
+            listing = self._take(source, region, profiles)
+            await self._shared.publish(lease, source, region, listing, token.lineage)
+        return None
+
+    def _is_newest(self, watch: Watch) -> bool:
+        """Whether what this task lists is wanted still: no newer token has been listed with since."""
+        watched = self._watches.get((watch.source.account, watch.region))
+        return watch.listing is asyncio.current_task() and watched is watch
+
+    def _take(self, source: ProfileSource, region: str, profiles: tuple[Profile, ...]) -> ProfileListing:
+        """What Amazon just listed is in use, and kept."""
         old = self._index.listing(source.account, region)
+        first = pin(profiles, old.first if old is not None else "")
+        listing = ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
+        self._put(source, region, listing)
+        return listing
+
+    def _take_over(self, watch: Watch, shared: Shared[ProfileListing]) -> None:
+        """What another replica listed is in use, with the first profile that is pinned there, which also keeps it."""
+        watch.age = max(0.0, LIST_INTERVAL - shared.left)
+        self._put(watch.source, watch.region, shared.value, taken_over=True)
+
+    def _put(self, source: ProfileSource, region: str, listing: ProfileListing, *, taken_over: bool = False) -> None:
+        account, old = source.account, self._index.listing(source.account, region)
         pinned = old.first if old is not None else ""
-        first = pin(profiles, pinned)
-        if old is None or old.profiles != profiles:
-            self._index.put(
-                source.account, region, ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
-            )
-            self._kept.changed(document_of(source.account))
-        self._observer.observe(ProfilesListed(source.account, region, len(profiles)))
-        if source.pins_first and pinned and first != pinned:
-            self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
+        if old is None or old.profiles != listing.profiles or pinned != listing.first:
+            self._index.put(account, region, listing)
+            self._kept.changed(*(() if taken_over else (document_of(account),)))
+        self._observer.observe(ProfilesListed(account, region, len(listing.profiles), taken_over))
+        if source.pins_first and pinned and listing.first != pinned:
+            self._observer.observe(DefaultProfileChanged(account, region, pinned, listing.first))
 
     def _report_failure(self, watch: Watch, error: ProfilesUnavailable, retry_in: float) -> None:
         """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
@@ -273,14 +356,14 @@ class ProfileDirectory:
 
     async def _read_reach(self, watch: Watch) -> ProfilesUnavailable | None:
         """Read what the account reaches beside what was just listed, with the same access token."""
-        source, region, token = watch.source, watch.region, watch.access_token
+        source, region, token = watch.source, watch.region, watch.token
         if token is None:
             return None
         changed, problem = await self._reader.read(
             source,
             region,
-            token,
-            lambda: watch.access_token == token and self._watches.get((source.account, region)) is watch,
+            token.value,
+            lambda: watch.token is token and self._watches.get((source.account, region)) is watch,
         )
         if changed:
             self._kept.changed(REACH_DOCUMENT)

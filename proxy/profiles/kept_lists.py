@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from proxy.profiles.pacing import Pacing
     from proxy.profiles.reach import ReachIndex
     from proxy.profiles.source import ProfileSource
+    from proxy.tokens.leases import Form, Leases, T
 
 EARLIER_DOCUMENT = "profiles"
 """Held all listings in the versions before; empty, once they are in `DOCUMENTS`."""
@@ -26,18 +27,20 @@ REACH_DOCUMENT = "ads-accounts"
 SAVE_DELAY = 2.0
 
 
-class Documents(Protocol):
-    """Where small documents are kept: see `proxy.tokens.store.Store`."""
+class ListStore(Protocol):
+    """Where lists are kept, and shared: see `proxy.tokens.store.Store`."""
 
     async def read_document(self, name: str) -> object | None: ...
 
     async def write_document(self, name: str, data: object) -> None: ...
 
+    def leases_for(self, form: Form[T]) -> Leases[T]: ...
+
 
 class KeptLists:
     """Keeps what is in two indexes. `load`, `begin` and `stop` are called one after another."""
 
-    def __init__(self, documents: Documents, profiles: ProfileIndex, further: ReachIndex, pacing: Pacing) -> None:
+    def __init__(self, documents: ListStore, profiles: ProfileIndex, further: ReachIndex, pacing: Pacing) -> None:
         self._documents, self._profiles, self._further, self._pacing = documents, profiles, further, pacing
         self._unsaved: set[str] = set()
         self._dirty = asyncio.Event()

@@ -25,17 +25,27 @@ class Token(Protocol):
     @property
     def value(self) -> Secret: ...
 
+    @property
+    def lineage(self) -> str:
+        """What tells the refresh token that it is for."""
+
 
 @dataclass(slots=True)
 class Watch:
+    """`is_early`: somebody wants it listed now. `heard`: another replica may have listed it."""
+
     source: ProfileSource
     region: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    is_early: bool = False
+    heard: bool = False
     task: asyncio.Task[None] | None = None
     listing: asyncio.Task[Problem | None] | None = None
     """The newest listing, under way or ended."""
-    access_token: Secret | None = None
+    token: Token | None = None
     """The one that the newest listing is made with."""
+    age: float = 0.0
+    """How many seconds before it came here the newest list was read."""
     failures: int = 0
     failure: ListingFailure | None = None
     reported: dict[type[Event], tuple[str, float]] = field(default_factory=dict)
@@ -43,6 +53,7 @@ class Watch:
 
     def note(self, problem: Problem | None, now: float) -> None:
         """How the last listing went; `now` is wall-clock time."""
+        self.age = 0.0
         if problem is None:
             self.failures, self.failure = 0, None
             self.reported.pop(ProfilesFailed, None)

@@ -28,7 +28,7 @@ from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.refresh_attempt import describe_failure, failure_elsewhere, failure_of, request_grant
 from proxy.tokens.sharing import Sharing
-from proxy.tokens.store import StoredSource
+from proxy.tokens.store import StoredSource, fingerprint
 from proxy.tokens.suspicion import Suspicion
 from proxy.tokens.values import AccessToken, CredentialStatus
 from proxy.tokens.waiters import Waiters
@@ -297,10 +297,9 @@ class Credential:
             self._keeper.rotate(grant.refresh_token)
         grant.check_life()
         settings, timing, account = self.dependencies.settings, self.dependencies.timing, self.source.account
-        self._generation += 1
-        self._older_secret = grant.older_secret
-        expires_at = sent_at + grant.expires_in
-        self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
+        self._generation, self._older_secret = self._generation + 1, grant.older_secret
+        expires_at, lineage = sent_at + grant.expires_in, fingerprint(self._keeper.refresh_token)
+        self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id, lineage)
         self._last_failure, self._last_success = None, timing.wall()
         self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         duration, ends = timing.clock() - sent_at, timing.wall_at(expires_at)

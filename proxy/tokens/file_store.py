@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import MultiFernet
 
+    from proxy.tokens.leases import Form, T
     from proxy.tokens.store import StoredToken
     from proxy.tokens.token_response import Grant
 
@@ -55,6 +56,9 @@ class FileStore:
 
     def __repr__(self) -> str:
         return f"<FileStore in {self._directory}>"
+
+    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
+        return AloneLeases()
 
     @property
     def notes(self) -> tuple[str, ...]:

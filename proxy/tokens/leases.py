@@ -63,10 +63,11 @@ class FailedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Shared(Generic[T]):
-    """What another replica got, and under which fence."""
+    """What another replica got, under which fence, and for how many more seconds it is of use."""
 
     value: T
     fence: int
+    left: float
 
 
 class Form(Protocol[T]):
@@ -76,6 +77,12 @@ class Form(Protocol[T]):
     def kind(self) -> str:
         """What the keys of its leases begin with."""
 
+    def news(self, wanted: Wanted) -> tuple[str, str]:
+        """What kind of news it is that one was published, and of what."""
+
+    def is_long(self, value: T) -> bool:
+        """Whether writing it takes so long that the event loop is to be spared it."""
+
     def write(self, wanted: Wanted, value: T) -> tuple[bytes, float]:
         """A value as it is published, not encrypted yet, and for how many seconds it is of use."""
 
@@ -84,6 +91,16 @@ class Form(Protocol[T]):
 
         Raises `ValueError`, `KeyError` or `TypeError` for what is not of this form, or for somebody else.
         """
+
+
+class Listener(Protocol):
+    """Who wants to know at once."""
+
+    def heard(self, account: str, url: str) -> None:
+        """One may have been published, of this account from this address; of any account where both are empty."""
+
+    def met_damage(self, account: str, url: str) -> None:
+        """What is kept there cannot be read, or is somebody else's. The next that is published takes its place."""
 
 
 class Lease(Protocol[T]):
@@ -124,6 +141,12 @@ class Leases(Protocol[T]):
     async def announce(self, wanted: Wanted, value: T) -> int:
         """Shares what a sign-in brought, and fences off whoever asks meanwhile. Gives the fence, 0 where alone."""
 
+    async def forget(self, wanted: Wanted) -> None:
+        """What is kept is not given to anybody any more."""
+
+    def follow(self, listener: Listener) -> None:
+        """Tell this one from now on."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseOfNobody(Generic[T]):
@@ -156,3 +179,9 @@ class AloneLeases(Generic[T]):
 
     async def announce(self, wanted: Wanted, value: T) -> int:
         return 0
+
+    async def forget(self, wanted: Wanted) -> None:
+        """Nothing is kept."""
+
+    def follow(self, listener: Listener) -> None:
+        """There is nothing to tell."""

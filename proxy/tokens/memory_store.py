@@ -12,6 +12,7 @@ from proxy.tokens.store import StoreChange
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from proxy.tokens.leases import Form, T
     from proxy.tokens.store import StoredToken
     from proxy.tokens.token_response import Grant
 
@@ -28,6 +29,9 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._entries)} accounts>"
+
+    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
+        return AloneLeases()
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import MultiFernet
 
-    from proxy.tokens.leases import Form, Lease, Urgency, Wanted
+    from proxy.tokens.leases import Form, Lease, Listener, Urgency, Wanted
     from proxy.tokens.redis_connection import RedisConnection
 
 LEASE: Final = 4.0
@@ -38,6 +38,10 @@ TURN: Final = 0.25
 from it."""
 _RENEWALS: Final = 90
 """A holder that never ends gives way at last."""
+MAX_CONTENT: Final = 16 * 1024 * 1024
+"""Bytes of one value, encrypted. What is longer is not shared."""
+LONG: Final = 64 * 1024
+"""From so many bytes on, what is read is read in a thread: the event loop has requests to serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,20 @@ class RedisLeases(Generic[T]):
     def __init__(self, connection: RedisConnection, cipher: MultiFernet, form: Form[T]) -> None:
         self._connection, self._cipher, self._form = connection, cipher, form
         self._holder = secrets.token_hex(8)
+        self._places: dict[str, tuple[str, str]] = {}
+        self._damaged: dict[str, int] = {}
+        self._listener: Listener | None = None
 
     def __repr__(self) -> str:
         return f"<RedisLeases of {self._holder}, {self._form.kind}, at {self._connection.address}>"
+
+    def follow(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def hear(self, name: str) -> None:
+        """News of this name came; of anything, where it is empty."""
+        if self._listener is not None and (not name or name in self._places):
+            self._listener.heard(*self._places.get(name, ("", "")))
 
     @contextlib.asynccontextmanager
     async def lease(self, wanted: Wanted, urgency: Urgency) -> AsyncIterator[Lease[T]]:
@@ -87,24 +102,32 @@ class RedisLeases(Generic[T]):
             found = await self._connection.run(scripts.NEWEST, (self._key(wanted),), wanted.known)
         except StateError:
             return None
-        return self._open(wanted, *found) if found else None
+        return await self._open(wanted, *found) if found else None
 
     async def announce(self, wanted: Wanted, value: T) -> int:
-        content, life = self._seal(wanted, value)
-        keys = self._key(wanted), NEWS
+        content, life = await self._seal(wanted, value)
         try:
-            return int(await self._connection.run(scripts.SEIZE, keys, content, life, digest(wanted.account)))
+            words = content, life, *self._news(wanted)
+            return int(await self._connection.run(scripts.SEIZE, (self._key(wanted), NEWS), *words))
         except StateError:
             return 0
 
     async def publish(self, wanted: Wanted, value: T, fence: int) -> int:
         """Gives the fence where it was taken, else 0."""
-        content, life = self._seal(wanted, value)
-        words = self._holder, fence, content, life, digest(wanted.account)
+        content, life = await self._seal(wanted, value)
+        words = self._holder, fence, content, life, *self._news(wanted)
+        if len(content) > MAX_CONTENT:
+            return 0
         try:
             return fence if await self._connection.run(scripts.PUBLISH, (self._key(wanted), NEWS), *words) else 0
         except StateError:
             return 0
+
+    async def forget(self, wanted: Wanted) -> None:
+        self._places.pop(self._news(wanted)[1], None)
+        self._damaged.pop(self._key(wanted), None)
+        with contextlib.suppress(StateError):
+            await self._connection.run(scripts.FORGET, (self._key(wanted),))
 
     async def fail(self, wanted: Wanted, attempt: FailedAttempt, fence: int) -> None:
         """Ends the lease, and keeps all who would send the same from asking for a while."""
@@ -116,6 +139,7 @@ class RedisLeases(Generic[T]):
     async def _turn(self, wanted: Wanted, urgency: Urgency) -> Lease[T]:
         """Waits for the lease, or for what its holder was granted."""
         known = wanted.known
+        self._news(wanted)
         while True:
             try:
                 words = known, self._holder, int(LEASE * 1000), digest(wanted.sent), urgency, int(TURN * 1000)
@@ -129,7 +153,7 @@ class RedisLeases(Generic[T]):
             if told == b"held":
                 await asyncio.sleep(min(POLL, int(rest[0]) / 1000 + 0.001))
                 continue
-            shared = self._open(wanted, *rest)
+            shared = await self._open(wanted, *rest)
             if shared is not None:
                 return LeaseOfNobody(shared)
             known = int(rest[0])  # it is for another refresh token
@@ -142,18 +166,42 @@ class RedisLeases(Generic[T]):
                 if not await self._connection.run(scripts.RENEW, (self._key(lease.wanted),), *words):
                     return
 
-    def _seal(self, wanted: Wanted, value: T) -> tuple[bytes, int]:
+    async def _seal(self, wanted: Wanted, value: T) -> tuple[bytes, int]:
         """A value as it is published, and what is left of its life in milliseconds."""
+        if self._form.is_long(value):
+            return await asyncio.to_thread(self._sealed, wanted, value)
+        return self._sealed(wanted, value)
+
+    def _sealed(self, wanted: Wanted, value: T) -> tuple[bytes, int]:
         content, life = self._form.write(wanted, value)
         return self._cipher.encrypt(content), max(1, int(life * 1000))
 
-    def _open(self, wanted: Wanted, fence: bytes, content: bytes, left: bytes) -> Shared[T] | None:
+    async def _open(self, wanted: Wanted, fence: bytes, content: bytes, left: bytes) -> Shared[T] | None:
         """What was published, if it is what is wanted."""
+        words = wanted, content, int(left) / 1000
         try:
-            value = self._form.read(wanted, self._cipher.decrypt(content), int(left) / 1000)
+            value = await asyncio.to_thread(self._opened, *words) if len(content) > LONG else self._opened(*words)
         except (InvalidToken, ValueError, KeyError, TypeError):
+            self._note_damage(wanted, int(fence))
             return None
-        return Shared(value, int(fence)) if value is not None else None
+        return Shared(value, int(fence), words[2]) if value is not None else None
+
+    def _opened(self, wanted: Wanted, content: bytes, left: float) -> T | None:
+        return self._form.read(wanted, self._cipher.decrypt(content), left)
+
+    def _note_damage(self, wanted: Wanted, fence: int) -> None:
+        """Told once of each that was published."""
+        key = self._key(wanted)
+        if self._damaged.get(key) != fence and self._listener is not None:
+            self._damaged[key] = fence
+            self._listener.met_damage(wanted.account, wanted.url)
+
+    def _news(self, wanted: Wanted) -> tuple[str, str]:
+        """The kind of news, and their name, by which it is known from now on what they are about."""
+        kind, name = self._form.news(wanted)
+        told = digest(name)
+        self._places[told] = wanted.account, wanted.url
+        return kind, told
 
     def _key(self, wanted: Wanted) -> str:
         """One lease for each account and application: another configuration of the account is another matter."""

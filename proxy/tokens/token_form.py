@@ -21,6 +21,12 @@ class TokenForm:
 
     kind: Final = "lease"
 
+    def news(self, wanted: Wanted) -> tuple[str, str]:
+        return "account", wanted.account
+
+    def is_long(self, value: Grant) -> bool:
+        return False
+
     def write(self, wanted: Wanted, value: Grant) -> tuple[bytes, float]:
         content = {
             "for": _purpose(wanted),

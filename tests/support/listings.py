@@ -22,8 +22,9 @@ from proxy.profiles.directory import (
     ProfileSource,
 )
 from proxy.profiles.index import document_of
-from proxy.profiles.kept_lists import SAVE_DELAY
+from proxy.profiles.kept_lists import SAVE_DELAY, ListStore
 from proxy.secret import Secret
+from proxy.tokens.leases import AloneLeases, Form, T
 
 PATIENCE = 5.0
 
@@ -96,10 +97,14 @@ class DocumentStore:
             raise StateError("the disk is gone")
         self.document = json.loads(json.dumps(data))
 
+    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
+        return AloneLeases()
+
 
 @dataclass(frozen=True)
 class Token:
     value: Secret
+    lineage: str
 
 
 class RunningDirectory:
@@ -112,6 +117,7 @@ class RunningDirectory:
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session, self.url = session, url
         self.events, self.pauses, self.documents = EventQueue(), HeldPauses(), DocumentStore()
+        self.lineage = "f" * 64
         self.now = 1000.0
         self.ids: dict[str, list[int]] = {"na": [11, 12], "eu": [21], "fe": []}
         self.further: dict[tuple[str, str], Any] = {}
@@ -124,14 +130,14 @@ class RunningDirectory:
         self.gate: asyncio.Event | None = None
         self.directory = self.open()
 
-    def open(self) -> ProfileDirectory:
+    def open(self, store: ListStore | None = None) -> ProfileDirectory:
         pacing = Pacing(self.pauses.pause, lambda: self.now, lambda: 5.0, lambda: 0.0)
-        return ProfileDirectory(self.session, self.token, self.documents, self.events, pacing)
+        return ProfileDirectory(self.session, self.token, store or self.documents, self.events, pacing)
 
     async def token(self, account: str) -> Token:
         if account not in self.tokens:
             raise NoUsableToken(f"{account} has to sign in", retryable=False)
-        return Token(Secret(f"Atza|{account}|{self.generation}"))
+        return Token(Secret(f"Atza|{account}|{self.generation}"), self.lineage)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         region, _, target = request.path_qs[1:].partition("/")
