@@ -209,12 +209,14 @@ class ProfilesFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class AdsAccountsListed(Event):
-    """`count` ads accounts are listed in this region; `total` are known of the account, each once."""
+    """`count` ads accounts are listed in this region; `total` are known of the account, each once. `taken_over` as of
+    profiles."""
 
     account: str
     region: str
     count: int
     total: int
+    taken_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

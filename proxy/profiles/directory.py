@@ -24,7 +24,7 @@ from proxy.events import (
 )
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
 from proxy.profiles.kept_lists import REACH_DOCUMENT, KeptLists
-from proxy.profiles.list_form import ProfilesForm
+from proxy.profiles.list_form import ADS_ACCOUNTS, PROFILES
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.misses import Misses
 from proxy.profiles.pacing import LIST_INTERVAL, Pacing, next_listing
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from proxy.profiles import reach
     from proxy.profiles.kept_lists import ListStore
+    from proxy.profiles.reach_reader import Reading
     from proxy.profiles.watch import Problem, Token
     from proxy.tokens.leases import Lease, Shared
 
@@ -71,9 +72,10 @@ class ProfileDirectory:
         self._observer = observer
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
-        self._shared = SharedLists(documents.leases_for(ProfilesForm()))
+        self._shared = SharedLists(documents.leases_for(PROFILES))
+        self._reader = ReachReader(session, documents.leases_for(ADS_ACCOUNTS), self._pacing.random)
         self._shared.follow(self)
-        self._reader = ReachReader(session)
+        self._reader.shared.follow(self)
         self._watches: dict[tuple[str, str], Watch] = {}
         self._regions: frozenset[str] = frozenset()
         self._listings: set[asyncio.Task[Problem | None]] = set()
@@ -169,6 +171,7 @@ class ProfileDirectory:
                 self._index.drop(*key)
                 self._reader.index.drop(*key)
                 await self._shared.forget(watch.source, key[1])
+                await self._reader.shared.forget(watch.source, key[1])
                 self._kept.changed(document_of(key[0]), REACH_DOCUMENT)
         self._misses.keep(account for account, _ in wanted)
         self._regions = frozenset(region for _, region in wanted)
@@ -204,10 +207,10 @@ class ProfileDirectory:
                 watch.is_early = True
                 watch.wake.set()
 
-    def heard(self, account: str, url: str) -> None:
-        """Another replica may have listed this account at this address; any, where both are empty."""
+    def heard(self, kind: str, account: str, url: str) -> None:
+        """Another replica may have read this kind of list of an account at an address; any, where both are empty."""
         for watch in self._watches_at(account, url) if account else tuple(self._watches.values()):
-            watch.heard = True
+            watch.heard.add(kind)
             watch.wake.set()
 
     def met_damage(self, account: str, url: str) -> None:
@@ -223,18 +226,17 @@ class ProfileDirectory:
     async def _keep_current(self, watch: Watch) -> None:
         while True:
             watch.wake.clear()
-            awaited, watch.heard = self._is_awaited(watch), False
-            urgency = Urgency.AT_ONCE if watch.is_early else Urgency.AWAITED if awaited else Urgency.PLANNED
-            watch.is_early = False
-            error = await self._list(watch, urgency) or await self._read_reach(watch)
+            watch.heard.clear()
+            planned = Urgency.AWAITED if self._is_awaited(watch) else Urgency.PLANNED
+            urgency, watch.is_early = Urgency.AT_ONCE if watch.is_early else planned, False
+            error = await self._list(watch, urgency) or await self._read_reach(watch, urgency)
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures or watch.reach_failures
-            awaited, retry_after = False, None
-            if isinstance(error, ProfilesUnavailable):
-                awaited, retry_after = self._is_awaited(watch), error.retry_after
+            asked = error if isinstance(error, ProfilesUnavailable) else None
+            awaited, retry_after = asked is not None and self._is_awaited(watch), asked.retry_after if asked else None
             delay = next_listing(failures, retry_after, self._pacing.random(), awaited=awaited)
-            if isinstance(error, ProfilesUnavailable):
-                self._report_failure(watch, error, delay)
+            if asked is not None:
+                self._report_failure(watch, asked, delay)
             await self._wait(watch, delay if failures else max(0.0, delay - watch.age))
 
     async def _wait(self, watch: Watch, delay: float) -> None:
@@ -250,18 +252,26 @@ class ProfileDirectory:
 
     async def _take_newest(self, watch: Watch) -> bool:
         """Take what another replica listed since. Returns whether there was something."""
-        source, region, watch.heard = watch.source, watch.region, False
+        source, region, kinds = watch.source, watch.region, frozenset(watch.heard)
+        watch.heard.clear()
         try:
             token = await self._token(source.account)
         except NoUsableToken:
             return False
-        async with self._slots:
-            shared = await self._shared.newest(source, region, token.lineage)
-        if shared is None or self._watches.get((source.account, region)) is not watch:
+        shared, reading = None, None
+        if PROFILES.kind in kinds:
+            async with self._slots:
+                shared = await self._shared.newest(source, region, token.lineage)
+        if ADS_ACCOUNTS.kind in kinds:
+            reading = await self._reader.take_newest(source, region, token)
+        if self._watches.get((source.account, region)) is not watch:
             return False
-        watch.note(None, self._pacing.wall())
-        self._take_over(watch, shared)
-        return True
+        if reading is not None:
+            self._note_reading(watch, reading)
+        if shared is not None:
+            watch.note(None, self._pacing.wall())
+            self._take_over(watch, shared)
+        return shared is not None
 
     def _is_awaited(self, watch: Watch) -> bool:
         return watch.source.pins_first and self._index.first(watch.source.account, watch.region) is None
@@ -354,28 +364,34 @@ class ProfileDirectory:
             watch.reported[kind] = (error.detail, now)
             self._observer.observe(kind(watch.source.account, watch.region, error.detail, retry_in))
 
-    async def _read_reach(self, watch: Watch) -> ProfilesUnavailable | None:
+    async def _read_reach(self, watch: Watch, urgency: Urgency) -> ProfilesUnavailable | None:
         """Read what the account reaches beside what was just listed, with the same access token."""
         source, region, token = watch.source, watch.region, watch.token
         if token is None:
             return None
-        changed, problem = await self._reader.read(
+        reading = await self._reader.read(
             source,
             region,
-            token.value,
+            token,
+            urgency,
             lambda: watch.token is token and self._watches.get((source.account, region)) is watch,
         )
-        if changed:
-            self._kept.changed(REACH_DOCUMENT)
+        self._note_reading(watch, reading)
+        return reading.problem
+
+    def _note_reading(self, watch: Watch, reading: Reading) -> None:
+        """How it went; who read it keeps it."""
+        if reading.changed:
+            self._kept.changed(*(() if reading.taken_over else (REACH_DOCUMENT,)))
         watch.reach_failures += 1
-        if problem is None:
+        if reading.problem is None:
             watch.reach_failures = 0
             watch.reported.pop(AdsAccountsFailed, None)
-            found = self._reader.index.reading(source.account, region)
+            account, region = watch.source.account, watch.region
+            found = self._reader.index.reading(account, region)
             count = len(found.ads_accounts) if found is not None else 0
-            total = self._reader.index.count(source.account)
-            self._observer.observe(AdsAccountsListed(source.account, region, count, total))
-        return problem
+            total = self._reader.index.count(account)
+            self._observer.observe(AdsAccountsListed(account, region, count, total, reading.taken_over))
 
 
 async def _end(task: asyncio.Task[Any] | None) -> None:

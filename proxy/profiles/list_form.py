@@ -8,41 +8,49 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic
 
-from proxy.profiles.index import ProfileListing, read_listing, write_listing
+from proxy.profiles.index import read_listing, write_listing
 from proxy.profiles.pacing import LIST_INTERVAL
+from proxy.profiles.reach import read_reading, write_reading
+from proxy.tokens.leases import T
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from proxy.profiles.reach import Reach
     from proxy.tokens.leases import Wanted
 
 MAX_LIST: Final = 64 * 1024 * 1024
 """Bytes of a list before it is compressed; far above what `listing` reads of Amazon's."""
 _LONG: Final = 500
-"""From so many profiles on, writing takes milliseconds."""
+"""From so many entries on, writing takes milliseconds."""
 _LEVEL: Final = 1
 """Of compression: a list of 5,000 takes a tenth of its size then, and no other level is as fast."""
 
 
-class ProfilesForm:
-    """Implements `Form` for the usual profiles of an account at one address."""
+@dataclass(frozen=True, slots=True)
+class ListForm(Generic[T]):
+    """Implements `leases.Form` for one kind of lists: how one becomes JSON and back, and how many entries it has."""
 
-    kind: Final = "profiles"
+    kind: str
+    to_json: Callable[[T], Mapping[str, Any]]
+    from_json: Callable[[Mapping[str, Any]], T]
+    length: Callable[[T], int]
 
     def news(self, wanted: Wanted) -> tuple[str, str]:
         return self.kind, f"{wanted.account}\0{wanted.url}"
 
-    def is_long(self, value: ProfileListing) -> bool:
-        return len(value.profiles) >= _LONG
+    def is_long(self, value: T) -> bool:
+        return self.length(value) >= _LONG
 
-    def write(self, wanted: Wanted, value: ProfileListing) -> tuple[bytes, float]:
-        return write_list(wanted, self.kind, write_listing(value)), LIST_INTERVAL
+    def write(self, wanted: Wanted, value: T) -> tuple[bytes, float]:
+        return write_list(wanted, self.kind, self.to_json(value)), LIST_INTERVAL
 
-    def read(self, wanted: Wanted, content: bytes, left: float) -> ProfileListing | None:
+    def read(self, wanted: Wanted, content: bytes, left: float) -> T | None:
         entry = read_list(wanted, self.kind, content)
-        return read_listing(entry) if entry is not None else None
+        return self.from_json(entry) if entry is not None else None
 
 
 def write_list(wanted: Wanted, kind: str, entry: Mapping[str, Any]) -> bytes:
@@ -72,3 +80,13 @@ def read_list(wanted: Wanted, kind: str, content: bytes) -> Mapping[str, Any] | 
 
 def _purpose(wanted: Wanted) -> list[str]:
     return [wanted.account, wanted.url, wanted.client_id]
+
+
+def _length(reach: Reach) -> int:
+    return len(reach.profiles) + len(reach.ads_accounts) + len(reach.linked)
+
+
+PROFILES: Final = ListForm("profiles", write_listing, read_listing, lambda listing: len(listing.profiles))
+"""The usual profiles of an account at one address."""
+ADS_ACCOUNTS: Final = ListForm("ads-accounts", write_reading, read_reading, _length)
+"""What it reaches there beside them."""

@@ -32,13 +32,13 @@ class Token(Protocol):
 
 @dataclass(slots=True)
 class Watch:
-    """`is_early`: somebody wants it listed now. `heard`: another replica may have listed it."""
+    """`is_early`: somebody wants it listed now. `heard`: another replica may have read these kinds of lists."""
 
     source: ProfileSource
     region: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     is_early: bool = False
-    heard: bool = False
+    heard: set[str] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
     listing: asyncio.Task[Problem | None] | None = None
     """The newest listing, under way or ended."""

@@ -96,8 +96,8 @@ class Form(Protocol[T]):
 class Listener(Protocol):
     """Who wants to know at once."""
 
-    def heard(self, account: str, url: str) -> None:
-        """One may have been published, of this account from this address; of any account where both are empty."""
+    def heard(self, kind: str, account: str, url: str) -> None:
+        """One of this kind may have been published, of this account from this address; of any where both are empty."""
 
     def met_damage(self, account: str, url: str) -> None:
         """What is kept there cannot be read, or is somebody else's. The next that is published takes its place."""

@@ -81,7 +81,7 @@ class RedisLeases(Generic[T]):
     def hear(self, name: str) -> None:
         """News of this name came; of anything, where it is empty."""
         if self._listener is not None and (not name or name in self._places):
-            self._listener.heard(*self._places.get(name, ("", "")))
+            self._listener.heard(self._form.kind, *self._places.get(name, ("", "")))
 
     @contextlib.asynccontextmanager
     async def lease(self, wanted: Wanted, urgency: Urgency) -> AsyncIterator[Lease[T]]:

@@ -8,13 +8,15 @@ from dataclasses import replace
 import pytest
 
 from proxy.profiles import list_form
+from proxy.profiles.ads_accounts import AdsAccount, AlternateId, LinkedAccount
 from proxy.profiles.index import ProfileListing
-from proxy.profiles.list_form import ProfilesForm, read_list, write_list
+from proxy.profiles.list_form import ADS_ACCOUNTS, PROFILES, read_list, write_list
 from proxy.profiles.listing import Profile
 from proxy.profiles.pacing import LIST_INTERVAL
+from proxy.profiles.reach import Reach
 from proxy.tokens.leases import Wanted
 
-FORM = ProfilesForm()
+FORM = PROFILES
 WANTED = Wanted("acme", "https://api.test", "amzn1.app", "f" * 64, 0)
 
 
@@ -32,6 +34,18 @@ def test_a_list_comes_back_whole() -> None:
     content, life = FORM.write(WANTED, listing)
     assert life == LIST_INTERVAL
     assert FORM.read(WANTED, content, 1.0) == listing
+
+
+def test_what_else_is_reached_comes_back_whole() -> None:
+    """Ads accounts with their parts, what managers have linked, and hidden profiles."""
+    reach = Reach(
+        "https://api.test amzn1.app",
+        profiles(1).profiles,
+        (AdsAccount("amzn1.a", "Brand", "CREATED", ("US",), (AlternateId("US", "ENTITY1", "11"),)),),
+        (LinkedAccount("A1", "Shop", "SELLER", "12", "", "M1"),),
+    )
+    assert ADS_ACCOUNTS.read(WANTED, ADS_ACCOUNTS.write(WANTED, reach)[0], 1.0) == reach
+    assert not ADS_ACCOUNTS.is_long(reach)
 
 
 def test_the_longest_list_of_amazons_is_small() -> None:

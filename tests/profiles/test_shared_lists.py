@@ -11,7 +11,7 @@ import pytest
 
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import StateUnavailable
-from proxy.events import Event, ProfilesFailed, ProfilesListed, SharedListDamaged
+from proxy.events import AdsAccountsFailed, AdsAccountsListed, Event, ProfilesFailed, ProfilesListed, SharedListDamaged
 from proxy.profiles.listing import ProfilesUnavailable
 from proxy.profiles.pacing import FIRST_RETRY, LIST_INTERVAL
 from proxy.profiles.shared_lists import attempt_after, failure_elsewhere
@@ -103,7 +103,7 @@ async def test_those_who_start_together_ask_once(running: RunningDirectory, join
         await replica.directory.start([replica.source("acme", "na", "eu")])
     running.gate.set()
     for replica in replicas:
-        await replica.settle(2)
+        assert {(await replica.told(ProfilesListed)).region for _ in range(2)} == {"na", "eu"}
         assert replica.directory.owners("21") == (("acme", "eu"),)
     assert sorted(running.asked) == [("acme", "eu"), ("acme", "na")]
 
@@ -255,6 +255,57 @@ async def test_a_long_list_is_shared_and_one_that_is_too_long_is_not(
         await replica.directory.start([replica.source()])
         await replica.settle(1)
         assert not (await replica.told(ProfilesListed)).taken_over
+
+
+ADS_ACCOUNTS = "adsAccounts/list"
+
+
+def ads_accounts(*names: str) -> dict[str, object]:
+    return {"adsAccounts": [{"adsAccountId": name, "accountName": name} for name in names]}
+
+
+async def test_ads_accounts_are_asked_for_once(running: RunningDirectory, join: Join) -> None:
+    """With all that is read beside the usual profiles; a newer reading is heard of."""
+    running.further["na", ADS_ACCOUNTS] = ads_accounts("A1", "A2")
+    first, second = await join(), await join()
+    for replica in (first, second):
+        await replica.directory.start([replica.source()])
+        await replica.settle(1)
+    assert running.asked_further.count(ADS_ACCOUNTS) == 1
+    asked = len(running.asked_further)
+    assert second.directory.ads_account_owners("A2") == (("acme", "na"),)
+    told = [await replica.events.next_of_ads_accounts() for replica in (first, second)]
+    assert told == [AdsAccountsListed("acme", "na", 2, 2), AdsAccountsListed("acme", "na", 2, 2, taken_over=True)]
+    running.further["na", ADS_ACCOUNTS] = ads_accounts("A3")
+    first.pauses.end()
+    assert await second.events.next_of_ads_accounts() == AdsAccountsListed("acme", "na", 1, 1, taken_over=True)
+    assert second.directory.ads_account_owners("A3") == (("acme", "na"),)
+    assert len(running.asked_further) == 2 * asked
+
+
+async def test_a_failure_to_read_ads_accounts_holds_all_back(running: RunningDirectory, join: Join) -> None:
+    """What is known stays, and nobody is asked sooner for there being more replicas."""
+    running.further_status = 503
+    first, second = await join(), await join()
+    for replica in (first, second):
+        await replica.directory.start([replica.source()])
+        await replica.settle(1)
+    assert running.asked_further == [ADS_ACCOUNTS]
+    told = await second.events.next_of_ads_accounts()
+    assert isinstance(told, AdsAccountsFailed)
+    assert told.detail == "another replica was answered 503 by Amazon"
+
+
+async def test_ads_accounts_of_a_removed_account_are_forgotten(
+    running: RunningDirectory, join: Join, server: RedisServer
+) -> None:
+    """With its profiles."""
+    replica = await join()
+    await replica.directory.start([replica.source()])
+    await replica.settle(1)
+    assert server.client.hget(key_of(server, "ads-accounts"), "token")
+    await replica.directory.reconfigure([])
+    assert server.client.hget(key_of(server, "ads-accounts"), "token") == b""
 
 
 async def test_shared_lists_show_what_was_seen(join: Join) -> None:

@@ -44,6 +44,10 @@ class EventQueue:
         async with asyncio.timeout(PATIENCE):
             return await self.events.get()
 
+    async def next_of_ads_accounts(self) -> Event:
+        async with asyncio.timeout(PATIENCE):
+            return await self.of_ads_accounts.get()
+
 
 class HeldPauses:
     """HeldPauses that last until the test ends them, or they are woken. Saving waits for nothing."""
@@ -111,7 +115,7 @@ class RunningDirectory:
     """A directory before a scripted Amazon: `/REGION/v2/profiles` answers with that region's ids.
 
     `further` answers by region and the rest of the target what else is asked for; it is empty where nothing is said.
-    `asked` holds the usual lists alone.
+    `asked` holds the usual lists alone, `asked_further` the targets of all others.
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
@@ -125,6 +129,7 @@ class RunningDirectory:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
+        self.asked_further: list[str] = []
         self.tokens: set[str] = {"acme", "zeta"}
         self.generation = 1
         self.gate: asyncio.Event | None = None
@@ -142,6 +147,7 @@ class RunningDirectory:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         region, _, target = request.path_qs[1:].partition("/")
         if target != "v2/profiles":
+            self.asked_further.append(target)
             nothing: Any = [] if target.startswith("v2/profiles") else {}
             return web.json_response(self.further.get((region, target), nothing), status=self.further_status)
         self.asked.append((request.headers["Authorization"].split("|")[1], region))
