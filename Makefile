@@ -58,6 +58,7 @@ $(INSTALLED): requirements.lock requirements-build.lock pyproject.toml $(wildcar
 	$(PIP) $(LOCKED) -r requirements.lock
 	$(PIP) $(LOCKED) -r requirements-build.lock
 	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q proxy amazon_ads_proxy.py  # as pip does with a wheel
 	touch $@
 
 $(DEVELOPED): requirements-dev.lock $(INSTALLED)
