@@ -92,6 +92,12 @@ def this_checkout() -> Checkout:
     return Checkout(ROOT, sys.executable)
 
 
+def commit() -> str:
+    """Which commit this benchmark and its program are of, and whether something differs from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip() or "no commit"
+
+
 def checkout(folder: Path) -> Checkout:
     """A folder with the program, run with its own `.venv` where it has one, else with the Python that runs this."""
     own = folder / ".venv" / "bin" / "python"

@@ -6,14 +6,13 @@ import contextlib
 import datetime
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.burdens import measure_burdens
-from benchmarks.checkout import ROOT
+from benchmarks.checkout import commit
 from benchmarks.contenders import Contender, Fleet, contenders
 from benchmarks.footprint import Footprint, measure_footprints
 from benchmarks.processes import LOAD_CORE, WORKER_CORE, stopped_at_end
@@ -65,15 +64,12 @@ def _circumstances(those: tuple[Contender, ...], extent: Extent) -> tuple[str, .
     load = os.getloadavg()[0]
     quiet = "the machine was otherwise idle" if load < _LOUD else f"the machine was NOT idle (load {load:.1f} before)"
     versions = ", ".join(dict.fromkeys(f"{who.name.split(',')[0]} {who.version}" for who in those if who.version))
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], check=False, capture_output=True, text=True
-    ).stdout.strip()
     return (
         f"{datetime.datetime.now(datetime.UTC):%d %B %Y}, {cpu.strip()}, {os.cpu_count()} cores, "
         f"Linux {platform.release()}; {quiet}.",
         f"`{' '.join(['python -m benchmarks', *sys.argv[1:]])}`: {extent.rounds} paired rounds of {extent.seconds} s; "
         f"each worker alone on core {WORKER_CORE}, load and upstream on core {LOAD_CORE}.",
-        f"ads-proxy at {commit or 'no commit'} with Python {platform.python_version()}; {versions}.",
+        f"ads-proxy at {commit()} with Python {platform.python_version()}; {versions}.",
     )
 
 
