@@ -7,8 +7,9 @@ import statistics
 from pathlib import Path
 
 from benchmarks.checkout import ROOT
+from benchmarks.findings import Findings
 from benchmarks.processes import BenchmarkError
-from benchmarks.report import Findings, markdown
+from benchmarks.report import markdown
 from benchmarks.scenarios import ONE_TARGET
 from benchmarks.speed import UPSTREAM
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from benchmarks.burdens import measure_burdens
 from benchmarks.checkout import commit
 from benchmarks.contenders import Contender, Fleet, contenders
+from benchmarks.findings import Findings
 from benchmarks.footprint import Footprint, measure_footprints
 from benchmarks.processes import LOAD_CORE, WORKER_CORE, stopped_at_end
 from benchmarks.ratios import Ratio
-from benchmarks.report import Findings
 from benchmarks.scenarios import Scenario
 from benchmarks.speed import measure_speed
 from benchmarks.upstream import start_upstream
