@@ -18,9 +18,10 @@ from benchmarks.hostile import measure_hostile
 from benchmarks.many_profiles import measure as measure_profiles
 from benchmarks.many_profiles import report as report_profiles
 from benchmarks.micro import COUNTED, count
-from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
+from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError, end_what_is_left
 from benchmarks.profile import PICTURES, profile
 from benchmarks.profile import write as write_picture
+from benchmarks.progress import end
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
 from benchmarks.several_workers import measure_workers
@@ -54,13 +55,14 @@ def _run(given: argparse.Namespace) -> None:
     print(text)
     for path in write(findings) if given.write_docs else ():
         print(f"written: {path}", file=sys.stderr)
+    end(findings.failures)
 
 
 def _compare(given: argparse.Namespace) -> None:
     chosen = scenarios.named(given.scenario) if given.scenario else scenarios.COMPARED
     this = checkout(given.this) if given.this else this_checkout()
     this, other = (replace(side, hash_seed="0") for side in (this, checkout(given.checkout)))
-    compare(this, other, chosen, given.rounds, given.seconds)
+    end(compare(this, other, chosen, given.rounds, given.seconds))
 
 
 def _micro(given: argparse.Namespace) -> None:
@@ -144,3 +146,8 @@ if __name__ == "__main__":
         main()
     except BenchmarkError as error:
         sys.exit(f"benchmark: {error}")
+    except KeyboardInterrupt:
+        print("benchmark: stopped, and all that it started", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        end_what_is_left()

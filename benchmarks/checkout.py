@@ -68,7 +68,7 @@ class Checkout:
         process = Process(command, work / "output.log", core=WORKER_CORE, env=self.environment())
         try:
             ready_after = process.wait_ready(port, headers=_ask_with(setting), within=self.ready_within)
-        except BenchmarkError:
+        except BaseException:  # Ctrl-C, too: nobody else knows of the process yet
             process.stop()
             raise
         return Worker(process, port, AUTHORIZATION if setting.keyed else "", ready_after)
