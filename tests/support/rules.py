@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,17 @@ def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
 
 
 def rules_for(api_url: str, **changed: Any) -> Rules:
-    """The rules of an account `default` at this API address. `max_connections` is the tools', `pool_limit` Amazon's."""
+    """The rules of an account `default` at this API address. `max_connections` is the tools', `pool_limit` Amazon's.
+
+    With `FAST_PATH=false` in the environment of a test run, nothing is known again unless a test asks for it.
+    """
     environment = {
         "AMAZON_ADS_CLIENT_ID": "amzn1.test",
         "AMAZON_ADS_CLIENT_SECRET": "a-secret-for-tests",
         "AMAZON_ADS_REFRESH_TOKEN": "Atzr|test",
         "ADS_PROXY_REGIONS__NA__API_URL": api_url,
         "ADS_PROXY_REGIONS__NA__MCP_URL": f"{api_url}/mcp",
+        "ADS_PROXY_FAST_PATH": os.environ.get("FAST_PATH", "true"),
         "HOME": str(Path.home()),
     }
     config = load(None, environment)
