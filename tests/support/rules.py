@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from proxy.config import load
 from proxy.downstream.ports import ConnectionLimits
 from proxy.forwarding.rules import Rules
 from proxy.routing.table import EmptyDirectory
+from tests.support.fast_path import SETTING
 
 
 def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
@@ -52,17 +52,14 @@ def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
 
 
 def rules_for(api_url: str, **changed: Any) -> Rules:
-    """The rules of an account `default` at this API address. `max_connections` is the tools', `pool_limit` Amazon's.
-
-    With `FAST_PATH=false` in the environment of a test run, nothing is known again unless a test asks for it.
-    """
+    """The rules of an account `default` at this API address. `max_connections` is the tools', `pool_limit` Amazon's."""
     environment = {
         "AMAZON_ADS_CLIENT_ID": "amzn1.test",
         "AMAZON_ADS_CLIENT_SECRET": "a-secret-for-tests",
         "AMAZON_ADS_REFRESH_TOKEN": "Atzr|test",
         "ADS_PROXY_REGIONS__NA__API_URL": api_url,
         "ADS_PROXY_REGIONS__NA__MCP_URL": f"{api_url}/mcp",
-        "ADS_PROXY_FAST_PATH": os.environ.get("FAST_PATH", "true"),
+        **SETTING,
         "HOME": str(Path.home()),
     }
     config = load(None, environment)
