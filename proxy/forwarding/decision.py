@@ -212,8 +212,13 @@ class RequestContext:
     async def acquire(self, observer: Observer, *, fresh: bool) -> UpstreamConnection:
         """A connection for it, when its client's turn has come. Raises `Refused` where there is none in time."""
         pool, family = self.pool, self.family
-        if pool.holds_back(family):
-            held, first = pool.held_by(family), not pool.is_awaited_by(family)
-            observer.observe(FamilyHeldBack(pool.name, family, held, pool.limit, first=first))
+        tell_held_back(pool, family, observer)
         patience = self.rules.timeouts.response
         return await pool.acquire(fresh=fresh, patience=patience, client=self.client, family=family)
+
+
+def tell_held_back(pool: Pool, family: str, observer: Observer) -> None:
+    """Before a request waits: whether it does so although there are connections, which are for others."""
+    if pool.holds_back(family):
+        held, first = pool.held_by(family), not pool.is_awaited_by(family)
+        observer.observe(FamilyHeldBack(pool.name, family, held, pool.limit, first=first))
