@@ -14,7 +14,8 @@ from proxy.app.rules import make_operations
 from proxy.app.telemetry import require_extra
 from proxy.app.tls_in_force import TlsInForce
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
-from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
+from proxy.commands.consoles import answers
+from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import REGION_NAMES, Config, StateKind, notes
 
 if TYPE_CHECKING:

@@ -104,6 +104,7 @@ def test_the_command_line_starts_without_what_commands_need(tmp_path: Path) -> N
     assert "typer" in loaded
     assert not [name for name in loaded if name.partition(".")[0] in heavy]
     assert {name for name in loaded if name.startswith("proxy.commands.")} == {
+        "proxy.commands.addresses",
         "proxy.commands.cli",
         "proxy.commands.cli_audit",
         "proxy.commands.cli_keys",

@@ -118,7 +118,7 @@ class ProxyBench:
         self.deadlines.stop()
         assert self.events.started == len(self.events.finished)
         assert not self.events.defects
-        assert not self.server.per_address
+        assert repr(self.server.addresses) == "<OwnAddresses: 0 connected>"
 
     def drop(self) -> None:
         """Let go of everything, after a failure too."""
