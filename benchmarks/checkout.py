@@ -55,8 +55,14 @@ class Checkout:
         return self.folder.name
 
     def environment(self) -> dict[str, str]:
-        """What makes Python import the program from this folder and no other."""
-        return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": self.hash_seed}
+        """What makes Python import the program from this folder and no other, and keep its bytecode, as an installed
+        program has it."""
+        return {
+            "PYTHONPATH": str(self.folder),
+            "PYTHONSAFEPATH": "1",
+            "PYTHONHASHSEED": self.hash_seed,
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
 
     def start(self, upstream: Upstream, setting: Setting, work: Path) -> Worker:
         """Start it in the new folder `work` and wait until it serves."""
