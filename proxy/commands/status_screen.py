@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from proxy.commands.terminal import answers, printable
+from proxy.commands.consoles import answers
+from proxy.commands.terminal import printable
 from proxy.config import REGION_NAMES
 
 if TYPE_CHECKING:

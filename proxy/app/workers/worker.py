@@ -167,8 +167,8 @@ class Worker:
         for descriptor in self._given.listening:
             bound = socket.socket(fileno=descriptor)
             self.acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # as the supervisor's process does
+        gc.enable()
         self._beat()
         self._channel.send("serving")
 

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
     from proxy.app.workers.frames import Message
 
-_CODE: Final = "import sys; sys.path.append(sys.argv.pop(1)); from proxy.app.workers.__main__ import main; main()"
-"""Where the program lies is looked at last, and the directory that it was started in not at all."""
+_CODE: Final = (
+    "import gc, sys; gc.disable(); sys.path.append(sys.argv.pop(1)); "
+    "from proxy.app.workers.__main__ import main; main()"
+)
+"""Where the program lies is looked at last, and the directory that it was started in not at all. What a start makes is
+kept: a worker looks for garbage from when it serves."""
 _LAST_WORDS: Final = 1.0
 """Seconds that what a dead worker still said may take to be read."""
 
