@@ -29,6 +29,7 @@ from proxy.forwarding.quick.plans import (
     make_sender,
     may_be_quick,
 )
+from proxy.forwarding.quick.queued import QueuedExchange
 from proxy.http1.request_shape import USUAL_LINE, RequestShape, ShapeRules, make_request_shape
 from proxy.routing.numbers import line_without_numbers
 from proxy.token_bucket import TokenBucket
@@ -110,7 +111,7 @@ class Recognition:
         if (lane.watched or not serving or self._throttles.active) and not self._may_go(lane):
             return None
         connection = lane.pool.take_warm(lane.family)
-        if connection is None:
+        if connection is None and not lane.pool.is_full(lane.family):
             self._outcome = QuickOutcome.CONNECTION
             return None
         if lane.keyed:
@@ -121,7 +122,12 @@ class Recognition:
         lane.in_flight.value += 1
         if self._accounting.journal.listeners:
             self._accounting.tell_started()
-        exchange = QuickExchange(self._context, client, known, known.request_id or self._service.new_request_id())
+        request_id = known.request_id or self._service.new_request_id()
+        if connection is None:
+            queued = QueuedExchange(self._context, client, known, request_id)
+            queued.wait(data)
+            return queued
+        exchange = QuickExchange(self._context, client, known, request_id)
         exchange.send(connection, data)
         return exchange
 
@@ -200,12 +206,13 @@ class Recognition:
             return QuickOutcome.THROTTLED
         return None
 
-    def _affords(self, lane: Lane, connection: UpstreamConnection) -> bool:
+    def _affords(self, lane: Lane, connection: UpstreamConnection | None) -> bool:
         """Whether its client may have one more request; the connection goes back if not."""
         try:
             self._rules.clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
         except Refused:
-            lane.pool.give_back(connection)
+            if connection is not None:
+                lane.pool.give_back(connection)
             self._outcome = QuickOutcome.BUDGET
             return False
         return True
