@@ -1,6 +1,9 @@
 # ads-proxy: everything a developer or a machine runs. `make` alone lists the targets.
 # A fresh machine needs python3 (3.11 or newer, with venv) and make; each target does its own set-up.
 
+# What was compiled is kept, also where the environment would rather not: each of many processes would do it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHELL      := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:

@@ -28,6 +28,7 @@ from proxy.commands.serve import ServeRequest
 from proxy.config import Address, load
 from proxy.config.reference import json_schema, tables
 from tests.support.ready_program import ready
+from tests.support.ready_program import run as run_to_the_end
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = (
@@ -65,16 +66,7 @@ clients:
 
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "COLUMNS": "200"}
-    return subprocess.run(
-        ready(*arguments),
-        cwd=folder,
-        env={**needed, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_to_the_end(folder, ready(*arguments), {"COLUMNS": "200", **environ})
 
 
 def test_help_tells_a_stranger_where_to_begin(tmp_path: Path) -> None:
