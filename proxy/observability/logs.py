@@ -59,6 +59,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.RefreshTokenLost: "error",
     events.AccountRemoved: "info",
     events.ProfilesListed: "info",
+    events.SharedListDamaged: "warning",
     events.ProfilesFailed: "warning",
     events.AdsAccountsListed: "info",
     events.AdsAccountsFailed: "warning",

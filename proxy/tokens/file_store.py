@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import MultiFernet
 
+    from proxy.tokens.leases import Form, T
     from proxy.tokens.store import StoredToken
+    from proxy.tokens.token_response import Grant
 
 KEY_FILE = "key"
 ACCOUNT = "account-"
@@ -50,11 +52,14 @@ class FileStore:
         self._cipher = cipher
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
-        self.leases = AloneLeases()
+        self.leases: AloneLeases[Grant] = AloneLeases()
         self.fleet = None
 
     def __repr__(self) -> str:
         return f"<FileStore in {self._directory}>"
+
+    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
+        return AloneLeases()
 
     @property
     def notes(self) -> tuple[str, ...]:

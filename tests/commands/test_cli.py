@@ -27,6 +27,7 @@ from proxy.commands.healthcheck import check_health
 from proxy.commands.serve import ServeRequest
 from proxy.config import Address, load
 from proxy.config.reference import json_schema, tables
+from tests.support.ready_program import ready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = (
@@ -65,9 +66,14 @@ clients:
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "proxy", *arguments]
     return subprocess.run(
-        command, cwd=folder, env={**needed, **environ}, capture_output=True, text=True, timeout=60, check=False
+        ready(*arguments),
+        cwd=folder,
+        env={**needed, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

@@ -58,7 +58,7 @@ class WorkerProcess:
     def __repr__(self) -> str:
         return f"<WorkerProcess {self.number}: {self.phase}>"
 
-    async def begin(self, listening: tuple[int, ...], budgets: int, workers: int) -> None:
+    async def begin(self, listening: tuple[int, ...], counts: int, workers: int) -> None:
         """Start the process. Raises `OSError`."""
         with ExitStack() as lent, ExitStack() as kept:
             ours, theirs = socket.socketpair()
@@ -69,7 +69,7 @@ class WorkerProcess:
             reading, writing = os.pipe()
             kept.callback(os.close, reading)
             lent.callback(os.close, writing)
-            given = Descriptors(theirs.fileno(), numbers, budgets, workers, listening)
+            given = Descriptors(theirs.fileno(), numbers, counts, workers, listening)
             root = str(Path(proxy.__file__).parents[1])
             self.numbers = NumberReader(numbers)
             kept.callback(self.numbers.close)
