@@ -17,7 +17,7 @@ from proxy.forwarding.field_rules import LOOKED_UP, REQUEST_FIELDS, is_read
 from proxy.forwarding.misses import is_listed
 from proxy.forwarding.quick.context import QuickContext
 from proxy.forwarding.quick.exchange import QuickExchange
-from proxy.forwarding.quick.lane import KnownSection, Recognised
+from proxy.forwarding.quick.lane import KnownSection, recognised
 from proxy.forwarding.quick.lanes import LaneMaker
 from proxy.forwarding.quick.outcome import QuickOutcome
 from proxy.forwarding.quick.plans import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort, Service
     from proxy.forwarding.decision import Decision
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.quick.lane import Lane, Plan, Sender
+    from proxy.forwarding.quick.lane import Lane, Plan, Recognised, Sender
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request
     from proxy.tokens.values import AccessToken
@@ -105,9 +105,12 @@ class Recognition:
         known = known or self._recognise(data)
         if known is None:
             return None
-        lane = known.lane
+        lane = known[0]
         token = self._tokens.current(lane.account)
-        if (token is not known.token or token is None) and not self._take_token(known, token):
+        if token is not known[6]:
+            known = self._retoken(known, token)
+        if token is None:
+            self._outcome = QuickOutcome.TOKEN
             return None
         serving = self._service.availability is _SERVING
         if (lane.watched or not serving or self._throttles.active) and not self._may_go(lane):
@@ -116,17 +119,14 @@ class Recognition:
         if connection is None:
             self._outcome = QuickOutcome.CONNECTION
             return None
-        if lane.keyed:
-            self._rules.clients.note_use(lane.caller, time.time())
-        if lane.budgeted and not self._affords(lane, connection):
+        if lane.limited and not self._affords(lane, connection):
             return None
         self._flight.value += 1
         lane.in_flight.value += 1
         if self._accounting.journal.listeners:
             self._accounting.tell_started()
-        request_id = known.section.request_id or self._service.new_request_id()
-        exchange = QuickExchange(self._context, client, known, request_id)
-        exchange.send(connection, data)
+        exchange = QuickExchange()
+        exchange.send(self._context, client, known, connection, data)
         return exchange
 
     def _renumber(self, data: bytes) -> Recognised | None:
@@ -140,8 +140,12 @@ class Recognition:
         numbered = section.sender.numbered.get(line_without_numbers(line))
         if numbered is None:
             return None
-        known = Recognised(numbered.plan(line), section, len(data))
-        if self._came_before(data):
+        known = numbered.recognised(line, section, len(data))
+        number = hash(data)
+        at = number % _MAX_SEEN
+        if self._seen[at] != number:  # `_came_before` without the call
+            self._seen[at] = number
+        else:
             self._remember(data, known)
         return known
 
@@ -150,7 +154,7 @@ class Recognition:
         body_at = data.find(_END) + 4
         length = len(data) - body_at
         head = data[:body_at] if length else data
-        if data[0] != _G and (known := self._requests.get(head)) is not None and length == known.section.length:
+        if data[0] != _G and (known := self._requests.get(head)) is not None and length == known[4].length:
             return known
         at = data.find(b"\r\n") + 2
         section = self._find_section(data[at:body_at]) if body_at > at else None
@@ -164,7 +168,7 @@ class Recognition:
         if plan is None:
             self._outcome = QuickOutcome.UNSEEN
             return None
-        known = Recognised(plan, section, body_at)
+        known = recognised(plan, section, body_at)
         if not section.request_id and body_at <= _MAX_REMEMBERED and (again or self._came_before(head)):
             self._remember(head, known)
         return known
@@ -178,22 +182,19 @@ class Recognition:
 
     def _remember(self, head: bytes, known: Recognised) -> None:
         """A head that came before may come again, byte for byte. What `begin` looks for as a whole is whole."""
-        if known.section.length and head[0] == _G:
+        if known[4].length and head[0] == _G:
             return
         if len(self._requests) >= MAX_REQUESTS:
             self._requests.clear()
         self._requests[head] = known
 
-    def _take_token(self, known: Recognised, token: AccessToken | None) -> bool:
-        """Have the request carry this token; False where there is none."""
-        if token is None:
-            self._outcome = QuickOutcome.TOKEN
-            return False
-        lane = known.lane
-        if token is not lane.token:
+    def _retoken(self, known: Recognised, token: AccessToken | None) -> Recognised:
+        """The same with this token, if there is one. What was sent with the lane's last one is forgotten."""
+        lane, line, path, text, section, body_at, *_ = known
+        if token is not None and token is not lane.token:
             lane.take_token(token, self._dependencies.account_lines.of(token))
-        known.take_token()
-        return True
+            self._requests.clear()
+        return recognised((lane, line, path, text), section, body_at)
 
     def _may_go(self, lane: Lane) -> bool:
         objection = self._objection(lane)
@@ -221,9 +222,13 @@ class Recognition:
         return None
 
     def _affords(self, lane: Lane, connection: UpstreamConnection) -> bool:
-        """Whether its client may have one more request; the connection goes back if not."""
+        """Note the use of a key, and tell whether its client may have one more; the connection goes back if not."""
+        clients = self._rules.clients
+        if lane.keyed:
+            clients.note_use(lane.caller, time.time())
         try:
-            self._rules.clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
+            if lane.budgeted:
+                clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
         except Refused:
             lane.pool.give_back(connection)
             self._outcome = QuickOutcome.BUDGET
