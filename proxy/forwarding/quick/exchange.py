@@ -42,8 +42,20 @@ class QuickExchange:
 
     max_wire_bytes = 0
     attempts = 1
+    waited = 0.0
     __slots__ = (
-        *("_body_at", "_client", "_connection", "_context", "_data", "_head", "_lane", "_left", "_ordinary"),
+        *(
+            "_body_at",
+            "_client",
+            "_connection",
+            "_context",
+            "_data",
+            "_head",
+            "_lane",
+            "_left",
+            "_message",
+            "_ordinary",
+        ),
         *("_sent_at", "_spent", "_token"),
         *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "path", "request_id"),
         *("text", "upstream"),
@@ -66,20 +78,23 @@ class QuickExchange:
 
     # --- the usual way
 
-    def send(
-        self, quick: QuickContext, client: ClientPort, known: Recognised, connection: UpstreamConnection, data: bytes
-    ) -> None:
-        """Begin: send `data`, which came, as it was decided for its like. In place of `__init__`, which is dearer."""
+    def take(self, quick: QuickContext, client: ClientPort, known: Recognised, data: bytes) -> None:
+        """What it needs to know, in place of `__init__`, which is dearer. `data` came, and is known as `known`."""
         self._lane, _, self.path, self.text, section, body_at, token, message = known
         assert token is not None
-        self._context, self._client, self._connection, self._data = quick, client, connection, data
+        self._context, self._client, self._data = quick, client, data
         self._body_at, self._token = body_at, token
         self._ordinary, self._head, self._left = None, b"", 0
         self.request_id = section.request_id or quick.service.new_request_id()
         self._sent_at = self.entered = client.head_done
         self.bytes_in = length = section.length
+        self._message = message + data[body_at:] if length else message
+
+    def send(self, connection: UpstreamConnection) -> None:
+        """Send what came as it was decided for its like."""
+        self._connection = connection
         self._lane.budget.earn()
-        connection.send_whole(self, message + data[body_at:] if length else message, quick.timeouts)
+        connection.send_whole(self, self._message, self._context.timeouts)
         self._sent_at = perf_counter()
 
     def recognise(self, data: bytes) -> bool:
@@ -145,7 +160,7 @@ class QuickExchange:
         lane, quick = self._lane, self._context
         self.duration = duration = perf_counter() - self._client.head_done
         self.upstream = upstream
-        self.overhead = duration - upstream
+        self.overhead = duration - upstream - self.waited
         if lane.misfits:
             lane.misfits = 0
         if quick.tokens.watchful and status < 400:
@@ -173,6 +188,7 @@ class QuickExchange:
             overhead = self._sent_at - self._client.head_done
             if self._head:
                 overhead = self._spent
+            overhead -= self.waited
             sent = SentRequest(self._token, self._connection, data[body_at:], self._sent_at, overhead)
             if self._head:
                 response = read_response(self._head, REQUEST_IDS)

@@ -29,6 +29,7 @@ from proxy.forwarding.quick.plans import (
     make_sender,
     may_be_quick,
 )
+from proxy.forwarding.quick.queued import QueuedExchange
 from proxy.http1.request_shape import USUAL_LINE, RequestShape, ShapeRules, make_request_shape
 from proxy.routing.numbers import line_without_numbers
 from proxy.token_bucket import TokenBucket
@@ -116,7 +117,7 @@ class Recognition:
         if (lane.watched or not serving or self._throttles.active) and not self._may_go(lane):
             return None
         connection = lane.pool.take_warm(lane.family)
-        if connection is None:
+        if connection is None and not lane.pool.is_full(lane.family):
             self._outcome = QuickOutcome.CONNECTION
             return None
         if lane.limited and not self._affords(lane, connection):
@@ -125,8 +126,14 @@ class Recognition:
         lane.in_flight.value += 1
         if self._accounting.journal.listeners:
             self._accounting.tell_started()
+        if connection is None:
+            queued = QueuedExchange()
+            queued.take(self._context, client, known, data)
+            queued.wait()
+            return queued
         exchange = QuickExchange()
-        exchange.send(self._context, client, known, connection, data)
+        exchange.take(self._context, client, known, data)
+        exchange.send(connection)
         return exchange
 
     def _renumber(self, data: bytes) -> Recognised | None:
@@ -221,7 +228,7 @@ class Recognition:
             return QuickOutcome.THROTTLED
         return None
 
-    def _affords(self, lane: Lane, connection: UpstreamConnection) -> bool:
+    def _affords(self, lane: Lane, connection: UpstreamConnection | None) -> bool:
         """Note the use of a key, and tell whether its client may have one more; the connection goes back if not."""
         clients = self._rules.clients
         if lane.keyed:
@@ -230,7 +237,8 @@ class Recognition:
             if lane.budgeted:
                 clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
         except Refused:
-            lane.pool.give_back(connection)
+            if connection is not None:
+                lane.pool.give_back(connection)
             self._outcome = QuickOutcome.BUDGET
             return False
         return True
