@@ -48,7 +48,7 @@ class Supervisor:
         memories: NumberMemories,
         budgets: tuple[SharedBudgets, BudgetMemory],
         config: Callable[[], Config],
-        telling: tuple[Observer, Callable[[str], None]],
+        telling: tuple[Observer, Callable[[bytes], None]],
     ) -> None:
         self._desk, self._memories, self._config = desk, memories, config
         self._budgets, self._budget_memory = budgets
