@@ -34,6 +34,7 @@ NEWMAN    := .cache/newman/.installed
 AXE       := .cache/axe/.installed
 SPECIFIED := .cache/specifications/.installed
 BENCHED   := .cache/benchmarks/.installed
+MITMPROXY := .cache/benchmarks/mitmproxy/.installed
 AUDITORS  := .cache/audit/.installed
 MUTATING  := .cache/mutants/venv/.installed
 
@@ -58,6 +59,7 @@ $(INSTALLED): requirements.lock requirements-build.lock pyproject.toml $(wildcar
 	$(PIP) $(LOCKED) -r requirements.lock
 	$(PIP) $(LOCKED) -r requirements-build.lock
 	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q proxy amazon_ads_proxy.py  # as pip does with a wheel
 	touch $@
 
 $(DEVELOPED): requirements-dev.lock $(INSTALLED)
@@ -70,13 +72,14 @@ lock: ## write the lock files anew (UPGRADE=1: with the newest releases)
 	@test -x .cache/lock/bin/uv || { $(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
 	index=$$(.cache/lock/bin/pip config get global.index-url 2>/dev/null || true)
 	compile() {
-		.cache/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		.cache/lock/bin/uv pip compile --quiet --universal --python-version $${MINIMUM:-3.11} --generate-hashes --no-header --no-annotate \
 			--no-emit-index-url --no-emit-find-links $${index:+--index-url "$$index"} $(if $(UPGRADE),--upgrade) "$$@"
 	}
 	compile pyproject.toml --group dev --output-file requirements-dev.lock
 	compile pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
 	compile --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	compile benchmarks/requirements.in --output-file benchmarks/requirements.lock
+	MINIMUM=3.12 compile benchmarks/mitmproxy.in --output-file benchmarks/mitmproxy.lock
 	compile scripts/audit.in --output-file scripts/audit.lock
 	compile scripts/mutants.in --no-emit-package yattag --output-file scripts/mutants.lock
 
@@ -152,7 +155,8 @@ reference: $(DEVELOPED) ## the tables of docs/ that are made from the code (keys
 .PHONY: unit
 unit: $(DEVELOPED) $(SPECIFIED)
 	@mkdir -p .cache
-	$(BIN)/python -m pytest tests -q -n auto --dist loadfile --ignore=tests/integration -m "not integration and not conformance and not fuzz and not soak" \
+	# In the order of the folders, which ends with short files: by the number of its tests, a file with few long ones would come last.
+	$(BIN)/python -m pytest tests -q -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/integration -m "not integration and not conformance and not fuzz and not soak" \
 		--cov --cov-branch --cov-report= --junit-xml=.cache/junit-unit.xml
 	$(BIN)/coverage report | tail -n 40
 	# What calls itself pure in its first lines is tried whole, every line and every branch.
@@ -181,11 +185,11 @@ screenshots: $(DEVELOPED) ## pictures of the console, made by its tests, in .cac
 	SCREENSHOTS_DIR=.cache/screenshots $(BIN)/python -m pytest tests/integration -q -m chromium -k console
 
 .PHONY: fuzz
-fuzz: $(DEVELOPED) ## property tests for ten minutes (SECONDS_OF_FUZZING=600)
+fuzz: $(DEVELOPED) ## property tests for ten minutes (SECONDS_OF_FUZZING=600), with the fast path in each other round
 	@end=$$((SECONDS + $(SECONDS_OF_FUZZING))); round=0
 	while ((SECONDS < end)); do
-		round=$$((round + 1)); echo "fuzz: round $$round, $$((end - SECONDS)) s left"
-		$(BIN)/python -m pytest tests -q -x -m fuzz --hypothesis-seed=random
+		round=$$((round + 1)); fast_path=$$((round % 2)); echo "fuzz: round $$round, fast_path $$fast_path, $$((end - SECONDS)) s left"
+		FAST_PATH=$$fast_path $(BIN)/python -m pytest tests -q -x -m fuzz --hypothesis-seed=random
 	done
 
 .PHONY: soak
@@ -203,7 +207,7 @@ $(MUTATING): scripts/mutants.lock
 	touch $@
 
 .PHONY: bench
-bench: $(DEVELOPED) $(BENCHED) ## how fast it is beside nginx, HAProxy, Envoy and Go: 25 minutes (BENCH="--quick": 6)
+bench: $(DEVELOPED) $(BENCHED) $(MITMPROXY) ## how fast it is beside nginx, HAProxy, Envoy, Go and mitmproxy: 25 minutes (BENCH="--quick": 6)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: bench-micro
@@ -213,7 +217,17 @@ bench-micro: $(DEVELOPED) ## instructions per request, beside those recorded las
 # Envoy and py-spy; the benchmark goes on without them, and says so.
 $(BENCHED): benchmarks/requirements.lock
 	@$(PYTHON) -m venv .cache/benchmarks
-	.cache/benchmarks/bin/python -m pip --disable-pip-version-check --no-input $(LOCKED) -r $< && touch $@ || true
+	timeout 300 .cache/benchmarks/bin/python -m pip --disable-pip-version-check --no-input $(LOCKED) -r $< && touch $@ || echo "bench: goes on without Envoy and py-spy" >&2
+
+# What is locked of mitmproxy wants Python 3.12 or newer, which need not be the one that runs the program.
+$(MITMPROXY): benchmarks/mitmproxy.lock | $(BENCHED)
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 /usr/bin/python3; do
+		"$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || continue
+		"$$python" -m venv .cache/benchmarks/mitmproxy
+		timeout 300 .cache/benchmarks/mitmproxy/bin/python -m pip --disable-pip-version-check --no-input $(LOCKED) -r $< && touch $@ && exit 0
+		break
+	done
+	echo "bench: goes on without mitmproxy, whose lock wants Python 3.12 or newer and the packages it names" >&2
 
 # --- release ---------------------------------------------------------------------------------------------------
 

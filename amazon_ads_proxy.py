@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from importlib import metadata
 from pathlib import Path
 
 DISTRIBUTION = "amazon-ads-proxy"
@@ -27,7 +26,7 @@ def main() -> None:
     if problem:
         sys.stderr.write(f"ads-proxy: {problem}\n")
         sys.exit(1)
-    from proxy.commands.cli import main as run
+    from proxy.commands.entry import main as run
 
     run()
 
@@ -51,5 +50,7 @@ def find_problem() -> str:
 
 def owner(but: str) -> str:
     """Which other distribution has the package, as the end of a sentence. Looks at all, so only where it is needed."""
+    from importlib import metadata  # dear, and wanted where something is wrong alone
+
     names = sorted({name for name in metadata.packages_distributions().get("proxy", []) if name != but})
     return f"that of {' and '.join(f'{name} {metadata.version(name)}' for name in names)}" if names else "another's"

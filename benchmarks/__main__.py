@@ -18,8 +18,10 @@ from benchmarks.hostile import measure_hostile
 from benchmarks.many_profiles import measure as measure_profiles
 from benchmarks.many_profiles import report as report_profiles
 from benchmarks.micro import COUNTED, count
-from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError
-from benchmarks.profile import profile
+from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError, end_what_is_left
+from benchmarks.profile import PICTURES, profile
+from benchmarks.profile import write as write_picture
+from benchmarks.progress import end
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
 from benchmarks.several_workers import measure_workers
@@ -30,8 +32,8 @@ def main() -> None:
     """Do what the command line says."""
     parser = _parser()
     given = parser.parse_args()
-    if given.command is None and given.write_docs and given.scenario:
-        parser.error("--write-docs needs a whole run, without --scenario")
+    if given.command in (None, "profile") and given.write_docs and given.scenario:
+        parser.error("--write-docs is for all that the document shows, without --scenario")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started is stopped, too
     # The benchmark's own work belongs to the load's core, and connections need open files, its programs' too.
     if not {WORKER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
@@ -53,13 +55,14 @@ def _run(given: argparse.Namespace) -> None:
     print(text)
     for path in write(findings) if given.write_docs else ():
         print(f"written: {path}", file=sys.stderr)
+    end(findings.failures)
 
 
 def _compare(given: argparse.Namespace) -> None:
     chosen = scenarios.named(given.scenario) if given.scenario else scenarios.COMPARED
     this = checkout(given.this) if given.this else this_checkout()
     this, other = (replace(side, hash_seed="0") for side in (this, checkout(given.checkout)))
-    compare(this, other, chosen, given.rounds, given.seconds)
+    end(compare(this, other, chosen, given.rounds, given.seconds))
 
 
 def _micro(given: argparse.Namespace) -> None:
@@ -67,8 +70,11 @@ def _micro(given: argparse.Namespace) -> None:
 
 
 def _profile(given: argparse.Namespace) -> None:
-    for scenario in scenarios.named(given.scenario) if given.scenario else (scenarios.ONE_TARGET,):
-        profile(scenario, given.seconds, given.output)
+    chosen = (scenarios.ONE_TARGET,) if not given.scenario else scenarios.named(given.scenario)
+    for scenario in PICTURES if given.write_docs else chosen:
+        picture = profile(scenario, given.seconds, given.output)
+        if given.write_docs:
+            print(f"written: {write_picture(picture, scenario)}", file=sys.stderr)
 
 
 def _hostile(_: argparse.Namespace) -> None:
@@ -124,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     profiling = commands.add_parser("profile", help="where the time of the worker goes under load")
     profiling.add_argument("--scenario", action="append", help="this one; may be given several times")
     profiling.add_argument("--seconds", type=int, default=10, help="seconds of sampling (10)")
+    profiling.add_argument("--write-docs", action="store_true", help="both paths, into the pictures of docs/")
     profiling.add_argument("--output", type=Path, default=CACHE / "profiles", help="folder for what is written")
     directing = commands.add_parser("profiles", help="memory and time of a directory of very many profiles")
     directing.add_argument("--count", type=int, default=1_000_000, help="so many (1,000,000)")
@@ -142,3 +149,8 @@ if __name__ == "__main__":
         main()
     except BenchmarkError as error:
         sys.exit(f"benchmark: {error}")
+    except KeyboardInterrupt:
+        print("benchmark: stopped, and all that it started", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        end_what_is_left()

@@ -28,10 +28,11 @@ class Burden:
     idle: int = 0
 
 
+PROFILES, ACCOUNTS, IDLE_CONNECTIONS = "10,000 profiles known", "1,000 accounts", "2,000 idle connections"
 BURDENS = (
-    Burden("10,000 profiles known", Setting(profiles=10_000)),
-    Burden("1,000 accounts", Setting(accounts=1_000)),
-    Burden("2,000 idle connections", idle=2_000),
+    Burden(PROFILES, Setting(profiles=10_000)),
+    Burden(ACCOUNTS, Setting(accounts=1_000)),
+    Burden(IDLE_CONNECTIONS, idle=2_000),
 )
 
 

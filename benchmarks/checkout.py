@@ -55,8 +55,14 @@ class Checkout:
         return self.folder.name
 
     def environment(self) -> dict[str, str]:
-        """What makes Python import the program from this folder and no other."""
-        return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": self.hash_seed}
+        """What makes Python import the program from this folder and no other, and keep its bytecode, as an installed
+        program has it."""
+        return {
+            "PYTHONPATH": str(self.folder),
+            "PYTHONSAFEPATH": "1",
+            "PYTHONHASHSEED": self.hash_seed,
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
 
     def start(self, upstream: Upstream, setting: Setting, work: Path) -> Worker:
         """Start it in the new folder `work` and wait until it serves."""
@@ -68,7 +74,7 @@ class Checkout:
         process = Process(command, work / "output.log", core=WORKER_CORE, env=self.environment())
         try:
             ready_after = process.wait_ready(port, headers=_ask_with(setting), within=self.ready_within)
-        except BenchmarkError:
+        except BaseException:  # Ctrl-C, too: nobody else knows of the process yet
             process.stop()
             raise
         return Worker(process, port, AUTHORIZATION if setting.keyed else "", ready_after)
@@ -90,6 +96,12 @@ class Worker:
 def this_checkout() -> Checkout:
     """Where this benchmark is."""
     return Checkout(ROOT, sys.executable)
+
+
+def commit() -> str:
+    """Which commit this benchmark and its program are of, and whether something differs from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip() or "no commit"
 
 
 def checkout(folder: Path) -> Checkout:

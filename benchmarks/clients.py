@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.checkout import Worker
+from benchmarks.processes import BenchmarkError
 
 _TIMEOUT = 30.0
 _HELD = 1.0
@@ -32,17 +33,25 @@ def idle_connections(worker: Worker, count: int) -> Iterator[None]:
             client = stack.enter_context(socket.create_connection(("127.0.0.1", worker.port), timeout=_TIMEOUT))
             client.sendall(request)
             if not client.recv(65536).startswith(b"HTTP/1.1 200"):
-                raise ConnectionError("a connection that was to be idle got no 200")
+                raise BenchmarkError("a connection that was to be idle got no 200")
         yield
 
 
 def read_slowly(worker: Worker, path: str, size: int, count: int) -> None:
     """Fetch `size` bytes over each of `count` connections at once: first nothing is read, then everything."""
-    threads = [threading.Thread(target=_read_slowly, args=(worker, path, size)) for _ in range(count)]
+    whole: list[bool] = []
+
+    def read() -> None:
+        _read_slowly(worker, path, size)
+        whole.append(True)
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(_TIMEOUT * 2)
+    if len(whole) < count:
+        raise BenchmarkError(f"{len(whole)} of {count} slow readers got all of {path}")
 
 
 def _read_slowly(worker: Worker, path: str, size: int) -> None:
@@ -53,5 +62,5 @@ def _read_slowly(worker: Worker, path: str, size: int) -> None:
         while got < size:
             data = client.recv(1 << 18)
             if not data:
-                raise ConnectionError(f"{path} ended after {got} bytes")
+                raise BenchmarkError(f"{path} ended after {got} bytes")
             got += len(data)

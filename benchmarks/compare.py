@@ -10,11 +10,13 @@ import contextlib
 import statistics
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.checkout import Checkout
 from benchmarks.measure import measure
 from benchmarks.processes import stopped_at_end
+from benchmarks.progress import Progress
 from benchmarks.ratios import Ratio, paired
 from benchmarks.scenarios import Scenario
 from benchmarks.upstream import Upstream, start_upstream
@@ -41,8 +43,9 @@ class Comparison:
         return "same" if abs(self.ratio.middle - 1) <= NOISE else "unclear: more rounds"
 
 
-def compare(this: Checkout, other: Checkout, scenarios: tuple[Scenario, ...], rounds: int, seconds: int) -> None:
-    """Measure and print, a line as soon as it is known."""
+def compare(this: Checkout, other: Checkout, scenarios: tuple[Scenario, ...], rounds: int, seconds: int) -> list[str]:
+    """Measure and print, a line as soon as it is known; gives what failed, which the others do not mind."""
+    progress = Progress()
     for name, side in (("this", this), ("other", other)):
         print(f"{name:<6} {side.folder} with {side.python}")
     print(f"\n{'CPU per request':<30}{'this us':>9}{'other us':>10}   ratio, {rounds} paired rounds of {seconds} s")
@@ -51,10 +54,15 @@ def compare(this: Checkout, other: Checkout, scenarios: tuple[Scenario, ...], ro
         upstream = start_upstream(work)
         stack.enter_context(stopped_at_end(upstream.process))
         for number, scenario in enumerate(scenarios):
-            row = _one(scenario, (this, other), upstream, work / str(number), (rounds, seconds))
-            print(
-                f"{scenario.name:<30}{row.this * 1e6:>9.1f}{row.other * 1e6:>10.1f}   {row.ratio:.3f}  {row.verdict()}"
-            )
+            measuring = partial(_one, scenario, (this, other), upstream, work / str(number), (rounds, seconds))
+            if row := progress.tried(scenario.name, measuring):
+                _print(row)
+    return progress.failures
+
+
+def _print(row: Comparison) -> None:
+    times = f"{row.this * 1e6:>9.1f}{row.other * 1e6:>10.1f}"
+    print(f"{row.scenario.name:<30}{times}   {row.ratio:.3f}  {row.verdict()}")
 
 
 def _one(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.checkout import Checkout, Setting, Worker, this_checkout
+from benchmarks.measure import Sample, measure
 from benchmarks.peers import PEERS, Peer, PeerMissing
-from benchmarks.processes import stopped_at_end
+from benchmarks.processes import BenchmarkError, stopped_at_end
 from benchmarks.scenarios import Scenario
 from benchmarks.upstream import Upstream
 
@@ -60,6 +62,7 @@ class Fleet:
     def __init__(self, upstream: Upstream, work: Path) -> None:
         self._upstream = upstream
         self._work = work
+        self._numbers = itertools.count()  # of all that were to be started: one that failed has left a folder
         self._workers: dict[tuple[str, Setting], Worker] = {}
         self._stack = contextlib.ExitStack()
 
@@ -73,7 +76,18 @@ class Fleet:
         """The one of this contender in this setting."""
         key = (contender.name, contender.setting(setting))
         if key not in self._workers:
-            worker = contender.start(self._upstream, setting, self._work / f"worker-{len(self._workers)}")
+            worker = contender.start(self._upstream, setting, self._work / f"worker-{next(self._numbers)}")
             self._stack.enter_context(stopped_at_end(worker.process))
             self._workers[key] = worker
         return self._workers[key]
+
+    def measure(self, contender: Contender | None, scenario: Scenario, seconds: int) -> Sample:
+        """A stretch of the scenario's load; on the bare upstream where there is no contender."""
+        if contender:
+            worker = self.worker(contender, scenario.setting)
+        else:
+            worker = Worker(self._upstream.process, self._upstream.plain)
+        try:
+            return measure(worker, scenario.load, seconds, worker.process.log.parent)
+        except (BenchmarkError, OSError) as error:
+            raise BenchmarkError(f"{error}\n{worker.process.last_words()}") from error

@@ -7,8 +7,9 @@ import statistics
 from pathlib import Path
 
 from benchmarks.checkout import ROOT
+from benchmarks.findings import Findings
 from benchmarks.processes import BenchmarkError
-from benchmarks.report import Findings, markdown
+from benchmarks.report import markdown
 from benchmarks.scenarios import ONE_TARGET
 from benchmarks.speed import UPSTREAM
 
@@ -57,7 +58,9 @@ def _bar(place: int, name: str, values: list[float], scale: float) -> str:
 
 
 def write(findings: Findings) -> tuple[Path, ...]:
-    """Both files; says which."""
+    """Both files, or the document alone where the picture would be empty; says which."""
     DOCUMENT.write_text(with_findings(DOCUMENT.read_text(), markdown(findings)))
+    if not any(scenario == ONE_TARGET.name for scenario, _ in findings.samples):
+        return (DOCUMENT,)
     PICTURE.write_text(picture(findings))
     return DOCUMENT, PICTURE

@@ -7,12 +7,14 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.checkout import Setting, Worker
 from benchmarks.clients import idle_connections, read_slowly
 from benchmarks.contenders import Contender
 from benchmarks.processes import Process, stopped_at_end
+from benchmarks.progress import Progress
 from benchmarks.upstream import HUGE_SIZE, Upstream
 
 IDLE = 2000
@@ -34,14 +36,20 @@ class Footprint:
 
 
 def measure_footprints(
-    contenders: tuple[Contender, ...], upstream: Upstream, work: Path, rounds: int
+    contenders: tuple[Contender, ...], upstream: Upstream, work: Path, rounds: int, progress: Progress
 ) -> dict[str, list[Footprint]]:
-    """By name, one a round; everybody's round before the next one begins."""
-    found: dict[str, list[Footprint]] = {}
+    """By name, one a round; everybody's round before the next one begins. Who fails is left out."""
+    found: dict[str, list[Footprint]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):
         for place, contender in enumerate(contenders):
-            row = _one(contender, upstream, work / f"footprint-{number}-{place}")
-            found.setdefault(contender.name, []).append(row)
+            if contender.name not in found:
+                continue
+            measuring = partial(_one, contender, upstream, work / f"footprint-{number}-{place}")
+            row = progress.tried(f"{contender.name} in memory and start-up", measuring)
+            if row is None:
+                del found[contender.name]
+            else:
+                found[contender.name].append(row)
     return found
 
 

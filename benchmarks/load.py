@@ -59,7 +59,10 @@ def send(load: Load, port: int, seconds: int, work: Path, authorization: str = "
     command += [f"-d{seconds}s", "--timeout", "20s", "-s", str(script), f"http://127.0.0.1:{port}{load.path}"]
     nonce = str(time.time_ns() // 1000 % 10**12)
     command += ["--", nonce, authorization]
-    said = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds + _MORE_SECONDS)
+    try:
+        said = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds + _MORE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise BenchmarkError(f"{load} on port {port}: wrk did not end within {error.timeout:.0f} s") from error
     outcome, broken = _read(said.stdout, said.stderr)
     wanted = outcome.requests / 20 if load.requests is Requests.MIX else 0
     if broken or abs(outcome.refused - wanted) > wanted / 2 + load.connections * bool(wanted):

@@ -70,9 +70,7 @@ class Process:
         """The process and all that descend from it."""
         found = [self.pid]
         for pid in found:
-            with contextlib.suppress(OSError):
-                for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                    found.extend(map(int, children.read_text().split()))
+            found.extend(_children(pid))
         return tuple(found)
 
     def cpu(self) -> float:
@@ -120,6 +118,25 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._child.wait(_STOP_WITHIN)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            found.extend(map(int, children.read_text().split()))
+    return found
+
+
+def end_what_is_left() -> None:
+    """End the children of this process that nobody stopped: a signal may come while one is being started."""
+    for pid in _children(os.getpid()):
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
+            else:
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def _process_clock(pid: int) -> int:

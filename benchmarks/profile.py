@@ -1,23 +1,27 @@
 """Where the time of the worker goes under load: py-spy's samples, as a flame graph and as a table.
 
 py-spy reads the worker's memory from outside, so what runs is the program as shipped; it needs root, or the right to
-trace. Time in compiled code (the event loop, TLS, system calls) is that of the Python function that called it.
+trace. Time in compiled code (the event loop, TLS, system calls) is that of the Python function that called it: to see
+frames of compiled code py-spy stops the worker for each sample, and what it then sees is mostly where it was stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import shutil
 import subprocess
 import tempfile
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.checkout import this_checkout
+from benchmarks.checkout import ROOT, commit, this_checkout
+from benchmarks.flame_graph import drawn
 from benchmarks.load import send
+from benchmarks.measure import measure
 from benchmarks.processes import CACHE, LOAD_CORE, BenchmarkError, program, stopped_at_end
-from benchmarks.scenarios import Scenario
+from benchmarks.scenarios import ONE_TARGET, ORDINARY, Scenario
+from benchmarks.stacks import Share, read, shares
 from benchmarks.upstream import start_upstream
 
 _RATE = 500
@@ -25,20 +29,18 @@ _RATE = 500
 _SHOWN = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A function's part of all samples: by itself, and with all that it called."""
-
-    function: str
-    own: float
-    total: float
+PICTURES = {
+    ONE_TARGET: ROOT / "docs" / "flame-quick.svg",
+    ORDINARY[0]: ROOT / "docs" / "flame-ordinary.svg",
+}
+"""What docs/performance.md shows: the same load on both paths."""
 
 
-def profile(scenario: Scenario, seconds: int, folder: Path) -> None:
-    """Write `NAME.svg` (a flame graph) and `NAME.folded` (for other tools) into the folder, and print the table."""
+def profile(scenario: Scenario, seconds: int, folder: Path) -> Path:
+    """Print the table; write `NAME.folded` (for other tools) into the folder, and `NAME.svg`, which is returned."""
     folder.mkdir(parents=True, exist_ok=True)
     name = "".join(letter if letter.isalnum() else "-" for letter in scenario.name)
-    folded, drawn = folder / f"{name}.folded", folder / f"{name}.svg"
+    folded, picture = folder / f"{name}.folded", folder / f"{name}.svg"
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         work = Path(temporary)
         upstream = start_upstream(work)
@@ -46,35 +48,42 @@ def profile(scenario: Scenario, seconds: int, folder: Path) -> None:
         worker = this_checkout().start(upstream, scenario.setting, work / "worker")
         stack.enter_context(stopped_at_end(worker.process))
         send(scenario.load, worker.port, 2, work, worker.authorization)
-        for form, path in (("raw", folded), ("flamegraph", drawn)):
-            spying = _spy(worker.process.pid, form, path, seconds)
-            send(scenario.load, worker.port, seconds + 1, work, worker.authorization)
-            if spying.wait(30):
-                raise BenchmarkError(f"py-spy failed: {spying.stderr.read() if spying.stderr else ''}")
-    print(table(shares(folded.read_text().splitlines())))
-    print(f"\nwritten: {drawn}, {folded}")
+        with _spy(worker.process.pid, folded, seconds) as spying:
+            busy = measure(worker, scenario.load, seconds + 1, work).busy
+            _, said = spying.communicate(timeout=30)
+            if spying.returncode:
+                raise BenchmarkError(f"py-spy failed: {said}")
+    stacks = read(folded.read_text().splitlines())
+    picture.write_text(drawn(stacks, _caption(scenario, stacks.total(), busy)))
+    print(table(shares(stacks)))
+    print(f"\nwritten: {picture}, {folded}")
+    return picture
 
 
-def _spy(pid: int, form: str, path: Path, seconds: int) -> subprocess.Popen[str]:
+def write(picture: Path, scenario: Scenario) -> Path:
+    """Put the picture where the document shows it; says where."""
+    shutil.copyfile(picture, PICTURES[scenario])
+    return PICTURES[scenario]
+
+
+def _caption(scenario: Scenario, samples: int, busy: float) -> str:
+    """An idle worker's samples are those of an event loop that waits: hence what part of the time it ran."""
+    date = f"{datetime.datetime.now(datetime.UTC):%d %B %Y}"
+    return f"{scenario.name}: {samples:,} samples, worker busy {busy:.0%} of the time; {commit()}, {date}"
+
+
+@contextlib.contextmanager
+def _spy(pid: int, path: Path, seconds: int) -> Iterator[subprocess.Popen[str]]:
     found = program("py-spy") or program(str(CACHE / "bin" / "py-spy"))
     if found is None:
         raise BenchmarkError("profiling needs py-spy: `make bench` installs it, and so does pip install py-spy")
-    command = ["taskset", "-c", str(LOAD_CORE), found, "record", "--pid", str(pid), "--format", form]
+    command = ["taskset", "-c", str(LOAD_CORE), found, "record", "--pid", str(pid), "--format", "raw"]
     command += ["--rate", str(_RATE), "--duration", str(seconds), "--nonblocking", "--output", str(path)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
-def shares(folded: Iterable[str]) -> list[Share]:
-    """From lines of `outermost;...;innermost COUNT`, the functions that took the most by themselves first."""
-    own: Counter[str] = Counter()
-    total: Counter[str] = Counter()
-    for line in folded:
-        stack, _, count = line.rpartition(" ")
-        functions = [frame.rpartition(":")[0] + ")" if ":" in frame else frame for frame in stack.split(";")]
-        own[functions[-1]] += int(count)
-        total.update(dict.fromkeys(functions, int(count)))
-    everything = sum(own.values()) or 1
-    return [Share(name, own[name] / everything, total[name] / everything) for name, _ in own.most_common()]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as spying:
+        try:
+            yield spying
+        finally:
+            spying.terminate()
 
 
 def table(found: list[Share]) -> str:

@@ -4,41 +4,35 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 
 from benchmarks.contenders import OURS
+from benchmarks.findings import Findings
 from benchmarks.footprint import IDLE, IN_FLIGHT, Footprint
+from benchmarks.goals import judged
 from benchmarks.measure import Sample
 from benchmarks.peers import NGINX
-from benchmarks.ratios import Ratio, paired
 from benchmarks.scenarios import ONE_CONNECTION, ONE_TARGET, TLS
-from benchmarks.speed import UPSTREAM, Samples
+from benchmarks.speed import UPSTREAM
 
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """All of one run. `circumstances` says on what, when and how, a sentence an entry."""
-
-    circumstances: tuple[str, ...]
-    samples: Samples
-    footprints: Mapping[str, Sequence[Footprint]]
-    burdens: Mapping[str, Ratio]
+_cpu, _rate, _p50, _p99 = map(attrgetter, ("cpu", "rate", "p50", "p99"))
 
 
 def markdown(findings: Findings) -> str:
     """Every table, in the order of what is asked first."""
-    samples = findings.samples
     parts = [
-        "\n".join(f"- {sentence}" for sentence in findings.circumstances),
+        "\n".join(f"- {sentence}" for sentence in (*findings.circumstances, *findings.failures)),
+        "### Each goal",
+        _table(("ads-proxy", "goal", "worst that may land", "measured", "met?"), judged(findings)),
         "### CPU per request, in multiples of nginx",
-        _ratios_to_nginx(samples, lambda sample: sample.cpu, ("us", 1e6, ".1f")),
+        _ratios_to_nginx(findings, _cpu, ("us", 1e6, ".1f")),
         "### Throughput of one worker, in multiples of nginx",
-        _ratios_to_nginx(samples, lambda sample: sample.rate, ("requests/s", 1, ",.0f")),
+        _ratios_to_nginx(findings, _rate, ("requests/s", 1, ",.0f")),
         "### The program to each of its peers",
-        _ours_to_peers(samples),
+        _ours_to_peers(findings),
     ]
-    if (ONE_CONNECTION.name, UPSTREAM) in samples:
-        parts += ["### Latency added over the bare upstream, one connection", _latency(samples)]
+    if (ONE_CONNECTION.name, UPSTREAM) in findings.samples:
+        parts += ["### Latency added over the bare upstream, one connection", _latency(findings)]
     if findings.footprints:
         parts += ["### Memory and start-up", _footprints(findings.footprints)]
     if findings.burdens:
@@ -47,53 +41,43 @@ def markdown(findings: Findings) -> str:
     return "\n\n".join(parts)
 
 
-def _ratios_to_nginx(samples: Samples, value: Callable[[Sample], float], unit: tuple[str, float, str]) -> str:
+def _ratios_to_nginx(findings: Findings, value: Callable[[Sample], float], unit: tuple[str, float, str]) -> str:
+    samples = findings.samples
     names = list(dict.fromkeys(name for _, name in samples if name not in (NGINX.name, UPSTREAM)))
     rows = []
-    for scenario in dict.fromkeys(scenario for scenario, _ in samples):
-        base = [value(sample) for sample in samples[scenario, NGINX.name]]
-        row = [scenario, format(statistics.median(base) * unit[1], unit[2])]
-        for name in names:
-            those = [value(sample) for sample in samples.get((scenario, name), ())]
-            row.append(f"{paired(those, base):.2f}" if those else "")
-        rows.append(row)
+    for scenario in dict.fromkeys(scenario for scenario, name in samples if name == NGINX.name):
+        base = statistics.median(map(value, samples[scenario, NGINX.name]))
+        ratios = (findings.ratio(scenario, name, NGINX.name, value) for name in names)
+        rows.append([scenario, format(base * unit[1], unit[2]), *(f"{ratio:.2f}" if ratio else "" for ratio in ratios)])
     return _table(("", f"nginx, {unit[0]}", *names), rows)
 
 
-def _ours_to_peers(samples: Samples) -> str:
+def _ours_to_peers(findings: Findings) -> str:
     """CPU and throughput of this program to each peer's, over a plain and a TLS upstream."""
+    samples = findings.samples
     scenarios = [scenario.name for scenario in (ONE_TARGET, TLS) if (scenario.name, OURS) in samples]
     rows = []
     for name in dict.fromkeys(name for _, name in samples if name not in (OURS, UPSTREAM)):
         row = [name]
         for scenario in scenarios:
-            ours, theirs = samples[scenario, OURS], samples.get((scenario, name), [])
-            row += _to_peer(ours, theirs) if theirs else ["", "", ""]
+            theirs = samples.get((scenario, name), ())
+            ratios = (findings.ratio(scenario, OURS, name, value) for value in (_cpu, _rate))
+            row += [f"{ratio:.2f}" if ratio else "" for ratio in ratios]
+            row.append(f"{statistics.median(sample.busy for sample in theirs):.0%}" if theirs else "")
         rows.append(row)
     head = [f"{what}, {scenario}" for scenario in scenarios for what in ("CPU", "throughput", "peer's core busy")]
     return _table((f"{OURS} to", *head), rows)
 
 
-def _to_peer(ours: Sequence[Sample], theirs: Sequence[Sample]) -> list[str]:
-    cpu = paired([sample.cpu for sample in ours], [sample.cpu for sample in theirs])
-    rate = paired([sample.rate for sample in ours], [sample.rate for sample in theirs])
-    return [f"{cpu:.2f}", f"{rate:.2f}", f"{statistics.median(sample.busy for sample in theirs):.0%}"]
-
-
-def _latency(samples: Samples) -> str:
-    scenario = ONE_CONNECTION.name
-    bare = samples[scenario, UPSTREAM]
-    added: dict[str, tuple[list[float], list[float]]] = {}
-    for place, name in samples:
-        if place == scenario and name != UPSTREAM:
-            those = list(zip(samples[place, name], bare, strict=True))
-            added[name] = [this.p50 - base.p50 for this, base in those], [this.p99 - base.p99 for this, base in those]
+def _latency(findings: Findings) -> str:
     rows = []
-    for name, columns in added.items():
+    for name in dict.fromkeys(name for scenario, name in findings.samples if scenario == ONE_CONNECTION.name):
+        if name == UPSTREAM:
+            continue
         row = [name]
-        for column, base in zip(columns, added[NGINX.name], strict=True):
-            row.append(f"{statistics.median(column) * 1e6:.0f}")
-            row.append(f"{paired(column, base):.2f}" if min(base) > 0 else "")
+        for value in (_p50, _p99):
+            ratio = findings.added_ratio(name, NGINX.name, value)
+            row += [f"{statistics.median(findings.added(name, value)) * 1e6:.0f}", f"{ratio:.2f}" if ratio else ""]
         rows.append(row)
     return _table(("", "p50, us", "to nginx", "p99, us", "to nginx"), rows)
 

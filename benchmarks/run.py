@@ -6,19 +6,20 @@ import contextlib
 import datetime
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.burdens import measure_burdens
-from benchmarks.checkout import ROOT
+from benchmarks.checkout import commit
 from benchmarks.contenders import Contender, Fleet, contenders
+from benchmarks.findings import Findings
 from benchmarks.footprint import Footprint, measure_footprints
 from benchmarks.processes import LOAD_CORE, WORKER_CORE, stopped_at_end
+from benchmarks.progress import Progress
 from benchmarks.ratios import Ratio
-from benchmarks.report import Findings
 from benchmarks.scenarios import Scenario
 from benchmarks.speed import measure_speed
 from benchmarks.upstream import start_upstream
@@ -37,11 +38,12 @@ class Extent:
 
 
 def run(scenarios: tuple[Scenario, ...], extent: Extent) -> Findings:
-    """Measure; what happens meanwhile is said on standard error."""
+    """Measure; what happens meanwhile is said on standard error, and what fails is left out."""
+    progress = Progress()
     those, missing = contenders()
     circumstances = (*_circumstances(those, extent), *missing)
     for sentence in circumstances:
-        _say(sentence)
+        progress.say(sentence)
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         work = Path(temporary)
         upstream = start_upstream(work)
@@ -49,15 +51,15 @@ def run(scenarios: tuple[Scenario, ...], extent: Extent) -> Findings:
         pairs = [(scenario, tuple(who for who in those if who.takes_part(scenario))) for scenario in scenarios]
         speed = (extent.rounds, extent.seconds)
         with Fleet(upstream, work) as fleet:
-            samples = measure_speed(fleet, upstream, pairs, speed, _say)
+            samples = measure_speed(fleet, pairs, speed, progress)
         burdens: dict[str, Ratio] = {}
         footprints: dict[str, list[Footprint]] = {}
         if extent.footprint_rounds:
-            _say("burdens")
-            burdens = measure_burdens(upstream, work, speed)
-            _say("memory and start-up")
-            footprints = measure_footprints(those, upstream, work, extent.footprint_rounds)
-    return Findings(circumstances, samples, footprints, burdens)
+            progress.say("burdens")
+            burdens = progress.tried("burdens", partial(measure_burdens, upstream, work, speed)) or {}
+            progress.say("memory and start-up")
+            footprints = measure_footprints(those, upstream, work, extent.footprint_rounds, progress)
+    return Findings(circumstances, samples, footprints, burdens, tuple(progress.failures))
 
 
 def _circumstances(those: tuple[Contender, ...], extent: Extent) -> tuple[str, ...]:
@@ -65,21 +67,14 @@ def _circumstances(those: tuple[Contender, ...], extent: Extent) -> tuple[str, .
     load = os.getloadavg()[0]
     quiet = "the machine was otherwise idle" if load < _LOUD else f"the machine was NOT idle (load {load:.1f} before)"
     versions = ", ".join(dict.fromkeys(f"{who.name.split(',')[0]} {who.version}" for who in those if who.version))
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], check=False, capture_output=True, text=True
-    ).stdout.strip()
     return (
         f"{datetime.datetime.now(datetime.UTC):%d %B %Y}, {cpu.strip()}, {os.cpu_count()} cores, "
         f"Linux {platform.release()}; {quiet}.",
         f"`{' '.join(['python -m benchmarks', *sys.argv[1:]])}`: {extent.rounds} paired rounds of {extent.seconds} s; "
         f"each worker alone on core {WORKER_CORE}, load and upstream on core {LOAD_CORE}.",
-        f"ads-proxy at {commit or 'no commit'} with Python {platform.python_version()}; {versions}.",
+        f"ads-proxy at {commit()} with Python {platform.python_version()}; {versions}.",
     )
 
 
 def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines()
-
-
-def _say(sentence: str) -> None:
-    print(f"{datetime.datetime.now(datetime.UTC):%H:%M:%S} {sentence}", file=sys.stderr, flush=True)

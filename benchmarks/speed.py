@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from typing import Protocol
 
-from benchmarks.checkout import Worker
-from benchmarks.contenders import Contender, Fleet
-from benchmarks.measure import Sample, measure
-from benchmarks.processes import BenchmarkError
+from benchmarks.contenders import Contender
+from benchmarks.measure import Sample
+from benchmarks.progress import Progress
 from benchmarks.scenarios import ONE_CONNECTION, Scenario
-from benchmarks.upstream import Upstream
 
 UPSTREAM = "upstream itself"
 Samples = dict[tuple[str, str], list[Sample]]
 """(scenario, contender) -> a sample a round."""
 
 
+class Measuring(Protocol):
+    """What `contenders.Fleet` does: a stretch of load on one contender's worker, or on the bare upstream (None)."""
+
+    def measure(self, contender: Contender | None, scenario: Scenario, seconds: int) -> Sample: ...
+
+
 def measure_speed(
-    fleet: Fleet,
-    upstream: Upstream,
+    fleet: Measuring,
     pairs: list[tuple[Scenario, tuple[Contender, ...]]],
     extent: tuple[int, int],
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> Samples:
-    """All of a round before the next one begins; the order within a scenario moves on by one each round."""
+    """All of a round before the next one begins; the order within a scenario moves on by one each round.
+
+    Who fails in a scenario takes no more part in it, and leaves no samples of it.
+    """
     rounds, seconds = extent
     found: Samples = {}
+    broken: set[tuple[str, str]] = set()
     for number in range(-1, rounds):  # the one before the first warms up, and does not count
-        say(f"round {number + 1} of {rounds}" if number >= 0 else "warming up")
+        progress.say(f"round {number + 1} of {rounds}" if number >= 0 else "warming up")
         for scenario, those in pairs:
             turn = number % len(those)
-            for contender in those[turn:] + those[:turn]:
-                worker = fleet.worker(contender, scenario.setting)
-                sample = _sample(worker, contender.name, scenario, seconds if number >= 0 else 1)
-                if number >= 0:
-                    found.setdefault((scenario.name, contender.name), []).append(sample)
-            if scenario is ONE_CONNECTION and number >= 0:
-                bare = _sample(Worker(upstream.process, upstream.plain), UPSTREAM, scenario, seconds)
-                found.setdefault((scenario.name, UPSTREAM), []).append(bare)
+            bare = (None,) if scenario is ONE_CONNECTION else ()
+            for contender in (*those[turn:], *those[:turn], *bare):
+                key = (scenario.name, contender.name if contender else UPSTREAM)
+                if key in broken:
+                    continue
+                measuring = partial(fleet.measure, contender, scenario, seconds if number >= 0 else 1)
+                sample = progress.tried(f"{key[1]} in {scenario.name!r}", measuring)
+                if sample is None:
+                    broken.add(key)
+                    found.pop(key, None)
+                elif number >= 0:
+                    found.setdefault(key, []).append(sample)
     return found
-
-
-def _sample(worker: Worker, name: str, scenario: Scenario, seconds: int) -> Sample:
-    try:
-        return measure(worker, scenario.load, seconds, Path(worker.process.log).parent)
-    except BenchmarkError as error:
-        raise BenchmarkError(f"{name}, {scenario.name}: {error}\n{worker.process.last_words()}") from error

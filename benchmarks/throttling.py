@@ -220,5 +220,9 @@ def _start(folder: Path, simulator: Simulator, port: int, given: tuple[float, li
     config.write_text(yaml.safe_dump(settings))
     command = [checkout.python, "-m", "proxy", "serve", "--config", str(config)]
     process = Process(command, folder / "output.log", env=checkout.environment())
-    process.wait_ready(port, headers=f"Authorization: {_key(names[0])}\r\n")
+    try:
+        process.wait_ready(port, headers=f"Authorization: {_key(names[0])}\r\n")
+    except BaseException:  # Ctrl-C, too: nobody else knows of the process yet
+        process.stop()
+        raise
     return process

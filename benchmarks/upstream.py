@@ -88,7 +88,11 @@ def start_upstream(work: Path) -> Upstream:
     plain, tls, empty = free_port(), free_port(), free_port()
     body = _ANSWERING.format(work=here, plain=plain, tls=tls, empty=empty, token=_TOKEN, small=SMALL, lists=_LISTS)
     process = Process(nginx_command(here, body), here / "output.log", core=LOAD_CORE)
-    process.wait_ready(plain)
+    try:
+        process.wait_ready(plain)
+    except BaseException:  # Ctrl-C, too: nobody else knows of the process yet
+        process.stop()
+        raise
     return Upstream(process, plain, tls, empty, here / "cert.pem")
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from proxy.commands.cli import main
+from proxy.commands.entry import main
 
 main()

@@ -1,4 +1,5 @@
-"""What holds for every test: the examples of property tests, and the event loops that tests with real sockets run on.
+"""What holds for every test: the examples of property tests, the event loops that tests with real sockets run on, and
+which tests count for coverage.
 
 A test run is to say the same twice on the same code, on a noisy machine too; `make fuzz` is where chance has its say.
 """
@@ -30,3 +31,14 @@ def pytest_asyncio_loop_factories(
     if isinstance(item, pytest.Function) and "every_loop" in item.fixturenames:
         return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Coverage counts what a plain test reaches: not the examples of property tests, and one of the two event loops.
+
+    Otherwise a line would pass for tested that chance came by; and counting is what costs most time.
+    """
+    for item in items:
+        function = getattr(item, "obj", None)
+        if getattr(function, "is_hypothesis_test", False) or "[uvloop" in item.name:
+            item.add_marker(pytest.mark.no_cover)

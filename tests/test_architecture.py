@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.modules import LAYERS, MODULES, Module, circles, imported, room_of, within
 
+pytestmark = pytest.mark.no_cover  # reads files
+
 LINES_PER_FILE = 400
 LINES_PER_FUNCTION = 40
 PARAMETERS = 5

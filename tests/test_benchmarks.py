@@ -1,4 +1,4 @@
-"""What the benchmark works out is right: ratios and their spread, its part of the document, shares of a profile."""
+"""What the benchmark works out is right: ratios and their spread, its part of the document."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from benchmarks.many_profiles import LISTED
 from benchmarks.many_profiles import measure as measure_profiles
 from benchmarks.many_profiles import report as report_profiles
 from benchmarks.processes import BenchmarkError
-from benchmarks.profile import shares
 from benchmarks.ratios import Ratio, paired
 from benchmarks.throttling import HEAD, Result, Trial
 
@@ -50,12 +49,6 @@ def test_the_document_has_the_markers() -> None:
     """`--write-docs` finds its place, and writing the same twice changes nothing."""
     once = with_findings((ROOT / "docs" / "performance.md").read_text(encoding="utf-8"), "new")
     assert with_findings(once, "new") == once
-
-
-def test_a_function_that_calls_itself_is_counted_once() -> None:
-    """Own time is that of the innermost frame; whatever the line within a function, it is one function."""
-    found = {share.function: (share.own, share.total) for share in shares(["f (a.py:1);f (a.py:2) 3", "f (a.py:9) 1"])}
-    assert found == {"f (a.py)": (1.0, 1.0)}
 
 
 def test_a_trial_of_throttling_is_a_row_of_shares() -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.programs import ROOT
 
+pytestmark = pytest.mark.no_cover  # reads files
+
 SOURCES = sorted(
     path for folder in ("proxy", "scripts", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")
 )

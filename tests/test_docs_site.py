@@ -18,6 +18,8 @@ import yaml
 from scripts.docs_hooks import unescaped, without_outer_links
 from tests.support.programs import ROOT
 
+pytestmark = pytest.mark.no_cover  # reads files
+
 BROKEN = ("nowhere.md", "routing.md#nothing", "#nothing", "/absolute.md", "../config/nowhere.yaml", "../../elsewhere")
 """A page, a heading of another page or of its own, an absolute address, a file beside docs/ or outside of all."""
 

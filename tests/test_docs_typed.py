@@ -16,6 +16,8 @@ from proxy.config import load
 from proxy.config.reference import options
 from tests.support.programs import ROOT
 
+pytestmark = pytest.mark.no_cover  # reads files
+
 PAGES = sorted((*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"))
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 KEYS = {f"{option.section}.{option.key}".lstrip(".") for option in options()}

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.programs import ROOT
 
+pytestmark = pytest.mark.no_cover  # reads files
+
 FILES = sorted(path for folder in ("proxy", "tests", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py"))
 EXEMPTION = re.compile(r"#\s*(?:noqa|type:\s*ignore|pragma:\s*no\s*cover|nosec)\b")
 WITH_REASON = re.compile(

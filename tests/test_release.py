@@ -30,6 +30,8 @@ from scripts.release_check import (
 )
 from tests.support.programs import ROOT
 
+pytestmark = pytest.mark.no_cover  # reads files
+
 READY = """# Changelog
 
 ## [Unreleased]

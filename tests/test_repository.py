@@ -20,7 +20,7 @@ from tests.support.programs import ROOT, require_program
 
 LOCKS = (
     *("requirements.lock", "requirements-dev.lock", "requirements-build.lock"),
-    *("benchmarks/requirements.lock", "scripts/audit.lock"),
+    *("benchmarks/requirements.lock", "benchmarks/mitmproxy.lock", "scripts/audit.lock"),
 )
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

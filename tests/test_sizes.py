@@ -10,6 +10,8 @@ import pytest
 from tests.support.programs import ROOT
 from tests.test_architecture import LINES_PER_FILE, LINES_PER_FUNCTION
 
+pytestmark = pytest.mark.no_cover  # reads files
+
 FILES = sorted(path for folder in ("tests", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py"))
 
 # A longer function needs its reason here: {"tests/x.py:name": "why"}.

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.programs import ROOT
 
+pytestmark = pytest.mark.no_cover  # reads files
+
 PAGES = [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"))]
 SPOKEN = [
     *(path for path in (ROOT / "proxy").rglob("*.py") if "simulator" not in path.parts),

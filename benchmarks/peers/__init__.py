@@ -11,4 +11,4 @@ from benchmarks.peers.pythons import AIOHTTP, MITMPROXY
 
 PEERS = (NGINX, NGINX_UNBUFFERED, NGINX_LARGER_BUFFERS, HAPROXY, ENVOY, GO, AIOHTTP, MITMPROXY)
 
-__all__ = ["NGINX", "PEERS", "Peer", "PeerMissing"]
+__all__ = ["ENVOY", "GO", "NGINX", "PEERS", "Peer", "PeerMissing"]

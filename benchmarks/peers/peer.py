@@ -63,7 +63,7 @@ class Peer:
         process = Process(self.command(place), place.log)
         try:
             ready_after = process.wait_ready(place.port)
-        except BenchmarkError:
+        except BaseException:  # Ctrl-C, too: nobody else knows of the process yet
             process.stop()
             raise
         return Worker(process, place.port, ready_after=ready_after)

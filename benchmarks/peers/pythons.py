@@ -1,4 +1,4 @@
-"""Two proxies in Python: what anybody would write first with aiohttp, and mitmproxy where it is installed."""
+"""Two proxies in Python: what anybody would write first with aiohttp, and mitmproxy (benchmarks/mitmproxy.lock)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.peers.peer import FIELDS, Peer, PeerMissing, Place, version_of
-from benchmarks.processes import program
-from benchmarks.scenarios import ONE_TARGET, TLS
+from benchmarks.processes import CACHE, program
+from benchmarks.scenarios import ONE_CONNECTION, ONE_TARGET, TLS
 
 _FEW = (ONE_TARGET.name, TLS.name)
 _SCRIPT = Path(__file__).parent / "plain_aiohttp.py"
@@ -22,14 +22,14 @@ def _aiohttp_version() -> str:
 
 
 def _mitmdump() -> str:
-    found = program("mitmdump")
+    found = program(str(CACHE / "mitmproxy" / "bin" / "mitmdump")) or program("mitmdump")
     if found is None:
-        raise PeerMissing("it is measured where `mitmdump` is on the PATH")
+        raise PeerMissing("make bench installs it from benchmarks/mitmproxy.lock, with Python 3.12 or newer")
     return found
 
 
 def _mitmproxy(place: Place) -> list[str]:
-    command = [_mitmdump(), "-q", "--mode", f"reverse:{place.address}", "-p", str(place.port)]
+    command = [_mitmdump(), "--mode", f"reverse:{place.address}", "-p", str(place.port)]
     command += ["--listen-host", "127.0.0.1", "--set", f"confdir={place.work}"]
     command += ["--set", f"ssl_verify_upstream_trusted_ca={place.upstream.ca}"]
     for name, value in FIELDS.items():
@@ -42,5 +42,5 @@ MITMPROXY = Peer(
     "mitmproxy",
     _mitmproxy,
     lambda: version_of([_mitmdump(), "--version"], r"Mitmproxy: (\S+)"),
-    only=_FEW,
+    only=(*_FEW, ONE_CONNECTION.name),
 )

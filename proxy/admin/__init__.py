@@ -19,6 +19,7 @@ from proxy.admin.view import (
     SignInSource,
     StateView,
     ThrottleView,
+    WorkerView,
 )
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SignInSource",
     "StateView",
     "ThrottleView",
+    "WorkerView",
     "make_admin",
     "make_invitations",
 ]

@@ -168,6 +168,7 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "invites": program.invites,
         "notes": list(program.notes),
         "connections": dict(program.connections),
+        "workers": [{**asdict(worker), "since": stamp(worker.since)} for worker in program.workers],
         "state": {"degraded": bool(program.state.trouble), **asdict(program.state)},
         "audit": None if program.audit is None else asdict(program.audit),
         "client_keys": client_keys(view.client_keys(), now),

@@ -127,6 +127,18 @@ class StateView:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One of several workers. `state` is `starting`, `serving` or `waiting`, `since` in wall-clock time; `pid` is 0
+    while it has no process, and `restarts` how often another process took its place."""
+
+    number: int
+    pid: int
+    state: str
+    since: float
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
@@ -144,6 +156,8 @@ class ProgramView:
     audit: AuditView | None = None
     state: StateView = field(default_factory=StateView)
     connections: Mapping[str, int] = field(default_factory=dict)
+    workers: tuple[WorkerView, ...] = ()
+    """None where one process serves alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from proxy.admin import (
     SignInSource,
     StateView,
     ThrottleView,
+    WorkerView,
 )
 from proxy.config import REGION_NAMES
 from proxy.downstream.ports import Availability
@@ -158,6 +160,7 @@ class AdminAdapter:
             audit=_audit(program.audit),
             state=StateView(program.config.state.kind, health.trouble, health.replicas),
             connections=connections,
+            workers=_workers(workers, time.time()),
         )
 
     def accounts(self) -> tuple[AccountView, ...]:
@@ -309,6 +312,11 @@ def _audit(stream: AuditStream | None) -> AuditView | None:
         return None
     counts = stream.counts()
     return AuditView(counts.head.sequence, counts.head.digest, counts.lost, counts.failing)
+
+
+def _workers(supervisor: Supervisor | None, now: float) -> tuple[WorkerView, ...]:
+    states = supervisor.states() if supervisor is not None else ()
+    return tuple(WorkerView(each.number, each.pid, each.phase, now - each.age, each.restarts) for each in states)
 
 
 def _shown(listed: tuple[str, str, Profile]) -> ProfileView:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 from proxy.downstream.ports import Availability
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from proxy.config import Config
+    from proxy.downstream.acceptor import Acceptor
     from proxy.downstream.table import ConnectionTable
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.forwarder import Forwarder
@@ -31,12 +34,21 @@ class Serving(Protocol):
     def accounting(self) -> Accounting: ...
     @property
     def tools(self) -> ConnectionTable: ...
+    @property
+    def acceptors(self) -> Sequence[Acceptor]: ...
 
-    def close_listener(self) -> None:
-        """Accept nothing more."""
 
-    def refuse_requests(self) -> None:
-        """What still comes is told to go elsewhere."""
+def close_listener(serving: Serving) -> None:
+    """Accept nothing more from tools. Those who are connected, or wait to be, get one last answer each."""
+    for acceptor in serving.acceptors:
+        acceptor.close()
+    serving.tools.wind_down()
+
+
+def _refuse_requests(serving: Serving) -> None:
+    """Nothing more can be finished in time: what still comes is told so, and idle connections end."""
+    serving.forwarder.availability = Availability.CLOSING
+    serving.tools.close_idle()
 
 
 async def let_end(serving: Serving, at_once: asyncio.Event) -> int:
@@ -48,11 +60,11 @@ async def let_end(serving: Serving, at_once: asyncio.Event) -> int:
     settings, loop = serving.config.drain, asyncio.get_running_loop()
     serving.forwarder.availability = Availability.DRAINING
     await wait(at_once, settings.delay)
-    serving.close_listener()
+    close_listener(serving)
     began = loop.time()
     await wait(at_once, min(_LAST_REQUEST_WAIT, settings.timeout / 2))
     await _emptied(serving, at_once, began + settings.timeout / 2)
-    serving.refuse_requests()
+    _refuse_requests(serving)
     await wait(at_once, _POLL_INTERVAL)
     await _emptied(serving, at_once, began + settings.timeout)
     return serving.tools.end_all()

@@ -18,6 +18,7 @@ from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.audit import ThreadMessages, open_audit
 from proxy.app.audit import opened as opened_audit
 from proxy.app.defects import defect_of
+from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.key_changes import compare_keys, watch_keys
 from proxy.app.notices import notice_ways
@@ -30,7 +31,6 @@ from proxy.config import environment, wants_colours
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import bind, bound_address
-from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
 from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting
@@ -129,7 +129,7 @@ class Program:
         self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
         self._make_shared_parts(config, open_files)
         self._tls = TlsInForce()
-        self._acceptors: list[Acceptor] = []
+        self.acceptors: list[Acceptor] = []
 
     def _make_shared_parts(self, config: Config, open_files: int) -> None:
         """What outlives a reload, and what workers share where there are some."""
@@ -174,7 +174,7 @@ class Program:
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         await self._start_admin(config, admin_sockets, invited_sockets)
-        opened.callback(self.close_listener)
+        opened.callback(close_listener, self)
         await self._begin_to_serve(tools_sockets)
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
@@ -194,7 +194,7 @@ class Program:
             await self.workers.start(sockets)
             return
         parts = self.tools, self.forwarder, self._connect, self._tls.context
-        self._acceptors = [Acceptor(bound, *parts) for bound in sockets]
+        self.acceptors = [Acceptor(bound, *parts) for bound in sockets]
 
     def _open_store(self, config: Config) -> Store:
         """The store, and this replica's part in the fleet that shares it, if one does."""
@@ -279,17 +279,6 @@ class Program:
     async def stop(self) -> None:
         """Close everything that was opened, in reverse."""
         await self._opened.aclose()
-
-    def close_listener(self) -> None:
-        """Accept nothing more from tools. Those who are connected, or wait to be, get one last answer each."""
-        for acceptor in self._acceptors:
-            acceptor.close()
-        self.tools.wind_down()
-
-    def refuse_requests(self) -> None:
-        """Nothing more can be finished in time: what still comes is told so, and idle connections end."""
-        self.forwarder.availability = Availability.CLOSING
-        self.tools.close_idle()
 
     # --- reload
 

@@ -13,10 +13,9 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watchfiles import awatch
-
 from proxy.app.service_manager import ServiceManager
 from proxy.app.sources import LoadedConfig, read, stamps_of
+from proxy.directory_watch import WatchSettings, changes_in
 from proxy.errors import ConfigurationError, StartupError
 from proxy.events import ConfigReloaded, DefectMet
 
@@ -126,9 +125,7 @@ class Reloader:
             directories = {file.parent for file in self._program.config.sources if file.parent.is_dir()}
             if directories:
                 with contextlib.suppress(OSError, RuntimeError):
-                    async for _ in awatch(
-                        *directories, watch_filter=None, stop_event=self._moved, recursive=False, step=STEP_MS
-                    ):
+                    async for _ in changes_in(directories, WatchSettings(STEP_MS), self._moved):
                         self._wanted.set()
             if not self._moved.is_set():
                 await asyncio.sleep(POLL)

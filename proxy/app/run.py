@@ -78,8 +78,8 @@ async def _serve(
         await program.start()
         reloader.start()
         manager.ready(f"Serving tools on {program.listening}.")
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # what is there now stays, and what little garbage is in it is not worth the search
+        gc.enable()
         code = await (companion.run(program) if companion else signals.stop_asked())
         await reloader.stop()
         settings = program.config.drain

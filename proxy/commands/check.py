@@ -10,7 +10,8 @@ from rich.table import Table
 from proxy.app.rules import make_operations
 from proxy.app.telemetry import require_extra
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
-from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
+from proxy.commands.consoles import answers
+from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import REGION_NAMES, Config, StateKind, notes
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from proxy.commands import cli_audit, cli_keys, cli_start, cli_watch
+from proxy.commands.addresses import at_addresses
 from proxy.commands.cli_options import (
     AdminListenOption,
     ConfigOption,
     EnvFileOption,
     ListenOption,
-    at_addresses,
 )
 from proxy.commands.terminal import complain
 from proxy.errors import ConfigurationError, StartupError

@@ -1,8 +1,7 @@
-"""Options that several commands have, each described once, and what they mean for the environment that is read."""
+"""Options that several commands have, each described once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -34,11 +33,3 @@ AdminListenOption = Annotated[
     str | None,
     typer.Option("--admin-listen", metavar="HOST:PORT", help="Metrics, health and console. Default: 127.0.0.1:8081."),
 ]
-
-
-def at_addresses(
-    environ: Mapping[str, str], listen: str | None = None, admin_listen: str | None = None
-) -> Mapping[str, str]:
-    """The environment in which the command line's addresses are in force: it wins over file and variables."""
-    given = {"ADS_PROXY_LISTEN": listen, "ADS_PROXY_ADMIN_LISTEN": admin_listen}
-    return {**environ, **{name: address for name, address in given.items() if address is not None}}

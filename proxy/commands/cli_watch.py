@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption, at_addresses
+from proxy.commands.addresses import at_addresses
+from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 
 
 class LogLevel(StrEnum):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from proxy.commands.calendar import CalendarEntry, render_calendar
-from proxy.commands.terminal import OK, answers, say, tell
+from proxy.commands.consoles import answers
+from proxy.commands.terminal import OK, say, tell
 from proxy.config import StateKind
 from proxy.events import Observers
 from proxy.tokens.consent import Consent, ConsentPhase, day_of, describe, phase

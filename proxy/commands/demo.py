@@ -42,7 +42,7 @@ def demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | Non
         for option, address in (("--listen", config.listen), ("--admin-listen", config.admin_listen)):
             _try_to_listen(option, address)
         tell(banner(config, key))
-        from proxy.app import serve
+        from proxy.app.run import serve
 
         notes = ("This is a demo: the answers come from the built-in simulator, not from Amazon.",)
         return serve(lambda: config, notes=notes, demo=True)

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from rich.table import Table
 
+from proxy.commands.consoles import answers
 from proxy.commands.login import find_account
-from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
+from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind
 from proxy.tokens.invitation import Invitation, link, signing_key, state_of
 from proxy.tokens.invitation_ledger import InvitationLedger

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from proxy.access.client_keys import short_id
-from proxy.commands.terminal import FAILED, OK, answers, complain, say, tell
+from proxy.commands.consoles import answers
+from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.config.model.values import parse_end, parse_name, parse_title

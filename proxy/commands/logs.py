@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from proxy.commands.consoles import answers
 from proxy.commands.log_lines import LogFilter, read_line, show
-from proxy.commands.terminal import FAILED, OK, answers, complain, printable
+from proxy.commands.terminal import FAILED, OK, complain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

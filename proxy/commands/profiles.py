@@ -19,7 +19,8 @@ from proxy.commands.amazon_session import (
     remarks_on,
     try_account,
 )
-from proxy.commands.terminal import FAILED, OK, answers, complain, remarks, say, tell
+from proxy.commands.consoles import answers, remarks
+from proxy.commands.terminal import FAILED, OK, complain, say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -43,7 +43,8 @@ def run(asked: RunRequest, environ: Mapping[str, str]) -> int:
     """The command's exit code. Raises `StartupError` where it was not started."""
     if not asked.command:
         raise ConfigurationError(("run needs a command, such as: ads-proxy run -- python report.py",))
-    from proxy.app import Companion, serve_beside
+    from proxy.app.companion import Companion
+    from proxy.app.run import serve_beside
 
     variables, key = serving_variables(asked, environ), secrets.token_urlsafe(32)
 

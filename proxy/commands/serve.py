@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.app import serve as run_proxy
-from proxy.commands.cli_options import at_addresses
+from proxy.app.run import serve as run_proxy
+from proxy.commands.addresses import at_addresses
 from proxy.config import environment, load, notes
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from proxy.commands.terminal import answers, printable
+from proxy.commands.consoles import answers
+from proxy.commands.terminal import printable
 from proxy.config import REGION_NAMES
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def print_screen(status: Mapping[str, Any], admin: str) -> None:
     console.print(_accounts(status["accounts"]))
     for line in troubles(status):
         console.print(Text(f"  {line}"), soft_wrap=True)
+    if workers := status.get("workers", ()):
+        console.print(Text("\nWorkers"), _workers(workers), sep="\n")
     if throttles := status.get("throttles", ()):
         console.print(Text("\nLimited by Amazon"), _throttles(throttles), sep="\n")
     if refused := status.get("refused", ()):
@@ -119,6 +122,20 @@ def consent_in_words(consent: Mapping[str, Any]) -> str:
 
 def _by_region(counts: Mapping[str, int]) -> str:
     return " ".join(f"{region} {counts[region]}" for region in REGION_NAMES if region in counts) or "-"
+
+
+def _workers(workers: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("worker", "process", "state", "since", "replaced")
+    for worker in workers:
+        style = "green" if worker["state"] == "serving" else "yellow"
+        process = str(worker["pid"] or "-")
+        state = Text(worker["state"], style)
+        table.add_row(str(worker["number"]), process, state, worker["since"], _times(worker["restarts"]))
+    return table
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
 
 
 def _throttles(throttles: Sequence[Mapping[str, Any]]) -> Table:

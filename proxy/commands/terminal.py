@@ -5,14 +5,11 @@ Exit codes: 0 it worked; 1 it ran and something is wrong; 2 the configuration or
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import NoReturn
-
-from rich.console import Console
 
 OK, FAILED = 0, 1
-WIDE = 500
+INTERRUPTED = 130
+"""A shell's own for a command that Ctrl-C ended."""
 
 
 def say(text: str = "") -> None:
@@ -35,23 +32,3 @@ def complain(problems: str) -> None:
 def printable(value: object) -> str:
     """A text from outside, without what could move a cursor."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(value))
-
-
-class PatientConsole(Console):
-    """For answers without an end: a reader who leaves, such as `head`, has what they wanted."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has no reader
-        raise SystemExit(OK)
-
-
-def answers(*, reader_may_leave: bool = False) -> Console:
-    """Where tables go. Names and details come from outside: they are text, never markup. Pipes are wide."""
-    width = None if sys.stdout.isatty() else WIDE
-    kind = PatientConsole if reader_may_leave else Console
-    return kind(markup=False, highlight=False, emoji=False, width=width)
-
-
-def remarks() -> Console:
-    """Where progress goes."""
-    return Console(stderr=True, markup=False, highlight=False, emoji=False)

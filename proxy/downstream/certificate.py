@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-
 from proxy.errors import ListenError
 from proxy.net.pem_file import as_file
 from proxy.secret import Secret
@@ -52,5 +50,7 @@ class ServerCertificate:
     @property
     def ends_at(self) -> float:
         """When the certificate itself ends, as Unix time: the first of the chain."""
+        from cryptography import x509  # seldom wanted: most have no TLS of their own
+
         [own, *_] = x509.load_pem_x509_certificates(self.chain)
         return own.not_valid_after_utc.timestamp()

@@ -48,17 +48,49 @@ class OpenConnection(Protocol):
         """The program ends: answer what runs, or break it if its response has begun."""
 
 
+class AddressCounts(Protocol):
+    """How many connections there are from which address."""
+
+    def enter(self, address: str) -> int:
+        """One more; gives how many there are now."""
+        ...
+
+    def leave(self, address: str) -> None: ...
+
+
+class OwnAddresses:
+    """Those of this process."""
+
+    def __init__(self) -> None:
+        self._counted: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<OwnAddresses: {len(self._counted)} connected>"
+
+    def enter(self, address: str) -> int:
+        self._counted[address] += 1
+        return self._counted[address]
+
+    def leave(self, address: str) -> None:
+        self._counted[address] -= 1
+        if not self._counted[address]:
+            del self._counted[address]
+
+
 class ConnectionTable:
     """All open connections. `being_set_up` are those that were accepted and are none yet: TLS shakes hands.
 
-    `taken_at_once` is how many one turn of the event loop may add.
+    `taken_at_once` is how many one turn of the event loop may add; `addresses` counts connections where several
+    processes do so together.
     """
 
-    def __init__(self, deadlines: Deadlines, taken_at_once: int = TAKEN_AT_ONCE) -> None:
+    def __init__(
+        self, deadlines: Deadlines, taken_at_once: int = TAKEN_AT_ONCE, addresses: AddressCounts | None = None
+    ) -> None:
         self.taken_at_once = taken_at_once
         self.loop = asyncio.get_running_loop()
         self.connections: set[OpenConnection] = set()
-        self.per_address: Counter[str] = Counter()
+        self.addresses = addresses or OwnAddresses()
         self.being_set_up = 0
         self._ending: dict[OpenConnection, None] = {}
         self._deadlines = deadlines
@@ -95,13 +127,13 @@ class ConnectionTable:
     def enter(self, connection: OpenConnection, address: str, limits: ConnectionLimits) -> TooManyConnections | None:
         """Take in a new connection; gives the refusal that it must get where there are too many."""
         self.connections.add(connection)
-        self.per_address[address] += 1
+        from_there = self.addresses.enter(address)
         self._deadlines.add(connection)
         if len(self.connections) > limits.max_connections:
             return TooManyConnections(
                 "Too many connections are open; close some or try later.", retry_after=1, close=True
             )
-        if 0 < limits.max_connections_per_address < self.per_address[address]:
+        if 0 < limits.max_connections_per_address < from_there:
             return TooManyConnections("Too many connections are open from this address.", retry_after=1, close=True)
         return None
 
@@ -110,9 +142,7 @@ class ConnectionTable:
         self.connections.discard(connection)
         self._ending.pop(connection, None)
         self._deadlines.discard(connection)
-        self.per_address[address] -= 1
-        if not self.per_address[address]:
-            del self.per_address[address]
+        self.addresses.leave(address)
 
     @property
     def unsent(self) -> bool:

@@ -181,9 +181,20 @@ class AccountRemoved(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProfilesListed(Event):
+    """`taken_over`: another replica of the fleet asked Amazon, and this one was handed the list."""
+
     account: str
     region: str
     count: int
+    taken_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SharedListDamaged(Event):
+    """A list that replicas share cannot be read, or is another's. The next listing takes its place."""
+
+    account: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +209,14 @@ class ProfilesFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class AdsAccountsListed(Event):
-    """`count` ads accounts are listed in this region; `total` are known of the account, each once."""
+    """`count` ads accounts are listed in this region; `total` are known of the account, each once. `taken_over` as of
+    profiles."""
 
     account: str
     region: str
     count: int
     total: int
+    taken_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from proxy.errors import Refused
     from proxy.events import Observer
-    from proxy.forwarding.decision import Decision
+    from proxy.forwarding.decision import Decision, RequestContext
     from proxy.forwarding.explanation import Explanation
     from proxy.forwarding.tracing import RequestTrace, Tracing
     from proxy.http1.message import Request
@@ -263,29 +263,48 @@ class Accounting:
         self.ended(in_flight)
         self.observer.observe(event)
 
-    def exchanged(self, stats: RequestStats, status: int, decision: Decision, now: float) -> None:
+    def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         """An exchange is over; nobody needs an event of one that ended well."""
         if stats.ended_well(status):
-            self.passed_on(stats, status, decision, now)
+            self.passed_on(stats, status, context, now)
             return
-        path = decision.route.path.decode("latin-1")
-        self.finished(stats.finished(status, way_of(decision.route), path, now), decision.in_flight)
+        route = context.route
+        path = route.path.decode("latin-1")
+        self.finished(stats.finished(status, way_of(route), path, now), context.shared.in_flight)
 
-    def passed_on(self, stats: RequestStats, status: int, decision: Decision, now: float) -> None:
+    def passed_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         """Amazon's response went to the tool whole, and nothing is to be said of it."""
         stats.measure(now)
-        entry = decision.entries.get(status) or self._prepare(decision, status)
-        stats.path, stats.text = decision.path, decision.text
+        shared = context.shared
+        entry = shared.prepared.entries.get(status) or self._prepare(shared, status)
+        if context.alike:
+            self._name_alike(stats, context)
+        else:
+            if not shared.path:
+                self._name(shared)
+            stats.path, stats.text = shared.path, shared.text
         self.flight.value -= 1
-        decision.in_flight.value -= 1
+        shared.in_flight.value -= 1
         entry.note(stats)
 
     def _prepare(self, decision: Decision, status: int) -> JournalEntry:
-        """Where requests that were decided so are noted with this status, and what the log says of each."""
+        """Where requests that were decided so are noted with this status."""
+        entry = decision.prepared.entries[status] = self.journal.entry(kind_of(decision), status)
+        return entry
+
+    def _name(self, decision: Decision) -> None:
+        """What the log says of each request with this head."""
         decision.path = decision.route.path.decode("latin-1")
         decision.text = self.journal.text(decision.path, decision.request.fields.user_agent)
-        entry = decision.entries[status] = self.journal.entry(kind_of(decision), status)
-        return entry
+
+    def _name_alike(self, stats: RequestStats, context: RequestContext) -> None:
+        """What it says of one that is like others."""
+        prepared, path = context.shared.prepared, context.path
+        if not prepared.named:
+            prepared.named, prepared.texts = True, self.journal.numbered_text(path, stats.user_agent)
+        texts = prepared.texts
+        stats.path = path
+        stats.text = texts.of(path) if texts is not None else self.journal.text(path, stats.user_agent)
 
     def refused(self, request: Request, error: Refused, client: str = "", way: Way = NOWHERE) -> None:
         """A request was answered before anybody served it."""

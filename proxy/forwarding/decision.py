@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.events import FamilyHeldBack
-from proxy.forwarding.injection import render_head
+from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.locations import concerns
 from proxy.forwarding.retry import is_read
 from proxy.routing.families import family as family_of
-from proxy.routing.target import TargetKind
-from proxy.unchanging import unchanging
+from proxy.routing.target import TargetKind, sent_target
 
 if TYPE_CHECKING:
     from proxy.access.clients import Caller
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.retry_budget import RetryBudget
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request
+    from proxy.observability.access_line import NumberedText
     from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
     from proxy.routing.route import Route
@@ -42,6 +43,26 @@ class Missed(NamedTuple):
     account: str
 
 
+class Prepared:
+    """What requests of one kind have in common when they leave and when they end; made when it is needed.
+
+    `section` is what leaves behind the request line with `token`, `entries` are where they are noted, by status, and
+    `texts` what the log says of their paths, None where it has to look at each; once that was asked, it is `named`.
+    """
+
+    __slots__ = ("entries", "named", "section", "texts", "token")
+
+    def __init__(self) -> None:
+        self.entries: dict[int, JournalEntry] = {}
+        self.section = b""
+        self.named = False
+        self.texts: NumberedText | None = None
+        self.token: AccessToken | None = None
+
+    def __repr__(self) -> str:
+        return f"<Prepared for {len(self.entries)} statuses>"
+
+
 @dataclass(slots=True, eq=False)
 class Decision:
     """A request that was let through: what it is, whose, where it goes, and under which rules.
@@ -51,8 +72,8 @@ class Decision:
     endpoint that its client may see; None for all, and for any other endpoint. `in_flight` counts its client's
     requests, `budget` is its host's of retries; `budgeted` tells that each request
     is taken off its client's own. `plain` tells that responses have a body and pass as they come, as a
-    rule: none holds an address that has to be led back. `path` and `text` are for the log, `entries`, by status, where
-    it is noted, and `message` is what leaves with `token`; they are made when they are needed.
+    rule: none holds an address that has to be led back. `path` and `text` are for the log, and `message` is what leaves
+    with `token`; they are made when they are needed, from what is `prepared` for all of its kind.
     """
 
     request: Request
@@ -72,7 +93,7 @@ class Decision:
     watched: bool = False
     path: str = ""
     text: str = ""
-    entries: dict[int, JournalEntry] = field(default_factory=dict)
+    prepared: Prepared = field(default_factory=Prepared)
     token: AccessToken | None = field(default=None, repr=False)
     message: bytes = field(default=b"", repr=False)
 
@@ -84,6 +105,16 @@ class Decision:
         policy = self.caller.policy
         self.budgeted = policy is not None and policy.has_budget
         self.plain = route.endpoint is TargetKind.API and method != b"HEAD" and not rewritten
+
+    def alike(self, request: Request) -> Decision:
+        """What is decided about another request of the same kind (`line_kinds`): the same, with its own target."""
+        made = copy(self)
+        made.request = request
+        made.destination = destination = self.destination.of_another(request.target)
+        made.route = self.route.to_another(destination)
+        made.path = made.text = ""
+        made.token = None
+        return made
 
     def __repr__(self) -> str:
         return f"<Decision: {self.client or 'nobody'} to {self.route.account} in {self.route.region}>"
@@ -97,8 +128,17 @@ class Decision:
         """What leaves before the body, with this token."""
         if token is not self.token:
             self.token = token
-            self.message = render_head(self.request, self.route, self.pool.host_line, account_lines.of(token))
+            self.message = request_line(self.request.method, self.route.target) + self.section(token, account_lines)
         return self.message
+
+    def section(self, token: AccessToken, account_lines: AccountLines) -> bytes:
+        """The same behind the request line, which is the same for all of this kind."""
+        prepared = self.prepared
+        if token is not prepared.token:
+            lines = account_lines.of(token)
+            prepared.section = render_section(self.request.fields, self.route, self.pool.host_line, lines)
+            prepared.token = token
+        return prepared.section
 
     @property
     def reads(self) -> bool:
@@ -106,39 +146,79 @@ class Decision:
         return is_read(self.request.method, self.route.operation)
 
 
-@unchanging
 class RequestContext:
-    """A request that may leave, and what was decided about it."""
+    """A request that may leave, and what was decided about it.
 
-    request: Request
-    decision: Decision
+    `shared` is that, or what was decided about another of its kind (`line_kinds`) if it is `alike`: then all but its
+    `request`, `destination` and `route` holds for this one, too, and its own `decision` is made when it is asked for.
+    """
+
+    __slots__ = ("_decision", "alike", "request", "shared")
+
+    def __init__(self, request: Request, shared: Decision, *, alike: bool = False) -> None:
+        self.request = request
+        self.shared = shared
+        self.alike = alike
+        self._decision = None if alike else shared
+
+    def __repr__(self) -> str:
+        return f"<RequestContext of {self.request.id}: {self.shared!r}>"
+
+    @property
+    def decision(self) -> Decision:
+        made = self._decision
+        if made is None:
+            made = self._decision = self.shared.alike(self.request)
+        return made
 
     @property
     def rules(self) -> Rules:
-        return self.decision.rules
+        return self.shared.rules
 
     @property
     def client(self) -> str:
-        return self.decision.caller.name
+        return self.shared.caller.name
 
     @property
     def route(self) -> Route:
         return self.decision.route
 
     @property
+    def endpoint(self) -> TargetKind:
+        return self.shared.route.endpoint
+
+    @property
     def pool(self) -> Pool:
-        return self.decision.pool
+        return self.shared.pool
+
+    @property
+    def path(self) -> str:
+        """Its path for the log, if it is `alike`."""
+        return self.request.target.path[len(self.shared.destination.prefix) :].decode("latin-1") or "/"
+
+    def head(self, token: AccessToken, account_lines: AccountLines) -> bytes:
+        """What leaves before the body, with this token."""
+        shared, request = self.shared, self.request
+        if not self.alike:
+            return shared.head(token, account_lines)
+        sent = sent_target(request.target, shared.destination.prefix)
+        return request_line(request.method, sent) + shared.section(token, account_lines)
 
     @property
     def family(self) -> str:
         """What Amazon limits together with it, and what shares its part of the pool."""
-        return self.decision.family
+        return self.shared.family
 
     async def acquire(self, observer: Observer, *, fresh: bool) -> UpstreamConnection:
         """A connection for it, when its client's turn has come. Raises `Refused` where there is none in time."""
         pool, family = self.pool, self.family
-        if pool.holds_back(family):
-            held, first = pool.held_by(family), not pool.is_awaited_by(family)
-            observer.observe(FamilyHeldBack(pool.name, family, held, pool.limit, first=first))
+        tell_held_back(pool, family, observer)
         patience = self.rules.timeouts.response
         return await pool.acquire(fresh=fresh, patience=patience, client=self.client, family=family)
+
+
+def tell_held_back(pool: Pool, family: str, observer: Observer) -> None:
+    """Before a request waits: whether it does so although there are connections, which are for others."""
+    if pool.holds_back(family):
+        held, first = pool.held_by(family), not pool.is_awaited_by(family)
+        observer.observe(FamilyHeldBack(pool.name, family, held, pool.limit, first=first))

@@ -1,7 +1,7 @@
-"""Decisions about requests, kept for those that come again byte for byte. Nothing is decided here.
+"""Decisions about requests, kept for those that come again byte for byte, and for those whose lines are of one kind.
 
-A kept one holds as long as nothing that was asked for it would say something else now: what may is asked again with
-each request, or has the decision made anew.
+Nothing is decided here. A kept one holds as long as nothing that was asked for it would say something else now: what
+may is asked again with each request, or has the decision made anew.
 """
 
 from __future__ import annotations
@@ -10,57 +10,117 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from proxy.forwarding.decision import RequestContext
+from proxy.forwarding.line_kinds import line_kind, read_of_lines
 from proxy.forwarding.misses import find_missed, is_listed, misses_default
+from proxy.http1.sightings import Sightings
+from proxy.http1.target import TargetForm
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from proxy.forwarding.decision import Decision
     from proxy.forwarding.rules import Rules
+    from proxy.http1.message import Request
+    from proxy.http1.request_fields import RequestFields
 
 MAX_KEPT = 1024
-"""All are forgotten beyond that."""
+"""Of heads, and of kinds: all are forgotten beyond that."""
 _MAX_HEAD = 4096
 """In bytes: somebody who sends ever new heads fills no memory with them."""
 
 
+class DecidedSection:
+    """What was decided about requests with one header section, as the reader remembers it, by the kind of their lines:
+    the decision about an example."""
+
+    __slots__ = ("examples", "fields", "reading")
+
+    def __init__(self, decision: Decision) -> None:
+        self.fields: RequestFields = decision.request.fields
+        self.reading = read_of_lines(decision.caller, decision.rules)
+        self.examples: dict[bytes, Decision] = {}
+
+    def __repr__(self) -> str:
+        return f"<DecidedSection with {len(self.examples)} kinds of lines>"
+
+
 class Decisions:
-    """Those of one set of rules, by the head that came. A decision is kept when its head comes for the second time."""
+    """Those of one set of rules. One is kept when its head, or one of the same kind, comes for the second time."""
 
     def __init__(self, rules: Rules) -> None:
         self._table = rules.table
         self._clients = rules.clients
         self._directory = rules.table.directory
         self._version = self._directory.version
-        self._kept: dict[bytes, Decision | None] = {}
+        self._kept: dict[bytes, Decision] = {}
+        self._sections: dict[int, DecidedSection] = {}
+        """By the identity of their fields, which they hold, so that it stays theirs."""
+        self._kinds = 0
+        self._heads, self._lines = Sightings(), Sightings()
 
     def __repr__(self) -> str:
-        return f"<Decisions: {sum(kept is not None for kept in self._kept.values())} kept>"
+        return f"<Decisions: {len(self._kept)} kept>"
 
-    def find(self, head: bytes) -> Decision | None:
-        """What was decided about a request with this head; None where it has to be decided anew."""
+    def find(self, request: Request) -> RequestContext | None:
+        """What was decided about a request with this head, or one of its kind; None where it is to be decided anew."""
         if self._directory.version != self._version:
             self._forget()
-        known = self._kept.get(head)
-        if known is None or (known.watched and not self._holds(known)):
+        known = self._kept.get(request.head)
+        found = RequestContext(request, known) if known is not None else self._find_alike(request)
+        if found is None or (found.shared.watched and not self._holds(found.shared)):
             return None
-        return known
+        return found
+
+    def _find_alike(self, request: Request) -> RequestContext | None:
+        """The same of one that came with other bytes."""
+        fields, target, head = request.fields, request.target, request.head
+        section = self._sections.get(id(fields))
+        if section is None or section.fields is not fields or target.form is not TargetForm.ORIGIN:
+            return None
+        example = section.examples.get(line_kind(request.method, target, section.reading))
+        if example is None:
+            return None
+        found = RequestContext(request, example, alike=True)
+        if len(head) <= _MAX_HEAD and self._heads.came_before(head):
+            self._keep_head(head, found.decision)
+        return found
 
     def keep(self, decision: Decision) -> None:
         """Remember what was decided, unless it hangs on what is looked at each time."""
-        head = decision.request.head
+        request = decision.request
+        head = request.head
         if not head or len(head) > _MAX_HEAD or decision.destination.kind is not TargetKind.API:
             return
-        if head not in self._kept:
-            if len(self._kept) >= MAX_KEPT:
-                self._forget()
-            self._kept[head] = None
+        section = self._sections.get(id(request.fields))
+        if section is None or section.fields is not request.fields:
+            section = DecidedSection(decision)
+        kind = line_kind(request.method, request.target, section.reading)
+        again, alike = self._heads.came_before(head), self._lines.came_before(b"%d %b" % (id(request.fields), kind))
+        if not (again or alike):
             return
-        until = self._clients.known_until(decision.request.fields)
+        until = self._clients.known_until(request.fields)
         if not until or misses_default(decision, self._directory):
             return
         decision.until, decision.missed = until, find_missed(decision, self._table)
         decision.watched = until < math.inf or decision.missed is not None
+        if again:
+            self._keep_head(head, decision)
+        if request.target.form is TargetForm.ORIGIN:
+            self._keep_kind(section, kind, decision)
+
+    def _keep_head(self, head: bytes, decision: Decision) -> None:
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
         self._kept[head] = decision
+
+    def _keep_kind(self, section: DecidedSection, kind: bytes, decision: Decision) -> None:
+        if self._kinds >= MAX_KEPT:
+            self._sections.clear()
+            self._kinds = 0
+            section.examples.clear()
+        self._kinds += kind not in section.examples
+        section.examples[kind] = decision
+        self._sections[id(section.fields)] = section
 
     def _holds(self, known: Decision) -> bool:
         if known.until < time.time():
@@ -71,3 +131,5 @@ class Decisions:
         """What is known of profiles has changed, or too much is kept."""
         self._version = self._directory.version
         self._kept.clear()
+        self._sections.clear()
+        self._kinds = 0

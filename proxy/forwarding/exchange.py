@@ -394,7 +394,7 @@ class Exchange:
             stats.overhead += now - entered
         stats.attempts = self._replays.attempts
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
-        decision = self._context.decision
+        context = self._context
         if self._relay.beginning is not None:
-            stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(decision.route.account))
-        self._dependencies.accounting.exchanged(stats, status, decision, now)
+            stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(context.route.account))
+        self._dependencies.accounting.exchanged(stats, status, context, now)

@@ -102,9 +102,9 @@ class Forwarder:
         return f"{self._prefix}-{next(self._serial):x}"
 
     def accept(self, request: Request, client: ClientPort) -> RequestHandler:
-        known = self._decisions.find(request.head)
+        known = self._decisions.find(request)
         if known is not None and self.availability is not Availability.CLOSING:
-            return self._repeat(request, known, client)
+            return self._repeat(known, client)
         rules = self.rules
         considered = self._considered = Considered(request)
         admit(request)
@@ -136,27 +136,29 @@ class Forwarder:
             return self._judge_body(decision, client)
         if accounting.tracing is None:
             self._decisions.keep(decision)
-        return self._exchange(request, decision, client)
+        return self._exchange(RequestContext(request, decision), client)
 
-    def _repeat(self, request: Request, known: Decision, client: ClientPort) -> RequestHandler:
+    def _repeat(self, context: RequestContext, client: ClientPort) -> RequestHandler:
         """One like it was let through, which costs this one only what each of them is counted by."""
+        known = context.shared
         clients, caller = known.rules.clients, known.caller
         if caller.key is not None:
             clients.note_use(caller, time.time())
         if known.budgeted:
-            considered = self._considered = Considered(request)
+            considered = self._considered = Considered(context.request)
             considered.client, considered.route = caller.name, known.route
             clients.spend(caller, time.monotonic(), known.in_flight.value)
-        return self._exchange(request, known, client)
+        return self._exchange(context, client)
 
-    def _exchange(self, request: Request, decision: Decision, client: ClientPort) -> RequestHandler:
-        accounting = self._dependencies.accounting
+    def _exchange(self, context: RequestContext, client: ClientPort) -> RequestHandler:
+        accounting, shared = self._dependencies.accounting, context.shared
         if self.quick is not None and self.quick.note_declined():
-            self.quick.learn(decision)
-        accounting.started(decision.in_flight)
-        if decision.plain and accounting.tracing is None:
-            return PlainExchange(self._dependencies, client, RequestContext(request, decision))
-        return Exchange(self._dependencies, client, RequestContext(self._sent(request, decision), decision))
+            self.quick.learn(context.decision)
+        accounting.started(shared.in_flight)
+        if shared.plain and accounting.tracing is None:
+            return PlainExchange(self._dependencies, client, context)
+        decision = context.decision
+        return Exchange(self._dependencies, client, RequestContext(self._sent(context.request, decision), decision))
 
     def _judge_body(self, decision: Decision, client: ClientPort) -> RequestHandler:
         """Whether it may be sent is known when its body is here."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from proxy.http1.message import Request
+    from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
     from proxy.tokens.values import AccessToken
 
@@ -47,13 +48,19 @@ def account_lines(access_token: str, client_id: str) -> bytes:
 
 def render_head(request: Request, route: Route, host_line: bytes, account: bytes) -> bytes:
     """The head that leaves; `host_line` and `account` hold whole lines."""
-    fields, profile, ads_account = request.fields, route.profile, route.ads_account_header
+    return request_line(request.method, route.target) + render_section(request.fields, route, host_line, account)
+
+
+def request_line(method: bytes, target: bytes) -> bytes:
+    """The first line of a head that leaves."""
+    return b"%b %b HTTP/1.1\r\n" % (method, target)
+
+
+def render_section(fields: RequestFields, route: Route, host_line: bytes, account: bytes) -> bytes:
+    """All that stands behind the request line, with the empty line that closes the head."""
+    profile, ads_account = route.profile, route.ads_account_header
     return b"".join(
         (
-            request.method,
-            b" ",
-            route.target,
-            b" HTTP/1.1\r\n",
             host_line,
             account,
             b"Amazon-Advertising-API-Scope: %b\r\n" % profile if profile else b"",

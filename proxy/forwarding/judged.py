@@ -141,9 +141,9 @@ class JudgedRequest:
         context = self._context
         stats = self._dependencies.accounting.begin(context.request, context.client, self._client.head_done)
         stats.refusal, stats.fault, stats.bytes_in = error, fault, len(self._body)
-        if context.decision.tools is not None:
+        if context.shared.tools is not None:
             stats.mcp_tools = name_tools(bytes(self._body))
         self._done, self._body = True, bytearray()
         path, now = context.route.path.decode("latin-1"), perf_counter()
         event = stats.finished(status, way_of(context.route), path, now)
-        self._dependencies.accounting.finished(event, context.decision.in_flight)
+        self._dependencies.accounting.finished(event, context.shared.in_flight)

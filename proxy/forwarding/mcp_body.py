@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def body_of(context: RequestContext, stats: RequestStats) -> ReplayBuffer:
     """What the body of a request is kept in."""
     fields, max_bytes = context.request.fields, context.rules.replay_bytes
-    if context.route.endpoint is TargetKind.MCP:
+    if context.endpoint is TargetKind.MCP:
         return McpReplayBuffer(fields, max_bytes, stats)
     return replay_buffer(fields, max_bytes)
 

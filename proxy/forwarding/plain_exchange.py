@@ -65,7 +65,8 @@ class PlainExchange(Exchange):
     __slots__ = ()
 
     def start(self) -> None:
-        decision, body, dependencies = self._context.decision, self._body, self._dependencies
+        context, body, dependencies = self._context, self._body, self._dependencies
+        decision = context.shared
         token = dependencies.tokens.current(decision.route.account)
         if token is None or dependencies.throttles.active or not body.complete or body.size > _MAX_WHOLE:
             super().start()
@@ -74,7 +75,7 @@ class PlainExchange(Exchange):
         if connection is None:
             super().start()
             return
-        head, data = decision.head(token, dependencies.account_lines), body.data
+        head, data = context.head(token, dependencies.account_lines), body.data
         decision.budget.earn()
         stats = self._stats
         stats.sent_at = now = perf_counter()
@@ -101,7 +102,7 @@ class PlainExchange(Exchange):
         stats.amazon_request_id = response.fields.request_id
         if self._dependencies.tokens.watchful:
             tell_accepted(attempt, self._dependencies.tokens, context)
-        decision, request = context.decision, context.request
+        decision, request = context.shared, context.request
         keep = client.stays_open(request)
         framing = connection_line(request.minor, keep=keep)
         head = render_response_head(response, response.fields.passing, request, decision.rules.response_lines, framing)
@@ -114,4 +115,4 @@ class PlainExchange(Exchange):
         now = perf_counter()
         stats.attempts, stats.bytes_in, stats.bytes_out = 1, self._body.size, len(body)
         stats.overhead += now - attempt.entered
-        self._dependencies.accounting.passed_on(stats, status, decision, now)
+        self._dependencies.accounting.passed_on(stats, status, context, now)

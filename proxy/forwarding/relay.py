@@ -82,7 +82,7 @@ class ResponseRelay:
     @property
     def is_stream(self) -> bool:
         """Whether it is an event stream of MCP, which its server may end anywhere: the client takes it up again."""
-        if not self.began or self._context.route.endpoint is not TargetKind.MCP or not self._chunking:
+        if not self.began or self._context.endpoint is not TargetKind.MCP or not self._chunking:
             return False
         return self.is_event_stream
 
@@ -114,7 +114,7 @@ class ResponseRelay:
         if response.status in EXPLAINED:
             self.beginning = b""
         self._bodyless = has_no_body(response.status, self._context.request.method == b"HEAD")
-        tools = self._context.decision.tools
+        tools = self._context.shared.tools
         if tools is not None and not self._bodyless:
             readable = fields.content_encoding in (b"", b"identity")
             self._filter = ToolListFilter(tools, readable=readable, events=self.is_event_stream)

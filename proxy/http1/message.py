@@ -22,7 +22,8 @@ from proxy.http1.request_fields import (
     read_request_fields,
 )
 from proxy.http1.response_fields import ResponseFields, read_response_section
-from proxy.http1.target import Target, read_target, unread_target
+from proxy.http1.sightings import Sightings
+from proxy.http1.target import Target, parse_target, unread_target
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class HeadLimits:
 class RequestReader:
     """Reads requests under one set of limits and rules.
 
-    With `remember`, heads and header sections that were seen before, byte for byte, are not read again, in bounded
-    memory.
+    With `remember`, heads that came twice and header sections that came before, byte for byte, are not read again, in
+    bounded memory.
     """
 
     def __init__(self, limits: HeadLimits, rules: RequestFieldRules, *, remember: bool) -> None:
@@ -88,6 +89,7 @@ class RequestReader:
         self.rules = rules
         self._remember = remember
         self._heads: dict[bytes, tuple[bytes, Target, int, RequestFields]] = {}
+        self._sightings = Sightings()
         self._remembered = lru_cache(_MAX_REMEMBERED)(self._read_fields) if remember else self._read_fields
 
     def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
@@ -121,8 +123,8 @@ class RequestReader:
             raise self._target_too_long()
         few = len(section) <= _MAX_REMEMBERED_BYTES
         fields = self._remembered(section, minor) if few else self._read_fields(section, minor)
-        found = method, read_target(raw), minor, fields
-        if self._remember and len(head) <= _MAX_REMEMBERED_BYTES:
+        found = method, parse_target(raw), minor, fields
+        if self._remember and len(head) <= _MAX_REMEMBERED_BYTES and self._sightings.came_before(head):
             if len(self._heads) >= _MAX_REMEMBERED:
                 self._heads.clear()
             self._heads[head] = found

@@ -6,12 +6,12 @@ is sent is cut from them. What a path means here is for `routing.target`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from proxy.errors import MalformedRequest
+from proxy.unchanging import unchanging
 
 _MAX_REMEMBERED = 2048
 _MAX_REMEMBERED_BYTES = 1024
@@ -26,7 +26,7 @@ class TargetForm(StrEnum):
     ASTERISK = "asterisk"
 
 
-@dataclass(frozen=True)
+@unchanging
 class Target:
     """A target in its parts.
 
@@ -41,12 +41,9 @@ class Target:
     path: bytes
     query: bytes
 
-    @cached_property
+    @property
     def segments(self) -> tuple[bytes, ...]:
-        """What stands between the path's slashes, percent-decoded once, the empty ones left out.
-
-        Found when it is asked for: who has no key has nothing decoded.
-        """
+        """What stands between the path's slashes, percent-decoded once, the empty ones left out."""
         return path_segments(self.path)
 
 

@@ -6,6 +6,7 @@ is the sink's business. The line of a request takes a path of its own, since the
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -13,8 +14,6 @@ import traceback
 from dataclasses import fields
 from time import time
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
-
-import structlog
 
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
@@ -36,7 +35,6 @@ LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical"
 Format = Literal["json", "console", "auto"]
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
-_JSON: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
 _NOTICE_LEVELS: Final = {
     events.NoticeOutcome.SENT: "info",
@@ -61,6 +59,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.RefreshTokenLost: "error",
     events.AccountRemoved: "info",
     events.ProfilesListed: "info",
+    events.SharedListDamaged: "warning",
     events.ProfilesFailed: "warning",
     events.AdsAccountsListed: "info",
     events.AdsAccountsFailed: "warning",
@@ -260,11 +259,11 @@ class Logs:
     def _render(self, level: str, event: str, values: dict[str, object]) -> str:
         """A line of at most `MAX_LINE_BYTES`, cleaned first."""
         line = self._clean({"timestamp": self._clock.now(), "level": level, "event": event, **values})
-        return fit(line, lambda shown: self._lay_out(level, shown))
+        return fit(line, self._lay_out)
 
-    def _lay_out(self, level: str, values: dict[str, object]) -> str:
+    def _lay_out(self, values: dict[str, object]) -> str:
         if self._json:
-            return f"{_JSON(None, level, values)!s}\n"
+            return f"{json.dumps(values, separators=(',', ':'))}\n"
         return f"{render_plain(values, colours=self._colours)}\n"
 
     def _lost_line(self, count: int) -> str:

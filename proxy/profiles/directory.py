@@ -1,98 +1,56 @@
 """The profile directory: what every account reaches in every region, listed in the background and served stale.
 
 It implements `routing.Directory`. Requests only look into memory; a profile or ads account that nobody knows makes one
-early listing, rate-limited. What is known is kept in the state store, so that a restart knows it at once; losing that
-is harmless. The usual profiles come first: what their answer means is in `listing`, the look-ups are in `index`. Ads
-accounts and what else a login reaches are read after them, by `reach_reader`; their look-ups are in `reach`.
+early listing, rate-limited. What is known is kept by `kept_lists`, so that a restart knows it at once. The usual
+profiles come first: what their answer means is in `listing`, the look-ups are in `index`. Ads accounts and what else a
+login reaches are read after them, by `reach_reader`; their look-ups are in `reach`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from proxy.errors import NoUsableToken, StateError
+from proxy.errors import NoUsableToken
 from proxy.events import (
     AdsAccountsFailed,
     AdsAccountsListed,
     DefaultProfileChanged,
-    Event,
     Observer,
     ProfilesFailed,
     ProfilesListed,
+    SharedListDamaged,
 )
-from proxy.profiles import reach
-from proxy.profiles.index import (
-    DOCUMENTS,
-    ListingFailure,
-    ProfileIndex,
-    ProfileListing,
-    document_of,
-    pin,
-    read_document,
-)
+from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
+from proxy.profiles.kept_lists import REACH_DOCUMENT, KeptLists
+from proxy.profiles.list_form import ADS_ACCOUNTS, PROFILES
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.misses import Misses
-from proxy.profiles.pacing import Pacing, next_listing
+from proxy.profiles.pacing import LIST_INTERVAL, Pacing, next_listing
 from proxy.profiles.reach_reader import ReachReader
+from proxy.profiles.shared_lists import SharedLists, attempt_after, failure_elsewhere
 from proxy.profiles.source import ProfileSource
+from proxy.profiles.watch import Watch
+from proxy.tokens.leases import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     import aiohttp
 
-    from proxy.secret import Secret
+    from proxy.profiles import reach
+    from proxy.profiles.kept_lists import ListStore
+    from proxy.profiles.reach_reader import Reading
+    from proxy.profiles.watch import Problem, Token
+    from proxy.tokens.leases import Lease, Shared
 
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
-EARLIER_DOCUMENT = "profiles"
-"""Held all listings in the versions before; empty, once they are in `DOCUMENTS`."""
-REACH_DOCUMENT = "ads-accounts"
 MAX_PARALLEL = 6
 _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-SAVE_DELAY = 2.0
 REPORT_INTERVAL = 600.0
 """After how long a failure that is still the same is told again, in seconds."""
-
-
-class Token(Protocol):
-    """An access token, as far as it matters here."""
-
-    @property
-    def value(self) -> Secret: ...
-
-
-class Documents(Protocol):
-    """Where small documents are kept: see `proxy.tokens.store.Store`."""
-
-    async def read_document(self, name: str) -> object | None: ...
-
-    async def write_document(self, name: str, data: object) -> None: ...
-
-
-_Problem = ProfilesUnavailable | NoUsableToken
-
-
-@dataclass(slots=True)
-class _Watch:
-    """One account in one region: its task, and how its listings went."""
-
-    source: ProfileSource
-    region: str
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    listing: asyncio.Task[_Problem | None] | None = None
-    """The newest listing, under way or ended."""
-    access_token: Secret | None = None
-    """The one that the newest listing is made with."""
-    failures: int = 0
-    failure: ListingFailure | None = None
-    reported: dict[type[Event], tuple[str, float]] = field(default_factory=dict)
-    reach_failures: int = 0
 
 
 class ProfileDirectory:
@@ -105,30 +63,34 @@ class ProfileDirectory:
         self,
         session: aiohttp.ClientSession,
         token: Callable[[str], Awaitable[Token]],
-        documents: Documents,
+        documents: ListStore,
         observer: Observer,
         pacing: Pacing | None = None,
     ) -> None:
         self._session = session
         self._token = token
-        self._documents = documents
         self._observer = observer
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
-        self._reader = ReachReader(session)
-        self._watches: dict[tuple[str, str], _Watch] = {}
-        self._listings: set[asyncio.Task[_Problem | None]] = set()
+        self._shared = SharedLists(documents.leases_for(PROFILES))
+        self._reader = ReachReader(session, documents.leases_for(ADS_ACCOUNTS), self._pacing.random)
+        self._shared.follow(self)
+        self._reader.shared.follow(self)
+        self._watches: dict[tuple[str, str], Watch] = {}
+        self._regions: frozenset[str] = frozenset()
+        self._listings: set[asyncio.Task[Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses = Misses(self._pacing.clock)
-        self._unsaved: set[str] = set()
-        self.version = 0
-        self._dirty = asyncio.Event()
-        self._never = asyncio.Event()
-        self._saver: asyncio.Task[None] | None = None
+        self._kept = KeptLists(documents, self._index, self._reader.index, self._pacing)
 
     def __repr__(self) -> str:
         tasks = f"{len(self._watches)} watched, {len(self._listings)} being listed"
         return f"<ProfileDirectory: {tasks}, {self._index!r}, {self._reader!r}>"
+
+    @property
+    def version(self) -> int:
+        """Another one after each change."""
+        return self._kept.version
 
     # --- look-ups: routing's Directory
 
@@ -195,19 +157,8 @@ class ProfileDirectory:
     async def start(self, sources: Iterable[ProfileSource]) -> None:
         """Take what the store knows, and begin to list."""
         wanted = {source.account: source for source in sources}
-        with contextlib.suppress(StateError):
-            for name in (EARLIER_DOCUMENT, *DOCUMENTS):
-                for account, region, listing in read_document(await self._documents.read_document(name)):
-                    source = wanted.get(account)
-                    if source is not None and region in source.api_urls and listing.origin == source.origin(region):
-                        self._index.put(account, region, listing)
-                    if name == EARLIER_DOCUMENT:
-                        self._changed(document_of(account), EARLIER_DOCUMENT)
-            for account, region, reading in reach.read_document(await self._documents.read_document(REACH_DOCUMENT)):
-                source = wanted.get(account)
-                if source is not None and region in source.api_urls and reading.origin == source.origin(region):
-                    self._reader.index.put(account, region, reading)
-        self._saver = asyncio.create_task(self._save())
+        await self._kept.load(wanted)
+        self._kept.begin()
         await self.reconfigure(wanted.values())
 
     async def reconfigure(self, sources: Iterable[ProfileSource]) -> None:
@@ -219,20 +170,22 @@ class ProfileDirectory:
             if key not in wanted or wanted[key].origin(key[1]) != watch.source.origin(key[1]):
                 self._index.drop(*key)
                 self._reader.index.drop(*key)
-                self._changed(document_of(key[0]), REACH_DOCUMENT)
+                await self._shared.forget(watch.source, key[1])
+                await self._reader.shared.forget(watch.source, key[1])
+                self._kept.changed(document_of(key[0]), REACH_DOCUMENT)
         self._misses.keep(account for account, _ in wanted)
+        self._regions = frozenset(region for _, region in wanted)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
-                watch = self._watches[account, region] = _Watch(source, region)
+                watch = self._watches[account, region] = Watch(source, region)
                 watch.task = asyncio.create_task(self._keep_current(watch))
 
     async def stop(self) -> None:
         """Stop listing, and keep what is known."""
         watches, self._watches = list(self._watches.values()), {}
-        for task in (*(watch.task for watch in watches), *self._listings, self._saver):
+        for task in (*(watch.task for watch in watches), *self._listings):
             await _end(task)
-        if self._dirty.is_set():
-            await self._write()
+        await self._kept.stop()
 
     async def ensure_listed(self, account: str) -> tuple[tuple[str, str, Profile], ...]:
         """What an account reaches with the access token of now, such as after a sign-in.
@@ -241,7 +194,7 @@ class ProfileDirectory:
         Raises what went wrong if it did in every region.
         """
         watches = [watch for (name, _), watch in self._watches.items() if name == account]
-        ended = await asyncio.gather(*(self._list(watch, again=False) for watch in watches))
+        ended = await asyncio.gather(*(self._list(watch, Urgency.AT_ONCE, again=False) for watch in watches))
         failures = [error for error in ended if error is not None]
         if failures and len(failures) == len(watches):
             raise failures[0]
@@ -251,94 +204,159 @@ class ProfileDirectory:
         """Somebody else may have signed in for this account: list it again soon."""
         for (name, _), watch in self._watches.items():
             if name == account:
+                watch.is_early = True
                 watch.wake.set()
+
+    def heard(self, kind: str, account: str, url: str) -> None:
+        """Another replica may have read this kind of list of an account at an address; any, where both are empty."""
+        for watch in self._watches_at(account, url) if account else tuple(self._watches.values()):
+            watch.heard.add(kind)
+            watch.wake.set()
+
+    def met_damage(self, account: str, url: str) -> None:
+        """The list that replicas share of this account at this address is damaged."""
+        self._observer.observe(SharedListDamaged(account, url))
+
+    def _watches_at(self, account: str, url: str) -> tuple[Watch, ...]:
+        watched = (self._watches.get((account, region)) for region in self._regions)
+        return tuple(watch for watch in watched if watch is not None and watch.source.api_urls[watch.region] == url)
 
     # --- listing
 
-    async def _keep_current(self, watch: _Watch) -> None:
+    async def _keep_current(self, watch: Watch) -> None:
         while True:
             watch.wake.clear()
-            error = await self._list(watch) or await self._read_reach(watch)
+            watch.heard.clear()
+            planned = Urgency.AWAITED if self._is_awaited(watch) else Urgency.PLANNED
+            urgency, watch.is_early = Urgency.AT_ONCE if watch.is_early else planned, False
+            error = await self._list(watch, urgency) or await self._read_reach(watch, urgency)
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures or watch.reach_failures
-            awaited, retry_after = False, None
-            if isinstance(error, ProfilesUnavailable):
-                awaited, retry_after = self._is_awaited(watch), error.retry_after
+            asked = error if isinstance(error, ProfilesUnavailable) else None
+            awaited, retry_after = asked is not None and self._is_awaited(watch), asked.retry_after if asked else None
             delay = next_listing(failures, retry_after, self._pacing.random(), awaited=awaited)
-            if isinstance(error, ProfilesUnavailable):
-                self._report_failure(watch, error, delay)
-            await self._pacing.pause(delay, watch.wake)
+            if asked is not None:
+                self._report_failure(watch, asked, delay)
+            await self._wait(watch, delay if failures else max(0.0, delay - watch.age))
 
-    def _is_awaited(self, watch: _Watch) -> bool:
+    async def _wait(self, watch: Watch, delay: float) -> None:
+        """Until it is time to list again. A list that another replica read meanwhile is taken, and puts that off."""
+        due = self._pacing.clock() + delay
+        while True:
+            await self._pacing.pause(max(0.0, due - self._pacing.clock()), watch.wake)
+            if watch.is_early or not watch.heard:
+                return
+            watch.wake.clear()
+            if await self._take_newest(watch):
+                due = self._pacing.clock() + next_listing(0, None, self._pacing.random()) - watch.age
+
+    async def _take_newest(self, watch: Watch) -> bool:
+        """Take what another replica listed since. Returns whether there was something."""
+        source, region, kinds = watch.source, watch.region, frozenset(watch.heard)
+        watch.heard.clear()
+        try:
+            token = await self._token(source.account)
+        except NoUsableToken:
+            return False
+        shared, reading = None, None
+        if PROFILES.kind in kinds:
+            async with self._slots:
+                shared = await self._shared.newest(source, region, token.lineage)
+        if ADS_ACCOUNTS.kind in kinds:
+            reading = await self._reader.take_newest(source, region, token)
+        if self._watches.get((source.account, region)) is not watch:
+            return False
+        if reading is not None:
+            self._note_reading(watch, reading)
+        if shared is not None:
+            watch.note(None, self._pacing.wall())
+            self._take_over(watch, shared)
+        return shared is not None
+
+    def _is_awaited(self, watch: Watch) -> bool:
         return watch.source.pins_first and self._index.first(watch.source.account, watch.region) is None
 
-    async def _list(self, watch: _Watch, *, again: bool = True) -> _Problem | None:
+    async def _list(self, watch: Watch, urgency: Urgency, *, again: bool = True) -> Problem | None:
         """List once, or wait for the listing under way. Returns what went wrong: what was known stays in use then.
 
         Without `again`, a listing that succeeded with the access token of now will do.
         """
         try:
-            access_token = (await self._token(watch.source.account)).value
+            token = await self._token(watch.source.account)
         except NoUsableToken as error:
-            self._note(watch, error)
+            watch.note(error, self._pacing.wall())
             return error
         newest = watch.listing
-        if newest is not None and watch.access_token == access_token:
+        if newest is not None and watch.token is not None and watch.token.value == token.value:
             if not newest.done():
                 return await asyncio.shield(newest)
             if not again and watch.failure is None:
                 return None
-        watch.access_token = access_token
-        watch.listing = asyncio.create_task(self._list_with(watch, access_token))
+        watch.token = token
+        watch.listing = asyncio.create_task(self._list_with(watch, token, urgency))
         self._listings.add(watch.listing)
         watch.listing.add_done_callback(self._listings.discard)
         return await asyncio.shield(watch.listing)
 
-    async def _list_with(self, watch: _Watch, access_token: Secret) -> _Problem | None:
-        source, region = watch.source, watch.region
-        problem: _Problem | None = None
-        profiles: tuple[Profile, ...] = ()
-        try:
-            async with self._slots:
-                profiles = await list_profiles(self._session, source.endpoint(region), access_token)
-        except ProfilesUnavailable as error:
-            problem = error
-        if watch.listing is asyncio.current_task():  # else a newer token has been listed with since
-            self._note(watch, problem)
-            if problem is None and self._watches.get((source.account, region)) is watch:
-                self._take(source, region, profiles)
+    async def _list_with(self, watch: Watch, token: Token, urgency: Urgency) -> Problem | None:
+        """Ask Amazon, unless another replica asks, or did."""
+        source, region, problem = watch.source, watch.region, None
+        async with self._slots, self._shared.lease(source, region, token.lineage, urgency) as lease:
+            if lease.held_back is None and lease.shared is None:
+                return await self._ask(watch, token, lease)
+        if lease.held_back is not None:
+            problem = failure_elsewhere(lease.held_back, awaited=self._is_awaited(watch))
+        if self._is_newest(watch):
+            watch.note(problem, self._pacing.wall())
+            if lease.shared is not None and self._shared.see(source, region, lease.shared.fence):
+                self._take_over(watch, lease.shared)
         return problem
 
-    def _note(self, watch: _Watch, problem: _Problem | None) -> None:
-        """How the last listing went."""
-        if problem is None:
-            watch.failures, watch.failure = 0, None
-            watch.reported.pop(ProfilesFailed, None)
-            return
-        watch.failures += 1
-        watch.failure = ListingFailure(
-            watch.source.account,
-            watch.region,
-            problem.detail,
-            self._pacing.wall(),
-            problem.retryable,
-            asked=isinstance(problem, ProfilesUnavailable),
-        )
+    async def _ask(self, watch: Watch, token: Token, lease: Lease[ProfileListing]) -> ProfilesUnavailable | None:
+        """Ask Amazon, with the right to it, and tell the fleet what came of it."""
+        source, region = watch.source, watch.region
+        try:
+            profiles = await list_profiles(self._session, source.endpoint(region), token.value)
+        except ProfilesUnavailable as error:
+            if self._is_newest(watch):
+                watch.note(error, self._pacing.wall())
+                await lease.fail(attempt_after(error, lease.failed, self._pacing.random()))
+            return error
+        if self._is_newest(watch):
+            watch.note(None, self._pacing.wall())
+            listing = self._take(source, region, profiles)
+            await self._shared.publish(lease, source, region, listing, token.lineage)
+        return None
 
-    def _take(self, source: ProfileSource, region: str, profiles: tuple[Profile, ...]) -> None:
+    def _is_newest(self, watch: Watch) -> bool:
+        """Whether what this task lists is wanted still: no newer token has been listed with since."""
+        watched = self._watches.get((watch.source.account, watch.region))
+        return watch.listing is asyncio.current_task() and watched is watch
+
+    def _take(self, source: ProfileSource, region: str, profiles: tuple[Profile, ...]) -> ProfileListing:
+        """What Amazon just listed is in use, and kept."""
         old = self._index.listing(source.account, region)
-        pinned = old.first if old is not None else ""
-        first = pin(profiles, pinned)
-        if old is None or old.profiles != profiles:
-            self._index.put(
-                source.account, region, ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
-            )
-            self._changed(document_of(source.account))
-        self._observer.observe(ProfilesListed(source.account, region, len(profiles)))
-        if source.pins_first and pinned and first != pinned:
-            self._observer.observe(DefaultProfileChanged(source.account, region, pinned, first))
+        first = pin(profiles, old.first if old is not None else "")
+        listing = ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
+        self._put(source, region, listing)
+        return listing
 
-    def _report_failure(self, watch: _Watch, error: ProfilesUnavailable, retry_in: float) -> None:
+    def _take_over(self, watch: Watch, shared: Shared[ProfileListing]) -> None:
+        """What another replica listed is in use, with the first profile that is pinned there, which also keeps it."""
+        watch.age = max(0.0, LIST_INTERVAL - shared.left)
+        self._put(watch.source, watch.region, shared.value, taken_over=True)
+
+    def _put(self, source: ProfileSource, region: str, listing: ProfileListing, *, taken_over: bool = False) -> None:
+        account, old = source.account, self._index.listing(source.account, region)
+        pinned = old.first if old is not None else ""
+        if old is None or old.profiles != listing.profiles or pinned != listing.first:
+            self._index.put(account, region, listing)
+            self._kept.changed(*(() if taken_over else (document_of(account),)))
+        self._observer.observe(ProfilesListed(account, region, len(listing.profiles), taken_over))
+        if source.pins_first and pinned and listing.first != pinned:
+            self._observer.observe(DefaultProfileChanged(account, region, pinned, listing.first))
+
+    def _report_failure(self, watch: Watch, error: ProfilesUnavailable, retry_in: float) -> None:
         """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
         now, kind = self._pacing.clock(), ProfilesFailed if watch.failures else AdsAccountsFailed
         detail, at = watch.reported.get(kind, ("", 0.0))
@@ -346,52 +364,34 @@ class ProfileDirectory:
             watch.reported[kind] = (error.detail, now)
             self._observer.observe(kind(watch.source.account, watch.region, error.detail, retry_in))
 
-    async def _read_reach(self, watch: _Watch) -> ProfilesUnavailable | None:
+    async def _read_reach(self, watch: Watch, urgency: Urgency) -> ProfilesUnavailable | None:
         """Read what the account reaches beside what was just listed, with the same access token."""
-        source, region, token = watch.source, watch.region, watch.access_token
+        source, region, token = watch.source, watch.region, watch.token
         if token is None:
             return None
-        changed, problem = await self._reader.read(
+        reading = await self._reader.read(
             source,
             region,
             token,
-            lambda: watch.access_token == token and self._watches.get((source.account, region)) is watch,
+            urgency,
+            lambda: watch.token is token and self._watches.get((source.account, region)) is watch,
         )
-        if changed:
-            self._changed(REACH_DOCUMENT)
+        self._note_reading(watch, reading)
+        return reading.problem
+
+    def _note_reading(self, watch: Watch, reading: Reading) -> None:
+        """How it went; who read it keeps it."""
+        if reading.changed:
+            self._kept.changed(*(() if reading.taken_over else (REACH_DOCUMENT,)))
         watch.reach_failures += 1
-        if problem is None:
+        if reading.problem is None:
             watch.reach_failures = 0
             watch.reported.pop(AdsAccountsFailed, None)
-            found = self._reader.index.reading(source.account, region)
+            account, region = watch.source.account, watch.region
+            found = self._reader.index.reading(account, region)
             count = len(found.ads_accounts) if found is not None else 0
-            total = self._reader.index.count(source.account)
-            self._observer.observe(AdsAccountsListed(source.account, region, count, total))
-        return problem
-
-    # --- keeping
-
-    def _changed(self, *documents: str) -> None:
-        self.version += 1
-        self._unsaved.update(documents)
-        self._dirty.set()
-
-    async def _save(self) -> None:
-        while True:
-            await self._dirty.wait()
-            await self._pacing.pause(SAVE_DELAY, self._never)
-            await self._write()
-
-    async def _write(self) -> None:
-        self._dirty.clear()
-        names, self._unsaved = self._unsaved, set()
-        with contextlib.suppress(StateError):
-            for name in sorted(names.intersection(DOCUMENTS)):
-                await self._documents.write_document(name, self._index.to_document(name))
-            if EARLIER_DOCUMENT in names:
-                await self._documents.write_document(EARLIER_DOCUMENT, ProfileIndex().to_document())
-            if REACH_DOCUMENT in names:
-                await self._documents.write_document(REACH_DOCUMENT, self._reader.index.to_document())
+            total = self._reader.index.count(account)
+            self._observer.observe(AdsAccountsListed(account, region, count, total, reading.taken_over))
 
 
 async def _end(task: asyncio.Task[Any] | None) -> None:

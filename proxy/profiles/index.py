@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from sys import intern
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from proxy.profiles.listing import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 DOCUMENTS = tuple(f"profiles-{number:02x}" for number in range(64))
 """Those that hold listings; each account's are in one."""
@@ -120,18 +120,27 @@ class ProfileIndex:
         return {
             "version": _VERSION,
             "listings": [
-                {
-                    "account": account,
-                    "region": region,
-                    "origin": listing.origin,
-                    "first": listing.first,
-                    "listed_at": listing.listed_at,
-                    "profiles": list(map(_FIELDS, listing.profiles)),
-                }
+                {"account": account, "region": region, **write_listing(listing)}
                 for (account, region), listing in self._listings.items()
                 if name in ("", document_of(account))
             ],
         }
+
+
+def write_listing(listing: ProfileListing) -> dict[str, object]:
+    """A listing as JSON has it. Pure."""
+    return {
+        "origin": listing.origin,
+        "first": listing.first,
+        "listed_at": listing.listed_at,
+        "profiles": list(map(_FIELDS, listing.profiles)),
+    }
+
+
+def read_listing(entry: Mapping[str, Any]) -> ProfileListing:
+    """The listing of `write_listing`. Pure. Raises `KeyError`, `TypeError` or `ValueError` for what is none."""
+    profiles = tuple(map(read_profile, entry["profiles"]))
+    return ProfileListing(str(entry["origin"]), profiles, pin(profiles, entry["first"]), float(entry["listed_at"]))
 
 
 def document_of(account: str) -> str:
@@ -159,11 +168,7 @@ def read_document(document: object) -> Iterator[tuple[str, str, ProfileListing]]
     entries = document.get("listings")
     for entry in entries if isinstance(entries, list) else ():
         try:
-            profiles = tuple(map(read_profile, entry["profiles"]))
-            listing = ProfileListing(
-                str(entry["origin"]), profiles, pin(profiles, entry["first"]), float(entry["listed_at"])
-            )
-            yield str(entry["account"]), str(entry["region"]), listing
+            yield str(entry["account"]), str(entry["region"]), read_listing(entry)
         except (KeyError, TypeError, ValueError):
             continue
 

@@ -15,14 +15,13 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from proxy.errors import AdsProxyError
-from proxy.net.reachability import through, why_unreachable
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
+
+    import aiohttp
 
     from proxy.secret import Secret
 
@@ -118,6 +117,11 @@ async def list_profiles(
 
 async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret, question: Question) -> Reply:
     """Ask one host for a list. Raises `ProfilesUnavailable` where no answer came."""
+    # Not above: a worker has the values of this file, and asks for no list.
+    from aiohttp import ClientError, ClientTimeout
+
+    from proxy.net.reachability import through, why_unreachable
+
     headers = {
         "Authorization": f"Bearer {access_token.reveal()}",
         "Amazon-Advertising-API-ClientId": endpoint.client_id,
@@ -132,7 +136,7 @@ async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, access_token: 
             data=question.data,
             headers=headers,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=endpoint.timeout),
+            timeout=ClientTimeout(total=endpoint.timeout),
             proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
             ssl=endpoint.ssl_context or True,
         ) as response:
@@ -140,7 +144,7 @@ async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, access_token: 
     except TimeoutError:
         way = through(endpoint.proxy)
         raise ProfilesUnavailable(f"{endpoint.api_url} took longer than {endpoint.timeout:g} s{way}") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+    except (ClientError, OSError, ValueError) as error:
         words = why_unreachable(error, endpoint.api_url, endpoint.proxy)
         raise ProfilesUnavailable(
             words or f"{endpoint.api_url} answered what is no HTTP; is it the right address?"

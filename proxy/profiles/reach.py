@@ -7,7 +7,7 @@ worked out when a reading is taken, so that a look-up is one of a dictionary.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy.profiles.ads_accounts import AdsAccount, AlternateId, LinkedAccount
 from proxy.profiles.countries import region_of_country
@@ -113,17 +113,33 @@ class ReachIndex:
     def to_document(self) -> object:
         """All readings as JSON has them."""
         readings = [
-            {
-                "account": account,
-                "region": region,
-                "origin": reach.origin,
-                "profiles": [astuple(profile) for profile in reach.profiles],
-                "ads_accounts": [astuple(ads_account) for ads_account in reach.ads_accounts],
-                "linked": [astuple(linked) for linked in reach.linked],
-            }
+            {"account": account, "region": region, **write_reading(reach)}
             for (account, region), reach in self._readings.items()
         ]
         return {"version": _VERSION, "readings": readings}
+
+
+def write_reading(reach: Reach) -> dict[str, object]:
+    """A reading as JSON has it. Pure."""
+    return {
+        "origin": reach.origin,
+        "profiles": [astuple(profile) for profile in reach.profiles],
+        "ads_accounts": [astuple(ads_account) for ads_account in reach.ads_accounts],
+        "linked": [astuple(linked) for linked in reach.linked],
+    }
+
+
+def read_reading(entry: Mapping[str, Any]) -> Reach:
+    """The reading of `write_reading`. Pure. Raises `KeyError`, `TypeError` or `ValueError` for what is none."""
+    return Reach(
+        str(entry["origin"]),
+        tuple(map(read_profile, entry["profiles"])),
+        tuple(
+            AdsAccount(str(i), str(n), str(s), tuple(map(str, c)), tuple(AlternateId(*map(str, e)) for e in a))
+            for i, n, s, c, a in entry["ads_accounts"]
+        ),
+        tuple(LinkedAccount(*map(str, fields)) for fields in entry["linked"]),
+    )
 
 
 def read_document(document: object) -> Iterator[tuple[str, str, Reach]]:
@@ -133,16 +149,7 @@ def read_document(document: object) -> Iterator[tuple[str, str, Reach]]:
     entries = document.get("readings")
     for entry in entries if isinstance(entries, list) else ():
         try:
-            reach = Reach(
-                str(entry["origin"]),
-                tuple(map(read_profile, entry["profiles"])),
-                tuple(
-                    AdsAccount(str(i), str(n), str(s), tuple(map(str, c)), tuple(AlternateId(*map(str, e)) for e in a))
-                    for i, n, s, c, a in entry["ads_accounts"]
-                ),
-                tuple(LinkedAccount(*map(str, fields)) for fields in entry["linked"]),
-            )
-            yield str(entry["account"]), str(entry["region"]), reach
+            yield str(entry["account"]), str(entry["region"]), read_reading(entry)
         except (KeyError, TypeError, ValueError):
             continue
 

@@ -81,6 +81,22 @@ class Route:
     ads_account_header: bytes = b""
     operation: Operation | None = None
 
+    def to_another(self, destination: Destination) -> Route:
+        """The same to another destination of the API that is decided alike."""
+        return Route(
+            self.account,
+            self.region,
+            self.endpoint,
+            destination.target,
+            destination.path,
+            destination.segments,
+            self.profile,
+            self.prefix,
+            self.ads_account,
+            self.ads_account_header,
+            self.operation,
+        )
+
 
 def route(
     request: Request,

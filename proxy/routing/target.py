@@ -70,6 +70,19 @@ class Destination:
     path: bytes
     segments: tuple[bytes, ...]
 
+    def of_another(self, target: Target) -> Destination:
+        """That of a target in origin form whose path differs from this one's in segments that are numbers alone."""
+        path = target.path[len(self.prefix) :]
+        sent = sent_target(target, self.prefix)
+        segments = path_segments(path)
+        return Destination(self.kind, self.name, self.region, self.prefix, b"", sent, path or b"/", segments)
+
+
+def sent_target(target: Target, prefix: bytes) -> bytes:
+    """What is sent of a target in origin form that begins with this selecting prefix."""
+    sent = target.raw[len(prefix) :]
+    return sent if sent[:1] == b"/" else b"/" + sent
+
 
 def find_destination(target: Target) -> Destination:
     """Take the prefix off a target of origin or absolute form. Raises `UnknownRoute` for a prefix without a name."""

@@ -28,7 +28,7 @@ from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.refresh_attempt import describe_failure, failure_elsewhere, failure_of, request_grant
 from proxy.tokens.sharing import Sharing
-from proxy.tokens.store import StoredSource
+from proxy.tokens.store import StoredSource, fingerprint
 from proxy.tokens.suspicion import Suspicion
 from proxy.tokens.values import AccessToken, CredentialStatus
 from proxy.tokens.waiters import Waiters
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from proxy.errors import TokenFailure
     from proxy.secret import Secret
     from proxy.tokens.consent import Consent
-    from proxy.tokens.leases import FailedAttempt, Lease, SharedToken
+    from proxy.tokens.leases import FailedAttempt, Lease, Shared
     from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.suspicion import TokenUse
@@ -248,7 +248,7 @@ class Credential:
         return failure
 
     async def _ask(
-        self, lease: Lease, source: TokenSource, sent: Secret, why: tuple[RefreshCause, int]
+        self, lease: Lease[Grant], source: TokenSource, sent: Secret, why: tuple[RefreshCause, int]
     ) -> TokenFailure | None:
         """Under a lease, or alone. `why` is the cause, and the generation of the token that is to be followed."""
         if lease.fence:
@@ -286,10 +286,10 @@ class Credential:
             self._transition(lifecycle.trigger_of(failure))
         self._alarm.ring()
 
-    def _take(self, shared: SharedToken, refresh_token: Secret) -> None:
+    def _take(self, shared: Shared[Grant], refresh_token: Secret) -> None:
         """Another replica was granted a token for this refresh token."""
         if refresh_token == self._keeper.refresh_token and self._sharing.is_news(shared):
-            self._apply(shared.grant, self.dependencies.timing.clock() - shared.grant.took, RefreshCause.SHARED)
+            self._apply(shared.value, self.dependencies.timing.clock() - shared.value.took, RefreshCause.SHARED)
 
     def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
         """Puts what was granted in force: the refresh token first, which is good even where the access token is not."""
@@ -297,10 +297,9 @@ class Credential:
             self._keeper.rotate(grant.refresh_token)
         grant.check_life()
         settings, timing, account = self.dependencies.settings, self.dependencies.timing, self.source.account
-        self._generation += 1
-        self._older_secret = grant.older_secret
-        expires_at = sent_at + grant.expires_in
-        self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id)
+        self._generation, self._older_secret = self._generation + 1, grant.older_secret
+        expires_at, lineage = sent_at + grant.expires_in, fingerprint(self._keeper.refresh_token)
+        self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id, lineage)
         self._last_failure, self._last_success = None, timing.wall()
         self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         duration, ends = timing.clock() - sent_at, timing.wall_at(expires_at)

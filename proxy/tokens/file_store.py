@@ -15,8 +15,9 @@ import secrets
 from typing import TYPE_CHECKING
 
 from cryptography.fernet import InvalidToken
-from watchfiles import Change, awatch
+from watchfiles import Change
 
+from proxy.directory_watch import WatchSettings, changes_in
 from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import MultiFernet
 
+    from proxy.tokens.leases import Form, T
     from proxy.tokens.store import StoredToken
+    from proxy.tokens.token_response import Grant
 
 KEY_FILE = "key"
 ACCOUNT = "account-"
@@ -49,11 +52,14 @@ class FileStore:
         self._cipher = cipher
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
-        self.leases = AloneLeases()
+        self.leases: AloneLeases[Grant] = AloneLeases()
         self.fleet = None
 
     def __repr__(self) -> str:
         return f"<FileStore in {self._directory}>"
+
+    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
+        return AloneLeases()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -126,17 +132,9 @@ class FileStore:
         await asyncio.to_thread(self._ensure_directory)
         seen = state_directory.changed_at(self._directory)
         yield StoreChange()  # what was written before the watch began
-        watching = awatch(
-            self._directory,
-            watch_filter=_is_account_change,
-            debounce=100,
-            step=20,
-            rust_timeout=POLL_MS,
-            yield_on_timeout=True,
-            recursive=False,
-        )
+        settings = WatchSettings(step=20, group=100, silence=POLL_MS, counts=_is_account_change)
         try:
-            async for told in watching:
+            async for told in changes_in((self._directory,), settings):
                 now = state_directory.changed_at(self._directory)
                 if told or now != seen:
                     seen = now

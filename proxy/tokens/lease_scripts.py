@@ -1,4 +1,5 @@
-"""What the server does in one step about access tokens and who may mint them; see `redis_scripts` and `leases`.
+"""What the server does in one step about what is shared, such as access tokens, and who may ask Amazon for it; see
+`redis_scripts` and `leases`. What is shared is called a token here, whatever it is.
 
 A lease is a hash: `fence`, the highest that was given; `holder` and `until`, of the lease that is out; `token`,
 `token_fence` and `expires`, of what was published last; and of the last attempt, if it failed, `failed`, `failed_by`,
@@ -85,12 +86,12 @@ return 1
 PUBLISH: Final = (
     _LEASE
     + """
--- KEYS: lease, news. ARGV: now, holder, fence, token, its life, account. Gives whether it was taken: not where
--- somebody else got the lease since.
+-- KEYS: lease, news. ARGV: now, holder, fence, token, its life, the kind of news, of what. Gives whether it was taken:
+-- not where somebody else got the lease since.
 if redis.call('HGET', KEYS[1], 'token_fence') == ARGV[3] then return 1 end
 if not is_held(ARGV[2], ARGV[3]) then return 0 end
 keep(tonumber(ARGV[3]), ARGV[4], now_of(ARGV[1]) + tonumber(ARGV[5]))
-tell(KEYS[2], 'account', ARGV[6])
+tell(KEYS[2], ARGV[6], ARGV[7])
 return 1
 """
 )
@@ -118,18 +119,25 @@ return 1
 """
 )
 
+FORGET: Final = """
+-- KEYS: lease. ARGV: now. Its fences go on. Gives whether there was something.
+if not redis.call('HGET', KEYS[1], 'token') then return 0 end
+redis.call('HSET', KEYS[1], 'token', '', 'expires', '0')
+return 1
+"""
+
 SEIZE: Final = (
     _LEASE
     + """
--- KEYS: lease, news. ARGV: now, token, its life, account. A token that a person's consent brought is in force at once,
--- and whoever is minting meanwhile is fenced off. Gives its fence.
+-- KEYS: lease, news. ARGV: now, token, its life, the kind of news, of what. A token that a person's consent brought is
+-- in force at once, and whoever is minting meanwhile is fenced off. Gives its fence.
 local now = now_of(ARGV[1])
 local kept = redis.call('HMGET', KEYS[1], 'token', 'token_fence')
 if kept[1] == ARGV[2] then return kept[2] end
 local fence = next_fence(now)
 keep(fence, ARGV[2], now + tonumber(ARGV[3]))
 redis.call('PEXPIRE', KEYS[1], 172800000)
-tell(KEYS[2], 'account', ARGV[4])
+tell(KEYS[2], ARGV[4], ARGV[5])
 return whole(fence)
 """
 )

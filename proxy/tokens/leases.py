@@ -1,10 +1,11 @@
-"""Who of a fleet asks for an account's next access token, and how the others come by it: the protocol.
+"""Who of a fleet asks Amazon for something that all of it need, such as an account's next access token, and how the
+others come by it: the protocol.
 
-Whoever needs a token takes a lease, which is the right to ask for one, or is handed the token that somebody else got
-meanwhile. Each lease has a fence, a number above all those before; a token is published under the fence of its lease,
-and only while no later lease was given. Where asking fails, nobody who would send the same is given a lease for a
-while: the pace of attempts in vain is the fleet's. How a fleet does it is in `redis_leases`; `AloneLeases` is for who
-has none.
+Whoever needs it takes a lease, which is the right to ask for it, or is handed what somebody else got meanwhile. Each
+lease has a fence, a number above all those before; what was got is published under the fence of its lease, and only
+while no later lease was given. Where asking fails, nobody who would send the same is given a lease for a while: the
+pace of attempts in vain is the fleet's. How a fleet does it is in `redis_leases`, what is shared so is for a `Form`
+to say; `AloneLeases` is for who has no fleet.
 """
 
 from __future__ import annotations
@@ -12,24 +13,26 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
-    from proxy.tokens.token_response import Grant
+T = TypeVar("T")
+"""What is shared, such as the grant of an access token."""
 
 
 @dataclass(frozen=True, slots=True)
-class TokenWanted:
-    """Which access token: of an account and its application, for the refresh token whose `fingerprint` is `lineage`.
+class Wanted:
+    """What is wanted: of an account and its application at an address, for the refresh token whose `fingerprint` is
+    `lineage`.
 
-    `known` is the fence of the newest token that was seen, 0 for none. `sent` stands for all that is sent for it.
+    `known` is the fence of the newest that was seen, 0 for none. `sent` stands for all that is sent for it.
     """
 
     account: str
-    token_url: str
+    url: str
     client_id: str
     lineage: str
     known: int
@@ -41,7 +44,7 @@ class Urgency(StrEnum):
 
     PLANNED = "planned"
     AWAITED = "awaited"
-    """Requests wait for the token."""
+    """Requests wait for it."""
     AT_ONCE = "at-once"
     """An operator asks, whatever failed before."""
 
@@ -49,7 +52,7 @@ class Urgency(StrEnum):
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
     """The last attempt of the fleet with the same: the how-manieth in a row of its kind, and seconds until the next,
-    `sooner` where requests wait for the token. `reason` is the metric's (docs/tokens.md)."""
+    `sooner` where requests wait for it. Of a token request, `reason` is the metric's (docs/tokens.md)."""
 
     reason: str
     permanent: bool
@@ -59,18 +62,52 @@ class FailedAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class SharedToken:
-    """What another replica was granted, and under which fence. The grant has no refresh token; `took` is its age."""
+class Shared(Generic[T]):
+    """What another replica got, under which fence, and for how many more seconds it is of use."""
 
-    grant: Grant
+    value: T
     fence: int
+    left: float
 
 
-class Lease(Protocol):
-    """The right to ask, or where `shared` is a token, none: it is there already."""
+class Form(Protocol[T]):
+    """How one kind of what is shared is named and written. Each value names what it is for, whatever its key says."""
 
     @property
-    def shared(self) -> SharedToken | None: ...
+    def kind(self) -> str:
+        """What the keys of its leases begin with."""
+
+    def news(self, wanted: Wanted) -> tuple[str, str]:
+        """What kind of news it is that one was published, and of what."""
+
+    def is_long(self, value: T) -> bool:
+        """Whether writing it takes so long that the event loop is to be spared it."""
+
+    def write(self, wanted: Wanted, value: T) -> tuple[bytes, float]:
+        """A value as it is published, not encrypted yet, and for how many seconds it is of use."""
+
+    def read(self, wanted: Wanted, content: bytes, left: float) -> T | None:
+        """What was published, of use for so many more seconds; None where it is for another refresh token.
+
+        Raises `ValueError`, `KeyError` or `TypeError` for what is not of this form, or for somebody else.
+        """
+
+
+class Listener(Protocol):
+    """Who wants to know at once."""
+
+    def heard(self, kind: str, account: str, url: str) -> None:
+        """One of this kind may have been published, of this account from this address; of any where both are empty."""
+
+    def met_damage(self, account: str, url: str) -> None:
+        """What is kept there cannot be read, or is somebody else's. The next that is published takes its place."""
+
+
+class Lease(Protocol[T]):
+    """The right to ask, or where there is something `shared`, none: it is there already."""
+
+    @property
+    def shared(self) -> Shared[T] | None: ...
 
     @property
     def fence(self) -> int:
@@ -87,29 +124,35 @@ class Lease(Protocol):
     async def fail(self, attempt: FailedAttempt) -> None:
         """Asking failed: nobody asks with the same before it is time again. Ends the lease."""
 
-    async def publish(self, grant: Grant, lineage: str) -> int:
-        """Shares what was granted, for the refresh token in force after it. Gives its fence; 0 where nobody else has
-        it: there is no store, or a later lease was given."""
+    async def publish(self, value: T, lineage: str) -> int:
+        """Shares what was got, for the refresh token in force after it. Gives its fence; 0 where nobody else has it:
+        there is no store, or a later lease was given."""
 
 
-class Leases(Protocol):
+class Leases(Protocol[T]):
     """Nothing here raises: where the others cannot be heard, everybody is alone."""
 
-    def lease(self, wanted: TokenWanted, urgency: Urgency) -> AbstractAsyncContextManager[Lease]:
+    def lease(self, wanted: Wanted, urgency: Urgency) -> AbstractAsyncContextManager[Lease[T]]:
         """Waits while another replica has the lease. It ends with the block, if it was not lost before."""
 
-    async def newest(self, wanted: TokenWanted) -> SharedToken | None:
-        """A token that is newer than the one that is known."""
+    async def newest(self, wanted: Wanted) -> Shared[T] | None:
+        """One that is newer than the one that is known."""
 
-    async def announce(self, wanted: TokenWanted, grant: Grant) -> int:
+    async def announce(self, wanted: Wanted, value: T) -> int:
         """Shares what a sign-in brought, and fences off whoever asks meanwhile. Gives the fence, 0 where alone."""
+
+    async def forget(self, wanted: Wanted) -> None:
+        """What is kept is not given to anybody any more."""
+
+    def follow(self, listener: Listener) -> None:
+        """Tell this one from now on."""
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseOfNobody:
+class LeaseOfNobody(Generic[T]):
     """Everybody has it always, but where something was `shared`, or is `held_back`."""
 
-    shared: SharedToken | None = None
+    shared: Shared[T] | None = None
     fence: int = 0
     failed: FailedAttempt | None = None
     held_back: FailedAttempt | None = None
@@ -117,22 +160,28 @@ class LeaseOfNobody:
     async def fail(self, attempt: FailedAttempt) -> None:
         """Nobody else is to know."""
 
-    async def publish(self, grant: Grant, lineage: str) -> int:
+    async def publish(self, value: T, lineage: str) -> int:
         return 0
 
 
-class AloneLeases:
+class AloneLeases(Generic[T]):
     """For a program that shares nothing."""
 
     def __repr__(self) -> str:
         return "<AloneLeases>"
 
     @contextlib.asynccontextmanager
-    async def lease(self, wanted: TokenWanted, urgency: Urgency) -> AsyncIterator[Lease]:
+    async def lease(self, wanted: Wanted, urgency: Urgency) -> AsyncIterator[Lease[T]]:
         yield LeaseOfNobody()
 
-    async def newest(self, wanted: TokenWanted) -> SharedToken | None:
+    async def newest(self, wanted: Wanted) -> Shared[T] | None:
         return None
 
-    async def announce(self, wanted: TokenWanted, grant: Grant) -> int:
+    async def announce(self, wanted: Wanted, value: T) -> int:
         return 0
+
+    async def forget(self, wanted: Wanted) -> None:
+        """Nothing is kept."""
+
+    def follow(self, listener: Listener) -> None:
+        """There is nothing to tell."""

@@ -12,7 +12,9 @@ from proxy.tokens.store import StoreChange
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from proxy.tokens.leases import Form, T
     from proxy.tokens.store import StoredToken
+    from proxy.tokens.token_response import Grant
 
 
 class MemoryStore:
@@ -22,11 +24,14 @@ class MemoryStore:
         self._entries: dict[str, StoredToken] = {}
         self._documents: dict[str, str] = {}
         self._changed = asyncio.Event()
-        self.leases = AloneLeases()
+        self.leases: AloneLeases[Grant] = AloneLeases()
         self.fleet = None
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._entries)} accounts>"
+
+    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
+        return AloneLeases()
 
     @property
     def notes(self) -> tuple[str, ...]:

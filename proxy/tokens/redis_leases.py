@@ -1,4 +1,4 @@
-"""Leases in Redis or Valkey. Where the server is away, nobody waits: each replica mints for itself.
+"""Leases in Redis or Valkey. Where the server is away, nobody waits: each replica asks Amazon for itself.
 
 What is published names the account, the application and the refresh token it is for, within what is encrypted; whoever
 finds another there than it wants takes no notice of it. A lease is short and renewed while it is used, so that a holder
@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic
 
 from cryptography.fernet import InvalidToken
 
 from proxy.errors import StateError
-from proxy.secret import Secret
 from proxy.tokens import lease_scripts as scripts
-from proxy.tokens.leases import FailedAttempt, LeaseOfNobody, SharedToken, TokenWanted
+from proxy.tokens.leases import FailedAttempt, LeaseOfNobody, Shared, T
 from proxy.tokens.redis_connection import NEWS, digest
-from proxy.tokens.token_response import Grant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from cryptography.fernet import MultiFernet
 
-    from proxy.tokens.leases import Lease, Urgency
+    from proxy.tokens.leases import Form, Lease, Listener, Urgency, Wanted
     from proxy.tokens.redis_connection import RedisConnection
 
 LEASE: Final = 4.0
@@ -41,39 +38,53 @@ TURN: Final = 0.25
 from it."""
 _RENEWALS: Final = 90
 """A holder that never ends gives way at last."""
+MAX_CONTENT: Final = 16 * 1024 * 1024
+"""Bytes of one value, encrypted. What is longer is not shared."""
+LONG: Final = 64 * 1024
+"""From so many bytes on, what is read is read in a thread: the event loop has requests to serve."""
 
 
 @dataclass(frozen=True, slots=True)
-class RedisLease:
-    """The right to ask for a token, under this fence. Nothing is `shared`: there was nothing to hand over."""
+class RedisLease(Generic[T]):
+    """The right to ask, under this fence. Nothing is `shared`: there was nothing to hand over."""
 
-    leases: RedisLeases
-    wanted: TokenWanted
+    leases: RedisLeases[T]
+    wanted: Wanted
     fence: int
-    shared: SharedToken | None = None
+    shared: Shared[T] | None = None
     failed: FailedAttempt | None = None
     held_back: FailedAttempt | None = None
 
     async def fail(self, attempt: FailedAttempt) -> None:
         await self.leases.fail(self.wanted, attempt, self.fence)
 
-    async def publish(self, grant: Grant, lineage: str) -> int:
-        return await self.leases.publish(replace(self.wanted, lineage=lineage), grant, self.fence)
+    async def publish(self, value: T, lineage: str) -> int:
+        return await self.leases.publish(replace(self.wanted, lineage=lineage), value, self.fence)
 
 
-class RedisLeases:
-    """See `leases.Leases`. Each replica has one, for all its accounts."""
+class RedisLeases(Generic[T]):
+    """See `leases.Leases`. Each replica has one of each form, for all its accounts."""
 
-    def __init__(self, connection: RedisConnection, cipher: MultiFernet) -> None:
-        self._connection = connection
-        self._cipher = cipher
+    def __init__(self, connection: RedisConnection, cipher: MultiFernet, form: Form[T]) -> None:
+        self._connection, self._cipher, self._form = connection, cipher, form
         self._holder = secrets.token_hex(8)
+        self._places: dict[str, tuple[str, str]] = {}
+        self._damaged: dict[str, int] = {}
+        self._listener: Listener | None = None
 
     def __repr__(self) -> str:
-        return f"<RedisLeases of {self._holder} at {self._connection.address}>"
+        return f"<RedisLeases of {self._holder}, {self._form.kind}, at {self._connection.address}>"
+
+    def follow(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def hear(self, name: str) -> None:
+        """News of this name came; of anything, where it is empty."""
+        if self._listener is not None and (not name or name in self._places):
+            self._listener.heard(self._form.kind, *self._places.get(name, ("", "")))
 
     @contextlib.asynccontextmanager
-    async def lease(self, wanted: TokenWanted, urgency: Urgency) -> AsyncIterator[Lease]:
+    async def lease(self, wanted: Wanted, urgency: Urgency) -> AsyncIterator[Lease[T]]:
         lease = await self._turn(wanted, urgency)
         if not isinstance(lease, RedisLease):
             yield lease
@@ -84,46 +95,55 @@ class RedisLeases:
         finally:
             renewing.cancel()
             with contextlib.suppress(StateError):
-                await self._connection.run(scripts.RELEASE, (_key(wanted),), self._holder, lease.fence)
+                await self._connection.run(scripts.RELEASE, (self._key(wanted),), self._holder, lease.fence)
 
-    async def newest(self, wanted: TokenWanted) -> SharedToken | None:
+    async def newest(self, wanted: Wanted) -> Shared[T] | None:
         try:
-            found = await self._connection.run(scripts.NEWEST, (_key(wanted),), wanted.known)
+            found = await self._connection.run(scripts.NEWEST, (self._key(wanted),), wanted.known)
         except StateError:
             return None
-        return self._open(wanted, *found) if found else None
+        return await self._open(wanted, *found) if found else None
 
-    async def announce(self, wanted: TokenWanted, grant: Grant) -> int:
-        content, life = self._seal(wanted, grant)
-        keys = _key(wanted), NEWS
+    async def announce(self, wanted: Wanted, value: T) -> int:
+        content, life = await self._seal(wanted, value)
         try:
-            return int(await self._connection.run(scripts.SEIZE, keys, content, life, digest(wanted.account)))
+            words = content, life, *self._news(wanted)
+            return int(await self._connection.run(scripts.SEIZE, (self._key(wanted), NEWS), *words))
         except StateError:
             return 0
 
-    async def publish(self, wanted: TokenWanted, grant: Grant, fence: int) -> int:
+    async def publish(self, wanted: Wanted, value: T, fence: int) -> int:
         """Gives the fence where it was taken, else 0."""
-        content, life = self._seal(wanted, grant)
-        words = self._holder, fence, content, life, digest(wanted.account)
+        content, life = await self._seal(wanted, value)
+        words = self._holder, fence, content, life, *self._news(wanted)
+        if len(content) > MAX_CONTENT:
+            return 0
         try:
-            return fence if await self._connection.run(scripts.PUBLISH, (_key(wanted), NEWS), *words) else 0
+            return fence if await self._connection.run(scripts.PUBLISH, (self._key(wanted), NEWS), *words) else 0
         except StateError:
             return 0
 
-    async def fail(self, wanted: TokenWanted, attempt: FailedAttempt, fence: int) -> None:
+    async def forget(self, wanted: Wanted) -> None:
+        self._places.pop(self._news(wanted)[1], None)
+        self._damaged.pop(self._key(wanted), None)
+        with contextlib.suppress(StateError):
+            await self._connection.run(scripts.FORGET, (self._key(wanted),))
+
+    async def fail(self, wanted: Wanted, attempt: FailedAttempt, fence: int) -> None:
         """Ends the lease, and keeps all who would send the same from asking for a while."""
         told = f"{attempt.reason} {int(attempt.permanent)} {attempt.failures}"
         words = self._holder, fence, digest(wanted.sent), int(attempt.wait * 1000), int(attempt.sooner * 1000), told
         with contextlib.suppress(StateError):
-            await self._connection.run(scripts.FAIL, (_key(wanted),), *words)
+            await self._connection.run(scripts.FAIL, (self._key(wanted),), *words)
 
-    async def _turn(self, wanted: TokenWanted, urgency: Urgency) -> Lease:
+    async def _turn(self, wanted: Wanted, urgency: Urgency) -> Lease[T]:
         """Waits for the lease, or for what its holder was granted."""
         known = wanted.known
+        self._news(wanted)
         while True:
             try:
                 words = known, self._holder, int(LEASE * 1000), digest(wanted.sent), urgency, int(TURN * 1000)
-                told, *rest = await self._connection.run(scripts.ACQUIRE, (_key(wanted),), *words)
+                told, *rest = await self._connection.run(scripts.ACQUIRE, (self._key(wanted),), *words)
             except StateError:
                 return LeaseOfNobody()
             if told == b"granted":
@@ -133,47 +153,60 @@ class RedisLeases:
             if told == b"held":
                 await asyncio.sleep(min(POLL, int(rest[0]) / 1000 + 0.001))
                 continue
-            shared = self._open(wanted, *rest)
+            shared = await self._open(wanted, *rest)
             if shared is not None:
                 return LeaseOfNobody(shared)
             known = int(rest[0])  # it is for another refresh token
 
-    async def _renew(self, lease: RedisLease) -> None:
+    async def _renew(self, lease: RedisLease[T]) -> None:
         for _ in range(_RENEWALS):
             await asyncio.sleep(RENEWAL)
             with contextlib.suppress(StateError):
                 words = self._holder, lease.fence, int(LEASE * 1000)
-                if not await self._connection.run(scripts.RENEW, (_key(lease.wanted),), *words):
+                if not await self._connection.run(scripts.RENEW, (self._key(lease.wanted),), *words):
                     return
 
-    def _seal(self, wanted: TokenWanted, grant: Grant) -> tuple[bytes, int]:
-        """A token as it is published, and what is left of its life in milliseconds."""
-        content = {
-            "for": _purpose(wanted),
-            "access_token": grant.access_token.reveal(),
-            "expires_in": grant.expires_in,
-            "older_secret": grant.older_secret,
-        }
-        return self._cipher.encrypt(json.dumps(content).encode()), max(1, int((grant.expires_in - grant.took) * 1000))
+    async def _seal(self, wanted: Wanted, value: T) -> tuple[bytes, int]:
+        """A value as it is published, and what is left of its life in milliseconds."""
+        if self._form.is_long(value):
+            return await asyncio.to_thread(self._sealed, wanted, value)
+        return self._sealed(wanted, value)
 
-    def _open(self, wanted: TokenWanted, fence: bytes, content: bytes, left: bytes) -> SharedToken | None:
+    def _sealed(self, wanted: Wanted, value: T) -> tuple[bytes, int]:
+        content, life = self._form.write(wanted, value)
+        return self._cipher.encrypt(content), max(1, int(life * 1000))
+
+    async def _open(self, wanted: Wanted, fence: bytes, content: bytes, left: bytes) -> Shared[T] | None:
         """What was published, if it is what is wanted."""
+        words = wanted, content, int(left) / 1000
         try:
-            kept = json.loads(self._cipher.decrypt(content))
-            if kept["for"] != _purpose(wanted):
-                return None
-            expires_in = float(kept["expires_in"])
-            grant = Grant(
-                access_token=Secret(str(kept["access_token"])),
-                refresh_token=None,
-                expires_in=expires_in,
-                client_id=wanted.client_id,
-                took=max(0.0, expires_in - int(left) / 1000),
-                older_secret=bool(kept["older_secret"]),
-            )
+            value = await asyncio.to_thread(self._opened, *words) if len(content) > LONG else self._opened(*words)
         except (InvalidToken, ValueError, KeyError, TypeError):
+            self._note_damage(wanted, int(fence))
             return None
-        return SharedToken(grant, int(fence))
+        return Shared(value, int(fence), words[2]) if value is not None else None
+
+    def _opened(self, wanted: Wanted, content: bytes, left: float) -> T | None:
+        return self._form.read(wanted, self._cipher.decrypt(content), left)
+
+    def _note_damage(self, wanted: Wanted, fence: int) -> None:
+        """Told once of each that was published."""
+        key = self._key(wanted)
+        if self._damaged.get(key) != fence and self._listener is not None:
+            self._damaged[key] = fence
+            self._listener.met_damage(wanted.account, wanted.url)
+
+    def _news(self, wanted: Wanted) -> tuple[str, str]:
+        """The kind of news, and their name, by which it is known from now on what they are about."""
+        kind, name = self._form.news(wanted)
+        told = digest(name)
+        self._places[told] = wanted.account, wanted.url
+        return kind, told
+
+    def _key(self, wanted: Wanted) -> str:
+        """One lease for each account and application: another configuration of the account is another matter."""
+        name = "\0".join((wanted.account, wanted.url, wanted.client_id))
+        return f"{self._form.kind}:{digest(name)}"
 
 
 def _failed(told: bytes, wait: bytes, sooner: bytes) -> FailedAttempt | None:
@@ -182,13 +215,3 @@ def _failed(told: bytes, wait: bytes, sooner: bytes) -> FailedAttempt | None:
         return None
     reason, permanent, failures = told.decode().split(" ")
     return FailedAttempt(reason, permanent == "1", int(failures), int(wait) / 1000, int(sooner) / 1000)
-
-
-def _purpose(wanted: TokenWanted) -> list[str]:
-    return [wanted.account, wanted.token_url, wanted.client_id, wanted.lineage]
-
-
-def _key(wanted: TokenWanted) -> str:
-    """One lease for each account and application: another configuration of the account is another matter."""
-    name = "\0".join((wanted.account, wanted.token_url, wanted.client_id))
-    return f"lease:{digest(name)}"

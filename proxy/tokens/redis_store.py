@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.fernet import InvalidToken
 
@@ -20,11 +20,13 @@ from proxy.tokens.redis_fleet import RedisFleet
 from proxy.tokens.redis_leases import RedisLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange
+from proxy.tokens.token_form import TokenForm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from proxy.secret import Secret
+    from proxy.tokens.leases import Form, T
     from proxy.tokens.redis_connection import RedisConnection
     from proxy.tokens.store import StoredToken
 
@@ -40,8 +42,9 @@ class RedisStore:
     def __init__(self, connection: RedisConnection, keys: tuple[Secret, ...]) -> None:
         self._connection = connection
         self.cipher = make_cipher(keys)
-        self.leases = RedisLeases(connection, self.cipher)
+        self.leases = RedisLeases(connection, self.cipher, TokenForm())
         self.fleet = RedisFleet(connection, self.cipher)
+        self._shared: dict[str, RedisLeases[Any]] = {}
         self._names: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         self._damaged: set[str] = set()
@@ -50,6 +53,11 @@ class RedisStore:
 
     def __repr__(self) -> str:
         return f"<RedisStore at {self._connection.address}>"
+
+    def leases_for(self, form: Form[T]) -> RedisLeases[T]:
+        leases = RedisLeases(self._connection, self.cipher, form)
+        self._shared[form.kind] = leases
+        return leases
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -120,6 +128,7 @@ class RedisStore:
                 if not last:
                     await self._recover()
                     last = await self._last_news()
+                    self._spread_news()
                     yield StoreChange()
                 for _, id_, fields in await self._connection.news({NEWS: last}):
                     last = id_
@@ -149,6 +158,11 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._connection.close()
+
+    def _spread_news(self) -> None:
+        """To those who share something else than tokens: anything may have been published."""
+        for leases in self._shared.values():
+            leases.hear("")
 
     def _note_damage(self, account: str) -> None:
         """What cannot be read was not seen: a newer login than ours may lie there, under a key that we do not have."""
@@ -191,6 +205,9 @@ class RedisStore:
         kind, name = fields.get(b"kind", b""), fields.get(b"name", b"").decode("utf-8", "replace")
         if kind == b"document":
             return StoreChange(document=name)
+        if (shared := self._shared.get(kind.decode("utf-8", "replace"))) is not None:
+            shared.hear(name)
+            return None
         return StoreChange(account=self._names[name]) if name in self._names else None
 
     def _name(self, account: str) -> str:

@@ -49,7 +49,7 @@ class CredentialDependencies:
     settings: TokenSettings
     timing: Timing
     consents: ConsentLedger
-    leases: Leases
+    leases: Leases[Grant]
 
 
 async def request_grant(

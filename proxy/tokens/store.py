@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from proxy.secret import Secret
     from proxy.tokens.fleet import Fleet
-    from proxy.tokens.leases import Leases
+    from proxy.tokens.leases import Form, Leases, T
+    from proxy.tokens.token_response import Grant
 
 
 class StoredSource(StrEnum):
@@ -80,8 +81,11 @@ class Store(Protocol):
         """Sentences worth saying at start."""
 
     @property
-    def leases(self) -> Leases:
+    def leases(self) -> Leases[Grant]:
         """Who may ask for access tokens, among those who share the store."""
+
+    def leases_for(self, form: Form[T]) -> Leases[T]:
+        """The same for what else is shared in this form."""
 
     @property
     def fleet(self) -> Fleet | None:

@@ -58,7 +58,9 @@ class TokenSource:
 class AccessToken:
     """A token in use. `generation` counts the account's tokens; `expires_at` is on the clock of `clock.boot_time`.
 
-    `client_id` is that of the application it was minted for: Amazon takes a token with no other.
+    `client_id` is that of the application it was minted for: Amazon takes a token with no other. `lineage` is the
+    `fingerprint` of the refresh token that it was minted for, or of the one that came in its place with it; workers,
+    which only serve it, are not told.
     """
 
     account: str
@@ -66,6 +68,7 @@ class AccessToken:
     generation: int
     expires_at: float
     client_id: str
+    lineage: str = ""
 
     def is_same(self, other: AccessToken) -> bool:
         """Whether both are one of an account's tokens."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import UpstreamTimeout
 from proxy.http1.response_reader import ResponseReader
@@ -23,9 +23,34 @@ if TYPE_CHECKING:
     from proxy.net.dialing import Dialer, Origin
 
 
-class Waiter:
-    """Somebody who waits. What comes is a connection, or None for leave to make one."""
+class Waiting(Protocol):
+    """Somebody who waits. `gone` tells that nobody is there any more to be given anything.
 
+    Who `begins_anew` is given None where there is room for another connection, and asks for it like a newcomer.
+    """
+
+    @property
+    def client(self) -> str: ...
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def fresh(self) -> bool: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def begins_anew(self) -> bool: ...
+
+    def give(self, connection: UpstreamConnection | None) -> None: ...
+
+
+class Waiter:
+    """A task that waits. What comes is a connection, or None for leave to make one."""
+
+    begins_anew = False
     __slots__ = ("client", "family", "fresh", "given")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, client: str, family: str, *, fresh: bool) -> None:
@@ -33,6 +58,16 @@ class Waiter:
         self.family = family
         self.fresh = fresh
         self.given: asyncio.Future[UpstreamConnection | None] = loop.create_future()
+
+    def __repr__(self) -> str:
+        return f"<Waiter for a connection for {self.family}>"
+
+    @property
+    def gone(self) -> bool:
+        return self.given.done()
+
+    def give(self, connection: UpstreamConnection | None) -> None:
+        self.given.set_result(connection)
 
 
 class Pool:
@@ -56,7 +91,7 @@ class Pool:
         self._used = 0
         self._held: defaultdict[str, int] = defaultdict(int)
         """There are no more families than the table of operations has, and few others."""
-        self._waiting: Turns[Waiter] = Turns()
+        self._waiting: Turns[Waiting] = Turns()
         self._closed = False
         self.recent: deque[float] = deque(maxlen=32)
         self.answered = self.recent.append
@@ -132,12 +167,28 @@ class Pool:
                         break
                     given.close()
         except TimeoutError:
-            raise UpstreamTimeout(
-                f"None of the {self.limit} connections to {self.origin.host} became free for {family or 'this'} within "
-                f"{patience:g} s, while {self.held_by(family)} of them served others of its kind; "
-                "raise upstream.max_connections, or send less at once."
-            ) from None
+            raise self.none_became_free(family, patience) from None
         return given if given is not None else await self._dial(family)
+
+    def none_became_free(self, family: str, patience: float) -> UpstreamTimeout:
+        """What is told to somebody of this family who waited for so many seconds."""
+        return UpstreamTimeout(
+            f"None of the {self.limit} connections to {self.origin.host} became free for {family or 'this'} within "
+            f"{patience:g} s, while {self.held_by(family)} of them served others of its kind; "
+            "raise upstream.max_connections, or send less at once."
+        )
+
+    def is_full(self, family: str) -> bool:
+        """Whether somebody of this family has to wait: none is idle, or free for it, and none may be made."""
+        return not self._may_hold(family) or not (self._idle or self._has_room)
+
+    def join(self, waiter: Waiting) -> None:
+        """Give the waiter a connection when its turn has come."""
+        self._waiting.join(waiter.client, waiter, waiter.family)
+
+    def leave(self, waiter: Waiting) -> None:
+        """It waits no longer."""
+        self._waiting.leave(waiter.client, waiter, waiter.family)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange ended well."""
@@ -259,12 +310,16 @@ class Pool:
                 if waiter.fresh and self._idle:
                     self._idle.pop(0).close()
                 return
+            if connection is None and waiter.begins_anew:
+                waiter.give(None)
+                self.loop.call_soon(self._grant)  # the next one's turn, once this one has taken its place
+                return
             if connection is None:
                 self._begin_dial(waiter.family)
-            waiter.given.set_result(connection)
+            waiter.give(connection)
 
-    def _next(self) -> Waiter | None:
+    def _next(self) -> Waiting | None:
         """The first that still waits, and whose family may hold another connection."""
-        while (waiter := self._waiting.next(self._may_hold)) is not None and waiter.given.done():
+        while (waiter := self._waiting.next(self._may_hold)) is not None and waiter.gone:
             pass
         return waiter

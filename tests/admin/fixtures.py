@@ -26,6 +26,7 @@ from proxy.admin import (
     RequestHistory,
     SignInSource,
     ThrottleView,
+    WorkerView,
     make_admin,
 )
 from proxy.events import Event, Observers
@@ -75,6 +76,7 @@ class FakeProgram:
     unlisted: tuple[ListingFailureView, ...] = ()
     limits: tuple[ThrottleView, ...] = ()
     problems: tuple[str, ...] = ()
+    workers: tuple[WorkerView, ...] = ()
     redirect_uri: str = "http://127.0.0.1/login/callback"
     invite_failure: errors.StateError | None = None
     refresh_failure: errors.TokenFailure | None = None
@@ -101,7 +103,8 @@ class FakeProgram:
         return self.rules
 
     def program(self) -> ProgramView:
-        return ProgramView("1.2.3", time.time() - 60, "http://127.0.0.1:8080", config_problems=self.problems)
+        url, problems = "http://127.0.0.1:8080", self.problems
+        return ProgramView("1.2.3", time.time() - 60, url, config_problems=problems, workers=self.workers)
 
     def ads_accounts(self) -> tuple[AdsAccountView, ...]:
         return (

@@ -64,12 +64,20 @@ class Pretended:
     def unsent(self) -> bool:
         return self.states[min(self.looks, len(self.states) - 1)][1]
 
-    def close_listener(self) -> None:
+    @property
+    def acceptors(self) -> list[Any]:
+        return [self]
+
+    def close(self) -> None:
+        """Of the listener."""
         self.told.append("closed")
 
-    def refuse_requests(self) -> None:
-        self.availability = Availability.CLOSING
-        self.told.append("refusing")
+    def wind_down(self) -> None:
+        """Of the connections, none of which is a stream."""
+
+    def close_idle(self) -> None:
+        if self.availability is Availability.CLOSING:
+            self.told.append("refusing")
 
     def end_all(self) -> int:
         return self.in_flight

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from proxy.commands.login import SignInRefused, read_answer
 from proxy.commands.profiles import print_profiles
 from proxy.config import Config, load
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
+from tests.support.ready_program import ready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REDIRECT = "http://localhost:8081/login/callback"
@@ -55,7 +55,7 @@ class Shell:
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "proxy", *arguments, env=self.environ, stdin=pipe, stdout=pipe, stderr=pipe
+            *ready(*arguments), env=self.environ, stdin=pipe, stdout=pipe, stderr=pipe
         )
 
     async def run(self, *arguments: str) -> Result:

@@ -27,6 +27,7 @@ from proxy.commands.healthcheck import check_health
 from proxy.commands.serve import ServeRequest
 from proxy.config import Address, load
 from proxy.config.reference import json_schema, tables
+from tests.support.ready_program import ready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = (
@@ -65,9 +66,14 @@ clients:
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "proxy", *arguments]
     return subprocess.run(
-        command, cwd=folder, env={**needed, **environ}, capture_output=True, text=True, timeout=60, check=False
+        ready(*arguments),
+        cwd=folder,
+        env={**needed, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -106,6 +112,7 @@ def test_the_command_line_starts_without_what_commands_need(tmp_path: Path) -> N
     assert "typer" in loaded
     assert not [name for name in loaded if name.partition(".")[0] in heavy]
     assert {name for name in loaded if name.startswith("proxy.commands.")} == {
+        "proxy.commands.addresses",
         "proxy.commands.cli",
         "proxy.commands.cli_audit",
         "proxy.commands.cli_keys",

@@ -11,11 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_cli import ROOT, run
+from tests.commands.test_cli import ROOT
 from tests.support.processes import free_port
 
 PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 OF_RUN = ("126", "127", "137")
+
+
+def run(folder: Path, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """From the interpreter's start on, as a user has it: nothing is imported before."""
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**needed, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,29 +50,20 @@ OF_RUN = ("126", "127", "137")
 )
 def test_a_command_ends_as_the_table_says(tmp_path: Path, arguments: str, code: int) -> None:
     """0 for what worked, 1 for what ran and found something wrong, 2 for a mistake of whoever typed."""
-    result = run(tmp_path, *arguments.split(), ADS_PROXY_ADMIN_LISTEN=f"127.0.0.1:{free_port()}")
+    result = run(tmp_path, "-m", "proxy", *arguments.split(), ADS_PROXY_ADMIN_LISTEN=f"127.0.0.1:{free_port()}")
     assert result.returncode == code
     assert "Traceback" not in result.stderr
 
 
 def test_ctrl_c_is_130(tmp_path: Path) -> None:
     """Where a command is broken off that would have gone on."""
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     script = "import threading, os, signal; from proxy.commands import wait; "
     script += "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a background job of a shell ignores it
     script += "wait.INTERVAL = 0.01; real = wait._ask\n"
     script += "def ask(*given):\n    os.kill(os.getpid(), signal.SIGINT)\n    return real(*given)\n"
     script += "wait._ask = ask; import sys; sys.argv = ['ads-proxy', 'wait', '--admin-listen', '127.0.0.1:9']\n"
     script += "from proxy.commands.cli import main; main()"
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run(tmp_path, "-c", script)
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGINT, "")
     assert "Traceback" not in ended.stderr
 

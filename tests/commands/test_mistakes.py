@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests.support.ready_program import ready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ONE = {
@@ -217,9 +218,14 @@ MISTAKES = (
 def run(folder: Path, arguments: tuple[str, ...], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """The program as a user starts it, in an environment that holds nothing of this machine's."""
     needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    command = [sys.executable, "-m", "proxy", *arguments]
     return subprocess.run(
-        command, cwd=folder, env={**needed, **environ}, capture_output=True, text=True, timeout=60, check=False
+        ready(*arguments),
+        cwd=folder,
+        env={**needed, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

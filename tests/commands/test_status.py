@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin import AccessRules, ListingFailureView, ThrottleView
+from proxy.admin import AccessRules, ListingFailureView, ThrottleView, WorkerView
 from proxy.commands.status import print_status
 from proxy.commands.status_screen import consent_in_words, headlines, span, troubles
 from proxy.commands.terminal import FAILED, OK, printable
@@ -86,6 +86,31 @@ async def test_one_trouble_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
         "acme, na fe: profiles could not be listed: Amazon refuses (403)",
         "acme, eu: profiles could not be listed: no route",
     ]
+
+
+async def test_workers_are_shown_where_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its process, since when it does what it does, and how often it was replaced."""
+    at = 1_700_000_000.0
+    workers = (
+        WorkerView(0, 4711, "serving", at, 0),
+        WorkerView(1, 4715, "starting", at + 60, 1),
+        WorkerView(2, 0, "waiting", at + 61, 7),
+    )
+    _, screen, _ = await shown(FakeProgram(workers=workers), capsys)
+    at_them = screen.splitlines().index("Workers") + 1
+    assert [line.split() for line in screen.splitlines()[at_them : at_them + 4]] == [
+        ["worker", "process", "state", "since", "replaced"],
+        ["0", "4711", "serving", "2023-11-14T22:13:20Z", "never"],
+        ["1", "4715", "starting", "2023-11-14T22:14:20Z", "once"],
+        ["2", "-", "waiting", "2023-11-14T22:14:21Z", "7", "times"],
+    ]
+    _, said, _ = await shown(FakeProgram(workers=workers[:1]), capsys, as_json=True)
+    [shown_worker] = json.loads(said)["workers"]
+    assert shown_worker == {
+        "number": 0, "pid": 4711, "state": "serving", "since": "2023-11-14T22:13:20Z", "restarts": 0,
+    }  # fmt: skip
+    _, alone, _ = await shown(FakeProgram(), capsys)
+    assert "orker" not in alone
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,6 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("workers: many", "workers: must be a whole number, not a text"),
         ("workers: 65", "workers: is out of range; it must be at most 64"),
         ("workers: 2\ntelemetry: {otlp: 'http://h/v1'}", "telemetry.otlp: does not go with several workers"),
-        (
-            "workers: 2\nlimits: {max_connections_per_address: 3}",
-            "limits.max_connections_per_address: does not go with several workers",
-        ),
         ("fast_path: maybe", "fast_path: must be true or false, not a text"),
         ("log: json", "log: must hold keys, not a text"),
         ("log: {format: xml}", "log.format: is not one of auto, json, console"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -206,8 +207,9 @@ def test_trailers_carry_nothing_that_a_head_should() -> None:
     """Only harmless names pass behind a body (RFC 9110, 6.5.1)."""
     section = b"X-Sum: 1\r\nAuthorization: x\r\nContent-Length: 5\r\nAmazon_Ads_ClientId: x\r\nHost: y\r\n"
     section += b"Amazon-Ads-AccountId: z\r\nAdvertiserId: z\r\nX_Profile-Ids: z\r\n"
-    assert passing_trailers(section, REQUEST_FIELDS) == b"X-Sum: 1\r\n"
-    assert passing_trailers(b"", REQUEST_FIELDS) == b""
+    rules = replace(REQUEST_FIELDS)  # nothing that an earlier test had it find out is remembered
+    assert passing_trailers(section, rules) == b"X-Sum: 1\r\n"
+    assert passing_trailers(b"", rules) == b""
 
 
 def test_ever_new_names_are_not_remembered() -> None:

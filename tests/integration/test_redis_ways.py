@@ -13,7 +13,7 @@ import pytest
 
 from proxy.errors import StateError, StateUnavailable
 from proxy.secret import Secret
-from proxy.tokens.leases import FailedAttempt, TokenWanted, Urgency
+from proxy.tokens.leases import FailedAttempt, Urgency, Wanted
 from proxy.tokens.opening import open_store
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoredSource, StoredToken
@@ -26,7 +26,7 @@ from tests.support.redis_server import KEY, RedisCluster, RedisSentinel, RedisSe
 pytestmark = pytest.mark.integration
 
 ENTRY = StoredToken(Secret("Atzr|refresh-token"), StoredSource.SIGN_IN, "", 12.5, 12.5)
-WANTED = TokenWanted("acme", "https://lwa.test/token", "amzn1.client", "f" * 64, 0)
+WANTED = Wanted("acme", "https://lwa.test/token", "amzn1.client", "f" * 64, 0)
 GRANT = Grant(Secret("Atza|token"), None, 3600.0, "amzn1.client")
 
 

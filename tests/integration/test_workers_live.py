@@ -127,6 +127,11 @@ def test_a_worker_that_stands_still_is_replaced(amazon: SimulatedAmazon, tmp_pat
         running.until(lambda: all_serve(running) and pids(running)[number] != pid, 60)
         assert statuses(ask_each(running)) == {200}
         assert running.metric("worker_restarts_total", reason="hung") == 1
+        shown = {worker["number"]: worker for worker in running.status()["workers"]}
+        assert {worker["pid"] for worker in shown.values()} == set(pids(running).values())
+        assert [(worker["state"], worker["restarts"]) for worker in shown.values()] == [
+            ("serving", int(each == number)) for each in range(WORKERS)
+        ]
 
 
 def test_a_reload_reaches_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:

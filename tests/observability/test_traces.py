@@ -176,7 +176,9 @@ async def test_what_nobody_keeps_is_not_sent() -> None:
 
 
 async def test_a_replay_comes_as_two_tries_of_one_request(running: Running) -> None:
-    """Through the proxy: a token that is refused, and the one after it."""
+    """Through the proxy: a token that is refused, and the one after it. Ends are read from the wall clock, and how long
+    each took is measured by the other one: starts, of which both have a part, are not compared.
+    """
     with receiving() as receiver:
         observer = traces(receiver)
         async with running(answering(UNAUTHORIZED, HELLO)) as bench:
@@ -188,9 +190,10 @@ async def test_a_replay_comes_as_two_tries_of_one_request(running: Running) -> N
     (server,), (first, second) = receiver.spans(SERVER), receiver.spans(CLIENT)
     assert {first.parent_span_id, second.parent_span_id} == {server.span_id}
     assert [values_of(each.attributes)["http.response.status_code"] for each in (first, second)] == [401, 200]
-    assert server.start_time_unix_nano <= first.start_time_unix_nano <= first.end_time_unix_nano
-    assert first.end_time_unix_nano <= second.start_time_unix_nano
-    assert second.end_time_unix_nano <= server.end_time_unix_nano
+    assert first.end_time_unix_nano <= second.end_time_unix_nano <= server.end_time_unix_nano
+    whole, *tries = (span.end_time_unix_nano - span.start_time_unix_nano for span in (server, first, second))
+    assert min(tries) >= 0
+    assert sum(tries) <= whole + 2  # each is rounded to a nanosecond
 
 
 async def test_a_receiver_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:

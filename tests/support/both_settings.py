@@ -22,7 +22,7 @@ from proxy.access.policy import Policy
 from proxy.routing.table import AccountEntry, Selection
 from tests.support.deciding import Listed
 from tests.support.proxy_bench import ProxyBench, Running
-from tests.support.wire import Wire
+from tests.support.wire import Wire, own_host
 
 KEYS = {"reader": b"key-of-reader", "writer": b"key-of-writer"}
 RID = b"x-amz-rid: RID%d\r\nDate: Wed, 25 Nov 2026 13:00:00 GMT\r\n"
@@ -154,7 +154,7 @@ def keyed_clients(budgets: Budgets) -> Clients:
 async def converse(running: Running, steps: Sequence[Step], *, fast: bool, keyed: bool) -> Seen:
     """One run."""
     amazon, seen, directory = Amazon(), Seen(), ChangingDirectory()
-    async with running(amazon.script) as bench:
+    async with running(amazon.script, host=own_host()) as bench:
         numbers, budgets = count(1), Budgets()
         bench.forwarder.new_request_id = lambda: f"id-{next(numbers)}"  # type: ignore[method-assign]  # of this one object alone
 
@@ -186,8 +186,8 @@ async def converse(running: Running, steps: Sequence[Step], *, fast: bool, keyed
         tool.close()
         await bench.settled(lambda: not bench.server.connections)
         _account(bench, seen)
-        port = b"127.0.0.1:%d" % bench.upstream.port
-        seen.sent = [message.replace(port, b"(upstream)") for message in amazon.seen]
+        place = f"{bench.upstream.host}:{bench.upstream.port}".encode()
+        seen.sent = [message.replace(place, b"(upstream)") for message in amazon.seen]
     return seen
 
 

@@ -17,13 +17,14 @@ from proxy.events import (
     Event,
 )
 from proxy.profiles.directory import (
-    SAVE_DELAY,
     Pacing,
     ProfileDirectory,
     ProfileSource,
 )
 from proxy.profiles.index import document_of
+from proxy.profiles.kept_lists import SAVE_DELAY, ListStore
 from proxy.secret import Secret
+from proxy.tokens.leases import AloneLeases, Form, T
 
 PATIENCE = 5.0
 
@@ -42,6 +43,10 @@ class EventQueue:
     async def next(self) -> Event:
         async with asyncio.timeout(PATIENCE):
             return await self.events.get()
+
+    async def next_of_ads_accounts(self) -> Event:
+        async with asyncio.timeout(PATIENCE):
+            return await self.of_ads_accounts.get()
 
 
 class HeldPauses:
@@ -96,22 +101,27 @@ class DocumentStore:
             raise StateError("the disk is gone")
         self.document = json.loads(json.dumps(data))
 
+    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
+        return AloneLeases()
+
 
 @dataclass(frozen=True)
 class Token:
     value: Secret
+    lineage: str
 
 
 class RunningDirectory:
     """A directory before a scripted Amazon: `/REGION/v2/profiles` answers with that region's ids.
 
     `further` answers by region and the rest of the target what else is asked for; it is empty where nothing is said.
-    `asked` holds the usual lists alone.
+    `asked` holds the usual lists alone, `asked_further` the targets of all others.
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session, self.url = session, url
         self.events, self.pauses, self.documents = EventQueue(), HeldPauses(), DocumentStore()
+        self.lineage = "f" * 64
         self.now = 1000.0
         self.ids: dict[str, list[int]] = {"na": [11, 12], "eu": [21], "fe": []}
         self.further: dict[tuple[str, str], Any] = {}
@@ -119,23 +129,25 @@ class RunningDirectory:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
+        self.asked_further: list[str] = []
         self.tokens: set[str] = {"acme", "zeta"}
         self.generation = 1
         self.gate: asyncio.Event | None = None
         self.directory = self.open()
 
-    def open(self) -> ProfileDirectory:
+    def open(self, store: ListStore | None = None) -> ProfileDirectory:
         pacing = Pacing(self.pauses.pause, lambda: self.now, lambda: 5.0, lambda: 0.0)
-        return ProfileDirectory(self.session, self.token, self.documents, self.events, pacing)
+        return ProfileDirectory(self.session, self.token, store or self.documents, self.events, pacing)
 
     async def token(self, account: str) -> Token:
         if account not in self.tokens:
             raise NoUsableToken(f"{account} has to sign in", retryable=False)
-        return Token(Secret(f"Atza|{account}|{self.generation}"))
+        return Token(Secret(f"Atza|{account}|{self.generation}"), self.lineage)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         region, _, target = request.path_qs[1:].partition("/")
         if target != "v2/profiles":
+            self.asked_further.append(target)
             nothing: Any = [] if target.startswith("v2/profiles") else {}
             return web.json_response(self.further.get((region, target), nothing), status=self.further_status)
         self.asked.append((request.headers["Authorization"].split("|")[1], region))

@@ -118,7 +118,7 @@ class ProxyBench:
         self.deadlines.stop()
         assert self.events.started == len(self.events.finished)
         assert not self.events.defects
-        assert not self.server.per_address
+        assert repr(self.server.addresses) == "<OwnAddresses: 0 connected>"
 
     def drop(self) -> None:
         """Let go of everything, after a failure too."""
@@ -140,10 +140,10 @@ class ProxyBench:
 
 
 class Running(Protocol):
-    """The proxy between tools and an upstream that runs this script, with these changes of the usual rules."""
+    """The proxy between tools and an upstream at `host` that runs this script, with these changes of the usual ones."""
 
     def __call__(
-        self, script: Script, *, tls: ssl.SSLContext | None = None, **changed: Any
+        self, script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", **changed: Any
     ) -> AbstractAsyncContextManager[ProxyBench]: ...
 
 
@@ -160,10 +160,12 @@ async def started(bench: ProxyBench) -> AsyncIterator[ProxyBench]:
 
 
 @contextlib.asynccontextmanager
-async def _running(script: Script, *, tls: ssl.SSLContext | None = None, **changed: Any) -> AsyncIterator[ProxyBench]:
-    upstream = RawUpstream(script)
+async def _running(
+    script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", **changed: Any
+) -> AsyncIterator[ProxyBench]:
+    upstream = RawUpstream(script, host)
     await upstream.start(tls)
-    api_url = f"http://127.0.0.1:{upstream.port}" if tls is None else f"https://localhost:{upstream.port}"
+    api_url = f"http://{host}:{upstream.port}" if tls is None else f"https://localhost:{upstream.port}"
     try:
         async with started(ProxyBench(upstream, rules_for(api_url, **changed))) as bench:
             yield bench

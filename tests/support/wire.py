@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
 PATIENCE = 10.0
+LINUX = sys.platform.startswith("linux")  # elsewhere, the loopback has one address
 GET = b"GET /v2/profiles HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 6\r\n\r\ndenied"
@@ -174,19 +177,29 @@ class Wire(asyncio.Protocol):
         return Answer(head, await self.end() if length is None else await self.take(int(length)))
 
 
+def own_host() -> str:
+    """An address of the loopback that only this process uses, for whoever may hear nothing but its own conversation.
+
+    The port of a test that is over may be given out again while somebody still calls there.
+    """
+    number = os.getpid()
+    return f"127.{1 + (number >> 14) % 254}.{(number >> 7) % 128}.{2 + number % 128}" if LINUX else "127.0.0.1"
+
+
 class RawUpstream:
     """The raw upstream: `script` runs once for each connection, in the order in which they came."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, host: str = "127.0.0.1") -> None:
         self.script = script
         self.wires: list[Wire] = []
+        self.host = host
         self.port = 0
         self._server: asyncio.Server
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, context: ssl.SSLContext | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Wire(self._accept), "127.0.0.1", self.port, ssl=context)
+        self._server = await loop.create_server(lambda: Wire(self._accept), self.host, self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def go_away(self) -> None:

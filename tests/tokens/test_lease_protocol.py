@@ -141,11 +141,12 @@ class LeaseProtocol(RuleBasedStateMachine):
         choices = [(replica, account) for replica in self.replicas for account in replica.granted]
         replica, account = data.draw(st.sampled_from(choices))
         token, fence = str(replica.granted.pop(account)), replica.leases.pop(account)
+        words = token, TOKEN_LIFE, "account", account
         self.states[account], expected = model.publish(
             self.states[account], self.now, (replica.name, fence), token, TOKEN_LIFE
         )
-        assert self.run(scripts.PUBLISH, account, replica.name, fence, token, TOKEN_LIFE, account) == expected
-        assert self.run(scripts.PUBLISH, account, replica.name, fence, token, TOKEN_LIFE, account) == expected
+        assert self.run(scripts.PUBLISH, account, replica.name, fence, *words) == expected
+        assert self.run(scripts.PUBLISH, account, replica.name, fence, *words) == expected
         if expected:
             self.pauses.pop(account, None)
             assert self.holders[account][fence] == replica.name
@@ -197,8 +198,8 @@ class LeaseProtocol(RuleBasedStateMachine):
         token = Token(account, signing.consents[account], next(self.numbers))
         self.pauses.pop(account, None)
         self.states[account], fence = model.seize(self.states[account], self.now, str(token), TOKEN_LIFE)
-        assert self.run(scripts.SEIZE, account, str(token), TOKEN_LIFE, account) == fence
-        assert self.run(scripts.SEIZE, account, str(token), TOKEN_LIFE, account) == fence
+        assert self.run(scripts.SEIZE, account, str(token), TOKEN_LIFE, "account", account) == fence
+        assert self.run(scripts.SEIZE, account, str(token), TOKEN_LIFE, "account", account) == fence
         self.give(account, fence, signing.name)
         signing.known[account], signing.serves[account] = fence, token
 
@@ -274,7 +275,8 @@ def test_one_lease_makes_one_token_for_all(server: RedisServer) -> None:
     machine.acquire(0, "acme")
     assert machine.ask(machine.replicas[1], "acme", 0, Urgency.PLANNED) == ("held", LIFE)
     replica = machine.replicas[0]
-    assert machine.run(scripts.PUBLISH, "acme", replica.name, replica.leases["acme"], "acme/0/1", TOKEN_LIFE, "a") == 1
+    words = "acme/0/1", TOKEN_LIFE, "account", "a"
+    assert machine.run(scripts.PUBLISH, "acme", replica.name, replica.leases["acme"], *words) == 1
     assert machine.run(scripts.ACQUIRE, "acme", 0, "replica-1", LIFE, "acme/0", "planned", TURN) == (
         "token",
         replica.leases["acme"],
@@ -292,10 +294,10 @@ def test_a_holder_that_was_away_too_long_is_fenced_off(server: RedisServer) -> N
     machine.acquire(1, "acme")
     first, second = machine.replicas[0].leases["acme"], machine.replicas[1].leases["acme"]
     assert second > first
-    assert machine.run(scripts.PUBLISH, "acme", "replica-0", first, "acme/0/1", TOKEN_LIFE, "a") == 0
+    assert machine.run(scripts.PUBLISH, "acme", "replica-0", first, "acme/0/1", TOKEN_LIFE, "account", "a") == 0
     assert machine.run(scripts.RENEW, "acme", "replica-0", first, LIFE) == 0
     assert machine.run(scripts.RELEASE, "acme", "replica-0", first) == 0
-    assert machine.run(scripts.PUBLISH, "acme", "replica-1", second, "acme/0/2", TOKEN_LIFE, "a") == 1
+    assert machine.run(scripts.PUBLISH, "acme", "replica-1", second, "acme/0/2", TOKEN_LIFE, "account", "a") == 1
 
 
 def test_who_failed_last_leaves_the_next_attempt_to_another(server: RedisServer) -> None:

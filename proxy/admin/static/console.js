@@ -368,6 +368,7 @@ function show() {
   showTraffic();
   showTallies();
   showFailures();
+  showWorkers();
   showKeys();
 }
 

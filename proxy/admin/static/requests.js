@@ -145,6 +145,25 @@ function showFailures() {
   setText($("more-failed"), `${more} more kinds of failures: choose Failed in the list of requests.`);
 }
 
+// --- workers, where there are several
+
+function workerRow(worker) {
+  const row = make("tr");
+  const tone = worker.state === "serving" ? "good" : "busy";
+  const shown = make("td");
+  shown.append(make("span", worker.state, `tag ${tone}`));
+  const since = make("td", ago(worker.since));
+  since.title = worker.since;
+  const replaced = ["never", "once"][worker.restarts] ?? `${worker.restarts} times`;
+  row.append(make("td", String(worker.number)), make("td", worker.pid ? String(worker.pid) : "–"), shown, since, make("td", replaced));
+  return row;
+}
+
+function showWorkers() {
+  $("workers-section").hidden = state.workers.length === 0;
+  keepRows($("worker-rows"), state.workers.map((worker) => [String(worker.number), workerRow(worker)]));
+}
+
 // --- the last requests
 
 function requestRow(request) {

@@ -1,31 +1,21 @@
-"""Clients' budgets in memory that all processes share: each takes from the same bucket, under a lock on its bytes.
-
-A process that is killed lets go of its locks, and one that is stopped amid the few steps under one is not waited for.
-"""
+"""Clients' budgets in memory that all processes share: each takes from the same bucket, under a lock on its bytes."""
 
 from __future__ import annotations
 
 import contextlib
 import mmap
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.access.clients import Budgets, Spending
+from proxy.app.workers.byte_locks import locked
 from proxy.observability.number_memory import SharedCell
 from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-fcntl: Any
-try:
-    import fcntl
-except ImportError:  # Windows has none
-    fcntl = None
-
 MAX_CLIENTS: Final = 8192
 _LEVEL, _AT, _CAPACITY, _SPENT, _HEAD = range(5)
-_ATTEMPTS: Final = 20_000
-"""To get a lock that is held for a microsecond."""
 _MINUTE: Final = 60.0
 
 
@@ -33,17 +23,12 @@ class BudgetMemory:
     """The memory: for each client its bucket, and how many of its requests each worker has under way."""
 
     def __init__(self, descriptor: int, workers: int) -> None:
-        self.descriptor, self._width = descriptor, _HEAD + workers
+        self._descriptor, self._width = descriptor, _HEAD + workers
         self._memory = mmap.mmap(descriptor, MAX_CLIENTS * self._width * 8)
         self._numbers = memoryview(self._memory).cast("d")
 
     def __repr__(self) -> str:
         return f"<BudgetMemory for {self._width - _HEAD} workers>"
-
-    @staticmethod
-    def is_possible() -> bool:
-        """Whether this system has what it needs."""
-        return fcntl is not None
 
     @staticmethod
     def size(workers: int) -> int:
@@ -56,19 +41,8 @@ class BudgetMemory:
     @contextlib.contextmanager
     def locked(self, slot: int) -> Iterator[memoryview[float]]:
         """The row of a client, for this process alone."""
-        held = False
-        for _ in range(_ATTEMPTS):
-            try:
-                fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot)
-            except BlockingIOError:
-                continue
-            held = True
-            break
-        try:
+        with locked(self._descriptor, slot):
             yield self.row(slot)
-        finally:
-            if held:
-                fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, slot)
 
 
 class ClaimedCell(SharedCell):

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
+from proxy.app.workers import byte_locks
 from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
+from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.supervision import WorkerEnd
 from proxy.app.workers.supervisor import Supervisor
 from proxy.errors import StartupError
-from proxy.observability.number_memory import NumberMemories, make_memory_file
+from proxy.observability.number_memory import NumberMemories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.access.client_keys import KeyUses
     from proxy.admin import RequestHistory
+    from proxy.app.workers.budgets import SharedBudgets
     from proxy.config import Config
     from proxy.events import Observer
     from proxy.forwarding.sessions import McpSessions
@@ -29,19 +30,19 @@ class Crew:
     """Made before the program's other parts, which need some of it. `manner` is what each worker is told at first."""
 
     throttles: SpreadThrottles
-    memory: BudgetMemory
-    budgets: SharedBudgets
+    counts: SharedCounts
     manner: Mapping[str, Any]
 
     @classmethod
     def make(cls, config: Config, manner: Mapping[str, Any]) -> Crew:
         """Raises `StartupError` where the system has no such memory."""
-        if not BudgetMemory.is_possible():
+        if not byte_locks.are_possible():
             raise StartupError("workers: this system can run one process only; set workers: 1.")
-        descriptor = make_memory_file()
-        os.ftruncate(descriptor, BudgetMemory.size(config.workers))
-        memory = BudgetMemory(descriptor, config.workers)
-        return cls(SpreadThrottles(), memory, SharedBudgets(memory), manner)
+        return cls(SpreadThrottles(), SharedCounts.make(config.workers), manner)
+
+    @property
+    def budgets(self) -> SharedBudgets:
+        return self.counts.budgets
 
     def desk(
         self,
@@ -62,7 +63,7 @@ class Crew:
     ) -> Supervisor:
         """What keeps the workers; `metrics` show what they count."""
         memories = NumberMemories()
-        supervisor = Supervisor(desk, memories, (self.budgets, self.memory), config, telling)
+        supervisor = Supervisor(desk, memories, self.counts, config, telling)
         metrics.requests.add_elsewhere(memories.sums, lambda: supervisor.in_flight)
         metrics.watch_workers(supervisor.phases, WorkerEnd)
         return supervisor

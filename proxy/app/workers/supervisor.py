@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 import traceback
 from typing import TYPE_CHECKING, Final
 
 from proxy.app.draining import wait
 from proxy.app.workers.frames import pack
-from proxy.app.workers.supervision import LOOK_SECONDS, WorkerEnd, WorkerPhase, failures_after, judge, wait_before
+from proxy.app.workers.supervision import WorkerEnd, WorkerPhase, WorkerState, failures_after, wait_before
+from proxy.app.workers.watch import Watch
 from proxy.app.workers.worker_process import WorkerProcess
 from proxy.errors import StartupError
 from proxy.events import DefectMet, WorkerLost, WorkerStarted
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
     from proxy.app.workers.desk import Desk
     from proxy.app.workers.frames import Message
+    from proxy.app.workers.shared_counts import SharedCounts
     from proxy.config import Config
-    from proxy.events import Observer
+    from proxy.events import Event, Observer
     from proxy.observability.number_memory import NumberMemories
 
 _BEGIN_SECONDS: Final = 60.0
@@ -36,7 +36,6 @@ _APPLY_SECONDS: Final = 10.0
 _END_SECONDS: Final = 5.0
 """What a worker may take beyond the drain's own times."""
 _POLL: Final = 0.02
-_LOOKS_A_DESK: Final = 4
 
 
 class Supervisor:
@@ -46,15 +45,17 @@ class Supervisor:
         self,
         desk: Desk,
         memories: NumberMemories,
-        budgets: tuple[SharedBudgets, BudgetMemory],
+        counts: SharedCounts,
         config: Callable[[], Config],
         telling: tuple[Observer, Callable[[bytes], None]],
     ) -> None:
         self._desk, self._memories, self._config = desk, memories, config
-        self._budgets, self._budget_memory = budgets
+        self._counts = counts
         self._observer, self._put = telling
         self._count = config().workers
         self._living: dict[int, WorkerProcess] = {}
+        self._restarts = [0] * self._count
+        self._lost_at = [time.monotonic()] * self._count
         self._listening: list[socket.socket] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._generation = 0
@@ -96,6 +97,17 @@ class Supervisor:
         found[WorkerPhase.WAITING] = self._count - len(self._living)
         return found
 
+    def states(self) -> tuple[WorkerState, ...]:
+        """Each as it is now."""
+        now = time.monotonic()
+        return tuple(self._state(number, now) for number in range(self._count))
+
+    def _state(self, number: int, now: float) -> WorkerState:
+        worker, restarts = self._living.get(number), self._restarts[number]
+        if worker is None:
+            return WorkerState(number, 0, WorkerPhase.WAITING, now - self._lost_at[number], restarts)
+        return WorkerState(number, worker.pid, worker.phase, now - worker.since, restarts)
+
     # --- start and stop
 
     async def start(self, listening: list[socket.socket]) -> None:
@@ -103,7 +115,7 @@ class Supervisor:
         self._listening = listening
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(number)) for number in range(self._count)]
-        self._keepers.append(loop.create_task(self._look()))
+        self._keepers.append(loop.create_task(Watch(self._watched, self._desk.look, self._tell).run()))
         end = loop.time() + _BEGIN_SECONDS
         while self.serving < self._count:
             if loop.time() > end:
@@ -121,7 +133,7 @@ class Supervisor:
         for worker in tuple(self._living.values()):
             worker.kill()
             await worker.ended()
-        os.close(self._budget_memory.descriptor)
+        self._counts.close()
 
     async def drain(self, at_once: asyncio.Event) -> int:
         """All end as one process does; gives how many requests were cut."""
@@ -183,8 +195,10 @@ class Supervisor:
                 break
             failures = failures_after(failures, worker.served)
             retry_in = wait_before(failures)
+            self._restarts[number] += 1
+            self._lost_at[number] = time.monotonic()
             reason = worker.killed_for or WorkerEnd.CRASHED
-            self._observer.observe(WorkerLost(number, worker.pid, reason, detail, retry_in))
+            self._tell(WorkerLost(number, worker.pid, reason, detail, retry_in))
             await wait(self._ending, retry_in)
 
     async def _give_up(self, worker: WorkerProcess, error: Exception) -> str:
@@ -194,12 +208,12 @@ class Supervisor:
             await worker.ended()
         if isinstance(error, OSError):
             return str(error)
-        self._observer.observe(DefectMet(f"worker {worker.number}", "".join(traceback.format_exception(error))))
+        self._tell(DefectMet(f"worker {worker.number}", "".join(traceback.format_exception(error))))
         return f"it could not be kept: {type(error).__name__}, told as a defect"
 
     async def _run(self, worker: WorkerProcess) -> None:
         descriptors = tuple(bound.fileno() for bound in self._listening)
-        await worker.begin(descriptors, self._budget_memory.descriptor, self._count)
+        await worker.begin(descriptors, self._counts.descriptor, self._count)
         if self._ending.is_set():  # meanwhile: it was not among those that were told to end
             worker.kill()
             return
@@ -213,14 +227,14 @@ class Supervisor:
         if self._living.get(worker.number) is worker:
             del self._living[worker.number]
         self._desk.pools.pop(worker.number, None)
+        self._counts.forget(worker.number)
         self._memories.end(id(worker))
-        self._budgets.forget_in_flight(worker.number)
 
     def _heard(self, worker: WorkerProcess, message: Message) -> None:
         match message["kind"]:
             case "serving":
                 worker.serves()
-                self._observer.observe(WorkerStarted(worker.number, worker.pid))
+                self._tell(WorkerStarted(worker.number, worker.pid))
             case "applied":
                 worker.applied = message["generation"]
             case "drained":
@@ -228,21 +242,17 @@ class Supervisor:
             case "failed":
                 worker.failure = f"at '{message['at']}': {message['reason']}"
                 if message["trace"]:
-                    self._observer.observe(DefectMet(f"worker {worker.number}", message["trace"]))
+                    self._tell(DefectMet(f"worker {worker.number}", message["trace"]))
             case _:
                 self._desk.heard(worker.number, message)
 
-    async def _look(self) -> None:
-        """Who stands still is killed; its keeper sees to the rest."""
-        looked_at, looks = time.monotonic(), 0
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            now, looks = time.monotonic(), looks + 1
-            for worker in tuple(self._living.values()):
-                why = judge(worker.vitals, now, looked_at)
-                if why is not None and not self._ending.is_set():
-                    worker.kill(why)
-            looked_at = now
-            if looks % _LOOKS_A_DESK == 0:
-                with contextlib.suppress(Exception):
-                    self._desk.look()
+    def _watched(self) -> tuple[WorkerProcess, ...]:
+        return () if self._ending.is_set() else tuple(self._living.values())
+
+    def _tell(self, event: Event) -> None:
+        """Who hears it may fail, and nobody is kept less for it."""
+        try:
+            self._observer.observe(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the event loop's to tell
+            context = {"message": "an event of the workers could not be told", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)

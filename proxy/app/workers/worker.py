@@ -21,15 +21,16 @@ from proxy.app.fleet import read_pause
 from proxy.app.process import connections_within, end_where_it_is
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.tls_in_force import TlsInForce
+from proxy.app.workers.addresses import SharedAddresses
 from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.held_tokens import HeldTokens
 from proxy.app.workers.held_transport import HeldWrites, WorkerConnection
 from proxy.app.workers.news import RequestNews
+from proxy.app.workers.shared_counts import open_addresses
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
-from proxy.downstream.ports import Availability
 from proxy.downstream.table import ConnectionTable
 from proxy.events import NumbersOverflowed, Observers
 from proxy.forwarding.accounting import Accounting
@@ -76,7 +77,7 @@ class Worker:
         self.ended = asyncio.Event()
         self._at_once = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
-        self._acceptors: list[Acceptor] = []
+        self.acceptors: list[Acceptor] = []
         self._tls = TlsInForce()
         self._memory, self._writes = NumberMemory(given.numbers), HeldWrites(self._loop)
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
@@ -99,7 +100,7 @@ class Worker:
         }
 
     def __repr__(self) -> str:
-        return f"<Worker: {self._channel!r}, {len(self._acceptors)} sockets>"
+        return f"<Worker: {self._channel!r}, {len(self.acceptors)} sockets>"
 
     # --- what the supervisor says
 
@@ -126,7 +127,7 @@ class Worker:
         journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
         journal.gather(self._writes.before_sending)
         self.accounting = Accounting(self.observers, journal)
-        budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.budgets, self._given.workers), self.number)
+        budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.counts, self._given.workers), self.number)
         budgets.take_slots(message["slots"])
         budgets.are_shared = True
         self.accounting.make_client_cell = lambda client: budgets.in_flight_cell(client) or Cell()
@@ -147,15 +148,16 @@ class Worker:
         self._opened.callback(self._pools.close)
         shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
         self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))
-        self.tools = ConnectionTable(deadlines, taken_at_once=1)
+        addresses = SharedAddresses(open_addresses(self._given.counts, self._given.workers), self.number)
+        self.tools = ConnectionTable(deadlines, taken_at_once=1, addresses=addresses)
 
     def _serve(self, _: Message) -> None:
         """Everything is known: accept."""
         for descriptor in self._given.listening:
             bound = socket.socket(fileno=descriptor)
-            self._acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
-        gc.collect()
-        gc.freeze()
+            self.acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
+        gc.freeze()  # as the supervisor's process does
+        gc.enable()
         self._beat()
         self._channel.send("serving")
 
@@ -227,21 +229,12 @@ class Worker:
 
     async def _let_end(self, patience: float) -> None:
         try:
-            if self._acceptors:
+            if self.acceptors:
                 await asyncio.sleep(patience)
                 cut = await let_end(self, self._at_once)
                 self._channel.send("drained", cut=cut)
         finally:
             self.ended.set()
-
-    def close_listener(self) -> None:
-        for acceptor in self._acceptors:
-            acceptor.close()
-        self.tools.wind_down()
-
-    def refuse_requests(self) -> None:
-        self.forwarder.availability = Availability.CLOSING
-        self.tools.close_idle()
 
     def close(self) -> None:
         """Let go of everything."""

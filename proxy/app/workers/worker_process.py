@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
     from proxy.app.workers.frames import Message
 
-_CODE: Final = "import sys; sys.path.append(sys.argv.pop(1)); from proxy.app.workers.__main__ import main; main()"
-"""Where the program lies is looked at last, and the directory that it was started in not at all."""
+_CODE: Final = (
+    "import gc, sys; gc.disable(); sys.path.append(sys.argv.pop(1)); "
+    "from proxy.app.workers.__main__ import main; main()"
+)
+"""Where the program lies is looked at last, and the directory that it was started in not at all. What a start makes is
+kept: a worker looks for garbage from when it serves."""
 _LAST_WORDS: Final = 1.0
 """Seconds that what a dead worker still said may take to be read."""
 
@@ -54,7 +58,7 @@ class WorkerProcess:
     def __repr__(self) -> str:
         return f"<WorkerProcess {self.number}: {self.phase}>"
 
-    async def begin(self, listening: tuple[int, ...], budgets: int, workers: int) -> None:
+    async def begin(self, listening: tuple[int, ...], counts: int, workers: int) -> None:
         """Start the process. Raises `OSError`."""
         with ExitStack() as lent, ExitStack() as kept:
             ours, theirs = socket.socketpair()
@@ -66,7 +70,7 @@ class WorkerProcess:
             kept.callback(os.close, reading)
             lent.callback(os.close, writing)
             widen(reading)
-            given = Descriptors(theirs.fileno(), numbers, budgets, workers, listening)
+            given = Descriptors(theirs.fileno(), numbers, counts, workers, listening)
             root = str(Path(proxy.__file__).parents[1])
             self.numbers = NumberReader(numbers)
             kept.callback(self.numbers.close)

@@ -179,8 +179,6 @@ def _workers(values: Mapping[str, Any]) -> Iterator[str]:
         return
     if _mapping(values, "telemetry").get("otlp"):
         yield "telemetry.otlp: does not go with several workers; remove it, or set workers: 1"
-    if _count(_mapping(values, "limits").get("max_connections_per_address", 0)) > 0:
-        yield "limits.max_connections_per_address: does not go with several workers; remove it, or set workers: 1"
 
 
 def _count(value: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.forwarding.attempt import Attempt
@@ -9,6 +10,7 @@ from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.phase import Phase, follow
 
 if TYPE_CHECKING:
+    from proxy.errors import Refused
     from proxy.forwarding.attempt import SentRequest
     from proxy.http1.message import Response
 
@@ -26,6 +28,26 @@ class Continuation(Exchange):
         self.phase = follow(self.phase, Phase.SENT)
         self._attempt = Attempt.of_sent(self, sent)
         return self._attempt
+
+    def take_unsent(self, body: bytes) -> None:
+        """Of a request that is here whole, and not sent: it goes on with `begin_late` or `stay_waiting`."""
+        if body:
+            self._body.add([body], sent=False)
+            self._body.end(b"", sent=False)
+        self.phase = follow(self.phase, Phase.RECEIVING)
+
+    def begin_late(self) -> None:
+        """As `start`, long after the request came."""
+        self._begin(perf_counter())
+
+    def stay_waiting(self) -> None:
+        """It waits for a connection, with nobody who waits for it."""
+        self.phase = follow(self.phase, Phase.WAITING)
+
+    def wait_failed(self, error: Refused) -> None:
+        """There was none."""
+        self._entered = perf_counter()
+        self._try_failed(error)
 
     def go_on_relaying(self, sent: SentRequest, response: Response, bytes_out: int) -> Attempt:
         """As `go_on`, with a response of which the head, and so much of its body, has gone to the tool."""

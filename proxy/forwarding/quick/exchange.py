@@ -42,6 +42,7 @@ class QuickExchange:
 
     max_wire_bytes = 0
     attempts = 1
+    waited = 0.0
     __slots__ = (
         *("_client", "_connection", "_context", "_data", "_head", "_known", "_left", "_ordinary", "_sent_at"),
         *("_spent", "_token"),
@@ -149,7 +150,7 @@ class QuickExchange:
         lane, quick = self._known.lane, self._context
         self.duration = duration = perf_counter() - self._client.head_done
         self.upstream = upstream
-        self.overhead = duration - upstream
+        self.overhead = duration - upstream - self.waited
         if lane.misfits:
             lane.misfits = 0
         if quick.tokens.watchful and status < 400:
@@ -177,6 +178,7 @@ class QuickExchange:
             overhead = self._sent_at - self._client.head_done
             if self._head:
                 overhead = self._spent
+            overhead -= self.waited
             sent = SentRequest(self._token, self._connection, data[body_at:], self._sent_at, overhead)
             if self._head:
                 response = read_response(self._head, REQUEST_IDS)

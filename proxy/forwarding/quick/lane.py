@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from proxy.tokens.values import AccessToken
 
 _MAX_MISFITS = 3
-_VERSION_BYTES = len(b" HTTP/1.1")
 _PAUSE = 64
 """Requests of a lane that are not tried after so many responses of no known shape, one behind the other."""
 
@@ -103,9 +102,9 @@ class Lane:
             self.misfits, self.pause, self.watched = 0, _PAUSE, True
 
 
-Plan = tuple[Lane, bytes, bytes, str, str]
-"""One request line of a sender: its lane, the line that is sent (without its line end), the target that came, the path
-that is logged, and the part of the log line that it makes. A plain tuple is made in a tenth of the time."""
+Plan = tuple[Lane, bytes, str, str]
+"""One request line of a sender: its lane, the line that is sent (without its line end), the path that is logged, and
+the part of the log line that it makes. A plain tuple is made in a tenth of the time."""
 
 
 class NumberedLines:
@@ -126,9 +125,8 @@ class NumberedLines:
 
     def plan(self, line: bytes) -> Plan:
         """That of one of them."""
-        at = self._at
-        path = line[at : len(line) - self._behind].decode("latin-1")
-        return self._lane, line, line[at:-_VERSION_BYTES], path, self._texts.of(path)
+        path = line[self._at : len(line) - self._behind].decode("latin-1")
+        return self._lane, line, path, self._texts.of(path)
 
 
 @dataclass(slots=True)
@@ -165,28 +163,23 @@ class KnownSection:
 class Recognised:
     """A request that is known again: its plan, and of its section what a message to Amazon takes.
 
-    `message` is what is sent, up to the body, with `token`; it is made when it is first sent, and for each new token.
-    `body_at` is where the body begins in what came, `length` what it takes, `request_id` empty where the client names
-    none.
+    `message` is what is sent, up to the body, with `token`; it is made with the lane's, and again for each new one.
+    `body_at` is where the body begins in what came.
     """
 
-    __slots__ = (
-        *("body_at", "lane", "length", "line", "message", "passing", "path", "request_id", "target", "text", "token"),
-    )
+    __slots__ = ("_line", "body_at", "lane", "message", "path", "section", "text", "token")
 
     def __init__(self, plan: Plan, section: KnownSection, body_at: int) -> None:
-        self.lane, self.line, self.target, self.path, self.text = plan
-        self.passing = section.passing
-        self.length = section.length
-        self.request_id = section.request_id
+        self.lane, self._line, self.path, self.text = plan
+        self.section = section
         self.body_at = body_at
-        self.token: AccessToken | None = None
-        self.message = b""
+        self.take_token()
 
     def __repr__(self) -> str:
         return f"<Recognised request of {self.lane!r}>"
 
-    def take_token(self, token: AccessToken) -> None:
+    def take_token(self) -> None:
         """From now on it carries the lane's."""
-        self.token = token
-        self.message = b"".join((self.line, self.lane.lines, self.passing))
+        lane = self.lane
+        self.token = lane.token
+        self.message = self._line + lane.lines + self.section.passing

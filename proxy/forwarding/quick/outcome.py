@@ -28,7 +28,7 @@ class QuickOutcome(StrEnum):
     BUDGET = "budget"
     """Its client has nothing left."""
     CONNECTION = "connection"
-    """No connection was in use a moment ago."""
+    """There was room for another connection, none that was in use a moment ago, or in the end none at all."""
     DRAINING = "draining"
     RESPONSE = "response"
     """It was sent, and its response is none of a known shape."""

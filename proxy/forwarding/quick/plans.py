@@ -89,12 +89,12 @@ def find_lane(sender: Sender, found: re.Match[bytes], rules: Rules) -> Lane | No
 def make_plan(lane: Lane, found: re.Match[bytes], journal: Journal) -> Plan:
     """The plan of a line that belongs to this lane. What is sent is what came, behind the selecting prefix."""
     line: bytes = found.string
-    raw, path = found[2], found[3]
+    path = found[3]
     if cut := lane.prefix_length:
         path = path[cut:] or b"/"
         line = b"%b %b%b HTTP/1.1" % (found[1], path, found[4] or b"")
     shown = path.decode("latin-1")
-    return lane, line, raw, shown, journal.text(shown, lane.user_agent)
+    return lane, line, shown, journal.text(shown, lane.user_agent)
 
 
 def add_numbered(sender: Sender, lane: Lane, found: re.Match[bytes], journal: Journal) -> None:
@@ -111,6 +111,6 @@ def add_numbered(sender: Sender, lane: Lane, found: re.Match[bytes], journal: Jo
 
 def decision_of(known: Recognised, request: Request, rules: Rules) -> Decision:
     """What the ordinary path would have decided about this request."""
-    lane, destination = known.lane, find_destination(parse_target(known.target))
+    lane, destination = known.lane, find_destination(request.target)
     route = replace(lane.route, target=destination.target, path=destination.path, segments=destination.segments)
     return Decision(request, lane.caller, destination, route, lane.pool, rules, lane.in_flight, lane.budget)

@@ -29,6 +29,7 @@ from proxy.forwarding.quick.plans import (
     make_sender,
     may_be_quick,
 )
+from proxy.forwarding.quick.queued import QueuedExchange
 from proxy.http1.request_shape import USUAL_LINE, RequestShape, ShapeRules, make_request_shape
 from proxy.routing.numbers import line_without_numbers
 from proxy.token_bucket import TokenBucket
@@ -75,6 +76,7 @@ class Recognition:
         self._flight = dependencies.accounting.flight
         self._rules = rules
         self._max_head = rules.head_limits.max_bytes
+        self._max_remembered = min(_MAX_REMEMBERED, rules.head_limits.max_bytes)
         self._max_line = min(_MAX_REMEMBERED_LINE, rules.head_limits.max_target_bytes)
         self._max_body = rules.connection_limits.max_body_bytes or math.inf
         self._directory = rules.table.directory
@@ -98,7 +100,9 @@ class Recognition:
         """Send the request that `data` is, if it may be sent as those before it were; None where it was declined."""
         if self._directory.version != self._version:
             self._forget()
-        known = self._requests.get(data) if data[0] == _G and len(data) <= _MAX_REMEMBERED else None
+        known = None
+        if data[0] == _G and len(data) <= self._max_remembered:
+            known = self._requests.get(data) or self._renumber(data)
         known = known or self._recognise(data)
         if known is None:
             return None
@@ -110,7 +114,7 @@ class Recognition:
         if (lane.watched or not serving or self._throttles.active) and not self._may_go(lane):
             return None
         connection = lane.pool.take_warm(lane.family)
-        if connection is None:
+        if connection is None and not lane.pool.is_full(lane.family):
             self._outcome = QuickOutcome.CONNECTION
             return None
         if lane.keyed:
@@ -121,16 +125,37 @@ class Recognition:
         lane.in_flight.value += 1
         if self._accounting.journal.listeners:
             self._accounting.tell_started()
-        exchange = QuickExchange(self._context, client, known, known.request_id or self._service.new_request_id())
+        request_id = known.section.request_id or self._service.new_request_id()
+        if connection is None:
+            queued = QueuedExchange(self._context, client, known, request_id)
+            queued.wait(data)
+            return queued
+        exchange = QuickExchange(self._context, client, known, request_id)
         exchange.send(connection, data)
         return exchange
+
+    def _renumber(self, data: bytes) -> Recognised | None:
+        """What is known of a request without a body which differs from one before it in numbers of its path alone: for
+        ever-new targets, this takes the place of `_recognise`."""
+        at = data.find(b"\r\n")
+        section = self._sections.get(data[at + 2 :])
+        if section is None or section.length or at > self._max_line:
+            return None
+        line = data[:at]
+        numbered = section.sender.numbered.get(line_without_numbers(line))
+        if numbered is None:
+            return None
+        known = Recognised(numbered.plan(line), section, len(data))
+        if self._came_before(data):
+            self._remember(data, known)
+        return known
 
     def _recognise(self, data: bytes) -> Recognised | None:
         """What is known of a request that may be new; None where nothing is, or it is not whole."""
         body_at = data.find(_END) + 4
         length = len(data) - body_at
         head = data[:body_at] if length else data
-        if data[0] != _G and (known := self._requests.get(head)) is not None and length == known.length:
+        if data[0] != _G and (known := self._requests.get(head)) is not None and length == known.section.length:
             return known
         at = data.find(b"\r\n") + 2
         section = self._find_section(data[at:body_at]) if body_at > at else None
@@ -158,7 +183,7 @@ class Recognition:
 
     def _remember(self, head: bytes, known: Recognised) -> None:
         """A head that came before may come again, byte for byte. What `begin` looks for as a whole is whole."""
-        if known.length and head[0] == _G:
+        if known.section.length and head[0] == _G:
             return
         if len(self._requests) >= MAX_REQUESTS:
             self._requests.clear()
@@ -172,7 +197,7 @@ class Recognition:
         lane = known.lane
         if token is not lane.token:
             lane.take_token(token, self._dependencies.account_lines.of(token))
-        known.take_token(token)
+        known.take_token()
         return True
 
     def _may_go(self, lane: Lane) -> bool:
@@ -200,12 +225,13 @@ class Recognition:
             return QuickOutcome.THROTTLED
         return None
 
-    def _affords(self, lane: Lane, connection: UpstreamConnection) -> bool:
+    def _affords(self, lane: Lane, connection: UpstreamConnection | None) -> bool:
         """Whether its client may have one more request; the connection goes back if not."""
         try:
             self._rules.clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
         except Refused:
-            lane.pool.give_back(connection)
+            if connection is not None:
+                lane.pool.give_back(connection)
             self._outcome = QuickOutcome.BUDGET
             return False
         return True

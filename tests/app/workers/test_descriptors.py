@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.app.workers.descriptors import Descriptors
 
-GIVEN = Descriptors(channel=7, numbers=8, budgets=9, workers=4, listening=(10, 11))
+GIVEN = Descriptors(channel=7, numbers=8, counts=9, workers=4, listening=(10, 11))
 
 
 def test_a_command_line_is_read_as_it_was_written() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,12 +10,12 @@ from typing import Any, cast
 import pytest
 
 from proxy.app.workers import supervisor as module
-from proxy.app.workers.budgets import BudgetMemory
 from proxy.app.workers.frames import pack
+from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.supervision import WorkerPhase
 from proxy.app.workers.supervisor import Supervisor
 from proxy.events import DefectMet, Event, WorkerLost
-from proxy.observability.number_memory import NumberMemories, make_memory_file
+from proxy.observability.number_memory import NumberMemories
 
 PID = 4711
 
@@ -60,6 +59,8 @@ class Desk:
 
     async def asked(self, message: Any) -> Any: ...
 
+    def look(self) -> None: ...
+
     def welcome(self, number: int, config: Any) -> Iterator[bytes]:
         if self._errors:
             raise self._errors.pop(0)
@@ -88,8 +89,8 @@ async def kept(monkeypatch: pytest.MonkeyPatch, desk: Desk, *errors: Exception) 
     monkeypatch.setattr(Process, "errors", list(errors), raising=False)
     monkeypatch.setattr(Process, "all", [], raising=False)
     monkeypatch.setattr(module, "WorkerProcess", Process)
-    told, budgets = Told(), SimpleNamespace(forget_in_flight=lambda _: None)
-    shared: Any = budgets, SimpleNamespace(descriptor=os.open(os.devnull, os.O_RDONLY))
+    told = Told()
+    shared: Any = SimpleNamespace(forget=lambda _: None, close=lambda: None, descriptor=-1)
     config: Any = SimpleNamespace(workers=1)
     supervisor = Supervisor(cast(Any, desk), Memories(), shared, lambda: config, (told, lambda _: None))
     async with asyncio.timeout(20):
@@ -139,12 +140,9 @@ async def test_a_worker_that_cannot_begin_says_why(
 ) -> None:
     """A real process: its reason is in the line of its end, its trace is a defect, and nothing else is written."""
     monkeypatch.setattr(module, "wait_before", lambda _: 60.0)
-    descriptor = make_memory_file()
-    os.ftruncate(descriptor, BudgetMemory.size(1))
-    told = Told()
-    shared: Any = SimpleNamespace(forget_in_flight=lambda _: None), SimpleNamespace(descriptor=descriptor)
+    told, counts = Told(), SharedCounts.make(1)
     config: Any = SimpleNamespace(workers=1)
-    supervisor = Supervisor(cast(Any, CarelessDesk()), NumberMemories(), shared, lambda: config, (told, lambda _: None))
+    supervisor = Supervisor(cast(Any, CarelessDesk()), NumberMemories(), counts, lambda: config, (told, lambda _: None))
     starting = asyncio.create_task(supervisor.start([]))
     try:
         async with asyncio.timeout(50):

@@ -13,9 +13,9 @@ import pytest
 from proxy.app.tls_in_force import TlsInForce
 from proxy.app.wiring import share_of
 from proxy.app.workers import worker as module
-from proxy.app.workers.budgets import BudgetMemory
 from proxy.app.workers.descriptors import Descriptors
 from proxy.app.workers.frames import FrameReader, pack
+from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.worker import Worker
 from proxy.config import load
 from proxy.config.passing import to_document
@@ -68,10 +68,9 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.0)
     monkeypatch.setattr(gc, "freeze", lambda: None)
     told = Told()
-    numbers, budgets = make_memory_file(), make_memory_file()
-    os.ftruncate(budgets, BudgetMemory.size(1))
+    numbers, counts = make_memory_file(), SharedCounts.make(4)
     ours, theirs = socket.socketpair()
-    worker = Worker(Descriptors(theirs.detach(), numbers, budgets, 1, ()))
+    worker = Worker(Descriptors(theirs.detach(), numbers, counts.descriptor, 4, ()))
     seen = NumberReader(numbers)
     config = to_document(share_of(load(None, VARIABLES)))
     manner: dict[str, Any] = {
@@ -99,4 +98,4 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
         worker.close()
         ours.close()
         os.close(numbers)
-        os.close(budgets)
+        counts.close()

@@ -1,0 +1,105 @@
+"""What a start loads: each module costs time before the first request, and memory in every process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import ROOT
+
+NOT_TO_SERVE = {
+    "typer": "a plain `serve` is read without it",
+    "rich": "draws tables and progress of other commands",
+    "pygments": "rich brings it along",
+    "cryptography": "seals the state that a memory store does not keep, and reads a certificate that is not configured",
+    "redis": "`state.url` names none",
+    "opentelemetry": "`telemetry.otlp` is not set",
+    "requests": "what traces are sent with",
+    "jsonschema": "a tool of the tests",
+    "proxy.simulator": "for `demo` and `simulate`",
+    "proxy.commands.cli": "reads the other commands",
+    "proxy.config.reference": "writes the pages about keys",
+    "proxy.tokens.file_store": "`state.url` is `memory:`",
+    "proxy.tokens.redis_store": "`state.url` names none",
+    "proxy.observability.traces": "`telemetry.otlp` is not set",
+}
+"""What a configuration that is as small as can be has no use for, and why."""
+
+NOT_IN_A_WORKER = {
+    **NOT_TO_SERVE,
+    "aiohttp": "a worker's requests to Amazon are its own, and it has no admin listener",
+    "proxy.admin": "the supervisor's process has the admin listener",
+    "proxy.app.program": "the supervisor's parts",
+    "proxy.commands": "nobody types a worker's command line",
+    "watchfiles": "the supervisor reads changed files",
+}
+"""The same for a process that `workers` began."""
+
+SERVED = """
+import gc, sys
+from proxy.app import process
+
+async def served(self):
+    print("collects" if gc.isenabled() else "collects nothing", file=sys.stderr)
+    print(*sys.modules, file=sys.stderr)
+    return 0
+
+process.StopSignals.stop_asked = served
+sys.argv = ["ads-proxy", "serve"]
+from proxy.commands.entry import main
+main()
+"""
+"""Serves, and stops at once."""
+
+VARIABLES = {
+    "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",
+    "AMAZON_ADS_CLIENT_SECRET": "a-secret-of-some-length",
+    "AMAZON_ADS_REFRESH_TOKEN": "Atzr|x",
+    "AMAZON_ADS_REGION": "na",
+    "ADS_PROXY_LISTEN": "127.0.0.1:0",
+    "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:0",
+    "ADS_PROXY_STATE__URL": "memory:",
+    "ADS_PROXY_REGIONS__NA__TOKEN_URL": "http://127.0.0.1:9/auth/o2/token",
+    "ADS_PROXY_REGIONS__NA__API_URL": "http://127.0.0.1:9",
+}
+
+
+def told(folder: Path, code: str) -> list[str]:
+    """The lines that some code wrote to standard error; the last one names the modules."""
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), **VARIABLES}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=folder, env=needed, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stderr.splitlines()
+
+
+def loaded_needlessly(modules: str, needless: dict[str, str]) -> list[str]:
+    """Those of the modules that are, or lie in, one that is not needed."""
+    return [name for name in modules.split() if any(f"{name}.".startswith(f"{each}.") for each in needless)]
+
+
+def test_serving_loads_nothing_that_it_has_no_use_for(tmp_path: Path) -> None:
+    """From the command line to the listeners; and garbage is looked for from then on."""
+    collects, modules = told(tmp_path, SERVED)
+    assert {"aiohttp", "pydantic", "proxy.app.program", "proxy.commands.serve"} <= set(modules.split())
+    assert loaded_needlessly(modules, NOT_TO_SERVE) == []
+    assert collects == "collects"
+
+
+def test_a_worker_loads_what_serves_and_nothing_else(tmp_path: Path) -> None:
+    """Its part of the memory and of the start is paid once for each worker."""
+    code = "import sys; from proxy.app.workers import __main__; print(*sys.modules, file=sys.stderr)"
+    (modules,) = told(tmp_path, code)
+    assert {"proxy.app.workers.worker", "proxy.forwarding.forwarder"} <= set(modules.split())
+    assert loaded_needlessly(modules, NOT_IN_A_WORKER) == []
+
+
+@pytest.mark.parametrize("name", sorted(NOT_IN_A_WORKER))
+def test_what_is_not_loaded_exists(name: str) -> None:
+    """A module that got another name would never be found loaded."""
+    assert find_spec(name) is not None

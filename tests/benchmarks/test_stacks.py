@@ -1,0 +1,64 @@
+"""Stacks that were sampled become shares of the time, and the frames of a flame graph."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.stacks import Frame, frames, read, shares
+
+
+def test_lines_of_one_function_are_one_frame() -> None:
+    """Whatever line it stood in, and however often the same stack is told."""
+    assert read(["f (a.py:1);g (b.py:2) 3", "f (a.py:9);g (b.py:2) 1", "main 2"]) == {
+        ("f (a.py)", "g (b.py)"): 4,
+        ("main",): 2,
+    }
+
+
+def test_a_function_that_calls_itself_is_counted_once() -> None:
+    """Own time is that of the innermost frame; whatever the line within a function, it is one function."""
+    found = {
+        share.function: (share.own, share.total) for share in shares(read(["f (a.py:1);f (a.py:2) 3", "f (a.py:9) 1"]))
+    }
+    assert found == {"f (a.py)": (1.0, 1.0)}
+
+
+def test_calls_of_one_function_stand_below_it_by_name() -> None:
+    """As wide as their samples; its own time is the room that they leave."""
+    assert frames(read(["f;b 2", "f;a 1", "f 1"]), 0.01) == [
+        Frame("f", 0, 0.0, 1.0),
+        Frame("a", 1, 0.0, 0.25),
+        Frame("b", 1, 0.25, 0.5),
+    ]
+
+
+def test_the_same_function_called_from_two_places_is_two_frames() -> None:
+    """Else nobody could tell who spends the time."""
+    found = frames(read(["f;a;x 1", "f;b;x 1"]), 0.01)
+    assert [(frame.function, frame.depth, frame.start) for frame in found if frame.function == "x"] == [
+        ("x", 2, 0.0),
+        ("x", 2, 0.5),
+    ]
+
+
+def test_what_leads_to_the_first_fork_alone_is_left_out() -> None:
+    """The start of the program, and of each thread, up to where it does several things, or its one."""
+    found = frames(read(["main;run;a 5", "main;run;b 3", "thread;wait 2"]), 0.01)
+    assert [(frame.function, frame.depth) for frame in found] == [("run", 0), ("a", 1), ("b", 1), ("wait", 0)]
+
+
+def test_a_frame_that_takes_time_itself_is_no_way_to_another() -> None:
+    """It stays, though it calls but one."""
+    assert [frame.function for frame in frames(read(["main;f;g 5", "main;f 5"]), 0.01)] == ["f", "g"]
+
+
+def test_a_small_part_is_left_out_and_takes_its_calls_along() -> None:
+    """What is beside it stays as wide, and as far to the left, as if it were there."""
+    stacks = read(["f;a 1", "f;b;x 1", "f;b;y 98", "lost 1"])
+    assert [frame.function for frame in frames(stacks, 0.02)] == ["y"]
+    assert frames(stacks, 0.02)[0].width == pytest.approx(98 / 101)
+
+
+def test_nothing_sampled_is_no_frame() -> None:
+    """An empty profile is drawn empty."""
+    assert frames(read([]), 0.01) == []

@@ -1,0 +1,49 @@
+"""What most tests of commands start is like the program that a user starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.ready_program import ROOT, ready
+
+
+def start(folder: Path, command: list[str], **environ: str) -> subprocess.Popen[bytes]:
+    """With an environment and streams of its own."""
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "COLUMNS": "200"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env={**needed, **environ}, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "code"),
+    [
+        ("--help", b"", 0),
+        ("keys list", b"", 2),
+        ("check --config proxy.yaml", b"", 2),
+        ("logs", b'{"event": "server_started", "level": "info"}\n', 0),
+    ],
+)
+def test_both_say_the_same(tmp_path: Path, arguments: str, typed: bytes, code: int) -> None:
+    """Byte by byte, of the same arguments, environment, folder and input; the exit code, too."""
+    (tmp_path / "proxy.yaml").write_text("listen: ${HERE}")
+    ends = []
+    for command in ([sys.executable, "-m", "proxy"], ready()):
+        process = start(tmp_path, [*command, *arguments.split()], HERE="nowhere")
+        ends.append((*process.communicate(typed, timeout=60), process.returncode))
+    assert ends[0] == ends[1]
+    assert ends[0][2] == code
+
+
+def test_whoever_stops_waiting_ends_the_program(tmp_path: Path) -> None:
+    """No program is left behind by a test that gave it up: its end of the streams is closed."""
+    process = start(tmp_path, ready("logs"))
+    assert process.stdout is not None
+    process.send_signal(signal.SIGKILL)
+    assert process.stdout.read() == b""
+    process.communicate()

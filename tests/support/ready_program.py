@@ -1,0 +1,126 @@
+"""The command line as processes that begin where the imports end: each is forked from one that has loaded the program.
+
+What a test sees is a process: `ready(...)` in place of `python -m proxy ...`, with its own arguments, environment,
+folder, streams and exit code. For tests of what a command says and does. Signals do not get through, and the
+interpreter's start is not there: what is about these, or about what is imported when, starts `python -m proxy` itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LONGEST = 64 * 1024
+"""Bytes of arguments and environment together."""
+
+
+def ready(*arguments: str) -> list[str]:
+    """What to execute for `python -m proxy` with these arguments."""
+    client = ROOT / "tests" / "support" / "ready_client.py"
+    return [sys.executable, "-I", "-S", str(client), _place(), *arguments]
+
+
+@functools.cache
+def _place() -> str:
+    """Of the socket of this process's ready program, which is started for the first who asks, and ends with us."""
+    folder = tempfile.TemporaryDirectory(prefix="ready-")
+    place = f"{folder.name}/socket"
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen(
+        [sys.executable, "-P", __file__, place],
+        env=environ,
+        cwd=folder.name,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
+
+    def end() -> None:
+        server.communicate()  # the end of its standard input ends it
+        folder.cleanup()
+
+    atexit.register(end)
+    return place
+
+
+def load_all() -> None:
+    """Every module of the program."""
+    package = importlib.import_module("proxy")
+    for module in pkgutil.walk_packages(package.__path__, "proxy."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()
+
+
+def serve(place: str) -> socket.socket | None:
+    """Fork for each who comes: None where our standard input ended, else, in the forked process, who came."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(place)
+        listener.listen(16)
+        print("ready", flush=True)
+        while True:
+            heard, _, _ = select.select([0, listener.fileno()], [], [])
+            if listener.fileno() not in heard:
+                return None
+            client, _ = listener.accept()
+            if os.fork() == 0:
+                return client
+            client.close()
+
+
+def become_the_program(client: socket.socket) -> None:
+    """Returns in a process that is as it would be at the start; the one that watches over it does not return."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    message, streams, _, _ = socket.recv_fds(client, LONGEST, 3)
+    program = os.fork()
+    if program:
+        for stream in streams:
+            os.close(stream)
+        _watch(client, program)
+    client.close()
+    wanted = json.loads(message)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(wanted["folder"])
+    os.environ.clear()
+    os.environ.update(wanted["environ"])
+    sys.argv[1:] = wanted["arguments"]
+
+
+def _watch(client: socket.socket, program: int) -> None:
+    """Tell the client how the program ended; where the client has gone, the program has to."""
+    ended = os.pidfd_open(program)
+    heard, _, _ = select.select([ended, client.fileno()], [], [])
+    if ended not in heard:
+        os.kill(program, signal.SIGKILL)
+    _, status = os.waitpid(program, 0)
+    if ended in heard:
+        client.send(str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    load_all()
+    came = serve(sys.argv[1])
+    if came is not None:
+        become_the_program(came)
+        runpy.run_module("proxy", run_name="__main__", alter_sys=True)
