@@ -11,15 +11,13 @@ from benchmarks.load import Load, send
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`cpu` is seconds per request of so many `requests`, `rate` requests per second, `busy` the part of the time that
-    the worker ran."""
+    """`cpu` is seconds per request, `rate` requests per second, `busy` the part of the time that the worker ran."""
 
     cpu: float
     rate: float
     busy: float
     p50: float
     p99: float
-    requests: int
 
 
 def measure(worker: Worker, load: Load, seconds: int, work: Path) -> Sample:
@@ -28,6 +26,4 @@ def measure(worker: Worker, load: Load, seconds: int, work: Path) -> Sample:
     outcome = send(load, worker.port, seconds, work, worker.authorization)
     spent = worker.process.cpu() - before
     worker.process.empty_log()
-    return Sample(
-        spent / outcome.requests, outcome.rate, spent / outcome.seconds, outcome.p50, outcome.p99, outcome.requests
-    )
+    return Sample(spent / outcome.requests, outcome.rate, spent / outcome.seconds, outcome.p50, outcome.p99)

@@ -60,10 +60,9 @@ def measure_workers(rounds: int, seconds: int) -> WorkerCosts:
             for count, cost in costs.items():
                 cost.append(measure(started[count], loads[count], seconds, work).cpu)
             with _one_serves(started[2].process) as supervisor:
-                before = supervisor.own_cpu()
-                sample = measure(started[2], loads[1], seconds, work)
-                ones.append(sample.cpu)
-                supervisors.append((supervisor.own_cpu() - before) / sample.requests)
+                own, whole = supervisor.own_cpu(), supervisor.cpu()
+                ones.append(measure(started[2], loads[1], seconds, work).cpu)
+                supervisors.append(ones[-1] * (supervisor.own_cpu() - own) / (supervisor.cpu() - whole))
     by_count = {count: paired(costs[count], costs[1]) for count in COUNTS}
     return WorkerCosts(by_count, paired(ones, costs[1]), paired(supervisors, costs[1]))
 
