@@ -61,7 +61,7 @@ class Sink:
 
     def put(self, line: str) -> None:
         lines = self._lines
-        if len(lines) >= self._look_at and not self._has_room(1):
+        if len(lines) >= self._look_at and not self._has_room(line):
             return
         lines.append(line)
         if not self._awake:
@@ -69,7 +69,7 @@ class Sink:
 
     def put_batch(self, lines: bytes) -> None:
         """Whole lines that waited for each other elsewhere: they are written as they are, and do so no longer."""
-        if self._has_room(lines.count(b"\n")):
+        if self._has_room(lines):
             self._lines.append(lines)
             if not self._awake:
                 self._wake()
@@ -97,13 +97,13 @@ class Sink:
         self._thread = None
         self._closing = self._awake = False
 
-    def _has_room(self, more: int) -> bool:
-        """Many lines are waiting: hurry the writer, and count so many more as lost where they are too many."""
+    def _has_room(self, more: str | bytes) -> bool:
+        """Many lines are waiting: hurry the writer, and count more as lost where they are too many."""
         self._urgent.set()
         with self._lock:
             room = MAX_CHARACTERS - sum(map(len, self._lines))
             if room < 0:
-                self._lost += more
+                self._lost += _count(more)
                 return False
             self._look_at = len(self._lines) + max(1, room // _LONGEST)
             return True

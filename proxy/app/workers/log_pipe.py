@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _PIPE_BYTES: Final = 1 << 20
 """What a batch of a busy worker's lines takes, and what Linux allows to anybody. In a pipe of the usual 64 KiB, worker
 and supervisor wake each other ten times for one batch."""
-_PIECE: Final = 1 << 18
+_READ_INTO: Final = bytearray(_PIPE_BYTES)
+"""One for all pipes, as what was read is copied out at once. Read into memory of its own, a batch costs more in pages
+that the system gives and takes back than in all else."""
 _LONGEST: Final = 1 << 20
 
 
@@ -58,7 +60,7 @@ class LogPipe:
 
     def _read(self) -> None:
         try:
-            data = os.read(self._descriptor, _PIECE)
+            data = bytes(memoryview(_READ_INTO)[: os.readv(self._descriptor, [_READ_INTO])])
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
