@@ -31,7 +31,7 @@ class Token(Protocol):
 
 
 @dataclass(slots=True)
-class Watch:
+class RegionWatch:
     """`is_early`: somebody wants it listed now. `heard`: another replica may have read these kinds of lists."""
 
     source: ProfileSource
