@@ -27,7 +27,7 @@ from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, d
 from proxy.profiles.kept_lists import KeptLists
 from proxy.profiles.list_form import ADS_ACCOUNTS, PROFILES
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
-from proxy.profiles.misses import Misses
+from proxy.profiles.misses import MISS_INTERVAL, Misses
 from proxy.profiles.pacing import LIST_INTERVAL, Pacing, next_listing
 from proxy.profiles.reach_reader import ReachReader
 from proxy.profiles.region_watch import RegionWatch
@@ -49,8 +49,6 @@ __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUn
 
 MAX_PARALLEL = 6
 _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-REPORT_INTERVAL = 600.0
-"""After how long a failure that is still the same is told again, in seconds."""
 
 
 class ProfileDirectory:
@@ -67,8 +65,7 @@ class ProfileDirectory:
         observer: Observer,
         pacing: Pacing | None = None,
     ) -> None:
-        self._session = session
-        self._token = token
+        self._session, self._token = session, token
         self._observer = observer
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
@@ -150,7 +147,7 @@ class ProfileDirectory:
     def _miss(self, key: str, account: str) -> None:
         """Read lists again, off the request's path."""
         for name in self._misses.take(key, (account,) if account else {name for name, _ in self._watches}):
-            self.list_again(name)
+            self._hasten(name, MISS_INTERVAL)
 
     # --- start, change, stop
 
@@ -202,10 +199,11 @@ class ProfileDirectory:
 
     def list_again(self, account: str) -> None:
         """Somebody else may have signed in for this account: list it again soon."""
-        for (name, _), watch in self._watches.items():
-            if name == account:
-                watch.is_early = True
-                watch.wake.set()
+        self._hasten(account, 0.0)
+
+    def _hasten(self, account: str, gap: float) -> None:
+        for watch in filter(None, (self._watches.get((account, region)) for region in self._regions)):
+            watch.hasten(self._pacing.clock(), gap)
 
     def heard(self, kind: str, account: str, url: str) -> None:
         """Another replica may have read this kind of list of an account at an address; any, where both are empty."""
@@ -228,7 +226,7 @@ class ProfileDirectory:
             watch.wake.clear()
             watch.heard.clear()
             planned = Urgency.AWAITED if self._is_awaited(watch) else Urgency.PLANNED
-            urgency, watch.is_early = Urgency.AT_ONCE if watch.is_early else planned, False
+            urgency, watch.early_at = planned if watch.early_at is None else Urgency.AT_ONCE, None
             error = await self._list(watch, urgency) or await self._read_reach(watch, urgency)
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures or watch.reach_failures
@@ -241,14 +239,18 @@ class ProfileDirectory:
 
     async def _wait(self, watch: RegionWatch, delay: float) -> None:
         """Until it is time to list again. A list that another replica read meanwhile is taken, and puts that off."""
-        due = self._pacing.clock() + delay
+        now = self._pacing.clock
+        due = now() + delay
         while True:
-            await self._pacing.pause(max(0.0, due - self._pacing.clock()), watch.wake)
-            if watch.is_early or not watch.heard:
+            moment = due if watch.early_at is None else min(due, watch.early_at)
+            await self._pacing.pause(max(0.0, moment - now()), watch.wake)
+            if not watch.wake.is_set():
                 return
             watch.wake.clear()
-            if await self._take_newest(watch):
-                due = self._pacing.clock() + next_listing(0, None, self._pacing.random()) - watch.age
+            if watch.heard and await self._take_newest(watch):
+                due = now() + next_listing(0, None, self._pacing.random()) - watch.age
+            if watch.early_at is not None and watch.early_at <= now():
+                return
 
     async def _take_newest(self, watch: RegionWatch) -> bool:
         """Take what another replica listed since. Returns whether there was something."""
@@ -343,7 +345,7 @@ class ProfileDirectory:
 
     def _take_over(self, watch: RegionWatch, shared: Shared[ProfileListing]) -> None:
         """What another replica listed is in use, with the first profile that is pinned there, which also keeps it."""
-        watch.age = max(0.0, LIST_INTERVAL - shared.left)
+        watch.take_over(max(0.0, LIST_INTERVAL - shared.left), self._pacing.clock(), MISS_INTERVAL)
         self._put(watch.source, watch.region, shared.value, taken_over=True)
 
     def _put(self, source: ProfileSource, region: str, listing: ProfileListing, *, taken_over: bool = False) -> None:
@@ -357,11 +359,9 @@ class ProfileDirectory:
             self._observer.observe(DefaultProfileChanged(account, region, pinned, listing.first))
 
     def _report_failure(self, watch: RegionWatch, error: ProfilesUnavailable, retry_in: float) -> None:
-        """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
-        now, kind = self._pacing.clock(), ProfilesFailed if watch.failures else AdsAccountsFailed
-        detail, at = watch.reported.get(kind, ("", 0.0))
-        if detail != error.detail or now - at >= REPORT_INTERVAL:
-            watch.reported[kind] = (error.detail, now)
+        """A missing token is told by those who obtain tokens."""
+        kind = ProfilesFailed if watch.failures else AdsAccountsFailed
+        if watch.is_news(kind, error.detail, self._pacing.clock()):
             self._observer.observe(kind(watch.source.account, watch.region, error.detail, retry_in))
 
     async def _read_reach(self, watch: RegionWatch, urgency: Urgency) -> ProfilesUnavailable | None:
