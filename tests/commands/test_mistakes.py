@@ -5,7 +5,6 @@ docs/cli.md lists them, and a test here compares.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ready_program import ready
+from tests.support.ready_program import run as run_to_the_end
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ONE = {
@@ -211,17 +211,7 @@ MISTAKES = (
 
 
 def run(folder: Path, arguments: tuple[str, ...], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """The program as a user starts it, in an environment that holds nothing of this machine's."""
-    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    return subprocess.run(
-        ready(*arguments),
-        cwd=folder,
-        env={**needed, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_to_the_end(folder, ready(*arguments), environ)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.title)

@@ -11,19 +11,25 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.downstream.ports import Availability
+from proxy.errors import Refused
 from proxy.forwarding.attempt import SentRequest
 from proxy.forwarding.quick.continuation import Continuation
 from proxy.forwarding.quick.outcome import QuickOutcome
+from proxy.forwarding.response_head import CHUNKED_LINE
+from proxy.http1.framing import whole_chunks
 from proxy.http1.message import read_response
 from proxy.problem import date_line
+from proxy.upstream.body import payload_of
 from proxy.upstream.connection import REQUEST_IDS
 
 if TYPE_CHECKING:
+    import re
+
     from proxy.downstream.ports import ClientPort
-    from proxy.errors import Refused
     from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.quick.context import QuickContext
     from proxy.forwarding.quick.lane import Recognised
+    from proxy.forwarding.quick.responses import KnownBeginning
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
@@ -76,13 +82,16 @@ class QuickExchange:
     # --- the usual way
 
     def send(self, connection: UpstreamConnection, data: bytes) -> None:
-        """Send `data`, which came, as it was decided for its like."""
+        """Send `data`, which came, as it was decided for its like; a body that came in chunks is its payload here."""
         known = self._known
         assert known.token is not None
         self._connection, self._data, self._token = connection, data, known.token
         self._sent_at = self.entered = self._client.head_done
         self.bytes_in = len(data) - known.body_at
-        message = known.message + data[known.body_at :] if self.bytes_in else known.message
+        message = known.message
+        if length := known.section.length:
+            body = data[known.body_at :]
+            message += body if length > 0 else whole_chunks(body)
         known.lane.budget.earn()
         connection.send_whole(self, message, self._context.timeouts)
         self._sent_at = perf_counter()
@@ -97,6 +106,8 @@ class QuickExchange:
         if known is None or behind is None:
             lane.responses.learn(data)
             return self._is_unusual()
+        if known.chunked:
+            return self._hand_on_chunks(known, behind)
         end = behind.end()
         self.bytes_out = length = known.length if known.length >= 0 else int(behind[known.length_group])
         self._left = left = length + end - len(data)
@@ -119,6 +130,27 @@ class QuickExchange:
         if not self._connection.end_answered(waited):
             return self._is_unusual()
         client.respond(b"".join((*head, data[end:])))
+        self._account_for(known.status, waited)
+        return True
+
+    def _hand_on_chunks(self, known: KnownBeginning, behind: re.Match[bytes]) -> bool:
+        """A response whose chunks are all here goes on in one, as the ordinary exchange has it."""
+        quick, client = self._context, self._client
+        try:
+            payload = payload_of(behind.string[behind.end() :])
+        except Refused:
+            payload = None
+        if payload is None or quick.service.availability is not _SERVING or not client.writable:
+            return self._is_unusual()
+        waited = self.entered - self._sent_at
+        if not self._connection.end_answered(waited):
+            return self._is_unusual()
+        if known.id_group:
+            self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128]
+        date = b"" if known.dated else date_line(int(time.time()))
+        head = known.lines, known.lines_behind(behind), date, quick.id_line, self.request_id.encode("ascii")
+        self.bytes_out = len(payload)
+        client.respond(b"".join((*head, b"\r\n", CHUNKED_LINE, b"\r\n", whole_chunks(payload))))
         self._account_for(known.status, waited)
         return True
 
