@@ -134,7 +134,7 @@ class NumberedLines:
     def recognised(self, line: bytes, section: KnownSection, body_at: int) -> Recognised:
         """As `recognised`, of one of them."""
         lane, path = self._lane, line[self._path].decode("latin-1")
-        sent = line + lane.lines + section.passing
+        sent = line + section.behind_line(lane)
         return lane, line, path, self._texts.of(path), section, body_at, lane.token, sent
 
 
@@ -168,6 +168,14 @@ class KnownSection:
     passing: bytes
     length: int
     request_id: str
+    _lines: bytes = b""
+    _behind: bytes = b""
+
+    def behind_line(self, lane: Lane) -> bytes:
+        """What is sent behind a request line, with the lane's token: put together again only for other lines."""
+        if lane.lines is not self._lines:
+            self._lines, self._behind = lane.lines, lane.lines + self.passing
+        return self._behind
 
 
 Recognised = tuple[Lane, bytes, str, str, KnownSection, int, "AccessToken | None", bytes]
@@ -178,4 +186,4 @@ what is sent with that token, up to the body. Plain, as a plan is."""
 def recognised(plan: Plan, section: KnownSection, body_at: int) -> Recognised:
     """With the lane's present token."""
     lane, line, path, text = plan
-    return lane, line, path, text, section, body_at, lane.token, line + lane.lines + section.passing
+    return lane, line, path, text, section, body_at, lane.token, line + section.behind_line(lane)

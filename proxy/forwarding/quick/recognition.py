@@ -198,9 +198,10 @@ class Recognition:
             return b""
         return data[:body_at] + payload
 
-    def _came_before(self, head: bytes) -> bool:
-        """Whether somebody sent it lately, as far as so little memory can tell: only then it is worth remembering."""
-        number = hash(head)
+    def _came_before(self, what: bytes) -> bool:
+        """Whether somebody sent this head, or a line that differs from this in numbers alone, lately, as far as so
+        little memory can tell: only then it is worth remembering."""
+        number = hash(what)
         at = number % _MAX_SEEN
         before, self._seen[at] = self._seen[at], number
         return before == number
@@ -298,7 +299,7 @@ class Recognition:
         if lane is None:
             return None
         plan = make_plan(lane, found, self._accounting.journal)
-        if len(line) <= _MAX_REMEMBERED_LINE:
+        if len(line) <= _MAX_REMEMBERED_LINE and (new or self._came_before(line_without_numbers(line))):
             self._keep_plan(sender, line, plan)
             if new:
                 sender.lanes_of_kinds[kind] = lane
