@@ -210,7 +210,7 @@ $(MUTATING): scripts/mutants.lock
 	touch $@
 
 .PHONY: bench
-bench: $(DEVELOPED) $(BENCHED) $(MITMPROXY) ## how fast it is beside nginx, HAProxy, Envoy, Go and mitmproxy: 25 minutes (BENCH="--quick": 6)
+bench: $(DEVELOPED) $(BENCHED) $(MITMPROXY) ## how fast it is beside nginx, HAProxy, Envoy, Go and mitmproxy: half an hour (BENCH="--quick": 8 minutes)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: bench-micro

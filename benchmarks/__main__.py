@@ -20,7 +20,7 @@ from benchmarks.many_profiles import report as report_profiles
 from benchmarks.micro import COUNTED, count
 from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError, end_what_is_left
 from benchmarks.profile import PICTURES, profile
-from benchmarks.profile import write as write_picture
+from benchmarks.profile import write as write_profiles
 from benchmarks.progress import end
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
@@ -71,10 +71,10 @@ def _micro(given: argparse.Namespace) -> None:
 
 def _profile(given: argparse.Namespace) -> None:
     chosen = (scenarios.ONE_TARGET,) if not given.scenario else scenarios.named(given.scenario)
-    for scenario in PICTURES if given.write_docs else chosen:
-        picture = profile(scenario, given.seconds, given.output)
-        if given.write_docs:
-            print(f"written: {write_picture(picture, scenario)}", file=sys.stderr)
+    scenarios_to_show = PICTURES if given.write_docs else chosen
+    found = [profile(scenario, given.seconds, given.output) for scenario in scenarios_to_show]
+    for path in write_profiles(found) if given.write_docs else ():
+        print(f"written: {path}", file=sys.stderr)
 
 
 def _hostile(_: argparse.Namespace) -> None:
@@ -90,8 +90,11 @@ def _profiles(given: argparse.Namespace) -> None:
 
 
 def _workers(given: argparse.Namespace) -> None:
-    for number, ratio in measure_workers(given.rounds, given.seconds).items():
-        print(f"{number} workers on one core, to one process: {ratio.middle:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+    found = measure_workers(given.rounds, given.seconds)
+    print("CPU per request, to one process:")
+    print(f"one worker, with its supervisor: {found.one:.3f}; of that the supervisor: {found.supervisor:.3f}")
+    for number, ratio in found.workers.items():
+        print(f"{number} workers on one core, with their supervisor: {ratio:.3f}")
 
 
 _COMMANDS = {

@@ -14,15 +14,17 @@ from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt, AttemptState
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.explanation import EXPLAINED
-from proxy.forwarding.phase import Phase, follow
+from proxy.forwarding.phase import DONE, SENT, follow
 from proxy.forwarding.renewal import tell_accepted
-from proxy.forwarding.response_head import connection_line, render_response_head
+from proxy.forwarding.response_head import CHUNKED_LINE, connection_line, render_response_head
+from proxy.http1.framing import whole_chunks
 
 if TYPE_CHECKING:
     from proxy.http1.message import Response
     from proxy.upstream.connection import UpstreamConnection
     from proxy.upstream.ports import Timeouts
 
+_ENDED = AttemptState.ENDED
 _MAX_WHOLE = 8192
 """Bytes of a body that are cheaper written in one piece with the head than beside it."""
 _LOOKED_AT = retry.JUDGED | EXPLAINED
@@ -52,10 +54,10 @@ class WholeAttempt(Attempt):
             return False
         if not self._connection.end_answered(now - sent_at):
             return False
-        response, body_at = found
-        self._end(AttemptState.ENDED)
+        response, payload = found
+        self._end(_ENDED)
         self.response = response
-        self._owner.pass_on(response, data[body_at:])
+        self._owner.pass_on(response, payload)
         return True
 
 
@@ -80,7 +82,7 @@ class PlainExchange(Exchange):
         stats = self._stats
         stats.sent_at = now = perf_counter()
         attempt = self._attempt = WholeAttempt(self, 1, token, connection)
-        self.phase = follow(self.phase, Phase.SENT)
+        self.phase = follow(self.phase, SENT)
         attempt.send_whole(b"".join((head, *data)) if data else head, decision.rules.timeouts, now)
         stats.overhead = perf_counter() - self._entered
 
@@ -89,6 +91,7 @@ class PlainExchange(Exchange):
         return (
             response.status not in _LOOKED_AT
             and not response.fields.location
+            and not (response.fields.chunked and self._context.request.minor == 0)
             and self._turn is None
             and self._client.writable
         )
@@ -104,15 +107,18 @@ class PlainExchange(Exchange):
             tell_accepted(attempt, self._dependencies.tokens, context)
         decision, request = context.shared, context.request
         keep = client.stays_open(request)
-        framing = connection_line(request.minor, keep=keep)
+        framing, size = connection_line(request.minor, keep=keep), len(body)
+        if response.fields.chunked:
+            framing = CHUNKED_LINE + framing
+            body = whole_chunks(body)
         head = render_response_head(response, response.fields.passing, request, decision.rules.response_lines, framing)
         if keep and len(body) <= _MAX_WHOLE:
             client.respond(head + body)
         else:
             client.send([head, body] if body else [head])
             client.finish(keep=keep)
-        self.phase = follow(self.phase, Phase.DONE)
+        self.phase = follow(self.phase, DONE)
         now = perf_counter()
-        stats.attempts, stats.bytes_in, stats.bytes_out = 1, self._body.size, len(body)
+        stats.attempts, stats.bytes_in, stats.bytes_out = 1, self._body.size, size
         stats.overhead += now - attempt.entered
         self._dependencies.accounting.passed_on(stats, status, context, now)

@@ -181,6 +181,17 @@ def test_the_command_lines_addresses_win(tmp_path: Path) -> None:
     assert set(config.sources) == {tmp_path / "proxy.yaml", tmp_path / ".env"}
 
 
+def test_files_are_known_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one reading is enough; the file that the environment names is among them."""
+    (tmp_path / "proxy.yaml").write_text("accounts: {acme: {client_id: x, client_secret: s}}\n")
+    (tmp_path / ".env").write_text("")
+    monkeypatch.setenv("ADS_PROXY_CONFIG", str(tmp_path / "proxy.yaml"))
+    asked = ServeRequest(env_file=tmp_path / ".env")
+    assert set(asked.files()) == set(asked.load().sources) == {tmp_path / "proxy.yaml", tmp_path / ".env"}
+    monkeypatch.delenv("ADS_PROXY_CONFIG")
+    assert ServeRequest().files() == ()
+
+
 def test_a_new_key_is_printed_with_its_digest(tmp_path: Path) -> None:
     """What goes to standard output is YAML; the digest is that of the key; no two keys are the same."""
     first, second = (yaml.safe_load(run(tmp_path, "keys", "new", "reporting").stdout) for _ in range(2))

@@ -119,11 +119,6 @@ MISTAKES = (
     ),
     Mistake("no worker", "workers: is out of range; it must be at least 1", environ={**ONE, "ADS_PROXY_WORKERS": "0"}),
     Mistake(
-        "several workers and traces",
-        "telemetry.otlp: does not go with several workers",
-        environ={**ONE, "ADS_PROXY_WORKERS": "4", "ADS_PROXY_TELEMETRY__OTLP": "http://127.0.0.1:4318/v1/traces"},
-    ),
-    Mistake(
         "Redis without a key",
         "state.key: is missing; Redis keeps tokens for all replicas, encrypted with this key",
         environ={**ONE, "ADS_PROXY_STATE__URL": "redis://:canary@host/1"},

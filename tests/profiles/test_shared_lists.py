@@ -13,6 +13,7 @@ from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import StateUnavailable
 from proxy.events import AdsAccountsFailed, AdsAccountsListed, Event, ProfilesFailed, ProfilesListed, SharedListDamaged
 from proxy.profiles.listing import ProfilesUnavailable
+from proxy.profiles.misses import MISS_INTERVAL
 from proxy.profiles.pacing import FIRST_RETRY, LIST_INTERVAL
 from proxy.profiles.shared_lists import attempt_after, failure_elsewhere
 from proxy.secret import Secret
@@ -137,6 +138,29 @@ async def test_somebody_who_looks_for_a_profile_has_it_listed_anew(running: Runn
     assert running.asked == [("acme", "na")] * 2
 
 
+async def test_replicas_list_early_for_what_nobody_knows_at_the_pace_of_one(
+    running: RunningDirectory, join: Join
+) -> None:
+    """What another one just read is not asked for again before it is ten seconds old."""
+    first, second = await join(), await join()
+    for replica in (first, second):
+        await replica.directory.start([replica.source()])
+        await replica.settle(1)
+    running.ids["na"] = [11, 12, 14]
+    assert second.directory.owners("14") == ()
+    (pause,) = await second.settle(1)
+    assert MISS_INTERVAL - 5 < pause < MISS_INTERVAL
+    assert running.asked == [("acme", "na")]
+    second.pauses.end()
+    await first.told(ProfilesListed)
+    assert (await first.told(ProfilesListed)).taken_over
+    assert first.directory.owners("14") == (("acme", "na"),)
+    assert running.asked == [("acme", "na")] * 2
+    second.directory.list_again("acme")
+    await second.settle(2)
+    assert running.asked == [("acme", "na")] * 3, "somebody who signs in waits for nothing"
+
+
 @pytest.mark.parametrize("changed", [{"lineage": "e" * 64}, {"client_id": "another"}])
 async def test_who_asks_with_something_else_asks_itself(
     running: RunningDirectory, join: Join, changed: dict[str, str]
@@ -153,6 +177,27 @@ async def test_who_asks_with_something_else_asks_itself(
     assert second.directory.first("acme", "na") == "31"
     assert running.asked == [("acme", "na")] * 2
     assert first.directory.first("acme", "na") == "11"
+
+
+async def test_what_was_asked_for_before_a_sign_in_is_shared_with_nobody(running: RunningDirectory, join: Join) -> None:
+    """It is dropped when it comes; what the new login lists is everybody's who has heard of that login."""
+    first, second, third = [await join() for _ in range(3)]
+    running.gate = asyncio.Event()
+    await first.directory.start([first.source()])
+    await running.asked_for(1)
+    first.lineage, first.generation = "e" * 64, 2
+    running.ids["na"] = [41]
+    listing = asyncio.ensure_future(first.directory.ensure_listed("acme"))
+    await running.asked_for(2)
+    running.gate.set()
+    assert [profile.id for _, _, profile in await listing] == ["41"]
+    second.lineage = first.lineage
+    await second.directory.start([second.source()])
+    assert (await second.told(ProfilesListed)).taken_over
+    assert second.directory.first("acme", "na") == "41"
+    await third.directory.start([third.source()])
+    assert not (await third.told(ProfilesListed)).taken_over
+    assert len(running.asked) == 3
 
 
 @pytest.mark.parametrize("damage", ["nonsense", "cut", "another account's"])
