@@ -47,7 +47,7 @@ class Supervisor:
         memories: NumberMemories,
         counts: SharedCounts,
         config: Callable[[], Config],
-        telling: tuple[Observer, Callable[[str], None]],
+        telling: tuple[Observer, Callable[[bytes], None]],
     ) -> None:
         self._desk, self._memories, self._config = desk, memories, config
         self._counts = counts
