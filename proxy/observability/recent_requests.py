@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 MAX_REQUESTS: Final = 1000
 MAX_FAILURES: Final = 200
-MAX_NOTED: Final = 100
-"""Of successes that the journal notes within a second."""
+MAX_NOTED: Final = 20
+"""Of successes that the journal notes within a second, as of those that a worker tells. With a hundred, most is lost
+again of what a short ring saves."""
 _SETTLE_SECONDS: Final = 1.0
 _MAX_PATH: Final = 200
 _MAX_DETAIL: Final = 500
