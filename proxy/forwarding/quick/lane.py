@@ -32,7 +32,8 @@ class Lane:
     """What all requests of one sender for one operation share.
 
     `until` is wall-clock time: as long as the key or placeholder holds. `lines` are those of Host, account and token,
-    and belong to `token`. `entries` are by status. `watched` tells that there is something to look at each time.
+    and belong to `token`. `entries` are by status. `watched` tells that there is something to look at each time,
+    `limited` that there is a key whose use is noted, or a budget.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Lane:
             "keyed",
             "kind",
             "limit",
+            "limited",
             "lines",
         ),
         *("misfits", "missed", "pause", "pool", "prefix_length", "responses", "route", "token", "until", "use"),
@@ -65,6 +67,7 @@ class Lane:
         policy = decision.caller.policy
         self.keyed = decision.caller.has_key
         self.budgeted = policy is not None and policy.has_budget
+        self.limited = self.keyed or self.budgeted
         self.user_agent = decision.request.fields.user_agent
         self.entries: dict[int, JournalEntry] = {}
         self.in_flight: Cell
@@ -113,11 +116,11 @@ class NumberedLines:
     Their paths begin at `at`, and so many bytes are `behind` them.
     """
 
-    __slots__ = ("_at", "_behind", "_lane", "_texts")
+    __slots__ = ("_lane", "_path", "_texts")
 
     def __init__(self, lane: Lane, at: int, behind: int, texts: NumberedText) -> None:
         self._lane = lane
-        self._at, self._behind = at, behind
+        self._path = slice(at, -behind)
         self._texts = texts
 
     def __repr__(self) -> str:
@@ -125,8 +128,14 @@ class NumberedLines:
 
     def plan(self, line: bytes) -> Plan:
         """That of one of them."""
-        path = line[self._at : len(line) - self._behind].decode("latin-1")
+        path = line[self._path].decode("latin-1")
         return self._lane, line, path, self._texts.of(path)
+
+    def recognised(self, line: bytes, section: KnownSection, body_at: int) -> Recognised:
+        """As `recognised`, of one of them."""
+        lane, path = self._lane, line[self._path].decode("latin-1")
+        sent = line + section.behind_line(lane)
+        return lane, line, path, self._texts.of(path), section, body_at, lane.token, sent
 
 
 @dataclass(slots=True)
@@ -159,28 +168,22 @@ class KnownSection:
     passing: bytes
     length: int
     request_id: str
+    _lines: bytes = b""
+    _behind: bytes = b""
+
+    def behind_line(self, lane: Lane) -> bytes:
+        """What is sent behind a request line, with the lane's token: put together again only for other lines."""
+        if lane.lines is not self._lines:
+            self._lines, self._behind = lane.lines, lane.lines + self.passing
+        return self._behind
 
 
-class Recognised:
-    """A request that is known again: its plan, and of its section what a message to Amazon takes.
+Recognised = tuple[Lane, bytes, str, str, KnownSection, int, "AccessToken | None", bytes]
+"""A request that is known again: the four of its plan, its section, where the body begins in what came, a token, and
+what is sent with that token, up to the body. Plain, as a plan is."""
 
-    `message` is what is sent, up to the body, with `token`; it is made with the lane's, and again for each new one.
-    `body_at` is where the body begins in what came.
-    """
 
-    __slots__ = ("_line", "body_at", "lane", "message", "path", "section", "text", "token")
-
-    def __init__(self, plan: Plan, section: KnownSection, body_at: int) -> None:
-        self.lane, self._line, self.path, self.text = plan
-        self.section = section
-        self.body_at = body_at
-        self.take_token()
-
-    def __repr__(self) -> str:
-        return f"<Recognised request of {self.lane!r}>"
-
-    def take_token(self) -> None:
-        """From now on it carries the lane's."""
-        lane = self.lane
-        self.token = lane.token
-        self.message = self._line + lane.lines + self.section.passing
+def recognised(plan: Plan, section: KnownSection, body_at: int) -> Recognised:
+    """With the lane's present token."""
+    lane, line, path, text = plan
+    return lane, line, path, text, section, body_at, lane.token, line + section.behind_line(lane)

@@ -23,7 +23,7 @@ from proxy.routing.target import TargetKind, find_destination
 if TYPE_CHECKING:
     import re
 
-    from proxy.forwarding.quick.lane import Lane, Plan, Recognised
+    from proxy.forwarding.quick.lane import Lane, Plan
     from proxy.forwarding.rules import Rules
     from proxy.observability.journal import Journal
     from proxy.routing.target import Destination
@@ -109,8 +109,8 @@ def add_numbered(sender: Sender, lane: Lane, found: re.Match[bytes], journal: Jo
         sender.numbered[common] = NumberedLines(lane, found.start(2), len(line) - path_ends, texts)
 
 
-def decision_of(known: Recognised, request: Request, rules: Rules) -> Decision:
-    """What the ordinary path would have decided about this request."""
-    lane, destination = known.lane, find_destination(request.target)
+def decision_of(lane: Lane, request: Request, rules: Rules) -> Decision:
+    """What the ordinary path would have decided about this request of the lane."""
+    destination = find_destination(request.target)
     route = replace(lane.route, target=destination.target, path=destination.path, segments=destination.segments)
     return Decision(request, lane.caller, destination, route, lane.pool, rules, lane.in_flight, lane.budget)

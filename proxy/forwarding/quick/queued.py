@@ -27,10 +27,9 @@ class QueuedExchange(QuickExchange):
     __slots__ = ("_queues", "_resumed", "deadline", "waited")
     _resumed: Continuation | None
 
-    def wait(self, data: bytes) -> None:
+    def wait(self) -> None:
         """Join those who wait at the pool."""
-        context, pool = self._context, self._known.lane.pool
-        self._data, self.bytes_in = data, len(data) - self._known.body_at
+        context, pool = self._context, self._lane.pool
         self._queues, self._resumed = True, None
         self.waited = perf_counter()
         self.deadline = pool.loop.time() + context.timeouts.response
@@ -42,21 +41,21 @@ class QueuedExchange(QuickExchange):
 
     @property
     def client(self) -> str:
-        return self._known.lane.caller.name
+        return self._lane.caller.name
 
     @property
     def family(self) -> str:
-        return self._known.lane.family
+        return self._lane.family
 
     def give(self, connection: UpstreamConnection | None) -> None:
         """Its turn has come; without a connection there is room for one."""
         self._queues = False
         self.waited = perf_counter() - self.waited
-        pool = self._known.lane.pool
+        pool = self._lane.pool
         pool.deadlines.discard(self)
         if connection is not None and connection.was_used_within(RESTED):
             try:
-                self.send(connection, self._data)
+                self.send(connection)
             except Exception as error:  # noqa: BLE001 - it is told, and nothing of it is whose turn it was before
                 connection.close()
                 self.defect(error)
@@ -68,7 +67,7 @@ class QueuedExchange(QuickExchange):
 
     def expire(self, now: float) -> None:
         """No connection became free in time."""
-        pool, patience = self._known.lane.pool, self._context.timeouts.response
+        pool, patience = self._lane.pool, self._context.timeouts.response
         self._leave().wait_failed(pool.none_became_free(self.family, patience))
 
     # --- anything else
@@ -76,7 +75,7 @@ class QueuedExchange(QuickExchange):
     def _leave(self) -> Continuation:
         """The exchange that it would have been, waiting; nobody waits any longer."""
         self._queues = False
-        pool = self._known.lane.pool
+        pool = self._lane.pool
         pool.deadlines.discard(self)
         pool.leave(self)
         resumed = self._resumed = self._ordinary_unsent()
@@ -84,9 +83,9 @@ class QueuedExchange(QuickExchange):
         return resumed
 
     def _ordinary_unsent(self) -> Continuation:
-        quick, data, body_at = self._context, self._data, self._known.body_at
+        quick, data, body_at = self._context, self._data, self._body_at
         quick.count(QuickOutcome.CONNECTION)
-        context = quick.ordinary(self._known, data[: body_at - 2], self.request_id)
+        context = quick.ordinary(self._lane, data[: body_at - 2], self.request_id)
         exchange = Continuation(quick.dependencies, self._client, context)
         exchange.take_unsent(data[body_at:])
         return exchange

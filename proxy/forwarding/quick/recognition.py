@@ -17,7 +17,7 @@ from proxy.forwarding.field_rules import LOOKED_UP, REQUEST_FIELDS, is_read
 from proxy.forwarding.misses import is_listed
 from proxy.forwarding.quick.context import QuickContext
 from proxy.forwarding.quick.exchange import QuickExchange
-from proxy.forwarding.quick.lane import KnownSection, Recognised
+from proxy.forwarding.quick.lane import KnownSection, recognised
 from proxy.forwarding.quick.lanes import LaneMaker
 from proxy.forwarding.quick.outcome import QuickOutcome
 from proxy.forwarding.quick.plans import (
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort, Service
     from proxy.forwarding.decision import Decision
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.quick.lane import Lane, Plan, Sender
+    from proxy.forwarding.quick.lane import Lane, Plan, Recognised, Sender
     from proxy.forwarding.rules import Rules
     from proxy.http1.message import Request
     from proxy.tokens.values import AccessToken
@@ -106,11 +106,14 @@ class Recognition:
         if data[0] == _G and len(data) <= self._max_remembered:
             known = self._requests.get(data) or self._renumber(data)
         known = known or self._recognise(data)
-        if known is None or (known.section.length < 0 and (data := self._without_chunks(data, known.body_at)) == b""):
+        if known is None or (known[4].length < 0 and (data := self._without_chunks(data, known[5])) == b""):
             return None
-        lane = known.lane
+        lane = known[0]
         token = self._tokens.current(lane.account)
-        if (token is not known.token or token is None) and not self._take_token(known, token):
+        if token is not known[6]:
+            known = self._retoken(known, token)
+        if token is None:
+            self._outcome = QuickOutcome.TOKEN
             return None
         serving = self._service.availability is _SERVING
         if (lane.watched or not serving or self._throttles.active) and not self._may_go(lane):
@@ -119,21 +122,20 @@ class Recognition:
         if connection is None and not lane.pool.is_full(lane.family):
             self._outcome = QuickOutcome.CONNECTION
             return None
-        if lane.keyed:
-            self._rules.clients.note_use(lane.caller, time.time())
-        if lane.budgeted and not self._affords(lane, connection):
+        if lane.limited and not self._affords(lane, connection):
             return None
         self._flight.value += 1
         lane.in_flight.value += 1
         if self._accounting.journal.listeners:
             self._accounting.tell_started()
-        request_id = known.section.request_id or self._service.new_request_id()
         if connection is None:
-            queued = QueuedExchange(self._context, client, known, request_id)
-            queued.wait(data)
+            queued = QueuedExchange()
+            queued.take(self._context, client, known, data)
+            queued.wait()
             return queued
-        exchange = QuickExchange(self._context, client, known, request_id)
-        exchange.send(connection, data)
+        exchange = QuickExchange()
+        exchange.take(self._context, client, known, data)
+        exchange.send(connection)
         return exchange
 
     def _renumber(self, data: bytes) -> Recognised | None:
@@ -147,8 +149,12 @@ class Recognition:
         numbered = section.sender.numbered.get(line_without_numbers(line))
         if numbered is None:
             return None
-        known = Recognised(numbered.plan(line), section, len(data))
-        if self._came_before(data):
+        known = numbered.recognised(line, section, len(data))
+        number = hash(data)
+        at = number % _MAX_SEEN
+        if self._seen[at] != number:  # `_came_before` without the call
+            self._seen[at] = number
+        else:
             self._remember(data, known)
         return known
 
@@ -157,11 +163,7 @@ class Recognition:
         body_at = data.find(_END) + 4
         length = len(data) - body_at
         head = data[:body_at] if length else data
-        if (
-            data[0] != _G
-            and (known := self._requests.get(head)) is not None
-            and known.section.length in (length, CHUNKED)
-        ):
+        if data[0] != _G and (known := self._requests.get(head)) is not None and known[4].length in (length, CHUNKED):
             return known
         at = data.find(b"\r\n") + 2
         section = self._find_section(data[at:body_at]) if body_at > at else None
@@ -180,7 +182,7 @@ class Recognition:
         if plan is None:
             self._outcome = QuickOutcome.UNSEEN
             return None
-        known = Recognised(plan, section, body_at)
+        known = recognised(plan, section, body_at)
         if not section.request_id and body_at <= _MAX_REMEMBERED and (again or self._came_before(head)):
             self._remember(head, known)
         return known
@@ -196,31 +198,29 @@ class Recognition:
             return b""
         return data[:body_at] + payload
 
-    def _came_before(self, head: bytes) -> bool:
-        """Whether somebody sent it lately, as far as so little memory can tell: only then it is worth remembering."""
-        number = hash(head)
+    def _came_before(self, what: bytes) -> bool:
+        """Whether somebody sent this head, or a line that differs from this in numbers alone, lately, as far as so
+        little memory can tell: only then it is worth remembering."""
+        number = hash(what)
         at = number % _MAX_SEEN
         before, self._seen[at] = self._seen[at], number
         return before == number
 
     def _remember(self, head: bytes, known: Recognised) -> None:
         """A head that came before may come again, byte for byte. What `begin` looks for as a whole is whole."""
-        if known.section.length and head[0] == _G:
+        if known[4].length and head[0] == _G:
             return
         if len(self._requests) >= MAX_REQUESTS:
             self._requests.clear()
         self._requests[head] = known
 
-    def _take_token(self, known: Recognised, token: AccessToken | None) -> bool:
-        """Have the request carry this token; False where there is none."""
-        if token is None:
-            self._outcome = QuickOutcome.TOKEN
-            return False
-        lane = known.lane
-        if token is not lane.token:
+    def _retoken(self, known: Recognised, token: AccessToken | None) -> Recognised:
+        """The same with this token, if there is one. What was sent with the lane's last one is forgotten."""
+        lane, line, path, text, section, body_at, *_ = known
+        if token is not None and token is not lane.token:
             lane.take_token(token, self._dependencies.account_lines.of(token))
-        known.take_token()
-        return True
+            self._requests.clear()
+        return recognised((lane, line, path, text), section, body_at)
 
     def _may_go(self, lane: Lane) -> bool:
         objection = self._objection(lane)
@@ -248,9 +248,13 @@ class Recognition:
         return None
 
     def _affords(self, lane: Lane, connection: UpstreamConnection | None) -> bool:
-        """Whether its client may have one more request; the connection goes back if not."""
+        """Note the use of a key, and tell whether its client may have one more; the connection goes back if not."""
+        clients = self._rules.clients
+        if lane.keyed:
+            clients.note_use(lane.caller, time.time())
         try:
-            self._rules.clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
+            if lane.budgeted:
+                clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
         except Refused:
             if connection is not None:
                 lane.pool.give_back(connection)
@@ -295,7 +299,7 @@ class Recognition:
         if lane is None:
             return None
         plan = make_plan(lane, found, self._accounting.journal)
-        if len(line) <= _MAX_REMEMBERED_LINE:
+        if len(line) <= _MAX_REMEMBERED_LINE and (new or self._came_before(line_without_numbers(line))):
             self._keep_plan(sender, line, plan)
             if new:
                 sender.lanes_of_kinds[kind] = lane

@@ -172,6 +172,17 @@ async def test_a_client_without_rules_for_requests_needs_no_screening(running: R
         assert repr(bench.forwarder.quick) == "<Recognition: 1 shapes, 1 senders, 2 plans>"  # numbers are not kept
 
 
+async def test_a_query_is_kept_when_it_comes_again(running: Running) -> None:
+    """Ever new ones push out nothing that is known; their requests are known again all the same."""
+    line = b"GET /v2/list?startIndex=%d HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    async with running(answering(HELLO)) as bench:
+        tool = await bench.tool()
+        for number, plans in ((0, 1), (1, 1), (2, 1), (3, 1), (3, 2), (3, 2)):
+            assert await ask(tool, line % number) == [200]
+            assert repr(bench.forwarder.quick) == f"<Recognition: 1 shapes, 1 senders, {plans} plans>"
+        assert outcomes(bench) == {"unseen": 1, "response": 1, "taken": 4}
+
+
 @pytest.mark.parametrize("query", [b"", b"?a=1"], ids=["plain", "query"])
 async def test_a_number_that_a_policy_names_is_told_from_others(running: Running, query: bytes) -> None:
     """One path is permitted and others are not, although they differ in a number only."""
