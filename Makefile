@@ -1,6 +1,9 @@
 # ads-proxy: everything a developer or a machine runs. `make` alone lists the targets.
 # A fresh machine needs python3 (3.11 or newer, with venv) and make; each target does its own set-up.
 
+# What was compiled is kept, also where the environment would rather not: each of many processes would do it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHELL      := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -207,7 +210,7 @@ $(MUTATING): scripts/mutants.lock
 	touch $@
 
 .PHONY: bench
-bench: $(DEVELOPED) $(BENCHED) $(MITMPROXY) ## how fast it is beside nginx, HAProxy, Envoy, Go and mitmproxy: 25 minutes (BENCH="--quick": 6)
+bench: $(DEVELOPED) $(BENCHED) $(MITMPROXY) ## how fast it is beside nginx, HAProxy, Envoy, Go and mitmproxy: half an hour (BENCH="--quick": 8 minutes)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: bench-micro

@@ -20,7 +20,7 @@ from benchmarks.many_profiles import report as report_profiles
 from benchmarks.micro import COUNTED, count
 from benchmarks.processes import CACHE, LOAD_CORE, WORKER_CORE, BenchmarkError, end_what_is_left
 from benchmarks.profile import PICTURES, profile
-from benchmarks.profile import write as write_picture
+from benchmarks.profile import write as write_profiles
 from benchmarks.progress import end
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
@@ -71,10 +71,10 @@ def _micro(given: argparse.Namespace) -> None:
 
 def _profile(given: argparse.Namespace) -> None:
     chosen = (scenarios.ONE_TARGET,) if not given.scenario else scenarios.named(given.scenario)
-    for scenario in PICTURES if given.write_docs else chosen:
-        picture = profile(scenario, given.seconds, given.output)
-        if given.write_docs:
-            print(f"written: {write_picture(picture, scenario)}", file=sys.stderr)
+    scenarios_to_show = PICTURES if given.write_docs else chosen
+    found = [profile(scenario, given.seconds, given.output) for scenario in scenarios_to_show]
+    for path in write_profiles(found) if given.write_docs else ():
+        print(f"written: {path}", file=sys.stderr)
 
 
 def _hostile(_: argparse.Namespace) -> None:

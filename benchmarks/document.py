@@ -15,15 +15,24 @@ from benchmarks.speed import UPSTREAM
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "performance.svg"
-_MARKED = re.compile(r"(<!-- measured: [^\n]*-->\n).*?(<!-- end of what was measured -->)", re.DOTALL)
 _LINE, _NAMES, _BARS = 26, 220, 420
 
 
 def with_findings(text: str, findings: str) -> str:
     """The document with this between its markers."""
-    if not _MARKED.search(text):
+    return _between("measured", text, findings)
+
+
+def with_profile(text: str, table: str) -> str:
+    """The same, for where the time goes."""
+    return _between("profiled", text, table)
+
+
+def _between(what: str, text: str, new: str) -> str:
+    marked = re.compile(rf"(<!-- {what}: [^\n]*-->\n).*?(<!-- end of what was {what} -->)", re.DOTALL)
+    if not marked.search(text):
         raise BenchmarkError(f"{DOCUMENT.name} has no markers to write between")
-    return _MARKED.sub(lambda found: f"{found[1]}\n{findings}\n\n{found[2]}", text)
+    return marked.sub(lambda found: f"{found[1]}\n{new}\n\n{found[2]}", text)
 
 
 def picture(findings: Findings) -> str:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from benchmarks.stacks import Frame, Stacks, frames
+from benchmarks.stacks import ELSEWHERE, EVENT_LOOP, Frame, Stacks, frames, room
 
 LEAST = 0.003
 """A part of the samples below which a frame is not drawn."""
@@ -23,7 +23,8 @@ _STYLE = (
     "text{font:12px sans-serif;fill:#333}g text{font:11px monospace;fill:#111}rect{stroke:#fff;stroke-width:.5}"
     "@media(prefers-color-scheme:dark){text{fill:#ccc}rect{stroke:#222}}"
 )
-_HUES = {"proxy": 30, "event loop": 205, "Python and libraries": 95}
+_PROGRAM = "proxy"
+_HUES = {_PROGRAM: 30, EVENT_LOOP: 205, ELSEWHERE: 95}
 _SHADES = 8
 _LEGEND = 190
 
@@ -73,9 +74,8 @@ def _fitting(name: str, letters: int) -> str:
 
 
 def _owner(function: str) -> str:
-    if "(proxy/" in function:
-        return "proxy"
-    return "event loop" if "(asyncio/" in function or "(uvloop" in function else "Python and libraries"
+    found = room(function)
+    return _PROGRAM if found and found != EVENT_LOOP else found or ELSEWHERE
 
 
 def _color(hue: int, shade: int) -> str:

@@ -12,21 +12,24 @@ import datetime
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.checkout import ROOT, commit, this_checkout
+from benchmarks.document import DOCUMENT, with_profile
 from benchmarks.flame_graph import drawn
 from benchmarks.load import send
 from benchmarks.measure import measure
 from benchmarks.processes import CACHE, LOAD_CORE, BenchmarkError, program, stopped_at_end
 from benchmarks.scenarios import ONE_TARGET, ORDINARY, Scenario
-from benchmarks.stacks import Share, read, shares
+from benchmarks.stacks import Share, Stacks, read, rooms, shares
 from benchmarks.upstream import start_upstream
 
 _RATE = 500
 """Samples a second."""
 _SHOWN = 40
+_LEAST = 0.001
 
 
 PICTURES = {
@@ -36,8 +39,18 @@ PICTURES = {
 """What docs/performance.md shows: the same load on both paths."""
 
 
-def profile(scenario: Scenario, seconds: int, folder: Path) -> Path:
-    """Print the table; write `NAME.folded` (for other tools) into the folder, and `NAME.svg`, which is returned."""
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What was sampled in a scenario, and where its picture is."""
+
+    scenario: Scenario
+    stacks: Stacks
+    picture: Path
+    caption: str
+
+
+def profile(scenario: Scenario, seconds: int, folder: Path) -> Profile:
+    """Print the table; write `NAME.folded` (for other tools) into the folder, and `NAME.svg`, a flame graph."""
     folder.mkdir(parents=True, exist_ok=True)
     name = "".join(letter if letter.isalnum() else "-" for letter in scenario.name)
     folded, picture = folder / f"{name}.folded", folder / f"{name}.svg"
@@ -54,16 +67,33 @@ def profile(scenario: Scenario, seconds: int, folder: Path) -> Path:
             if spying.returncode:
                 raise BenchmarkError(f"py-spy failed: {said}")
     stacks = read(folded.read_text().splitlines())
-    picture.write_text(drawn(stacks, _caption(scenario, stacks.total(), busy)))
+    caption = _caption(scenario, stacks.total(), busy)
+    picture.write_text(drawn(stacks, caption))
     print(table(shares(stacks)))
     print(f"\nwritten: {picture}, {folded}")
-    return picture
+    return Profile(scenario, stacks, picture, caption)
 
 
-def write(picture: Path, scenario: Scenario) -> Path:
-    """Put the picture where the document shows it; says where."""
-    shutil.copyfile(picture, PICTURES[scenario])
-    return PICTURES[scenario]
+def write(found: Sequence[Profile]) -> tuple[Path, ...]:
+    """Put the pictures where the document shows them, and the rooms' parts into it; says where."""
+    for each in found:
+        shutil.copyfile(each.picture, PICTURES[each.scenario])
+    table = rooms_table({each.scenario.name: each.stacks for each in found})
+    captions = "\n".join(f"- {each.caption}" for each in found)
+    DOCUMENT.write_text(with_profile(DOCUMENT.read_text(), f"{captions}\n\n{table}"))
+    return (*(PICTURES[each.scenario] for each in found), DOCUMENT)
+
+
+def rooms_table(found: Mapping[str, Stacks]) -> str:
+    """As Markdown: a row for each room that takes a thousandth of any column."""
+    parts = {name: rooms(stacks) for name, stacks in found.items()}
+    names = dict.fromkeys(name for each in parts.values() for name in each)
+    lines = ["| room | " + " | ".join(parts) + " |", "| --- |" + " ---: |" * len(parts)]
+    for name in names:
+        row = [each.get(name, 0.0) for each in parts.values()]
+        if max(row) >= _LEAST:
+            lines.append(f"| {name} | " + " | ".join(f"{part:.1%}" for part in row) + " |")
+    return "\n".join(lines)
 
 
 def _caption(scenario: Scenario, samples: int, busy: float) -> str:

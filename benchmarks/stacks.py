@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 Stacks = Counter[tuple[str, ...]]
 """Functions from the outermost to the innermost -> samples."""
+EVENT_LOOP, ELSEWHERE = "event loop", "Python and libraries"
+"""Rooms that are no folder of the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,21 @@ def shares(stacks: Stacks) -> list[Share]:
         total.update(dict.fromkeys(functions, count))
     everything = stacks.total() or 1
     return [Share(name, own[name] / everything, total[name] / everything) for name, _ in own.most_common()]
+
+
+def room(function: str) -> str | None:
+    """The folder of the program that a function lives in, or the event loop; None for Python's own and libraries."""
+    if found := re.search(r"\((proxy(?:/.+)?)/[^/]+\.py\)", function):
+        return found[1]
+    return EVENT_LOOP if "(asyncio/" in function or "(uvloop" in function else None
+
+
+def rooms(stacks: Stacks) -> dict[str, float]:
+    """Each room's part of all samples, the greatest first; what it calls of Python and libraries is its own."""
+    found: Counter[str] = Counter()
+    for functions, count in stacks.items():
+        found[next(filter(None, map(room, reversed(functions))), ELSEWHERE)] += count
+    return {name: count / stacks.total() for name, count in found.most_common()}
 
 
 def frames(stacks: Stacks, least: float) -> list[Frame]:

@@ -75,6 +75,18 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     assert not [address for address in loaded | styles if re.match(r"(https?:)?//", address)]
 
 
+def test_each_picture_of_a_page_is_there(site: Path) -> None:
+    """What a page shows, and what it leads to for a closer look."""
+    shown = {
+        path.parent / address
+        for path in site.rglob("*.html")
+        if path.name != "404.html"  # it is shown at any address, so its links begin at the root
+        for address in re.findall(r'\b(?:src|href)="([^"]*\.(?:svg|png))"', path.read_text(encoding="utf-8"))
+    }
+    assert {"performance.svg", "flame-quick.svg", "flame-ordinary.svg"} <= {path.name for path in shown}
+    assert not [path for path in shown if not path.exists()]
+
+
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     """A build of pages with every broken link, and with a page that no menu has."""

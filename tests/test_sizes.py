@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,13 @@ FILES = sorted(path for folder in ("tests", "benchmarks", "scripts") for path in
 LONG_FUNCTIONS = {"tests/config/test_file.py:test_the_whole_contract_is_read": "one file with every key"}
 
 
-def long_functions(path: Path) -> set[str]:
+@functools.cache
+def long_functions(path: Path) -> frozenset[str]:
     """Those of more lines than a function may have, without decorators."""
     found = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     functions = (node for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     long = (node for node in functions if (node.end_lineno or 0) - node.lineno + 1 > LINES_PER_FUNCTION)
-    return {f"{path.relative_to(ROOT).as_posix()}:{node.name}" for node in long}
+    return frozenset(f"{path.relative_to(ROOT).as_posix()}:{node.name}" for node in long)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -24,7 +24,7 @@ from proxy.app.key_changes import compare_keys, watch_keys
 from proxy.app.notices import notice_ways
 from proxy.app.process import connections_within
 from proxy.app.rules import RuleSources, rules_of
-from proxy.app.telemetry import open_traces, tracing_of
+from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.crew import Crew
 from proxy.config import environment, wants_colours
@@ -125,6 +125,7 @@ class Program:
         trails = self._open_audit(config)
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
+        self._take_spans = spans_of_workers(traces, self.metrics.requests)
         self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails, *traces))
         self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
         self._make_shared_parts(config, open_files)
@@ -320,7 +321,7 @@ class Program:
             return ()
         audit = self.audit.put if self.audit is not None else None
         desk = self._crew.desk(self._sessions, self._uses, self.history, audit)
-        desk.tls = self._tls
+        desk.tls, desk.spans = self._tls, self._take_spans
         told = self.observers, self.logs.sink.put
         self.workers = self._crew.supervisor(desk, self.metrics, lambda: self.config, told)
         return (desk,)

@@ -23,6 +23,7 @@ from proxy.events import DrainStarted, ServerStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from proxy.app.companion import Companion
     from proxy.config import Config
@@ -31,12 +32,21 @@ _STOP_AT_ONCE_TIMEOUT = 1.0
 """Seconds that stopping may take after a second signal."""
 
 
-def serve(load: Callable[[], Config], *, notes: tuple[str, ...] = (), demo: bool = False) -> int:
-    """Run until SIGTERM or SIGINT. `load` reads the configuration, now and at each reload; gives the exit code."""
+def serve(
+    load: Callable[[], Config],
+    notes_on: Callable[[Config], tuple[str, ...]],
+    *,
+    known: tuple[Path, ...] = (),
+    demo: bool = False,
+) -> int:
+    """Run until SIGTERM or SIGINT; gives the exit code. `load` reads the configuration, now and at each reload.
+
+    Where the files that it reads are all `known`, they are read once. `notes_on` tells what is worth a word of it.
+    """
     forbid_core_dumps()
     require_compiled_parser()
-    loaded = read(load)
-    program = Program(loaded.config, notes=notes, demo=demo, open_files=allow_open_files())
+    loaded = read(load, known)
+    program = Program(loaded.config, notes=notes_on(loaded.config), demo=demo, open_files=allow_open_files())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded))
 

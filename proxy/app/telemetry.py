@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.errors import ConfigurationError
+from proxy.events import RequestFinished
 from proxy.forwarding.tracing import Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AsyncExitStack
 
+    from proxy.app.workers.span_passing import SpanTaker
     from proxy.config import Config
-    from proxy.events import Event
+    from proxy.events import AttemptEnded, Event
+    from proxy.observability.request_metrics import RequestMetrics
     from proxy.observability.traces import Traces
 
+_NANOSECONDS = 1_000_000_000
 _MISSING = (
     "telemetry.otlp: needs packages that are not installed; install the program as `amazon-ads-proxy[telemetry]` "
     "(docs/traces.md), or remove telemetry.otlp"
@@ -60,3 +64,16 @@ def require_extra(config: Config) -> None:
 def tracing_of(config: Config, traces: tuple[Traces, ...]) -> Tracing | None:
     """What gives requests their spans, if anybody makes them."""
     return Tracing(traces[0], trusts=config.telemetry.trust_traceparent) if traces else None
+
+
+def spans_of_workers(traces: tuple[Traces, ...], numbers: RequestMetrics) -> SpanTaker | None:
+    """What takes a worker's spans, and when each ended, in nanoseconds: its trace, and the exemplars."""
+    if not traces:
+        return None
+
+    def take(event: RequestFinished | AttemptEnded, ended_at: int) -> None:
+        traces[0].take(event, ended_at)
+        if isinstance(event, RequestFinished):
+            numbers.exemplify(event, ended_at / _NANOSECONDS)
+
+    return take

@@ -1,4 +1,7 @@
-"""`check`: obtains a token for each account, lists its profiles in each region, and says plainly what is wrong."""
+"""`check`: obtains a token for each account, lists its profiles in each region, and says plainly what is wrong.
+
+`check --offline` stops before it asks anybody.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from rich.table import Table
 
 from proxy.app.rules import make_operations
 from proxy.app.telemetry import require_extra
+from proxy.app.tls_in_force import TlsInForce
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
@@ -25,13 +29,20 @@ _ORIGINS = {
 }
 
 
-def check(config: Config) -> int:
-    """0 where every account works, else 1."""
+def check(config: Config, *, offline: bool = False) -> int:
+    """0 where every account works, else 1; `StartupError` where a running program would not take this configuration.
+
+    With `offline` nobody is asked about accounts.
+    """
     make_operations(config)
     require_extra(config)
+    TlsInForce().begin(config)
     tell(_summary(config))
     for note in notes(config):
         tell(f"note: {note}")
+    if offline:
+        say("The configuration can be used. Nobody was asked.")
+        return OK
     findings = asyncio.run(_try_all(config))
     answers().print(_table(findings))
     for remark in remarks_on(findings):

@@ -143,6 +143,7 @@ def check(  # noqa: PLR0913 - each is an option of the command
         Path | None,
         typer.Option(metavar="OLD_CONFIG", help="Say which consents are lost by changing from that file to this one."),
     ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Check the configuration alone; ask nobody.")] = False,
     profile: Annotated[str | None, typer.Option(metavar="ID", help="With --as: the request's Scope.")] = None,
     account_id: Annotated[
         str | None, typer.Option(metavar="ID", help="With --as: the request's Amazon-Ads-AccountId.")
@@ -154,12 +155,12 @@ def check(  # noqa: PLR0913 - each is an option of the command
 
     Prints a table, and for each failure one sentence that says what to do. Exit code 1 if there is one.
     With --as nothing is asked of Amazon: it says whether a client's request would pass, and which rule decides.
-    With --diff neither: it says which consents are lost by the change.
+    With --diff neither: it says which consents are lost by the change. With --offline the configuration alone counts.
     """
     from proxy.config import environment, load
 
     if diff is not None:
-        if client or request or profile or account_id:
+        if client or offline or request or profile or account_id:
             _misused("--diff OLD_CONFIG goes with --config alone")
         from proxy.commands.check_diff import print_difference
 
@@ -167,11 +168,10 @@ def check(  # noqa: PLR0913 - each is an option of the command
     if client is None:
         if request or profile or account_id:
             _misused("METHOD, PATH, --profile and --account-id go with --as CLIENT")
-        loaded = load(config, environment(env_file))
         from proxy.commands.check import check as run
 
-        raise typer.Exit(run(loaded))
-    if request is None or len(request) != 2:
+        raise typer.Exit(run(load(config, environment(env_file)), offline=offline))
+    if offline or request is None or len(request) != 2:
         _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
     from proxy.commands.check_as import SupposedRequest, explain_request
 

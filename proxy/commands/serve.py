@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.app.run import serve as run_proxy
 from proxy.commands.addresses import at_addresses
-from proxy.config import environment, load, notes
+from proxy.config import config_path, environment, load, notes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +32,12 @@ class ServeRequest:
             return config
         return config.model_copy(update={"sources": (*config.sources, self.env_file.absolute())})
 
+    def files(self) -> tuple[Path, ...]:
+        """Those that are known before they are read. Raises `ConfigurationError`."""
+        named = config_path(self.config, environment(self.env_file)), self.env_file
+        return tuple(file.absolute() for file in named if file is not None)
+
 
 def serve(asked: ServeRequest) -> int:
     """Serve what the file and the environment say, now and after each change; the exit code."""
-    told = notes(asked.load())
-    return run_proxy(asked.load, notes=told)
+    return run_proxy(asked.load, notes, known=asked.files())

@@ -7,7 +7,7 @@ What others need is named here. No other part of the program looks at the enviro
 from __future__ import annotations
 
 from proxy.config.checks.notes import notes
-from proxy.config.loading import admin_address, admin_key, environment, load, wants_colours
+from proxy.config.loading import admin_address, admin_key, config_path, environment, load, wants_colours
 from proxy.config.model.accounts import Account
 from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.kinds import AccessField
@@ -51,6 +51,7 @@ __all__ = [
     "UpstreamSection",
     "admin_address",
     "admin_key",
+    "config_path",
     "environment",
     "load",
     "notes",

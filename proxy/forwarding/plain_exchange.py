@@ -16,7 +16,8 @@ from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.explanation import EXPLAINED
 from proxy.forwarding.phase import Phase, follow
 from proxy.forwarding.renewal import tell_accepted
-from proxy.forwarding.response_head import connection_line, render_response_head
+from proxy.forwarding.response_head import CHUNKED_LINE, connection_line, render_response_head
+from proxy.http1.framing import whole_chunks
 
 if TYPE_CHECKING:
     from proxy.http1.message import Response
@@ -52,10 +53,10 @@ class WholeAttempt(Attempt):
             return False
         if not self._connection.end_answered(now - sent_at):
             return False
-        response, body_at = found
+        response, payload = found
         self._end(AttemptState.ENDED)
         self.response = response
-        self._owner.pass_on(response, data[body_at:])
+        self._owner.pass_on(response, payload)
         return True
 
 
@@ -89,6 +90,7 @@ class PlainExchange(Exchange):
         return (
             response.status not in _LOOKED_AT
             and not response.fields.location
+            and not (response.fields.chunked and self._context.request.minor == 0)
             and self._turn is None
             and self._client.writable
         )
@@ -104,7 +106,10 @@ class PlainExchange(Exchange):
             tell_accepted(attempt, self._dependencies.tokens, context)
         decision, request = context.shared, context.request
         keep = client.stays_open(request)
-        framing = connection_line(request.minor, keep=keep)
+        framing, size = connection_line(request.minor, keep=keep), len(body)
+        if response.fields.chunked:
+            framing = CHUNKED_LINE + framing
+            body = whole_chunks(body)
         head = render_response_head(response, response.fields.passing, request, decision.rules.response_lines, framing)
         if keep and len(body) <= _MAX_WHOLE:
             client.respond(head + body)
@@ -113,6 +118,6 @@ class PlainExchange(Exchange):
             client.finish(keep=keep)
         self.phase = follow(self.phase, Phase.DONE)
         now = perf_counter()
-        stats.attempts, stats.bytes_in, stats.bytes_out = 1, self._body.size, len(body)
+        stats.attempts, stats.bytes_in, stats.bytes_out = 1, self._body.size, size
         stats.overhead += now - attempt.entered
         self._dependencies.accounting.passed_on(stats, status, context, now)

@@ -13,7 +13,7 @@ from proxy.errors import Draining
 from proxy.forwarding import locations
 from proxy.forwarding.error_text import MAX_READ, readable
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
-from proxy.forwarding.response_head import connection_line, render_response_head
+from proxy.forwarding.response_head import CHUNKED_LINE, connection_line, render_response_head
 from proxy.forwarding.tool_lists import ToolListFilter
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
@@ -169,7 +169,7 @@ class ResponseRelay:
         request, response, rules = self._context.request, self._response, self._context.rules
         self._chunking = length is None and not self._bodyless and request.minor == 1
         self.keep = self.delimited and self._client.stays_open(request)
-        framing = b"Transfer-Encoding: chunked\r\n" if self._chunking else b""
+        framing = CHUNKED_LINE if self._chunking else b""
         framing += connection_line(request.minor, keep=self.keep)
         passing = self._with_location_home(passing)
         self._client.send([render_response_head(response, passing, request, rules.response_lines, framing)])

@@ -66,11 +66,15 @@ class ReplayBuffer:
         return framed
 
     def take_whole(self, body: bytes) -> None:
-        """Take all of a body with a length, which has been sent."""
+        """Take the payload of all of a body, which has been sent."""
+        self.take_unsent(body)
+        self.forget_if_large()
+
+    def take_unsent(self, body: bytes) -> None:
+        """As `take_whole`, of a body that has yet to be sent."""
         if body:
             self.add([body], sent=False)
-        self.complete = True
-        self.forget_if_large()
+        self.end(b"", sent=False)
 
     def forget_if_large(self) -> None:
         """All that is here has been sent: a large body is not kept any longer."""

@@ -13,6 +13,8 @@ from proxy.problem import date_line
 if TYPE_CHECKING:
     from proxy.http1.message import Request, Response
 
+CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
+
 
 def render_response_head(
     response: Response, passing: bytes, request: Request, response_lines: bytes, framing: bytes

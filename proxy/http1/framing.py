@@ -168,6 +168,23 @@ def chunk(pieces: list[Buffer]) -> list[Buffer]:
     return [b"%x\r\n" % sum(map(len, pieces)), *pieces, b"\r\n"]
 
 
+def whole_chunked(data: bytes, refuse: Callable[[str], Exception], *, thrifty: bool = False) -> bytes | None:
+    """The payload of a chunked body that is here whole, with no trailers and nothing behind it; else None.
+
+    Raises what `refuse` makes of what is not valid, as reading it would.
+    """
+    if not data.endswith(LAST_CHUNK):
+        return None
+    body = ChunkedBody(refuse, thrifty=thrifty)
+    pieces, rest = body.feed(data)
+    return b"".join(pieces) if body.finished and not rest and not body.trailers else None
+
+
+def whole_chunks(payload: bytes) -> bytes:
+    """All of a body in the chunked coding, without trailers."""
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(payload), payload) if payload else LAST_CHUNK
+
+
 def has_no_body(status: int, to_head: bool) -> bool:
     """Whether an answer ends with its head, whatever its fields say (RFC 9112, 6.3, rule 1)."""
     return to_head or status in (204, 304) or status < 200

@@ -26,6 +26,8 @@ USUAL_LINE = re.compile(
 )
 """A request line that no decision reads beyond its parts: method, target, path, query (which is None without one)."""
 LENGTH = b"content-length"
+CHUNKED = -1
+"""The length of a body that comes in chunks, and does not say it."""
 REQUEST_ID = b"x-request-id"
 _REQUEST_ID_HOLE = rb"[A-Za-z0-9._:/+=@-]{1,128}+"
 _NEVER = frozenset((b"expect", b"upgrade", b"trailer"))
@@ -54,6 +56,7 @@ class RequestShape:
 
     fields: FieldPattern
     names: tuple[bytes, ...]
+    chunked: bool
 
     def __repr__(self) -> str:
         return f"<RequestShape with {', '.join(map(bytes.decode, self.names)) or 'nothing looked up'}>"
@@ -64,7 +67,9 @@ class RequestShape:
 
     def length(self, found: re.Match[bytes]) -> int:
         group = self.fields.given.get(LENGTH)
-        return int(found[group]) if group is not None else 0
+        if group is None:
+            return CHUNKED if self.chunked else 0
+        return int(found[group])
 
     def request_id(self, found: re.Match[bytes]) -> str:
         """The client's, empty where it names none."""
@@ -76,14 +81,14 @@ def make_request_shape(section: bytes, request: Request, rules: ShapeRules) -> R
     """The shape of an accepted request's header section (without the closing empty line). None where it is worth none:
     not written in the usual way, or with a body or an answer of an unusual kind."""
     said = request.fields
-    if request.minor == 0 or said.close or said.chunked or said.expects_continue:
+    if request.minor == 0 or said.close or said.expects_continue:
         return None
     fields = read_fields(section)
     if section != join_fields(fields) or not _is_usual(fields, request, rules):
         return None
     lines = [_line(name, value, rules) for name, value in fields]
     pattern = field_pattern(lines, b"\r\n")
-    shape = RequestShape(pattern, tuple(name for name in rules.looked_up if name in pattern.given))
+    shape = RequestShape(pattern, tuple(name for name in rules.looked_up if name in pattern.given), said.chunked)
     found = pattern.pattern.fullmatch(section + b"\r\n")
     return shape if found is not None and pattern.lines(found) == request.fields.passing else None
 
@@ -112,7 +117,7 @@ def _line(name: bytes, value: bytes, rules: ShapeRules) -> LinePattern:
 
 
 def _is_read(lower: bytes, rules: ShapeRules) -> bool:
-    """Of what ends here only `Connection` says something about this request (RFC 9110, 7.6.1)."""
+    """Of what ends here two say something about this request (RFC 9110, 7.6.1; RFC 9112, 6.1)."""
     if lower in HOP_BY_HOP:
-        return lower == b"connection"
+        return lower in (b"connection", b"transfer-encoding")
     return lower in rules.fields.read or rules.read(lower)

@@ -27,8 +27,8 @@ _RETRY_AFTER = b"\nretry-after"
 
 
 class KnownHead:
-    """What a head says up to the upstream's request id, byte for byte. Its length is -1 where that is said behind it;
-    `_passing` is the group of the lines there that pass, 0 where they are not one."""
+    """What a head says up to the upstream's request id, byte for byte. Its length is -1 where that is said behind it,
+    or not at all; `_passing` is the group of the lines there that pass, 0 where they are not one."""
 
     __slots__ = ("_example", "_id_group", "_length", "_length_group", "_lines", "_passing", "_shape", "match")
 
@@ -50,14 +50,16 @@ class KnownHead:
         """The response of a head that begins so, and goes on as `behind` has it."""
         example, length, id_group = self._example, self._length, self._id_group
         fields, passing = example.fields, self._passing
+        if length < 0 and self._length_group:
+            length = int(behind[self._length_group])
         return Response(
             example.status,
             example.reason,
             1,
             ResponseFields(
                 self._lines + (behind[passing] if passing else self._shape.behind.lines(behind)),
-                length if length >= 0 else int(behind[self._length_group]),
-                False,
+                length if length >= 0 else None,
+                fields.chunked,
                 False,
                 behind[id_group].decode("latin-1")[:128] if id_group else "",
                 None,
@@ -111,7 +113,8 @@ class ResponseReader:
     def _read(self, head: bytes) -> Response:
         """By the rules; a shape is made of it if it may have one."""
         response = read_response(head, self._request_ids)
-        usual = response.fields.content_length is not None and not (response.fields.close or response.fields.location)
+        fields = response.fields
+        usual = (fields.content_length is not None or fields.chunked) and not (fields.close or fields.location)
         if usual and self._tries < MAX_TRIES and _RETRY_AFTER not in head.lower():
             self._tries += 1
             shape = make_response_shape(head, response, self._request_ids)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 LENGTH = b"content-length"
 UPSTREAM_ID = b"upstream-request-id"
 """The name under which the upstream's request id is given out, whatever its field is called."""
-_READ = frozenset((b"content-type", b"content-encoding", b"connection"))
-_NEVER = frozenset((b"transfer-encoding", b"location"))
+_READ = frozenset((b"content-type", b"content-encoding", b"connection", b"transfer-encoding"))
 _EVENTS = b"text/event-stream"
 
 
@@ -32,7 +31,8 @@ class ResponseShape:
     """`before` matches the status line and the lines up to the first `marker`, `behind` the rest with the empty line.
 
     The cut lies two bytes behind the beginning of `marker`, which holds the line end before it. LENGTH is given out by
-    one of both, UPSTREAM_ID by `behind`, if the upstream says one. `dated` tells that it has a Date.
+    one of both unless the body is `chunked`, UPSTREAM_ID by `behind`, if the upstream says one. `dated` tells that it
+    has a Date.
     """
 
     status: int
@@ -40,6 +40,7 @@ class ResponseShape:
     before: FieldPattern
     behind: FieldPattern
     dated: bool
+    chunked: bool
 
     def __repr__(self) -> str:
         return f"<ResponseShape of {self.status}>"
@@ -47,7 +48,7 @@ class ResponseShape:
 
 def make_response_shape(head: bytes, response: Response, request_ids: tuple[bytes, ...]) -> ResponseShape | None:
     """The shape of an accepted response's `head` (without the closing empty line). None where it is worth none: not
-    written in the usual way, without a body of a known length, or the last on its connection.
+    written in the usual way, without a body that ends by itself, or the last on its connection.
 
     `request_ids` are as for `read_response`.
     """
@@ -66,6 +67,7 @@ def make_response_shape(head: bytes, response: Response, request_ids: tuple[byte
         field_pattern([literal(line), *map(_line, fields[:at])]),
         field_pattern([*_id_line(fields[at : at + 1]), *map(_line, fields[at + 1 :])], b"\r\n"),
         response.fields.dated,
+        response.fields.chunked,
     )
     return shape if _fits(shape, head, line + b"\r\n" + response.fields.passing) else None
 
@@ -76,9 +78,9 @@ def _is_usual(response: Response, names: list[bytes]) -> bool:
         response.status >= 200
         and response.status not in (204, 304)
         and not fields.close
-        and fields.content_length is not None
+        and (fields.content_length is not None or fields.chunked)
         and not fields.content_type.lower().startswith(_EVENTS)
-        and _NEVER.isdisjoint(names)
+        and b"location" not in names
         and not any(b"_" in name for name in names)
     )
 

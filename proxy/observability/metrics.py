@@ -133,6 +133,10 @@ class Metrics(Collector):
         for reason in reasons:
             self._worker_restarts.add(reason, amount=0.0)
 
+    def drop_spans(self, count: int) -> None:
+        """So many spans of a worker found no place on their way to whoever sends them."""
+        self._spans_dropped.add(amount=count)
+
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
         if handler is not None:
@@ -304,6 +308,8 @@ class Metrics(Collector):
         self._workers = Table(gauge, "workers", words, ("state",))
         words = "Workers that another process took the place of, by why; absent where one process serves alone."
         self._worker_restarts = Table(counter, "worker_restarts_total", words, ("reason",))
+        words = "Spans of workers that were lost because the program could not keep up with them."
+        self._spans_dropped = Table(counter, "trace_spans_dropped_total", words)
         words = "Replicas that share the store, as far as this one knows."
         self._replicas = Table(gauge, "fleet_replicas", words)
         self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))

@@ -169,13 +169,17 @@ class Traces:
         return f"<Traces to {urlsplit(self._settings.receiver).hostname}>"
 
     def observe(self, event: Event) -> None:
+        self.take(event, time.time_ns())
+
+    def take(self, event: Event, ended_at: int) -> None:
+        """What was over at this moment, in nanoseconds of wall-clock time: here, or in a worker."""
         if isinstance(event, RequestFinished):
             if event.span is not None:
-                self._add(event.span, served(event, self._settings.scheme, self._clean))
+                self._add(event.span, served(event, self._settings.scheme, self._clean), ended_at)
         elif isinstance(event, AttemptEnded):
-            self._add(event.span, tried(event, self._clean))
+            self._add(event.span, tried(event, self._clean), ended_at)
         elif isinstance(event, TokenRefreshed | RefreshFailed):
-            self._add(None, refreshed(event, self._settings.token_url(event.account)))
+            self._add(None, refreshed(event, self._settings.token_url(event.account)), ended_at)
 
     async def stop(self) -> None:
         """Send what waits, for a few seconds at most."""
@@ -196,11 +200,10 @@ class Traces:
         finally:
             logging.getLogger(_LIBRARY).removeHandler(self._said)
 
-    def _add(self, span: TraceSpan | None, work: FinishedWork) -> None:
-        """Make a span that ends now."""
+    def _add(self, span: TraceSpan | None, work: FinishedWork, end: int) -> None:
+        """Make a span that has ended."""
         if span is not None and not span.sampled:
             return
-        end = time.time_ns()
         self._ids.span = span
         made = self._tracer.start_span(
             work.name,

@@ -22,8 +22,9 @@ from proxy.events import (
     ProfilesListed,
     SharedListDamaged,
 )
+from proxy.profiles import reach
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
-from proxy.profiles.kept_lists import REACH_DOCUMENT, KeptLists
+from proxy.profiles.kept_lists import KeptLists
 from proxy.profiles.list_form import ADS_ACCOUNTS, PROFILES
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.misses import Misses
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from proxy.profiles import reach
     from proxy.profiles.kept_lists import ListStore
     from proxy.profiles.reach_reader import Reading
     from proxy.profiles.watch import Problem, Token
@@ -172,7 +172,7 @@ class ProfileDirectory:
                 self._reader.index.drop(*key)
                 await self._shared.forget(watch.source, key[1])
                 await self._reader.shared.forget(watch.source, key[1])
-                self._kept.changed(document_of(key[0]), REACH_DOCUMENT)
+                self._kept.changed(document_of(key[0]), document_of(key[0], reach.DOCUMENTS))
         self._misses.keep(account for account, _ in wanted)
         self._regions = frozenset(region for _, region in wanted)
         for (account, region), source in wanted.items():
@@ -382,7 +382,7 @@ class ProfileDirectory:
     def _note_reading(self, watch: Watch, reading: Reading) -> None:
         """How it went; who read it keeps it."""
         if reading.changed:
-            self._kept.changed(*(() if reading.taken_over else (REACH_DOCUMENT,)))
+            self._kept.changed(*(() if reading.taken_over else (document_of(watch.source.account, reach.DOCUMENTS),)))
         watch.reach_failures += 1
         if reading.problem is None:
             watch.reach_failures = 0

@@ -143,9 +143,9 @@ def read_listing(entry: Mapping[str, Any]) -> ProfileListing:
     return ProfileListing(str(entry["origin"]), profiles, pin(profiles, entry["first"]), float(entry["listed_at"]))
 
 
-def document_of(account: str) -> str:
-    """The name of the one that holds an account's listings. Pure."""
-    return DOCUMENTS[crc32(account.encode()) % len(DOCUMENTS)]
+def document_of(account: str, documents: tuple[str, ...] = DOCUMENTS) -> str:
+    """The name of the one of these that holds what is known of an account. Pure."""
+    return documents[crc32(account.encode()) % len(documents)]
 
 
 def pin(profiles: Iterable[Profile], old: str) -> str:

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Protocol
 from proxy.errors import StateError
 from proxy.profiles import reach
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, document_of, read_document
+from proxy.profiles.reach import ReachIndex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.profiles.pacing import Pacing
-    from proxy.profiles.reach import ReachIndex
     from proxy.profiles.source import ProfileSource
     from proxy.tokens.leases import Form, Leases, T
 
-EARLIER_DOCUMENT = "profiles"
-"""Held all listings in the versions before; empty, once they are in `DOCUMENTS`."""
-REACH_DOCUMENT = "ads-accounts"
+EARLIER_DOCUMENT, EARLIER_REACH = "profiles", "ads-accounts"
+"""Held all lists in the versions before; empty, once they are in `index.DOCUMENTS` and `reach.DOCUMENTS`."""
 SAVE_DELAY = 2.0
 
 
@@ -60,9 +59,12 @@ class KeptLists:
                         self._profiles.put(account, region, listing)
                     if name == EARLIER_DOCUMENT:
                         self.changed(document_of(account), EARLIER_DOCUMENT)
-            for account, region, reading in reach.read_document(await self._documents.read_document(REACH_DOCUMENT)):
-                if _is_of(wanted.get(account), region, reading.origin):
-                    self._further.put(account, region, reading)
+            for name in (EARLIER_REACH, *reach.DOCUMENTS):
+                for account, region, reading in reach.read_document(await self._documents.read_document(name)):
+                    if _is_of(wanted.get(account), region, reading.origin):
+                        self._further.put(account, region, reading)
+                    if name == EARLIER_REACH:
+                        self.changed(document_of(account, reach.DOCUMENTS), EARLIER_REACH)
 
     def begin(self) -> None:
         """Write what changes from now on."""
@@ -96,8 +98,10 @@ class KeptLists:
                 await self._documents.write_document(name, self._profiles.to_document(name))
             if EARLIER_DOCUMENT in names:
                 await self._documents.write_document(EARLIER_DOCUMENT, ProfileIndex().to_document())
-            if REACH_DOCUMENT in names:
-                await self._documents.write_document(REACH_DOCUMENT, self._further.to_document())
+            for name in sorted(names.intersection(reach.DOCUMENTS)):
+                await self._documents.write_document(name, self._further.to_document(name))
+            if EARLIER_REACH in names:
+                await self._documents.write_document(EARLIER_REACH, ReachIndex().to_document())
 
 
 def _is_of(source: ProfileSource | None, region: str, origin: str) -> bool:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.profiles.ads_accounts import AdsAccount, AlternateId, LinkedAccount
 from proxy.profiles.countries import region_of_country
-from proxy.profiles.index import read_profile
+from proxy.profiles.index import document_of, read_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from proxy.profiles.listing import Profile
 
+DOCUMENTS = tuple(f"ads-accounts-{number:02x}" for number in range(64))
+"""Those that hold readings; each account's are in one."""
 ADS_ACCOUNT = "ads account"
 _VERSION = 1
 Owner = tuple[str, str]
@@ -110,11 +112,12 @@ class ReachIndex:
         self._profiles.replace(account, _profile_regions(readings))
         self._ads_accounts.replace(account, _ads_account_regions(readings))
 
-    def to_document(self) -> object:
-        """All readings as JSON has them."""
+    def to_document(self, name: str = "") -> object:
+        """The readings of a document of this name as JSON has them; all, where it is empty."""
         readings = [
             {"account": account, "region": region, **write_reading(reach)}
             for (account, region), reach in self._readings.items()
+            if name in ("", document_of(account, DOCUMENTS))
         ]
         return {"version": _VERSION, "readings": readings}
 

@@ -80,9 +80,9 @@ class Credential:
 
     async def stop(self, grace: float) -> None:
         """Ends the timer. A refresh under way may bring a new refresh token: it and its write get `grace` seconds."""
-        loop = asyncio.get_running_loop()
+        self._removed, loop = True, asyncio.get_running_loop()
         deadline = loop.time() + grace
-        self._removed = True
+        self.dependencies.turns.give_up(self._waiters)
         if self._timer is not None:
             self._timer.cancel()
         try:
@@ -215,8 +215,9 @@ class Credential:
     def _start_refresh(self, cause: RefreshCause) -> asyncio.Task[TokenFailure | None]:
         """The one refresh in flight, started if there is none. Its result is the failure, if it failed."""
         if self._refresh_task is None or self._refresh_task.done():
-            name = f"refresh the token of {self.source.account}"
-            self._refresh_task = asyncio.create_task(self._refresh(cause, self._generation), name=name)
+            turns = self.dependencies.turns.at(self.source.token_url)
+            turn = turns.run(self._waiters, self._refresh, cause, self._generation)
+            self._refresh_task = asyncio.create_task(turn, name=f"refresh the token of {self.source.account}")
         return self._refresh_task
 
     async def refresh_now(self) -> None:

@@ -19,6 +19,7 @@ from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper
 from proxy.tokens.trouble import describe_trouble
+from proxy.tokens.turns import Turns
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class TokenManager:
         self._store = store
         timing = timing if timing is not None else Timing()
         self._consents = ConsentLedger(store, observer, timing.wall)
-        self._dependencies = CredentialDependencies(lwa, observer, settings, timing, self._consents, store.leases)
+        shared = self._consents, store.leases, Turns()
+        self._dependencies = CredentialDependencies(lwa, observer, settings, timing, *shared)
         self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}
         self._changing = asyncio.Lock()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Waiters:
-    """Belongs to the event loop that runs when it is made."""
+    """Belongs to the event loop that runs when it is made. `called` is told of each who begins to wait."""
 
     def __init__(self) -> None:
         self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.count = 0
+        self.called: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Waiters: {self.count}>"
@@ -18,6 +23,8 @@ class Waiters:
     async def wait(self, seconds: float) -> None:
         """Until the next release, or so many seconds."""
         self.count += 1
+        if self.called is not None:
+            self.called()
         try:
             await asyncio.wait({self._outcome}, timeout=max(0.0, seconds))
         finally:

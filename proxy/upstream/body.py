@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamMalformed
-from proxy.http1.framing import ChunkedBody, CountedBody, UntilClose
+from proxy.http1.framing import ChunkedBody, CountedBody, UntilClose, whole_chunked
 
 if TYPE_CHECKING:
     from proxy.http1.framing import Body
@@ -17,7 +17,16 @@ def body_of(fields: ResponseFields, *, bodyless: bool) -> Body:
     if bodyless:
         return CountedBody(0)
     if fields.chunked:
-        return ChunkedBody(lambda why: UpstreamMalformed(f"Amazon's answer is chunked, but {why}."))
+        return ChunkedBody(_malformed)
     if fields.content_length is not None:
         return CountedBody(fields.content_length)
     return UntilClose()
+
+
+def payload_of(data: bytes) -> bytes | None:
+    """The payload of a response's chunked body that is here whole, as `whole_chunked` has it."""
+    return whole_chunked(data, _malformed)
+
+
+def _malformed(why: str) -> UpstreamMalformed:
+    return UpstreamMalformed(f"Amazon's answer is chunked, but {why}.")

@@ -17,7 +17,7 @@ from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed
 from proxy.http1.framing import Body, Buffer, CountedBody, UntilClose, has_no_body
 from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
-from proxy.upstream.body import body_of
+from proxy.upstream.body import body_of, payload_of
 from proxy.upstream.endings import cut, late
 from proxy.upstream.request_writer import RequestWriter
 
@@ -148,17 +148,18 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool.release(self)
         return True
 
-    def read_whole(self, data: bytes) -> tuple[Response, int] | None:
-        """The response that `data` is, and where its body begins; None where it is none that is whole, and behind which
-        the connection can be used again. Raises `Refused` for what is no response."""
+    def read_whole(self, data: bytes) -> tuple[Response, bytes] | None:
+        """The response that `data` is, and its payload; None where it is none that is whole, and behind which the
+        connection can be used again. Raises `Refused` for what is no response."""
         end = data.find(b"\r\n\r\n", 0, _MAX_HEAD)
         if end < 0:
             return None
         response = self._reader.read(data, end)
-        length, status = response.fields.content_length, response.status
-        if length is None or end + 4 + length != len(data) or response.fields.close:
+        status, fields, body = response.status, response.fields, data[end + 4 :]
+        if status in _UNREAD or has_no_body(status, False) or fields.close:
             return None
-        return None if status in _UNREAD or has_no_body(status, False) else (response, end + 4)
+        payload = payload_of(body) if fields.chunked else body if len(body) == fields.content_length else None
+        return (response, payload) if payload is not None else None
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:

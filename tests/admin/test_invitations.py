@@ -219,9 +219,10 @@ async def test_only_the_browser_that_began_can_finish() -> None:
         ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}),
     ],
 )
-async def test_other_sites_cannot_use_a_link(method: str, headers: dict[str, str]) -> None:
-    """The button's form, the name, and what a browser says of a step are checked."""
-    async with inviting(FakeProgram()) as invited:
+@pytest.mark.parametrize("at", ["a listener of its own", "a prefix"])
+async def test_other_sites_cannot_use_a_link(at: str, method: str, headers: dict[str, str]) -> None:
+    """The button's form, the name, and what a browser says of a step are checked, wherever the pages are."""
+    async with (inviting_by_prefix if at == "a prefix" else inviting)(FakeProgram()) as invited:
         _, path = await invited.invitation()
         target = f"{path}/begin" if method == "POST" else path
         assert await invited.knocker.status(target, method, headers) in (403, 421)
@@ -283,23 +284,6 @@ async def test_what_is_no_link_leads_nowhere(path: str) -> None:
     async with inviting_by_prefix(FakeProgram()) as invited, invited.knocker.ask(path) as answer:
         text = await answer.text()
         assert (answer.status, "not known" in text) == ((404, True) if ".." not in path else (421, False))
-
-
-@pytest.mark.parametrize(
-    ("method", "headers"),
-    [
-        ("POST", {}),
-        ("POST", {"Origin": "https://evil.test"}),
-        ("GET", {"Host": "rebound.test"}),
-        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}),
-    ],
-)
-async def test_other_sites_cannot_use_a_link_there_either(method: str, headers: dict[str, str]) -> None:
-    """As on a listener of its own."""
-    async with inviting_by_prefix(FakeProgram()) as invited:
-        _, path = await invited.invitation()
-        target = f"{path}/begin" if method == "POST" else path
-        assert await invited.knocker.status(target, method, headers) in (403, 421)
 
 
 async def test_without_invitations_the_prefix_is_as_every_path() -> None:

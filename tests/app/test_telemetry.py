@@ -6,15 +6,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from proxy.app.program import Program
-from proxy.app.telemetry import open_traces, tracing_of
+from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.commands.check import check
 from proxy.config import Config
 from proxy.errors import ConfigurationError
+from proxy.observability.metrics import Metrics
 from tests.app.test_program import configured
+from tests.observability.test_traces import ATTEMPT, SERVED
 from tests.support.programs import ROOT
 
 RECEIVER = "http://127.0.0.1:9/v1/traces"
@@ -66,3 +70,21 @@ def test_off_there_is_nothing() -> None:
     config = configured()
     assert open_traces(lambda: config, lambda event: None, str, AsyncExitStack()) == ()
     assert tracing_of(config, ()) is None
+
+
+def test_spans_of_workers_are_sent_and_stand_for_their_buckets() -> None:
+    """An attempt is a span, and a request an exemplar besides; nobody takes them where traces are off."""
+    taken: list[tuple[object, int]] = []
+    metrics = Metrics("1")
+    traces: Any = SimpleNamespace(take=lambda event, ended_at: taken.append((event, ended_at)))
+    take = spans_of_workers((traces,), metrics.requests)
+    assert take is not None
+    take(ATTEMPT, 5)
+    assert b"trace_id" not in metrics.scrape("application/openmetrics-text")[0]
+    take(SERVED, 6_500_000_000)
+    assert taken == [(ATTEMPT, 5), (SERVED, 6_500_000_000)]
+    assert (
+        b'{span_id="0000000000000001",trace_id="00000000000000000000000000000abc"} 0.5 6.5'
+        in (metrics.scrape("application/openmetrics-text")[0])
+    )
+    assert spans_of_workers((), metrics.requests) is None

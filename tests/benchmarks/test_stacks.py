@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.stacks import Frame, frames, read, shares
+from benchmarks.profile import rooms_table
+from benchmarks.stacks import Frame, frames, read, rooms, shares
 
 
 def test_lines_of_one_function_are_one_frame() -> None:
@@ -62,3 +63,30 @@ def test_a_small_part_is_left_out_and_takes_its_calls_along() -> None:
 def test_nothing_sampled_is_no_frame() -> None:
     """An empty profile is drawn empty."""
     assert frames(read([]), 0.01) == []
+
+
+def test_a_sample_is_of_the_innermost_room() -> None:
+    """What a room calls of Python and libraries is its own; what called the event loop has no part in it."""
+    started = "main (proxy/app/run.py:1);run (asyncio/runners.py:1)"
+    lines = [f"{started} 2", f"{started};f (proxy/forwarding/quick/plans.py:1);dumps (json/encoder.py:1) 5"]
+    found = rooms(
+        read([*lines, f"{started};f (proxy/forwarding/quick/plans.py:1);g (proxy/net/tls.py:2) 2", "wait (queue.py) 1"])
+    )
+    assert found == {
+        "proxy/forwarding/quick": 0.5,
+        "event loop": 0.2,
+        "proxy/net": 0.2,
+        "Python and libraries": 0.1,
+    }
+
+
+def test_rooms_are_a_table_of_all_that_was_sampled() -> None:
+    """A room that one path does not enter has no part in it; one that takes less than a thousandth is left out."""
+    quick = read(["f (proxy/net/a.py:1) 999", "f (proxy/quick/a.py:1) 1", "f (proxy/app/a.py:1) 0"])
+    table = rooms_table({"quick": quick, "ordinary": read(["f (proxy/net/a.py:1) 1"])})
+    assert table.splitlines() == [
+        "| room | quick | ordinary |",
+        "| --- | ---: | ---: |",
+        "| proxy/net | 99.9% | 100.0% |",
+        "| proxy/quick | 0.1% | 0.0% |",
+    ]

@@ -28,6 +28,7 @@ from proxy.commands.serve import ServeRequest
 from proxy.config import Address, load
 from proxy.config.reference import json_schema, tables
 from tests.support.ready_program import ready
+from tests.support.ready_program import run as run_to_the_end
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = (
@@ -65,16 +66,7 @@ clients:
 
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "COLUMNS": "200"}
-    return subprocess.run(
-        ready(*arguments),
-        cwd=folder,
-        env={**needed, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_to_the_end(folder, ready(*arguments), {"COLUMNS": "200", **environ})
 
 
 def test_help_tells_a_stranger_where_to_begin(tmp_path: Path) -> None:
@@ -187,6 +179,17 @@ def test_the_command_lines_addresses_win(tmp_path: Path) -> None:
     config = asked.load()
     assert (config.listen.port, config.admin_listen.port) == (3, 4)
     assert set(config.sources) == {tmp_path / "proxy.yaml", tmp_path / ".env"}
+
+
+def test_files_are_known_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one reading is enough; the file that the environment names is among them."""
+    (tmp_path / "proxy.yaml").write_text("accounts: {acme: {client_id: x, client_secret: s}}\n")
+    (tmp_path / ".env").write_text("")
+    monkeypatch.setenv("ADS_PROXY_CONFIG", str(tmp_path / "proxy.yaml"))
+    asked = ServeRequest(env_file=tmp_path / ".env")
+    assert set(asked.files()) == set(asked.load().sources) == {tmp_path / "proxy.yaml", tmp_path / ".env"}
+    monkeypatch.delenv("ADS_PROXY_CONFIG")
+    assert ServeRequest().files() == ()
 
 
 def test_a_new_key_is_printed_with_its_digest(tmp_path: Path) -> None:

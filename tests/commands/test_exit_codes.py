@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from tests.commands.test_cli import ROOT
 from tests.support.processes import free_port
+from tests.support.ready_program import run as run_to_the_end
 
 PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 OF_RUN = ("126", "127", "137")
@@ -20,16 +20,7 @@ OF_RUN = ("126", "127", "137")
 
 def run(folder: Path, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """From the interpreter's start on, as a user has it: nothing is imported before."""
-    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env={**needed, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_to_the_end(folder, [sys.executable, *command], {"COLUMNS": "200", **environ})
 
 
 @pytest.mark.parametrize(

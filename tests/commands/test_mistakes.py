@@ -5,7 +5,6 @@ docs/cli.md lists them, and a test here compares.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ready_program import ready
+from tests.support.ready_program import run as run_to_the_end
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ONE = {
@@ -119,11 +119,6 @@ MISTAKES = (
     ),
     Mistake("no worker", "workers: is out of range; it must be at least 1", environ={**ONE, "ADS_PROXY_WORKERS": "0"}),
     Mistake(
-        "several workers and traces",
-        "telemetry.otlp: does not go with several workers",
-        environ={**ONE, "ADS_PROXY_WORKERS": "4", "ADS_PROXY_TELEMETRY__OTLP": "http://127.0.0.1:4318/v1/traces"},
-    ),
-    Mistake(
         "Redis without a key",
         "state.key: is missing; Redis keeps tokens for all replicas, encrypted with this key",
         environ={**ONE, "ADS_PROXY_STATE__URL": "redis://:canary@host/1"},
@@ -216,17 +211,7 @@ MISTAKES = (
 
 
 def run(folder: Path, arguments: tuple[str, ...], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """The program as a user starts it, in an environment that holds nothing of this machine's."""
-    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    return subprocess.run(
-        ready(*arguments),
-        cwd=folder,
-        env={**needed, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_to_the_end(folder, ready(*arguments), environ)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.title)

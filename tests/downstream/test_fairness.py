@@ -34,6 +34,12 @@ async def greet(wire: Wire) -> None:
         wire.send(HELLO)
 
 
+async def answered(wire: Wire, count: int) -> None:
+    """Until it has so many answers. Patience is for a tenth of them: how long all take is the machine's matter."""
+    for tenth in range(1, 11):
+        await wire.until(lambda least=count * tenth // 10: wire.received.count(b"HTTP/1.1 404 ") >= least)  # type: ignore[misc]  # not inferred: it has a default
+
+
 async def test_refused_requests_in_a_row_let_others_through(running: Running) -> None:
     """Thousands of requests that the proxy answers by itself, sent at once: one in each turn of the event loop, which
     serves another tool in between."""
@@ -46,6 +52,7 @@ async def test_refused_requests_in_a_row_let_others_through(running: Running) ->
         other.send(GET)
         assert (await other.answer()).status == 200
         assert greedy.received.count(b"HTTP/1.1 404 ") <= turns.count
-        await greedy.until(lambda: greedy.received.count(b"HTTP/1.1 404 ") == AHEAD)
+        await answered(greedy, AHEAD)
         assert turns.count >= AHEAD
+        assert greedy.received.count(b"HTTP/1.1 404 ") == AHEAD
         turns.stop()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -167,8 +169,9 @@ async def test_a_judged_order_is_replayed_as_every_request(running: Running) -> 
         assert bench.tokens.renewals == 1
 
 
-async def test_a_tool_that_leaves_an_order_under_way_is_noticed(running: Running) -> None:
-    """The exchange behind the judging hears of it."""
+@asynccontextmanager
+async def order_under_way(running: Running) -> AsyncIterator[tuple[ProxyBench, Wire]]:
+    """The bench and the tool of an order that has gone to Amazon, whole, and is not answered until the end."""
     go = asyncio.Event()
 
     async def script(wire: Wire) -> None:
@@ -178,26 +181,23 @@ async def test_a_tool_that_leaves_an_order_under_way_is_noticed(running: Running
     async with running(script, clients=clients()) as bench:
         tool = await bench.tool(counted(MINE))
         await bench.settled(lambda: bool(bench.upstream.wires) and MINE in bytes(bench.upstream.wires[0].received))
+        yield bench, tool
+        go.set()
+
+
+async def test_a_tool_that_leaves_an_order_under_way_is_noticed(running: Running) -> None:
+    """The exchange behind the judging hears of it."""
+    async with order_under_way(running) as (bench, tool):
         assert "sent" in repr(gate(bench))
         tool.abort()
         assert (await bench.events.last()).fault == "client-gone"
-        go.set()
 
 
 async def test_the_end_of_the_program_reaches_an_order_under_way(running: Running) -> None:
     """It is answered 503 as every other request that is cut."""
-    go = asyncio.Event()
-
-    async def script(wire: Wire) -> None:
-        await wire.request()
-        await go.wait()
-
-    async with running(script, clients=clients()) as bench:
-        tool = await bench.tool(counted(MINE))
-        await bench.settled(lambda: bool(bench.upstream.wires) and MINE in bytes(bench.upstream.wires[0].received))
+    async with order_under_way(running) as (bench, tool):
         bench.connection().end()
         assert (await tool.answer()).status == 503
-        go.set()
 
 
 async def test_others_orders_are_not_read(running: Running) -> None:

@@ -7,7 +7,7 @@ import pytest
 from proxy.errors import MalformedRequest
 from proxy.http1.message import HeadLimits, Request, RequestReader
 from proxy.http1.request_fields import RequestFieldRules
-from proxy.http1.request_shape import USUAL_LINE, RequestShape, ShapeRules, make_request_shape
+from proxy.http1.request_shape import CHUNKED, USUAL_LINE, RequestShape, ShapeRules, make_request_shape
 
 RULES = RequestFieldRules(
     dropped=frozenset((b"authorization", b"cookie")),
@@ -118,12 +118,23 @@ def test_a_section_without_length_and_id_says_neither() -> None:
     )
 
 
+def test_a_body_in_chunks_is_told() -> None:
+    """The coding stands literally, and there is no length."""
+    shape = shape_of(b"Host: a", b"Transfer-Encoding: chunked")
+    assert shape is not None
+    found = shape.fields.pattern.fullmatch(b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert found is not None
+    assert (shape.length(found), shape.fields.lines(found)) == (CHUNKED, b"")
+    for other in (b"Transfer-Encoding: Chunked", b"Transfer-Encoding: gzip, chunked", b"Content-Length: 5"):
+        assert shape.fields.pattern.fullmatch(b"Host: a\r\n" + other + b"\r\n\r\n") is None
+
+
 @pytest.mark.parametrize(
     "line",
     [
         b"Connection: close",
         b"Connection: keep-alive, X-Hop",
-        b"Transfer-Encoding: chunked",
+        b"Transfer-Encoding:chunked",
         b"Expect: 100-continue",
         b"Upgrade: h2c",
         b"Trailer: x",

@@ -118,7 +118,9 @@ def test_the_length_may_stand_behind_the_cut() -> None:
         (b"HTTP/1.0 200 OK", LINES[4], b"Connection: keep-alive"),
         (b"HTTP/1.1 200", LINES[4]),
         (LINES[0],),
-        (LINES[0], b"Transfer-Encoding: chunked"),
+        (LINES[0], b"Transfer-Encoding: chunked", b"Connection: close"),
+        (LINES[0], b"Transfer-Encoding: chunked", b"Location: /x"),
+        (LINES[0], b"Transfer-Encoding: chunked", b"Content-Type: text/event-stream"),
         (LINES[0], LINES[4], b"Connection: close"),
         (LINES[0], LINES[4], b"Connection: X-Hop", b"X-Hop: 1"),
         (LINES[0], LINES[4], b"Location: /x"),
@@ -129,8 +131,19 @@ def test_the_length_may_stand_behind_the_cut() -> None:
     ],
 )
 def test_an_unusual_response_is_worth_no_shape(lines: tuple[bytes, ...]) -> None:
-    """It has no body of a known length, ends its connection, leads elsewhere, or is written in an odd way."""
+    """It has no body that ends by itself, ends its connection, leads elsewhere, or is written in an odd way."""
     assert shape_of(*lines) is None
+
+
+def test_a_body_in_chunks_is_told_and_has_no_length() -> None:
+    """The coding stands literally, and does not pass."""
+    shape = shape_of(LINES[0], b"Transfer-Encoding: chunked", LINES[6])
+    assert shape is not None and shape.chunked
+    text = head(LINES[0], b"Transfer-Encoding: chunked", b"x-amz-rid: R2")
+    assert passing(shape, text + b"\r\n") == (head(LINES[0], b"x-amz-rid: R2"), {UPSTREAM_ID: b"R2"})
+    for other in (b"Transfer-Encoding: Chunked", b"Transfer-Encoding: gzip, chunked", b"Content-Length: 5"):
+        assert passing(shape, head(LINES[0], other, LINES[6]) + b"\r\n") is None
+    assert USUAL is not None and not USUAL.chunked
 
 
 def test_the_upstreams_id_is_the_first_that_counts() -> None:

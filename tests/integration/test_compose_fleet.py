@@ -1,7 +1,7 @@
 """`docker compose --profile fleet`, run by podman-compose: three replicas, Valkey, nginx and Prometheus.
 
-The simulator stands in Amazon's place. One fleet for all tests, which go on where the one before has ended. Valkey's
-image is a stand-in with Debian's Redis or Valkey; nginx is a wheel's, as Debian's is older than what
+The simulator stands in Amazon's place. One fleet, signed in once, for all tests; the last one ends it.
+Valkey's image is a stand-in with Debian's Redis or Valkey; nginx is a wheel's, as Debian's is older than what
 `config/nginx/fleet.conf` needs. Grafana is not run: what its dashboard asks for is asked of Prometheus.
 """
 
@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,8 +125,18 @@ def _nginx(folder: Path) -> str:
     return build_program("ads-proxy-test-nginx", folder / "nginx", program)
 
 
+@dataclass(frozen=True)
+class SignIn:
+    """What was seen when `ads-proxy login` was typed in the container of the second replica."""
+
+    code: int
+    """The command's exit code."""
+    asked: int
+    """How many tokens Amazon had been asked for when all replicas served."""
+
+
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """All of it, without a login yet."""
     require_program("podman-compose")
     image = build_image("ads-proxy-under-test")
@@ -138,22 +149,34 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         started.compose.down()
 
 
-def test_a_sign_in_at_one_replica_is_served_by_all(fleet: Fleet) -> None:
-    """Nobody has a token; then `ads-proxy login` in the second one's container, and none of thirty requests fails."""
-    eventually(lambda: fleet.get("/v2/profiles") == 503 or None, "a replica without a login")
-    command = ("podman", "exec", "--interactive", fleet.compose.container("proxy-2"), "ads-proxy", "login", "default")
+@pytest.fixture(scope="module")
+def sign_in(started: Fleet) -> SignIn:
+    """The one login of the fleet, where requests got 503 before; and thirty behind it, none of which failed."""
+    eventually(lambda: started.get("/v2/profiles") == 503 or None, "a replica without a login")
+    command = ("podman", "exec", "--interactive", started.compose.container("proxy-2"), "ads-proxy", "login", "default")
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as login:
         assert login.stdin is not None
         assert login.stdout is not None
         url = next(word for line in login.stdout for word in line.split() if "/ap/oa?" in word)
-        page = urlsplit(url)._replace(netloc=f"127.0.0.1:{fleet.amazon}").geturl()
+        page = urlsplit(url)._replace(netloc=f"127.0.0.1:{started.amazon}").geturl()
         login.stdin.write(allow(page) + "\n")
         login.stdin.close()
         login.stdout.read()
-    assert login.returncode == 0
-    eventually(lambda: {fleet.get("/v2/profiles") for _ in range(30)} == {200} or None, "an answer of all", within=5)
-    asked = fleet.counts()["token_by_grant"].get("refresh_token", 0)
-    assert asked <= 2, "one for the command, which tries what it was given, and one for all replicas"
+    eventually(lambda: {started.get("/v2/profiles") for _ in range(30)} == {200} or None, "an answer of all", within=5)
+    return SignIn(login.returncode, started.counts()["token_by_grant"].get("refresh_token", 0))
+
+
+@pytest.fixture(scope="module")
+def fleet(started: Fleet, sign_in: SignIn) -> Fleet:
+    """All of it, serving."""
+    assert sign_in.code == 0
+    return started
+
+
+def test_a_sign_in_at_one_replica_is_served_by_all(sign_in: SignIn) -> None:
+    """Nobody had a token; then `ads-proxy login` in the second one's container, and none of thirty requests failed."""
+    assert sign_in.code == 0
+    assert sign_in.asked <= 2, "one for the command, which tries what it was given, and one for all replicas"
 
 
 def test_prometheus_scrapes_all_three(fleet: Fleet) -> None:

@@ -188,10 +188,25 @@ def test_reloaded_means_that_the_configuration_is_in_force(service: Machine) -> 
         service.run("systemctl", "reload", "ads-proxy")
         assert service.metric(reloads % "success") == number
     service.configure(nonsense=True)
-    service.run("systemctl", "reload", "ads-proxy")
+    service.run("systemctl", "reload", "ads-proxy", check=False)
     assert service.metric(reloads % "failure") >= 1
     assert service.show("ActiveState") == "active"
     assert service.show("NRestarts") == "0"
+
+
+def test_a_reload_that_is_refused_fails(service: Machine) -> None:
+    """With systemd's own word; the journal says what to mend, and once it is mended, a reload succeeds."""
+    service.configure(nonsense=True)
+    with pytest.raises(AssertionError, match=r"Job for ads-proxy\.service failed"):
+        service.run("systemctl", "reload", "ads-proxy")
+    eventually(
+        lambda: "ads-proxy: the configuration: holds an unknown key" in service.journal() or None, "the word about it"
+    )
+    assert service.amazon["client_secret"] not in service.journal()
+    assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
+    service.configure()
+    service.run("systemctl", "reload", "ads-proxy")
+    assert service.show("ReloadResult") == "success"
 
 
 def test_a_stop_lets_requests_end_however_long_the_unit_would_wait(service: Machine) -> None:

@@ -339,8 +339,8 @@ def test_a_reader_that_stopped_reading_does_not_block(start: Start) -> None:
     reader, writer = os.pipe()
     stream = os.fdopen(writer, "w")
     logs = start(stream)
-    event = finished(path="/" + "x" * 400)
-    for _ in range(40_000):
+    event = finished(path="/" + "x" * 3000)
+    for _ in range(5_000):
         logs.observe(event)
     assert logs.lost > 0
     logs.close(timeout=0.05)

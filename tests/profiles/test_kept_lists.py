@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from proxy.profiles.ads_accounts import AdsAccount
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, ProfileListing, document_of
 from proxy.profiles.kept_lists import KeptLists
 from proxy.profiles.pacing import Pacing
-from proxy.profiles.reach import ReachIndex
+from proxy.profiles.reach import DOCUMENTS as DOCUMENTS_OF_REACH
+from proxy.profiles.reach import Reach, ReachIndex
+from proxy.profiles.source import ProfileSource
 from tests.support.listings import DocumentStore
 
 
@@ -20,3 +23,24 @@ async def test_a_stop_writes_what_changed_last() -> None:
     await kept.stop()
     assert repr(kept) == "<KeptLists: 1 changes, 0 documents to write>"
     assert set(store.others) == {document_of("zeta")} < set(DOCUMENTS)
+
+
+async def test_readings_of_the_version_before_are_kept_by_account() -> None:
+    """They all were in one document, which is empty from then on: a change writes a part of them anew."""
+    store, before, after = DocumentStore(), ReachIndex(), ReachIndex()
+    accounts = ("acme", "zeta")
+    for account in accounts:
+        before.put(account, "na", Reach("https://a.test app", ads_accounts=(AdsAccount(f"of-{account}"),)))
+    store.others["ads-accounts"] = before.to_document()
+    kept = KeptLists(store, ProfileIndex(), after, Pacing())
+    urls = {"na": "https://a.test"}
+    await kept.load({account: ProfileSource(account, "app", urls, pins_first=False) for account in accounts})
+    kept.begin()
+    await kept.stop()
+    assert after.counts() == {("acme", "na"): 1, ("zeta", "na"): 1}
+    assert store.others.pop("ads-accounts") == {"version": 1, "readings": []}
+    assert set(store.others) == {document_of(account, DOCUMENTS_OF_REACH) for account in accounts}
+    again = ReachIndex()
+    kept = KeptLists(store, ProfileIndex(), again, Pacing())
+    await kept.load({"zeta": ProfileSource("zeta", "app", urls, pins_first=False)})
+    assert again.counts() == {("zeta", "na"): 1}

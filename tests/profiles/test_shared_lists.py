@@ -155,6 +155,27 @@ async def test_who_asks_with_something_else_asks_itself(
     assert first.directory.first("acme", "na") == "11"
 
 
+async def test_what_was_asked_for_before_a_sign_in_is_shared_with_nobody(running: RunningDirectory, join: Join) -> None:
+    """It is dropped when it comes; what the new login lists is everybody's who has heard of that login."""
+    first, second, third = [await join() for _ in range(3)]
+    running.gate = asyncio.Event()
+    await first.directory.start([first.source()])
+    await running.asked_for(1)
+    first.lineage, first.generation = "e" * 64, 2
+    running.ids["na"] = [41]
+    listing = asyncio.ensure_future(first.directory.ensure_listed("acme"))
+    await running.asked_for(2)
+    running.gate.set()
+    assert [profile.id for _, _, profile in await listing] == ["41"]
+    second.lineage = first.lineage
+    await second.directory.start([second.source()])
+    assert (await second.told(ProfilesListed)).taken_over
+    assert second.directory.first("acme", "na") == "41"
+    await third.directory.start([third.source()])
+    assert not (await third.told(ProfilesListed)).taken_over
+    assert len(running.asked) == 3
+
+
 @pytest.mark.parametrize("damage", ["nonsense", "cut", "another account's"])
 async def test_what_is_damaged_is_told_once_and_replaced(
     running: RunningDirectory, join: Join, server: RedisServer, damage: str

@@ -20,7 +20,7 @@ from proxy.app.workers.supervision import Vitals, WorkerEnd, WorkerPhase
 from proxy.app.workers.supervisor import Supervisor
 from proxy.events import Event
 from proxy.observability.number_memory import NumberMemories
-from tests.support.virtual_time import run_at_once
+from tests.support.tokens import JumpingLoop
 
 NEVER = float("inf")
 
@@ -190,4 +190,5 @@ def with_crew(
             await crew.supervisor.stop()
         return crew
 
-    return run_at_once(run())
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(run())

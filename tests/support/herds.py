@@ -1,8 +1,8 @@
-"""What a fleet asks of Login with Amazon when everything happens at once, on virtual time.
+"""What a fleet asks of Login with Amazon and of the Ads API when everything happens at once, on virtual time.
 
-`python -m tests.support.herds --replicas 10 --accounts 200`. The program's own token managers, store and leases, before
-a real Redis or Valkey that takes no time, and a Login with Amazon that answers after a tenth of a second. The dice are
-seeded, and the store's clock is the virtual one. `tests/tokens/test_herds.py` holds a small one to docs/scaling.md.
+`python -m tests.support.herds --replicas 10 --accounts 200`. The program's own token managers, directories, store and
+leases, before a real Redis or Valkey that takes no time, and an Amazon that answers after a tenth of a second. The dice
+are seeded, and the store's clock is the virtual one. `tests/tokens/test_herds.py` holds a small one to docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.fleet import Fleet, Replica
+from tests.support.herd_lists import ScriptedAds, make_directory, profile_sources
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.tokens import JumpingLoop, ScriptedLogin, source
 
@@ -45,22 +46,35 @@ class Herd(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Requests to Login with Amazon from the start to the end of the hour, the most of them in one second, and the most
-    for one account. `without` is for how many seconds some replica had no token for some account, the start apart."""
+    for one account. `without` is for how many seconds some replica had no token for some account, the start apart.
+    `lists` and `most_lists` are requests for lists, and the most of them for one list of an account in a region."""
 
     herd: Herd
     requests: int
     peak: int
     most: int
     without: float
+    lists: int
+    most_lists: int
 
 
 class Dice(Replica):
-    """A replica with jitter by a seed."""
+    """A replica with jitter by a seed, which also lists what its accounts reach."""
 
-    def __init__(self, server: RedisServer, login: ScriptedLogin) -> None:
+    def __init__(self, server: RedisServer, login: ScriptedLogin, ads: ScriptedAds) -> None:
         super().__init__(server, login)
+        self.server = server
         self.connection.pause = 2.0
         self._dice = random.Random(Replica.made)
+        self._directory = make_directory(self, ads, Replica.made)
+
+    async def start(self, sources: list[TokenSource]) -> None:
+        await self.manager.start(sources)
+        await self._directory.start(profile_sources([source.account for source in sources]))
+
+    async def stop(self) -> None:
+        await self._directory.stop()
+        await self.manager.stop()
 
     def roll(self) -> float:
         return self._dice.random()
@@ -74,42 +88,45 @@ def simulate(server: RedisServer, herd: Herd, replicas: int, accounts: int) -> O
 
 
 async def _simulate(server: RedisServer, herd: Herd, replicas: int, accounts: int) -> Outcome:
-    fleet = Fleet(server, 0, HOUR)
-    fleet.replicas = [Dice(server, fleet.login) for _ in range(replicas)]
+    fleet, ads = Fleet(server, 0, HOUR), ScriptedAds()
+    members = [Dice(server, fleet.login, ads) for _ in range(replicas)]
     names = [f"account-{number}" for number in range(accounts)]
     sources = [source(name, f"refresh-{name}") for name in names]
     began, hour, without = asyncio.get_running_loop().time(), HOUR, 0.0
     if herd is Herd.OUTAGE:
         fleet.login.outage = (3200.0, 3200.0 + OUTAGE)
         hour += OUTAGE
-    await asyncio.gather(*(replica.manager.start(sources) for replica in fleet.replicas))
-    await _until(lambda: _all_serve(fleet, names))
-    happening = asyncio.create_task(_happen(herd, fleet, sources))
+    await asyncio.gather(*(member.start(sources) for member in members))
+    await _until(lambda: _all_serve(members, names))
+    happening = asyncio.create_task(_happen(herd, members, sources, ads))
     while asyncio.get_running_loop().time() - began < hour:
         await asyncio.sleep(LOOK)
-        without += 0 if _all_serve(fleet, names) else LOOK
+        without += 0 if _all_serve(members, names) else LOOK
     await happening
-    await fleet.stop()
+    for member in members:
+        await member.stop()
     moments = Counter(int(moment - began) for moment, _ in fleet.login.asked)
     each = Counter(token for _, token in fleet.login.asked)
-    return Outcome(herd, fleet.mints, max(moments.values()), max(each.values()), without)
+    lists = Counter(target for _, target in ads.asked)
+    peaks = max(moments.values()), max(each.values())
+    return Outcome(herd, fleet.mints, *peaks, without, lists.total(), max(lists.values()))
 
 
-async def _happen(herd: Herd, fleet: Fleet, sources: list[TokenSource]) -> None:
+async def _happen(herd: Herd, members: list[Dice], sources: list[TokenSource], ads: ScriptedAds) -> None:
     await asyncio.sleep(600)
     if herd is Herd.EMPTIED:
-        fleet.server.client.flushall()
-    for place in range(len(fleet.replicas)) if herd is Herd.ROLLING else ():
-        young = Dice(fleet.server, fleet.login)
-        await young.manager.start(sources)
+        members[0].server.client.flushall()
+    for place in range(len(members)) if herd is Herd.ROLLING else ():
+        young = Dice(members[0].server, members[0].login, ads)
+        await young.start(sources)
         await asyncio.sleep(5)
-        fleet.replicas[place], old = young, fleet.replicas[place]
-        await old.manager.stop()
+        members[place], old = young, members[place]
+        await old.stop()
         await asyncio.sleep(55)
 
 
-def _all_serve(fleet: Fleet, names: list[str]) -> bool:
-    return all(replica.serves(name) for replica in fleet.replicas for name in names)
+def _all_serve(members: list[Dice], names: list[str]) -> bool:
+    return all(member.serves(name) for member in members for name in names)
 
 
 async def _until(true: Callable[[], bool]) -> None:
@@ -123,13 +140,13 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=10, help="(10)")
     parser.add_argument("--accounts", type=int, default=200, help="(200)")
     given = parser.parse_args()
-    print(
-        "| what happens | requests | most in a second | most for an account | seconds without |\n|---|---|---|---|---|"
-    )
+    titles = ("what happens", "requests", "most in a second", "most for an account", "seconds without")
+    print(f"| {' | '.join((*titles, 'requests for lists', 'most for one'))} |\n{'|---' * 7}|")
     with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder)) as server:
         for herd in Herd:
             found = simulate(server, herd, given.replicas, given.accounts)
-            print(f"| {herd} | {found.requests:,} | {found.peak:,} | {found.most} | {found.without:g} |", flush=True)
+            counts = f"{found.requests:,} | {found.peak:,} | {found.most} | {found.without:g}"
+            print(f"| {herd} | {counts} | {found.lists:,} | {found.most_lists} |", flush=True)
 
 
 if __name__ == "__main__":

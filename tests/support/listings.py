@@ -129,6 +129,7 @@ class RunningDirectory:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
+        self.arrived = asyncio.Event()
         self.asked_further: list[str] = []
         self.tokens: set[str] = {"acme", "zeta"}
         self.generation = 1
@@ -151,6 +152,7 @@ class RunningDirectory:
             nothing: Any = [] if target.startswith("v2/profiles") else {}
             return web.json_response(self.further.get((region, target), nothing), status=self.further_status)
         self.asked.append((request.headers["Authorization"].split("|")[1], region))
+        self.arrived.set()
         ids = self.ids[region]
         if self.gate is not None:
             await self.gate.wait()
@@ -161,6 +163,13 @@ class RunningDirectory:
     def source(self, account: str = "acme", *regions: str, **changed: Any) -> ProfileSource:
         urls = {region: f"{self.url}/{region}" for region in regions or ("na",)}
         return replace(ProfileSource(account, f"app-of-{account}", urls, pins_first=True), **changed)
+
+    async def asked_for(self, count: int) -> None:
+        """Wait until the usual lists were asked for so often."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.asked) < count:
+                self.arrived.clear()
+                await self.arrived.wait()
 
     async def settle(self, count: int) -> list[float]:
         """Wait until so many listings have ended; how long each pauses now."""

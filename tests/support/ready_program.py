@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,6 +33,14 @@ def ready(*arguments: str) -> list[str]:
     """What to execute for `python -m proxy` with these arguments."""
     client = ROOT / "tests" / "support" / "ready_client.py"
     return [sys.executable, "-I", "-S", str(client), _place(), *arguments]
+
+
+def run(folder: Path, command: list[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """A command to its end, in an environment that holds nothing of this machine's."""
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    return subprocess.run(
+        command, cwd=folder, env={**needed, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 @functools.cache

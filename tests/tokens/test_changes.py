@@ -129,17 +129,22 @@ async def test_only_the_newest_token_is_written_after_trouble() -> None:
         assert kept.refresh_token.reveal() == "refresh-2"
 
 
-@virtual_time
-async def test_stopping_waits_for_a_rotation_under_way() -> None:
-    """A refresh that is in flight when the program stops still has its new refresh token kept."""
+async def kept_after_a_stop(login: ScriptedLogin) -> str:
+    """The refresh token in the store of a manager that is stopped while its first token request is under way."""
     store = MemoryStore()
-    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store)
+    running = RunningManager(login, store)
     await running.manager.start([source()])
     await asyncio.sleep(0.05)
     await running.manager.stop()
     kept = await store.read("acme")
     assert kept is not None
-    assert kept.refresh_token.reveal() == "refresh-1"
+    return kept.refresh_token.reveal()
+
+
+@virtual_time
+async def test_stopping_waits_for_a_rotation_under_way() -> None:
+    """A refresh that is in flight when the program stops still has its new refresh token kept."""
+    assert await kept_after_a_stop(ScriptedLogin(grant("a", refresh="refresh-1"))) == "refresh-1"
 
 
 @virtual_time
@@ -150,14 +155,7 @@ async def test_stopping_waits_for_a_token_request_as_long_as_one_may_take() -> N
         await asyncio.sleep(7.5)
         return grant("a", refresh="refresh-1")
 
-    store = MemoryStore()
-    running = RunningManager(ScriptedLogin(slowly), store)
-    await running.manager.start([source()])
-    await asyncio.sleep(0.05)
-    await running.manager.stop()
-    kept = await store.read("acme")
-    assert kept is not None
-    assert kept.refresh_token.reveal() == "refresh-1"
+    assert await kept_after_a_stop(ScriptedLogin(slowly)) == "refresh-1"
 
 
 @virtual_time

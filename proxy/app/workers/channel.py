@@ -8,6 +8,7 @@ gets an answer that says so: nobody waits for ever. So is an error of who hears:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,6 +48,8 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._frames = FrameReader()
         self._unsent = bytearray()
+        self._all_taken = asyncio.Event()
+        self._all_taken.set()
         self._questions: dict[int, asyncio.Future[Message]] = {}
         self._serial = count(1)
         self._answering: set[asyncio.Task[None]] = set()
@@ -75,7 +78,13 @@ class Channel:
         sent = self._send(data)
         if self._is_open and sent < len(data):
             self._unsent += data[sent:]
+            self._all_taken.clear()
             self._loop.add_writer(self._socket, self._write)
+
+    async def taken(self, patience: float) -> None:
+        """Wait until the other side has taken all that was sent, or is gone; for so many seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_taken.wait(), patience)
 
     async def ask(self, question: str, **values: Any) -> Message:
         """The answer to a question. Raises `ChannelClosed` and `QuestionFailed`."""
@@ -98,6 +107,7 @@ class Channel:
         if not self._is_open:
             return
         self._is_open = False
+        self._all_taken.set()
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()
@@ -125,6 +135,7 @@ class Channel:
         del self._unsent[: self._send(self._unsent)]
         if not self._unsent:
             self._loop.remove_writer(self._socket)
+            self._all_taken.set()
 
     def _read(self) -> None:
         try:

@@ -19,6 +19,7 @@ from proxy.app.workers.directory_copy import write_lists
 from proxy.app.workers.frames import pack
 from proxy.app.workers.held_tokens import read_token, write_refusal, write_token
 from proxy.app.workers.news import read_request
+from proxy.app.workers.span_passing import read_span
 from proxy.config import REGION_NAMES
 from proxy.config.passing import to_document
 from proxy.errors import NoUsableToken
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from proxy.app.tls_in_force import TlsInForce
     from proxy.app.workers.budgets import SharedBudgets
     from proxy.app.workers.frames import Message
+    from proxy.app.workers.span_passing import SpanTaker
     from proxy.config import Config
     from proxy.events import Event
     from proxy.forwarding.sessions import McpSessions
@@ -86,8 +88,9 @@ class Workers(Protocol):
 
 class Desk:
     """An observer of what happens to tokens and lists. `workers`, `tls`, `tokens` and `directory` are set before
-    any event."""
+    any event; `spans` takes those of workers, where somebody traces."""
 
+    spans: SpanTaker | None = None
     workers: Workers
     tls: TlsInForce
     tokens: TokenManager
@@ -201,6 +204,9 @@ class Desk:
                 token = read_token(message["token"])
                 if token is not None:
                     self.tokens.accepted(token, TokenUse(*message["use"]))
+            case "spans" if self.spans is not None:
+                for said in message["spans"]:
+                    self.spans(*read_span(said))
             case "news":
                 self._take_news(number, message)
 

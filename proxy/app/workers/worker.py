@@ -29,6 +29,7 @@ from proxy.app.workers.held_tokens import HeldTokens
 from proxy.app.workers.held_transport import HeldWrites, WorkerConnection
 from proxy.app.workers.news import RequestNews
 from proxy.app.workers.shared_counts import open_addresses
+from proxy.app.workers.span_passing import SpanPassing
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.table import ConnectionTable
@@ -40,6 +41,7 @@ from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry_budget import RetryBudgets
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import ThrottleKey, Throttles
+from proxy.forwarding.tracing import Tracing
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.observability.audit import AuditTrail
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
 ALONE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 0.25
 _BEATS_A_TELLING: Final = 4
+_LAST_WORDS: Final = 2.0
+"""Seconds that the supervisor has for what is said at the end."""
 
 
 class Worker:
@@ -122,11 +126,13 @@ class Worker:
         self._adjust_logs()
         metrics = Metrics(__version__, memory=self._memory)
         trails = (AuditTrail(self._say_audit, self._logs.redaction.clean, time.time),) if message["audited"] else ()
-        self.observers = Observers((metrics, self._logs, self._news, *trails))
+        self._spans = SpanPassing(self._channel, metrics.drop_spans)
+        spans = (self._spans,) if config.telemetry.otlp is not None else ()
+        self.observers = Observers((metrics, self._logs, self._news, *spans, *trails))
         self._loop.set_exception_handler(self._met_defect)
         journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
         journal.gather(self._writes.before_sending)
-        self.accounting = Accounting(self.observers, journal)
+        self.accounting = Accounting(self.observers, journal, self._tracing(config))
         budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.counts, self._given.workers), self.number)
         budgets.take_slots(message["slots"])
         budgets.are_shared = True
@@ -139,6 +145,11 @@ class Worker:
         of = self._directory, budgets, self._uses, self._tls.authorities, message["demo"], allowed
         self._sources = RuleSources(*of)
         self._make_forwarder()
+
+    def _tracing(self, config: Config) -> Tracing | None:
+        if config.telemetry.otlp is None:
+            return None
+        return Tracing(self._spans, trusts=config.telemetry.trust_traceparent)
 
     def _make_forwarder(self) -> None:
         deadlines, names = Deadlines(self._loop), Names()
@@ -232,7 +243,9 @@ class Worker:
             if self.acceptors:
                 await asyncio.sleep(patience)
                 cut = await let_end(self, self._at_once)
+                self._spans.send()
                 self._channel.send("drained", cut=cut)
+                await self._channel.taken(_LAST_WORDS)
         finally:
             self.ended.set()
 

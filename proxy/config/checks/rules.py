@@ -12,7 +12,7 @@ from typing import Any
 from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import did_you_mean, shown_name, shown_names
 from proxy.config.model.redis_address import is_redis_address
-from proxy.config.model.values import REGION_NAMES, Address, parse_address, parse_count, parse_flag, parse_list
+from proxy.config.model.values import REGION_NAMES, Address, parse_address, parse_flag, parse_list
 from proxy.secret import Secret
 
 ANONYMOUS = "anonymous"
@@ -28,7 +28,6 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *_listeners(values),
         *_invites(values),
         *_state(values),
-        *_workers(values),
         *_nothing_to_serve(values),
     )
 
@@ -171,22 +170,6 @@ def _state(values: Mapping[str, Any]) -> Iterator[str]:
             "state.key: is missing; Redis keeps tokens for all replicas, encrypted with this key: "
             "make one with `openssl rand -hex 32`, the same for every replica"
         )
-
-
-def _workers(values: Mapping[str, Any]) -> Iterator[str]:
-    """What each worker would do for itself alone."""
-    if _count(values.get("workers", 1)) <= 1:
-        return
-    if _mapping(values, "telemetry").get("otlp"):
-        yield "telemetry.otlp: does not go with several workers; remove it, or set workers: 1"
-
-
-def _count(value: Any) -> int:
-    """A number, or the text of one; what is of the wrong shape counts as none here."""
-    try:
-        return parse_count(value)
-    except WrongValue:
-        return 0
 
 
 def _nothing_to_serve(values: Mapping[str, Any]) -> Iterator[str]:

@@ -31,9 +31,7 @@ class Continuation(Exchange):
 
     def take_unsent(self, body: bytes) -> None:
         """Of a request that is here whole, and not sent: it goes on with `begin_late` or `stay_waiting`."""
-        if body:
-            self._body.add([body], sent=False)
-            self._body.end(b"", sent=False)
+        self._body.take_unsent(body)
         self.phase = follow(self.phase, Phase.RECEIVING)
 
     def begin_late(self) -> None:

@@ -11,19 +11,25 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.downstream.ports import Availability
+from proxy.errors import Refused
 from proxy.forwarding.attempt import SentRequest
 from proxy.forwarding.quick.continuation import Continuation
 from proxy.forwarding.quick.outcome import QuickOutcome
+from proxy.forwarding.response_head import CHUNKED_LINE
+from proxy.http1.framing import whole_chunks
 from proxy.http1.message import read_response
 from proxy.problem import date_line
+from proxy.upstream.body import payload_of
 from proxy.upstream.connection import REQUEST_IDS
 
 if TYPE_CHECKING:
+    import re
+
     from proxy.downstream.ports import ClientPort
-    from proxy.errors import Refused
     from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.quick.context import QuickContext
     from proxy.forwarding.quick.lane import Recognised
+    from proxy.forwarding.quick.responses import KnownBeginning
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.upstream.connection import UpstreamConnection
@@ -79,7 +85,8 @@ class QuickExchange:
     # --- the usual way
 
     def take(self, quick: QuickContext, client: ClientPort, known: Recognised, data: bytes) -> None:
-        """What it needs to know, in place of `__init__`, which is dearer. `data` came, and is known as `known`."""
+        """What it needs to know, in place of `__init__`, which is dearer. `data` came, and is known as `known`; a body
+        that came in chunks is its payload here."""
         self._lane, _, self.path, self.text, section, body_at, token, message = known
         assert token is not None
         self._context, self._client, self._data = quick, client, data
@@ -87,8 +94,11 @@ class QuickExchange:
         self._ordinary, self._head, self._left = None, b"", 0
         self.request_id = section.request_id or quick.service.new_request_id()
         self._sent_at = self.entered = client.head_done
-        self.bytes_in = length = section.length
-        self._message = message + data[body_at:] if length else message
+        self.bytes_in, self._message = 0, message
+        if length := section.length:
+            body = data[body_at:]
+            self.bytes_in = len(body)
+            self._message = message + (body if length > 0 else whole_chunks(body))
 
     def send(self, connection: UpstreamConnection) -> None:
         """Send what came as it was decided for its like."""
@@ -107,6 +117,8 @@ class QuickExchange:
         if known is None or behind is None:
             lane.responses.learn(data)
             return self._is_unusual()
+        if known.chunked:
+            return self._hand_on_chunks(known, behind)
         end = behind.end()
         self.bytes_out = length = known.length if known.length >= 0 else int(behind[known.length_group])
         left = length + end - len(data)
@@ -129,6 +141,26 @@ class QuickExchange:
         if not self._connection.end_answered(waited):
             return self._is_unusual()
         client.respond(b"".join((known.lines, lines, quick.id_line, request_id, _END, data[end:])))
+        self._account_for(known.status, waited)
+        return True
+
+    def _hand_on_chunks(self, known: KnownBeginning, behind: re.Match[bytes]) -> bool:
+        """A response whose chunks are all here goes on in one, as the ordinary exchange has it."""
+        quick, client = self._context, self._client
+        try:
+            payload = payload_of(behind.string[behind.end() :])
+        except Refused:
+            payload = None
+        if payload is None or quick.service.availability is not _SERVING or not client.writable:
+            return self._is_unusual()
+        waited = self.entered - self._sent_at
+        if not self._connection.end_answered(waited):
+            return self._is_unusual()
+        self.amazon_request_id = behind[known.id_group].decode("latin-1")[:128] if known.id_group else ""
+        date = b"" if known.dated else date_line(int(time.time()))
+        head = known.lines, known.lines_behind(behind), date, quick.id_line, self.request_id.encode("ascii")
+        self.bytes_out = len(payload)
+        client.respond(b"".join((*head, b"\r\n", CHUNKED_LINE, b"\r\n", whole_chunks(payload))))
         self._account_for(known.status, waited)
         return True
 

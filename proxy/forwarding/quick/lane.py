@@ -160,7 +160,8 @@ class Sender:
 class KnownSection:
     """A header section that fits a shape: who sends it, what of it leaves, and what it says of its request.
 
-    `passing` ends in the empty line that closes a head. `request_id` is empty where the client names none.
+    `passing` ends in the empty line that closes a head. `length` is the body's, CHUNKED where it comes in chunks.
+    `request_id` is empty where the client names none.
     """
 
     sender: Sender

@@ -30,7 +30,9 @@ from proxy.forwarding.quick.plans import (
     may_be_quick,
 )
 from proxy.forwarding.quick.queued import QueuedExchange
-from proxy.http1.request_shape import USUAL_LINE, RequestShape, ShapeRules, make_request_shape
+from proxy.forwarding.response_head import CHUNKED_LINE
+from proxy.http1.framing import whole_chunked
+from proxy.http1.request_shape import CHUNKED, USUAL_LINE, RequestShape, ShapeRules, make_request_shape
 from proxy.routing.numbers import line_without_numbers
 from proxy.token_bucket import TokenBucket
 
@@ -103,9 +105,10 @@ class Recognition:
         known = None
         if data[0] == _G and len(data) <= self._max_remembered:
             known = self._requests.get(data) or self._renumber(data)
-        known = known or self._recognise(data)
         if known is None:
-            return None
+            known = self._recognise(data)
+            if known is None or (known[4].length < 0 and (data := self._without_chunks(data, known[5])) == b""):
+                return None
         lane = known[0]
         token = self._tokens.current(lane.account)
         if token is not known[6]:
@@ -161,11 +164,16 @@ class Recognition:
         body_at = data.find(_END) + 4
         length = len(data) - body_at
         head = data[:body_at] if length else data
-        if data[0] != _G and (known := self._requests.get(head)) is not None and length == known[4].length:
+        if data[0] != _G and (known := self._requests.get(head)) is not None and known[4].length in (length, CHUNKED):
             return known
         at = data.find(b"\r\n") + 2
         section = self._find_section(data[at:body_at]) if body_at > at else None
-        if section is None or length != section.length or body_at > self._max_head or length > self._max_body:
+        if (
+            section is None
+            or section.length not in (length, CHUNKED)
+            or body_at > self._max_head
+            or length > self._max_body
+        ):
             self._outcome = QuickOutcome.UNSEEN if section is None else QuickOutcome.INCOMPLETE
             return None
         line, sender = data[: at - 2], section.sender
@@ -179,6 +187,17 @@ class Recognition:
         if not section.request_id and body_at <= _MAX_REMEMBERED and (again or self._came_before(head)):
             self._remember(head, known)
         return known
+
+    def _without_chunks(self, data: bytes, body_at: int) -> bytes:
+        """A request with the payload of its chunks in their place; empty where they are not whole, or not valid."""
+        try:
+            payload = whole_chunked(data[body_at:], ValueError, thrifty=True)
+        except ValueError:
+            payload = None
+        if payload is None or len(payload) > self._max_body:
+            self._outcome = QuickOutcome.INCOMPLETE
+            return b""
+        return data[:body_at] + payload
 
     def _came_before(self, what: bytes) -> bool:
         """Whether somebody sent this head, or a line that differs from this in numbers alone, lately, as far as so
@@ -257,7 +276,7 @@ class Recognition:
         return None
 
     def _section(self, section: bytes, shape: RequestShape, found: re.Match[bytes], sender: Sender) -> KnownSection:
-        passing = shape.fields.lines(found) + b"\r\n"
+        passing = shape.fields.lines(found) + (CHUNKED_LINE + b"\r\n" if shape.chunked else b"\r\n")
         made = KnownSection(sender, passing, shape.length(found), shape.request_id(found))
         if not made.request_id and len(section) <= _MAX_REMEMBERED:
             if len(self._sections) >= MAX_SECTIONS:

@@ -37,19 +37,32 @@ def _no_lines(_found: re.Match[bytes]) -> bytes:
 
 
 class KnownBeginning:
-    """What stands before the upstream's request id, byte for byte; `length` is -1 where it is said behind it.
+    """What stands before the upstream's request id, byte for byte; `length` is -1 where it is said behind it, or not at
+    all, as the body is `chunked`.
 
     `passing` is the group of the lines behind it that pass, -1 where they are not one: `lines_behind` gives them then.
     """
 
     __slots__ = (
-        *("behind", "dated", "id_group", "length", "length_group", "lines", "lines_behind", "passing", "status"),
+        *(
+            "behind",
+            "chunked",
+            "dated",
+            "id_group",
+            "length",
+            "length_group",
+            "lines",
+            "lines_behind",
+            "passing",
+            "status",
+        ),
     )
 
     def __init__(self, shape: ResponseShape, found: re.Match[bytes]) -> None:
         behind = shape.behind
         self.status = shape.status
         self.dated = shape.dated
+        self.chunked = shape.chunked
         self.lines = shape.before.lines(found)
         at = shape.before.given.get(LENGTH)
         self.length = int(found[at]) if at is not None else -1

@@ -170,3 +170,27 @@ async def test_what_cannot_be_read_ends_the_channel() -> None:
     async with asyncio.timeout(20):
         await end.closed.wait()
     theirs.close()
+
+
+async def test_what_was_said_last_is_waited_for() -> None:
+    """Until the other side has taken all of it, or is gone; not for long where it does not."""
+    ours, theirs = socket.socketpair()
+    end = End(ours)
+    with theirs:
+        end.channel.send("spans", data="x" * (4 << 20))
+        await end.channel.taken(0.0)
+        assert end.channel.unsent
+        theirs.setblocking(False)
+        reading = asyncio.create_task(_read_on(theirs))
+        await end.channel.taken(20.0)
+        reading.cancel()
+        assert end.channel.unsent == 0
+        end.channel.send("spans", data="x" * (4 << 20))
+    async with asyncio.timeout(20):
+        await end.channel.taken(60.0)
+        await end.closed.wait()
+
+
+async def _read_on(end: socket.socket) -> None:
+    while True:
+        await asyncio.get_running_loop().sock_recv(end, 1 << 16)

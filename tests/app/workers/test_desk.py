@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -17,6 +18,7 @@ from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
 from proxy.app.workers.frames import FrameReader, Message
 from proxy.app.workers.held_tokens import write_token
+from proxy.app.workers.span_passing import write_span
 from proxy.config import Config, load
 from proxy.config.passing import from_document
 from proxy.errors import NoUsableToken
@@ -29,6 +31,7 @@ from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.routing.mcp_session import McpSession
 from proxy.secret import Secret
 from proxy.tokens.values import AccessToken
+from tests.observability.test_traces import ATTEMPT, SERVED
 
 TOKEN = AccessToken("acme", Secret("canary-token"), 1, 100.0, "amzn1.x")
 KEY = ThrottleKey("sp", "123", "na", "amzn1.x")
@@ -215,6 +218,17 @@ def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) ->
     assert [(each.status, each.path) for each in bench.history.failures()] == [(403, "/x")]
     assert [each.reason for each in bench.history.refused()] == ["refused-by-amazon"]
     assert (bench.uses.last("digest"), desk.pools) == (4.0, {1: {"host:443": 2}})
+
+
+def test_spans_go_to_whoever_sends_them(bench: Bench) -> None:
+    """With the moment when each was over; where nobody traces there is nobody to take them."""
+    assert ATTEMPT.span is not None
+    message = {"kind": "spans", "spans": [write_span(ATTEMPT, ATTEMPT.span, 12), write_span(SERVED, ATTEMPT.span, 13)]}
+    bench.desk.heard(1, message)
+    taken: list[Any] = []
+    bench.desk.spans = lambda event, ended_at: taken.append((event, ended_at))
+    bench.desk.heard(1, message)
+    assert taken == [(ATTEMPT, 12), (replace(SERVED, span=ATTEMPT.span), 13)]
 
 
 def test_a_reload_tells_everything_that_is_another(bench: Bench) -> None:

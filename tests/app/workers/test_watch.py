@@ -11,7 +11,7 @@ import pytest
 from proxy.app.workers.supervision import HANG_SECONDS, START_SECONDS, Vitals, WorkerEnd, WorkerPhase
 from proxy.app.workers.watch import LOOKS_UNTIL_ELSEWHERE, Watch
 from proxy.events import DefectMet, Event
-from tests.support.virtual_time import run_at_once
+from tests.support.tokens import virtual_time
 
 NOW = 1000.0
 
@@ -99,15 +99,13 @@ def test_what_no_event_tells_is_looked_at_now_and_then(monkeypatch: pytest.Monke
     assert [(type(told), getattr(told, "where", "")) for told in bench.told] == [(DefectMet, "watch of lists")]
 
 
-def test_it_looks_twice_a_second_until_it_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+@virtual_time
+async def test_it_looks_twice_a_second_until_it_is_ended() -> None:
     """Each look on the clock that beats are told on."""
-
-    async def watch_for_a_minute() -> Watch:
-        monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "monotonic", asyncio.get_running_loop().time)
         watch = Watch(lambda: (), lambda: None, lambda event: None)
         running = asyncio.create_task(watch.run())
         await asyncio.sleep(60.25)
         running.cancel()
-        return watch
-
-    assert repr(run_at_once(watch_for_a_minute())) == "<Watch: 120 looks, 0 of them fail>"
+    assert repr(watch) == "<Watch: 120 looks, 0 of them fail>"

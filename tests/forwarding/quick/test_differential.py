@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.http1.framing import whole_chunks
 from tests.support.both_settings import KEYS, Ask, Change, Seen, Step, converse
 from tests.support.proxy_bench import Running
 
@@ -41,12 +42,15 @@ SECTIONS = (
     b"Host: 127.0.0.1\r\nOrigin: null\r\n",
     b"Host: 127.0.0.1\r\nX-Ads-Account: default\r\nConnection: close\r\n",
     b"Host: 127.0.0.1\r\nX-Ads-Account:  default\r\nX_Odd: 1\r\n",
+    b"Host: 127.0.0.1\r\nX-Ads-Account: default\r\nTransfer-Encoding: chunked\r\n",
 )
 USUAL = LINES[0] + b"\r\n" + SECTIONS[1] + b"\r\n"
 
 
 def request(line: bytes, section: bytes, body: bytes = b"") -> bytes:
-    """The bytes of one; a method with a body says its length."""
+    """The bytes of one; a method with a body says its length, unless it comes in chunks."""
+    if b"chunked" in section:
+        return line + b"\r\n" + section + b"\r\n" + whole_chunks(body)
     length = b"Content-Length: %d\r\n" % len(body) if line[:3] in (b"POS", b"PUT") else b""
     return line + b"\r\n" + section + length + b"\r\n" + (body if length else b"")
 

@@ -56,12 +56,13 @@ def test_lines_that_are_dropped_within_are_left_out() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n",
         b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         b"nonsense\r\n\r\n",
     ],
 )
 def test_what_is_not_worth_it_is_not_learned(data: bytes) -> None:
-    """It is not whole, judged, malformed, or without a length."""
+    """It is not whole, judged, malformed, or without an end of its own."""
     patterns = ResponsePatterns()
     patterns.learn(data)
     assert repr(patterns) == "<ResponsePatterns: 0 shapes>"

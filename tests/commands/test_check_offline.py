@@ -1,0 +1,57 @@
+"""`check --offline`: the verdict of whoever would take this configuration, without asking anybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from proxy.commands.cli import app
+from proxy.errors import StartupError
+
+NOWHERE = "http://127.0.0.1:9"
+ACCOUNT = (
+    "accounts: {acme: {client_id: amzn1.application-oa2-client.1, client_secret: canary-secret, refresh_token: x}}\n"
+)
+REGION = f"{{api_url: '{NOWHERE}', token_url: '{NOWHERE}/token', auth_grant_url: '{NOWHERE}/grant'}}"
+NOBODY = f"regions: {{na: {REGION}, eu: {REGION}, fe: {REGION}}}\n"
+"""Amazon is where nobody answers."""
+
+
+def check(folder: Path, text: str, *more: str) -> Result:
+    (folder / "proxy.yaml").write_text(text)
+    return CliRunner().invoke(app, ["check", "--offline", "--config", str(folder / "proxy.yaml"), *more])
+
+
+def test_a_configuration_in_order_is_told_without_asking_anybody(tmp_path: Path) -> None:
+    """Although no account could serve: a summary, the notes, and 0."""
+    result = check(tmp_path, ACCOUNT + NOBODY)
+    assert (result.exit_code, result.stdout) == (0, "The configuration can be used. Nobody was asked.\n")
+    assert "is valid: 127.0.0.1:8080" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("nonsense: true\n", "holds an unknown key"),
+        ("operations: [{method: GET, path: /nowhere/at/all, scope: none}]\n", "operations[0]"),
+        ("upstream: {ca_file: /nowhere}\n", "upstream.ca_file: "),
+        ("tls: {certificate: {file: /nowhere}, key: {file: /nowhere}}\n", "tls."),
+    ],
+)
+def test_what_a_program_would_refuse_is_refused(tmp_path: Path, more: str, problem: str) -> None:
+    """Also what is not written in the file itself, but in those that it names."""
+    result = check(tmp_path, ACCOUNT + more)
+    assert isinstance(result.exception, StartupError)
+    assert problem in str(result.exception)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("other", ["--as reporting GET /v2/profiles", "--diff proxy.yaml"])
+def test_it_goes_with_no_other_question(tmp_path: Path, other: str) -> None:
+    """2, as for every misuse."""
+    result = check(tmp_path, ACCOUNT, *other.split())
+    assert isinstance(result.exception, StartupError)
+    assert result.exception.exit_code == 2
+    assert result.stdout == ""
