@@ -90,8 +90,11 @@ def _profiles(given: argparse.Namespace) -> None:
 
 
 def _workers(given: argparse.Namespace) -> None:
-    for number, ratio in measure_workers(given.rounds, given.seconds).items():
-        print(f"{number} workers on one core, to one process: {ratio.middle:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+    found = measure_workers(given.rounds, given.seconds)
+    print("CPU per request, to one process:")
+    print(f"one worker, with its supervisor: {found.one:.3f}; of that the supervisor: {found.supervisor:.3f}")
+    for number, ratio in found.workers.items():
+        print(f"{number} workers on one core, with their supervisor: {ratio:.3f}")
 
 
 _COMMANDS = {

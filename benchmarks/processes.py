@@ -77,6 +77,10 @@ class Process:
         """Seconds of user and system time so far."""
         return sum(time.clock_gettime(_process_clock(pid)) for pid in self.pids())
 
+    def own_cpu(self) -> float:
+        """The same of the process alone, without those that descend from it."""
+        return time.clock_gettime(_process_clock(self.pid))
+
     def memory(self) -> Memory:
         """What it takes now."""
         texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids()]

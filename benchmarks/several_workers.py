@@ -2,34 +2,55 @@
 
 All of them share one core, as load and upstream have the other: no machine with a core for each is needed, and what
 shows is what workers add. Each has as many connections as the one process alone, so that it finds as much to do in one
-turn of its event loop. Processes that take turns on a core find its caches cold; with a core each they do not.
+turn of its event loop. Processes that take turns on a core find its caches cold; with a core each they do not: so one
+worker is measured by itself, too, while the other one of two is stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.checkout import Setting, this_checkout
+from benchmarks.checkout import Setting, Worker, this_checkout
 from benchmarks.measure import measure
-from benchmarks.processes import stopped_at_end
+from benchmarks.processes import BenchmarkError, Process, stopped_at_end
 from benchmarks.ratios import Ratio, paired
 from benchmarks.scenarios import ONE_TARGET
 from benchmarks.upstream import start_upstream
 
 COUNTS = (2, 4)
+MOST_SECONDS = 3
+"""A worker that is stopped for five is taken for one that hangs, and replaced."""
 
 
-def measure_workers(rounds: int, seconds: int) -> dict[int, Ratio]:
-    """CPU per request by the count of workers, to one process, in paired rounds."""
+@dataclass(frozen=True, slots=True)
+class WorkerCosts:
+    """CPU per request in parts of that of one process, in paired rounds: by the count of `workers`; of `one` worker
+    with its supervisor, and of that `supervisor` by itself."""
+
+    workers: dict[int, Ratio]
+    one: Ratio
+    supervisor: Ratio
+
+
+def measure_workers(rounds: int, seconds: int) -> WorkerCosts:
+    """With one process, one worker, and so many workers."""
+    if seconds > MOST_SECONDS:
+        raise BenchmarkError(f"a worker can be stopped for at most {MOST_SECONDS} seconds: --seconds {MOST_SECONDS}")
     costs: dict[int, list[float]] = {count: [] for count in (1, *COUNTS)}
+    ones: list[float] = []
+    supervisors: list[float] = []
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         work = Path(temporary)
         upstream = start_upstream(work)
         stack.enter_context(stopped_at_end(upstream.process))
-        started, loads = {}, {}
+        started: dict[int, Worker] = {}
+        loads = {}
         for count in costs:
             loads[count] = replace(ONE_TARGET.load, connections=ONE_TARGET.load.connections * count)
             started[count] = this_checkout().start(upstream, Setting(workers=count), work / str(count))
@@ -38,4 +59,22 @@ def measure_workers(rounds: int, seconds: int) -> dict[int, Ratio]:
         for _ in range(rounds):
             for count, cost in costs.items():
                 cost.append(measure(started[count], loads[count], seconds, work).cpu)
-    return {count: paired(costs[count], costs[1]) for count in COUNTS}
+            with _one_serves(started[2].process) as supervisor:
+                own, whole = supervisor.own_cpu(), supervisor.cpu()
+                ones.append(measure(started[2], loads[1], seconds, work).cpu)
+                supervisors.append(ones[-1] * (supervisor.own_cpu() - own) / (supervisor.cpu() - whole))
+    by_count = {count: paired(costs[count], costs[1]) for count in COUNTS}
+    return WorkerCosts(by_count, paired(ones, costs[1]), paired(supervisors, costs[1]))
+
+
+@contextlib.contextmanager
+def _one_serves(process: Process) -> Iterator[Process]:
+    """All workers but one stand still meanwhile: they accept no connection, and cost nothing."""
+    _, _, *others = process.pids()
+    for pid in others:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield process
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)

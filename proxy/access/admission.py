@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ORIGIN = b"origin"
 FETCH_SITE = b"sec-fetch-site"
 
+_ORIGIN = TargetForm.ORIGIN
 _KEYLESS = frozenset((TargetKind.TOKEN, TargetKind.LOGIN))
 _FETCH_SITES = (b"none", b"same-origin")
 _REFUSED_METHODS = {
@@ -42,7 +43,7 @@ def admit(request: Request) -> None:
         )
     if FETCH_SITE in named and not all(value.lower() in _FETCH_SITES for value in named[FETCH_SITE] if value):
         raise CrossOrigin("The request's Sec-Fetch-Site says that another web page sent it.", close=True)
-    if request.target.form is not TargetForm.ORIGIN:
+    if request.target.form is not _ORIGIN:
         _check_form(request)
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from proxy.observability.request_metrics import REQUEST_BUCKETS
+from proxy.observability.request_buckets import REQUEST_BUCKETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

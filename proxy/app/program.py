@@ -322,7 +322,7 @@ class Program:
         audit = self.audit.put if self.audit is not None else None
         desk = self._crew.desk(self._sessions, self._uses, self.history, audit)
         desk.tls, desk.spans = self._tls, self._take_spans
-        told = self.observers, self.logs.sink.put
+        told = self.observers, self.logs.sink.put_batch
         self.workers = self._crew.supervisor(desk, self.metrics, lambda: self.config, told)
         return (desk,)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from proxy.downstream.table import ConnectionTable
     from proxy.http1.framing import Body, Buffer
 
+_SERVING, _CLOSING = Availability.SERVING, Availability.CLOSING
+
 
 class ClientConnection(asyncio.Protocol):
     """One connection from a tool."""
@@ -242,7 +244,7 @@ class ClientConnection(asyncio.Protocol):
     def stays_open(self, request: Request) -> bool:
         fields = request.fields
         wished = not fields.close and (request.minor == 1 or fields.keep_alive)
-        serving = self._service.availability is Availability.SERVING
+        serving = self._service.availability is _SERVING
         soon = not self._broken and ends_soon(self._body, expects_continue=fields.expects_continue)
         return wished and serving and self._limits.keepalive_timeout > 0 and soon
 
@@ -289,7 +291,7 @@ class ClientConnection(asyncio.Protocol):
     def finish(self, *, keep: bool) -> None:
         self.flush()
         self._handler = None
-        if not keep or self._broken or self._service.availability is Availability.CLOSING:
+        if not keep or self._broken or self._service.availability is _CLOSING:
             self._close()
             return
         if self._body is not None:

@@ -277,12 +277,7 @@ class Accounting:
         stats.measure(now)
         shared = context.shared
         entry = shared.prepared.entries.get(status) or self._prepare(shared, status)
-        if context.alike:
-            self._name_alike(stats, context)
-        else:
-            if not shared.path:
-                self._name(shared)
-            stats.path, stats.text = shared.path, shared.text
+        stats.path, stats.text = context.shown(self.journal)
         self.flight.value -= 1
         shared.in_flight.value -= 1
         entry.note(stats)
@@ -291,20 +286,6 @@ class Accounting:
         """Where requests that were decided so are noted with this status."""
         entry = decision.prepared.entries[status] = self.journal.entry(kind_of(decision), status)
         return entry
-
-    def _name(self, decision: Decision) -> None:
-        """What the log says of each request with this head."""
-        decision.path = decision.route.path.decode("latin-1")
-        decision.text = self.journal.text(decision.path, decision.request.fields.user_agent)
-
-    def _name_alike(self, stats: RequestStats, context: RequestContext) -> None:
-        """What it says of one that is like others."""
-        prepared, path = context.shared.prepared, context.path
-        if not prepared.named:
-            prepared.named, prepared.texts = True, self.journal.numbered_text(path, stats.user_agent)
-        texts = prepared.texts
-        stats.path = path
-        stats.text = texts.of(path) if texts is not None else self.journal.text(path, stats.user_agent)
 
     def refused(self, request: Request, error: Refused, client: str = "", way: Way = NOWHERE) -> None:
         """A request was answered before anybody served it."""

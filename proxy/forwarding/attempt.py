@@ -39,7 +39,8 @@ class AttemptState(StrEnum):
     """Nobody wants the response any longer."""
 
 
-_LIVE = (AttemptState.SENT, AttemptState.ANSWERED)
+_SENT = AttemptState.SENT
+_LIVE = (_SENT, AttemptState.ANSWERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class Attempt:
         self.token = token
         self._unsent = connection.lost
         self._whole = False
-        self.state = AttemptState.SENT
+        self.state = _SENT
         self.entered = 0.0
         self.held = False
         self.refused = False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import Request
     from proxy.observability.access_line import NumberedText
     from proxy.observability.instruments import Cell
-    from proxy.observability.journal import JournalEntry
+    from proxy.observability.journal import Journal, JournalEntry
     from proxy.routing.route import Route
     from proxy.routing.target import Destination
     from proxy.tokens.values import AccessToken
@@ -147,29 +147,20 @@ class Decision:
 
 
 class RequestContext:
-    """A request that may leave, and what was decided about it.
+    """A request that may leave, and what was decided about it: its `decision`, which may be `shared` with others."""
 
-    `shared` is that, or what was decided about another of its kind (`line_kinds`) if it is `alike`: then all but its
-    `request`, `destination` and `route` holds for this one, too, and its own `decision` is made when it is asked for.
-    """
+    __slots__ = ("request", "shared")
 
-    __slots__ = ("_decision", "alike", "request", "shared")
-
-    def __init__(self, request: Request, shared: Decision, *, alike: bool = False) -> None:
+    def __init__(self, request: Request, decision: Decision) -> None:
         self.request = request
-        self.shared = shared
-        self.alike = alike
-        self._decision = None if alike else shared
+        self.shared = decision
 
     def __repr__(self) -> str:
-        return f"<RequestContext of {self.request.id}: {self.shared!r}>"
+        return f"<{type(self).__name__} of {self.request.id}: {self.shared!r}>"
 
     @property
     def decision(self) -> Decision:
-        made = self._decision
-        if made is None:
-            made = self._decision = self.shared.alike(self.request)
-        return made
+        return self.shared
 
     @property
     def rules(self) -> Rules:
@@ -191,18 +182,17 @@ class RequestContext:
     def pool(self) -> Pool:
         return self.shared.pool
 
-    @property
-    def path(self) -> str:
-        """Its path for the log, if it is `alike`."""
-        return self.request.target.path[len(self.shared.destination.prefix) :].decode("latin-1") or "/"
-
     def head(self, token: AccessToken, account_lines: AccountLines) -> bytes:
         """What leaves before the body, with this token."""
-        shared, request = self.shared, self.request
-        if not self.alike:
-            return shared.head(token, account_lines)
-        sent = sent_target(request.target, shared.destination.prefix)
-        return request_line(request.method, sent) + shared.section(token, account_lines)
+        return self.shared.head(token, account_lines)
+
+    def shown(self, journal: Journal) -> tuple[str, str]:
+        """Its path, and what the log says of it."""
+        shared = self.shared
+        if not shared.path:
+            shared.path = shared.route.path.decode("latin-1")
+            shared.text = journal.text(shared.path, self.request.fields.user_agent)
+        return shared.path, shared.text
 
     @property
     def family(self) -> str:
@@ -215,6 +205,41 @@ class RequestContext:
         tell_held_back(pool, family, observer)
         patience = self.rules.timeouts.response
         return await pool.acquire(fresh=fresh, patience=patience, client=self.client, family=family)
+
+
+class AlikeContext(RequestContext):
+    """That of a request like one before it (`line_kinds`), of which the `shared` decision is: all but its `request`,
+    `destination` and `route` holds for this one, too. A decision of its own is made when it is asked for."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self, request: Request, example: Decision) -> None:
+        self.request = request
+        self.shared = example
+        self._made: Decision | None = None
+
+    @property
+    def decision(self) -> Decision:
+        made = self._made
+        if made is None:
+            made = self._made = self.shared.alike(self.request)
+        return made
+
+    def head(self, token: AccessToken, account_lines: AccountLines) -> bytes:
+        request, shared = self.request, self.shared
+        sent = sent_target(request.target, shared.destination.prefix)
+        return request_line(request.method, sent) + shared.section(token, account_lines)
+
+    def shown(self, journal: Journal) -> tuple[str, str]:
+        shared, request = self.shared, self.request
+        prepared, prefix = shared.prepared, shared.destination.prefix
+        path = request.target.path.decode("latin-1")
+        if prefix:
+            path = path[len(prefix) :] or "/"
+        if not prepared.named:
+            prepared.named, prepared.texts = True, journal.numbered_text(path, request.fields.user_agent)
+        texts = prepared.texts
+        return path, texts.of(path) if texts is not None else journal.text(path, request.fields.user_agent)
 
 
 def tell_held_back(pool: Pool, family: str, observer: Observer) -> None:

@@ -10,7 +10,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from proxy.forwarding.decision import RequestContext
+from proxy.forwarding.decision import AlikeContext, RequestContext
 from proxy.forwarding.line_kinds import line_kind, read_of_lines
 from proxy.forwarding.misses import find_missed, is_listed, misses_default
 from proxy.http1.sightings import Sightings
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_KEPT = 1024
 """Of heads, and of kinds: all are forgotten beyond that."""
+_ORIGIN = TargetForm.ORIGIN
 _MAX_HEAD = 4096
 """In bytes: somebody who sends ever new heads fills no memory with them."""
 
@@ -75,12 +76,12 @@ class Decisions:
         """The same of one that came with other bytes."""
         fields, target, head = request.fields, request.target, request.head
         section = self._sections.get(id(fields))
-        if section is None or section.fields is not fields or target.form is not TargetForm.ORIGIN:
+        if section is None or section.fields is not fields or target.form is not _ORIGIN:
             return None
         example = section.examples.get(line_kind(request.method, target, section.reading))
         if example is None:
             return None
-        found = RequestContext(request, example, alike=True)
+        found = AlikeContext(request, example)
         if len(head) <= _MAX_HEAD and self._heads.came_before(head):
             self._keep_head(head, found.decision)
         return found
@@ -105,7 +106,7 @@ class Decisions:
         decision.watched = until < math.inf or decision.missed is not None
         if again:
             self._keep_head(head, decision)
-        if request.target.form is TargetForm.ORIGIN:
+        if request.target.form is _ORIGIN:
             self._keep_kind(section, kind, decision)
 
     def _keep_head(self, head: bytes, decision: Decision) -> None:

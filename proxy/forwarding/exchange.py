@@ -17,7 +17,7 @@ from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.injection import render_head
 from proxy.forwarding.mcp_body import body_of
-from proxy.forwarding.phase import Phase, follow
+from proxy.forwarding.phase import ADMITTED, Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import ResponseRelay
 from proxy.forwarding.renewal import renew_after_refusal, tell_accepted
@@ -48,7 +48,7 @@ class Exchange:
     )
 
     def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
-        self.phase = Phase.ADMITTED
+        self.phase = ADMITTED
         self._dependencies = dependencies
         self._client = client
         self._context = context

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from proxy.routing.target import Destination
     from proxy.upstream.pools import Pools
 
+_CLOSING = Availability.CLOSING
+
 
 class Considered:
     """What became known of a request while it was decided whether to serve it: its account if it is not."""
@@ -103,13 +105,13 @@ class Forwarder:
 
     def accept(self, request: Request, client: ClientPort) -> RequestHandler:
         known = self._decisions.find(request)
-        if known is not None and self.availability is not Availability.CLOSING:
+        if known is not None and self.availability is not _CLOSING:
             return self._repeat(known, client)
         rules = self.rules
         considered = self._considered = Considered(request)
         admit(request)
         early = read_destination(request.target) if may_be_local(request.target) else None
-        if self.availability is Availability.CLOSING:
+        if self.availability is _CLOSING:
             raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
         if request.method not in METHODS:
             raise NotImplementedHere("The Ads API has no such method.", close=True)

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from proxy.http1.framing import Buffer
     from proxy.http1.request_fields import RequestFields
 
+_MCP = TargetKind.MCP
+
 
 def body_of(context: RequestContext, stats: RequestStats) -> ReplayBuffer:
     """What the body of a request is kept in."""
     fields, max_bytes = context.request.fields, context.rules.replay_bytes
-    if context.endpoint is TargetKind.MCP:
+    if context.endpoint is _MCP:
         return McpReplayBuffer(fields, max_bytes, stats)
     return replay_buffer(fields, max_bytes)
 

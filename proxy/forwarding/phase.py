@@ -24,6 +24,9 @@ class Phase(StrEnum):
     DONE = "done"
 
 
+ADMITTED, SENT, DONE = Phase.ADMITTED, Phase.SENT, Phase.DONE
+"""For each request: to look a member up in an Enum takes longer than to compare it."""
+
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.ADMITTED: frozenset((Phase.RECEIVING, Phase.SENT, Phase.DONE)),
     Phase.RECEIVING: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),

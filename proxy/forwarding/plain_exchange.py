@@ -14,7 +14,7 @@ from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt, AttemptState
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.explanation import EXPLAINED
-from proxy.forwarding.phase import Phase, follow
+from proxy.forwarding.phase import DONE, SENT, follow
 from proxy.forwarding.renewal import tell_accepted
 from proxy.forwarding.response_head import CHUNKED_LINE, connection_line, render_response_head
 from proxy.http1.framing import whole_chunks
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.upstream.connection import UpstreamConnection
     from proxy.upstream.ports import Timeouts
 
+_ENDED = AttemptState.ENDED
 _MAX_WHOLE = 8192
 """Bytes of a body that are cheaper written in one piece with the head than beside it."""
 _LOOKED_AT = retry.JUDGED | EXPLAINED
@@ -54,7 +55,7 @@ class WholeAttempt(Attempt):
         if not self._connection.end_answered(now - sent_at):
             return False
         response, payload = found
-        self._end(AttemptState.ENDED)
+        self._end(_ENDED)
         self.response = response
         self._owner.pass_on(response, payload)
         return True
@@ -81,7 +82,7 @@ class PlainExchange(Exchange):
         stats = self._stats
         stats.sent_at = now = perf_counter()
         attempt = self._attempt = WholeAttempt(self, 1, token, connection)
-        self.phase = follow(self.phase, Phase.SENT)
+        self.phase = follow(self.phase, SENT)
         attempt.send_whole(b"".join((head, *data)) if data else head, decision.rules.timeouts, now)
         stats.overhead = perf_counter() - self._entered
 
@@ -116,7 +117,7 @@ class PlainExchange(Exchange):
         else:
             client.send([head, body] if body else [head])
             client.finish(keep=keep)
-        self.phase = follow(self.phase, Phase.DONE)
+        self.phase = follow(self.phase, DONE)
         now = perf_counter()
         stats.attempts, stats.bytes_in, stats.bytes_out = 1, self._body.size, size
         stats.overhead += now - attempt.entered

@@ -26,6 +26,9 @@ class TargetForm(StrEnum):
     ASTERISK = "asterisk"
 
 
+_ORIGIN = TargetForm.ORIGIN
+
+
 @unchanging
 class Target:
     """A target in its parts.
@@ -52,7 +55,8 @@ def parse_target(raw: bytes) -> Target:
     if b"#" in raw:
         raise MalformedRequest("A request target has no fragment; leave out '#' and what follows it.", close=True)
     if raw.startswith(b"/"):
-        return _split(raw, TargetForm.ORIGIN, b"", b"", raw)
+        path, mark, query = raw.partition(b"?")
+        return Target(raw, _ORIGIN, b"", b"", path, mark + query)
     if raw == b"*":
         return Target(raw, TargetForm.ASTERISK, b"", b"", b"", b"")
     scheme, separator, after = raw.partition(b"://")
@@ -62,12 +66,8 @@ def parse_target(raw: bytes) -> Target:
     authority, left = after[:end].lower(), after[end:]
     if not authority or b"@" in authority:
         raise MalformedRequest("The request target names no host, or a user before it.", close=True)
-    return _split(raw, TargetForm.ABSOLUTE, scheme.lower(), authority, left if left[:1] == b"/" else b"/" + left)
-
-
-def _split(raw: bytes, form: TargetForm, scheme: bytes, authority: bytes, left: bytes) -> Target:
-    path, mark, query = left.partition(b"?")
-    return Target(raw, form, scheme, authority, path, mark + query)
+    path, mark, query = (left if left[:1] == b"/" else b"/" + left).partition(b"?")
+    return Target(raw, TargetForm.ABSOLUTE, scheme.lower(), authority, path, mark + query)
 
 
 def path_segments(path: bytes) -> tuple[bytes, ...]:

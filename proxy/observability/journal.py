@@ -42,15 +42,17 @@ class RequestLog(Protocol):
 
 
 class Gathering:
-    """Requests that ended in this turn of the event loop, each with its moment (wall-clock time) and its entry.
+    """Requests that ended in this turn of the event loop, each with its entry.
 
-    `later` calls what it is given at the end of the turn; without it there are no turns, and nothing is gathered.
+    `later` calls what it is given at the end of the turn; without it there are no turns, and each is noted at once.
+    `write` puts down, for another process, what they were counted in together; None where nobody else reads it.
     """
 
-    __slots__ = ("_ended", "later")
+    __slots__ = ("_ended", "_write", "later")
 
-    def __init__(self) -> None:
-        self._ended: list[tuple[JournalEntry, float, RequestRecord]] = []
+    def __init__(self, write: Callable[[], None] | None) -> None:
+        self._write = write
+        self._ended: list[tuple[JournalEntry, RequestRecord]] = []
         self.later: Callable[[Callable[[], None]], object] | None = None
 
     def __repr__(self) -> str:
@@ -60,13 +62,22 @@ class Gathering:
         ended = self._ended
         if not ended and self.later is not None:
             self.later(self.note_all)
-        ended.append((entry, time(), record))
+        ended.append((entry, record))
+        if self.later is None:
+            self.note_all()
 
     def note_all(self) -> None:
-        """The turn is over."""
+        """The turn is over; what ended in it was over at this moment (wall-clock time)."""
         ended, self._ended = self._ended, []
-        for entry, at, record in ended:
-            entry.note_at(at, record)
+        now = time()
+        try:
+            for entry, record in ended:
+                entry.note_at(now, record)
+        finally:
+            if self._write is not None:
+                for entry in dict(ended):
+                    entry.write()
+                self._write()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +91,16 @@ class Audience:
 
 
 class JournalEntry:
-    """What is kept for requests of one kind that were answered with one status. `note` is called for each."""
+    """What is kept for requests of one kind that were answered with one status. `note` is called for each; `write`
+    puts down, for another process, what they were counted in."""
 
-    __slots__ = ("_gathering", "_keep", "_kind", "_listeners", "_logs", "_numbers", "_status", "_write")
+    __slots__ = ("_gathering", "_keep", "_kind", "_listeners", "_logs", "_numbers", "_status", "_write", "write")
 
     def __init__(self, kind: RequestKind, status: int, numbers: RequestNumbers, audience: Audience) -> None:
         self._kind = kind
         self._status = status
         self._numbers = numbers
+        self.write = numbers.write
         self._logs = logs = audience.logs
         self._write = logs.request_writer(kind, status) if logs is not None else None
         self._listeners = audience.listeners
@@ -99,15 +112,12 @@ class JournalEntry:
 
     def note(self, record: RequestRecord) -> None:
         """A request was forwarded, answered whole, and is over; the record does not change any more."""
-        if self._gathering.later is not None:
-            self._gathering.add(self, record)
-        else:
-            self.note_at(time(), record)
+        self._gathering.add(self, record)
 
     def note_at(self, now: float, record: RequestRecord) -> None:
         """The same, when it is to be done; `now` is when it was over."""
         numbers, duration = self._numbers, record.duration
-        numbers.add_forwarded(duration, record.upstream, record.overhead)
+        numbers.note_forwarded(duration, record.upstream, record.overhead)
         numbers.seen = now
         self._keep(
             (
@@ -173,7 +183,7 @@ class Journal:
         self.listeners = listeners
         self._auditors = auditors
         self._recent = recent if recent is not None else RecentRequests()
-        self._gathering = Gathering()
+        self._gathering = Gathering(self._metrics.write if self._metrics.shared else None)
 
     def __repr__(self) -> str:
         return f"<Journal: {len(self._entries)} entries, {len(self.listeners)} listeners>"
@@ -187,9 +197,10 @@ class Journal:
         """From now on requests are noted when `later`, such as the event loop's `call_soon`, calls what it is given."""
         self._gathering.later = later
 
-    def fast_path(self, outcome: str) -> Cell:
-        """How often the quick exchange ended so; `outcome` is a fixed word."""
-        return self._metrics.fast_path(outcome)
+    def fast_path(self, outcome: str, *, noted: bool = False) -> Cell:
+        """How often the quick exchange ended so; `outcome` is a fixed word. That of requests that are `noted` is added
+        to with them, and others may see it together with what is noted of them."""
+        return self._metrics.fast_path(outcome, noted=noted)
 
     def entry(self, kind: RequestKind, status: int) -> JournalEntry:
         """That of requests of this kind with this status."""

@@ -11,6 +11,7 @@ import mmap
 import os
 import tempfile
 from array import array
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from proxy.observability.instruments import Buckets, Cell
@@ -190,23 +191,33 @@ class SharedCell(Cell):
         self._numbers[0] = value
 
 
+class NotedCell(Cell):
+    """A cell whose number stands in such a memory as often as it is written there."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, numbers: memoryview[float]) -> None:
+        super().__init__()
+        self._numbers = numbers
+
+    def write(self) -> None:
+        self._numbers[0] = self.value
+
+
 class SharedBuckets(Buckets):
-    """One series of a histogram in such a memory: the sum, then the counts."""
+    """One series of a histogram, and in such a memory the sum, then the counts, as they were written last. What is put
+    in otherwise than by `add` is to be written."""
 
     __slots__ = ("numbers",)
 
     def __init__(self, bounds: tuple[float, ...], numbers: memoryview[float]) -> None:
-        self.bounds = bounds
+        super().__init__(bounds)
         self.numbers = numbers
-        self.counts = numbers[1:]  # type: ignore[assignment]  # added to by position, as a list
 
-    @property
-    def total(self) -> float:
-        return self.numbers[0]
-
-    @total.setter
-    def total(self, total: float) -> None:
-        self.numbers[0] = total
+    def add(self, value: float) -> None:
+        super().add(value)
+        at = bisect_left(self.bounds, value)
+        self.numbers[0], self.numbers[1 + at] = self.total, self.counts[at]
 
 
 class SharedValues(dict["Labels", float]):

@@ -63,9 +63,9 @@ Marks = tuple[object, object]
 class RecentRequests:
     """Both rings. Entries of the journal add to them by `keeper`, everybody else by an event."""
 
-    def __init__(self) -> None:
-        self._requests: deque[Noted | RecentRequest] = deque(maxlen=MAX_REQUESTS)
-        self._failures: deque[Noted | RecentRequest] = deque(maxlen=MAX_FAILURES)
+    def __init__(self, requests: int = MAX_REQUESTS, failures: int = MAX_FAILURES) -> None:
+        self._requests: deque[Noted | RecentRequest] = deque(maxlen=requests)
+        self._failures: deque[Noted | RecentRequest] = deque(maxlen=failures)
 
     def __repr__(self) -> str:
         return f"<RecentRequests: {len(self._requests)} requests, {len(self._failures)} failures>"

@@ -6,15 +6,14 @@ Whoever serves requests of one kind keeps its `RequestNumbers`, and a request co
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client.samples import Exemplar
 
 from proxy.observability.instruments import Buckets, Cell, Instrument, InstrumentKind, SummedDistribution
-from proxy.observability.number_memory import SharedBuckets, SharedCell, buckets_of
+from proxy.observability.number_memory import NotedCell, SharedBuckets, SharedCell, buckets_of
+from proxy.observability.request_buckets import OVERHEAD_BUCKETS, REQUEST_BUCKETS, around, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,19 +23,11 @@ if TYPE_CHECKING:
     from proxy.events import RequestFinished
     from proxy.observability.instruments import Labels
     from proxy.observability.number_memory import NumberMemory, Sums
+    from proxy.observability.request_buckets import Places
 
 REGIONS: Final = ("na", "eu", "fe")
 OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
-
-OVERHEAD_BUCKETS: Final = (
-    *(0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075),
-    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
-)
-REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-
-_REQUEST_LIMITS: Final = (*REQUEST_BUCKETS, math.inf)
-"""Of each bucket, the last one included."""
 
 REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
@@ -102,9 +93,11 @@ class Totals:
 
 class RequestNumbers:
     """The cells of requests that are counted alike. `seen` is when the last one was over, as wall-clock time, 0 before
-    the first. `durations` are theirs alone; the other two histograms are shared with others of their region."""
+    the first. `durations` are theirs alone; the other two histograms are shared with others of their region.
 
-    __slots__ = ("count", "durations", "overheads", "seen", "upstreams")
+    What is noted is in the cells; where another process reads it, it is there once it is written."""
+
+    __slots__ = ("_usual", "count", "durations", "overheads", "seen", "upstreams")
 
     def __init__(self, durations: Buckets | None, upstreams: Buckets | None, overheads: Buckets) -> None:
         self.count = Cell()
@@ -112,72 +105,84 @@ class RequestNumbers:
         self.durations = durations
         self.upstreams = upstreams
         self.overheads = overheads
+        self._usual = around((0, 0, 0))
 
     def __repr__(self) -> str:
         return f"<RequestNumbers: {self.count.value} requests>"
 
-    def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
-        """A request that was sent to Amazon is over; `upstream` is a part of `duration`. The bisections stand here, as
-        each call costs one request in fifty."""
+    def note_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
+        """A request that was sent to Amazon is over; `upstream` is a part of `duration`. As a rule it falls into the
+        buckets of the one before, and each bisection takes as long as to see that for all three."""
         self.count.value += 1
         if (durations := self.durations) is None or (upstreams := self.upstreams) is None:
             return
-        at = bisect_left(REQUEST_BUCKETS, upstream)
-        upstreams.counts[at] += 1
-        upstreams.total += upstream
-        if duration > _REQUEST_LIMITS[at]:  # as a rule both lie in one bucket: the proxy adds little
-            at = bisect_left(REQUEST_BUCKETS, duration)
+        above, below, over, under, (at, of_upstream, of_overhead) = self._usual
+        if not (above < upstream and duration <= below and over < overhead <= under):
+            at, of_upstream, of_overhead = self._move(duration, upstream, overhead)
         durations.counts[at] += 1
         durations.total += duration
+        upstreams.counts[of_upstream] += 1
+        upstreams.total += upstream
         overheads = self.overheads
-        overheads.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
+        overheads.counts[of_overhead] += 1
         overheads.total += overhead
+
+    def _move(self, duration: float, upstream: float, overhead: float) -> Places:
+        """To other buckets."""
+        places = places_of(duration, upstream, overhead)
+        self._usual = around(places)
+        return places
+
+    def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
+        """The same, noted and written."""
+        self.note_forwarded(duration, upstream, overhead)
+        self.write()
 
     def add_answered(self, duration: float) -> None:
         """A request that the proxy answered itself is over; one that nobody began to serve took no time."""
         self.count.value += 1
         if self.durations is not None and duration:
             self.durations.add(duration)
+        self.write()
+
+    def write(self) -> None:
+        """Nobody else reads these."""
 
 
 class SharedRequestNumbers(RequestNumbers):
-    """The same in memory that another process reads: the count, when the last one was over, and the durations."""
+    """The same, written into memory that another process reads: the count, when the last one was over, the durations.
+
+    Reading and writing a number there takes ten times as long as here: this process alone counts in it, so it is
+    written only, and for many requests at once. Of each histogram the buckets of the last request are, as those of
+    others are when it moves on to these."""
 
     __slots__ = ("_numbers",)
+    durations: SharedBuckets | None
     upstreams: SharedBuckets | None
     overheads: SharedBuckets
 
     def __init__(self, numbers: memoryview[float], upstreams: SharedBuckets | None, overheads: SharedBuckets) -> None:
+        durations = SharedBuckets(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:]) if len(numbers) > _PLAIN_WIDTH else None
+        super().__init__(durations, upstreams, overheads)
         self._numbers = numbers
-        self.count = SharedCell(numbers)
-        self.durations = SharedBuckets(REQUEST_BUCKETS, numbers[2:]) if len(numbers) > _PLAIN_WIDTH else None
-        self.upstreams, self.overheads = upstreams, overheads
 
-    @property
-    def seen(self) -> float:
-        return self._numbers[1]
-
-    @seen.setter
-    def seen(self, at: float) -> None:
-        self._numbers[1] = at
-
-    def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
-        """As the other one does it."""
-        numbers = self._numbers
-        numbers[0] += 1
-        if self.durations is None or self.upstreams is None:
+    def write(self) -> None:
+        """Before any of these requests' answers has left whole."""
+        numbers, durations, upstreams = self._numbers, self.durations, self.upstreams
+        numbers[0], numbers[1] = self.count.value, self.seen
+        if durations is None or upstreams is None:
             return
-        numbers[2] += duration
-        at = bisect_left(REQUEST_BUCKETS, upstream)
-        upstreams = self.upstreams.numbers
-        upstreams[0] += upstream
-        upstreams[1 + at] += 1
-        if duration > _REQUEST_LIMITS[at]:
-            at = bisect_left(REQUEST_BUCKETS, duration)
-        numbers[_COUNTS + at] += 1
-        numbers = self.overheads.numbers
-        numbers[0] += overhead
-        numbers[1 + bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
+        at, of_upstream, of_overhead = self._usual[-1]
+        numbers[_PLAIN_WIDTH], numbers[_COUNTS + at] = durations.total, durations.counts[at]
+        numbers = upstreams.numbers
+        numbers[0], numbers[1 + of_upstream] = upstreams.total, upstreams.counts[of_upstream]
+        overheads = self.overheads
+        numbers = overheads.numbers
+        numbers[0], numbers[1 + of_overhead] = overheads.total, overheads.counts[of_overhead]
+
+    def _move(self, duration: float, upstream: float, overhead: float) -> Places:
+        self.write()
+        return super()._move(duration, upstream, overhead)
 
 
 class RequestMetrics:
@@ -191,6 +196,8 @@ class RequestMetrics:
         self._sums: Sums = {}
         self._others_in_flight: Callable[[], int] = int
         self._numbers: dict[RequestLabels, RequestNumbers] = {}
+        self._written: dict[tuple[str, Labels], SharedBuckets] = {}
+        self._noted: list[NotedCell] = []
         self._fast_path: dict[str, Cell] = {}
         self._gone: set[str] = set()
         self._durations = SummedDistribution(DURATIONS, self._parts)
@@ -229,9 +236,18 @@ class RequestMetrics:
         """Cells that the other process shows, also of an account that is gone here: that is decided there."""
         width = _COUNTS + len(REQUEST_BUCKETS) + 1 if labels.region else _PLAIN_WIDTH
         block = memory.block(REQUESTS.name, (*labels[:-1], str(labels.status)), width)
-        upstreams = _shared(memory, UPSTREAMS, (labels.region,)) if labels.region else None
-        numbers = self._numbers[labels] = SharedRequestNumbers(block, upstreams, _shared(memory, OVERHEADS, ()))
+        upstreams = self._shared_buckets(memory, UPSTREAMS, (labels.region,)) if labels.region else None
+        overheads = self._shared_buckets(memory, OVERHEADS, ())
+        numbers = self._numbers[labels] = SharedRequestNumbers(block, upstreams, overheads)
         return numbers
+
+    def _shared_buckets(self, memory: NumberMemory, instrument: Instrument, labels: Labels) -> SharedBuckets:
+        """A series of a histogram, in memory that another process reads. There is one of each: it is only written."""
+        found = self._written.get((instrument.name, labels))
+        if found is None:
+            block = memory.block(instrument.name, labels, len(instrument.bounds) + 2)
+            found = self._written[instrument.name, labels] = SharedBuckets(instrument.bounds, block)
+        return found
 
     def add_elsewhere(self, sums: Callable[[], Sums], in_flight: Callable[[], int]) -> None:
         """Shows, too, what other processes counted: they share the memories that these are the sums of."""
@@ -287,21 +303,44 @@ class RequestMetrics:
     def _of_those_here(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
         return ((labels, numbers) for labels, numbers in self._every() if labels.account not in self._gone)
 
-    def fast_path(self, outcome: str) -> Cell:
-        """How many requests the quick exchange took or declined in this way; a fixed word."""
+    @property
+    def shared(self) -> bool:
+        """Whether another process reads what is written."""
+        return self._memory is not None
+
+    def write(self) -> None:
+        """What is counted with the requests that are noted."""
+        for cell in self._noted:
+            cell.write()
+
+    def fast_path(self, outcome: str, *, noted: bool = False) -> Cell:
+        """How many requests the quick exchange took or declined in this way; a fixed word. The cell of those that are
+        `noted` is written with them."""
         found = self._fast_path.get(outcome)
         if found is None:
-            shared = self._memory.block(FAST_PATH.name, (str(outcome),), 1) if self._memory is not None else None
-            found = self._fast_path[outcome] = Cell() if shared is None else SharedCell(shared)
+            found = self._fast_path[outcome] = self._fast_path_cell(outcome, noted=noted)
         return found
+
+    def _fast_path_cell(self, outcome: str, *, noted: bool) -> Cell:
+        if self._memory is None:
+            return Cell()
+        shared = self._memory.block(FAST_PATH.name, (str(outcome),), 1)
+        if not noted:
+            return SharedCell(shared)
+        cell = NotedCell(shared)
+        self._noted.append(cell)
+        return cell
 
     def begin(self, account: str) -> None:
         """The account is there."""
         self._gone.discard(account)
 
     def end(self, account: str) -> None:
-        """It left the configuration, and its series with it. What its requests took stays in its regions' sums."""
+        """It left the configuration, and its series with it. What its requests took stays in its regions' sums. Who
+        reads what is counted here decides what is shown of it."""
         self._gone.add(account)
+        if self._memory is not None:
+            return
         for labels in [labels for labels in self._numbers if labels.account == account]:
             numbers = self._numbers.pop(labels)
             if numbers.durations is not None:
@@ -342,8 +381,3 @@ class RequestMetrics:
         for outcome, taken in outcomes.items():
             fast_path.add_metric((outcome,), taken)
         yield fast_path
-
-
-def _shared(memory: NumberMemory, instrument: Instrument, labels: Labels) -> SharedBuckets:
-    """A series of a histogram, in memory that another process reads."""
-    return SharedBuckets(instrument.bounds, memory.block(instrument.name, labels, len(instrument.bounds) + 2))

@@ -27,12 +27,12 @@ from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, d
 from proxy.profiles.kept_lists import KeptLists
 from proxy.profiles.list_form import ADS_ACCOUNTS, PROFILES
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
-from proxy.profiles.misses import Misses
+from proxy.profiles.misses import MISS_INTERVAL, Misses
 from proxy.profiles.pacing import LIST_INTERVAL, Pacing, next_listing
 from proxy.profiles.reach_reader import ReachReader
+from proxy.profiles.region_watch import RegionWatch
 from proxy.profiles.shared_lists import SharedLists, attempt_after, failure_elsewhere
 from proxy.profiles.source import ProfileSource
-from proxy.profiles.watch import Watch
 from proxy.tokens.leases import Urgency
 
 if TYPE_CHECKING:
@@ -42,15 +42,13 @@ if TYPE_CHECKING:
 
     from proxy.profiles.kept_lists import ListStore
     from proxy.profiles.reach_reader import Reading
-    from proxy.profiles.watch import Problem, Token
+    from proxy.profiles.region_watch import Problem, Token
     from proxy.tokens.leases import Lease, Shared
 
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
 MAX_PARALLEL = 6
 _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-REPORT_INTERVAL = 600.0
-"""After how long a failure that is still the same is told again, in seconds."""
 
 
 class ProfileDirectory:
@@ -67,8 +65,7 @@ class ProfileDirectory:
         observer: Observer,
         pacing: Pacing | None = None,
     ) -> None:
-        self._session = session
-        self._token = token
+        self._session, self._token = session, token
         self._observer = observer
         self._pacing = pacing or Pacing()
         self._index = ProfileIndex()
@@ -76,7 +73,7 @@ class ProfileDirectory:
         self._reader = ReachReader(session, documents.leases_for(ADS_ACCOUNTS), self._pacing.random)
         self._shared.follow(self)
         self._reader.shared.follow(self)
-        self._watches: dict[tuple[str, str], Watch] = {}
+        self._watches: dict[tuple[str, str], RegionWatch] = {}
         self._regions: frozenset[str] = frozenset()
         self._listings: set[asyncio.Task[Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
@@ -150,7 +147,7 @@ class ProfileDirectory:
     def _miss(self, key: str, account: str) -> None:
         """Read lists again, off the request's path."""
         for name in self._misses.take(key, (account,) if account else {name for name, _ in self._watches}):
-            self.list_again(name)
+            self._hasten(name, MISS_INTERVAL)
 
     # --- start, change, stop
 
@@ -177,7 +174,7 @@ class ProfileDirectory:
         self._regions = frozenset(region for _, region in wanted)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
-                watch = self._watches[account, region] = Watch(source, region)
+                watch = self._watches[account, region] = RegionWatch(source, region)
                 watch.task = asyncio.create_task(self._keep_current(watch))
 
     async def stop(self) -> None:
@@ -202,10 +199,11 @@ class ProfileDirectory:
 
     def list_again(self, account: str) -> None:
         """Somebody else may have signed in for this account: list it again soon."""
-        for (name, _), watch in self._watches.items():
-            if name == account:
-                watch.is_early = True
-                watch.wake.set()
+        self._hasten(account, 0.0)
+
+    def _hasten(self, account: str, gap: float) -> None:
+        for watch in filter(None, (self._watches.get((account, region)) for region in self._regions)):
+            watch.hasten(self._pacing.clock(), gap)
 
     def heard(self, kind: str, account: str, url: str) -> None:
         """Another replica may have read this kind of list of an account at an address; any, where both are empty."""
@@ -217,18 +215,18 @@ class ProfileDirectory:
         """The list that replicas share of this account at this address is damaged."""
         self._observer.observe(SharedListDamaged(account, url))
 
-    def _watches_at(self, account: str, url: str) -> tuple[Watch, ...]:
+    def _watches_at(self, account: str, url: str) -> tuple[RegionWatch, ...]:
         watched = (self._watches.get((account, region)) for region in self._regions)
         return tuple(watch for watch in watched if watch is not None and watch.source.api_urls[watch.region] == url)
 
     # --- listing
 
-    async def _keep_current(self, watch: Watch) -> None:
+    async def _keep_current(self, watch: RegionWatch) -> None:
         while True:
             watch.wake.clear()
             watch.heard.clear()
             planned = Urgency.AWAITED if self._is_awaited(watch) else Urgency.PLANNED
-            urgency, watch.is_early = Urgency.AT_ONCE if watch.is_early else planned, False
+            urgency, watch.early_at = planned if watch.early_at is None else Urgency.AT_ONCE, None
             error = await self._list(watch, urgency) or await self._read_reach(watch, urgency)
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures or watch.reach_failures
@@ -239,18 +237,22 @@ class ProfileDirectory:
                 self._report_failure(watch, asked, delay)
             await self._wait(watch, delay if failures else max(0.0, delay - watch.age))
 
-    async def _wait(self, watch: Watch, delay: float) -> None:
+    async def _wait(self, watch: RegionWatch, delay: float) -> None:
         """Until it is time to list again. A list that another replica read meanwhile is taken, and puts that off."""
-        due = self._pacing.clock() + delay
+        now = self._pacing.clock
+        due = now() + delay
         while True:
-            await self._pacing.pause(max(0.0, due - self._pacing.clock()), watch.wake)
-            if watch.is_early or not watch.heard:
+            moment = due if watch.early_at is None else min(due, watch.early_at)
+            await self._pacing.pause(max(0.0, moment - now()), watch.wake)
+            if not watch.wake.is_set():
                 return
             watch.wake.clear()
-            if await self._take_newest(watch):
-                due = self._pacing.clock() + next_listing(0, None, self._pacing.random()) - watch.age
+            if watch.heard and await self._take_newest(watch):
+                due = now() + next_listing(0, None, self._pacing.random()) - watch.age
+            if watch.early_at is not None and watch.early_at <= now():
+                return
 
-    async def _take_newest(self, watch: Watch) -> bool:
+    async def _take_newest(self, watch: RegionWatch) -> bool:
         """Take what another replica listed since. Returns whether there was something."""
         source, region, kinds = watch.source, watch.region, frozenset(watch.heard)
         watch.heard.clear()
@@ -273,10 +275,10 @@ class ProfileDirectory:
             self._take_over(watch, shared)
         return shared is not None
 
-    def _is_awaited(self, watch: Watch) -> bool:
+    def _is_awaited(self, watch: RegionWatch) -> bool:
         return watch.source.pins_first and self._index.first(watch.source.account, watch.region) is None
 
-    async def _list(self, watch: Watch, urgency: Urgency, *, again: bool = True) -> Problem | None:
+    async def _list(self, watch: RegionWatch, urgency: Urgency, *, again: bool = True) -> Problem | None:
         """List once, or wait for the listing under way. Returns what went wrong: what was known stays in use then.
 
         Without `again`, a listing that succeeded with the access token of now will do.
@@ -298,7 +300,7 @@ class ProfileDirectory:
         watch.listing.add_done_callback(self._listings.discard)
         return await asyncio.shield(watch.listing)
 
-    async def _list_with(self, watch: Watch, token: Token, urgency: Urgency) -> Problem | None:
+    async def _list_with(self, watch: RegionWatch, token: Token, urgency: Urgency) -> Problem | None:
         """Ask Amazon, unless another replica asks, or did."""
         source, region, problem = watch.source, watch.region, None
         async with self._slots, self._shared.lease(source, region, token.lineage, urgency) as lease:
@@ -312,7 +314,7 @@ class ProfileDirectory:
                 self._take_over(watch, lease.shared)
         return problem
 
-    async def _ask(self, watch: Watch, token: Token, lease: Lease[ProfileListing]) -> ProfilesUnavailable | None:
+    async def _ask(self, watch: RegionWatch, token: Token, lease: Lease[ProfileListing]) -> ProfilesUnavailable | None:
         """Ask Amazon, with the right to it, and tell the fleet what came of it."""
         source, region = watch.source, watch.region
         try:
@@ -328,7 +330,7 @@ class ProfileDirectory:
             await self._shared.publish(lease, source, region, listing, token.lineage)
         return None
 
-    def _is_newest(self, watch: Watch) -> bool:
+    def _is_newest(self, watch: RegionWatch) -> bool:
         """Whether what this task lists is wanted still: no newer token has been listed with since."""
         watched = self._watches.get((watch.source.account, watch.region))
         return watch.listing is asyncio.current_task() and watched is watch
@@ -341,9 +343,9 @@ class ProfileDirectory:
         self._put(source, region, listing)
         return listing
 
-    def _take_over(self, watch: Watch, shared: Shared[ProfileListing]) -> None:
+    def _take_over(self, watch: RegionWatch, shared: Shared[ProfileListing]) -> None:
         """What another replica listed is in use, with the first profile that is pinned there, which also keeps it."""
-        watch.age = max(0.0, LIST_INTERVAL - shared.left)
+        watch.take_over(max(0.0, LIST_INTERVAL - shared.left), self._pacing.clock(), MISS_INTERVAL)
         self._put(watch.source, watch.region, shared.value, taken_over=True)
 
     def _put(self, source: ProfileSource, region: str, listing: ProfileListing, *, taken_over: bool = False) -> None:
@@ -356,15 +358,13 @@ class ProfileDirectory:
         if source.pins_first and pinned and listing.first != pinned:
             self._observer.observe(DefaultProfileChanged(account, region, pinned, listing.first))
 
-    def _report_failure(self, watch: Watch, error: ProfilesUnavailable, retry_in: float) -> None:
-        """A failure is told once, and again only after a while. A missing token is told by those who obtain tokens."""
-        now, kind = self._pacing.clock(), ProfilesFailed if watch.failures else AdsAccountsFailed
-        detail, at = watch.reported.get(kind, ("", 0.0))
-        if detail != error.detail or now - at >= REPORT_INTERVAL:
-            watch.reported[kind] = (error.detail, now)
+    def _report_failure(self, watch: RegionWatch, error: ProfilesUnavailable, retry_in: float) -> None:
+        """A missing token is told by those who obtain tokens."""
+        kind = ProfilesFailed if watch.failures else AdsAccountsFailed
+        if watch.is_news(kind, error.detail, self._pacing.clock()):
             self._observer.observe(kind(watch.source.account, watch.region, error.detail, retry_in))
 
-    async def _read_reach(self, watch: Watch, urgency: Urgency) -> ProfilesUnavailable | None:
+    async def _read_reach(self, watch: RegionWatch, urgency: Urgency) -> ProfilesUnavailable | None:
         """Read what the account reaches beside what was just listed, with the same access token."""
         source, region, token = watch.source, watch.region, watch.token
         if token is None:
@@ -379,7 +379,7 @@ class ProfileDirectory:
         self._note_reading(watch, reading)
         return reading.problem
 
-    def _note_reading(self, watch: Watch, reading: Reading) -> None:
+    def _note_reading(self, watch: RegionWatch, reading: Reading) -> None:
         """How it went; who read it keeps it."""
         if reading.changed:
             self._kept.changed(*(() if reading.taken_over else (document_of(watch.source.account, reach.DOCUMENTS),)))

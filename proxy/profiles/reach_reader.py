@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.profiles.listing import Endpoint
+    from proxy.profiles.region_watch import Token
     from proxy.profiles.source import ProfileSource
-    from proxy.profiles.watch import Token
     from proxy.secret import Secret
     from proxy.tokens.leases import Lease, Leases, Urgency
 

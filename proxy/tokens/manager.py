@@ -19,7 +19,7 @@ from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper
 from proxy.tokens.trouble import describe_trouble
-from proxy.tokens.turns import Turns
+from proxy.tokens.turns import TokenTurns
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class TokenManager:
         self._store = store
         timing = timing if timing is not None else Timing()
         self._consents = ConsentLedger(store, observer, timing.wall)
-        shared = self._consents, store.leases, Turns()
+        shared = self._consents, store.leases, TokenTurns()
         self._dependencies = CredentialDependencies(lwa, observer, settings, timing, *shared)
         self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}

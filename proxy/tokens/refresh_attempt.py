@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from proxy.tokens.leases import FailedAttempt, Leases
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.token_response import Grant
-    from proxy.tokens.turns import Turns
+    from proxy.tokens.turns import TokenTurns
     from proxy.tokens.values import Timing, TokenSettings, TokenSource
 
 _TOLD_BY_AMAZON = {
@@ -51,7 +51,7 @@ class CredentialDependencies:
     timing: Timing
     consents: ConsentLedger
     leases: Leases[Grant]
-    turns: Turns
+    turns: TokenTurns
 
 
 async def request_grant(

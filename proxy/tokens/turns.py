@@ -20,14 +20,14 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
-class Turns:
+class TokenTurns:
     """Those of every token endpoint."""
 
     def __init__(self) -> None:
         self._of: dict[str, EndpointTurns] = {}
 
     def __repr__(self) -> str:
-        return f"<Turns at {len(self._of)} endpoints>"
+        return f"<TokenTurns at {len(self._of)} endpoints>"
 
     def at(self, token_url: str) -> EndpointTurns:
         found = self._of.get(token_url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from proxy.events import Event, RequestFinished
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Format, Logs
 from proxy.observability.metrics import Metrics
+from proxy.observability.number_memory import NumberMemory, NumberReader, make_memory_file
 from proxy.observability.request_record import RequestKind
 from proxy.secret import Secret
 from tests.observability.test_metrics import finished
@@ -182,6 +184,28 @@ def test_what_ends_in_one_turn_is_noted_at_its_end_in_order() -> None:
     turns.pop()()
     assert [getattr(event, "request_id", "") for event in listener.heard] == ["id-0", "id-1", "id-2", "id-3"]
     assert [json.loads(line)["status"] for line in written(logs, stream)] == [200, 201, 202, 200]
+
+
+def test_what_another_process_reads_is_there_when_a_turn_is_over() -> None:
+    """And not before, as once for all takes less time; also where the line of one could not be made."""
+    turns: list[Callable[[], None]] = []
+    descriptor = make_memory_file()
+    reader = NumberReader(descriptor)
+    journal = Journal(Metrics("1", memory=NumberMemory(descriptor)).requests)
+    journal.gather(turns.append)
+    journal.entry(KIND, 200).note(Record())
+    journal.entry(KIND, 404).note(Record())
+    journal.entry(KIND, 200).note(Record())
+    journal.entry(KIND, 200).note(Record(duration="long"))  # type: ignore[arg-type]  # what the journal does not check
+
+    def counts() -> list[float]:
+        return [numbers[0] for name, _, numbers in reader.blocks() if name == "requests_total"]
+
+    assert counts() == [0.0, 0.0]
+    with pytest.raises(TypeError):
+        turns.pop()()
+    assert counts() == [3.0, 1.0]
+    os.close(descriptor)
 
 
 def test_a_defect_in_noting_one_turn_leaves_the_next_as_it_is() -> None:

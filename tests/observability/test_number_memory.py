@@ -21,7 +21,7 @@ from proxy.observability.number_memory import (
     add_up,
     make_memory_file,
 )
-from proxy.observability.request_metrics import RequestLabels
+from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 
 LABELS = RequestLabels("tool", "acme", "na", "GET", "read", 200)
 COUNTER = """
@@ -164,3 +164,43 @@ def test_the_series_of_a_worker_end_with_the_account(descriptor: int) -> None:
     shown.accounts([])
     assert not any("requests_total{" in line for line in exposition(shown))
     assert 'ads_proxy_request_duration_seconds_count{region="na"} 1.0' in exposition(shown)
+
+
+def test_what_is_noted_is_there_for_others_once_it_is_written(descriptor: int) -> None:
+    """All of it, in whichever buckets, those of requests that others were noted between as well."""
+    requests, reader = RequestMetrics(NumberMemory(descriptor)), NumberReader(descriptor)
+    one, other = requests.numbers(LABELS), requests.numbers(LABELS._replace(status=404))
+    for duration, upstream, overhead in ((0.5, 0.375, 0.125), (8.0, 7.0, 1.0), (0.5, 0.375, 0.125)):
+        one.note_forwarded(duration, upstream, overhead)
+        other.note_forwarded(duration, upstream, overhead)
+    taken = requests.fast_path("taken", noted=True)
+    taken.value += 6
+    assert sum(numbers[0] for name, _, numbers in reader.blocks() if name == "fast_path_total") == 0
+    for numbers in (one, other):
+        numbers.seen = 9.0
+        numbers.write()
+    requests.write()
+    found = add_up(reader.blocks())
+    assert [numbers[:3] for numbers in found["requests_total"].values()] == [(3.0, 9.0, 9.0)] * 2
+    assert [sum(numbers[3:]) for numbers in found["requests_total"].values()] == [3.0, 3.0]
+    plain = RequestMetrics().numbers(LABELS)
+    for duration, upstream, overhead in ((0.5, 0.375, 0.125), (8.0, 7.0, 1.0), (0.5, 0.375, 0.125)) * 2:
+        plain.add_forwarded(duration, upstream, overhead)
+    assert plain.upstreams is not None
+    assert found["upstream_duration_seconds"] == {("na",): (plain.upstreams.total, *plain.upstreams.counts)}
+    assert found["overhead_seconds"] == {(): (plain.overheads.total, *plain.overheads.counts)}
+    assert found["fast_path_total"] == {("taken",): (6.0,)}
+
+
+def test_a_worker_s_numbers_go_on_where_an_account_leaves_and_returns(descriptor: int) -> None:
+    """What is written once is never written smaller: the one who reads decides what is shown."""
+    requests, reader = RequestMetrics(NumberMemory(descriptor)), NumberReader(descriptor)
+    before = requests.numbers(LABELS)
+    before.add_forwarded(0.5, 0.375, 0.125)
+    requests.end("acme")
+    requests.numbers(LABELS).add_forwarded(0.5, 0.375, 0.125)
+    requests.begin("acme")
+    before.add_forwarded(0.5, 0.375, 0.125)
+    requests.numbers(LABELS).add_answered(0.5)
+    (numbers,) = add_up(reader.blocks())["requests_total"].values()
+    assert (numbers[0], numbers[2], sum(numbers[3:])) == (4.0, 2.0, 4.0)

@@ -11,9 +11,6 @@ from proxy.events import (
     ProfilesFailed,
     ProfilesListed,
 )
-from proxy.profiles.directory import (
-    REPORT_INTERVAL,
-)
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.misses import MISS_INTERVAL, MISS_MEMORY
 from proxy.profiles.pacing import (
@@ -25,6 +22,7 @@ from proxy.profiles.pacing import (
     next_listing,
     wait,
 )
+from proxy.profiles.region_watch import REPORT_INTERVAL
 from proxy.secret import Secret
 from tests.support.listings import PATIENCE, RunningDirectory
 

@@ -13,6 +13,7 @@ from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import StateUnavailable
 from proxy.events import AdsAccountsFailed, AdsAccountsListed, Event, ProfilesFailed, ProfilesListed, SharedListDamaged
 from proxy.profiles.listing import ProfilesUnavailable
+from proxy.profiles.misses import MISS_INTERVAL
 from proxy.profiles.pacing import FIRST_RETRY, LIST_INTERVAL
 from proxy.profiles.shared_lists import attempt_after, failure_elsewhere
 from proxy.secret import Secret
@@ -135,6 +136,29 @@ async def test_somebody_who_looks_for_a_profile_has_it_listed_anew(running: Runn
     await replica.settle(1)
     assert replica.directory.owners("14") == (("acme", "na"),)
     assert running.asked == [("acme", "na")] * 2
+
+
+async def test_replicas_list_early_for_what_nobody_knows_at_the_pace_of_one(
+    running: RunningDirectory, join: Join
+) -> None:
+    """What another one just read is not asked for again before it is ten seconds old."""
+    first, second = await join(), await join()
+    for replica in (first, second):
+        await replica.directory.start([replica.source()])
+        await replica.settle(1)
+    running.ids["na"] = [11, 12, 14]
+    assert second.directory.owners("14") == ()
+    (pause,) = await second.settle(1)
+    assert MISS_INTERVAL - 5 < pause < MISS_INTERVAL
+    assert running.asked == [("acme", "na")]
+    second.pauses.end()
+    await first.told(ProfilesListed)
+    assert (await first.told(ProfilesListed)).taken_over
+    assert first.directory.owners("14") == (("acme", "na"),)
+    assert running.asked == [("acme", "na")] * 2
+    second.directory.list_again("acme")
+    await second.settle(2)
+    assert running.asked == [("acme", "na")] * 3, "somebody who signs in waits for nothing"
 
 
 @pytest.mark.parametrize("changed", [{"lineage": "e" * 64}, {"client_id": "another"}])

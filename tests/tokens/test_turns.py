@@ -11,7 +11,7 @@ from proxy.events import RefreshFailed
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.token_response import Grant
-from proxy.tokens.turns import AT_ONCE, EndpointTurns, Turns
+from proxy.tokens.turns import AT_ONCE, EndpointTurns, TokenTurns
 from proxy.tokens.values import TokenSettings
 from proxy.tokens.waiters import Waiters
 from tests.support.tokens import RunningManager, ScriptedLogin, grant, source, virtual_time
@@ -94,12 +94,12 @@ async def test_one_that_is_given_up_or_cancelled_takes_no_turn() -> None:
 
 async def test_each_endpoint_has_turns_of_its_own() -> None:
     """The same ones each time; who is given up is so wherever it waits."""
-    turns, gone = Turns(), Waiters()
+    turns, gone = TokenTurns(), Waiters()
     here, there = turns.at("https://here.test/"), turns.at("https://there.test/")
     assert (turns.at("https://here.test/") is here, here is there, repr(turns)) == (
         True,
         False,
-        "<Turns at 2 endpoints>",
+        "<TokenTurns at 2 endpoints>",
     )
     running = [asyncio.create_task(there.run(Waiters(), asyncio.Event().wait)) for _ in range(AT_ONCE)]
     waiting = asyncio.create_task(there.run(gone, asyncio.Event().wait))

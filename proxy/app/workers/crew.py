@@ -59,7 +59,7 @@ class Crew:
         desk: Desk,
         metrics: Metrics,
         config: Callable[[], Config],
-        telling: tuple[Observer, Callable[[str], None]],
+        telling: tuple[Observer, Callable[[bytes], None]],
     ) -> Supervisor:
         """What keeps the workers; `metrics` show what they count."""
         memories = NumberMemories()

@@ -48,11 +48,19 @@ class HeldWrites:
     def _end_turn(self) -> None:
         first, self._first = self._first, []
         waiting, self._waiting = self._waiting, []
-        for step in (*first, *(transport.send for transport in waiting)):
+        for count in first:
             try:
-                step()
+                count()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the tools get their answers
+                self._tell(error)
+        for transport in waiting:
+            try:
+                transport.send()
             except Exception as error:  # noqa: BLE001 - whatever it is, the other tools get their answers
-                self._report({"message": "At the end of a turn", "exception": error})
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        self._report({"message": "At the end of a turn", "exception": error})
 
 
 class HeldTransport(asyncio.Transport):
@@ -76,9 +84,10 @@ class HeldTransport(asyncio.Transport):
         return self._closing or self._transport.is_closing()
 
     def write(self, data: Buffer) -> None:  # type: ignore[override]  # typeshed wants any memoryview
-        if not self._held:
+        held = self._held
+        if not held:
             self._wait(self)
-        self._held.append(data)
+        held.append(data)
 
     def writelines(self, list_of_data: Iterable[Buffer]) -> None:  # type: ignore[override]  # as above
         if not self._held:
@@ -88,16 +97,17 @@ class HeldTransport(asyncio.Transport):
     def send(self) -> None:
         """What is held, and the end behind it. To nobody, where the tool went away meanwhile: uvloop's transports raise
         then."""
-        held, end = self._held, self._end
-        self._held = []
-        if self._transport.is_closing():
+        held, transport = self._held, self._transport
+        if transport.is_closing():
+            held.clear()
             self._end = None
             return
         if len(held) == 1:
-            self._transport.write(held[0])
+            transport.write(held.pop())
         elif held:
-            self._transport.writelines(held)
-        if end is not None:
+            self._held = []
+            transport.writelines(held)
+        if (end := self._end) is not None:
             self._end = None
             end()
 

@@ -1,6 +1,7 @@
 """What a worker tells of its requests for people to look at: the last ones, who was refused, which keys were used.
 
-It is told once a second, so that a request costs nothing more for it; what came beyond `LIMIT` meanwhile is left out.
+It is told once a second, so that a request costs nothing more for it; what came beyond `LIMIT` meanwhile is left out,
+and not kept: memory that each request passes through is memory that a processor's caches have to hold.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class RequestNews:
     """An observer of the requests that the journal does not note; `recent` is where it keeps the others."""
 
     def __init__(self, uses: KeyUses, wall: Callable[[], float] = time.time) -> None:
-        self.recent = RecentRequests()
+        self.recent = RecentRequests(LIMIT, LIMIT)
         self._uses, self._wall = uses, wall
         self._told_uses: dict[str, float] = {}
         self._marks: Marks = (None, None)

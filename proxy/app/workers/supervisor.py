@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.app.draining import wait
 from proxy.app.workers.frames import pack
 from proxy.app.workers.supervision import WorkerEnd, WorkerPhase, WorkerState, failures_after, wait_before
-from proxy.app.workers.watch import Watch
+from proxy.app.workers.watch import WorkerWatch
 from proxy.app.workers.worker_process import WorkerProcess
 from proxy.errors import StartupError
 from proxy.events import DefectMet, WorkerLost, WorkerStarted
@@ -47,7 +47,7 @@ class Supervisor:
         memories: NumberMemories,
         counts: SharedCounts,
         config: Callable[[], Config],
-        telling: tuple[Observer, Callable[[str], None]],
+        telling: tuple[Observer, Callable[[bytes], None]],
     ) -> None:
         self._desk, self._memories, self._config = desk, memories, config
         self._counts = counts
@@ -115,7 +115,7 @@ class Supervisor:
         self._listening = listening
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(number)) for number in range(self._count)]
-        self._keepers.append(loop.create_task(Watch(self._watched, self._desk.look, self._tell).run()))
+        self._keepers.append(loop.create_task(WorkerWatch(self._watched, self._desk.look, self._tell).run()))
         end = loop.time() + _BEGIN_SECONDS
         while self.serving < self._count:
             if loop.time() > end:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LOOKS_UNTIL_ELSEWHERE: Final = 4
 
 
-class Watch:
+class WorkerWatch:
     """`workers` gives those to look at, `look_elsewhere` is called now and then, `tell` gets the defects."""
 
     def __init__(
@@ -38,7 +38,7 @@ class Watch:
         self._met: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        return f"<Watch: {self._looks} looks, {len(self._met)} of them fail>"
+        return f"<WorkerWatch: {self._looks} looks, {len(self._met)} of them fail>"
 
     async def run(self) -> None:
         """Until it is cancelled."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import proxy
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.descriptors import Descriptors
-from proxy.app.workers.log_pipe import LogPipe
+from proxy.app.workers.log_pipe import LogPipe, widen
 from proxy.app.workers.supervision import Vitals, WorkerEnd, WorkerPhase
 from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberReader, make_memory_file
 
@@ -44,7 +44,7 @@ class WorkerProcess:
         number: int,
         heard: Callable[[WorkerProcess, Message], None],
         asked: Callable[[Message], Awaitable[Message]],
-        put: Callable[[str], None],
+        put: Callable[[bytes], None],
     ) -> None:
         self.number, self.pid = number, 0
         self.phase, self.since = WorkerPhase.STARTING, time.monotonic()
@@ -69,6 +69,7 @@ class WorkerProcess:
             reading, writing = os.pipe()
             kept.callback(os.close, reading)
             lent.callback(os.close, writing)
+            widen(reading)
             given = Descriptors(theirs.fileno(), numbers, counts, workers, listening)
             root = str(Path(proxy.__file__).parents[1])
             self.numbers = NumberReader(numbers)

@@ -31,7 +31,9 @@ class QuickContext:
         self.flight = dependencies.accounting.flight
         self._journal = dependencies.accounting.journal
         self._reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=False)
-        self._cells = {outcome: self._journal.fast_path(outcome) for outcome in QuickOutcome}
+        self._cells = {
+            outcome: self._journal.fast_path(outcome, noted=outcome is QuickOutcome.TAKEN) for outcome in QuickOutcome
+        }
         self.taken = self._cells[QuickOutcome.TAKEN]
 
     def __repr__(self) -> str:

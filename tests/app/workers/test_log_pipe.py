@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 
 import pytest
 
-from proxy.app.workers.log_pipe import LogPipe, whole_lines
+from proxy.app.workers.log_pipe import LogPipe, whole_lines, widen
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_lines_are_handed_on_once_they_are_whole(waiting: bytes, data: bytes, li
 async def test_the_half_line_of_a_killed_worker_is_dropped() -> None:
     """Whole lines come out in their order, and the pipe ends with its writer."""
     reading, writing = os.pipe()
-    put: list[str] = []
+    put: list[bytes] = []
     pipe = LogPipe(reading, put.append)
     os.write(writing, b'{"a":1}\n{"b"')
     os.write(writing, b':2}\n{"c')
@@ -37,7 +38,7 @@ async def test_the_half_line_of_a_killed_worker_is_dropped() -> None:
     async with asyncio.timeout(10):
         while "closed" not in repr(pipe):
             await asyncio.sleep(0)
-    assert "".join(put) == '{"a":1}\n{"b":2}\n'
+    assert b"".join(put) == b'{"a":1}\n{"b":2}\n'
 
 
 @pytest.mark.usefixtures("every_loop")
@@ -45,7 +46,7 @@ async def test_a_line_that_is_too_long_is_dropped_to_its_end() -> None:
     """Its tail is not taken for a line of its own, and the lines around it come out."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    put: list[str] = []
+    put: list[bytes] = []
     pipe = LogPipe(reading, put.append)
     said = b'{"a":1}\n' + b"x" * 3_000_000 + b'tail\n{"b":2}\n' + b"y" * 2_000_000 + b"\n" + b'{"c":3}\n'
     async with asyncio.timeout(10):
@@ -56,4 +57,22 @@ async def test_a_line_that_is_too_long_is_dropped_to_its_end() -> None:
         os.close(writing)
         while "closed" not in repr(pipe):
             await asyncio.sleep(0)
-    assert "".join(put) == '{"a":1}\n{"b":2}\n{"c":3}\n'
+    assert b"".join(put) == b'{"a":1}\n{"b":2}\n{"c":3}\n'
+
+
+def test_a_wider_pipe_takes_a_whole_batch_at_once() -> None:
+    """Nobody needs to read meanwhile, so writer and reader are woken once."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    widen(reading)
+    if hasattr(fcntl, "F_GETPIPE_SZ"):
+        assert os.write(writing, b"x" * 600_000) == 600_000
+    os.close(reading)
+    os.close(writing)
+
+
+def test_what_is_no_pipe_stays_as_it_is() -> None:
+    """A system that cannot widen pipes, or does not allow it, is no reason to serve nobody."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    widen(descriptor)
+    os.close(descriptor)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.app.workers.supervision import HANG_SECONDS, START_SECONDS, Vitals, WorkerEnd, WorkerPhase
-from proxy.app.workers.watch import LOOKS_UNTIL_ELSEWHERE, Watch
+from proxy.app.workers.watch import LOOKS_UNTIL_ELSEWHERE, WorkerWatch
 from proxy.events import DefectMet, Event
 from tests.support.tokens import virtual_time
 
@@ -41,7 +41,7 @@ class Bench:
         self.now, self.told, self.elsewhere = NOW, list[Event](), 0
         self.error = ""
         monkeypatch.setattr(time, "monotonic", lambda: NOW)
-        self.watch = Watch(lambda: workers, self._look_elsewhere, self.told.append)
+        self.watch = WorkerWatch(lambda: workers, self._look_elsewhere, self.told.append)
 
     def look(self, times: int = 1) -> None:
         for _ in range(times):
@@ -79,10 +79,10 @@ def test_a_look_that_fails_is_told_once_and_keeps_nobody_from_being_looked_at(mo
     assert isinstance(told, DefectMet)
     assert told.where == "watch of worker 0"
     assert told.traceback.endswith("ValueError: no such number\n")
-    assert repr(bench.watch) == "<Watch: 20 looks, 1 of them fail>"
+    assert repr(bench.watch) == "<WorkerWatch: 20 looks, 1 of them fail>"
     broken.error = ""
     bench.look()
-    assert (broken.killed_for, repr(bench.watch)) == (WorkerEnd.HUNG, "<Watch: 21 looks, 0 of them fail>")
+    assert (broken.killed_for, repr(bench.watch)) == (WorkerEnd.HUNG, "<WorkerWatch: 21 looks, 0 of them fail>")
     broken.error = "no such number"
     bench.look()
     assert len(bench.told) == 2
@@ -104,8 +104,8 @@ async def test_it_looks_twice_a_second_until_it_is_ended() -> None:
     """Each look on the clock that beats are told on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "monotonic", asyncio.get_running_loop().time)
-        watch = Watch(lambda: (), lambda: None, lambda event: None)
+        watch = WorkerWatch(lambda: (), lambda: None, lambda event: None)
         running = asyncio.create_task(watch.run())
         await asyncio.sleep(60.25)
         running.cancel()
-    assert repr(watch) == "<Watch: 120 looks, 0 of them fail>"
+    assert repr(watch) == "<WorkerWatch: 120 looks, 0 of them fail>"

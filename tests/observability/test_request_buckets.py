@@ -1,0 +1,46 @@
+"""A request is counted in the buckets that its times say, whichever the one before was in."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.observability.request_buckets import OVERHEAD_BUCKETS, REQUEST_BUCKETS, around, places_of
+from proxy.observability.request_metrics import RequestLabels, RequestMetrics
+
+LABELS = RequestLabels("tool", "acme", "na", "GET", "read", 200)
+TIMES = st.one_of(st.floats(0, 100), st.sampled_from((*REQUEST_BUCKETS, *OVERHEAD_BUCKETS, 0.0)))
+REQUESTS = st.tuples(TIMES, TIMES).map(lambda times: (times[0] + times[1], times[0], times[1]))
+
+
+@given(REQUESTS, REQUESTS)
+def test_what_lies_around_places_has_them(one: tuple[float, float, float], other: tuple[float, float, float]) -> None:
+    """Whoever falls between the limits of one request's places has the same, and nobody else has."""
+    places = places_of(*one)
+    above, below, over, under, same = around(places)
+    duration, upstream, overhead = other
+    assert same == places
+    lies_there = above < upstream and duration <= below and over < overhead <= under
+    assert lies_there == (places_of(*other) == places and places[0] == places[1])
+
+
+@given(st.lists(REQUESTS, max_size=30))
+def test_noted_requests_are_in_the_buckets_that_each_has_alone(requests: list[tuple[float, float, float]]) -> None:
+    """The way by the request before counts as a bisection of each time would."""
+    numbers = RequestMetrics().numbers(LABELS)
+    for request in requests:
+        numbers.note_forwarded(*request)
+    assert numbers.durations is not None
+    assert numbers.upstreams is not None
+    kept = (
+        (numbers.durations, REQUEST_BUCKETS, 0),
+        (numbers.upstreams, REQUEST_BUCKETS, 1),
+        (numbers.overheads, OVERHEAD_BUCKETS, 2),
+    )
+    for buckets, bounds, which in kept:
+        expected = Counter(bisect_left(bounds, request[which]) for request in requests)
+        assert buckets.counts == [expected[at] for at in range(len(bounds) + 1)]
+        assert buckets.total == sum(request[which] for request in requests)
