@@ -319,6 +319,7 @@ def _placeholder_beside(row: Operation, literal: Operation) -> bool:
     )
 
 
+@pytest.mark.no_cover  # tries very many values
 def test_no_operation_stands_where_a_lenient_server_could_see_another() -> None:
     """`/sd/campaigns/Extended` is judged as a campaign; who ignores case sees `extended`, and that is judged alike.
 

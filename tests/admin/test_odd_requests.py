@@ -31,6 +31,7 @@ def status_of(answer: bytes) -> int:
     return int(found[1]) if found else 0
 
 
+@pytest.mark.no_cover  # tries very many values
 @pytest.mark.parametrize("rules", [AccessRules(None, True, "127.0.0.1"), AccessRules(KEY, True, "127.0.0.1")])
 async def test_odd_requests_are_no_defects(rules: AccessRules) -> None:
     """More than a thousand of them, on real sockets, with an admin key and without."""

@@ -247,6 +247,7 @@ async def test_passing_trouble_has_its_words(tmp_path: Path, command: tuple[str,
         await store.close()
 
 
+@pytest.mark.integration  # waits as long as the program does
 async def test_a_server_that_hangs_is_given_up(tmp_path: Path) -> None:
     """Nobody waits longer than two seconds for it."""
     with redis_server(tmp_path) as server:
@@ -259,6 +260,7 @@ async def test_a_server_that_hangs_is_given_up(tmp_path: Path) -> None:
         await store.close()
 
 
+@pytest.mark.integration  # waits as long as the program does
 async def test_a_server_that_is_away_is_not_asked_twice(tmp_path: Path) -> None:
     """Until somebody finds it in order, everybody is told at once that it is in trouble."""
     with redis_server(tmp_path) as server, relay_to(server.port) as relay:
