@@ -48,10 +48,9 @@ class Gathering:
     `write` puts down, for another process, what they were counted in together; None where nobody else reads it.
     """
 
-    __slots__ = ("_ended", "_recent", "_write", "later")
+    __slots__ = ("_ended", "_write", "later")
 
-    def __init__(self, recent: RecentRequests, write: Callable[[], None] | None) -> None:
-        self._recent = recent
+    def __init__(self, write: Callable[[], None] | None) -> None:
         self._write = write
         self._ended: list[tuple[JournalEntry, RequestRecord]] = []
         self.later: Callable[[Callable[[], None]], object] | None = None
@@ -71,8 +70,6 @@ class Gathering:
         """The turn is over; what ended in it was over at this moment (wall-clock time)."""
         ended, self._ended = self._ended, []
         now = time()
-        if now >= self._recent.due:
-            self._recent.settle(now)
         try:
             for entry, record in ended:
                 entry.note_at(now, record)
@@ -186,7 +183,7 @@ class Journal:
         self.listeners = listeners
         self._auditors = auditors
         self._recent = recent if recent is not None else RecentRequests()
-        self._gathering = Gathering(self._recent, self._metrics.write if self._metrics.shared else None)
+        self._gathering = Gathering(self._metrics.write if self._metrics.shared else None)
 
     def __repr__(self) -> str:
         return f"<Journal: {len(self._entries)} entries, {len(self.listeners)} listeners>"

@@ -1,9 +1,7 @@
 """The last requests and the last failures, for people to look at: each is kept as it ends, for the price of a tuple.
 
-Failures have a ring of their own, as a busy proxy fills the other one within a second. Successes that the journal notes
-are in a short one first, which is put behind the others once a second: of a second with more, the last are kept. So a
-thousand reach back further than a moment, and no request passes through memory that a processor's caches do not hold,
-which took one part in thirty of its time. Nothing leaves the process's memory.
+Failures have a ring of their own, as a busy proxy fills the other one within a second. Nothing leaves the process's
+memory.
 """
 
 from __future__ import annotations
@@ -21,10 +19,6 @@ if TYPE_CHECKING:
 
 MAX_REQUESTS: Final = 1000
 MAX_FAILURES: Final = 200
-MAX_NOTED: Final = 20
-"""Of successes that the journal notes within a second, as of those that a worker tells. With a hundred, most is lost
-again of what a short ring saves."""
-_SETTLE_SECONDS: Final = 1.0
 _MAX_PATH: Final = 200
 _MAX_DETAIL: Final = 500
 
@@ -67,27 +61,18 @@ Marks = tuple[object, object]
 
 
 class RecentRequests:
-    """The rings. Entries of the journal add to them by `keeper`, everybody else by an event. The journal calls `settle`
-    when wall-clock time is `due`."""
+    """Both rings. Entries of the journal add to them by `keeper`, everybody else by an event."""
 
     def __init__(self, requests: int = MAX_REQUESTS, failures: int = MAX_FAILURES) -> None:
         self._requests: deque[Noted | RecentRequest] = deque(maxlen=requests)
-        self._noted: deque[Noted] = deque(maxlen=min(requests, MAX_NOTED))
-        self.due = 0.0
         self._failures: deque[Noted | RecentRequest] = deque(maxlen=failures)
 
     def __repr__(self) -> str:
-        self._put_behind()
         return f"<RecentRequests: {len(self._requests)} requests, {len(self._failures)} failures>"
 
     def keeper(self, status: int) -> Callable[[Noted], None]:
         """What keeps requests that Amazon answered with this status."""
-        return self._noted.append if status < 400 else self._keep_failure
-
-    def settle(self, now: float) -> None:
-        """Another second began."""
-        self.due = now + _SETTLE_SECONDS
-        self._put_behind()
+        return self._requests.append if status < 400 else self._keep_failure
 
     def keep(self, event: RequestFinished, at: float) -> None:
         """One that was told by an event; `at` is wall-clock time."""
@@ -115,7 +100,10 @@ class RecentRequests:
             fault=event.fault,
             mcp_tools=" ".join(event.mcp_tools),
         )
-        self.take(request)
+        if request.failed:
+            self._keep_failure(request)
+        else:
+            self._requests.append(request)
 
     def failures(self) -> tuple[RecentRequest, ...]:
         """The newest first."""
@@ -123,7 +111,6 @@ class RecentRequests:
 
     def requests(self) -> tuple[RecentRequest, ...]:
         """The last ones, and the failures before them that are still known; the newest first."""
-        self._put_behind()
         known = {id(kept) for kept in self._requests}
         older = [kept for kept in reversed(self._failures) if id(kept) not in known]
         return tuple(_shown(kept) for kept in (*reversed(self._requests), *older))
@@ -133,26 +120,19 @@ class RecentRequests:
         if request.failed:
             self._keep_failure(request)
         else:
-            self._put_behind()
             self._requests.append(request)
 
     def news(self, before: Marks, limit: int) -> tuple[list[RecentRequest], Marks]:
         """What was kept since, the oldest first, but no more than the newest `limit`, and as many failures; and what to
         ask with next time."""
-        self._put_behind()
         newest, failures = _until(self._requests, before[0]), _until(self._failures, before[1])
         shown = {id(kept): kept for kept in (*newest[:limit], *failures[:limit])}
         marks = newest[0] if newest else before[0], failures[0] if failures else before[1]
         return [_shown(kept) for kept in reversed(shown.values())], marks
 
     def _keep_failure(self, kept: Noted | RecentRequest) -> None:
-        self._put_behind()
         self._requests.append(kept)
         self._failures.append(kept)
-
-    def _put_behind(self) -> None:
-        self._requests.extend(self._noted)
-        self._noted.clear()
 
 
 def _until(kept: deque[Noted | RecentRequest], before: object) -> list[Noted | RecentRequest]:

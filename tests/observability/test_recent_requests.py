@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.observability.journal import Journal
-from proxy.observability.recent_requests import MAX_FAILURES, MAX_NOTED, MAX_REQUESTS, RecentRequests
+from proxy.observability.recent_requests import MAX_FAILURES, MAX_REQUESTS, RecentRequests
 from tests.observability.test_journal import KIND, Record
 from tests.observability.test_metrics import finished
 
@@ -73,23 +73,3 @@ def test_both_rings_are_bounded() -> None:
     assert repr(recent) == f"<RecentRequests: {MAX_REQUESTS} requests, {MAX_FAILURES} failures>"
     assert {len(request.path) for request in recent.requests()} == {200}
     assert len(recent.failures()[0].detail) == 500
-
-
-def test_of_a_busy_second_the_last_requests_are_kept_and_all_failures() -> None:
-    """In their order; a second with no more is kept whole."""
-    recent = RecentRequests()
-    journal = Journal(recent=recent)
-
-    def note(status: int, name: str, second: float) -> None:
-        recent.due = second
-        journal.entry(KIND, status).note(Record(request_id=name))
-
-    for number in range(MAX_NOTED):
-        note(200, f"calm-{number}", 1e12)
-    note(404, "failed", 0.0)
-    assert recent.due > 1_700_000_000
-    for number in range(MAX_NOTED + 5):
-        note(200, f"busy-{number}", 1e12)
-    names = [request.request_id for request in recent.requests()]
-    busy = [f"busy-{number}" for number in range(MAX_NOTED + 4, 4, -1)]
-    assert names == [*busy, "failed", *(f"calm-{number}" for number in range(MAX_NOTED - 1, -1, -1))]
