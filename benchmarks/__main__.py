@@ -24,7 +24,7 @@ from benchmarks.profile import write as write_profiles
 from benchmarks.progress import end
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
-from benchmarks.several_workers import measure_workers
+from benchmarks.several_workers import measure_free, measure_workers
 from benchmarks.throttling import measure as measure_throttling
 
 
@@ -90,6 +90,10 @@ def _profiles(given: argparse.Namespace) -> None:
 
 
 def _workers(given: argparse.Namespace) -> None:
+    if given.free:
+        for number, (cpu, rate) in measure_free(given.rounds, given.seconds).items():
+            print(f"{number} workers, nobody bound to a core, to one process: CPU {cpu:.3f}, throughput {rate:.3f}")
+        return
     found = measure_workers(given.rounds, given.seconds)
     print("CPU per request, to one process:")
     print(f"one worker, with its supervisor: {found.one:.3f}; of that the supervisor: {found.supervisor:.3f}")
@@ -139,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     limiting.add_argument("--seconds", type=int, default=60, help="seconds of each measurement (60)")
     working = commands.add_parser("workers", help="CPU per request of several workers, to one process")
+    working.add_argument("--free", action="store_true", help="all may use all cores, load and upstream, too")
     working.add_argument("--rounds", type=int, default=10, help="rounds (10)")
     working.add_argument("--seconds", type=int, default=2, help="seconds of each measurement (2)")
     return parser

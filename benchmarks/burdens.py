@@ -17,6 +17,8 @@ from benchmarks.upstream import Upstream
 
 _QUIET_WITHIN = 240.0
 _QUIET = 0.02
+_QUIET_TIMES = 4
+"""In a row: a worker that waits for an answer, or for its core, is quiet once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,11 @@ def measure_burdens(upstream: Upstream, work: Path, extent: tuple[int, int]) -> 
 def _wait_quiet(worker: Worker) -> None:
     """Until what the start set off, tokens and lists of profiles, is done."""
     end = time.monotonic() + _QUIET_WITHIN
+    quiet = 0
     while time.monotonic() < end:
         before = worker.process.cpu()
         time.sleep(0.5)
-        if (worker.process.cpu() - before) / 0.5 < _QUIET:
+        quiet = quiet + 1 if (worker.process.cpu() - before) / 0.5 < _QUIET else 0
+        if quiet == _QUIET_TIMES:
             return
     raise BenchmarkError(f"{worker.process!r} does not come to rest")

@@ -77,6 +77,12 @@ class Process:
         """Seconds of user and system time so far."""
         return sum(time.clock_gettime(_process_clock(pid)) for pid in self.pids())
 
+    def use(self, cores: set[int]) -> None:
+        """Let it, and all that descend from it, run on these from now on, with each of their threads."""
+        for pid in self.pids():
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), cores)
+
     def own_cpu(self) -> float:
         """The same of the process alone, without those that descend from it."""
         return time.clock_gettime(_process_clock(self.pid))

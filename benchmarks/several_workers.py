@@ -4,6 +4,9 @@ All of them share one core, as load and upstream have the other: no machine with
 shows is what workers add. Each has as many connections as the one process alone, so that it finds as much to do in one
 turn of its event loop. Processes that take turns on a core find its caches cold; with a core each they do not: so one
 worker is measured by itself, too, while the other one of two is stopped.
+
+Or nobody is bound to a core, load and upstream included, and all have the same connections: what somebody finds who
+sets `workers` and looks.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.checkout import Setting, Worker, this_checkout
-from benchmarks.measure import measure
+from benchmarks.measure import Sample, measure
 from benchmarks.processes import BenchmarkError, Process, stopped_at_end
 from benchmarks.ratios import Ratio, paired
 from benchmarks.scenarios import ONE_TARGET
@@ -65,6 +68,36 @@ def measure_workers(rounds: int, seconds: int) -> WorkerCosts:
                 supervisors.append(ones[-1] * (supervisor.own_cpu() - own) / (supervisor.cpu() - whole))
     by_count = {count: paired(costs[count], costs[1]) for count in COUNTS}
     return WorkerCosts(by_count, paired(ones, costs[1]), paired(supervisors, costs[1]))
+
+
+def measure_free(rounds: int, seconds: int) -> dict[int, tuple[Ratio, Ratio]]:
+    """CPU per request and throughput by the count of workers, to one process, where all may use all cores."""
+    cores = set(range(os.cpu_count() or 1))
+    os.sched_setaffinity(0, cores)
+    load = replace(ONE_TARGET.load, connections=ONE_TARGET.load.connections * 2)
+    samples: dict[int, list[Sample]] = {count: [] for count in (1, *COUNTS)}
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
+        work = Path(temporary)
+        upstream = start_upstream(work)
+        stack.enter_context(stopped_at_end(upstream.process))
+        upstream.process.use(cores)
+        started: dict[int, Worker] = {}
+        for count in samples:
+            started[count] = this_checkout().start(upstream, Setting(workers=count), work / str(count))
+            stack.enter_context(stopped_at_end(started[count].process))
+            started[count].process.use(cores)
+            measure(started[count], load, 1, work)
+        for _ in range(rounds):
+            for count, found in samples.items():
+                found.append(measure(started[count], load, seconds, work))
+    one = samples[1]
+    return {
+        count: (
+            paired([each.cpu for each in samples[count]], [each.cpu for each in one]),
+            paired([each.rate for each in samples[count]], [each.rate for each in one]),
+        )
+        for count in COUNTS
+    }
 
 
 @contextlib.contextmanager

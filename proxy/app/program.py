@@ -125,7 +125,7 @@ class Program:
         trails = self._open_audit(config)
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
-        self._take_spans = spans_of_workers(traces, self.metrics.requests)
+        self._take_spans = spans_of_workers(traces, self.metrics)
         self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails, *traces))
         self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
         self._make_shared_parts(config, open_files)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.app.workers.span_passing import SpanTaker
     from proxy.config import Config
     from proxy.events import AttemptEnded, Event
-    from proxy.observability.request_metrics import RequestMetrics
+    from proxy.observability.metrics import Metrics
     from proxy.observability.traces import Traces
 
 _NANOSECONDS = 1_000_000_000
@@ -66,14 +66,16 @@ def tracing_of(config: Config, traces: tuple[Traces, ...]) -> Tracing | None:
     return Tracing(traces[0], trusts=config.telemetry.trust_traceparent) if traces else None
 
 
-def spans_of_workers(traces: tuple[Traces, ...], numbers: RequestMetrics) -> SpanTaker | None:
-    """What takes a worker's spans, and when each ended, in nanoseconds: its trace, and the exemplars."""
+def spans_of_workers(traces: tuple[Traces, ...], metrics: Metrics) -> SpanTaker | None:
+    """What takes a worker's spans, and when each ended, in nanoseconds: its trace, and the exemplars. The metrics show
+    what becomes of all spans."""
     if not traces:
         return None
+    metrics.watch_spans(traces[0].counts)
 
     def take(event: RequestFinished | AttemptEnded, ended_at: int) -> None:
         traces[0].take(event, ended_at)
         if isinstance(event, RequestFinished):
-            numbers.exemplify(event, ended_at / _NANOSECONDS)
+            metrics.requests.exemplify(event, ended_at / _NANOSECONDS)
 
     return take

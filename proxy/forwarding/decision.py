@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from copy import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.events import FamilyHeldBack
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
     from proxy.upstream.pool import Pool
+
+_held_back = lru_cache(maxsize=256)(FamilyHeldBack)
+"""While a family is held back the same is told again and again."""
 
 
 class Missed(NamedTuple):
@@ -246,4 +250,4 @@ def tell_held_back(pool: Pool, family: str, observer: Observer) -> None:
     """Before a request waits: whether it does so although there are connections, which are for others."""
     if pool.holds_back(family):
         held, first = pool.held_by(family), not pool.is_awaited_by(family)
-        observer.observe(FamilyHeldBack(pool.name, family, held, pool.limit, first=first))
+        observer.observe(_held_back(pool.name, family, held, pool.limit, first))

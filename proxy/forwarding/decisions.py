@@ -92,11 +92,9 @@ class Decisions:
         head = request.head
         if not head or len(head) > _MAX_HEAD or decision.destination.kind is not TargetKind.API:
             return
-        section = self._sections.get(id(request.fields))
-        if section is None or section.fields is not request.fields:
-            section = DecidedSection(decision)
-        kind = line_kind(request.method, request.target, section.reading)
-        again, alike = self._heads.came_before(head), self._lines.came_before(b"%d %b" % (id(request.fields), kind))
+        kind = line_kind(request.method, request.target, read_of_lines(decision.caller, decision.rules))
+        again = self._heads.came_before(head)
+        alike = self._lines.came_before(kind + head.partition(b"\r\n")[2])
         if not (again or alike):
             return
         until = self._clients.known_until(request.fields)
@@ -107,21 +105,23 @@ class Decisions:
         if again:
             self._keep_head(head, decision)
         if request.target.form is _ORIGIN:
-            self._keep_kind(section, kind, decision)
+            self._keep_kind(kind, decision)
 
     def _keep_head(self, head: bytes, decision: Decision) -> None:
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
         self._kept[head] = decision
 
-    def _keep_kind(self, section: DecidedSection, kind: bytes, decision: Decision) -> None:
+    def _keep_kind(self, kind: bytes, decision: Decision) -> None:
         if self._kinds >= MAX_KEPT:
             self._sections.clear()
             self._kinds = 0
-            section.examples.clear()
+        fields = decision.request.fields
+        section = self._sections.get(id(fields))
+        if section is None or section.fields is not fields:
+            section = self._sections[id(fields)] = DecidedSection(decision)
         self._kinds += kind not in section.examples
         section.examples[kind] = decision
-        self._sections[id(section.fields)] = section
 
     def _holds(self, known: Decision) -> bool:
         if known.until < time.time():

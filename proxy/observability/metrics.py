@@ -135,7 +135,11 @@ class Metrics(Collector):
 
     def drop_spans(self, count: int) -> None:
         """So many spans of a worker found no place on their way to whoever sends them."""
-        self._spans_dropped.add(amount=count)
+        self._spans.add("dropped", amount=count)
+
+    def watch_spans(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """Tells whom to ask how many spans were made, sent and refused; where somebody traces."""
+        self._span_counts = counts
 
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
@@ -308,15 +312,15 @@ class Metrics(Collector):
         self._workers = Table(gauge, "workers", words, ("state",))
         words = "Workers that another process took the place of, by why; absent where one process serves alone."
         self._worker_restarts = Table(counter, "worker_restarts_total", words, ("reason",))
-        words = "Spans of workers that were lost because the program could not keep up with them."
-        self._spans_dropped = Table(counter, "trace_spans_dropped_total", words)
+        words = "Spans that were made, and of those sent or refused; and spans dropped by a worker before that."
+        self._spans = Table(counter, "trace_spans_total", words, ("result",))
         words = "Replicas that share the store, as far as this one knows."
         self._replicas = Table(gauge, "fleet_replicas", words)
         self._tables: tuple[Table, ...] = tuple(made for made in vars(self).values() if isinstance(made, Table))
 
     def _start_counting(self, memory: NumberMemory | None) -> None:
         """What is known beforehand has its series before anything happens, with whoever shows them."""
-        self._audit_counts, self._worker_counts = None, dict
+        self._audit_counts, self._worker_counts, self._span_counts = None, dict, dict
         if memory is not None:
             for table in self._tables:
                 if table.instrument.kind is InstrumentKind.COUNTER:
@@ -354,6 +358,8 @@ class Metrics(Collector):
             self._audit_failing.put(value=float(counts.failing))
         for phase, count in self._worker_counts().items():
             self._workers.put(phase, value=count)
+        for result, count in self._span_counts().items():
+            self._spans.put(result, value=count)
         self.requests.look()
         yield from self.requests.families()
         for table in self._tables:

@@ -114,6 +114,7 @@ class WatchedExporter(SpanExporter):
         self._exporter = exporter
         self._tell = tell
         self._failing = False
+        self.sent = self.refused = 0
 
     def __repr__(self) -> str:
         return f"<WatchedExporter: {'failing' if self._failing else 'working'}>"
@@ -124,6 +125,10 @@ class WatchedExporter(SpanExporter):
         except Exception:  # noqa: BLE001 - of whatever kind, it is a failure to send
             result = SpanExportResult.FAILURE
         failing = result is not SpanExportResult.SUCCESS
+        if failing:
+            self.refused += len(spans)
+        else:
+            self.sent += len(spans)
         if failing is not self._failing:
             self._failing = failing
             self._tell(failing)
@@ -162,7 +167,8 @@ class Traces:
             shutdown_on_exit=False,
         )
         sender = exporter or _sender(settings.receiver)
-        self._provider.add_span_processor(BatchSpanProcessor(WatchedExporter(sender, self._delivery_changed)))
+        self._exporter, self._made = WatchedExporter(sender, self._delivery_changed), 0
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer(_SERVICE, settings.version)
 
     def __repr__(self) -> str:
@@ -180,6 +186,11 @@ class Traces:
             self._add(event.span, tried(event, self._clean), ended_at)
         elif isinstance(event, TokenRefreshed | RefreshFailed):
             self._add(None, refreshed(event, self._settings.token_url(event.account)), ended_at)
+
+    def counts(self) -> dict[str, int]:
+        """Spans since the start: those made, and of those the ones that the receiver took, and that it did not take.
+        The others wait, or others have taken their places."""
+        return {"made": self._made, "sent": self._exporter.sent, "refused": self._exporter.refused}
 
     async def stop(self) -> None:
         """Send what waits, for a few seconds at most."""
@@ -216,6 +227,7 @@ class Traces:
             made.set_attribute("error.type", work.error)
             made.set_status(Status(StatusCode.ERROR))
         made.end(end)
+        self._made += 1
 
     def _delivery_changed(self, failing: bool) -> None:
         detail = self._clean(self._said.text) if failing else ""

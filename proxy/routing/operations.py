@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,7 @@ class Operations:
         """
         return self._templates.find(b"GET" if method == b"HEAD" else method, segments)
 
-    @property
+    @cached_property
     def tell_numbers_apart(self) -> bool:
         """Whether a row holds a number as a segment; else all paths that differ only in such are one operation's."""
         return any(may_tell_numbers_apart(row.template.encode()) for row in self._rows)

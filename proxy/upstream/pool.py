@@ -78,6 +78,7 @@ class Pool:
 
     def __init__(self, origin: Origin, dialer: Dialer, deadlines: Deadlines, limit: int) -> None:
         self.origin = origin
+        self.name = f"{origin.host}:{origin.port}"
         self.host_line = origin.host_line
         self.limit = limit
         self._unreserved = unreserved(limit)
@@ -100,10 +101,6 @@ class Pool:
         total, idle = self.sizes
         state = ", closed" if self._closed else ""
         return f"<Pool {self.name}: {total} connections, {idle} idle, {len(self._waiting)} waiting{state}>"
-
-    @property
-    def name(self) -> str:
-        return f"{self.origin.host}:{self.origin.port}"
 
     def take(self, family: str = "") -> UpstreamConnection | None:
         """An idle connection that still looks good, for an operation of this family, or None. Never waits."""

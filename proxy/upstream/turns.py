@@ -6,8 +6,8 @@ What waits is of some family, and at times not every family may go on: then a cl
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from itertools import chain
-from operator import itemgetter
+from itertools import chain, repeat
+from operator import contains, itemgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ class Turns(Generic[T]):
 
     def holds(self, family: str) -> bool:
         """Whether somebody of this family waits."""
-        return any(family in queues for queues in self.queues.values())
+        return any(map(contains, self.queues.values(), repeat(family)))
 
     def next(self, may: Callable[[str], bool] = lambda _family: True) -> T | None:
         """Take out whose turn it is, of those whose family `may` go on; the next turn is another client's."""
         for client, queues in self.queues.items():
-            families = [family for family in queues if may(family)]
-            if families:
-                family = min(families, key=lambda each: queues[each][0][0])
+            family, least = None, 0
+            for each, queue in queues.items():
+                if may(each) and (family is None or queue[0][0] < least):
+                    family, least = each, queue[0][0]
+            if family is not None:
                 _, waiter = queues[family].popleft()
                 self.queues.move_to_end(client)
                 self._tidy(client, family)

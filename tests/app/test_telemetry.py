@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -73,11 +74,13 @@ def test_off_there_is_nothing() -> None:
 
 
 def test_spans_of_workers_are_sent_and_stand_for_their_buckets() -> None:
-    """An attempt is a span, and a request an exemplar besides; nobody takes them where traces are off."""
+    """An attempt is a span, and a request an exemplar besides; all are counted, and nobody takes them where traces are
+    off."""
     taken: list[tuple[object, int]] = []
     metrics = Metrics("1")
-    traces: Any = SimpleNamespace(take=lambda event, ended_at: taken.append((event, ended_at)))
-    take = spans_of_workers((traces,), metrics.requests)
+    counts = {"made": 7, "sent": 4, "refused": 1}
+    traces: Any = SimpleNamespace(take=lambda *what: taken.append(what), counts=lambda: counts)
+    take = spans_of_workers((traces,), metrics)
     assert take is not None
     take(ATTEMPT, 5)
     assert b"trace_id" not in metrics.scrape("application/openmetrics-text")[0]
@@ -87,4 +90,7 @@ def test_spans_of_workers_are_sent_and_stand_for_their_buckets() -> None:
         b'{span_id="0000000000000001",trace_id="00000000000000000000000000000abc"} 0.5 6.5'
         in (metrics.scrape("application/openmetrics-text")[0])
     )
-    assert spans_of_workers((), metrics.requests) is None
+    metrics.drop_spans(2)
+    shown = re.findall(r'trace_spans_total{result="(\w+)"} (\S+)', metrics.scrape("")[0].decode())
+    assert dict(shown) == {"made": "7.0", "sent": "4.0", "refused": "1.0", "dropped": "2.0"}
+    assert spans_of_workers((), metrics) is None

@@ -31,10 +31,12 @@ def benchmark_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
     ) as run:
-        assert run.stderr
-        assert any("warming up" in line for line in run.stderr)
-        yield run
-        run.kill()
+        try:
+            assert run.stderr
+            assert any("warming up" in line for line in run.stderr)
+            yield run
+        finally:
+            run.terminate()  # and no SIGKILL, after which nobody would stop what it started
 
 
 def those_at_work(place: Path) -> list[str]:

@@ -28,6 +28,10 @@ def opened(running: Serving) -> None:
     running.until_listed()
 
 
+def spans(running: Serving, result: str) -> float:
+    return running.metric("trace_spans_total", result=result)
+
+
 def openmetrics(running: Serving) -> str:
     return fetch(f"{running.admin}/metrics", headers={"Accept": "application/openmetrics-text"})[1].decode()
 
@@ -41,6 +45,7 @@ def test_a_receiver_gets_what_every_worker_did(amazon: SimulatedAmazon, tmp_path
         amazon.control("tokens/expire", {})
         again = ask(running, "/v2/profiles", TRACED)[0]
         running.until(lambda: f'trace_id="{TRACE}"' in openmetrics(running))
+        running.until(lambda: spans(running, "sent") == spans(running, "made") > 2 * sum(map(len, asked.values())))
         running.stop()
     assert (statuses(asked), again) == ({200}, 200)
     servers = receiver.spans(SERVER)
@@ -68,6 +73,7 @@ def test_a_dead_receiver_costs_no_request_of_any_worker(amazon: SimulatedAmazon,
         os.kill(min(pids(running).values()), signal.SIGKILL)
         running.told("worker_started", WORKERS + 1)
         assert statuses(ask_each(running)) == {200}
+        assert (spans(running, "sent"), spans(running, "refused") > 0) == (0, True)
         running.stop()
         assert len(running.events("trace_delivery_changed")) == 1
         for line in running.process.output.lines:

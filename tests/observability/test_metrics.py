@@ -104,7 +104,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     counters = (
         *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
         *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals", "fast_path", "worker_restarts"),
-        "trace_spans_dropped",
+        "trace_spans",
     )
     others = (
         *("token_refresh_duration_seconds", "token_expiry_timestamp_seconds", "token_last_success_timestamp_seconds"),

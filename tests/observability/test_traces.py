@@ -197,7 +197,7 @@ async def test_a_replay_comes_as_two_tries_of_one_request(running: Running) -> N
 
 
 async def test_a_receiver_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what it answered; and when it takes spans again."""
+    """With what it answered; and when it takes spans again. Each span is counted by what became of it."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
     heard, loop = EventRecorder(), asyncio.get_running_loop()
     with receiving(400) as receiver:
@@ -206,6 +206,7 @@ async def test_a_receiver_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch)
             observer.observe(SERVED)
             await heard.until(lambda count=count: len(heard.events) == count)  # type: ignore[misc]  # not inferred: it has a default
         await observer.stop()
+    assert observer.counts() == {"made": 2, "sent": 1, "refused": 1}
     failing, working = heard.of(TraceDeliveryChanged)
     assert failing.failing
     assert "400" in failing.detail or "Bad Request" in failing.detail

@@ -94,11 +94,11 @@ class QuickExchange:
         self._ordinary, self._head, self._left = None, b"", 0
         self.request_id = section.request_id or quick.service.new_request_id()
         self._sent_at = self.entered = client.head_done
-        self.bytes_in = len(data) - body_at
+        self.bytes_in, self._message = 0, message
         if length := section.length:
             body = data[body_at:]
-            message += body if length > 0 else whole_chunks(body)
-        self._message = message
+            self.bytes_in = len(body)
+            self._message = message + (body if length > 0 else whole_chunks(body))
 
     def send(self, connection: UpstreamConnection) -> None:
         """Send what came as it was decided for its like."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import Refused
 from proxy.forwarding import locations
 from proxy.forwarding.decision import Decision
+from proxy.forwarding.line_kinds import read_of_lines
 from proxy.forwarding.quick.lane import NumberedLines, Sender
 from proxy.http1.message import Request
 from proxy.http1.target import parse_target
@@ -49,12 +50,8 @@ def may_be_quick(method: bytes, destination: Destination, rules: Rules) -> bool:
 
 def make_sender(decision: Decision, rules: Rules) -> Sender:
     """That of a request which was let through, with nothing known of its lines."""
-    policy = decision.caller.policy
-    return Sender(
-        decision.request.fields,
-        reads_numbers=rules.table.operations.tell_numbers_apart or (policy is not None and policy.tells_numbers_apart),
-        reads_queries=policy is not None and bool(policy.judges_requests),
-    )
+    reading = read_of_lines(decision.caller, rules)
+    return Sender(decision.request.fields, reads_numbers=reading.numbers, reads_queries=reading.queries)
 
 
 def line_kind(sender: Sender, found: re.Match[bytes]) -> bytes:

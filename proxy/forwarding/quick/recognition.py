@@ -105,9 +105,10 @@ class Recognition:
         known = None
         if data[0] == _G and len(data) <= self._max_remembered:
             known = self._requests.get(data) or self._renumber(data)
-        known = known or self._recognise(data)
-        if known is None or (known[4].length < 0 and (data := self._without_chunks(data, known[5])) == b""):
-            return None
+        if known is None:
+            known = self._recognise(data)
+            if known is None or (known[4].length < 0 and (data := self._without_chunks(data, known[5])) == b""):
+                return None
         lane = known[0]
         token = self._tokens.current(lane.account)
         if token is not known[6]:
