@@ -66,9 +66,9 @@ def test_a_head_beyond_its_limits_is_refused(reader: RequestReader, data: bytes,
 
 
 def test_what_is_remembered_of_heads_has_a_bound() -> None:
-    """Two thousand heads, none like another, and then the first: each reads as what it is."""
+    """Two thousand heads, each twice as only then it is kept, and then the first: each reads as what it is."""
     reader = RequestReader(LIMITS, REQUEST_FIELDS, remember=True)
-    for number in (*range(2_000), 0):
+    for number in (number for number in (*range(2_000), 0) for _ in range(2)):
         request = reader.read(b"GET /%d HTTP/1.1\r\nHost: a\r\n" % number, lambda: "made")
         assert request.target.path == b"/%d" % number
 
