@@ -2,8 +2,8 @@
 
 All of them share one core, as load and upstream have the other: no machine with a core for each is needed, and what
 shows is what workers add. Each has as many connections as the one process alone, so that it finds as much to do in one
-turn of its event loop. Processes that take turns on a core find its caches cold; with a core each they do not: so one
-worker is measured by itself, too, while the other one of two is stopped.
+turn of its event loop. Processes that take turns on a core find its caches cold; with a core each they do not: so each
+worker of four is measured by itself, too, one a round, while the other three are stopped.
 
 Or nobody is bound to a core, load and upstream included, and all have the same connections: what somebody finds who
 sets `workers` and looks.
@@ -34,7 +34,7 @@ MOST_SECONDS = 3
 @dataclass(frozen=True, slots=True)
 class WorkerCosts:
     """CPU per request in parts of that of one process, in paired rounds: by the count of `workers`; of `one` worker
-    with its supervisor, and of that `supervisor` by itself."""
+    of four with their supervisor, and of that `supervisor` by itself."""
 
     workers: dict[int, Ratio]
     one: Ratio
@@ -59,12 +59,13 @@ def measure_workers(rounds: int, seconds: int) -> WorkerCosts:
             started[count] = this_checkout().start(upstream, Setting(workers=count), work / str(count))
             stack.enter_context(stopped_at_end(started[count].process))
             measure(started[count], loads[count], 1, work)
-        for _ in range(rounds):
+        most = started[max(COUNTS)]
+        for number in range(rounds):
             for count, cost in costs.items():
                 cost.append(measure(started[count], loads[count], seconds, work).cpu)
-            with _one_serves(started[2].process) as supervisor:
+            with _one_serves(most.process, number) as supervisor:
                 own, whole = supervisor.own_cpu(), supervisor.cpu()
-                ones.append(measure(started[2], loads[1], seconds, work).cpu)
+                ones.append(measure(most, loads[1], seconds, work).cpu)
                 supervisors.append(ones[-1] * (supervisor.own_cpu() - own) / (supervisor.cpu() - whole))
     by_count = {count: paired(costs[count], costs[1]) for count in COUNTS}
     return WorkerCosts(by_count, paired(ones, costs[1]), paired(supervisors, costs[1]))
@@ -101,9 +102,10 @@ def measure_free(rounds: int, seconds: int) -> dict[int, tuple[Ratio, Ratio]]:
 
 
 @contextlib.contextmanager
-def _one_serves(process: Process) -> Iterator[Process]:
-    """All workers but one stand still meanwhile: they accept no connection, and cost nothing."""
-    _, _, *others = process.pids()
+def _one_serves(process: Process, number: int) -> Iterator[Process]:
+    """All workers but one, in turn, stand still meanwhile: they accept no connection, and cost nothing."""
+    _, *workers = process.pids()
+    others = [pid for at, pid in enumerate(workers) if at != number % len(workers)]
     for pid in others:
         os.kill(pid, signal.SIGSTOP)
     try:
