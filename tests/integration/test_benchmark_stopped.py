@@ -17,7 +17,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.nginx]
 
 
 @pytest.fixture
-def benchmark_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def interruptible() -> Iterator[None]:
+    """What is started heeds SIGINT, also where the test run itself is in a shell's background and does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def benchmark_run(interruptible: None, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """`python -m benchmarks` of one scenario, in the middle of warming up."""
     require_program("nginx")
     require_program("wrk")
