@@ -12,6 +12,7 @@ import pytest
 from proxy.downstream.accept_queue import take_all
 
 QUEUED = 20
+SO_DETACH_FILTER = 27
 
 
 def asking(port: int) -> socket.socket:
@@ -41,6 +42,21 @@ def test_nobody_comes_in_behind() -> None:
         assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
         with pytest.raises(OSError, match="not connected"):
             late.getpeername()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's packet filter")
+def test_a_handshake_that_was_under_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first packet had passed before newcomers were overlooked, its last one comes behind."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as opened:
+
+        def end_handshake(_: float) -> None:
+            listening.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+            opened.enter_context(asking(listening.getsockname()[1]))
+
+        monkeypatch.setattr("time.sleep", end_handshake)
+        (taken,) = take_all(listening)
+        assert taken.recv(5) == b"hello"
+        taken.close()
 
 
 def test_a_system_that_forbids_filters_loses_nobody_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
