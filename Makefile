@@ -75,7 +75,7 @@ lock: ## write the lock files anew (UPGRADE=1: with the newest releases)
 	@test -x .cache/lock/bin/uv || { $(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
 	index=$$(.cache/lock/bin/pip config get global.index-url 2>/dev/null || true)
 	compile() {
-		.cache/lock/bin/uv pip compile --quiet --universal --python-version $${MINIMUM:-3.11} --generate-hashes --no-header --no-annotate \
+		.cache/lock/bin/uv pip compile --quiet --universal --python-version $${MINIMUM:-3.11} --generate-hashes --no-strip-extras --no-header --no-annotate \
 			--no-emit-index-url --no-emit-find-links $${index:+--index-url "$$index"} $(if $(UPGRADE),--upgrade) "$$@"
 	}
 	compile pyproject.toml --group dev --output-file requirements-dev.lock

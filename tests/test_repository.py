@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
+from tests.support.locks import locked_extras, missing_extras
 from tests.support.programs import ROOT, require_program
 
 LOCKS = (
@@ -41,7 +43,10 @@ def _group(name: str) -> list[str]:
 def _locked(lock: str) -> dict[str, str]:
     """Package name -> exact version."""
     text = (ROOT / lock).read_text(encoding="utf-8")
-    return {_normal(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE)}
+    return {
+        _normal(name): version
+        for name, version in re.findall(r"^([\w.-]+)(?:\[[\w.,-]+\])?==([^\s;\\]+)", text, re.MULTILINE)
+    }
 
 
 # --- locks --------------------------------------------------------------------------------------------------
@@ -71,6 +76,21 @@ def test_the_locks_hold_every_direct_dependency() -> None:
     assert runtime <= _locked("requirements.lock").keys()
     assert build <= _locked("requirements-build.lock").keys()
     assert runtime | build | {_normal(entry) for entry in _group("dev")} <= _locked("requirements-dev.lock").keys()
+
+
+def test_the_lock_of_the_tests_names_the_extras_that_its_packages_require() -> None:
+    """By the metadata of what is installed from it; the other locks are read in tests/integration/test_locks.py."""
+    text = (ROOT / "requirements-dev.lock").read_text(encoding="utf-8")
+    installed = {
+        distribution.name: distribution.requires or []
+        for distribution in importlib.metadata.distributions()
+        if canonicalize_name(distribution.name) in locked_extras(text)
+    }
+    assert "pytest-cov" in installed
+    assert missing_extras(text, installed) == []
+    assert missing_extras(text.replace("coverage[toml]==", "coverage=="), installed) == [
+        "pytest-cov requires coverage[toml]; the lock names coverage without it"
+    ]
 
 
 def test_the_locks_agree() -> None:
