@@ -349,13 +349,10 @@ class ClientConnection(asyncio.Protocol):
 
     def _read_held_back(self) -> None:
         self._yielding = False
-        data, self._buffer = self._buffer, b""
-        if self._handler is None and not self._lingering and data:
+        if self._handler is None and not self._lingering and self._buffer:
+            data, self._buffer = self._buffer, b""
+            self.resume_reading()  # it is paused only for what was held back; the next request may pause it again
             self.data_received(data)
-        elif data:
-            self._buffer = data + self._buffer
-        if self._paused and self._handler is None and len(self._buffer) <= self._limits.max_pipelined_bytes:
-            self.resume_reading()
 
     def _break(self, error: Refused) -> None:
         """What comes from the tool can no longer be understood."""

@@ -95,6 +95,16 @@ async def test_a_request_sent_ahead_does_not_stop_the_reading(running: Running) 
         assert [(await tool.answer()).body for _ in range(2)] == [b"hello", b"/1 "]
 
 
+async def test_a_large_body_behind_a_request_that_is_answered_here_is_read_to_its_end(running: Running) -> None:
+    """What was held back meanwhile is more than may be held back, and the rest comes after it."""
+    body = b"x" * 300_000
+    async with running(echo, max_pipelined_bytes=1000) as bench:
+        tool = await bench.tool(get(b"/auth/other"), POST, b"Content-Length: %d\r\n\r\n" % len(body), body, get(b"/1"))
+        assert (await tool.answer()).status == 404
+        assert (await tool.answer()).body == b"/x " + body
+        assert (await tool.answer()).body == b"/1 "
+
+
 async def test_empty_lines_before_a_request_are_read_over(running: Running) -> None:
     """RFC 9112, 2.2; also a great many of them, and one that is cut in two."""
     async with running(echo) as bench:
