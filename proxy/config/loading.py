@@ -32,9 +32,11 @@ DEFAULT_ADMIN = "127.0.0.1:8081"
 def environment(env_file: Path | None = None) -> Mapping[str, str]:
     """The process's environment, as it is now, before a file of variables, which is read anew each time.
 
+    An empty variable counts as unset, so the file's value replaces it.
     Raises `ConfigurationError` where the file is of no use.
     """
-    return {**(read_env_file(env_file) if env_file is not None else {}), **os.environ}
+    from_file = read_env_file(env_file) if env_file is not None else {}
+    return {**os.environ, **{name: value for name, value in from_file.items() if not os.environ.get(name)}}
 
 
 def wants_colours(environ: Mapping[str, str]) -> bool:

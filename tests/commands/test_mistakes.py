@@ -44,13 +44,9 @@ MISTAKES = (
     ),
     Mistake(
         "an empty secret",
-        "accounts.default.client_secret: is empty; fill it in",
-        environ={**ONE, "AMAZON_ADS_CLIENT_SECRET": ""},
-    ),
-    Mistake(
-        "an empty refresh token",
-        "accounts.default.refresh_token: is empty; fill it in",
-        environ={**ONE, "AMAZON_ADS_REFRESH_TOKEN": ""},
+        "accounts.acme.client_secret: is empty; fill it in",
+        FILE,
+        text="accounts: {acme: {client_id: x, client_secret: ''}}",
     ),
     Mistake(
         "an unknown region",

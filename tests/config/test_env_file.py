@@ -72,3 +72,15 @@ def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_quotes_count_where_they_are_around_the_whole(value: str, text: str) -> None:
     """One alone, or two different ones, are part of the value."""
     assert unquote(value) == text
+
+
+def test_an_empty_variable_of_the_environment_does_not_hide_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty means unset, so the value of the file counts; what is set in the environment still wins."""
+    path = tmp_path / ".env"
+    path.write_text("ADS_PROXY_LISTEN=127.0.0.1:1\nADS_PROXY_LOG__LEVEL=debug\n")
+    monkeypatch.setenv("ADS_PROXY_LISTEN", "")
+    monkeypatch.setenv("ADS_PROXY_LOG__LEVEL", "error")
+    found = environment(path)
+    assert (found["ADS_PROXY_LISTEN"], found["ADS_PROXY_LOG__LEVEL"]) == ("127.0.0.1:1", "error")

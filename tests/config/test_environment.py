@@ -9,7 +9,9 @@ import pytest
 from proxy.config import Address, Config, admin_address, environment, load
 from proxy.config.reading.variables import known_variables
 from proxy.errors import ConfigurationError
+from proxy.secret import Secret
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ONE = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.abc",
     "AMAZON_ADS_CLIENT_SECRET": "canary-client-secret",
@@ -168,9 +170,32 @@ def test_a_secret_variable_can_name_a_file(tmp_path: Path) -> None:
     assert config.sources == (tmp_path / "key",)
 
 
-def test_an_empty_variable_that_is_no_secret_counts_as_unset() -> None:
-    """`ADS_PROXY_LISTEN=` leaves the default."""
-    assert load(None, {**ONE, "ADS_PROXY_LISTEN": ""}).listen == Address("127.0.0.1", 8080)
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
+    """The default or the value of the file stays, also for secrets; a file of variables lists what may be set."""
+    empty = dict.fromkeys(known_variables(), "")
+    config = load(write(tmp_path, "admin: {key: a-key-of-16-bytes}\n"), {**empty, **ONE})
+    assert config.listen == Address("127.0.0.1", 8080)
+    assert config.admin.key is not None
+    assert config.accounts["default"].refresh_token is not None
+    assert load(None, {**ONE, "AMAZON_ADS_REFRESH_TOKEN": ""}).accounts["default"].refresh_token is None
+
+
+def test_an_empty_variable_next_to_its_file_is_no_second_value(tmp_path: Path) -> None:
+    """`NAME=` in a file of variables does not conflict with `NAME_FILE`."""
+    (tmp_path / "token").write_text("Atzr|x")
+    environ = {**ONE, "AMAZON_ADS_REFRESH_TOKEN": "", "AMAZON_ADS_REFRESH_TOKEN_FILE": str(tmp_path / "token")}
+    assert load(None, environ).accounts["default"].refresh_tokens[0] == Secret("Atzr|x")
+
+
+def test_the_shipped_example_works_once_the_credentials_are_filled_in() -> None:
+    """`docker run --env-file .env` passes each line as it stands, the empty ones included."""
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    filled = {name: ONE[name] for name in ("AMAZON_ADS_CLIENT_ID", "AMAZON_ADS_CLIENT_SECRET")}
+    assert {name for name, value in example.items() if not value} > {*filled, "ADS_PROXY_ADMIN__KEY"}
+    assert load(None, {**example, **filled}).accounts["default"].refresh_token is None
+    (problem,) = problems_of(None, example)
+    assert problem.startswith("accounts: there is none; set AMAZON_ADS_CLIENT_ID")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +231,6 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake(name: str
             "log.level: is not one of debug, info, warning, error (from ADS_PROXY_LOG__LEVEL)",
         ),
         ({"ADS_PROXY_CLIENTS": "[{"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
-        ({"ADS_PROXY_ADMIN__KEY": ""}, "admin.key: is empty; fill it in (from ADS_PROXY_ADMIN__KEY)"),
         (
             {"ADS_PROXY_ADMIN__KEY": "x" * 20, "ADS_PROXY_ADMIN__KEY_FILE": "/x"},
             "ADS_PROXY_ADMIN__KEY_FILE: is set beside",
@@ -217,11 +241,7 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake(name: str
         ),
         (
             {"AMAZON_ADS_CLIENT_SECRET": ""},
-            "accounts.default.client_secret: is empty; fill it in (from AMAZON_ADS_CLIENT_SECRET)",
-        ),
-        (
-            {"AMAZON_ADS_REFRESH_TOKEN": ""},
-            "accounts.default.refresh_token: is empty; fill it in (from AMAZON_ADS_REFRESH_TOKEN)",
+            "AMAZON_ADS_CLIENT_SECRET: is not set, but AMAZON_ADS_CLIENT_ID is; set it, or",
         ),
         (
             {"AMAZON_ADS_REFRESH_TOKEN_FILE": "/x"},

@@ -33,7 +33,6 @@ ACCOUNT_VARIABLES: Mapping[str, str] = {
     "AMAZON_ADS_REGION": "region",
     "AMAZON_ADS_PROFILE_ID": "default_profile",
 }
-_OPTIONAL = ("AMAZON_ADS_REGION", "AMAZON_ADS_PROFILE_ID")
 _ORCHESTRATOR = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
 """What Kubernetes and container links put into the environment for a service that is called ads-proxy."""
 _ORCHESTRATOR_OWN = re.compile(r"SERVICE_(HOST|PORT(_\w+)?)")
@@ -49,7 +48,8 @@ class Overlay:
 
 
 def lay_over(values: Mapping[str, Any], environ: Mapping[str, str]) -> Overlay:
-    """The environment beats the file."""
+    """The environment beats the file. An empty variable counts as unset: files of variables list them that way."""
+    environ = {name: value for name, value in environ.items() if value}
     overlay = Overlay(_copy(values))
     for name in sorted(environ):
         if name.startswith(PREFIX) and name != CONFIG_VARIABLE:
@@ -81,8 +81,6 @@ def _apply(overlay: Overlay, name: str, environ: Mapping[str, str]) -> None:
             overlay.problems.append(f"{shown_variable(name)}: is no variable of this program{advice}")
         return
     path, annotation = found
-    if not environ[name] and not holds_secret(annotation):
-        return
     if from_file and name.removesuffix("_FILE") in environ:
         shown = shown_variable(name)
         overlay.problems.append(f"{shown}: is set beside {shown.removesuffix('_FILE')}; unset one of the two")
@@ -199,7 +197,7 @@ def _suggest(name: str, known: tuple[str, ...]) -> str:
 
 def _add_account(overlay: Overlay, environ: Mapping[str, str]) -> None:
     """The account `default`, where the environment describes one."""
-    present = [name for name in ACCOUNT_VARIABLES if environ.get(name) or environ.get(f"{name}_FILE")]
+    present = [name for name in ACCOUNT_VARIABLES if name in environ or f"{name}_FILE" in environ]
     overlay.problems += _near_misses(environ)
     if overlay.values.get("accounts"):
         if present:
@@ -225,13 +223,13 @@ def _add_account(overlay: Overlay, environ: Mapping[str, str]) -> None:
 def _account_value(overlay: Overlay, environ: Mapping[str, str], name: str, key: str) -> Any:
     file_name = f"{name}_FILE"
     path: Path = ("accounts", DEFAULT_ACCOUNT, key)
-    if name in environ and file_name in environ and (environ[name] or name not in _OPTIONAL):
+    if name in environ and file_name in environ:
         overlay.problems.append(f"{file_name}: is set beside {name}; unset one of the two")
-        return environ[name] or "-"
+        return environ[name]
     if file_name in environ:
         overlay.origins[path] = file_name
         return {"file": _absolute(environ[file_name])}
-    if name not in environ or (name in _OPTIONAL and not environ[name]):
+    if name not in environ:
         return None
     overlay.origins[path] = name
     return environ[name]
