@@ -28,7 +28,7 @@ from proxy.errors import (
 from proxy.net.names import LookupProblem, NameLookupFailed
 from proxy.net.redialing import TunnelRefused, pause_before_redial
 from proxy.net.sockets import connect_to_any
-from proxy.net.tls import TlsTerms, open_tls
+from proxy.net.tls import NO_TLS, TlsTerms, lacks_tls, open_tls
 
 if TYPE_CHECKING:
     import socket
@@ -197,6 +197,8 @@ def _translated(error: OSError, origin: Origin) -> Refused:
             f"The certificate of {origin.host} was not accepted ({error.verify_message}). If a company proxy signs "
             "certificates here, name its authority in upstream.ca_file."
         )
+    if lacks_tls(error):
+        return UpstreamUnreachable(f"{origin.host}:{origin.port} {NO_TLS}.")
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return UpstreamUnreachable(
             f"No connection to {origin.host} could be opened: this program may open no more files. Raise its limit "

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from proxy.net.tls import NO_TLS, lacks_tls
+
 if TYPE_CHECKING:
     from proxy.secret import Secret
 
@@ -34,6 +36,8 @@ def why_unreachable(error: Exception, host: str, proxy: Secret | None) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         words = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
         return f"the certificate of {host} was not accepted ({words}); {_CERTIFICATES}"
+    if lacks_tls(error) or lacks_tls(getattr(error, "os_error", None)):
+        return f"{host} {NO_TLS}"
     if isinstance(error, aiohttp.ClientConnectorSSLError | ssl.SSLError):
         return f"the TLS handshake with {host} failed; {_CERTIFICATES}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):

@@ -30,7 +30,15 @@ _BATCH = 4 * _PIECE
 _RECORD = 16384
 """The most that a record holds (RFC 8446, 5.1), and so the most that one read gives."""
 
+NO_TLS = "does not speak TLS on this port; write http:// in its address, or the port on which it speaks TLS"
+"""Follows the name of a host whose answer to a handshake was no TLS."""
+
 _Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
+
+
+def lacks_tls(error: BaseException | None) -> bool:
+    """Whether a handshake failed because the peer answered something other than TLS, such as plain HTTP."""
+    return getattr(error, "reason", None) == "WRONG_VERSION_NUMBER"
 
 
 class _Shared(threading.local):

@@ -111,7 +111,7 @@ async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted:
 
 
 async def test_a_host_that_speaks_no_tls_is_a_502(running: Running) -> None:
-    """Plain HTTP where TLS was to be."""
+    """Plain HTTP where TLS was to be; the words say so, and no OpenSSL terms are shown."""
 
     async def script(wire: Wire) -> None:
         await wire.until(lambda: bool(wire.received))
@@ -123,6 +123,8 @@ async def test_a_host_that_speaks_no_tls_is_a_502(running: Running) -> None:
         got = await bench.ask()
         assert got.status == 502
         assert b"upstream-unreachable" in got.body
+        assert b"does not speak TLS on this port; write http:// in its address" in got.body
+        assert b"SSL" not in got.body
 
 
 async def test_a_host_that_refuses_is_a_502(running: Running) -> None:

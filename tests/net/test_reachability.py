@@ -69,9 +69,18 @@ async def test_an_outbound_proxy_that_refuses_is_quoted() -> None:
     assert said == f"the outbound proxy {address} answered 407 to CONNECT; look at upstream.proxy"
 
 
-async def test_a_port_without_tls_and_a_strange_certificate_are_told_apart(tmp_path: Path) -> None:
+async def test_a_plain_http_port_is_reported_as_one() -> None:
+    """The advice is about the address; no company proxy is blamed."""
+    async with answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as address:
+        said = await failing(f"https://{address}/")
+    assert said == (
+        "the-host does not speak TLS on this port; write http:// in its address, or the port on which it speaks TLS"
+    )
+
+
+async def test_a_failed_handshake_and_a_strange_certificate_are_told_apart(tmp_path: Path) -> None:
     """Both name the setting that company proxies need."""
-    async with answering(b"no TLS is spoken here, at all, whatever comes") as address:
+    async with answering(b"\x15\x03\x03\x00\x02\x02\x28") as address:
         said = await failing(f"https://{address}/")
     assert said.startswith("the TLS handshake with the-host failed; ")
     context = Authority(tmp_path).context("localhost")
