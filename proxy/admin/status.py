@@ -62,7 +62,8 @@ def advice_at_the_buttons(account: Any) -> str:
     if account["state"] == "revoked":
         return (
             "Press Reconnect and sign in as a user of the ads account, or put a new refresh token in place; "
-            f"`ads-proxy login {name}` does the same at a terminal."
+            f"`ads-proxy login {name}` does the same at a terminal. If the client id or the token is new here, "
+            "check that the token was issued to this client id."
         )
     return str(account["advice"])
 

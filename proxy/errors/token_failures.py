@@ -27,10 +27,13 @@ class TokenFailure(AdsProxyError):
 
 
 class RefreshTokenRevoked(TokenFailure):
-    """`invalid_grant` (docs/amazon.md, Token errors): the refresh token is revoked or has ended."""
+    """`invalid_grant` (docs/amazon.md, Token errors): revoked, expired, or issued to another client id."""
 
     reason, permanent = "invalid_grant", True
-    advice = "Somebody has to sign in again: run `ads-proxy login ACCOUNT`, or put a new refresh token in place."
+    advice = (
+        "If the client id or the token is new here, check that the token was issued to this client id. Otherwise "
+        "somebody has to sign in again: run `ads-proxy login ACCOUNT`, or put a new refresh token in place."
+    )
 
 
 class ConsentExpired(RefreshTokenRevoked):

@@ -104,7 +104,9 @@ def _raise_refusal(response: TokenResponse, grant_type: str, error: object, said
     if error == "invalid_grant" and grant_type == "authorization_code":
         raise RefreshTokenRevoked(f"The code was refused{said}: a code serves once and dies after five minutes.")
     if error == "invalid_grant":
-        raise RefreshTokenRevoked(f"The refresh token was refused{said}: it is revoked or expired.")
+        raise RefreshTokenRevoked(
+            f"The refresh token was refused{said}: it is revoked or expired, or was issued to another client id."
+        )
     if error == "invalid_client":
         raise AppMisconfigured(f"The client id or client secret was refused{said}.")
     if isinstance(error, str) and error in REJECTIONS:

@@ -157,6 +157,14 @@ async def test_a_code_that_brings_no_refresh_token_is_a_failure() -> None:
             await lwa.exchange(endpoint.url, CREDENTIALS, Secret("code"), "https://amazon.com", VERIFIER)
 
 
+async def test_a_refused_refresh_token_names_every_cause() -> None:
+    """Amazon answers the same to a revoked token and to one of another client id, which a new setup meets first."""
+    async with serving(saying({"error": "invalid_grant"}, 400)) as endpoint, asking() as lwa:
+        with pytest.raises(errors.RefreshTokenRevoked, match="issued to another client id") as refused:
+            await lwa.refresh(endpoint.url, CREDENTIALS, Secret("Atzr|x"))
+    assert "check that the token was issued to this client id" in refused.value.advice
+
+
 async def test_an_old_code_says_what_codes_are() -> None:
     """`invalid_grant` for a code is about the code."""
     async with serving(saying({"error": "invalid_grant"}, 400)) as endpoint, asking() as lwa:
