@@ -16,6 +16,7 @@ from rich.text import Text
 
 from proxy.commands.terminal import printable
 from proxy.config.model.kinds import AccessField
+from proxy.observability.plain_lines import as_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,7 +94,7 @@ def show(line: Mapping[str, Any]) -> Text:
     request = line.get("event") == "request"
     shown = _request(line) if request else [printable(line["event"])]
     left = [key for key in line if key not in _SHOWN_APART and not (request and key in _OF_REQUESTS)]
-    words = " ".join([*shown, *(f"{key}={_value(line[key])}" for key in left if key != "traceback")])
+    words = " ".join([*shown, *(f"{key}={_value(as_read(key, line[key]))}" for key in left if key != "traceback")])
     text = Text(f"{_time(line)} ", "dim").append(words, _style(line))
     for trace in str(line.get("traceback", "")).splitlines():
         text.append(f"\n    {printable(trace)}", "dim")

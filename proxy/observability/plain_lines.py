@@ -10,6 +10,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+from proxy.observability.notices import moment
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,6 +25,8 @@ _DIM: Final = "\x1b[2m"
 _YELLOW: Final = "\x1b[33m"
 _RED: Final = "\x1b[31m"
 _COLOURS: Final = {"debug": _DIM, "info": "", "warning": _YELLOW, "error": _RED, "critical": _RED}
+_FAR_FUTURE: Final = 1e11
+"""Seconds since 1970; the year 5138. A larger number is no moment, and no date can be made of it."""
 _APART: Final = frozenset({"timestamp", "level", "event", "traceback"})
 
 
@@ -37,6 +41,13 @@ def render_plain(values: Mapping[str, object], *, colours: bool) -> str:
     time, _, rest = lines[0].partition(" ")
     first = f"{_DIM}{time}{_PLAIN} {colour}{rest}"
     return "\n".join((first, *lines[1:])) + (_PLAIN if colour else "")
+
+
+def as_read(name: str, value: object) -> object:
+    """A member's value as people read it: members whose names end with `_at` are seconds since 1970."""
+    if name.endswith("_at") and isinstance(value, int | float) and 0 <= value < _FAR_FUTURE:
+        return moment(value)
+    return value
 
 
 def escaped(text: str) -> str:
@@ -56,7 +67,7 @@ def _time(values: Mapping[str, object]) -> str:
 
 def _event(values: Mapping[str, object]) -> list[str]:
     words = [_time(values), f"[{values['level']}]", str(values["event"])]
-    words += (f"{name}={_shown(value)}" for name, value in values.items() if name not in _APART)
+    words += (f"{name}={_shown(as_read(name, value))}" for name, value in values.items() if name not in _APART)
     return _wrapped(" ".join(words))
 
 

@@ -31,7 +31,8 @@ _QUOTED: Final = rf"(?:{_QUOTE}\s*:\s*(?:b?{_QUOTE})?|\s*:\s*b?{_QUOTE}|:(?=\S))
 _MASKED: Final = r"(?!\*\*\*|Bearer |Basic )"
 
 _SHAPES: Final = (
-    (re.compile(r"Atz[a-z](?:\||%7C|\\u007c)[^\s\"'&,;<>\\)}\]]+", re.IGNORECASE), MASK),
+    # A token holds letters or digits; the bare beginning stands in our own sentences (`Atzr|.`, `Atzr|...`).
+    (re.compile(rf"Atz[a-z](?:\||%7C|\\u007c)[^\w\s\"'&,;<>\\)}}\]]*\w{_VALUE}*", re.IGNORECASE), MASK),
     (re.compile(r"\b(Bearer|Basic)\s+(?!\*\*\*)[A-Za-z0-9+/=._~|%-]{6,}", re.IGNORECASE), r"\1 " + MASK),
     (re.compile(rf"({_FIELDS}(?:{_ASSIGNED}|{_QUOTED})){_MASKED}{_VALUE}+", re.IGNORECASE), r"\1" + MASK),
     # After `key: ` stands a value or a sentence. Words have no digits, and paths are no secrets.

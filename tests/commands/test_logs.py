@@ -107,6 +107,14 @@ def test_what_is_no_day_is_refused(text: str) -> None:
         parse_day(text, date(2026, 1, 1))
 
 
+def test_a_moment_is_shown_as_a_time() -> None:
+    """JSON lines hold seconds since 1970; people read a date. What is no number stays as it is."""
+    event = {**EVENT, "ends_at": 1795870732.405398, "expires_at": 0, "token_expires_at": None, "looked_at": "x"}
+    assert show(event).plain.endswith(
+        "ends_at=2026-11-28T12:58:52Z expires_at=1970-01-01T00:00:00Z token_expires_at=null looked_at=x"
+    )
+
+
 def test_a_request_is_one_line_with_the_status_in_front() -> None:
     """Status, request, operation, whose it was, how long it took, how often it was sent, its id."""
     assert show(LINE).plain == (

@@ -7,6 +7,7 @@ import io
 import pytest
 
 from proxy import events
+from proxy.config import load, notes
 from proxy.observability.redaction import Redaction
 from proxy.secret import Secret
 from tests.observability.test_logs import Start, lines
@@ -61,6 +62,19 @@ def test_what_looks_like_a_secret_is_masked(text: str) -> None:
     assert "SECRET" not in cleaned
     assert cleaned.startswith("before ")
     assert cleaned.endswith(" after")
+
+
+def test_our_own_sentences_about_tokens_stay_whole() -> None:
+    """The notes about credentials name the beginnings of tokens; that is no token."""
+    odd = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y"}
+    for token in ("Atza|abc", "abc", "'Atzr|abc'"):
+        told = notes(load(None, {**odd, "AMAZON_ADS_REFRESH_TOKEN": token}))
+        assert told
+        assert [Redaction().clean(note) for note in told] == list(told)
+    assert Redaction().clean("a refresh token (Atzr|...) needs no sign-in") == (
+        "a refresh token (Atzr|...) needs no sign-in"
+    )
+    assert Redaction().clean("Atzr|-_SECRET. Atzr|SECRET/+=") == "*** ***"
 
 
 def test_masking_leaves_ordinary_text_alone() -> None:

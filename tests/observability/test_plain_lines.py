@@ -111,6 +111,12 @@ def test_other_events_are_wrapped_and_addresses_stay_whole() -> None:
     assert all(len(line) <= COLUMNS for line in lines if address not in line)
 
 
+def test_a_moment_is_shown_as_a_time() -> None:
+    """Members that end with `_at` are seconds since 1970; a number that is no moment stays as it is."""
+    values = {"timestamp": REQUEST["timestamp"], "level": "info", "event": "x", "ends_at": 1795870732.4, "at_at": 1e300}
+    assert render_plain(values, colours=False).endswith("[info] x ends_at=2026-11-28T12:58:52Z at_at=1e+300")
+
+
 def test_a_traceback_keeps_its_lines() -> None:
     """Each with what would move the cursor escaped."""
     values = {"timestamp": TIME, "level": "error", "event": "defect_met", "traceback": "one\n  two\x1b[1m\n"}
