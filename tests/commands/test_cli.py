@@ -168,7 +168,7 @@ def test_a_file_of_variables_is_read(tmp_path: Path) -> None:
     answer = run(tmp_path, *asked, ADS_PROXY_LISTEN="127.0.0.1:1")
     assert "there is no such client" in answer.stderr
     gone = run(tmp_path, "check", "--env-file", "none")
-    assert (gone.returncode, gone.stderr) == (2, "ads-proxy: --env-file: the file that it names does not exist\n")
+    assert (gone.returncode, gone.stderr) == (2, "ads-proxy: --env-file: the file none does not exist\n")
 
 
 def test_the_command_lines_addresses_win(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ MISTAKES = (
     ),
     Mistake(
         "a secret file that is not there",
-        "accounts.default.client_secret: the file that it names does not exist",
+        "accounts.default.client_secret: the file /run/secrets/none does not exist",
         environ={"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET_FILE": "/run/secrets/none"},
     ),
     Mistake(
@@ -126,13 +126,13 @@ MISTAKES = (
     ),
     Mistake(
         "a configuration file that is not there",
-        "--config: the configuration file does not exist",
-        ("check", "--config", "none.yaml"),
+        "--config: the file /etc/none.yaml does not exist; name another with --config or ADS_PROXY_CONFIG",
+        ("check", "--config", "/etc/none.yaml"),
     ),
     Mistake(
         "a directory as configuration file",
-        "--config: the configuration file is a directory, not a file",
-        ("check", "--config", "."),
+        "--config: the file /etc is a directory, not a file",
+        ("check", "--config", "/etc"),
     ),
     Mistake("an empty configuration file", "accounts: there is none", FILE, text=""),
     Mistake("a list at the top", "proxy.yaml: must hold keys such as 'listen:'", FILE, text="- a"),

@@ -37,7 +37,7 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("upstream: {connect_timeout: 0}", "upstream.connect_timeout: is out of range; it must be more than 0"),
         ("upstream: {max_connections: 1.5}", "upstream.max_connections: must be a whole number"),
         ("upstream: {proxy: 'socks5://u:canary@x:1'}", "upstream.proxy: must be the outbound proxy's address"),
-        ("upstream: {ca_file: /etc/none.pem}", "upstream.ca_file: the file that it names does not exist"),
+        ("upstream: {ca_file: /etc/none.pem}", "upstream.ca_file: the file /etc/none.pem does not exist"),
         ("limits: {replay_bytes: -1}", "limits.replay_bytes: is out of range; it must be at least 0"),
         ("regions: {us: {}}", "regions.us: is not one of na, eu, fe"),
         ("regions: {na: {api_url: 'ftp://x'}}", "regions.na.api_url: is not an http:// or https:// address"),
@@ -57,8 +57,8 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("regions: {na: {api_url: 'http://x:port'}}", "regions.na.api_url: is not an http"),
         ("state: {url: 'redis://u:canary@h/1'}", "state.key: is missing; Redis keeps tokens for all replicas"),
         (
-            "state: {key: 0123456789abcdef, url: {file: none.canary}}",
-            "state.url: the file that it names does not exist",
+            "state: {key: 0123456789abcdef, url: {file: /none}}",
+            "state.url: the file /none does not exist",
         ),
         (
             "state: {key: 0123456789abcdef, url: {env: NOT_SET}}",
@@ -149,7 +149,7 @@ def test_a_wrong_value_is_told(tmp_path: Path, text: str, problem: str) -> None:
         ("{client_id: x, client_secret: {file: empty}}", "accounts.a.client_secret: the file that it names is empty"),
         (
             "{client_id: x, client_secret: {file: .}}",
-            "accounts.a.client_secret: the file that it names is a directory, not a file",
+            "accounts.a.client_secret: the file {folder} is a directory, not a file",
         ),
         (
             "{client_id: x, client_secret: {file: binary}}",

@@ -9,7 +9,7 @@ import pytest
 from proxy.config import load
 from proxy.config.checks.problems import explain_refusal
 from proxy.config.model import expected
-from proxy.config.model.key_names import did_you_mean, shown_name, shown_path, shown_variable
+from proxy.config.model.key_names import did_you_mean, shown_file, shown_name, shown_path, shown_variable
 from proxy.config.model.sections import Config
 from proxy.errors import ConfigurationError
 from tests.support.planting import Planted, is_seen, places, planted
@@ -65,6 +65,23 @@ def test_the_search_would_find_one() -> None:
 def test_a_name_is_shown_where_it_looks_like_one(name: str, shown: str) -> None:
     """Words with few digits are names; what a random source makes is not."""
     assert shown_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/run/secrets/acme-secret", "the file /run/secrets/acme-secret"),
+        ("/etc/ads-proxy/proxy.yaml", "the file /etc/ads-proxy/proxy.yaml"),
+        ("/home/ann/.config/../secrets/token2", "the file /home/ann/.config/../secrets/token2"),
+        ("secrets/acme", "the file secrets/acme"),
+        ("/home/ann/amzn1.oa2-cs.v1.6a7b8c9d", "the file that it names"),
+        ("/home/ann/Atzr|IwEBIJ", "the file that it names"),
+        ("/home/ann/3f9a0c1b2d", "the file that it names"),
+    ],
+)
+def test_a_file_is_shown_where_its_path_looks_like_one(path: str, shown: str) -> None:
+    """A secret that was written where a path belongs stays unsaid."""
+    assert shown_file(Path(path)) == shown
 
 
 @pytest.mark.parametrize(

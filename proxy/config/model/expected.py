@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import NewType
 
 
 class Shape(StrEnum):
@@ -19,6 +20,10 @@ class Shape(StrEnum):
     NUMBER = "a number"
     FLAG = "true or false"
     NOTHING = "empty"
+
+
+ShownFile = NewType("ShownFile", str)
+"""`the file PATH`, of a path that looks like one: `key_names.shown_file` makes it."""
 
 
 class Place(StrEnum):
@@ -102,7 +107,9 @@ class Expected(StrEnum):
 class WrongValue(ValueError):
     """A value that cannot be taken. Its text holds nothing of the value: there is no argument for it."""
 
-    def __init__(self, expected: Expected, *, found: Shape | None = None, place: Place | None = None) -> None:
+    def __init__(
+        self, expected: Expected, *, found: Shape | None = None, place: Place | ShownFile | None = None
+    ) -> None:
         said = f"{place} {expected}" if place is not None else str(expected)
         super().__init__(f"{said}, not {found}" if found is not None else said)
         self.expected = expected

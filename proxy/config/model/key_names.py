@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 
 from pydantic import BaseModel
 
+from proxy.config.model.expected import Place, ShownFile
 from proxy.config.model.sections import Config
 from proxy.config.model.structure import Path, list_entry, mapping_entry, section_of
 
@@ -37,6 +39,13 @@ def shown_name(name: str) -> str:
     words = re.split(r"[._-]+", name)
     fits = len(name) <= _MAX_NAME and all(_WORD.fullmatch(word) for word in words)
     return name if fits else UNSHOWN
+
+
+def shown_file(path: PurePath) -> Place | ShownFile:
+    """`the file PATH` if each part of the path looks like a name; a secret in a path's place is not shown."""
+    parts = [part.strip(".") for part in path.parts[1 if path.anchor else 0 :]]
+    fits = all(shown_name(part) == part for part in parts if part)
+    return ShownFile(f"the file {path}") if fits else Place.FILE
 
 
 def shown_names(names: Iterable[object]) -> str:

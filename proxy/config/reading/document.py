@@ -73,15 +73,13 @@ _Loader.add_implicit_resolver(_STANDARD + "null", re.compile(r"\Z"), [""])
 def read_document(path: FilePath, named_by: str) -> Document:
     """The file's values; everything wrong with it as YAML is in `problems`, and then the values are not all there.
 
-    `named_by` is the option or the variable that names the file: a file that cannot be opened is told by it, since
-    what it holds may be no file's name at all.
+    `named_by` is the option or the variable that names the file: problems with opening the file begin with it.
     """
     try:
         content = read_bytes(path, MAX_BYTES)
     except WrongValue as error:
-        subject = path if error.expected is Expected.FILE_TOO_LARGE else named_by
         advice = "; name another with --config or ADS_PROXY_CONFIG" if error.expected is Expected.FILE_MISSING else ""
-        return Document({}, {}, (f"{subject}: the configuration file {error.expected}{advice}",))
+        return Document({}, {}, (f"{named_by}: {error}{advice}",))
     return parse_document(content, str(path))
 
 

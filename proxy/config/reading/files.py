@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.config.model.expected import Expected, Place, WrongValue
+from proxy.config.model.expected import Expected, WrongValue
+from proxy.config.model.key_names import shown_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,13 @@ def read_bytes(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except FileNotFoundError:
-        raise WrongValue(Expected.FILE_MISSING, place=Place.FILE) from None
+        raise WrongValue(Expected.FILE_MISSING, place=shown_file(path)) from None
     except IsADirectoryError:
-        raise WrongValue(Expected.FILE_DIRECTORY, place=Place.FILE) from None
+        raise WrongValue(Expected.FILE_DIRECTORY, place=shown_file(path)) from None
     except PermissionError:
-        raise WrongValue(Expected.FILE_FORBIDDEN, place=Place.FILE) from None
+        raise WrongValue(Expected.FILE_FORBIDDEN, place=shown_file(path)) from None
     except (OSError, ValueError):
-        raise WrongValue(Expected.FILE_UNREADABLE, place=Place.FILE) from None
+        raise WrongValue(Expected.FILE_UNREADABLE, place=shown_file(path)) from None
     if len(content) > limit:
-        raise WrongValue(Expected.FILE_TOO_LARGE, place=Place.FILE)
+        raise WrongValue(Expected.FILE_TOO_LARGE, place=shown_file(path))
     return content
