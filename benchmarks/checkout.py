@@ -154,8 +154,7 @@ def configuration(upstream: Upstream, setting: Setting, port: int, admin: int) -
     }
     if setting.tls:
         found["upstream"] = {"ca_file": str(upstream.ca)}
-    if not setting.fast_path:
-        found["fast_path"] = False
+    found["fast_path"] = setting.fast_path
     if setting.workers > 1:
         found["workers"] = setting.workers
     if setting.keyed:

@@ -44,7 +44,6 @@ class ClientConnection(asyncio.Protocol):
         self._upload, self._download = UploadPace(), DownloadPace()
         self._paused = self._lingering = self._broken = self._yielding = False
         self._linger_until = 0.0
-        self._idle = True
         self.deadline = NEVER
         self.head_done = 0.0
         self.writable = True
@@ -80,11 +79,11 @@ class ClientConnection(asyncio.Protocol):
             self._hold_back(data)
             return
         try:
-            if self._idle and not self._buffer and (quick := self._service.quick) is not None:
+            if self._is_idle and (quick := self._service.quick) is not None:
                 self.head_done = perf_counter()
                 handler = quick.begin(data, self)
                 if handler is not None:
-                    self._handler, self._idle, self.deadline = handler, False, NEVER
+                    self._handler, self.deadline = handler, NEVER
                     return
             self._read(data)
         except Refused as error:
@@ -144,6 +143,11 @@ class ClientConnection(asyncio.Protocol):
 
     # --- reading
 
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the next byte begins a request: computed from what is left to serve and read, not kept in a flag."""
+        return self._handler is None and self._body is None and not self._buffer
+
     def _read(self, data: bytes) -> None:
         if self._body is not None:
             data = self._read_body(data)
@@ -168,7 +172,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _read_head(self, data: bytes) -> bytes:
         """Start the next request if its head is whole; give what is left over."""
-        if self._buffer:
+        begins = not self._buffer
+        if not begins:
             data, self._buffer = self._buffer + data, b""
         if data.startswith(b"\r"):
             data = without_empty_lines(data)
@@ -176,11 +181,11 @@ class ClientConnection(asyncio.Protocol):
             return b""
         found = self._service.reader.cut(data)
         if found is None:
-            if self._idle:
+            if begins:
                 self.deadline = self.loop.time() + self._limits.header_timeout
-            self._idle, self._buffer = False, data
+            self._buffer = data
             return b""
-        self._idle, self.head_done = False, perf_counter()
+        self.head_done = perf_counter()
         return self._begin(*found)
 
     def _begin(self, head: bytes, rest: bytes) -> bytes:
@@ -282,11 +287,11 @@ class ClientConnection(asyncio.Protocol):
         self._handler = None
         self._download.sent += len(data)
         self._transport.write(data)
-        if self._buffer or self._paused or self._broken:
+        if self._paused or self._broken or not self._is_idle:
             self.finish(keep=True)
         else:
             self._limits = self._service.limits
-            self._idle, self.deadline = True, self.loop.time() + self._limits.keepalive_timeout
+            self.deadline = self.loop.time() + self._limits.keepalive_timeout
 
     def finish(self, *, keep: bool) -> None:
         self.flush()
@@ -300,8 +305,7 @@ class ClientConnection(asyncio.Protocol):
             self.expect_body()
             return
         limits = self._limits = self._service.limits
-        self._idle = not self._buffer
-        if self._idle:
+        if self._is_idle:
             self.deadline = self.loop.time() + limits.keepalive_timeout
         else:
             self.deadline = self.loop.time() + limits.header_timeout
@@ -368,7 +372,6 @@ class ClientConnection(asyncio.Protocol):
         if close:
             self._close()
         else:
-            self._idle = True
             self.deadline = self.loop.time() + self._limits.keepalive_timeout
 
     def _close(self) -> None:

@@ -102,6 +102,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
     )
     assert config.clients == ()
     assert config.log.format == "auto"
+    assert config.fast_path is False
 
 
 def test_values_can_be_made_without_a_file() -> None:

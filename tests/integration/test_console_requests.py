@@ -114,7 +114,7 @@ def test_the_night_shift_sees_who_failed_and_what_to_do(browser: webdriver.Chrom
 
 def test_requests_of_the_quick_path_are_among_the_last(tmp_path: Path) -> None:
     """What is known again has no event, and stands in the list and in the tables all the same."""
-    with rig(tmp_path, clients=CLIENTS) as running:
+    with rig(tmp_path, clients=CLIENTS, fast_path=True) as running:
         connection = http.client.HTTPConnection(urlsplit(running.tools).netloc, timeout=15)
         for _ in range(20):
             connection.request("GET", "/v2/profiles", headers=by("reporting"))

@@ -309,8 +309,8 @@ class Config(Section):
         Flag, Field(description="Whether a `location` at the API host comes back leading through the proxy.")
     ] = True
     fast_path: Annotated[
-        Flag, Field(description="Whether requests like earlier ones are known again; results are the same.")
-    ] = True
+        Flag, Field(description="Whether the proxy reuses decisions for requests like earlier ones. Deprecated.")
+    ] = False
     invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
     notify: Annotated[NotifySection, Field(description="Who is told at once.")] = NotifySection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()

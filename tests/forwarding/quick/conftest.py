@@ -1,10 +1,19 @@
-"""What the tests of the quick exchange share: connections that were in use a moment ago, however slow the machine."""
+"""What the tests of the quick exchange share: it is on, and connections were in use a moment ago on any machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
+
+from tests.support.proxy_bench import Running
+
+
+@pytest.fixture(scope="session")
+def running(running: Running) -> Running:
+    """The proxy with the fast path, unless a test switches it off."""
+    return partial(running, fast_path=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
