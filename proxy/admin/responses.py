@@ -45,7 +45,7 @@ class ActionFailed(errors.UpstreamUnreachable):
     slug, title = "action-failed", "That did not work"
 
 
-def problem(request: web.Request, refused: errors.Refused) -> web.Response:
+def problem(request: web.BaseRequest, refused: errors.Refused) -> web.Response:
     """A refusal as a problem document, or as a page where a browser navigated."""
     request_id = secrets.token_hex(8)
     headers = {"Proxy-Status": f"ads-proxy; error={refused.proxy_error}", "X-Request-Id": request_id}

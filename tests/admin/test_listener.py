@@ -330,6 +330,34 @@ async def test_a_defect_is_told_to_observers_and_not_to_the_caller() -> None:
     assert "canary" in defect.traceback
 
 
+@pytest.mark.parametrize("path", ["/livez", "/status", "/nowhere"])
+@pytest.mark.parametrize("expectation", [b"\x80", b"200-ok", b"100-continue, \xff"])
+async def test_an_expectation_that_cannot_be_met_is_refused(path: str, expectation: bytes) -> None:
+    """417 on every path, whatever bytes the value has, with the usual headers; the program reports no defect."""
+    program = FakeProgram()
+    async with administer(program) as knocker:
+        reader, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+        writer.write(b"GET %b HTTP/1.1\r\nHost: localhost\r\nExpect: %b\r\n\r\n" % (path.encode(), expectation))
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        writer.close()
+        await writer.wait_closed()
+    assert head.startswith("HTTP/1.1 417 ")
+    assert "application/problem+json" in head and "nosniff" in head
+    assert program.seen == []
+
+
+async def test_a_client_that_expects_100_continue_is_told_to_go_on() -> None:
+    """The interim response comes first, then the answer."""
+    async with administer(FakeProgram()) as knocker:
+        reader, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n")
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        assert await reader.readline() == b"\r\n"
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_large_forms_are_refused() -> None:
     """The listener reads no more than it needs."""
     form = {"key": "x" * 100_000}
