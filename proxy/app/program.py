@@ -223,8 +223,6 @@ class Program:
     def _start_audit(self) -> None:
         if self.audit is None:
             return
-        self._opened.callback(self._close_audit, self.audit)
-        self.metrics.watch_audit(self.audit.counts)
         self.audit.start()
         if self.audit.file is not None:
             self.observers.observe(opened_audit(self.audit.file))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,7 @@ from proxy.app.reload import Reloader
 from proxy.app.sources import LoadedConfig
 from proxy.config import Config, load
 from proxy.errors import ListenError
+from proxy.observability.audit_file import AuditFile
 
 ENVIRONMENT = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.canary",
@@ -70,6 +74,22 @@ async def test_a_program_that_never_started_can_be_stopped() -> None:
     program = Program(configured())
     await program.stop()
     await program.stop()
+
+
+async def test_records_that_cannot_be_written_are_reported_once_at_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream is closed by one registration."""
+
+    def full(_file: AuditFile, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(AuditFile, "write", full)
+    output = io.StringIO()
+    program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), output=output)
+    await program.start()
+    await program.stop()
+    assert output.getvalue().count("the program stops") == 1
 
 
 async def test_what_is_logged_of_the_program_says_how_it_is() -> None:
