@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from proxy.config import AuditSection
     from proxy.events import Event
 
+LOOK_SECONDS = 1.0
+
 
 class ThreadMessages:
     """Events of another thread, heard on the event loop; before it runs, and after, nobody hears them."""
@@ -46,7 +48,16 @@ def open_audit(section: AuditSection, copy: Callable[[str], None], tell: Callabl
     if section.file is None and not section.stdout:
         return None
     file = None if section.file is None else open_at_start(section.file)
-    return AuditStream(AuditOutputs(section.file, file, copy if section.stdout else None, tell, _make_note))
+    return AuditStream(
+        AuditOutputs(section.file, file, copy if section.stdout else None, tell, _make_note, required=False)
+    )
+
+
+async def watch_stream(stream: AuditStream) -> None:
+    """Have the stream notice a disk that hangs, for ever."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        stream.look()
 
 
 def opened(file: AuditFile) -> AuditOpened:

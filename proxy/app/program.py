@@ -15,7 +15,7 @@ from proxy.access.clients import Budgets
 from proxy.admin import AdminListener, InvitationHandlers, RequestHistory, make_admin, make_invitations
 from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
-from proxy.app.audit import ThreadMessages, open_audit
+from proxy.app.audit import ThreadMessages, open_audit, watch_stream
 from proxy.app.audit import opened as opened_audit
 from proxy.app.defects import defect_of
 from proxy.app.draining import close_listener
@@ -224,6 +224,8 @@ class Program:
         if self.audit is None:
             return
         self.audit.start()
+        watch = asyncio.get_running_loop().create_task(watch_stream(self.audit))
+        self._opened.callback(watch.cancel)
         if self.audit.file is not None:
             self.observers.observe(opened_audit(self.audit.file))
 

@@ -18,6 +18,10 @@ NOTHING: Final = "0" * 64
 """What the first line of a chain holds in place of a digest."""
 TORN: Final = "torn"
 """The key, under `ads_proxy`, of the record that follows a torn line: that line's digest."""
+OPENED: Final = "audit-opened"
+"""The action of the record that the stream writes at each start: how it found the file."""
+LOST: Final = "audit-lost"
+"""The action of the record that stands where records are missing: `ads_proxy.lost` is their number."""
 MAX_BREAKS: Final = 20
 
 
@@ -32,12 +36,13 @@ class ChainHead:
 @dataclass(frozen=True, slots=True)
 class ChainLink:
     """What a line says of its place: its number, the digest of the line before, that of a torn line before it or none,
-    and its own digest."""
+    and its own digest. `gap` is a sentence if the line reports that something is missing before it."""
 
     sequence: int
     previous: str
     torn: str
     digest: str
+    gap: str = ""
 
 
 def seal(record: Mapping[str, Any], head: ChainHead) -> tuple[bytes, ChainHead]:
@@ -58,11 +63,23 @@ def read_link(line: bytes) -> ChainLink | None:
     """What a line, without its line end, says of its place; None for one that is no record."""
     try:
         match json.loads(line):
-            case {"event": {"sequence": int(sequence)}, "ads_proxy": {"previous": str(previous), **rest}}:
-                return ChainLink(sequence, previous, str(rest.get(TORN, "")), digest_of(line))
+            case {"event": {"sequence": int(sequence), **event}, "ads_proxy": {"previous": str(previous), **rest}}:
+                return ChainLink(
+                    sequence, previous, str(rest.get(TORN, "")), digest_of(line), _gap(event.get("action"), rest)
+                )
     except (ValueError, RecursionError):
         pass
     return None
+
+
+def _gap(action: object, own: Mapping[Any, Any]) -> str:
+    """What a record reports as missing before it; empty for any other record."""
+    lost = own.get("lost")
+    if action == LOST and isinstance(lost, int):
+        return f"reports {lost} lost records before it"
+    if action == OPENED and "cut" in own:
+        return "reports that the file before it was cut or changed"
+    return ""
 
 
 # --- verifying ----------------------------------------------------------------------------------------------
@@ -123,7 +140,7 @@ class Examination:
 
     def _record(self, file: str, number: int, link: ChainLink) -> None:
         self._torn_before(file, number, link)
-        trouble = self._trouble(link)
+        trouble = self._trouble(link) or link.gap
         if trouble:
             self._break(file, number, trouble)
         if not self.records:

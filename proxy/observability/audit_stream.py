@@ -1,7 +1,8 @@
 """What writes the audit stream: records are taken at once, and chained and written by a thread, in their order.
 
-Nothing waits for the disk. While it takes nothing, records wait in memory, up to a bound; beyond it they are lost,
-counted, and told of by a record when writing works again. What a record holds is for `audit`.
+Nothing waits for the disk. While it takes nothing, records wait in memory, up to a bound. If a record is required for
+each write, no more writes are taken then. Every lost record is counted, and reported by a record in its place, in the
+log and in a metric. What a record holds is for `audit`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import threading
 import traceback
 from collections import deque
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import DefectMet
-from proxy.observability.audit_chain import TORN, ChainHead, digest_of, seal
+from proxy.observability.audit_chain import LOST, OPENED, TORN, ChainHead, digest_of, seal
 from proxy.observability.audit_events import AuditFailed, AuditRecovered
 from proxy.observability.audit_file import AuditFile, reason
 
@@ -25,25 +27,31 @@ if TYPE_CHECKING:
 
 MAX_WAITING: Final = 10_000
 """Records that may wait for a disk that takes nothing."""
+RESERVED: Final = 1_000
+"""Further places, for records of what cannot be refused: sign-ins, reloads, keys."""
 RETRY_SECONDS: Final = 1.0
+STALL_SECONDS: Final = 5.0
+"""A disk that takes nothing for so long, and reports no error, is reported as if it had."""
 BATCH_BYTES: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class AuditOutputs:
     """Where the stream goes. `copy` takes each line as text; `tell` hears of failures, and is called by the thread;
-    `make_note` makes the record that the stream writes of itself, of an action and what is to be said."""
+    `make_note` makes the record that the stream writes of itself, of an action and what is to be said. `required` means
+    that nothing may be written at Amazon without a record."""
 
     path: Path | None
     file: AuditFile | None
     copy: Callable[[str], None] | None
     tell: Callable[[Event], None]
     make_note: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class AuditCounts:
-    """`written` and `lost` since the start; `failing` tells that the disk takes nothing at present."""
+    """`written` and `lost` since the start; `failing` tells that the disk takes nothing, or that the memory is full."""
 
     written: int
     lost: int
@@ -61,7 +69,10 @@ class AuditStream:
         self._pending = bytearray()
         """Of the file's lines, what it has not taken yet."""
         self._head = outputs.file.end.head if outputs.file is not None else ChainHead()
-        self._written = self._lost = self._untold = self._unwritten = 0
+        self._written = self._unwritten = 0
+        self._lost = self._unreported = self._unlogged = 0
+        self._moved = monotonic()
+        """When the disk last took something, or nothing waited for it."""
         self._failing = self._closing = self._mid_line = False
         self._wanted = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
@@ -87,21 +98,39 @@ class AuditStream:
         """Begin to write, with a word of how the file was found."""
         if self._file is not None and self._file.end.torn and not self._file.end.ended:
             self._pending += b"\n"
-        self._records.appendleft(self._outputs.make_note("audit-opened", self._found()))
+        self._records.appendleft(self._outputs.make_note(OPENED, self._found()))
         self._thread.start()
 
-    def put(self, record: Mapping[str, Any]) -> None:
-        """Take a record; it never waits."""
+    def takes_writes(self) -> bool:
+        """Whether one more write may leave for Amazon: its record is kept, or need not be."""
+        return not self._outputs.required or (self._waiting < MAX_WAITING and self._thread.is_alive())
+
+    def put(self, record: Mapping[str, Any], *, write: bool = False) -> None:
+        """Take a record; it never waits. That of a `write` is kept for certain where records are required: no more of
+        them can come than were under way when `takes_writes` became false."""
         with self._wanted:
+            if not self._waiting:
+                self._moved = monotonic()
+            if self._has_room(write):
+                self._report_lost()
+                self._records.append(record)
+            else:
+                self._lose()
             if self._waiting >= MAX_WAITING:
-                self._lost += 1
-                self._untold += 1
-                return
-            self._records.append(record)
+                then = "writes are refused" if self._outputs.required else "further records are lost"
+                self._fail(f"{self._waiting} records wait for the disk, and {then} until it takes them")
             self._wanted.notify()
+
+    def look(self) -> None:
+        """Notice a disk that hangs. To be called every second or so."""
+        with self._wanted:
+            if self._waiting and monotonic() - self._moved > STALL_SECONDS:
+                self._fail(f"the disk has taken no record for {STALL_SECONDS:g} seconds")
 
     def close(self, timeout: float = 2.0) -> int:
         """Write what is left, waiting no longer than `timeout`; gives how many records could not be written."""
+        if self._thread.ident is None and self._file is not None:  # never started
+            self._file.close()
         with self._wanted:
             self._closing = True
             self._wanted.notify()
@@ -124,16 +153,18 @@ class AuditStream:
             if self._failing:
                 self._wanted.wait_for(lambda: self._closing, RETRY_SECONDS)
             else:
-                self._wanted.wait_for(lambda: self._records or self._closing)
+                self._wanted.wait_for(lambda: self._records or self._unreported or self._closing)
             self._chain()
             return not self._closing
 
     def _chain(self) -> None:
+        if not self._pending and not self._records:
+            self._report_lost()
         while self._records:
             try:
                 line, self._head = seal(self._records.popleft(), self._head)
             except (TypeError, ValueError):
-                self._lost += 1
+                self._lose()
                 self._outputs.tell(DefectMet("audit", traceback.format_exc()))
                 continue
             if self._outputs.copy is not None:
@@ -146,13 +177,12 @@ class AuditStream:
 
     def _write(self) -> None:
         """Append what is pending. What was not taken is gone on with later, at the very byte."""
-        if self._outputs.path is None:
-            return
         try:
-            self._reopen()
-            self._append()
+            if self._outputs.path is not None:
+                self._reopen()
+                self._append()
         except OSError as error:
-            self._failed(error)
+            self._fail(reason(error))
         else:
             if self._failing:
                 self._recovered()
@@ -163,6 +193,7 @@ class AuditStream:
             taken = self._file.write(bytes(self._pending[:BATCH_BYTES]))
             whole = self._pending.count(b"\n", 0, taken)
             with self._wanted:
+                self._moved = monotonic()
                 self._mid_line = self._pending[taken - 1] != ord("\n")
                 del self._pending[:taken]
                 whole = min(whole, self._unwritten)
@@ -181,17 +212,35 @@ class AuditStream:
             self._file.close()
             self._file = fresh
 
-    def _failed(self, error: OSError) -> None:
-        if not self._failing:
-            self._failing = True
-            self._outputs.tell(AuditFailed(reason(error), self._waiting))
-
     def _recovered(self) -> None:
         with self._wanted:
-            lost, self._untold, self._failing = self._untold, 0, False
-            if lost:
-                self._records.appendleft(self._outputs.make_note("audit-lost", {"lost": lost}))
+            lost, self._unlogged, self._failing = self._unlogged, 0, False
         self._outputs.tell(AuditRecovered(lost))
+
+    # --- either side, with the lock
+
+    def _has_room(self, write: bool) -> bool:
+        if write:
+            return self._outputs.required or self._waiting < MAX_WAITING
+        return self._waiting < MAX_WAITING + RESERVED
+
+    def _lose(self) -> None:
+        self._lost += 1
+        self._unreported += 1
+        self._unlogged += 1
+
+    def _report_lost(self) -> None:
+        """Put down, in the place of lost records, how many there were."""
+        if self._unreported:
+            self._records.append(self._outputs.make_note(LOST, {"lost": self._unreported}))
+            self._unreported = 0
+
+    def _fail(self, detail: str) -> None:
+        """Tell it once, until all is written again."""
+        with self._wanted:
+            told, self._failing = self._failing, True
+        if not told:
+            self._outputs.tell(AuditFailed(detail, self._waiting))
 
     def _found(self) -> dict[str, Any]:
         """What the first record says of the file: a torn line that it follows, what was cut off."""
