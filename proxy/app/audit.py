@@ -49,7 +49,7 @@ def open_audit(section: AuditSection, copy: Callable[[str], None], tell: Callabl
         return None
     file = None if section.file is None else open_at_start(section.file)
     return AuditStream(
-        AuditOutputs(section.file, file, copy if section.stdout else None, tell, _make_note, required=False)
+        AuditOutputs(section.file, file, copy if section.stdout else None, tell, _make_note, section.required)
     )
 
 

@@ -224,6 +224,7 @@ class Program:
         if self.audit is None:
             return
         self.audit.start()
+        self.accounting.write_gate.takes_writes = self.audit.takes_writes
         watch = asyncio.get_running_loop().create_task(watch_stream(self.audit))
         self._opened.callback(watch.cancel)
         if self.audit.file is not None:

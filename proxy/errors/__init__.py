@@ -48,6 +48,7 @@ from proxy.errors.refusals import (
     UpstreamTimeout,
     UpstreamUnreachable,
     VersionNotSupported,
+    WriteNotRecorded,
 )
 from proxy.errors.root import (
     AdsProxyError,
@@ -136,4 +137,5 @@ __all__ = [
     "UpstreamTimeout",
     "UpstreamUnreachable",
     "VersionNotSupported",
+    "WriteNotRecorded",
 ]

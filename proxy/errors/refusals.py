@@ -298,6 +298,19 @@ class Draining(Refused):
     retryable = True
 
 
+class WriteNotRecorded(Refused):
+    """A write whose audit record cannot be kept at the moment: it is not sent (`audit.required`)."""
+
+    slug, status, title, code = (
+        "write-not-recorded",
+        503,
+        "The write cannot be recorded",
+        "SERVICE_UNAVAILABLE",
+    )
+    proxy_error = "proxy_internal_error"
+    retryable = True
+
+
 class InternalError(Refused):
     """A defect of ours; the log has its traceback."""
 

@@ -6,6 +6,7 @@ import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestStarted
+from proxy.forwarding.write_gate import WriteGate
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
 from proxy.observability.request_record import RequestKind
@@ -207,6 +208,7 @@ class Accounting:
     def __init__(self, observer: Observer, journal: Journal | None = None, tracing: Tracing | None = None) -> None:
         self.observer = observer
         self.make_client_cell: Callable[[str], Cell] = lambda client: Cell()
+        self.write_gate = WriteGate()
         self.tracing = tracing
         self.journal = journal if journal is not None else Journal(listeners=(observer,))
         self.flight = self.journal.in_flight

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.errors import WriteNotRecorded
 from proxy.events import FamilyHeldBack
 from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.locations import concerns
 from proxy.forwarding.retry import is_read
+from proxy.observability.audit import may_change
 from proxy.routing.families import family as family_of
 from proxy.routing.target import TargetKind, sent_target
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.injection import AccountLines
     from proxy.forwarding.retry_budget import RetryBudget
     from proxy.forwarding.rules import Rules
+    from proxy.forwarding.write_gate import WriteGate
     from proxy.http1.message import Request
     from proxy.observability.access_line import NumberedText
     from proxy.observability.instruments import Cell
@@ -76,7 +79,8 @@ class Decision:
     endpoint that its client may see; None for all, and for any other endpoint. `in_flight` counts its client's
     requests, `budget` is its host's of retries; `budgeted` tells that each request
     is taken off its client's own. `plain` tells that responses have a body and pass as they come, as a
-    rule: none holds an address that has to be led back. `path` and `text` are for the log, and `message` is what leaves
+    rule: none holds an address that has to be led back. `is_write` tells that it may change something at Amazon and
+    gets an audit record. `path` and `text` are for the log, and `message` is what leaves
     with `token`; they are made when they are needed, from what is `prepared` for all of its kind.
     """
 
@@ -92,6 +96,7 @@ class Decision:
     family: str = field(init=False)
     plain: bool = field(init=False)
     budgeted: bool = field(init=False)
+    is_write: bool = field(init=False)
     until: float = math.inf
     missed: Missed | None = None
     watched: bool = False
@@ -108,6 +113,7 @@ class Decision:
         rewritten = self.rules.rewrite_locations and concerns(method, route.segments, 200, b"application/json")
         policy = self.caller.policy
         self.budgeted = policy is not None and policy.has_budget
+        self.is_write = route.operation is None or may_change(route.operation.effect)
         self.plain = route.endpoint is TargetKind.API and method != b"HEAD" and not rewritten
 
     def alike(self, request: Request) -> Decision:
@@ -203,12 +209,25 @@ class RequestContext:
         """What Amazon limits together with it, and what shares its part of the pool."""
         return self.shared.family
 
-    async def acquire(self, observer: Observer, *, fresh: bool) -> UpstreamConnection:
-        """A connection for it, when its client's turn has come. Raises `Refused` where there is none in time."""
+    def take(self, gate: WriteGate) -> UpstreamConnection | None:
+        """An idle connection for it; None if it has to wait, or `acquire` refuses it."""
+        return None if gate.stops(is_write=self.shared.is_write) else self.pool.take(self.family)
+
+    async def acquire(self, observer: Observer, gate: WriteGate, *, fresh: bool) -> UpstreamConnection:
+        """A connection for it, when its client's turn has come. Raises `Refused` where there is none in time, and where
+        its audit record can no longer be kept."""
+        is_write = self.shared.is_write
+        gate.check(is_write=is_write)
         pool, family = self.pool, self.family
         tell_held_back(pool, family, observer)
         patience = self.rules.timeouts.response
-        return await pool.acquire(fresh=fresh, patience=patience, client=self.client, family=family)
+        connection = await pool.acquire(fresh=fresh, patience=patience, client=self.client, family=family)
+        try:
+            gate.check(is_write=is_write)
+        except WriteNotRecorded:
+            pool.release(connection)
+            raise
+        return connection
 
 
 class AlikeContext(RequestContext):

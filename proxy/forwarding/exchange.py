@@ -1,8 +1,7 @@
 """One request of one tool on its way to Amazon and back: a state machine that makes attempts until one is delivered.
 
 It stands between a tool's connection and, attempt by attempt, Amazon, and does what `retry` decides. A request whose
-token and connection are at hand leaves within the call that read it; only where something must be waited for is there
-a task. Every attempt is made from the request as it came.
+token and connection are at hand leaves within the call that read it; a task is only made to wait for something.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ class Exchange:
         self._entered, context = entered, self._context
         token = self._dependencies.tokens.current(context.route.account)
         if token is None or not (self._dependencies.throttles.active and self._is_held_off(token)):
-            connection = context.pool.take(context.family) if token is not None else None
+            connection = context.take(self._dependencies.accounting.write_gate) if token is not None else None
             if token is not None and connection is not None:
                 self._send(token, connection)
             else:
@@ -188,7 +187,8 @@ class Exchange:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
                     await self._place().wait(token, self._replays)
-            connection = await context.acquire(self._dependencies.accounting.observer, fresh=fresh)
+            accounting = self._dependencies.accounting
+            connection = await context.acquire(accounting.observer, accounting.write_gate, fresh=fresh)
         except Refused as error:
             self._entered = perf_counter()
             self._try_failed(error)

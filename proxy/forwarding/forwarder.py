@@ -134,6 +134,7 @@ class Forwarder:
         tools = rules.clients.tool_rules(caller, rules.table.operations) if destination.kind is TargetKind.MCP else None
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
         decision = Decision(request, caller, destination, chosen, pool, rules, in_flight, budget, tools)
+        self._dependencies.accounting.write_gate.check(is_write=decision.is_write)
         if screened.by_body:
             return self._judge_body(decision, client)
         if accounting.tracing is None:
@@ -144,11 +145,13 @@ class Forwarder:
         """One like it was let through, which costs this one only what each of them is counted by."""
         known = context.shared
         clients, caller = known.rules.clients, known.caller
+        if known.budgeted or known.is_write:
+            considered = self._considered = Considered(context.request)
+            considered.client, considered.route = caller.name, context.route
+        self._dependencies.accounting.write_gate.check(is_write=known.is_write)
         if caller.key is not None:
             clients.note_use(caller, time.time())
         if known.budgeted:
-            considered = self._considered = Considered(context.request)
-            considered.client, considered.route = caller.name, known.route
             clients.spend(caller, time.monotonic(), known.in_flight.value)
         return self._exchange(context, client)
 

@@ -7,7 +7,7 @@ listener (docs/audit.md). A record holds names and numbers: no body, no query, n
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
 from proxy.events import CredentialStateChanged, Event, RequestFinished, SignInOutcome, TokenRefreshed
@@ -55,12 +55,16 @@ def dated(record: Mapping[str, Any], now: float) -> dict[str, Any]:
     return {"@timestamp": at, "ecs": {"version": ECS_VERSION}, **record}
 
 
+class TakesRecords(Protocol):
+    """Where records go: `AuditStream.put`, or the supervisor's. `write` marks the record of a request to Amazon."""
+
+    def __call__(self, record: Mapping[str, Any], *, write: bool = False) -> None: ...
+
+
 class AuditTrail:
     """The observer that hands records to the stream. `clean` masks what is known to be secret in a text."""
 
-    def __init__(
-        self, put: Callable[[Mapping[str, Any]], None], clean: Callable[[str], str], wall: Callable[[], float]
-    ) -> None:
+    def __init__(self, put: TakesRecords, clean: Callable[[str], str], wall: Callable[[], float]) -> None:
         self._put, self._clean, self._wall = put, clean, wall
 
     def __repr__(self) -> str:
@@ -69,7 +73,7 @@ class AuditTrail:
     def observe(self, event: Event) -> None:
         record = record_of(event)
         if record is not None:
-            self._put(dated(self._cleaned(record), self._wall()))
+            self._put(dated(self._cleaned(record), self._wall()), write=isinstance(event, RequestFinished))
 
     def _cleaned(self, value: Any) -> Any:
         if isinstance(value, str):

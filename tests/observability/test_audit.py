@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -137,7 +138,12 @@ def test_the_stream_says_of_itself_what_was_found(said: dict[str, Any], outcome:
 def test_records_are_dated_and_cleaned() -> None:
     """A secret is masked wherever it stands, and no text is longer than is good."""
     put: list[Any] = []
-    trail = AuditTrail(put.append, lambda text: text.replace("canary", "***"), lambda: 1.5)
+
+    def take(record: Mapping[str, Any], *, write: bool = False) -> None:
+        assert write
+        put.append(record)
+
+    trail = AuditTrail(take, lambda text: text.replace("canary", "***"), lambda: 1.5)
     canary = {
         field.name: "canary" + "x" * 600
         for field in fields(WRITE)

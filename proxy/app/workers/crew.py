@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.config import Config
     from proxy.events import Observer
     from proxy.forwarding.sessions import McpSessions
+    from proxy.observability.audit import TakesRecords
     from proxy.observability.metrics import Metrics
 
 
@@ -49,7 +50,7 @@ class Crew:
         sessions: McpSessions,
         uses: KeyUses,
         history: RequestHistory,
-        audit: Callable[[Mapping[str, Any]], None] | None,
+        audit: TakesRecords | None,
     ) -> Desk:
         """What gives the workers their copies."""
         return Desk(DeskParts(self.throttles, sessions, self.budgets, uses, history, audit, self.manner))

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from proxy.events import Event
     from proxy.forwarding.sessions import McpSessions
     from proxy.forwarding.throttles import ThrottleKey
+    from proxy.observability.audit import TakesRecords
     from proxy.profiles.directory import ProfileDirectory
     from proxy.tokens.manager import TokenManager
 
@@ -76,7 +77,7 @@ class DeskParts:
     budgets: SharedBudgets
     uses: KeyUses
     history: RequestHistory
-    audit: Callable[[Mapping[str, Any]], None] | None
+    audit: TakesRecords | None
     manner: Mapping[str, Any]
 
 
@@ -188,7 +189,7 @@ class Desk:
         parts = self._parts
         match message["kind"]:
             case "audit" if parts.audit is not None:
-                parts.audit(message["record"])
+                parts.audit(message["record"], write=message["write"])
             case "missed" if message["of"] == "profile":
                 self.directory.owners(message["identifier"], message["account"])
             case "missed":

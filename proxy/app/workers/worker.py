@@ -196,8 +196,8 @@ class Worker:
 
     # --- what it says
 
-    def _say_audit(self, record: Any) -> None:
-        self._channel.send("audit", record=record)
+    def _say_audit(self, record: Any, *, write: bool = False) -> None:
+        self._channel.send("audit", record=record, write=write)
 
     def _say_missed(self, kind: str, identifier: str, account: str) -> None:
         self._channel.send("missed", of=kind, identifier=identifier, account=account)

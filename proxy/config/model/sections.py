@@ -226,6 +226,13 @@ class AuditSection(Section):
     stdout: Annotated[Flag, Field(description="Whether its lines go to standard output, among those of the log.")] = (
         False
     )
+    required: Annotated[
+        Flag,
+        Field(
+            description="Whether writes are refused (503) while their records cannot be kept; `false`: they are sent, "
+            "and lost records are counted."
+        ),
+    ] = True
 
 
 class TelemetrySection(Section):

@@ -45,6 +45,7 @@ class Lane:
             "entries",
             "family",
             "in_flight",
+            "is_write",
             "keyed",
             "kind",
             "limit",
@@ -65,6 +66,7 @@ class Lane:
         self.budget = budget
         self.responses = responses
         policy = decision.caller.policy
+        self.is_write = decision.is_write
         self.keyed = decision.caller.has_key
         self.budgeted = policy is not None and policy.has_budget
         self.limited = self.keyed or self.budgeted

@@ -29,6 +29,8 @@ class QuickOutcome(StrEnum):
     """Its client has nothing left."""
     CONNECTION = "connection"
     """There was room for another connection, none that was in use a moment ago, or in the end none at all."""
+    AUDIT = "audit"
+    """It may change something, and its audit record could not be kept."""
     DRAINING = "draining"
     RESPONSE = "response"
     """It was sent, and its response is none of a known shape."""

@@ -53,14 +53,17 @@ class QueuedExchange(QuickExchange):
         self.waited = perf_counter() - self.waited
         pool = self._lane.pool
         pool.deadlines.discard(self)
-        if connection is not None and connection.was_used_within(RESTED):
+        stopped = self._context.dependencies.accounting.write_gate.stops(is_write=self._lane.is_write)
+        if connection is not None and not stopped and connection.was_used_within(RESTED):
             try:
                 self.send(connection)
             except Exception as error:  # noqa: BLE001 - it is told, and nothing of it is whose turn it was before
                 connection.close()
                 self.defect(error)
             return
-        if connection is not None:
+        if connection is not None and stopped:
+            pool.loop.call_soon(pool.release, connection)  # for the next in line; this one is refused
+        elif connection is not None:
             pool.give_back(connection)
         resumed = self._resumed = self._ordinary_unsent()
         resumed.begin_late()

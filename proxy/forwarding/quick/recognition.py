@@ -117,7 +117,7 @@ class Recognition:
             self._outcome = QuickOutcome.TOKEN
             return None
         serving = self._service.availability is _SERVING
-        if (lane.watched or not serving or self._throttles.active) and not self._may_go(lane):
+        if (lane.watched or lane.is_write or not serving or self._throttles.active) and not self._may_go(lane):
             return None
         connection = lane.pool.take_warm(lane.family)
         if connection is None and not lane.pool.is_full(lane.family):
@@ -233,6 +233,8 @@ class Recognition:
         """Why a request of this lane may not be quick now, if there is a reason."""
         if self._service.availability is not _SERVING:
             return QuickOutcome.DRAINING
+        if self._accounting.write_gate.stops(is_write=lane.is_write):
+            return QuickOutcome.AUDIT
         if lane.until < time.time():
             return QuickOutcome.KEY
         if lane.pause:

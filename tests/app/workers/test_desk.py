@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -111,16 +111,19 @@ class Bench:
     """A desk and what stands around it."""
 
     def __init__(self, descriptor: int) -> None:
-        self.audit: list[Any] = []
+        self.audit: list[tuple[Any, bool]] = []
         self.uses, self.sessions, self.throttles = KeyUses(), McpSessions(), SpreadThrottles()
         self.history = RequestHistory(Metrics("1"))
         budgets = SharedBudgets(BudgetMemory(descriptor, 3))
-        parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.audit.append, {"demo": False}
+        parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.record, {"demo": False}
         self.desk = Desk(DeskParts(*parts))
         self.workers, self.tokens, self.directory = Told(), Tokens(), Directory()
         self.desk.workers, self.desk.tls = self.workers, TlsInForce()
         self.desk.tokens, self.desk.directory = cast(Any, self.tokens), cast(Any, self.directory)
         self.config: Config = load(None, VARIABLES)
+
+    def record(self, record: Mapping[str, Any], *, write: bool = False) -> None:
+        self.audit.append((record, write))
 
     def welcomed(self) -> list[Message]:
         return FrameReader().feed(b"".join(self.desk.welcome(1, self.config)))
@@ -204,7 +207,7 @@ async def test_questions_are_answered_with_a_token_or_the_reason_for_none(bench:
 def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) -> None:
     """The audit stream, the lists, the suspicion of tokens, the keys, and the console."""
     desk = bench.desk
-    desk.heard(1, {"kind": "audit", "record": {"a": 1}})
+    desk.heard(1, {"kind": "audit", "record": {"a": 1}, "write": True})
     desk.heard(1, {"kind": "missed", "of": "profile", "identifier": "7", "account": "acme"})
     desk.heard(1, {"kind": "missed", "of": "ads-account", "identifier": "x", "account": ""})
     desk.heard(1, {"kind": "accepted", "token": write_token(TOKEN), "use": ["tool", ""]})
@@ -212,7 +215,7 @@ def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) ->
     refused = [5.0, "a-1", "tool", "acme", "GET", "/x", 403, "", "Amazon refused."]
     news = {"requests": [request], "refused": [refused], "used": {"digest": 4.0}, "pools": {"host:443": 2}}
     desk.heard(1, {"kind": "news", **news})
-    assert bench.audit == [{"a": 1}]
+    assert bench.audit == [({"a": 1}, True)]
     assert bench.directory.asked == [("7", "acme"), ("x", "")]
     assert bench.tokens.accepted_uses[0][0] == TOKEN
     assert [(each.status, each.path) for each in bench.history.failures()] == [(403, "/x")]

@@ -1,0 +1,148 @@
+"""Writes whose audit record cannot be kept are refused before anything of them leaves; reads go on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.forwarding.test_judged import HEAD as JUDGED
+from tests.forwarding.test_judged import MINE, clients
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, Wire, answering
+
+UPDATE = b"PUT /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
+CHUNKED = b"PUT /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+UNKNOWN = b"GET /no/specification/has/this HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+MCP = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+LISTING = b"POST /sp/campaigns/list HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class FullStream:
+    """An audit stream that takes records of writes until it is full."""
+
+    def __init__(self, bench: ProxyBench, *, full: bool = True) -> None:
+        self.full = full
+        bench.accounting.write_gate.takes_writes = lambda: not self.full
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "plain"])
+def fast_path(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("request_", [UPDATE, CHUNKED, UNKNOWN, MCP])
+async def test_a_write_that_cannot_be_recorded_is_refused(running: Running, request_: bytes) -> None:
+    """503, to be sent again later, with nothing of it at Amazon; what no specification knows counts as a write."""
+    async with running(answering(HELLO)) as bench:
+        FullStream(bench)
+        answer = await bench.ask(request_)
+        said = json.loads(answer.body)
+        assert (answer.status, answer.value(b"retry-after")) == (503, b"5")
+        assert (said["type"], said["retryable"]) == ("urn:ads-proxy:error:write-not-recorded", True)
+        assert bench.upstream.wires == []
+        event = await bench.events.last()
+        assert (event.refusal, event.attempts) == ("write-not-recorded", 0)
+
+
+@pytest.mark.parametrize("request_", [GET, LISTING])
+async def test_reads_go_on_without_the_stream(running: Running, request_: bytes) -> None:
+    """They have no record."""
+    async with running(answering(HELLO)) as bench:
+        FullStream(bench)
+        assert (await bench.ask(request_)).status == 200
+
+
+async def test_writes_go_on_when_the_stream_takes_records_again(running: Running, fast_path: bool) -> None:
+    """Also of a request that was decided before, byte for byte, on a connection that is kept."""
+    async with running(answering(*[HELLO] * 9), fast_path=fast_path) as bench:
+        stream = FullStream(bench, full=False)
+        tool = await bench.tool()
+        statuses = []
+        for full in (False, False, False, True, False):
+            stream.full = full
+            tool.send(UPDATE)
+            statuses.append((await tool.answer()).status)
+        assert statuses == [200, 200, 200, 503, 200]
+        (wire,) = bench.upstream.wires
+        assert bytes(wire.received).count(b"PUT ") == 4
+
+
+async def test_a_write_that_waits_for_a_connection_is_refused_in_its_turn(running: Running, fast_path: bool) -> None:
+    """The stream was full by then: what was let through before does not leave either."""
+    asked: list[bytes] = []
+
+    async def script(wire: Wire) -> None:
+        while True:
+            head, _ = await wire.request()
+            asked.append(head)
+            if len(asked) == 4:
+                await bench.settled(lambda: stream.full)
+            wire.send(HELLO)
+
+    async with running(script, fast_path=fast_path, pool_limit=1) as bench:
+        stream = FullStream(bench, full=False)
+        first, second = await bench.tool(), await bench.tool()
+        for _ in range(3):
+            second.send(UPDATE)
+            assert (await second.answer()).status == 200
+        first.send(GET)
+        await bench.settled(lambda: len(asked) == 4)
+        second.send(UPDATE)
+        await bench.settled(lambda: bench.accounting.in_flight == 2)
+        stream.full = True
+        assert (await first.answer()).status == 200
+        assert (await second.answer()).status == 503
+        assert len(asked) == 4
+        stream.full = False
+        second.send(UPDATE)
+        assert (await second.answer()).status == 200
+        assert len(bench.upstream.wires) == 1
+
+
+async def test_a_write_whose_body_comes_late_is_refused(running: Running) -> None:
+    """The stream became full between the head and the end of the body."""
+    async with running(answering(HELLO)) as bench:
+        stream = FullStream(bench, full=False)
+        tool = await bench.tool(UPDATE[:-1])
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        stream.full = True
+        tool.send(UPDATE[-1:])
+        assert (await tool.answer()).status == 503
+        assert bench.upstream.wires == []
+
+
+async def test_orders_of_reports_go_on_without_the_stream(running: Running) -> None:
+    """They change nothing, also where the body has to be judged first."""
+    async with running(answering(HELLO), clients=clients()) as bench:
+        FullStream(bench)
+        order = JUDGED + b"Content-Length: %d\r\n\r\n" % len(MINE) + MINE
+        assert (await bench.ask(order)).status == 200
+
+
+async def test_a_refused_write_leaves_its_connection_to_the_next_in_line(running: Running, fast_path: bool) -> None:
+    """A read that waits behind it is served, although the write was given the only connection first."""
+    asked: list[bytes] = []
+
+    async def script(wire: Wire) -> None:
+        while True:
+            head, _ = await wire.request()
+            asked.append(head)
+            if len(asked) == 4:
+                await bench.settled(lambda: stream.full)
+            wire.send(HELLO)
+
+    async with running(script, fast_path=fast_path, pool_limit=1) as bench:
+        stream = FullStream(bench, full=False)
+        first, writing, reading = await bench.tool(), await bench.tool(), await bench.tool()
+        for _ in range(3):
+            writing.send(UPDATE)
+            assert (await writing.answer()).status == 200
+        first.send(GET)
+        await bench.settled(lambda: len(asked) == 4)
+        for number, (tool, request) in enumerate(((writing, UPDATE), (reading, GET)), 2):
+            tool.send(request)
+            await bench.settled(lambda: bench.accounting.in_flight == number)  # noqa: B023 - awaited within the turn
+        stream.full = True
+        statuses = [(await tool.answer()).status for tool in (first, writing, reading)]
+        assert statuses == [200, 503, 200]
