@@ -320,8 +320,7 @@ class Program:
         """What gives workers their copies, where there are workers."""
         if self._crew is None:
             return ()
-        audit = self.audit.put if self.audit is not None else None
-        desk = self._crew.desk(self._sessions, self._uses, self.history, audit)
+        desk = self._crew.desk(self._sessions, self._uses, self.history, self.audit)
         desk.tls, desk.spans = self._tls, self._take_spans
         told = self.observers, self.logs.sink.put_batch
         self.workers = self._crew.supervisor(desk, self.metrics, lambda: self.config, told)

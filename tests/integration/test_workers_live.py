@@ -25,7 +25,7 @@ import pytest
 from tests.integration.test_audit_live import verify
 from tests.integration.test_fleet_live import sign_in
 from tests.integration.test_reload import make_certificate
-from tests.support.processes import free_port, until
+from tests.support.processes import fetch, free_port, until
 from tests.support.redis_server import KEY as REDIS_KEY
 from tests.support.redis_server import redis_server
 from tests.support.running import Load, Serving, SimulatedAmazon, serving
@@ -210,6 +210,21 @@ def test_workers_outlive_their_supervisor_for_a_while(amazon: SimulatedAmazon, t
         until(lambda: not [pid for pid in processes.values() if Path(f"/proc/{pid}").exists()], patience=60)
         with pytest.raises(OSError, match="refused"):
             ask(running)
+
+
+def test_no_write_leaves_without_the_supervisor_that_records_it(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """It is killed: every worker answers writes with 503, to be sent again later, and goes on with reads."""
+    with program(amazon, tmp_path, audit={"file": str(tmp_path / "audit.jsonl")}) as running:
+        assert statuses(ask_each(running, "/unknown/thing")) != {503}
+        running.process.signal(signal.SIGKILL)
+        running.process.child.wait(10)
+        assert statuses(ask_each(running, "/unknown/thing")) == {503}
+        assert statuses(ask_each(running)) == {200}
+        before = amazon.counts()
+        status, body = fetch(f"{running.tools}/unknown/thing")
+        refused = json.loads(body)
+        assert (status, refused["type"], refused["retryable"]) == (503, "urn:ads-proxy:error:write-not-recorded", True)
+        assert amazon.counts() == before
 
 
 def test_a_pause_that_amazon_asked_for_is_known_to_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:

@@ -61,6 +61,11 @@ class Channel:
         return f"<Channel: {state}, {len(self._unsent)} bytes unsent, {len(self._questions)} questions>"
 
     @property
+    def is_open(self) -> bool:
+        """False once the other side is known to be gone."""
+        return self._is_open
+
+    @property
     def unsent(self) -> int:
         """Bytes that the other side has no room for yet."""
         return len(self._unsent)

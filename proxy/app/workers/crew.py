@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import KeyUses
     from proxy.admin import RequestHistory
     from proxy.app.workers.budgets import SharedBudgets
+    from proxy.app.workers.desk import RecordStream
     from proxy.config import Config
     from proxy.events import Observer
     from proxy.forwarding.sessions import McpSessions
-    from proxy.observability.audit import TakesRecords
     from proxy.observability.metrics import Metrics
 
 
@@ -50,7 +50,7 @@ class Crew:
         sessions: McpSessions,
         uses: KeyUses,
         history: RequestHistory,
-        audit: TakesRecords | None,
+        audit: RecordStream | None,
     ) -> Desk:
         """What gives the workers their copies."""
         return Desk(DeskParts(self.throttles, sessions, self.budgets, uses, history, audit, self.manner))

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from proxy.events import Event
     from proxy.forwarding.sessions import McpSessions
     from proxy.forwarding.throttles import ThrottleKey
-    from proxy.observability.audit import TakesRecords
     from proxy.profiles.directory import ProfileDirectory
     from proxy.tokens.manager import TokenManager
 
@@ -67,9 +66,17 @@ class SpreadThrottles(Throttles):
         self.spread(key, seconds)
 
 
+class RecordStream(Protocol):
+    """Where records of writes go: see `proxy.observability.audit_stream.AuditStream`."""
+
+    def takes_writes(self) -> bool: ...
+
+    def put(self, record: Mapping[str, Any], *, write: bool = False) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class DeskParts:
-    """The parts of the program that a worker has a copy of, or speaks to. `audit` takes records, None where there is no
+    """The parts of the program that a worker has a copy of, or speaks to. `audit` is None where there is no audit
     stream. `manner` is what a worker is told of the program itself."""
 
     throttles: SpreadThrottles
@@ -77,7 +84,7 @@ class DeskParts:
     budgets: SharedBudgets
     uses: KeyUses
     history: RequestHistory
-    audit: TakesRecords | None
+    audit: RecordStream | None
     manner: Mapping[str, Any]
 
 
@@ -101,6 +108,8 @@ class Desk:
         self._parts = parts
         self._given: dict[tuple[str, str], tuple[object, object]] = {}
         self._failures: tuple[object, ...] = ()
+        self._takes_writes = True
+        """What the workers were told of the audit stream last."""
         self.pools: dict[int, Mapping[str, int]] = {}
         parts.throttles.spread = self._spread_pause
 
@@ -114,6 +123,7 @@ class Desk:
         parts, accounts = self._parts, tuple(config.accounts)
         audited = parts.audit is not None
         yield pack("begin", number=number, audited=audited, **self._rules(config), **parts.manner)
+        yield pack("audit", takes_writes=self._stream_takes_writes())
         yield from map(self._token, accounts)
         if self.tokens.watchful:
             yield pack("watch")
@@ -152,6 +162,17 @@ class Desk:
         if failures != self._failures:
             self._failures = failures
             self.workers.send_all(self._failed_listings())
+        self._tell_audit()
+
+    def _tell_audit(self) -> None:
+        """Whether writes may leave, where that is news."""
+        takes = self._stream_takes_writes()
+        if takes != self._takes_writes:
+            self._takes_writes = takes
+            self.workers.send_all(pack("audit", takes_writes=takes))
+
+    def _stream_takes_writes(self) -> bool:
+        return self._parts.audit is None or self._parts.audit.takes_writes()
 
     # --- events
 
@@ -189,7 +210,8 @@ class Desk:
         parts = self._parts
         match message["kind"]:
             case "audit" if parts.audit is not None:
-                parts.audit(message["record"], write=message["write"])
+                parts.audit.put(message["record"], write=message["write"])
+                self._tell_audit()
             case "missed" if message["of"] == "profile":
                 self.directory.owners(message["identifier"], message["account"])
             case "missed":

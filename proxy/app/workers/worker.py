@@ -1,14 +1,17 @@
 """A worker: a process that serves tools with what its supervisor gives it, and owns nothing but its connections.
 
 It begins when it is told the configuration, ends when it is told to, and when its supervisor is gone it serves for
-`ALONE_SECONDS` more, then lets its requests end.
+`ALONE_SECONDS` more, then lets its requests end. With an audit stream it sends no writes meanwhile: nobody is left to
+record them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
+import sys
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
 ALONE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 0.25
 _BEATS_A_TELLING: Final = 4
+MAX_UNSENT: Final = 1 << 20
+"""Bytes that wait for the supervisor to read them; beyond, no record is added: it hangs."""
 _LAST_WORDS: Final = 2.0
 """Seconds that the supervisor has for what is said at the end."""
 
@@ -87,6 +92,8 @@ class Worker:
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
         self._news = RequestNews(self._uses)
         self._beats = 0
+        self._stream_takes_writes = True
+        self._lost_records = 0
         self._channel = Channel(socket.socket(fileno=given.channel), self._hear, _answer_nothing, self._lose_supervisor)
         self._tokens = HeldTokens(self._channel)
         self._directory = DirectoryCopy(self._say_missed)
@@ -95,6 +102,7 @@ class Worker:
             "serve": self._serve,
             "apply": self._apply,
             "drain": lambda _: self._end(),
+            "audit": self._take_audit,
             "token": self._tokens.take,
             "watch": lambda _: self._tokens.watch(),
             "lists": self._directory.take,
@@ -136,6 +144,8 @@ class Worker:
         budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.counts, self._given.workers), self.number)
         budgets.take_slots(message["slots"])
         budgets.are_shared = True
+        if message["audited"]:
+            self.accounting.write_gate.takes_writes = self._takes_writes
         self.accounting.make_client_cell = lambda client: budgets.in_flight_cell(client) or Cell()
         self._throttles.paused = self._say_pause
         self._sessions.changed = self._say_session
@@ -185,6 +195,17 @@ class Worker:
         self.forwarder.apply(rules_of(config, self._sources))
         self._channel.send("applied", generation=message["generation"])
 
+    def _take_audit(self, message: Message) -> None:
+        self._stream_takes_writes = message["takes_writes"]
+
+    def _takes_writes(self) -> bool:
+        """Whether a record of one more write would reach the stream; what is lost without a supervisor is reported
+        nowhere, so that no setting allows it."""
+        channel = self._channel
+        if not channel.is_open:
+            return False
+        return not self.config.audit.required or (self._stream_takes_writes and channel.unsent < MAX_UNSENT)
+
     def _take_pause(self, message: Message) -> None:
         pause = read_pause(message["told"], message["ago"])
         if pause is not None:
@@ -197,6 +218,7 @@ class Worker:
     # --- what it says
 
     def _say_audit(self, record: Any, *, write: bool = False) -> None:
+        self._lost_records += not self._channel.is_open
         self._channel.send("audit", record=record, write=write)
 
     def _say_missed(self, kind: str, identifier: str, account: str) -> None:
@@ -247,7 +269,17 @@ class Worker:
                 self._channel.send("drained", cut=cut)
                 await self._channel.taken(_LAST_WORDS)
         finally:
+            self._report_lost_records()
             self.ended.set()
+
+    def _report_lost_records(self) -> None:
+        """Writes that were under way when the supervisor ended: there is no log any more, and no stream."""
+        if self._lost_records:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(
+                    f"ads-proxy worker {self.number}: {self._lost_records} audit records are lost: their requests were "
+                    "under way when the supervisor ended.\n"
+                )
 
     def close(self) -> None:
         """Let go of everything."""

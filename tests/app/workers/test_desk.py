@@ -107,23 +107,34 @@ class Directory:
     ads_account_owners = owners
 
 
+class Stream:
+    """An audit stream with room for so many records."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[Any, bool]] = []
+        self.room = 10
+
+    def takes_writes(self) -> bool:
+        return len(self.records) < self.room
+
+    def put(self, record: Mapping[str, Any], *, write: bool = False) -> None:
+        self.records.append((record, write))
+
+
 class Bench:
     """A desk and what stands around it."""
 
     def __init__(self, descriptor: int) -> None:
-        self.audit: list[tuple[Any, bool]] = []
+        self.stream = Stream()
         self.uses, self.sessions, self.throttles = KeyUses(), McpSessions(), SpreadThrottles()
         self.history = RequestHistory(Metrics("1"))
         budgets = SharedBudgets(BudgetMemory(descriptor, 3))
-        parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.record, {"demo": False}
+        parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.stream, {"demo": False}
         self.desk = Desk(DeskParts(*parts))
         self.workers, self.tokens, self.directory = Told(), Tokens(), Directory()
         self.desk.workers, self.desk.tls = self.workers, TlsInForce()
         self.desk.tokens, self.desk.directory = cast(Any, self.tokens), cast(Any, self.directory)
         self.config: Config = load(None, VARIABLES)
-
-    def record(self, record: Mapping[str, Any], *, write: bool = False) -> None:
-        self.audit.append((record, write))
 
     def welcomed(self) -> list[Message]:
         return FrameReader().feed(b"".join(self.desk.welcome(1, self.config)))
@@ -142,6 +153,8 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
     bench.throttles.pause(KEY, 30.0, asyncio.get_running_loop())
     bench.sessions.learn(b"\1\2", McpSession("tool", "default", "na"))
     begin, *known, serve = bench.welcomed()
+    audit, *known = known
+    assert audit == {"kind": "audit", "takes_writes": True}
     assert [message["kind"] for message in known] == ["token", "watch", "lists", "failures", "pause", "session"]
     assert (begin["kind"], serve["kind"]) == ("begin", "serve")
     assert (begin["number"], begin["audited"], begin["slots"]) == (1, True, {"tool": 0})
@@ -157,6 +170,22 @@ def test_a_worker_has_its_part_of_what_is_limited_in_all(bench: Bench) -> None:
     share = share_of(bench.config)
     assert (share.upstream.max_connections, share.limits.max_connections) == (86, 3334)
     assert share.clients[0].max_in_flight == 64
+
+
+async def test_workers_are_told_when_the_audit_stream_is_full(bench: Bench) -> None:
+    """At once with the record that fills it, and at the next look when it takes records again; each once."""
+    bench.stream.room = 2
+    for _ in range(3):
+        bench.desk.heard(1, {"kind": "audit", "record": {}, "write": True})
+    told = {"kind": "audit", "takes_writes": False}
+    assert bench.workers.frames == [(told, None)]
+    assert bench.welcomed()[1] == told
+    bench.stream.records.clear()
+    bench.workers.frames.clear()
+    bench.desk.look()
+    bench.desk.look()
+    audit = [message for message, _ in bench.workers.frames if message["kind"] == "audit"]
+    assert audit == [{"kind": "audit", "takes_writes": True}]
 
 
 def test_events_are_told_to_all(bench: Bench) -> None:
@@ -215,7 +244,7 @@ def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) ->
     refused = [5.0, "a-1", "tool", "acme", "GET", "/x", 403, "", "Amazon refused."]
     news = {"requests": [request], "refused": [refused], "used": {"digest": 4.0}, "pools": {"host:443": 2}}
     desk.heard(1, {"kind": "news", **news})
-    assert bench.audit == [({"a": 1}, True)]
+    assert bench.stream.records == [({"a": 1}, True)]
     assert bench.directory.asked == [("7", "acme"), ("x", "")]
     assert bench.tokens.accepted_uses[0][0] == TOKEN
     assert [(each.status, each.path) for each in bench.history.failures()] == [(403, "/x")]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -60,6 +62,102 @@ async def test_what_a_worker_cannot_begin_with_is_told(
     assert (told["kind"], told["at"], told["reason"]) == ("failed", "begin", "KeyError, told as a defect")
     assert told["trace"].endswith("KeyError: 'config'\n")
     assert capfd.readouterr() == ("", "")
+
+
+class Begun:
+    """A worker that has begun, with the supervisor's end of its channel."""
+
+    def __init__(self, counts: SharedCounts, **environment: str) -> None:
+        self.numbers = make_memory_file()
+        self.supervisor, theirs = socket.socketpair()
+        self.worker = Worker(Descriptors(theirs.detach(), self.numbers, counts.descriptor, 4, ()))
+        self._config = to_document(share_of(load(None, {**VARIABLES, **environment})))
+
+    async def begin(self, *, audited: bool) -> None:
+        manner = {"form": "json", "level": "error", "demo": False, "open_files": 0, "audited": audited, "slots": {}}
+        self.say("begin", number=3, config=self._config, tls=TlsInForce().to_document(), **manner)
+        await until(lambda: hasattr(self.worker, "forwarder"))
+
+    def say(self, kind: str, **values: Any) -> None:
+        self.supervisor.sendall(pack(kind, **values))
+
+    @property
+    def takes_writes(self) -> bool:
+        return self.worker.accounting.write_gate.takes_writes()
+
+    def close(self) -> None:
+        self.worker.close()
+        self.supervisor.close()
+        os.close(self.numbers)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until the condition holds."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def begun(*, audited: bool = True, **environment: str) -> AsyncIterator[Begun]:
+    counts = SharedCounts.make(4)
+    made = Begun(counts, **environment)
+    try:
+        await made.begin(audited=audited)
+        yield made
+    finally:
+        made.close()
+        counts.close()
+
+
+@pytest.mark.parametrize("required", ["true", "false"])
+async def test_no_write_leaves_without_a_supervisor(required: str) -> None:
+    """Whatever `audit.required` says: nobody is left who could record it, or report that it was not."""
+    async with begun(ADS_PROXY_AUDIT__REQUIRED=required) as running:
+        assert running.takes_writes
+        running.supervisor.shutdown(socket.SHUT_RDWR)
+        await until(lambda: not running.takes_writes)
+
+
+async def test_writes_go_on_without_a_supervisor_and_without_a_stream() -> None:
+    """Where nothing is recorded, nothing is refused."""
+    async with begun(audited=False) as running:
+        running.supervisor.shutdown(socket.SHUT_RDWR)
+        await until(lambda: not running.worker._channel.is_open)
+        assert running.takes_writes
+
+
+async def test_no_write_leaves_while_the_supervisors_stream_is_full() -> None:
+    """Until the supervisor reports that it takes records again."""
+    async with begun() as running:
+        running.say("audit", takes_writes=False)
+        await until(lambda: not running.takes_writes)
+        running.say("audit", takes_writes=True)
+        await until(lambda: running.takes_writes)
+
+
+@pytest.mark.parametrize(("required", "takes"), [("true", False), ("false", True)])
+async def test_no_write_leaves_while_the_supervisor_hangs(
+    required: str, takes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads nothing, and records wait in the worker; `audit.required: false` lets writes go on."""
+    monkeypatch.setattr(module, "MAX_UNSENT", 1)
+    async with begun(ADS_PROXY_AUDIT__REQUIRED=required) as running:
+        while not running.worker._channel.unsent:
+            running.worker._say_audit({"text": "x" * 1000}, write=True)
+        assert running.takes_writes is takes
+
+
+async def test_records_that_come_after_the_supervisor_are_reported(capfd: pytest.CaptureFixture[str]) -> None:
+    """On standard error, when the worker ends: the log went through the supervisor."""
+    async with begun() as running:
+        running.supervisor.shutdown(socket.SHUT_RDWR)
+        await until(lambda: not running.takes_writes)
+        for _ in range(2):
+            running.worker._say_audit({}, write=True)
+        await running.worker.ended.wait()
+    text = "2 audit records are lost: their requests were under way when the supervisor ended.\n"
+    assert capfd.readouterr().err == f"ads-proxy worker 3: {text}"
 
 
 async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
