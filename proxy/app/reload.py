@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from proxy.app.program import Program
     from proxy.config import Config
 
-NO_KEYS = ("sources", "deprecated")
+NO_KEYS = ("sources", "remarks")
 """What a configuration holds of itself."""
 RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites", "audit", "telemetry")
 """Keys that are read at start alone; so are `log.format`, and whether there is `tls`."""

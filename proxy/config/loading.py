@@ -80,7 +80,8 @@ def load(
     if problems or config is None:
         raise errors.ConfigurationError(tuple(problems))
     sources = dict.fromkeys([*([file] if file else []), *references.files])
-    return config.model_copy(update={"sources": tuple(sources), "deprecated": (*renaming.notes, *told[0])})
+    remarks = (*renaming.notes, *told[0], *references.remarks)
+    return config.model_copy(update={"sources": tuple(sources), "remarks": remarks})
 
 
 def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:

@@ -55,13 +55,13 @@ def test_old_names_are_in_force(tmp_path: Path) -> None:
 def test_each_is_noted_with_what_to_write(tmp_path: Path) -> None:
     """The note says since when, until when, and what takes its place; `serve` and `check` show all notes."""
     config = load(written(tmp_path, FILE), {}, deprecations=TABLE)
-    assert config.deprecated == (
+    assert config.remarks == (
         "limits.header_wait: is deprecated since 0.2.0, and taken until 1.0.0: use limits.header_timeout.",
         "accounts.acme.home: is deprecated since 0.2.0, and taken until 1.0.0: use accounts.*.region.",
         "clients[0].rpm: is deprecated since 0.3.0, and taken until 1.0.0: use clients.*.requests_per_minute.",
         "proxy_url: is deprecated since 0.2.0, and taken until 1.0.0: use upstream.proxy.",
     )
-    assert notes(config)[: len(TABLE)] == config.deprecated
+    assert notes(config)[: len(TABLE)] == config.remarks
 
 
 def test_variables_have_their_old_names_too(tmp_path: Path) -> None:
@@ -81,10 +81,10 @@ def test_variables_have_their_old_names_too(tmp_path: Path) -> None:
     assert config.upstream.proxy is not None
     assert (
         "ADS_PROXY_LIMITS__HEADER_WAIT is deprecated since 0.2.0, and taken until 1.0.0: "
-        "use ADS_PROXY_LIMITS__HEADER_TIMEOUT." in config.deprecated
+        "use ADS_PROXY_LIMITS__HEADER_TIMEOUT." in config.remarks
     )
-    assert any("use ADS_PROXY_ACCOUNTS__BRAND__REGION." in note for note in config.deprecated)
-    assert any("use ADS_PROXY_UPSTREAM__PROXY_FILE." in note for note in config.deprecated)
+    assert any("use ADS_PROXY_ACCOUNTS__BRAND__REGION." in note for note in config.remarks)
+    assert any("use ADS_PROXY_UPSTREAM__PROXY_FILE." in note for note in config.remarks)
 
 
 def test_both_names_at_once_are_a_problem(tmp_path: Path) -> None:

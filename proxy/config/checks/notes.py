@@ -20,7 +20,7 @@ def notes(config: Config) -> tuple[str, ...]:
 
 
 def _notes(config: Config) -> Iterator[str]:
-    yield from config.deprecated
+    yield from config.remarks
     for name, account in config.accounts.items():
         for key, oddity in _oddities(account):
             yield f"accounts.{name}.{key} {oddity}."

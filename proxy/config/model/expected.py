@@ -56,6 +56,7 @@ class Expected(StrEnum):
     FILE_MISSING = "does not exist"
     FILE_TOO_LARGE = "is too large to be the right one"
     FILE_UNREADABLE = "cannot be read"
+    FILE_WRITABLE = "can be changed by other users; run `chmod 600` on it"
     FILLED = "is empty; fill it in"
     FLAG = "must be true or false"
     HOST = "names no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"

@@ -86,6 +86,7 @@ RedirectUri = Annotated[
 ]
 StateUrl = Annotated[str | Secret, BeforeValidator(references.read_state_url), WithJsonSchema(_REFERENCE)]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
+SecretFile = Annotated[Path, BeforeValidator(references.parse_secret_file), WithJsonSchema(_TEXT)]
 FilePath = Annotated[Path, BeforeValidator(references.locate_file), WithJsonSchema(_TEXT)]
 SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
 SecretValues = Annotated[

@@ -29,14 +29,17 @@ class References(Protocol):
     def locate(self, name: str) -> Path:
         """A file's path: `~/` is the user's home; relative ones start where the configuration file is."""
 
-    def read_file(self, path: Path, limit: int) -> bytes:
-        """A file of at most `limit` bytes, which is remembered as one to watch. Raises `WrongValue`."""
+    def read_file(self, path: Path, limit: int, *, secret: bool) -> bytes:
+        """A file of at most `limit` bytes, which is remembered as one to watch. Raises `WrongValue`.
+
+        With `secret`, it must not be one that others can change, and one that others can read is worth a note.
+        """
 
     def variable(self, name: str) -> str | None:
         """An environment variable, or None where it is not set."""
 
 
-def parse_file(value: Any, info: ValidationInfo) -> Path:
+def parse_file(value: Any, info: ValidationInfo, *, secret: bool = False) -> Path:
     """A file that is read at start: there, and readable."""
     if not isinstance(value, str | Path) or not str(value):
         raise WrongValue(Expected.FILE, found=None if isinstance(value, str) else shape_of(value))
@@ -44,8 +47,13 @@ def parse_file(value: Any, info: ValidationInfo) -> Path:
     if references is None:
         return Path(value)
     path = references.locate(str(value))
-    references.read_file(path, FILE_BYTES)
+    references.read_file(path, FILE_BYTES, secret=secret)
     return path
+
+
+def parse_secret_file(value: Any, info: ValidationInfo) -> Path:
+    """As `parse_file`, for a file that holds a secret."""
+    return parse_file(value, info, secret=True)
 
 
 def locate_file(value: Any, info: ValidationInfo) -> Path:
@@ -56,8 +64,11 @@ def locate_file(value: Any, info: ValidationInfo) -> Path:
     return Path(value) if references is None else references.locate(str(value))
 
 
-def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False) -> Secret:
-    """A secret from `{file: ...}`, `{env: ...}` or a literal. With `binary`, a file may hold any bytes."""
+def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False, public: bool = False) -> Secret:
+    """A secret from `{file: ...}`, `{env: ...}` or a literal. With `binary`, a file may hold any bytes.
+
+    With `public`, the value is no secret, and everybody may read its file.
+    """
     if isinstance(value, Secret):
         return value
     if isinstance(value, str):
@@ -68,18 +79,18 @@ def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False) -> Se
     if len(value) != 1 or not all(key in ("file", "env") and isinstance(name, str) for key, name in value.items()):
         raise WrongValue(Expected.ONE_REFERENCE)
     if "file" in value:
-        return Secret(_read_secret_file(references, value["file"], binary))
+        return Secret(_read_secret_file(references, value["file"], binary=binary, public=public))
     text = references.variable(value["env"])
     if text is None:
         raise WrongValue(Expected.SET_VARIABLE, place=Place.VARIABLE)
     return Secret(_check_secret_text(text, Place.VARIABLE))
 
 
-def _read_secret_file(references: References, name: str, binary: bool) -> str:
+def _read_secret_file(references: References, name: str, *, binary: bool, public: bool) -> str:
     if not name:
         raise WrongValue(Expected.FILE)
     path = references.locate(name)
-    content = references.read_file(path, SECRET_FILE_BYTES)
+    content = references.read_file(path, SECRET_FILE_BYTES, secret=not public)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -180,7 +191,7 @@ def referable(parse: Callable[[Any], Any]) -> Callable[[Any, ValidationInfo], An
     """A check that also takes `{file: ...}` and `{env: ...}` for a value that is no secret."""
 
     def parse_or_read(value: Any, info: ValidationInfo) -> Any:
-        return parse(read_secret(value, info).reveal() if isinstance(value, Mapping) else value)
+        return parse(read_secret(value, info, public=True).reveal() if isinstance(value, Mapping) else value)
 
     return parse_or_read
 

@@ -33,6 +33,7 @@ from proxy.config.model.kinds import (
     ReadableFile,
     RegionName,
     Seconds,
+    SecretFile,
     Url,
 )
 from proxy.config.model.notify import NotifySection
@@ -68,7 +69,7 @@ class TlsSection(Section):
     """The certificate of the tools' listener."""
 
     cert: Annotated[ReadableFile, Field(description="The certificate chain, as a PEM file.")]
-    key: Annotated[ReadableFile, Field(description="Its private key, as a PEM file without a passphrase.")]
+    key: Annotated[SecretFile, Field(description="Its private key, as a PEM file without a passphrase.")]
 
 
 class RouteConfig(NamedSection):
@@ -256,11 +257,11 @@ class TelemetrySection(Section):
 class Config(Section):
     """The whole configuration. `sources` are all files that it was read from; a change of one means to read again.
 
-    `deprecated` are sentences about keys that were written by an old name.
+    `remarks` are sentences about the reading: keys with an old name, secret files that others can read.
     """
 
     sources: SkipJsonSchema[tuple[Path, ...]] = Field(default=(), exclude=True)
-    deprecated: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
+    remarks: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
     listen: Annotated[ListenAddress, Field(description="Where tools connect.")] = Address("127.0.0.1", 8080)
     admin_listen: Annotated[ListenAddress, Field(description="Metrics, health, console and sign-in.")] = Address(
         "127.0.0.1", 8081
@@ -324,7 +325,7 @@ class Config(Section):
     audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
     telemetry: Annotated[TelemetrySection, Field(description="Traces.")] = TelemetrySection()
 
-    @field_validator("sources", "deprecated", mode="before")
+    @field_validator("sources", "remarks", mode="before")
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:

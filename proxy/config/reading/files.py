@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.key_names import shown_file
+from proxy.config.reading.permissions import judge
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceReader:
-    """The `References` of one reading. `directory` is where relative paths start; `files` are those that were read."""
+    """The `References` of one reading. `directory` is where relative paths start; `files` are those that were read.
+
+    `remarks` are sentences about secret files that others can read.
+    """
 
     environ: Mapping[str, str] = field(repr=False)
     directory: Path
     files: list[Path] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def locate(self, name: str) -> Path:
         home = self.environ.get("HOME", "")
@@ -24,9 +30,13 @@ class ReferenceReader:
             return Path(home) / name[2:]
         return self.directory / name
 
-    def read_file(self, path: Path, limit: int) -> bytes:
+    def read_file(self, path: Path, limit: int, *, secret: bool) -> bytes:
         self.files.append(path)
-        return read_bytes(path, limit)
+        content, status = read_open_file(path, limit)
+        remark = judge(path, status.st_mode, own=status.st_uid == os.geteuid()) if secret else ""
+        if remark and remark not in self.remarks:
+            self.remarks.append(remark)
+        return content
 
     def variable(self, name: str) -> str | None:
         return self.environ.get(name)
@@ -34,9 +44,14 @@ class ReferenceReader:
 
 def read_bytes(path: Path, limit: int) -> bytes:
     """A small file's bytes. Raises `WrongValue` where they cannot be had."""
+    return read_open_file(path, limit)[0]
+
+
+def read_open_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
+    """As `read_bytes`, and the status of the file that was read."""
     try:
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            content, status = file.read(limit + 1), os.fstat(file.fileno())
     except FileNotFoundError:
         raise WrongValue(Expected.FILE_MISSING, place=shown_file(path)) from None
     except IsADirectoryError:
@@ -47,4 +62,4 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise WrongValue(Expected.FILE_UNREADABLE, place=shown_file(path)) from None
     if len(content) > limit:
         raise WrongValue(Expected.FILE_TOO_LARGE, place=shown_file(path))
-    return content
+    return content, status
