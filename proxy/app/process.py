@@ -22,7 +22,7 @@ try:
 except ImportError:  # Windows has none
     resource = None
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 RESERVED_FILES = 128
 """Open files that are no connections: libraries, listeners, state, log."""
 
@@ -88,6 +88,17 @@ def forbid_core_dumps() -> None:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
         Path("/proc/self/coredump_filter").write_text("0")
+
+
+def hide_memory() -> None:
+    """Let no other process of this user read the environment and the memory of this one, where the system can.
+
+    A command that is started later is not affected: the setting ends with its `exec` (prctl(2), PR_SET_DUMPABLE).
+    """
+    if sys.platform == "linux":
+        import ctypes  # as in `end_with_parent`
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def allow_open_files() -> int:

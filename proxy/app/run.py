@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, TextIO
 
 from proxy.app.draining import let_end
-from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps, loop_factory
+from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps, hide_memory, loop_factory
 from proxy.app.program import Program
 from proxy.app.reload import Reloader
 from proxy.app.service_manager import ServiceManager, notify_settings
@@ -52,8 +52,12 @@ def serve(
 
 
 def serve_beside(companion: Companion, load: Callable[[], Config], output: TextIO, notes: tuple[str, ...]) -> int:
-    """Run until the companion ends, whose exit code it gives. The log goes to `output`."""
+    """Run until the companion ends, whose exit code it gives. The log goes to `output`.
+
+    The companion is another program of the same user, which must not find the secrets in this process.
+    """
     forbid_core_dumps()
+    hide_memory()
     require_compiled_parser()
     loaded = read(load)
     program = Program(loaded.config, notes=notes, open_files=allow_open_files(), output=output)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from proxy.config import load, notes
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.errors import ConfigurationError, StartupError
+from proxy.observability.redaction import Redaction
+from proxy.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +48,11 @@ def run(asked: RunRequest, environ: Mapping[str, str]) -> int:
     from proxy.app.companion import Companion
     from proxy.app.run import serve_beside
 
-    variables, key = serving_variables(asked, environ), secrets.token_urlsafe(32)
+    variables = serving_variables(asked, environ)
+    key, admin_key = secrets.token_urlsafe(32), Secret(secrets.token_urlsafe(32))
 
     def load_with_key() -> Config:
-        return give_key(load(asked.config, variables), asked.client, key)
+        return lock_admin(give_key(load(asked.config, variables), asked.client, key), admin_key)
 
     config = load_with_key()
     account = chosen_account(config, asked.account)
@@ -95,6 +98,13 @@ def give_key(config: Config, client: str, key: str) -> Config:
     return config.model_copy(update={"clients": tuple(changed), "invites": type(config.invites)(), "workers": 1})
 
 
+def lock_admin(config: Config, key: Secret) -> Config:
+    """The configuration with this key for the admin listener if it has none; the command reaches that port. Pure."""
+    if config.admin.key is not None:
+        return config
+    return config.model_copy(update={"admin": config.admin.model_copy(update={"key": key})})
+
+
 def chosen_account(config: Config, name: str) -> str:
     """The account or route that is asked for, else the only account, else none. Pure."""
     names = [*config.accounts, *config.routes]
@@ -117,10 +127,16 @@ class Placement:
 def command_environment(environ: Mapping[str, str], config: Config, place: Placement) -> dict[str, str]:
     """The environment without anything that is the proxy's, and with what leads to it. Pure.
 
-    Whatever variable holds a secret of the configuration is left out, whatever its name.
+    A variable that holds a secret of the configuration is left out, whatever its name and whatever else it holds.
     """
+    known = Redaction()
+    known.know(config.secrets())
     held = {secret.reveal() for secret in config.secrets()}
-    kept = {name: value for name, value in environ.items() if not name.startswith(_OURS) and value not in held}
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(_OURS) and value not in held and not known.holds_known(value)
+    }
     several = len(config.accounts) > 1
     base = f"{place.url}/@{place.account}" if place.account and several else place.url
     login = {

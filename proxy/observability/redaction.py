@@ -78,6 +78,10 @@ class Redaction:
             longest_first = sorted(known, key=lambda text: (-len(text), text))
             self._pattern = re.compile("|".join(map(_expression, longest_first)))
 
+    def holds_known(self, text: str) -> bool:
+        """Whether a known secret stands in a text, in one of the spellings that are masked."""
+        return self._pattern is not None and self._pattern.search(text) is not None
+
     def clean(self, text: str) -> str:
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)

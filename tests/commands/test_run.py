@@ -12,10 +12,12 @@ from proxy.commands.run import (
     chosen_account,
     command_environment,
     give_key,
+    lock_admin,
     serving_variables,
 )
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
+from proxy.secret import Secret
 
 ONE = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.abc",
@@ -51,6 +53,31 @@ def test_the_command_gets_nothing_of_the_proxys() -> None:
     assert given["PATH"] == "/bin"
     assert given["NO_PROXY"] == "internal,127.0.0.1,localhost"
     assert given["no_proxy"] == "127.0.0.1,localhost"
+
+
+def test_a_variable_that_holds_a_secret_within_more_text_is_left_out() -> None:
+    """In an address, in JSON, percent-encoded; a short secret counts as a word of its own only."""
+    config = load(None, {**ONE, "ADS_PROXY_ADMIN__KEY": "key with/slash+0123456789".replace(" ", "-")})
+    environ = {
+        "URL": "https://user:canary-client-secret@host.test/",
+        "JSON": '{"token": "Atzr|canary-refresh-token"}',
+        "ENCODED": "key=key-with%2Fslash%2B0123456789&x",
+        "SECRETS": "canary-client",
+    }
+    given = command_environment(environ, config, Placement("http://127.0.0.1:1", "default", "", "a-key"))
+    assert [name for name in environ if name in given] == ["SECRETS"]
+    short = load(None, {**ONE, "AMAZON_ADS_CLIENT_SECRET": "work"})
+    environ = {"HOME": "/home/worker", "PASSWORD": "work", "EMPTY": ""}
+    given = command_environment(environ, short, Placement("http://127.0.0.1:1", "default", "", "a-key"))
+    assert [name for name in environ if name in given] == ["HOME", "EMPTY"]
+
+
+def test_the_admin_listener_has_a_key_during_a_run() -> None:
+    """One of the run's own where none is configured; a configured one stays."""
+    own = Secret("a-key-of-this-run")
+    assert lock_admin(load(None, ONE), own).admin.key == own
+    environ = {**ONE, "ADS_PROXY_ADMIN__KEY": "a-key-of-16-bytes"}
+    assert lock_admin(load(None, environ), own).admin.key == Secret("a-key-of-16-bytes")
 
 
 def test_the_command_finds_the_proxy() -> None:

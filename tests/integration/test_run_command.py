@@ -78,6 +78,39 @@ def test_a_client_may_what_its_rules_say(tmp_path: Path, amazon: SimulatedAmazon
     assert writing["body"]["type"].endswith("not-permitted")
 
 
+WITHOUT_POWERS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+"""Root may read everything; without its capabilities it is a user like any other."""
+READ_BOTH = "cat /proc/$$/environ > /dev/null; echo $?; cat /proc/$PPID/environ > /dev/null; echo $?"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_command_cannot_read_the_proxys_memory(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """It reads its own environment, and not that of the proxy, which holds secrets; both have the same user."""
+    result = ended(*WITHOUT_POWERS, *configured(tmp_path, amazon), "--", "bash", "-c", READ_BOTH)
+    assert (result.returncode, result.stdout) == (0, "0\n1\n"), result.stderr
+
+
+ASK_ADMIN = """
+import os, re, sys, urllib.error, urllib.request
+from pathlib import Path
+def status(path):
+    try:
+        return urllib.request.urlopen(os.environ["ADMIN"] + path).status
+    except urllib.error.HTTPError as error:
+        return error.code
+log = Path(sys.argv[1]).read_text()
+os.environ["ADMIN"] = "http://" + re.search(r'"admin_listen":"([0-9.:]+)"', log)[1]
+print(status("/status"), status("/readyz"))
+"""
+
+
+def test_a_command_cannot_use_the_admin_listener(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """It has a key of this run, which nobody gets, also where the configuration has none; health needs no key."""
+    log = tmp_path / "proxy.log"
+    result = ended(*configured(tmp_path, amazon), "--log", log, "--", sys.executable, "-c", ASK_ADMIN, log)
+    assert (result.returncode, result.stdout) == (0, "401 200\n"), result.stderr
+
+
 def test_the_log_goes_where_it_is_asked_to(tmp_path: Path, amazon: SimulatedAmazon) -> None:
     """Whole, and nothing of it in the terminal."""
     log = tmp_path / "proxy.log"
