@@ -13,6 +13,7 @@ from rich.table import Table
 
 from proxy.commands.consoles import answers
 from proxy.commands.login import find_account
+from proxy.commands.status import ask
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind
 from proxy.tokens.invitation import Invitation, link, signing_key, state_of
@@ -28,7 +29,7 @@ NOWHERE = "state.url is memory:, so a running proxy would not know the link; use
 
 
 def invite(config: Config, name: str, days: int) -> int:
-    """Print a link for the account; 1 where there is nowhere for it to lead."""
+    """Print a link for the account; 1 if it would lead nowhere."""
     account, url = find_account(config, name, "invite"), config.invites.url
     if url is None:
         complain(
@@ -38,11 +39,20 @@ def invite(config: Config, name: str, days: int) -> int:
     if config.state.kind is StateKind.MEMORY:
         complain(NOWHERE)
         return FAILED
+    running = ask(config.admin_listen, config.admin.key)
+    if running.status is not None and not running.status.get("invites", True):
+        complain(
+            f"the proxy that runs at {config.admin_listen} does not know `invites` yet; restart it, then run this "
+            "command again"
+        )
+        return FAILED
     made = asyncio.run(_make(config, name, days * 86400.0, config.invites.sender or urlsplit(url).hostname or ""))
     tell(f"Send this link to the advertiser of '{name}'. It works once, until {_when(made.expires_at)}:\n")
     say(link(url, made, signing_key(account.secrets[0])))
     tell(f"\nThe security profile must list {url}/invite/callback among its return URLs. To take the link back:")
     tell(f"ads-proxy invites revoke {made.id}")
+    if running.status is None:
+        tell(f"\nWhether the running proxy knows `invites` was not checked: {running.problem}")
     return OK
 
 

@@ -77,6 +77,7 @@ class FakeProgram:
     limits: tuple[ThrottleView, ...] = ()
     problems: tuple[str, ...] = ()
     workers: tuple[WorkerView, ...] = ()
+    invites: bool = False
     redirect_uri: str = "http://127.0.0.1/login/callback"
     invite_failure: errors.StateError | None = None
     refresh_failure: errors.TokenFailure | None = None
@@ -103,8 +104,8 @@ class FakeProgram:
         return self.rules
 
     def program(self) -> ProgramView:
-        url, problems = "http://127.0.0.1:8080", self.problems
-        return ProgramView("1.2.3", time.time() - 60, url, config_problems=problems, workers=self.workers)
+        more = {"config_problems": self.problems, "workers": self.workers, "invites": self.invites}
+        return ProgramView("1.2.3", time.time() - 60, "http://127.0.0.1:8080", **more)  # type: ignore[arg-type]
 
     def ads_accounts(self) -> tuple[AdsAccountView, ...]:
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
 from proxy.tokens.invitation import is_signed, read_claim, signing_key
+from tests.admin.fixtures import FakeProgram, administer
 
 INVITES = "invites: {listen: 127.0.0.1:8082, url: 'https://consent.test', sender: Example Ltd}\n"
 
 
-def configured(folder: Path, more: str = INVITES, state: str | None = None) -> Config:
-    accounts = "accounts: {acme: {client_id: c, client_secret: the-secret}}\n"
+def configured(folder: Path, more: str = INVITES, state: str | None = None, admin: str = "127.0.0.1:1") -> Config:
+    """Nobody listens at the default `admin`."""
+    accounts = f"accounts: {{acme: {{client_id: c, client_secret: the-secret}}}}\nadmin_listen: {admin}\n"
     (folder / "proxy.yaml").write_text(f"{accounts}state: {{url: '{state or f'file:{folder}/s'}'}}\n{more}")
     return load(folder / "proxy.yaml", {})
 
@@ -66,7 +69,7 @@ def test_an_unknown_account_is_told(tmp_path: Path) -> None:
         ("invites: {listen: 127.0.0.1:8082}\n", "invites.url: is missing"),
         ("invites: {listen: 127.0.0.1:8080, url: 'https://c.test'}\n", "invites.listen: is the address of listen too"),
         (
-            "invites: {listen: 127.0.0.1:8081, url: 'https://c.test'}\n",
+            "invites: {listen: 127.0.0.1:1, url: 'https://c.test'}\n",
             "invites.listen: is the address of admin_listen",
         ),
         ("invites: {listen: 127.0.0.1:8082, url: 'https://c.test/x'}\n", "invites.url: must not have a path"),
@@ -83,3 +86,25 @@ def test_a_url_alone_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str
     """The links lead below /invite/ of the admin listener, by whatever stands before it."""
     assert invite(configured(tmp_path, "invites: {url: 'https://consent.test'}\n"), "acme", 7) == 0
     assert capsys.readouterr().out.startswith("https://consent.test/invite/")
+
+
+@pytest.mark.parametrize("knows", [False, True])
+async def test_a_running_proxy_must_know_invitations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], knows: bool
+) -> None:
+    """`invites` waits for a restart: until then the link would lead nowhere, so none is made."""
+    async with administer(FakeProgram(invites=knows)) as knocker:
+        config = configured(tmp_path, admin=f"127.0.0.1:{knocker.port}")
+        code = await asyncio.to_thread(invite, config, "acme", 7)
+    out, err = capsys.readouterr()
+    assert code == (0 if knows else 1)
+    assert bool(out) is knows
+    assert ("does not know `invites` yet; restart it, then run this command again" in err) is not knows
+
+
+def test_a_proxy_that_does_not_run_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The link is made, and the answer says what was not checked."""
+    assert invite(configured(tmp_path), "acme", 7) == 0
+    assert "Whether the running proxy knows `invites` was not checked: 127.0.0.1:1 does not answer" in (
+        capsys.readouterr().err
+    )
