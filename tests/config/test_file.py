@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import AMAZON_REGIONS, Address, Client, Config, load
+from proxy.config.reading.document import parse_document
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
 
@@ -246,7 +247,6 @@ drain: {timeout: -1}
         ("? [a, b]\n: 1", "line 1: a key must be a plain word, not a list"),
         ("[" * 5000, "line 1, column 13: nested more deeply than any configuration is"),
         ("a: " + "{a: " * 20 + "1" + "}" * 20, "nested more deeply than any configuration is"),
-        ("#" * (1 << 20) + "#", "proxy.yaml is too large to be the right one"),
     ],
 )
 def test_what_is_no_yaml_is_told_with_its_place(tmp_path: Path, text: str | bytes, problem: str) -> None:
@@ -254,6 +254,56 @@ def test_what_is_no_yaml_is_told_with_its_place(tmp_path: Path, text: str | byte
     (told,) = problems_of(tmp_path, text)
     assert problem in told
     assert str(tmp_path / "proxy.yaml") in told
+
+
+def test_a_file_of_ten_thousand_accounts_is_read(tmp_path: Path) -> None:
+    """Two megabytes and more: the file that a fleet for 10,000 accounts needs."""
+    entry = "  acct-{0:05}: {{client_id: amzn1.application-oa2-client.{0:032}, client_secret: canary-{0:0128}}}"
+    text = "accounts:\n" + "\n".join(map(entry.format, range(10_000)))
+    assert len(text) > 2_000_000
+    assert len(read(tmp_path, text).accounts) == 10_000
+
+
+def test_a_file_over_64_mib_is_refused_with_the_limit(tmp_path: Path) -> None:
+    """The limit keeps a wrong file, such as a disk image, out of memory."""
+    path = tmp_path / "proxy.yaml"
+    with path.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, {})
+    (problem,) = caught.value.problems
+    assert problem == f"{path}: the configuration file is too large to be the right one; it can have 64 MiB"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: [1, 2", "is not YAML: a list or a mapping in brackets is not closed"),
+        ("log:\n  level: info\n format: json", "line 3, column 2: is not YAML: the indentation does not fit"),
+        ("a: b: c", "line 1, column 5: is not YAML: mapping values are not allowed here"),
+        ("a: 1\n---\nb: 2", "line 2, column 1: a second document begins (---)"),
+        ("a: &x 1", "line 1, column 4: anchors (&) and aliases (*) are not read here"),
+        ("- a", "must hold keys such as 'listen:' at its top, not a list"),
+        ("log: {level: info}\nlog: {level: debug}", "log: is there twice, in lines 1 and 2; keep one"),
+        ("a: \x01", "holds a control character"),
+    ],
+)
+def test_mistakes_in_a_large_file_are_told_too(tmp_path: Path, text: str, problem: str) -> None:
+    """Such a file is read by libyaml alone, whose complaints are in other words than those of PyYAML's parser."""
+    told = problems_of(tmp_path, text + "\n" + "# padding\n" * 110_000)
+    assert any(problem in each for each in told), told
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["yes", "no", "0o17", "017", "1e3", "1.5", "-3", "~", "null", "''", "'1'", '"true"', "true", "2027-01-31", "1_000"],
+)
+def test_a_large_file_has_the_values_of_a_small_one(value: str) -> None:
+    """Both parsers give the same scalars."""
+    small = parse_document(f"a: {value}\nb: [{value}]".encode(), "small")
+    large = parse_document(f"a: {value}\nb: [{value}]\n{'# padding' * 120_000}".encode(), "large")
+    assert large.values == small.values
+    assert large.lines == small.lines
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

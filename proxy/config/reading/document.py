@@ -10,6 +10,7 @@ import codecs
 import re
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from sys import intern
 from typing import Any
 
 import yaml
@@ -18,13 +19,21 @@ from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.structure import Path
 from proxy.config.reading.files import read_bytes
 
-MAX_BYTES = 1_048_576
+MAX_BYTES = 64 << 20
+_EXPLAINED = 1 << 20
+"""Characters of a file that is read once more to say better what is wrong with it; a longer one takes too long."""
+_ADVICE = {
+    Expected.FILE_MISSING: "; name another with --config or ADS_PROXY_CONFIG",
+    Expected.FILE_TOO_LARGE: f"; it can have {MAX_BYTES >> 20} MiB",
+}
 _DEPTH = 12
 _STANDARD = "tag:yaml.org,2002:"
 _EXPLANATIONS = (
     ("'\\t' that cannot start", "a tab where YAML wants spaces; indent with spaces"),
     ("single document", "a second document begins (---); a configuration is one"),
     ("mapping values are", "is not YAML: mapping values are not allowed here; a text that holds ': ' goes in quotes"),
+    ("did not find expected key", "is not YAML: the indentation does not fit; compare it with the lines above"),
+    ("did not find expected '-'", "is not YAML: the indentation does not fit; compare it with the lines above"),
     ("<block end>", "is not YAML: the indentation does not fit; compare it with the lines above"),
     ("expected ',' or", "is not YAML: a list or a mapping in brackets is not closed"),
     ("find expected ':'", "is not YAML: a key without its ':'"),
@@ -55,7 +64,7 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader's scanner and parser with the scalars of YAML 1.2's core schema."""
+    """PyYAML's scanner and parser with the scalars of YAML 1.2's core schema."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -70,6 +79,12 @@ for _tag, _pattern, _first in (
 _Loader.add_implicit_resolver(_STANDARD + "null", re.compile(r"\Z"), [""])
 
 
+class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen when imported
+    """The same on libyaml, ten times as fast, where PyYAML was built with it. Its errors say less."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
 def read_document(path: FilePath, named_by: str) -> Document:
     """The file's values; everything wrong with it as YAML is in `problems`, and then the values are not all there.
 
@@ -78,8 +93,7 @@ def read_document(path: FilePath, named_by: str) -> Document:
     try:
         content = read_bytes(path, MAX_BYTES)
     except WrongValue as error:
-        advice = "; name another with --config or ADS_PROXY_CONFIG" if error.expected is Expected.FILE_MISSING else ""
-        return Document({}, {}, (f"{named_by}: {error}{advice}",))
+        return Document({}, {}, (f"{named_by}: {error}{_ADVICE.get(error.expected, '')}",))
     return parse_document(content, str(path))
 
 
@@ -92,83 +106,122 @@ def parse_document(content: bytes, name: str) -> Document:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         return Document({}, {}, (f"{name}: line {line} is not UTF-8; save the file as UTF-8",))
-    loader: _Loader | None = None
+    found = _read(text, name, _FastLoader)
+    if found.problems and not found.values and len(text) <= _EXPLAINED:
+        return _read(text, name, _Loader)
+    return found
+
+
+def _read(text: str, name: str, loader: Any) -> Document:
+    """The document as this loader reads it, or what is wrong with it as YAML."""
     try:
-        loader = _Loader(text)
-        if problem := _find_forbidden(text, name):
-            return Document({}, {}, (problem,))
-        node = loader.get_single_node()
+        return _read_events(text, name, loader)
+    except _Forbidden as forbidden:
+        return Document({}, {}, (str(forbidden),))
     except yaml.MarkedYAMLError as error:
         return Document({}, {}, (f"{name}: {_explain(error)}",))
     except yaml.reader.ReaderError as error:
         return Document({}, {}, (f"{name}: holds a control character at position {error.position}; remove it",))
+
+
+def _read_events(text: str, name: str, make_loader: Any) -> Document:
+    """The one document of a stream, without building nodes first: a large file would take twice as long."""
+    loader = make_loader(text)
+    try:
+        reader = _Reader(loader, name)
+        loader.get_event()
+        if loader.check_event(yaml.StreamEndEvent):
+            return Document({}, {})
+        loader.get_event()
+        top = reader.next()
+        values = reader.value(top, ())
+        loader.get_event()
+        if not loader.check_event(yaml.StreamEndEvent):
+            raise yaml.MarkedYAMLError(None, None, "single document", loader.get_event().start_mark)
     finally:
-        if loader is not None:
-            loader.dispose()
-    if node is None:
+        loader.dispose()
+    if isinstance(top, yaml.MappingStartEvent):
+        return Document(values, reader.lines, tuple(reader.problems), tuple(reader.twice))
+    if isinstance(top, yaml.ScalarEvent) and not top.value:
         return Document({}, {})
-    if not isinstance(node, yaml.MappingNode):
-        return Document({}, {}, (f"{name}: must hold keys such as 'listen:' at its top, not {_kind(node)}",))
-    reader = _Reader(name)
-    values = reader.value(node, ())
-    return Document(values, reader.lines, tuple(reader.problems), tuple(reader.twice))
+    return Document({}, {}, (f"{name}: must hold keys such as 'listen:' at its top, not {_kind(top)}",))
 
 
-def _find_forbidden(text: str, name: str) -> str:
-    """The first anchor, alias, tag or excessive depth; found in the event stream, before anything is built."""
-    depth = 0
-    for event in yaml.parse(text, _Loader):
-        mark = event.start_mark
-        where = f"{name}: line {mark.line + 1}, column {mark.column + 1}" if mark else name
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            return f"{where}: anchors (&) and aliases (*) are not read here; write the value out, or in quotes"
-        if getattr(event, "tag", None):
-            return f"{where}: tags (!) are not read here; write the value plainly, or in quotes"
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEPTH:
-                return f"{where}: nested more deeply than any configuration is"
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-    return ""
+class _Forbidden(Exception):
+    """YAML that is not read here: an anchor, an alias, a tag or excessive depth. The text is the whole sentence."""
 
 
 class _Reader:
-    """Builds plain values from nodes, noting lines and double keys."""
+    """Builds plain values from events, noting lines and double keys."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, loader: Any, name: str) -> None:
         self.name = name
         self.lines: dict[Path, int] = {}
         self.problems: list[str] = []
         self.twice: list[TwiceKey] = []
+        self._loader = loader
 
-    def value(self, node: yaml.Node, path: Path) -> Any:
-        self.lines[path] = _line(node)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
-        return _scalar(node)
+    def next(self) -> Any:
+        """The next event. Raises `_Forbidden`."""
+        event = self._loader.get_event()
+        if getattr(event, "anchor", None) is not None:
+            raise self._forbidden(
+                event, "anchors (&) and aliases (*) are not read here; write the value out, or in quotes"
+            )
+        if getattr(event, "tag", None):
+            raise self._forbidden(event, "tags (!) are not read here; write the value plainly, or in quotes")
+        return event
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _forbidden(self, event: Any, what: str) -> _Forbidden:
+        mark = event.start_mark
+        return _Forbidden(f"{self.name}: line {mark.line + 1}, column {mark.column + 1}: {what}")
+
+    def value(self, event: Any, path: Path, depth: int = 1) -> Any:
+        """The value that begins with this event; what belongs to it is read on."""
+        self.lines[path] = event.start_mark.line + 1
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event)
+        if depth > _DEPTH:
+            raise self._forbidden(event, "nested more deeply than any configuration is")
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path, depth)
+        values: list[Any] = []
+        while not isinstance(item := self.next(), yaml.SequenceEndEvent):
+            values.append(self.value(item, (*path, len(values)), depth + 1))
+        return values
+
+    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = _line(key_node)
-            if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(f"{self.name}: line {line}: a key must be a plain word, not {_kind(key_node)}")
+        while not isinstance(event := self.next(), yaml.MappingEndEvent):
+            line = event.start_mark.line + 1
+            if not isinstance(event, yaml.ScalarEvent):
+                self.problems.append(f"{self.name}: line {line}: a key must be a plain word, not {_kind(event)}")
+                self._skip(event, depth)
+                self._skip(self.next(), depth)
                 continue
-            key = str(key_node.value)
+            key = intern(event.value)
             here = (*path, key)
             if key in values:
                 self.twice.append(TwiceKey(here, self.lines[here], line))
+                self._skip(self.next(), depth)
                 continue
-            values[key] = self.value(value_node, here)
+            values[key] = self.value(self.next(), here, depth + 1)
             self.lines[here] = line
         return values
 
+    def _skip(self, event: Any, depth: int) -> None:
+        """Read on behind a value that is not kept, and note nothing of it."""
+        _Reader(self._loader, self.name).value(event, (), depth + 1)
 
-def _scalar(node: yaml.Node) -> Any:
-    kind, text = node.tag.removeprefix(_STANDARD), node.value
+    def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        if not event.implicit[0]:
+            return event.value
+        tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+        return _plain(tag.removeprefix(_STANDARD), event.value)
+
+
+def _plain(kind: str, text: str) -> Any:
+    """A scalar without quotes, by the kind that its form has in YAML."""
     if kind == "int" and len(text) <= 18:
         return int(text)
     if kind == "float":
@@ -178,14 +231,10 @@ def _scalar(node: yaml.Node) -> Any:
     return None if kind == "null" else text
 
 
-def _line(node: yaml.Node) -> int:
-    return node.start_mark.line + 1 if node.start_mark else 1
-
-
-def _kind(node: yaml.Node) -> str:
-    if isinstance(node, yaml.SequenceNode):
+def _kind(event: Any) -> str:
+    if isinstance(event, yaml.SequenceStartEvent):
         return "a list"
-    return "a mapping" if isinstance(node, yaml.MappingNode) else "a single value"
+    return "a mapping" if isinstance(event, yaml.MappingStartEvent) else "a single value"
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
