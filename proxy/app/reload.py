@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
+import time
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy.app.service_manager import ServiceManager
-from proxy.app.sources import LoadedConfig, read, stamps_of
+from proxy.app.sources import LoadedConfig, directories_of, read, stamps_of
 from proxy.directory_watch import WatchSettings, changes_in
 from proxy.errors import ConfigurationError, StartupError
 from proxy.events import ConfigReloaded, DefectMet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.app.program import Program
+    from proxy.app.sources import Loader
     from proxy.config import Config
 
-NO_KEYS = ("sources", "remarks")
+NO_KEYS = ("sources", "remarks", "account_files", "refused")
 """What a configuration holds of itself."""
 RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites", "audit", "telemetry")
 """Keys that are read at start alone; so are `log.format`, and whether there is `tls`."""
@@ -66,7 +68,7 @@ class Reloader:
     def __init__(
         self,
         program: Program,
-        load: Callable[[], Config],
+        load: Loader,
         loaded: LoadedConfig,
         manager: ServiceManager | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class Reloader:
         self._seen = loaded.stamps
         self._asked = False
         self._failing = False
+        self._reading_took = 0.0
         self._wanted = asyncio.Event()
         self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,7 +109,7 @@ class Reloader:
             await self._wanted.wait()
             self._wanted.clear()
             asked, self._asked = self._asked, False
-            stamps = stamps_of(self._program.config.sources)
+            stamps = await asyncio.to_thread(stamps_of, self._program.config.sources)
             if asked or self._failing or stamps != self._seen:
                 news = asked or stamps != self._seen
                 self._seen = stamps
@@ -114,15 +117,16 @@ class Reloader:
                     await self._reload(news)
 
     async def _poll(self) -> None:
+        """Look at the files from time to time; they may have to be read, so not most of the time."""
         while True:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(max(POLL, 4 * self._reading_took))
             self._wanted.set()
 
     async def _watch(self) -> None:
         """Wake at once where the file system tells of changes."""
         while True:
             self._moved.clear()
-            directories = {file.parent for file in self._program.config.sources if file.parent.is_dir()}
+            directories = await asyncio.to_thread(directories_of, self._program.config.sources)
             if directories:
                 with contextlib.suppress(OSError, RuntimeError):
                     async for _ in changes_in(directories, WatchSettings(STEP_MS), self._moved):
@@ -135,7 +139,7 @@ class Reloader:
     async def _reload(self, news: bool) -> None:
         """Read and apply. Without `news` it is another try after a failure: only another outcome is told."""
         try:
-            await self._read_and_apply()
+            await self._read_and_apply(news)
         except StartupError as error:
             if news and await self._is_being_written():
                 self._wanted.set()
@@ -147,22 +151,40 @@ class Reloader:
                 trace = "".join(traceback.format_exception(error))
                 self._program.observers.observe(DefectMet("reload", trace))
 
-    async def _read_and_apply(self) -> None:
+    async def _read_and_apply(self, news: bool) -> None:
         program = self._program
         known = program.config.sources
-        loaded = await asyncio.to_thread(read, self._load, known)
-        change = compare(program.config, loaded.config)
+        began = time.monotonic()
+        try:
+            loaded, change = await asyncio.to_thread(self._read, program.config)
+        finally:
+            self._reading_took = time.monotonic() - began
+        refused = tuple(map(program.logs.redaction.clean, loaded.config.refused))
+        if refused and news and await self._is_being_written():
+            self._wanted.set()
+            return
         await program.apply(change.config)
-        program.config_problems, program.needs_restart = (), change.needs_restart
+        program.config_problems, program.needs_restart = refused, change.needs_restart
         self._seen, self._failing = loaded.stamps, False
         if loaded.config.sources != known:
             self._moved.set()
-        program.observers.observe(ConfigReloaded(True, (), change.changed, change.needs_restart))
+        program.observers.observe(ConfigReloaded(not refused, refused, change.changed, change.needs_restart))
+
+    def _read(self, running: Config) -> tuple[LoadedConfig, Change]:
+        """What the files say now, beside the running configuration. For a thread; the event loop gets the interpreter
+        ten times as often as usual meanwhile, since the files of thousands of accounts take seconds."""
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(usual / 10)
+        try:
+            loaded = read(partial(self._load, running), running.sources)
+            return loaded, compare(running, loaded.config)
+        finally:
+            sys.setswitchinterval(usual)
 
     async def _is_being_written(self) -> bool:
         """Whether a file that could not be used was only half written; then there is nothing to tell yet."""
         await asyncio.sleep(SETTLE)
-        return stamps_of(self._program.config.sources) != self._seen
+        return await asyncio.to_thread(stamps_of, self._program.config.sources) != self._seen
 
     def _failed(self, problems: tuple[str, ...], news: bool) -> bool:
         """Keep the failure for `/status`, without secrets that are out of place; tell it where it is news."""

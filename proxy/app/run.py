@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from proxy.app.draining import let_end
@@ -15,7 +16,7 @@ from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps, 
 from proxy.app.program import Program
 from proxy.app.reload import Reloader
 from proxy.app.service_manager import ServiceManager, notify_settings
-from proxy.app.sources import LoadedConfig, read
+from proxy.app.sources import read
 from proxy.config import environment
 from proxy.downstream.ports import Availability
 from proxy.errors import StartupError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.app.companion import Companion
+    from proxy.app.sources import LoadedConfig, Loader
     from proxy.config import Config
 
 _STOP_AT_ONCE_TIMEOUT = 1.0
@@ -33,25 +35,26 @@ _STOP_AT_ONCE_TIMEOUT = 1.0
 
 
 def serve(
-    load: Callable[[], Config],
+    load: Loader,
     notes_on: Callable[[Config], tuple[str, ...]],
     *,
     known: tuple[Path, ...] = (),
     demo: bool = False,
 ) -> int:
-    """Run until SIGTERM or SIGINT; gives the exit code. `load` reads the configuration, now and at each reload.
+    """Run until SIGTERM or SIGINT; gives the exit code. `load` reads the configuration, now and at each reload, where
+    it gets the running one.
 
     Where the files that it reads are all `known`, they are read once. `notes_on` tells what is worth a word of it.
     """
     forbid_core_dumps()
     require_compiled_parser()
-    loaded = read(load, known)
+    loaded = read(partial(load, None), known)
     program = Program(loaded.config, notes=notes_on(loaded.config), demo=demo, open_files=allow_open_files())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded))
 
 
-def serve_beside(companion: Companion, load: Callable[[], Config], output: TextIO, notes: tuple[str, ...]) -> int:
+def serve_beside(companion: Companion, load: Loader, output: TextIO, notes: tuple[str, ...]) -> int:
     """Run until the companion ends, whose exit code it gives. The log goes to `output`.
 
     The companion is another program of the same user, which must not find the secrets in this process.
@@ -59,7 +62,7 @@ def serve_beside(companion: Companion, load: Callable[[], Config], output: TextI
     forbid_core_dumps()
     hide_memory()
     require_compiled_parser()
-    loaded = read(load)
+    loaded = read(partial(load, None))
     program = Program(loaded.config, notes=notes, open_files=allow_open_files(), output=output)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded, companion))
@@ -76,9 +79,7 @@ def require_compiled_parser() -> None:
         )
 
 
-async def _serve(
-    program: Program, load: Callable[[], Config], loaded: LoadedConfig, companion: Companion | None = None
-) -> int:
+async def _serve(program: Program, load: Loader, loaded: LoadedConfig, companion: Companion | None = None) -> int:
     signals = StopSignals()
     manager = ServiceManager(notify_settings(environment(), os.getpid()) if companion is None else None)
     reloader = Reloader(program, load, loaded, manager)

@@ -6,16 +6,19 @@ Nothing is applied or watched here.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from proxy.config import Config
 
 Stamp = tuple[int, ...]
+Loader = Callable[["Config | None"], "Config"]
+"""Reads the configuration; it gets the running one, None at the start."""
 _ATTEMPTS = 4
 
 
@@ -37,6 +40,12 @@ def read(load: Callable[[], Config], known: tuple[Path, ...] = ()) -> LoadedConf
             break
         stamps = after
     return LoadedConfig(config, stamps)
+
+
+def directories_of(files: tuple[Path, ...]) -> set[Path]:
+    """The folders that these are in, or are: what happens in one is told by the system."""
+    folders = {file if file.is_dir() else file.parent for file in files}
+    return {folder for folder in folders if folder.is_dir()}
 
 
 def stamps_of(files: tuple[Path, ...]) -> dict[Path, Stamp]:

@@ -51,10 +51,10 @@ def run(asked: RunRequest, environ: Mapping[str, str]) -> int:
     variables = serving_variables(asked, environ)
     key, admin_key = secrets.token_urlsafe(32), Secret(secrets.token_urlsafe(32))
 
-    def load_with_key() -> Config:
-        return lock_admin(give_key(load(asked.config, variables), asked.client, key), admin_key)
+    def load_with_key(running: Config | None) -> Config:
+        return lock_admin(give_key(load(asked.config, variables, running=running), asked.client, key), admin_key)
 
-    config = load_with_key()
+    config = load_with_key(None)
     account = chosen_account(config, asked.account)
     with ExitStack() as opened:
         output = sys.stderr

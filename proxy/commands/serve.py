@@ -24,10 +24,10 @@ class ServeRequest:
     listen: str | None = None
     admin_listen: str | None = None
 
-    def load(self) -> Config:
+    def load(self, running: Config | None = None) -> Config:
         """The configuration as it is now; a file of variables is one of its sources. Raises `ConfigurationError`."""
         environ = at_addresses(environment(self.env_file), self.listen, self.admin_listen)
-        config = load(self.config, environ)
+        config = load(self.config, environ, running=running)
         if self.env_file is None:
             return config
         return config.model_copy(update={"sources": (*config.sources, self.env_file.absolute())})

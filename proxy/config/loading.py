@@ -13,10 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from proxy import errors
+from proxy.config.account_files import MainFile, read_further_accounts
 from proxy.config.checks.certificates import broken_certificates
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
-from proxy.config.model.accounts import DEFAULT_REDIRECT_URI
+from proxy.config.model.accounts import fill_in_redirects
 from proxy.config.model.deprecations import DEPRECATIONS, Deprecation, rename_keys, rename_variables
 from proxy.config.model.sections import AdminSection, Config
 from proxy.config.model.values import Address, parse_address
@@ -52,11 +53,16 @@ def config_path(option: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def load(
-    path: Path | None, environ: Mapping[str, str], *, deprecations: tuple[Deprecation, ...] = DEPRECATIONS
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    deprecations: tuple[Deprecation, ...] = DEPRECATIONS,
+    running: Config | None = None,
 ) -> Config:
     """Read everything; raise `ConfigurationError` with all problems at once.
 
-    With `path` None, `ADS_PROXY_CONFIG` names the file; without either the environment alone speaks.
+    With `path` None, `ADS_PROXY_CONFIG` names the file; without either the environment alone speaks. With a `running`
+    configuration a file of `accounts_from` that cannot be used is no error: its accounts stay as they are there.
     """
     file = config_path(path, environ)
     file = None if file is None else file.absolute()
@@ -68,20 +74,26 @@ def load(
     overlay = lay_over(renaming.values, environ)
     _fill_in(overlay.values, environ, file)
     references = ReferenceReader(environ, file.parent if file else Path.cwd())
+    main = MainFile(file, overlay.values, document.lines, references, deprecations)
+    further = read_further_accounts(main, running)
+    values = further.added_to(overlay.values)
     lines = document.lines | {new: document.lines[old] for old, new in renaming.moved.items() if old in document.lines}
     problems = [*document.problems, *explain_twice(document.twice), *renaming.problems, *told[1], *overlay.problems]
+    problems += further.problems if running is None else ()
     config: Config | None = None
     try:
-        config = Config.model_validate(overlay.values, context=references)
+        config = Config.model_validate(values, context=references)
     except ValidationError as error:
         problems += explain_refusal(error, lines, overlay.origins)
-    problems += (problem for problem in broken_rules(overlay.values) if problem not in problems)
+    broken = broken_rules(further.named_in(overlay.values))
+    problems += (problem for problem in broken if not any(known.endswith(problem) for known in problems))
     problems += broken_certificates(config) if config else ()
     if problems or config is None:
         raise errors.ConfigurationError(tuple(problems))
-    sources = dict.fromkeys([*([file] if file else []), *references.files])
-    remarks = (*renaming.notes, *told[0], *references.remarks)
-    return config.model_copy(update={"sources": tuple(sources), "remarks": remarks})
+    sources = tuple(dict.fromkeys([*([file] if file else []), *references.files, *further.sources]))
+    remarks = (*renaming.notes, *told[0], *references.remarks, *further.notes)
+    noted = {"sources": sources, "remarks": remarks, "account_files": dict(further.files), "refused": further.problems}
+    return config.model_copy(update=noted)
 
 
 def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
@@ -120,7 +132,7 @@ def _fill_in(values: dict[str, Any], environ: Mapping[str, str], file: Path | No
         if state.get("url") is None:
             state["url"] = default_state_url(environ)
         state["url"] = _absolute_state(state["url"], environ, file)
-    _fill_in_redirects(values)
+    fill_in_redirects(values, values.get("admin_listen"))
 
 
 def default_state_url(environ: Mapping[str, str]) -> str:
@@ -138,15 +150,3 @@ def _absolute_state(url: Any, environ: Mapping[str, str], file: Path | None) -> 
         return url
     located = ReferenceReader(environ, file.parent if file else Path.cwd()).locate(directory)
     return f"file:{os.path.normpath('/' + str(located).lstrip('/'))}"
-
-
-def _fill_in_redirects(values: dict[str, Any]) -> None:
-    """Sign-in comes back to the admin listener, wherever that is."""
-    try:
-        port = parse_address(values.get("admin_listen") or DEFAULT_ADMIN).port or 8081
-    except ValueError:
-        return
-    accounts = values.get("accounts")
-    for account in accounts.values() if isinstance(accounts, dict) else ():
-        if isinstance(account, dict) and account.get("redirect_uri") is None:
-            account["redirect_uri"] = DEFAULT_REDIRECT_URI.replace(":8081", f":{port}")

@@ -101,7 +101,7 @@ async def test_what_is_logged_of_the_program_says_how_it_is() -> None:
     program.config_problems = ("accounts.canary: is missing",)
     assert repr(program) == f"<Program on {where}, 1 accounts, 1 problems>"
     assert repr(AdminAdapter(program)) == f"<AdminAdapter of {program!r}>"
-    reloader = Reloader(program, configured, LoadedConfig(program.config, {}))
+    reloader = Reloader(program, lambda _: configured(), LoadedConfig(program.config, {}))
     assert repr(reloader) == "<Reloader of 0 files>"
     await program.stop()
 

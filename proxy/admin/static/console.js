@@ -175,7 +175,7 @@ function forget(key) {
 function showNotices() {
   const { problems, needs_restart: waiting } = state.config;
   if (problems.length) {
-    notice("config", `The changed configuration was not accepted, and the former one is in force. ${problems.join(" · ")}`, true);
+    notice("config", `The changed configuration was not accepted. What it replaces stays in force. ${problems.join(" · ")}`, true);
   } else forget("config");
   if (waiting.length) notice("restart", `These changes wait for a restart: ${waiting.join(", ")}.`, false);
   else forget("restart");

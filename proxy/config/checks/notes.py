@@ -21,6 +21,8 @@ def notes(config: Config) -> tuple[str, ...]:
 
 def _notes(config: Config) -> Iterator[str]:
     yield from config.remarks
+    if config.accounts_from and not config.account_files:
+        yield "accounts_from finds no file. Accounts of such files are served once there is one."
     for name, account in config.accounts.items():
         for key, oddity in _oddities(account):
             yield f"accounts.{name}.{key} {oddity}."

@@ -22,7 +22,7 @@ ANONYMOUS = "anonymous"
 def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
     """All problems between keys."""
     return (
-        *_names(values),
+        *broken_names(values),
         *_routes(values),
         *_clients(values),
         *_listeners(values),
@@ -37,7 +37,8 @@ def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _names(values: Mapping[str, Any]) -> Iterator[str]:
+def broken_names(values: Mapping[str, Any]) -> Iterator[str]:
+    """Accounts and routes whose names would be unclear."""
     accounts, routes = _mapping(values, "accounts"), _mapping(values, "routes")
     for section, names in (("accounts", accounts), ("routes", routes)):
         for name in names:
@@ -173,7 +174,11 @@ def _state(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _nothing_to_serve(values: Mapping[str, Any]) -> Iterator[str]:
-    if not values.get("accounts"):
+    if values.get("accounts"):
+        return
+    if values.get("accounts_from"):
+        yield "accounts: there is none, and accounts_from finds none; add a file with accounts, or correct the patterns"
+    else:
         yield (
             "accounts: there is none; set AMAZON_ADS_CLIENT_ID, AMAZON_ADS_CLIENT_SECRET and AMAZON_ADS_REFRESH_TOKEN, "
             "or name accounts in a YAML file (see config/proxy.yaml). Without credentials, try `ads-proxy demo`"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -20,11 +21,12 @@ from proxy.config.model.kinds import (
     Title,
 )
 from proxy.config.model.section import NamedSection, Section
-from proxy.config.model.values import parse_list
+from proxy.config.model.values import parse_address, parse_list
 from proxy.secret import Secret
 
 DEFAULT_SCOPES = ("advertising::campaign_management",)
-DEFAULT_REDIRECT_URI = "http://localhost:8081/login/callback"
+DEFAULT_ADMIN_PORT = 8081
+DEFAULT_REDIRECT_URI = f"http://localhost:{DEFAULT_ADMIN_PORT}/login/callback"
 
 
 class Account(NamedSection):
@@ -91,6 +93,18 @@ class Account(NamedSection):
     def refresh_tokens(self) -> tuple[Secret | None, Secret | None]:
         """The configured refresh token, and the one that it follows, while there are two."""
         return self.refresh_token if isinstance(self.refresh_token, tuple) else (self.refresh_token, None)
+
+
+def fill_in_redirects(values: Mapping[str, Any], admin_listen: Any) -> None:
+    """Sign-in comes back to the admin listener, wherever that is: put that into the unchecked `accounts` of a file."""
+    try:
+        port = (parse_address(admin_listen).port if admin_listen else 0) or DEFAULT_ADMIN_PORT
+    except ValueError:
+        return
+    accounts = values.get("accounts")
+    for account in accounts.values() if isinstance(accounts, Mapping) else ():
+        if isinstance(account, dict) and account.get("redirect_uri") is None:
+            account["redirect_uri"] = DEFAULT_REDIRECT_URI.replace(f":{DEFAULT_ADMIN_PORT}", f":{port}")
 
 
 class InvitesSection(Section):

@@ -54,6 +54,7 @@ class Expected(StrEnum):
     FILE_DIRECTORY = "is a directory, not a file"
     FILE_FORBIDDEN = "cannot be read: permission denied for this user"
     FILE_MISSING = "does not exist"
+    FILE_PATTERN = "must name a file or files, such as accounts.d/*.yaml; '**' is not implemented"
     FILE_TOO_LARGE = "is too large to be the right one"
     FILE_UNREADABLE = "cannot be read"
     FILE_WRITABLE = "can be changed by other users; run `chmod 600` on it"

@@ -32,6 +32,7 @@ HomeRegion = Annotated[
     str, BeforeValidator(references.referable(values.parse_region)), WithJsonSchema({"enum": list(values.REGION_NAMES)})
 ]
 FilledText = Annotated[str, BeforeValidator(values.parse_text)]
+FilePattern = Annotated[str, BeforeValidator(values.parse_file_pattern)]
 Name = Annotated[
     str, BeforeValidator(values.parse_name), WithJsonSchema({"type": "string", "pattern": f"^{values.NAME.pattern}$"})
 ]

@@ -20,6 +20,7 @@ from proxy.config.model.kinds import (
     AccessField,
     Count,
     FilePath,
+    FilePattern,
     FilledText,
     Flag,
     HostName,
@@ -257,11 +258,15 @@ class TelemetrySection(Section):
 class Config(Section):
     """The whole configuration. `sources` are all files that it was read from; a change of one means to read again.
 
-    `remarks` are sentences about the reading: keys with an old name, secret files that others can read.
+    `remarks` are sentences about the reading: keys with an old name, secret files that others can read. `account_files`
+    are the files of `accounts_from` with the names of their accounts. `refused` are the problems of those whose last
+    good accounts are in it instead of what they hold now.
     """
 
     sources: SkipJsonSchema[tuple[Path, ...]] = Field(default=(), exclude=True)
     remarks: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
+    account_files: SkipJsonSchema[dict[str, tuple[str, ...]]] = Field(default={}, exclude=True)
+    refused: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
     listen: Annotated[ListenAddress, Field(description="Where tools connect.")] = Address("127.0.0.1", 8080)
     admin_listen: Annotated[ListenAddress, Field(description="Metrics, health, console and sign-in.")] = Address(
         "127.0.0.1", 8081
@@ -293,6 +298,14 @@ class Config(Section):
         BeforeValidator(parse_mapping),
         Field(description="Applications and their credentials, by name."),
     ] = {}
+    accounts_from: Annotated[
+        tuple[FilePattern, ...],
+        BeforeValidator(parse_list),
+        Field(
+            description="Further files with `accounts:`, such as `accounts.d/*.yaml`, relative to this file. New, "
+            "changed and deleted ones take effect while the program runs."
+        ),
+    ] = ()
     clients: Annotated[
         tuple[Client, ...],
         BeforeValidator(parse_list),
@@ -325,7 +338,7 @@ class Config(Section):
     audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
     telemetry: Annotated[TelemetrySection, Field(description="Traces.")] = TelemetrySection()
 
-    @field_validator("sources", "remarks", mode="before")
+    @field_validator("sources", "remarks", "account_files", "refused", mode="before")
     @classmethod
     def _not_written(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:

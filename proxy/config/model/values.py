@@ -210,6 +210,15 @@ def parse_path_pattern(value: Any) -> str:
     return value
 
 
+def parse_file_pattern(value: Any) -> str:
+    """A file's name, or a pattern over such names within one folder each: `*`, `?` and `[...]` never match a `/`."""
+    if not isinstance(value, str) or not value.strip():
+        raise WrongValue(Expected.FILE_PATTERN, found=None if isinstance(value, str) else shape_of(value))
+    if "**" in value or "\0" in value:
+        raise WrongValue(Expected.FILE_PATTERN)
+    return value.strip()
+
+
 def parse_tool_pattern(value: Any) -> str:
     """A pattern over names of MCP tools; `*` matches anything."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_./*-]{1,256}", value):

@@ -199,11 +199,12 @@ def _add_account(overlay: Overlay, environ: Mapping[str, str]) -> None:
     """The account `default`, where the environment describes one."""
     present = [name for name in ACCOUNT_VARIABLES if name in environ or f"{name}_FILE" in environ]
     overlay.problems += _near_misses(environ)
-    if overlay.values.get("accounts"):
+    section = next((key for key in ("accounts", "accounts_from") if overlay.values.get(key)), "")
+    if section:
         if present:
             names = ", ".join(present)
             overlay.problems.append(
-                f"{names}: describe the account 'default', but there is an 'accounts:' section; "
+                f"{names}: describe the account 'default', but there is an '{section}:' section; "
                 "unset them, or remove the section"
             )
         return

@@ -1,0 +1,226 @@
+"""Accounts in files of their own: which files `accounts_from` names, what each holds, and which of them can be used.
+
+A file is used as a whole or not at all. What a program does with one that cannot be used is decided in `loading`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationError
+
+from proxy.config.checks.problems import explain_refusal, explain_twice
+from proxy.config.checks.rules import broken_names
+from proxy.config.model.accounts import Account, fill_in_redirects
+from proxy.config.model.deprecations import Deprecation, rename_keys
+from proxy.config.model.expected import WrongValue
+from proxy.config.model.kinds import Name
+from proxy.config.model.section import Section
+from proxy.config.model.sections import Config
+from proxy.config.model.structure import Path as Place
+from proxy.config.model.values import parse_file_pattern, parse_list, parse_mapping
+from proxy.config.reading.document import MAX_BYTES, parse_document
+from proxy.config.reading.files import ReferenceReader, read_bytes
+
+_MISSING = "accounts_from: a file that it names does not exist; create the file, or correct its name"
+_ONLY = "only 'accounts:' may stand here; move the rest to the main file"
+
+
+class _Accounts(Section):
+    """All that such a file may hold."""
+
+    accounts: Annotated[dict[Name, Account], BeforeValidator(parse_mapping)] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFile:
+    """One file: its accounts, the line of each, or what is wrong with it. `sources` are the files that it refers to."""
+
+    path: Path
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MainFile:
+    """What is known of the configuration before its other files are read: `values` with the environment's laid over,
+    and the `lines` of those that the file itself has. `path` is None where there is no file."""
+
+    path: Path | None
+    values: Mapping[str, Any]
+    lines: Mapping[Place, int]
+    references: ReferenceReader
+    deprecations: tuple[Deprecation, ...]
+
+    def names(self) -> Collection[str]:
+        """The names of its accounts."""
+        accounts = self.values.get("accounts")
+        return accounts.keys() if isinstance(accounts, Mapping) else ()
+
+    def place_of(self, account: str) -> str:
+        line = self.lines.get(("accounts", account))
+        return "the environment" if line is None else f"{self.path} (line {line})"
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherAccounts:
+    """What all the files of `accounts_from` hold. `files` has the names of each file's accounts; where it cannot be
+    used, of its last good ones, and then `problems` say why. `sources` are all files and folders to be watched."""
+
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    """All that stand in a file, whether it can be used or not."""
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
+
+    def added_to(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a configuration with these accounts among its own."""
+        return _with_accounts(values, self.accounts)
+
+    def named_in(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for rules about names, which also find an account whose file has another problem."""
+        return _with_accounts(values, {**dict.fromkeys(self.names), **self.accounts})
+
+
+def _with_accounts(values: Mapping[str, Any], accounts: Mapping[str, Any]) -> dict[str, Any]:
+    own = values.get("accounts") or {}
+    return {**values, "accounts": {**accounts, **own}} if accounts and isinstance(own, Mapping) else dict(values)
+
+
+def read_further_accounts(main: MainFile, running: Config | None) -> FurtherAccounts:
+    """Read the files of `accounts_from`. One that cannot be used keeps the accounts that it has in the `running`
+    configuration, unless another file has them now."""
+    files, folders = find_files(main.values.get("accounts_from"), main.references, main.path)
+    before = running.account_files if running is not None else {}
+    owners = {name: path for path, names in before.items() for name in names}
+    read = without_doubles([read_file(file, main) for file in files], main, owners)
+    accounts = {name: account for file in read for name, account in file.accounts.items()}
+    names = {str(file.path): tuple(file.accounts) for file in read}
+    for file in (file for file in read if file.problems and running is not None):
+        kept = [name for name in before.get(str(file.path), ()) if name not in accounts and name not in main.names()]
+        names[str(file.path)] = tuple(kept)
+        accounts |= {name: running.accounts[name] for name in kept if running is not None}
+    return FurtherAccounts(
+        accounts,
+        names,
+        tuple(name for file in read if running is None for name in file.lines),
+        tuple(problem for file in read for problem in file.problems),
+        tuple(note for file in read for note in file.notes),
+        (*folders, *(source for file in read for source in (file.path, *file.sources))),
+    )
+
+
+def find_files(patterns: Any, references: ReferenceReader, main: Path | None) -> tuple[list[Path], list[Path]]:
+    """The files that the patterns name, without the main one, and the folders in which further ones may appear.
+
+    A pattern that cannot be used finds nothing: the model complains of it.
+    """
+    files: dict[Path, None] = {}
+    folders: dict[Path, None] = {}
+    for pattern in _patterns(patterns):
+        base, name = _place(pattern, references)
+        if glob.has_magic(name):
+            found = (base / each for each in sorted(glob.glob(name, root_dir=base)))  # noqa: PTH207 - not hidden files
+            files.update(dict.fromkeys(_normal(file) for file in found if not file.is_dir()))
+            folders.update(dict.fromkeys(_folders(base, name)))
+        else:
+            files[_normal(base / name)] = None
+    return [file for file in files if file != main], [*folders]
+
+
+def _patterns(values: Any) -> Iterator[str]:
+    try:
+        for value in parse_list(values):
+            yield parse_file_pattern(value)
+    except WrongValue:
+        return
+
+
+def _place(pattern: str, references: ReferenceReader) -> tuple[Path, str]:
+    """Where a pattern starts, as `locate` has it, and the rest of it."""
+    if pattern.startswith("~/"):
+        return references.locate("~/"), pattern.removeprefix("~/")
+    return (Path("/"), pattern.lstrip("/")) if pattern.startswith("/") else (references.directory, pattern)
+
+
+def _normal(path: Path) -> Path:
+    return Path(os.path.normpath(path))
+
+
+def _folders(base: Path, pattern: str) -> Iterator[Path]:
+    """Every folder in which a part of the pattern is looked for, the first one even where it does not exist yet."""
+    parts = PurePath(pattern).parts
+    magic = [position for position, part in enumerate(parts) if glob.has_magic(part)]
+    yield _normal(base.joinpath(*parts[: magic[0]]))
+    for position in magic[1:]:
+        found = glob.glob(str(PurePath(*parts[:position])), root_dir=base)  # noqa: PTH207 - not hidden folders
+        yield from (_normal(base / each) for each in found)
+
+
+def read_file(path: Path, main: MainFile) -> AccountFile:
+    """What a file holds, by itself."""
+    try:
+        document = parse_document(read_bytes(path, MAX_BYTES), str(path))
+    except WrongValue as error:
+        # What is written in `accounts_from` may be no file's name at all, so that of a missing file is not shown.
+        problem = _MISSING if not os.path.lexists(path) else f"{path}: the file of accounts {error.expected}"
+        return AccountFile(path, problems=(problem,))
+    references = ReferenceReader(main.references.environ, path.parent)
+    renaming = rename_keys(document.values, main.deprecations)
+    fill_in_redirects(renaming.values, main.values.get("admin_listen"))
+    problems = [*explain_twice(document.twice), *renaming.problems]
+    problems += [f"{_ONLY} (line {document.lines[(key,)]})" for key in document.values if key != "accounts"]
+    accounts: dict[str, Account] = {}
+    try:
+        named = {key: value for key, value in renaming.values.items() if key == "accounts"}
+        accounts = _Accounts.model_validate(named, context=references).accounts
+    except ValidationError as error:
+        problems += explain_refusal(error, document.lines, {})
+    problems += broken_names({"accounts": renaming.values.get("accounts"), "routes": main.values.get("routes")})
+    told = (*document.problems, *(f"{path}: {problem}" for problem in problems))
+    return AccountFile(
+        path,
+        {} if told else {name: account.model_copy(update={"name": name}) for name, account in accounts.items()},
+        {str(key[1]): line for key, line in document.lines.items() if len(key) == 2 and key[0] == "accounts"},
+        told,
+        tuple(f"{path}: {note}" for note in renaming.notes),
+        tuple(references.files),
+    )
+
+
+def without_doubles(files: list[AccountFile], main: MainFile, owners: Mapping[str, str]) -> list[AccountFile]:
+    """The files, of which those have a problem that hold an account of the main file or of another one.
+
+    `owners` says which file an account in force is from: that one keeps it, else the first one has it.
+    """
+    holders: dict[str, list[AccountFile]] = {}
+    for file in files:
+        for name in file.accounts:
+            holders.setdefault(name, []).append(file)
+    problems: dict[Path, list[str]] = {}
+    for name, having in holders.items():
+        in_main = name in main.names()
+        if len(having) == 1 and not in_main:
+            continue
+        keeper = next((file for file in having if str(file.path) == owners.get(name)), having[0])
+        for file in having:
+            if in_main or file is not keeper:
+                other = main.place_of(name) if in_main else f"{keeper.path} (line {keeper.lines[name]})"
+                where = f"{file.path}: accounts.{name}"
+                problems.setdefault(file.path, []).append(
+                    f"{where}: is in {other}, too; keep one of the two (line {file.lines[name]})"
+                )
+    return [
+        replace(file, accounts={}, problems=(*file.problems, *problems[file.path])) if file.path in problems else file
+        for file in files
+    ]

@@ -1,0 +1,293 @@
+"""Accounts in files of their own (`accounts_from`): what is found, what is refused, and what stays in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config import Config, load, notes
+from proxy.errors import ConfigurationError
+
+MAIN = 'accounts_from: ["accounts.d/*.yaml"]\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a main file, and none of the others yet."""
+    (tmp_path / "proxy.yaml").write_text(MAIN)
+    (tmp_path / "accounts.d").mkdir()
+    return tmp_path
+
+
+def put(folder: Path, name: str, *accounts: str, text: str = "") -> Path:
+    """A file with these accounts, or with this text."""
+    path = folder / "accounts.d" / name
+    entries = "".join(f"  {each}: {{client_id: id-{each}, client_secret: canary-{each}}}\n" for each in accounts)
+    path.write_text(text or f"accounts:\n{entries}")
+    return path
+
+
+def read(folder: Path, running: Config | None = None, environ: dict[str, str] | None = None) -> Config:
+    return load(folder / "proxy.yaml", environ or {}, running=running)
+
+
+def problems_of(folder: Path) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        read(folder)
+    return caught.value.problems
+
+
+def test_accounts_come_from_the_main_file_and_from_all_others(folder: Path) -> None:
+    """Each has its own name and values, whichever file it is in."""
+    (folder / "proxy.yaml").write_text(f"{MAIN}accounts: {{main: {{client_id: id-main, client_secret: s}}}}\n")
+    put(folder, "b.yaml", "globex")
+    put(folder, "a.yaml", "acme", "initech")
+    config = read(folder)
+    assert set(config.accounts) == {"main", "acme", "initech", "globex"}
+    assert all(account.client_id == f"id-{name}" and account.name == name for name, account in config.accounts.items())
+
+
+def test_all_files_and_their_folder_are_watched(folder: Path) -> None:
+    """A change of any of them, a new one and a deleted one means to read again; so does a secret's file."""
+    (folder / "accounts.d" / "secret").write_text("canary-0123456789")
+    put(folder, "a.yaml", text="accounts: {acme: {client_id: x, client_secret: {file: secret}}}")
+    assert set(read(folder).sources) == {
+        folder / "proxy.yaml",
+        folder / "accounts.d",
+        folder / "accounts.d" / "a.yaml",
+        folder / "accounts.d" / "secret",
+    }
+
+
+def test_a_folder_that_is_not_there_yet_is_watched(folder: Path) -> None:
+    """It may be mounted later."""
+    (folder / "proxy.yaml").write_text(
+        "accounts_from: [later/*.yaml]\naccounts: {a: {client_id: x, client_secret: s}}\n"
+    )
+    assert folder / "later" in read(folder).sources
+
+
+@pytest.mark.parametrize(
+    ("patterns", "found"),
+    [
+        ("[accounts.d/a.yaml]", {"a"}),
+        ("[accounts.d/a.yaml, 'accounts.d/?.yaml']", {"a", "b"}),
+        ("accounts.d/a.yaml,accounts.d/b.yaml", {"a", "b"}),
+        ("['*/b.yaml']", {"b"}),
+        ("['*.yaml', 'accounts.d/*']", {"a", "b"}),
+        ("['{}/accounts.d/[b-z].yaml']", {"b"}),
+        ("['~/accounts.d/b*']", {"b"}),
+    ],
+)
+def test_names_and_patterns_start_at_the_main_file(folder: Path, patterns: str, found: set[str]) -> None:
+    """Relative, absolute and home ones; the main file itself, folders and hidden files are not among those found."""
+    put(folder, "a.yaml", "a")
+    put(folder, "b.yaml", "b")
+    put(folder, ".hidden.yaml", "hidden")
+    (folder / "accounts.d" / "folder").mkdir()
+    (folder / "proxy.yaml").write_text(f"accounts_from: {patterns.format(folder)}\n")
+    assert set(read(folder, environ={"HOME": str(folder)}).accounts) == found
+
+
+def test_a_variable_names_the_files(folder: Path) -> None:
+    """As every key has its variable."""
+    (folder / "proxy.yaml").write_text("workers: 1\n")
+    put(folder, "a.yaml", "acme")
+    assert set(read(folder, environ={"ADS_PROXY_ACCOUNTS_FROM": "accounts.d/*.yaml"}).accounts) == {"acme"}
+
+
+def test_an_account_from_variables_beside_them_is_an_error(folder: Path) -> None:
+    """As it is beside `accounts:`."""
+    put(folder, "a.yaml", "acme")
+    environ = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y"}
+    with pytest.raises(ConfigurationError, match="there is an 'accounts_from:' section"):
+        read(folder, environ=environ)
+
+
+def test_routes_and_clients_may_use_these_accounts(folder: Path) -> None:
+    """All rules between keys hold for them as for those of the main file."""
+    (folder / "proxy.yaml").write_text(f"{MAIN}routes: {{brand: {{account: acme}}, other: {{account: nobody}}}}\n")
+    put(folder, "a.yaml", "acme")
+    assert problems_of(folder) == ("routes.other.account: there is no such account; there are: acme",)
+
+
+def test_the_sign_in_address_follows_the_admin_listener(folder: Path) -> None:
+    """Its port is the main file's, as for accounts there."""
+    (folder / "proxy.yaml").write_text(f"{MAIN}admin_listen: 127.0.0.1:9999\n")
+    put(folder, "a.yaml", "acme")
+    assert read(folder).accounts["acme"].redirect_uri == "http://localhost:9999/login/callback"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("accounts: [", "line 1, column 12: is not YAML"),
+        ("listen: 127.0.0.1:1", "only 'accounts:' may stand here; move the rest to the main file (line 1)"),
+        ("accounts: {b: {client_secret: s}}", "accounts.b.client_id: is missing (line 1)"),
+        (
+            "accounts:\n  b: {client_id: x, client_secret: s, region: us}",
+            "accounts.b.region: is not one of na, eu, fe (line 2)",
+        ),
+        ("accounts: {b: {client_id: x, client_secret: {file: no}}}", "the file that it names does not exist (line 1)"),
+        ("accounts: {eu: {client_id: x, client_secret: s}}", "accounts.eu: is the name of a region"),
+        ("accounts: {brand: {client_id: x, client_secret: s}}", "routes.brand: is the name of an account too"),
+        ("- b", "must hold keys such as 'listen:' at its top, not a list"),
+    ],
+)
+def test_a_bad_file_is_reported_by_name_at_the_start(folder: Path, text: str, problem: str) -> None:
+    """With the line, as all problems of the main file are; and a start ends there."""
+    (folder / "proxy.yaml").write_text(f"{MAIN}routes: {{brand: {{account: acme}}}}\n")
+    put(folder, "a.yaml", "acme")
+    bad = put(folder, "b.yaml", text=text)
+    (told,) = problems_of(folder)
+    assert told.startswith(f"{bad}: ")
+    assert problem in told
+
+
+def test_all_bad_files_are_reported_together(folder: Path) -> None:
+    """And the main file's problems with them."""
+    (folder / "proxy.yaml").write_text(f"{MAIN}workers: none\naccounts: {{c: {{client_id: x, client_secret: s}}}}\n")
+    put(folder, "a.yaml", text="- a")
+    put(folder, "b.yaml", text="- b")
+    assert [told.partition(": ")[0] for told in problems_of(folder)] == [
+        str(folder / "accounts.d" / "a.yaml"),
+        str(folder / "accounts.d" / "b.yaml"),
+        "workers",
+    ]
+
+
+def test_a_route_to_an_account_of_a_bad_file_is_no_second_problem(folder: Path) -> None:
+    """One mistake is one line."""
+    (folder / "proxy.yaml").write_text(f"{MAIN}routes: {{brand: {{account: acme}}}}\n")
+    put(folder, "a.yaml", text="accounts: {acme: {client_id: x}}")
+    (told,) = problems_of(folder)
+    assert "accounts.acme.client_secret: is missing" in told
+
+
+def test_an_account_in_two_files_is_an_error_that_names_both(folder: Path) -> None:
+    """With the line in each."""
+    first, second = put(folder, "a.yaml", "acme"), put(folder, "b.yaml", "globex", "acme")
+    assert problems_of(folder) == (
+        f"{second}: accounts.acme: is in {first} (line 2), too; keep one of the two (line 3)",
+    )
+
+
+def test_an_account_of_the_main_file_is_nowhere_else(folder: Path) -> None:
+    """The main file's is the one that counts."""
+    main = folder / "proxy.yaml"
+    main.write_text(f"{MAIN}accounts:\n  acme: {{client_id: id-main, client_secret: s}}\n")
+    other = put(folder, "a.yaml", "acme")
+    assert problems_of(folder) == (f"{other}: accounts.acme: is in {main} (line 3), too; keep one of the two (line 2)",)
+
+
+def test_a_named_file_that_does_not_exist_is_an_error(folder: Path) -> None:
+    """What is written may be no file's name at all, so it is not shown."""
+    (folder / "proxy.yaml").write_text("accounts_from: [canary]\naccounts: {a: {client_id: x, client_secret: s}}\n")
+    (told,) = problems_of(folder)
+    assert told == "accounts_from: a file that it names does not exist; create the file, or correct its name"
+
+
+@pytest.mark.parametrize("pattern", ["'**/*.yaml'", "''", "{a: b}"])
+def test_a_pattern_that_cannot_be_used_is_an_error(folder: Path, pattern: str) -> None:
+    """With what may be written instead."""
+    (folder / "proxy.yaml").write_text(
+        f"accounts_from: [{pattern}]\naccounts: {{a: {{client_id: x, client_secret: s}}}}"
+    )
+    (told,) = problems_of(folder)
+    assert told.startswith("accounts_from[0]: must name a file or files, such as accounts.d/*.yaml")
+
+
+def test_no_account_anywhere_is_an_error(folder: Path) -> None:
+    """Also while a program runs: a folder that is not mounted for a moment costs no account."""
+    put(folder, "a.yaml", "acme")
+    running = read(folder)
+    (folder / "accounts.d" / "a.yaml").unlink()
+    with pytest.raises(ConfigurationError, match="accounts: there is none, and accounts_from finds none"):
+        read(folder, running)
+
+
+# --- while a program runs
+
+
+def test_a_bad_file_keeps_its_last_good_accounts(folder: Path) -> None:
+    """The others are put in force as they are now, and it is told why this one is not."""
+    put(folder, "a.yaml", "acme")
+    put(folder, "b.yaml", "globex", "initech")
+    running = read(folder)
+    bad = put(folder, "b.yaml", text="accounts: [")
+    put(folder, "a.yaml", "acme", "hooli")
+    config = read(folder, running)
+    assert set(config.accounts) == {"acme", "hooli", "globex", "initech"}
+    assert config.accounts["globex"] == running.accounts["globex"]
+    assert [told.startswith(f"{bad}: line 1") for told in config.refused] == [True]
+    assert bad in config.sources
+    again = read(folder, config)
+    assert set(again.accounts) == set(config.accounts)
+    put(folder, "b.yaml", "globex")
+    mended = read(folder, again)
+    assert set(mended.accounts) == {"acme", "hooli", "globex"}
+    assert mended.refused == ()
+
+
+def test_a_new_bad_file_adds_nothing(folder: Path) -> None:
+    """There is nothing of it to keep."""
+    put(folder, "a.yaml", "acme")
+    running = read(folder)
+    bad = put(folder, "b.yaml", text="- b")
+    config = read(folder, running)
+    assert set(config.accounts) == {"acme"}
+    assert [told.startswith(f"{bad}: ") for told in config.refused] == [True]
+
+
+def test_a_deleted_file_takes_its_accounts_along(folder: Path) -> None:
+    """Deleting it is no mistake."""
+    put(folder, "a.yaml", "acme")
+    put(folder, "b.yaml", "globex")
+    running = read(folder)
+    (folder / "accounts.d" / "b.yaml").unlink()
+    config = read(folder, running)
+    assert (set(config.accounts), config.refused) == ({"acme"}, ())
+
+
+@pytest.mark.parametrize(("owner", "newcomer"), [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")])
+def test_an_account_that_comes_twice_stays_with_the_file_that_has_it(folder: Path, owner: str, newcomer: str) -> None:
+    """The file that was added or changed is the one that is refused, whatever it is called."""
+    kept = put(folder, owner, "acme")
+    running = read(folder)
+    refused = put(folder, newcomer, "acme", "globex")
+    config = read(folder, running)
+    assert set(config.accounts) == {"acme"}
+    assert config.refused == (f"{refused}: accounts.acme: is in {kept} (line 2), too; keep one of the two (line 2)",)
+
+
+def test_an_account_may_move_from_one_file_to_another(folder: Path) -> None:
+    """Also while the file that it leaves cannot be used."""
+    put(folder, "a.yaml", "acme", "globex")
+    running = read(folder)
+    put(folder, "a.yaml", text="accounts: [")
+    put(folder, "b.yaml", text="accounts: {globex: {client_id: id-new, client_secret: s}}")
+    config = read(folder, running)
+    assert {name: account.client_id for name, account in config.accounts.items()} == {
+        "acme": "id-acme",
+        "globex": "id-new",
+    }
+    put(folder, "a.yaml", "acme")
+    moved = read(folder, config)
+    assert (set(moved.accounts), moved.refused) == ({"acme", "globex"}, ())
+
+
+def test_a_bad_main_file_is_refused_as_a_whole(folder: Path) -> None:
+    """What it says of the other files cannot be relied on."""
+    put(folder, "a.yaml", "acme")
+    running = read(folder)
+    (folder / "proxy.yaml").write_text(f"{MAIN}workers: none\n")
+    put(folder, "b.yaml", "globex")
+    with pytest.raises(ConfigurationError, match="workers"):
+        read(folder, running)
+
+
+def test_a_pattern_that_finds_nothing_is_worth_a_note(folder: Path) -> None:
+    """It may be a mistake, or a folder that is filled later."""
+    (folder / "proxy.yaml").write_text(f"{MAIN}accounts: {{a: {{client_id: x, client_secret: s}}}}\n")
+    assert any(note.startswith("accounts_from finds no file") for note in notes(read(folder)))
