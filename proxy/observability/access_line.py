@@ -43,7 +43,6 @@ _VARYING: Final = {
 """The members that differ from one request to the next, and have values of their own in a line, in their order."""
 _LEFT_OUT: Final = "%.0s"
 """Takes a value, and writes nothing: a format without a member is filled with the same values."""
-_BEFORE_PATH: Final = ',"path":"'
 _THOUSANDTHS: Final = tuple(f"{number:03d}" for number in range(1000))
 
 Fields = frozenset[str]
@@ -167,7 +166,7 @@ class NumberedText:
         """That of one of them."""
         if self._redaction.reads_numbers:
             return self._lines.text(path, self._user_agent)
-        return f"{_BEFORE_PATH}{path}{self._after}"
+        return f',"path":{quoted(path)}{self._after}'
 
 
 class AccessLines:
@@ -219,10 +218,9 @@ class AccessLines:
 
     def numbered_text(self, path: str, user_agent: str) -> NumberedText | None:
         """Those of all paths that differ from this one in numbers alone; None where each is to be looked at."""
-        before, shown, after = self.text(path, user_agent).partition(f'{path}"')
-        if before != _BEFORE_PATH or not shown or not self._redaction.spares_numbers(path):
+        if "path" not in self._fields or not self._redaction.spares_numbers(path):
             return None
-        return NumberedText(self, self._redaction, user_agent, f'"{after}')
+        return NumberedText(self, self._redaction, user_agent, self._agent(user_agent))
 
     def _agent(self, user_agent: str) -> str:
         """What a User-Agent makes of a line: there are few, and paths without end."""

@@ -21,9 +21,12 @@ PATHS = st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=5).map(lambda p
 PATTERNS = st.text("/*v27a", max_size=6)
 
 
-@given(PATHS, st.sampled_from((b"", b"?", b"?a=b", b"?9")))
+QUERIES = (b"", b"?", b"?a=b", b"?9", b"?/12?", b"?a=/7/8", b"?/1?/2", b"??/3")
+
+
+@given(PATHS, st.sampled_from(QUERIES))
 def test_a_line_without_numbers_is_that_of_its_path_without_them(path: bytes, query: bytes) -> None:
-    """Nothing else of it changes, but for what looks like a path in a query."""
+    """Nothing else of it changes, and nothing in its query, whatever that looks like."""
     line = line_without_numbers(b"GET " + path + query + b" HTTP/1.1")
     assert line == b"GET " + without_numbers(path) + query + b" HTTP/1.1"
 
