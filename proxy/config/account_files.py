@@ -193,7 +193,7 @@ def read_file(path: Path, main: MainFile) -> AccountFile:
         {} if told else {name: account.model_copy(update={"name": name}) for name, account in accounts.items()},
         {str(key[1]): line for key, line in document.lines.items() if len(key) == 2 and key[0] == "accounts"},
         told,
-        tuple(f"{path}: {note}" for note in renaming.notes),
+        (*(f"{path}: {note}" for note in renaming.notes), *references.remarks),
         tuple(references.files),
     )
 

@@ -129,7 +129,7 @@ def test_the_sign_in_address_follows_the_admin_listener(folder: Path) -> None:
             "accounts:\n  b: {client_id: x, client_secret: s, region: us}",
             "accounts.b.region: is not one of na, eu, fe (line 2)",
         ),
-        ("accounts: {b: {client_id: x, client_secret: {file: no}}}", "the file that it names does not exist (line 1)"),
+        ("accounts: {b: {client_id: x, client_secret: {file: no}}}", "no does not exist (line 1)"),
         ("accounts: {eu: {client_id: x, client_secret: s}}", "accounts.eu: is the name of a region"),
         ("accounts: {brand: {client_id: x, client_secret: s}}", "routes.brand: is the name of an account too"),
         ("- b", "must hold keys such as 'listen:' at its top, not a list"),

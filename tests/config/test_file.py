@@ -272,7 +272,7 @@ def test_a_file_over_64_mib_is_refused_with_the_limit(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(path, {})
     (problem,) = caught.value.problems
-    assert problem == f"{path}: the configuration file is too large to be the right one; it can have 64 MiB"
+    assert problem == f"--config: the file {path} is too large to be the right one; it can have 64 MiB"
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ def test_what_is_logged_of_a_reading_holds_no_variable(tmp_path: Path) -> None:
     """The environment is full of secrets, and the text of what reads it names files alone."""
     references = ReferenceReader({"SECRET": "canary"}, tmp_path)
     assert references.variable("SECRET") == "canary"
-    assert repr(references) == f"ReferenceReader(directory={tmp_path!r}, files=[])"
+    assert repr(references) == f"ReferenceReader(directory={tmp_path!r}, files=[], remarks=[])"
 
 
 def test_a_key_of_an_earlier_version_is_told_its_new_name(tmp_path: Path) -> None:
