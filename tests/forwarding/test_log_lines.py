@@ -54,3 +54,12 @@ async def test_each_line_holds_the_path_of_its_request(rounds: int, fast: bool, 
         lines = logged(bench)
     assert [line["path"] for line in lines] == [target.split(b"?")[0].decode() for target in sent]
     assert {line["client"] for line in lines} == {"anonymous"}
+
+
+@pytest.mark.parametrize(("target", "path"), [(b"?code=1", ""), (b"x?code=1", "x"), (b"/x?code=1#", "/x")])
+async def test_a_malformed_target_is_logged_without_its_query(target: bytes, path: str, running: Running) -> None:
+    """A query may hold a secret, wherever it stands."""
+    async with running(answering(HELLO)) as bench:
+        assert (await bench.ask(b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")).status == 400
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        assert [line["path"] for line in logged(bench)] == [path]
