@@ -129,6 +129,7 @@ class MemoryUpstream(End):
         self.reader = RequestReader()
         self.bench = bench
         self.early = False
+        self.unread = bytearray()
         super().__init__(protocol)
         self.pipe.heard = self._hear
         self.leaving = False
@@ -137,8 +138,11 @@ class MemoryUpstream(End):
         if self.bench.answers_early and not self.early:
             self.early = True
             self.pending.append(OK)
+        self.unread += data
         for message in self.reader.feed(data):
             self.bench.messages.append(message)
+            self.bench.sent.append(bytes(self.unread))
+            self.unread.clear()
             answer = [] if self.bench.answers_early else self.bench.answer(message)
             self.early = False
             for piece in answer:
@@ -180,10 +184,12 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class MemoryBench:
-    """The proxy and what stands on both its sides. `answer` decides what Amazon says to a message."""
+    """The proxy and what stands on both its sides. `answer` decides what Amazon says to a message; `sent` holds each
+    message as bytes."""
 
     def __init__(self, **changed: Any) -> None:
         self.messages: list[Message] = []
+        self.sent: list[bytes] = []
         self.upstreams: list[MemoryUpstream] = []
         self.answer: Callable[[Message], list[bytes | None]] = lambda message: [OK]
         self.answers_early = False
@@ -192,13 +198,17 @@ class MemoryBench:
         self.deadlines = Deadlines(asyncio.get_running_loop())
         self.rules = changed_rules(usual_rules(), changed)
         self.pools = Pools(self.deadlines, Names())
-        self.accounting = Accounting(self.events)
+        self.accounting = self.account()
         dependencies = Dependencies(
             self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting, McpSessions()
         )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules)
         self.reach()
         self.server = ConnectionTable(self.deadlines)
+
+    def account(self) -> Accounting:
+        """What keeps account of requests; it tells `events` of them."""
+        return Accounting(self.events)
 
     def reach(self) -> None:
         """Lead every pool to the recorder."""
