@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     directing = commands.add_parser("profiles", help="memory and time of a directory of very many profiles")
     directing.add_argument("--count", type=int, default=1_000_000, help="so many (1,000,000)")
     limiting = commands.add_parser(
-        "throttling", help="who gets what where Amazon limits: greedy tools and a modest one"
+        "throttling", help="what clients get where Amazon limits, directly and through the proxy"
     )
     limiting.add_argument("--seconds", type=int, default=60, help="seconds of each measurement (60)")
     working = commands.add_parser("workers", help="CPU per request of several workers, to one process")

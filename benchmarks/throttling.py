@@ -1,8 +1,7 @@
-"""How fair the proxy is where Amazon limits: greedy tools and a modest one against the simulator's limiter.
+"""What clients get where Amazon limits: directly and through the proxy, from the simulator's limiter.
 
-Over real sockets: the proxy as a process of its own, the simulator and the tools in this one. A greedy tool asks again
-as soon as it is answered, the modest one asks once a second and takes what it gets. What they get is set beside what
-one polite tool gets of the same limiter, straight from it: one that waits as long as it is told.
+Over real sockets: the proxy as a process of its own, the simulator and the clients in this one. A polite client asks
+again at once after a good response, and waits as long as Retry-After says after a 429. A greedy client ignores it.
 """
 
 from __future__ import annotations
@@ -28,65 +27,73 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _PATH = "/sd/campaigns"
+_RATE = 10.0
+"""Requests a second that the limiter takes, and as many at once."""
 _AGAIN = 0.01
-"""Seconds after which a greedy tool that was refused asks again."""
+"""Seconds after which a greedy client asks again after a 429."""
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _RETRY_AFTER = re.compile(rb"(?i)\r\nretry-after: *(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """So many greedy tools, a limit of so many requests a second, and how long the proxy lets a request wait."""
+class Clients:
+    """How many of each kind share one limit."""
 
+    name: str
+    polite: int
     greedy: int
-    rate: float
-    retry_wait: float
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{kind}-{n}" for kind in ("polite", "greedy") for n in range(getattr(self, kind))]
 
 
-TRIALS = tuple(Trial(*given, wait) for given in ((8, 10.0), (40, 50.0)) for wait in (0.0, 20.0))
+CLIENTS = (Clients("1 polite", 1, 0), Clients("8 greedy", 0, 8), Clients("8 greedy, 1 polite", 1, 8))
+RETRY_WAITS = (None, 0.0, 10.0)
+"""None: directly, without the proxy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a trial: `polite` is what one polite tool gets, the other numbers are of all tools together."""
+    """What came of a trial: good responses of each client, and the requests that Amazon took and refused."""
 
-    trial: Trial
-    polite: int
-    good: int
-    vain: int
-    shares: tuple[int, ...]
-    modest: tuple[int, int]
+    clients: Clients
+    retry_wait: float | None
+    served: Counter[str]
+    granted: int
+    refused: int
 
     @property
     def row(self) -> str:
-        trial, (served, asked) = self.trial, self.modest
+        good = [self.served[name] for name in self.clients.names]
+        greedy = good[self.clients.polite :]
         cells = (
-            f"{trial.greedy} greedy, 1 modest; {trial.rate:g} a second",
-            f"{trial.retry_wait:g}",
-            f"{self.good / self.polite:.0%}",
-            f"{self.vain / self.good:.2f}",
-            f"{min(self.shares) / max(self.shares):.2f}",
-            f"{served / asked:.0%}",
+            self.clients.name,
+            "direct" if self.retry_wait is None else f"`retry_wait: {self.retry_wait:g}`",
+            str(sum(good)),
+            str(good[0]) if self.clients.polite else "",
+            f"{min(greedy)} to {max(greedy)}" if greedy else "",
+            f"{self.refused / self.granted:.2f}",
         )
         return "| " + " | ".join(cells) + " |"
 
 
 HEAD = (
-    "| tools and limit | `retry_wait` | good work beside one polite tool's | in vain for each good one | "
-    "min/max over the greedy | the modest one served |\n|---|---|---|---|---|---|"
+    "| clients | through | good responses | of the polite client | of each greedy client | "
+    "429 of Amazon for each good response |\n|---|---|---|---|---|---|"
 )
 
 
 def measure(seconds: float) -> None:
     """Make every trial for so many seconds, and print the table."""
     print(HEAD, flush=True)
-    polite = {rate: asyncio.run(_polite(rate, seconds)) for rate in {trial.rate for trial in TRIALS}}
-    for trial in TRIALS:
-        print(asyncio.run(_run(trial, polite[trial.rate], seconds)).row, flush=True)
+    for clients in CLIENTS:
+        for retry_wait in RETRY_WAITS:
+            print(asyncio.run(_run(clients, retry_wait, seconds)).row, flush=True)
 
 
-class Tool:
+class Connection:
     """One connection, one request after the other."""
 
     def __init__(self, port: int, lines: str) -> None:
@@ -95,7 +102,7 @@ class Tool:
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
-    async def __aenter__(self) -> Tool:
+    async def __aenter__(self) -> Connection:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         return self
 
@@ -118,55 +125,37 @@ class Tool:
         return int(status[1]), float(wait[1]) if wait else 0.0
 
 
-async def _run(trial: Trial, polite: int, seconds: float) -> Result:
+async def _run(clients: Clients, retry_wait: float | None, seconds: float) -> Result:
     async with Simulator(SimulatorSettings()) as simulator:
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-            port, names = free_port(), [f"greedy-{number}" for number in range(trial.greedy)]
-            process = await asyncio.to_thread(
-                _start, Path(folder), simulator, port, (trial.retry_wait, [*names, "modest"])
-            )
-            stack.enter_context(stopped_at_end(process))
-            scope = simulator.profiles["na"][0]
-            _limit(simulator, trial.rate)
-            served: Counter[str] = Counter()
-            asked: Counter[str] = Counter()
-            tools = [_tool(name, port, scope, (served, asked)) for name in (*names, "modest")]
-            await _for(seconds, tools)
-            limits = simulator.state.limits
-            shares = tuple(served[name] for name in names)
-            return Result(trial, polite, limits.granted, limits.refused, shares, (served["modest"], asked["modest"]))
+            if retry_wait is None:
+                port = int(simulator.api_urls["na"].rpartition(":")[2])
+                login = (
+                    f"Authorization: Bearer {await _access_token(simulator)}\r\n"
+                    f"Amazon-Advertising-API-ClientId: {simulator.app.client_id}\r\n"
+                )
+                logins = dict.fromkeys(clients.names, login)
+            else:
+                port = free_port()
+                given = retry_wait, clients.names
+                process = await asyncio.to_thread(_start, Path(folder), simulator, port, given)
+                stack.enter_context(stopped_at_end(process))
+                logins = {name: f"Authorization: {_key(name)}\r\n" for name in clients.names}
+            scope = f"Amazon-Advertising-API-Scope: {simulator.profiles['na'][0]}\r\n"
+            limits, served = simulator.state.limits, Counter[str]()
+            limits.rules.append(Limit(rate=_RATE, burst=_RATE, match=Match(path=_PATH)))
+            await _for(seconds, [_client(name, port, login + scope, served) for name, login in logins.items()])
+            return Result(clients, retry_wait, served, limits.granted, limits.refused)
 
 
-async def _tool(name: str, port: int, scope: str, counts: tuple[Counter[str], Counter[str]]) -> None:
-    served, asked = counts
-    lines = f"Authorization: {_key(name)}\r\nAmazon-Advertising-API-Scope: {scope}\r\n"
-    async with Tool(port, lines) as tool:
+async def _client(name: str, port: int, lines: str, served: Counter[str]) -> None:
+    async with Connection(port, lines) as connection:
         while True:
-            asked[name] += 1
-            status, _ = await tool.ask()
-            served[name] += status == 200
-            await asyncio.sleep(1.0 if name == "modest" else 0.0 if status == 200 else _AGAIN)
-
-
-async def _polite(rate: float, seconds: float) -> int:
-    """How many one tool gets of the limiter that waits as long as it is told."""
-    async with Simulator(SimulatorSettings()) as simulator:
-        token = await _access_token(simulator)
-        lines = (
-            f"Authorization: Bearer {token}\r\nAmazon-Advertising-API-ClientId: {simulator.app.client_id}\r\n"
-            f"Amazon-Advertising-API-Scope: {simulator.profiles['na'][0]}\r\n"
-        )
-        _limit(simulator, rate)
-
-        async def ask() -> None:
-            async with Tool(int(simulator.api_urls["na"].rpartition(":")[2]), lines) as tool:
-                while True:
-                    status, wait = await tool.ask()
-                    if status != 200:
-                        await asyncio.sleep(max(wait, _AGAIN))
-
-        await _for(seconds, [ask()])
-        return simulator.state.limits.granted
+            status, wait = await connection.ask()
+            if status == 200:
+                served[name] += 1
+            else:
+                await asyncio.sleep(_AGAIN if name.startswith("greedy") else wait)
 
 
 async def _for(seconds: float, work: list[Coroutine[None, None, None]]) -> None:
@@ -185,10 +174,6 @@ async def _access_token(simulator: Simulator) -> str:
     form.update(client_id=app.client_id, client_secret=app.client_secret)
     async with aiohttp.ClientSession() as session, session.post(simulator.token_urls["na"], data=form) as answer:
         return str((await answer.json())["access_token"])
-
-
-def _limit(simulator: Simulator, rate: float) -> None:
-    simulator.state.limits.rules.append(Limit(rate=rate, burst=rate, match=Match(path=_PATH)))
 
 
 def _key(name: str) -> str:

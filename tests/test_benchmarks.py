@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 import pytest
 
@@ -13,7 +14,7 @@ from benchmarks.many_profiles import measure as measure_profiles
 from benchmarks.many_profiles import report as report_profiles
 from benchmarks.processes import BenchmarkError
 from benchmarks.ratios import Ratio, paired
-from benchmarks.throttling import HEAD, Result, Trial
+from benchmarks.throttling import HEAD, Clients, Result
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
@@ -51,12 +52,18 @@ def test_the_document_has_the_markers() -> None:
     assert with_findings(once, "new") == once
 
 
-def test_a_trial_of_throttling_is_a_row_of_shares() -> None:
-    """Good work beside the polite tool's, vain requests, the least share beside the greatest, the modest one's."""
-    trial = Trial(greedy=3, rate=10.0, retry_wait=0.0)
-    result = Result(trial, polite=100, good=96, vain=24, shares=(20, 25, 24), modest=(27, 30))
-    assert result.row == "| 3 greedy, 1 modest; 10 a second | 0 | 96% | 0.25 | 0.80 | 90% |"
+def test_a_trial_of_throttling_is_a_row_of_what_each_client_got() -> None:
+    """All good responses, the polite client's, the greedy clients' least and most, and refusals for each good one."""
+    served = Counter({"polite-0": 30, "greedy-0": 20, "greedy-1": 25})
+    result = Result(Clients("2 greedy, 1 polite", 1, 2), 10.0, served, granted=80, refused=20)
+    assert result.row == "| 2 greedy, 1 polite | `retry_wait: 10` | 75 | 30 | 20 to 25 | 0.25 |"
     assert HEAD.count("|", 0, HEAD.index("\n")) == result.row.count("|")
+
+
+def test_a_direct_trial_of_throttling_is_named_so() -> None:
+    """Without the proxy, and without greedy clients."""
+    result = Result(Clients("1 polite", 1, 0), None, Counter({"polite-0": 40}), granted=40, refused=10)
+    assert result.row == "| 1 polite | direct | 40 | 40 |  | 0.25 |"
 
 
 def test_many_profiles_are_measured_whole() -> None:

@@ -194,9 +194,7 @@ def full_status(view: AdminView, history: RequestHistory, now: float) -> dict[st
     refused requests, every profile and every ads account."""
     return {
         **program_status(view, now),
-        "throttles": [
-            {**asdict(limit), "wait": round(limit.wait, 1), "rate": round(limit.rate, 3)} for limit in view.throttles()
-        ],
+        "throttles": [{**asdict(limit), "wait": round(limit.wait, 1)} for limit in view.throttles()],
         **request_status(view, history),
         "refused": refused_requests(history),
         "profiles": [asdict(profile) for profile in view.profiles()],

@@ -95,7 +95,7 @@ class ListingFailureView:
 class ThrottleView:
     """What Amazon limits at present: a family of operations for one advertiser, in one region, for one application.
 
-    `wait` is in seconds, `rate` in requests a second.
+    `wait` is in seconds, 0 once requests may leave again.
     """
 
     accounts: tuple[str, ...]
@@ -103,7 +103,6 @@ class ThrottleView:
     family: str
     advertiser: str
     wait: float
-    rate: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,9 +216,8 @@ class AdminAdapter:
                 key.family,
                 key.advertiser,
                 wait,
-                rate,
             )
-            for key, wait, rate in limits
+            for key, wait in limits
         )
 
     async def invite(self, account: str) -> tuple[str, float]:

@@ -139,12 +139,11 @@ def _times(count: int) -> str:
 
 
 def _throttles(throttles: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("account", "region", "operations", "advertiser", "next in", "pace")
+    table = _table("account", "region", "operations", "advertiser", "open")
     for limit in throttles[:MAX_THROTTLES]:
         names = printable(" ".join(limit["accounts"])) or "-"
-        wait = span(limit["wait"]) if limit["wait"] >= 1 else "now"
-        rate = f"{limit['rate']:.3g}/s"
-        table.add_row(names, limit["region"], printable(limit["family"]), printable(limit["advertiser"]), wait, rate)
+        wait = f"in {span(limit['wait'])}" if limit["wait"] >= 1 else "now"
+        table.add_row(names, limit["region"], printable(limit["family"]), printable(limit["advertiser"]), wait)
     if len(throttles) > MAX_THROTTLES:
         table.add_row(f"{len(throttles) - MAX_THROTTLES} more")
     return table

@@ -21,7 +21,7 @@ from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import ResponseRelay
 from proxy.forwarding.renewal import renew_after_refusal, tell_accepted
 from proxy.forwarding.replays import Replays
-from proxy.forwarding.turn import Turn
+from proxy.forwarding.throttled import ThrottledRequest
 from proxy.forwarding.unauthorized import may_refuse_token
 from proxy.routing.target import TargetKind
 
@@ -43,7 +43,7 @@ class Exchange:
     max_wire_bytes = 0
     __slots__ = (
         *("_attempt", "_body", "_client", "_context", "_dependencies", "_entered", "_made_relay", "_made_replays"),
-        *("_stats", "_task", "_turn", "phase"),
+        *("_stats", "_task", "_throttled", "phase"),
     )
 
     def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
@@ -53,7 +53,7 @@ class Exchange:
         self._context = context
         self._task: asyncio.Task[None] | None = None
         self._attempt: Attempt | None = None
-        self._turn: Turn | None = None
+        self._throttled: ThrottledRequest | None = None
         self._made_relay: ResponseRelay | None = None
         self._made_replays: Replays | None = None
         self._stats = dependencies.accounting.begin(context.request, context.client, client.head_done)
@@ -151,18 +151,18 @@ class Exchange:
         return self.phase is Phase.SENT or self.phase is Phase.RELAYING
 
     def _is_held_off(self, token: AccessToken) -> bool:
-        """Whether what Amazon limits has to wait for its turn, or is refused."""
+        """Whether a limit of Amazon's makes the request wait, or refuses it."""
         try:
-            if self._place().has_come(token, self._context.rules.retry_wait):
+            if self._limited().may_leave(token, self._context.rules.retry_wait):
                 return False
             self._wait(self._obtain_and_send(fresh=False))
         except Throttled as error:
             self._refuse(error)
         return True
 
-    def _place(self) -> Turn:
-        self._turn = self._turn or Turn(self._context, self._dependencies, self._client.loop)
-        return self._turn
+    def _limited(self) -> ThrottledRequest:
+        self._throttled = self._throttled or ThrottledRequest(self._context, self._dependencies, self._client.loop)
+        return self._throttled
 
     def _wait(self, work: Coroutine[None, None, None]) -> None:
         """Go on in a task, with nothing at Amazon meanwhile."""
@@ -174,7 +174,6 @@ class Exchange:
         self._task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
-        """A defect in a task must not leave its tool waiting for ever."""
         if task is self._task:
             self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -186,7 +185,7 @@ class Exchange:
             if token is None:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
-                    await self._place().wait(token, self._replays)
+                    await self._limited().wait(token, self._replays)
             accounting = self._dependencies.accounting
             connection = await context.acquire(accounting.observer, accounting.write_gate, fresh=fresh)
         except Refused as error:
@@ -245,9 +244,9 @@ class Exchange:
         self._stats.upstream_status = status
         self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
         if status == 429 and self._attempt is not None:
-            self._place().refused(self._attempt.token, fields.retry_after)
-        elif self._turn is not None:
-            self._turn.passed()
+            self._limited().refused(self._attempt.token, fields.retry_after)
+        elif self._throttled is not None:
+            self._throttled.passed()
         doubtful = self._context.route.endpoint is TargetKind.MCP and may_refuse_token(response)
         if doubtful or status in retry.JUDGED:
             decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after, doubtful))
@@ -311,7 +310,7 @@ class Exchange:
             await self._send_again(renewed)
 
     async def _pause_and_send(self, seconds: float) -> None:
-        """After a 429 it is its line's to say for how long."""
+        """After a 429, its limit decides for how long."""
         await self._replays.pause(seconds)
         await self._send_again(None)
 
@@ -376,7 +375,6 @@ class Exchange:
         self._finish(error.status)
 
     def _stop(self) -> None:
-        """Let go of Amazon's side."""
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
             self._task = None
@@ -388,6 +386,8 @@ class Exchange:
         if self.phase is Phase.DONE:
             return
         self.phase = follow(self.phase, Phase.DONE)
+        if self._throttled is not None:
+            self._throttled.ended()
         now, stats, attempt = perf_counter(), self._stats, self._attempt
         entered = max(self._entered, attempt.entered) if attempt is not None else self._entered
         if entered > stats.sent_at:

@@ -95,7 +95,7 @@ class PlainExchange(Exchange):
             response.status not in _LOOKED_AT
             and not response.fields.location
             and not (response.fields.chunked and self._context.request.minor == 0)
-            and self._turn is None
+            and self._throttled is None
             and self._client.writable
         )
 

@@ -79,8 +79,8 @@ async def test_what_amazon_limits_is_told_with_the_accounts_of_the_application(
     """The longest wait first; an application that is not configured any longer has no account."""
     loop = asyncio.get_running_loop()
     key = ThrottleKey("sp/campaigns:read", "1", "na", simulator.app.client_id)
-    program.throttles.note(key, loop, 60.0, 0.0)
-    program.throttles.note(key._replace(family="sp/ads:read", client_id="gone"), loop, 600.0, 0.0)
+    program.throttles.note(key, loop, 60.0)
+    program.throttles.note(key._replace(family="sp/ads:read", client_id="gone"), loop, 600.0)
     gone, known = AdminAdapter(program).throttles()
     assert (gone.family, gone.accounts) == ("sp/ads:read", ())
     assert (known.family, known.accounts, known.region, known.advertiser) == (key.family, ("default",), "na", "1")

@@ -45,7 +45,7 @@ async def test_the_screen_shows_what_an_operator_asks(capsys: pytest.CaptureFixt
             credential("other", "revoked", expires_at=None, last_failure=FAILURE, advice="Sign in again."),
         ),
         unlisted=(ListingFailureView("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
-        limits=(ThrottleView(("acme",), "na", "sp/campaigns:read", "111", 90.4, 0.25),),
+        limits=(ThrottleView(("acme",), "na", "sp/campaigns:read", "111", 90.4),),
         problems=("accounts.acme.region: is not one of na, eu, fe",),
     )
     code, screen, err = await shown(program, capsys)
@@ -63,7 +63,6 @@ async def test_the_screen_shows_what_an_operator_asks(capsys: pytest.CaptureFixt
         "acme, fe: profiles could not be listed: Amazon refuses (403)",
         "sp/campaigns:read",
         "1 min 30 s",
-        "0.25/s",
         "access-denied: Client x may not.",
     ):
         assert words in screen
@@ -144,7 +143,7 @@ async def test_the_admin_key_is_shown_where_one_is_wanted(capsys: pytest.Capture
 
 async def test_programs_read_it_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """--json prints what `/status` says: throttles and refusals are in it."""
-    limit = ThrottleView(("acme",), "na", "sp/campaigns:read", "111", 90.44, 0.25)
+    limit = ThrottleView(("acme",), "na", "sp/campaigns:read", "111", 90.44)
     _, out, _ = await shown(FakeProgram(limits=(limit,)), capsys, as_json=True)
     status = json.loads(out)
     assert status["throttles"] == [
@@ -154,7 +153,6 @@ async def test_programs_read_it_as_json(capsys: pytest.CaptureFixture[str]) -> N
             "family": "sp/campaigns:read",
             "advertiser": "111",
             "wait": 90.4,
-            "rate": 0.25,
         }
     ]
     assert [request["reason"] for request in status["refused"]] == ["access-denied"]
@@ -192,7 +190,7 @@ async def test_what_is_about_to_break_is_told(capsys: pytest.CaptureFixture[str]
         "acme: The consent ends in 5 days.",
         "acme: a renewed refresh token could not be written to the state store yet.",
     ]
-    limits = tuple(ThrottleView((), "na", f"sp/{number}:read", "", 0.2, 1.0) for number in range(13))
+    limits = tuple(ThrottleView((), "na", f"sp/{number}:read", "", 0.2) for number in range(13))
     _, screen, _ = await shown(FakeProgram(limits=limits), capsys)
     assert "3 more" in screen
     assert "now" in screen

@@ -228,5 +228,5 @@ async def test_what_lives_long_says_its_state_and_no_secret(running: Running) ->
         assert repr(bench.forwarder) == "<Forwarder: serving, 0 requests in flight>"
         assert repr(bench.accounting) == "<Accounting: 0 requests in flight>"
         assert repr(bench.throttles) == "<Throttles: 0 remembered>"
-        bench.throttles.note(ThrottleKey("sp/campaigns:read", "1", "na", "c"), asyncio.get_running_loop(), 5.0, 0.0)
+        bench.throttles.note(ThrottleKey("sp/campaigns:read", "1", "na", "c"), asyncio.get_running_loop(), 5.0)
         assert repr(bench.throttles) == "<Throttles: 1 remembered>"

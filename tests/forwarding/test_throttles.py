@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from proxy.forwarding.pace import MAX_PAUSE
 from proxy.forwarding.throttles import ThrottleKey, Throttles
+from tests.forwarding.test_throttle import Asking
 from tests.support.proxy_bench import Running
 from tests.support.tokens import virtual_time
 from tests.support.wire import HELLO, answering
@@ -17,36 +17,26 @@ THROTTLED = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 600\r\nContent-Leng
 
 
 @virtual_time
-async def test_a_refusal_is_remembered_for_a_quarter_of_an_hour() -> None:
-    """From the last one on; then nothing needs to ask any longer."""
+async def test_a_limit_is_remembered_for_a_minute_after_it_opened() -> None:
+    """Then no request needs to ask any longer."""
     loop, throttles = asyncio.get_running_loop(), Throttles()
     assert not throttles.active
-    throttles.note(KEY, loop, 10.0, 0.0)
+    throttles.note(KEY, loop, 10.0)
     first = throttles.find(KEY, loop.time())
-    await asyncio.sleep(MAX_PAUSE - 1)
-    throttles.note(KEY, loop, None, loop.time())
+    await asyncio.sleep(69)
     assert throttles.find(KEY, loop.time()) is first
-    await asyncio.sleep(MAX_PAUSE - 1)
-    assert throttles.find(KEY, loop.time()) is first
-    await asyncio.sleep(100)
+    await asyncio.sleep(62)
     assert throttles.find(KEY, loop.time()) is None
     assert not throttles.active
 
 
 @virtual_time
-async def test_a_few_refusals_that_ask_for_nothing_are_a_passing_trouble() -> None:
-    """Four make a limit of it, each limit by itself; a reload begins to count anew."""
+async def test_a_refusal_without_retry_after_is_not_remembered() -> None:
+    """Amazon named no moment until which requests would be hopeless."""
     loop, throttles = asyncio.get_running_loop(), Throttles()
-    for _ in range(3):
-        throttles.note(KEY, loop, None, loop.time())
-        throttles.note(KEY._replace(advertiser="2"), loop, None, loop.time())
-    throttles.forget()
-    for _ in range(3):
-        throttles.note(KEY, loop, None, loop.time())
+    for _ in range(10):
+        throttles.note(KEY, loop, None)
     assert not throttles.active
-    throttles.note(KEY, loop, None, loop.time())
-    assert throttles.find(KEY, loop.time()) is not None
-    assert throttles.find(KEY._replace(advertiser="2"), loop.time()) is None
 
 
 @virtual_time
@@ -54,7 +44,7 @@ async def test_the_memory_is_bounded() -> None:
     """The limits that were met longest ago are forgotten first."""
     loop, throttles = asyncio.get_running_loop(), Throttles()
     for number in range(2000):
-        throttles.note(KEY._replace(advertiser=str(number)), loop, 10.0, 0.0)
+        throttles.note(KEY._replace(advertiser=str(number)), loop, 10.0)
     assert repr(throttles) == "<Throttles: 1024 remembered>"
     assert throttles.find(KEY._replace(advertiser="1999"), loop.time()) is not None
     assert throttles.find(KEY._replace(advertiser="0"), loop.time()) is None
@@ -62,24 +52,25 @@ async def test_the_memory_is_bounded() -> None:
 
 @virtual_time
 async def test_what_is_known_can_be_looked_at() -> None:
-    """Each limit with its pace and the time until one more may leave, which runs down."""
+    """Each limit with the time until requests may leave, which runs down."""
     loop, throttles = asyncio.get_running_loop(), Throttles()
     assert throttles.snapshot(loop.time()) == ()
-    throttles.note(KEY, loop, 60.0, 0.0)
+    throttles.note(KEY, loop, 60.0)
     await asyncio.sleep(20)
     (limit,) = throttles.snapshot(loop.time())
-    assert (limit.key, limit.rate) == (KEY, 10.0)
-    assert limit.wait == pytest.approx(40.0)
+    assert limit == (KEY, 40.0)
+    await asyncio.sleep(50)
+    assert throttles.snapshot(loop.time()) == ((KEY, 0.0),)
 
 
 @virtual_time
 async def test_a_reload_lets_everybody_go() -> None:
     """Those who wait as well."""
     loop, throttles = asyncio.get_running_loop(), Throttles()
-    throttles.note(KEY, loop, 600.0, 0.0)
-    line = throttles.find(KEY, loop.time())
-    assert line is not None
-    waiting = asyncio.create_task(line.turn("a", 900.0))
+    throttles.note(KEY, loop, 600.0)
+    throttle = throttles.find(KEY, loop.time())
+    assert throttle is not None
+    waiting = asyncio.create_task(throttle.wait(Asking("a"), 900.0))
     await asyncio.sleep(1)
     began = loop.time()
     throttles.forget()
@@ -119,7 +110,7 @@ async def test_a_refusal_holds_up_what_is_limited_together_and_nothing_else(
         assert (first.status, first.value(b"proxy-status")) == (429, None)
         got = await bench.ask(request_)
         if held:
-            assert (got.status, got.value(b"retry-after")) == (429, b"600")
+            assert (got.status, got.value(b"retry-after")) == (429, b"599")
             assert b"throttled" in got.body
             assert (await bench.events.last(2)).attempts == 0
         else:

@@ -7,7 +7,6 @@ beginning on. Nothing here knows processes.
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -134,7 +133,7 @@ class Desk:
                     yield pack("lists", **write_lists(account, region, listing, reading))
         yield self._failed_listings()
         for limit in parts.throttles.snapshot(asyncio.get_running_loop().time()):
-            if limit.wait > 0 and math.isfinite(limit.wait):
+            if limit.wait:
                 yield _pause(limit.key, limit.wait)
         for digest, session in parts.sessions.known():
             yield _session(digest.hex(), [session.client, session.account, session.region])

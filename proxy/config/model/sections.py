@@ -136,7 +136,8 @@ class UpstreamSection(Section):
         Field(
             ge=0,
             le=600,
-            description="How long a request may wait where Amazon limits it, a read after 429 and 503 too; 0: not.",
+            description="How long a request may wait while Retry-After runs, a read after 429 and 503 too. "
+            "Before it is sent, any request may wait for 1.25 s.",
         ),
     ] = 0.0
     proxy: Annotated[
