@@ -99,11 +99,8 @@ class Budgets:
 
     def claim(self, name: str, limit: int, in_flight: int) -> bool:
         """Whether a client may have one more request under way beside those `in_flight` here. Who shares the budgets
-        counts it in this step, so that no two processes take the last place; `release` is for one that ends there."""
+        counts it in this step, so that no two processes take the last place."""
         return in_flight < limit
-
-    def release(self, name: str) -> None:
-        """A request that was claimed does not begin."""
 
     def take_spendings(self) -> tuple[Spending, ...]:
         """What was spent since this was asked last."""
@@ -286,10 +283,23 @@ class Clients:
             raise verdict.refusal
         return verdict
 
-    def permit(self, caller: Caller, screened: Verdict, chosen: Route, now: float, in_flight: int = 0) -> None:
-        """`check_route` and `spend`: only a request that is otherwise permitted is taken off the budget."""
+    def charge(self, caller: Caller, now: float) -> None:
+        """Take one request off the client's budget, or raise that nothing is left. `now` never runs backwards.
+
+        Asked before a request is judged: refused requests count, and those beyond the budget cost next to nothing.
+        """
+        policy = caller.policy
+        if policy is None or policy.requests_per_minute is None:
+            return
+        limit = policy.requests_per_minute
+        wait = self._budgets.spend(policy.name, limit, now)
+        if wait:
+            raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
+
+    def permit(self, caller: Caller, screened: Verdict, chosen: Route, in_flight: int = 0) -> None:
+        """`check_route` and `claim`."""
         self.check_route(caller, screened, chosen)
-        self.spend(caller, now, in_flight)
+        self.claim(caller, in_flight)
 
     def check_route(self, caller: Caller, screened: Verdict, chosen: Route) -> None:
         """Raise what forbids the route, if anything does."""
@@ -300,28 +310,17 @@ class Clients:
         if verdict.refusal is not None:
             raise verdict.refusal
 
-    def spend(self, caller: Caller, now: float, in_flight: int = 0) -> None:
-        """Take one request off the client's budget, or raise that nothing is left.
-
-        `now` is of a clock that never runs backwards, `in_flight` counts the client's requests that are under way.
-        """
+    def claim(self, caller: Caller, in_flight: int) -> None:
+        """Raise that the client has too many requests under way; `in_flight` counts those so far."""
         policy = caller.policy
-        if policy is None:
+        if policy is None or policy.max_in_flight is None:
             return
-        budgets, most = self._budgets, policy.max_in_flight
-        if most is not None and not budgets.claim(policy.name, most, in_flight):
+        if not self._budgets.claim(policy.name, policy.max_in_flight, in_flight):
             raise BudgetSpent(
-                f"Client {policy.name} may have {most} requests under way at once "
+                f"Client {policy.name} may have {policy.max_in_flight} requests under way at once "
                 "(max_in_flight); wait for one of them to end.",
                 retry_after=1,
             )
-        if policy.requests_per_minute is not None:
-            wait = budgets.spend(policy.name, policy.requests_per_minute, now)
-            if wait:
-                if most is not None:
-                    budgets.release(policy.name)
-                limit = policy.requests_per_minute
-                raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
 
     def tool_rules(self, caller: Caller, operations: Operations = PUBLISHED) -> ToolRules | None:
         """Which tools of the MCP endpoint a caller may call; None for all."""

@@ -123,13 +123,14 @@ class Forwarder:
             accounting.started()
             return LocalTokenRequest(accounting, client, request, destination, rules)
         considered.destination = destination
+        rules.clients.charge(caller, time.monotonic())
         screened = rules.clients.screen(caller, request, destination, rules.table.operations)
         session = None
         if destination.kind is TargetKind.MCP:
             session = self._dependencies.sessions.find(request, caller.name)
         chosen = considered.route = route(request, destination, rules.table, caller.scope, session)
         in_flight = accounting.client_cell(caller.name)
-        rules.clients.permit(caller, screened, chosen, time.monotonic(), in_flight.value)
+        rules.clients.permit(caller, screened, chosen, in_flight.value)
         pool = self._pools.find(chosen.endpoint, chosen.region)
         tools = rules.clients.tool_rules(caller, rules.table.operations) if destination.kind is TargetKind.MCP else None
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
@@ -152,7 +153,8 @@ class Forwarder:
         if caller.key is not None:
             clients.note_use(caller, time.time())
         if known.budgeted:
-            clients.spend(caller, time.monotonic(), known.in_flight.value)
+            clients.charge(caller, time.monotonic())
+            clients.claim(caller, known.in_flight.value)
         return self._exchange(context, client)
 
     def _exchange(self, context: RequestContext, client: ClientPort) -> RequestHandler:

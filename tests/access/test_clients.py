@@ -219,7 +219,8 @@ def asked(method: bytes = b"GET", path: bytes = b"/v2/campaigns", **changed: Any
 def permit(clients: Clients, caller: Caller, method: bytes, chosen: Route, now: float) -> None:
     """Ask for leave to send it, before it is routed and after."""
     sent = request(method, chosen.target)
-    clients.permit(caller, clients.screen(caller, sent, read_destination(sent.target)), chosen, now)
+    clients.charge(caller, now)
+    clients.permit(caller, clients.screen(caller, sent, read_destination(sent.target)), chosen)
 
 
 def test_permit_raises_what_the_judge_says() -> None:
@@ -233,7 +234,7 @@ def test_permit_raises_what_the_judge_says() -> None:
 
 
 def test_a_budget_is_spent_and_comes_back() -> None:
-    """60 a minute: sixty at once, then one each second; what was refused otherwise costs nothing."""
+    """60 a minute: sixty at once, then one each second."""
     limited = clients(client("tool", requests_per_minute=60, methods=("GET",)))
     caller = limited.impersonate("tool")
     assert caller is not None
@@ -242,8 +243,6 @@ def test_a_budget_is_spent_and_comes_back() -> None:
     with pytest.raises(BudgetSpent, match="60 requests a minute") as refused:
         permit(limited, caller, *asked(), 100.25)
     assert refused.value.retry_after == pytest.approx(0.75)
-    with pytest.raises(NotPermitted):
-        permit(limited, caller, *asked(b"POST"), 100.5)
     permit(limited, caller, *asked(), 101.0)
     with pytest.raises(BudgetSpent):
         permit(limited, caller, *asked(), 101.0)
@@ -251,6 +250,18 @@ def test_a_budget_is_spent_and_comes_back() -> None:
         permit(limited, caller, *asked(), 10_000.0)
     with pytest.raises(BudgetSpent):
         permit(limited, caller, *asked(), 10_000.0)
+
+
+def test_a_request_that_is_refused_costs_the_budget_too() -> None:
+    """Whatever forbids it; beyond the budget it is not even judged."""
+    limited = clients(client("tool", requests_per_minute=2, methods=("GET",)))
+    caller = limited.impersonate("tool")
+    assert caller is not None
+    for _ in range(2):
+        with pytest.raises(NotPermitted):
+            permit(limited, caller, *asked(b"POST"), 100.0)
+    with pytest.raises(BudgetSpent):
+        permit(limited, caller, *asked(b"POST"), 100.0)
 
 
 def test_a_changed_budget_goes_on_with_what_was_left() -> None:

@@ -147,16 +147,15 @@ async def test_a_refusal_keeps_its_client_and_what_it_asked_for(running: Running
         assert (stranger.client, stranger.operation, stranger.profile) == ("", "unknown", "")
 
 
-async def test_a_refusal_after_routing_names_account_and_region(running: Running) -> None:
-    """A client whose budget is spent is told of with the account that it would have used."""
+async def test_a_spent_budget_is_reported_with_client_and_operation(running: Running) -> None:
+    """A request beyond the budget is not routed."""
     policy = Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),), requests_per_minute=1)
     clients = Clients([policy], Placeholders(b"key"), Budgets())
     known = GET.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n")
     async with running(answering(HELLO), clients=clients) as bench:
         assert [(await bench.ask(known)).status for _ in range(2)] == [200, 429]
         spent = await bench.events.last(2)
-        assert (spent.client, spent.refusal, spent.region) == ("reporting", "budget-spent", "na")
-        assert spent.account
+        assert (spent.client, spent.refusal, spent.operation) == ("reporting", "budget-spent", "listProfiles")
         assert bench.accounting.in_flight == bench.accounting.of_client("reporting") == 0
 
 

@@ -165,8 +165,3 @@ class SharedBudgets(Budgets):
                 return False
             cell.claim()
             return True
-
-    def release(self, name: str) -> None:
-        cell = self.in_flight_cell(name)
-        if cell is not None:
-            cell.release()

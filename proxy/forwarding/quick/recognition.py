@@ -257,7 +257,8 @@ class Recognition:
             clients.note_use(lane.caller, time.time())
         try:
             if lane.budgeted:
-                clients.spend(lane.caller, time.monotonic(), lane.in_flight.value)
+                clients.charge(lane.caller, time.monotonic())
+                clients.claim(lane.caller, lane.in_flight.value)
         except Refused:
             if connection is not None:
                 lane.pool.give_back(connection)
