@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.errors import TooManyParameters
 from proxy.http1.target import percent_decoded, query_parameters
 from proxy.routing.account_names import names_account
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.operations import Operation
 
+MAX_PARAMETERS = 200
+"""How many parameters of a query are judged: as many as there may be header fields by default."""
 _READINGS = 4
 """How often a query is decoded in search of names: more than any server is known to do."""
 ORDINARY = frozenset(
@@ -66,17 +69,31 @@ def find_foreign_name(own: OwnAccounts, fields: RequestFields, query: bytes) -> 
 
 def _find_in_query(own: OwnAccounts, query: bytes) -> str:
     """The same of a query alone, as servers may read it that decode once, or again and again."""
+    harmless: set[bytes] = set()
     for _ in range(_READINGS):
-        for name, value in query_parameters(query):
+        for name, value in judged_parameters(query):
+            if name in harmless:
+                continue
             if _is_unclear(name):
                 return f"{_shown('query parameter', name)}, which can be read in two ways,"
-            if (names_account(name) or _is_scope(name)) and not own.hold(name, value):
+            if not names_account(name) and not _is_scope(name):
+                harmless.add(name)
+            elif not own.hold(name, value):
                 return _shown("query parameter", name)
         decoded = percent_decoded(query)
         if decoded == query:
             return ""
         query = decoded
     return "query, which is encoded again and again,"
+
+
+def judged_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """`query_parameters` of a query that decides what a client may do. Raises `TooManyParameters`."""
+    if query.count(b"&") + query.count(b";") >= MAX_PARAMETERS:
+        raise TooManyParameters(
+            f"This client is limited, and its query has more than {MAX_PARAMETERS} parameters; send fewer at once."
+        )
+    return query_parameters(query)
 
 
 def _is_scope(name: bytes) -> bool:

@@ -15,11 +15,16 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from proxy.access.named_accounts import OwnAccounts, find_foreign_name, names_account_in_path, sent_account_ids
+from proxy.access.named_accounts import (
+    OwnAccounts,
+    find_foreign_name,
+    judged_parameters,
+    names_account_in_path,
+    sent_account_ids,
+)
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.access.report_body import ORDER_OF_REPORTS, find_flaw
-from proxy.errors import NotPermitted, Refused
-from proxy.http1.target import query_parameters
+from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
 from proxy.routing.numbers import may_tell_numbers_apart
 from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, Operations, ScopeRule
 from proxy.routing.scope import SCOPE
@@ -178,12 +183,16 @@ def evaluate_request(
     """
     if not policy.judges_requests or destination.kind in _FORWARDED_FOR_NOBODY:
         return policy.leave
+    try:
+        return _evaluate_request(policy, request, destination, operations)
+    except (UnacceptablePath, TooManyParameters) as refused:
+        return Verdict(policy.judges_paths or policy.judges_requests, refused.detail, refused)
+
+
+def _evaluate_request(policy: Policy, request: Request, destination: Destination, operations: Operations) -> Verdict:
     path = destination.path
     if policy.judges_paths:
-        try:
-            path = unambiguous_path(path, destination.segments, policy.unscoped_paths)
-        except Refused as refused:
-            return Verdict(policy.judges_paths, refused.detail, refused)
+        path = unambiguous_path(path, destination.segments, policy.unscoped_paths)
     if _overrides(request):
         return _forbid(
             policy.judges_requests,
@@ -202,7 +211,7 @@ def _overrides(request: Request) -> bool:
     if not OVERRIDES.isdisjoint(request.fields.noticed):
         return True
     query = request.target.query
-    return bool(query) and any(name.strip().lower() in _OVERRIDING_PARAMETERS for name, _ in query_parameters(query))
+    return bool(query) and any(name.strip().lower() in _OVERRIDING_PARAMETERS for name, _ in judged_parameters(query))
 
 
 def _evaluate_operation(policy: Policy, request: Request, destination: Destination, operations: Operations) -> Verdict:

@@ -54,6 +54,12 @@ class UnacceptablePath(Refused):
     slug, title = "unacceptable-path", "The path cannot be judged"
 
 
+class TooManyParameters(Refused):
+    """A query with more parameters than are judged, where the query decides what a client may do."""
+
+    slug, title = "too-many-parameters", "The query has too many parameters"
+
+
 class MethodNotAllowed(Refused):
     slug, status, title, code = "method-not-allowed", 405, "The method is not allowed", "METHOD_NOT_ALLOWED"
 
