@@ -64,7 +64,9 @@ def opened(file: AuditFile) -> AuditOpened:
     """How the file was found."""
     end = file.end
     torn = "its last line was torn by a crash" if end.torn else ""
-    return AuditOpened(end.head.sequence, end.head.digest, "; ".join(filter(None, (end.cut, torn))))
+    unclosed = "the program before ended without closing it, so that its last records may be missing"
+    trouble = end.cut, torn, unclosed if end.unclosed else ""
+    return AuditOpened(end.head.sequence, end.head.digest, "; ".join(filter(None, trouble)))
 
 
 def _make_note(action: str, said: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.errors import ConfigurationError
-from proxy.observability.audit_chain import MAX_BREAKS, ChainHead, Examination
-from proxy.observability.audit_file import MAX_LINE_BYTES, head_path, read_head, reason
+from proxy.observability.audit_chain import MAX_BREAKS, Examination
+from proxy.observability.audit_file import MAX_LINE_BYTES, NotedHead, head_path, read_head, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def verify(asked: AskedChain) -> int:
         raise ConfigurationError(("--head: must be the 64 hexadecimal digits of a line's SHA-256",))
     last = asked.files[-1]
     beside = read_head(last)
-    noted = {digest for digest in (wanted, beside.digest if beside is not None else "") if digest}
+    noted = {digest for digest in (wanted, beside.line.digest if beside is not None else "") if digest}
     found = Examination(asked.first, frozenset(noted))
     for file in asked.files:
         try:
@@ -47,8 +47,13 @@ def verify(asked: AskedChain) -> int:
     say(found.head.digest)
     if found.torn:
         tell(f"{found.torn} lines were torn by a crash while they were written; the records behind them say so.")
-    if beside is None and not wanted:
-        tell(f"There is no {head_path(last)}, and no --head: that lines were cut off at the end would not be seen.")
+    if found.uncertain:
+        tell(
+            f"{found.uncertain} times the proxy, or a worker of it, ended unexpectedly (audit-opened with unclosed, "
+            "worker-lost): records of its last moments may be missing."
+        )
+    if beside is not None and not beside.closed:
+        tell("The stream is open: the proxy is running, or it ended without closing it.")
     return OK
 
 
@@ -60,13 +65,19 @@ def _told(found: Examination) -> Iterator[str]:
         yield f"and {len(found.breaks) - MAX_BREAKS} more"
 
 
-def _missing(found: Examination, wanted: str, beside: ChainHead | None, last: Path) -> Iterator[str]:
-    """Which noted digests no line has: what was written up to them was changed, or cut off."""
+def _missing(found: Examination, wanted: str, beside: NotedHead | None, last: Path) -> Iterator[str]:
+    """Which noted digests no line has: what was written up to them was changed, or cut off. Without `FILE.head`, only
+    the digest of the last line, noted elsewhere, shows that nothing followed it."""
     at = f"the last is number {found.head.sequence}" if found.records else "there is none"
     if wanted and not found.holds(wanted):
         yield f"--head: no line has this digest: lines were cut off, or changed ({at})"
-    if beside is not None and not found.holds(beside.digest):
-        told = f"{head_path(last)} tells of number {beside.sequence}"
+    if beside is None and found.records and wanted != found.head.digest:
+        yield (
+            f"{head_path(last)} is missing or cannot be read: lines may have been cut off at the end ({at}); "
+            "restore it, or give the digest of the last line, noted elsewhere, with --head"
+        )
+    if beside is not None and not found.holds(beside.line.digest):
+        told = f"{head_path(last)} tells of number {beside.line.sequence}"
         yield f"{told}, and no line is it: lines were cut off, or changed ({at})"
 
 

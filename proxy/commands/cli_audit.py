@@ -27,7 +27,8 @@ def audit_verify(
 ) -> None:
     """Tell whether the files of the audit stream are as they were written: changed, cut or exchanged lines are named.
 
-    Exit code 1 where they are not. A cut at the very end is seen by FILE.head beside the last file, or by --head.
+    Exit code 1 if they are not, or if the stream reports lost records. FILE.head next to the last file shows a cut at
+    the very end; if it is missing, that is a problem too, unless --head gives the digest of the last line.
     """
     from proxy.commands.audit import AskedChain, verify
 

@@ -22,6 +22,10 @@ OPENED: Final = "audit-opened"
 """The action of the record that the stream writes at each start: how it found the file."""
 LOST: Final = "audit-lost"
 """The action of the record that stands where records are missing: `ads_proxy.lost` is their number."""
+UNCLOSED: Final = "unclosed"
+"""The key, under `ads_proxy`, of the record of a start after a program that had not closed the stream."""
+WORKER_LOST: Final = "worker-lost"
+"""The action of the record of a worker that ended unexpectedly."""
 MAX_BREAKS: Final = 20
 
 
@@ -36,13 +40,15 @@ class ChainHead:
 @dataclass(frozen=True, slots=True)
 class ChainLink:
     """What a line says of its place: its number, the digest of the line before, that of a torn line before it or none,
-    and its own digest. `gap` is a sentence if the line reports that something is missing before it."""
+    and its own digest. `gap` is a sentence if the line reports that something is missing before it. `uncertain` means
+    that a process ended unexpectedly, so that its last records may be missing."""
 
     sequence: int
     previous: str
     torn: str
     digest: str
     gap: str = ""
+    uncertain: bool = False
 
 
 def seal(record: Mapping[str, Any], head: ChainHead) -> tuple[bytes, ChainHead]:
@@ -64,9 +70,9 @@ def read_link(line: bytes) -> ChainLink | None:
     try:
         match json.loads(line):
             case {"event": {"sequence": int(sequence), **event}, "ads_proxy": {"previous": str(previous), **rest}}:
-                return ChainLink(
-                    sequence, previous, str(rest.get(TORN, "")), digest_of(line), _gap(event.get("action"), rest)
-                )
+                action, torn = event.get("action"), str(rest.get(TORN, ""))
+                uncertain = action == WORKER_LOST or (action == OPENED and UNCLOSED in rest)
+                return ChainLink(sequence, previous, torn, digest_of(line), _gap(action, rest), uncertain)
     except (ValueError, RecursionError):
         pass
     return None
@@ -105,6 +111,7 @@ class Examination:
     wanted: frozenset[str] = frozenset()
     records: int = 0
     torn: int = 0
+    uncertain: int = 0
     began_at: int = 0
     head: ChainHead = ChainHead()
     breaks: list[ChainBreak] = field(default_factory=list)
@@ -146,6 +153,7 @@ class Examination:
         if not self.records:
             self.began_at = link.sequence
         self.records += 1
+        self.uncertain += link.uncertain
         if link.digest in self.wanted:
             self._met.add(link.digest)
         self.head = ChainHead(link.sequence, link.digest)

@@ -1,7 +1,8 @@
 """The file of the audit stream: opened for appending alone, never followed through a link, one writer at a time.
 
-Beside it, in `FILE.head`, is kept what its last line was, so that a cut at the very end is seen too. Everything blocks.
-Failures are `OSError`; what stops the program at its start is `StartupError`.
+`FILE.head` next to it names the last line, so that a cut at the very end is seen too, and tells whether the stream was
+closed. It exists as long as the file has lines: a missing one is a finding. Everything blocks. Failures are `OSError`;
+what stops the program at its start is `StartupError`.
 """
 
 from __future__ import annotations
@@ -31,12 +32,22 @@ _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONB
 class FoundEnd:
     """How a file ended when it was opened: `head` is what the next line follows. `torn` is what a crash left of a line
     behind the last record, and `ended` whether it has its line end by now. `cut` tells what is missing, as `FILE.head`
-    has it, empty for nothing; the next line follows what is missing then, so that the gap stays to be seen."""
+    has it, empty for nothing; the next line follows what is missing then, so that the gap stays to be seen. `unclosed`
+    means that the program before ended without closing the stream: its last records may never have been written."""
 
     head: ChainHead
     torn: bytes = b""
     ended: bool = False
     cut: str = ""
+    unclosed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotedHead:
+    """What `FILE.head` says: the last line, and whether the stream was closed behind it."""
+
+    line: ChainHead
+    closed: bool
 
 
 class AuditFile:
@@ -46,7 +57,10 @@ class AuditFile:
         self._path = path
         self._descriptor = _open(path)
         try:
-            self.end = _read_end(self._descriptor, read_head(path))
+            noted = read_head(path)
+            self.end = _read_end(self._descriptor, noted, head_path(path).name)
+            if noted is None and not self.end.cut:
+                self._begin()
         except OSError:
             os.close(self._descriptor)
             raise
@@ -58,9 +72,23 @@ class AuditFile:
         """Append; gives how many bytes were taken, which may be fewer than all. Raises `OSError`."""
         return os.write(self._descriptor, data)
 
-    def settle(self, head: ChainHead) -> None:
-        """What was written holds, also against a power cut; then note what the last line is. Raises `OSError`."""
+    def _begin(self) -> None:
+        """Note that nothing was written yet; if that is not possible, the first record will report it."""
+        with contextlib.suppress(OSError):
+            self._note(ChainHead(), closed=True)
+
+    def settle(self, head: ChainHead, *, closed: bool = False) -> None:
+        """What was written holds, also against a power cut; then note what the last line is, and whether it stays the
+        last one. Raises `OSError`."""
         os.fdatasync(self._descriptor)
+        self._note(head, closed=closed)
+
+    def drop_head(self) -> None:
+        """Have the next start report that records are missing at the end, if `settle` cannot: that needs no space."""
+        with contextlib.suppress(OSError):
+            head_path(self._path).unlink()
+
+    def _note(self, head: ChainHead, *, closed: bool) -> None:
         beside = head_path(self._path)
         fresh = beside.with_name(f"{beside.name}.new")
         with contextlib.suppress(FileNotFoundError):
@@ -68,7 +96,9 @@ class AuditFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(fresh, flags, MODE)
         try:
-            os.write(descriptor, json.dumps({"sequence": head.sequence, "digest": head.digest}).encode() + b"\n")
+            noted = {"sequence": head.sequence, "digest": head.digest, "closed": closed}
+            os.write(descriptor, json.dumps(noted).encode() + b"\n")
+            os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
         fresh.replace(beside)
@@ -99,12 +129,12 @@ def head_path(path: Path) -> Path:
     return path.with_name(path.name + HEAD)
 
 
-def read_head(path: Path) -> ChainHead | None:
-    """What was noted beside a file; None where nothing can be read."""
+def read_head(path: Path) -> NotedHead | None:
+    """What is noted about a file; None if nothing can be read. What says nothing of a close was closed: it is older."""
     try:
         match json.loads(head_path(path).read_bytes()):
-            case {"sequence": int(sequence), "digest": str(digest)}:
-                return ChainHead(sequence, digest)
+            case {"sequence": int(sequence), "digest": str(digest), **rest}:
+                return NotedHead(ChainHead(sequence, digest), rest.get("closed") is not False)
     except (OSError, ValueError, RecursionError):
         pass
     return None
@@ -149,7 +179,8 @@ def _check(facts: os.stat_result) -> None:
         raise OSError(errno.EINVAL, "others may write it; close it with chmod 600")
 
 
-def _read_end(descriptor: int, noted: ChainHead | None) -> FoundEnd:
+def _read_end(descriptor: int, beside: NotedHead | None, name: str) -> FoundEnd:
+    noted = beside.line if beside is not None else None
     size = os.fstat(descriptor).st_size
     begin = max(0, size - 2 * MAX_LINE_BYTES)
     *lines, torn = os.pread(descriptor, size - begin, begin).split(b"\n")
@@ -164,8 +195,12 @@ def _read_end(descriptor: int, noted: ChainHead | None) -> FoundEnd:
         torn = rubbish.pop()
     head = ChainHead(link.sequence, link.digest) if link is not None else noted or ChainHead()
     cut = "its last lines are no records of the audit stream" if rubbish else ""
+    if noted is None and link is not None:
+        cut = f"there is no {name} that can be read: lines may have been cut off at its end"
     if noted is not None and noted.sequence > head.sequence:
         cut = f"it ends with number {head.sequence}, and {noted.sequence} was written"
     elif noted is not None and noted.sequence == head.sequence and noted != head:
         cut = f"its last line, number {head.sequence}, is another than was written"
-    return FoundEnd(noted if noted is not None and noted.sequence >= head.sequence else head, torn, ended, cut)
+    unclosed = beside is not None and not beside.closed
+    follows = noted if noted is not None and noted.sequence >= head.sequence else head
+    return FoundEnd(follows, torn, ended, cut, unclosed)

@@ -7,6 +7,7 @@ log and in a metric. What a record holds is for `audit`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import traceback
 from collections import deque
@@ -15,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import DefectMet
-from proxy.observability.audit_chain import LOST, OPENED, TORN, ChainHead, digest_of, seal
+from proxy.observability.audit_chain import LOST, OPENED, TORN, UNCLOSED, ChainHead, digest_of, seal
 from proxy.observability.audit_events import AuditFailed, AuditRecovered
 from proxy.observability.audit_file import AuditFile, reason
 
@@ -73,7 +74,7 @@ class AuditStream:
         self._lost = self._unreported = self._unlogged = 0
         self._moved = monotonic()
         """When the disk last took something, or nothing waited for it."""
-        self._failing = self._closing = self._mid_line = False
+        self._failing = self._closing = self._mid_line = self._marked = False
         self._wanted = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
 
@@ -145,7 +146,16 @@ class AuditStream:
             self._write()
         self._write()
         if self._file is not None:
-            self._file.close()
+            self._end(self._file)
+
+    def _end(self, file: AuditFile) -> None:
+        """Mark that the stream is complete; if it is not, see that the next start reports it."""
+        if not self._failing and not self._pending:
+            with contextlib.suppress(OSError):
+                file.settle(self._head, closed=True)
+        elif not self._marked:
+            file.drop_head()
+        file.close()
 
     def _take(self) -> bool:
         """Wait for something to do; chain what came. False where the end was asked for."""
@@ -180,6 +190,7 @@ class AuditStream:
         try:
             if self._outputs.path is not None:
                 self._reopen()
+                self._mark_open()
                 self._append()
         except OSError as error:
             self._fail(reason(error))
@@ -202,6 +213,14 @@ class AuditStream:
                 if not self._pending:
                     self._chain()
         self._file.settle(self._head)
+
+    def _mark_open(self) -> None:
+        """Before the first record: the stream is not closed any longer."""
+        assert self._file is not None
+        if not self._marked:
+            with contextlib.suppress(OSError):
+                self._file.settle(self._file.end.head)
+                self._marked = True
 
     def _reopen(self) -> None:
         """Follow a rotation: the chain goes on in the new file, once the line that was begun is whole."""
@@ -243,9 +262,11 @@ class AuditStream:
             self._outputs.tell(AuditFailed(detail, self._waiting))
 
     def _found(self) -> dict[str, Any]:
-        """What the first record says of the file: a torn line that it follows, what was cut off."""
+        """What the first record says of the file: a torn line that it follows, what was cut off, and whether the
+        program before ended without closing it."""
         if self._file is None:
             return {}
         end = self._file.end
         torn = {TORN: digest_of(end.torn), "torn_bytes": len(end.torn)} if end.torn else {}
-        return {**torn, **({"cut": end.cut} if end.cut else {})}
+        unclosed = {UNCLOSED: True} if end.unclosed else {}
+        return {**torn, **unclosed, **({"cut": end.cut} if end.cut else {})}

@@ -42,14 +42,70 @@ def test_a_whole_file_is_whole(path: Path, capsys: pytest.CaptureFixture[str]) -
     assert told.err == ""
 
 
-def test_without_a_note_it_says_what_it_cannot_show(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A cut at the very end."""
-    digest = noted(path)
-    path.with_name("audit.jsonl.head").unlink()
-    assert verify(AskedChain((path,))) == 0
-    assert "cut off at the end would not be seen" in capsys.readouterr().err
+@pytest.mark.parametrize("spoilt", ["missing", "broken"])
+def test_a_missing_head_file_is_a_problem(path: Path, capsys: pytest.CaptureFixture[str], spoilt: str) -> None:
+    """Without it a cut at the very end shows nowhere, unless the digest of the last line was noted elsewhere."""
+    digest, head = noted(path), path.with_name("audit.jsonl.head")
+    head.unlink() if spoilt == "missing" else head.write_text("{")
+    first = digest_of(path.read_bytes().splitlines()[0])
+    for given in ("", first):
+        assert verify(AskedChain((path,), head=given)) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(
+            f"ads-proxy: {head} is missing or cannot be read: lines may have been cut off at the end"
+        )
     assert verify(AskedChain((path,), head=digest.upper())) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_no_lines_need_no_head_file(path: Path) -> None:
+    """An empty file is whole."""
+    path.write_bytes(b"")
+    path.with_name("audit.jsonl.head").unlink()
+    assert verify(AskedChain((path,))) == 0
+
+
+def append(path: Path, record: dict[str, object], *, closed: bool = True) -> None:
+    """One more record, noted as the last."""
+    line, head = seal(record, ChainHead(5, noted(path)))
+    path.write_bytes(path.read_bytes() + line)
+    said = {"sequence": head.sequence, "digest": head.digest, "closed": closed}
+    path.with_name("audit.jsonl.head").write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("action", "own", "problem"),
+    [
+        ("audit-lost", {"lost": 7}, "reports 7 lost records before it"),
+        ("audit-opened", {"cut": "x"}, "reports that the file before it was cut or changed"),
+    ],
+)
+def test_a_gap_that_the_stream_reports_is_a_problem(
+    path: Path, capsys: pytest.CaptureFixture[str], action: str, own: dict[str, object], problem: str
+) -> None:
+    """The chain is whole, and the record of what happened is not."""
+    append(path, {"event": {"action": action}, "ads_proxy": own})
+    assert verify(AskedChain((path,))) == 1
+    assert capsys.readouterr().err == f"ads-proxy: {path}, line 6 {problem}\n"
+
+
+@pytest.mark.parametrize(
+    ("action", "own"), [("audit-opened", {"unclosed": True}), ("worker-lost", {"number": 1, "in_flight": 2})]
+)
+def test_an_unexpected_end_is_reported_and_no_problem(
+    path: Path, capsys: pytest.CaptureFixture[str], action: str, own: dict[str, object]
+) -> None:
+    """A crash changes nothing that was written, but its last records may be missing."""
+    append(path, {"event": {"action": action}, "ads_proxy": own})
+    assert verify(AskedChain((path,))) == 0
+    assert capsys.readouterr().err.startswith("1 times the proxy, or a worker of it, ended unexpectedly")
+
+
+def test_an_open_stream_is_reported(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its program runs, or was killed and not started again."""
+    append(path, {"n": 6}, closed=False)
+    assert verify(AskedChain((path,))) == 0
+    assert "The stream is open" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("with_note", [True, False])
@@ -60,7 +116,7 @@ def test_a_cut_at_the_end_is_told(path: Path, capsys: pytest.CaptureFixture[str]
     if not with_note:
         path.with_name("audit.jsonl.head").unlink()
     assert verify(AskedChain((path,), head="" if with_note else digest)) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    line = capsys.readouterr().err.splitlines()[0]
     subject = f"{path}.head tells of number 5, and no line is it" if with_note else "--head: no line has this digest"
     assert line == f"ads-proxy: {subject}: lines were cut off, or changed (the last is number 3)"
 

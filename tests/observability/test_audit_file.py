@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from proxy.errors import StartupError
 from proxy.observability.audit_chain import ChainHead, digest_of, seal
-from proxy.observability.audit_file import AuditFile, head_path, open_at_start, read_head
+from proxy.observability.audit_file import AuditFile, NotedHead, head_path, open_at_start, read_head
 
 FIRST, ONE = seal({"n": 1}, ChainHead())
+NO_HEAD = "there is no audit.jsonl.head that can be read: lines may have been cut off at its end"
 SECOND, TWO = seal({"n": 2}, ONE)
 
 
@@ -37,7 +39,7 @@ def test_it_is_made_for_its_user_alone_and_appended_to(path: Path) -> None:
     file.settle(TWO)
     assert path.read_bytes() == b"x\n" + SECOND
     assert (path.stat().st_mode & 0o777, head_path(path).stat().st_mode & 0o777) == (0o600, 0o600)
-    assert read_head(path) == TWO
+    assert read_head(path) == NotedHead(TWO, closed=False)
     assert [each.name for each in path.parent.iterdir() if each.name.endswith(".new")] == []
 
 
@@ -45,7 +47,7 @@ def test_it_is_made_for_its_user_alone_and_appended_to(path: Path) -> None:
     ("content", "noted", "head", "torn", "cut"),
     [
         (b"", None, ChainHead(), b"", ""),
-        (FIRST + SECOND, None, TWO, b"", ""),
+        (FIRST + SECOND, None, TWO, b"", NO_HEAD),
         (FIRST + SECOND, TWO, TWO, b"", ""),
         (FIRST + SECOND, ONE, TWO, b"", ""),
         (b"", TWO, TWO, b"", ""),
@@ -61,7 +63,7 @@ def test_it_is_made_for_its_user_alone_and_appended_to(path: Path) -> None:
         ),
         (FIRST + b"rubbish\n", ONE, ONE, b"rubbish", ""),
         (FIRST + SECOND + b"rubbish\n", ONE, TWO, b"rubbish", ""),
-        (FIRST + b"rubbish\n", None, ONE, b"rubbish", ""),
+        (FIRST + b"rubbish\n", None, ONE, b"rubbish", NO_HEAD),
         (FIRST + b"a\nb\n", ONE, ONE, b"", "its last lines are no records of the audit stream"),
         (FIRST + b"a\nb", ONE, ONE, b"b", "its last lines are no records of the audit stream"),
         (b"rubbish\n", None, ChainHead(), b"rubbish", ""),
@@ -75,14 +77,32 @@ def test_the_chain_goes_on_where_it_stood(
     assert (end.head, end.torn, end.cut) == (head, torn, cut)
 
 
+def test_a_file_without_lines_gets_its_head_file_at_once(path: Path) -> None:
+    """So that a missing one is always a finding, also after a crash behind the first record."""
+    AuditFile(path).close()
+    assert read_head(path) == NotedHead(ChainHead(), closed=True)
+    assert not AuditFile(path).end.unclosed
+
+
+@pytest.mark.parametrize(
+    ("said", "unclosed"), [({"closed": False}, True), ({"closed": True}, False), ({}, False), ({"closed": 1}, False)]
+)
+def test_a_stream_that_was_not_closed_is_noticed(path: Path, said: dict[str, object], unclosed: bool) -> None:
+    """`FILE.head` says it; one that an older version wrote says nothing."""
+    path.write_bytes(FIRST)
+    path.chmod(0o600)
+    head_path(path).write_text(json.dumps({"sequence": ONE.sequence, "digest": ONE.digest, **said}))
+    assert AuditFile(path).end.unclosed is unclosed
+
+
 def test_a_spoilt_note_is_no_note(path: Path) -> None:
-    """The file itself is believed then."""
+    """The file itself is believed then, and the finding reported."""
     path.write_bytes(FIRST)
     path.chmod(0o600)
     for rubbish in ("", "[", "{}", '{"sequence": "1", "digest": 2}'):
         head_path(path).write_text(rubbish)
         file = AuditFile(path)
-        assert file.end.head == ChainHead(1, digest_of(FIRST.rstrip(b"\n")))
+        assert (file.end.head, file.end.cut) == (ChainHead(1, digest_of(FIRST.rstrip(b"\n"))), NO_HEAD)
         file.close()
 
 

@@ -15,7 +15,7 @@ from proxy.events import Event
 from proxy.observability import audit_stream
 from proxy.observability.audit_chain import ChainHead, Examination
 from proxy.observability.audit_events import AuditFailed, AuditRecovered
-from proxy.observability.audit_file import AuditFile, head_path, read_head
+from proxy.observability.audit_file import AuditFile, NotedHead, head_path, read_head
 from proxy.observability.audit_stream import AuditOutputs, AuditStream
 
 WAIT = 10.0
@@ -94,7 +94,7 @@ def test_records_are_written_in_order(path: Path) -> None:
     assert actions(path) == ["audit-opened", *map(str, range(200))]
     counts = stream.counts()
     assert (counts.written, counts.lost, counts.failing) == (201, 0, False)
-    assert read_head(path) == counts.head
+    assert read_head(path) == NotedHead(counts.head, closed=True)
     assert repr(stream) == "<AuditStream: writing, number 201, 0 waiting, 0 lost>"
 
 
@@ -152,6 +152,20 @@ def test_a_cut_before_a_restart_stays_to_be_seen(path: Path) -> None:
     assert [(each.line, each.text) for each in found.breaks] == [(4, "is number 7 after 3: 3 before it are missing")]
 
 
+def test_a_start_after_a_kill_is_recorded(path: Path) -> None:
+    """The stream was not closed, so the last records of the program before may be missing; the next start is quiet."""
+    stream = stream_to(path)
+    stream.put(record(1))
+    stream.close()
+    head = json.loads(head_path(path).read_text())
+    head_path(path).write_text(json.dumps({**head, "closed": False}))
+    stream_to(path).close()
+    stream_to(path).close()
+    opened = [json.loads(line)["ads_proxy"] for line in path.read_bytes().splitlines()[2:]]
+    assert [each.get("unclosed", False) for each in opened] == [True, False]
+    assert actions(path) == ["audit-opened", "1", "audit-opened", "audit-opened"]
+
+
 def test_a_rotation_is_followed(path: Path) -> None:
     """The chain goes from the old file to the new one, which is private too; also across a restart."""
     heard = Heard()
@@ -174,8 +188,8 @@ class WatchedFile(AuditFile):
         super().__init__(path)
         self.settled = threading.Semaphore(0)
 
-    def settle(self, head: ChainHead) -> None:
-        super().settle(head)
+    def settle(self, head: ChainHead, *, closed: bool = False) -> None:
+        super().settle(head, closed=closed)
         self.settled.release()
 
 
@@ -183,7 +197,8 @@ def test_a_rotation_while_it_runs_is_followed(path: Path) -> None:
     """Without a signal: the next record finds the path leading elsewhere."""
     file, old = WatchedFile(path), path.with_suffix(".1")
     stream = stream_to(path, file=file)
-    assert file.settled.acquire(timeout=WAIT)
+    for _ in ("marked as open", "written"):
+        assert file.settled.acquire(timeout=WAIT)
     path.rename(old)
     stream.put(record(1))
     stream.close()
@@ -337,6 +352,34 @@ def test_a_disk_that_hangs_is_reported(path: Path, stalled: StalledDisk, monkeyp
     stream.look()
     stream.close()
     assert [type(each) for each in heard.events] == [AuditFailed, AuditRecovered]
+
+
+def test_an_end_with_records_that_could_not_be_written_is_no_close(path: Path) -> None:
+    """The next start reports it."""
+    stream = stream_to(path, file=FullDisk(path))
+    stream.put(record(1))
+    assert stream.close(WAIT) == 2
+    stream_to(path).close()
+    (opened,) = path.read_bytes().splitlines()
+    assert json.loads(opened)["ads_proxy"]["unclosed"] is True
+
+
+class NoSpace(FullDisk):
+    """A disk without room for `FILE.head` either."""
+
+    def settle(self, head: ChainHead, *, closed: bool = False) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_was_full_from_the_start_is_reported_by_the_next_start(path: Path) -> None:
+    """`FILE.head` says that the stream was closed, and cannot be written: it is removed."""
+    stream_to(path).close()
+    stream = stream_to(path, file=NoSpace(path))
+    stream.put(record(1))
+    assert stream.close(WAIT) == 2
+    stream_to(path).close()
+    opened = json.loads(path.read_bytes().splitlines()[-1])["ads_proxy"]
+    assert opened["cut"].startswith("there is no audit.jsonl.head")
 
 
 def test_an_end_on_a_full_disk_says_how_much_was_lost(path: Path) -> None:
