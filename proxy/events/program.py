@@ -47,13 +47,14 @@ class WorkerStarted(Event):
 @dataclass(frozen=True, slots=True)
 class WorkerLost(Event):
     """A worker is there no more: `reason` is `crashed`, `hung` or `not-ready`, `detail` how its process ended. Another
-    takes its place after `retry_in` seconds."""
+    takes its place after `retry_in` seconds. It had `in_flight` requests, as of its last 0.25 seconds."""
 
     number: int
     pid: int
     reason: str
     detail: str
     retry_in: float
+    in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from proxy import events
 from proxy.events import CredentialStateChanged, Event, RequestFinished, SignInOutcome, TokenRefreshed
 from proxy.observability import audit_events
+from proxy.observability.audit_chain import WORKER_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -243,6 +244,10 @@ _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
     audit_events.ClientKeysInForce: lambda e: {
         **_event("client-keys-in-force", "iam", "info", SUCCESS),
         **_own(keys=list(e.keys)),
+    },
+    events.WorkerLost: lambda e: {
+        **_event(WORKER_LOST, "process", "end", FAILURE, e.reason),
+        **_own(number=e.number, in_flight=e.in_flight),
     },
     events.ServerStopped: lambda e: {**_event("server-stopped", "process", "end", SUCCESS), **_own(cut=e.cut)},
 }

@@ -54,6 +54,7 @@ RECORDED = [
     (audit_events.AdminRefused("127.0.0.1", "/status"), "admin-login", "failure"),
     (events.ServerStarted("1", "a:1", "b:2", ("acme",), ("note",)), "server-started", "success"),
     (events.ServerStopped(0), "server-stopped", "success"),
+    (events.WorkerLost(1, 4711, "crashed", "signal SIGKILL", 0.0, 3), "worker-lost", "failure"),
 ]
 SILENT = [
     finished(operation_class="read"),

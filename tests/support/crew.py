@@ -95,6 +95,10 @@ class Process:
         self.phase, self.since = WorkerPhase.SERVING, time.monotonic()
 
     @property
+    def unfinished(self) -> int:
+        return self.manner.in_flight if self.over.is_set() else 0
+
+    @property
     def served(self) -> float:
         return time.monotonic() - self.since if self.phase is WorkerPhase.SERVING else 0.0
 

@@ -146,7 +146,7 @@ class Supervisor:
         ending = tuple(self._living.values())
         while self._living and loop.time() < until and not at_once.is_set():
             await wait(at_once, _POLL)
-        cut = sum(worker.cut or 0 for worker in ending)
+        cut = sum(worker.unfinished if worker.cut is None else worker.cut for worker in ending)
         return cut + sum(worker.in_flight for worker in self._living.values())
 
     # --- reload
@@ -198,7 +198,7 @@ class Supervisor:
             self._restarts[number] += 1
             self._lost_at[number] = time.monotonic()
             reason = worker.killed_for or WorkerEnd.CRASHED
-            self._tell(WorkerLost(number, worker.pid, reason, detail, retry_in))
+            self._tell(WorkerLost(number, worker.pid, reason, detail, retry_in, worker.unfinished))
             await wait(self._ending, retry_in)
 
     async def _give_up(self, worker: WorkerProcess, error: Exception) -> str:

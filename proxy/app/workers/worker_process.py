@@ -37,7 +37,7 @@ _LAST_WORDS: Final = 1.0
 
 class WorkerProcess:
     """Begun with `begin`. `heard` and `asked` get what it says. `pid` is 0 before there is a process,
-    `failure` what it said that it cannot go on for."""
+    `failure` what it said that it cannot go on for, `unfinished` how many requests it had under way when it ended."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class WorkerProcess:
         self.failure = ""
         self.applied = 0
         self.cut: int | None = None
+        self.unfinished = 0
         self._heard, self._asked, self._put = heard, asked, put
         self._silent = asyncio.Event()
 
@@ -116,6 +117,7 @@ class WorkerProcess:
     async def ended(self) -> str:
         """Wait for its end, and for what it said last; gives why and how it ended."""
         code = await self._process.wait()
+        self.unfinished = self.in_flight
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await self._silent.wait()

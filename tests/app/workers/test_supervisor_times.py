@@ -171,6 +171,16 @@ def test_who_drains_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     assert crew.living == []
 
 
+def test_the_requests_of_a_worker_that_dies_during_a_drain_count_as_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It did not report what it had to cut: what it had under way is missing."""
+
+    async def drain(crew: Crew) -> None:
+        await crew.supervisor.start([])
+        assert await crew.supervisor.drain(asyncio.Event()) == 2 + 4
+
+    with_crew(monkeypatch, drain, 2, Manner(cut=2, drains=3.0), Manner(in_flight=4, ends=5.0, drains=NEVER))
+
+
 def test_the_second_signal_ends_a_drain_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What still runs counts as cut, and its worker is ended by the stop behind it."""
 
