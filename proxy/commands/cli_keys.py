@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.cli_options import ConfigOption, EnvFileOption, remember
 
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of clients and of the state store.")
 ClientArgument = Annotated[str, typer.Argument(metavar="CLIENT", help="The client's name.")]
@@ -31,7 +31,13 @@ def keys_new(
     note: Annotated[str, typer.Option(metavar="TEXT", help="What it is for, as people read it.")] = "",
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="A YAML file: show the client's keys with the new one."),
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="A YAML file: show the client's keys with the new one.",
+            callback=remember("--config"),
+        ),
     ] = None,
     env_file: EnvFileOption = None,
 ) -> None:

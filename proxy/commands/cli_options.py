@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from proxy.commands.terminal import options_in_use
+
+
+def remember(option: str) -> Callable[[Path | None], Path | None]:
+    """A callback that keeps the option's value for the commands that are suggested later."""
+
+    def keep(value: Path | None) -> Path | None:
+        if value is not None:
+            options_in_use[option] = str(value)
+        return value
+
+    return keep
+
 
 ConfigOption = Annotated[
     Path | None,
@@ -14,6 +29,7 @@ ConfigOption = Annotated[
         "-c",
         metavar="FILE",
         help="The YAML file. Default: ADS_PROXY_CONFIG, else none.",
+        callback=remember("--config"),
         show_default=False,
     ),
 ]
@@ -23,6 +39,7 @@ EnvFileOption = Annotated[
         "--env-file",
         metavar="FILE",
         help="Variables, NAME=VALUE a line, beside those of the environment, which win.",
+        callback=remember("--env-file"),
         show_default=False,
     ),
 ]

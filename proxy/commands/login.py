@@ -145,7 +145,8 @@ async def _finish(config: Config, started: SignIn, code: Secret) -> int:
             )
             return FAILED
         except TokenFailure as failure:
-            complain(f"the code was not exchanged: {failure.detail.rstrip('.')}. {failure.advice}")
+            advice = failure.advice.replace("ACCOUNT", account.name)
+            complain(f"the code was not exchanged: {failure.detail.rstrip('.')}. {advice}")
             return FAILED
         if grant.refresh_token is None:
             complain("Amazon's answer holds no refresh token; run the command again")

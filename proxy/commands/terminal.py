@@ -5,7 +5,10 @@ Exit codes: 0 it worked; 1 it ran and something is wrong; 2 the configuration or
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
+from typing import Final
 
 OK, FAILED = 0, 1
 INTERRUPTED = 130
@@ -18,9 +21,30 @@ def say(text: str = "") -> None:
 
 
 def tell(text: str = "") -> None:
-    """A line beside the answer: progress, advice."""
-    sys.stderr.write(f"{text}\n")
+    """A line beside the answer: progress, advice. Commands in it carry the options in use."""
+    sys.stderr.write(f"{with_options_in_use(text)}\n")
     sys.stderr.flush()
+
+
+_SUGGESTED: Final = re.compile(r"(?m)(?P<start>^ *|`)ads-proxy (?P<name>[a-z][a-z-]*)(?P<rest>[^`\n]*)(?=`|$)")
+options_in_use: Final[dict[str, str]] = {}
+"""`--config` and `--env-file` as they were given to the command that runs; `cli_options` fills it."""
+WITHOUT_CONFIGURATION: Final = frozenset({"config-reference", "demo", "init", "schema", "simulate", "version"})
+"""Commands that have no --config."""
+
+
+def with_options_in_use(text: str) -> str:
+    """The text, its suggested commands with the --config and --env-file of the command that runs.
+
+    A suggested command stands between backticks or has a line of its own.
+    """
+    return _SUGGESTED.sub(_with_options, text)
+
+
+def _with_options(found: re.Match[str]) -> str:
+    if found["name"] in WITHOUT_CONFIGURATION or " --config" in found["rest"]:
+        return found[0]
+    return found[0] + "".join(f" {option} {shlex.quote(path)}" for option, path in options_in_use.items())
 
 
 def complain(problems: str) -> None:

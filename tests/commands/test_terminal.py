@@ -1,0 +1,74 @@
+"""What commands say beside their answer: the commands that they suggest can be typed as they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from proxy.commands import terminal
+from proxy.commands.cli import app
+from tests.commands.test_cli import run
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No option is in use."""
+    monkeypatch.setattr("proxy.commands.terminal.options_in_use", {})
+
+
+def saying(text: str, **options: str) -> str:
+    """The text as a command with these options says it."""
+    terminal.options_in_use.update({f"--{name.replace('_', '-')}": path for name, path in options.items()})
+    return terminal.with_options_in_use(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("run `ads-proxy login main`, or", "run `ads-proxy login main --config my.yaml`, or"),
+        ("ads-proxy keys expire reporting", "ads-proxy keys expire reporting --config my.yaml"),
+        ("first:\n  ads-proxy check\nthen", "first:\n  ads-proxy check --config my.yaml\nthen"),
+        ("`ads-proxy login a` or `ads-proxy invite a`", "`ads-proxy login a --config my.yaml` or `ads-proxy invite a"),
+        ("try `ads-proxy demo`", "try `ads-proxy demo`"),
+        ("`ads-proxy serve --config other.yaml`", "`ads-proxy serve --config other.yaml`"),
+        ("the log of ads-proxy says more", "the log of ads-proxy says more"),
+        ("ads-proxy: accounts: there is none", "ads-proxy: accounts: there is none"),
+    ],
+)
+def test_a_suggested_command_carries_the_configuration_in_use(text: str, shown: str) -> None:
+    """Wherever it stands; other mentions of the program stay as they are."""
+    assert saying(text, config="my.yaml").startswith(shown)
+
+
+def test_every_file_in_use_is_carried_and_quoted() -> None:
+    """Of the command line only: what the environment names is in force for the next command too."""
+    assert saying("ads-proxy check") == "ads-proxy check"
+    shown = saying("ads-proxy check", config="my config.yaml", env_file=".env")
+    assert shown == "ads-proxy check --config 'my config.yaml' --env-file .env"
+
+
+def test_commands_without_a_configuration_are_known() -> None:
+    """The list is that of the command line."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    without = {
+        name
+        for name, command in commands.items()
+        if not hasattr(command, "commands") and "config" not in {each.name for each in command.params}
+    }
+    assert without - {"logs"} == terminal.WITHOUT_CONFIGURATION
+
+
+def test_keys_and_check_say_what_to_type(tmp_path: Path) -> None:
+    """By the real commands."""
+    (tmp_path / "my.yaml").write_text(
+        "accounts: {main: {client_id: x, client_secret: s}}\n"
+        f"clients: [{{name: reporting, key_sha256: {'ab' * 32}}}]\n"
+        "regions: {na: {token_url: 'http://127.0.0.1:1/auth/o2/token'}}\n"
+        f"state: {{url: 'file:{tmp_path}/state'}}\n"
+    )
+    made = run(tmp_path, "keys", "new", "reporting", "--config", "my.yaml")
+    assert made.stderr.endswith("\nads-proxy keys expire reporting --config my.yaml\n")
+    checked = run(tmp_path, "check", "--config", "my.yaml")
+    assert "Sign in: `ads-proxy login main --config my.yaml`." in checked.stderr
