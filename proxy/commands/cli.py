@@ -17,6 +17,7 @@ from proxy.commands.addresses import at_addresses
 from proxy.commands.cli_options import (
     AdminListenOption,
     ConfigOption,
+    EchoOption,
     EnvFileOption,
     ListenOption,
 )
@@ -101,12 +102,13 @@ def serve(
 def demo(
     listen: ListenOption = None,
     admin_listen: AdminListenOption = None,
+    echo: EchoOption = False,
 ) -> None:
     """Run the proxy in front of the built-in simulator: nothing to configure, no credentials, no Amazon."""
     from proxy.commands.demo import demo as run
     from proxy.config import environment
 
-    raise typer.Exit(run(environment(), listen, admin_listen))
+    raise typer.Exit(run(environment(), listen, admin_listen, echo=echo))
 
 
 @app.command()
@@ -117,6 +119,7 @@ def simulate(
     ] = 9001,
     access_token_lifetime: Annotated[float, typer.Option(min=1, help="Seconds.")] = 3600,
     profiles_per_region: Annotated[int, typer.Option(min=0, max=5000, help="How many profiles each region has.")] = 3,
+    echo: EchoOption = False,
 ) -> None:
     """Run the simulator alone: a pretend Login with Amazon and Ads API, to test tools against."""
     from proxy.commands.simulate import simulate as run
@@ -127,6 +130,7 @@ def simulate(
         ports=PortPlan.from_base(base_port),
         access_token_lifetime=access_token_lifetime,
         profiles_per_region=profiles_per_region,
+        strict_paths=not echo,
     )
     raise typer.Exit(run(settings))
 

@@ -50,3 +50,7 @@ AdminListenOption = Annotated[
     str | None,
     typer.Option("--admin-listen", metavar="HOST:PORT", help="Metrics, health and console. Default: 127.0.0.1:8081."),
 ]
+EchoOption = Annotated[
+    bool,
+    typer.Option("--echo", help="The simulator answers unknown operations, too, with what it understood of them."),
+]

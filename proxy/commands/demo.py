@@ -31,9 +31,9 @@ class SimulatorFailed(StartupError):
     """The simulator did not start."""
 
 
-def demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | None) -> int:
+def demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | None, *, echo: bool = False) -> int:
     """Serve until stopped. Every answer carries a header that says it is a demo."""
-    with running_simulator(environ) as simulator:
+    with running_simulator(environ, *(("--echo",) if echo else ())) as simulator:
         variables = demo_environment(simulator, environ)
         variables["ADS_PROXY_LISTEN"] = listen or environ.get("ADS_PROXY_LISTEN") or LISTEN
         variables["ADS_PROXY_ADMIN_LISTEN"] = admin_listen or environ.get("ADS_PROXY_ADMIN_LISTEN") or ADMIN_LISTEN
@@ -49,13 +49,13 @@ def demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | Non
 
 
 @contextmanager
-def running_simulator(environ: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+def running_simulator(environ: Mapping[str, str], *options: str) -> Iterator[Mapping[str, Any]]:
     """A simulator on ports of its own, in its own session so that Ctrl-C stops the proxy first; what it printed.
 
     It inherits nothing of ours: the environment may hold real credentials.
     """
     process = subprocess.Popen(  # noqa: S603 - our own module
-        _SIMULATOR,
+        (*_SIMULATOR, *options),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -35,7 +35,7 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
     )
     parser.add_argument("--token-length", type=int, default=360, help="up to 2048 (default: %(default)s)")
     parser.add_argument("--mcp-tools", choices=("own", "amazon"), default="own", help="which tools are listed")
-    parser.add_argument("--strict-paths", action="store_true", help="404 for what Amazon's specifications do not know")
+    parser.add_argument("--echo", action="store_true", help="answer unknown operations too, with what was understood")
     parser.add_argument("--tls-cert", help="certificate file for the API's ports")
     parser.add_argument("--tls-key", help="its private key")
     given = parser.parse_args(arguments)
@@ -51,7 +51,7 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
         consented_on=given.consented_on,
         token_length=given.token_length,
         mcp_tools=given.mcp_tools,
-        strict_paths=given.strict_paths,
+        strict_paths=not given.echo,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
     )

@@ -1,15 +1,22 @@
-"""The Ads API: which handler answers which path. What has no handler gets a plausible generic answer."""
+"""The Ads API: which handler answers which path.
+
+A known operation without a handler gets a plausible generic answer. An unknown one is refused, unless `strict_paths`
+is off.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 
 from proxy.simulator import account_api, ads_account_api, campaign_api, report_api, unified_api, unified_reports
-from proxy.simulator.answers import Answer, error_answer
+from proxy.simulator.answers import Answer
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.campaigns import SP_KINDS
+from proxy.simulator.checks import Refusal
+from proxy.simulator.operations import load_collections
 
 Handler = Callable[[Call, "re.Match[str]"], Answer]
 Route = tuple[str, "re.Pattern[str]", Handler]
@@ -66,26 +73,47 @@ ROUTES: tuple[Route, ...] = (
 
 
 def respond(call: Call) -> Answer:
-    """The answer to a call that passed all checks. BodyUnreadable or CallRefused where its body does not fit."""
+    """The answer to a call that passed all checks.
+
+    Raises CallRefused for an unknown operation, and BodyUnreadable or CallRefused for a body that does not fit.
+    """
+    handle = _find_handler(call)
+    if handle is None and call.state.settings.strict_paths and not _is_known(call):
+        raise CallRefused(_not_found(call))
     try:
-        return _answer(call)
+        return handle() if handle else answer_generically(call)
     except (BodyUnreadable, CallRefused):
         if call.state.settings.strict_bodies:
             raise
         return answer_generically(call)
 
 
-def _answer(call: Call) -> Answer:
+def _find_handler(call: Call) -> Callable[[], Answer] | None:
+    """What answers a call, or None where there is no more than the generic answer."""
     method = "GET" if call.method == "HEAD" else call.method
     for methods, pattern, handler in ROUTES:
         match = pattern.fullmatch(call.path) if method in methods.split() else None
         if match is not None:
-            return handler(call, match)
+            return partial(handler, call, match)
     if call.operation is not None and call.operation.template.startswith(unified_api.PREFIX):
-        return unified_api.answer_unified(call)
-    if call.operation is None and call.state.settings.strict_paths:
-        return error_answer(404, "NOT_FOUND", f"Amazon's specifications have no {call.method} {call.path}")
-    return answer_generically(call)
+        return partial(unified_api.answer_unified, call)
+    return None
+
+
+def _is_known(call: Call) -> bool:
+    """Whether Amazon's specifications or its Postman collections have the operation."""
+    return call.operation is not None or load_collections().find(call.method, call.path) is not None
+
+
+def _not_found(call: Call) -> Refusal:
+    """What Amazon's gateway is believed to answer to an unknown operation (docs/amazon.md)."""
+    return Refusal(
+        404,
+        "operation-unknown",
+        "NOT_FOUND",
+        f"neither Amazon's specifications nor its Postman collections have {call.method} {call.path}",
+        f"Could not find resource for full path: {call.api_url}{call.path}",
+    )
 
 
 def answer_generically(call: Call) -> Answer:

@@ -146,6 +146,7 @@ TOOL_KINDS = frozenset(
         "body-account-forbidden",
         "body-account-unknown",
         "content-type",
+        "operation-unknown",
         "s3-authorization",
         "selection",
         "s3-leaked-header",

@@ -1,6 +1,7 @@
 """What Amazon's specifications say of an operation: which headers, which media types. Read from `operations.jsonl`.
 
-The table is made by `scripts/make_simulator_operations.py`. Nothing here looks at a request's headers.
+The table is made by `scripts/make_simulator_operations.py`. `collections.jsonl` has the operations that only Amazon's
+Postman collections know. Nothing here looks at a request's headers.
 """
 
 from __future__ import annotations
@@ -76,7 +77,17 @@ class OperationTable:
 @cache
 def load_operations() -> OperationTable:
     """The committed table."""
-    text = files("proxy.simulator").joinpath("operations.jsonl").read_text()
+    return _load("operations.jsonl")
+
+
+@cache
+def load_collections() -> OperationTable:
+    """The operations of Amazon's Postman collections that no specification has; nothing is known of their headers."""
+    return _load("collections.jsonl")
+
+
+def _load(name: str) -> OperationTable:
+    text = files("proxy.simulator").joinpath(name).read_text()
     return OperationTable([_operation(json.loads(line)) for line in text.splitlines()])
 
 

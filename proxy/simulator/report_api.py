@@ -30,9 +30,9 @@ def order(call: Call, kind: str, subject: str) -> Report:
 
 
 def look_up(call: Call, kind: str, report_id: str) -> Report | None:
-    """An order by id. Unless paths are strict, ids that nobody ordered are finished orders of long ago."""
+    """An order by id. Unless `strict_reports` is on, ids that nobody ordered are finished orders of long ago."""
     report = call.state.reports.ask(report_id)
-    if report is None and not call.state.settings.strict_paths:
+    if report is None and not call.state.settings.strict_reports:
         return call.state.reports.finished(kind, report_id)
     return report
 
@@ -80,7 +80,7 @@ def download(call: Call, match: Match) -> Answer:
     report = call.state.reports.reports.get(match["id"])
     if report is not None and not report.done:
         return error_answer(404, "NOT_FOUND", "it is not generated yet")
-    if report is None and call.state.settings.strict_paths:
+    if report is None and call.state.settings.strict_reports:
         return call.missing(match["id"])
     location = call.presigned(f"/sandbox/reports/{match['id']}.json.gz")
     return Answer(307, (("Location", location),), b"", "counted")

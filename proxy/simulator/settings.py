@@ -51,8 +51,9 @@ class SimulatorSettings:
     Of MCP: `mcp_tools` is which tools are listed, the simulator's "own" or such as "amazon" has; all can be called.
     `mcp_token_status` is the status with which a token that is over is told by a JSON-RPC error.
 
-    Of strictness: `strict_paths` answers 404 to what Amazon's specifications do not know; `strict_media_types` refuses
-    media types that they do not name; `strict_bodies` refuses bodies of another shape than the operation's;
+    Of strictness: `strict_paths` answers 404 to operations that neither Amazon's specifications nor its Postman
+    collections have; `strict_reports` answers 404 for reports that nobody ordered; `strict_media_types` refuses media
+    types that the specifications do not name; `strict_bodies` refuses bodies of another shape than the operation's;
     `strict_host` refuses a Host with another port than the listener's.
 
     `advertised_host` is the host name in URLs that lead to S3.
@@ -81,7 +82,8 @@ class SimulatorSettings:
     refuse_duplicate_reports: bool = True
     mcp_tools: McpTools = "own"
     mcp_token_status: int = 400
-    strict_paths: bool = False
+    strict_paths: bool = True
+    strict_reports: bool = False
     strict_bodies: bool = True
     strict_media_types: bool = True
     strict_host: bool = True
@@ -111,6 +113,7 @@ CHANGEABLE = (
     "strict_host",
     "strict_media_types",
     "strict_paths",
+    "strict_reports",
     "token_length",
 )
 """What may be changed while the simulator runs."""

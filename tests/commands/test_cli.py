@@ -19,6 +19,7 @@ import typer
 import yaml
 from aiohttp import web
 from rich.text import Text
+from typer.testing import CliRunner
 
 from proxy import __version__
 from proxy.commands.cli import app
@@ -27,6 +28,7 @@ from proxy.commands.healthcheck import check_health
 from proxy.commands.serve import ServeRequest
 from proxy.config import Address, load
 from proxy.config.reference import json_schema, tables
+from proxy.simulator import SimulatorSettings
 from tests.support.ready_program import ready
 from tests.support.ready_program import run as run_to_the_end
 
@@ -333,6 +335,20 @@ def test_the_banner_can_be_pasted() -> None:
     assert "curl -s http://127.0.0.1:8080/v2/profiles" in text
     assert "made-key" in text
     assert "canary" not in text
+
+
+@pytest.mark.parametrize(("options", "strict"), [((), True), (("--echo",), False)])
+def test_simulate_takes_the_echo(monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], strict: bool) -> None:
+    """Unknown operations are 404 in `simulate`, unless --echo asks for the mirror."""
+    given: list[SimulatorSettings] = []
+
+    def start(settings: SimulatorSettings) -> int:
+        given.append(settings)
+        return 0
+
+    monkeypatch.setattr("proxy.commands.simulate.simulate", start)
+    assert CliRunner().invoke(app, ["simulate", *options]).exit_code == 0
+    assert [settings.strict_paths for settings in given] == [strict]
 
 
 def test_the_simulator_says_that_its_ports_are_taken(tmp_path: Path) -> None:

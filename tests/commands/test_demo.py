@@ -61,6 +61,18 @@ async def test_the_demo_answers_at_once(tmp_path: Path) -> None:
             assert len(await answer.json()) == 3
 
 
+@pytest.mark.parametrize(("options", "status"), [((), 404), (("--echo",), 200)])
+async def test_the_demo_knows_typos(tmp_path: Path, options: tuple[str, ...], status: int) -> None:
+    """An unknown operation is 404, as at Amazon; with --echo the simulator mirrors it."""
+    arguments = ("demo", "--listen", ANY, "--admin-listen", ANY, *options)
+    async with (
+        running(tmp_path, {}, *arguments) as (started, _),
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{started['listen']}/sp/campaign") as answer,
+    ):
+        assert answer.status == status
+
+
 async def test_the_health_check_finds_a_running_server(tmp_path: Path) -> None:
     """`healthcheck` beside `serve`, with the same environment."""
     async with running(tmp_path, {**ONE, "ADS_PROXY_LISTEN": ANY, "ADS_PROXY_ADMIN_LISTEN": ANY}, "serve") as (

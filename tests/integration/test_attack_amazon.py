@@ -74,13 +74,13 @@ def attacker(tmp_path_factory: pytest.TempPathFactory, trap: Trap) -> Iterator[A
 
 def plan(running: Rig, target: str, fault: dict[str, Any], times: int = 1) -> None:
     """The next answer of the API, or of Login with Amazon, is this one."""
-    match = {"target": target, **({"path": "/v2/portfolios"} if target == "api" else {})}
+    match = {"target": target, **({"path": "/sd/campaigns"} if target == "api" else {})}
     running.control("/control/faults", {"times": times, "match": match, "fault": fault})
 
 
 def test_proxies_of_the_environment_are_not_used(attacker: Attacker, trap: Trap) -> None:
     """Token requests, profile lists and tools' requests all went straight to the configured hosts."""
-    assert attacker.send(request("GET", "/v2/portfolios")).status == 200
+    assert attacker.send(request("GET", "/sd/campaigns")).status == 200
     assert attacker.running.account("acme")["generation"] == 1
     assert trap.asked == []
 
@@ -105,7 +105,7 @@ def test_no_answer_sends_the_proxy_elsewhere(
     """It is handed on; Amazon's host is asked again at most, for a 401, and nobody else is asked at all."""
     filled = {name: value.replace("TRAP", trap.address) for name, value in headers.items()}
     plan(attacker.running, "api", {"status": status, "headers": filled, "body": "x"})
-    asked = attacker.send(request("GET", "/v2/portfolios"))
+    asked = attacker.send(request("GET", "/sd/campaigns"))
     assert asked.status == (200 if status == 401 else status)
     assert len(asked.seen) == (2 if status == 401 else 1)
     assert b"proxy-authenticate" not in asked.head.lower()
@@ -140,17 +140,17 @@ def test_a_token_endpoint_that_redirects_is_not_followed(attacker: Attacker, tra
 def test_answers_that_leave_a_doubt_are_502(attacker: Attacker, raw: bytes) -> None:
     """The connection is not used again, and the next request is answered as it should be."""
     plan(attacker.running, "api", {"raw_base64": base64.b64encode(raw).decode()})
-    assert attacker.send(request("GET", "/v2/portfolios")).status == 502
-    assert attacker.send(request("GET", "/v2/portfolios")).status == 200
+    assert attacker.send(request("GET", "/sd/campaigns")).status == 502
+    assert attacker.send(request("GET", "/sd/campaigns")).status == 200
 
 
 def test_an_answer_with_another_behind_it_poisons_nobody(attacker: Attacker) -> None:
     """What comes behind an answer is never the answer to the next request."""
     poison = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
     plan(attacker.running, "api", {"raw_base64": base64.b64encode(poison).decode()})
-    assert attacker.send(request("GET", "/v2/portfolios")).body == b"ok"
+    assert attacker.send(request("GET", "/sd/campaigns")).body == b"ok"
     for _ in range(5):
-        asked = attacker.send(request("GET", "/v2/portfolios"))
+        asked = attacker.send(request("GET", "/sd/campaigns"))
         assert (asked.status, b"poison" in asked.body) == (200, False)
 
 
@@ -177,7 +177,7 @@ def test_hostile_words_stay_words_in_the_log(tmp_path: Path) -> None:
             attacker.send(request("GET", target, "X-Ads-Account: \x9b31m" if "@" in target else "X-Plain: 1"))
         raw = b"HTTP/1.1 599 \x9b31m\r\nx-amz-rid: a\x9b31mb\r\nContent-Length: 0\r\n\r\n"
         plan(running, "api", {"raw_base64": base64.b64encode(raw).decode()})
-        attacker.send(request("GET", "/v2/portfolios"))
+        attacker.send(request("GET", "/sd/campaigns"))
         words = {"error": "x\x1b[31m", "error_description": '\r\n{"level":"forged"} Atza|AAAAAAAA'}
         plan(running, "lwa", {"status": 400, "body": json.dumps(words)})
         fetch(f"{running.admin}/console/accounts/acme/refresh", b"", {"X-Ads-Proxy-Console": "1"})

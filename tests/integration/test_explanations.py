@@ -38,7 +38,7 @@ def test_a_profile_of_nobodys_is_told(tmp_path: Path) -> None:
     """No login lists it."""
     with rig(tmp_path) as running:
         ready(running)
-        status, body = running.get("/v2/campaigns", {"Amazon-Advertising-API-Scope": "999"})
+        status, body = running.get("/sd/campaigns", {"Amazon-Advertising-API-Scope": "999"})
         assert (status, json.loads(body)["code"]) == (401, "UNAUTHORIZED")
         assert explained(running, 401)["detail"].startswith("Profile 999 is listed by no login here")
 
@@ -66,6 +66,6 @@ def test_amazons_words_are_explained(tmp_path: Path, named: str, status: int, wo
     """Those that people have met."""
     with rig(tmp_path) as running:
         ready(running)
-        running.control("/control/faults", {"match": {"path": "/v2/campaigns"}, "fault": {"named": named}})
-        assert running.get("/v2/campaigns", {"Amazon-Advertising-API-Scope": "1110000000000001"})[0] == status
+        running.control("/control/faults", {"match": {"path": "/sd/campaigns"}, "fault": {"named": named}})
+        assert running.get("/sd/campaigns", {"Amazon-Advertising-API-Scope": "1110000000000001"})[0] == status
         assert words in explained(running, status)["detail"]

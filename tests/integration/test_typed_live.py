@@ -58,8 +58,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             assert fetch(f"{running.tools}/sp/campaigns", b'{"campaigns": []}', change)[0] == 207
             assert running.get("/sb/campaigns", scope)[0] == 403
             for status in (403, 500):
-                amazon.fault({"status": status}, times=1, path="/v2/portfolios")
-                assert running.get("/v2/portfolios", scope)[0] == status
+                amazon.fault({"status": status}, times=1, path="/v2/stores")
+                assert running.get("/v2/stores", scope)[0] == status
             running.told("request", count=4)
             (place / "proxy.log").write_text("".join(line for line in running.process.output.lines if line[0] == "{"))
             yield place

@@ -310,7 +310,7 @@ def test_requests_and_records_of_all_are_in_one_place(amazon: SimulatedAmazon, t
     """The console's last requests, the audit stream with one chain, and what was refused."""
     audit = tmp_path / "audit.jsonl"
     with program(amazon, tmp_path, audit={"file": str(audit)}) as running:
-        ask_each(running, "/unknown/thing")
+        ask_each(running, "/v2/stores")
         ask_each(running, "/@nobody/v2/profiles")
         running.until(lambda: audit.read_text().count('"amazon-write"') >= WORKERS)
         records = [json.loads(line) for line in audit.read_text().splitlines()]

@@ -19,7 +19,7 @@ async def open_with(tool: Tool, fault: Fault, *lines: str, method: str = "GET", 
     tool.simulator.state.add_fault(fault, times=1)
     await tool.sign_in()
     reader, writer = await tool.connect()
-    writer.write(tool.head(method, "/any/path", *lines) + body)
+    writer.write(tool.head(method, "/v2/profiles", *lines) + body)
     return reader, writer
 
 

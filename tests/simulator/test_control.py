@@ -38,7 +38,7 @@ async def test_requests_are_shown_as_received(tool: Tool) -> None:
     assert shown[0]["target"] == "/a//b?x=%2f&u=https://y"
     assert shown[0]["host"] == tool.host
     assert shown[0]["headers"][-3:] == [["x-oDD", "1"], ["X-Odd", "\xe9"], ["Connection", "close"]]
-    assert shown[0]["status"] == 200
+    assert shown[0]["status"] == 404
 
 
 async def test_refusals_are_shown_with_reason_and_owner(tool: Tool) -> None:

@@ -106,7 +106,7 @@ async def test_early_answer_does_not_wait_for_the_body(tool: Tool) -> None:
     tool.simulator.state.add_fault(Fault(status=413, body=b"no", early=True), times=1)
     await tool.sign_in()
     reader, writer = await tool.connect()
-    writer.write(tool.head("POST", "/any/path", "Content-Length: 1000000"))
+    writer.write(tool.head("POST", "/st/campaigns", "Content-Length: 1000000"))
     assert (await reader.readuntil(b"\r\n\r\nno")).startswith(b"HTTP/1.1 413 ")
     writer.close()
 
