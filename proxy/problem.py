@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from email.utils import formatdate
+from enum import Enum, auto
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 
 TYPE_PREFIX = "urn:ads-proxy:error:"
 """Followed by the slug. It names the problem and leads nowhere; docs/errors.md describes each."""
+
+
+_MESSAGE_REFUSED = -32012
+"""The JSON-RPC error code of every refusal of the proxy's own: servers choose theirs from -32099 to -32000."""
+
+
+class BodyForm(Enum):
+    """What an answer has for a body."""
+
+    NONE = auto()
+    """The answer to a HEAD."""
+    PROBLEM = auto()
+    MESSAGE = auto()
+    """The problem document, which is a JSON-RPC error as well: for clients of MCP, which show nothing else."""
 
 
 def reason_phrase(status: int) -> str:
@@ -38,6 +53,17 @@ def document(error: Refused, request_id: str) -> dict[str, object]:
         "retryable": error.retryable,
         "request_id": request_id,
     }
+
+
+def message(error: Refused, request_id: str) -> dict[str, object]:
+    """The problem document with the members of a JSON-RPC error.
+
+    The id is null: the refused message was not read (MCP, Transports, Streamable HTTP, Sending Messages to the Server).
+    """
+    found = document(error, request_id)
+    data = {name: found[name] for name in ("type", "status", "retryable", "request_id")}
+    inner = {"code": _MESSAGE_REFUSED, "message": error.detail, "data": data}
+    return {"jsonrpc": "2.0", "id": None, "error": inner, **found}
 
 
 def own_lines(now: float, further: bytes) -> bytes:
@@ -64,12 +90,13 @@ def json_answer(body: bytes, status: int, request_id: str, *, close: bool, extra
     return "\r\n".join(lines).encode("latin-1") + b"\r\n" + extra + b"\r\n" + body
 
 
-def answer(error: Refused, request_id: str, *, to_head: bool, close: bool, extra: bytes) -> bytes:
+def answer(error: Refused, request_id: str, form: BodyForm, *, close: bool, extra: bytes) -> bytes:
     """The whole answer. `extra` holds further header lines, such as `own_lines`."""
-    body = json.dumps(document(error, request_id)).encode()
+    content = message(error, request_id) if form is BodyForm.MESSAGE else document(error, request_id)
+    body = json.dumps(content).encode()
     lines = [
         f"HTTP/1.1 {error.status} {reason_phrase(error.status)}",
-        "Content-Type: application/problem+json",
+        f"Content-Type: application/{'json' if form is BodyForm.MESSAGE else 'problem+json'}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         f"Proxy-Status: ads-proxy; error={error.proxy_error}",
@@ -84,4 +111,4 @@ def answer(error: Refused, request_id: str, *, to_head: bool, close: bool, extra
     if close:
         lines.append("Connection: close")
     head = "\r\n".join(lines).encode("latin-1") + b"\r\n" + extra + b"\r\n"
-    return head if to_head else head + body
+    return head if form is BodyForm.NONE else head + body

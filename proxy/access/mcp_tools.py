@@ -39,12 +39,13 @@ _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 @dataclass(frozen=True, slots=True)
 class ToolRules:
     """What one client may call. `patterns` are those of `mcp_tools`, None for all tools; `access` is how much a tool
-    may do."""
+    may do. `paging` tells that a request goes on with a list, of which the client has seen other pages."""
 
     client: str
     access: Effect
     patterns: tuple[PathPattern, ...] | None
     operations: Operations
+    paging: bool = False
 
     def forbids(self, tool: str) -> str:
         """Why a tool may not be called, empty where it may."""
@@ -58,6 +59,15 @@ class ToolRules:
         """Whether a tool of a list is one that the client may call; those of `/mcp/lite` are judged by each call."""
         name = tool.get("name") if isinstance(tool, dict) else None
         return isinstance(name, str) and (name in (SEARCH, DESCRIBE, INVOKE) or not self.forbids(name))
+
+    def missing(self, count: int) -> dict[str, Any]:
+        """The error of a client that may call none of the listed tools, of which there are `count`."""
+        named = "" if self.patterns is None else " and its `mcp_tools`"
+        return {
+            "code": _NOT_PERMITTED,
+            "message": f"Client {self.client} may call none of the {count} tools here, because of its `access: "
+            f"{self.access}`{named}. Change these in the proxy's configuration.",
+        }
 
     def judge(self, request: Request, body: bytes) -> None:
         """Raise what forbids a request to the endpoint, if anything does."""

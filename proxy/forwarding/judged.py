@@ -5,6 +5,7 @@ The exchange is given the very bytes that were judged; until then nothing of the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,9 @@ class JudgedRequest:
             self._refuse(error)
             return
         self._done, self._body = True, bytearray()
+        shared = self._context.shared
+        if shared.tools is not None and b"cursor" in body:
+            shared.tools = replace(shared.tools, paging=True)
         exchange = self._exchange = Exchange(self._dependencies, self._client, self._context)
         exchange.start()
         if body:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy import problem
 from proxy.errors import InternalError, ToolNotPermitted
+from proxy.routing.target import ends_like_mcp
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
@@ -18,7 +19,14 @@ def refusal_response(error: Refused, request: Request, further: bytes, *, close:
     lines = problem.own_lines(time.time(), further)
     if isinstance(error, ToolNotPermitted) and error.answer:
         return problem.json_answer(error.answer, error.sent_status, request.id, close=close, extra=lines)
-    return problem.answer(error, request.id, to_head=request.method == b"HEAD", close=close, extra=lines)
+    return problem.answer(error, request.id, _form(request), close=close, extra=lines)
+
+
+def _form(request: Request) -> problem.BodyForm:
+    if request.method == b"HEAD":
+        return problem.BodyForm.NONE
+    to_mcp = request.method == b"POST" and ends_like_mcp(request.target)
+    return problem.BodyForm.MESSAGE if to_mcp else problem.BodyForm.PROBLEM
 
 
 def sent_status(error: Refused) -> int:

@@ -1,7 +1,8 @@
 """Answers of the hosted MCP endpoint to a client that may not call every tool: lists show only those that it may.
 
 Messages come as one JSON body, or as events of a stream (`text/event-stream`), each of which passes when it is whole.
-What holds no list of tools passes byte for byte; what cannot be read does not pass.
+What holds no list of tools passes byte for byte; what cannot be read does not pass. A whole list of which the client
+may call nothing becomes an error that says why: an empty list would look like a server without tools.
 """
 
 from __future__ import annotations
@@ -99,6 +100,9 @@ class ToolListFilter:
         if not isinstance(result, dict) or not isinstance(tools, list):
             return False
         result["tools"] = [tool for tool in tools if self._rules.shows(tool)]
+        if tools and not result["tools"] and not result.get("nextCursor") and not self._rules.paging:
+            del message["result"]
+            message["error"] = self._rules.missing(len(tools))
         return len(result["tools"]) < len(tools)
 
     def _say_unreadable(self) -> bytes:

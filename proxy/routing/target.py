@@ -19,6 +19,7 @@ TOKEN_PATH = b"/auth/o2/token"
 
 _REGION_PREFIXES = {b"/" + region.encode(): region for region in REGIONS}
 _MCP_PATHS = frozenset((b"/mcp", b"/mcp/", b"/mcp/lite", b"/mcp/lite/"))
+_MCP_ENDINGS = tuple(_MCP_PATHS)
 _SIGN_IN = (b"auth", b"ap")
 _WELL_KNOWN = b"/.well-known/"
 _METADATA = frozenset((b"oauth-protected-resource", b"oauth-authorization-server", b"openid-configuration"))
@@ -117,6 +118,14 @@ def may_be_local(target: Target) -> bool:
     key: told without decoding, so that it costs nothing to tell."""
     path = target.path
     return (path.endswith(_LOCAL_ENDINGS) or _WELL_KNOWN in path) and len(path) <= _MAX_REMEMBERED_BYTES
+
+
+def ends_like_mcp(target: Target) -> bool:
+    """Whether a target, behind whatever prefix, is the MCP endpoint's; told without decoding.
+
+    It holds for prefixes that lead nowhere, too, such as `/@UNKNOWN/mcp`.
+    """
+    return target.path.endswith(_MCP_ENDINGS)
 
 
 def _split_prefix(path: bytes) -> tuple[str, str, bytes]:

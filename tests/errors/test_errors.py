@@ -39,7 +39,9 @@ def test_every_slug_is_documented_with_its_status() -> None:
 @pytest.mark.parametrize("kind", REFUSALS, ids=lambda kind: kind.slug)
 def test_a_refusal_becomes_a_problem_document(kind: type[errors.Refused]) -> None:
     """RFC 9457's members, Amazon's two beside, and the header of RFC 9209."""
-    answer = problem.answer(kind("Do this.", retry_after=1.2), "id-1", to_head=False, close=True, extra=DATED)
+    answer = problem.answer(
+        kind("Do this.", retry_after=1.2), "id-1", problem.BodyForm.PROBLEM, close=True, extra=DATED
+    )
     head, _, body = answer.partition(b"\r\n\r\n")
     said = json.loads(body)
     assert head.startswith(b"HTTP/1.1 %d " % kind.status)
@@ -54,7 +56,7 @@ def test_a_refusal_becomes_a_problem_document(kind: type[errors.Refused]) -> Non
 
 def test_a_head_request_is_refused_without_a_body() -> None:
     """The length is named, the body left out (RFC 9110, 9.3.2)."""
-    answer = problem.answer(errors.UnknownRoute("x"), "id", to_head=True, close=False, extra=DATED)
+    answer = problem.answer(errors.UnknownRoute("x"), "id", problem.BodyForm.NONE, close=False, extra=DATED)
     assert answer.endswith(b"\r\n\r\n")
     assert b"Connection" not in answer
 
@@ -62,7 +64,9 @@ def test_a_head_request_is_refused_without_a_body() -> None:
 def test_some_statuses_bring_their_own_headers() -> None:
     """401 names the scheme (RFC 9110, 11.6.1), 405 the methods (15.5.6)."""
     made = {
-        kind.status: problem.answer(kind("x"), "id", to_head=False, close=False, extra=DATED + b"X-Demo: 1\r\n")
+        kind.status: problem.answer(
+            kind("x"), "id", problem.BodyForm.PROBLEM, close=False, extra=DATED + b"X-Demo: 1\r\n"
+        )
         for kind in (errors.ClientUnknown, errors.MethodNotAllowed)
     }
     assert b'WWW-Authenticate: Bearer realm="ads-proxy"' in made[401]

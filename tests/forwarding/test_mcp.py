@@ -17,7 +17,15 @@ from tests.support.wire import GET, HELLO, Wire, answering
 INITIALIZE = b'{"jsonrpc":"2.0","id":1,"method":"initialize"}'
 CALL = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%b" % (len(INITIALIZE), INITIALIZE)
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 8\r\n\r\ndata: x\n"
+KEY = b"correct horse battery staple"
 IS_OVER = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"client initialization failed"}}'
+
+
+def keyed() -> Clients:
+    """One client with a key."""
+    return Clients(
+        [Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),))], Placeholders(b"key"), Budgets()
+    )
 
 
 def refusal(status: int, body: bytes, kind: bytes = b"application/json") -> bytes:
@@ -121,6 +129,30 @@ async def test_a_renewal_that_does_not_convince_delivers_the_answer(running: Run
 
 
 # --- sessions
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "slug"),
+    [
+        (b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1", 401, "client-unknown"),
+        (b"POST /@nobody/eu/mcp/lite HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: " + KEY, 404, "unknown-route"),
+    ],
+)
+async def test_a_refused_message_is_a_json_rpc_error(head: bytes, status: int, slug: str, running: Running) -> None:
+    """The proxy's own refusal of a POST has a body that clients of MCP show, with its HTTP status."""
+    sent = head + b"\r\nContent-Length: %d\r\n\r\n%b" % (len(INITIALIZE), INITIALIZE)
+    async with running(answering(HELLO), clients=keyed()) as bench:
+        got = await bench.ask(sent)
+        said = json.loads(got.body)
+        assert (got.status, said["type"]) == (status, f"urn:ads-proxy:error:{slug}")
+        assert (said["jsonrpc"], said["id"], said["error"]["message"]) == ("2.0", None, said["detail"])
+
+
+async def test_a_refused_stream_is_a_problem_document(running: Running) -> None:
+    """A GET carries no message, so nothing of JSON-RPC answers it."""
+    async with running(answering(HELLO), clients=keyed()) as bench:
+        got = await bench.ask(b"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (got.status, "jsonrpc" in json.loads(got.body)) == (401, False)
 
 
 def opened(session: bytes, name: bytes = b"Mcp-Session-Id") -> bytes:

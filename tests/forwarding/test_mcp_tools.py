@@ -142,6 +142,15 @@ async def test_a_list_shows_what_may_be_called(events: bool, running: Running) -
         assert (await tool.answer()).status == 200
 
 
+async def test_a_later_page_of_a_list_may_be_empty(running: Running) -> None:
+    """A request with a cursor has had other pages; without one, a list without a permitted tool is an error."""
+    content = json.dumps({"jsonrpc": "2.0", "id": 5, "result": {"tools": [{"name": "odd"}]}}).encode()
+    later = {"jsonrpc": "2.0", "id": 5, "method": "tools/list", "params": {"cursor": "2"}}
+    async with running(Endpoint(answer(content, b"application/json")), clients=clients()) as bench:
+        assert json.loads((await bench.ask(post(later))).body)["result"] == {"tools": []}
+        assert "may call none of the 1 tools" in json.loads((await bench.ask(post(LIST))).body)["error"]["message"]
+
+
 async def test_a_compressed_list_is_not_shown(running: Running) -> None:
     """It cannot be read on its way."""
     endpoint = Endpoint(

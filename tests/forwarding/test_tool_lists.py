@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,9 +21,11 @@ SHOWN = {"jsonrpc": "2.0", "id": 1, "result": {"tools": [TOOLS[0], TOOLS[2]], "n
 OTHER = b'{"jsonrpc": "2.0",  "id":1,"result":{"x":"tools", "y":[1,2]}}'
 
 
-def body(content: bytes, pieces: int = 0, *, events: bool = False, readable: bool = True) -> bytes:
+def body(
+    content: bytes, pieces: int = 0, *, events: bool = False, readable: bool = True, rules: ToolRules = RULES
+) -> bytes:
     """What passes of it, fed in pieces of so many bytes."""
-    made = ToolListFilter(RULES, readable=readable, events=events)
+    made = ToolListFilter(rules, readable=readable, events=events)
     size = pieces or max(1, len(content))
     passed = b"".join(made.feed(content[at : at + size]) for at in range(0, len(content), size))
     return passed + made.finish()
@@ -38,6 +41,30 @@ def test_a_body_with_a_list_shows_what_may_be_called(pieces: int) -> None:
     assert json.loads(body(dumped(LISTED), pieces)) == SHOWN
     assert json.loads(body(dumped([LISTED, {"id": 2}]), pieces)) == [SHOWN, {"id": 2}]
     assert json.loads(body(dumped(LISTED).replace(b'"tools"', b'"t\\u006fols"'), pieces)) == SHOWN
+
+
+@pytest.mark.parametrize("events", [False, True])
+def test_a_list_without_a_tool_for_the_client_says_why(events: bool) -> None:
+    """An empty list would look like a server without tools."""
+    listed = dumped({"jsonrpc": "2.0", "id": 7, "result": {"tools": [{"name": "bad"}, {"name": "worse"}]}})
+    passed = body(b"data: " + listed + b"\n\n" if events else listed, events=events)
+    said = json.loads(passed.strip().removeprefix(b"data: "))
+    assert (said["id"], "result" in said) == (7, False)
+    assert said["error"]["message"].startswith("Client agent may call none of the 2 tools here, because of its `acc")
+
+
+@pytest.mark.parametrize(
+    ("result", "paging"),
+    [
+        ({"tools": []}, False),
+        ({"tools": [{"name": "bad"}]}, True),
+        ({"tools": [{"name": "bad"}], "nextCursor": "c"}, False),
+    ],
+)
+def test_a_page_without_a_tool_for_the_client_is_empty(result: dict[str, Any], paging: bool) -> None:
+    """Where other pages may have some, or Amazon lists none, there is nothing to complain of."""
+    said = json.loads(body(dumped({"id": 7, "result": result}), rules=replace(RULES, paging=paging)))
+    assert said["result"] == {**result, "tools": []}
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,28 @@ def test_a_client_begins_no_login_of_its_own(python: Path, tmp_path: Path) -> No
         assert [target for target in reached if "mcp" in target or "register" in target or "known" in target] == []
 
 
+def refused(python: Path, proxy: Rig, mode: str, **given: str) -> str:
+    """What the real client says of the error that it met."""
+    environment = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY, **given}
+    with started(python, HERE / "refused.py", mode, **environment) as told:
+        return " ".join(told.wait_for(lambda line: True)["failed"])
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_the_client_is_told_why_the_proxy_refuses_it(python: Path, tmp_path: Path, mode: str) -> None:
+    """With two accounts and no choice, and with a wrong key: the client shows our detail."""
+    with flows.keyed(tmp_path, beside=("globex",), limits={"accounts": [flows.ACCOUNT, "globex"]}) as proxy:
+        assert "several accounts: acme, globex. Choose one with" in refused(python, proxy, mode)
+        assert "No client has this key" in refused(python, proxy, mode, MCP_PATH="/mcp/lite", CLIENT_KEY="wrong")
+
+
+def test_a_client_without_a_permitted_tool_is_told_why(python: Path, tmp_path: Path) -> None:
+    """The key that `init` writes may make reports, and the simulator's own tools are none: no empty list."""
+    with flows.keyed(tmp_path, limits={"access": "report"}) as proxy:
+        said = refused(python, proxy, "legacy")
+        assert f"Client {flows.CLIENT} may call none of the 2 tools here, because of its `access: report`" in said
+
+
 def _arrived(told: Output, number: int) -> None:
     """The client has heard of that step."""
     told.wait_for(lambda line: line.get("progress") == number)
