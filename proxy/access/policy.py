@@ -223,11 +223,22 @@ def _evaluate_operation(policy: Policy, request: Request, destination: Destinati
     operation = operations.find(request.method, destination.segments) if destination.kind is TargetKind.API else None
     effect = Effect.WRITE if operation is None else operation.effect
     if effect not in _ACCESS[policy.access]:
-        what = "this may change something" if policy.access is Effect.REPORT else "this does more than read"
-        return _forbid("access", f"Client {policy.name} has `access: {policy.access}`, and {what}.")
+        return _forbid("access", f"Client {policy.name} has `access: {policy.access}`, and {_too_much(operation)}.")
     if not policy.limited_by:
         return policy.leave
     return _evaluate_limits(policy, request, destination, operation)
+
+
+def _too_much(operation: Operation | None) -> str:
+    """Why `access` forbids an operation."""
+    if operation is None:
+        return (
+            "this method and path are not in Amazon's specifications, and so count as a write. Check the path. If it "
+            "is right, an operator can allow it: add it to `operations` with `effect: read`, or set `access: write`"
+        )
+    return (
+        "this operation makes reports" if operation.effect is Effect.REPORT else "this operation may change something"
+    )
 
 
 def _evaluate_mcp(policy: Policy, request: Request, destination: Destination) -> Verdict:
@@ -279,7 +290,7 @@ def _ungoverned(destination: Destination, operation: Operation | None) -> str:
     if destination.kind is TargetKind.MCP:
         return "MCP reaches every account"
     if operation is None:
-        return "no specification knows this operation, method and path, so nothing says what it reaches"
+        return "this method and path are not in Amazon's specifications, so nothing says what they reach"
     return _why_ungoverned(operation)
 
 

@@ -179,6 +179,22 @@ def test_access_permits_what_does_no_more(method: bytes, target: bytes, least: E
             assert verdict.rule == "access"
 
 
+@pytest.mark.parametrize("access", ["read", "report"])
+def test_an_unknown_operation_is_called_unknown(access: str) -> None:
+    """Its refusal says why it counts as a write, and how to allow it; that of a known one says what it does."""
+    unknown = decided({"access": access}, b"GET", b"/v2/stores").reason
+    assert "not in Amazon's specifications, and so count as a write" in unknown
+    assert "`operations`" in unknown and "`effect: read`" in unknown and "Check the path" in unknown
+    known = decided({"access": access}, b"DELETE", b"/reporting/reports/1").reason
+    assert known == f"Client tool has `access: {access}`, and this operation may change something."
+
+
+def test_a_limited_client_is_told_that_an_operation_is_unknown() -> None:
+    """Nothing says what it reaches; the text has the way to open it."""
+    reason = decided({"profiles": ("11",)}, b"GET", b"/v2/stores").reason
+    assert "this method and path are not in Amazon's specifications" in reason and "`unscoped_paths`" in reason
+
+
 @pytest.mark.parametrize("method", [b"POST", b"GET", b"DELETE"])
 @pytest.mark.parametrize(
     ("limits", "rule"),
