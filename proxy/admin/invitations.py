@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 STYLE: Final = Path(__file__).parent / "static" / "console.css"
 CALLBACK: Final = f"{PATH}/callback"
 MAX_BODY_BYTES: Final = 4096
+MAX_PER_LINK: Final = 4
+"""Sign-ins under way of one link: one who has it takes no room from other advertisers."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,7 +46,7 @@ class InvitationHandlers:
         self._view, self._ledger, self._observer, self._url = view, ledger, observer, url
         self._pending = PendingSignIns()
         self._flow = SignInFlow(view, observer, self._pending)
-        self._begun: TTLCache[str, str] = TTLCache(MAX_PENDING, STATE_SECONDS)
+        self._begun: TTLCache[str, tuple[str, str]] = TTLCache(MAX_PENDING, STATE_SECONDS)
         self._finishing: set[str] = set()
 
     def routes(self) -> list[web.RouteDef]:
@@ -100,8 +102,9 @@ class InvitationHandlers:
         state, invitation, source = await self._open(token)
         if invitation is None or source is None:
             return _ended(state)
+        self._make_room(invitation.id)
         begun = self._flow.begin(source)
-        self._begun[begun.state] = token
+        self._begun[begun.state] = (invitation.id, token)
         answer = html(invitation_pages.leaving_page(begun.url))
         answer.set_cookie(
             begun.cookie_name,
@@ -114,8 +117,15 @@ class InvitationHandlers:
         )
         return answer
 
+    def _make_room(self, id_: str) -> None:
+        """Forget the oldest sign-in of a link that has as many as it may."""
+        own = [state for state, (begun, _) in self._begun.items() if begun == id_]
+        if len(own) >= MAX_PER_LINK:
+            del self._begun[own[0]]
+            self._pending.forget(own[0])
+
     async def _callback(self, request: web.Request) -> web.Response:
-        token = self._begun.get(request.query.get("state", ""), "")
+        _, token = self._begun.get(request.query.get("state", ""), ("", ""))
         state, invitation, _ = await self._open(token)
         if token and invitation is None:
             return _ended(state)

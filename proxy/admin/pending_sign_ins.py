@@ -100,6 +100,10 @@ class PendingSignIns:
             del self._pending[state]
         return pending
 
+    def forget(self, state: str) -> None:
+        """Nobody comes back with this state any more."""
+        self._pending.pop(state, None)
+
     def hold(self, state: str, pending: PendingSignIn, grant: Grant, comparison: Comparison) -> None:
         """Keep what was granted until the browser says what becomes of it; forgotten like any other."""
         self._pending[state] = replace(pending, grant=grant, comparison=comparison)

@@ -23,6 +23,8 @@ from proxy.admin import (
     make_admin,
     make_invitations,
 )
+from proxy.admin.invitations import MAX_PER_LINK
+from proxy.admin.pending_sign_ins import MAX_PENDING
 from proxy.events import InvitationUsed, SignInFinished
 from proxy.observability.metrics import Metrics
 from proxy.profiles.replacement import GrantedProfiles
@@ -129,6 +131,29 @@ async def test_an_invited_persons_consent_is_in_force_and_the_link_is_used() -> 
     assert program.adopted == ["acme"]
     assert InvitationUsed("acme", made.id) in program.seen
     assert [event.outcome for event in program.seen if isinstance(event, SignInFinished)] == ["connected"]
+
+
+async def test_one_link_cannot_push_out_the_sign_ins_of_another() -> None:
+    """Its button, pressed as often as there is room for sign-ins, replaces its own."""
+    async with inviting(FakeProgram(statuses=(), known_profiles=())) as invited:
+        _, path = await invited.invitation()
+        state, cookie = await invited.begin(path)
+        _, flooding = await invited.invitation("globex")
+        for _ in range(MAX_PENDING + 1):
+            await invited.begin(flooding)
+        async with invited.knocker.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
+            assert answer.status == 200
+        assert (await invited.follow(flooding))[0] == 200
+
+
+async def test_the_last_sign_ins_of_a_link_are_the_ones_that_count() -> None:
+    """Somebody who presses the button again goes on with that; the first of too many is forgotten."""
+    async with inviting(FakeProgram(statuses=(), known_profiles=())) as invited:
+        _, path = await invited.invitation()
+        begun = [await invited.begin(path) for _ in range(MAX_PER_LINK + 1)]
+        for (state, cookie), status in ((begun[0], 400), (begun[1], 200)):
+            async with invited.knocker.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
+                assert answer.status == status
 
 
 @pytest.mark.parametrize(
