@@ -1,0 +1,35 @@
+"""docker-compose.yml and its page: who may log in to Grafana, and which images run."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from tests.support.programs import ROOT
+
+SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+OF_OTHERS = {each["image"] for each in SERVICES.values() if not each["image"].startswith("${IMAGE:-")}
+PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+
+
+def test_grafana_takes_no_password() -> None:
+    """Its administrator has the password that everybody knows, so neither the form nor basic auth takes one."""
+    environment = dict(each.split("=", 1) for each in SERVICES["grafana"]["environment"])
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+
+
+def test_images_of_others_have_a_version() -> None:
+    """None is `latest`, which is another image tomorrow."""
+    assert {image for image in OF_OTHERS if not re.search(r":v?\d+(\.\d+)*(@sha256:[0-9a-f]{64})?$", image)} == set()
+
+
+def test_the_page_says_how_to_pin_them() -> None:
+    """The command asks the registry for each image of compose, and for the base of the Dockerfile."""
+    (base,) = set(re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE))
+    (command,) = re.findall(r"^    for image in .*?\n    done$", PAGE, re.MULTILINE | re.DOTALL)
+    assert "docker compose --profile fleet config --images" in command
+    assert f" {base}" in command
+    assert "docker buildx imagetools inspect" in command
