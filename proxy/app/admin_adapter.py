@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.app.fleet import FleetMember
     from proxy.app.workers.supervisor import Supervisor
     from proxy.config import Address, Config
     from proxy.downstream.table import ConnectionTable
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from proxy.observability.audit_stream import AuditStream
     from proxy.profiles.directory import Profile, ProfileDirectory
     from proxy.secret import Secret
-    from proxy.tokens.fleet import Fleet
     from proxy.tokens.invitation_ledger import InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.manager import TokenManager
@@ -78,7 +78,7 @@ class RunningProgram(Protocol):
     @property
     def needs_restart(self) -> tuple[str, ...]: ...
     @property
-    def fleet(self) -> Fleet | None: ...
+    def fleet(self) -> FleetMember | None: ...
     @property
     def tokens(self) -> TokenManager: ...
     @property

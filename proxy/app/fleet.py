@@ -11,17 +11,20 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.events import StateStoreChanged
+from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
 from proxy.forwarding.throttles import ThrottleKey
+from proxy.tokens.fleet import StoreHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.access.clients import Budgets, Spending
-    from proxy.events import Observer
+    from proxy.events import Event, Observer
     from proxy.forwarding.throttles import Throttles
     from proxy.tokens.fleet import Fleet
 
+MAX_NAMED: Final = 3
+"""Accounts that a sentence names."""
 SETTLE_EVERY: Final = 0.25
 """Seconds between two settlements of what clients spent."""
 
@@ -40,6 +43,7 @@ class FleetMember:
         self._clock = clock
         self._fleet, self._throttles, self._budgets, self._observer = fleet, throttles, budgets, observer
         self._id = secrets.token_hex(8)
+        self._unwritten: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -64,8 +68,31 @@ class FleetMember:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _tell_health(self) -> None:
+    @property
+    def health(self) -> StoreHealth:
+        """The store is in trouble until it has every refresh token that only this replica's memory holds."""
         health = self._fleet.health
+        if health.trouble or not self._unwritten:
+            return health
+        few = sorted(self._unwritten)[:MAX_NAMED]
+        names = ", ".join(few) + (", ..." if len(self._unwritten) > len(few) else "")
+        count = f"{len(self._unwritten)} refresh token{'s' if len(self._unwritten) > 1 else ''}"
+        return StoreHealth(
+            f"The state store lacks {count} that this replica still has to write: {names}.", health.replicas
+        )
+
+    def observe(self, event: Event) -> None:
+        """Which accounts' refresh tokens only the memory holds."""
+        before = bool(self._unwritten)
+        if isinstance(event, TokenUnpersisted) and event.unpersisted:
+            self._unwritten.add(event.account)
+        elif isinstance(event, TokenUnpersisted | AccountRemoved):
+            self._unwritten.discard(event.account)
+        if bool(self._unwritten) != before and not self._fleet.health.trouble:
+            self._tell_health()
+
+    def _tell_health(self) -> None:
+        health = self.health
         self._observer.observe(StateStoreChanged(bool(health.trouble), health.trouble, health.replicas))
 
     # --- pauses

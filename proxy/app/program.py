@@ -73,7 +73,6 @@ if TYPE_CHECKING:
     from proxy.forwarding.rules import Rules
     from proxy.observability.audit_stream import AuditStream
     from proxy.observability.delivery import NoticeWay
-    from proxy.tokens.fleet import Fleet
     from proxy.tokens.store import Store
 
 
@@ -88,7 +87,7 @@ class Program:
     session: aiohttp.ClientSession
     lwa: LoginWithAmazon
     invitations: InvitationLedger
-    fleet: Fleet | None
+    fleet: FleetMember | None
     listening: Address
     admin_listening: Address
 
@@ -199,13 +198,13 @@ class Program:
 
     def _open_store(self, config: Config) -> Store:
         """The store, and this replica's part in the fleet that shares it, if one does."""
-        store = open_store(config.state.url, config.state.key)
+        store = open_store(config.state.url, config.state.key, wiring.spill_place(config, environment()))
         self._opened.push_async_callback(store.close)
-        self.fleet = store.fleet
+        self.fleet = None
         if store.fleet is not None:
-            member = FleetMember(store.fleet, self.throttles, self._budgets, self.observers)
-            self._opened.push_async_callback(member.stop)
-            member.start()
+            self.fleet = FleetMember(store.fleet, self.throttles, self._budgets, self.observers)
+            self._opened.push_async_callback(self.fleet.stop)
+            self.fleet.start()
         return store
 
     def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
@@ -255,7 +254,8 @@ class Program:
         opened = self._opened
         self.lwa = self._login_with_amazon(config)
         desk = self._make_desk()
-        observers = Observers((self.observers, SignInObserver(self._list_profiles_again), *desk))
+        fleet = (self.fleet,) if self.fleet is not None else ()
+        observers = Observers((self.observers, SignInObserver(self._list_profiles_again), *fleet, *desk))
         self.tokens = TokenManager(self.lwa, store, observers, wiring.token_settings(config))
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *desk)))
         for each in desk:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.config import Address
+from proxy.config import Address, default_spill_directory
 from proxy.profiles.directory import ProfileSource
+from proxy.tokens.opening import SpillPlace
 from proxy.tokens.values import TokenSettings, TokenSource
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     from proxy.config import Config
 
@@ -52,6 +54,14 @@ def profile_sources(config: Config, context: ssl.SSLContext | None) -> tuple[Pro
         )
         for name, account in config.accounts.items()
     )
+
+
+def spill_place(config: Config, environ: Mapping[str, str]) -> SpillPlace | None:
+    """Where copies go of refresh tokens that a shared store cannot take; None where they are turned off."""
+    spill = config.state.spill
+    if spill == "off":
+        return None
+    return SpillPlace(str(spill or default_spill_directory(environ)), required=spill is not None)
 
 
 def token_settings(config: Config) -> TokenSettings:

@@ -190,7 +190,7 @@ async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, b
     if amazon.config.state.kind is StateKind.MEMORY:
         return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
     consented_at = before.consented_at if before is not None else None
-    entry = rotated(grant.refresh_token, account.refresh_tokens[0], time.time(), consented_at)
+    entry = rotated(grant.refresh_token, account.refresh_tokens[0], time.time(), consented_at, sent)
     try:
         await amazon.store.write(account.name, entry)
     except StateError as error:

@@ -7,7 +7,15 @@ What others need is named here. No other part of the program looks at the enviro
 from __future__ import annotations
 
 from proxy.config.checks.notes import notes
-from proxy.config.loading import admin_address, admin_key, config_path, environment, load, wants_colours
+from proxy.config.loading import (
+    admin_address,
+    admin_key,
+    config_path,
+    default_spill_directory,
+    environment,
+    load,
+    wants_colours,
+)
 from proxy.config.model.accounts import Account
 from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.kinds import AccessField
@@ -52,6 +60,7 @@ __all__ = [
     "admin_address",
     "admin_key",
     "config_path",
+    "default_spill_directory",
     "environment",
     "load",
     "notes",

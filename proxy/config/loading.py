@@ -143,6 +143,12 @@ def default_state_url(environ: Mapping[str, str]) -> str:
     return f"file:{home.rstrip('/')}/.local/state/ads-proxy" if home.startswith("/") and home != "/" else "memory:"
 
 
+def default_spill_directory(environ: Mapping[str, str]) -> str:
+    """Where copies of refresh tokens go by default; nothing is created here."""
+    kept = default_state_url(environ)
+    return f"{kept.removeprefix('file:')}-spill" if kept.startswith("file:") else "/var/lib/ads-proxy/spill"
+
+
 def _absolute_state(url: Any, environ: Mapping[str, str], file: Path | None) -> Any:
     """`file:DIR` with a directory that starts where the configuration file is."""
     directory = url.removeprefix("file:") if isinstance(url, str) and url.startswith("file:") else ""

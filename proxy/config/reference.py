@@ -150,5 +150,6 @@ def tables(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> str:
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 _REAL_DEFAULTS = {
     "state.url": "the user's state directory",
+    "state.spill": "in the user's state directory",
     **{f"regions.NAME.{key}": "Amazon's" for key in ("api_url", "token_url", "auth_grant_url", "mcp_url")},
 }

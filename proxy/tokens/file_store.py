@@ -122,6 +122,9 @@ class FileStore:
     async def write(self, account: str, entry: StoredToken) -> None:
         await asyncio.to_thread(self._write, account, entry)
 
+    async def unwritten(self, account: str) -> StoredToken | None:
+        return None
+
     async def read_document(self, name: str) -> object | None:
         return await asyncio.to_thread(self._read_document, name)
 

@@ -21,6 +21,7 @@ from proxy.tokens.refresh_token import RefreshTokenKeeper
 from proxy.tokens.trouble import describe_trouble
 from proxy.tokens.turns import TokenTurns
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
+from proxy.tokens.write_retries import WriteRetries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,6 +70,7 @@ class TokenManager:
         self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}
         self._changing = asyncio.Lock()
+        self._write_retries = WriteRetries()
         self._watchers: list[asyncio.Task[None]] = []
         self._consents_moved = asyncio.Event()
         self._rejected_at = 0.0
@@ -187,7 +189,8 @@ class TokenManager:
         return self._credentials[account]
 
     async def _prepare(self, source: TokenSource) -> Credential:
-        keeper = RefreshTokenKeeper(source.account, self._store, self._dependencies.observer, self._dependencies.timing)
+        observer, timing = self._dependencies.observer, self._dependencies.timing
+        keeper = RefreshTokenKeeper(source.account, self._store, observer, timing, self._write_retries)
         await keeper.load(source.refresh_token)
         return Credential(source, keeper, self._dependencies)
 
@@ -200,6 +203,7 @@ class TokenManager:
         while True:
             with contextlib.suppress(StateError):
                 async for change in self._store.changes():
+                    self._write_retries.release_all()
                     if change.document in (None, CONSENTS):
                         await self._consents.hear()
                     for account, credential in tuple(self._credentials.items()):

@@ -46,6 +46,9 @@ class MemoryStore:
         self._entries[account] = entry
         self._changed.set()
 
+    async def unwritten(self, account: str) -> StoredToken | None:
+        return None
+
     async def read_document(self, name: str) -> object | None:
         text = self._documents.get(name)
         document: object = json.loads(text) if text is not None else None

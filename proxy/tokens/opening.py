@@ -6,6 +6,7 @@ Every mistake in the address or the keys is a `StateError` that says what to wri
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import StateError
@@ -16,13 +17,23 @@ if TYPE_CHECKING:
     from proxy.tokens.store import Store
 
 
-def open_store(url: str | Secret, key: Secret | tuple[Secret, ...] | None = None) -> Store:
+@dataclass(frozen=True, slots=True)
+class SpillPlace:
+    """The directory for copies of what a shared store cannot take. One that is not `required` need not be usable."""
+
+    directory: str
+    required: bool
+
+
+def open_store(
+    url: str | Secret, key: Secret | tuple[Secret, ...] | None = None, spill: SpillPlace | None = None
+) -> Store:
     """The store for `memory:`, `file:DIR` or `redis://`. Of several keys the first encrypts and all decrypt.
 
     Blocks briefly; a server is not asked before something is read or written.
     """
     if isinstance(url, Secret):
-        return _open_redis(url.reveal(), keys_of(key))
+        return _open_redis(url.reveal(), keys_of(key), spill)
     if url.rstrip("/") == "memory:":
         from proxy.tokens.memory_store import MemoryStore
 
@@ -32,7 +43,7 @@ def open_store(url: str | Secret, key: Secret | tuple[Secret, ...] | None = None
 
         return FileStore.open(directory_of(url), keys_of(key))
     if url.startswith("redis"):
-        return _open_redis(url, keys_of(key))
+        return _open_redis(url, keys_of(key), spill)
     raise StateError(f"state.url: {url!r} is neither memory: nor file:DIR.")
 
 
@@ -43,7 +54,7 @@ async def _rotate_redis(store: RedisStore) -> int:
         await store.close()
 
 
-def _open_redis(url: str, keys: tuple[Secret, ...]) -> RedisStore:
+def _open_redis(url: str, keys: tuple[Secret, ...], spill: SpillPlace | None = None) -> RedisStore:
     from proxy.config.model.expected import WrongValue
     from proxy.config.model.redis_address import parse_redis_address
 
@@ -56,7 +67,21 @@ def _open_redis(url: str, keys: tuple[Secret, ...]) -> RedisStore:
     from proxy.tokens.redis_connection import RedisConnection
     from proxy.tokens.redis_store import RedisStore
 
-    return RedisStore(RedisConnection(address), keys)
+    store = RedisStore(RedisConnection(address), keys)
+    if spill is not None:
+        _open_spill(store, spill, str(address))
+    return store
+
+
+def _open_spill(store: RedisStore, place: SpillPlace, address: str) -> None:
+    from proxy.tokens.spill import Spill
+
+    try:
+        store.spill = Spill.open(place.directory, store.cipher, address)
+    except StateError as error:
+        if place.required:
+            raise StateError(f"state.spill: {error}") from None
+        store.spill_problem = f"While the state store is away, refresh tokens have no copy on this machine: {error}"
 
 
 def rotate_keys(url: str | Secret, key: Secret | tuple[Secret, ...] | None) -> int:

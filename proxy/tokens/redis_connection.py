@@ -8,6 +8,7 @@ password.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any, Final
@@ -28,12 +29,17 @@ PATIENCE: Final = 2.0
 """Seconds that the server may take to connect, and to answer."""
 BLOCK: Final = 1.0
 """Seconds for which a read of news waits for one at most."""
+PROBE: Final = 0.5
+"""Seconds between two probes of a server that is away."""
 MAX_NEWS: Final = 1000
 """Entries of one such read."""
 NEWS: Final = "news"
 """The stream of what was written: `kind` is `account` or `document`, `name` the digest or the name."""
+CHECK: Final = "check"
+"""What is kept here was encrypted with the key of all the rest. A server that lost its data has another one."""
 ALIVE: Final = 5.0
 """Seconds after its last pulse for which a replica counts."""
+_FAILURES: Final = (exceptions.RedisError, OSError, TimeoutError, ValueError)
 PREFIX: Final = "{ads-proxy}:"
 """All keys begin so. What is in braces chooses the slot, where a server has slots: they are all on one."""
 
@@ -50,11 +56,17 @@ class RedisConnection:
         """Called when `trouble` came or went, or there are more or fewer replicas."""
         self._id = secrets.token_hex(8)
         self._asking: set[asyncio.Task[Any]] = set()
-        self._client = open_client(address, PREFIX, PATIENCE, PATIENCE)
-        self._reader = open_client(address, PREFIX, PATIENCE, BLOCK + PATIENCE)
+        self._client, self._reader = self._open_client(), self._open_reader()
 
     def __repr__(self) -> str:
         return f"<RedisConnection to {self.address}{', in trouble' if self.trouble is not None else ''}>"
+
+    def _open_client(self) -> RedisClient:
+        return open_client(self.address, PREFIX, PATIENCE, PATIENCE)
+
+    def _open_reader(self) -> RedisClient:
+        """For reads that wait for news."""
+        return open_client(self.address, PREFIX, PATIENCE, BLOCK + PATIENCE)
 
     @staticmethod
     def key(name: str) -> str:
@@ -101,10 +113,59 @@ class RedisConnection:
             for id_, fields in entries
         ]
 
-    async def pulse(self) -> None:
-        """Says that this replica lives. The server is asked whatever is known of it, and has to take a write."""
-        words = ("EVAL", BEAT, 1, f"{PREFIX}replicas", 0, self._id, int(ALIVE * 1000))
-        self.count(await self._ask(self._client, *words))
+    async def pulse(self) -> bytes | None:
+        """Tells the others that this replica lives. Gives what the server has at `CHECK`.
+
+        Raises `StateError`, also where the server takes no writes.
+        """
+        replicas, check = await self._ask(self._client, *self._beat())
+        self.count(replicas)
+        return check if isinstance(check, bytes) else None
+
+    def _beat(self) -> tuple[str | float, ...]:
+        return "EVAL", BEAT, 2, self.key("replicas"), self.key(CHECK), 0, self._id, int(ALIVE * 1000)
+
+    async def returned(self) -> None:
+        """Returns when the server takes writes again.
+
+        Every half second a probe begins on a connection of its own, even if the one before still hangs. The client of
+        the probe that succeeds replaces the others, whose connections may be dead without notice.
+        """
+        found: asyncio.Future[RedisClient] = asyncio.get_running_loop().create_future()
+        probes: set[asyncio.Task[None]] = set()
+        try:
+            while not found.done():
+                probes.add(probe := asyncio.create_task(self._probe(found), name="probe the state store"))
+                probe.add_done_callback(probes.discard)
+                await asyncio.wait({found}, timeout=PROBE)
+        finally:
+            for probe in tuple(probes):
+                probe.cancel()
+        self._replace_clients(found.result())
+
+    async def _probe(self, found: asyncio.Future[RedisClient]) -> None:
+        client = self._open_client()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                replicas, _ = await client.ask(*self._beat())
+        except _FAILURES as error:
+            if not found.done():
+                self.note(_explain(error, self.address))
+        else:
+            if not found.done():
+                self.count(replicas)
+                found.set_result(client)
+        finally:
+            if not (found.done() and found.result() is client):
+                await _close(client)
+
+    def _replace_clients(self, client: RedisClient) -> None:
+        old = self._client, self._reader
+        self._client, self._reader = client, self._open_reader()
+        for each in old:
+            closing = asyncio.create_task(_close(each))
+            self._asking.add(closing)
+            closing.add_done_callback(self._forget)
 
     def count(self, replicas: int) -> None:
         """So many share the server."""
@@ -135,18 +196,24 @@ class RedisConnection:
             await asyncio.wait({asking}, timeout=patience)
             if asking.done():
                 return asking.result()
-        except (exceptions.RedisError, OSError, TimeoutError, ValueError) as caught:
+        except _FAILURES as caught:
             error = caught
         finally:
             asking.cancel()
         failure = _explain(error, self.address)
-        self.note(failure)
+        if client in (self._client, self._reader):
+            self.note(failure)
         raise failure
 
     def _forget(self, asked: asyncio.Task[Any]) -> None:
         self._asking.discard(asked)
         if not asked.cancelled():
             asked.exception()  # whoever waited for it was told
+
+
+async def _close(client: RedisClient) -> None:
+    with contextlib.suppress(*_FAILURES):
+        await client.close()
 
 
 def digest(name: str) -> str:

@@ -15,11 +15,11 @@ from cryptography.fernet import InvalidToken
 
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.tokens import redis_scripts as scripts
-from proxy.tokens.redis_connection import NEWS, digest
+from proxy.tokens.redis_connection import CHECK, NEWS, digest
 from proxy.tokens.redis_fleet import RedisFleet
 from proxy.tokens.redis_leases import RedisLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
-from proxy.tokens.store import StoreChange
+from proxy.tokens.store import StoreChange, outranks
 from proxy.tokens.token_form import TokenForm
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
     from proxy.tokens.leases import Form, T
     from proxy.tokens.redis_connection import RedisConnection
+    from proxy.tokens.spill import Spill
     from proxy.tokens.store import StoredToken
 
-_CHECK: Final = "check"
 _PROOF: Final = b"ads-proxy"
 _PAUSE: Final = 0.5
 """Seconds between two attempts to read news from a server that is away."""
@@ -41,6 +41,8 @@ class RedisStore:
 
     def __init__(self, connection: RedisConnection, keys: tuple[Secret, ...]) -> None:
         self._connection = connection
+        self.spill: Spill | None = None
+        self.spill_problem = ""
         self.cipher = make_cipher(keys)
         self.leases = RedisLeases(connection, self.cipher, TokenForm())
         self.fleet = RedisFleet(connection, self.cipher)
@@ -50,6 +52,7 @@ class RedisStore:
         self._damaged: set[str] = set()
         self._superseded = asyncio.Event()
         self._checked = False
+        self._check_seen: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<RedisStore at {self._connection.address}>"
@@ -61,9 +64,11 @@ class RedisStore:
 
     @property
     def notes(self) -> tuple[str, ...]:
+        spill = self.spill.notes if self.spill is not None else tuple(filter(None, (self.spill_problem,)))
         if self._connection.address.tls:
-            return ()
+            return spill
         return (
+            *spill,
             "state.url leads to Redis without TLS: its password crosses the network unencrypted. Tokens are encrypted "
             "with state.key.",
         )
@@ -89,7 +94,34 @@ class RedisStore:
         return entry
 
     async def write(self, account: str, entry: StoredToken) -> None:
-        """Where another replica has written a newer one, that one stays, and `changes` tells of it."""
+        """If another replica has written a newer one, that one stays, and `changes` reports it."""
+        async with self.spill.guarding(account, entry) if self.spill is not None else contextlib.nullcontext():
+            if await self._is_overtaken(account, entry):
+                self._superseded.set()
+            else:
+                await self._write(account, entry)
+
+    async def unwritten(self, account: str) -> StoredToken | None:
+        left = self.spill.copy_of(account) if self.spill is not None else None
+        if left is None or self.spill is None:
+            return None
+        with contextlib.suppress(StateUnavailable):
+            if await self._is_overtaken(account, left):
+                await self.spill.remove(account, left)
+                return None
+        return left
+
+    async def _is_overtaken(self, account: str, entry: StoredToken) -> bool:
+        """Whether the store has a newer entry that this replica has not seen: after a start without the store."""
+        if account in self._versions:
+            return False
+        try:
+            kept = await self.read(account)
+        except StateFileDamaged:
+            return False
+        return kept is not None and not outranks(entry, kept)
+
+    async def _write(self, account: str, entry: StoredToken) -> None:
         await self._check()
         name = self._name(account)
         version, is_ours = await self._connection.run(
@@ -123,8 +155,11 @@ class RedisStore:
         last = ""
         while True:
             try:
-                last = "" if self._connection.trouble is not None else last
-                await self._connection.pulse()
+                if self._connection.trouble is not None:
+                    last = ""
+                    await self._connection.returned()
+                elif await self._connection.pulse() != self._check_seen:
+                    last = ""
                 if not last:
                     await self._recover()
                     last = await self._last_news()
@@ -148,7 +183,7 @@ class RedisStore:
         """
         await self._check()
         entries = await self._connection.names("account:*")
-        for name in (*entries, *await self._connection.names("document:*"), _CHECK):
+        for name in (*entries, *await self._connection.names("document:*"), CHECK):
             words = ("HGET", self._key("", name), "content") if name in entries else ("GET", self._key("", name))
             content = await self._connection.command(*words)
             with contextlib.suppress(InvalidToken):
@@ -183,7 +218,7 @@ class RedisStore:
         """Refuses another key than the one that the rest is encrypted with, before anything is read or written."""
         if self._checked:
             return
-        key = self._key("", _CHECK)
+        key = self._key("", CHECK)
         kept = await self._connection.command("GET", key)
         if kept is None:
             await self._connection.command("SET", key, self.cipher.encrypt(_PROOF), "NX")
@@ -195,7 +230,7 @@ class RedisStore:
                 f"The state store at {self._connection.address} is encrypted with another key, and is left as it is: "
                 "set state.key to the key it was written with (after a new one in a list), or name another database."
             ) from None
-        self._checked = True
+        self._checked, self._check_seen = True, kept
 
     async def _last_news(self) -> str:
         found = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.events import RefreshTokenLost, RefreshTokenReplaced, StoredTokenDamaged, TokenUnpersisted
-from proxy.tokens.lifecycle import backoff
 from proxy.tokens.store import (
     Choice,
     RefreshTokenOrigin,
@@ -22,6 +21,7 @@ from proxy.tokens.store import (
     StoredToken,
     choose,
     fingerprint,
+    outranks,
     rotated,
     signed_in,
 )
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
     from proxy.tokens.store import Store
     from proxy.tokens.values import Timing
+    from proxy.tokens.write_retries import WriteRetries
 
 REMEMBERED = 64
 CLOSING_PAUSE = 0.25
@@ -40,9 +41,10 @@ LOST = "Mend the state store. Unless the account serves again after the next sta
 class RefreshTokenKeeper:
     """Keeps one account's refresh token. Every method belongs to the event loop."""
 
-    def __init__(self, account: str, store: Store, observer: Observer, timing: Timing) -> None:
+    def __init__(self, account: str, store: Store, observer: Observer, timing: Timing, retries: WriteRetries) -> None:
         self._account = account
         self._store = store
+        self._retries = retries
         self._observer = observer
         self._timing = timing
         self._configured: Secret | None = None
@@ -81,6 +83,10 @@ class RefreshTokenKeeper:
         except StateUnavailable:
             pass  # what it has is learned when it is there
         self._configured = configured
+        unwritten = await self._store.unwritten(self._account)
+        if unwritten is not None and choose(configured, unwritten).refresh_token == unwritten.refresh_token:
+            self._remember(unwritten)
+            self._write(unwritten)
         self._choice = choose(configured, self._stored)
 
     async def reconfigure(self, configured: Secret | None) -> bool:
@@ -107,6 +113,8 @@ class RefreshTokenKeeper:
         if entry is None or _identity(entry) in self._known:
             return None
         self._known.append(_identity(entry))
+        if self._unsaved is not None and outranks(self._unsaved, entry):
+            return None  # the write under way replaces it
         is_for_now = choose(self._configured, entry).refresh_token == entry.refresh_token
         if is_for_now or self._unsaved is None:
             self._stored = entry
@@ -128,7 +136,8 @@ class RefreshTokenKeeper:
             return
         before = self.stored
         consented_at = before.consented_at if before is not None else None
-        self._replace(rotated(refresh_token, self._configured, self._timing.wall(), consented_at))
+        now, in_force = self._timing.wall(), self._choice.refresh_token
+        self._replace(rotated(refresh_token, self._configured, now, consented_at, in_force))
 
     def sign_in(self, refresh_token: Secret) -> None:
         """A person signed in."""
@@ -142,6 +151,7 @@ class RefreshTokenKeeper:
     async def close(self, grace: float) -> None:
         """Tries to write what is not written yet for so many seconds, and at short intervals; tells what is lost."""
         self._closing.set()
+        self._retries.release(self._account)
         try:
             await self.flush(grace)
         finally:
@@ -175,29 +185,25 @@ class RefreshTokenKeeper:
 
     async def _save(self) -> None:
         """Writes the newest unsaved entry, and again until it holds."""
-        failures = 0
         while (entry := self._unsaved) is not None:
             try:
                 await self._store.write(self._account, entry)
             except StateError as error:
-                failures += 1
                 self._trouble = str(error)
                 self._report(True, str(error))
-                await self._pause(backoff(failures + 1, self._timing.random()))
+                await self._pause()
             else:
-                failures = 0
+                self._retries.release_all()
                 if self._unsaved is entry:
                     self._unsaved = None
         self._report(False, "")
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(self) -> None:
         """Between two attempts to write; while the program stops there is no time to lose."""
         if self._closing.is_set():
             await asyncio.sleep(CLOSING_PAUSE)
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
+        else:
+            await self._retries.wait(self._account)
 
     def _report(self, unpersisted: bool, detail: str) -> None:
         if unpersisted != self.unpersisted:

@@ -48,6 +48,7 @@ def encode_entry(account: str, entry: StoredToken) -> bytes:
             "configured_fingerprint": entry.configured_fingerprint,
             "saved_at": entry.saved_at,
             "consented_at": entry.consented_at,
+            "follows": entry.follows,
         }
     ).encode()
 
@@ -62,6 +63,7 @@ def decode_entry(content: bytes) -> tuple[str, StoredToken]:
         str(kept["configured_fingerprint"]),
         saved_at,
         _consented_at(kept, source, saved_at),
+        str(kept.get("follows", "")),
     )
     return str(kept["account"]), entry
 

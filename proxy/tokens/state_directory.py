@@ -29,9 +29,10 @@ TEMPORARY = ".new-"
 ASIDE = "damaged-"
 LOCK_WAIT = 5.0
 MAX_KEY_BYTES = 65536
+ADVICE = "Let state.url name a directory that this user can write, or use memory:."
 
 
-def locate(directory: str) -> Path:
+def locate(directory: str, advice: str = ADVICE) -> Path:
     """The directory that holds the state for `file:DIR`, made where it is missing, and private.
 
     DIR itself where this program made it or it was made for it (empty, ours, closed to others); in any other, such
@@ -54,10 +55,7 @@ def locate(directory: str) -> Path:
             within.mkdir(mode=0o700)
         return _private(within)
     except OSError as error:
-        raise StateError(
-            f"The state directory {wanted} cannot be used: {reason(error)}. "
-            "Let state.url name a directory that this user can write, or use memory:."
-        ) from None
+        raise StateError(f"The state directory {wanted} cannot be used: {reason(error)}. {advice}") from None
 
 
 def _is_private(path: Path) -> bool:

@@ -48,7 +48,8 @@ class StoredToken:
     """A refresh token as it is kept. `saved_at` and `consented_at` are wall-clock time.
 
     `configured_fingerprint` is `fingerprint` of the configured refresh token that was in force when this one was
-    written. `consented_at` is when this program saw the consent given, None where it did not.
+    written. `consented_at` is when this program saw the consent given, None where it did not. `follows` is the
+    `fingerprint` of the refresh token that this one replaced, empty where that is unknown.
     """
 
     refresh_token: Secret
@@ -56,6 +57,7 @@ class StoredToken:
     configured_fingerprint: str
     saved_at: float
     consented_at: float | None = None
+    follows: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,9 @@ class Store(Protocol):
     async def write(self, account: str, entry: StoredToken) -> None:
         """Returns once the entry would survive the machine losing power, where the store can promise that."""
 
+    async def unwritten(self, account: str) -> StoredToken | None:
+        """The entry that an earlier run of this program could not write, None where the store has it or a newer one."""
+
     async def read_document(self, name: str) -> object | None:
         """What `write_document` kept under this name, or None: a document that cannot be read counts as lost."""
 
@@ -129,16 +134,34 @@ def choose(configured: Secret | None, stored: StoredToken | None) -> Choice:
     return Choice(configured, RefreshTokenOrigin.NONE if configured is None else RefreshTokenOrigin.CONFIGURATION)
 
 
+def outranks(entry: StoredToken, other: StoredToken) -> bool:
+    """Whether an entry replaces another one that was written without knowledge of it.
+
+    A token that replaced the other wins, whatever the clocks say. Else the newer consent wins, and of one consent the
+    entry that was saved later.
+    """
+    if entry.follows == fingerprint(other.refresh_token):
+        return True
+    if other.follows == fingerprint(entry.refresh_token):
+        return False
+    return (entry.consented_at or 0.0, entry.saved_at) > (other.consented_at or 0.0, other.saved_at)
+
+
 def signed_in(refresh_token: Secret, configured: Secret | None, now: float) -> StoredToken:
     """The entry for a fresh sign-in, which beats the configured token of the day. `now` is wall-clock time."""
     return StoredToken(refresh_token, StoredSource.SIGN_IN, fingerprint(configured), now, consented_at=now)
 
 
 def rotated(
-    refresh_token: Secret, configured: Secret | None, now: float, consented_at: float | None = None
+    refresh_token: Secret,
+    configured: Secret | None,
+    now: float,
+    consented_at: float | None = None,
+    before: Secret | None = None,
 ) -> StoredToken:
-    """The entry for a refresh token that Amazon gave in the place of the one in force. `now` is wall-clock time.
+    """The entry for a refresh token that Amazon gave in the place of `before`. `now` is wall-clock time.
 
     `consented_at` is that of the one before: another token of the same consent prolongs nothing.
     """
-    return StoredToken(refresh_token, StoredSource.ROTATED, fingerprint(configured), now, consented_at)
+    follows = fingerprint(before)
+    return StoredToken(refresh_token, StoredSource.ROTATED, fingerprint(configured), now, consented_at, follows)

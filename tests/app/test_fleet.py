@@ -9,7 +9,7 @@ from cryptography.fernet import MultiFernet
 from proxy.access.clients import Budgets
 from proxy.app.fleet import FleetMember, read_pause
 from proxy.errors import StateUnavailable
-from proxy.events import StateStoreChanged
+from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
 from proxy.forwarding.throttles import ThrottleKey, Throttles
 from proxy.secret import Secret
 from proxy.tokens.redis_fleet import RedisFleet
@@ -153,4 +153,22 @@ async def test_trouble_and_its_end_are_told(server: RedisServer) -> None:
         StateStoreChanged(False, "", 1),
         StateStoreChanged(False, "", 3),
     ]
+    await member.member.stop()
+
+
+@virtual_time
+async def test_a_store_that_lacks_a_token_is_still_in_trouble(server: RedisServer) -> None:
+    """The end is reported when the store has the refresh tokens of all accounts, and not when it answers again."""
+    member = Member(server)
+    member.member.start()
+    member.connection.note(StateUnavailable("It is away."))
+    for account in ("acme", "beta", "removed"):
+        member.member.observe(TokenUnpersisted(account, True, "It is away."))
+    member.connection.note(None)
+    member.member.observe(AccountRemoved("removed"))
+    assert "lacks 2 refresh tokens that this replica still has to write: acme, beta." in member.member.health.trouble
+    member.member.observe(TokenUnpersisted("acme", False, ""))
+    assert "lacks 1 refresh token that" in member.member.health.trouble
+    member.member.observe(TokenUnpersisted("beta", False, ""))
+    assert [event.degraded for event in member.events.of(StateStoreChanged)] == [True, True, False]
     await member.member.stop()

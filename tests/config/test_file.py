@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from proxy.config import AMAZON_REGIONS, Address, Client, Config, load
+from proxy.app.wiring import spill_place
+from proxy.config import AMAZON_REGIONS, Address, Client, Config, default_spill_directory, load
 from proxy.config.reading.document import parse_document
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
+from proxy.tokens.opening import SpillPlace
 
 ACCOUNT = "accounts: {acme: {client_id: amzn1.x, client_secret: canary-secret}}\n"
 DIGEST = "ab" * 32
@@ -314,3 +317,33 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigurationError, match=problem):
             load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "spill"),
+    [
+        ("", SpillPlace("/home/u/.local/state/ads-proxy-spill", required=False)),
+        ("spill: copies", SpillPlace("{}/copies", required=True)),
+        ("spill: off", None),
+        ("spill: 'off'", None),
+    ],
+)
+def test_copies_of_refresh_tokens_have_a_directory(tmp_path: Path, text: str, spill: SpillPlace | None) -> None:
+    """By default the user's; one that is named starts where the file is, and has to be usable."""
+    config = read(tmp_path, ACCOUNT + f"state: {{key: canary-state-key-0123, url: 'redis://h/0', {text}}}")
+    found = spill_place(config, {"HOME": "/home/u"})
+    wanted = replace(spill, directory=spill.directory.format(tmp_path)) if spill is not None else None
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("environ", "directory"),
+    [
+        ({"XDG_STATE_HOME": "/var/state", "HOME": "/home/u"}, "/var/state/ads-proxy-spill"),
+        ({"HOME": "/"}, "/var/lib/ads-proxy/spill"),
+        ({}, "/var/lib/ads-proxy/spill"),
+    ],
+)
+def test_a_user_without_a_home_has_a_directory_for_copies_too(environ: dict[str, str], directory: str) -> None:
+    """As in the container image."""
+    assert default_spill_directory(environ) == directory

@@ -55,6 +55,8 @@ from tests.config.test_file import ACCOUNT, problems_of
             "regions.na.token_url: has no path; write the whole address",
         ),
         ("regions: {na: {api_url: 'http://x:port'}}", "regions.na.api_url: is not an http"),
+        ("state: {spill: 5}", "state.spill: is neither a directory nor off"),
+        ("state: {spill: ''}", "state.spill: "),
         ("state: {url: 'redis://u:canary@h/1'}", "state.key: is missing; Redis keeps tokens for all replicas"),
         (
             "state: {key: 0123456789abcdef, url: {file: /none}}",

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.config.model.redis_address import parse_redis_address
-from proxy.errors import StateUnavailable, TokenServerError
+from proxy.errors import RefreshTokenRevoked, StateUnavailable, TokenServerError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import TokenSource
-from proxy.tokens.redis_connection import PREFIX, RedisConnection
+from proxy.tokens.redis_connection import CHECK, PREFIX, RedisConnection
 from proxy.tokens.redis_scripts import BEAT
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.token_response import Grant
@@ -50,10 +50,15 @@ class VirtualConnection(RedisConnection):
         found = await self.command("XREAD", "STREAMS", *names, *streams.values())
         return [(stream.decode(), id_.decode(), fields) for stream, entries in found or () for id_, fields in entries]
 
-    async def pulse(self) -> None:
-        if not self.cut:
-            self.trouble = None
-        self.count(await self.run(BEAT, ("replicas",), str(id(self)), 5000))
+    async def returned(self) -> None:
+        while self.cut:
+            await asyncio.sleep(0.5)
+        self.trouble = None
+
+    async def pulse(self) -> bytes | None:
+        replicas, check = await self.run(BEAT, ("replicas", CHECK), str(id(self)), 5000)
+        self.count(replicas)
+        return check if isinstance(check, bytes) else None
 
 
 class NumberedLogin(ScriptedLogin):
@@ -76,6 +81,30 @@ class NumberedLogin(ScriptedLogin):
             raise TokenServerError("503")
         granted = await super().refresh(token_url, credentials, refresh_token)
         return granted if scripted else replace(granted, access_token=Secret(f"access-{number}"))
+
+
+class StrictLogin(ScriptedLogin):
+    """Kills a refresh token, and nothing else, when it issues the successor: `acme-0`, `acme-1`, ..."""
+
+    def __init__(self, expires_in: float) -> None:
+        super().__init__(expires_in=expires_in)
+        self.alive: dict[str, int] = {}
+        self.under_way = 0
+        """Token requests. Whoever dies with one loses the login: Amazon has issued what nobody receives."""
+
+    async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
+        name, _, number = refresh_token.reveal().rpartition("-")
+        self.asked.append((asyncio.get_running_loop().time(), refresh_token.reveal()))
+        self.under_way += 1
+        try:
+            await asyncio.sleep(0.1)
+        finally:
+            self.under_way -= 1
+        if int(number) != self.alive.setdefault(name, 0):
+            raise RefreshTokenRevoked("The refresh token was replaced.")
+        self.alive[name] += 1
+        access, successor = (Secret(f"{name}-{kind}{self.alive[name]}") for kind in ("access-", ""))
+        return Grant(access, successor, self.expires_in, credentials.client_id)
 
 
 class Fleet:

@@ -94,6 +94,7 @@ class Expected(StrEnum):
     SECRETS = "must be one secret, or a list of two: the newer first, then the one that it follows"
     SECONDS = "must be a number of seconds such as 30 or 0.5"
     SET_VARIABLE = "is not set"
+    SPILL = "is neither a directory nor off"
     STATE_KEYS = "an empty list of keys; name one, or leave the key out"
     STATE_URL = "is not a state store; write file:DIR or memory:, or redis://HOST/DB"
     STRUCTURE = "is neither YAML nor JSON"

@@ -86,6 +86,11 @@ RedirectUri = Annotated[
     str, BeforeValidator(values.parse_redirect_uri), WithJsonSchema({"type": "string", "pattern": "^https?://"})
 ]
 StateUrl = Annotated[str | Secret, BeforeValidator(references.read_state_url), WithJsonSchema(_REFERENCE)]
+Spill = Annotated[
+    Path | Literal["off"] | None,
+    BeforeValidator(references.read_spill),
+    WithJsonSchema({"anyOf": [_TEXT, {"const": False}, {"type": "null"}]}),
+]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
 SecretFile = Annotated[Path, BeforeValidator(references.parse_secret_file), WithJsonSchema(_TEXT)]
 FilePath = Annotated[Path, BeforeValidator(references.locate_file), WithJsonSchema(_TEXT)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import ValidationInfo
@@ -62,6 +62,15 @@ def locate_file(value: Any, info: ValidationInfo) -> Path:
         raise WrongValue(Expected.FILE, found=None if isinstance(value, str) else shape_of(value))
     references: References | None = info.context
     return Path(value) if references is None else references.locate(str(value))
+
+
+def read_spill(value: Any, info: ValidationInfo) -> Path | Literal["off"] | None:
+    """A directory, or `off`, which YAML reads as false."""
+    if value is None or value is False or value == "off":
+        return None if value is None else "off"
+    if not isinstance(value, str | Path):
+        raise WrongValue(Expected.SPILL)
+    return locate_file(value, info)
 
 
 def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False, public: bool = False) -> Secret:

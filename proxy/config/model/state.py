@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from proxy.config.model.kinds import StateKeys, StateUrl
+from proxy.config.model.kinds import Spill, StateKeys, StateUrl
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.config.model.section import Section
 from proxy.secret import Secret
@@ -37,6 +37,14 @@ class StateSection(Section):
         Field(
             description="What encrypts the state, 16 bytes or more; of a list, the first encrypts and all decrypt. "
             "Absent: a key file is made in the directory; required with Redis."
+        ),
+    ] = None
+    spill: Annotated[
+        Spill,
+        Field(
+            description="With Redis: the directory for encrypted copies of refresh tokens that the store could not "
+            "take; `off` for none. Default: `ads-proxy-spill` next to the default of `url`, and "
+            "`/var/lib/ads-proxy/spill` for a user without a home."
         ),
     ] = None
 

@@ -1,0 +1,74 @@
+"""The pace of failed writes: one a second for the whole store, and all as soon as one succeeds."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy.errors import StateError
+from proxy.tokens.store import StoredToken
+from proxy.tokens.write_retries import WriteRetries
+from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
+
+
+async def waits(retries: WriteRetries, name: str, done: list[str]) -> None:
+    await retries.wait(name)
+    done.append(name)
+
+
+@virtual_time
+async def test_one_is_tried_each_second() -> None:
+    """In the order in which their writes failed."""
+    retries, done = WriteRetries(), list[str]()
+    async with asyncio.TaskGroup() as tasks:
+        for name in ("a", "b", "c"):
+            tasks.create_task(waits(retries, name, done))
+        await asyncio.sleep(1.1)
+        assert done == ["a"]
+        await asyncio.sleep(1)
+        assert done == ["a", "b"]
+        await asyncio.sleep(1)
+    assert done == ["a", "b", "c"]
+
+
+@virtual_time
+async def test_a_success_releases_all() -> None:
+    """At once, and the timer that runs meanwhile finds nobody."""
+    retries, done = WriteRetries(), list[str]()
+    async with asyncio.TaskGroup() as tasks:
+        for name in ("a", "b"):
+            tasks.create_task(waits(retries, name, done))
+        await asyncio.sleep(0)
+        retries.release_all()
+    assert done == ["a", "b"]
+    await asyncio.sleep(2)
+    assert repr(retries) == "<WriteRetries: 0 waiting>"
+
+
+class RefusingStore(BrokenStore):
+    """Takes no entry of one account, whatever else it takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+
+    async def write(self, account: str, entry: StoredToken) -> None:
+        if account == "refused":
+            self.refused += 1
+            raise StateError("The file is read-only.")
+        await super().write(account, entry)
+
+
+@virtual_time
+async def test_an_account_that_cannot_be_written_holds_up_no_other() -> None:
+    """A store that is mended takes all others within a second, and the one is tried on."""
+    store = RefusingStore()
+    login = ScriptedLogin(grant("a", refresh="refresh-1"), grant("b", refresh="refresh-2"), grant("c", refresh="r-3"))
+    async with RunningManager(login, store) as running:
+        await running.manager.start([source("refused"), source("one"), source("two")])
+        await asyncio.sleep(100)
+        store.broken, before = False, store.refused
+        await asyncio.sleep(2.1)
+        statuses = running.manager.statuses()
+        assert [status.account for status in statuses if status.unpersisted] == ["refused"]
+        await asyncio.sleep(10)
+        assert store.refused >= before + 10
