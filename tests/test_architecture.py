@@ -21,7 +21,7 @@ LINES_PER_FUNCTION = 40
 PARAMETERS = 5
 
 # A longer file, function or parameter list needs its reason here: {"proxy/x.py": "why"}, {"proxy/x.py:name": "why"}.
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {"proxy/tokens/credential.py": "one state machine, which a split would hide"}
 LONG_FUNCTIONS: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/cli.py:check": "each is an option of the command",

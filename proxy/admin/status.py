@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _BROKEN: Final = frozenset({"revoked", "misconfigured"})
 _UNTIL_THEN: Final = "Requests are served until the token in hand ends."
+_REFUSED: Final = "Amazon also answers 401 to the access token, so requests are answered 503."
 _WORDS: Final = {
     "pending": ("Starting", "The first access token has not arrived yet."),
     "valid": ("Working", "Requests are served; the token is renewed by itself before it ends."),
@@ -86,9 +87,9 @@ def consent_status(consent: Consent, now: float) -> dict[str, Any]:
 def account_status(status: CredentialStatus, account: AccountView | None, counts: dict[str, int], now: float) -> Any:
     """One account; `counts` are its profiles by region."""
     title, sentence = in_words(status)
-    serving = status.expires_at is not None and status.expires_at > now
-    if serving and status.state in _BROKEN:
-        sentence = f"{sentence} {_UNTIL_THEN}"
+    serving = status.expires_at is not None and status.expires_at > now and not status.refused
+    if status.state in _BROKEN and (serving or status.refused):
+        sentence = f"{sentence} {_UNTIL_THEN if serving else _REFUSED}"
     failure = status.last_failure
     return {
         "name": status.account,

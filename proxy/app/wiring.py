@@ -65,7 +65,8 @@ def spill_place(config: Config, environ: Mapping[str, str]) -> SpillPlace | None
 
 
 def token_settings(config: Config) -> TokenSettings:
-    return TokenSettings(refresh_ahead=config.tokens.refresh_ahead, request_wait=config.tokens.request_wait)
+    tokens = config.tokens
+    return TokenSettings(tokens.refresh_ahead, tokens.request_wait, probe_interval=tokens.probe_interval)
 
 
 def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:

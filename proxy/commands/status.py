@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
 
 TIMEOUT = 10.0
+_BROKEN = frozenset({"revoked", "misconfigured"})
+"""States of an account that needs a person, although an earlier token may still serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class StatusAnswer:
 
 
 def print_status(admin: Address, key: Secret | None, *, as_json: bool) -> int:
-    """0 where the program is ready and every account serves, else 1."""
+    """0 where the program is ready, every account serves, and none needs a person; else 1."""
     answer = ask(admin, key)
     if answer.status is None:
         complain(answer.problem)
@@ -43,8 +45,8 @@ def print_status(admin: Address, key: Secret | None, *, as_json: bool) -> int:
 
 
 def is_sound(status: Mapping[str, Any]) -> bool:
-    """Ready, its configuration in force, and no account that cannot serve. Pure."""
-    serving = all(account["serving"] for account in status["accounts"])
+    """Ready, its configuration in force, and no account that cannot serve, or only until its token expires. Pure."""
+    serving = all(account["serving"] and account["state"] not in _BROKEN for account in status["accounts"])
     return bool(status["ready"] and not status["draining"] and serving and not status["config"]["problems"])
 
 

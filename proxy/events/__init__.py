@@ -6,6 +6,7 @@ Times are in seconds, sizes in bytes, timestamps in seconds since the epoch. Not
 from __future__ import annotations
 
 from proxy.events.accounts import (
+    AccessTokenRefused,
     AccountRemoved,
     AdsAccountsFailed,
     AdsAccountsListed,
@@ -66,6 +67,7 @@ from proxy.events.root import (
 
 __all__ = [
     "UNKNOWN",
+    "AccessTokenRefused",
     "AccountRemoved",
     "AdsAccountsFailed",
     "AdsAccountsListed",

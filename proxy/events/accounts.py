@@ -19,6 +19,8 @@ class RefreshCause(StrEnum):
     """Amazon answered 401."""
     RETRY = "retry"
     """The attempt before failed."""
+    PROBE = "probe"
+    """To learn whether the refresh token still works."""
     OPERATOR = "operator"
     SIGN_IN = "sign-in"
     SHARED = "shared"
@@ -134,6 +136,14 @@ class RefreshTokenReplaced(Event):
 
     account: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTokenRefused(Event):
+    """Amazon answers 401 to the access token in hand, and refuses to issue another: the account no longer serves."""
+
+    account: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.InvitationUsed: "info",
     events.ConsentEnding: "warning",
     events.ConsentEnded: "error",
+    events.AccessTokenRefused: "error",
     events.OlderRefreshTokenUsed: "warning",
     events.RefreshTokenReplaced: "info",
     events.RefreshTokenLost: "error",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ApplicationChanged, RefreshTokenMissing, TokenAnswerMalformed
 from proxy.events import (
+    AccessTokenRefused,
     CredentialStateChanged,
     RefreshCause,
     RefreshFailed,
@@ -26,6 +27,7 @@ from proxy.tokens.absence import Absence, comes_later, needs_operator, sign_in_a
 from proxy.tokens.alarm import MAX_SLEEP, Alarm
 from proxy.tokens.consent import explain_refusal
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
+from proxy.tokens.probe import NEVER, probe_after_failure, probe_at, probe_when_busy
 from proxy.tokens.refresh_attempt import describe_failure, failure_elsewhere, failure_of, request_grant
 from proxy.tokens.sharing import Sharing
 from proxy.tokens.store import StoredSource, fingerprint
@@ -59,6 +61,7 @@ class Credential:
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
+        self._probe_at = NEVER
         self._waiters = Waiters()
         self.suspicion = Suspicion(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
@@ -163,7 +166,7 @@ class Credential:
     async def renew(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
         """A token other than the rejected one, or None where the 401 does not convince that it is about the token.
 
-        Raises `NoUsableToken` where it does, and none comes in time; but not where a person must act first.
+        Raises `NoUsableToken` where it does, and none comes in time or a person must act first.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.dependencies.settings.request_wait
@@ -171,6 +174,8 @@ class Credential:
         convinced = self.suspicion.convinces(use, self.dependencies.timing.clock())
         while (token := self._usable_token()) is None or token.is_same(rejected):
             left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
+            if lifecycle.needs_operator(self.state):
+                self._take_401(token, use)
             if self._needs_operator() or not (convinced or token is None or self._is_refreshing()):
                 return None
             if left <= 0 or not (self._is_refreshing() or self._refresh_for_401(token, use, left)):
@@ -179,6 +184,25 @@ class Credential:
                 return None
             await self._waiters.wait(left)
         return token
+
+    def accepted(self, token: AccessToken, use: TokenUse) -> None:
+        """Amazon took a token for this use. If it is the one in hand, that one is alive."""
+        self.suspicion.accepted(use)
+        if self.token is not None and token.is_same(self.token):
+            self.suspicion.doubted_for = None
+
+    def _take_401(self, token: AccessToken | None, use: TokenUse) -> None:
+        """Amazon refuses both tokens: whoever asked gets a 503 with the reason. Raises `NoUsableToken`.
+
+        The token in hand is dropped when it is certain that the 401 was not about a single use of it.
+        """
+        if token is not None:
+            was_doubted, is_dead = self.suspicion.doubted_for is not None, self.suspicion.doubt(use)
+            self.token = None if is_dead else token
+            if is_dead or not was_doubted:
+                detail = self._last_failure.detail if self._last_failure is not None else ""
+                self.dependencies.observer.observe(AccessTokenRefused(self.source.account, detail))
+        self._refuse_where_an_operator_is_needed()
 
     def _hasten(self) -> None:
         """A request is about to wait: passing trouble holds the next attempt back for less long."""
@@ -270,7 +294,9 @@ class Credential:
         else:
             return None
         ours = (sent, grant.refresh_token if grant is not None else None)
-        if source == self.source and self._keeper.refresh_token in ours:
+        if cause is RefreshCause.PROBE and not failure.permanent and self._usable_token() is not None:
+            self._record_failed_probe(failure, clock() - sent_at)
+        elif source == self.source and self._keeper.refresh_token in ours:
             self._schedule = self._schedule.counting(lease.failed) if lease.failed is not None else self._schedule
             self._record_failure(failure, clock() - sent_at)
             await lease.fail(self._schedule.failed_attempt(failure.reason))
@@ -301,7 +327,8 @@ class Credential:
         self._generation, self._older_secret = self._generation + 1, grant.older_secret
         expires_at, lineage = sent_at + grant.expires_in, fingerprint(self._keeper.refresh_token)
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id, lineage)
-        self._last_failure, self._last_success = None, timing.wall()
+        self._last_failure, self._last_success, self.suspicion.doubted_for = None, timing.wall(), None
+        self._probe_at = probe_at(sent_at, settings.probe_interval, timing.random())
         self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         duration, ends = timing.clock() - sent_at, timing.wall_at(expires_at)
         self.dependencies.observer.observe(
@@ -311,6 +338,17 @@ class Credential:
         )
         self._transition(Trigger.GRANTED)
         self._alarm.ring()
+
+    def _record_failed_probe(self, failure: TokenFailure, duration: float) -> None:
+        """The token in hand serves, and its renewal is not due yet: nothing follows but another probe."""
+        timing, account, now = self.dependencies.timing, self.source.account, self.dependencies.timing.clock()
+        interval = self.dependencies.settings.probe_interval
+        self._probe_at = probe_after_failure(now, interval, failure.retry_after, timing.random())
+        told, wait = describe_failure(account, failure, timing.wall()), min(self._probe_at, self._schedule.due_at) - now
+        expiry = timing.wall_at(self.token.expires_at) if self.token is not None else None
+        self.dependencies.observer.observe(
+            RefreshFailed(account, told.reason, told.permanent, told.detail, told.advice, duration, wait, expiry)
+        )
 
     def _record_failure(self, failure: TokenFailure, duration: float) -> None:
         timing = self.dependencies.timing
@@ -346,7 +384,19 @@ class Credential:
                 if self._schedule.due_at <= now:
                     await asyncio.wait({self._start_refresh(self._schedule.cause)})
                     continue
+                if self.state is CredentialState.VALID:
+                    await self._probe_if_due(now)
+                    moments.append(self._probe_at)
             await self._alarm.sleep(min(moments, default=now + MAX_SLEEP) - now)
+
+    async def _probe_if_due(self, now: float) -> None:
+        if self._probe_at > now:
+            return
+        if self.dependencies.turns.at(self.source.token_url).is_busy:
+            self._probe_at = probe_when_busy(now, self.dependencies.timing.random())
+            return
+        self._probe_at = probe_at(now, self.dependencies.settings.probe_interval, self.dependencies.timing.random())
+        await asyncio.wait({self._start_refresh(RefreshCause.PROBE)})
 
     def _usable_token(self) -> AccessToken | None:
         """The access token that still serves; one that expired is let go."""
@@ -367,6 +417,7 @@ class Credential:
     def status(self) -> CredentialStatus:
         """What there is to say, without secrets."""
         token, has_refresh_token = self._usable_token(), self._keeper.refresh_token is not None
+        refused = self.suspicion.doubted_for is not None
         timing = self.dependencies.timing
         return CredentialStatus(
             account=self.source.account,
@@ -382,6 +433,7 @@ class Credential:
             advice=self._advice(),
             consent=self.consent,
             older_secret_in_use=self._older_secret,
+            refused=refused,
         )
 
     @property

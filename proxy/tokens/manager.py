@@ -156,7 +156,7 @@ class TokenManager:
         """Amazon took the token for this use. Need only be told while `watchful`: after a 401, for a while."""
         credential = self._credentials.get(token.account)
         if credential is not None:
-            credential.suspicion.accepted(use)
+            credential.accepted(token, use)
         if self._clock() - self._rejected_at > WATCHFUL:
             self.watchful = False
 

@@ -46,6 +46,8 @@ class Suspicion:
         self._first = self._second = renewals_for_401(now)
         self._accepted: dict[TokenUse, None] = {}
         self._rejected: tuple[int, TokenUse | None] = (0, None)
+        self.doubted_for: TokenUse | None = None
+        """The use of the token in hand that got a 401 although no other token can be had; None once one is accepted."""
 
     def __repr__(self) -> str:
         return f"<Suspicion: {len(self._own)} uses rejected, {len(self._accepted)} accepted>"
@@ -61,6 +63,12 @@ class Suspicion:
         """Amazon answered 401 to this use of the token of this generation."""
         if generation > self._rejected[0]:
             self._rejected = (generation, use)
+
+    def doubt(self, use: TokenUse) -> bool:
+        """A 401 that no other token cures. Gives whether the token in hand is dead for sure: a use that was accepted
+        before got it, or a second one, and none was accepted in between."""
+        first, self.doubted_for = self.doubted_for, use
+        return use in self._accepted or first not in (use, None)
 
     def convinces(self, use: TokenUse, now: float) -> bool:
         """Whether the 401 that was told last is a reason to ask for another token."""

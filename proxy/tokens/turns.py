@@ -52,6 +52,11 @@ class EndpointTurns:
     def __repr__(self) -> str:
         return f"<EndpointTurns: {self._free} free, {len(self._urgent) + len(self._patient)} waiting>"
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody waits for a turn, or would have to."""
+        return not self._free or bool(self._urgent) or bool(self._patient)
+
     async def run(
         self, waiters: Waiters, work: Callable[P, Coroutine[Any, Any, Result]], *args: P.args, **kwargs: P.kwargs
     ) -> Result | None:

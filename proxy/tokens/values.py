@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class TokenSettings:
     """How early to refresh, how long a request may wait, and how long a token request may take; all in seconds.
 
-    After two that took too long, the next may take longer: `lifecycle.request_timeout`.
+    After two that took too long, the next may take longer: `lifecycle.request_timeout`. `probe_interval` is how long a
+    revoked refresh token may go unnoticed (`probe`); 0 for no probes.
     """
 
     refresh_ahead: float = 300.0
     request_wait: float = 10.0
     refresh_timeout: float = 8.0
+    probe_interval: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,8 @@ class CredentialStatus:
     """One account's credential for people to look at. Every time is wall-clock time.
 
     `refresh_token_source` is `configuration`, `store` (rotated by Amazon and kept), `sign-in`, or empty where there
-    is none. `last_failure` is None once a token came after it. `advice` says what to do, and is empty where nothing
-    needs doing.
+    is none. `refused` is whether Amazon answers 401 to the token in hand. `last_failure` is None once a token came
+    after it. `advice` says what to do, and is empty where nothing needs doing.
     """
 
     account: str
@@ -108,6 +110,7 @@ class CredentialStatus:
     advice: str
     consent: Consent = field(default_factory=Consent)
     older_secret_in_use: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

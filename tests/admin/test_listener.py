@@ -126,6 +126,13 @@ def test_a_revoked_account_serves_until_its_token_ends(left: float, serving: boo
     assert ("served until the token in hand ends" in told["explanation"]) is serving
 
 
+def test_an_account_whose_token_amazon_refuses_does_not_serve() -> None:
+    """Whether the access token has expired or not."""
+    told = account_status(credential("acme", "revoked", expires_at=1060.0, refused=True), None, {}, 1000.0)
+    assert not told["serving"]
+    assert "requests are answered 503" in told["explanation"]
+
+
 async def test_unknown_pages_and_methods_are_problem_documents() -> None:
     """404 and 405 speak RFC 9457, and 405 names what is allowed."""
     async with administer(FakeProgram()) as knocker:

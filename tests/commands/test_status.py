@@ -121,6 +121,9 @@ async def test_workers_are_shown_where_there_are_several(capsys: pytest.CaptureF
         (FakeProgram(problems=("x: y",)), FAILED),
         (FakeProgram(statuses=(credential(), credential("other", "expired", expires_at=1.0))), FAILED),
         (FakeProgram(statuses=(credential("acme", "degraded"),)), OK),
+        (FakeProgram(statuses=(credential("acme", "revoked"),)), FAILED),
+        (FakeProgram(statuses=(credential("acme", "misconfigured"),)), FAILED),
+        (FakeProgram(statuses=(credential("acme", "revoked", refused=True),)), FAILED),
     ],
 )
 async def test_the_exit_code_says_whether_all_is_well(

@@ -44,13 +44,17 @@ def test_a_profile_of_nobodys_is_told(tmp_path: Path) -> None:
 
 
 def test_a_401_of_a_revoked_account_is_told_as_such(tmp_path: Path) -> None:
-    """With what to do."""
+    """As a 503 with what to do, because no other token can be had."""
     with rig(tmp_path) as running:
         ready(running)
         running.control("/control/credentials/revoke", {"access_tokens": True})
-        assert running.get("/v2/profiles")[0] == 401
-        detail = explained(running, 401)["detail"]
-        assert "gets no more tokens" in detail and "ads-proxy login" in detail
+        answers = [running.get("/v2/profiles") for _ in range(9)]
+        assert [status for status, _ in answers] == [503] * 9
+        problem = json.loads(answers[0][1])
+        assert problem["retryable"] is False
+        assert "ads-proxy login" in problem["detail"]
+        (account,) = json.loads(running.admin_get("/status")[1])["accounts"]
+        assert (account["state"], account["serving"]) == ("revoked", False)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import RefreshTokenRevoked, StateUnavailable, TokenServerError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
-from proxy.tokens.manager import TokenSource
+from proxy.tokens.manager import TokenSettings, TokenSource
 from proxy.tokens.redis_connection import CHECK, PREFIX, RedisConnection
 from proxy.tokens.redis_scripts import BEAT
 from proxy.tokens.redis_store import RedisStore
@@ -141,9 +141,9 @@ class Replica(RunningManager):
 
     made = 0
 
-    def __init__(self, server: RedisServer, login: ScriptedLogin) -> None:
+    def __init__(self, server: RedisServer, login: ScriptedLogin, settings: TokenSettings | None = None) -> None:
         self.connection = VirtualConnection(server)
-        super().__init__(login, RedisStore(self.connection, (Secret(KEY),)))
+        super().__init__(login, RedisStore(self.connection, (Secret(KEY),)), settings)
         Replica.made += 1
         self.chance = Replica.made % 7 / 7
 

@@ -180,7 +180,10 @@ async def test_a_401_amid_trouble_waits_for_the_next_attempt() -> None:
 
 @virtual_time
 async def test_a_401_gets_none_where_no_token_comes() -> None:
-    """Neither a refused credential, nor a far retry, nor an account that left makes a request wait."""
+    """Neither a refused credential, nor a far retry, nor an account that left makes a request wait.
+
+    The refused credential is a 503 with its reason, because no other token can cure the 401.
+    """
     login = ScriptedLogin(grant("a"), errors.TokenThrottled("wait", retry_after=60.0), errors.RefreshTokenRevoked("x"))
     async with RunningManager(login) as running:
         await running.manager.start([source()])
@@ -193,7 +196,9 @@ async def test_a_401_gets_none_where_no_token_comes() -> None:
         assert running.state() == "revoked"
         assert running.manager.current("acme") == old
         before = running.clock()
-        assert await running.manager.renewed(old, USE) is None
+        with pytest.raises(errors.NoUsableToken) as refused:
+            await running.manager.renewed(old, USE)
+        assert not refused.value.retryable
         await running.manager.reconfigure([])
         assert await running.manager.renewed(old, USE) is None
         assert running.clock() == before

@@ -46,6 +46,7 @@ _CREDENTIAL_EVENTS: Final = (
     events.TokenRefreshed,
     events.TokenTakenOver,
     events.RefreshFailed,
+    events.AccessTokenRefused,
     events.CredentialStateChanged,
     events.ConsentRecorded,
     events.SignInNeeded,

@@ -61,9 +61,8 @@ class HeldTokens:
                 held.pop(account)
 
     def watch(self) -> None:
-        """Amazon answered 401 to somebody: which uses it accepts is of interest for a while."""
-        if not self.watchful:
-            self._told.clear()
+        """Amazon answered 401 to somebody: which uses it accepts from now on is of interest for a while."""
+        self._told.clear()
         self.watchful, self._watch_until = True, self._clock() + WATCHFUL
 
     # --- what exchanges ask

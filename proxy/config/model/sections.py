@@ -120,6 +120,15 @@ class TokensSection(Section):
     request_wait: Annotated[
         Seconds, Field(ge=0, le=600, description="How long a request waits for a token before it is answered 503.")
     ] = 10.0
+    probe_interval: Annotated[
+        Seconds,
+        Field(
+            ge=0,
+            le=86400,
+            description="How long a revoked refresh token may go unnoticed while its access token still works: each is "
+            "tried at least so often. 0 for no such probes.",
+        ),
+    ] = 900.0
 
 
 class UpstreamSection(Section):

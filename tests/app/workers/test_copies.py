@@ -139,6 +139,16 @@ async def test_what_amazon_accepts_is_told_once_while_it_is_of_interest() -> Non
     assert not tokens.watchful
 
 
+async def test_after_each_401_what_amazon_accepts_is_told_again() -> None:
+    """It says that the token in hand is alive, whatever that 401 was about."""
+    supervisor = Supervisor()
+    tokens = supervisor.tokens
+    for _ in range(2):
+        tokens.watch()
+        tokens.accepted(token(), USE)
+    assert [kind for kind, _ in supervisor.said] == ["accepted", "accepted"]
+
+
 def test_a_reload_forgets_accounts_that_are_gone() -> None:
     """Their tokens and their trouble."""
     tokens = Supervisor().tokens
