@@ -29,6 +29,7 @@ from proxy.admin.responses import (
     problem,
 )
 from proxy.admin.sign_in_handlers import SignInHandlers, known_account
+from proxy.admin.survey import Surveys
 from proxy.events import DefectMet, Observer
 from proxy.observability.audit_events import AdminRefused, AdminSignedIn
 
@@ -65,6 +66,7 @@ class AdminHandlers:
         self._view, self._metrics, self._history, self._observer = view, metrics, history, observer
         self._invitations = invitations
         self._keys = guard.KeyChecker()
+        self._surveys = Surveys(view)
         self._sign_ins = SignInHandlers(view, observer)
 
     def routes(self) -> list[web.RouteDef]:
@@ -173,8 +175,12 @@ class AdminHandlers:
         body, content_type = self._metrics.scrape(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def _status(self, _request: web.Request) -> web.Response:
-        return as_json(status.full_status(self._view, self._history, time.time()))
+    async def _status(self, request: web.Request) -> web.Response:
+        asked = status.StatusQuery(request.query.get("account", ""), request.query.get("after", ""))
+        if asked.account:
+            known_account(self._view, asked.account)
+        survey = await self._surveys.newest()
+        return as_json(await status.full_status(self._view, self._history, survey, asked, time.time()))
 
     # --- people ---------------------------------------------------------------------------------------------
 
@@ -187,19 +193,22 @@ class AdminHandlers:
             raise NoSuchPage("This is none of the console's files.")
         return web.FileResponse(STATIC / name, headers={"Cache-Control": "no-cache"})
 
-    async def _state(self, _request: web.Request) -> web.Response:
-        return as_json(status.console_status(self._view, self._history, time.time()))
+    async def _state(self, request: web.Request) -> web.Response:
+        page = request.query.get("page", "1")
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
+        survey = await self._surveys.newest()
+        return as_json(await status.console_status(self._view, self._history, survey, max(1, number), time.time()))
 
     async def _requests(self, request: web.Request) -> web.Response:
         return as_json(recent.find_requests(self._history, recent.read_filter(request.query)))
 
     async def _profiles(self, request: web.Request) -> web.Response:
         search, account = request.query.get("search", ""), request.query.get("account", "")
-        return as_json(status.find_profiles(self._view.profiles(), search, account, MAX_PROFILES))
+        return as_json(await status.find_profiles(self._view, search, account, MAX_PROFILES))
 
     async def _ads_accounts(self, request: web.Request) -> web.Response:
         search = request.query.get("search", "")
-        return as_json(status.find_ads_accounts(self._view.ads_accounts(), search, MAX_PROFILES))
+        return as_json(await status.find_ads_accounts(self._view, search, MAX_PROFILES))
 
     async def _refresh(self, request: web.Request) -> web.Response:
         account = known_account(self._view, request.match_info["account"])
@@ -297,4 +306,4 @@ def make_admin(
 async def _sample(history: RequestHistory) -> None:
     while True:
         await asyncio.sleep(STEP_SECONDS)
-        history.sample()
+        await history.sample()

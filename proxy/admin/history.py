@@ -107,16 +107,16 @@ class RequestHistory:
             if event.refusal or event.detail:
                 self._remember(event, at)
 
-    def sample(self) -> None:
+    async def sample(self) -> None:
         """Ends a step: what was added to the sums since the last one."""
         now = self._sums()
         self._steps.append(difference(self._last, now, self._wall()))
         self._last = now
-        self._traffic.sample()
+        await self._traffic.sample()
 
-    def tallies(self) -> Tallies:
+    async def tallies(self) -> Tallies:
         """Who asked how much in the last minutes."""
-        return self._traffic.now()
+        return await self._traffic.now()
 
     def steps(self) -> tuple[Step, ...]:
         """The ended steps, oldest first, and the one that runs."""

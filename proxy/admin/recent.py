@@ -6,6 +6,7 @@ cleaned of secrets that are shown: somebody may look every two seconds while tho
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_SHOWN: Final = 200
 MAX_GROUPS: Final = 20
+MAX_ROWS: Final = 200
 MAX_NAMES: Final = 5
 ANY, FAILED, UNANSWERED = "", "failed", "unanswered"
 STATUS_CLASSES: Final = (ANY, FAILED, UNANSWERED, "2xx", "3xx", "4xx", "429", "5xx")
@@ -36,8 +38,14 @@ def moment(at: float) -> str | None:
 
 
 def table(tallies: Mapping[str, Tally], configured: Iterable[str]) -> list[dict[str, Any]]:
-    """A row for each that has asked or is configured, by name; an empty name is of those who were not known."""
-    return [_row(name, tallies.get(name, Tally())) for name in sorted({*tallies, *configured})]
+    """A row for each that has asked or is configured, by name; an empty name is of those who were not known.
+
+    Where there are too many for a table, it has those that asked most.
+    """
+    names = {*tallies, *configured}
+    if len(names) > MAX_ROWS:
+        names = set(heapq.nlargest(MAX_ROWS, names, key=lambda name: tallies.get(name, Tally()).requests))
+    return [_row(name, tallies.get(name, Tally())) for name in sorted(names)]
 
 
 def _row(name: str, tally: Tally) -> dict[str, Any]:

@@ -92,9 +92,8 @@ class SignInFlow:
     async def _compare(self, source: SignInSource, grant: Grant) -> Comparison:
         """What the account would lose. Where its present login does not work, or nothing is known of it, nothing."""
         account = source.account
-        working = any(each.account == account and each.state in WORKING for each in self._view.credentials())
-        known = tuple(profile for profile in self._view.profiles() if profile.account == account)
-        if not working or not known:
+        present, known = self._view.credential(account), self._view.profiles(account)
+        if present is None or present.state not in WORKING or not known:
             return Comparison(Replacement.AT_ONCE)
         return compare(known, await self._view.profiles_of(source, grant))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from proxy.admin.sign_in_result import SignInResult
     from proxy.admin.view import AdminView, SignInSource
     from proxy.events import Observer
+
+MAX_NAMES: Final = 20
+"""Accounts that a refusal lists."""
 
 
 class SignInHandlers:
@@ -116,7 +119,8 @@ def require_own_origin(request: web.Request) -> None:
 
 def known_account(view: AdminView, account: str) -> str:
     """An account of the configuration, or a refusal that names the choices."""
-    names = [each.name for each in view.accounts()]
-    if account not in names:
-        raise NoSuchPage(f"There is no such account; there are: {', '.join(names) or 'none'}.")
+    if view.account(account) is None:
+        names = view.accounts()
+        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+        raise NoSuchPage(f"There is no such account; there are: {', '.join(names[:MAX_NAMES]) or 'none'}{more}.")
     return account

@@ -5,24 +5,25 @@ The program's view and the time in, dictionaries out: nothing is changed here, a
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.admin import recent
+from proxy.admin.survey import PAGE
+from proxy.admin.turns import Turns
 from proxy.tokens.consent import day_of, describe, phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from proxy.admin.history import RequestHistory
+    from proxy.admin.survey import Survey
     from proxy.admin.view import (
         AccountView,
         AdminView,
         AdsAccountView,
         ClientKeyView,
-        ListingFailureView,
-        ProfileView,
     )
     from proxy.tokens.consent import Consent
     from proxy.tokens.values import CredentialStatus
@@ -84,7 +85,7 @@ def consent_status(consent: Consent, now: float) -> dict[str, Any]:
     }
 
 
-def account_status(status: CredentialStatus, account: AccountView | None, counts: dict[str, int], now: float) -> Any:
+def account_status(status: CredentialStatus, account: AccountView | None, counts: Mapping[str, int], now: float) -> Any:
     """One account; `counts` are its profiles by region."""
     title, sentence = in_words(status)
     serving = status.expires_at is not None and status.expires_at > now and not status.refused
@@ -119,17 +120,32 @@ def account_status(status: CredentialStatus, account: AccountView | None, counts
             "at": stamp(failure.at),
         },
         "consent": consent_status(status.consent, now),
-        "profiles": counts,
+        "profiles": dict(counts),
     }
 
 
-def listing_failures(failures: Iterable[ListingFailureView], account: str) -> list[dict[str, str | None]]:
-    """Where an account's profiles could not be listed the last time, why, and when that was."""
-    return [
-        {"region": failure.region, "detail": failure.detail, "at": stamp(failure.at)}
-        for failure in failures
-        if failure.account == account
-    ]
+def account_entry(view: AdminView, name: str, now: float) -> Any:
+    """One account with its lists; None where it is not there."""
+    status = view.credential(name)
+    if status is None:
+        return None
+    return {
+        **account_status(status, view.account(name), view.profile_counts(name), now),
+        "ads_accounts": dict(view.ads_account_counts(name)),
+        "listing_failures": [
+            {"region": failure.region, "detail": failure.detail, "at": stamp(failure.at)}
+            for failure in view.listing_failures(name)
+        ],
+    }
+
+
+async def account_entries(view: AdminView, names: Iterable[str], now: float) -> list[Any]:
+    """Those that are there."""
+    pause, entries = Turns(), []
+    for name in names:
+        entries.append(account_entry(view, name, now))
+        await pause()
+    return [entry for entry in entries if entry is not None]
 
 
 def client_keys(keys: Iterable[ClientKeyView], now: float) -> list[dict[str, Any]]:
@@ -147,15 +163,9 @@ def client_keys(keys: Iterable[ClientKeyView], now: float) -> list[dict[str, Any
     ]
 
 
-def program_status(view: AdminView, now: float) -> dict[str, Any]:
-    """The program and its accounts, without the list of profiles."""
+def program_status(view: AdminView, survey: Survey, now: float) -> dict[str, Any]:
+    """The program, and how many accounts are in which state."""
     program = view.program()
-    configured = {account.name: account for account in view.accounts()}
-    counts: dict[str, dict[str, int]] = {}
-    for profile in view.profiles():
-        regions = counts.setdefault(profile.account, {})
-        regions[profile.region] = regions.get(profile.region, 0) + 1
-    failures = view.listing_failures()
     return {
         "version": program.version,
         "demo": program.demo,
@@ -175,54 +185,83 @@ def program_status(view: AdminView, now: float) -> dict[str, Any]:
         "audit": None if program.audit is None else asdict(program.audit),
         "client_keys": client_keys(view.client_keys(), now),
         "config": {"problems": list(program.config_problems), "needs_restart": list(program.needs_restart)},
-        "accounts": [
-            {
-                **account_status(status, configured.get(status.account), counts.get(status.account, {}), now),
-                "ads_accounts": {
-                    region: count
-                    for (name, region), count in view.ads_account_counts().items()
-                    if name == status.account
-                },
-                "listing_failures": listing_failures(failures, status.account),
-            }
-            for status in sorted(view.credentials(), key=lambda status: status.account)
-        ],
+        "account_counts": {
+            "total": len(survey.names),
+            "serving": survey.serving,
+            "attention": len(survey.attention),
+            "states": dict(survey.states),
+        },
     }
 
 
-def full_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:
-    """What `/status` answers: the program, its accounts, what Amazon limits, who asks how much, what failed, the last
-    refused requests, every profile and every ads account."""
+@dataclass(frozen=True, slots=True)
+class StatusQuery:
+    """Which accounts are asked for: one by its name, or the page that follows a name, the first where it is empty."""
+
+    account: str = ""
+    after: str = ""
+
+
+async def full_status(
+    view: AdminView, history: RequestHistory, survey: Survey, query: StatusQuery, now: float
+) -> dict[str, Any]:
+    """What `/status` answers: the program, accounts that need somebody, a page of all accounts with their profiles and
+    ads accounts, what Amazon limits, who asks how much, what failed, and the last refused requests."""
+    page = survey.after(query.after, ProfileCounts(view))
+    names, following = ((query.account,), None) if query.account else page
     return {
-        **program_status(view, now),
+        **program_status(view, survey, now),
+        "attention": await account_entries(view, survey.attention[:PAGE], now),
+        "accounts": await account_entries(view, names, now),
+        "next": following,
         "throttles": [{**asdict(limit), "wait": round(limit.wait, 1)} for limit in view.throttles()],
-        **request_status(view, history),
+        **await request_status(view, history, survey),
         "refused": refused_requests(history),
-        "profiles": [asdict(profile) for profile in view.profiles()],
-        "ads_accounts": [asdict(ads_account) for ads_account in view.ads_accounts()],
+        "profiles": [asdict(profile) for name in names for profile in view.profiles(name)],
+        "ads_accounts": [asdict(ads_account) for name in names for ads_account in view.ads_accounts(name)],
     }
 
 
-def console_status(view: AdminView, history: RequestHistory, now: float) -> dict[str, Any]:
-    """What the console asks for every few seconds."""
-    program = program_status(view, now)
+class ProfileCounts(dict[str, int]):
+    """How many profiles each account has, as far as somebody asks."""
+
+    def __init__(self, view: AdminView) -> None:
+        super().__init__()
+        self._view = view
+
+    def __missing__(self, account: str) -> int:
+        return sum(self._view.profile_counts(account).values())
+
+
+async def console_status(
+    view: AdminView, history: RequestHistory, survey: Survey, page: int, now: float
+) -> dict[str, Any]:
+    """What the console asks for every few seconds: accounts that need somebody come first, the others on pages."""
+    calm = sorted({*survey.names} - {*survey.attention})
+    pages = max(1, -(-len(calm) // PAGE))
+    page = min(page, pages)
+    shown = (*survey.attention[:PAGE], *calm[(page - 1) * PAGE : page * PAGE])
+    accounts = await account_entries(view, shown, now)
     return {
-        **program,
-        "accounts": [{**account, "advice": advice_at_the_buttons(account)} for account in program["accounts"]],
+        **program_status(view, survey, now),
+        "accounts": [{**account, "advice": advice_at_the_buttons(account)} for account in accounts],
+        "page": page,
+        "pages": pages,
         "clock": now,
         "key_required": view.access().key is not None,
         "traffic": [asdict(step) for step in history.steps()],
-        **request_status(view, history),
+        **await request_status(view, history, survey),
         "refused": refused_requests(history),
     }
 
 
-def request_status(view: AdminView, history: RequestHistory) -> dict[str, Any]:
+async def request_status(view: AdminView, history: RequestHistory, survey: Survey) -> dict[str, Any]:
     """Clients and accounts with their last quarter of an hour, and what failed."""
-    tallies = history.tallies()
+    tallies = await history.tallies()
+    accounts = survey.names if len(survey.names) <= recent.MAX_ROWS else ()
     return {
         "clients": recent.table(tallies.clients, (key.client for key in view.client_keys())),
-        "account_traffic": recent.table(tallies.accounts, (status.account for status in view.credentials())),
+        "account_traffic": recent.table(tallies.accounts, accounts),
         "failures": recent.failures(history),
     }
 
@@ -232,30 +271,35 @@ def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:
     return [{**asdict(request), "at": stamp(request.at)} for request in history.refused()]
 
 
-def find_profiles(profiles: Iterable[ProfileView], search: str, account: str, limit: int) -> dict[str, Any]:
+async def find_profiles(view: AdminView, search: str, account: str, limit: int) -> dict[str, Any]:
     """The profiles that hold every word of the search, and how many there are in all."""
-    found = [
-        profile
-        for profile in profiles
-        if (not account or profile.account == account)
-        and _holds(search, profile.id, profile.name, profile.country, profile.region, profile.account, profile.kind)
-    ]
-    return {"total": len(found), "profiles": [asdict(profile) for profile in found[:limit]]}
+    pause, total, found = Turns(), 0, []
+    for name in (account,) if account else view.accounts():
+        for each in view.profiles(name):
+            if _holds(search, each.id, each.name, each.country, each.region, each.account, each.kind):
+                total += 1
+                if total <= limit:
+                    found.append(asdict(each))
+            await pause()
+    return {"total": total, "profiles": found}
 
 
-def find_ads_accounts(ads_accounts: Iterable[AdsAccountView], search: str, limit: int) -> dict[str, Any]:
+async def find_ads_accounts(view: AdminView, search: str, limit: int) -> dict[str, Any]:
     """The ads accounts and linked advertisers that hold every word of the search, and how many there are in all.
 
     A profile's or an entity's id finds its ads account.
     """
-    found = [
-        each
-        for each in ads_accounts
-        if _holds(
-            search, each.id, each.name, each.kind, each.account, *_places_of(each), *each.profiles, *each.entities
-        )
-    ]
-    return {"total": len(found), "ads_accounts": [asdict(each) for each in found[:limit]]}
+    pause, total, found = Turns(), 0, []
+    for name in view.accounts():
+        await pause()
+        for each in view.ads_accounts(name):
+            words = each.id, each.name, each.kind, each.account, *_places_of(each), *each.profiles, *each.entities
+            if _holds(search, *words):
+                total += 1
+                if total <= limit:
+                    found.append(asdict(each))
+            await pause()
+    return {"total": total, "ads_accounts": found}
 
 
 def _places_of(ads_account: AdsAccountView) -> tuple[str, ...]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from operator import add
 from typing import TYPE_CHECKING, Final
 
+from proxy.admin.turns import Turns
 from proxy.observability.request_buckets import REQUEST_BUCKETS
 
 if TYPE_CHECKING:
@@ -36,21 +38,6 @@ class Tally:
     unanswered: int = 0
     seen: float = 0.0
     durations: tuple[int, ...] = _NO_DURATIONS
-
-    def with_series(self, status: int, numbers: RequestNumbers) -> Tally:
-        """This and one series more."""
-        count, more = numbers.count.value, numbers.durations
-        return Tally(
-            requests=self.requests + count,
-            refused=self.refused + (count if 400 <= status < 500 and status != 429 else 0),
-            throttled=self.throttled + (count if status == 429 else 0),
-            errors=self.errors + (count if status >= 500 else 0),
-            unanswered=self.unanswered + (count if status == 0 else 0),
-            seen=max(self.seen, numbers.seen),
-            durations=self.durations
-            if more is None
-            else tuple(mine + theirs for mine, theirs in zip(self.durations, more.counts, strict=True)),
-        )
 
     def since(self, before: Tally) -> Tally:
         """What was added since then; where series have ended meanwhile, nothing is negative."""
@@ -79,31 +66,76 @@ class Traffic:
     def __init__(self, series: Callable[[], Iterable[tuple[RequestLabels, RequestNumbers]]]) -> None:
         self._series = series
         self._samples = 0
-        self._kept: deque[Tallies] = deque((tally(series()),), maxlen=MINUTES)
+        self._kept: deque[Tallies] = deque((Tallies({}, {}),), maxlen=MINUTES)
 
     def __repr__(self) -> str:
         return f"<Traffic: {len(self._kept)} minutes kept>"
 
-    def sample(self) -> None:
+    async def sample(self) -> None:
         """Keeps a copy of the sums once a minute."""
         self._samples += 1
         if self._samples % STEPS_A_MINUTE == 0:
-            self._kept.append(tally(self._series()))
+            self._kept.append(await tally(self._series()))
 
-    def now(self) -> Tallies:
+    async def now(self) -> Tallies:
         """The last quarter of an hour, or what there is since the start."""
-        total, before = tally(self._series()), self._kept[0]
-        return Tallies(_since(total.clients, before.clients), _since(total.accounts, before.accounts))
+        total, before = await tally(self._series()), self._kept[0]
+        return Tallies(await _since(total.clients, before.clients), await _since(total.accounts, before.accounts))
 
 
-def tally(series: Iterable[tuple[RequestLabels, RequestNumbers]]) -> Tallies:
-    """All series by whose they are. Pure."""
-    clients: dict[str, Tally] = {}
-    accounts: dict[str, Tally] = {}
-    for labels, numbers in series:
+class _Sums:
+    """Series added up in place: a tally of each would be made and thrown away for every one."""
+
+    __slots__ = ("counts", "durations", "seen")
+
+    def __init__(self) -> None:
+        self.counts = [0, 0, 0, 0, 0]
+        self.seen = 0.0
+        self.durations: list[int] | None = None
+
+    def add(self, status: int, numbers: RequestNumbers) -> None:
+        counts, count = self.counts, numbers.count.value
+        counts[0] += count
+        if status >= 500:
+            counts[3] += count
+        elif status == 429:
+            counts[2] += count
+        elif status >= 400:
+            counts[1] += count
+        elif not status:
+            counts[4] += count
+        self.seen = max(self.seen, numbers.seen)
+        if numbers.durations is not None:
+            more = numbers.durations.counts
+            self.durations = list(map(add, self.durations, more)) if self.durations is not None else list(more)
+
+    def tally(self) -> Tally:
+        requests, refused, throttled, errors, unanswered = self.counts
+        durations = _NO_DURATIONS if self.durations is None else tuple(self.durations)
+        return Tally(requests, refused, throttled, errors, unanswered, self.seen, durations)
+
+
+async def tally(series: Iterable[tuple[RequestLabels, RequestNumbers]]) -> Tallies:
+    """All series by whose they are."""
+    pause = Turns()
+    clients: dict[str, _Sums] = {}
+    accounts: dict[str, _Sums] = {}
+    for labels, numbers in tuple(series):
         for table, name in ((clients, labels.client), (accounts, labels.account)):
-            table[name] = table.get(name, Tally()).with_series(labels.status, numbers)
-    return Tallies(clients, accounts)
+            sums = table.get(name)
+            if sums is None:
+                sums = table[name] = _Sums()
+            sums.add(labels.status, numbers)
+        await pause()
+    return Tallies(await _tallies(clients), await _tallies(accounts))
+
+
+async def _tallies(sums: Mapping[str, _Sums]) -> dict[str, Tally]:
+    pause, found = Turns(), {}
+    for name, each in sums.items():
+        found[name] = each.tally()
+        await pause()
+    return found
 
 
 def quantile(durations: Sequence[int]) -> float | None:
@@ -119,5 +151,10 @@ def quantile(durations: Sequence[int]) -> float | None:
     return lower
 
 
-def _since(now: Mapping[str, Tally], before: Mapping[str, Tally]) -> dict[str, Tally]:
-    return {name: total.since(before.get(name, Tally())) for name, total in now.items()}
+async def _since(now: Mapping[str, Tally], before: Mapping[str, Tally]) -> dict[str, Tally]:
+    pause, found = Turns(), {}
+    for name, total in now.items():
+        then = before.get(name)
+        found[name] = total if then is None else total.since(then)
+        await pause()
+    return found

@@ -188,25 +188,31 @@ class AdminView(Protocol):
 
     def program(self) -> ProgramView: ...
 
-    def accounts(self) -> tuple[AccountView, ...]: ...
+    def accounts(self) -> tuple[str, ...]:
+        """The names of all."""
 
-    def credentials(self) -> tuple[CredentialStatus, ...]: ...
+    def account(self, name: str) -> AccountView | None: ...
 
-    def profiles(self) -> tuple[ProfileView, ...]: ...
+    def credential(self, account: str) -> CredentialStatus | None: ...
 
-    def ads_accounts(self) -> tuple[AdsAccountView, ...]: ...
+    def profiles(self, account: str) -> tuple[ProfileView, ...]: ...
 
-    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
-        """How many ads accounts are listed, by account and region; what was not read yet is missing."""
+    def profile_counts(self, account: str) -> Mapping[str, int]:
+        """How many profiles are listed for an account, by region; where there are none, it is missing."""
 
-    def listing_failures(self) -> tuple[ListingFailureView, ...]:
-        """Every account and region whose last listing failed."""
+    def ads_accounts(self, account: str) -> tuple[AdsAccountView, ...]: ...
+
+    def ads_account_counts(self, account: str) -> Mapping[str, int]:
+        """How many ads accounts are listed for an account, by region; what was not read yet is missing."""
+
+    def listing_failures(self, account: str) -> tuple[ListingFailureView, ...]:
+        """Every region whose last listing failed."""
 
     def client_keys(self) -> tuple[ClientKeyView, ...]:
         """Every client's keys, in the order of the configuration."""
 
     def throttles(self) -> tuple[ThrottleView, ...]:
-        """What Amazon is known to limit; those to be waited for longest come first."""
+        """What Amazon is known to limit, so many at most; those to be waited for longest come first."""
 
     async def invite(self, account: str) -> tuple[str, float]:
         """A link that asks the advertiser for consent, and when it ends. Raises `errors.StateError`."""

@@ -107,6 +107,8 @@ class RunningProgram(Protocol):
     def observers(self) -> Observer: ...
 
 
+MAX_THROTTLES = 200
+"""Those to be waited for longest."""
 INVITATION_SECONDS = 7 * 86400.0
 
 
@@ -129,7 +131,7 @@ class AdminAdapter:
         if workers is not None and not workers.serving:
             return False
         if not self._was_ready:
-            self._was_ready = any(status.last_success is not None for status in self._program.tokens.statuses())
+            self._was_ready = self._program.tokens.has_served
         return self._was_ready
 
     def draining(self) -> bool:
@@ -163,19 +165,25 @@ class AdminAdapter:
             workers=_workers(workers, time.time()),
         )
 
-    def accounts(self) -> tuple[AccountView, ...]:
-        return tuple(
-            AccountView(name, account.region, account.default_profile, REGION_NAMES, account.default_ads_account)
-            for name, account in self._program.config.accounts.items()
-        )
+    def accounts(self) -> tuple[str, ...]:
+        return self._program.tokens.accounts()
 
-    def credentials(self) -> tuple[CredentialStatus, ...]:
-        return self._program.tokens.statuses()
+    def account(self, name: str) -> AccountView | None:
+        found = self._program.config.accounts.get(name)
+        if found is None:
+            return None
+        return AccountView(name, found.region, found.default_profile, REGION_NAMES, found.default_ads_account)
 
-    def profiles(self) -> tuple[ProfileView, ...]:
-        return tuple(_shown(profile) for profile in self._program.directory.snapshot())
+    def credential(self, account: str) -> CredentialStatus | None:
+        return self._program.tokens.status(account)
 
-    def ads_accounts(self) -> tuple[AdsAccountView, ...]:
+    def profiles(self, account: str) -> tuple[ProfileView, ...]:
+        return tuple(_shown(profile) for profile in self._program.directory.snapshot(account))
+
+    def profile_counts(self, account: str) -> Mapping[str, int]:
+        return self._program.directory.profile_counts(account)
+
+    def ads_accounts(self, account: str) -> tuple[AdsAccountView, ...]:
         return tuple(
             AdsAccountView(
                 id=known.id,
@@ -188,16 +196,16 @@ class AdminAdapter:
                 profiles=known.profiles,
                 entities=known.entities,
             )
-            for known in self._program.directory.ads_accounts()
+            for known in self._program.directory.ads_accounts(account)
         )
 
-    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
-        return self._program.directory.ads_account_counts()
+    def ads_account_counts(self, account: str) -> Mapping[str, int]:
+        return self._program.directory.ads_account_counts(account)
 
-    def listing_failures(self) -> tuple[ListingFailureView, ...]:
+    def listing_failures(self, account: str) -> tuple[ListingFailureView, ...]:
         return tuple(
             ListingFailureView(failure.account, failure.region, failure.detail, failure.at)
-            for failure in self._program.directory.failures()
+            for failure in self._program.directory.failures(account)
         )
 
     def client_keys(self) -> tuple[ClientKeyView, ...]:
@@ -208,10 +216,14 @@ class AdminAdapter:
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         config, now = self._program.config, asyncio.get_running_loop().time()
-        limits = sorted(self._program.throttles.snapshot(now), key=lambda limit: -limit.wait)
+        limits = sorted(self._program.throttles.snapshot(now), key=lambda limit: -limit.wait)[:MAX_THROTTLES]
+        applications: dict[str, list[str]] = {key.client_id: [] for key, _, _ in limits}
+        for name, account in config.accounts.items() if limits else ():
+            if account.client_id in applications:
+                applications[account.client_id].append(name)
         return tuple(
             ThrottleView(
-                tuple(name for name, account in config.accounts.items() if account.client_id == key.client_id),
+                tuple(applications[key.client_id]),
                 key.region,
                 key.family,
                 key.advertiser,

@@ -81,9 +81,9 @@ class Companion:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._ready_timeout
         while not self._stopped_by:
-            statuses = program.tokens.statuses()
-            if any(status.last_success is not None for status in statuses):
+            if program.tokens.has_served:
                 return True
+            statuses = program.tokens.statuses()
             if all(map(_is_hopeless, statuses)) or loop.time() >= end:
                 raise NotReady("\n".join(map(_explain, statuses)))
             await asyncio.sleep(_POLL_INTERVAL)

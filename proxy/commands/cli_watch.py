@@ -24,6 +24,7 @@ class LogLevel(StrEnum):
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the admin listener answers, as JSON.")] = False,
+    account: Annotated[str, typer.Option(metavar="NAME", help="Show this account alone.")] = "",
     admin_listen: AdminListenOption = None,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
@@ -36,7 +37,8 @@ def status(
     from proxy.config import admin_address, admin_key, environment
 
     environ = at_addresses(environment(env_file), admin_listen=admin_listen)
-    raise typer.Exit(print_status(admin_address(config, environ), admin_key(config, environ), as_json=as_json))
+    admin, key = admin_address(config, environ), admin_key(config, environ)
+    raise typer.Exit(print_status(admin, key, as_json=as_json, account=account))
 
 
 def logs(  # noqa: PLR0913 - each is an option of the command

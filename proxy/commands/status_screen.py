@@ -16,18 +16,21 @@ from proxy.config import REGION_NAMES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-MAX_THROTTLES, MAX_REFUSED = 10, 5
+MAX_THROTTLES, MAX_REFUSED, MAX_ACCOUNTS = 10, 5, 50
 _STYLES = {"valid": "green", "pending": "yellow", "degraded": "yellow"}
 
 
-def print_screen(status: Mapping[str, Any], admin: str) -> None:
+def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = False) -> None:
     """The whole screen: the program, its accounts, what needs somebody, what Amazon limits, what was refused."""
     console = answers()
     for line in headlines(status, admin):
         console.print(Text(line), soft_wrap=True)
     console.print()
-    console.print(_accounts(status["accounts"]))
-    for line in troubles(status):
+    shown = status["accounts"] if only_one else accounts_to_show(status)
+    console.print(_accounts(shown))
+    for line in () if only_one else left_out(status, shown):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    for line in troubles(shown):
         console.print(Text(f"  {line}"), soft_wrap=True)
     if workers := status.get("workers", ()):
         console.print(Text("\nWorkers"), _workers(workers), sep="\n")
@@ -55,9 +58,29 @@ def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
         yield f"changed, and in force after a restart: {', '.join(map(printable, needs))}"
 
 
-def troubles(status: Mapping[str, Any]) -> Iterator[str]:
+def accounts_to_show(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The first page of accounts; of several pages, those that need somebody come first. Pure."""
+    accounts = list(status["accounts"])
+    if status["account_counts"]["total"] <= len(accounts):
+        return accounts
+    first = list(status["attention"])
+    names = {account["name"] for account in first}
+    return [*first, *(account for account in accounts if account["name"] not in names)][: max(len(first), MAX_ACCOUNTS)]
+
+
+def left_out(status: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How many accounts the screen leaves out, by state. Pure."""
+    counts = status["account_counts"]
+    if counts["total"] <= len(shown):
+        return
+    states = ", ".join(f"{count} {name}" for name, count in counts["states"].items())
+    yield f"{len(shown)} of {counts['total']} accounts ({states}); {counts['attention']} need attention and come first."
+    yield "--account NAME shows one, --json all."
+
+
+def troubles(accounts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What needs somebody, account by account. Pure."""
-    for account in status["accounts"]:
+    for account in accounts:
         name, consent = printable(account["name"]), account["consent"]
         if account["state"] != "valid":
             detail = (account["last_failure"] or {}).get("detail", "")

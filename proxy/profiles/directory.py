@@ -74,7 +74,7 @@ class ProfileDirectory:
         self._shared.follow(self)
         self._reader.shared.follow(self)
         self._watches: dict[tuple[str, str], RegionWatch] = {}
-        self._regions: frozenset[str] = frozenset()
+        self._regions: tuple[str, ...] = ()
         self._listings: set[asyncio.Task[Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses = Misses(self._pacing.clock)
@@ -120,13 +120,22 @@ class ProfileDirectory:
         watch = self._watches.get((account, region))
         return watch.failure if watch is not None else None
 
-    def failures(self) -> tuple[ListingFailure, ...]:
-        """Every listing whose last attempt failed."""
-        return tuple(watch.failure for watch in self._watches.values() if watch.failure is not None)
+    def failures(self, account: str | None = None) -> tuple[ListingFailure, ...]:
+        """Every listing whose last attempt failed, of one account or of all."""
+        keys = self._watches if account is None else ((account, region) for region in self._regions)
+        return tuple(failure for key in keys if (failure := self.failure(*key)) is not None)
 
-    def snapshot(self) -> tuple[tuple[str, str, Profile], ...]:
-        """(account, region, profile) of everything that is known."""
-        return self._index.snapshot()
+    def snapshot(self, account: str | None = None) -> tuple[tuple[str, str, Profile], ...]:
+        """(account, region, profile) of everything that is known, of one account or of all."""
+        if account is None:
+            return self._index.snapshot()
+        listings = ((region, self._index.listing(account, region)) for region in self._regions)
+        return tuple((account, region, each) for region, listing in listings if listing for each in listing.profiles)
+
+    def profile_counts(self, account: str) -> dict[str, int]:
+        """How many profiles are listed for an account, by region; where there are none, it is missing."""
+        listings = ((region, self._index.listing(account, region)) for region in self._regions)
+        return {region: len(listing.profiles) for region, listing in listings if listing and listing.profiles}
 
     def listing(self, account: str, region: str) -> ProfileListing | None:
         """The newest list of an account's profiles in a region."""
@@ -140,9 +149,9 @@ class ProfileDirectory:
         """The ads accounts and linked advertisers of one account, or of all."""
         return self._reader.index.snapshot(account)
 
-    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
-        """How many ads accounts are listed, by account and region; what was not read yet is missing."""
-        return self._reader.index.counts()
+    def ads_account_counts(self, account: str) -> Mapping[str, int]:
+        """How many ads accounts are listed for an account, by region; what was not read yet is missing."""
+        return self._reader.index.counts(account)
 
     def _miss(self, key: str, account: str) -> None:
         """Read lists again, off the request's path."""
@@ -171,7 +180,7 @@ class ProfileDirectory:
                 await self._reader.shared.forget(watch.source, key[1])
                 self._kept.changed(document_of(key[0]), document_of(key[0], reach.DOCUMENTS))
         self._misses.keep(account for account, _ in wanted)
-        self._regions = frozenset(region for _, region in wanted)
+        self._regions = tuple(dict.fromkeys(region for _, region in wanted))
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
                 watch = self._watches[account, region] = RegionWatch(source, region)
@@ -195,7 +204,7 @@ class ProfileDirectory:
         failures = [error for error in ended if error is not None]
         if failures and len(failures) == len(watches):
             raise failures[0]
-        return tuple(entry for entry in self.snapshot() if entry[0] == account)
+        return self.snapshot(account)
 
     def list_again(self, account: str) -> None:
         """Somebody else may have signed in for this account: list it again soon."""

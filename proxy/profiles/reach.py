@@ -61,13 +61,15 @@ class ReachIndex:
     """Readings by account and region; profile and ads account -> who reaches it, and where."""
 
     def __init__(self) -> None:
-        self._readings: dict[Owner, Reach] = {}
+        self._readings: dict[str, dict[str, Reach]] = {}
+        """By account, then by region: what one account reaches is learned anew without a look at the others."""
         self._profiles = _Owners()
         self._ads_accounts = _Owners()
 
     def __repr__(self) -> str:
         known = f"{len(self._ads_accounts)} ads accounts and advertisers"
-        return f"<ReachIndex: {known}, {len(self._profiles)} profiles in {len(self._readings)} readings>"
+        readings = sum(map(len, self._readings.values()))
+        return f"<ReachIndex: {known}, {len(self._profiles)} profiles in {readings} readings>"
 
     def owners(self, profile: str) -> tuple[Owner, ...]:
         """Who reaches a profile by another list than the usual one, and in which regions it is."""
@@ -79,33 +81,36 @@ class ReachIndex:
         return self._ads_accounts.find(identifier)
 
     def reading(self, account: str, region: str) -> Reach | None:
-        return self._readings.get((account, region))
+        return self._of(account).get(region)
 
     def put(self, account: str, region: str, reach: Reach) -> None:
         """Take a reading in the place of the one before."""
-        self._readings[account, region] = reach
+        self._readings.setdefault(account, {})[region] = reach
         self._learn(account)
 
     def drop(self, account: str, region: str) -> None:
         """Forget a reading."""
-        if self._readings.pop((account, region), None) is not None:
+        readings = self._readings.get(account, {})
+        if readings.pop(region, None) is not None:
             self._learn(account)
+            if not readings:
+                del self._readings[account]
 
     def snapshot(self, account: str | None = None) -> tuple[KnownAdsAccount, ...]:
         """Every ads account and linked advertiser, merged; of one account, or of all."""
-        accounts = dict.fromkeys(name for name, _ in self._readings if account in (None, name))
+        accounts = self._readings if account is None else (account,)
         return tuple(known for name in accounts for known in _merged(name, self._of(name)))
 
-    def counts(self) -> dict[Owner, int]:
-        """How many ads accounts each host lists that was read, by account and region."""
-        return {owner: len(reach.ads_accounts) for owner, reach in self._readings.items()}
+    def counts(self, account: str) -> dict[str, int]:
+        """How many ads accounts each host lists that was read for an account, by region."""
+        return {region: len(reach.ads_accounts) for region, reach in self._of(account).items()}
 
     def count(self, account: str) -> int:
         """How many ads accounts an account reaches, each once."""
         return len({each.id for reach in self._of(account).values() for each in reach.ads_accounts})
 
-    def _of(self, account: str) -> dict[str, Reach]:
-        return {region: reach for (name, region), reach in self._readings.items() if name == account}
+    def _of(self, account: str) -> Mapping[str, Reach]:
+        return self._readings.get(account, {})
 
     def _learn(self, account: str) -> None:
         readings = self._of(account)
@@ -116,8 +121,9 @@ class ReachIndex:
         """The readings of a document of this name as JSON has them; all, where it is empty."""
         readings = [
             {"account": account, "region": region, **write_reading(reach)}
-            for (account, region), reach in self._readings.items()
+            for account, readings in self._readings.items()
             if name in ("", document_of(account, DOCUMENTS))
+            for region, reach in readings.items()
         ]
         return {"version": _VERSION, "readings": readings}
 

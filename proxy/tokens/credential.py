@@ -437,6 +437,11 @@ class Credential:
         )
 
     @property
+    def last_success(self) -> float | None:
+        """When a token last came, as wall-clock time."""
+        return self._last_success
+
+    @property
     def consent(self) -> Consent:
         """The advertiser's, behind the refresh token in force."""
         source, consents = self.source, self.dependencies.consents

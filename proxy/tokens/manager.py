@@ -169,6 +169,20 @@ class TokenManager:
         """Every account's, in the order of the configuration."""
         return tuple(credential.status() for credential in self._credentials.values())
 
+    def status(self, account: str) -> CredentialStatus | None:
+        """One account's; None where there is no such account."""
+        credential = self._credentials.get(account)
+        return credential.status() if credential is not None else None
+
+    def accounts(self) -> tuple[str, ...]:
+        """The names of all, in the order of the configuration."""
+        return tuple(self._credentials)
+
+    @property
+    def has_served(self) -> bool:
+        """Whether some account has had a token."""
+        return any(credential.last_success is not None for credential in self._credentials.values())
+
     async def refresh_now(self, account: str) -> None:
         """The operator's button. Raises `TokenFailure`, or `UnknownAccount`."""
         await self._credential(account).refresh_now()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -72,6 +73,11 @@ class FakeProgram:
         ProfileView("111", "acme", "na", "Acme Shoes", "US", "seller"),
         ProfileView("222", "acme", "eu", "Acme Schuhe", "DE", "vendor"),
     )
+    known_ads_accounts: tuple[AdsAccountView, ...] = (
+        AdsAccountView(
+            "amzn1.a", "acme", "ads account", "Acme", "CREATED", ("eu", "na"), ("DE", "US"), ("111", "222"), ("E1",)
+        ),
+    )
     keys: tuple[ClientKeyView, ...] = ()
     unlisted: tuple[ListingFailureView, ...] = ()
     limits: tuple[ThrottleView, ...] = ()
@@ -107,30 +113,32 @@ class FakeProgram:
         more = {"config_problems": self.problems, "workers": self.workers, "invites": self.invites}
         return ProgramView("1.2.3", time.time() - 60, "http://127.0.0.1:8080", **more)  # type: ignore[arg-type]
 
-    def ads_accounts(self) -> tuple[AdsAccountView, ...]:
-        return (
-            AdsAccountView(
-                "amzn1.a", "acme", "ads account", "Acme", "CREATED", ("eu", "na"), ("DE", "US"), ("111", "222"), ("E1",)
-            ),
-        )
+    def ads_accounts(self, account: str) -> tuple[AdsAccountView, ...]:
+        return tuple(each for each in self.known_ads_accounts if each.account == account)
 
-    def ads_account_counts(self) -> Mapping[tuple[str, str], int]:
-        return {("acme", "na"): 1, ("acme", "eu"): 1, ("other", "fe"): 9}
+    def ads_account_counts(self, account: str) -> Mapping[str, int]:
+        return {"acme": {"na": 1, "eu": 1}, "other": {"fe": 9}}.get(account, {})
 
-    def accounts(self) -> tuple[AccountView, ...]:
-        return tuple(AccountView(status.account, "na", None) for status in self.statuses)
+    def accounts(self) -> tuple[str, ...]:
+        return tuple(status.account for status in self.statuses)
 
-    def credentials(self) -> tuple[CredentialStatus, ...]:
-        return self.statuses
+    def account(self, name: str) -> AccountView | None:
+        return AccountView(name, "na", None) if name in self.accounts() else None
 
-    def profiles(self) -> tuple[ProfileView, ...]:
-        return self.known_profiles
+    def credential(self, account: str) -> CredentialStatus | None:
+        return next((status for status in self.statuses if status.account == account), None)
+
+    def profiles(self, account: str) -> tuple[ProfileView, ...]:
+        return tuple(profile for profile in self.known_profiles if profile.account == account)
+
+    def profile_counts(self, account: str) -> Mapping[str, int]:
+        return Counter(profile.region for profile in self.profiles(account))
 
     def client_keys(self) -> tuple[ClientKeyView, ...]:
         return self.keys
 
-    def listing_failures(self) -> tuple[ListingFailureView, ...]:
-        return self.unlisted
+    def listing_failures(self, account: str) -> tuple[ListingFailureView, ...]:
+        return tuple(failure for failure in self.unlisted if failure.account == account)
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         return self.limits

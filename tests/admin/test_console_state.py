@@ -42,7 +42,7 @@ async def test_what_is_logged_of_the_history_counts_alone() -> None:
     """How many steps and refusals it holds, and nothing of what was asked."""
     async with administer(FakeProgram()) as knocker:
         knocker.history.observe(finished(status=403, refusal="not-permitted", detail="canary", path="/canary"))
-        knocker.history.sample()
+        await knocker.history.sample()
         assert repr(knocker.history) == "<RequestHistory 1 steps, 1 refused>"
 
 
@@ -62,8 +62,9 @@ async def test_ads_accounts_are_searched_by_every_word(search: str, found: int) 
 async def test_the_list_of_ads_accounts_is_bounded() -> None:
     """However many there are, the page stays one that can be read."""
     many = [AdsAccountView(f"amzn1.{n}", "acme", "ads account", "", "", (), (), (), ()) for n in range(1000)]
-    assert find_ads_accounts(many, "amzn1.9", 5)["total"] == 111
-    assert len(find_ads_accounts(many, "", 5)["ads_accounts"]) == 5
+    program = FakeProgram(known_ads_accounts=tuple(many))
+    assert (await find_ads_accounts(program, "amzn1.9", 5))["total"] == 111
+    assert len((await find_ads_accounts(program, "", 5))["ads_accounts"]) == 5
 
 
 async def test_profiles_are_searched_by_every_word() -> None:

@@ -16,19 +16,19 @@ def made() -> Metrics:
     return metrics
 
 
-def minutes(traffic: Traffic, count: int) -> None:
+async def minutes(traffic: Traffic, count: int) -> None:
     for _ in range(count * STEPS_A_MINUTE):
-        traffic.sample()
+        await traffic.sample()
 
 
-def test_each_request_counts_for_its_client_and_its_account() -> None:
+async def test_each_request_counts_for_its_client_and_its_account() -> None:
     """By what it was answered with; 429 is no 4xx here, and no answer is neither."""
     metrics = made()
     traffic = Traffic(metrics.series)
     for status in (200, 404, 429, 503, 0):
         metrics.observe(finished(status=status))
     metrics.observe(finished(client="bids", account="other", operation_class="write"))
-    now = traffic.now()
+    now = await traffic.now()
     assert set(now.clients) == {"reporting", "bids"}
     for tally in (now.clients["reporting"], now.accounts["acme"]):
         counts = (tally.requests, tally.refused, tally.throttled, tally.errors, tally.unanswered)
@@ -38,28 +38,28 @@ def test_each_request_counts_for_its_client_and_its_account() -> None:
     assert (now.accounts["other"].requests, now.accounts["other"].errors) == (1, 0)
 
 
-def test_what_is_older_than_a_quarter_of_an_hour_is_left_out() -> None:
+async def test_what_is_older_than_a_quarter_of_an_hour_is_left_out() -> None:
     """The moment when it was seen stays."""
     metrics = made()
     traffic = Traffic(metrics.series)
     metrics.observe(finished(status=500))
-    minutes(traffic, MINUTES - 1)
-    assert traffic.now().clients["reporting"].errors == 1
-    minutes(traffic, 1)
+    await minutes(traffic, MINUTES - 1)
+    assert (await traffic.now()).clients["reporting"].errors == 1
+    await minutes(traffic, 1)
     metrics.observe(finished(duration=0.3))
-    tally = traffic.now().clients["reporting"]
+    tally = (await traffic.now()).clients["reporting"]
     assert (tally.requests, tally.errors, sum(tally.durations), tally.seen) == (1, 0, 1, 1_000.0)
     assert repr(traffic) == f"<Traffic: {MINUTES} minutes kept>"
 
 
-def test_an_account_that_left_makes_nothing_negative() -> None:
+async def test_an_account_that_left_makes_nothing_negative() -> None:
     """Its series end; what its client asked of others goes on."""
     metrics = made()
     metrics.observe(finished(status=429))
     traffic = Traffic(metrics.series)
     metrics.accounts(["other"])
     metrics.observe(finished(account="other"))
-    now = traffic.now()
+    now = await traffic.now()
     assert set(now.accounts) == {"other"}
     assert now.clients["reporting"].requests >= 0
     assert now.clients["reporting"].throttled == 0

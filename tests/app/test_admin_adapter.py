@@ -61,7 +61,7 @@ async def test_what_a_grant_reaches_is_listed_in_every_region(simulator: Simulat
     assert {(profile.region, profile.id) for profile in found.profiles} == expected
     assert {each.account for each in found.profiles if isinstance(each, ProfileView)} == {"default"}
     assert found.unlisted == {}
-    assert (view.profiles(), view.ready()) == ((), False)
+    assert (view.profiles("acme"), view.ready()) == ((), False)
 
 
 async def test_a_region_that_does_not_list_is_told_apart(simulator: Simulator, program: Program) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,20 @@ DAY = 86400.0
 
 
 async def shown(
-    program: FakeProgram, capsys: pytest.CaptureFixture[str], key: Secret | None = None, *, as_json: bool = False
+    program: FakeProgram,
+    capsys: pytest.CaptureFixture[str],
+    key: Secret | None = None,
+    *,
+    as_json: bool = False,
+    account: str = "",
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `status` in front of this program."""
     async with administer(program) as knocker:
         knocker.history.observe(
             finished(status=403, refusal="access-denied", detail="Client x may not.", client="x", path="/sp/campaigns")
         )
-        code = await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), key, as_json=as_json)
+        asked = partial(print_status, as_json=as_json, account=account)
+        code = await asyncio.to_thread(asked, Address("0.0.0.0", knocker.port), key)
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -189,7 +196,7 @@ async def test_what_is_about_to_break_is_told(capsys: pytest.CaptureFixture[str]
     """A consent that ends soon, and a refresh token that is in memory alone."""
     soon = {"phase": "ending", "explanation": "The consent ends in 5 days."}
     account = {"name": "acme", "state": "valid", "consent": soon, "unpersisted": True, "listing_failures": []}
-    assert [*troubles({"accounts": [account]})] == [
+    assert [*troubles([account])] == [
         "acme: The consent ends in 5 days.",
         "acme: a renewed refresh token could not be written to the state store yet.",
     ]
@@ -255,3 +262,41 @@ def test_the_key_is_found_where_the_server_finds_it(tmp_path: Path) -> None:
     assert admin_key(None, {"ADS_PROXY_ADMIN__KEY_FILE": str(tmp_path / "none")}) is None
     path.write_text("admin: nonsense\n")
     assert admin_key(path, {}) is None
+
+
+def many(count: int, state: str = "valid", **last: object) -> FakeProgram:
+    """A program with so many accounts, of which the last one is special."""
+    names = [f"acct-{number:04}" for number in range(count)]
+    return FakeProgram(statuses=(*map(credential, names[:-1]), credential(names[-1], state, **last)))
+
+
+async def test_of_many_accounts_those_that_need_somebody_come_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """A screen stays a screen: it says how many there are in which state, and how to see the others."""
+    code, screen, _ = await shown(many(500, state="revoked", expires_at=None, advice="Sign in again."), capsys)
+    lines = [line for line in screen.splitlines() if line.startswith("acct-")]
+    assert code == FAILED
+    assert lines[0].startswith("acct-0499")
+    assert len(lines) == 50
+    assert "50 of 500 accounts (499 valid, 1 revoked); 1 need attention and come first." in screen
+    assert "acct-0499: Amazon no longer accepts this account's refresh token. Sign in again." in screen
+
+
+async def test_json_has_all_pages(capsys: pytest.CaptureFixture[str]) -> None:
+    """Scripts get every account in one document."""
+    code, text, _ = await shown(many(120), capsys, as_json=True)
+    said = json.loads(text)
+    assert code == OK
+    assert [account["name"] for account in said["accounts"]] == [f"acct-{number:04}" for number in range(120)]
+    assert said["next"] is None
+
+
+async def test_one_account_is_shown_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """And its own state decides the exit code."""
+    program = many(120, state="revoked", expires_at=None)
+    code, screen, _ = await shown(program, capsys, account="acct-0007")
+    assert [line[:9] for line in screen.splitlines() if line.startswith("acct-")] == ["acct-0007"]
+    assert code == OK
+    assert (await shown(program, capsys, account="acct-0119"))[0] == FAILED
+    code, _, complaint = await shown(program, capsys, account="nobody")
+    assert code == FAILED
+    assert "has no such account" in complaint

@@ -8,6 +8,7 @@ let state = null;
 let skew = 0;
 let failures = 0;
 let polling = null;
+let page = 1;
 
 const $ = (id) => document.getElementById(id);
 
@@ -109,6 +110,28 @@ function showAccount(account) {
   root.querySelector(".refresh").hidden = !account.has_refresh_token;
   if (account.state === "valid") forget(`refresh-${account.name}`);
   if (before && before !== account.state) say(`${account.name}: ${account.title}. ${account.advice}`);
+}
+
+// Accounts that need somebody stand on every page, before the others.
+function showPages() {
+  const { total, attention, states } = state.account_counts;
+  page = state.page;
+  $("account-pages").hidden = state.pages < 2;
+  $("account-counts").hidden = state.pages < 2;
+  $("previous-accounts").disabled = page <= 1;
+  $("next-accounts").disabled = page >= state.pages;
+  setText($("account-page"), `Page ${page} of ${state.pages}`);
+  const counts = Object.entries(states).map(([name, count]) => `${count} ${name}`).join(", ");
+  setText($("account-counts"), `${total} accounts: ${counts}. ${attention} need attention and come first.`);
+  state.accounts.forEach(({ name }, place) => {
+    if ($("cards").children[place] !== cards.get(name)) $("cards").insertBefore(cards.get(name), $("cards").children[place]);
+  });
+}
+
+async function turnTo(number) {
+  page = number;
+  await polling;
+  await poll();
 }
 
 function tick() {
@@ -336,7 +359,7 @@ function poll() {
 
 async function askState() {
   try {
-    const answer = await ask("/console/state");
+    const answer = await ask(`/console/state?page=${page}`);
     if (!answer.ok) throw new Error(String(answer.status));
     const before = listedCount();
     state = await answer.json();
@@ -363,6 +386,7 @@ function show() {
     cards.delete(name);
   }
   state.accounts.forEach(showAccount);
+  showPages();
   tick();
   showNotices();
   showTraffic();
@@ -384,6 +408,8 @@ function searchAs(words, form, find) {
   });
 }
 
+$("previous-accounts").addEventListener("click", () => turnTo(page - 1));
+$("next-accounts").addEventListener("click", () => turnTo(page + 1));
 searchAs("words", "search", findProfiles);
 searchAs("ads-words", "ads-search", findAdsAccounts);
 setInterval(() => document.hidden || poll(), POLL_MS);

@@ -1,0 +1,162 @@
+"""A program with thousands of accounts: `/status` and the console answer a page at a time, and nobody waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from proxy.admin import ListingFailureView, ProfileView
+from proxy.admin.survey import PAGE, needs_somebody
+from proxy.admin.turns import PIECE_SECONDS, Turns
+from proxy.tokens.consent import Consent
+from proxy.tokens.values import CredentialStatus
+from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
+
+
+def names(count: int) -> list[str]:
+    return [f"acct-{number:04}" for number in range(count)]
+
+
+def many(count: int, *special: CredentialStatus) -> FakeProgram:
+    """So many accounts, in no order; those that are special are in their places."""
+    changed = {status.account: status for status in special}
+    statuses = [changed.get(name) or credential(name) for name in names(count)]
+    return FakeProgram(
+        statuses=tuple(reversed(statuses)),
+        known_profiles=tuple(ProfileView(f"1{name[5:]}", name, "na", name, "US", "seller") for name in names(count)),
+    )
+
+
+async def asked(knocker: Knocker, path: str) -> Any:
+    async with knocker.ask(path) as answer:
+        assert answer.status == 200
+        return json.loads(await answer.text())
+
+
+async def test_status_answers_a_page_at_a_time() -> None:
+    """`next` leads from page to page, each account is on one of them, and its profiles are on the same."""
+    async with administer(many(2 * PAGE + 7)) as knocker:
+        page = await asked(knocker, "/status")
+        found = [page]
+        while found[-1]["next"] is not None:
+            found.append(await asked(knocker, f"/status?after={found[-1]['next']}"))
+    assert [len(page["accounts"]) for page in found] == [PAGE, PAGE, 7]
+    assert [each["name"] for page in found for each in page["accounts"]] == names(2 * PAGE + 7)
+    for page in found:
+        assert [each["account"] for each in page["profiles"]] == [each["name"] for each in page["accounts"]]
+
+
+async def test_a_page_follows_a_name_that_is_gone() -> None:
+    """An account that was removed between two pages costs none of the others."""
+    async with administer(many(10)) as knocker:
+        page = await asked(knocker, "/status?after=acct-0003-gone")
+    assert [each["name"] for each in page["accounts"]] == names(10)[4:]
+    assert page["next"] is None
+
+
+async def test_a_page_is_bounded_by_its_profiles_too() -> None:
+    """Accounts with thousands of profiles make shorter pages, of one account at least."""
+    program = many(3)
+    program.known_profiles = tuple(
+        ProfileView(str(number), name, "na", "", "US", "seller") for name in names(3) for number in range(1500)
+    )
+    async with administer(program) as knocker:
+        page = await asked(knocker, "/status")
+    assert ([each["name"] for each in page["accounts"]], page["next"]) == (names(1), names(1)[0])
+    assert len(page["profiles"]) == 1500
+
+
+async def test_one_account_is_asked_for_by_its_name() -> None:
+    """With its profiles, and nothing of others; an unknown name is an error."""
+    async with administer(many(120)) as knocker:
+        page = await asked(knocker, "/status?account=acct-0077")
+        assert await knocker.status("/status?account=nobody") == 404
+    assert [each["name"] for each in page["accounts"]] == ["acct-0077"]
+    assert [each["account"] for each in page["profiles"]] == ["acct-0077"]
+    assert page["next"] is None
+
+
+async def test_all_accounts_are_counted_by_state() -> None:
+    """And those that need somebody stand on each page of `/status`, wherever they are."""
+    broken = credential("acct-0110", "revoked", expires_at=None)
+    async with administer(many(120, broken, credential("acct-0111", "degraded"))) as knocker:
+        page = await asked(knocker, "/status?account=acct-0000")
+    assert page["account_counts"] == {
+        "total": 120,
+        "serving": 119,
+        "attention": 2,
+        "states": {"valid": 118, "revoked": 1, "degraded": 1},
+    }
+    assert [each["name"] for each in page["attention"]] == ["acct-0110", "acct-0111"]
+
+
+async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
+    """On every page, and the others in order after them."""
+    broken = credential("acct-0110", "revoked", expires_at=None)
+    async with administer(many(120, broken)) as knocker:
+        first, last = [await asked(knocker, f"/console/state?page={page}") for page in (1, 3)]
+        beyond, odd = [await asked(knocker, f"/console/state?page={page}") for page in ("99", "-1")]
+    assert [each["name"] for each in first["accounts"]] == ["acct-0110", *names(PAGE)]
+    assert (first["page"], first["pages"]) == (1, 3)
+    others = [name for name in names(120) if name != "acct-0110"]
+    assert [each["name"] for each in last["accounts"]] == ["acct-0110", *others[2 * PAGE :]]
+    assert (beyond["page"], odd["page"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({}, False),
+        ({"state": "pending"}, False),
+        ({"state": "pending", "has_refresh_token": False}, True),
+        ({"state": "degraded"}, True),
+        ({"state": "expired"}, True),
+        ({"state": "misconfigured"}, True),
+        ({"unpersisted": True}, True),
+        ({"older_secret_in_use": True}, True),
+        ({"consent": Consent(given_at=1_790_000_000.0)}, True),
+    ],
+)
+def test_what_needs_somebody(changes: dict[str, Any], needed: bool) -> None:
+    """Whatever a person should know of an account; an account that starts or works is calm."""
+    assert needs_somebody(credential(**changes), 1_900_000_000.0) is needed
+
+
+async def test_an_account_whose_lists_fail_needs_somebody() -> None:
+    """Its login works, and its profiles are missing."""
+    program = many(60)
+    program.unlisted = (ListingFailureView("acct-0059", "na", "Amazon refuses (403)", 1_700_000_000.0),)
+    async with administer(program) as knocker:
+        page = await asked(knocker, "/status")
+    assert [each["name"] for each in page["attention"]] == ["acct-0059"]
+
+
+async def test_long_work_lets_others_take_their_turn() -> None:
+    """Once a piece of it took its time, whatever else is ready runs."""
+    pause, turns = Turns(), 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    await pause()
+    assert turns == 0
+    for _ in range(3):
+        spin(PIECE_SECONDS)
+        await pause()
+    other.cancel()
+    assert turns >= 3
+
+
+def spin(seconds: float) -> None:
+    """Work for this long."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() <= end:
+        pass
