@@ -55,9 +55,8 @@ def rules_of(config: Config, sources: RuleSources) -> Rules:
     table = make_routing_table(config, sources.directory)
     clients = make_clients(config, signing_key(config), sources.budgets, sources.uses)
     rules = make_rules(config, table, clients, ca_digest=sources.authorities.digest, demo=sources.demo)
-    limits = rules.connection_limits
-    allowed = min(limits.max_connections, sources.max_connections or limits.max_connections)
-    return replace(rules, connection_limits=replace(limits, max_connections=allowed))
+    limits = replace(rules.connection_limits, max_connections_here=sources.max_connections)
+    return replace(rules, connection_limits=limits)
 
 
 def signing_key(config: Config) -> bytes:

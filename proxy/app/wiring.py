@@ -77,19 +77,3 @@ def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
         f"This system lets the program open too few files for limits.max_connections: {allowed} connections of "
         "tools are taken; raise the limit (ulimit -n, LimitNOFILE).",
     )
-
-
-def share_of(config: Config) -> Config:
-    """The configuration as one worker of several has it: its part of what is limited in all, rounded up. Budgets of
-    clients are counted together, so they stay whole."""
-    share = max(1, config.upstream.max_connections // 4)
-    clients = (client.model_copy(update={"max_in_flight": client.max_in_flight or share}) for client in config.clients)
-    upstream = {"max_connections": -(-config.upstream.max_connections // config.workers)}
-    limits = {"max_connections": -(-config.limits.max_connections // config.workers)}
-    return config.model_copy(
-        update={
-            "clients": tuple(clients),
-            "upstream": config.upstream.model_copy(update=upstream),
-            "limits": config.limits.model_copy(update=limits),
-        }
-    )

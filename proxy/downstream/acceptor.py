@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _PAUSE = 0.1
 """Seconds without accepting after a failure that nothing helps against."""
+_GIVE_WAY = 0.001
+"""Seconds that a process with fewer connections has to accept the next one; whatever it does, one accepts then."""
 
 
 class Limited(Protocol):
@@ -74,6 +76,12 @@ class Acceptor:
         self._close_spare()
 
     def _accept(self) -> None:
+        if self._table.counts.gives_way:
+            self._pause(_GIVE_WAY)
+        else:
+            self._accept_some()
+
+    def _accept_some(self) -> None:
         for _ in range(self._table.taken_at_once):
             try:
                 accepted, _ = self._listening.accept()
@@ -125,15 +133,16 @@ class Acceptor:
             os.close(self._spare)
             self._spare = -1
 
-    def _pause(self) -> None:
+    def _pause(self, seconds: float = _PAUSE) -> None:
         self._loop.remove_reader(self._listening)
-        self._resuming = self._loop.call_later(_PAUSE, self._resume)
+        self._resuming = self._loop.call_later(seconds, self._resume)
 
     def _resume(self) -> None:
         self._resuming = None
         if self._spare < 0:
             self._spare = _spare_file()
         self._loop.add_reader(self._listening, self._accept)
+        self._accept_some()
 
 
 def _spare_file() -> int:

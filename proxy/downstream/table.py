@@ -77,20 +77,50 @@ class OwnAddresses:
             del self._counted[address]
 
 
+class ConnectionCounts(Protocol):
+    """How many connections all processes have that accept from the same sockets."""
+
+    def count(self, opened: int, connected: int) -> tuple[int, int]:
+        """This process has so many sockets, and so many of them set up; gives those of all processes."""
+        ...
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether another process should accept the next connection."""
+        ...
+
+
+class OwnConnections:
+    """Those of a single process."""
+
+    gives_way = False
+
+    def __repr__(self) -> str:
+        return "<OwnConnections>"
+
+    def count(self, opened: int, connected: int) -> tuple[int, int]:
+        return opened, connected
+
+
 class ConnectionTable:
     """All open connections. `being_set_up` are those that were accepted and are none yet: TLS shakes hands.
 
-    `taken_at_once` is how many one turn of the event loop may add; `addresses` counts connections where several
-    processes do so together.
+    `taken_at_once` is how many one turn of the event loop may add; `addresses` and `counts` count connections where
+    several processes do so together.
     """
 
     def __init__(
-        self, deadlines: Deadlines, taken_at_once: int = TAKEN_AT_ONCE, addresses: AddressCounts | None = None
+        self,
+        deadlines: Deadlines,
+        taken_at_once: int = TAKEN_AT_ONCE,
+        addresses: AddressCounts | None = None,
+        counts: ConnectionCounts | None = None,
     ) -> None:
         self.taken_at_once = taken_at_once
         self.loop = asyncio.get_running_loop()
         self.connections: set[OpenConnection] = set()
         self.addresses = addresses or OwnAddresses()
+        self.counts = counts or OwnConnections()
         self.being_set_up = 0
         self._ending: dict[OpenConnection, None] = {}
         self._deadlines = deadlines
@@ -108,17 +138,24 @@ class ConnectionTable:
 
         Where there is none, the connection that has been closing for longest makes room.
         """
-        if len(self) >= limits.max_connections and self._ending:
+        self.being_set_up += 1
+        opened, _ = self._count()
+        beyond = _beyond(limits, opened, len(self))
+        if beyond > 0 and self._ending:
             oldest = next(iter(self._ending))
             del self._ending[oldest]
             oldest.drop()
-        elif len(self) >= limits.max_connections + _TOLD:
+        elif beyond > _TOLD:
+            self.give_place()
             return False
-        self.being_set_up += 1
         return True
 
     def give_place(self) -> None:
         self.being_set_up -= 1
+        self._count()
+
+    def _count(self) -> tuple[int, int]:
+        return self.counts.count(len(self), len(self.connections))
 
     def note_ending(self, connection: OpenConnection) -> None:
         """A connection says no more, and only waits for its tool to close, too."""
@@ -129,7 +166,8 @@ class ConnectionTable:
         self.connections.add(connection)
         from_there = self.addresses.enter(address)
         self._deadlines.add(connection)
-        if len(self.connections) > limits.max_connections:
+        _, connected = self._count()
+        if _beyond(limits, connected, len(self.connections)) > 0:
             return TooManyConnections(
                 "Too many connections are open; close some or try later.", retry_after=1, close=True
             )
@@ -143,6 +181,7 @@ class ConnectionTable:
         self._ending.pop(connection, None)
         self._deadlines.discard(connection)
         self.addresses.leave(address)
+        self._count()
 
     @property
     def unsent(self) -> bool:
@@ -165,3 +204,8 @@ class ConnectionTable:
         for connection in tuple(self.connections):
             connection.end()
         return busy
+
+
+def _beyond(limits: ConnectionLimits, everywhere: int, here: int) -> int:
+    """How many connections are too many, of all processes or of this one."""
+    return max(everywhere - limits.max_connections, here - (limits.max_connections_here or here))

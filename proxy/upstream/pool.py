@@ -21,6 +21,13 @@ from proxy.upstream.turns import Turns
 if TYPE_CHECKING:
     from proxy.net.deadlines import Deadlines
     from proxy.net.dialing import Dialer, Origin
+    from proxy.upstream.places import Places
+
+_SPARE = 0.05
+"""Seconds of rest after which a connection goes to another process that waits: one used more often is not spare, and
+to open it anew costs more than the wait."""
+_TURN = 0.002
+"""Seconds between two processes that could give up a connection: the first one is enough as a rule."""
 
 
 class Waiting(Protocol):
@@ -71,25 +78,26 @@ class Waiter:
 
 
 class Pool:
-    """See the module's docstring. `limit` counts connections that are being made, too.
+    """See the module's docstring. A connection that is being made has its place, too.
 
     `recent` holds the seconds that the last answers took to begin.
     """
 
-    def __init__(self, origin: Origin, dialer: Dialer, deadlines: Deadlines, limit: int) -> None:
+    def __init__(self, origin: Origin, dialer: Dialer, deadlines: Deadlines, places: Places) -> None:
         self.origin = origin
         self.name = f"{origin.host}:{origin.port}"
         self.host_line = origin.host_line
-        self.limit = limit
-        self._unreserved = unreserved(limit)
+        self.limit = places.limit
+        self.places = places
+        self._unreserved = unreserved(places.limit) // places.processes
+        self._asked = False
+        self._yielding: asyncio.TimerHandle | None = None
         self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
         self.reader = ResponseReader(REQUEST_IDS)
         self._dialer = dialer
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
-        self._dialling = 0
-        self._used = 0
         self._held: defaultdict[str, int] = defaultdict(int)
         """There are no more families than the table of operations has, and few others."""
         self._waiting: Turns[Waiting] = Turns()
@@ -114,12 +122,12 @@ class Pool:
 
     def take_warm(self, family: str) -> UpstreamConnection | None:
         """The connection used last, if that was so shortly ago that it needs no doubt; else None, and it stays."""
-        idle, used = self._idle, self._used
+        idle, used = self._idle, self.places.used
         if not idle or not idle[-1].was_used_within(RESTED):
             return None
         if used >= self._unreserved and not self._may_hold(family):
             return None
-        self._used = used + 1
+        self.places.used = used + 1
         self._held[family] += 1
         connection = idle.pop()
         connection.family = family
@@ -132,7 +140,7 @@ class Pool:
 
     def holds_back(self, family: str) -> bool:
         """Whether there is a connection for others, and none for this family: it holds its share."""
-        return self._used < self.limit and not self._may_hold(family)
+        return self.places.used_everywhere < self.limit and not self._may_hold(family)
 
     def held_by(self, family: str) -> int:
         """How many connections serve operations of this family, or are made for one."""
@@ -151,8 +159,7 @@ class Pool:
         if not fresh and (connection := self.take(family)) is not None:
             return connection
         if self._may_hold(family):
-            if self._has_room:
-                self._begin_dial(family)
+            if self._begin_dial(family):
                 return await self._dial(family)
             if fresh and self._idle:
                 self._idle.pop(0).close()
@@ -177,15 +184,17 @@ class Pool:
 
     def is_full(self, family: str) -> bool:
         """Whether somebody of this family has to wait: none is idle, or free for it, and none may be made."""
-        return not self._may_hold(family) or not (self._idle or self._has_room)
+        return not self._may_hold(family) or not (self._idle or self.places.free > 0)
 
     def join(self, waiter: Waiting) -> None:
         """Give the waiter a connection when its turn has come."""
         self._waiting.join(waiter.client, waiter, waiter.family)
+        self._publish()
 
     def leave(self, waiter: Waiting) -> None:
         """It waits no longer."""
         self._waiting.leave(waiter.client, waiter, waiter.family)
+        self._publish()
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange ended well."""
@@ -193,22 +202,26 @@ class Pool:
             self._dialer.remember_session(self.origin, connection.transport)
         if (family := connection.family) is not None:
             connection.family = None
-            self._used -= 1
+            self.places.used -= 1
             self._held[family] -= 1
-        if self._closed:
+        if self._closed or (self._asked and self.places.free <= 0 and self.places.exceed_share):
             connection.close()
             return
         connection.deadline = self.loop.time() + MAX_IDLE
         self._idle.append(connection)
         if self._waiting.queues:
             self._grant()
+        elif self._asked:
+            self._yield_later()
 
     def opened(self, connection: UpstreamConnection) -> None:
         self._all.add(connection)
         self.deadlines.add(connection)
 
     def lost(self, connection: UpstreamConnection) -> None:
-        self._all.discard(connection)
+        if connection in self._all:
+            self._all.remove(connection)
+            self.places.give()
         self.deadlines.discard(connection)
         self._let_go(connection)
         if connection in self._idle:
@@ -228,12 +241,11 @@ class Pool:
 
     # --- who holds what
 
-    @property
-    def _has_room(self) -> bool:
-        return len(self._all) + self._dialling < self.limit
-
     def _may_hold(self, family: str) -> bool:
-        return may_hold_another(self._held.get(family, 0), self._used, self.limit)
+        """Of the connections that other processes use, the same part is supposed to serve this family as of its own."""
+        own, everywhere = self.places.used, self.places.used_everywhere
+        held = self._held.get(family, 0)
+        return may_hold_another(held * everywhere // own if own else 0, everywhere, self.limit)
 
     def _hold(self, connection: UpstreamConnection, family: str) -> None:
         connection.family = family
@@ -246,44 +258,53 @@ class Pool:
             self._forget(family)
 
     def _count(self, family: str) -> None:
-        self._used += 1
+        self.places.used += 1
         self._held[family] += 1
 
     def _forget(self, family: str) -> None:
-        self._used -= 1
+        self.places.used -= 1
         self._held[family] -= 1
 
     # --- making one, and waiting for one
 
-    def _begin_dial(self, family: str) -> None:
-        """A connection will be made: its place is taken from now on."""
-        self._dialling += 1
+    def _begin_dial(self, family: str) -> bool:
+        """Take the place of a connection that will be made; False where none is free."""
+        if not self.places.take():
+            return False
         self._count(family)
+        return True
 
-    def _end_dial(self, family: str) -> None:
-        """It was made, and counts itself, or it was not."""
-        self._dialling -= 1
+    def _end_dial(self, family: str, *, made: bool = False) -> None:
+        """A connection that was made keeps the place until it is lost."""
+        if not made:
+            self.places.give()
         self._forget(family)
 
     async def _dial(self, family: str) -> UpstreamConnection:
         """Make a connection, whose place has been taken."""
+        made: list[UpstreamConnection] = []
+
+        def make() -> UpstreamConnection:
+            made.append(UpstreamConnection(self))
+            return made[-1]
+
         try:
-            connection = await self._dialer.dial(self.origin, lambda: UpstreamConnection(self))
+            connection = await self._dialer.dial(self.origin, make)
             if not connection.lost:
                 self._hold(connection, family)
             return connection
         finally:
-            self._end_dial(family)
+            self._end_dial(family, made=any(each.born for each in made))
             self._grant()
 
     async def _wait(self, client: str, family: str, *, fresh: bool) -> UpstreamConnection | None:
         waiter = Waiter(self.loop, client, family, fresh=fresh)
-        self._waiting.join(client, waiter, family)
+        self.join(waiter)
         try:
             return await waiter.given
         except asyncio.CancelledError:
             if waiter.given.cancelled():
-                self._waiting.leave(client, waiter, family)
+                self.leave(waiter)
             else:
                 self._pass_on(waiter, waiter.given.result())
             raise
@@ -302,21 +323,53 @@ class Pool:
         """Give those first in line what there is: idle connections, and leave to make new ones."""
         while (waiter := self._next()) is not None:
             connection = None if waiter.fresh else self.take(waiter.family)
-            if connection is None and not self._has_room:
-                self._waiting.put_back(waiter.client, waiter, waiter.family)
-                if waiter.fresh and self._idle:
-                    self._idle.pop(0).close()
-                return
-            if connection is None and waiter.begins_anew:
+            if connection is None and waiter.begins_anew and self.places.free > 0:
                 waiter.give(None)
                 self.loop.call_soon(self._grant)  # the next one's turn, once this one has taken its place
                 return
-            if connection is None:
-                self._begin_dial(waiter.family)
+            if connection is None and not self._begin_dial(waiter.family):
+                self._waiting.put_back(waiter.client, waiter, waiter.family)
+                if waiter.fresh and self._idle:
+                    self._idle.pop(0).close()
+                break
             waiter.give(connection)
+        self._publish()
 
     def _next(self) -> Waiting | None:
         """The first that still waits, and whose family may hold another connection."""
         while (waiter := self._waiting.next(self._may_hold)) is not None and waiter.gone:
             pass
         return waiter
+
+    # --- with other processes
+
+    def heed(self) -> None:
+        """Another process gave a place back, or wants one: use what is free, and give up what is spare."""
+        self._asked = self.places.wanted_elsewhere
+        self._grant()
+        if self._asked:
+            self._yield_later()
+
+    def _publish(self) -> None:
+        """Whether this process wants places, which may have changed."""
+        wanted = bool(self._waiting.queues) and self.places.free <= 0
+        self.places.want(wanted)
+        if wanted and self.places.free > 0:  # it was given back just before the others could know
+            self.loop.call_soon(self._grant)
+
+    def _yield_later(self) -> None:
+        """Close the connection that has rested for longest, once it counts as spare and other processes had their turn
+        to close one; so one after another, until no other process waits."""
+        if self._idle and self._yielding is None:
+            rested = self.loop.time() - (self._idle[0].deadline - MAX_IDLE)
+            wait = max(_SPARE - rested, 0.0) + self.places.turn * _TURN
+            self._yielding = self.loop.call_later(wait, self._yield_spare)
+
+    def _yield_spare(self) -> None:
+        self._yielding = None
+        self._asked = self.places.wanted_elsewhere
+        if not self._asked or self.places.free > 0 or self._waiting.queues:
+            return
+        if self._idle and self._idle[0].deadline - MAX_IDLE <= self.loop.time() - _SPARE:
+            self._idle.pop(0).close()
+        self._yield_later()

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.net.dialing import Dialer, Origin, origin_of
+from proxy.upstream.places import OwnPlaces, Places
 from proxy.upstream.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from proxy.net.deadlines import Deadlines
     from proxy.net.names import Names
@@ -30,10 +31,16 @@ class PoolSettings:
 
 
 class Pools:
-    """See the module's docstring."""
+    """See the module's docstring. `make_places` gives the places for connections to an origin, of a limit."""
 
-    def __init__(self, deadlines: Deadlines, names: Names) -> None:
+    def __init__(
+        self,
+        deadlines: Deadlines,
+        names: Names,
+        make_places: Callable[[Origin, int], Places] = lambda _origin, limit: OwnPlaces(limit),
+    ) -> None:
         self._deadlines = deadlines
+        self._make_places = make_places
         self._names = names
         self._settings: PoolSettings | None = None
         self._dialer: Dialer
@@ -68,10 +75,15 @@ class Pools:
         """`HOST:PORT` -> connections, and how many of them are idle."""
         return {pool.name: pool.sizes for pool in self._by_origin.values()}
 
+    def heed(self) -> None:
+        """Other processes gave places back, or want some."""
+        for pool in self._by_origin.values():
+            pool.heed()
+
     def close(self) -> None:
         """Close idle connections now, and busy ones when their exchange ends."""
         for pool in self._by_origin.values():
             pool.close()
 
     def _make(self, origin: Origin, settings: PoolSettings) -> Pool:
-        return Pool(origin, self._dialer, self._deadlines, settings.max_connections)
+        return Pool(origin, self._dialer, self._deadlines, self._make_places(origin, settings.max_connections))

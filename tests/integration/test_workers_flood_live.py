@@ -6,6 +6,7 @@ import http.client
 import os
 import random
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -21,21 +22,21 @@ class Flood:
 
     def __init__(self, running: Serving) -> None:
         self._running = running
-        self._kept: list[http.client.HTTPConnection] = []
+        self._kept: list[tuple[str, http.client.HTTPConnection]] = []
 
     def __enter__(self) -> Flood:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for connection in self._kept:
-            connection.close()
+        for each in self._kept:
+            each[1].close()
 
     def one_more(self) -> bool:
         """Whether another is served."""
         connection = http.client.HTTPConnection(self._running.netloc, timeout=20)
-        status = _asked(connection)
+        status, worker = _asked(connection)
         if status == 200:
-            self._kept.append(connection)
+            self._kept.append((worker, connection))
         else:
             connection.close()
         return status == 200
@@ -48,15 +49,31 @@ class Flood:
             refused = 0 if self.one_more() else refused + 1
         return len(self._kept) - before
 
+    def by_worker(self) -> dict[str, int]:
+        """How many of those that are kept each worker has."""
+        return Counter(worker for worker, _ in self._kept)
+
     def lose(self) -> int:
         """How many are broken by now; they are kept no longer."""
-        answered = [(connection, _asked(connection)) for connection in self._kept]
-        self._kept = [connection for connection, status in answered if status == 200]
-        return len(answered) - len(self._kept)
+        before = len(self._kept)
+        self._kept = [each for each in self._kept if _asked(each[1])[0] == 200]
+        return before - len(self._kept)
+
+    def begin(self, worker: str, count: int, path: str) -> None:
+        """Send a request on so many connections of one worker."""
+        for connection in [connection for served, connection in self._kept if served == worker][:count]:
+            connection.request("GET", path)
+
+    def leave(self, worker: str) -> None:
+        """Close the connections of one worker."""
+        for served, connection in self._kept:
+            if served == worker:
+                connection.close()
+        self._kept = [each for each in self._kept if each[0] != worker]
 
 
-def _asked(connection: http.client.HTTPConnection) -> int:
-    """The status of a request's answer; 0 where there is none."""
+def _asked(connection: http.client.HTTPConnection) -> tuple[int, str]:
+    """The status of a request's answer, 0 where there is none, and which worker served it."""
     connection.auto_open = 0
     try:
         if connection.sock is None:
@@ -64,9 +81,9 @@ def _asked(connection: http.client.HTTPConnection) -> int:
         connection.request("GET", "/v2/profiles")
         answer = connection.getresponse()
         answer.read()
-        return answer.status
+        return answer.status, answer.headers["X-Request-Id"].partition("-")[0]
     except (OSError, http.client.HTTPException):
-        return 0
+        return 0, ""
 
 
 def test_connections_from_one_address_are_counted_together(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -83,3 +100,34 @@ def test_connections_from_one_address_are_counted_together(amazon: SimulatedAmaz
         running.process.signal(signal.SIGHUP)
         running.told("config_reloaded", success=True)
         assert (flood.fill(), flood.lose()) == (3, 0)
+
+
+def test_connections_are_limited_together_and_spread_evenly(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """All of a hundred are served, whichever worker has them, and no more; each worker has about a quarter."""
+    with program(amazon, tmp_path, limits={"max_connections": 100}) as running, Flood(running) as flood:
+        assert flood.fill() == 100
+        assert all(20 <= count <= 30 for count in flood.by_worker().values())
+        os.kill(min(pids(running).values()), signal.SIGKILL)
+        running.told("worker_started", WORKERS + 1)
+        assert flood.fill() == flood.lose()
+        assert all(20 <= count <= 30 for count in flood.by_worker().values())
+
+
+def test_connections_to_amazon_are_limited_together(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """One worker uses five of the eight, although its part would be two; then another one does, after the first one
+    closed those that it did not need."""
+    changes = {"upstream": {"max_connections": 8}, "drain": {"timeout": 0}}
+    with program(amazon, tmp_path, **changes) as running, Flood(running) as flood:
+        while min(flood.by_worker().values(), default=0) < 5 or len(flood.by_worker()) < WORKERS:
+            assert flood.one_more()
+        amazon.fault({"delay": 60}, target="api", path="/sim/slow")
+        for asked, worker in enumerate(sorted(flood.by_worker())[:2], 1):
+            flood.begin(worker, 5, "/sim/slow")
+            running.until(lambda: _slow(amazon) == 5 * asked)  # noqa: B023 - awaited within the turn
+            flood.leave(worker)
+            running.until(lambda: running.metric("requests_in_flight") == 0)
+
+
+def _slow(amazon: SimulatedAmazon) -> int:
+    """How many requests with a slow answer have reached Amazon."""
+    return sum(request["target"] == "/sim/slow" for request in amazon.look("requests"))

@@ -296,7 +296,8 @@ async def test_who_leaves_leaves_nothing_behind(running: Running) -> None:
         doubt.connection.abandon()
         await doubt.bench.settled(lambda: doubt.bench.pools.find("api", "na").sizes == (0, 0))
         assert not doubt.sink.told
-        assert doubt.bench.pools.find("api", "na")._dialling == 0
+        pool = doubt.bench.pools.find("api", "na")
+        assert pool.places.free == pool.limit
 
 
 async def test_interim_answers_pass_while_only_one_can_answer(running: Running) -> None:

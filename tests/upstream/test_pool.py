@@ -213,7 +213,7 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on(running: Running) -
         await gate.until(bench, 2)
         gate.answer(1)
         assert (await last.answer()).status == 200
-        assert pool._dialling == 0
+        assert pool.places.free == pool.limit - pool.sizes[0]
 
 
 async def test_who_waits_too_long_is_told_what_to_raise(running: Running) -> None:

@@ -17,9 +17,9 @@ from proxy.app.workers.byte_locks import locked
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-_BUCKETS: Final = 4096
+BUCKETS: Final = 4096
 _WAYS: Final = 16
-_ROWS: Final = _BUCKETS * _WAYS
+_ROWS: Final = BUCKETS * _WAYS
 _KEY_BYTES: Final = 16
 _DIGEST_BYTES, _COUNT_BYTES = 8, 4
 _DIGESTS_AT: Final = 64
@@ -57,7 +57,7 @@ class AddressMemory:
 
     def find(self, digest: int) -> int | None:
         """The row of an address, which may have to be a new one; None where there is no room. Under its lock."""
-        first = digest % _BUCKETS * _WAYS
+        first = digest % BUCKETS * _WAYS
         free: int | None = None
         for row in range(first, first + _WAYS):
             if self.total(row):
@@ -75,7 +75,7 @@ class AddressMemory:
 
     def locked(self, digest: int) -> AbstractContextManager[None]:
         """The rows where this address may be are this process's alone."""
-        return locked(self._descriptor, self._first_lock + digest % _BUCKETS)
+        return locked(self._descriptor, self._first_lock + digest % BUCKETS)
 
     def forget(self, number: int) -> None:
         """A worker has ended, and its connections with it."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from proxy import events
 from proxy.admin import RefusedRequest
 from proxy.app.fleet import read_pause
-from proxy.app.wiring import share_of
 from proxy.app.workers.directory_copy import write_lists
 from proxy.app.workers.frames import pack
 from proxy.app.workers.held_tokens import read_token, write_refusal, write_token
@@ -146,7 +145,7 @@ class Desk:
 
     def _rules(self, config: Config) -> dict[str, Any]:
         slots = self._parts.budgets.give_slots(client.name for client in config.clients)
-        return {"config": to_document(share_of(config)), "slots": slots, "tls": self.tls.to_document()}
+        return {"config": to_document(config), "slots": slots, "tls": self.tls.to_document()}
 
     def tell_all(self, accounts: Mapping[str, object]) -> None:
         """After a reload: every token, and the lists that changed or are gone."""
@@ -227,6 +226,8 @@ class Desk:
                 token = read_token(message["token"])
                 if token is not None:
                     self.tokens.accepted(token, TokenUse(*message["use"]))
+            case "places":
+                self.workers.send_all(pack("places"), but=number)
             case "spans" if self.spans is not None:
                 for said in message["spans"]:
                     self.spans(*read_span(said))

@@ -27,11 +27,12 @@ from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.addresses import SharedAddresses
 from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
+from proxy.app.workers.connection_memory import PlaceSharing, SharedConnections
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.held_tokens import HeldTokens
 from proxy.app.workers.held_transport import HeldWrites, WorkerConnection
 from proxy.app.workers.news import RequestNews
-from proxy.app.workers.shared_counts import open_addresses
+from proxy.app.workers.shared_counts import open_addresses, open_connections
 from proxy.app.workers.span_passing import SpanPassing
 from proxy.config.passing import from_document
 from proxy.downstream.acceptor import Acceptor
@@ -78,6 +79,7 @@ class Worker:
     accounting: Accounting
     tools: ConnectionTable
     number: int
+    _pools: Pools
 
     def __init__(self, given: Descriptors) -> None:
         self._given = given
@@ -109,6 +111,7 @@ class Worker:
             "failures": lambda message: self._directory.take_failures(message["failures"]),
             "pause": self._take_pause,
             "session": self._take_session,
+            "places": self._heed_places,
         }
 
     def __repr__(self) -> str:
@@ -165,15 +168,19 @@ class Worker:
         deadlines, names = Deadlines(self._loop), Names()
         self._opened.callback(names.stop)
         self._opened.callback(deadlines.stop)
-        self._pools = Pools(deadlines, names)
+        memory = open_connections(self._given.counts, self._given.workers)
+        sharing = PlaceSharing(memory, self.number, self._loop, lambda: self._channel.send("places"))
+        self._pools = Pools(deadlines, names, sharing.places)
         self._opened.callback(self._pools.close)
         shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
         self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))
         addresses = SharedAddresses(open_addresses(self._given.counts, self._given.workers), self.number)
-        self.tools = ConnectionTable(deadlines, taken_at_once=1, addresses=addresses)
+        self._connections = SharedConnections(memory, self.number)
+        self.tools = ConnectionTable(deadlines, taken_at_once=1, addresses=addresses, counts=self._connections)
 
     def _serve(self, _: Message) -> None:
         """Everything is known: accept."""
+        self._connections.begin()
         for descriptor in self._given.listening:
             bound = socket.socket(fileno=descriptor)
             self.acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
@@ -211,6 +218,9 @@ class Worker:
         if pause is not None:
             self._throttles.pause(*pause, self._loop)
 
+    def _heed_places(self, _: Message) -> None:
+        self._pools.heed()
+
     def _take_session(self, message: Message) -> None:
         session = message["session"]
         self._sessions.learn(bytes.fromhex(message["digest"]), McpSession(*session) if session is not None else None)
@@ -240,6 +250,7 @@ class Worker:
             len(self.tools),
         )
         self._loop.call_later(BEAT_SECONDS, self._beat)
+        self._pools.heed()  # where a message about places was lost
         if self._memory.overflow_is_news():
             self.observers.observe(NumbersOverflowed(self.number))
         self._beats += 1

@@ -84,7 +84,7 @@ def test_addresses_without_room_are_counted_by_each_alone(
     counts: SharedCounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where all rows that they may have are taken; one that finds room later is counted by all from then on."""
-    monkeypatch.setattr(module, "_BUCKETS", 1)
+    monkeypatch.setattr(module, "BUCKETS", 1)
     first, second = two(counts)
     for number in range(16):
         assert first.enter(f"10.0.0.{number}") == 1

@@ -13,7 +13,6 @@ import pytest
 from proxy.access.client_keys import KeyUses
 from proxy.admin import RequestHistory
 from proxy.app.tls_in_force import TlsInForce
-from proxy.app.wiring import share_of
 from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
 from proxy.app.workers.frames import FrameReader, Message
@@ -158,18 +157,18 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
     assert [message["kind"] for message in known] == ["token", "watch", "lists", "failures", "pause", "session"]
     assert (begin["kind"], serve["kind"]) == ("begin", "serve")
     assert (begin["number"], begin["audited"], begin["slots"]) == (1, True, {"tool": 0})
-    assert from_document(begin["config"]) == share_of(bench.config)
+    assert from_document(begin["config"]) == bench.config
     assert (known[0]["account"], known[0]["token"], known[0]["trouble"]) == ("default", None, "default is well")
     assert known[4]["told"]["pause"] == list(KEY)
     assert 29 < known[4]["told"]["seconds"] <= 30
     assert (known[5]["digest"], known[5]["session"]) == ("0102", ["tool", "default", "na"])
 
 
-def test_a_worker_has_its_part_of_what_is_limited_in_all(bench: Bench) -> None:
-    """Rounded up; a client's requests under way are counted together, so that limit stays whole."""
-    share = share_of(bench.config)
-    assert (share.upstream.max_connections, share.limits.max_connections) == (86, 3334)
-    assert share.clients[0].max_in_flight == 64
+def test_news_of_places_reaches_the_other_workers(bench: Bench) -> None:
+    """A worker that wants a place for a connection, or gave one back, reports it without details."""
+    bench.desk.heard(1, {"kind": "places"})
+    [(message, but)] = bench.workers.frames
+    assert (message["kind"], but) == ("places", 1)
 
 
 async def test_workers_are_told_when_the_audit_stream_is_full(bench: Bench) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from proxy.app.tls_in_force import TlsInForce
-from proxy.app.wiring import share_of
 from proxy.app.workers import worker as module
 from proxy.app.workers.descriptors import Descriptors
 from proxy.app.workers.frames import FrameReader, pack
@@ -170,7 +169,7 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
     ours, theirs = socket.socketpair()
     worker = Worker(Descriptors(theirs.detach(), numbers, counts.descriptor, 4, ()))
     seen = NumberReader(numbers)
-    config = to_document(share_of(load(None, VARIABLES)))
+    config = to_document(load(None, VARIABLES))
     manner: dict[str, Any] = {
         "form": "json",
         "level": "error",

@@ -1,0 +1,197 @@
+"""Connections counted by all workers in memory that they share: those of clients, and those to each host of Amazon's.
+
+Each worker writes its own numbers only, so those of a killed worker are set to zero and all others stay exact. What
+must be checked and counted in one step is done under a lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from typing import TYPE_CHECKING, Final
+
+from proxy.app.workers.byte_locks import locked
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from proxy.net.dialing import Origin
+
+_HOSTS: Final = 256
+"""Hosts with a row of their own, which they keep. One beyond them shares a row, and so its limit, with another one."""
+_COUNTED: Final = 3
+"""Numbers that each worker has in a row."""
+_RING_SECONDS: Final = 0.01
+"""The least time between two messages of a worker about places."""
+
+
+class ConnectionMemory:
+    """The memory, from `start` of the file on; it is locked by the bytes from `first_lock` on.
+
+    `clients` and each row of `hosts` hold a list of `workers` numbers for each thing that is counted.
+    """
+
+    def __init__(self, descriptor: int, workers: int, *, start: int, first_lock: int) -> None:
+        self._descriptor, self._first_lock = descriptor, first_lock
+        self.workers = workers
+        numbers = memoryview(mmap.mmap(descriptor, self.size(workers), offset=start)).cast("Q")
+        parts = [numbers[at : at + workers] for at in range(_HOSTS, len(numbers), workers)]
+        self.names = numbers[:_HOSTS]
+        self.clients, *self.hosts = [parts[at : at + _COUNTED] for at in range(0, len(parts), _COUNTED)]
+
+    def __repr__(self) -> str:
+        return f"<ConnectionMemory for {self.workers} workers>"
+
+    @staticmethod
+    def size(workers: int) -> int:
+        """In bytes."""
+        return (_HOSTS + (1 + _HOSTS) * _COUNTED * workers) * 8
+
+    def locked(self, row: int) -> AbstractContextManager[None]:
+        """This row is this process's alone; -1 is that of clients' connections."""
+        return locked(self._descriptor, self._first_lock + 1 + row)
+
+    def row_of(self, origin: Origin) -> int:
+        """The row of a host, the same in every worker."""
+        name = f"{origin.scheme} {origin.host} {origin.port}"
+        digest = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) or 1
+        with self.locked(-1):
+            for step in range(_HOSTS):
+                row = (digest + step) % _HOSTS
+                if self.names[row] in (0, digest):
+                    self.names[row] = digest
+                    return row
+        return digest % _HOSTS
+
+    def forget(self, number: int) -> None:
+        """A worker has ended, and its connections with it."""
+        for row in (self.clients, *self.hosts):
+            for counts in row:
+                counts[number] = 0
+
+
+class SharedConnections:
+    """Clients' connections of one worker, next to those of the others. Implements `downstream.ConnectionCounts`."""
+
+    def __init__(self, memory: ConnectionMemory, number: int) -> None:
+        self._memory, self._number = memory, number
+        self._open, self._connected, self._accepts = memory.clients
+
+    def __repr__(self) -> str:
+        return f"<SharedConnections: {self._open[self._number]} of {sum(self._open)} here>"
+
+    def begin(self) -> None:
+        """This worker accepts connections from now on."""
+        self._accepts[self._number] = 1
+
+    def count(self, opened: int, connected: int) -> tuple[int, int]:
+        with self._memory.locked(-1):
+            self._open[self._number], self._connected[self._number] = opened, connected
+            return sum(self._open), sum(self._connected)
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether a worker with clearly fewer connections should accept the next one."""
+        accepting = [count for count, accepts in zip(self._open, self._accepts, strict=True) if accepts]
+        fewest = min(accepting, default=0)
+        return self._open[self._number] > fewest + fewest // 8
+
+
+class PlaceSharing:
+    """Makes this worker's `SharedPlaces`. `tell` sends the others a message: look at the places again."""
+
+    def __init__(
+        self, memory: ConnectionMemory, number: int, loop: asyncio.AbstractEventLoop, tell: Callable[[], None]
+    ) -> None:
+        self.memory, self.number = memory, number
+        self._loop, self._tell = loop, tell
+        self._told = 0.0
+        self._telling: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<PlaceSharing of worker {self.number}>"
+
+    def places(self, origin: Origin, limit: int) -> SharedPlaces:
+        return SharedPlaces(self, self.memory.row_of(origin), limit)
+
+    def tell(self) -> None:
+        """Soon, and not more often than is of use."""
+        if self._telling is not None:
+            return
+        wait = self._told + _RING_SECONDS - self._loop.time()
+        if wait > 0:
+            self._telling = self._loop.call_later(wait, self._tell_now)
+        else:
+            self._tell_now()
+
+    def _tell_now(self) -> None:
+        self._telling, self._told = None, self._loop.time()
+        self._tell()
+
+
+class SharedPlaces:
+    """The places for connections to one host, shared by all workers. Implements `upstream.Places`."""
+
+    def __init__(self, sharing: PlaceSharing, row: int, limit: int) -> None:
+        self.limit, self.processes = limit, sharing.memory.workers
+        self._sharing, self._row, self._number = sharing, row, sharing.number
+        self._taken, self._wants, self._used = sharing.memory.hosts[row]
+
+    def __repr__(self) -> str:
+        return f"<SharedPlaces: {self._taken[self._number]} here, {self.free} of {self.limit} free>"
+
+    @property
+    def used(self) -> int:
+        return self._used[self._number]
+
+    @used.setter
+    def used(self, used: int) -> None:
+        self._used[self._number] = used
+
+    @property
+    def used_everywhere(self) -> int:
+        return sum(self._used)
+
+    @property
+    def free(self) -> int:
+        return self.limit - sum(self._taken)
+
+    def take(self) -> bool:
+        with self._sharing.memory.locked(self._row):
+            own = self._taken[self._number]
+            if self.free <= 0 or any(self._taken[asker] < own for asker in self._askers):
+                return False
+            self._taken[self._number] += 1
+            return True
+
+    def give(self) -> None:
+        self._taken[self._number] -= 1
+        if self._askers:
+            self._sharing.tell()
+
+    def want(self, wanted: bool) -> None:
+        if wanted != self._wants[self._number]:
+            self._wants[self._number] = wanted
+            if wanted:
+                self._sharing.tell()
+
+    @property
+    def _askers(self) -> list[int]:
+        """The other workers that wait for a place."""
+        return [number for number, wants in enumerate(self._wants) if wants and number != self._number]
+
+    @property
+    def wanted_elsewhere(self) -> bool:
+        return bool(self._askers)
+
+    @property
+    def exceed_share(self) -> bool:
+        own, scarce = self._taken[self._number], self.limit < self.processes
+        return any(self._taken[asker] < own - 1 or (scarce and not self._taken[asker]) for asker in self._askers)
+
+    @property
+    def turn(self) -> int:
+        first = min(self._askers, default=self._number)
+        return (self._number - first) % self.processes

@@ -1,0 +1,233 @@
+"""Connections that several processes count together: who accepts the next one, and who may open one more."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from proxy.app.workers import connection_memory as module
+from proxy.app.workers.connection_memory import PlaceSharing, SharedConnections, SharedPlaces
+from proxy.app.workers.shared_counts import SharedCounts
+from proxy.net.dialing import origin_of
+
+HOST, OTHER = origin_of("https://a.example"), origin_of("https://b.example")
+WORKERS = 3
+
+TAKER = """
+import asyncio, sys
+from proxy.app.workers.connection_memory import PlaceSharing
+from proxy.app.workers.shared_counts import open_connections
+from proxy.net.dialing import origin_of
+memory = open_connections(int(sys.argv[1]), 3)
+sharing = PlaceSharing(memory, int(sys.argv[2]), asyncio.new_event_loop(), lambda: None)
+places = sharing.places(origin_of("https://a.example"), 1000)
+print(sum(places.take() for _ in range(2000)))
+"""
+
+
+@pytest.fixture
+def counts() -> Iterator[SharedCounts]:
+    made = SharedCounts.make(WORKERS)
+    yield made
+    made.close()
+
+
+class Sharing:
+    """What each worker has of the places for connections to one host, and how often it told the others."""
+
+    def __init__(self, counts: SharedCounts, limit: int) -> None:
+        self.told = [0] * WORKERS
+        self.places = [self._places(counts, number, limit) for number in range(WORKERS)]
+
+    def _places(self, counts: SharedCounts, number: int, limit: int) -> SharedPlaces:
+        def tell() -> None:
+            self.told[number] += 1
+
+        loop = asyncio.get_running_loop()
+        return PlaceSharing(counts.connections, number, loop, tell).places(HOST, limit)
+
+
+# --- clients' connections
+
+
+def test_connections_are_those_of_all_workers(counts: SharedCounts) -> None:
+    """A worker that publishes its own numbers gets the sums, without those of a worker that ended."""
+    first, second, _ = (SharedConnections(counts.connections, number) for number in range(WORKERS))
+    assert first.count(3, 2) == (3, 2)
+    assert second.count(5, 5) == (8, 7)
+    assert first.count(1, 1) == (6, 6)
+    counts.forget(1)
+    assert first.count(1, 1) == (1, 1)
+    assert repr(first) == "<SharedConnections: 1 of 1 here>"
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "gives_way"),
+    [
+        (0, (0, 0), False),
+        (1, (0, 1), True),
+        (1, (1, 1), False),
+        (8, (7, 9), True),
+        (8, (8, 8), False),
+        (72, (64, 80), False),
+        (73, (64, 80), True),
+    ],
+)
+def test_the_worker_with_the_fewest_accepts(
+    counts: SharedCounts, own: int, others: tuple[int, int], gives_way: bool
+) -> None:
+    """Others give way, except when the difference is at most an eighth."""
+    workers = [SharedConnections(counts.connections, number) for number in range(WORKERS)]
+    for worker, count in zip(workers, (own, *others), strict=True):
+        worker.begin()
+        worker.count(count, count)
+    assert workers[0].gives_way is gives_way
+
+
+def test_nobody_gives_way_to_a_worker_that_does_not_accept(counts: SharedCounts) -> None:
+    """One that starts, or has ended, has no connections and gets none."""
+    first, second, _ = (SharedConnections(counts.connections, number) for number in range(WORKERS))
+    first.begin()
+    first.count(9, 9)
+    seen = [first.gives_way]
+    second.begin()
+    seen.append(first.gives_way)
+    counts.forget(1)
+    assert [*seen, first.gives_way] == [False, True, False]
+
+
+# --- places for connections to Amazon
+
+
+async def test_places_are_taken_from_one_sum(counts: SharedCounts) -> None:
+    """No worker gets one where the others have all; one that is given back, or was a dead worker's, is anybody's."""
+    first, second, third = Sharing(counts, 3).places
+    assert [first.take(), first.take(), second.take(), third.take(), first.take()] == [True, True, True, False, False]
+    assert first.free == third.free == 0
+    second.give()
+    assert (third.take(), second.take()) == (True, False)
+    counts.forget(0)
+    assert (second.free, repr(second)) == (2, "<SharedPlaces: 0 here, 2 of 3 free>")
+
+
+async def test_hosts_are_counted_apart(counts: SharedCounts) -> None:
+    """Each has its own row, which is the same in every worker."""
+    loop = asyncio.get_running_loop()
+    sharing = [PlaceSharing(counts.connections, number, loop, lambda: None) for number in range(2)]
+    assert sharing[0].places(HOST, 1).take()
+    assert sharing[1].places(OTHER, 1).take()
+    assert not sharing[1].places(HOST, 1).take()
+
+
+async def test_hosts_beyond_the_rows_share_one(counts: SharedCounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So together they have at most the limit of one."""
+    monkeypatch.setattr(module, "_HOSTS", 1)
+    sharing = PlaceSharing(counts.connections, 0, asyncio.get_running_loop(), lambda: None)
+    assert sharing.places(HOST, 1).take()
+    assert not sharing.places(OTHER, 1).take()
+
+
+def test_processes_at_once_take_each_place_once(counts: SharedCounts) -> None:
+    """Three that ask two thousand times each get a thousand places together."""
+    command = [sys.executable, "-c", TAKER, str(counts.descriptor)]
+    started = [
+        subprocess.Popen([*command, str(n)], pass_fds=(counts.descriptor,), stdout=subprocess.PIPE, text=True)
+        for n in range(WORKERS)
+    ]
+    assert sum(int(process.communicate(timeout=60)[0]) for process in started) == 1000
+
+
+async def test_a_worker_that_wants_a_place_tells_the_others_once(counts: SharedCounts) -> None:
+    """So does one that gives a place back while another waits, and not otherwise."""
+    sharing = Sharing(counts, 1)
+    first, second, _ = sharing.places
+    assert first.take()
+    first.give()
+    assert first.take()
+    assert sharing.told == [0, 0, 0]
+    second.want(True)
+    second.want(True)
+    assert (sharing.told, first.wanted_elsewhere, second.wanted_elsewhere) == ([0, 1, 0], True, False)
+    first.give()
+    assert (sharing.told, first.wanted_elsewhere) == ([1, 1, 0], True)
+    second.want(False)
+    assert (sharing.told, first.wanted_elsewhere) == ([1, 1, 0], False)
+
+
+class Timers:
+    """The times of an event loop, as told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, wait: float, call: Callable[[], None]) -> object:
+        self.due.append((wait, call))
+        return call
+
+
+def test_the_others_are_told_at_most_once_in_ten_milliseconds(counts: SharedCounts) -> None:
+    """What happens meanwhile is told together afterwards."""
+    timers, told = Timers(), []
+    sharing = PlaceSharing(counts.connections, 0, cast(Any, timers), lambda: told.append(timers.now))
+    for _ in range(3):
+        sharing.tell()
+    [(wait, call)] = timers.due
+    assert (told, round(wait, 6)) == ([100.0], 0.01)
+    timers.now += wait
+    call()
+    assert told == [100.0, 100.01]
+    timers.now += 1
+    sharing.tell()
+    assert (told, len(timers.due)) == ([100.0, 100.01, 101.01], 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "taken", "exceeds"),
+    [
+        (6, (4, 2, 0), True),
+        (6, (3, 2, 1), True),
+        (6, (2, 2, 2), False),
+        (6, (3, 1, 2), False),
+        (2, (1, 1, 0), True),
+        (5, (2, 2, 1), False),
+    ],
+)
+async def test_who_has_more_gives_to_a_worker_that_waits(
+    counts: SharedCounts, limit: int, taken: tuple[int, int, int], exceeds: bool
+) -> None:
+    """The first worker, to the third: until they have the same number, and in turns where there are fewer places than
+    workers."""
+    workers = Sharing(counts, limit).places
+    for places, number in zip(workers, taken, strict=True):
+        for _ in range(number):
+            assert places.take()
+    assert not workers[0].exceed_share
+    workers[2].want(True)
+    assert workers[0].exceed_share is exceeds
+
+
+async def test_a_free_place_is_for_the_worker_that_waits_and_has_fewer(counts: SharedCounts) -> None:
+    """So that the one which gave it back does not take it again."""
+    first, second, third = Sharing(counts, 3).places
+    assert [places.take() for places in (first, first, second)] == [True, True, True]
+    third.want(True)
+    first.give()
+    assert [places.take() for places in (second, first, third)] == [False, False, True]
+    second.give()
+    assert first.take()
+
+
+async def test_workers_give_in_turns(counts: SharedCounts) -> None:
+    """The one after the asker comes first, so that one place is not given by all at once."""
+    workers = Sharing(counts, 1).places
+    workers[1].want(True)
+    assert [places.turn for places in workers] == [2, 0, 1]
