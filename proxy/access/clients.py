@@ -296,11 +296,6 @@ class Clients:
         if wait:
             raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
 
-    def permit(self, caller: Caller, screened: Verdict, chosen: Route, in_flight: int = 0) -> None:
-        """`check_route` and `claim`."""
-        self.check_route(caller, screened, chosen)
-        self.claim(caller, in_flight)
-
     def check_route(self, caller: Caller, screened: Verdict, chosen: Route) -> None:
         """Raise what forbids the route, if anything does."""
         policy = caller.policy

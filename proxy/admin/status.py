@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.admin import recent
-from proxy.admin.survey import PAGE
+from proxy.admin.survey import PAGE, is_serving
 from proxy.admin.turns import Turns
 from proxy.tokens.consent import day_of, describe, phase
 
@@ -88,7 +88,7 @@ def consent_status(consent: Consent, now: float) -> dict[str, Any]:
 def account_status(status: CredentialStatus, account: AccountView | None, counts: Mapping[str, int], now: float) -> Any:
     """One account; `counts` are its profiles by region."""
     title, sentence = in_words(status)
-    serving = status.expires_at is not None and status.expires_at > now and not status.refused
+    serving = is_serving(status, now)
     if status.state in _BROKEN and (serving or status.refused):
         sentence = f"{sentence} {_UNTIL_THEN if serving else _REFUSED}"
     failure = status.last_failure

@@ -93,10 +93,15 @@ async def _survey(view: AdminView, now: float) -> Survey:
             continue
         names.append(name)
         states[status.state] += 1
-        serving += status.expires_at is not None and status.expires_at > now
+        serving += is_serving(status, now)
         if needs_somebody(status, now) or view.listing_failures(name):
             attention.append(name)
     return Survey(tuple(names), tuple(attention), dict(states), serving)
+
+
+def is_serving(status: CredentialStatus, now: float) -> bool:
+    """Whether requests for the account are sent: its access token lives, and Amazon takes it. Pure."""
+    return status.expires_at is not None and status.expires_at > now and not status.refused
 
 
 def needs_somebody(status: CredentialStatus, now: float) -> bool:

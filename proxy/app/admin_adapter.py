@@ -217,7 +217,7 @@ class AdminAdapter:
     def throttles(self) -> tuple[ThrottleView, ...]:
         config, now = self._program.config, asyncio.get_running_loop().time()
         limits = sorted(self._program.throttles.snapshot(now), key=lambda limit: -limit.wait)[:MAX_THROTTLES]
-        applications: dict[str, list[str]] = {key.client_id: [] for key, _, _ in limits}
+        applications: dict[str, list[str]] = {key.client_id: [] for key, _ in limits}
         for name, account in config.accounts.items() if limits else ():
             if account.client_id in applications:
                 applications[account.client_id].append(name)

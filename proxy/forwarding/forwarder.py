@@ -130,12 +130,15 @@ class Forwarder:
             session = self._dependencies.sessions.find(request, caller.name)
         chosen = considered.route = route(request, destination, rules.table, caller.scope, session)
         in_flight = accounting.client_cell(caller.name)
-        rules.clients.permit(caller, screened, chosen, in_flight.value)
+        rules.clients.check_route(caller, screened, chosen)
         pool = self._pools.find(chosen.endpoint, chosen.region)
         tools = rules.clients.tool_rules(caller, rules.table.operations) if destination.kind is TargetKind.MCP else None
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
         decision = Decision(request, caller, destination, chosen, pool, rules, in_flight, budget, tools)
         self._dependencies.accounting.write_gate.check(is_write=decision.is_write)
+        rules.clients.claim(
+            caller, in_flight.value
+        )  # last, as nothing gives back what is claimed but the request's end
         if screened.by_body:
             return self._judge_body(decision, client)
         if accounting.tracing is None:

@@ -220,7 +220,8 @@ def permit(clients: Clients, caller: Caller, method: bytes, chosen: Route, now: 
     """Ask for leave to send it, before it is routed and after."""
     sent = request(method, chosen.target)
     clients.charge(caller, now)
-    clients.permit(caller, clients.screen(caller, sent, read_destination(sent.target)), chosen)
+    clients.check_route(caller, clients.screen(caller, sent, read_destination(sent.target)), chosen)
+    clients.claim(caller, 0)
 
 
 def test_permit_raises_what_the_judge_says() -> None:

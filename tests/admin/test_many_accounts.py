@@ -1,4 +1,4 @@
-"""A program with thousands of accounts: `/status` and the console answer a page at a time, and nobody waits for them."""
+"""Thousands of accounts: `/status` and the console answer a page at a time, and nobody waits for them."""
 
 from __future__ import annotations
 

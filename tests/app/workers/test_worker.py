@@ -70,7 +70,7 @@ class Begun:
         self.numbers = make_memory_file()
         self.supervisor, theirs = socket.socketpair()
         self.worker = Worker(Descriptors(theirs.detach(), self.numbers, counts.descriptor, 4, ()))
-        self._config = to_document(share_of(load(None, {**VARIABLES, **environment})))
+        self._config = to_document(load(None, {**VARIABLES, **environment}))
 
     async def begin(self, *, audited: bool) -> None:
         manner = {"form": "json", "level": "error", "demo": False, "open_files": 0, "audited": audited, "slots": {}}
