@@ -293,7 +293,7 @@ class Accounting:
         """A request was answered before anybody served it."""
         stats = self.begin(request, client, 0.0)
         stats.refusal = error
-        path = request.target.path or request.target.raw.partition(b"?")[0]
+        path = request.target.shown
         self.started()
         self.finished(stats.finished(error.status, way, path.decode("latin-1")[:_MAX_PATH], 0.0))
 

@@ -49,14 +49,19 @@ class Target:
         """What stands between the path's slashes, percent-decoded once, the empty ones left out."""
         return path_segments(self.path)
 
+    @property
+    def shown(self) -> bytes:
+        """What a log says of it: its path, or all of another form, and never its query."""
+        return self.path or split_query(self.raw)[0]
+
 
 def parse_target(raw: bytes) -> Target:
     """Split a target. Raises `MalformedRequest` for one with a fragment, or whose absolute form names no plain host."""
     if b"#" in raw:
         raise MalformedRequest("A request target has no fragment; leave out '#' and what follows it.", close=True)
     if raw.startswith(b"/"):
-        path, mark, query = raw.partition(b"?")
-        return Target(raw, _ORIGIN, b"", b"", path, mark + query)
+        path, query = split_query(raw)
+        return Target(raw, _ORIGIN, b"", b"", path, query)
     if raw == b"*":
         return Target(raw, TargetForm.ASTERISK, b"", b"", b"", b"")
     scheme, separator, after = raw.partition(b"://")
@@ -66,8 +71,14 @@ def parse_target(raw: bytes) -> Target:
     authority, left = after[:end].lower(), after[end:]
     if not authority or b"@" in authority:
         raise MalformedRequest("The request target names no host, or a user before it.", close=True)
-    path, mark, query = (left if left[:1] == b"/" else b"/" + left).partition(b"?")
-    return Target(raw, TargetForm.ABSOLUTE, scheme.lower(), authority, path, mark + query)
+    path, query = split_query(left if left[:1] == b"/" else b"/" + left)
+    return Target(raw, TargetForm.ABSOLUTE, scheme.lower(), authority, path, query)
+
+
+def split_query(data: bytes) -> tuple[bytes, bytes]:
+    """What stands before the query of a target, or of a request line, and the rest with its question mark."""
+    path, mark, query = data.partition(b"?")
+    return path, mark + query
 
 
 def path_segments(path: bytes) -> tuple[bytes, ...]:
@@ -80,7 +91,7 @@ def path_segments(path: bytes) -> tuple[bytes, ...]:
 
 def unread_target(raw: bytes) -> Target:
     """What can be said of a target whose request could not be read: its path, as it came."""
-    return Target(raw, TargetForm.ORIGIN, b"", b"", raw.partition(b"?")[0], b"")
+    return Target(raw, TargetForm.ORIGIN, b"", b"", split_query(raw)[0], b"")
 
 
 def percent_decoded(text: bytes) -> bytes:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from proxy.http1.target import split_query
+
 _NUMBER = re.compile(rb"/[0-9]+(?![^/])")
 _NUMBER_IN_LINE = re.compile(rb"/[0-9]++(?=[/ ]|\Z)")
 _HELD = re.compile(rb"(?:\A|/)[0-9]+(?:/|\Z)")
@@ -20,8 +22,8 @@ def without_numbers(path: bytes) -> bytes:
 
 def line_without_numbers(line: bytes) -> bytes:
     """The same of a request line. Its query stays as it is: what looks like a number of a path there is none."""
-    path, mark, query = line.partition(b"?")
-    return _NUMBER_IN_LINE.sub(b"/0", path) + mark + query
+    path, query = split_query(line)
+    return _NUMBER_IN_LINE.sub(b"/0", path) + query
 
 
 def may_tell_numbers_apart(part: bytes) -> bool:

@@ -44,6 +44,9 @@ from tests.support.memory_bench import End, MemoryBench, usual_rules
 CLIENTS = 4
 BATCHES_OF_A_LIFE = 400
 """Batches after which the long-lived proxies are replaced, so that their recorders do not fill the memory."""
+_TIMEOUTS = ("header_timeout", "body_timeout", "send_timeout", "keepalive_timeout", "response_timeout", "idle_timeout")
+PATIENT = {**dict.fromkeys(_TIMEOUTS, 1e6), "min_body_rate": 0}
+"""Changes of the rules: nothing here depends on how fast the machine is."""
 _TURNS = 20_000
 _MAX_EXPECTED = 20_000
 _VARYING = ("timestamp", "duration_ms", "upstream_ms", "overhead_ms")
@@ -93,7 +96,7 @@ class Bench(MemoryBench):
         self.logs = Logs(None, form="json", level="info", access=True)
         self.lines = Lines()
         self.logs.sink = self.lines  # type: ignore[assignment]  # no thread, no stream
-        super().__init__(fast_path=fast, **world())
+        super().__init__(fast_path=fast, **world(), **PATIENT)
         self.forwarder.new_request_id = lambda: "id"  # type: ignore[method-assign]  # of this one object alone
         self.answer = response_to
 

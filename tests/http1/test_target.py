@@ -43,6 +43,14 @@ def test_absolute_form_is_split(raw: bytes, scheme: bytes, authority: bytes, pat
     assert (target.scheme, target.authority, target.path, target.query) == (scheme, authority, path, query)
 
 
+@pytest.mark.parametrize(
+    ("raw", "shown"), [(b"/a?b", b"/a"), (b"http://h/a?b", b"/a"), (b"*", b"*"), (b"a?b", b"a"), (b"?b?c", b"")]
+)
+def test_what_is_shown_of_a_target_has_no_query(raw: bytes, shown: bytes) -> None:
+    """In every form, as a query may hold a secret."""
+    assert read_target(raw).shown == shown
+
+
 def test_the_other_forms_have_no_path() -> None:
     """What they mean is for others to say."""
     assert read_target(b"*").form is TargetForm.ASTERISK
