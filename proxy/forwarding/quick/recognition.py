@@ -53,6 +53,8 @@ MAX_REQUESTS = 1024
 MAX_SECTIONS = 512
 MAX_SENDERS = 1024
 MAX_PLANS = 4096
+MAX_LANES = 1024
+"""Of all senders together. A client can spell the prefix that selects an account in any number of ways."""
 SHAPE_INTERVAL = 10.0
 """Seconds after which one more shape may be learned, beyond as many as there may be: making one takes a while."""
 _MAX_REMEMBERED = 4096
@@ -90,7 +92,7 @@ class Recognition:
         self._sections: dict[bytes, KnownSection] = {}
         self._requests: dict[bytes, Recognised] = {}
         self._seen = [0] * _MAX_SEEN
-        self._plans = 0
+        self._plans = self._lanes_kept = 0
         self._outcome = QuickOutcome.INCOMPLETE
 
     def __repr__(self) -> str:
@@ -337,7 +339,7 @@ class Recognition:
             return
         if not may_be_quick(request.method, destination, self._rules):
             return
-        if len(self._senders) >= MAX_SENDERS:
+        if len(self._senders) >= MAX_SENDERS or self._lanes_kept >= MAX_LANES:
             self._forget()
         key = self._key_of(section, request)
         if key is None:
@@ -347,6 +349,7 @@ class Recognition:
         lane = sender.lanes.get(by) or self._lanes.make(decision)
         if lane is not None:
             self._senders[key] = sender
+            self._lanes_kept += by not in sender.lanes
             sender.lanes[by] = lane
             self._find_plan(sender, line)
 
@@ -373,4 +376,4 @@ class Recognition:
         self._senders.clear()
         self._sections.clear()
         self._requests.clear()
-        self._plans = 0
+        self._plans = self._lanes_kept = 0
