@@ -22,6 +22,7 @@ from proxy.access.named_accounts import (
     names_account_in_path,
     sent_account_ids,
 )
+from proxy.access.overrides import may_override
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.access.report_body import ORDER_OF_REPORTS, find_flaw
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
 
-OVERRIDES = frozenset(
-    b"x-http-method-override x-http-method x-method-override x-original-method x-original-url x-original-uri "
-    b"x-rewrite-url x-rewrite-uri x-override-url x-original-path x-original-request-uri x-envoy-original-path "
-    b"x-request-uri x-waws-unencoded-url x-http-path-override method-override http-method-override x-amz-target".split()
-)
-"""Headers that some servers take for another method, path or operation than the request line's."""
-_OVERRIDING_PARAMETERS = frozenset((b"_method", b"x-http-method-override"))
-"""Query parameters of the same kind."""
 _MCP_METHODS = frozenset((b"POST", b"GET", b"DELETE"))
 _NONE: frozenset[bytes] = frozenset()
 _FORWARDED_FOR_NOBODY = frozenset((TargetKind.SIGN_IN, TargetKind.LOGIN))
@@ -208,10 +201,10 @@ def _evaluate_request(policy: Policy, request: Request, destination: Destination
 
 
 def _overrides(request: Request) -> bool:
-    if not OVERRIDES.isdisjoint(request.fields.noticed):
-        return True
-    query = request.target.query
-    return bool(query) and any(name.strip().lower() in _OVERRIDING_PARAMETERS for name, _ in judged_parameters(query))
+    names = [name for name, _ in request.fields.every]
+    if request.target.query:
+        names += [name for name, _ in judged_parameters(request.target.query)]
+    return any(map(may_override, names))
 
 
 def _evaluate_operation(policy: Policy, request: Request, destination: Destination, operations: Operations) -> Verdict:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from proxy.access.admission import FETCH_SITE, ORIGIN
 from proxy.access.clients import AUTHORIZATION, PROXY_KEY
-from proxy.access.policy import OVERRIDES
+from proxy.access.overrides import may_override
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.account_names import names_account
@@ -27,9 +27,9 @@ REQUEST_FIELDS = RequestFieldRules(
     dropped_if_empty=ADS_ACCOUNT,
     single=frozenset((AUTHORIZATION, PROXY_KEY, ACCOUNT, REGION)),
     repeated=frozenset((SCOPE, ORIGIN, FETCH_SITE, CONTENT_TYPE)) | ADS_ACCOUNT,
-    noticed=NAMES_ACCOUNT | OVERRIDES,
+    noticed=NAMES_ACCOUNT,
     not_in_trailers=frozenset((b"accept-encoding",)),
-    barred=names_account,
+    barred=lambda name: names_account(name) or may_override(name) or name.startswith(b"mcp-"),
 )
 
 LOOKED_UP = (AUTHORIZATION, PROXY_KEY, SCOPE, *sorted(ADS_ACCOUNT), b"user-agent")
@@ -38,4 +38,4 @@ LOOKED_UP = (AUTHORIZATION, PROXY_KEY, SCOPE, *sorted(ADS_ACCOUNT), b"user-agent
 
 def is_read(name: bytes) -> bool:
     """Whether a decision reads the value of a field that `REQUEST_FIELDS` does not give on; in lower case."""
-    return name in REQUEST_FIELDS.noticed or names_account(name)
+    return name in REQUEST_FIELDS.noticed or names_account(name) or may_override(name)

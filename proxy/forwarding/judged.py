@@ -39,7 +39,6 @@ class JudgedRequest:
         self._context = context
         self._judge = judge
         self._body = bytearray()
-        self._trailers = b""
         self._started = False
         self._complete = not fields.chunked and not fields.content_length
         self._done = False
@@ -78,7 +77,7 @@ class JudgedRequest:
             self._refuse(self._too_large())
 
     def request_ended(self, trailers: bytes) -> None:
-        self._trailers, self._complete = trailers, True
+        self._complete = True
         if self._started:
             self._decide()
 
@@ -130,7 +129,7 @@ class JudgedRequest:
         exchange.start()
         if body:
             exchange.request_data([body])
-            exchange.request_ended(self._trailers)
+            exchange.request_ended(b"")  # without its trailers, which nobody judged
 
     def _refuse(self, error: Refused) -> None:
         if self._done:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.access.policy import OVERRIDES, Policy, Verdict
+from proxy.access.overrides import OVERRIDES
+from proxy.access.policy import Policy, Verdict
 from proxy.app.rules import make_policy
 from proxy.config.model.clients import Client
 from proxy.errors import NotPermitted, Refused, UnacceptablePath
@@ -124,7 +125,7 @@ def test_a_limited_client_may_not_send_another_method_or_path_in_a_header(limits
         assert verdict.rule == rule
 
 
-@pytest.mark.parametrize("name", sorted(OVERRIDES))
+@pytest.mark.parametrize("name", [*sorted(OVERRIDES), b"x-method", b"x-override-method", b"x-goog-method-override"])
 def test_every_overriding_header_is_known(name: bytes) -> None:
     """In any case, and with underscores."""
     for spelling in (name, name.upper(), name.replace(b"-", b"_")):
@@ -133,7 +134,19 @@ def test_every_overriding_header_is_known(name: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [b"_method=DELETE", b"a=1&_METHOD=x", b"a=1;%5Fmethod=x", b"_method", b"X-HTTP-Method-Override=PUT"]
+    "query",
+    [
+        *(b"_method=DELETE", b"a=1&_METHOD=x", b"a=1;%5Fmethod=x", b"_method", b"X-HTTP-Method-Override=PUT"),
+        *(
+            b"%255fmethod=DELETE",
+            b"%25255fmethod=x",
+            b"_method[]=DELETE",
+            b"_method%5B0%5D=x",
+            b".method=x",
+            b"+_method=x",
+        ),
+        *(b"__method=x", b"%5Bmethod=x", b"x_http_method=x"),
+    ],
 )
 def test_a_query_may_not_override_the_method_either(query: bytes) -> None:
     """As frameworks for forms have it."""

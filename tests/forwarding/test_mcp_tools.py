@@ -16,7 +16,7 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.routing.operations import Effect
 from tests.support.proxy_bench import Running
-from tests.support.wire import Wire
+from tests.support.wire import HELLO, Wire, answering
 
 KEY = b"a key of an agent"
 GOOD, BAD = "campaign_management-query_campaign", "campaign_management-update_campaign"
@@ -196,3 +196,14 @@ async def test_events_of_a_stream_pass_each_at_once(running: Running) -> None:
         await bench.settled(lambda: b"data: 1" in bytes(tool.received))
         arrived.set()
         assert (await tool.answer()).body == b"data: 1\n\ndata: 2\n\n"
+
+
+@pytest.mark.parametrize("trailer", [b"Mcp-Name", b"mcp_method", b"Mcp-Session-Id", b"Mcp-Param-X", b"X-Anything"])
+async def test_trailers_behind_a_judged_message_do_not_leave(trailer: bytes, running: Running) -> None:
+    """A server that reads them as headers would call another tool than the judged one, or join another session."""
+    sent = post(call(GOOD), pieces=20)[: -len(b"\r\n")] + trailer + b": " + BAD.encode() + b"\r\n\r\n"
+    async with running(answering(HELLO), clients=clients()) as bench:
+        assert (await bench.ask(sent)).body == b"hello"
+        received = b"".join(bytes(wire.received) for wire in bench.upstream.wires)
+    assert GOOD.encode() in received.replace(b"\r\n14\r\n", b"")
+    assert trailer.lower() not in received.lower()

@@ -9,7 +9,6 @@ import pytest
 
 from proxy.access.admission import FETCH_SITE, ORIGIN
 from proxy.access.clients import AUTHORIZATION, PROXY_KEY
-from proxy.access.policy import OVERRIDES
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, NotImplementedHere, Refused
 from proxy.forwarding.field_rules import REQUEST_FIELDS
@@ -112,13 +111,6 @@ def test_an_account_is_named_in_every_spelling(name: bytes) -> None:
     assert not NAMES_ACCOUNT.isdisjoint(fields(name + b": x").noticed)
 
 
-def test_a_header_that_could_change_the_request_is_noticed() -> None:
-    """In every spelling; a plain one is not."""
-    assert not OVERRIDES.isdisjoint(fields(b"X_HTTP-Method-Override: DELETE").noticed)
-    assert NAMES_ACCOUNT.isdisjoint(fields(b"X-HTTP-Method: y", b"X-Other: z").noticed)
-    assert OVERRIDES.isdisjoint(fields(b"X-Other: z").noticed)
-
-
 def test_web_pages_are_recognised() -> None:
     """Origin, even empty, and Sec-Fetch-Site are seen."""
     seen = fields(b"Origin:", b"Sec-Fetch-Site: Cross-Site")
@@ -207,6 +199,9 @@ def test_trailers_carry_nothing_that_a_head_should() -> None:
     """Only harmless names pass behind a body (RFC 9110, 6.5.1)."""
     section = b"X-Sum: 1\r\nAuthorization: x\r\nContent-Length: 5\r\nAmazon_Ads_ClientId: x\r\nHost: y\r\n"
     section += b"Amazon-Ads-AccountId: z\r\nAdvertiserId: z\r\nX_Profile-Ids: z\r\n"
+    section += (
+        b"Mcp-Name: z\r\nMCP_Method: z\r\nMcp-Session-Id: z\r\nX-Method: DELETE\r\nX-HTTP-Method-Override: PUT\r\n"
+    )
     rules = replace(REQUEST_FIELDS)  # nothing that an earlier test had it find out is remembered
     assert passing_trailers(section, rules) == b"X-Sum: 1\r\n"
     assert passing_trailers(b"", rules) == b""
