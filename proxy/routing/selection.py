@@ -6,6 +6,7 @@ A wrong name is always an error, which tells a caller of some accounts only of i
 from __future__ import annotations
 
 import difflib
+from bisect import bisect
 from typing import TYPE_CHECKING
 
 from proxy.errors import NotPermitted, PlaceholderRejected, UnknownAccount, UnknownRoute
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 ACCOUNT = b"x-ads-account"
 """A selector: read here, and never sent."""
+_MAX_COMPARED = 8
+_MAX_NAME = 64
+"""In characters: a longer name is not compared with others."""
 
 
 def select(
@@ -56,7 +60,7 @@ def _account_of_header(name: str, table: RoutingTable, scope: CallerScope) -> Ac
         raise _not_yours("account", name, {known: table.names[known] for known in table.accounts}, scope)
     if found is None or name not in table.accounts:
         hint = f"{name!r} is a route: send its requests to /@{name}/. " if found is not None else ""
-        choices = [known for known in table.accounts if scope.admits(known)]
+        choices = table.accounts if scope.accounts is None else scope.accounts & table.accounts.keys()
         raise UnknownAccount(f"X-Ads-Account names no account: {name!r:.80}. {hint}{_suggest(name, choices)}")
     return table.accounts[name]
 
@@ -78,8 +82,12 @@ def _not_yours(what: str, name: str, known: Mapping[str, Selection], scope: Call
 
 
 def _suggest(name: str, choices: Iterable[str]) -> str:
+    """What a wrong name may have been meant for. Only the names around it in the alphabet are compared with it, as one
+    comparison costs as much as a whole 401."""
     known = sorted(choices)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    at = bisect(known, name)
+    compared = known[max(0, at - _MAX_COMPARED // 2) :][:_MAX_COMPARED]
+    near = difflib.get_close_matches(name, compared, n=3, cutoff=0.6) if len(name) <= _MAX_NAME else []
     if near:
         return f"Did you mean {listed(near)}?"
     return f"Choose one of {listed(known)}." if known else "There is none that this client may use."

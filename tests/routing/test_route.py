@@ -223,6 +223,15 @@ def test_wrong_selections_are_named(target: bytes, changed: dict[str, Any], refu
         chosen(target, **changed)
 
 
+def test_a_wrong_name_is_compared_with_few_of_many() -> None:
+    """With its neighbours in the alphabet, as each comparison takes time; a very long name with none."""
+    table = make_routing_table(config({f"account-{number:03}": {} for number in range(300)}), EmptyDirectory())
+    with pytest.raises(UnknownRoute, match=r"Did you mean account-1[45]"):
+        routed(b"GET", b"/@account-150x/x", fields(), table)
+    with pytest.raises(UnknownRoute, match="Choose one of account-000"):
+        routed(b"GET", b"/@account-" + b"1" * 90 + b"/x", fields(), table)
+
+
 def test_many_choices_are_not_all_listed() -> None:
     """Forty accounts do not fill an error message."""
     table = make_routing_table(config({f"account-{number:02}": {} for number in range(40)}), EmptyDirectory())
