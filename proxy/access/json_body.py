@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
 
 _JSON = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json(?:[ \t]*;[ \t]*charset=(?:utf-8|\"utf-8\"))?")
-_PUNCTUATION = re.compile(r"[^a-z0-9]")
+_BETWEEN = "\n"
+_PUNCTUATION = re.compile(r"[^a-z0-9\n]")
 _MARK = "\ufeff"
 
 
@@ -50,15 +51,20 @@ def read_json(body: bytes, *, strictly: bool) -> Any:
 
 def differ_clearly(names: Iterable[str]) -> bool:
     """Whether names are plain, and differ also for who takes no notice of case and punctuation."""
-    given = list(names)
-    plain = {_PUNCTUATION.sub("", name.lower()) for name in given}
-    return len(plain) == len(given) and all(name.isascii() and "\\" not in name for name in given)
+    given = tuple(names)
+    if not given:
+        return True
+    text = _BETWEEN.join(given)
+    if not text.isascii() or "\\" in text or text.count(_BETWEEN) >= len(given):
+        return False
+    return len(given) == 1 or len(set(_PUNCTUATION.sub("", text.lower()).split(_BETWEEN))) == len(given)
 
 
 def _strict_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if not differ_clearly(name for name, _ in pairs):
+    found = _object(pairs)
+    if not differ_clearly(found):
         raise UnclearBody
-    return dict(pairs)
+    return found
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.access.json_body import find_odd_form, read_json
-from proxy.routing.account_names import names_account
+from proxy.routing.account_names import any_names_account
 
 if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
@@ -49,13 +49,14 @@ def _is_own(entry: object, own: frozenset[bytes]) -> bool:
 
 def _names_accounts(value: object) -> bool:
     """Whether a name anywhere within names an account: none has a place there. However deep, it needs no stack."""
+    names: set[str] = set()
     waiting = [value]
     while waiting:
         found = waiting.pop()
         if isinstance(found, dict):
-            if any(names_account(name.encode()) for name in found):
-                return True
-            waiting += found.values()
-        elif isinstance(found, list):
-            waiting += found
-    return False
+            names.update(found)
+            found = found.values()
+        elif not isinstance(found, list):
+            continue
+        waiting += [each for each in found if isinstance(each, dict | list)]
+    return any_names_account(name.encode() for name in names)

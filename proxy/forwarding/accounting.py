@@ -15,6 +15,7 @@ from proxy.routing.scope import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from proxy.errors import Refused
     from proxy.events import Observer
@@ -93,8 +94,8 @@ class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
 
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
-    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls.
-    `trace` is there where somebody traces.
+    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls;
+    `naming` finds them while it is not None. `trace` is there where somebody traces.
     """
 
     __slots__ = (
@@ -108,6 +109,7 @@ class RequestStats:
         "explanation",
         "fault",
         "mcp_tools",
+        "naming",
         "overhead",
         "path",
         "refusal",
@@ -142,6 +144,7 @@ class RequestStats:
         self.fault = ""
         self.explanation: Explanation | None = None
         self.mcp_tools: tuple[str, ...] = ()
+        self.naming: Future[tuple[str, ...]] | None = None
         self.trace: RequestTrace | None = None
 
     def measure(self, now: float) -> None:
@@ -169,6 +172,8 @@ class RequestStats:
     def finished(self, status: int, way: Way, path: str, now: float) -> RequestFinished:
         """The event: answered with `status` (0: not at all)."""
         self.measure(now)
+        if self.naming is not None:
+            self.mcp_tools = self.naming.result()
         refusal, explanation = self.refusal, self.explanation
         detail = explanation.sentence if explanation is not None else ""
         return RequestFinished(

@@ -6,23 +6,33 @@ The exchange is given the very bytes that were judged; until then nothing of the
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.access.mcp_messages import name_tools
+from proxy.access.mcp_messages import UNTOLD, name_tools
 from proxy.errors import ContentTooLarge, Refused
 from proxy.events import Fault
 from proxy.forwarding.accounting import way_of
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.refusal import refusal_response, sent_status
+from proxy.forwarding.large_bodies import LARGE, READER
+from proxy.forwarding.refusal import internal_error, refusal_response, sent_status
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from proxy.downstream.ports import ClientPort
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.framing import Buffer
+
+
+class Judgement(NamedTuple):
+    """What forbids a request, if anything does, and then the tools that its body calls."""
+
+    refusal: Refused | None
+    tools: tuple[str, ...] = ()
 
 
 class JudgedRequest:
@@ -112,14 +122,38 @@ class JudgedRequest:
         )
 
     def _decide(self) -> None:
-        """The body is whole: an exchange goes on with it, or it is refused."""
+        """The body is whole: judge it, a large one in a thread."""
         if self._done:
             return
         body = bytes(self._body)
+        if len(body) < LARGE:
+            self._follow(self._judgement(body), body)
+            return
+        judging = self._client.loop.run_in_executor(READER, self._judgement, body)
+        judging.add_done_callback(partial(self._judged, body))
+
+    def _judgement(self, body: bytes) -> Judgement:
         try:
             self._judge(body)
         except Refused as error:
-            self._refuse(error)
+            return Judgement(error, name_tools(body) if self._context.shared.tools is not None else ())
+        return Judgement(None)
+
+    def _judged(self, body: bytes, judging: asyncio.Future[Judgement]) -> None:
+        defect = judging.exception()
+        if self._done:
+            return
+        if defect is not None:
+            self._dependencies.accounting.defect("judged", defect)
+            self._refuse(internal_error())
+            return
+        self._follow(judging.result(), body)
+        self._client.flush()
+
+    def _follow(self, judgement: Judgement, body: bytes) -> None:
+        """An exchange goes on with the body, or it is refused."""
+        if judgement.refusal is not None:
+            self._refuse(judgement.refusal, judgement.tools)
             return
         self._done, self._body = True, bytearray()
         shared = self._context.shared
@@ -131,21 +165,23 @@ class JudgedRequest:
             exchange.request_data([body])
             exchange.request_ended(b"")  # without its trailers, which nobody judged
 
-    def _refuse(self, error: Refused) -> None:
+    def _refuse(self, error: Refused, tools: tuple[str, ...] = (UNTOLD,)) -> None:
         if self._done:
             return
         context, client = self._context, self._client
         keep = not error.close and client.stays_open(context.request)
         client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
         client.finish(keep=keep)
-        self._finish(sent_status(error), error)
+        self._finish(sent_status(error), error, tools=tools)
 
-    def _finish(self, status: int, error: Refused | None = None, *, fault: str = "") -> None:
+    def _finish(
+        self, status: int, error: Refused | None = None, *, fault: str = "", tools: tuple[str, ...] = (UNTOLD,)
+    ) -> None:
         context = self._context
         stats = self._dependencies.accounting.begin(context.request, context.client, self._client.head_done)
         stats.refusal, stats.fault, stats.bytes_in = error, fault, len(self._body)
-        if context.shared.tools is not None:
-            stats.mcp_tools = name_tools(bytes(self._body))
+        if context.shared.tools is not None and self._body:
+            stats.mcp_tools = tools
         self._done, self._body = True, bytearray()
         path, now = context.route.path.decode("latin-1"), perf_counter()
         event = stats.finished(status, way_of(context.route), path, now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.access.mcp_messages import UNTOLD, name_tools
+from proxy.forwarding.large_bodies import LARGE, READER
 from proxy.forwarding.request_body import ReplayBuffer, replay_buffer
 from proxy.routing.target import TargetKind
 
@@ -50,6 +51,9 @@ class McpReplayBuffer(ReplayBuffer):
 
     def end(self, trailers: bytes, *, sent: bool) -> list[Buffer]:
         if self._message is not None:
-            self._stats.mcp_tools = name_tools(bytes(self._message))
+            if len(self._message) < LARGE:
+                self._stats.mcp_tools = name_tools(bytes(self._message))
+            else:
+                self._stats.naming = READER.submit(name_tools, bytes(self._message))
             self._message = None
         return super().end(trailers, sent=sent)

@@ -12,9 +12,14 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ALIKE = re.compile(rb"accountid|advertiserid|entityid|manageraccount|instanceid|profileid|marketplaceid")
 _PUNCTUATION = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum()))
+_PUNCTUATION_IN_LINES = bytes(byte for byte in _PUNCTUATION if byte != 10)
 _MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_BYTES = 128
 """In bytes: together with the number above it bounds what a stranger's names can make the process hold."""
@@ -56,6 +61,12 @@ _KNOWN = frozenset(_plain(parameter.name.encode()) for parameter in PUBLISHED_PA
 def _find(name: bytes) -> bool:
     plain = _plain(name)
     return plain in _KNOWN or _ALIKE.search(plain) is not None
+
+
+def any_names_account(names: Iterable[bytes]) -> bool:
+    """`names_account` of many names at once, which may be all different; none of them has a line feed."""
+    plain = b"\n".join(names).lower().translate(None, _PUNCTUATION_IN_LINES)
+    return _ALIKE.search(plain) is not None or not _KNOWN.isdisjoint(plain.split(b"\n"))
 
 
 _remembered = lru_cache(maxsize=_MAX_REMEMBERED)(_find)

@@ -125,6 +125,9 @@ def test_every_account_must_be_the_clients_own(accounts: list[Any]) -> None:
         b"[" * 100_000,
         order(MINE)[:-1] + b',"reports":' + b"[" * 2000 + b"]" * 2000 + b"}",
         b"accessRequestedAccounts[0][advertiserAccountId]=77",
+        order(MINE, reports=[{"account\nId": "1"}]),
+        order(MINE, reports=[{"account\nId": "1", "format": "CSV"}]),
+        order(MINE, reports=[{"a-b": "1", "aB": "2"}]),
     ],
 )
 def test_what_two_readers_could_understand_differently_is_refused(body: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.forwarding.judged import JudgedRequest
+from proxy.forwarding.large_bodies import READER
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering
 
@@ -137,6 +139,62 @@ async def test_a_body_that_is_waited_for_is_asked_for(running: Running) -> None:
         del tool.received[:]
         tool.send(MINE)
         assert (await tool.answer()).body == b"hello"
+
+
+# --- large bodies, which a thread reads
+
+
+LARGE = b" " * 50_000
+
+
+async def test_a_large_order_is_judged_as_a_small_one(running: Running) -> None:
+    """The client's own leaves as it came, a foreign one never; the connection serves both."""
+    async with running(answering(HELLO), clients=clients()) as bench:
+        tool = await bench.tool(counted(FOREIGN + LARGE))
+        assert (await tool.answer()).status == 403
+        assert nothing_left(bench)
+        tool.send(counted(MINE + LARGE))
+        assert (await tool.answer()).body == b"hello"
+        assert bytes(bench.upstream.wires[0].received).endswith(MINE + LARGE)
+
+
+@asynccontextmanager
+async def being_judged(running: Running) -> AsyncIterator[tuple[ProxyBench, Wire, threading.Event]]:
+    """The bench and the client of a large order that waits for the thread, which the event lets go."""
+    go = threading.Event()
+    READER.submit(go.wait)
+    try:
+        async with running(answering(HELLO), clients=clients()) as bench:
+            tool = await bench.tool(counted(MINE + LARGE))
+            await bench.settled(lambda: bench.accounting.in_flight == 1 and gate(bench)._complete)
+            yield bench, tool, go
+    finally:
+        go.set()
+
+
+async def test_a_client_that_disconnects_while_its_order_is_judged_is_counted(running: Running) -> None:
+    """Nothing of the order is sent afterwards."""
+    async with being_judged(running) as (bench, tool, go):
+        tool.abort()
+        assert (await bench.events.last()).fault == "client-gone"
+        go.set()
+        await asyncio.get_running_loop().run_in_executor(READER, str)
+        assert (await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n"))).status
+        assert nothing_left(bench)
+
+
+async def test_a_defect_in_judging_a_large_order_is_a_500(running: Running) -> None:
+    """It is met in the thread, and reported; the client does not wait for ever."""
+    async with being_judged(running) as (bench, tool, go):
+
+        def broken(_body: bytes) -> None:
+            raise ZeroDivisionError
+
+        gate(bench)._judge = broken
+        go.set()
+        assert (await tool.answer()).status == 500
+        assert [text.count("ZeroDivisionError") > 0 for text in bench.events.defects] == [True]
+        bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
 
 
 async def test_a_tool_that_leaves_before_the_end_is_counted(running: Running) -> None:

@@ -248,6 +248,7 @@ def call_of(tool: str) -> bytes:
         (calling(call_of("a-update_b"), pieces=1), ("a-update_b",)),
         (calling(INITIALIZE), ()),
         (calling(b"\x1f\x8b compressed"), ("?",)),
+        (calling(call_of("a-update_b") + b" " * 100_000), ("a-update_b",)),
         (calling(call_of("a-update_b") + b" " * 262_144), ("?",)),
         (calling(call_of("a-update_b"), path=b"/v2/profiles"), ()),
     ],

@@ -84,6 +84,19 @@ async def test_a_permitted_call_leaves_as_it_was_judged(pieces: int, running: Ru
         assert endpoint.bodies == [json.dumps(call(GOOD)).encode()]
 
 
+@pytest.mark.parametrize("path", [b"/mcp", b"/mcp/lite"])
+@pytest.mark.parametrize("pieces", [0, 7])
+async def test_a_large_forbidden_call_is_recorded_with_its_tool(path: bytes, pieces: int, running: Running) -> None:
+    """As a small one is."""
+    endpoint = Endpoint(OK)
+    content = call(BAD, "x") | {"params": {"name": BAD, "arguments": {"text": "x" * 50_000}}}
+    async with running(endpoint, clients=clients()) as bench:
+        got = await bench.ask(post(content, path=path, pieces=pieces and 1000))
+        assert json.loads(got.body)["error"]["code"] == -32010
+        assert (await bench.events.last()).mcp_tools == (BAD,)
+        assert not endpoint.bodies
+
+
 @pytest.mark.parametrize("path", [b"/mcp", b"/mcp/lite", b"/eu/mcp"])
 @pytest.mark.parametrize("pieces", [0, 7])
 async def test_a_forbidden_call_never_leaves(path: bytes, pieces: int, running: Running) -> None:
