@@ -6,13 +6,16 @@ is sent is cut from them. What a path means here is for `routing.target`.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from functools import lru_cache
-from urllib.parse import unquote_to_bytes
 
 from proxy.errors import MalformedRequest
 from proxy.unchanging import unchanging
 
+_HEX = b"0123456789ABCDEFabcdef"
+_CODE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_BYTES = {b"%c%c" % (high, low): bytes.fromhex(chr(high) + chr(low)) for high in _HEX for low in _HEX}
 _MAX_REMEMBERED = 2048
 _MAX_REMEMBERED_BYTES = 1024
 
@@ -85,7 +88,7 @@ def path_segments(path: bytes) -> tuple[bytes, ...]:
     """A path's segments, percent-decoded once, without the empty ones (`//`, a closing `/`)."""
     segments = [segment for segment in path.split(b"/") if segment]
     if b"%" in path:
-        segments = [unquote_to_bytes(segment) for segment in segments]
+        segments = [percent_decoded(segment) for segment in segments]
     return tuple(segments)
 
 
@@ -95,8 +98,12 @@ def unread_target(raw: bytes) -> Target:
 
 
 def percent_decoded(text: bytes) -> bytes:
-    """A path or a part of one, decoded once."""
-    return unquote_to_bytes(text) if b"%" in text else text
+    """A path, a query, or a part of one, decoded once. A '%' that begins no code stays."""
+    if b"%" not in text:
+        return text
+    parts = _CODE.split(text)
+    parts[1::2] = map(_BYTES.__getitem__, parts[1::2])
+    return b"".join(parts)
 
 
 def query_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
@@ -105,10 +112,11 @@ def query_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
     `query` may begin with its question mark. A parameter without `=` has an empty value.
     """
     pairs = [part.partition(b"=") for part in query.removeprefix(b"?").replace(b";", b"&").split(b"&") if part]
-    return tuple(
-        (unquote_to_bytes(name.replace(b"+", b" ")), unquote_to_bytes(value.replace(b"+", b" ")))
-        for name, _, value in pairs
-    )
+    return tuple((_form_decoded(name), _form_decoded(value)) for name, _, value in pairs)
+
+
+def _form_decoded(text: bytes) -> bytes:
+    return percent_decoded(text.replace(b"+", b" ")) if text else b""
 
 
 _remembered_target = lru_cache(maxsize=_MAX_REMEMBERED)(parse_target)

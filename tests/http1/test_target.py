@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +89,12 @@ def test_a_long_target_is_read_without_being_remembered() -> None:
     short, long = b"/" + b"x" * 1000, b"/" + b"x" * 2000
     assert read_target(short) is read_target(short)
     assert read_target(long) == read_target(long) and read_target(long) is not read_target(long)
+
+
+@given(st.lists(st.sampled_from((b"%", b"4", b"1", b"a", b"F", b"g", b"+", b"%41", b"%ff", b"\xff"))).map(b"".join))
+def test_codes_are_decoded_as_the_standard_library_does(text: bytes) -> None:
+    """Those that are none stay."""
+    assert percent_decoded(text) == unquote_to_bytes(text)
 
 
 @pytest.mark.parametrize(
