@@ -213,6 +213,10 @@ def login(
 def consents(
     layout: Annotated[ConsentLayout, typer.Option("--format", help="How to print them.")] = ConsentLayout.table,
     ical: Annotated[bool, typer.Option("--ical", help="Print an iCalendar file: the same as --format ical.")] = False,
+    within: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="DAYS", help="Only those that end within so many days, or have ended."),
+    ] = None,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> None:
@@ -221,7 +225,7 @@ def consents(
     from proxy.config import environment, load
 
     chosen = ConsentLayout.ical if ical else layout
-    raise typer.Exit(print_consents(load(config, environment(env_file)), chosen.value))
+    raise typer.Exit(print_consents(load(config, environment(env_file)), chosen.value, within))
 
 
 @app.command()

@@ -48,10 +48,14 @@ class ConsentRow:
     explanation: str
 
 
-def print_consents(config: Config, layout: str) -> int:
-    """Print them, the first to end at the top."""
+def print_consents(config: Config, layout: str, within: int | None = None) -> int:
+    """Print them, the first to end at the top; with `within` only those that end within so many days, or have ended."""
     now = time.time()
     found = rows_of(asyncio.run(_read(config)), now)
+    if within is not None:
+        found, unknown = ending_within(found, within)
+        if unknown:
+            tell(f"note: no day is known for {', '.join(unknown)}, which may end as well; set consented_on")
     if layout == "json":
         say(json.dumps([_as_json(row) for row in found], indent=2))
     elif layout == "ical":
@@ -80,6 +84,13 @@ def rows_of(consents: Mapping[str, Consent], now: float) -> list[ConsentRow]:
             )
         )
     return sorted(rows, key=_place)
+
+
+def ending_within(rows: Iterable[ConsentRow], days: int) -> tuple[list[ConsentRow], tuple[str, ...]]:
+    """The consents that end within so many days, or have ended, and the accounts of which no day is known. Pure."""
+    rows = list(rows)
+    ending = [row for row in rows if row.days_left is not None and row.days_left <= days]
+    return ending, tuple(row.account for row in rows if row.phase is ConsentPhase.UNKNOWN)
 
 
 def _place(row: ConsentRow) -> tuple[int, str, str]:

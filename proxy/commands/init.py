@@ -106,10 +106,17 @@ def configuration(answers: Answers, named: Mapping[str, str], key_digest: str) -
         f"  key: {{file: {SECRETS}/admin-key}}",
         *(_client_lines(answers, key_digest) if answers.client else ()),
         "",
+        "# Who changed what: writes, sign-ins, reloads, keys. `ads-proxy audit verify FILE` shows whether it is whole.",
+        "audit:",
+        "  # From this file's folder, and made by the proxy. Its directory must be writable.",
+        "  file: audit.jsonl",
+        "  # Whether writes are refused (503) while their records cannot be kept.",
+        "  required: true",
+        "",
         "# Everything else, at its default. Take the `#` in front of a key away to change it.",
         "",
     ]
-    without = {"accounts", "admin"} | ({"clients"} if answers.client else set())
+    without = {"accounts", "admin", "audit"} | ({"clients"} if answers.client else set())
     return "\n".join(lines) + "\n" + commented_yaml(frozenset(without))
 
 

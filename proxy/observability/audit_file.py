@@ -148,6 +148,7 @@ def reason(error: OSError) -> str:
         errno.ENOENT: "its directory does not exist; make it, for this user alone",
         errno.EACCES: "permission denied for this user",
         errno.EISDIR: "it is a directory",
+        errno.EROFS: "the file system is read-only; name a file in a directory that the proxy may write",
         errno.ENXIO: _NO_FILE,
     }
     return words.get(error.errno or 0) or error.strerror or "it cannot be written"

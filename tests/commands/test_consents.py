@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.commands.calendar import CalendarEntry, escape_text, fold, render_calendar
-from proxy.commands.consents import calendar_entries, print_consents, rows_of
+from proxy.commands.consents import calendar_entries, ending_within, print_consents, rows_of
 from proxy.config import load
 from proxy.tokens.consent import DAY, Consent, ConsentPhase, start_of
 
@@ -36,6 +36,15 @@ def test_the_first_to_end_is_at_the_top() -> None:
     assert rows[0].phase is ConsentPhase.ENDED
     assert rows[1].ends_on == date(2027, 7, 1)
     assert rows[-1].explanation.startswith("There is no refresh token")
+
+
+def test_only_the_next_to_end_are_listed() -> None:
+    """Those within so many days, that day included, and those that have ended; unknown days are named apart."""
+    rows = rows_of(CONSENTS, start_of(date(2027, 6, 30)))
+    ending, unknown = ending_within(rows, 1)
+    assert ([row.account for row in ending], unknown) == (["over", "a", "b"], ("unknown",))
+    assert [row.account for row in ending_within(rows, 0)[0]] == ["over"]
+    assert [row.account for row in ending_within(rows, 41)[0]] == ["over", "a", "b", "later"]
 
 
 def parsed(text: str) -> list[tuple[str, str]]:
@@ -99,6 +108,21 @@ state: {{url: 'file:{tmp_path}/s'}}
         if name != "account"
     }
     assert shown == {"partner": "not known", "old": "no end", "new": "not given"}
+
+
+def test_within_days_names_the_accounts_whose_day_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error, so that the list can be read by a program."""
+    accounts = "".join(
+        f"  {name}: {{client_id: c, client_secret: s, refresh_token: r{more}}}\n"
+        for name, more in {"over": ", consented_on: 2026-07-01", "partner": ""}.items()
+    )
+    (tmp_path / "proxy.yaml").write_text(f"accounts:\n{accounts}state: {{url: 'memory:'}}\n")
+    assert print_consents(load(tmp_path / "proxy.yaml", {}), "json", 100_000) == 0
+    printed = capsys.readouterr()
+    assert [row["account"] for row in json.loads(printed.out)] == ["over"]
+    assert printed.err == "note: no day is known for partner, which may end as well; set consented_on\n"
 
 
 @pytest.mark.parametrize("layout", ["table", "json", "ical"])

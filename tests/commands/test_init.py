@@ -47,6 +47,7 @@ def test_what_is_written_can_be_served(tmp_path: Path, capsys: pytest.CaptureFix
     assert account.secrets[0] == FULL.client_secret
     assert account.refresh_token == FULL.refresh_token
     assert config.admin.key is not None
+    assert (config.audit.file, config.audit.required) == (folder / "audit.jsonl", True)
     (client,) = config.clients
     assert (client.name, client.accounts, client.access) == ("reporting", ("a.cme",), "report")
     out, err = capsys.readouterr()
