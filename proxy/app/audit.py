@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from proxy.config import AuditSection
     from proxy.events import Event
+    from proxy.observability.sink import Sink
 
 LOOK_SECONDS = 1.0
 
@@ -40,17 +41,17 @@ class ThreadMessages:
                 self._loop.call_soon_threadsafe(self._observe, event)
 
 
-def open_audit(section: AuditSection, copy: Callable[[str], None], tell: Callable[[Event], None]) -> AuditStream | None:
-    """The stream, not yet writing; None where none is configured. `copy` takes lines for standard output.
+def open_audit(section: AuditSection, output: Sink, tell: Callable[[Event], None]) -> AuditStream | None:
+    """The stream, not yet writing; None where none is configured. `output` takes the lines for standard output.
 
     Raises `StartupError`.
     """
     if section.file is None and not section.stdout:
         return None
     file = None if section.file is None else open_at_start(section.file)
-    return AuditStream(
-        AuditOutputs(section.file, file, copy if section.stdout else None, tell, _make_note, section.required)
-    )
+    copy = output.put if section.stdout else None
+    outputs = AuditOutputs(section.file, file, copy, tell, _make_note, section.required, lambda: output.lost)
+    return AuditStream(outputs)
 
 
 async def watch_stream(stream: AuditStream) -> None:

@@ -209,7 +209,7 @@ class Program:
 
     def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
         """Who tells the audit stream, where there is one."""
-        self.audit = open_audit(config.audit, self.logs.sink.put, self.messages.tell)
+        self.audit = open_audit(config.audit, self.logs.sink, self.messages.tell)
         if self.audit is None:
             return ()
         self.metrics.watch_audit(self.audit.counts)

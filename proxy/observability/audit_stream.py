@@ -40,7 +40,8 @@ BATCH_BYTES: Final = 1 << 18
 class AuditOutputs:
     """Where the stream goes. `copy` takes each line as text; `tell` hears of failures, and is called by the thread;
     `make_note` makes the record that the stream writes of itself, of an action and what is to be said. `required` means
-    that nothing may be written at Amazon without a record."""
+    that nothing may be written at Amazon without a record. `lost_lines` is how many lines the output behind `copy` has
+    lost and not reported yet: it takes none then."""
 
     path: Path | None
     file: AuditFile | None
@@ -48,6 +49,7 @@ class AuditOutputs:
     tell: Callable[[Event], None]
     make_note: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
     required: bool = True
+    lost_lines: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,8 @@ class AuditStream:
             return not self._closing
 
     def _chain(self) -> None:
+        if self._outputs.path is None and self._outputs.lost_lines():
+            return  # `_write` reports it; records wait as they do for a disk
         if not self._pending and not self._records:
             self._report_lost()
         while self._records:
@@ -194,9 +198,13 @@ class AuditStream:
                 self._append()
         except OSError as error:
             self._fail(reason(error))
-        else:
-            if self._failing:
-                self._recovered()
+            return
+        if self._outputs.path is None and self._outputs.lost_lines():
+            with self._wanted:
+                self._failing = False  # it is told each time: the first line that gets through shows that all is well
+                self._fail("standard output takes no lines")
+        elif self._failing:
+            self._recovered()
 
     def _append(self) -> None:
         assert self._file is not None

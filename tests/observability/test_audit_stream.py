@@ -410,6 +410,37 @@ def test_standard_output_alone_has_a_chain_of_its_own(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+class Output:
+    """Standard output, and how many lines it has lost lately."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.lost = 0
+
+
+def test_records_wait_for_a_standard_output_that_loses_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are handed over when it takes lines again; without a file they would be nowhere."""
+    monkeypatch.setattr(audit_stream, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(audit_stream, "MAX_WAITING", 3)
+    heard, output = Heard(), Output()
+    output.lost = 7
+    outputs = AuditOutputs(None, None, output.lines.append, heard, note, lost_lines=lambda: output.lost)
+    stream = AuditStream(outputs)
+    stream.start()
+    failed = heard.wait_for(AuditFailed)
+    assert isinstance(failed, AuditFailed) and failed.detail == "standard output takes no lines"
+    assert stream.takes_writes()
+    for number in range(2):
+        stream.put(record(number), write=True)
+    assert not stream.takes_writes()
+    output.lost = 0
+    assert heard.wait_for(AuditRecovered) == AuditRecovered(0)
+    assert stream.close() == 0
+    found = Examination()
+    found.feed("output", [line.encode() for line in output.lines])
+    assert (found.records, found.breaks) == (3, [])
+
+
 def test_a_head_that_cannot_be_noted_is_told(path: Path) -> None:
     """The records are written nevertheless."""
     heard = Heard()
