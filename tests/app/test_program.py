@@ -6,10 +6,12 @@ import asyncio
 import errno
 import io
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
+from proxy.app import audit
 from proxy.app.admin_adapter import AdminAdapter
 from proxy.app.process import StopSignals
 from proxy.app.program import Program
@@ -17,6 +19,7 @@ from proxy.app.reload import Reloader
 from proxy.app.sources import LoadedConfig
 from proxy.config import Config, load
 from proxy.errors import ListenError
+from proxy.observability import audit_stream
 from proxy.observability.audit_file import AuditFile
 
 ENVIRONMENT = {
@@ -90,6 +93,42 @@ async def test_records_that_cannot_be_written_are_reported_once_at_stop(
     await program.start()
     await program.stop()
     assert output.getvalue().count("the program stops") == 1
+
+
+async def test_no_write_leaves_while_the_audit_stream_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program asks its own stream, and `audit.required: false` lets writes go on."""
+    monkeypatch.setattr(audit_stream, "MAX_WAITING", 0)
+    said = []
+    for required in ("true", "false"):
+        path = str(tmp_path / f"audit-{required}.jsonl")
+        program = Program(configured(audit__file=path, audit__required=required))
+        await program.start()
+        said.append(program.accounting.write_gate.takes_writes())
+        await program.stop()
+    assert said == [False, True]
+
+
+async def test_a_disk_that_hangs_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program looks now and then: a disk that hangs reports nothing itself."""
+    released = threading.Event()
+
+    def hang(_file: AuditFile, data: bytes) -> int:
+        assert released.wait(20)
+        return len(data)
+
+    monkeypatch.setattr(AuditFile, "write", hang)
+    monkeypatch.setattr(audit_stream, "STALL_SECONDS", 0.0)
+    monkeypatch.setattr(audit, "LOOK_SECONDS", 0.0)
+    output = io.StringIO()
+    program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), output=output)
+    try:
+        await program.start()
+        async with asyncio.timeout(20):
+            while "the disk has taken no record" not in output.getvalue():
+                await asyncio.sleep(0)
+    finally:
+        released.set()
+        await program.stop()
 
 
 async def test_what_is_logged_of_the_program_says_how_it_is() -> None:
