@@ -68,20 +68,24 @@ def init(  # noqa: PLR0913 - each is an option of the command
     refresh_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file that holds a refresh token, where there is one.")
     ] = None,
-    client: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key for a tool of this name.")] = None,
+    client: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key for a client of this name.")] = None,
+    profiles: Annotated[
+        str | None, typer.Option(metavar="IDS", help="With --client: the only profiles that it may use, with commas.")
+    ] = None,
     ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not given; on a terminal alone.")] = True,
 ) -> None:
     """Write a commented configuration, and files for the secrets that only you can read. Nothing is overwritten.
 
     Asks for what is not given. In a script: --client-id and --client-secret-file are enough.
     """
-    from proxy.commands.init import Answers
+    from proxy.commands.init import CONFIG, SECRETS, refuse_used
     from proxy.commands.init import init as write
     from proxy.commands.questions import Given, answer_all
 
-    files = Given(client_id, account, region and region.value, client, client_secret_file, refresh_token_file)
-    answers: Answers = answer_all(files, asks=ask and sys.stdin.isatty())
-    raise typer.Exit(write(directory, answers))
+    refuse_used(directory, CONFIG, f"{SECRETS}/admin-key")
+    home = region and region.value
+    given = Given(client_id, account, home, client, client_secret_file, refresh_token_file, profiles)
+    raise typer.Exit(write(directory, answer_all(given, asks=ask and sys.stdin.isatty())))
 
 
 def config_reference() -> None:

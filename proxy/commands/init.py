@@ -10,8 +10,9 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import yaml
 
@@ -19,7 +20,6 @@ from proxy.commands.keys import KEY_PREFIX
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import load
 from proxy.config.commented import commented_yaml
-from proxy.config.model.values import parse_name
 from proxy.errors import ConfigurationError, StartupError
 
 if TYPE_CHECKING:
@@ -29,19 +29,26 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
 
 CONFIG, SECRETS = "proxy.yaml", "secrets"
+KINDS = ("client-secret", "refresh-token")
+"""Of an account's secret files."""
 _OWNER_ONLY, _OWNERS_FOLDER, _READABLE = 0o600, 0o700, 0o644
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was asked for or given on the command line. Without a client every local caller is trusted."""
+    """What was asked for or given on the command line. Without a client every local program is trusted.
+
+    Without a client secret, the account uses one that the configuration names already.
+    """
 
     client_id: str
-    client_secret: Secret
+    client_secret: Secret | None
     refresh_token: Secret | None = None
     account: str = "main"
     region: str = "na"
     client: str = ""
+    profiles: tuple[str, ...] = ()
+    """Those that the client may use; none of them named means all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +62,6 @@ class NewFile:
 
 def init(folder: Path, answers: Answers) -> int:
     """Write them; raise `StartupError` where something is in the way or an answer cannot be taken."""
-    for option, name in (("--account", answers.account), ("--client", answers.client)):
-        try:
-            parse_name(name) if name else None
-        except ValueError as error:
-            raise ConfigurationError((f"{option}: {error}",)) from None
     key = KEY_PREFIX + secrets.token_urlsafe(32) if answers.client else ""
     files = new_files(answers, hashlib.sha256(key.encode()).hexdigest())
     write_all(folder, files)
@@ -71,35 +73,44 @@ def init(folder: Path, answers: Answers) -> int:
 
 def new_files(answers: Answers, key_digest: str) -> tuple[NewFile, ...]:
     """The configuration last, so that it is never there without what it names. Pure."""
-    secret_files = {"client-secret": answers.client_secret, "refresh-token": answers.refresh_token}
-    named = {kind: f"{SECRETS}/{answers.account}-{kind}" for kind, secret in secret_files.items() if secret is not None}
     return (
-        *(NewFile(named[kind], f"{secret.reveal()}\n") for kind, secret in secret_files.items() if secret is not None),
+        *secret_files(answers),
         NewFile(f"{SECRETS}/admin-key", f"{secrets.token_urlsafe(32)}\n"),
-        NewFile(CONFIG, configuration(answers, named, key_digest), _READABLE),
+        NewFile(CONFIG, configuration(answers, key_digest), _READABLE),
     )
 
 
-def configuration(answers: Answers, named: Mapping[str, str], key_digest: str) -> str:
+def secret_files(answers: Answers) -> tuple[NewFile, ...]:
+    """A file for each secret of the account. Pure."""
+    given = zip(KINDS, (answers.client_secret, answers.refresh_token), strict=True)
+    return tuple(
+        NewFile(f"{SECRETS}/{answers.account}-{kind}", f"{secret.reveal()}\n") for kind, secret in given if secret
+    )
+
+
+def account_lines(answers: Answers, written: Mapping[str, str]) -> Iterator[str]:
+    """The account's entry under `accounts`; `written` are keys with their text, such as one that it shares. Pure."""
+    files = {file.name.removeprefix(f"{SECRETS}/{answers.account}-"): file.name for file in secret_files(answers)}
+    keys = {kind.replace("-", "_"): f"{{file: {_text(name)}}}" for kind, name in files.items()}
+    yield f"{_text(answers.account)}:"
+    yield "  # From the security profile in the Login with Amazon console."
+    yield f"  client_id: {_text(answers.client_id)}"
+    yield from (f"  {key}: {text}" for key, text in {**keys, **written}.items())
+    if "refresh_token" not in keys:
+        yield f"  # `ads-proxy login {answers.account}` gets the refresh token, and keeps it in the state store."
+    yield "  # The home region: na, eu or fe. Requests to the other two work as well."
+    yield f"  region: {answers.region}"
+
+
+def configuration(answers: Answers, key_digest: str) -> str:
     """What is in force at the top, and everything else, commented out at its default. Pure."""
-    token = (
-        [f"    refresh_token: {{file: {_text(named['refresh-token'])}}}"]
-        if "refresh-token" in named
-        else [f"    # `ads-proxy login {answers.account}` obtains the refresh token, and keeps it in the state store."]
-    )
     lines = [
         "# The configuration of ads-proxy. Changes of this file, and of the secret files that it names, take effect",
         "# within seconds. A secret is {file: PATH} (from this file's folder), {env: NAME} or a text in quotes.",
         "",
         "# Whose data the proxy reaches:",
         "accounts:",
-        f"  {_text(answers.account)}:",
-        "    # From the security profile in the Login with Amazon console.",
-        f"    client_id: {_text(answers.client_id)}",
-        f"    client_secret: {{file: {_text(named['client-secret'])}}}",
-        *token,
-        "    # The home region: na, eu or fe. The others are reached all the same.",
-        f"    region: {answers.region}",
+        *(f"  {line}" for line in account_lines(answers, {})),
         "",
         "# Opens console, sign-in and /status; metrics and health stay open.",
         "admin:",
@@ -126,6 +137,9 @@ def _client_lines(answers: Answers, key_digest: str) -> Iterator[str]:
     yield f"    accounts: [{_text(answers.account)}]"
     yield "    # read: what provably changes nothing; report: the making of reports, too; write: all."
     yield "    access: report"
+    yield "    # A request needs one of these profiles. What no profile governs, such as /v2/profiles, is refused"
+    yield "    # unless unscoped_paths names it."
+    yield f"    profiles: {list(answers.profiles)}" if answers.profiles else '    # profiles: ["PROFILE_ID"]'
 
 
 def _text(value: str) -> str:
@@ -135,33 +149,56 @@ def _text(value: str) -> str:
 
 def write_all(folder: Path, files: tuple[NewFile, ...]) -> None:
     """Write every file, or raise `StartupError` and leave none."""
-    taken = [str(folder / file.name) for file in files if os.path.lexists(folder / file.name)]
-    if taken:
-        raise StartupError(f"init: {', '.join(taken)}: exists already, and is left as it is; name another DIRECTORY")
+    refuse_used(folder, *(file.name for file in files))
+    try:
+        write_files(folder, files)
+        load(folder / CONFIG, {})
+    except OSError as error:
+        raise StartupError(f"init: {error.filename or folder}: {error.strerror or error}") from None
+    except ConfigurationError:
+        remove([folder / file.name for file in files], folder)
+        raise
+
+
+def write_files(folder: Path, files: tuple[NewFile, ...]) -> None:
+    """Write every file, or raise `OSError` and leave none."""
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / SECRETS).mkdir(_OWNERS_FOLDER, exist_ok=True)
         for file in files:
-            written.append(folder / file.name)
-            _write(folder / file.name, file)
-        load(folder / CONFIG, {})
-    except OSError as error:
-        _remove(written, folder)
-        raise StartupError(f"init: {error.filename or folder}: {error.strerror or error}") from None
-    except ConfigurationError:
-        _remove(written, folder)
+            with _create(folder / file.name, file.mode) as opened:
+                written.append(folder / file.name)
+                opened.write(file.text)
+    except OSError:
+        remove(written, folder)
         raise
 
 
-def _write(path: Path, file: NewFile) -> None:
+def refuse_used(folder: Path, *names: str) -> None:
+    """Raise `StartupError` if a folder has one of these files, or is none."""
+    if folder.exists() and not folder.is_dir():
+        raise StartupError(f"init: {folder}: is not a directory; name another DIRECTORY")
+    if taken := taken_files(folder, *names):
+        more = f"ads-proxy account add NAME --config {shlex.quote(str(folder / CONFIG))}"
+        raise StartupError(
+            f"init: {', '.join(taken)}: exists already, and is left as it is; name another DIRECTORY, or add an "
+            f"account to a configuration: `{more}`"
+        )
+
+
+def taken_files(folder: Path, *names: str) -> list[str]:
+    """The paths of those that a folder has, links that lead nowhere included."""
+    return [str(folder / name) for name in names if os.path.lexists(folder / name)]
+
+
+def _create(path: Path, mode: int) -> TextIO:
     """Never through a link, never over something that came meanwhile, and never readable by others for a moment."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-        opened.write(file.text)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8")
 
 
-def _remove(written: list[Path], folder: Path) -> None:
+def remove(written: list[Path], folder: Path) -> None:
+    """Remove what was written."""
     for path in written:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
@@ -171,9 +208,9 @@ def _remove(written: list[Path], folder: Path) -> None:
 def next_steps(folder: Path, answers: Answers, key: str) -> Iterator[str]:
     """What to type now; the client's key is shown this once. Pure."""
     if key:
-        yield from ("", f"The key of {answers.client}, for the tool; it is not shown again:", f"  {key}")
+        yield from ("", f"The key of the client {answers.client}; it is not shown again:", f"  {key}")
     yield from ("", "Next:")
-    config = f"--config {folder / CONFIG}"
+    config = f"--config {shlex.quote(str(folder / CONFIG))}"
     if answers.refresh_token is None:
         yield f"  ads-proxy login {answers.account} {config}"
     yield f"  ads-proxy check {config}"

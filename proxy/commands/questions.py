@@ -1,21 +1,33 @@
-"""What `init` asks: each answer from the command line, else from the terminal, else its default."""
+"""What `init` and `account add` ask: each answer from the command line, else from the terminal, else its default.
+
+Every answer is checked when it is given. A question is asked again after a wrong answer, and says why.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from proxy.commands.init import Answers
 from proxy.config import REGION_NAMES
+from proxy.config.checks.rules import ANONYMOUS
+from proxy.config.model.references import check_secret_text
+from proxy.config.model.values import parse_list, parse_name, parse_profile_id, parse_region, parse_text
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
 MAX_SECRET_BYTES = 65_536
+CLIENT_ID, CLIENT_SECRET = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
+"""How Amazon's own begin."""
+INTRODUCTION = "An empty answer takes the value in brackets. Secrets are not shown while you paste them."
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,62 +40,155 @@ class Given:
     client: str | None = None
     client_secret_file: Path | None = None
     refresh_token_file: Path | None = None
+    profiles: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a configuration has already: `names` that are taken, its home region, and its applications by client id.
+
+    `shares_secret` are the client ids whose secret is written in a way that another account can use as well.
+    """
+
+    names: Collection[str] = ()
+    region: str = "na"
+    client_ids: tuple[str, ...] = ()
+    shares_secret: Collection[str] = ()
 
 
 def answer_all(given: Given, *, asks: bool) -> Answers:
-    """All of it. Raises `ConfigurationError` where something is missing that nobody may be asked for."""
-    if not asks:
-        missing = [
-            option
-            for option, value in (("--client-id", given.client_id), ("--client-secret-file", given.client_secret_file))
-            if value is None
-        ]
-        if missing or given.client_id is None or given.client_secret_file is None:
-            raise ConfigurationError((f"init: {' and '.join(missing)} must be given where nobody can be asked",))
-        return Answers(
-            given.client_id,
-            read_secret("--client-secret-file", given.client_secret_file),
-            _optional_secret(given),
-            given.account or "main",
-            given.region or "na",
-            given.client or "",
-        )
-    return _ask(given)
+    """The answers of `init`. Raises `ConfigurationError` for a wrong option, or a missing one without a terminal."""
+    answers = answer_account(given, Known(), asks=asks)
+    client = _line(asks, "--client", given.client, check_client, CLIENT_QUESTION, "")
+    if given.profiles and not client:
+        raise ConfigurationError(("--profiles: are those of a client; name it with --client",))
+    profiles = _line(asks and bool(client), "--profiles", given.profiles, check_profiles, PROFILES_QUESTION, "")
+    return Answers(
+        answers.client_id,
+        answers.client_secret,
+        answers.refresh_token,
+        answers.account,
+        answers.region,
+        client,
+        profiles,
+    )
 
 
-def _ask(given: Given) -> Answers:
-    typer.echo("Empty answers take what stands in brackets. Secrets are not shown while you paste them.", err=True)
-    account = given.account or _line("A name for the account", "main")
-    region = given.region
-    while region not in REGION_NAMES:
-        region = _line(f"Its home region ({', '.join(REGION_NAMES)})", "na").lower()
-    client_id = given.client_id or _line("The client id of your Login with Amazon security profile")
-    if given.client_secret_file is not None:
-        client_secret = read_secret("--client-secret-file", given.client_secret_file)
+def answer_account(given: Given, known: Known, *, asks: bool) -> Answers:
+    """What an account needs. Raises `ConfigurationError` as `answer_all` does."""
+    if asks:
+        typer.echo(INTRODUCTION, err=True)
     else:
-        client_secret = Secret(_hidden("Its client secret").strip())
-    token = _optional_secret(given)
-    if token is None:
-        pasted = _hidden("A refresh token, or nothing to sign in later", "").strip()
-        token = Secret(pasted) if pasted else None
-    client = given.client
-    if client is None:
-        client = _line("A tool that gets a key of its own (nothing: whoever is on this machine may call)", "")
-    return Answers(client_id, client_secret, token, account, region, client)
+        _require(given, known)
+    account = _line(
+        asks, "--account", given.account, lambda text: check_account(text, known.names), ACCOUNT_QUESTION, "main"
+    )
+    region = _line(asks, "--region", given.region, parse_region, REGION_QUESTION, known.region)
+    default_id = known.client_ids[0] if len(known.client_ids) == 1 else ""
+    client_id = _line(asks, "--client-id", given.client_id, check_client_id, CLIENT_ID_QUESTION, default_id)
+    secret = None
+    if given.client_secret_file is not None or client_id not in known.shares_secret:
+        secret = _secret(asks, "--client-secret-file", given.client_secret_file, check_client_secret, SECRET_QUESTION)
+    token = _secret(asks, "--refresh-token-file", given.refresh_token_file, check_refresh_token, TOKEN_QUESTION)
+    return Answers(client_id, secret, token, account, region)
 
 
-def _line(question: str, default: str | None = None) -> str:
-    answer: str = typer.prompt(question, default=default, show_default=bool(default), err=True)
+ACCOUNT_QUESTION = "A name for the account"
+REGION_QUESTION = f"Its home region ({', '.join(REGION_NAMES)})"
+CLIENT_ID_QUESTION = "The client id of your Login with Amazon security profile"
+SECRET_QUESTION = "Its client secret"  # noqa: S105 - a question
+TOKEN_QUESTION = "A refresh token, or nothing to sign in later"  # noqa: S105 - a question
+CLIENT_QUESTION = "A client that gets a key of its own (nothing: every program on this machine may use the proxy)"
+PROFILES_QUESTION = "The profiles that it may use, ids separated by commas (nothing: all)"
+
+
+def check_account(text: str, taken: Collection[str] = ()) -> str:
+    """An account's name. Raises `ValueError`, as all checks here do, with what is wrong and what to do."""
+    name = parse_name(text)
+    if name.lower() in REGION_NAMES:
+        raise ValueError("is the name of a region; take another name")
+    if name in taken:
+        raise ValueError("is the name of an account or a route already; take another name")
+    return name
+
+
+def check_client_id(text: str) -> str:
+    client_id = parse_text(text)
+    if client_id.startswith(CLIENT_SECRET):
+        raise ValueError(f"is a client secret; a client id begins with {CLIENT_ID}")
+    return client_id
+
+
+def check_client_secret(text: str) -> str:
+    secret = check_secret_text(text)
+    if secret.startswith(CLIENT_ID):
+        raise ValueError(f"is a client id; a client secret begins with {CLIENT_SECRET}")
+    return secret
+
+
+def check_refresh_token(text: str) -> str:
+    """Nothing is an answer: it means to sign in later."""
+    token = check_secret_text(text) if text else text
+    if token.startswith("Atza|"):
+        raise ValueError("is an access token; a refresh token begins with Atzr|")
+    return token
+
+
+def check_client(text: str) -> str:
+    """Nothing is an answer: it means no client."""
+    if text == ANONYMOUS:
+        raise ValueError("is what programs without a key are called; take another name")
+    return parse_name(text) if text else ""
+
+
+def check_profiles(text: str) -> tuple[str, ...]:
+    return tuple(map(parse_profile_id, parse_list(text)))
+
+
+def _require(given: Given, known: Known) -> None:
+    """Raise `ConfigurationError` if something is missing that nobody can be asked for."""
+    needed = [("--client-id", given.client_id)]
+    if given.client_id not in known.shares_secret:
+        needed.append(("--client-secret-file", str(given.client_secret_file or "") or None))
+    if missing := [option for option, value in needed if value is None]:
+        raise ConfigurationError((f"{' and '.join(missing)} must be given where nobody can be asked",))
+
+
+def _line(
+    asks: bool, option: str, value: str | None, check: Callable[[str], _Value], question: str, default: str
+) -> _Value:
+    """What the option says, else what is answered, else the default."""
+    if value is None and asks:
+        return _until_right(lambda: _prompt(question, default), check)
+    try:
+        return check(default if value is None else value)
+    except ValueError as error:
+        raise ConfigurationError((f"{option}: {error}",)) from None
+
+
+def _secret(asks: bool, option: str, file: Path | None, check: Callable[[str], str], question: str) -> Secret | None:
+    """As `_line`, from a file and without an echo; None for an empty one."""
+    if file is not None:
+        try:
+            text = check(read_secret(option, file).reveal())
+        except ValueError as error:
+            raise ConfigurationError((f"{option}: {file}: {error}",)) from None
+    else:
+        text = _until_right(lambda: _prompt(question, "", hidden=True), check) if asks else ""
+    return Secret(text) if text else None
+
+
+def _until_right(ask: Callable[[], str], check: Callable[[str], _Value]) -> _Value:
+    while True:
+        try:
+            return check(ask())
+        except ValueError as error:
+            typer.echo(f"  This {error}.", err=True)
+
+
+def _prompt(question: str, default: str, *, hidden: bool = False) -> str:
+    answer: str = typer.prompt(question, default=default, hide_input=hidden, show_default=bool(default), err=True)
     return answer.strip()
-
-
-def _hidden(question: str, default: str | None = None) -> str:
-    answer: str = typer.prompt(question, default=default, hide_input=True, show_default=False, err=True)
-    return answer
-
-
-def _optional_secret(given: Given) -> Secret | None:
-    return read_secret("--refresh-token-file", given.refresh_token_file) if given.refresh_token_file else None
 
 
 def read_secret(option: str, path: Path) -> Secret:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pty
@@ -105,8 +106,6 @@ def test_nothing_is_overwritten(tmp_path: Path, name: str, kind: str) -> None:
         (Answers("x", Secret("two words")), "accounts.main.client_secret: the file that it names holds white space"),
         (Answers("", Secret("s")), "accounts.main.client_id: is empty"),
         (Answers("x", Secret("s"), account="eu"), "accounts.eu: is the name of a region"),
-        (Answers("x", Secret("s"), account="a/b"), "--account: is not a usable name"),
-        (Answers("x", Secret("s"), client="a b"), "--client: is not a usable name"),
     ],
 )
 def test_an_answer_that_cannot_be_taken_leaves_nothing(tmp_path: Path, answers: Answers, problem: str) -> None:
@@ -135,44 +134,134 @@ def test_a_script_is_not_asked(tmp_path: Path) -> None:
     missing = run(tmp_path, "init", "none", "--client-secret-file", "gone")
     assert (missing.returncode, missing.stderr) == (
         2,
-        "ads-proxy: init: --client-id must be given where nobody can be asked\n",
+        "ads-proxy: --client-id must be given where nobody can be asked\n",
     )
     gone = run(tmp_path, "init", "none", "--client-id", "x", "--client-secret-file", "gone")
     assert gone.stderr == "ads-proxy: --client-secret-file: gone: No such file or directory\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (("--account", "a/b"), "--account: is not a usable name; use 1 to 64 letters"),
+        (("--account", "eu"), "--account: is the name of a region; take another name"),
+        (("--client-id", "amzn1.oa2-cs.v1.x"), "--client-id: is a client secret; a client id begins with"),
+        (("--client-id", "two words"), "--client-id: holds white space"),
+        (("--client", "a b"), "--client: is not a usable name"),
+        (("--client", "anonymous"), "--client: is what programs without a key are called"),
+        (("--profiles", "1"), "--profiles: are those of a client; name it with --client"),
+        (("--client", "a", "--profiles", "1,x"), "--profiles: is not a profile id (digits)"),
+        (("--client-secret-file", "empty"), "--client-secret-file: empty: is empty; fill it in"),
+        (("--client-secret-file", "id"), "--client-secret-file: id: is a client id; a client secret begins with"),
+        (
+            ("--refresh-token-file", "access"),
+            "--refresh-token-file: access: is an access token; a refresh token begins",
+        ),
+    ],
+)
+def test_a_wrong_option_is_named(tmp_path: Path, given: tuple[str, ...], problem: str) -> None:
+    """With what to do; nothing is written."""
+    for name, text in (
+        ("secret", "s"),
+        ("empty", "\n"),
+        ("id", "amzn1.application-oa2-client.1"),
+        ("access", "Atza|x"),
+    ):
+        (tmp_path / name).write_text(text)
+    result = run(tmp_path, "init", "conf", "--client-id", "x", "--client-secret-file", "secret", *given)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"ads-proxy: {problem}")
+    assert not (tmp_path / "conf").exists()
+
+
+def test_a_client_may_be_limited_to_profiles(tmp_path: Path) -> None:
+    """`--profiles` in a script; without it the key stands there commented out."""
+    (tmp_path / "secret").write_text("s")
+    needed = ("--client-id", "x", "--client-secret-file", "secret", "--client", "reporting")
+    assert run(tmp_path, "init", "one", *needed, "--profiles", "123, 456").returncode == 0
+    assert load(tmp_path / "one" / "proxy.yaml", {}).clients[0].profiles == ("123", "456")
+    assert run(tmp_path, "init", "two", *needed).returncode == 0
+    assert load(tmp_path / "two" / "proxy.yaml", {}).clients[0].profiles is None
+    assert '    # profiles: ["PROFILE_ID"]\n' in (tmp_path / "two" / "proxy.yaml").read_text()
+
+
+class Person:
+    """Somebody at a terminal who answers what a command asks."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.said, self._seen = "", 0
+        self._child, self._terminal = pty.fork()
+        if self._child == 0:
+            os.chdir(folder)
+            os.environ["PYTHONPATH"] = str(ROOT)
+            os.execv(sys.executable, [sys.executable, "-m", "proxy", *arguments])
+
+    def see(self, words: str) -> None:
+        """Wait for words behind those that were seen last."""
+        while words not in self.said[self._seen :]:
+            self.said += os.read(self._terminal, 4096).decode()
+        self._seen = self.said.index(words, self._seen) + len(words)
+
+    def answer(self, question: str, text: str) -> None:
+        """Wait for a question, and answer it."""
+        self.see(question)
+        os.write(self._terminal, f"{text}\n".encode())
+
+    def leave(self) -> int:
+        """Read what is left; the exit code."""
+        with contextlib.suppress(OSError):  # the end, as Linux reports it
+            while piece := os.read(self._terminal, 4096):
+                self.said += piece.decode()
+        os.close(self._terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+
+
 def test_a_person_is_asked(tmp_path: Path) -> None:
-    """At a terminal: defaults in brackets, a wrong region is asked again, and secrets are not shown."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(tmp_path)
-        os.environ["PYTHONPATH"] = str(ROOT)
-        os.execv(sys.executable, [sys.executable, "-m", "proxy", "init"])
-    said = ""
-
-    def answer(question: str, text: str) -> None:
-        nonlocal said
-        seen = len(said)
-        while question not in said[seen:]:
-            said += os.read(terminal, 4096).decode()
-        os.write(terminal, f"{text}\n".encode())
-
-    try:
-        answer("A name for the account [main]: ", "")
-        answer("[na]: ", "us")
-        answer("[na]: ", "eu")
-        answer("client id of your Login with Amazon security profile: ", "amzn1.application-oa2-client.1")
-        answer("client secret: ", "canary-client-secret")
-        answer("sign in later: ", "Atzr|canary")
-        answer("gets a key of its own", "reporting")
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    finally:
-        os.close(terminal)
+    """At a terminal: defaults in brackets, and secrets are not shown."""
+    person = Person(tmp_path, "init")
+    person.answer("A name for the account [main]: ", "")
+    person.answer("[na]: ", "eu")
+    person.answer("client id of your Login with Amazon security profile: ", "amzn1.application-oa2-client.1")
+    person.answer("client secret: ", "canary-client-secret")
+    person.answer("sign in later: ", "Atzr|canary")
+    person.answer("gets a key of its own", "reporting")
+    person.answer("The profiles that it may use", "123")
+    assert person.leave() == 0
     config = load(tmp_path / "proxy.yaml", {})
-    assert code == 0
     assert (config.accounts["main"].region, config.clients[0].name) == ("eu", "reporting")
+    assert config.clients[0].profiles == ("123",)
     assert config.accounts["main"].secrets[0].reveal() == "canary-client-secret"
-    assert "canary" not in said
+    assert "canary" not in person.said
+
+
+def test_a_wrong_answer_is_asked_again_and_says_why(tmp_path: Path) -> None:
+    """At once, before the next question, and without the answer: it may be a secret."""
+    person = Person(tmp_path, "init")
+    for question, wrong, why, right in (
+        ("account [main]: ", "eu", "This is the name of a region; take another name.", ""),
+        ("[na]: ", "us", "This is not one of na, eu, fe.", ""),
+        ("security profile: ", "", "This is empty; fill it in.", "x"),
+        ("client secret: ", "amzn1.application-oa2-client.x", "This is a client id; a client secret begins with", "s"),
+        ("sign in later: ", "Atza|canary", "This is an access token; a refresh token begins with Atzr|.", ""),
+        ("use the proxy): ", "two words", "This is not a usable name; use 1 to 64 letters", "reporting"),
+        ("(nothing: all): ", "one", "This is not a profile id (digits)", "1"),
+    ):
+        person.answer(question, wrong)
+        person.see(why)
+        person.answer(question, right)
+    assert person.leave() == 0
+    assert load(tmp_path / "proxy.yaml", {}).accounts["main"].region == "na"
+
+
+@pytest.mark.parametrize("taken", ["proxy.yaml", "secrets/admin-key"])
+def test_a_used_folder_is_refused_before_anything_is_asked(tmp_path: Path, taken: str) -> None:
+    """The way to one more account is named."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / taken).write_text("")
+    person = Person(tmp_path, "init")
+    assert person.leave() == 1
+    assert "A name for the account" not in person.said
+    assert "ads-proxy account add NAME --config proxy.yaml" in person.said
 
 
 def test_the_reference_is_printed(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False, publi
     if isinstance(value, Secret):
         return value
     if isinstance(value, str):
-        return Secret(_check_secret_text(value))
+        return Secret(check_secret_text(value))
     references: References | None = info.context
     if not isinstance(value, Mapping) or references is None:
         raise WrongValue(Expected.REFERENCE)
@@ -92,7 +92,7 @@ def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False, publi
     text = references.variable(value["env"])
     if text is None:
         raise WrongValue(Expected.SET_VARIABLE, place=Place.VARIABLE)
-    return Secret(_check_secret_text(text, Place.VARIABLE))
+    return Secret(check_secret_text(text, Place.VARIABLE))
 
 
 def _read_secret_file(references: References, name: str, *, binary: bool, public: bool) -> str:
@@ -109,10 +109,11 @@ def _read_secret_file(references: References, name: str, *, binary: bool, public
     text = text.rstrip("\r\n")
     if binary and text.strip():
         return text
-    return _check_secret_text(text, Place.FILE)
+    return check_secret_text(text, Place.FILE)
 
 
-def _check_secret_text(text: str, place: Place | None = None) -> str:
+def check_secret_text(text: str, place: Place | None = None) -> str:
+    """A secret's text as it may be: filled in, and without white space. Raises `WrongValue`."""
     if not text.strip():
         raise WrongValue(Expected.FILLED, place=place)
     if looks_like_placeholder(text):
