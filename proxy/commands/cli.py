@@ -40,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cli_start.account_app, name="account")
 app.add_typer(cli_keys.keys_app, name="keys")
 app.add_typer(cli_audit.audit_app, name="audit")
 invites_app = typer.Typer(no_args_is_help=True, help="Links that ask for consent.")

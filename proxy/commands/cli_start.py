@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.errors import ConfigurationError
 
+account_app = typer.Typer(no_args_is_help=True, help="Accounts of a configuration file.")
 AFTER_DASHES = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -86,6 +88,41 @@ def init(  # noqa: PLR0913 - each is an option of the command
     home = region and region.value
     given = Given(client_id, account, home, client, client_secret_file, refresh_token_file, profiles)
     raise typer.Exit(write(directory, answer_all(given, asks=ask and sys.stdin.isatty())))
+
+
+@account_app.command("add")
+def account_add(  # noqa: PLR0913 - each is an option of the command
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the account is called.")],
+    region: Annotated[HomeRegion | None, typer.Option(help="Its home region. Default: that of the others.")] = None,
+    client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
+    client_secret_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file that holds its client secret, for an application that is new here."),
+    ] = None,
+    refresh_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds a refresh token, where there is one.")
+    ] = None,
+    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not given; on a terminal alone.")] = True,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> None:
+    """Add an account to the configuration file, with files for its secrets. Nothing else in the file changes.
+
+    Asks for what is not given. An application that another account uses needs no secret a second time.
+    """
+    from proxy.commands.account_add import add_account
+    from proxy.commands.questions import Given
+    from proxy.config import config_path, environment
+
+    environ = environment(env_file)
+    path = config_path(config, environ)
+    if path is None:
+        raise ConfigurationError(
+            ("account add: name the configuration with --config FILE; `ads-proxy init` writes a first one",)
+        )
+    home = region and region.value
+    given = Given(client_id, name, home, None, client_secret_file, refresh_token_file)
+    raise typer.Exit(add_account(path, environ, given, asks=ask and sys.stdin.isatty()))
 
 
 def config_reference() -> None:

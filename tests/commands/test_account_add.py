@@ -1,0 +1,187 @@
+"""`account add`: one more account in a file that people wrote, whose other lines stay as they are."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from proxy.commands.account_add import add_account, find_place, insert
+from proxy.commands.init import Answers, init
+from proxy.commands.questions import Given
+from proxy.config import Config, load
+from proxy.errors import ConfigurationError
+from proxy.secret import Secret
+from tests.commands.test_cli import run
+from tests.commands.test_init import Person
+
+TOKEN = "Atzr|canary-token"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What `init` writes, and the files of a second account."""
+    init(tmp_path, Answers("amzn1.application-oa2-client.1", Secret("canary-secret"), Secret("Atzr|a"), client="tool"))
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    (tmp_path / "secret").write_text("canary-other\n")
+    return tmp_path
+
+
+def test_an_account_of_the_same_application_needs_a_name_alone(folder: Path) -> None:
+    """It shares client id and secret; the rest of the file stays, byte for byte."""
+    before = (folder / "proxy.yaml").read_text()
+    result = run(folder, "account", "add", "globex", "--config", "proxy.yaml", "--client-id", FIRST)
+    assert result.returncode == 0, result.stderr
+    config = load(folder / "proxy.yaml", {})
+    assert [*config.accounts] == ["main", "globex"]
+    assert config.accounts["globex"].secrets[0] == config.accounts["main"].secrets[0]
+    after = (folder / "proxy.yaml").read_text()
+    assert after == before.replace("\n# Opens console", f"{GLOBEX}\n# Opens console")
+    assert result.stdout == "Added: account globex in proxy.yaml\n"
+    assert "These clients use it once you add it to their `accounts`: tool." in result.stderr
+    assert result.stderr.endswith(
+        "Next:\n  ads-proxy login globex --config proxy.yaml\n  ads-proxy check --config proxy.yaml\n"
+    )
+
+
+FIRST = "amzn1.application-oa2-client.1"
+GLOBEX = """\
+  "globex":
+    # From the security profile in the Login with Amazon console.
+    client_id: "amzn1.application-oa2-client.1"
+    client_secret: {file: secrets/main-client-secret}
+    # `ads-proxy login globex` gets the refresh token, and keeps it in the state store.
+    # The home region: na, eu or fe. Requests to the other two work as well.
+    region: na
+"""
+
+
+def test_an_account_of_another_application_gets_files_of_its_own(folder: Path) -> None:
+    """Only the owner reads them, and the file keeps its mode."""
+    (folder / "proxy.yaml").chmod(0o640)
+    given = ("--client-id", "other", "--client-secret-file", "secret", "--refresh-token-file", "token")
+    result = run(folder, "account", "add", "globex", "--config", "proxy.yaml", "--region", "fe", *given)
+    assert result.returncode == 0, result.stderr
+    account = load(folder / "proxy.yaml", {}).accounts["globex"]
+    assert (account.client_id, account.region) == ("other", "fe")
+    assert (account.secrets[0].reveal(), account.refresh_tokens[0]) == ("canary-other", Secret(TOKEN))
+    assert stat.S_IMODE((folder / "secrets" / "globex-refresh-token").stat().st_mode) == 0o600
+    assert stat.S_IMODE((folder / "proxy.yaml").stat().st_mode) == 0o640
+    assert "canary" not in result.stdout + result.stderr
+    assert "login" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("main",), "account add: NAME is the name of an account or a route already; take another name"),
+        (("eu",), "account add: NAME is the name of a region"),
+        (("a/b",), "account add: NAME is not a usable name"),
+        (("globex",), "--client-id and --client-secret-file must be given where nobody can be asked"),
+        (("globex", "--client-id", "other"), "--client-secret-file must be given where nobody can be asked"),
+    ],
+)
+def test_what_cannot_be_added_changes_nothing(folder: Path, arguments: tuple[str, ...], problem: str) -> None:
+    """Neither the configuration nor the folder of secrets."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    result = run(folder, "account", "add", *arguments, "--config", "proxy.yaml")
+    assert (result.returncode, result.stderr) == (2, f"ads-proxy: {problem}{result.stderr[11 + len(problem) :]}")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_configuration_is_needed(tmp_path: Path) -> None:
+    """And a section of accounts that has a line for each."""
+    nothing = run(tmp_path, "account", "add", "globex")
+    assert nothing.stderr.startswith(
+        "ads-proxy: account add: name the configuration with --config FILE; `ads-proxy init`"
+    )
+    (tmp_path / "flow.yaml").write_text("accounts: {main: {client_id: x, client_secret: s}}\n")
+    flow = run(tmp_path, "account", "add", "globex", "--config", "flow.yaml")
+    assert flow.returncode == 2
+    assert "flow.yaml: has no `accounts` section in block style; write the account into it by hand" in flow.stderr
+
+
+def test_a_person_is_asked_and_shared_answers_are_offered(folder: Path) -> None:
+    """Region and client id of the accounts that are there; the known application's secret is not asked for."""
+    person = Person(folder, "account", "add", "globex", "--config", "proxy.yaml")
+    person.answer("Its home region (na, eu, fe) [na]: ", "eu")
+    person.answer(f"security profile [{FIRST}]: ", "")
+    person.answer("sign in later: ", TOKEN)
+    assert person.leave() == 0
+    assert "Its client secret" not in person.said
+    account = load(folder / "proxy.yaml", {}).accounts["globex"]
+    assert (account.region, account.refresh_tokens[0]) == ("eu", Secret(TOKEN))
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("accounts:\n  a:\n    x: 1\n", "accounts:\n  a:\n    x: 1\n  NEW\n"),
+        ("accounts:\n    a:\n      x: 1", "accounts:\n    a:\n      x: 1\n    NEW\n"),
+        (
+            "accounts:\n  a: {x: 1,\n    y: 2}\n# end\n\nlog:\n",
+            "accounts:\n  a: {x: 1,\n    y: 2}\n  NEW\n# end\n\nlog:\n",
+        ),
+        (
+            "accounts:\n  a:\n    x:\n    # no value\nlog: {}\n",
+            "accounts:\n  a:\n    x:\n  NEW\n    # no value\nlog: {}\n",
+        ),
+        ("accounts:\n  a:\n    x: |\n      t\nlog: {}\n", "accounts:\n  a:\n    x: |\n      t\n  NEW\nlog: {}\n"),
+        (
+            "accounts:\n  a:\n    x:\n    - 1\n    - 2\nlog: {}\n",
+            "accounts:\n  a:\n    x:\n    - 1\n    - 2\n  NEW\nlog: {}\n",
+        ),
+        ("accounts:\n  a:\n    x: 'p\n      q'\nlog: {}\n", "accounts:\n  a:\n    x: 'p\n      q'\n  NEW\nlog: {}\n"),
+    ],
+)
+def test_the_place_is_behind_the_last_account(text: str, after: str) -> None:
+    """Whatever the last value looks like; comments that follow belong to what follows them."""
+    place = find_place(text)
+    assert place is not None
+    assert insert(text, place, ["NEW"]) == after
+
+
+@pytest.mark.parametrize("text", ["", "log: {}\n", "accounts:\n", "accounts: {a: {x: 1}}\n", "- a\n"])
+def test_without_a_block_of_accounts_there_is_no_place(text: str) -> None:
+    """The file is left to its author."""
+    assert find_place(text) is None
+
+
+def test_a_secret_file_that_is_there_is_left_alone(folder: Path) -> None:
+    """Not even a link that leads nowhere is written through, and nothing else is written then."""
+    given = ("--client-id", "other", "--client-secret-file", "secret", "--refresh-token-file", "token")
+    before = (folder / "proxy.yaml").read_text()
+    (folder / "secrets" / "globex-refresh-token").symlink_to("nowhere")
+    result = run(folder, "account", "add", "globex", "--config", "proxy.yaml", *given)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "ads-proxy: account add: secrets/globex-refresh-token: exists already, and is left as it is; "
+        "take another NAME\n",
+    )
+    assert (folder / "proxy.yaml").read_text() == before
+    assert not (folder / "secrets" / "globex-client-secret").exists()
+
+
+def test_a_result_that_is_no_configuration_is_taken_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is as it was, and the secret files are gone."""
+    before = (folder / "proxy.yaml").read_text()
+    loads = []
+
+    def load_once(path: Path, environ: dict[str, str]) -> Config:
+        loads.append(path)
+        if len(loads) > 1:
+            raise ConfigurationError(("accounts: something is wrong",))
+        return load(path, environ)
+
+    monkeypatch.setattr("proxy.commands.account_add.load", load_once)
+    given = Given("other", "globex", None, None, folder / "secret", folder / "token")
+    with pytest.raises(ConfigurationError):
+        add_account(folder / "proxy.yaml", {}, given, asks=False)
+    assert (folder / "proxy.yaml").read_text() == before
+    assert sorted(path.name for path in (folder / "secrets").iterdir()) == [
+        "admin-key",
+        "main-client-secret",
+        "main-refresh-token",
+    ]
+    assert not list(folder.glob(".account-add-*"))
