@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.commands.consoles import answers
-from proxy.commands.terminal import printable
+from proxy.commands.terminal import printable, with_options_in_use
 from proxy.config import REGION_NAMES
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = Fals
     for line in () if only_one else left_out(status, shown):
         console.print(Text(f"  {line}"), soft_wrap=True)
     for line in troubles(shown):
-        console.print(Text(f"  {line}"), soft_wrap=True)
+        console.print(Text(f"  {with_options_in_use(line)}"), soft_wrap=True)
     if workers := status.get("workers", ()):
         console.print(Text("\nWorkers"), _workers(workers), sep="\n")
     if throttles := status.get("throttles", ()):

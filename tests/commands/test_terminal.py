@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import typer.main
 
 from proxy.commands import terminal
 from proxy.commands.cli import app
+from proxy.commands.status import print_status
+from proxy.config import Address
+from tests.admin.fixtures import FAILURE, FakeProgram, administer, credential
 from tests.commands.test_cli import run
 
 
@@ -72,3 +76,13 @@ def test_keys_and_check_say_what_to_type(tmp_path: Path) -> None:
     assert made.stderr.endswith("\nads-proxy keys expire reporting --config my.yaml\n")
     checked = run(tmp_path, "check", "--config", "my.yaml")
     assert "Sign in: `ads-proxy login main --config my.yaml`." in checked.stderr
+
+
+async def test_status_says_what_to_type(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The running program does not know where its configuration is for the person who asks; the command does."""
+    monkeypatch.setitem(terminal.options_in_use, "--config", "my.yaml")
+    status = credential("acme", "revoked", expires_at=None, last_failure=FAILURE, advice="Run `ads-proxy login acme`.")
+    async with administer(FakeProgram(statuses=(status,))) as knocker:
+        address = Address("127.0.0.1", knocker.port)
+        await asyncio.to_thread(print_status, address, None, as_json=False)
+    assert "`ads-proxy login acme --config my.yaml`" in capsys.readouterr().out
