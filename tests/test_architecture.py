@@ -25,6 +25,7 @@ LONG_FILES: dict[str, str] = {"proxy/tokens/credential.py": "one state machine, 
 LONG_FUNCTIONS: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/cli.py:check": "each is an option of the command",
+    "proxy/commands/cli_start.py:account_add": "each is an option of the command",
     "proxy/commands/cli_start.py:init": "each is an option of the command",
     "proxy/commands/cli_start.py:run": "each is an option of the command",
     "proxy/commands/cli_watch.py:logs": "each is an option of the command",

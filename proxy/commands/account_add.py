@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from proxy.commands.init import KINDS, SECRETS, account_lines, remove, secret_files, taken_files, write_files
-from proxy.commands.questions import Known, answer_account, check_account
+from proxy.commands.questions import ExistingAccounts, answer_account, check_account
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import load
 from proxy.config.reading.document import read_document
@@ -75,11 +75,11 @@ def shared_keys(config: Config, written: Mapping[str, Any]) -> dict[str, dict[st
     return found
 
 
-def _known(config: Config, taken: Sequence[str], shared: Mapping[str, Mapping[str, Any]]) -> Known:
+def _known(config: Config, taken: Sequence[str], shared: Mapping[str, Mapping[str, Any]]) -> ExistingAccounts:
     accounts = config.accounts.values()
     regions = {account.region for account in accounts}
     ids = dict.fromkeys(account.client_id for account in accounts)
-    return Known(taken, regions.pop() if len(regions) == 1 else "na", tuple(ids), _with_secret(shared))
+    return ExistingAccounts(taken, regions.pop() if len(regions) == 1 else "na", tuple(ids), _with_secret(shared))
 
 
 def _with_secret(shared: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

@@ -5,13 +5,14 @@ Every answer is checked when it is given. A question is asked again after a wron
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import typer
 
 from proxy.commands.init import Answers
 from proxy.config import REGION_NAMES
+from proxy.config.checks.notes import CLIENT_ID_PREFIX, CLIENT_SECRET_PREFIX
 from proxy.config.checks.rules import ANONYMOUS
 from proxy.config.model.references import check_secret_text
 from proxy.config.model.values import parse_list, parse_name, parse_profile_id, parse_region, parse_text
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_SECRET_BYTES = 65_536
-CLIENT_ID, CLIENT_SECRET = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
-"""How Amazon's own begin."""
 INTRODUCTION = "An empty answer takes the value in brackets. Secrets are not shown while you paste them."
 
 _Value = TypeVar("_Value")
@@ -44,7 +43,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ExistingAccounts:
     """What a configuration has already: `names` that are taken, its home region, and its applications by client id.
 
     `shares_secret` are the client ids whose secret is written in a way that another account can use as well.
@@ -56,50 +55,42 @@ class Known:
     shares_secret: Collection[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt(Generic[_Value]):
+    """What is asked, the option that answers it beforehand, and what an answer must be; `check` raises `ValueError`."""
+
+    option: str
+    text: str
+    check: Callable[[str], _Value]
+    default: str = ""
+
+
 def answer_all(given: Given, *, asks: bool) -> Answers:
     """The answers of `init`. Raises `ConfigurationError` for a wrong option, or a missing one without a terminal."""
-    answers = answer_account(given, Known(), asks=asks)
-    client = _line(asks, "--client", given.client, check_client, CLIENT_QUESTION, "")
+    answers = answer_account(given, ExistingAccounts(), asks=asks)
+    client = _line(CLIENT, given.client, asks=asks)
     if given.profiles and not client:
         raise ConfigurationError(("--profiles: are those of a client; name it with --client",))
-    profiles = _line(asks and bool(client), "--profiles", given.profiles, check_profiles, PROFILES_QUESTION, "")
-    return Answers(
-        answers.client_id,
-        answers.client_secret,
-        answers.refresh_token,
-        answers.account,
-        answers.region,
-        client,
-        profiles,
-    )
+    profiles = _line(PROFILES, given.profiles, asks=asks and bool(client))
+    return replace(answers, client=client, profiles=profiles)
 
 
-def answer_account(given: Given, known: Known, *, asks: bool) -> Answers:
+def answer_account(given: Given, known: ExistingAccounts, *, asks: bool) -> Answers:
     """What an account needs. Raises `ConfigurationError` as `answer_all` does."""
     if asks:
         typer.echo(INTRODUCTION, err=True)
     else:
         _require(given, known)
-    account = _line(
-        asks, "--account", given.account, lambda text: check_account(text, known.names), ACCOUNT_QUESTION, "main"
-    )
-    region = _line(asks, "--region", given.region, parse_region, REGION_QUESTION, known.region)
+    name = Prompt("--account", "A name for the account", lambda text: check_account(text, known.names), default="main")
+    account = _line(name, given.account, asks=asks)
+    region = _line(replace(REGION, default=known.region), given.region, asks=asks)
     default_id = known.client_ids[0] if len(known.client_ids) == 1 else ""
-    client_id = _line(asks, "--client-id", given.client_id, check_client_id, CLIENT_ID_QUESTION, default_id)
+    client_id = _line(replace(CLIENT_ID, default=default_id), given.client_id, asks=asks)
     secret = None
     if given.client_secret_file is not None or client_id not in known.shares_secret:
-        secret = _secret(asks, "--client-secret-file", given.client_secret_file, check_client_secret, SECRET_QUESTION)
-    token = _secret(asks, "--refresh-token-file", given.refresh_token_file, check_refresh_token, TOKEN_QUESTION)
+        secret = _secret(CLIENT_SECRET, given.client_secret_file, asks=asks)
+    token = _secret(REFRESH_TOKEN, given.refresh_token_file, asks=asks)
     return Answers(client_id, secret, token, account, region)
-
-
-ACCOUNT_QUESTION = "A name for the account"
-REGION_QUESTION = f"Its home region ({', '.join(REGION_NAMES)})"
-CLIENT_ID_QUESTION = "The client id of your Login with Amazon security profile"
-SECRET_QUESTION = "Its client secret"  # noqa: S105 - a question
-TOKEN_QUESTION = "A refresh token, or nothing to sign in later"  # noqa: S105 - a question
-CLIENT_QUESTION = "A client that gets a key of its own (nothing: every program on this machine may use the proxy)"
-PROFILES_QUESTION = "The profiles that it may use, ids separated by commas (nothing: all)"
 
 
 def check_account(text: str, taken: Collection[str] = ()) -> str:
@@ -114,15 +105,15 @@ def check_account(text: str, taken: Collection[str] = ()) -> str:
 
 def check_client_id(text: str) -> str:
     client_id = parse_text(text)
-    if client_id.startswith(CLIENT_SECRET):
-        raise ValueError(f"is a client secret; a client id begins with {CLIENT_ID}")
+    if client_id.startswith(CLIENT_SECRET_PREFIX):
+        raise ValueError(f"is a client secret; a client id begins with {CLIENT_ID_PREFIX}")
     return client_id
 
 
 def check_client_secret(text: str) -> str:
     secret = check_secret_text(text)
-    if secret.startswith(CLIENT_ID):
-        raise ValueError(f"is a client id; a client secret begins with {CLIENT_SECRET}")
+    if secret.startswith(CLIENT_ID_PREFIX):
+        raise ValueError(f"is a client id; a client secret begins with {CLIENT_SECRET_PREFIX}")
     return secret
 
 
@@ -145,7 +136,19 @@ def check_profiles(text: str) -> tuple[str, ...]:
     return tuple(map(parse_profile_id, parse_list(text)))
 
 
-def _require(given: Given, known: Known) -> None:
+REGION = Prompt("--region", f"Its home region ({', '.join(REGION_NAMES)})", parse_region, "na")
+CLIENT_ID = Prompt("--client-id", "The client id of your Login with Amazon security profile", check_client_id)
+CLIENT_SECRET = Prompt("--client-secret-file", "Its client secret", check_client_secret)
+REFRESH_TOKEN = Prompt("--refresh-token-file", "A refresh token, or nothing to sign in later", check_refresh_token)
+CLIENT = Prompt(
+    "--client",
+    "A client that gets a key of its own (nothing: every program on this machine may use the proxy)",
+    check_client,
+)
+PROFILES = Prompt("--profiles", "The profiles that it may use, ids separated by commas (nothing: all)", check_profiles)
+
+
+def _require(given: Given, known: ExistingAccounts) -> None:
     """Raise `ConfigurationError` if something is missing that nobody can be asked for."""
     needed = [("--client-id", given.client_id)]
     if given.client_id not in known.shares_secret:
@@ -154,41 +157,38 @@ def _require(given: Given, known: Known) -> None:
         raise ConfigurationError((f"{' and '.join(missing)} must be given where nobody can be asked",))
 
 
-def _line(
-    asks: bool, option: str, value: str | None, check: Callable[[str], _Value], question: str, default: str
-) -> _Value:
+def _line(prompt: Prompt[_Value], value: str | None, *, asks: bool) -> _Value:
     """What the option says, else what is answered, else the default."""
     if value is None and asks:
-        return _until_right(lambda: _prompt(question, default), check)
+        return _until_right(prompt)
     try:
-        return check(default if value is None else value)
+        return prompt.check(prompt.default if value is None else value)
     except ValueError as error:
-        raise ConfigurationError((f"{option}: {error}",)) from None
+        raise ConfigurationError((f"{prompt.option}: {error}",)) from None
 
 
-def _secret(asks: bool, option: str, file: Path | None, check: Callable[[str], str], question: str) -> Secret | None:
+def _secret(prompt: Prompt[str], file: Path | None, *, asks: bool) -> Secret | None:
     """As `_line`, from a file and without an echo; None for an empty one."""
     if file is not None:
         try:
-            text = check(read_secret(option, file).reveal())
+            text = prompt.check(read_secret(prompt.option, file).reveal())
         except ValueError as error:
-            raise ConfigurationError((f"{option}: {file}: {error}",)) from None
+            raise ConfigurationError((f"{prompt.option}: {file}: {error}",)) from None
     else:
-        text = _until_right(lambda: _prompt(question, "", hidden=True), check) if asks else ""
+        text = _until_right(prompt, hidden=True) if asks else ""
     return Secret(text) if text else None
 
 
-def _until_right(ask: Callable[[], str], check: Callable[[str], _Value]) -> _Value:
+def _until_right(prompt: Prompt[_Value], *, hidden: bool = False) -> _Value:
+    default = prompt.default
     while True:
+        answer: str = typer.prompt(
+            prompt.text, default=default, hide_input=hidden, show_default=bool(default), err=True
+        )
         try:
-            return check(ask())
+            return prompt.check(answer.strip())
         except ValueError as error:
             typer.echo(f"  This {error}.", err=True)
-
-
-def _prompt(question: str, default: str, *, hidden: bool = False) -> str:
-    answer: str = typer.prompt(question, default=default, hide_input=hidden, show_default=bool(default), err=True)
-    return answer.strip()
 
 
 def read_secret(option: str, path: Path) -> Secret:

@@ -110,8 +110,10 @@ class FakeProgram:
         return self.rules
 
     def program(self) -> ProgramView:
-        more = {"config_problems": self.problems, "workers": self.workers, "invites": self.invites}
-        return ProgramView("1.2.3", time.time() - 60, "http://127.0.0.1:8080", **more)  # type: ignore[arg-type]
+        url, since = "http://127.0.0.1:8080", time.time() - 60
+        return ProgramView(
+            "1.2.3", since, url, False, self.invites, config_problems=self.problems, workers=self.workers
+        )
 
     def ads_accounts(self, account: str) -> tuple[AdsAccountView, ...]:
         return tuple(each for each in self.known_ads_accounts if each.account == account)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from pathlib import Path
 
 import pytest
-import typer.main
 
 from proxy.commands import terminal
 from proxy.commands.cli import app
@@ -55,11 +55,11 @@ def test_every_file_in_use_is_carried_and_quoted() -> None:
 
 def test_commands_without_a_configuration_are_known() -> None:
     """The list is that of the command line."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = [command for command in app.registered_commands if command.callback is not None]
     without = {
-        name
-        for name, command in commands.items()
-        if not hasattr(command, "commands") and "config" not in {each.name for each in command.params}
+        command.name or command.callback.__name__
+        for command in commands
+        if command.callback is not None and "config" not in inspect.signature(command.callback).parameters
     }
     assert without - {"logs"} == terminal.WITHOUT_CONFIGURATION
 

@@ -10,7 +10,7 @@ from proxy.config.model.accounts import Account
 from proxy.config.model.sections import Config
 from proxy.config.model.values import Address
 
-_CLIENT_ID, _CLIENT_SECRET = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
+CLIENT_ID_PREFIX, CLIENT_SECRET_PREFIX = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
 """How Amazon's own begin. Others are believed, but the two are easily mistaken for each other."""
 
 
@@ -64,11 +64,11 @@ def _ended_keys(config: Config, now: datetime) -> Iterator[str]:
 
 def _oddities(account: Account) -> Iterator[tuple[str, str]]:
     """Credentials that do not look like what they should be. Only their ends are looked at, and nothing is shown."""
-    if account.client_id.startswith(_CLIENT_SECRET):
-        yield "client_id", f"looks like a client secret; an id begins with '{_CLIENT_ID}'"
+    if account.client_id.startswith(CLIENT_SECRET_PREFIX):
+        yield "client_id", f"looks like a client secret; an id begins with '{CLIENT_ID_PREFIX}'"
     secrets = [secret.reveal() for secret in account.secrets if secret is not None]
-    if any(secret.startswith(_CLIENT_ID) for secret in secrets):
-        yield "client_secret", f"looks like a client id; a secret begins with '{_CLIENT_SECRET}'"
+    if any(secret.startswith(CLIENT_ID_PREFIX) for secret in secrets):
+        yield "client_secret", f"looks like a client id; a secret begins with '{CLIENT_SECRET_PREFIX}'"
     tokens = [token.reveal() for token in account.refresh_tokens if token is not None]
     named = (("client_secret", secrets), ("refresh_token", tokens))
     for key, value in ((key, value) for key, values in named for value in values):
