@@ -198,7 +198,7 @@ class Program:
 
     def _open_store(self, config: Config) -> Store:
         """The store, and this replica's part in the fleet that shares it, if one does."""
-        store = open_store(config.state.url, config.state.key, wiring.spill_place(config, environment()))
+        store = open_store(config.state.url, config.state.key, wiring.shared_settings(config, environment()))
         self._opened.push_async_callback(store.close)
         self.fleet = None
         if store.fleet is not None:

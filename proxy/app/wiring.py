@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from proxy.config import Address, default_spill_directory
 from proxy.profiles.directory import ProfileSource
-from proxy.tokens.opening import SpillPlace
+from proxy.tokens.opening import SharedSettings, SpillPlace
 from proxy.tokens.values import TokenSettings, TokenSource
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ def spill_place(config: Config, environ: Mapping[str, str]) -> SpillPlace | None
     if spill == "off":
         return None
     return SpillPlace(str(spill or default_spill_directory(environ)), required=spill is not None)
+
+
+def shared_settings(config: Config, environ: Mapping[str, str]) -> SharedSettings:
+    """What a store on a server needs beside its address and keys."""
+    return SharedSettings(config.state.max_connections, spill_place(config, environ))
 
 
 def token_settings(config: Config) -> TokenSettings:

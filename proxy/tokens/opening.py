@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedSettings:
+    """What a store on a server needs beside its address and keys."""
+
+    max_connections: int = 16
+    spill: SpillPlace | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SpillPlace:
     """The directory for copies of what a shared store cannot take. One that is not `required` need not be usable."""
 
@@ -26,14 +34,14 @@ class SpillPlace:
 
 
 def open_store(
-    url: str | Secret, key: Secret | tuple[Secret, ...] | None = None, spill: SpillPlace | None = None
+    url: str | Secret, key: Secret | tuple[Secret, ...] | None = None, shared: SharedSettings | None = None
 ) -> Store:
     """The store for `memory:`, `file:DIR` or `redis://`. Of several keys the first encrypts and all decrypt.
 
     Blocks briefly; a server is not asked before something is read or written.
     """
     if isinstance(url, Secret):
-        return _open_redis(url.reveal(), keys_of(key), spill)
+        return _open_redis(url.reveal(), keys_of(key), shared)
     if url.rstrip("/") == "memory:":
         from proxy.tokens.memory_store import MemoryStore
 
@@ -43,7 +51,7 @@ def open_store(
 
         return FileStore.open(directory_of(url), keys_of(key))
     if url.startswith("redis"):
-        return _open_redis(url, keys_of(key), spill)
+        return _open_redis(url, keys_of(key), shared)
     raise StateError(f"state.url: {url!r} is neither memory: nor file:DIR.")
 
 
@@ -54,7 +62,7 @@ async def _rotate_redis(store: RedisStore) -> int:
         await store.close()
 
 
-def _open_redis(url: str, keys: tuple[Secret, ...], spill: SpillPlace | None = None) -> RedisStore:
+def _open_redis(url: str, keys: tuple[Secret, ...], shared: SharedSettings | None = None) -> RedisStore:
     from proxy.config.model.expected import WrongValue
     from proxy.config.model.redis_address import parse_redis_address
 
@@ -67,9 +75,10 @@ def _open_redis(url: str, keys: tuple[Secret, ...], spill: SpillPlace | None = N
     from proxy.tokens.redis_connection import RedisConnection
     from proxy.tokens.redis_store import RedisStore
 
-    store = RedisStore(RedisConnection(address), keys)
-    if spill is not None:
-        _open_spill(store, spill, str(address))
+    shared = shared or SharedSettings()
+    store = RedisStore(RedisConnection(address, shared.max_connections), keys)
+    if shared.spill is not None:
+        _open_spill(store, shared.spill, str(address))
     return store
 
 

@@ -29,6 +29,11 @@ PATIENCE: Final = 2.0
 """Seconds that the server may take to connect, and to answer."""
 BLOCK: Final = 1.0
 """Seconds for which a read of news waits for one at most."""
+MAX_CONNECTIONS: Final = 16
+RESERVED: Final = 3
+"""Connections that no command takes: two reads of news, and the pulse."""
+QUIET: Final = 60.0
+"""Seconds after which connections are closed that were not needed meanwhile."""
 PROBE: Final = 0.5
 """Seconds between two probes of a server that is away."""
 MAX_NEWS: Final = 1000
@@ -47,8 +52,10 @@ PREFIX: Final = "{ads-proxy}:"
 class RedisConnection:
     """Made without connecting. Every method belongs to one event loop."""
 
-    def __init__(self, address: RedisAddress) -> None:
+    def __init__(self, address: RedisAddress, max_connections: int = MAX_CONNECTIONS) -> None:
         self.address = address
+        self._free = asyncio.Semaphore(max_connections - RESERVED)
+        self._use = ConnectionUse()
         self.trouble: StateError | None = None
         self.replicas = 1
         """How many share the server, this one included, as of the last pulse."""
@@ -75,9 +82,18 @@ class RedisConnection:
 
     async def command(self, *words: str | bytes | float) -> Any:
         """One command's answer. Raises `StateError`; at once, where the server is known to be in trouble."""
+        self._refuse_in_trouble()
+        async with self._free:
+            self._refuse_in_trouble()
+            self._use.begin()
+            try:
+                return await self._ask(self._client, *words)
+            finally:
+                self._use.end()
+
+    def _refuse_in_trouble(self) -> None:
         if self.trouble is not None:
             raise type(self.trouble)(str(self.trouble))
-        return await self._ask(self._client, *words)
 
     async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
         """What a script gives. The whole text goes along each time: after a restart a server knows no script."""
@@ -120,6 +136,8 @@ class RedisConnection:
         """
         replicas, check = await self._ask(self._client, *self._beat())
         self.count(replicas)
+        if self._use.leaves_idle(asyncio.get_running_loop().time()):
+            self._replace_client(self._open_client())
         return check if isinstance(check, bytes) else None
 
     def _beat(self) -> tuple[str | float, ...]:
@@ -128,9 +146,11 @@ class RedisConnection:
     async def returned(self) -> None:
         """Returns when the server takes writes again.
 
-        Every half second a probe begins on a connection of its own, even if the one before still hangs. The client of
-        the probe that succeeds replaces the others, whose connections may be dead without notice.
+        Every half second a probe begins on a connection of its own, even if the one before still hangs. All other
+        connections are closed: they may be dead without notice.
         """
+        self._replace_client(self._open_client())
+        self._replace_reader()
         found: asyncio.Future[RedisClient] = asyncio.get_running_loop().create_future()
         probes: set[asyncio.Task[None]] = set()
         try:
@@ -141,7 +161,7 @@ class RedisConnection:
         finally:
             for probe in tuple(probes):
                 probe.cancel()
-        self._replace_clients(found.result())
+        self._replace_client(found.result())
 
     async def _probe(self, found: asyncio.Future[RedisClient]) -> None:
         client = self._open_client()
@@ -159,13 +179,18 @@ class RedisConnection:
             if not (found.done() and found.result() is client):
                 await _close(client)
 
-    def _replace_clients(self, client: RedisClient) -> None:
-        old = self._client, self._reader
-        self._client, self._reader = client, self._open_reader()
-        for each in old:
-            closing = asyncio.create_task(_close(each))
-            self._asking.add(closing)
-            closing.add_done_callback(self._forget)
+    def _replace_client(self, client: RedisClient) -> None:
+        old, self._client = self._client, client
+        self._close_soon(old)
+
+    def _replace_reader(self) -> None:
+        old, self._reader = self._reader, self._open_reader()
+        self._close_soon(old)
+
+    def _close_soon(self, client: RedisClient) -> None:
+        closing = asyncio.create_task(_close(client))
+        self._asking.add(closing)
+        closing.add_done_callback(self._forget)
 
     def count(self, replicas: int) -> None:
         """So many share the server."""
@@ -209,6 +234,35 @@ class RedisConnection:
         self._asking.discard(asked)
         if not asked.cancelled():
             asked.exception()  # whoever waited for it was told
+
+
+class ConnectionUse:
+    """How many connections commands need at once. redis-py opens one when none is free, and closes none by itself."""
+
+    def __init__(self) -> None:
+        self._busy = self._opened = self._needed = 0
+        self._since = 0.0
+
+    def __repr__(self) -> str:
+        return f"<ConnectionUse: {self._busy} of {self._opened}>"
+
+    def begin(self) -> None:
+        self._busy += 1
+        self._needed = max(self._needed, self._busy)
+        self._opened = max(self._opened, self._busy)
+
+    def end(self) -> None:
+        self._busy -= 1
+
+    def leaves_idle(self, now: float) -> bool:
+        """Whether more connections are open than the last minute needed, and none is in use: all of them can go."""
+        if now - self._since < QUIET or self._busy:
+            return False
+        is_idle = self._opened > max(1, self._needed)
+        if is_idle:
+            self._opened = 0
+        self._since, self._needed = now, 0
+        return is_idle
 
 
 async def _close(client: RedisClient) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from proxy.config.model.kinds import Spill, StateKeys, StateUrl
+from proxy.config.model.kinds import Count, Spill, StateKeys, StateUrl
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.config.model.section import Section
 from proxy.secret import Secret
@@ -47,6 +47,15 @@ class StateSection(Section):
             "`/var/lib/ads-proxy/spill` for a user without a home."
         ),
     ] = None
+    max_connections: Annotated[
+        Count,
+        Field(
+            ge=4,
+            le=1024,
+            description="Connections to Redis, for each replica; one that was not needed for a minute is closed. A "
+            "program with workers has no more.",
+        ),
+    ] = 16
 
     @property
     def kind(self) -> StateKind:

@@ -1,0 +1,84 @@
+"""How many connections to a store a replica has: a limit, and none for long that nobody needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.config.model.redis_address import parse_redis_address
+from proxy.tokens import redis_connection
+from proxy.tokens.redis_connection import ConnectionUse, RedisConnection
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture
+async def connection(server: RedisServer) -> AsyncIterator[RedisConnection]:
+    opened = RedisConnection(parse_redis_address(server.url), 8)
+    yield opened
+    await opened.close()
+
+
+def opened(server: RedisServer) -> int:
+    """Connections to the server, that of this test apart."""
+    return len(server.client.client_list()) - 1
+
+
+async def settle(server: RedisServer, count: int) -> None:
+    """Until the server has so many; it notices the end of one a moment later."""
+    async with asyncio.timeout(20):
+        while opened(server) != count:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_burst_of_commands_keeps_within_the_limit(server: RedisServer, connection: RedisConnection) -> None:
+    """Three of the connections are for news and the pulse; the commands wait for each other, and none fails."""
+    await asyncio.gather(*(connection.command("SET", connection.key(f"k{number}"), number) for number in range(200)))
+    assert 2 <= opened(server) <= 5
+    assert len(await connection.names("k*")) == 200
+
+
+async def test_what_a_burst_opened_is_closed(
+    server: RedisServer, connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a time in which fewer were needed; commands go on."""
+    await asyncio.gather(*(connection.command("GET", connection.key("k")) for _ in range(50)))
+    await connection.pulse()
+    monkeypatch.setattr(redis_connection, "QUIET", 0.0)
+    await connection.pulse()
+    await settle(server, 0)
+    assert await connection.command("PING")
+    await settle(server, 1)
+
+
+@pytest.mark.integration  # waits as long as the program does
+async def test_commands_that_wait_for_a_connection_learn_of_trouble(
+    server: RedisServer, connection: RedisConnection
+) -> None:
+    """They fail at once, and do not ask a server that is known to be away."""
+    server.client.client_pause(60_000)
+    try:
+        outcomes = await asyncio.gather(
+            *(connection.command("SET", connection.key("k"), 1) for _ in range(50)), return_exceptions=True
+        )
+    finally:
+        server.client.client_unpause()
+    assert {str(outcome) for outcome in outcomes} == {str(connection.trouble)}
+
+
+def test_connections_go_when_a_minute_needed_fewer() -> None:
+    """Not while one is in use, and not before the minute is over."""
+    use = ConnectionUse()
+    for _ in range(9):
+        use.begin()
+    assert not use.leaves_idle(1000.0)
+    for _ in range(9):
+        use.end()
+    assert not use.leaves_idle(1000.0), "all of them were needed"
+    use.begin()
+    assert not use.leaves_idle(1061.0)
+    use.end()
+    assert not use.leaves_idle(1059.0)
+    assert use.leaves_idle(1061.0)
+    assert not use.leaves_idle(1200.0)
