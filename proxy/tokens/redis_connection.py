@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions
 
+from proxy.config.model.redis_address import RedisWay
 from proxy.errors import StateError, StateUnavailable
 from proxy.tokens.redis_clients import open_client
-from proxy.tokens.redis_scripts import BEAT
+from proxy.tokens.redis_scripts import BEAT, PERMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,9 @@ RESERVED: Final = 3
 """Connections that no command takes: two reads of news, and the pulse."""
 QUIET: Final = 60.0
 """Seconds after which connections are closed that were not needed meanwhile."""
+GREETING: Final = 0.3
+"""Seconds for which a server that refuses a connection may take to say why."""
+FULL: Final = "max number of clients"
 PROBE: Final = 0.5
 """Seconds between two probes of a server that is away."""
 MAX_NEWS: Final = 1000
@@ -98,6 +103,18 @@ class RedisConnection:
     async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
         """What a script gives. The whole text goes along each time: after a restart a server knows no script."""
         return await self.command("EVAL", script, len(keys), *(PREFIX + key for key in keys), 0, *arguments)
+
+    async def check_permissions(self) -> None:
+        """Tries every command that is ever needed. Raises a `StateError` that names those that are not permitted."""
+        denied = await self.run(PERMITTED, tuple(f"permitted:{kind}" for kind in ("hash", "text", "stream", "set")))
+        if denied:
+            raise _not_permitted(self.address, sorted({command.decode() for command in denied}))
+        news = self.key(NEWS)
+        await self.command("XREAD", "COUNT", 1, "STREAMS", news, "0-0")
+        await self.command("XREVRANGE", news, "+", "-", "COUNT", 1)
+        await self.command("SCAN", "0", "MATCH", self.key(CHECK), "COUNT", 1)
+        await self.command("HMGET", self.key("permitted:hash"), "field")
+        await self.command("TIME")
 
     async def names(self, pattern: str) -> list[str]:
         """The keys that match, without what all begin with."""
@@ -170,7 +187,7 @@ class RedisConnection:
                 replicas, _ = await client.ask(*self._beat())
         except _FAILURES as error:
             if not found.done():
-                self.note(_explain(error, self.address))
+                self.note(await self._explain(error))
         else:
             if not found.done():
                 self.count(replicas)
@@ -225,10 +242,23 @@ class RedisConnection:
             error = caught
         finally:
             asking.cancel()
-        failure = _explain(error, self.address)
+        failure = await self._explain(error)
         if client in (self._client, self._reader):
             self.note(failure)
         raise failure
+
+    async def _explain(self, error: Exception) -> StateError:
+        """A server with too many clients says so and closes; what was just sent to it may turn that into a reset."""
+        if type(error) is exceptions.ConnectionError and self.address.way is RedisWay.SERVER and not self.address.tls:
+            host, port = self.address.hosts[0]
+            with contextlib.suppress(OSError, TimeoutError, ValueError):
+                async with asyncio.timeout(GREETING):
+                    reader, writer = await asyncio.open_connection(host, port)
+                    try:
+                        error = exceptions.ConnectionError((await reader.readline()).decode("utf-8", "replace"))
+                    finally:
+                        writer.close()
+        return _explain(error, self.address)
 
     def _forget(self, asked: asyncio.Task[Any]) -> None:
         self._asking.discard(asked)
@@ -275,13 +305,39 @@ def digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
+def _not_permitted(address: RedisAddress, commands: list[str]) -> StateError:
+    """`commands` is empty where the keys are what is not permitted."""
+    what = " ".join(f"+{command}" for command in commands) or f"the keys {PREFIX}*"
+    return StateError(
+        f"The state store at {address} does not permit this user {what}: correct its ACL (docs/scaling.md, The address "
+        "of the store)."
+    )
+
+
+def _certificate_problem(said: str) -> str:
+    """What OpenSSL said, and what helps."""
+    found = re.search(r"certificate verify failed: ([^(]+)", said)
+    reason = found[1].strip().rstrip(".") if found else "it cannot be verified"
+    if "match" in reason:
+        return f"{reason}; use a host name in state.url that the certificate has"
+    if "expired" in reason:
+        return f"{reason}; renew it on the server"
+    return f"{reason}; name its authority in state.url with ?ssl_ca_certs=FILE"
+
+
 def _explain(error: Exception, address: RedisAddress) -> StateError:
     """A failure in our words. Redis' own may hold what was sent, so they are not shown."""
     said, where = str(error), f"The state store at {address}"
     if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError) or "WRONGPASS" in said:
         return StateError(f"{where} refused the user or the password: correct state.url.")
     if isinstance(error, exceptions.NoPermissionError):
-        return StateError(f"{where} does not permit this user what is needed (docs/scaling.md): correct its ACL.")
+        return _not_permitted(address, re.findall(r"'([a-z|]+)' command", said)[:1])
+    if FULL in said:
+        return StateUnavailable(
+            f"{where} has as many clients as it may: raise its maxclients, or lower state.max_connections."
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return StateUnavailable(f"{where} shows a certificate that is not accepted: {_certificate_problem(said)}.")
     if isinstance(error, exceptions.ClusterDownError):
         return StateUnavailable(f"{where} is a cluster that is down: look at `CLUSTER INFO`.")
     if isinstance(error, exceptions.MovedError | exceptions.ClusterError):

@@ -218,6 +218,7 @@ class RedisStore:
         """Refuses another key than the one that the rest is encrypted with, before anything is read or written."""
         if self._checked:
             return
+        await self._connection.check_permissions()
         key = self._key("", CHECK)
         kept = await self._connection.command("GET", key)
         if kept is None:

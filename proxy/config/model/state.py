@@ -70,4 +70,5 @@ class StateSection(Section):
         keys = self.key if isinstance(self.key, tuple) else (self.key,)
         if not isinstance(self.url, Secret):
             return keys
-        return (*keys, self.url, parse_redis_address(self.url.reveal()).password)
+        password = parse_redis_address(self.url.reveal()).password
+        return (*keys, self.url, password) if password is not None else keys
