@@ -49,7 +49,7 @@ CHECK: Final = "check"
 """What is kept here was encrypted with the key of all the rest. A server that lost its data has another one."""
 ALIVE: Final = 5.0
 """Seconds after its last pulse for which a replica counts."""
-_FAILURES: Final = (exceptions.RedisError, OSError, TimeoutError, ValueError)
+_FAILURES: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError, TimeoutError, ValueError)
 PREFIX: Final = "{ads-proxy}:"
 """All keys begin so. What is in braces chooses the slot, where a server has slots: they are all on one."""
 
@@ -338,6 +338,10 @@ def _explain(error: Exception, address: RedisAddress) -> StateError:
         )
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return StateUnavailable(f"{where} shows a certificate that is not accepted: {_certificate_problem(said)}.")
+    if "Cluster mode is not enabled" in said:
+        return StateError(
+            f"{where} is no cluster, or does not permit this user +cluster|slots: correct state.url or its ACL."
+        )
     if isinstance(error, exceptions.ClusterDownError):
         return StateUnavailable(f"{where} is a cluster that is down: look at `CLUSTER INFO`.")
     if isinstance(error, exceptions.MovedError | exceptions.ClusterError):

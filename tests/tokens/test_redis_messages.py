@@ -114,6 +114,13 @@ async def read(url: str) -> None:
         await store.close()
 
 
+async def test_a_server_that_is_no_cluster_is_named_as_such(server: RedisServer) -> None:
+    """It ends a start, because waiting does not help."""
+    with pytest.raises(StateError, match="is no cluster, or does not permit") as caught:
+        await read(f"redis+cluster://127.0.0.1:{server.port}")
+    assert not isinstance(caught.value, StateUnavailable)
+
+
 async def test_an_unknown_authority_is_named_as_such(tls_server: RedisServer) -> None:
     """With the option that makes it known."""
     with pytest.raises(StateUnavailable, match=r"certificate that is not accepted: .*\?ssl_ca_certs=FILE"):
