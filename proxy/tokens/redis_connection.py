@@ -166,8 +166,7 @@ class RedisConnection:
         Every half second a probe begins on a connection of its own, even if the one before still hangs. All other
         connections are closed: they may be dead without notice.
         """
-        self._replace_client(self._open_client())
-        self._replace_reader()
+        self._replace_all(self._open_client())
         found: asyncio.Future[RedisClient] = asyncio.get_running_loop().create_future()
         probes: set[asyncio.Task[None]] = set()
         try:
@@ -178,7 +177,7 @@ class RedisConnection:
         finally:
             for probe in tuple(probes):
                 probe.cancel()
-        self._replace_client(found.result())
+        self._replace_all(found.result())
 
     async def _probe(self, found: asyncio.Future[RedisClient]) -> None:
         client = self._open_client()
@@ -200,7 +199,9 @@ class RedisConnection:
         old, self._client = self._client, client
         self._close_soon(old)
 
-    def _replace_reader(self) -> None:
+    def _replace_all(self, client: RedisClient) -> None:
+        """What fails on a connection of before says nothing of the server any more."""
+        self._replace_client(client)
         old, self._reader = self._reader, self._open_reader()
         self._close_soon(old)
 
