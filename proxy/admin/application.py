@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -23,6 +23,7 @@ from proxy.admin.responses import (
     ActionFailed,
     KeyRequired,
     NoSuchPage,
+    answer_in_pieces,
     as_json,
     form_of,
     html,
@@ -47,9 +48,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Scraped(Protocol):
-    """What `/metrics` answers: the body and its content type."""
+    """What `/metrics` answers: the body in small pieces, and its content type."""
 
-    def scrape(self, accept: str) -> tuple[bytes, str]: ...
+    def scrape(self, accept: str) -> tuple[Iterator[bytes], str]: ...
 
 
 class AdminHandlers:
@@ -171,9 +172,9 @@ class AdminHandlers:
             return web.Response(text="started\n")
         return web.Response(text="starting\n", status=503)
 
-    async def _scrape(self, request: web.Request) -> web.Response:
-        body, content_type = self._metrics.scrape(request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+    async def _scrape(self, request: web.Request) -> web.StreamResponse:
+        pieces, content_type = self._metrics.scrape(request.headers.get("Accept", ""))
+        return await answer_in_pieces(request, pieces, {"Content-Type": content_type})
 
     async def _status(self, request: web.Request) -> web.Response:
         asked = status.StatusQuery(request.query.get("account", ""), request.query.get("after", ""))

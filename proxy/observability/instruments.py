@@ -6,22 +6,30 @@ families only when somebody scrapes.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from proxy.observability.exposition import SampleLine
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
     from prometheus_client.samples import Exemplar
 
+    from proxy.observability.exposition import Form
+
 PREFIX: Final = "ads_proxy_"
 Labels = tuple[str, ...]
+_BLOCK: Final = 32
+"""Series whose text is kept together: enough that a scrape has few pieces, few enough that a change costs little."""
 NOTHING: Final[Mapping[Labels, float]] = MappingProxyType({})
 
 
@@ -56,34 +64,104 @@ class Instrument:
         return FAMILIES[self.kind](PREFIX + self.name, self.help, labels=self.labels)
 
 
-class Table:
-    """One counter or gauge: a number for each combination of labels."""
+class SharedNumbers(Protocol):
+    """Numbers by labels that another process reads."""
 
-    __slots__ = ("instrument", "values")
+    def get(self, labels: Labels, default: float, /) -> float: ...
+    def __setitem__(self, labels: Labels, value: float, /) -> None: ...
+
+
+class Table:
+    """One counter or gauge: a number for each combination of labels.
+
+    What a scraper gets is kept as text, a block of series at a time, and written anew where a number of the block has
+    changed: with ten thousand accounts a scrape has 400,000 lines, of which few differ from those of the one before.
+    """
+
+    __slots__ = ("_at", "_elsewhere", "_labels", "_line", "_numbers", "_shared", "_texts", "instrument")
 
     def __init__(self, kind: InstrumentKind, name: str, help_text: str, labels: Labels = ()) -> None:
         self.instrument = Instrument(kind, name, help_text, labels)
-        self.values: dict[Labels, float] = {}
+        self._line = SampleLine(PREFIX + name, labels)
+        self._shared: SharedNumbers | None = None
+        self._elsewhere: Mapping[Labels, float] = NOTHING
+        self._clear()
+
+    def _clear(self) -> None:
+        """New lists: a scrape that is under way keeps those that it reads."""
+        self._at: dict[Labels, int] = {}
+        self._labels: list[Labels] = []
+        self._numbers = array("d")
+        self._texts: list[bytes | None] = []
+
+    def share(self, numbers: SharedNumbers) -> None:
+        """Count there from now on, for another process to show."""
+        self._shared = numbers
 
     def add(self, *labels: str, amount: float = 1.0) -> None:
-        self.values[labels] = self.values.get(labels, 0.0) + amount
+        if self._shared is not None:
+            self._shared[labels] = self._shared.get(labels, 0.0) + amount
+        else:
+            self._numbers[self._place(labels)] += amount
 
     def put(self, *labels: str, value: float) -> None:
-        self.values[labels] = value
+        self._numbers[self._place(labels)] = value
 
-    def end(self, account: str) -> None:
-        """Ends the series of an account."""
+    def replace(self, values: Mapping[Labels, float]) -> None:
+        """These series and no others."""
+        self._clear()
+        for labels, value in values.items():
+            self.put(*labels, value=value)
+
+    def _place(self, labels: Labels) -> int:
+        """Where a series' number is, which is about to change."""
+        at = self._at.get(labels)
+        if at is None:
+            at = self._at[labels] = len(self._labels)
+            self._labels.append(labels)
+            self._numbers.append(0.0)
+            if at % _BLOCK == 0:
+                self._texts.append(None)
+        self._texts[at // _BLOCK] = None
+        return at
+
+    def end(self, accounts: Collection[str]) -> None:
+        """Ends the series of accounts."""
         if "account" in self.instrument.labels:
             at = self.instrument.labels.index("account")
-            for labels in [labels for labels in self.values if labels[at] == account]:
-                del self.values[labels]
+            left = {
+                labels: number
+                for labels, number in zip(self._labels, self._numbers, strict=True)
+                if labels[at] not in accounts
+            }
+            if len(left) < len(self._labels):
+                self.replace(left)
 
     def family(self, counted_elsewhere: Mapping[Labels, float] = NOTHING) -> Metric:
         """What is here, and what others counted of it."""
         family = self.instrument.family()
-        for labels in dict.fromkeys((*self.values, *counted_elsewhere)):
-            family.add_metric(labels, self.values.get(labels, 0.0) + counted_elsewhere.get(labels, 0.0))
+        for labels in dict.fromkeys((*self._labels, *counted_elsewhere)):
+            here = self._numbers[self._at[labels]] if labels in self._at else 0.0
+            family.add_metric(labels, here + counted_elsewhere.get(labels, 0.0))
         return family  # type: ignore[no-any-return]  # prometheus_client says Any
+
+    def lines(self, elsewhere: Mapping[Labels, float] = NOTHING) -> Iterator[bytes]:
+        """The samples of `family`, a block at a time; what changes meanwhile may be among them or not."""
+        for labels in self._elsewhere.keys() | elsewhere.keys():
+            if labels in self._at and self._elsewhere.get(labels) != elsewhere.get(labels):
+                self._texts[self._at[labels] // _BLOCK] = None
+        self._elsewhere = elsewhere
+        known, numbers, texts, line = self._labels, self._numbers, self._texts, self._line
+        only_elsewhere = [labels for labels in elsewhere if labels not in self._at]
+        for block in range(len(texts)):
+            text = texts[block]
+            if text is None:
+                places = range(block * _BLOCK, min((block + 1) * _BLOCK, len(known)))
+                written = [line(known[at], numbers[at] + elsewhere.get(known[at], 0.0)) for at in places]
+                text = texts[block] = "".join(written).encode()
+            yield text
+        for labels in only_elsewhere:
+            yield line(labels, elsewhere[labels]).encode()
 
 
 class Cell:
@@ -157,6 +235,45 @@ class Distribution:
         return family  # type: ignore[no-any-return]  # prometheus_client says Any
 
 
+class WrittenDistribution(Distribution):
+    """A histogram of many series, most of which do not change from one scrape to the next: their text is kept."""
+
+    __slots__ = ("_bucket", "_count", "_sum", "_texts")
+
+    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...], labels: Labels = ()) -> None:
+        super().__init__(name, help_text, bounds, labels)
+        self._texts: dict[Labels, bytes] = {}
+        self._bucket = SampleLine(f"{PREFIX}{name}_bucket", (*labels, "le"))
+        self._count, self._sum = (SampleLine(f"{PREFIX}{name}_{part}", labels) for part in ("count", "sum"))
+
+    def buckets(self, *labels: str) -> Buckets:
+        """Whoever asks for these is about to add to them."""
+        self._texts.pop(labels, None)
+        return super().buckets(*labels)
+
+    def end(self, accounts: Collection[str]) -> None:
+        """Ends the series of accounts, which are all that these are by."""
+        for account in accounts:
+            self.series.pop((account,), None)
+            self._texts.pop((account,), None)
+
+    def lines(self) -> Iterator[bytes]:
+        """The samples of `family`, one series at a time."""
+        for labels, seen in tuple(self.series.items()):
+            text = self._texts.get(labels)
+            if text is None:
+                text = self._texts[labels] = self._written(labels, seen)
+            yield text
+
+    def _written(self, labels: Labels, seen: Buckets) -> bytes:
+        running, lines = 0, []
+        for name, count in zip((*map(repr, self.instrument.bounds), "+Inf"), seen.counts, strict=True):
+            running += count
+            lines.append(self._bucket((*labels, name), running))
+        lines += (self._count(labels, running), self._sum(labels, seen.total))
+        return "".join(lines).encode()
+
+
 class SummedDistribution(Distribution):
     """A histogram whose series are sums: of its own buckets, and of `parts` that are kept more finely elsewhere."""
 
@@ -167,9 +284,24 @@ class SummedDistribution(Distribution):
         self._parts = parts
 
     def family(self) -> Metric:
+        whole = self._empty()
+        deque(self._add_up(whole), maxlen=0)
+        return whole.family()
+
+    def text(self, form: Form) -> Iterator[bytes]:
+        """The family as a scraper gets it; nothing after each part that was added, so that others can take a turn."""
+        whole = self._empty()
+        for _ in self._add_up(whole):
+            yield b""
+        yield form.text_of(whole.family())
+
+    def _empty(self) -> Distribution:
         known = self.instrument
         whole = Distribution(known.name, known.help, known.bounds, known.labels)
+        whole.exemplars = self.exemplars
+        return whole
+
+    def _add_up(self, whole: Distribution) -> Iterator[None]:
         for labels, buckets in (*self.series.items(), *self._parts()):
             whole.buckets(*labels).add_all(buckets)
-        whole.exemplars = self.exemplars
-        return whole.family()
+            yield

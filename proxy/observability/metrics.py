@@ -11,23 +11,16 @@ import platform
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import ProcessCollector
 from prometheus_client.registry import Collector
 
-from proxy import errors, events
+from proxy import events
 from proxy.events import Event, RequestFinished
-from proxy.observability.exposition import expose
-from proxy.observability.instruments import Distribution, Instrument, InstrumentKind, Table
+from proxy.observability import known_labels
+from proxy.observability.exposition import form_of
+from proxy.observability.instruments import NOTHING, Instrument, InstrumentKind, Table, WrittenDistribution
 from proxy.observability.number_memory import SharedValues
-from proxy.observability.request_metrics import (
-    FAST_PATH,
-    IN_FLIGHT,
-    REGIONS,
-    REQUESTS,
-    RequestLabels,
-    RequestMetrics,
-    Totals,
-)
+from proxy.observability.request_metrics import FAST_PATH, IN_FLIGHT, REQUESTS, RequestLabels, RequestMetrics, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,25 +28,10 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from proxy.observability.audit_stream import AuditCounts
-    from proxy.observability.instruments import Labels
+    from proxy.observability.exposition import Form
+    from proxy.observability.instruments import Distribution, Labels
     from proxy.observability.number_memory import NumberMemory
     from proxy.observability.request_metrics import RequestNumbers
-
-STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
-REFRESH_RESULTS: Final = (
-    ("success", "ok"),
-    ("permanent_error", "invalid_grant"),
-    ("permanent_error", "invalid_client"),
-    ("permanent_error", "rejected"),
-    ("transient_error", "throttled"),
-    ("transient_error", "server_error"),
-    ("transient_error", "network"),
-    ("transient_error", "timeout"),
-    ("transient_error", "malformed"),
-)
-REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled", "silence")
-REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
-RELOAD_RESULTS: Final = ("success", "failure")
 
 REFRESH_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -69,7 +47,6 @@ class Metrics(Collector):
     def __init__(
         self,
         version: str,
-        registry: CollectorRegistry | None = None,
         wall: Callable[[], float] = time.time,
         memory: NumberMemory | None = None,
     ) -> None:
@@ -77,6 +54,7 @@ class Metrics(Collector):
         self._wall = wall
         self._version = version
         self._gone: set[str] = set()
+        self._leaving: set[str] = set()
         self._accounts: set[str] = set()
         self.requests = RequestMetrics(memory)
         self._make_tables()
@@ -84,7 +62,7 @@ class Metrics(Collector):
         self._make_distributions()
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             RequestFinished: self._request_finished,
-            events.AccountRemoved: lambda e: self._end(e.account),
+            events.AccountRemoved: lambda e: self._leave(e.account),
             events.FamilyHeldBack: lambda e: self._held_back.add(e.host),
             events.Replayed: lambda e: self._replays.add(e.reason, e.outcome),
             events.ConfigReloaded: self._config_reloaded,
@@ -104,9 +82,7 @@ class Metrics(Collector):
             events.ConsentRecorded: self._consent_recorded,
         }
         self._handlers.update(dict.fromkeys(self._account_handlers, self._about_an_account))
-        self.registry = registry or CollectorRegistry(auto_describe=False)
-        self.registry.register(self)
-        ProcessCollector(registry=self.registry)
+        self._process = ProcessCollector(registry=None)
 
     def __repr__(self) -> str:
         return f"<Metrics: {len(self._accounts)} accounts, {self.requests.in_flight.value} requests in flight>"
@@ -115,13 +91,14 @@ class Metrics(Collector):
         """Tells which accounts there are: new ones start as `pending` with zero counters, missing ones end."""
         wanted = set(names)
         for account in self._accounts - wanted:
-            self._end(account)
+            self._leave(account)
+        self._end_series()
         for account in sorted(wanted - self._accounts):
             self._begin(account)
 
     def client_keys(self, ends: Mapping[str, float | None]) -> None:
         """Tells until when each client has a key, as wall-clock time; None where one of its keys has no end."""
-        self._key_expiry.values = {(client,): at for client, at in ends.items() if at is not None}
+        self._key_expiry.replace({(client,): at for client, at in ends.items() if at is not None})
 
     def watch_audit(self, counts: Callable[[], AuditCounts]) -> None:
         """Tells whom to ask of the audit stream when somebody scrapes."""
@@ -146,9 +123,25 @@ class Metrics(Collector):
         if handler is not None:
             handler(event)
 
-    def scrape(self, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type: OpenMetrics where `accept` asks for it, else Prometheus text."""
-        return expose(self.registry, accept)
+    def scrape(self, accept: str) -> tuple[Iterator[bytes], str]:
+        """The exposition in small pieces, and its content type: OpenMetrics where `accept` asks for it, else Prometheus
+        text. Whoever joins the pieces may let others take a turn after each."""
+        form = form_of(accept)
+        return self._pieces(form), form.content_type
+
+    def _pieces(self, form: Form) -> Iterator[bytes]:
+        """What `collect` gives, as `form` writes it."""
+        self._look()
+        yield from self.requests.text(form)
+        for table in self._tables:
+            yield form.text_of(table.instrument.family())
+            yield from table.lines(self._counted_elsewhere(table))
+        yield form.text_of(self._refresh_durations.instrument.family())
+        yield from self._refresh_durations.lines()
+        for distribution in self.requests.distributions:
+            yield from distribution.text(form)
+        yield form.text_of(*self._of_the_process())
+        yield form.end
 
     def totals(self) -> Totals:
         return self.requests.totals()
@@ -173,8 +166,6 @@ class Metrics(Collector):
             self._explained.add(event.cause)
         if event.fault and event.status:
             self._cut.add(event.fault)
-
-    # --- everything else ------------------------------------------------------------------------------------
 
     def _about_an_account(self, event: Any) -> None:
         """Late news of a removed account must not bring its series back."""
@@ -216,29 +207,37 @@ class Metrics(Collector):
         self._replicas.put(value=event.replicas)
 
     def _enter(self, account: str, state: str) -> None:
-        for name in STATES:
+        for name in known_labels.STATES:
             self._states.put(account, name, value=float(name == state))
 
     def _begin(self, account: str) -> None:
+        self._end_series()
         self._accounts.add(account)
         self._gone.discard(account)
         self.requests.begin(account)
         self._enter(account, "pending")
         self._unpersisted.put(account, value=0.0)
         self._refresh_durations.buckets(account)
-        for result, reason in REFRESH_RESULTS:
+        for result, reason in known_labels.REFRESH_RESULTS:
             self._refreshes.add(account, result, reason, amount=0.0)
         self._taken_over.add(account, amount=0.0)
-        for region in REGIONS:
+        for region in known_labels.REGIONS:
             self._throttled.add(account, region, amount=0.0)
 
-    def _end(self, account: str) -> None:
+    def _leave(self, account: str) -> None:
+        """The account is gone. Its series end with those of all others that go at the same time: to find them takes as
+        long for one as for a thousand."""
         self._accounts.discard(account)
         self._gone.add(account)
-        self.requests.end(account)
-        self._refresh_durations.series.pop((account,), None)
-        for table in self._tables:
-            table.end(account)
+        self._leaving.add(account)
+
+    def _end_series(self) -> None:
+        leaving, self._leaving = self._leaving, set()
+        if leaving:
+            self.requests.end(leaving)
+            self._refresh_durations.end(leaving)
+            for table in self._tables:
+                table.end(leaving)
 
     def _make_tables(self) -> None:
         counter, gauge = InstrumentKind.COUNTER, InstrumentKind.GAUGE
@@ -324,24 +323,24 @@ class Metrics(Collector):
         if memory is not None:
             for table in self._tables:
                 if table.instrument.kind is InstrumentKind.COUNTER:
-                    table.values = SharedValues(memory, table.instrument.name)
+                    table.share(SharedValues(memory, table.instrument.name))
         self._reload_successful.put(value=1.0)
         self._state_degraded.put(value=0.0)
         self._replicas.put(value=1.0)
-        for reason in REPLAY_REASONS:
-            for outcome in REPLAY_OUTCOMES:
+        for reason in known_labels.REPLAY_REASONS:
+            for outcome in known_labels.REPLAY_OUTCOMES:
                 self._replays.add(reason, outcome, amount=0.0)
-        for slug in sorted(refusal_slugs()):
+        for slug in sorted(known_labels.refusal_slugs()):
             self._refused.add(slug, amount=0.0)
         for cause in events.RefusalCause:
             self._explained.add(cause, amount=0.0)
         for fault in events.Fault:
             self._cut.add(fault, amount=0.0)
-        for result in RELOAD_RESULTS:
+        for result in known_labels.RELOAD_RESULTS:
             self._reloads.add(result, amount=0.0)
 
     def _make_distributions(self) -> None:
-        self._refresh_durations = Distribution(
+        self._refresh_durations = WrittenDistribution(
             "token_refresh_duration_seconds",
             "How long Login with Amazon took to answer token requests.",
             REFRESH_BUCKETS,
@@ -350,7 +349,18 @@ class Metrics(Collector):
         self._distributions = (self._refresh_durations, *self.requests.distributions)
 
     def collect(self) -> Iterator[Metric]:
-        """What prometheus-client asks for at each scrape."""
+        """Every family, as prometheus-client has them: what a scrape says."""
+        self._look()
+        yield from self.requests.families()
+        for table in self._tables:
+            yield table.family(self._counted_elsewhere(table))
+        for distribution in self._distributions:
+            yield distribution.family()
+        yield from self._of_the_process()
+
+    def _look(self) -> None:
+        """Read what is counted elsewhere."""
+        self._end_series()
         if self._audit_counts is not None:
             counts = self._audit_counts()
             self._audit_records.put("written", value=counts.written)
@@ -361,37 +371,24 @@ class Metrics(Collector):
         for result, count in self._span_counts().items():
             self._spans.put(result, value=count)
         self.requests.look()
-        yield from self.requests.families()
-        for table in self._tables:
-            counted = table.instrument.kind is InstrumentKind.COUNTER
-            yield table.family(self._elsewhere(table.instrument)) if counted else table.family()
-        for distribution in self._distributions:
-            yield distribution.family()
+
+    def _of_the_process(self) -> Iterator[Metric]:
         build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
         yield build
+        yield from self._process.collect()
+
+    def _counted_elsewhere(self, table: Table) -> Mapping[Labels, float]:
+        counted = table.instrument.kind is InstrumentKind.COUNTER
+        return self._elsewhere(table.instrument) if counted else NOTHING
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
-        return (REQUESTS, IN_FLIGHT, FAST_PATH, *(series.instrument for series in self._series()), BUILD)
+        made: tuple[Table | Distribution, ...] = (*self._tables, *self._distributions)
+        return (REQUESTS, IN_FLIGHT, FAST_PATH, *(each.instrument for each in made), BUILD)
 
     def _elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
         """What workers counted of it, for accounts that are still there."""
         at = instrument.labels.index("account") if "account" in instrument.labels else None
         found = self.requests.elsewhere(instrument)
         return found if at is None else {labels: v for labels, v in found.items() if labels[at] not in self._gone}
-
-    def _series(self) -> tuple[Table | Distribution, ...]:
-        return (*self._tables, *self._distributions)
-
-
-def refusal_slugs() -> frozenset[str]:
-    """The slugs of all the refusals there are, so that each is counted from zero."""
-    found: set[str] = set()
-    waiting: list[type[errors.Refused]] = [errors.Refused]
-    while waiting:
-        kind = waiting.pop()
-        if kind.__module__.startswith(f"{errors.__name__}."):
-            found.add(kind.slug)
-        waiting.extend(kind.__subclasses__())
-    return frozenset(found - {errors.Refused.slug})

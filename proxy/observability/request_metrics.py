@@ -6,28 +6,28 @@ Whoever serves requests of one kind keeps its `RequestNumbers`, and a request co
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client.samples import Exemplar
 
-from proxy.observability.instruments import Buckets, Cell, Instrument, InstrumentKind, SummedDistribution
+from proxy.observability.exposition import SampleLine
+from proxy.observability.instruments import PREFIX, Buckets, Cell, Instrument, InstrumentKind, SummedDistribution
+from proxy.observability.known_labels import METHODS, REGIONS
 from proxy.observability.number_memory import NotedCell, SharedBuckets, SharedCell, buckets_of
 from proxy.observability.request_buckets import OVERHEAD_BUCKETS, REQUEST_BUCKETS, around, places_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from prometheus_client.metrics_core import Metric
 
     from proxy.events import RequestFinished
+    from proxy.observability.exposition import Form
     from proxy.observability.instruments import Labels
     from proxy.observability.number_memory import NumberMemory, Sums
     from proxy.observability.request_buckets import Places
-
-REGIONS: Final = ("na", "eu", "fe")
-OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
 
 REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
@@ -62,6 +62,7 @@ OVERHEADS: Final = Instrument(
     (),
     OVERHEAD_BUCKETS,
 )
+_REQUEST_LINE: Final = SampleLine(PREFIX + REQUESTS.name, REQUESTS.labels)
 _PLAIN_WIDTH: Final = 2
 _COUNTS: Final = 3
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
@@ -276,13 +277,11 @@ class RequestMetrics:
 
     def _parts(self) -> Iterator[tuple[tuple[str], Buckets]]:
         """The durations of every series, by region."""
-        for labels, numbers in self._every():
-            if numbers.durations is not None:
-                yield (labels.region,), numbers.durations
+        return (((of.region,), its.durations) for of, its in tuple(self._every()) if its.durations is not None)
 
     def _parts_elsewhere(self, instrument: Instrument) -> Iterator[tuple[Labels, Buckets]]:
-        for labels, numbers in self._sums.get(instrument.name, {}).items():
-            yield labels, buckets_of(instrument.bounds, numbers)
+        sums = self._sums.get(instrument.name, {})
+        return ((labels, buckets_of(instrument.bounds, numbers)) for labels, numbers in sums.items())
 
     def _every(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
         """Every series with its cells, and those of other processes, of accounts that are gone, too."""
@@ -335,13 +334,13 @@ class RequestMetrics:
         """The account is there."""
         self._gone.discard(account)
 
-    def end(self, account: str) -> None:
-        """It left the configuration, and its series with it. What its requests took stays in its regions' sums. Who
-        reads what is counted here decides what is shown of it."""
-        self._gone.add(account)
+    def end(self, accounts: Collection[str]) -> None:
+        """They left the configuration, and their series with them. What their requests took stays in their regions'
+        sums. Who reads what is counted here decides what is shown of it."""
+        self._gone.update(accounts)
         if self._memory is not None:
             return
-        for labels in [labels for labels in self._numbers if labels.account == account]:
+        for labels in [labels for labels in self._numbers if labels.account in accounts]:
             numbers = self._numbers.pop(labels)
             if numbers.durations is not None:
                 left = self._durations.buckets(labels.region)
@@ -362,15 +361,33 @@ class RequestMetrics:
         return Totals(requests, errors, throttled, refused, sum(whole.counts), whole.total)
 
     def families(self) -> Iterator[Metric]:
-        """The counter and the gauge; the histograms stand among the others' in a scrape."""
+        """The counter and the gauges; the histograms stand among the others' in a scrape."""
         requests = REQUESTS.family()
         counts: dict[RequestLabels, int] = {}
-        for labels, numbers in self._of_those_here():
-            counts[labels] = counts.get(labels, 0) + numbers.count.value
+        deque(self._count(counts), maxlen=0)
         for labels, count in counts.items():
             if count:
                 requests.add_metric((*labels[:-1], str(labels.status)), count)
         yield requests
+        yield from self._few()
+
+    def text(self, form: Form) -> Iterator[bytes]:
+        """The same as a scraper gets it, in small pieces."""
+        counts: dict[RequestLabels, int] = {}
+        for _ in self._count(counts):
+            yield b""
+        yield form.text_of(REQUESTS.family())
+        for labels, count in counts.items():
+            yield _REQUEST_LINE((*labels[:-1], str(labels.status)), count).encode() if count else b""
+        yield form.text_of(*self._few())
+
+    def _count(self, counts: dict[RequestLabels, int]) -> Iterator[None]:
+        """Adds up the series, of which several processes may have some with the same labels."""
+        for labels, numbers in tuple(self._of_those_here()):
+            counts[labels] = counts.get(labels, 0) + numbers.count.value
+            yield
+
+    def _few(self) -> Iterator[Metric]:
         in_flight = IN_FLIGHT.family()
         in_flight.add_metric((), self.in_flight.value + self._others_in_flight())
         yield in_flight

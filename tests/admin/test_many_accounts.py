@@ -1,4 +1,4 @@
-"""Thousands of accounts: `/status` and the console answer a page at a time, and nobody waits for them."""
+"""A program with thousands of accounts: `/status` and the console answer a page at a time, and nobody waits."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from proxy.observability.metrics import Metrics
 from tests.app.test_program import configured
 from tests.observability.test_traces import ATTEMPT, SERVED
 from tests.support.programs import ROOT
+from tests.support.scraping import scraped
 
 RECEIVER = "http://127.0.0.1:9/v1/traces"
 
@@ -83,14 +84,13 @@ def test_spans_of_workers_are_sent_and_stand_for_their_buckets() -> None:
     take = spans_of_workers((traces,), metrics)
     assert take is not None
     take(ATTEMPT, 5)
-    assert b"trace_id" not in metrics.scrape("application/openmetrics-text")[0]
+    assert b"trace_id" not in scraped(metrics, "application/openmetrics-text")
     take(SERVED, 6_500_000_000)
     assert taken == [(ATTEMPT, 5), (SERVED, 6_500_000_000)]
-    assert (
-        b'{span_id="0000000000000001",trace_id="00000000000000000000000000000abc"} 0.5 6.5'
-        in (metrics.scrape("application/openmetrics-text")[0])
+    assert b'{span_id="0000000000000001",trace_id="00000000000000000000000000000abc"} 0.5 6.5' in (
+        scraped(metrics, "application/openmetrics-text")
     )
     metrics.drop_spans(2)
-    shown = re.findall(r'trace_spans_total{result="(\w+)"} (\S+)', metrics.scrape("")[0].decode())
+    shown = re.findall(r'trace_spans_total{result="(\w+)"} (\S+)', scraped(metrics, "").decode())
     assert dict(shown) == {"made": "7.0", "sent": "4.0", "refused": "1.0", "dropped": "2.0"}
     assert spans_of_workers((), metrics) is None

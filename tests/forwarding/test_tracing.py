@@ -13,6 +13,7 @@ from proxy.forwarding.tracing import Tracing
 from tests.forwarding.test_traceparent import SPAN, TRACE, VALUE, fields
 from tests.support.events import EventRecorder
 from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.scraping import scraped
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, value_of
 
 TRACED = GET.replace(b"\r\n\r\n", b"\r\nTraceParent: " + VALUE + b"\r\ntracestate: k=v\r\n\r\n")
@@ -150,8 +151,8 @@ async def test_numbers_and_lines_are_the_same_with_and_without_tracing(running: 
             bench.logs.flush()
             lines = [json.loads(line) for line in bench.lines.getvalue().splitlines()]
             written = [{name: line[name] for name in line if name not in CHANGING} for line in lines]
-            scraped = bench.metrics.scrape("")[0].decode().splitlines()
-            told.append((written, [line for line in scraped if line.startswith("ads_proxy_requests_total{")]))
+            numbers = scraped(bench.metrics).decode().splitlines()
+            told.append((written, [line for line in numbers if line.startswith("ads_proxy_requests_total{")]))
     assert told[0] == told[1]
     assert [len(part) for part in told[0]] == [1, 1]
 

@@ -14,6 +14,7 @@ from proxy.observability import audit_events
 from proxy.observability.logs import name_of
 from proxy.observability.metrics import Metrics
 from tests.support.programs import ROOT
+from tests.support.scraping import scraped
 
 UNWRITTEN = {events.Event, events.RequestStarted, events.RequestFinished, events.AttemptEnded}
 """Without a line of its own in the log: a request has one for all that happened to it."""
@@ -27,7 +28,7 @@ EVENTS = sorted(
 
 PAGES = sorted((*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"))
 EXPOSED = {
-    line.split()[2] for line in Metrics("1").scrape("")[0].decode().splitlines() if line.startswith("# TYPE ads_proxy_")
+    line.split()[2] for line in scraped(Metrics("1"), "").decode().splitlines() if line.startswith("# TYPE ads_proxy_")
 }
 
 

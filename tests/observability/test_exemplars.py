@@ -9,11 +9,12 @@ from prometheus_client.samples import Exemplar, Sample, Timestamp
 from proxy import events
 from proxy.observability.metrics import Metrics
 from tests.observability.test_metrics import OPENMETRICS, SPAN, finished, made, samples
+from tests.support.scraping import scraped
 
 
 def openmetrics_samples(metrics: Metrics) -> list[Sample]:
     """What the format's own parser finds in a scrape."""
-    text = metrics.scrape(OPENMETRICS)[0].decode()
+    text = scraped(metrics, OPENMETRICS).decode()
     families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # prometheus_client has no types
     return [sample for family in families for sample in family.samples]
 
@@ -48,7 +49,7 @@ def test_a_traced_request_stands_for_its_buckets() -> None:
         ("upstream_duration_seconds_bucket", "na", "0.25"): Exemplar(names, 0.15, Timestamp(1_000, 0)),
         ("overhead_seconds_bucket", "", "0.00015"): Exemplar(names, 0.00012, Timestamp(1_000, 0)),
     }
-    assert b"trace_id" not in metrics.scrape("")[0]
+    assert b"trace_id" not in scraped(metrics, "")
 
 
 def test_a_bucket_keeps_its_last_exemplar() -> None:

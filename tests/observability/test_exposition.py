@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-from prometheus_client import CollectorRegistry
+from collections.abc import Callable
 
-from proxy.observability.exposition import expose, prefers_openmetrics
+import pytest
+from prometheus_client import exposition as library
+from prometheus_client.openmetrics import exposition as openmetrics_library
+
+from proxy import events
+from proxy.observability.exposition import form_of, prefers_openmetrics
+from proxy.observability.instruments import InstrumentKind, Table
+from proxy.observability.metrics import Metrics
+from tests.observability.test_metrics import finished
+from tests.support.scraping import scraped
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
@@ -46,8 +54,79 @@ def test_the_form_follows_what_a_scraper_accepts(accept: str, openmetrics: bool)
 
 def test_each_form_says_what_it_is() -> None:
     """The content type names the form, and OpenMetrics ends with its end mark."""
-    assert expose(CollectorRegistry(), "application/openmetrics-text;version=1.0.0") == (
-        b"# EOF\n",
-        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    openmetrics, text = form_of("application/openmetrics-text;version=1.0.0"), form_of("*/*")
+    assert openmetrics.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert openmetrics.end == b"# EOF\n"
+    assert (text.content_type, text.end) == ("text/plain; version=0.0.4; charset=utf-8", b"")
+
+
+def busy() -> Metrics:
+    """Metrics in which every instrument was used, with series that came in no order and some that are gone."""
+    metrics = Metrics("1.2", wall=lambda: 1_000.5)
+    metrics.accounts(f"acct-{number}" for number in range(70))
+    for number in range(0, 70, 3):
+        account = f"acct-{number}"
+        metrics.observe(events.TokenRefreshed(account, 1, 0.1 * number, 1_790_000_000.25, events.RefreshCause.START))
+        metrics.observe(events.RefreshFailed(account, "network", False, "", "", 0.3, 5.0, None))
+        metrics.observe(finished(account=account, status=200 + number, duration=0.01 * number))
+    for region in ("fe", "na"):
+        for number in range(70):
+            metrics.observe(events.ProfilesListed(f"acct-{number}", region, number * 1_000_000))
+    metrics.client_keys({'odd "name"': 1_800_000_000.0, "back\\slash": 2.0, "line\nbreak": 3.0})
+    metrics.accounts(f"acct-{number}" for number in range(5, 80))
+    metrics.observe(events.AccountRemoved("acct-7"))
+    return metrics
+
+
+def of_the_program(text: bytes) -> list[bytes]:
+    """The lines but for those of the process, which change by themselves."""
+    return [line for line in text.splitlines(keepends=True) if b"process_" not in line]
+
+
+@pytest.mark.parametrize(
+    ("accept", "write"),
+    [("", library.generate_latest), ("application/openmetrics-text", openmetrics_library.generate_latest)],
+)
+def test_the_text_is_the_librarys_byte_for_byte(accept: str, write: Callable[[Metrics], bytes]) -> None:
+    """Whatever was kept of an earlier scrape, and whatever changed since: prometheus-client writes the same."""
+    metrics = busy()
+    for _ in range(2):
+        assert of_the_program(scraped(metrics, accept)) == of_the_program(write(metrics))
+        metrics.observe(events.TokenRefreshed("acct-9", 2, 7.0, 1_790_000_001.0, events.RefreshCause.AHEAD))
+        metrics.observe(events.CredentialStateChanged("acct-60", "pending", "valid"))
+        metrics.accounts([*(f"acct-{number}" for number in range(40, 80)), "acct-1"])
+
+
+def test_a_scrape_that_is_under_way_survives_what_changes() -> None:
+    """Series begin and end between two pieces: each line is whole, and the next scrape has the truth."""
+    metrics = busy()
+    pieces, _ = metrics.scrape("")
+    whole = b""
+    for count, piece in enumerate(pieces):
+        whole += piece
+        if count % 50 == 0:
+            metrics.accounts(f"acct-{number}" for number in range(count % 30, 60 + count % 40))
+    assert whole.endswith(b"\n")
+    assert scraped(metrics).count(b"# TYPE ads_proxy_profiles gauge") == 1
+
+
+def test_only_what_changed_is_written_anew() -> None:
+    """Of a thousand series, one changes: the other blocks are the same text as before, and not only an equal one."""
+    table = Table(InstrumentKind.GAUGE, "x", "X.", ("account",))
+    for number in range(1000):
+        table.put(f"acct-{number}", value=1.0)
+    before = [*table.lines()]
+    table.put("acct-500", value=2.0)
+    after = [*table.lines()]
+    assert [old is new for old, new in zip(before, after, strict=True)].count(False) == 1
+    assert b'ads_proxy_x{account="acct-500"} 2.0\n' in b"".join(after)
+
+
+def test_what_workers_counted_is_shown_as_it_changes() -> None:
+    """Their numbers are added to those here, also where there is none here."""
+    table = Table(InstrumentKind.COUNTER, "x_total", "X.", ("region",))
+    table.add("na")
+    assert b"".join(table.lines({("na",): 2.0, ("eu",): 5.0})) == (
+        b'ads_proxy_x_total{region="na"} 3.0\nads_proxy_x_total{region="eu"} 5.0\n'
     )
-    assert expose(CollectorRegistry(), "*/*") == (b"", "text/plain; version=0.0.4; charset=utf-8")
+    assert b"".join(table.lines({("na",): 4.0})) == b'ads_proxy_x_total{region="na"} 5.0\n'

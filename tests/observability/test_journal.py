@@ -19,6 +19,7 @@ from proxy.observability.number_memory import NumberMemory, NumberReader, make_m
 from proxy.observability.request_record import RequestKind
 from proxy.secret import Secret
 from tests.observability.test_metrics import finished
+from tests.support.scraping import scraped
 
 KIND = RequestKind("reporting", "acme", "na", "123", "", "GET", "listProfiles", "read")
 
@@ -99,17 +100,17 @@ def test_a_noted_request_counts_as_its_event_would() -> None:
     told.observe(finished(status=404, upstream_status=404))
     Journal(noted.requests).entry(KIND, 404).note(Record())
 
-    def scraped(metrics: Metrics) -> list[bytes]:
-        return [line for line in metrics.scrape("")[0].splitlines() if not line.startswith(b"process_")]
+    def lines(metrics: Metrics) -> list[bytes]:
+        return [line for line in scraped(metrics, "").splitlines() if not line.startswith(b"process_")]
 
-    assert scraped(noted) == scraped(told)
+    assert lines(noted) == lines(told)
 
 
 def test_a_kind_that_nobody_sent_yet_has_no_series() -> None:
     """An entry is prepared before its first request is over."""
     metrics = Metrics("1")
     Journal(metrics.requests).entry(KIND, 200)
-    assert b"ads_proxy_requests_total{" not in metrics.scrape("")[0]
+    assert b"ads_proxy_requests_total{" not in scraped(metrics, "")
 
 
 def test_who_hears_of_every_request_hears_of_the_noted_ones() -> None:
@@ -147,7 +148,7 @@ def test_late_news_of_a_removed_account_bring_no_series_back() -> None:
     entry = Journal(metrics.requests).entry(KIND, 200)
     metrics.accounts([])
     entry.note(Record())
-    assert b'account="acme"' not in metrics.scrape("")[0]
+    assert b'account="acme"' not in scraped(metrics, "")
 
 
 def test_an_entry_that_outlives_its_account_still_counts_for_its_region() -> None:
@@ -158,15 +159,15 @@ def test_an_entry_that_outlives_its_account_still_counts_for_its_region() -> Non
     entry.note(Record())
     metrics.accounts([])
     entry.note(Record())
-    assert b'request_duration_seconds_count{region="na"} 2.0' in metrics.scrape("")[0]
+    assert b'request_duration_seconds_count{region="na"} 2.0' in scraped(metrics, "")
 
 
 def test_the_quick_exchange_is_counted_by_its_outcome() -> None:
     """It has series once somebody counts."""
     metrics = Metrics("1")
-    assert b"fast_path_total{" not in metrics.scrape("")[0]
+    assert b"fast_path_total{" not in scraped(metrics, "")
     Journal(metrics.requests).fast_path("taken").value += 2
-    assert b'ads_proxy_fast_path_total{outcome="taken"} 2.0' in metrics.scrape("")[0]
+    assert b'ads_proxy_fast_path_total{outcome="taken"} 2.0' in scraped(metrics, "")
 
 
 def test_what_ends_in_one_turn_is_noted_at_its_end_in_order() -> None:

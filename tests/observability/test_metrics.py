@@ -9,8 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import events
-from proxy.observability.metrics import STATES, Metrics, refusal_slugs
+from proxy.observability.known_labels import STATES, refusal_slugs
+from proxy.observability.metrics import Metrics
 from tests.support.costs import cost_of
+from tests.support.scraping import scraped
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 SPAN = events.TraceSpan(0xABCD, 0xEF)
@@ -52,7 +54,7 @@ def made(*accounts: str) -> Metrics:
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    text = metrics.scrape("")[0].decode()
+    text = scraped(metrics, "").decode()
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -96,7 +98,7 @@ def test_what_amazon_refused_is_counted_by_its_cause() -> None:
 
 
 def names(metrics: Metrics) -> set[str]:
-    return set(re.findall(r"^# TYPE (\S+)", metrics.scrape("")[0].decode(), re.MULTILINE))
+    return set(re.findall(r"^# TYPE (\S+)", scraped(metrics, "").decode(), re.MULTILINE))
 
 
 def test_every_family_of_the_contract_is_there_from_the_start() -> None:
@@ -135,14 +137,14 @@ def test_there_are_no_created_series_in_either_format() -> None:
     metrics.observe(finished())
     metrics.observe(events.TokenRefreshed("acme", 1, 0.1, 2_000.0, events.RefreshCause.START))
     for accept in ("", "application/openmetrics-text; version=1.0.0"):
-        assert b"_created" not in metrics.scrape(accept)[0]
+        assert b"_created" not in scraped(metrics, accept)
 
 
 def test_openmetrics_is_given_to_who_asks_for_it() -> None:
     """The content type follows the Accept header, and OpenMetrics ends with its end mark."""
     body, kind = made().scrape("application/openmetrics-text; version=1.0.0; charset=utf-8")
     assert kind.startswith("application/openmetrics-text")
-    assert body.endswith(b"# EOF\n")
+    assert b"".join(body).endswith(b"# EOF\n")
     assert made().scrape("text/plain")[1].startswith("text/plain; version=0.0.4")
 
 
@@ -369,7 +371,7 @@ def test_no_label_holds_a_path() -> None:
     """Paths are in the log, never in a label."""
     metrics = made()
     metrics.observe(finished(path="/very/special/path"))
-    assert b"special" not in metrics.scrape("")[0]
+    assert b"special" not in scraped(metrics, "")
 
 
 def test_counting_a_request_costs_little() -> None:

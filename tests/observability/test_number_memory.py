@@ -22,6 +22,7 @@ from proxy.observability.number_memory import (
     make_memory_file,
 )
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
+from tests.support.scraping import scraped
 
 LABELS = RequestLabels("tool", "acme", "na", "GET", "read", 200)
 COUNTER = """
@@ -42,7 +43,7 @@ def descriptor() -> Iterator[int]:
 
 
 def exposition(metrics: Metrics) -> list[str]:
-    return metrics.scrape("")[0].decode().splitlines()
+    return scraped(metrics, "").decode().splitlines()
 
 
 def test_a_block_is_found_by_whoever_reads_and_grows_under_its_eyes(descriptor: int) -> None:

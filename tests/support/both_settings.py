@@ -22,6 +22,7 @@ from proxy.access.policy import Policy
 from proxy.routing.table import AccountEntry, Selection
 from tests.support.deciding import Listed
 from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.scraping import scraped
 from tests.support.wire import Wire, own_host
 
 KEYS = {"reader": b"key-of-reader", "writer": b"key-of-writer"}
@@ -230,8 +231,7 @@ def _account(bench: ProxyBench, seen: Seen) -> None:
         found = json.loads(line)
         if found["event"] == "request":
             seen.lines.append(json.dumps({name: value for name, value in found.items() if name not in times}))
-    scraped = bench.metrics.scrape("")[0].decode()
-    for number in scraped.splitlines():
+    for number in scraped(bench.metrics).decode().splitlines():
         if re.match(r"ads_proxy_(requests_total|requests_in_flight|replays|throttled|\w+_count)", number):
             seen.numbers.append(number)
         if number.startswith('ads_proxy_fast_path_total{outcome="taken"}'):

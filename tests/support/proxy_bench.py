@@ -14,7 +14,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
@@ -52,7 +51,7 @@ class ProxyBench:
         self.pools = Pools(self.deadlines, Names())
         self.lines = io.StringIO()
         self.logs = Logs(self.lines, form="json", level="info", access=True)
-        self.metrics = Metrics("test", CollectorRegistry())
+        self.metrics = Metrics("test")
         journal = Journal(self.metrics.requests, self.logs, listeners=(self.events,))
         journal.gather(loop.call_soon)
         self.accounting = Accounting(Observers((self.events, self.metrics, self.logs)), journal)

@@ -1,0 +1,103 @@
+"""`/metrics`: made in small pieces, compressed where the scraper takes gzip, and never in anybody's way."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.admin.responses import accepts_gzip
+from proxy.events import DefectMet
+from tests.admin.fixtures import FakeProgram, Knocker, administer
+from tests.support.scraping import scraped
+
+
+async def raw(knocker: Knocker, head: str) -> bytes:
+    """The bytes of an answer, as they come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+    writer.write(f"{head}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+def of_the_program(body: bytes) -> list[bytes]:
+    return [line for line in body.splitlines() if b"process_" not in line]
+
+
+async def test_a_scrape_has_all_metrics() -> None:
+    """With thousands of accounts too, which make many pieces."""
+    async with administer(FakeProgram()) as knocker:
+        knocker.metrics.accounts(f"acct-{number}" for number in range(3000))
+        async with knocker.ask("/metrics", headers={"Accept-Encoding": "identity"}) as answer:
+            body = await answer.read()
+        assert of_the_program(body) == of_the_program(scraped(knocker.metrics))
+        assert "Content-Encoding" not in answer.headers
+
+
+async def test_who_takes_gzip_gets_it() -> None:
+    """As Prometheus does: the same text in a twentieth of the bytes."""
+    async with administer(FakeProgram()) as knocker:
+        knocker.metrics.accounts(f"acct-{number}" for number in range(3000))
+        head, _, body = (await raw(knocker, "GET /metrics HTTP/1.0\r\nAccept-Encoding: gzip")).partition(b"\r\n\r\n")
+        assert b"Content-Encoding: gzip" in head
+        assert of_the_program(gzip.decompress(body)) == of_the_program(scraped(knocker.metrics))
+        assert len(body) < len(zlib.decompress(body, 31)) / 20
+
+
+async def test_head_has_no_body() -> None:
+    """Nothing is written for nobody."""
+    async with administer(FakeProgram()) as knocker:
+        answer = await raw(knocker, "HEAD /metrics HTTP/1.1\r\nAccept-Encoding: gzip")
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.partition(b"\r\n\r\n")[2] == b""
+
+
+@pytest.mark.parametrize(
+    ("field", "accepts"),
+    [
+        ("gzip", True),
+        ("deflate, GZIP;q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("identity", False),
+        ("", False),
+        ("xgzip", False),
+    ],
+)
+def test_gzip_is_for_who_names_it(field: str, accepts: bool) -> None:
+    """RFC 9110, section 12.5.3; a weight of zero means that it is not wanted."""
+    assert accepts_gzip(field) is accepts
+
+
+async def test_liveness_does_not_wait_for_a_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scrape that never ends is under way, and the health pages answer."""
+    async with administer(FakeProgram()) as knocker:
+
+        def endless(_accept: str) -> tuple[Iterator[bytes], str]:
+            return iter(lambda: b"", None), "text/plain"
+
+        monkeypatch.setattr(knocker.metrics, "scrape", endless)
+        scrape = asyncio.create_task(raw(knocker, "GET /metrics HTTP/1.1"))
+        for path in ("/livez", "/readyz", "/startup"):
+            assert await knocker.status(path) == 200
+        assert not scrape.done()
+        scrape.cancel()
+        await asyncio.wait([scrape])
+
+
+async def test_a_scraper_that_leaves_is_no_defect() -> None:
+    """It is gone in the middle of the answer: the rest is not sent, and nothing is reported."""
+    program = FakeProgram()
+    async with administer(program) as knocker:
+        knocker.metrics.accounts(f"acct-{number}" for number in range(3000))
+        _, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await writer.drain()
+        writer.transport.abort()
+        assert await knocker.status("/livez") == 200
+    assert not [event for event in program.seen if isinstance(event, DefectMet)]
