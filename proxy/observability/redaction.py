@@ -48,6 +48,7 @@ _HINTS: Final = (
     *("x-ads-proxy-key", "authorization", "cookie", "code="),
 )
 """What every text holds, case-folded, that one of the shapes is found in: a text without them is not searched."""
+_IN_WORDS: Final = re.compile(r"[\w-]")
 _NUMBER: Final = re.compile(r"(?:\A|/)[0-9]+(?:/|\Z)")
 """What may be the whole or an end of a segment of a path that is a number."""
 
@@ -58,33 +59,58 @@ class Redaction:
     `reads_numbers` tells whether a known secret may be part of a path because of a number that stands in it.
     """
 
-    __slots__ = ("_known", "_pattern", "reads_numbers")
+    __slots__ = ("_beginnings", "_by_beginning", "_count", "_secrets", "reads_numbers")
 
     def __init__(self) -> None:
         self.reads_numbers = False
-        self._known: frozenset[str] = frozenset()
-        self._pattern: re.Pattern[str] | None = None
+        self._secrets: set[str] = set()
+        self._count = 0
+        self._by_beginning: dict[str, list[str]] = {}
+        """Spellings by their first characters, the longest first. Those of ten thousand accounts have few beginnings in
+        common with each other and with a text, while one pattern of them all takes twelve seconds to compile."""
+        self._beginnings: re.Pattern[str] | None = None
 
     def __repr__(self) -> str:
-        return f"<Redaction of {len(self._known)} spellings>"
+        return f"<Redaction of {self._count} spellings>"
 
     def know(self, secrets: Iterable[Secret]) -> None:
         """Adds secrets to those that are masked wherever they stand."""
-        spellings = {spelling for secret in secrets for spelling in _spellings(secret.reveal())}
-        known = self._known | spellings
-        if known != self._known:
-            self._known = known
-            self.reads_numbers = any(map(_NUMBER.search, known))
-            longest_first = sorted(known, key=lambda text: (-len(text), text))
-            self._pattern = re.compile("|".join(map(_expression, longest_first)))
+        new = {secret.reveal() for secret in secrets} - self._secrets
+        self._secrets |= new
+        changed: set[str] = set()
+        for spelling in {spelling for text in new for spelling in _spellings(text)}:
+            alike = self._by_beginning.setdefault(spelling[:MIN_SECRET], [])
+            alike.append(spelling)
+            changed.add(spelling[:MIN_SECRET])
+            self.reads_numbers = self.reads_numbers or _NUMBER.search(spelling) is not None
+        for beginning in changed:
+            self._by_beginning[beginning] = sorted(
+                {*self._by_beginning[beginning]}, key=lambda text: (-len(text), text)
+            )
+        if changed:
+            self._count = sum(map(len, self._by_beginning.values()))
+            self._beginnings = re.compile("|".join(map(re.escape, sorted(self._by_beginning))))
+
+    def _mask_known(self, text: str, beginnings: re.Pattern[str]) -> str:
+        """The text without what is known, the first and the longest of it first."""
+        parts: list[str] = []
+        done = at = 0
+        while (found := beginnings.search(text, at)) is not None:
+            start = found.start()
+            secret = next((each for each in self._by_beginning[found[0]] if _stands_at(text, start, each)), "")
+            at = start + (len(secret) or 1)
+            if secret:
+                parts += (text[done:start], MASK)
+                done = at
+        return "".join((*parts, text[done:]))
 
     def holds_known(self, text: str) -> bool:
         """Whether a known secret stands in a text, in one of the spellings that are masked."""
         return self._pattern is not None and self._pattern.search(text) is not None
 
     def clean(self, text: str) -> str:
-        if self._pattern is not None:
-            text = self._pattern.sub(MASK, text)
+        if self._beginnings is not None:
+            text = self._mask_known(text, self._beginnings)
         folded = text.casefold()
         for hint in _HINTS:
             if hint in folded:
@@ -109,6 +135,11 @@ def _spellings(text: str) -> frozenset[str]:
     return frozenset({text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]})
 
 
-def _expression(spelling: str) -> str:
-    text = re.escape(spelling)
-    return text if len(spelling) >= MIN_SECRET_IN_WORDS else rf"(?<![\w-]){text}(?![\w-])"
+def _stands_at(text: str, start: int, spelling: str) -> bool:
+    """Whether this is there, and as a word of its own where it is short."""
+    if not text.startswith(spelling, start):
+        return False
+    if len(spelling) >= MIN_SECRET_IN_WORDS:
+        return True
+    around = text[start - 1 : start] if start else "", text[start + len(spelling) :][:1]
+    return not any(map(_IN_WORDS.match, around))

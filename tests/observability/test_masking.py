@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import random
+import re
 
 import pytest
 
 from proxy import events
 from proxy.config import load, notes
-from proxy.observability.redaction import Redaction
+from proxy.observability.redaction import MASK, MIN_SECRET_IN_WORDS, Redaction
 from proxy.secret import Secret
 from tests.observability.test_logs import Start, lines
 from tests.observability.test_metrics import finished
@@ -124,3 +126,36 @@ def test_a_secret_object_in_a_line_is_stars(start: Start) -> None:
     logs.write("info", "mistake", value=Secret("canary"), many={"x": [Secret("canary")]})
     (line,) = lines(stream, logs)
     assert (line["value"], line["many"]) == ("***", {"x": ["***"]})
+
+
+def masked_by_one_pattern(text: str, spellings: list[str]) -> str:
+    """What one pattern of all spellings masks: the first place, and the longest there."""
+    longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+    whole = "|".join(
+        re.escape(each) if len(each) >= MIN_SECRET_IN_WORDS else rf"(?<![\w-]){re.escape(each)}(?![\w-])"
+        for each in longest_first
+    )
+    return re.sub(whole, MASK, text)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_many_secrets_are_masked_as_by_one_pattern(seed: int) -> None:
+    """Secrets that begin alike, contain each other or overlap: the same as if each text were tried everywhere."""
+    rng = random.Random(seed)
+    spellings = ["".join(rng.choices("ab-", k=rng.randint(4, 10))) for _ in range(rng.randint(1, 200))]
+    redaction = Redaction()
+    half = len(spellings) // 2
+    redaction.know(map(Secret, spellings[:half]))
+    redaction.know(map(Secret, spellings))
+    for _ in range(50):
+        text = "".join(rng.choices("ab- /", k=60))
+        assert redaction.clean(text) == masked_by_one_pattern(text, spellings)
+
+
+def test_secrets_of_ten_thousand_accounts_are_masked() -> None:
+    """Each of them, wherever it stands; they begin alike, as Amazon's do."""
+    secrets = [f"amzn1.oa2-cs.v1.{number:032x}" for number in range(10_000)]
+    redaction = Redaction()
+    redaction.know(map(Secret, secrets))
+    assert redaction.clean(f"a {secrets[0]}, b {secrets[9_999]}: c") == "a ***, b ***: c"
+    assert redaction.clean("amzn1.oa2-cs.v1.canary") == "amzn1.oa2-cs.v1.canary"
