@@ -34,7 +34,7 @@ from proxy.tokens.lwa import AppCredentials
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import aiohttp
 
@@ -178,10 +178,17 @@ class AdminAdapter:
         return self._program.tokens.status(account)
 
     def profiles(self, account: str) -> tuple[ProfileView, ...]:
-        return tuple(_shown(profile) for profile in self._program.directory.snapshot(account))
+        listings = self._listings(account)
+        return tuple(_shown((account, region, each)) for region, listed in listings for each in listed)
 
     def profile_counts(self, account: str) -> Mapping[str, int]:
-        return self._program.directory.profile_counts(account)
+        return {region: len(listed) for region, listed in self._listings(account) if listed}
+
+    def _listings(self, account: str) -> Iterator[tuple[str, tuple[Profile, ...]]]:
+        """What is known of an account, by region."""
+        for region in REGION_NAMES:
+            listing = self._program.directory.listing(account, region)
+            yield region, listing.profiles if listing is not None else ()
 
     def ads_accounts(self, account: str) -> tuple[AdsAccountView, ...]:
         return tuple(
@@ -205,7 +212,8 @@ class AdminAdapter:
     def listing_failures(self, account: str) -> tuple[ListingFailureView, ...]:
         return tuple(
             ListingFailureView(failure.account, failure.region, failure.detail, failure.at)
-            for failure in self._program.directory.failures(account)
+            for failure in (self._program.directory.failure(account, region) for region in REGION_NAMES)
+            if failure is not None
         )
 
     def client_keys(self) -> tuple[ClientKeyView, ...]:

@@ -292,7 +292,10 @@ class Program:
         certificate = self._tls.reread(config)
         self.logs.redact(config.secrets())
         rules, lwa = self.rules(config), self._login_with_amazon(config)
-        await self.tokens.reconfigure(wiring.token_sources(config), settings=wiring.token_settings(config), lwa=lwa)
+        # With thousands of accounts this takes a while, and requests are served meanwhile.
+        token_sources = await asyncio.to_thread(wiring.token_sources, config)
+        lists = await asyncio.to_thread(wiring.profile_sources, config, self._tls.authorities.context)
+        await self.tokens.reconfigure(token_sources, settings=wiring.token_settings(config), lwa=lwa)
         if certificate is not None:
             self._tls.show(certificate)
             self.observers.observe(CertificateLoaded(certificate.ends_at))
@@ -305,7 +308,7 @@ class Program:
         self._measure_client_keys()
         for change in compare_keys(keys, self._client_keys()):
             self.observers.observe(change)
-        await self.directory.reconfigure(wiring.profile_sources(config, self._tls.authorities.context))
+        await self.directory.reconfigure(lists)
         if self.workers is not None:
             await self.workers.apply(config)
 

@@ -74,7 +74,7 @@ class ProfileDirectory:
         self._shared.follow(self)
         self._reader.shared.follow(self)
         self._watches: dict[tuple[str, str], RegionWatch] = {}
-        self._regions: tuple[str, ...] = ()
+        self._regions: frozenset[str] = frozenset()
         self._listings: set[asyncio.Task[Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses = Misses(self._pacing.clock)
@@ -120,22 +120,13 @@ class ProfileDirectory:
         watch = self._watches.get((account, region))
         return watch.failure if watch is not None else None
 
-    def failures(self, account: str | None = None) -> tuple[ListingFailure, ...]:
-        """Every listing whose last attempt failed, of one account or of all."""
-        keys = self._watches if account is None else ((account, region) for region in self._regions)
-        return tuple(failure for key in keys if (failure := self.failure(*key)) is not None)
+    def failures(self) -> tuple[ListingFailure, ...]:
+        """Every listing whose last attempt failed."""
+        return tuple(watch.failure for watch in self._watches.values() if watch.failure is not None)
 
-    def snapshot(self, account: str | None = None) -> tuple[tuple[str, str, Profile], ...]:
-        """(account, region, profile) of everything that is known, of one account or of all."""
-        if account is None:
-            return self._index.snapshot()
-        listings = ((region, self._index.listing(account, region)) for region in self._regions)
-        return tuple((account, region, each) for region, listing in listings if listing for each in listing.profiles)
-
-    def profile_counts(self, account: str) -> dict[str, int]:
-        """How many profiles are listed for an account, by region; where there are none, it is missing."""
-        listings = ((region, self._index.listing(account, region)) for region in self._regions)
-        return {region: len(listing.profiles) for region, listing in listings if listing and listing.profiles}
+    def snapshot(self) -> tuple[tuple[str, str, Profile], ...]:
+        """(account, region, profile) of everything that is known."""
+        return self._index.snapshot()
 
     def listing(self, account: str, region: str) -> ProfileListing | None:
         """The newest list of an account's profiles in a region."""
@@ -162,15 +153,16 @@ class ProfileDirectory:
 
     async def start(self, sources: Iterable[ProfileSource]) -> None:
         """Take what the store knows, and begin to list."""
-        wanted = {source.account: source for source in sources}
-        await self._kept.load(wanted)
+        await self._kept.load(wanted := {source.account: source for source in sources})
         self._kept.begin()
         await self.reconfigure(wanted.values())
 
     async def reconfigure(self, sources: Iterable[ProfileSource]) -> None:
         """Follow a new configuration: what did not change goes on as it was."""
         wanted = {(source.account, region): source for source in sources for region in source.api_urls}
-        for key, watch in list(self._watches.items()):
+        for number, (key, watch) in enumerate(list(self._watches.items())):
+            if number % 500 == 0:
+                await asyncio.sleep(0)
             if wanted.get(key) != watch.source:
                 await _end(self._watches.pop(key).task)
             if key not in wanted or wanted[key].origin(key[1]) != watch.source.origin(key[1]):
@@ -180,7 +172,7 @@ class ProfileDirectory:
                 await self._reader.shared.forget(watch.source, key[1])
                 self._kept.changed(document_of(key[0]), document_of(key[0], reach.DOCUMENTS))
         self._misses.keep(account for account, _ in wanted)
-        self._regions = tuple(dict.fromkeys(region for _, region in wanted))
+        self._regions = frozenset(region for _, region in wanted)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
                 watch = self._watches[account, region] = RegionWatch(source, region)
@@ -204,7 +196,7 @@ class ProfileDirectory:
         failures = [error for error in ended if error is not None]
         if failures and len(failures) == len(watches):
             raise failures[0]
-        return self.snapshot(account)
+        return tuple(entry for entry in self.snapshot() if entry[0] == account)
 
     def list_again(self, account: str) -> None:
         """Somebody else may have signed in for this account: list it again soon."""
@@ -335,14 +327,13 @@ class ProfileDirectory:
             return error
         if self._is_newest(watch):
             watch.note(None, self._pacing.wall())
-            listing = self._take(source, region, profiles)
-            await self._shared.publish(lease, source, region, listing, token.lineage)
+            await self._shared.publish(lease, source, region, self._take(source, region, profiles), token.lineage)
         return None
 
     def _is_newest(self, watch: RegionWatch) -> bool:
         """Whether what this task lists is wanted still: no newer token has been listed with since."""
-        watched = self._watches.get((watch.source.account, watch.region))
-        return watch.listing is asyncio.current_task() and watched is watch
+        is_watched = self._watches.get((watch.source.account, watch.region)) is watch
+        return is_watched and watch.listing is asyncio.current_task()
 
     def _take(self, source: ProfileSource, region: str, profiles: tuple[Profile, ...]) -> ProfileListing:
         """What Amazon just listed is in use, and kept."""

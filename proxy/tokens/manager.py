@@ -44,6 +44,8 @@ __all__ = [
 
 STOP_GRACE = 10.0
 """Longer than a token request may take at first: `TokenSettings.refresh_timeout`."""
+RECONFIGURED = 500
+"""Accounts that are looked at in one turn of the event loop."""
 WATCH_PAUSE = 10.0
 WATCHFUL = 900.0
 """Seconds after a 401 for which it is of interest which uses of a token are accepted."""
@@ -106,7 +108,9 @@ class TokenManager:
                 self._dependencies, settings=settings or self._dependencies.settings, lwa=lwa or self._dependencies.lwa
             )
             gone = [self._credentials.pop(name) for name in tuple(self._credentials) if name not in wanted]
-            for credential in self._credentials.values():
+            for number, credential in enumerate(self._credentials.values()):
+                if number % RECONFIGURED == 0:
+                    await asyncio.sleep(0)
                 credential.dependencies = self._dependencies
                 if credential.source != wanted[credential.source.account]:
                     await credential.reconfigure(wanted[credential.source.account])
