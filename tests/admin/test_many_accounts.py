@@ -10,7 +10,7 @@ import pytest
 
 from proxy.admin import ListingFailureView, ProfileView
 from proxy.admin.survey import PAGE, needs_somebody
-from proxy.admin.turns import PIECE_SECONDS, Turns
+from proxy.admin.turns import LONGEST_PIECE_SECONDS, PIECE_SECONDS, Turns, next_piece
 from proxy.tokens.consent import Consent
 from proxy.tokens.values import CredentialStatus
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
@@ -152,6 +152,14 @@ async def test_long_work_lets_others_take_their_turn() -> None:
         await pause()
     other.cancel()
     assert turns >= 3
+
+
+@pytest.mark.parametrize(
+    ("away", "piece"), [(0.0, PIECE_SECONDS), (0.004, 0.001), (0.04, 0.01), (10.0, LONGEST_PIECE_SECONDS)]
+)
+def test_a_piece_is_as_long_as_the_event_loop_is_busy(away: float, piece: float) -> None:
+    """A quarter of what others took: nobody waits much longer, and the work comes to an end."""
+    assert next_piece(away) == pytest.approx(piece)
 
 
 def spin(seconds: float) -> None:
