@@ -1,4 +1,5 @@
-"""A replica's part in a fleet: what Amazon asked it to wait for, what its clients spent, and how the shared store is.
+"""A replica's part in a fleet: what Amazon asked it to wait for, the pace of token requests, what its clients spent,
+and how the shared store is.
 
 Nothing here is on a request's path: what happened is told a moment later, and what others tell is put in force when it
 comes. Without the store each replica goes by what it knows itself.
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
     from proxy.events import Event, Observer
     from proxy.forwarding.throttles import Throttles
     from proxy.tokens.fleet import Fleet
+    from proxy.tokens.turns import TokenTurns
 
 MAX_NAMED: Final = 3
 """Accounts that a sentence names."""
 SETTLE_EVERY: Final = 0.25
 """Seconds between two settlements of what clients spent."""
+_PACE_SECONDS: Final = 60.0
+"""For so long another replica's pace of token requests is worth to begin with."""
 
 
 class FleetMember:
@@ -45,6 +49,7 @@ class FleetMember:
         self._id = secrets.token_hex(8)
         self._unwritten: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: TokenTurns | None = None
 
     def __repr__(self) -> str:
         return f"<FleetMember {self._id}: {self._fleet!r}>"
@@ -95,7 +100,15 @@ class FleetMember:
         health = self.health
         self._observer.observe(StateStoreChanged(bool(health.trouble), health.trouble, health.replicas))
 
-    # --- pauses
+    # --- pauses, and the pace of token requests
+
+    def share_pace(self, turns: TokenTurns) -> None:
+        """Tell the others what pace these find, and let them go by what the others find."""
+        self._turns = turns
+        turns.paced = self._tell_pace
+
+    def _tell_pace(self, token_url: str, rate: float, pause: float) -> None:
+        self._begin(self._fleet.share({"by": self._id, "token_pace": token_url, "rate": rate, "seconds": pause}))
 
     def _tell_pause(self, key: ThrottleKey, seconds: float) -> None:
         self._begin(self._fleet.share({"by": self._id, "pause": list(key), "seconds": seconds}))
@@ -103,9 +116,13 @@ class FleetMember:
     async def _hear(self) -> None:
         loop = asyncio.get_running_loop()
         async for ago, told in self._fleet.heard():
-            pause = None if told.get("by") == self._id else read_pause(told, ago)
+            if told.get("by") == self._id:
+                continue
+            pause, pace = read_pause(told, ago), read_pace(told, ago)
             if pause is not None:
                 self._throttles.pause(*pause, loop)
+            if pace is not None and self._turns is not None:
+                self._turns.hear(*pace)
 
     # --- budgets
 
@@ -129,3 +146,12 @@ def read_pause(told: dict[str, Any], ago: float) -> tuple[ThrottleKey, float] | 
         return ThrottleKey(*map(str, key)), seconds - ago
     except TypeError:  # another version's form
         return None
+
+
+def read_pace(told: dict[str, Any], ago: float) -> tuple[str, float, float] | None:
+    """A token endpoint, requests a second, and for how many more seconds it is not to be asked; None for what is old,
+    or says something else."""
+    token_url, rate, seconds = told.get("token_pace"), told.get("rate"), told.get("seconds")
+    if not (isinstance(token_url, str) and isinstance(rate, int | float) and isinstance(seconds, int | float)):
+        return None
+    return (token_url, float(rate), max(seconds - ago, 0.0)) if ago <= _PACE_SECONDS and rate > 0 else None

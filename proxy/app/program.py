@@ -257,6 +257,8 @@ class Program:
         fleet = (self.fleet,) if self.fleet is not None else ()
         observers = Observers((self.observers, SignInObserver(self._list_profiles_again), *fleet, *desk))
         self.tokens = TokenManager(self.lwa, store, observers, wiring.token_settings(config))
+        if self.fleet is not None:
+            self.fleet.share_pace(self.tokens.turns)
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *desk)))
         for each in desk:
             each.tokens, each.directory = self.tokens, self.directory

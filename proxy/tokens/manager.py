@@ -67,7 +67,8 @@ class TokenManager:
         self._store = store
         timing = timing if timing is not None else Timing()
         self._consents = ConsentLedger(store, observer, timing.wall)
-        shared = self._consents, store.leases, TokenTurns()
+        self.turns = TokenTurns()
+        shared = self._consents, store.leases, self.turns
         self._dependencies = CredentialDependencies(lwa, observer, settings, timing, *shared)
         self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}

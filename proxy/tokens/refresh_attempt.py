@@ -74,7 +74,8 @@ async def request_grant(
 
 async def _ask(dependencies: CredentialDependencies, source: TokenSource, refresh_token: Secret) -> Grant:
     credentials = AppCredentials(source.client_id, source.client_secret, source.older_secret)
-    return await dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
+    with dependencies.turns.at(source.token_url).request():
+        return await dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
 
 
 async def _ask_with_older(

@@ -1,4 +1,5 @@
-"""How many token requests run at once: at a start with thousands of accounts all of them are due in one moment.
+"""How many token requests run at once, and how many a second: at a start with thousands of accounts all of them are due
+in one moment.
 
 The others wait for their turn before anything of theirs begins, so that no time-out counts the waiting. Those that a
 tool's request waits for go first, and each token endpoint has turns of its own: one that hangs holds up nobody else's.
@@ -7,10 +8,16 @@ tool's request waits for go first, and each token endpoint has turns of its own:
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
+from itertools import chain
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
+from proxy.errors import TokenThrottled
+from proxy.tokens.pace import EndpointPace
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
     from proxy.tokens.waiters import Waiters
@@ -21,9 +28,10 @@ Result = TypeVar("Result")
 
 
 class TokenTurns:
-    """Those of every token endpoint."""
+    """Those of every token endpoint. `paced` is told an endpoint's URL, its new pace and a pause, after a refusal."""
 
     def __init__(self) -> None:
+        self.paced: Callable[[str, float, float], None] = lambda token_url, rate, pause: None
         self._of: dict[str, EndpointTurns] = {}
 
     def __repr__(self) -> str:
@@ -33,7 +41,13 @@ class TokenTurns:
         found = self._of.get(token_url)
         if found is None:
             found = self._of[token_url] = EndpointTurns()
+            found.pace.lowered = lambda rate, pause: self.paced(token_url, rate, pause)
         return found
+
+    def hear(self, token_url: str, rate: float, pause: float) -> None:
+        """Another replica found this pace at an endpoint; see `EndpointPace.hear`."""
+        chance = random.random()  # noqa: S311 - no secret
+        self.at(token_url).pace.hear(rate, pause, asyncio.get_running_loop().time(), chance)
 
     def give_up(self, waiters: Waiters) -> None:
         """Who waits does not get a turn any more, wherever it is; one that has it keeps it."""
@@ -45,7 +59,10 @@ class EndpointTurns:
     """Belongs to one event loop. Whose turn it is, is told by the `Waiters` of an account, who has one turn at most."""
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
+        self.pace = EndpointPace()
         self._free = at_once
+        self._asking: set[asyncio.Task[Any] | None] = set()
+        self._paced: asyncio.TimerHandle | None = None
         self._urgent: dict[Waiters, asyncio.Future[bool]] = {}
         self._patient: dict[Waiters, asyncio.Future[bool]] = {}
 
@@ -60,7 +77,8 @@ class EndpointTurns:
     async def run(
         self, waiters: Waiters, work: Callable[P, Coroutine[Any, Any, Result]], *args: P.args, **kwargs: P.kwargs
     ) -> Result | None:
-        """Do it when it is its turn; None where it was given up before."""
+        """Do it when it is its turn; None where it was given up before. What sends a token request does so within
+        `request`."""
         if not await self._take(waiters):
             return None
         try:
@@ -68,18 +86,30 @@ class EndpointTurns:
         finally:
             self._give_back()
 
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """A token request: what it comes to sets the pace."""
+        time = asyncio.get_running_loop().time
+        self._asking.add(asyncio.current_task())
+        sent_at = time()
+        try:
+            yield
+        except TokenThrottled as refused:
+            self.pace.refused(sent_at, time(), refused.retry_after)
+            raise
+        self.pace.granted(time())
+
     def give_up(self, waiters: Waiters) -> None:
         turn = self._urgent.get(waiters) or self._patient.get(waiters)
         if turn is not None and not turn.done():
             turn.set_result(False)
 
     async def _take(self, waiters: Waiters) -> bool:
-        if self._free:
-            self._free -= 1
-            return True
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[bool] = loop.create_future()
         (self._urgent if waiters.count else self._patient)[waiters] = turn
         waiters.called = lambda: self._hasten(waiters)
+        self._go_on()
         try:
             return await turn
         except asyncio.CancelledError:
@@ -97,9 +127,30 @@ class EndpointTurns:
             self._urgent[waiters] = turn
 
     def _give_back(self) -> None:
-        for queue in (self._urgent, self._patient):
-            for turn in queue.values():
-                if not turn.done():
-                    turn.set_result(True)
-                    return
+        """A turn is over; where nothing was asked in it, the pace has room for another one."""
+        task = asyncio.current_task()
+        if task in self._asking:
+            self._asking.remove(task)
+        else:
+            self.pace.give_back()
         self._free += 1
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Give turns to those that wait, as far as there are any, at the endpoint's pace."""
+        if self._paced is not None:
+            self._paced.cancel()
+            self._paced = None
+        loop = asyncio.get_running_loop()
+        for turn in chain(self._urgent.values(), self._patient.values()):
+            if turn.done():
+                continue
+            if not self._free:
+                return
+            wait = self.pace.wait(loop.time())
+            if wait > 0:
+                self._paced = loop.call_later(wait, self._go_on)
+                return
+            self.pace.take(loop.time())
+            self._free -= 1
+            turn.set_result(True)
