@@ -278,7 +278,7 @@ def test_only_its_profile_brings_the_demo_or_the_fleet() -> None:
 def _start_of_proxy(directory: Path, environ: dict[str, str], *, demo_is_up: bool) -> subprocess.CompletedProcess[str]:
     """Run what compose runs in the service `proxy`, with stand-ins for `ads-proxy` and for name resolution."""
     for name, script in {
-        "ads-proxy": 'echo "run: $*"; echo "key: ${#ADS_PROXY_ADMIN__KEY}"',
+        "ads-proxy": 'echo "run: $*"; echo "key: ${#ADS_PROXY_ADMIN__KEY}"; echo "state: $ADS_PROXY_STATE__URL"',
         "getent": f"exit {0 if demo_is_up else 2}",
         "sleep": "exit 0",
         "python": 'exec python3 "$@"',
@@ -294,7 +294,18 @@ def _start_of_proxy(directory: Path, environ: dict[str, str], *, demo_is_up: boo
 def test_compose_serves_where_there_are_credentials(tmp_path: Path) -> None:
     """Credentials win, even when the demo's container is up; a missing admin key is made up and told to nobody."""
     result = _start_of_proxy(tmp_path, {"AMAZON_ADS_CLIENT_ID": "id", "ADS_PROXY_ADMIN__KEY": ""}, demo_is_up=True)
-    assert result.stdout.splitlines() == ["run: serve", "key: 43"]
+    assert result.stdout.splitlines()[:2] == ["run: serve", "key: 43"]
+
+
+@pytest.mark.parametrize("given", ["memory:", "redis://valkey:6379/0"])
+def test_compose_keeps_state_on_a_volume_where_there_is_no_store(tmp_path: Path, given: str) -> None:
+    """The image's own setting would lose sign-ins with the container; a store of .env stays in force."""
+    mounts = dict(mount.split(":")[:2] for mount in COMPOSE["services"]["proxy"]["volumes"])
+    environ = {"AMAZON_ADS_CLIENT_ID": "id", "ADS_PROXY_STATE__URL": given}
+    state = f"file:{mounts['state']}" if given == "memory:" else given
+    assert _start_of_proxy(tmp_path, environ, demo_is_up=False).stdout.splitlines()[2] == f"state: {state}"
+    assert "state" in COMPOSE["volumes"]
+    assert f"-o 65532 -g 65532 {mounts['state']}\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
