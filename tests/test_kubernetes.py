@@ -30,11 +30,15 @@ KUSTOMIZATIONS = (
     "overlays/sidecar",
     "overlays/shared",
     "overlays/shared-external-secrets",
+    "overlays/shared-valkey",
+    "overlays/shared-ingress",
+    "overlays/shared-gateway",
 )
 VERSIONS = ("1.29", "1.37")
 """The oldest version that the manifests are for, and the newest whose schemas are here."""
-OPERATORS = {"monitoring.coreos.com/v1", "external-secrets.io/v1"}
+OPERATORS = {"monitoring.coreos.com/v1", "external-secrets.io/v1", "gateway.networking.k8s.io/v1"}
 """What operators bring along, of which Kubernetes has no schema."""
+NAMESPACE = "some-namespace"
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -78,8 +82,13 @@ def _loaded(manifest: str, tmp_path: Path) -> Config:
     secrets = {"client-id": "amzn1.application-oa2-client.0", "state-url": "redis://:password@valkey:6379/0"}
     environ = {"ADS_PROXY_STATE__URL": "memory:"}  # the image's
     for entry in proxy["env"]:
-        value = entry.get("value") or secrets[entry["valueFrom"]["secretKeyRef"]["key"]]
-        environ[entry["name"]] = str(value).replace("/run/secrets/ads-proxy", str(tmp_path))
+        source = entry.get("valueFrom", {})
+        if source.get("fieldRef") == {"fieldPath": "metadata.namespace"}:
+            value = NAMESPACE
+        else:
+            value = entry.get("value") or secrets[source["secretKeyRef"]["key"]]
+        value = str(value).replace("/run/secrets/ads-proxy", str(tmp_path)).replace("$(NAMESPACE)", NAMESPACE)
+        environ[entry["name"]] = value
     if "ADS_PROXY_CONFIG" not in environ:
         return load(None, environ)
     text = (KUBERNETES / "base" / "shared" / "proxy.yaml").read_text(encoding="utf-8")
@@ -139,6 +148,7 @@ def test_each_probe_asks_its_page_of_the_admin_listener(manifest: str, tmp_path:
     paths = {"startup": "/startup", "liveness": "/livez", "readiness": "/readyz"}
     ports = {port["name"]: port["containerPort"] for port in proxy["ports"]}
     assert probes == {name: {"path": path, "port": "admin"} for name, path in paths.items()}
+    assert proxy["readinessProbe"]["failureThreshold"] == 3, "one slow answer must not take a replica out"
     assert ports["admin"] == _loaded(manifest, tmp_path).admin_listen.port
 
 
@@ -146,8 +156,9 @@ def test_each_probe_asks_its_page_of_the_admin_listener(manifest: str, tmp_path:
 def test_secrets_are_mounted_as_whole_directories(manifest: str) -> None:
     """A file that is mounted by subPath would never be renewed."""
     _, proxy = _proxy_pod(manifest)
-    mounted = [mount for mount in proxy["volumeMounts"] if mount["name"] != "spill"]
-    assert [mount for mount in mounted if "subPath" in mount or not mount["readOnly"]] == []
+    assert [mount for mount in proxy["volumeMounts"] if "subPath" in mount] == []
+    writable = {mount["mountPath"] for mount in proxy["volumeMounts"] if not mount.get("readOnly")}
+    assert writable == {"/var/lib/ads-proxy"}, "the state, or what a lost store cannot take, and nothing else"
     assert "/run/secrets/ads-proxy" in {mount["mountPath"] for mount in proxy["volumeMounts"]}
 
 
@@ -170,6 +181,17 @@ def test_the_sidecar_starts_with_its_own_example(tmp_path: Path) -> None:
     assert config.admin.key is not None
 
 
+def test_the_sidecar_keeps_state_on_a_volume(tmp_path: Path) -> None:
+    """In the mounted claim, which one pod at a time has."""
+    deployment, claim = _only("Deployment", "base/sidecar")["spec"], _only("PersistentVolumeClaim", "base/sidecar")
+    pod, proxy = _proxy_pod(SIDECAR)
+    [volume] = [volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
+    [path] = [mount["mountPath"] for mount in proxy["volumeMounts"] if mount["name"] == volume]
+    assert _loaded(SIDECAR, tmp_path).state.url == f"file:{path}"
+    assert pod["volumes"][-1]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+
+
 @pytest.mark.parametrize("kind", ["sidecar", "shared"])
 def test_the_network_policy_lets_out_name_resolution_and_https_to_the_public(kind: str) -> None:
     """Egress: port 53, and port 443 outside private ranges; nothing else but the fleet's Valkey."""
@@ -180,6 +202,7 @@ def test_the_network_policy_lets_out_name_resolution_and_https_to_the_public(kin
     assert ports == ([[53], [443]] if kind == "sidecar" else [[53], [6379], [443]])
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(excepted[0])
     assert "fc00::/7" in excepted[1]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in policy["egress"][0]["to"], "NodeLocal DNSCache"
 
 
 # --- the shared one -----------------------------------------------------------------------------------------
@@ -213,10 +236,10 @@ def test_an_overlay_has_its_own_configuration_as_the_page_says(tmp_path: Path) -
 
 
 def test_tools_know_the_service_by_names_that_are_allowed(tmp_path: Path) -> None:
-    """Each name that the cluster's resolver knows for the Service is one of `allowed_hosts`."""
-    service = next(resource for resource in _rendered("overlays/shared") if resource["kind"] == "Service")
-    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
-    names = [name, f"{name}.{namespace}", f"{name}.{namespace}.svc", f"{name}.{namespace}.svc.cluster.local"]
+    """Each name that the cluster's resolver knows for the Service is one of `allowed_hosts`, in any namespace."""
+    service = next(resource for resource in _rendered("base/shared") if resource["kind"] == "Service")
+    name = service["metadata"]["name"]
+    names = [name, f"{name}.{NAMESPACE}", f"{name}.{NAMESPACE}.svc", f"{name}.{NAMESPACE}.svc.cluster.local"]
     assert list(_loaded(SHARED, tmp_path).allowed_hosts) == names
 
 
@@ -276,3 +299,48 @@ def test_the_service_monitor_finds_the_replicas_own_addresses() -> None:
     [found] = [service for service in services if wanted <= service["metadata"]["labels"].items()]
     assert found["spec"]["clusterIP"] == "None"
     assert [port["name"] for port in found["spec"]["ports"]] == ["admin"]
+
+
+# --- from outside the cluster, and the Valkey ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "policy"), [("ingress", "ads-proxy-ingress"), ("gateway", "ads-proxy-gateway")])
+def test_a_way_in_from_outside_leads_to_the_tools_port(name: str, policy: str) -> None:
+    """With TLS for its own host name, by cert-manager, and past the NetworkPolicy."""
+    overlay = f"overlays/shared-{name}"
+    service = next(found for found in _rendered(overlay) if found["kind"] == "Service")
+    [port] = service["spec"]["ports"]
+    if name == "ingress":
+        way = _only("Ingress", overlay)
+        [rule], [tls] = way["spec"]["rules"], way["spec"]["tls"]
+        [path] = rule["http"]["paths"]
+        backend = path["backend"]["service"]
+        assert (backend["name"], backend["port"]["name"]) == (service["metadata"]["name"], port["name"])
+        assert (tls["hosts"], tls["secretName"]) == ([rule["host"]], "ads-proxy-tls")
+    else:
+        way, route = _only("Gateway", overlay), _only("HTTPRoute", overlay)["spec"]
+        [listener] = way["spec"]["listeners"]
+        [backend] = route["rules"][0]["backendRefs"]
+        assert (backend["name"], backend["port"]) == (service["metadata"]["name"], port["port"])
+        assert route["parentRefs"] == [{"name": way["metadata"]["name"], "sectionName": listener["name"]}]
+        assert route["hostnames"] == [listener["hostname"]]
+        assert listener["tls"]["certificateRefs"] == [{"kind": "Secret", "name": "ads-proxy-tls"}]
+    assert "cert-manager.io/cluster-issuer" in way["metadata"]["annotations"]
+    [allowed] = [found for found in _rendered(overlay) if found["metadata"]["name"] == policy]
+    assert allowed["spec"]["ingress"][0]["ports"] == [{"port": 8080, "protocol": "TCP"}]
+
+
+def test_the_replicas_and_their_valkey_reach_each_other() -> None:
+    """By the network policies of both, and by the Service whose name the certificate has."""
+    overlay = "overlays/shared-valkey"
+    policies = {
+        found["metadata"]["name"]: found["spec"] for found in _rendered(overlay) if found["kind"] == "NetworkPolicy"
+    }
+    valkey, proxy = _only("StatefulSet", overlay), _only("Deployment", overlay)
+    [egress] = [rule for rule in policies["ads-proxy"]["egress"] if rule["ports"][0]["port"] == 6379]
+    [ingress] = policies["valkey"]["ingress"]
+    labels = [found["spec"]["template"]["metadata"]["labels"] for found in (valkey, proxy)]
+    assert [peer["podSelector"]["matchLabels"] for peer in (*egress["to"], *ingress["from"])] == labels
+    assert policies["valkey"]["podSelector"]["matchLabels"] == labels[0]
+    assert valkey["metadata"]["namespace"] == proxy["metadata"]["namespace"] == "ads-proxy"
+    assert valkey["spec"]["serviceName"] == "valkey"

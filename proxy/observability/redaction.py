@@ -106,7 +106,7 @@ class Redaction:
 
     def holds_known(self, text: str) -> bool:
         """Whether a known secret stands in a text, in one of the spellings that are masked."""
-        return self._pattern is not None and self._pattern.search(text) is not None
+        return self._beginnings is not None and self._mask_known(text, self._beginnings) != text
 
     def clean(self, text: str) -> str:
         if self._beginnings is not None:

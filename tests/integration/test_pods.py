@@ -59,7 +59,12 @@ class Pod:
 
 def _environment(container: dict[str, Any]) -> Iterator[str]:
     for entry in container["env"]:
-        value = entry["value"] if "value" in entry else SECRETS[entry["valueFrom"]["secretKeyRef"]["key"]]
+        if "value" in entry:
+            value = entry["value"].replace("$(NAMESPACE)", "ads-proxy")
+        elif "fieldRef" in entry["valueFrom"]:
+            value = "ads-proxy"
+        else:
+            value = SECRETS[entry["valueFrom"]["secretKeyRef"]["key"]]
         yield from ("--env", f"{entry['name']}={value}")
 
 
@@ -77,7 +82,12 @@ def _volumes(pod: dict[str, Any], container: dict[str, Any], place: Path) -> Ite
             os.chown(directory / name, 0, group)
             (directory / name).chmod(volume.get("secret", {}).get("defaultMode", 0o644))
         [mounted] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == volume["name"]]
-        yield from ("--volume", f"{directory}:{mounted}:ro")
+        if "persistentVolumeClaim" in volume:
+            os.chown(directory, 0, group)
+            directory.chmod(0o2770)
+            yield from ("--volume", f"{directory}:{mounted}")
+        else:
+            yield from ("--volume", f"{directory}:{mounted}:ro")
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +124,12 @@ def test_it_lives_and_waits_for_its_token(pod: Pod) -> None:
 def test_a_tool_of_the_pod_is_answered_on_loopback(pod: Pod) -> None:
     """Beside the sidecar it needs no key, and hears that there is no token; the shared one asks for a key first."""
     assert pod.answer("/v2/profiles", 8080)[:3] == {"sidecar": "503", "shared": "401"}[pod.base]
+
+
+def test_the_sidecar_keeps_state_on_its_volume(pod: Pod, tmp_path: Path) -> None:
+    """In a directory of its own, which nobody else can read."""
+    if pod.base == "sidecar":
+        assert [path.stat().st_mode & 0o777 for path in (tmp_path / "ads-proxy-state").iterdir()] == [0o700]
 
 
 def test_only_the_shared_one_looks_for_a_store(pod: Pod) -> None:
