@@ -73,9 +73,6 @@ class PlainExchange(Exchange):
         if token is None or dependencies.throttles.active or not body.complete or body.size > _MAX_WHOLE:
             super().start()
             return
-        if dependencies.accounting.write_gate.stops(is_write=decision.is_write):
-            super().start()
-            return
         connection = decision.pool.take_warm(decision.family)
         if connection is None:
             super().start()
