@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -70,14 +69,18 @@ async def test_without_a_key_a_path_is_not_even_read(
     """The key is looked up before anything is decoded: a stranger's path costs nothing and tells nothing."""
     asked: list[bytes] = []
 
-    def never(text: bytes) -> bytes:
-        asked.append(text)
-        return unquote_to_bytes(text)
+    class Never:
+        def split(self, text: bytes) -> list[bytes]:
+            asked.append(text)
+            return [text]
 
-    monkeypatch.setattr("proxy.http1.target.unquote_to_bytes", never)
+    monkeypatch.setattr("proxy.http1.target._CODE", Never())
     async with running(answering(HELLO), clients=keyed()) as bench:
         assert (await bench.ask(GET.replace(b"/v2/profiles", path))).status == 401
         assert asked == []
+        known = GET.replace(b"/v2/profiles", b"/%41").replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n")
+        await bench.ask(known)
+        assert b"%41" in b"".join(asked)
 
 
 @pytest.mark.parametrize("key", [b"", b"X-Ads-Proxy-Key: wrong\r\n", b"X-Ads-Proxy-Key: " + KEY + b"\r\n"])
