@@ -1,5 +1,5 @@
-"""What holds for every test: the examples of property tests, the event loops that tests with real sockets run on, and
-which tests count for coverage.
+"""What holds for every test: the examples of property tests, the event loops that tests with real sockets run on, that
+nothing is left open, and which tests count for coverage.
 
 A test run is to say the same twice on the same code, on a noisy machine too; `make fuzz` is where chance has its say.
 """
@@ -13,10 +13,11 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.support.left_open import nothing_left_open, nothing_old_is_looked_at
 from tests.support.proxy_bench import every_loop, running
 from tests.support.redis_server import kept_server, server
 
-__all__ = ["every_loop", "kept_server", "running", "server"]
+__all__ = ["every_loop", "kept_server", "nothing_left_open", "nothing_old_is_looked_at", "running", "server"]
 
 settings.register_profile(
     "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]

@@ -22,6 +22,7 @@ class Tunnel:
     def __init__(self, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
         self.answer = answer
         self.asked: list[bytes] = []
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
 
     async def __aenter__(self) -> Tunnel:
@@ -30,17 +31,28 @@ class Tunnel:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Ends whatever is still joined: an end that nobody closed would show in a later test."""
         self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        with contextlib.closing(writer):
+            await self._join(reader, writer)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         self.asked.append(head)
         writer.write(self.answer)
         if b" 200" in self.answer[:13] or b" 204" in self.answer[:13]:
             host, _, port = head.split(b" ")[1].rpartition(b":")
             there, back = await asyncio.open_connection(host.decode().strip("[]"), int(port))
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
-        writer.close()
+            with contextlib.closing(back):
+                await asyncio.gather(_pump(reader, back), _pump(there, writer))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,6 +45,7 @@ class Tool:
     session: aiohttp.ClientSession
     region: str = "na"
     token: str = ""
+    opened: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
     def host(self) -> str:
@@ -109,7 +110,7 @@ class Tool:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A bare connection to the API."""
         address = urlsplit(self.simulator.api_urls[self.region])
-        return await asyncio.open_connection(address.hostname, address.port)
+        return await self._open(address.hostname or "", address.port or 0)
 
     async def raw(self, data: bytes) -> bytes:
         """Writes bytes to the API's port and reads to the end of the connection."""
@@ -118,11 +119,22 @@ class Tool:
     async def raw_at(self, netloc: str, data: str) -> bytes:
         """Writes Latin-1 text to an address and reads to the end of the connection."""
         host, _, port = netloc.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await self._open(host, int(port))
         writer.write(data.encode("latin-1"))
         answer = await asyncio.wait_for(reader.read(), 5)
         writer.close()
         return answer
+
+    async def _open(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        streams = await asyncio.open_connection(host, port)
+        self.opened.append(streams[1])
+        return streams
+
+    async def close(self) -> None:
+        """Ends every bare connection, however its test ended and whatever was not sent on it."""
+        for writer in self.opened:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self.opened), return_exceptions=True)
 
     def head(self, method: str, path: str, *lines: str) -> bytes:
         """A request's head as bytes, with the right headers and the further `lines`."""
@@ -152,7 +164,9 @@ async def simulator(settings: SimulatorSettings) -> AsyncIterator[Simulator]:
 async def tool(simulator: Simulator) -> AsyncIterator[Tool]:
     """A client of the simulator."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
-        yield Tool(simulator, session)
+        made = Tool(simulator, session)
+        yield made
+        await made.close()
 
 
 @pytest.fixture
