@@ -15,6 +15,8 @@ from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
 from benchmarks.document import write
 from benchmarks.hostile import measure_hostile
+from benchmarks.many_accounts import measure as measure_accounts
+from benchmarks.many_accounts import report as report_accounts
 from benchmarks.many_profiles import measure as measure_profiles
 from benchmarks.many_profiles import report as report_profiles
 from benchmarks.micro import COUNTED, count
@@ -89,6 +91,10 @@ def _profiles(given: argparse.Namespace) -> None:
     print(report_profiles(measure_profiles(given.count)))
 
 
+def _accounts(given: argparse.Namespace) -> None:
+    print("\n".join(report_accounts(measure_accounts(given.count, given.workers, given.rounds, given.seconds))))
+
+
 def _workers(given: argparse.Namespace) -> None:
     if given.free:
         for number, (cpu, rate) in measure_free(given.rounds, given.seconds).items():
@@ -103,6 +109,7 @@ def _workers(given: argparse.Namespace) -> None:
 
 _COMMANDS = {
     None: _run,
+    "accounts": _accounts,
     "compare": _compare,
     "hostile": _hostile,
     "micro": _micro,
@@ -121,6 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", action="append", help="only the speed in this one; may be given several times")
     parser.add_argument("--write-docs", action="store_true", help="put what was measured into docs/performance.md")
     commands = parser.add_subparsers(dest="command")
+    many = commands.add_parser(
+        "accounts", help="start, reload, console, scrape, memory and p99 with very many accounts"
+    )
+    many.add_argument("--count", type=int, default=10_000, help="so many (10,000), each with ten profiles")
+    many.add_argument("--workers", type=int, default=1, help="workers that serve (1)")
+    many.add_argument("--rounds", type=int, default=5, help="pairs of measurements (5)")
+    many.add_argument("--seconds", type=int, default=20, help="seconds of each measurement (20)")
     comparing = commands.add_parser("compare", help="CPU per request beside another checkout of this program")
     comparing.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")
     comparing.add_argument("--this", type=Path, help="what to compare with it instead of the checkout this runs from")
