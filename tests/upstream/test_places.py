@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -32,7 +33,7 @@ class Two:
         self.all: list[Pools] = []
         self.tasks: list[asyncio.Task[UpstreamConnection]] = []
         for number in range(2):
-            sharing = PlaceSharing(counts.connections, number, loop, lambda other=1 - number: self._tell(other))  # type: ignore[misc]
+            sharing = PlaceSharing(counts.connections, number, loop, partial(self._tell, 1 - number))
             pools = Pools(self.deadlines, self.names, sharing.places)
             pools.apply(PoolSettings(5.0, limit), {("api", "na"): f"http://127.0.0.1:{port}"})
             self.all.append(pools)
