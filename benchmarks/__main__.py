@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import scenarios
+from benchmarks.account_costs import measure as measure_account_costs
+from benchmarks.account_costs import report as report_account_costs
 from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
 from benchmarks.document import write
@@ -95,6 +97,10 @@ def _accounts(given: argparse.Namespace) -> None:
     print("\n".join(report_accounts(measure_accounts(given.count, given.workers, given.rounds, given.seconds))))
 
 
+def _account_costs(given: argparse.Namespace) -> None:
+    print(report_account_costs(measure_account_costs(given.count)))
+
+
 def _workers(given: argparse.Namespace) -> None:
     if given.free:
         for number, (cpu, rate) in measure_free(given.rounds, given.seconds).items():
@@ -109,6 +115,7 @@ def _workers(given: argparse.Namespace) -> None:
 
 _COMMANDS = {
     None: _run,
+    "account-costs": _account_costs,
     "accounts": _accounts,
     "compare": _compare,
     "hostile": _hostile,
@@ -135,6 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--workers", type=int, default=1, help="workers that serve (1)")
     many.add_argument("--rounds", type=int, default=5, help="pairs of measurements (5)")
     many.add_argument("--seconds", type=int, default=20, help="seconds of each measurement (20)")
+    costing = commands.add_parser("account-costs", help="CPU of what is done for very many accounts")
+    costing.add_argument("--count", type=int, default=10_000, help="so many (10,000)")
     comparing = commands.add_parser("compare", help="CPU per request beside another checkout of this program")
     comparing.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")
     comparing.add_argument("--this", type=Path, help="what to compare with it instead of the checkout this runs from")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from benchmarks.account_costs import measure as measure_costs
+from benchmarks.account_costs import report as report_costs
 from benchmarks.many_accounts import Findings, Look, Stretches, Waited, report
 
 
@@ -31,3 +35,10 @@ def test_the_report_has_each_number() -> None:
         "reload: the longest that a request waited: 50 ms",
         "a changed file is in force after 0.5 s",
     ]
+
+
+def test_costs_are_measured_whole() -> None:
+    """Each number is of something that was done."""
+    found = measure_costs(100)
+    assert all(getattr(found, each.name) > 0 for each in dataclasses.fields(found))
+    assert len(report_costs(found).splitlines()) == 6
