@@ -15,7 +15,7 @@ from aiohttp.http import HttpProcessingError
 
 from proxy import errors
 from proxy.admin import pages
-from proxy.admin.turns import Turns
+from proxy.admin.pauses import Pauses
 from proxy.problem import document
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def answer_in_pieces(
     if accepts_gzip(request.headers.get("Accept-Encoding", "")):
         answer.headers["Content-Encoding"] = "gzip"
         compress = zlib.compressobj(_LEVEL, wbits=_GZIP)
-    pause, gathered, size = Turns(), [], 0
+    pause, gathered, size = Pauses(), [], 0
     with contextlib.suppress(ConnectionError):  # the client has left: nobody wants the rest
         await answer.prepare(request)
         for piece in pieces if request.method != "HEAD" else ():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.admin import recent
 from proxy.admin.survey import PAGE, is_serving
-from proxy.admin.turns import Turns
+from proxy.admin.pauses import Pauses
 from proxy.tokens.consent import day_of, describe, phase
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def account_entry(view: AdminView, name: str, now: float) -> Any:
 
 async def account_entries(view: AdminView, names: Iterable[str], now: float) -> list[Any]:
     """Those that are there."""
-    pause, entries = Turns(), []
+    pause, entries = Pauses(), []
     for name in names:
         entries.append(account_entry(view, name, now))
         await pause()
@@ -273,7 +273,7 @@ def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:
 
 async def find_profiles(view: AdminView, search: str, account: str, limit: int) -> dict[str, Any]:
     """The profiles that hold every word of the search, and how many there are in all."""
-    pause, total, found = Turns(), 0, []
+    pause, total, found = Pauses(), 0, []
     for name in (account,) if account else view.accounts():
         for each in view.profiles(name):
             if _holds(search, each.id, each.name, each.country, each.region, each.account, each.kind):
@@ -289,7 +289,7 @@ async def find_ads_accounts(view: AdminView, search: str, limit: int) -> dict[st
 
     A profile's or an entity's id finds its ads account.
     """
-    pause, total, found = Turns(), 0, []
+    pause, total, found = Pauses(), 0, []
     for name in view.accounts():
         await pause()
         for each in view.ads_accounts(name):

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from proxy.admin.turns import Turns
+from proxy.admin.pauses import Pauses
 from proxy.tokens.consent import phase
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Surveys:
 
 
 async def _survey(view: AdminView, now: float) -> Survey:
-    pause, states, serving = Turns(), Counter[str](), 0
+    pause, states, serving = Pauses(), Counter[str](), 0
     names: list[str] = []
     attention: list[str] = []
     for name in sorted(view.accounts()):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import add
 from typing import TYPE_CHECKING, Final
 
-from proxy.admin.turns import Turns
+from proxy.admin.pauses import Pauses
 from proxy.observability.request_buckets import REQUEST_BUCKETS
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _Sums:
 
 async def tally(series: Iterable[tuple[RequestLabels, RequestNumbers]]) -> Tallies:
     """All series by whose they are."""
-    pause = Turns()
+    pause = Pauses()
     clients: dict[str, _Sums] = {}
     accounts: dict[str, _Sums] = {}
     for labels, numbers in tuple(series):
@@ -131,7 +131,7 @@ async def tally(series: Iterable[tuple[RequestLabels, RequestNumbers]]) -> Talli
 
 
 async def _tallies(sums: Mapping[str, _Sums]) -> dict[str, Tally]:
-    pause, found = Turns(), {}
+    pause, found = Pauses(), {}
     for name, each in sums.items():
         found[name] = each.tally()
         await pause()
@@ -152,7 +152,7 @@ def quantile(durations: Sequence[int]) -> float | None:
 
 
 async def _since(now: Mapping[str, Tally], before: Mapping[str, Tally]) -> dict[str, Tally]:
-    pause, found = Turns(), {}
+    pause, found = Pauses(), {}
     for name, total in now.items():
         then = before.get(name)
         found[name] = total if then is None else total.since(then)

@@ -26,7 +26,7 @@ _TEXT: Final = ("text/plain", "text/*", "*/*")
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ExpositionFormat:
     """One of the two, by the name that its answers have. `end` closes them."""
 
     content_type: str
@@ -41,11 +41,11 @@ class Form:
         return bytes(body).removesuffix(self.end)
 
 
-TEXT: Final = Form(exposition.CONTENT_TYPE_PLAIN_0_0_4, b"")
-OPENMETRICS: Final = Form(openmetrics_exposition.CONTENT_TYPE_LATEST, b"# EOF\n")
+TEXT: Final = ExpositionFormat(exposition.CONTENT_TYPE_PLAIN_0_0_4, b"")
+OPENMETRICS: Final = ExpositionFormat(openmetrics_exposition.CONTENT_TYPE_LATEST, b"# EOF\n")
 
 
-def form_of(accept: str) -> Form:
+def form_of(accept: str) -> ExpositionFormat:
     """The form that the field `Accept` of a request asks for."""
     return OPENMETRICS if prefers_openmetrics(accept) else TEXT
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from prometheus_client.samples import Exemplar
 
-    from proxy.observability.exposition import Form
+    from proxy.observability.exposition import ExpositionFormat
 
 PREFIX: Final = "ads_proxy_"
 Labels = tuple[str, ...]
@@ -288,7 +288,7 @@ class SummedDistribution(Distribution):
         deque(self._add_up(whole), maxlen=0)
         return whole.family()
 
-    def text(self, form: Form) -> Iterator[bytes]:
+    def text(self, form: ExpositionFormat) -> Iterator[bytes]:
         """The family as a scraper gets it; nothing after each part that was added, so that others can take a turn."""
         whole = self._empty()
         for _ in self._add_up(whole):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from proxy.observability.audit_stream import AuditCounts
-    from proxy.observability.exposition import Form
+    from proxy.observability.exposition import ExpositionFormat
     from proxy.observability.instruments import Distribution, Labels
     from proxy.observability.number_memory import NumberMemory
     from proxy.observability.request_metrics import RequestNumbers
@@ -129,7 +129,7 @@ class Metrics(Collector):
         form = form_of(accept)
         return self._pieces(form), form.content_type
 
-    def _pieces(self, form: Form) -> Iterator[bytes]:
+    def _pieces(self, form: ExpositionFormat) -> Iterator[bytes]:
         """What `collect` gives, as `form` writes it."""
         self._look()
         yield from self.requests.text(form)

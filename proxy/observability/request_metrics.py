@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from proxy.events import RequestFinished
-    from proxy.observability.exposition import Form
+    from proxy.observability.exposition import ExpositionFormat
     from proxy.observability.instruments import Labels
     from proxy.observability.number_memory import NumberMemory, Sums
     from proxy.observability.request_buckets import Places
@@ -371,7 +371,7 @@ class RequestMetrics:
         yield requests
         yield from self._few()
 
-    def text(self, form: Form) -> Iterator[bytes]:
+    def text(self, form: ExpositionFormat) -> Iterator[bytes]:
         """The same as a scraper gets it, in small pieces."""
         counts: dict[RequestLabels, int] = {}
         for _ in self._count(counts):

@@ -310,8 +310,8 @@ def _not_permitted(address: RedisAddress, commands: list[str]) -> StateError:
     """`commands` is empty where the keys are what is not permitted."""
     what = " ".join(f"+{command}" for command in commands) or f"the keys {PREFIX}*"
     return StateError(
-        f"The state store at {address} does not permit this user {what}: correct its ACL (docs/scaling.md, The address "
-        "of the store)."
+        f"The state store at {address} does not permit this user {what}: correct its ACL "
+        "(docs/scaling.md, The address of the store)."
     )
 
 

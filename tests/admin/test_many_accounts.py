@@ -10,7 +10,7 @@ import pytest
 
 from proxy.admin import ListingFailureView, ProfileView
 from proxy.admin.survey import PAGE, needs_somebody
-from proxy.admin.turns import LONGEST_PIECE_SECONDS, PIECE_SECONDS, Turns, next_piece
+from proxy.admin.pauses import LONGEST_PIECE_SECONDS, PIECE_SECONDS, Pauses, next_piece
 from proxy.tokens.consent import Consent
 from proxy.tokens.values import CredentialStatus
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
@@ -136,7 +136,7 @@ async def test_an_account_whose_lists_fail_needs_somebody() -> None:
 
 async def test_long_work_lets_others_take_their_turn() -> None:
     """Once a piece of it took its time, whatever else is ready runs."""
-    pause, turns = Turns(), 0
+    pause, turns = Pauses(), 0
 
     async def others() -> None:
         nonlocal turns

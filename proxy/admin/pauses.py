@@ -13,7 +13,7 @@ _SHARE: Final = 4
 accounts thousands of tasks are due, and pieces of a millisecond would take minutes."""
 
 
-class Turns:
+class Pauses:
     """Call it often; it pauses once the work since the last pause took its time."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Turns:
         self._since = time.perf_counter()
 
     def __repr__(self) -> str:
-        return "<Turns>"
+        return "<Pauses>"
 
     async def __call__(self) -> None:
         now = time.perf_counter()
