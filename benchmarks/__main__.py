@@ -9,6 +9,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks import scenarios
 from benchmarks.account_costs import measure as measure_account_costs
@@ -135,15 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", action="append", help="only the speed in this one; may be given several times")
     parser.add_argument("--write-docs", action="store_true", help="put what was measured into docs/performance.md")
     commands = parser.add_subparsers(dest="command")
-    many = commands.add_parser(
-        "accounts", help="start, reload, console, scrape, memory and p99 with very many accounts"
-    )
-    many.add_argument("--count", type=int, default=10_000, help="so many (10,000), each with ten profiles")
-    many.add_argument("--workers", type=int, default=1, help="workers that serve (1)")
-    many.add_argument("--rounds", type=int, default=5, help="pairs of measurements (5)")
-    many.add_argument("--seconds", type=int, default=20, help="seconds of each measurement (20)")
-    costing = commands.add_parser("account-costs", help="CPU of what is done for very many accounts")
-    costing.add_argument("--count", type=int, default=10_000, help="so many (10,000)")
+    _add_accounts(commands)
     comparing = commands.add_parser("compare", help="CPU per request beside another checkout of this program")
     comparing.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")
     comparing.add_argument("--this", type=Path, help="what to compare with it instead of the checkout this runs from")
@@ -170,6 +163,19 @@ def _parser() -> argparse.ArgumentParser:
     working.add_argument("--rounds", type=int, default=10, help="rounds (10)")
     working.add_argument("--seconds", type=int, default=2, help="seconds of each measurement (2)")
     return parser
+
+
+def _add_accounts(commands: Any) -> None:
+    """The commands about very many accounts; argparse has no name for what they are added to."""
+    many = commands.add_parser(
+        "accounts", help="start, reload, console, scrape, memory and p99 with very many accounts"
+    )
+    many.add_argument("--count", type=int, default=10_000, help="so many (10,000), each with ten profiles")
+    many.add_argument("--workers", type=int, default=1, help="workers that serve (1)")
+    many.add_argument("--rounds", type=int, default=5, help="pairs of measurements (5)")
+    many.add_argument("--seconds", type=int, default=20, help="seconds of each measurement (20)")
+    costing = commands.add_parser("account-costs", help="CPU of what is done for very many accounts")
+    costing.add_argument("--count", type=int, default=10_000, help="so many (10,000)")
 
 
 if __name__ == "__main__":
