@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.admin import recent
-from proxy.admin.survey import PAGE, is_serving
 from proxy.admin.pauses import Pauses
+from proxy.admin.survey import PAGE, is_serving
 from proxy.tokens.consent import day_of, describe, phase
 
 if TYPE_CHECKING:
