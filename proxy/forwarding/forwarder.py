@@ -136,9 +136,8 @@ class Forwarder:
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
         decision = Decision(request, caller, destination, chosen, pool, rules, in_flight, budget, tools)
         self._dependencies.accounting.write_gate.check(is_write=decision.is_write)
-        rules.clients.claim(
-            caller, in_flight.value
-        )  # last, as nothing gives back what is claimed but the request's end
+        # Last: only the end of the request gives back what is claimed.
+        rules.clients.claim(caller, in_flight.value)
         if screened.by_body:
             return self._judge_body(decision, client)
         if accounting.tracing is None:
@@ -152,11 +151,12 @@ class Forwarder:
         if known.budgeted or known.is_write:
             considered = self._considered = Considered(context.request)
             considered.client, considered.route = caller.name, context.route
-        self._dependencies.accounting.write_gate.check(is_write=known.is_write)
         if caller.key is not None:
             clients.note_use(caller, time.time())
         if known.budgeted:
             clients.charge(caller, time.monotonic())
+        self._dependencies.accounting.write_gate.check(is_write=known.is_write)
+        if known.budgeted:
             clients.claim(caller, known.in_flight.value)
         return self._exchange(context, client)
 
