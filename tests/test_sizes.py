@@ -16,7 +16,7 @@ pytestmark = pytest.mark.no_cover  # reads files
 FILES = sorted(path for folder in ("tests", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py"))
 
 # A longer function needs its reason here: {"tests/x.py:name": "why"}.
-LONG_FUNCTIONS = {"tests/config/test_file.py:test_the_whole_contract_is_read": "one file with every key"}
+LONG_FUNCTIONS: dict[str, str] = {}
 
 
 @functools.cache

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.operations import Operation
 
-MAX_PARAMETERS = 100
+MAX_PARAMETERS = 80
 """How many parameters of a query are judged, within ten times what a plain 401 costs."""
 _READINGS = 4
 """How often a query is decoded in search of names: more than any server is known to do."""

@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.access.named_accounts import (
+    ORDINARY,
     OwnAccounts,
     find_foreign_name,
     judged_parameters,
@@ -201,7 +202,7 @@ def _evaluate_request(policy: Policy, request: Request, destination: Destination
 
 
 def _overrides(request: Request) -> bool:
-    names = [name for name, _ in request.fields.every]
+    names = [name for name, _ in request.fields.every if name not in ORDINARY]
     if request.target.query:
         names += [name for name, _ in judged_parameters(request.target.query)]
     return any(map(may_override, names))

@@ -148,13 +148,15 @@ class Forwarder:
         """One like it was let through, which costs this one only what each of them is counted by."""
         known = context.shared
         clients, caller = known.rules.clients, known.caller
-        if known.budgeted or known.is_write:
-            considered = self._considered = Considered(context.request)
-            considered.client, considered.route = caller.name, context.route
         if caller.key is not None:
             clients.note_use(caller, time.time())
-        if known.budgeted:
-            clients.charge(caller, time.monotonic())
+        if known.budgeted or known.is_write:
+            considered = self._considered = Considered(context.request)
+            considered.client = caller.name
+            if known.budgeted:
+                considered.destination = read_destination(context.request.target)
+                clients.charge(caller, time.monotonic())
+            considered.route = context.route
         self._dependencies.accounting.write_gate.check(is_write=known.is_write)
         if known.budgeted:
             clients.claim(caller, known.in_flight.value)

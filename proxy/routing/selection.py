@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = b"x-ads-account"
 """A selector: read here, and never sent."""
-_MAX_COMPARED = 8
+_MAX_COMPARED = 6
 _MAX_NAME = 64
 """In characters: a longer name is not compared with others."""
 

@@ -93,8 +93,9 @@ def remembered(roots: Iterable[object]) -> tuple[dict[str, int], int]:
 
 
 def caches() -> list[Any]:
-    """The functions of the program that remember what they gave."""
-    modules = [module for name, module in sys.modules.items() if name.startswith("proxy.")]
+    """The functions of the program that remember what they gave; the simulator is another program."""
+    names = [name for name in sys.modules if name.startswith("proxy.") and not name.startswith("proxy.simulator")]
+    modules = [sys.modules[name] for name in names]
     return [value for module in modules for value in vars(module).values() if isinstance(value, _LRU)]
 
 

@@ -161,7 +161,7 @@ async def test_records_that_come_after_the_supervisor_are_reported(capfd: pytest
 
 async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker whose memory has no room for a series says so at the next turn, and not again."""
-    monkeypatch.setattr("proxy.observability.number_memory.NAMES_BYTES", 60)
+    monkeypatch.setattr("proxy.observability.number_memory.NAMES_BYTES", 4096)
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.0)
     monkeypatch.setattr(gc, "freeze", lambda: None)
     told = Told()
@@ -185,6 +185,7 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
             while not hasattr(worker, "forwarder"):
                 await asyncio.sleep(0)
             worker.observers = Observers((told,))
+            worker._memory.block("requests_total", ("x" * 4096,), 1)
             ours.sendall(pack("serve"))
             for _ in range(3):
                 beat = seen.header[BEAT]
