@@ -1,0 +1,40 @@
+"""What the program does with each case of the conformance suite, written down as the rest of the session is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.conformance.bench import Bench
+from tests.conformance.case import Observation
+from tests.conformance.cases import CASES
+from tests.conformance.targets import start_target
+
+_TIMED = frozenset({"frame-byte-by-byte"})
+"""What is read of these in one piece, and so passed on in one chunk, depends on the moment."""
+
+
+async def entries() -> list[dict[str, Any]]:
+    """One JSON object for each case, in the order of the suite."""
+    bench = Bench()
+    target = await start_target("ours-examining", await bench.upstream.start())
+    try:
+        return [_entry(case.id, await bench.observe(case, target.port)) for case in CASES if case.id not in _TIMED]
+    finally:
+        await target.stop()
+        await bench.upstream.stop()
+
+
+def _entry(name: str, seen: Observation) -> dict[str, Any]:
+    received = re.sub(rb"\r\nDate: [^\r]*", b"\r\nDate: (now)", seen.received)
+    received = re.sub(rb"\b[0-9a-f]{12}-[0-9a-f]+\b", b"(new id)", received)
+    requests = [
+        re.sub(rb"127\.0\.0\.1:[0-9]+", b"(amazon)", request.head.raw) + request.body.content
+        for request in seen.requests
+    ]
+    return {
+        "conformance": name,
+        "got": received.decode("latin-1"),
+        "sent": [request.decode("latin-1") for request in requests],
+        "ended": seen.ended,
+    }
