@@ -96,7 +96,7 @@ async def answer_in_pieces(
 ) -> web.StreamResponse:
     """An answer that is made while it is sent, compressed where the client takes gzip (RFC 9110, section 12.5.3).
 
-    The event loop serves others in between, and compression runs in a thread, which Python lets run beside it.
+    The event loop serves others in between, and compression runs in a thread, which Python lets run at the same time.
     """
     answer = web.StreamResponse(headers={**headers, "Vary": "Accept, Accept-Encoding"})
     compress = None

@@ -77,7 +77,7 @@ def _missing(found: Examination, wanted: str, beside: NotedHead | None, last: Pa
             "restore it, or give the digest of the last line, noted elsewhere, with --head"
         )
     if beside is not None and not found.holds(beside.line.digest):
-        told = f"{head_path(last)} tells of number {beside.line.sequence}"
+        told = f"{head_path(last)} is about number {beside.line.sequence}"
         yield f"{told}, and no line is it: lines were cut off, or changed ({at})"
 
 

@@ -247,7 +247,7 @@ class WrittenDistribution(Distribution):
         self._count, self._sum = (SampleLine(f"{PREFIX}{name}_{part}", labels) for part in ("count", "sum"))
 
     def buckets(self, *labels: str) -> Buckets:
-        """Whoever asks for these is about to add to them."""
+        """A caller asks for these to add to them."""
         self._texts.pop(labels, None)
         return super().buckets(*labels)
 

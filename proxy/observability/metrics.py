@@ -125,7 +125,7 @@ class Metrics(Collector):
 
     def scrape(self, accept: str) -> tuple[Iterator[bytes], str]:
         """The exposition in small pieces, and its content type: OpenMetrics where `accept` asks for it, else Prometheus
-        text. Whoever joins the pieces may let others take a turn after each."""
+        text. A caller that joins the pieces may pause after each."""
         form = form_of(accept)
         return self._pieces(form), form.content_type
 

@@ -192,7 +192,7 @@ class Credential:
             self.suspicion.doubted_for = None
 
     def _take_401(self, token: AccessToken | None, use: TokenUse) -> None:
-        """Amazon refuses both tokens: whoever asked gets a 503 with the reason. Raises `NoUsableToken`.
+        """Amazon refuses both tokens: the client gets a 503 with the reason. Raises `NoUsableToken`.
 
         The token in hand is dropped when it is certain that the 401 was not about a single use of it.
         """

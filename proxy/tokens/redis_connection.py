@@ -249,7 +249,7 @@ class RedisConnection:
         raise failure
 
     async def _explain(self, error: Exception) -> StateError:
-        """A server with too many clients says so and closes; what was just sent to it may turn that into a reset."""
+        """A server with too many clients reports it and closes; what was just sent to it may turn that into a reset."""
         if type(error) is exceptions.ConnectionError and self.address.way is RedisWay.SERVER and not self.address.tls:
             host, port = self.address.hosts[0]
             with contextlib.suppress(OSError, TimeoutError, ValueError):

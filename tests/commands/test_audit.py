@@ -117,7 +117,7 @@ def test_a_cut_at_the_end_is_told(path: Path, capsys: pytest.CaptureFixture[str]
         path.with_name("audit.jsonl.head").unlink()
     assert verify(AskedChain((path,), head="" if with_note else digest)) == 1
     line = capsys.readouterr().err.splitlines()[0]
-    subject = f"{path}.head tells of number 5, and no line is it" if with_note else "--head: no line has this digest"
+    subject = f"{path}.head is about number 5, and no line is it" if with_note else "--head: no line has this digest"
     assert line == f"ads-proxy: {subject}: lines were cut off, or changed (the last is number 3)"
 
 
