@@ -84,13 +84,13 @@ async def test_a_key_that_has_ended_ends_what_was_decided(running: Running, monk
 
 
 async def test_each_of_them_costs_its_client_its_budget(running: Running) -> None:
-    """The refusal is told as one of the client's, at the place where the request would have gone."""
+    """The refusal is reported as one of the client's, with its operation; the request is not routed any more."""
     known = clients(requests_per_minute=4)
     async with running(answering(HELLO), fast_path=False, clients=known) as bench:
         tool = await bench.tool()
         assert await ask(tool, KEYED, 5) == [*[200] * 4, 429]
         refused = bench.events.finished[-1]
-        assert (refused.client, refused.account, refused.refusal) == ("reader", "default", "budget-spent")
+        assert (refused.client, refused.operation, refused.refusal) == ("reader", "listProfiles", "budget-spent")
 
 
 async def test_each_use_of_a_key_is_noted(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
