@@ -58,7 +58,7 @@ class Asked:
     @property
     def slug(self) -> str:
         """Which refusal of the proxy's own it is; empty for an answer of Amazon's."""
-        if b"application/problem+json" not in self.head:
+        if b"Proxy-Status: ads-proxy" not in self.head:
             return ""
         return str(json.loads(self.body)["type"]).rpartition(":")[2]
 
