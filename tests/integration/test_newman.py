@@ -87,7 +87,8 @@ def test_no_header_is_wrong_or_missing(run: Run) -> None:
     """The simulator, which is as strict about headers as Amazon is, refuses no request for one."""
     assert [refusal for refusal in run.refusals if refusal["owner"] == "proxy"] == []
     assert run.counts["refusals_by_owner"]["proxy"] == 0
-    assert run.counts["refusals_by_kind"] == {"s3-leaked-header": 4, "body": 1}
+    kinds = {kind: number for kind, number in run.counts["refusals_by_kind"].items() if kind != "operation-unknown"}
+    assert kinds == {"s3-leaked-header": 4, "body": 1}
 
 
 def test_one_token_serves_the_whole_run(run: Run) -> None:
@@ -97,8 +98,9 @@ def test_one_token_serves_the_whole_run(run: Run) -> None:
 
 
 def test_without_keys_all_but_the_sign_in_page_is_served(keyless: Run) -> None:
-    """Everything succeeds but the browser's sign-in page, which is never forwarded."""
-    assert keyless.unserved() == {"Auth grant login": 404, **OUT_OF_ORDER}
+    """Everything succeeds but the browser's sign-in page, which is never forwarded, and the upload to an address that
+    no request of the run was given, which Amazon does not have."""
+    assert keyless.unserved() == {"Auth grant login": 404, "Upload file": 404, **OUT_OF_ORDER}
 
 
 def test_with_keys_a_request_without_one_is_refused(keyed: Run) -> None:

@@ -125,7 +125,7 @@ def test_health_pages_tell_started_alive_and_ready_apart(amazon: SimulatedAmazon
         amazon.heal()
         running.until_ready()
         amazon.control("credentials/revoke", {"access_tokens": True})
-        assert running.get("/v2/profiles")[0] == 401  # Amazon's own answer: the one refresh brought nothing
+        assert running.get("/v2/profiles")[0] == 503  # Amazon refuses both tokens
         running.until(lambda: running.account()["state"] == "revoked")
         assert running.admin_get("/readyz")[0] == 200
     amazon.control("credentials/restore")

@@ -168,7 +168,7 @@ def test_a_revoked_account_is_alone_and_recovers_by_its_file(amazon: SimulatedAm
             running.until_listed(name)
         body = {"refresh_token": amazon.facts["refresh_token"], "access_tokens": True}
         amazon.control("credentials/revoke", body)
-        assert answer_of(running, "/@acme/v2/profiles")[0] == 401
+        assert answer_of(running, "/@acme/v2/profiles")[0] == 503
         running.until(lambda: running.account("acme")["state"] == "revoked")
         assert answer_of(running, "/@globex/v2/profiles")[0] == 200
         assert running.account("globex")["state"] == "valid"
