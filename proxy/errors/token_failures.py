@@ -32,7 +32,7 @@ class RefreshTokenRevoked(TokenFailure):
     reason, permanent = "invalid_grant", True
     advice = (
         "If the client id or the token is new here, check that the token was issued to this client id. Otherwise "
-        "somebody has to sign in again: run `ads-proxy login ACCOUNT`, or put a new refresh token in place."
+        "sign in again with `ads-proxy login ACCOUNT`, or put a new refresh token in place."
     )
 
 
