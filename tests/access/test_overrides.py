@@ -43,3 +43,8 @@ def test_a_similar_name_is_treated_as_a_known_one(name: bytes) -> None:
 def test_another_name_is_left_alone(name: bytes) -> None:
     """A parameter that holds the word, and headers of browsers and of MCP."""
     assert not may_override(name)
+
+
+def test_a_name_that_is_encoded_more_often_than_anybody_decodes_is_left_alone() -> None:
+    """Each server and framework on the way decodes once; four times is nobody's reading."""
+    assert not may_override(b"%25252525255Fmethod")
