@@ -24,7 +24,7 @@ _VERSION = 2
 _READABLE = (1, _VERSION)
 """In version 1 nothing is said of payment methods."""
 _AGENCY = "agency"
-_FIELDS = attrgetter(*(field.name for field in fields(Profile)))
+profile_fields = attrgetter(*(field.name for field in fields(Profile)))
 """A profile as a tuple; `dataclasses.astuple` takes ten times as long."""
 
 
@@ -133,7 +133,7 @@ def write_listing(listing: ProfileListing) -> dict[str, object]:
         "origin": listing.origin,
         "first": listing.first,
         "listed_at": listing.listed_at,
-        "profiles": list(map(_FIELDS, listing.profiles)),
+        "profiles": list(map(profile_fields, listing.profiles)),
     }
 
 

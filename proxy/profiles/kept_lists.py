@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 EARLIER_DOCUMENT, EARLIER_REACH = "profiles", "ads-accounts"
 """Held all lists in the versions before; empty, once they are in `index.DOCUMENTS` and `reach.DOCUMENTS`."""
 SAVE_DELAY = 2.0
+"""Seconds from a change until it is written."""
+_SAVE_SHARE = 0.05
+"""At most this part of the time is spent on writing: lists of many accounts change all the time after a start."""
 
 
 class ListStore(Protocol):
@@ -85,10 +88,13 @@ class KeptLists:
         self._dirty.set()
 
     async def _save(self) -> None:
+        delay, now = SAVE_DELAY, self._pacing.clock
         while True:
             await self._dirty.wait()
-            await self._pacing.pause(SAVE_DELAY, self._never)
+            await self._pacing.pause(delay, self._never)
+            began = now()
             await self._write()
+            delay = max(SAVE_DELAY, (now() - began) / _SAVE_SHARE)
 
     async def _write(self) -> None:
         self._dirty.clear()

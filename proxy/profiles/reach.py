@@ -6,12 +6,13 @@ worked out when a reading is taken, so that a look-up is one of a dictionary.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from proxy.profiles.ads_accounts import AdsAccount, AlternateId, LinkedAccount
 from proxy.profiles.countries import region_of_country
-from proxy.profiles.index import document_of, read_profile
+from proxy.profiles.index import document_of, profile_fields, read_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 DOCUMENTS = tuple(f"ads-accounts-{number:02x}" for number in range(64))
 """Those that hold readings; each account's are in one."""
 ADS_ACCOUNT = "ads account"
+_ALTERNATE, _LINKED = (attrgetter(*(each.name for each in fields(known))) for known in (AlternateId, LinkedAccount))
+"""Each as a tuple."""
 _VERSION = 1
 Owner = tuple[str, str]
 """An account and a region."""
@@ -132,9 +135,12 @@ def write_reading(reach: Reach) -> dict[str, object]:
     """A reading as JSON has it. Pure."""
     return {
         "origin": reach.origin,
-        "profiles": [astuple(profile) for profile in reach.profiles],
-        "ads_accounts": [astuple(ads_account) for ads_account in reach.ads_accounts],
-        "linked": [astuple(linked) for linked in reach.linked],
+        "profiles": list(map(profile_fields, reach.profiles)),
+        "ads_accounts": [
+            (each.id, each.name, each.status, each.countries, tuple(map(_ALTERNATE, each.alternates)))
+            for each in reach.ads_accounts
+        ],
+        "linked": list(map(_LINKED, reach.linked)),
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from proxy.profiles.ads_accounts import AdsAccount
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, ProfileListing, document_of
 from proxy.profiles.kept_lists import KeptLists
@@ -44,3 +46,30 @@ async def test_readings_of_the_version_before_are_kept_by_account() -> None:
     kept = KeptLists(store, ProfileIndex(), again, Pacing())
     await kept.load({"zeta": ProfileSource("zeta", "app", urls, pins_first=False)})
     assert [again.counts(name) for name in ("acme", "zeta")] == [{}, {"na": 1}]
+
+
+async def test_the_longer_it_takes_to_write_the_less_often_it_is_done() -> None:
+    """Else a program with ten thousand accounts, whose lists arrive one by one, would do little but write."""
+    moment, pauses, written = 0.0, list[float](), asyncio.Event()
+    index = ProfileIndex()
+
+    class SlowStore(DocumentStore):
+        """One that takes three seconds."""
+
+        async def write_document(self, name: str, data: object) -> None:
+            nonlocal moment
+            await super().write_document(name, data)
+            moment += 3.0
+            written.set()
+
+    async def pause(seconds: float, _: asyncio.Event) -> None:
+        pauses.append(seconds)
+
+    kept = KeptLists(SlowStore(), index, ReachIndex(), Pacing(pause=pause, clock=lambda: moment))
+    kept.begin()
+    for _ in range(2):
+        kept.changed(document_of("zeta"))
+        await written.wait()
+        written.clear()
+    await kept.stop()
+    assert pauses == [2.0, 60.0]
