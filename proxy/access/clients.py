@@ -10,9 +10,7 @@ import hmac
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-from cachetools import FIFOCache
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.access.client_keys import ClientKey, KeyUses
 from proxy.access.mcp_tools import ToolRules
@@ -20,22 +18,24 @@ from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
 from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.operations import PUBLISHED
+from proxy.routing.summary import PathReading
 from proxy.routing.table import CallerScope
 from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.operations import Operations
     from proxy.routing.route import Route
-    from proxy.routing.target import Destination
+    from proxy.routing.summary import RequestSummary
 
 AUTHORIZATION = b"authorization"
 PROXY_KEY = b"x-ads-proxy-key"
 
+_ABSENT = (b"",)
 _MAX_REMEMBERED = 1024
+"""Credentials that were verified: all are forgotten beyond that."""
 _MAX_REMEMBERED_BYTES = 1024
 _GET_A_KEY = (
     "Send the key that `ads-proxy keys new NAME` printed, as X-Ads-Proxy-Key: KEY or Authorization: Bearer KEY."
@@ -50,17 +50,36 @@ _NO_KEY = ClientKey("0" * 64)
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. `policy` is None where no clients are configured; `key` is the one that a client proved to have,
-    itself or by a placeholder that was issued for it."""
+    itself or by a placeholder that was issued for it.
+
+    `reading` tells which parts of a target decisions about its requests read. Its hash is that of the object: it is
+    made once for each credential, and looked up for each request.
+    """
 
     name: str
     policy: Policy | None
     scope: CallerScope
     key: ClientKey | None = None
+    reading: PathReading = field(init=False)
+
+    def __post_init__(self) -> None:
+        policy = self.policy
+        reading = policy is not None and bool(policy.judges_paths), policy is not None and bool(policy.judges_requests)
+        object.__setattr__(self, "reading", PathReading(*reading))
+
+    __hash__ = object.__hash__
 
     @property
     def has_key(self) -> bool:
         """Whether a client proved to be itself."""
         return self.key is not None
+
+
+class Verified(NamedTuple):
+    """Whose credential a header section holds, and the wall-clock time until which that is so."""
+
+    caller: Caller
+    valid_until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +148,7 @@ class Clients:
         self._placeholders = placeholders
         self._budgets = budgets
         self._uses = uses or KeyUses()
-        self._known: FIFOCache[tuple[bytes, bytes], tuple[Caller, float]] = FIFOCache(maxsize=_MAX_REMEMBERED)
+        self._verified: dict[tuple[bytes, bytes], Verified] = {}
         self.nobody = Caller("" if self._policies else "anonymous", None, CallerScope())
 
     @property
@@ -144,45 +163,46 @@ class Clients:
 
         Without clients everybody is trusted: only placeholders of our own are read, for what they are bound to.
         """
-        if not self._policies and AUTHORIZATION not in fields.named:
+        caller = self.recall(fields, now)
+        if caller is None:
+            authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
+            verified = self._verify(authorization, key, now)
+            if len(authorization) + len(key) <= _MAX_REMEMBERED_BYTES:
+                if len(self._verified) >= _MAX_REMEMBERED:
+                    self._verified.clear()
+                self._verified[authorization, key] = verified
+            caller = verified.caller
+        if caller.key is not None:
+            self._uses.note(caller.key.digest, now)
+        return caller
+
+    def recall(self, fields: RequestFields, now: float) -> Caller | None:
+        """The caller, if its credential was verified before and is still valid; None where it has to be verified."""
+        named = fields.named
+        if not self._policies and AUTHORIZATION not in named:
             return self.nobody
-        authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
+        authorization, key = named.get(AUTHORIZATION, _ABSENT)[0], named.get(PROXY_KEY, _ABSENT)[0]
         if not self._policies and ACCESS not in authorization:
             return self.nobody
-        known = self._known.get((authorization, key))
-        if known is not None and now < known[1]:
-            caller = known[0]
-        else:
-            caller, expires = self._verify(authorization, key, now)
-            if len(authorization) + len(key) <= _MAX_REMEMBERED_BYTES:
-                self._known[authorization, key] = (caller, expires)
-        self.note_use(caller, now)
-        return caller
+        verified = self._verified.get((authorization, key))
+        return verified.caller if verified is not None and now < verified.valid_until else None
 
     def note_use(self, caller: Caller, now: float) -> None:
         """A request with the caller's key was let in; `now` is wall-clock time."""
         if caller.key is not None:
             self._uses.note(caller.key.digest, now)
 
-    def known_until(self, fields: RequestFields) -> float:
-        """Wall-clock time until which `identify` names the same caller for these fields; 0 where it would look anew."""
-        authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
-        if not self._policies and ACCESS not in authorization:
-            return math.inf
-        known = self._known.get((authorization, key))
-        return known[1] if known is not None else 0.0
-
-    def _verify(self, authorization: bytes, key: bytes, now: float) -> tuple[Caller, float]:
+    def _verify(self, authorization: bytes, key: bytes, now: float) -> Verified:
         credential = _credential(authorization)
         if not self._policies and not credential.startswith(ACCESS):
-            return self.nobody, math.inf
+            return Verified(self.nobody, math.inf)
         keyed = self._of_key(key, now) if self._policies and key else None
         if credential.startswith(ACCESS):
             return self._of_placeholder(credential, keyed, now)
         if keyed is None:
             keyed = self._of_key(credential, now)
         assert keyed.key is not None
-        return keyed, keyed.key.until
+        return Verified(keyed, keyed.key.until)
 
     def _of_key(self, key: bytes, now: float) -> Caller:
         """The client that has this key. Every digest is compared, so that time tells nothing."""
@@ -196,7 +216,7 @@ class Clients:
         _refuse_ended(*found, now)
         return self._caller(found[1], "", found[0])
 
-    def _of_placeholder(self, text: bytes, keyed: Caller | None, now: float) -> tuple[Caller, float]:
+    def _of_placeholder(self, text: bytes, keyed: Caller | None, now: float) -> Verified:
         found = self._placeholders.read(ACCESS, text, self._digests_of)
         if found is None:
             raise PlaceholderRejected(
@@ -211,7 +231,8 @@ class Clients:
             raise PlaceholderRejected(
                 "The access token and X-Ads-Proxy-Key belong to different clients; send one of them."
             )
-        return self._caller(policy, found.bound, key), min(found.expires, key.until if key is not None else math.inf)
+        valid_until = min(found.expires, key.until if key is not None else math.inf)
+        return Verified(self._caller(policy, found.bound, key), valid_until)
 
     def _digests_of(self, name: str) -> tuple[str, ...]:
         """The digests of a client's keys; that of nobody is empty, while nobody is asked for a key."""
@@ -268,17 +289,15 @@ class Clients:
 
     # --- what they may do
 
-    def screen(
-        self, caller: Caller, request: Request, destination: Destination, operations: Operations = PUBLISHED
-    ) -> Verdict:
-        """Raise what forbids the request wherever it would go, if anything does; else what `permit` goes on from.
+    def screen(self, caller: Caller, asked: RequestSummary) -> Verdict:
+        """Raise what forbids the request wherever it would go, if anything does; else what `check_route` goes on from.
 
         Asked before routing, so that what routing knows of others is told to nobody who may not ask for it.
         """
         policy = caller.policy
         if policy is None:
             return _UNLIMITED
-        verdict = evaluate_request(policy, request, destination, operations)
+        verdict = evaluate_request(policy, asked)
         if verdict.refusal is not None:
             raise verdict.refusal
         return verdict

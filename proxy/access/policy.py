@@ -27,17 +27,16 @@ from proxy.access.overrides import may_override
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.access.report_body import ORDER_OF_REPORTS, find_flaw
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
-from proxy.routing.numbers import may_tell_numbers_apart
-from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, Operations, ScopeRule
+from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.scope import SCOPE
-from proxy.routing.target import Destination, TargetKind
+from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.access.client_keys import ClientKey
-    from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
+    from proxy.routing.summary import RequestSummary
 
 _MCP_METHODS = frozenset((b"POST", b"GET", b"DELETE"))
 _NONE: frozenset[bytes] = frozenset()
@@ -105,12 +104,6 @@ class Policy:
     def own(self) -> OwnAccounts:
         return OwnAccounts(self.profiles or _NONE, self.account_ids or _NONE)
 
-    @cached_property
-    def tells_numbers_apart(self) -> bool:
-        """Whether it may permit one of two paths that differ only in segments that are numbers."""
-        pieces = [piece for pattern in self.paths or () for piece in pattern.pieces]
-        return any(map(may_tell_numbers_apart, (*pieces, *self.unscoped_paths)))
-
     def names_path(self, path: bytes) -> bool:
         """Whether one of `paths` matches."""
         for pattern in self.paths or ():
@@ -168,59 +161,55 @@ class Verdict:
     by_body: bool = False
 
 
-def evaluate_request(
-    policy: Policy, request: Request, destination: Destination, operations: Operations = PUBLISHED
-) -> Verdict:
-    """Whether a client may send this request at all, wherever it is routed to, and which rule says so.
-
-    `destination` is that of the request's own target; `operations` are those that routing asks as well.
-    """
-    if not policy.judges_requests or destination.kind in _FORWARDED_FOR_NOBODY:
+def evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
+    """Whether a client may send this request at all, wherever it is routed to, and which rule says so."""
+    if not policy.judges_requests or asked.kind in _FORWARDED_FOR_NOBODY:
         return policy.leave
     try:
-        return _evaluate_request(policy, request, destination, operations)
+        return _evaluate_request(policy, asked)
     except (UnacceptablePath, TooManyParameters) as refused:
         return Verdict(policy.judges_paths or policy.judges_requests, refused.detail, refused)
 
 
-def _evaluate_request(policy: Policy, request: Request, destination: Destination, operations: Operations) -> Verdict:
-    path = destination.path
+def _evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
+    path = asked.path
     if policy.judges_paths:
-        path = unambiguous_path(path, destination.segments, policy.unscoped_paths)
-    if _overrides(request):
+        path = unambiguous_path(path, asked.segments, policy.unscoped_paths)
+    if _overrides(asked):
         return _forbid(
             policy.judges_requests,
             f"Client {policy.name} is limited, and a header or parameter of the request could ask for something "
             "else than its method and path; send it without X-HTTP-Method-Override, X-Original-URL and their like.",
         )
-    if policy.methods is not None and request.method not in policy.methods:
-        shown = request.method.decode("latin-1")[:32]
+    if policy.methods is not None and asked.method not in policy.methods:
+        shown = asked.method.decode("latin-1")[:32]
         return _forbid("methods", f"Client {policy.name} may not use the method {shown}.")
     if not policy.names_path(path):
         return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
-    return _evaluate_operation(policy, request, destination, operations)
+    return _evaluate_operation(policy, asked)
 
 
-def _overrides(request: Request) -> bool:
-    names = [name for name, _ in request.fields.every if name not in ORDINARY]
-    if request.target.query:
-        names += [name for name, _ in judged_parameters(request.target.query)]
+def _overrides(asked: RequestSummary) -> bool:
+    names = [name for name, _ in asked.fields.every if name not in ORDINARY]
+    if asked.query:
+        names += [name for name, _ in judged_parameters(asked.query)]
     return any(map(may_override, names))
 
 
-def _evaluate_operation(policy: Policy, request: Request, destination: Destination, operations: Operations) -> Verdict:
+def _evaluate_operation(policy: Policy, asked: RequestSummary) -> Verdict:
     """What the table of operations says of it: what it does, and what governs it."""
-    if destination.kind is TargetKind.MCP:
-        return _evaluate_mcp(policy, request, destination)
+    if asked.kind is TargetKind.MCP:
+        return _evaluate_mcp(policy, asked)
     if policy.access is Effect.WRITE and not policy.limited_by:
         return policy.leave
-    operation = operations.find(request.method, destination.segments) if destination.kind is TargetKind.API else None
-    effect = Effect.WRITE if operation is None else operation.effect
+    effect = Effect.WRITE if asked.operation is None else asked.operation.effect
     if effect not in _ACCESS[policy.access]:
-        return _forbid("access", f"Client {policy.name} has `access: {policy.access}`, and {_too_much(operation)}.")
+        return _forbid(
+            "access", f"Client {policy.name} has `access: {policy.access}`, and {_too_much(asked.operation)}."
+        )
     if not policy.limited_by:
         return policy.leave
-    return _evaluate_limits(policy, request, destination, operation)
+    return _evaluate_limits(policy, asked)
 
 
 def _too_much(operation: Operation | None) -> str:
@@ -235,12 +224,12 @@ def _too_much(operation: Operation | None) -> str:
     )
 
 
-def _evaluate_mcp(policy: Policy, request: Request, destination: Destination) -> Verdict:
+def _evaluate_mcp(policy: Policy, asked: RequestSummary) -> Verdict:
     """A request to the MCP endpoint: who is limited needs its path open, and whose tools are, has each call judged."""
-    verdict = _evaluate_limits(policy, request, destination, None) if policy.limited_by else policy.leave
+    verdict = _evaluate_limits(policy, asked) if policy.limited_by else policy.leave
     if verdict.refusal is not None or not policy.judges_tools:
         return verdict
-    if request.method not in _MCP_METHODS:
+    if asked.method not in _MCP_METHODS:
         return _forbid(policy.judges_tools, f"Client {policy.name} may send POST, GET and DELETE to the MCP endpoint.")
     reason = f"Client {policy.name} may call the tools that it is permitted; which one it is, a running proxy reads."
     return Verdict(policy.judges_tools, reason, by_body=True)
@@ -249,27 +238,25 @@ def _evaluate_mcp(policy: Policy, request: Request, destination: Destination) ->
 # --- limited clients ----------------------------------------------------------------------------------------
 
 
-def _evaluate_limits(
-    policy: Policy, request: Request, destination: Destination, operation: Operation | None
-) -> Verdict:
+def _evaluate_limits(policy: Policy, asked: RequestSummary) -> Verdict:
     """A limited client names no account but its own, and reaches what one of its own governs."""
-    fields = request.fields
-    foreign = find_foreign_name(policy.own, fields, request.target.query)
+    fields, operation = asked.fields, asked.operation
+    foreign = find_foreign_name(policy.own, fields, asked.query)
     if foreign:
         reason = f"Client {policy.name} may name no account but its own, and the {foreign} does."
         return _forbid(policy.limited_by, reason)
     for scope in fields.values(SCOPE):
         if scope and scope not in policy.own.profiles:
             return _foreign_profile(policy, scope)
-    if destination.path in policy.unscoped_paths:
+    if asked.path in policy.unscoped_paths:
         return _permit(policy, "unscoped_paths")
     if policy.account_ids is not None and operation is not None and operation.template == ORDER_OF_REPORTS:
         return policy.by_body
-    ungoverned = _ungoverned(destination, operation)
+    ungoverned = _ungoverned(asked.kind, operation)
     if operation is None or ungoverned:
         open_path = "an operator can name its path in `unscoped_paths`"
         return _forbid(policy.limited_by, f"Client {policy.name} is limited, and {ungoverned}; {open_path}.")
-    return _evaluate_governed(policy, request, operation)
+    return _evaluate_governed(policy, fields, operation)
 
 
 def _foreign_profile(policy: Policy, scope: bytes) -> Verdict:
@@ -279,9 +266,9 @@ def _foreign_profile(policy: Policy, scope: bytes) -> Verdict:
     return _forbid("profiles", f"Client {policy.name} may not use profile {shown}.")
 
 
-def _ungoverned(destination: Destination, operation: Operation | None) -> str:
+def _ungoverned(kind: TargetKind, operation: Operation | None) -> str:
     """Why neither Scope nor account id governs an operation, empty where one can."""
-    if destination.kind is TargetKind.MCP:
+    if kind is TargetKind.MCP:
         return "MCP reaches every account"
     if operation is None:
         return "this method and path are not in Amazon's specifications, so nothing says what they reach"
@@ -303,11 +290,11 @@ def _why_ungoverned(operation: Operation) -> str:
     return ""
 
 
-def _evaluate_governed(policy: Policy, request: Request, operation: Operation) -> Verdict:
+def _evaluate_governed(policy: Policy, fields: RequestFields, operation: Operation) -> Verdict:
     """One of the client's own profiles or account ids is there, of a kind that the operation takes."""
     takes_scope = policy.profiles is not None and operation.scope is not ScopeRule.NEVER
     if policy.account_ids is not None and operation.account is not AccountRule.NEVER:
-        sent = sent_account_ids(request.fields.passing, operation.account_header)
+        sent = sent_account_ids(fields.passing, operation.account_header)
         if len(sent) == 1 and sent[0] in policy.account_ids:
             return policy.with_account_id
         if not takes_scope:

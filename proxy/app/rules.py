@@ -85,7 +85,6 @@ def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_dige
         replay_bytes=config.limits.replay_bytes,
         retry_wait=config.upstream.retry_wait,
         rewrite_locations=config.rewrite_locations,
-        fast_path=config.fast_path,
         scheme=b"https" if config.tls else b"http",
         listen=str(config.listen).encode(),
         response_lines=DEMO_LINE if demo else b"",

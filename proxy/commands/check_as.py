@@ -14,10 +14,11 @@ from proxy.errors import ConfigurationError, Refused
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
-from proxy.http1.target import read_target
+from proxy.http1.target import parse_target
 from proxy.routing.route import Route, route
+from proxy.routing.summary import EVERYTHING, summarise
 from proxy.routing.table import EmptyDirectory
-from proxy.routing.target import read_destination
+from proxy.routing.target import find_destination
 
 if TYPE_CHECKING:
     from proxy.config import Config
@@ -62,11 +63,12 @@ def explain_request(config: Config, asked: SupposedRequest) -> int:
     try:
         table = make_routing_table(config, SupposedDirectory())
         request = _request(config, asked, table.operations)
-        destination = read_destination(request.target)
-        before = evaluate_request(caller.policy, request, destination, table.operations)
+        destination = find_destination(request.target)
+        summary = summarise(request.method, request.fields, destination, table.operations, EVERYTHING)
+        before = evaluate_request(caller.policy, summary)
         if before.refusal is not None:
             return _refuse(before)
-        chosen = route(request, destination, table, caller.scope)
+        chosen = route(summary, table, caller.scope)
     except Refused as refusal:
         say(f"No: {refusal.detail}")
         return FAILED
@@ -80,9 +82,9 @@ def _request(config: Config, asked: SupposedRequest, operations: Operations) -> 
     section = b"Host: localhost\r\n"
     if asked.profile:
         section += b"Amazon-Advertising-API-Scope: %s\r\n" % asked.profile.encode("utf-8", "surrogateescape")
-    target = read_target(path)
+    target = parse_target(path)
     if asked.account_id:
-        operation = operations.find(method, read_destination(target).segments)
+        operation = operations.find(method, find_destination(target).segments)
         spelling = operation.account_header if operation is not None else ""
         name = spelling or "Amazon-Ads-AccountId"
         section += f"{name}: {asked.account_id}\r\n".encode("utf-8", "surrogateescape")

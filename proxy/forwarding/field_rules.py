@@ -31,11 +31,3 @@ REQUEST_FIELDS = RequestFieldRules(
     not_in_trailers=frozenset((b"accept-encoding",)),
     barred=lambda name: names_account(name) or may_override(name) or name.startswith(b"mcp-"),
 )
-
-LOOKED_UP = (AUTHORIZATION, PROXY_KEY, SCOPE, *sorted(ADS_ACCOUNT), b"user-agent")
-"""Names whose values lead to something that was decided before, or are told in the log."""
-
-
-def is_read(name: bytes) -> bool:
-    """Whether a decision reads the value of a field that `REQUEST_FIELDS` does not give on; in lower case."""
-    return name in REQUEST_FIELDS.noticed or names_account(name) or may_override(name)

@@ -16,53 +16,51 @@ from proxy.access.admission import admit, identify
 from proxy.downstream.ports import Availability
 from proxy.errors import Draining, NotImplementedHere, Refused
 from proxy.forwarding.accounting import METHODS, NOWHERE, Way, asked_way, way_of
-from proxy.forwarding.decision import Decision, RequestContext
-from proxy.forwarding.decisions import Decisions
+from proxy.forwarding.decision import Decision, Decisions, RequestContext
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.field_rules import REQUEST_FIELDS
-from proxy.forwarding.judged import JudgedRequest
 from proxy.forwarding.local import LocalTokenRequest
-from proxy.forwarding.plain_exchange import PlainExchange
-from proxy.forwarding.quick.recognition import Recognition
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
 from proxy.routing.route import route
-from proxy.routing.target import TargetKind, may_be_local, read_destination
+from proxy.routing.target import TargetKind, find_destination, may_be_local
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.access.clients import Caller
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.rules import Rules
-    from proxy.routing.operations import Operations
     from proxy.routing.route import Route
+    from proxy.routing.summary import RequestSummary
     from proxy.routing.target import Destination
     from proxy.upstream.pools import Pools
 
 _CLOSING = Availability.CLOSING
 
 
-class Considered:
-    """What became known of a request while it was decided whether to serve it: its account if it is not."""
+class Undecided:
+    """What became known of a request before it was decided whether to serve it: its account if it is refused."""
 
-    __slots__ = ("client", "destination", "request", "route")
+    __slots__ = ("asked", "client", "request", "route")
 
-    def __init__(self, request: Request | None) -> None:
+    def __init__(self, request: Request | None, client: str = "") -> None:
         self.request = request
-        self.client = ""
-        self.destination: Destination | None = None
+        self.client = client
+        self.asked: RequestSummary | None = None
         self.route: Route | None = None
 
     def __repr__(self) -> str:
-        return f"<Considered: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"
+        return f"<Undecided: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"
 
-    def way(self, operations: Operations) -> Way:
+    @property
+    def way(self) -> Way:
         """Where it would have gone, or what it asked for."""
         if self.route is not None:
             return way_of(self.route)
-        if self.request is None or self.destination is None:
-            return NOWHERE
-        return asked_way(self.request, operations.find(self.request.method, self.destination.segments))
+        return asked_way(self.asked) if self.asked is not None else NOWHERE
 
 
 class Forwarder:
@@ -73,12 +71,11 @@ class Forwarder:
         self.rules: Rules
         self.reader: RequestReader
         self.limits: ConnectionLimits
-        self.quick: Recognition | None
         self._decisions: Decisions
         self._dependencies = dependencies
         self._pools = pools
         self._serial = count(1)
-        self._considered = Considered(None)
+        self._undecided = Undecided(None)
         self._prefix = os.urandom(6).hex()
         self.apply(rules)
 
@@ -93,10 +90,8 @@ class Forwarder:
         self._dependencies.accounting.journal.forget()
         self.rules = rules
         self.limits = rules.connection_limits
-        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS, remember=True)
+        self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS)
         self._decisions = Decisions(rules)
-        known_again = rules.fast_path and self._dependencies.accounting.tracing is None
-        self.quick = Recognition(self._dependencies, self, rules) if known_again else None
 
     # --- Service
 
@@ -104,97 +99,86 @@ class Forwarder:
         return f"{self._prefix}-{next(self._serial):x}"
 
     def accept(self, request: Request, client: ClientPort) -> RequestHandler:
-        known = self._decisions.find(request)
-        if known is not None and self.availability is not _CLOSING:
-            return self._repeat(known, client)
-        rules = self.rules
-        considered = self._considered = Considered(request)
         admit(request)
-        early = read_destination(request.target) if may_be_local(request.target) else None
-        if self.availability is _CLOSING:
-            raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
-        if request.method not in METHODS:
-            raise NotImplementedHere("The Ads API has no such method.", close=True)
-        caller = identify(request, early, rules.clients, rules.table, time.time())
-        considered.client = caller.name
-        destination = early or read_destination(request.target)
-        accounting = self._dependencies.accounting
-        if destination.kind is TargetKind.TOKEN:
-            accounting.started()
-            return LocalTokenRequest(accounting, client, request, destination, rules)
-        considered.destination = destination
-        rules.clients.charge(caller, time.monotonic())
-        screened = rules.clients.screen(caller, request, destination, rules.table.operations)
-        session = None
-        if destination.kind is TargetKind.MCP:
-            session = self._dependencies.sessions.find(request, caller.name)
-        chosen = considered.route = route(request, destination, rules.table, caller.scope, session)
-        in_flight = accounting.client_cell(caller.name)
-        rules.clients.check_route(caller, screened, chosen)
-        pool = self._pools.find(chosen.endpoint, chosen.region)
-        tools = rules.clients.tool_rules(caller, rules.table.operations) if destination.kind is TargetKind.MCP else None
-        budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
-        decision = Decision(request, caller, destination, chosen, pool, rules, in_flight, budget, tools)
-        self._dependencies.accounting.write_gate.check(is_write=decision.is_write)
-        # Last: only the end of the request gives back what is claimed.
-        rules.clients.claim(caller, in_flight.value)
-        if screened.by_body:
-            return self._judge_body(decision, client)
-        if accounting.tracing is None:
-            self._decisions.keep(decision)
-        return self._exchange(RequestContext(request, decision), client)
-
-    def _repeat(self, context: RequestContext, client: ClientPort) -> RequestHandler:
-        """One like it was let through, which costs this one only what each of them is counted by."""
-        known = context.shared
-        clients, caller = known.rules.clients, known.caller
-        if caller.key is not None:
-            clients.note_use(caller, time.time())
-        if known.budgeted or known.is_write:
-            considered = self._considered = Considered(context.request)
-            considered.client = caller.name
-            if known.budgeted:
-                considered.destination = read_destination(context.request.target)
-                clients.charge(caller, time.monotonic())
-            considered.route = context.route
-        self._dependencies.accounting.write_gate.check(is_write=known.is_write)
-        if known.budgeted:
-            clients.claim(caller, known.in_flight.value)
+        context = self._decisions.find(request) if self.availability is not _CLOSING else None
+        if context is not None:
+            self._repeat(request, context.decision)
+        else:
+            early = find_destination(request.target) if may_be_local(request.target) else None
+            if self.availability is _CLOSING:
+                raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
+            if request.method not in METHODS:
+                raise NotImplementedHere("The Ads API has no such method.", close=True)
+            caller = identify(request, early, self.rules.clients, self.rules.table, time.time())
+            self._undecided = Undecided(request, caller.name)
+            destination, asked = self._decisions.read(request, caller.reading)
+            if destination.kind is TargetKind.TOKEN:
+                accounting = self._dependencies.accounting
+                accounting.started()
+                return LocalTokenRequest(accounting, client, request, destination, self.rules)
+            context = self._decide(request, destination, asked, caller)
+        decision = context.decision
+        if decision.is_write:
+            self._dependencies.accounting.write_gate.check(is_write=True)
+        if decision.budgeted:
+            # Last: only the end of the request gives back what is claimed.
+            self.rules.clients.claim(decision.caller, decision.in_flight.value)
         return self._exchange(context, client)
 
+    def _decide(
+        self, request: Request, destination: Destination, asked: RequestSummary, caller: Caller
+    ) -> RequestContext:
+        """Decide whether this caller may send the request, and where it goes. Raises the `Refused` that forbids it."""
+        rules, clients = self.rules, self.rules.clients
+        undecided = self._undecided
+        undecided.asked = asked
+        clients.charge(caller, time.monotonic())
+        screened = clients.screen(caller, asked)
+        is_mcp = asked.kind is TargetKind.MCP
+        session = self._dependencies.sessions.find(request, caller.name) if is_mcp else None
+        chosen = undecided.route = route(asked, rules.table, caller.scope, session)
+        clients.check_route(caller, screened, chosen)
+        pool = self._pools.find(chosen.endpoint, chosen.region)
+        in_flight = self._dependencies.accounting.client_cell(caller.name)
+        budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
+        tools = clients.tool_rules(caller, rules.table.operations) if is_mcp else None
+        decision = Decision(asked, caller, chosen, pool, rules, in_flight, budget, tools, screened.by_body)
+        self._decisions.keep(decision)
+        return RequestContext(request, destination, decision)
+
+    def _repeat(self, request: Request, decision: Decision) -> None:
+        """A request like it was let through, which costs this one only what each of them is counted by."""
+        if decision.caller.key is not None:
+            self.rules.clients.note_use(decision.caller, time.time())
+        if decision.budgeted or decision.is_write:
+            undecided = self._undecided = Undecided(request, decision.client)
+            if decision.budgeted:
+                undecided.asked = decision.asked
+                self.rules.clients.charge(decision.caller, time.monotonic())
+            undecided.route = decision.route
+
     def _exchange(self, context: RequestContext, client: ClientPort) -> RequestHandler:
-        accounting, shared = self._dependencies.accounting, context.shared
-        if self.quick is not None and self.quick.note_declined():
-            self.quick.learn(context.decision)
-        accounting.started(shared.in_flight)
-        if shared.plain and accounting.tracing is None:
-            return PlainExchange(self._dependencies, client, context)
-        decision = context.decision
-        return Exchange(self._dependencies, client, RequestContext(self._sent(context.request, decision), decision))
-
-    def _judge_body(self, decision: Decision, client: ClientPort) -> RequestHandler:
-        """Whether it may be sent is known when its body is here."""
-        if self.quick is not None:
-            self.quick.note_declined()
-        self._dependencies.accounting.started(decision.in_flight)
-        clients, request, tools = decision.rules.clients, decision.request, decision.tools
-        judge = partial(clients.permit_body, decision.caller, request.fields)
-        context = RequestContext(self._sent(request, decision), decision)
-        return JudgedRequest(self._dependencies, client, context, partial(tools.judge, request) if tools else judge)
-
-    def _sent(self, request: Request, decision: Decision) -> Request:
-        """The request as it leaves."""
-        tracing = self._dependencies.accounting.tracing
+        accounting, decision = self._dependencies.accounting, context.decision
         if decision.tools is not None:
-            request = replace(request, fields=asking_identity(request.fields))
-        return request if tracing is None else replace(request, fields=tracing.untraced(request.fields))
+            context.request = replace(context.request, fields=asking_identity(context.request.fields))
+        if accounting.tracing is not None:
+            fields = accounting.tracing.untraced(context.request.fields)
+            context.request = replace(context.request, fields=fields)
+        accounting.started(decision.in_flight)
+        return Exchange(self._dependencies, client, context, self._judge_of(context) if decision.by_body else None)
+
+    def _judge_of(self, context: RequestContext) -> Callable[[bytes], None]:
+        """What may forbid the request for what its body holds."""
+        decision = context.decision
+        if decision.tools is not None:
+            return partial(decision.tools.judge, context.request)
+        return partial(decision.rules.clients.permit_body, decision.caller, context.request.fields)
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
         if request is None:
             request = unread_request(b"", self.new_request_id())
-        considered = self._considered if self._considered.request is request else Considered(request)
-        way = considered.way(self.rules.table.operations)
-        self._dependencies.accounting.refused(request, error, considered.client, way)
+        undecided = self._undecided if self._undecided.request is request else Undecided(request)
+        self._dependencies.accounting.refused(request, error, undecided.client, undecided.way)
         return refusal_response(error, request, self.rules.response_lines, close=close)
 
     def defect(self, where: str, error: BaseException) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
     from proxy.tokens.values import AccessToken
@@ -44,11 +43,6 @@ def account_lines(access_token: str, client_id: str) -> bytes:
         f"Amazon-Advertising-API-ClientId: {client_id}\r\n"
         f"Amazon-Ads-ClientId: {client_id}\r\n"
     ).encode("latin-1")
-
-
-def render_head(request: Request, route: Route, host_line: bytes, account: bytes) -> bytes:
-    """The head that leaves; `host_line` and `account` hold whole lines."""
-    return request_line(request.method, route.target) + render_section(request.fields, route, host_line, account)
 
 
 def request_line(method: bytes, target: bytes) -> bytes:

@@ -17,11 +17,16 @@ _KINDS = frozenset((b"report", b"reports", b"snapshot", b"snapshots"))
 _DECODER = json.JSONDecoder()
 
 
-def concerns(method: bytes, segments: tuple[bytes, ...], status: int, content_type: bytes) -> bool:
-    """Whether an answer's body may hold a `location` that must be looked at: v2 reports and snapshots, as JSON."""
+def hands_out_locations(method: bytes, segments: tuple[bytes, ...]) -> bool:
+    """Whether the body of an answer may hold a `location` that must be looked at: v2 reports and snapshots."""
     if len(segments) < 2 or segments[0] not in _VERSIONS or _KINDS.isdisjoint(segments):
         return False
-    return 200 <= status < 300 and method in (b"GET", b"POST") and _JSON.match(content_type) is not None
+    return method in (b"GET", b"POST")
+
+
+def may_hold_location(status: int, content_type: bytes) -> bool:
+    """Whether this answer's body does, where such answers may: a success, as JSON."""
+    return 200 <= status < 300 and _JSON.match(content_type) is not None
 
 
 def rewrite_location(value: bytes, api_hosts: frozenset[bytes], base: bytes, prefix: bytes) -> bytes:

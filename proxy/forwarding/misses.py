@@ -5,22 +5,34 @@ To ask for such an id makes the directory look for it, so it is asked for with e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.forwarding.decision import Missed
 from proxy.routing.ads_account import sent_ads_account
 from proxy.routing.scope import SCOPE
 from proxy.routing.selection import select
 
 if TYPE_CHECKING:
-    from proxy.forwarding.decision import Decision
-    from proxy.routing.table import Directory, RoutingTable
+    from proxy.http1.request_fields import RequestFields
+    from proxy.routing.route import Route
+    from proxy.routing.summary import RequestSummary
+    from proxy.routing.table import CallerScope, Directory, RoutingTable
 
 
-def find_missed(decision: Decision, table: RoutingTable) -> Missed | None:
+class Missed(NamedTuple):
+    """A profile and an ads account that were sent and that nobody lists, each empty where it is none.
+
+    `account` is the one that the request chose, empty where it chose none.
+    """
+
+    profile: str
+    ads_account: str
+    account: str
+
+
+def find_missed(asked: RequestSummary, caller: CallerScope, table: RoutingTable) -> Missed | None:
     """What was sent and nobody lists."""
-    fields = decision.request.fields
-    selection = select(decision.destination, fields, table, decision.caller.scope)
+    fields = asked.fields
+    selection = select(asked.name, fields, table, caller)
     chosen = selection.account.name if selection is not None else ""
     scope = next((value.decode("latin-1") for value in fields.values(SCOPE) if value), "")
     ads_account = sent_ads_account(fields).decode("latin-1")
@@ -32,9 +44,8 @@ def find_missed(decision: Decision, table: RoutingTable) -> Missed | None:
     return missed if missed.profile or missed.ads_account else None
 
 
-def misses_default(decision: Decision, directory: Directory) -> bool:
+def misses_default(fields: RequestFields, route: Route, directory: Directory) -> bool:
     """Whether a default was added that nobody lists."""
-    fields, route = decision.request.fields, decision.route
     profile, ads_account = route.profile.decode("latin-1"), route.ads_account.decode("latin-1")
     if profile and not any(fields.values(SCOPE)) and not directory.owners(profile, route.account):
         return True

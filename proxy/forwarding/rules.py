@@ -37,7 +37,6 @@ class Rules:
     replay_bytes: int
     retry_wait: float
     rewrite_locations: bool
-    fast_path: bool
     scheme: bytes
     listen: bytes
     response_lines: bytes = b""

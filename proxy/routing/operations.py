@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from proxy.routing.numbers import may_tell_numbers_apart
 from proxy.routing.templates import PLACEHOLDER, Templates
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ class Effect(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: a row of the table."""
+    """One operation: a row of the table. Its hash is that of the object, as a table has each row once."""
 
     method: str
     template: str
@@ -68,6 +66,8 @@ class Operation:
     account_header: str
     """The spelling of the account header on this operation; empty where it takes none."""
     effect: Effect
+
+    __hash__ = object.__hash__
 
     @property
     def segments(self) -> tuple[bytes, ...]:
@@ -96,11 +96,6 @@ class Operations:
         as a lookup costs no more than the memory of it would.
         """
         return self._templates.find(b"GET" if method == b"HEAD" else method, segments)
-
-    @cached_property
-    def tell_numbers_apart(self) -> bool:
-        """Whether a row holds a number as a segment; else all paths that differ only in such are one operation's."""
-        return any(may_tell_numbers_apart(row.template.encode()) for row in self._rows)
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(self._rows)

@@ -30,15 +30,16 @@ from proxy.routing.mcp_session import stay
 from proxy.routing.scope import SCOPE
 from proxy.routing.selection import listed, select
 from proxy.routing.table import ANYBODY, AccountEntry, CallerScope, RoutingTable, Selection
-from proxy.routing.target import REGIONS, Destination, TargetKind
+from proxy.routing.target import REGIONS, TargetKind
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
-    from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.profiles.index import ListingFailure
     from proxy.routing.mcp_session import McpSession
     from proxy.routing.operations import Operation
+    from proxy.routing.summary import RequestSummary
+    from proxy.routing.target import Destination
 
 _Owners = tuple[tuple[str, str], ...]
 """Pairs of account and region."""
@@ -61,46 +62,32 @@ _NEVER_FORWARDED = {
 class Route:
     """Where a request goes.
 
-    `target` is the origin-form to send: byte for byte what came behind the removed prefix. `path` is the client's path
-    without prefix and query, `segments` are its parts. `profile` is the Scope to send, empty for none. `prefix` leads
-    back to the same account and region without any header: what the client wrote (`/@brand-eu`, `/@acme/eu`), completed
-    where its headers chose. `ads_account` is the client's own or the default one, empty for none;
-    `ads_account_header` is the name to send it under, empty where the client's own passes. `operation` is the table's
-    row, None where it has none.
+    `profile` is the Scope to send, empty for none. `prefix` leads back to the same account and region without any
+    header: what the client wrote (`/@brand-eu`, `/@acme/eu`), completed where its headers chose. `ads_account` is the
+    client's own or the default one, empty for none; `ads_account_header` is the name to send it under, empty where the
+    client's own passes. `operation` is the table's row, None where it has none. `mcp_path` is where the region's MCP
+    endpoint is, empty for the API.
     """
 
     account: str
     region: str
     endpoint: TargetKind
-    target: bytes
-    path: bytes
-    segments: tuple[bytes, ...]
     profile: bytes
     prefix: bytes
     ads_account: bytes = b""
     ads_account_header: bytes = b""
     operation: Operation | None = None
+    mcp_path: bytes = b""
 
-    def to_another(self, destination: Destination) -> Route:
-        """The same to another destination of the API that is decided alike."""
-        return Route(
-            self.account,
-            self.region,
-            self.endpoint,
-            destination.target,
-            destination.path,
-            destination.segments,
-            self.profile,
-            self.prefix,
-            self.ads_account,
-            self.ads_account_header,
-            self.operation,
-        )
+    def target(self, destination: Destination) -> bytes:
+        """The origin-form to send for a destination that was decided so: byte for byte what came behind the prefix."""
+        if not self.mcp_path or self.mcp_path == b"/mcp":
+            return destination.target
+        return self.mcp_path + destination.target[len(b"/mcp") :]
 
 
 def route(
-    request: Request,
-    destination: Destination,
+    asked: RequestSummary,
     table: RoutingTable,
     scope: CallerScope = ANYBODY,
     session: McpSession | None = None,
@@ -109,40 +96,36 @@ def route(
 
     A caller of some accounts or profiles only gets `NotPermitted` for any other name, whether it is there or not.
 
-    `destination` is that of the request's own target; `session` is the one that it belongs to at the MCP endpoint.
+    `session` is the one that the request belongs to at the MCP endpoint.
     """
-    kind, fields = destination.kind, request.fields
+    kind, fields = asked.kind, asked.fields
     if kind in _NEVER_FORWARDED:
         raise NeverForwarded(_NEVER_FORWARDED[kind])
     sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
-    selection = select(destination, fields, table, scope)
+    selection = select(asked.name, fields, table, scope)
     owners, homes = _find_owners(sent, ads_account or _manager(kind, fields), selection, table, scope)
-    region = _chosen_region(destination, fields, table, selection)
+    region = _chosen_region(asked, table, selection)
     if session is not None:
         selection = stay(session, selection, region, owners or homes, table)
         region = selection.region
     if selection is None:
         selection = Selection(_account_without_selector(owners, homes, region, table, scope))
     account = selection.account
-    defaults, operation = _NO_DEFAULTS, None
-    if kind is TargetKind.API:
-        operation = table.operations.find(request.method, destination.segments)
-        if not sent:
-            defaults = _choose_defaults(fields, ads_account, operation, selection)
+    defaults, operation = _NO_DEFAULTS, asked.operation
+    if kind is TargetKind.API and not sent:
+        defaults = _choose_defaults(fields, ads_account, operation, selection)
     region = region or _region_of_ids(account, owners, homes, defaults, table)
     profile = _default_scope(defaults.profile, account.name, region, table) if defaults.profile else sent
     return Route(
         account.name,
         region,
         kind,
-        _target(destination, table.mcp_paths[region]) if kind is TargetKind.MCP else destination.target,
-        destination.path,
-        destination.segments,
         profile,
-        _way_back(destination, account, region, table),
+        _prefix_back(asked, account, region, table),
         defaults.ads_account.encode("latin-1") if defaults.ads_account else ads_account,
         defaults.ads_account_header.encode("latin-1") if defaults.ads_account_header else b"",
         operation,
+        table.mcp_paths[region] if kind is TargetKind.MCP else b"",
     )
 
 
@@ -192,16 +175,16 @@ def _choose_defaults(
 _NO_DEFAULTS = _Defaults()
 
 
-def _way_back(destination: Destination, account: AccountEntry, region: str, table: RoutingTable) -> bytes:
+def _prefix_back(asked: RequestSummary, account: AccountEntry, region: str, table: RoutingTable) -> bytes:
     """A prefix that alone chooses this account and region."""
-    named = table.names[destination.name] if destination.name else None
-    pinned = destination.region or (named is not None and named.region)
+    named = table.names[asked.name] if asked.name else None
+    pinned = asked.region or (named is not None and named.region)
     if (named is not None or len(table.accounts) == 1) and (pinned or region == account.region):
-        return destination.prefix
-    name = destination.prefix[: -len("/eu")] if destination.region else destination.prefix
+        return asked.prefix
+    name = asked.prefix[: -len("/eu")] if asked.region else asked.prefix
     if not name and len(table.accounts) > 1:
         name = b"/@" + account.name.encode()
-    return name if not destination.region and region == account.region else b"%b/%b" % (name, region.encode())
+    return name if not asked.region and region == account.region else b"%b/%b" % (name, region.encode())
 
 
 # --- account ------------------------------------------------------------------------------------------------
@@ -260,20 +243,18 @@ _HOW_TO_CHOOSE = "Choose one with X-Ads-Account: NAME, or with /@NAME/ before th
 # --- region -------------------------------------------------------------------------------------------------
 
 
-def _chosen_region(
-    destination: Destination, fields: RequestFields, table: RoutingTable, selection: Selection | None
-) -> str:
+def _chosen_region(asked: RequestSummary, table: RoutingTable, selection: Selection | None) -> str:
     """The region that a selector names, empty where none does; a wrong X-Ads-Region is an error even if it loses."""
-    sent = ""
+    sent, fields = "", asked.fields
     if REGION in fields.named:
         sent = fields.value(REGION).decode("latin-1").lower()
         if sent and sent not in REGIONS:
             raise UnknownRegion(f"X-Ads-Region {sent!r:.80} is not one of {', '.join(REGIONS)}.")
     if selection is not None and selection.region:
         return selection.region
-    if destination.region or sent:
-        return destination.region or sent
-    authority = destination.authority or fields.host
+    if asked.region or sent:
+        return asked.region or sent
+    authority = asked.authority or fields.host
     if not authority:
         return ""
     host = read_host(authority)
@@ -348,10 +329,3 @@ def _not_known_yet(account: str, region: str, failure: ListingFailure | None) ->
         retry_after=_FIRST_KNOWN_IN,
         retryable=failure.retryable,
     )
-
-
-def _target(destination: Destination, mcp_path: bytes) -> bytes:
-    """The target to send; `mcp_path` is that of the region's MCP endpoint, `/mcp` as a rule."""
-    if destination.kind is not TargetKind.MCP or mcp_path == b"/mcp":
-        return destination.target
-    return mcp_path + destination.target[len(b"/mcp") :]

@@ -7,8 +7,6 @@ a client may name is for `access`.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from proxy.http1.target import path_segments
 from proxy.routing.operations import ScopeRule, find_operation
 
@@ -21,26 +19,13 @@ NAMES_ACCOUNT = frozenset(
     b"amazon-marketing-cloud-audience-instanceid".split()
 )
 """Headers that name an account, manager, advertiser or entity (docs/amazon.md, Accounts)."""
-
-_MAX_REMEMBERED = 4096
-_MAX_REMEMBERED_BYTES = 512
 """In bytes: together with the number above it bounds what a stranger's paths can make the process hold."""
 
 
 def find_scope_rule(method: bytes, path: bytes) -> ScopeRule:
-    """`scope_rule` without its memory."""
+    """The rule of an operation; `path` has neither query nor selecting prefix. HEAD is judged as GET is."""
     operation = find_operation(method, path_segments(path))
     return ScopeRule.UNKNOWN if operation is None else operation.scope
-
-
-_remembered_scope_rule = lru_cache(maxsize=_MAX_REMEMBERED)(find_scope_rule)
-
-
-def scope_rule(method: bytes, path: bytes) -> ScopeRule:
-    """The rule of an operation; `path` has neither query nor selecting prefix. HEAD is judged as GET is."""
-    if len(path) > _MAX_REMEMBERED_BYTES:
-        return find_scope_rule(method, path)
-    return _remembered_scope_rule(method, path)
 
 
 def wants_default(rule: ScopeRule, names_account: bool) -> bool:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from proxy.http1.request_fields import RequestFields
-    from proxy.routing.target import Destination
 
 ACCOUNT = b"x-ads-account"
 """A selector: read here, and never sent."""
@@ -25,17 +24,15 @@ _MAX_NAME = 64
 """In characters: a longer name is not compared with others."""
 
 
-def select(
-    destination: Destination, fields: RequestFields, table: RoutingTable, scope: CallerScope
-) -> Selection | None:
+def select(prefix_name: str, fields: RequestFields, table: RoutingTable, scope: CallerScope) -> Selection | None:
     """What `/@NAME`, X-Ads-Account and the placeholder choose, in this order; a wrong name is always an error.
 
     A placeholder's route still gives its region and profile where X-Ads-Account names the route's own account.
     """
-    if not (destination.name or scope.bound or ACCOUNT in fields.named):
+    if not (prefix_name or scope.bound or ACCOUNT in fields.named):
         return None
     sent = fields.value(ACCOUNT)
-    named = _named(destination.name, table, scope) if destination.name else None
+    named = _named(prefix_name, table, scope) if prefix_name else None
     header = _account_of_header(sent.decode("latin-1"), table, scope) if sent else None
     bound = _bound(table, scope) if scope.bound else None
     if named is not None:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from functools import lru_cache
 
 from proxy.errors import UnknownRoute
-from proxy.http1.target import Target, path_segments, percent_decoded, read_target
+from proxy.http1.target import Target, path_segments, percent_decoded
 from proxy.unchanging import unchanging
 
 REGIONS = ("na", "eu", "fe")
 TOKEN_PATH = b"/auth/o2/token"
 
 _REGION_PREFIXES = {b"/" + region.encode(): region for region in REGIONS}
-_MCP_PATHS = frozenset((b"/mcp", b"/mcp/", b"/mcp/lite", b"/mcp/lite/"))
-_MCP_ENDINGS = tuple(_MCP_PATHS)
+_PREFIXES = (b"/@", b"/%40", *_REGION_PREFIXES)
+_MCP_ENDINGS = (b"/mcp", b"/mcp/", b"/mcp/lite", b"/mcp/lite/")
 _SIGN_IN = (b"auth", b"ap")
 _WELL_KNOWN = b"/.well-known/"
 _METADATA = frozenset((b"oauth-protected-resource", b"oauth-authorization-server", b"openid-configuration"))
@@ -27,7 +26,6 @@ _OAUTH_ENDPOINTS = frozenset((b"/register", b"/authorize", b"/token"))
 """Where MCP clients go on that found no metadata, with a login of their own."""
 _LOCAL_ENDINGS = tuple(_OAUTH_ENDPOINTS)
 """Those of the token endpoint's path, too."""
-_MAX_REMEMBERED = 2048
 _MAX_REMEMBERED_BYTES = 1024
 _DECODINGS = 3
 """How often a path is percent-decoded in search of a sign-in path: one more than any server is known to do."""
@@ -53,6 +51,15 @@ class TargetKind(StrEnum):
     forwarded."""
 
 
+_API, _SIGN = TargetKind.API, TargetKind.SIGN_IN
+_KINDS = {
+    TOKEN_PATH: TargetKind.TOKEN,
+    **dict.fromkeys(_MCP_ENDINGS, TargetKind.MCP),
+    **dict.fromkeys(_OAUTH_ENDPOINTS, TargetKind.LOGIN),
+}
+"""Of paths that have one of their own."""
+
+
 @unchanging
 class Destination:
     """A target without its selecting prefix; texts are empty where the part is absent.
@@ -71,46 +78,19 @@ class Destination:
     path: bytes
     segments: tuple[bytes, ...]
 
-    def of_another(self, target: Target) -> Destination:
-        """That of a target in origin form whose path differs from this one's in segments that are numbers alone."""
-        path = target.path[len(self.prefix) :]
-        sent = sent_target(target, self.prefix)
-        segments = path_segments(path)
-        return Destination(self.kind, self.name, self.region, self.prefix, b"", sent, path or b"/", segments)
-
-
-def sent_target(target: Target, prefix: bytes) -> bytes:
-    """What is sent of a target in origin form that begins with this selecting prefix."""
-    sent = target.raw[len(prefix) :]
-    return sent if sent[:1] == b"/" else b"/" + sent
-
 
 def find_destination(target: Target) -> Destination:
     """Take the prefix off a target of origin or absolute form. Raises `UnknownRoute` for a prefix without a name."""
-    name, region, path = _split_prefix(target.path)
-    whole = path == target.path
-    rest = path + target.query
-    return Destination(
-        kind=_kind(path),
-        name=name,
-        region=region,
-        prefix=b"" if whole else target.path[: len(target.path) - len(path)],
-        authority=target.authority,
-        target=rest if path else b"/" + rest,
-        path=path or b"/",
-        segments=path_segments(path),
-    )
-
-
-@lru_cache(maxsize=_MAX_REMEMBERED)
-def _remembered_destination(raw: bytes) -> Destination:
-    return find_destination(read_target(raw))
-
-
-def read_destination(target: Target) -> Destination:
-    """`find_destination`, remembering what it found, in bounded memory."""
-    raw = target.raw
-    return _remembered_destination(raw) if len(raw) <= _MAX_REMEMBERED_BYTES else find_destination(target)
+    path = target.path
+    name = region = ""
+    prefix = b""
+    if path.startswith(_PREFIXES):
+        name, region, path = _split_prefix(path)
+        prefix = target.path[: len(target.path) - len(path)]
+    path = path or b"/"
+    segments = path_segments(path)
+    kind = _KINDS.get(path) or _kind(path, segments)
+    return Destination(kind, name, region, prefix, target.authority, path + target.query, path, segments)
 
 
 def may_be_local(target: Target) -> bool:
@@ -146,16 +126,9 @@ def _split_prefix(path: bytes) -> tuple[str, str, bytes]:
     return name, region, rest
 
 
-def _kind(path: bytes) -> TargetKind:
-    if path == TOKEN_PATH:
-        return TargetKind.TOKEN
-    if path in _MCP_PATHS:
-        return TargetKind.MCP
-    if path in _OAUTH_ENDPOINTS:
-        return TargetKind.LOGIN
+def _kind(path: bytes, segments: tuple[bytes, ...]) -> TargetKind:
     if _PLAIN.fullmatch(path):
-        first = path.lstrip(b"/").partition(b"/")[0].lower()
-        return TargetKind.SIGN_IN if first in _SIGN_IN else TargetKind.API
+        return _SIGN if segments and segments[0].lower() in _SIGN_IN else _API
     if _leads_to_sign_in(path):
         return TargetKind.SIGN_IN
     return TargetKind.LOGIN if _asks_for_metadata(path) else TargetKind.API

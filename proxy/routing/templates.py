@@ -48,10 +48,22 @@ class Templates(Generic[Value]):
             values[method] = value
 
     def find(self, method: bytes, path: tuple[bytes, ...]) -> Value | None:
-        """The value of the most literal template that has the method: literals beat placeholders, left to right.
+        """The value of the most literal template that has the method: literals beat placeholders, left to right."""
+        node = self._root
+        for segment in path:
+            literal, placeholder = node.literals.get(segment), node.placeholder
+            if literal is None:
+                if placeholder is None:
+                    return None
+                node = placeholder
+            elif placeholder is None:
+                node = literal
+            else:
+                return self._search(method, path)
+        return node.values.get(method)
 
-        Each node is visited once at most, whatever the path.
-        """
+    def _search(self, method: bytes, path: tuple[bytes, ...]) -> Value | None:
+        """The same of a path that several templates begin like. Each node is visited once at most."""
         node: _Node[Value] | None = self._root
         at, size = 0, len(path)
         left: list[tuple[_Node[Value], int]] = []  # placeholders that were passed by, the last one first

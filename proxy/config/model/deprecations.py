@@ -1,4 +1,4 @@
-"""Keys that have another name now, and are still taken under the old one: the table, and what follows from it. Pure.
+"""Keys that have another name now, or no effect, and are still taken: the table, and what follows from it. Pure.
 
 An entry lets a configuration that works go on working: its value is moved to the new key before anything is checked,
 and a note says so at the start, in `check` and in the console. The tables of docs/configuration.md and the editors'
@@ -21,7 +21,10 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Deprecation:
-    """A key, what it is called now, the version that says so first, and the one that takes the old name no longer."""
+    """A key, its present name, the version that says so first, and the one that takes the old name no longer.
+
+    `new` is empty for a key that has no effect any more.
+    """
 
     old: tuple[str, ...]
     new: tuple[str, ...]
@@ -31,11 +34,12 @@ class Deprecation:
     @property
     def advice(self) -> str:
         """What to do, as the end of a sentence that names the old key."""
-        return f"deprecated since {self.since}, and taken until {self.until}: use {'.'.join(self.new)}"
+        instead = f"use {'.'.join(self.new)}" if self.new else "it has no effect; remove it"
+        return f"deprecated since {self.since}, and taken until {self.until}: {instead}"
 
 
-DEPRECATIONS: tuple[Deprecation, ...] = ()
-"""Every key that is being renamed."""
+DEPRECATIONS: tuple[Deprecation, ...] = (Deprecation(("fast_path",), (), since="0.2", until="1.0"),)
+"""Every key that is being renamed or removed."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,10 @@ def rename_keys(values: Mapping[str, Any], table: tuple[Deprecation, ...]) -> Re
     for entry in table:
         for old, new in [*_places(renaming.values, entry)]:
             told = f"{_dotted(old)}: is {entry.advice}"
+            if not entry.new:
+                _found(renaming.values, old[:-1]).pop(str(old[-1]))
+                renaming.notes.append(f"{told}.")
+                continue
             if _found(renaming.values, new[:-1]).get(str(new[-1])) is not None:
                 renaming.problems.append(f"{told}, which is there too; remove this one")
                 continue
@@ -76,6 +84,10 @@ def rename_variables(
             names = iter(match.groups())
             new = prefix + "__".join(next(names) if part == ANY else part.upper() for part in entry.new)
             new += match.groups()[-1] or ""
+            if not entry.new:
+                del renamed[name]
+                notes.append(f"{name} is {entry.advice}.")
+                continue
             told = f"{name} is deprecated since {entry.since}, and taken until {entry.until}: use {new}"
             if new in environ:
                 problems.append(f"{told}, which is set too; unset this one")

@@ -339,9 +339,6 @@ class Config(Section):
     rewrite_locations: Annotated[
         Flag, Field(description="Whether a `location` at the API host comes back leading through the proxy.")
     ] = True
-    fast_path: Annotated[
-        Flag, Field(description="Whether the proxy reuses decisions for requests like earlier ones. Deprecated.")
-    ] = False
     invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
     notify: Annotated[NotifySection, Field(description="Who is told at once.")] = NotifySection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
