@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from proxy.forwarding.explanation import Explanation
     from proxy.forwarding.tracing import RequestTrace, Tracing
     from proxy.http1.message import Request
-    from proxy.observability.journal import JournalEntry
-    from proxy.routing.operations import Operation
     from proxy.routing.route import Route
+    from proxy.routing.summary import RequestSummary
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 """What Amazon's specifications use, and HEAD and OPTIONS."""
@@ -68,9 +67,9 @@ def way_of(route: Route) -> Way:
     )
 
 
-def asked_way(request: Request, operation: Operation | None) -> Way:
+def asked_way(asked: RequestSummary) -> Way:
     """That of a request which was refused before it was routed: what it named itself."""
-    fields = request.fields
+    fields, operation = asked.fields, asked.operation
     profile = next((value for value in fields.values(SCOPE) if value), b"")
     ads_account = next((value for name in ADS_ACCOUNT for value in fields.values(name) if value), b"")
     return Way(
@@ -86,7 +85,7 @@ def asked_way(request: Request, operation: Operation | None) -> Way:
 def kind_of(decision: Decision) -> RequestKind:
     """What requests that were decided so share, in the words of the log."""
     account, region, profile, ads_account, operation, operation_class = way_of(decision.route)
-    method = method_name(decision.request.method)
+    method = method_name(decision.asked.method)
     return RequestKind(decision.client, account, region, profile, ads_account, method, operation, operation_class)
 
 
@@ -99,49 +98,25 @@ class RequestStats:
     """
 
     __slots__ = (
-        "amazon_request_id",
-        "attempts",
-        "began",
-        "bytes_in",
-        "bytes_out",
-        "client",
-        "duration",
-        "explanation",
-        "fault",
-        "mcp_tools",
-        "naming",
-        "overhead",
-        "path",
-        "refusal",
-        "request",
-        "request_id",
-        "sent_at",
-        "text",
-        "trace",
-        "upstream",
-        "upstream_status",
-        "user_agent",
+        *("amazon_request_id", "attempts", "began", "bytes_in", "bytes_out", "client", "duration", "explanation"),
+        *("fault", "mcp_tools", "naming", "overhead", "path", "refusal", "request", "request_id", "sent_at", "text"),
+        *("trace", "upstream", "upstream_status", "user_agent"),
     )
+    path: str
+    text: str
+    duration: float
+    upstream: float
 
     def __init__(self, request: Request, client: str, began: float) -> None:
         self.request = request
         self.request_id = request.id
         self.user_agent = request.fields.user_agent
-        self.path: str
-        self.text: str
-        self.duration: float
-        self.upstream: float
         self.client = client
         self.began = began
-        self.amazon_request_id = ""
-        self.attempts = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.overhead = 0.0
-        self.sent_at = 0.0
-        self.upstream_status = 0
+        self.amazon_request_id = self.fault = ""
+        self.attempts = self.bytes_in = self.bytes_out = self.upstream_status = 0
+        self.overhead = self.sent_at = 0.0
         self.refusal: Refused | None = None
-        self.fault = ""
         self.explanation: Explanation | None = None
         self.mcp_tools: tuple[str, ...] = ()
         self.naming: Future[tuple[str, ...]] | None = None
@@ -149,13 +124,11 @@ class RequestStats:
 
     def measure(self, now: float) -> None:
         """It is over: the times are what they are."""
-        duration, overhead = now - self.began, self.overhead
-        if overhead > duration:
-            overhead = duration
-        upstream, left = now - self.sent_at if self.sent_at else 0.0, duration - overhead
-        if upstream > left:
-            upstream = left
-        self.duration, self.overhead, self.upstream = duration, overhead, max(0.0, upstream)
+        self.duration = duration = now - self.began
+        if self.overhead > duration:
+            self.overhead = duration
+        upstream, left = now - self.sent_at if self.sent_at else 0.0, duration - self.overhead
+        self.upstream = min(left, upstream)
 
     def ended_well(self, status: int) -> bool:
         """Whether Amazon's response went to the tool whole, and all that is to be said of it is what others share."""
@@ -275,24 +248,21 @@ class Accounting:
         if stats.ended_well(status):
             self.passed_on(stats, status, context, now)
             return
-        route = context.route
-        path = route.path.decode("latin-1")
-        self.finished(stats.finished(status, way_of(route), path, now), context.shared.in_flight)
+        event = stats.finished(status, way_of(context.route), context.path, now)
+        self.finished(event, context.decision.in_flight)
 
     def passed_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
-        """Amazon's response went to the tool whole, and nothing is to be said of it."""
+        """Amazon's response went to the client whole, and nothing is to be said of it."""
         stats.measure(now)
-        shared = context.shared
-        entry = shared.prepared.entries.get(status) or self._prepare(shared, status)
-        stats.path, stats.text = context.shown(self.journal)
+        decision = context.decision
+        entry = decision.entries.get(status)
+        if entry is None:
+            entry = decision.entries[status] = self.journal.entry(kind_of(decision), status)
+        stats.path = path = context.path
+        stats.text = self.journal.text(path, stats.user_agent)
         self.flight.value -= 1
-        shared.in_flight.value -= 1
+        decision.in_flight.value -= 1
         entry.note(stats)
-
-    def _prepare(self, decision: Decision, status: int) -> JournalEntry:
-        """Where requests that were decided so are noted with this status."""
-        entry = decision.prepared.entries[status] = self.journal.entry(kind_of(decision), status)
-        return entry
 
     def refused(self, request: Request, error: Refused, client: str = "", way: Way = NOWHERE) -> None:
         """A request was answered before anybody served it."""

@@ -7,7 +7,6 @@ whether to try again. Its state tells how far the try got: what may be sent agai
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -39,26 +38,16 @@ class AttemptState(StrEnum):
     """Nobody wants the response any longer."""
 
 
-_SENT = AttemptState.SENT
+_SENT, _ENDED = AttemptState.SENT, AttemptState.ENDED
 _LIVE = (_SENT, AttemptState.ANSWERED)
-
-
-@dataclass(frozen=True, slots=True)
-class SentRequest:
-    """A request that was sent whole before anybody made an attempt of it: all of its body, and when it was sent.
-
-    `overhead` is what the proxy spent on it until then, in seconds.
-    """
-
-    token: AccessToken
-    connection: UpstreamConnection
-    body: bytes
-    sent_at: float
-    overhead: float
 
 
 class AttemptOwner(Protocol):
     """Who made the try and hears of it. `entered` of the attempt is the moment at which the news came."""
+
+    def deliver_whole(self, response: Response, payload: bytes) -> bool:
+        """Pass on a response that came whole with one read; False where it has to be told bit by bit."""
+        ...
 
     def attempt_interim(self, response: Response) -> None: ...
 
@@ -81,29 +70,21 @@ class Attempt:
     """See the module's docstring. `number` counts the tries of a request, from 1.
 
     `refused` tells that Amazon refused the token, whatever the status.
+    `whole` tells that all of the request was written.
     While `held`, what comes of the response is kept in `pieces`, `trailers` (None until its end) and `error`.
     `on_end` is called as the try ends, before the owner hears of it, with the error if the connection failed.
     """
 
-    __slots__ = (
-        "_connection",
-        "_enough",
-        "_more",
-        "_owner",
-        "_unsent",
-        "_whole",
-        "entered",
-        "error",
-        "held",
-        "number",
-        "on_end",
-        "pieces",
-        "refused",
-        "response",
-        "state",
-        "token",
-        "trailers",
-    )
+    state = _SENT
+    entered = 0.0
+    held = refused = whole = False
+    response: Response | None = None
+    pieces: list[Buffer]
+    trailers: bytes | None = None
+    error: Refused | None = None
+    on_end: Callable[[Attempt, Refused | None], None] | None = None
+    _enough = 0
+    _more: asyncio.Future[None] | None = None
 
     def __init__(
         self,
@@ -117,26 +98,6 @@ class Attempt:
         self.number = number
         self.token = token
         self._unsent = connection.lost
-        self._whole = False
-        self.state = _SENT
-        self.entered = 0.0
-        self.held = False
-        self.refused = False
-        self.response: Response | None = None
-        self.pieces: list[Buffer]
-        self._enough: int
-        self._more: asyncio.Future[None] | None
-        self.trailers: bytes | None
-        self.error: Refused | None
-        self.on_end: Callable[[Attempt, Refused | None], None] | None = None
-
-    @classmethod
-    def of_sent(cls, owner: AttemptOwner, sent: SentRequest) -> Attempt:
-        """The attempt that a request was whose response comes from here on."""
-        attempt = cls(owner, 1, sent.token, sent.connection)
-        attempt._unsent, attempt._whole = False, True
-        sent.connection.hand_over(attempt)
-        return attempt
 
     def __repr__(self) -> str:
         held = ", held" if self.held else ""
@@ -158,7 +119,7 @@ class Attempt:
             return Progress.UNSENT
         if self._connection.head_began:
             return Progress.ANSWERING
-        return Progress.WHOLE if self._whole else Progress.PARTLY
+        return Progress.WHOLE if self.whole else Progress.PARTLY
 
     def send_body(self, data: list[Buffer]) -> None:
         """Write more of the body."""
@@ -166,18 +127,13 @@ class Attempt:
 
     def request_sent(self) -> None:
         """The whole request has been written."""
-        self._whole = True
+        self.whole = True
         self._connection.request_sent()
-
-    def take_up(self, response: Response) -> None:
-        """Its response has begun before."""
-        self.state, self.response = AttemptState.ANSWERED, response
 
     def hold(self) -> None:
         """Keep the response back."""
         self.held = True
-        self.pieces, self.trailers, self.error = [], None, None
-        self._enough, self._more = 0, None
+        self.pieces = []
 
     async def gather(self, size: int, seconds: float) -> bytes:
         """The held body's first `size` bytes, or what of them came within so many seconds. Then no more is read."""
@@ -229,6 +185,14 @@ class Attempt:
             self.on_end(self, error)
 
     # --- ResponseSink
+
+    def whole_response(self, response: Response, payload: bytes) -> bool:
+        self.response = response
+        if self._owner.deliver_whole(response, payload):
+            self.state = _ENDED
+            return True
+        self.response = None
+        return False
 
     def interim(self, response: Response) -> None:
         self._owner.attempt_interim(response)

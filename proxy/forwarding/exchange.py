@@ -1,32 +1,42 @@
-"""One request of one tool on its way to Amazon and back: a state machine that makes attempts until one is delivered.
+"""One request of one client on its way to Amazon and back: a state machine that makes attempts until one is delivered.
 
-It stands between a tool's connection and, attempt by attempt, Amazon, and does what `retry` decides. A request whose
-token and connection are at hand leaves within the call that read it; a task is only made to wait for something.
+It stands between a client's connection and, attempt by attempt, Amazon, and does what `retry` decides. The usual run
+takes two steps, without a task: *send*, where the body is here and a token and a connection are at hand, and *deliver*,
+where the response comes whole and nothing else is to be done about it. Everything else is told bit by bit, and what it
+alone needs is made then. Every attempt is made from the request as it came.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from proxy.errors import NoUsableToken, Refused, Throttled, UpstreamTimeout
+from proxy.errors import ContentTooLarge, NoUsableToken, Refused, Throttled, UpstreamTimeout, WriteNotRecorded
 from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
-from proxy.forwarding.injection import render_head
+from proxy.forwarding.connection_wait import ConnectionWait
+from proxy.forwarding.explanation import EXPLAINED
+from proxy.forwarding.injection import render_section, request_line
+from proxy.forwarding.large_bodies import LARGE, READER
 from proxy.forwarding.mcp_body import body_of
-from proxy.forwarding.phase import ADMITTED, Phase, follow
-from proxy.forwarding.refusal import internal_error, refusal_response
+from proxy.forwarding.phase import ADMITTED, DONE, SENT, Phase, follow
+from proxy.forwarding.refusal import internal_error, refusal_response, sent_status
 from proxy.forwarding.relay import ResponseRelay
 from proxy.forwarding.renewal import renew_after_refusal, tell_accepted
 from proxy.forwarding.replays import Replays
+from proxy.forwarding.response_head import CHUNKED_LINE, connection_line, render_response_head
 from proxy.forwarding.throttled import ThrottledRequest
 from proxy.forwarding.unauthorized import may_refuse_token
+from proxy.forwarding.unjudged_body import UnjudgedBody
+from proxy.http1.framing import whole_chunks
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from proxy.downstream.ports import ClientPort
     from proxy.forwarding.decision import RequestContext
@@ -36,36 +46,178 @@ if TYPE_CHECKING:
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
 
+MAX_WHOLE = 8192
+"""Bytes of a body that are cheaper written in one piece with the head than after it."""
+_LOOKED_AT = retry.JUDGED | EXPLAINED
+"""Statuses that may lead to another try, or are explained in the log."""
+
 
 class Exchange:
-    """See the module's docstring. Implements `RequestHandler` for the tool's side and `AttemptOwner` for Amazon's."""
+    """See the module's docstring. Implements `RequestHandler` for the client's side and `AttemptOwner` for Amazon's.
+
+    `judge` is called with the whole body before anything is sent, and raises the `Refused` that forbids it.
+    """
 
     max_wire_bytes = 0
-    __slots__ = (
-        *("_attempt", "_body", "_client", "_context", "_dependencies", "_entered", "_made_relay", "_made_replays"),
-        *("_stats", "_task", "_throttled", "phase"),
-    )
+    phase = ADMITTED
+    _task: asyncio.Task[None] | None = None
+    _waiting: ConnectionWait | None = None
+    _attempt: Attempt | None = None
+    _throttled: ThrottledRequest | None = None
+    _made_relay: ResponseRelay | None = None
+    _made_replays: Replays | None = None
 
-    def __init__(self, dependencies: Dependencies, client: ClientPort, context: RequestContext) -> None:
-        self.phase = ADMITTED
+    def __init__(
+        self,
+        dependencies: Dependencies,
+        client: ClientPort,
+        context: RequestContext,
+        judge: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._dependencies = dependencies
         self._client = client
         self._context = context
-        self._task: asyncio.Task[None] | None = None
-        self._attempt: Attempt | None = None
-        self._throttled: ThrottledRequest | None = None
-        self._made_relay: ResponseRelay | None = None
-        self._made_replays: Replays | None = None
+        self._unjudged = None if judge is None else UnjudgedBody(judge, context)
+        self._entered = client.head_done
         self._stats = dependencies.accounting.begin(context.request, context.client, client.head_done)
         self._body = body_of(context, self._stats)
-        self._entered = client.head_done
 
     def __repr__(self) -> str:
         return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
 
+    # --- the usual run
+
+    def start(self) -> None:
+        if self._unjudged is not None:
+            self._start_judging(self._unjudged)
+        elif not self._send_at_once():
+            self.phase = follow(self.phase, Phase.RECEIVING)
+            self._begin(self._entered)
+
+    def _send_at_once(self) -> bool:
+        """Send all of the request, if it is here and nothing has to be waited for."""
+        context, body, dependencies = self._context, self._body, self._dependencies
+        decision, stats = context.decision, self._stats
+        if not decision.is_plain or not body.complete or body.size > MAX_WHOLE or stats.trace is not None:
+            return False
+        token = dependencies.tokens.current(decision.route.account)
+        if token is None or dependencies.throttles.active:
+            return False
+        connection = decision.pool.take_warm(decision.family)
+        if connection is None:
+            return False
+        target = decision.route.target(context.destination)
+        data = request_line(context.request.method, target) + decision.section(token, dependencies.account_lines)
+        if pieces := body.data:
+            data = b"".join((data, *pieces))
+        decision.budget.earn()
+        stats.sent_at = perf_counter()
+        attempt = self._attempt = Attempt(self, 1, token, connection)
+        self.phase = follow(self.phase, SENT)
+        attempt.whole = True
+        connection.send_whole(attempt, data, decision.rules.timeouts)
+        stats.overhead = perf_counter() - self._entered
+        return True
+
+    def deliver_whole(self, response: Response, payload: bytes) -> bool:
+        """Pass on a response that came whole, if nothing else is to be done; the exchange is over then."""
+        context, client, stats, attempt = self._context, self._client, self._stats, self._attempt
+        request, fields, status = context.request, response.fields, response.status
+        assert attempt is not None
+        if status in _LOOKED_AT or b"location" in fields.values or self._throttled is not None or not client.writable:
+            return False
+        if fields.chunked and request.minor == 0:
+            return False
+        stats.upstream_status = status
+        stats.amazon_request_id = fields.request_id
+        if self._dependencies.tokens.watchful:
+            tell_accepted(attempt, self._dependencies.tokens, context)
+        keep = client.stays_open(request)
+        framing = b"" if keep and request.minor else connection_line(request.minor, keep=keep)
+        stats.bytes_out = len(payload)
+        if fields.chunked:
+            framing = CHUNKED_LINE + framing
+            payload = whole_chunks(payload)
+        head = render_response_head(response, fields.passing, request, context.decision.rules.response_lines, framing)
+        self.phase = follow(self.phase, DONE)  # before the write: a client that does not take it pauses nothing here
+        if keep and len(payload) <= MAX_WHOLE:
+            client.respond(head + payload)
+        else:
+            client.send([head, payload] if payload else [head])
+            client.finish(keep=keep)
+        now = perf_counter()
+        stats.attempts, stats.bytes_in = 1, self._body.size
+        stats.overhead += now - attempt.entered
+        self._dependencies.accounting.passed_on(stats, status, context, now)
+        self._attempt = None  # they refer to each other, and would be garbage that only a search finds
+        return True
+
+    # --- a body that is judged before anything is sent
+
+    def _start_judging(self, unjudged: UnjudgedBody) -> None:
+        self.phase = follow(self.phase, Phase.JUDGING)
+        fields = self._context.request.fields
+        if (fields.content_length or 0) >= self._context.rules.replay_bytes:
+            self._refuse(self._too_large_to_judge())
+        elif unjudged.complete:
+            self._judge(unjudged)
+        elif fields.expects_continue:
+            self._client.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
+            self._client.flush()
+            self._client.expect_body()
+
+    def _gather(self, unjudged: UnjudgedBody, pieces: list[Buffer]) -> None:
+        unjudged.add(pieces)
+        if len(unjudged.data) >= self._context.rules.replay_bytes:
+            self._refuse(self._too_large_to_judge())
+
+    def _judge(self, unjudged: UnjudgedBody) -> None:
+        """The body is whole: judge it, a large one in a thread."""
+        if self.phase is DONE:
+            return
+        body = bytes(unjudged.data)
+        if len(body) < LARGE:
+            self._follow(unjudged.judgement(body), body)
+            return
+        judging = self._client.loop.run_in_executor(READER, unjudged.judgement, body)
+        judging.add_done_callback(partial(self._judged, body))
+
+    def _judged(self, body: bytes, judging: asyncio.Future[Refused | None]) -> None:
+        defect = judging.exception()
+        if self.phase is DONE:
+            return
+        if defect is not None:
+            self.defect(defect)
+        else:
+            self._follow(judging.result(), body)
+        self._client.flush()
+
+    def _follow(self, refusal: Refused | None, body: bytes) -> None:
+        """What the judgement says: the request goes on with this body, or is refused."""
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._unjudged = None
+        decision = self._context.decision
+        if decision.tools is not None and b"cursor" in body:
+            decision.tools = replace(decision.tools, paging=True)
+        self.phase = follow(self.phase, Phase.RECEIVING)
+        self._begin(self._entered)
+        if body:
+            self.request_data([body])
+            self.request_ended(b"")  # without its trailers, which nobody judged
+
+    def _too_large_to_judge(self) -> ContentTooLarge:
+        limit = self._context.rules.replay_bytes
+        return ContentTooLarge(
+            f"The body of this request is read before it is sent, and must be smaller than {limit} bytes "
+            "(limits.replay_bytes)."
+        )
+
+    # --- made when they are needed
+
     @property
     def _relay(self) -> ResponseRelay:
-        """Made when it is asked for, and so are `_replays`: an exchange that runs as usual needs neither."""
         self._made_relay = self._made_relay or ResponseRelay(self._client, self._context)
         return self._made_relay
 
@@ -77,15 +229,11 @@ class Exchange:
                 self._made_replays.went(self._stats.sent_at)
         return self._made_replays
 
-    # --- RequestHandler: the tool's side
+    # --- RequestHandler: the client's side
 
     @property
     def paced(self) -> bool:
         return not self._relay.is_event_stream
-
-    def start(self) -> None:
-        self.phase = follow(self.phase, Phase.RECEIVING)
-        self._begin(self._entered)
 
     def _begin(self, entered: float) -> None:
         """Make the first attempt once there is enough of the body, which came at the moment `entered`."""
@@ -97,11 +245,17 @@ class Exchange:
             connection = context.take(self._dependencies.accounting.write_gate) if token is not None else None
             if token is not None and connection is not None:
                 self._send(token, connection)
+            elif token is not None and self._must_queue():
+                self.phase = follow(self.phase, Phase.WAITING)
+                self._queue(token)
             else:
                 self._wait(self._obtain_and_send(fresh=False, token=token))
         self._stats.overhead += perf_counter() - entered
 
     def request_data(self, pieces: list[Buffer]) -> None:
+        if self._unjudged is not None:
+            self._gather(self._unjudged, pieces)
+            return
         attempt = self._attempt
         data = self._body.add(pieces, sent=self._is_sent)
         if attempt is not None and attempt.live:
@@ -111,6 +265,11 @@ class Exchange:
             self._begin(perf_counter())
 
     def request_ended(self, trailers: bytes) -> None:
+        if self._unjudged is not None:
+            self._unjudged.complete = True
+            if self.phase is Phase.JUDGING:
+                self._judge(self._unjudged)
+            return
         attempt = self._attempt
         data = self._body.end(trailers, sent=self._is_sent)
         if attempt is not None and attempt.live:
@@ -186,14 +345,61 @@ class Exchange:
                 token = await self._dependencies.tokens.get(context.route.account)
                 if self._dependencies.throttles.active:
                     await self._limited().wait(token, self._replays)
+            if not fresh and self._must_queue():
+                self._queue(token)
+                return
             accounting = self._dependencies.accounting
             connection = await context.acquire(accounting.observer, accounting.write_gate, fresh=fresh)
         except Refused as error:
-            self._entered = perf_counter()
-            self._try_failed(error)
+            self.wait_failed(error)
         else:
-            self._entered = perf_counter()
-            self._send(token, connection)
+            self._send_late(token, connection)
+
+    def _send_late(self, token: AccessToken, connection: UpstreamConnection) -> None:
+        self._entered = perf_counter()
+        self._send(token, connection)
+        self._stats.overhead += perf_counter() - self._entered
+
+    # --- WaitOwner: while others have the connections
+
+    def _must_queue(self) -> bool:
+        """Whether the request may leave, and all connections that it may have are in use."""
+        context, gate = self._context, self._dependencies.accounting.write_gate
+        return not gate.stops(is_write=context.decision.is_write) and context.pool.is_full(context.family)
+
+    def _queue(self, token: AccessToken) -> None:
+        self._waiting = ConnectionWait(self, self._context, token, self._dependencies.accounting.observer)
+
+    def connection_given(self, token: AccessToken, connection: UpstreamConnection) -> None:
+        self._waiting = None
+        try:
+            self._context.check_gate(self._dependencies.accounting.write_gate)
+        except WriteNotRecorded as error:
+            self._context.pool.give_back(connection)  # whoever gave it gives it to the next
+            self.wait_failed(error)
+        else:
+            self._send_late(token, connection)
+
+    def place_given(self, token: AccessToken) -> None:
+        self._spawn(self._dial_and_send(token))
+
+    async def _dial_and_send(self, token: AccessToken) -> None:
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None
+        context = self._context
+        try:
+            connection = await waiting.dial()
+            context.check_late(connection, self._dependencies.accounting.write_gate)
+        except Refused as error:
+            self.wait_failed(error)
+        else:
+            self._send_late(token, connection)
+
+    def wait_failed(self, error: Refused) -> None:
+        """What the request waited for will not come."""
+        self._waiting = None
+        self._entered = perf_counter()
+        self._try_failed(error)
         if self.phase is not Phase.DONE:
             self._stats.overhead += perf_counter() - self._entered
 
@@ -203,10 +409,7 @@ class Exchange:
         self._replays.sent(stats.sent_at)
         channel = self._replays.doubt(connection)
         attempt = self._attempt = Attempt(self, self._replays.attempts, token, channel)
-        lines = self._dependencies.account_lines.of(token)
-        if stats.trace is not None:
-            lines += stats.trace.follow(attempt, context)
-        data: list[Buffer] = [render_head(context.request, context.route, context.pool.host_line, lines), *body.data]
+        data: list[Buffer] = [self._head(attempt, token), *body.data]
         body.forget_if_large()
         self.phase = follow(self.phase, Phase.SENT)
         channel.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
@@ -214,6 +417,18 @@ class Exchange:
             attempt.request_sent()
         elif channel.writable:
             self._client.resume_reading()
+
+    def _head(self, attempt: Attempt, token: AccessToken) -> bytes:
+        """What leaves before the body in this attempt."""
+        context, stats = self._context, self._stats
+        decision, request = context.decision, context.request
+        line, account_lines = request_line(request.method, context.target), self._dependencies.account_lines
+        if request.fields is decision.asked.fields:
+            return line + decision.section(token, account_lines)
+        lines = account_lines.of(token)
+        if stats.trace is not None:
+            lines += stats.trace.follow(attempt, context)
+        return line + render_section(request.fields, decision.route, decision.pool.host_line, lines)
 
     def _try_failed(self, error: Refused) -> None:
         """A try ended without a response: send again where that is safe, else say so."""
@@ -274,7 +489,10 @@ class Exchange:
         """A defect of ours must not leave a tool waiting for ever."""
         self._dependencies.accounting.defect("exchange", error)
         self._stop()
-        self._refuse(internal_error())
+        if self.phase is DONE:
+            self._client.abort()  # nobody knows how much of the response has left
+        else:
+            self._refuse(internal_error())
 
     def flush(self) -> None:
         self._client.flush()
@@ -372,12 +590,15 @@ class Exchange:
         client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
         client.finish(keep=keep)
         self._stats.refusal = error
-        self._finish(error.status)
+        self._finish(sent_status(error))
 
     def _stop(self) -> None:
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
             self._task = None
+        if self._waiting is not None:
+            self._waiting.leave()
+            self._waiting = None
         if self._attempt is not None:
             self._attempt.abandon()
 
@@ -394,6 +615,10 @@ class Exchange:
             stats.overhead += now - entered
         stats.attempts = self._replays.attempts
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
+        if (unjudged := self._unjudged) is not None:
+            stats.bytes_in = len(unjudged.data)
+            if self._context.decision.tools is not None and unjudged.data:
+                stats.mcp_tools = unjudged.tools
         context = self._context
         if self._relay.beginning is not None:
             stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(context.route.account))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxy.access.mcp_messages import UNTOLD, name_tools
 from proxy.forwarding.large_bodies import LARGE, READER
-from proxy.forwarding.request_body import ReplayBuffer, replay_buffer
+from proxy.forwarding.request_body import NO_BODY, ReplayBuffer
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ _MCP = TargetKind.MCP
 
 def body_of(context: RequestContext, stats: RequestStats) -> ReplayBuffer:
     """What the body of a request is kept in."""
-    fields, max_bytes = context.request.fields, context.rules.replay_bytes
-    if context.endpoint is _MCP:
-        return McpReplayBuffer(fields, max_bytes, stats)
-    return replay_buffer(fields, max_bytes)
+    fields = context.request.fields
+    if not fields.chunked and not fields.content_length:
+        return NO_BODY
+    max_bytes = context.rules.replay_bytes
+    return McpReplayBuffer(fields, max_bytes, stats) if context.endpoint is _MCP else ReplayBuffer(fields, max_bytes)
 
 
 class McpReplayBuffer(ReplayBuffer):

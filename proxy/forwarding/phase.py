@@ -11,6 +11,8 @@ class Phase(StrEnum):
     __hash__ = str.__hash__  # that of an Enum is written in Python, and each request is hashed several times
 
     ADMITTED = "admitted"
+    JUDGING = "judging"
+    """Its body is gathered, and judged when it is whole: nothing has been sent."""
     RECEIVING = "receiving"
     """A small body is still arriving, or the first part of a large one: nothing is asked of Amazon for it yet."""
     WAITING = "waiting"
@@ -28,7 +30,8 @@ ADMITTED, SENT, DONE = Phase.ADMITTED, Phase.SENT, Phase.DONE
 """For each request: to look a member up in an Enum takes longer than to compare it."""
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.ADMITTED: frozenset((Phase.RECEIVING, Phase.SENT, Phase.DONE)),
+    Phase.ADMITTED: frozenset((Phase.JUDGING, Phase.RECEIVING, Phase.SENT, Phase.DONE)),
+    Phase.JUDGING: frozenset((Phase.RECEIVING, Phase.DONE)),
     Phase.RECEIVING: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),
     Phase.WAITING: frozenset((Phase.SENT, Phase.DONE)),
     Phase.SENT: frozenset((Phase.WAITING, Phase.HOLDING, Phase.RELAYING, Phase.DONE)),

@@ -114,7 +114,7 @@ class ResponseRelay:
         if response.status in EXPLAINED:
             self.beginning = b""
         self._bodyless = has_no_body(response.status, self._context.request.method == b"HEAD")
-        tools = self._context.shared.tools
+        tools = self._context.decision.tools
         if tools is not None and not self._bodyless:
             readable = fields.content_encoding in (b"", b"identity")
             self._filter = ToolListFilter(tools, readable=readable, events=self.is_event_stream)
@@ -179,11 +179,11 @@ class ResponseRelay:
     def _is_looked_into(self) -> bool:
         fields, context = self._response.fields, self._context
         return (
-            context.rules.rewrite_locations
+            context.decision.hands_out_locations
             and not self._bodyless
             and (fields.content_length or 0) <= MAX_REWRITTEN
             and fields.content_encoding in (b"", b"identity")
-            and locations.concerns(context.request.method, context.route.segments, self.status, fields.content_type)
+            and locations.may_hold_location(self.status, fields.content_type)
         )
 
     def _with_location_home(self, passing: bytes) -> bytes:

@@ -35,7 +35,7 @@ class Replays:
 
     def __init__(self, context: RequestContext, observer: Observer) -> None:
         self._context = context
-        self._budget = context.shared.budget
+        self._budget = context.decision.budget
         self._observer = observer
         self._first_sent_at = 0.0
         self._401s = 0
@@ -62,7 +62,7 @@ class Replays:
     @property
     def reads(self) -> bool:
         """Whether the request changes nothing at Amazon."""
-        return self._context.shared.reads
+        return self._context.decision.reads
 
     def situation(self, progress: Progress, now: float, *, replayable: bool) -> Situation:
         """What there is to decide by. `now` is on the event loop's clock, `replayable` tells that the body is kept."""

@@ -110,9 +110,4 @@ class NoBody(ReplayBuffer):
         """There is nothing to forget, and it can be sent again."""
 
 
-_NO_BODY = NoBody()
-
-
-def replay_buffer(fields: RequestFields, max_bytes: int) -> ReplayBuffer:
-    """What holds the body of a request with these fields."""
-    return ReplayBuffer(fields, max_bytes) if fields.chunked or fields.content_length else _NO_BODY
+NO_BODY = NoBody()

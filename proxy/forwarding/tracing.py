@@ -102,7 +102,7 @@ class RequestTrace:
                 client=context.client,
                 account=route.account,
                 method=request.method.decode("latin-1"),
-                path=route.path.decode("latin-1"),
+                path=context.path,
                 operation=route.operation.name if route.operation is not None else UNKNOWN,
                 status=attempt.status,
                 fault=_fault(attempt, error),

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.clock import boot_time
 from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed
-from proxy.http1.framing import Body, Buffer, CountedBody, UntilClose, has_no_body
+from proxy.http1.framing import Body, Buffer, UntilClose, has_no_body
+from proxy.http1.message import read_response
 from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
 from proxy.upstream.body import body_of, payload_of
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.http1.message import Response
-    from proxy.http1.response_reader import ResponseReader
     from proxy.upstream.ports import ResponseSink, Timeouts, WholeResponseSink
 
 MAX_AGE = 600.0
@@ -36,6 +36,8 @@ _MAX_HEAD = 131072
 _MAX_INTERIM = 32
 _UNREAD = (408, 413)
 """Statuses of a request that was not read to its end: such a peer ends the connection, whether it says so or not."""
+_NEVER_WHOLE = frozenset((204, 304, *_UNREAD))
+"""Those, and what has no body whatever its fields say."""
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
 """Where Amazon names a request: the first as a rule, else one of its elder siblings (docs/amazon.md, Request ids)."""
 
@@ -50,9 +52,6 @@ class ConnectionOwner(Protocol):
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
-
-    @property
-    def reader(self) -> ResponseReader: ...
 
     def opened(self, connection: UpstreamConnection) -> None: ...
 
@@ -73,11 +72,10 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, pool: ConnectionOwner) -> None:
         self._pool = pool
         self.loop = pool.loop
-        self._reader = pool.reader
         self._transport: asyncio.Transport
         self._writer: RequestWriter
         self._sink: ResponseSink | None = None
-        self._first: WholeResponseSink | None = None
+        self._whole_sink: WholeResponseSink | None = None
         self._head = b""
         self._body: Body | None = None
         self._interims = 0
@@ -103,63 +101,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._writer.begin(data)
 
     def send_whole(self, sink: WholeResponseSink, data: bytes, timeouts: Timeouts) -> None:
-        """As `send` and `request_sent` together, for a request that is known to have an ordinary response as a rule."""
-        self._first = self._sink = sink
+        """As `send` and `request_sent` together. A response that comes whole with one read is told in one step."""
+        self._whole_sink = self._sink = sink
         self._to_head, self._interims = False, 0
         self._sent_at = now = self.loop.time()
         self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
         self.deadline = now + timeouts.response
         self._transport.write(data)  # the last request has left whole, else the connection would not be used again
-
-    def hand_over(self, sink: ResponseSink) -> None:
-        """Somebody else wants the response from here on."""
-        self._first = None
-        if self._sink is not None:
-            self._sink = sink
-
-    def note_answer(self) -> bool:
-        """The head of its response is here; False where not all of the request has left."""
-        if self._transport.get_write_buffer_size():
-            return False
-        self._pool.answered(self.loop.time() - self._sent_at)
-        return True
-
-    def go_on(self, sink: WholeResponseSink, left: int) -> None:
-        """So many bytes of the response's body are to come, and the sink knows what to do with them."""
-        self._first, self._body = sink, CountedBody(left)
-        self.deadline = self.loop.time() + self._idle_timeout
-
-    def rest_now(self) -> None:
-        """The response is over, and it may be used again."""
-        self._sink = self._body = None
-        self.served += 1
-        self.rested = boot_time()
-        self._pool.release(self)
-
-    def end_answered(self, waited: float) -> bool:
-        """`note_answer` and `rest_now` together, for a response that is here whole, after so many seconds. False
-        changes nothing."""
-        if self._transport.get_write_buffer_size():
-            return False
-        self._pool.answered(waited)
-        self._sink = self._body = None
-        self.served += 1
-        self.rested = boot_time()
-        self._pool.release(self)
-        return True
-
-    def read_whole(self, data: bytes) -> tuple[Response, bytes] | None:
-        """The response that `data` is, and its payload; None where it is none that is whole, and behind which the
-        connection can be used again. Raises `Refused` for what is no response."""
-        end = data.find(b"\r\n\r\n", 0, _MAX_HEAD)
-        if end < 0:
-            return None
-        response = self._reader.read(data, end)
-        status, fields, body = response.status, response.fields, data[end + 4 :]
-        if status in _UNREAD or has_no_body(status, False) or fields.close:
-            return None
-        payload = payload_of(body) if fields.chunked else body if len(body) == fields.content_length else None
-        return (response, payload) if payload is not None else None
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
@@ -172,7 +120,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def abandon(self) -> None:
         """Forget the exchange; its connection is of no more use."""
-        self._sink = self._first = None
+        self._sink = self._whole_sink = None
         self._failed = True
         self._transport.abort()
 
@@ -240,15 +188,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if (first := self._first) is not None:
-            self._first = None
+        if (whole_sink := self._whole_sink) is not None:
+            self._whole_sink = None
+            whole_sink.entered = perf_counter()
             try:
-                if first.recognise(data):
+                if self._tell_whole(whole_sink, data):
                     return
             except Exception as error:  # noqa: BLE001 - as below
                 self._sink = None
                 self.close()
-                first.defect(error)
+                whole_sink.defect(error)
                 return
         sink = self._sink
         if sink is None:
@@ -260,10 +209,36 @@ class UpstreamConnection(asyncio.Protocol):
         except Refused as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - a defect is told, whatever it is, and no tool waits for ever
-            self._sink = None
-            self.close()
+            if self._sink is None or self._sink is sink:  # else it serves the next request already
+                self._sink = None
+                self.close()
             sink.defect(error)
         sink.flush()
+
+    def _tell_whole(self, sink: WholeResponseSink, data: bytes) -> bool:
+        """Tell the response that `data` is, in one step; False where it is to be read bit by bit.
+
+        It has to be whole, with nothing behind it, and to leave the connection fit for the next request.
+        """
+        end = data.find(b"\r\n\r\n")
+        if not 0 <= end <= _MAX_HEAD or self._transport.get_write_buffer_size():
+            return False
+        try:
+            response = read_response(data[: end + 2], REQUEST_IDS)
+            status, fields, body = response.status, response.fields, data[end + 4 :]
+            if fields.close or status < 200 or status in _NEVER_WHOLE:
+                return False
+            payload = payload_of(body) if fields.chunked else body if len(body) == fields.content_length else None
+        except Refused:
+            return False  # it is read again, and what is wrong with it is told
+        if payload is None or not sink.whole_response(response, payload):
+            return False
+        self._pool.answered(self.loop.time() - self._sent_at)
+        self._sink = None
+        self.served += 1
+        self.rested = boot_time()
+        self._pool.release(self)
+        return True
 
     def eof_received(self) -> bool | None:
         if isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:
@@ -339,7 +314,7 @@ class UpstreamConnection(asyncio.Protocol):
                 raise UpstreamMalformed("What came back is not an HTTP/1.1 answer.")
             self._head = data
             return b""
-        response = self._reader.read(data, end)
+        response = read_response(data[: end + 2], REQUEST_IDS)
         if response.status == 408 and self.served:
             raise UpstreamClosed("Amazon gave up an idle connection just as this request was sent on it; try again.")
         rest = data[end + 4 :]
@@ -393,7 +368,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink.response_ended(trailers)
 
     def _fail(self, error: Refused) -> None:
-        sink, self._sink, self._first = self._sink, None, None
+        sink, self._sink, self._whole_sink = self._sink, None, None
         self.close()
         if sink is not None:
             sink.upstream_failed(error)

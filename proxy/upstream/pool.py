@@ -12,9 +12,8 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import UpstreamTimeout
-from proxy.http1.response_reader import ResponseReader
 from proxy.upstream.bulkheads import may_hold_another, unreserved
-from proxy.upstream.connection import MAX_IDLE, REQUEST_IDS, UpstreamConnection
+from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
 from proxy.upstream.doubted import RESTED
 from proxy.upstream.turns import Turns
 
@@ -33,7 +32,8 @@ _TURN = 0.002
 class Waiting(Protocol):
     """Somebody who waits. `gone` tells that nobody is there any more to be given anything.
 
-    Who `begins_anew` is given None where there is room for another connection, and asks for it like a newcomer.
+    `give` is called within the pool's turns and must not raise. None stands for a place that was taken for the waiter:
+    it makes a connection with `Pool.dial`, or returns the place with `Pool.decline`.
     """
 
     @property
@@ -48,16 +48,12 @@ class Waiting(Protocol):
     @property
     def gone(self) -> bool: ...
 
-    @property
-    def begins_anew(self) -> bool: ...
-
     def give(self, connection: UpstreamConnection | None) -> None: ...
 
 
 class Waiter:
     """A task that waits. What comes is a connection, or None for leave to make one."""
 
-    begins_anew = False
     __slots__ = ("client", "family", "fresh", "given")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, client: str, family: str, *, fresh: bool) -> None:
@@ -94,7 +90,6 @@ class Pool:
         self._yielding: asyncio.TimerHandle | None = None
         self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
-        self.reader = ResponseReader(REQUEST_IDS)
         self._dialer = dialer
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
@@ -160,7 +155,7 @@ class Pool:
             return connection
         if self._may_hold(family):
             if self._begin_dial(family):
-                return await self._dial(family)
+                return await self.dial(family)
             if fresh and self._idle:
                 self._idle.pop(0).close()
         try:
@@ -172,7 +167,7 @@ class Pool:
                     given.close()
         except TimeoutError:
             raise self.none_became_free(family, patience) from None
-        return given if given is not None else await self._dial(family)
+        return given if given is not None else await self.dial(family)
 
     def none_became_free(self, family: str, patience: float) -> UpstreamTimeout:
         """What is told to somebody of this family who waited for so many seconds."""
@@ -280,8 +275,8 @@ class Pool:
             self.places.give()
         self._forget(family)
 
-    async def _dial(self, family: str) -> UpstreamConnection:
-        """Make a connection, whose place has been taken."""
+    async def dial(self, family: str) -> UpstreamConnection:
+        """Make a connection, whose place has been taken. Raises `Refused` where that fails."""
         made: list[UpstreamConnection] = []
 
         def make() -> UpstreamConnection:
@@ -296,6 +291,11 @@ class Pool:
         finally:
             self._end_dial(family, made=any(each.born for each in made))
             self._grant()
+
+    def decline(self, family: str) -> None:
+        """The place that was taken for a waiter of this family is not needed: the next waiter gets it."""
+        self._end_dial(family)
+        self.loop.call_soon(self._grant)  # not at once: this may be within a turn
 
     async def _wait(self, client: str, family: str, *, fresh: bool) -> UpstreamConnection | None:
         waiter = Waiter(self.loop, client, family, fresh=fresh)
@@ -312,8 +312,7 @@ class Pool:
     def _pass_on(self, waiter: Waiter, given: UpstreamConnection | None) -> None:
         """Whoever it was given to has left."""
         if given is None:
-            self._end_dial(waiter.family)
-            self._grant()
+            self.decline(waiter.family)
         elif given.usable:
             self.release(given)
         else:
@@ -323,10 +322,6 @@ class Pool:
         """Give those first in line what there is: idle connections, and leave to make new ones."""
         while (waiter := self._next()) is not None:
             connection = None if waiter.fresh else self.take(waiter.family)
-            if connection is None and waiter.begins_anew and self.places.free > 0:
-                waiter.give(None)
-                self.loop.call_soon(self._grant)  # the next one's turn, once this one has taken its place
-                return
             if connection is None and not self._begin_dial(waiter.family):
                 self._waiting.put_back(waiter.client, waiter, waiter.family)
                 if waiter.fresh and self._idle:

@@ -40,13 +40,10 @@ class ResponseSink(Protocol):
 
 
 class WholeResponseSink(ResponseSink, Protocol):
-    """Who may know a response at the first sight of it."""
+    """Who takes a response in one step where it comes whole with one read."""
 
-    def recognise(self, data: bytes) -> bool:
-        """Whether `data`, the next that has come, was taken: `rest_now` or `go_on` has been called then.
-
-        Where it was not, the calls of a `ResponseSink` follow.
-        """
+    def whole_response(self, response: Response, payload: bytes) -> bool:
+        """Take the response; after this, no more calls. False where the calls of a `ResponseSink` are to follow."""
         ...
 
 
