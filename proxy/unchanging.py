@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-_made: Callable[[type[T]], type[T]] = dataclass(slots=True, unsafe_hash=True)
+_hashed: Callable[[type[T]], type[T]] = dataclass(slots=True, unsafe_hash=True)
+_made: Callable[[type[T]], type[T]] = dataclass(slots=True)
 
 
 @dataclass_transform(frozen_default=True)
 def unchanging(kind: type[T]) -> type[T]:
-    """A dataclass with slots, equality and a hash, whose fields no code assigns to."""
-    return _made(kind)
+    """A dataclass with slots, equality and a hash (its own, where it has one), whose fields no code assigns to."""
+    return _made(kind) if "__hash__" in kind.__dict__ else _hashed(kind)

@@ -31,9 +31,10 @@ NO_OPTIONS: frozenset[bytes] = frozenset()
 
 _REQUEST_SECTION = re.compile(rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*")
 _RESPONSE_SECTION = re.compile(rb"(?:" + TOKEN + rb"[ \t]*:" + VALUE + rb"\r\n)*")
+USUAL_LINE = re.compile(rb"([!#$%&'*+\-.^`|~0-9A-Za-z]+): (|[^\x00-\x20\x7f](?:" + VALUE + rb"[^\x00-\x20\x7f])?)")
+"""A line without its CRLF, as most are spelled. A name with `_` is not, which some readers take for `-`."""
 _USUAL_FIELD = re.compile(rb"^(" + TOKEN + rb"): (?![ \t])(" + VALUE + rb")(?<![ \t])\r\n", re.MULTILINE)
 """Looked for at the beginnings of lines alone: within a long name each byte would be a beginning."""
-_AROUND = len(b": \r\n")
 
 
 def read_fields(section: bytes) -> Fields:
@@ -59,11 +60,10 @@ def read_response_fields(section: bytes) -> Fields:
 def read_usual_fields(section: bytes) -> Fields | None:
     """The fields of a section that is valid in either direction, each line written as `join_fields` would; else None.
 
-    Such lines are found among others, too: together they are as long as the section only where it has no others.
+    Each match is one whole line, and has one LF in it. So all lines are matched where there are as many of both.
     """
     fields: Fields = _USUAL_FIELD.findall(section)
-    length = sum([len(name) + len(value) for name, value in fields])
-    return fields if length + _AROUND * len(fields) == len(section) else None
+    return fields if len(fields) == section.count(b"\n") and section[-1:] in b"\n" else None
 
 
 def _split(section: bytes) -> Fields:

@@ -22,7 +22,6 @@ from proxy.http1.request_fields import (
     read_request_fields,
 )
 from proxy.http1.response_fields import ResponseFields, read_response_section
-from proxy.http1.sightings import Sightings
 from proxy.http1.target import Target, parse_target, unread_target
 from proxy.unchanging import unchanging
 
@@ -37,7 +36,8 @@ _NO_METHOD = re.compile(rb"(?!" + TOKEN + rb"(?: |\Z))")
 _LINE_BESIDE_TARGET = 64
 """Bytes that a request line may have beside its target while it is not complete."""
 _MAX_REMEMBERED = 1024
-_MAX_REMEMBERED_BYTES = 4096
+MAX_REMEMBERED_BYTES = 4096
+"""Of a head, and of a header section: what is longer is read each time."""
 _MAX_STATUS_LINE = 64
 _MAX_STATUS_LINES = 256
 """Those that are remembered, and in bytes: there are few, each with its reason."""
@@ -45,17 +45,13 @@ _MAX_STATUS_LINES = 256
 
 @unchanging
 class Request:
-    """A request without its body: what arrived, read once. `id` is the client's X-Request-Id, or one of ours.
-
-    `head` is what was read, as `RequestReader.cut` gives it; empty where the request is not one that came as it is.
-    """
+    """A request without its body: what arrived, read once. `id` is the client's X-Request-Id, or one of ours."""
 
     method: bytes
     target: Target
     minor: int
     fields: RequestFields
     id: str
-    head: bytes = b""
 
 
 @unchanging
@@ -78,19 +74,14 @@ class HeadLimits:
 
 
 class RequestReader:
-    """Reads requests under one set of limits and rules.
+    """Reads requests under one set of limits and rules. Heads, and header sections, that came before, byte for byte,
+    are not read again, in bounded memory."""
 
-    With `remember`, heads that came twice and header sections that came before, byte for byte, are not read again, in
-    bounded memory.
-    """
-
-    def __init__(self, limits: HeadLimits, rules: RequestFieldRules, *, remember: bool) -> None:
+    def __init__(self, limits: HeadLimits, rules: RequestFieldRules) -> None:
         self.limits = limits
         self.rules = rules
-        self._remember = remember
-        self._heads: dict[bytes, tuple[bytes, Target, int, RequestFields]] = {}
-        self._sightings = Sightings()
-        self._remembered = lru_cache(_MAX_REMEMBERED)(self._read_fields) if remember else self._read_fields
+        self._known_heads = lru_cache(_MAX_REMEMBERED)(self._read_head)
+        self._known_fields = lru_cache(_MAX_REMEMBERED)(self._read_fields)
 
     def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
         """The head at the beginning of `data`, without its closing empty line, and what follows it.
@@ -112,23 +103,18 @@ class RequestReader:
 
     def read(self, head: bytes, new_id: Callable[[], str]) -> Request:
         """The request of a head that `cut` gave; `new_id` names one that brings no name. Raises `Refused`."""
-        method, target, minor, fields = self._heads.get(head) or self._read(head)
-        return Request(method, target, minor, fields, fields.request_id or new_id(), head)
+        known = len(head) <= MAX_REMEMBERED_BYTES
+        method, target, minor, fields = self._known_heads(head) if known else self._read_head(head)
+        return Request(method, target, minor, fields, fields.request_id or new_id())
 
-    def _read(self, head: bytes) -> tuple[bytes, Target, int, RequestFields]:
-        """Method, target, the minor version of HTTP/1, and fields."""
+    def _read_head(self, head: bytes) -> tuple[bytes, Target, int, RequestFields]:
         line, _, section = head.partition(b"\r\n")
         method, raw, minor = parse_request_line(line)
         if len(raw) > self.limits.max_target_bytes:
             raise self._target_too_long()
-        few = len(section) <= _MAX_REMEMBERED_BYTES
-        fields = self._remembered(section, minor) if few else self._read_fields(section, minor)
-        found = method, parse_target(raw), minor, fields
-        if self._remember and len(head) <= _MAX_REMEMBERED_BYTES and self._sightings.came_before(head):
-            if len(self._heads) >= _MAX_REMEMBERED:
-                self._heads.clear()
-            self._heads[head] = found
-        return found
+        known = len(section) <= MAX_REMEMBERED_BYTES
+        fields = self._known_fields(section, minor) if known else self._read_fields(section, minor)
+        return method, parse_target(raw), minor, fields
 
     def _read_fields(self, section: bytes, minor: int) -> RequestFields:
         return read_request_fields(section, minor, self.limits.max_fields, self.rules)

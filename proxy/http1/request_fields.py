@@ -87,12 +87,12 @@ class RequestFieldRules:
 
 @unchanging
 class RequestFields:
-    """A request's header section.
+    """A request's header section. Its hash is that of the object, since equal sections are read once and kept.
 
     `passing` holds the field lines that may leave, byte for byte and in order, each with its CRLF. `every` are all
     fields as they came, names in plain spelling; `noticed` are the rules' `noticed` names that are among them. `named`
     holds the values of the names that the rules list. `request_id` is a well-formed X-Request-Id, else empty.
-    `user_agent` is the beginning of the first User-Agent.
+    `user_agent` is the beginning of the first User-Agent. `size` is that of the section in bytes.
     """
 
     passing: bytes
@@ -107,6 +107,9 @@ class RequestFields:
     noticed: frozenset[bytes]
     every: tuple[tuple[bytes, bytes], ...]
     user_agent: str = ""
+    size: int = 0
+
+    __hash__ = object.__hash__
 
     def value(self, name: bytes) -> bytes:
         """The value of a `single` name, empty where it is absent."""
@@ -155,6 +158,7 @@ def read_request_fields(section: bytes, minor: int, max_fields: int, rules: Requ
         noticed=rules.noticed.intersection(plain for plain, _ in every),
         every=tuple(every),
         user_agent=known.get(_USER_AGENT, (b"",))[0][:_MAX_USER_AGENT].decode("latin-1"),
+        size=len(section),
     )
 
 

@@ -7,12 +7,14 @@ lines (another Location, another length) are written here, since they know how t
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamMalformed
 from proxy.http1.fields import (
     HOP_BY_HOP,
     MAX_LENGTH_DIGITS,
     NO_OPTIONS,
+    USUAL_LINE,
     Fields,
     connection_options,
     join_fields,
@@ -22,36 +24,110 @@ from proxy.http1.fields import (
 )
 from proxy.unchanging import unchanging
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Field = tuple[bytes, bytes]
+
 NEVER_PASSING = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 """Hop-by-hop fields, and what only a proxy itself says."""
 _ENDS = frozenset((b"close", b"keep-alive"))
 _USUAL_OPTIONS = {b"keep-alive": frozenset((b"keep-alive",)), b"close": frozenset((b"close",))}
 """What `Connection` holds as a rule."""
+_UNUSUAL = NEVER_PASSING - {b"connection"} | {b"retry-after", b"location", b"content-encoding"}
+"""Names that few responses have, and that mean something here."""
+_LENGTHS = "Amazon's answer has more than one Content-Length, or one that is no number."
+_KEEP_ALIVE = b"Connection: keep-alive"
+_ODD = (b"", b"")
+_MAX_LINES = 1024
+_MAX_REMEMBERED_BYTES = 4096
+"""Of a section whose lines are remembered."""
 _DROPPED_TRAILERS = NEVER_PASSING | frozenset((b"content-length", b"trailer", b"set-cookie", b"location"))
+
+
+class _Lines(dict[bytes, "Field"]):
+    """Lines without CRLF, each with its name in lower case and its value; those that came before are not read again,
+    in bounded memory. `_ODD` stands for a line that the usual reading leaves to `_read_any_section`."""
+
+    def __missing__(self, line: bytes) -> Field:
+        match = USUAL_LINE.fullmatch(line)
+        if match is None or (name := match[1].lower()) in _UNUSUAL:
+            return _ODD
+        if len(self) >= _MAX_LINES:
+            self.clear()
+        self[line] = found = name, match[2]
+        return found
+
+
+_read_line = _Lines().__getitem__
 
 
 @unchanging
 class ResponseFields:
     """A response's header section; `passing` holds the lines that may pass, byte for byte, each with its CRLF.
 
-    `close` tells that the connection cannot be used again. `request_id` is the upstream's own. `retry_after` is in
-    seconds, None where absent or a date. `dated` tells that it has a Date.
+    `values` are all fields, by their names in lower case: of a name that came more than once the first value. `close`
+    tells that the connection cannot be used again. `request_id` is the upstream's own.
     """
 
     passing: bytes
+    values: Mapping[bytes, bytes]
     content_length: int | None
     chunked: bool
     close: bool
     request_id: str
-    retry_after: float | None
-    location: bytes
-    content_type: bytes
-    content_encoding: bytes
-    dated: bool
+
+    @property
+    def retry_after(self) -> float | None:
+        """In seconds; None where it is absent or a date."""
+        value = self.values.get(b"retry-after")
+        return float(value) if value and value.isdigit() and len(value) < 10 else None
+
+    @property
+    def location(self) -> bytes:
+        return self.values.get(b"location", b"")
+
+    @property
+    def content_type(self) -> bytes:
+        """In lower case."""
+        return self.values.get(b"content-type", b"").lower()
+
+    @property
+    def content_encoding(self) -> bytes:
+        return self.values.get(b"content-encoding", b"")
 
 
 def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, ...] = ()) -> ResponseFields:
     """Read the header section of an HTTP/1.`minor` response; `request_ids` name the upstream's own request id."""
+    lines = section.split(b"\r\n")
+    if lines.pop() or minor == 0 or len(section) > _MAX_REMEMBERED_BYTES:
+        return _read_any_section(section, minor, request_ids)
+    values = dict(map(_read_line, lines))
+    if b"" in values or len(values) != len(lines):
+        return _read_any_section(section, minor, request_ids)
+    length = None
+    if b"content-length" in values:
+        digits = values[b"content-length"]
+        if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
+            raise UpstreamMalformed(_LENGTHS)
+        length = int(digits)
+    if b"connection" in values:
+        try:
+            lines.remove(_KEEP_ALIVE)
+        except ValueError:
+            return _read_any_section(section, minor, request_ids)
+        lines.append(b"")
+        section = b"\r\n".join(lines)
+    request_id = ""
+    for name in request_ids:
+        if name in values:
+            request_id = values[name][:128].decode("latin-1")
+            break
+    return ResponseFields(section, values, length, False, False, request_id)
+
+
+def _read_any_section(section: bytes, minor: int, request_ids: tuple[bytes, ...]) -> ResponseFields:
+    """The same of a section with whatever it may hold."""
     usual = read_usual_fields(section)
     fields = usual if usual is not None else read_response_fields(section)
     names = [name.lower() for name, _ in fields]
@@ -63,15 +139,11 @@ def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, 
     dropped = NEVER_PASSING if options <= _ENDS else NEVER_PASSING | (options - {b"content-length"})
     return ResponseFields(
         _passing_lines(section, names, dropped) if usual is not None else _passing(fields, names, dropped),
+        values,
         length,
         chunked,
         b"close" in options or (minor == 0 and b"keep-alive" not in options),
         _request_id(values, request_ids),
-        _retry_after(values),
-        values.get(b"location", b""),
-        values.get(b"content-type", b""),
-        values.get(b"content-encoding", b""),
-        b"date" in values,
     )
 
 
@@ -114,7 +186,7 @@ def _framing(values: dict[bytes, bytes], names: list[bytes], minor: int) -> tupl
         if length is None:
             return None, False
         if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or names.count(b"content-length") > 1:
-            raise UpstreamMalformed("Amazon's answer has more than one Content-Length, or one that is no number.")
+            raise UpstreamMalformed(_LENGTHS)
         return int(length), False
     if length is not None:
         raise UpstreamMalformed("Amazon's answer has both Transfer-Encoding and Content-Length.")
@@ -126,14 +198,9 @@ def _framing(values: dict[bytes, bytes], names: list[bytes], minor: int) -> tupl
 def _request_id(values: dict[bytes, bytes], names: tuple[bytes, ...]) -> str:
     """The first of these names that is there."""
     for name in names:
-        if name in values:
-            return values[name].decode("latin-1")[:128]
+        if (value := values.get(name)) is not None:
+            return value[:128].decode("latin-1")
     return ""
-
-
-def _retry_after(values: dict[bytes, bytes]) -> float | None:
-    value = values.get(b"retry-after")
-    return float(value) if value and value.isdigit() and len(value) < 10 else None
 
 
 def passing_response_trailers(section: bytes) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from functools import lru_cache
 
 from proxy.errors import MalformedRequest
 from proxy.unchanging import unchanging
@@ -16,8 +15,6 @@ from proxy.unchanging import unchanging
 _HEX = b"0123456789ABCDEFabcdef"
 _CODE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BYTES = {b"%c%c" % (high, low): bytes.fromhex(chr(high) + chr(low)) for high in _HEX for low in _HEX}
-_MAX_REMEMBERED = 2048
-_MAX_REMEMBERED_BYTES = 1024
 
 
 class TargetForm(StrEnum):
@@ -34,7 +31,7 @@ _ORIGIN = TargetForm.ORIGIN
 
 @unchanging
 class Target:
-    """A target in its parts.
+    """A target in its parts. Its hash is that of the object, since equal heads are read once and kept.
 
     `raw` is what came. `scheme` and `authority` are lower case, empty but in absolute form. `path` begins with a slash
     in origin and absolute form and is empty otherwise; `query` holds its question mark, empty without one.
@@ -46,6 +43,8 @@ class Target:
     authority: bytes
     path: bytes
     query: bytes
+
+    __hash__ = object.__hash__
 
     @property
     def segments(self) -> tuple[bytes, ...]:
@@ -62,9 +61,9 @@ def parse_target(raw: bytes) -> Target:
     """Split a target. Raises `MalformedRequest` for one with a fragment, or whose absolute form names no plain host."""
     if b"#" in raw:
         raise MalformedRequest("A request target has no fragment; leave out '#' and what follows it.", close=True)
-    if raw.startswith(b"/"):
-        path, query = split_query(raw)
-        return Target(raw, _ORIGIN, b"", b"", path, query)
+    if raw[:1] == b"/":
+        path, mark, query = raw.partition(b"?")
+        return Target(raw, _ORIGIN, b"", b"", path, mark + query)
     if raw == b"*":
         return Target(raw, TargetForm.ASTERISK, b"", b"", b"", b"")
     scheme, separator, after = raw.partition(b"://")
@@ -86,10 +85,8 @@ def split_query(data: bytes) -> tuple[bytes, bytes]:
 
 def path_segments(path: bytes) -> tuple[bytes, ...]:
     """A path's segments, percent-decoded once, without the empty ones (`//`, a closing `/`)."""
-    segments = [segment for segment in path.split(b"/") if segment]
-    if b"%" in path:
-        segments = [percent_decoded(segment) for segment in segments]
-    return tuple(segments)
+    segments = filter(None, path.split(b"/"))
+    return tuple(map(percent_decoded, segments) if b"%" in path else segments)
 
 
 def unread_target(raw: bytes) -> Target:
@@ -117,11 +114,3 @@ def query_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
 
 def _form_decoded(text: bytes) -> bytes:
     return percent_decoded(text.replace(b"+", b" ")) if text else b""
-
-
-_remembered_target = lru_cache(maxsize=_MAX_REMEMBERED)(parse_target)
-
-
-def read_target(raw: bytes) -> Target:
-    """`parse_target`, remembering what it split, in bounded memory."""
-    return _remembered_target(raw) if len(raw) <= _MAX_REMEMBERED_BYTES else parse_target(raw)
