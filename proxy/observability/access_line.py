@@ -146,29 +146,6 @@ class ShorterLine(AccessLine):
         )
 
 
-class NumberedText:
-    """The texts of a path, and of those that differ from it in segments that are numbers and in nothing else.
-
-    What was found clean about one of them holds for all, as long as no number can make a secret of a path.
-    """
-
-    __slots__ = ("_after", "_lines", "_redaction", "_user_agent")
-
-    def __init__(self, lines: AccessLines, redaction: Redaction, user_agent: str, after: str) -> None:
-        self._lines, self._redaction = lines, redaction
-        self._user_agent = user_agent
-        self._after = after
-
-    def __repr__(self) -> str:
-        return f"<NumberedText of {self._user_agent or 'nobody'}>"
-
-    def of(self, path: str) -> str:
-        """That of one of them."""
-        if self._redaction.reads_numbers:
-            return self._lines.text(path, self._user_agent)
-        return f',"path":{quoted(path)}{self._after}'
-
-
 class AccessLines:
     """All of them, and the texts that stand in them: remembered within bounds."""
 
@@ -215,12 +192,6 @@ class AccessLines:
             if len(path) <= _MAX_REMEMBERED_TEXT:
                 self._texts[path, user_agent] = found
         return found
-
-    def numbered_text(self, path: str, user_agent: str) -> NumberedText | None:
-        """Those of all paths that differ from this one in numbers alone; None where each is to be looked at."""
-        if "path" not in self._fields or not self._redaction.spares_numbers(path):
-            return None
-        return NumberedText(self, self._redaction, user_agent, self._agent(user_agent))
 
     def _agent(self, user_agent: str) -> str:
         """What a User-Agent makes of a line: there are few, and paths without end."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.events import Event, Observer
-    from proxy.observability.access_line import NumberedText
     from proxy.observability.instruments import Cell
     from proxy.observability.request_metrics import RequestNumbers
     from proxy.observability.request_record import LineWriter, RequestKind, RequestRecord
@@ -36,8 +35,6 @@ class RequestLog(Protocol):
 
     def request_text(self, path: str, user_agent: str) -> str: ...
 
-    def numbered_text(self, path: str, user_agent: str) -> NumberedText | None: ...
-
     def observe(self, event: Event) -> None: ...
 
 
@@ -45,13 +42,13 @@ class Gathering:
     """Requests that ended in this turn of the event loop, each with its entry.
 
     `later` calls what it is given at the end of the turn; without it there are no turns, and each is noted at once.
-    `write` puts down, for another process, what they were counted in together; None where nobody else reads it.
+    Where the numbers are `shared`, they are written for another process to read.
     """
 
-    __slots__ = ("_ended", "_write", "later")
+    __slots__ = ("_ended", "_shared", "later")
 
-    def __init__(self, write: Callable[[], None] | None) -> None:
-        self._write = write
+    def __init__(self, *, shared: bool) -> None:
+        self._shared = shared
         self._ended: list[tuple[JournalEntry, RequestRecord]] = []
         self.later: Callable[[Callable[[], None]], object] | None = None
 
@@ -74,10 +71,9 @@ class Gathering:
             for entry, record in ended:
                 entry.note_at(now, record)
         finally:
-            if self._write is not None:
+            if self._shared:
                 for entry in dict(ended):
                     entry.write()
-                self._write()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +179,7 @@ class Journal:
         self.listeners = listeners
         self._auditors = auditors
         self._recent = recent if recent is not None else RecentRequests()
-        self._gathering = Gathering(self._metrics.write if self._metrics.shared else None)
+        self._gathering = Gathering(shared=self._metrics.shared)
 
     def __repr__(self) -> str:
         return f"<Journal: {len(self._entries)} entries, {len(self.listeners)} listeners>"
@@ -196,11 +192,6 @@ class Journal:
     def gather(self, later: Callable[[Callable[[], None]], object]) -> None:
         """From now on requests are noted when `later`, such as the event loop's `call_soon`, calls what it is given."""
         self._gathering.later = later
-
-    def fast_path(self, outcome: str, *, noted: bool = False) -> Cell:
-        """How often the quick exchange ended so; `outcome` is a fixed word. That of requests that are `noted` is added
-        to with them, and others may see it together with what is noted of them."""
-        return self._metrics.fast_path(outcome, noted=noted)
 
     def entry(self, kind: RequestKind, status: int) -> JournalEntry:
         """That of requests of this kind with this status."""
@@ -219,10 +210,6 @@ class Journal:
     def text(self, path: str, user_agent: str) -> str:
         """The part of a line that these make, cleaned of secrets."""
         return self._logs.request_text(path, user_agent) if self._logs is not None else ""
-
-    def numbered_text(self, path: str, user_agent: str) -> NumberedText | None:
-        """The texts of all paths that differ from this one in numbers alone; None where `text` is to be asked."""
-        return self._logs.numbered_text(path, user_agent) if self._logs is not None else None
 
     def forget(self) -> None:
         """The configuration changed."""

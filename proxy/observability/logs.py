@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
 from proxy.observability import audit_events
-from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, NumberedText, Timestamps
+from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
 from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestKind
@@ -250,10 +250,6 @@ class Logs:
     def request_text(self, path: str, user_agent: str) -> str:
         """The part of a request's line that these make, cleaned of secrets."""
         return self._access_lines.text(path, user_agent)
-
-    def numbered_text(self, path: str, user_agent: str) -> NumberedText | None:
-        """As `AccessLines.numbered_text`."""
-        return self._access_lines.numbered_text(path, user_agent)
 
     # --- lines ----------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from proxy.observability import known_labels
 from proxy.observability.exposition import form_of
 from proxy.observability.instruments import NOTHING, Instrument, InstrumentKind, Table, WrittenDistribution
 from proxy.observability.number_memory import SharedValues
-from proxy.observability.request_metrics import FAST_PATH, IN_FLIGHT, REQUESTS, RequestLabels, RequestMetrics, Totals
+from proxy.observability.request_metrics import IN_FLIGHT, REQUESTS, RequestLabels, RequestMetrics, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -385,7 +385,7 @@ class Metrics(Collector):
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
         made: tuple[Table | Distribution, ...] = (*self._tables, *self._distributions)
-        return (REQUESTS, IN_FLIGHT, FAST_PATH, *(each.instrument for each in made), BUILD)
+        return (REQUESTS, IN_FLIGHT, *(each.instrument for each in made), BUILD)
 
     def _elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
         """What workers counted of it, for accounts that are still there."""

@@ -191,19 +191,6 @@ class SharedCell(Cell):
         self._numbers[0] = value
 
 
-class NotedCell(Cell):
-    """A cell whose number stands in such a memory as often as it is written there."""
-
-    __slots__ = ("_numbers",)
-
-    def __init__(self, numbers: memoryview[float]) -> None:
-        super().__init__()
-        self._numbers = numbers
-
-    def write(self) -> None:
-        self._numbers[0] = self.value
-
-
 class SharedBuckets(Buckets):
     """One series of a histogram, and in such a memory the sum, then the counts, as they were written last. What is put
     in otherwise than by `add` is to be written."""

@@ -49,20 +49,14 @@ _HINTS: Final = (
 )
 """What every text holds, case-folded, that one of the shapes is found in: a text without them is not searched."""
 _IN_WORDS: Final = re.compile(r"[\w-]")
-_NUMBER: Final = re.compile(r"(?:\A|/)[0-9]+(?:/|\Z)")
-"""What may be the whole or an end of a segment of a path that is a number."""
 
 
 class Redaction:
-    """Masks secrets in texts. Cheap where there are none to be seen.
+    """Masks secrets in texts. Cheap where there are none to be seen."""
 
-    `reads_numbers` tells whether a known secret may be part of a path because of a number that stands in it.
-    """
-
-    __slots__ = ("_beginnings", "_by_beginning", "_count", "_secrets", "reads_numbers")
+    __slots__ = ("_beginnings", "_by_beginning", "_count", "_secrets")
 
     def __init__(self) -> None:
-        self.reads_numbers = False
         self._secrets: set[str] = set()
         self._count = 0
         self._by_beginning: dict[str, list[str]] = {}
@@ -82,7 +76,6 @@ class Redaction:
             alike = self._by_beginning.setdefault(spelling[:MIN_SECRET], [])
             alike.append(spelling)
             changed.add(spelling[:MIN_SECRET])
-            self.reads_numbers = self.reads_numbers or _NUMBER.search(spelling) is not None
         for beginning in changed:
             self._by_beginning[beginning] = sorted(
                 {*self._by_beginning[beginning]}, key=lambda text: (-len(text), text)
@@ -116,11 +109,6 @@ class Redaction:
             if hint in folded:
                 return _mask_shapes(text)
         return text
-
-    def spares_numbers(self, path: str) -> bool:
-        """Whether there is nothing to mask in a path, and would not be with other numbers for its segments."""
-        folded = path.casefold()
-        return not self.reads_numbers and self.clean(path) == path and not any(hint in folded for hint in _HINTS)
 
 
 def _mask_shapes(text: str) -> str:

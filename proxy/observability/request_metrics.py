@@ -15,7 +15,7 @@ from prometheus_client.samples import Exemplar
 from proxy.observability.exposition import SampleLine
 from proxy.observability.instruments import PREFIX, Buckets, Cell, Instrument, InstrumentKind, SummedDistribution
 from proxy.observability.known_labels import METHODS, REGIONS
-from proxy.observability.number_memory import NotedCell, SharedBuckets, SharedCell, buckets_of
+from proxy.observability.number_memory import SharedBuckets, buckets_of
 from proxy.observability.request_buckets import OVERHEAD_BUCKETS, REQUEST_BUCKETS, around, places_of
 
 if TYPE_CHECKING:
@@ -34,12 +34,6 @@ REQUESTS: Final = Instrument(
     "requests_total",
     "Requests of tools by the status that was sent, cut answers too; code 0: the tool left before an answer.",
     ("client", "account", "region", "method", "operation_class", "code"),
-)
-FAST_PATH: Final = Instrument(
-    InstrumentKind.COUNTER,
-    "fast_path_total",
-    "Requests by whether they were known again and taken, or why not; without series while `fast_path` is off.",
-    ("outcome",),
 )
 DURATIONS: Final = Instrument(
     InstrumentKind.HISTOGRAM,
@@ -198,8 +192,6 @@ class RequestMetrics:
         self._others_in_flight: Callable[[], int] = int
         self._numbers: dict[RequestLabels, RequestNumbers] = {}
         self._written: dict[tuple[str, Labels], SharedBuckets] = {}
-        self._noted: list[NotedCell] = []
-        self._fast_path: dict[str, Cell] = {}
         self._gone: set[str] = set()
         self._durations = SummedDistribution(DURATIONS, self._parts)
         self._upstreams = SummedDistribution(UPSTREAMS, lambda: self._parts_elsewhere(UPSTREAMS))
@@ -307,29 +299,6 @@ class RequestMetrics:
         """Whether another process reads what is written."""
         return self._memory is not None
 
-    def write(self) -> None:
-        """What is counted with the requests that are noted."""
-        for cell in self._noted:
-            cell.write()
-
-    def fast_path(self, outcome: str, *, noted: bool = False) -> Cell:
-        """How many requests the quick exchange took or declined in this way; a fixed word. The cell of those that are
-        `noted` is written with them."""
-        found = self._fast_path.get(outcome)
-        if found is None:
-            found = self._fast_path[outcome] = self._fast_path_cell(outcome, noted=noted)
-        return found
-
-    def _fast_path_cell(self, outcome: str, *, noted: bool) -> Cell:
-        if self._memory is None:
-            return Cell()
-        shared = self._memory.block(FAST_PATH.name, (str(outcome),), 1)
-        if not noted:
-            return SharedCell(shared)
-        cell = NotedCell(shared)
-        self._noted.append(cell)
-        return cell
-
     def begin(self, account: str) -> None:
         """The account is there."""
         self._gone.discard(account)
@@ -391,10 +360,3 @@ class RequestMetrics:
         in_flight = IN_FLIGHT.family()
         in_flight.add_metric((), self.in_flight.value + self._others_in_flight())
         yield in_flight
-        fast_path = FAST_PATH.family()
-        outcomes = {outcome: float(cell.value) for outcome, cell in self._fast_path.items()}
-        for (outcome,), more in self.elsewhere(FAST_PATH).items():
-            outcomes[outcome] = outcomes.get(outcome, 0.0) + more
-        for outcome, taken in outcomes.items():
-            fast_path.add_metric((outcome,), taken)
-        yield fast_path
