@@ -12,18 +12,12 @@ if TYPE_CHECKING:
     from proxy.http1.message import Request
 
 
-def announces_body(request: Request) -> bool:
-    """Whether bytes follow the head."""
-    return request.fields.chunked or bool(request.fields.content_length)
-
-
-def body_of(request: Request, max_bytes: int) -> Body | None:
-    """The body to be read behind a head, None for none; 0 is no limit. Raises `ContentTooLarge`."""
+def body_of(request: Request, max_bytes: int) -> Body:
+    """The body to be read behind a head that announces one; 0 is no limit. Raises `ContentTooLarge`."""
     fields = request.fields
     if fields.chunked:
         return ChunkedBody(lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True), thrifty=True)
-    if not fields.content_length:
-        return None
+    assert fields.content_length is not None
     check_body_size(fields.content_length, max_bytes)
     return CountedBody(fields.content_length)
 

@@ -10,10 +10,22 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
-from proxy.downstream.body import announces_body, body_of, check_body_size
+from proxy.downstream.body import body_of, check_body_size
 from proxy.downstream.pace import LINGER, MAX_LINGER, DownloadPace, UploadPace, least_taken
 from proxy.downstream.ports import Availability
 from proxy.downstream.remainder import Remainder, ends_soon
+from proxy.downstream.states import (
+    BODY,
+    CLOSED,
+    ENDED,
+    HEAD,
+    IDLE,
+    LAST,
+    NOTHING,
+    RESPONSE,
+    SKIPPED_BODY,
+    follow,
+)
 from proxy.errors import ContentTooLarge, Draining, Refused, RequestTimeout
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
@@ -42,14 +54,15 @@ class ClientConnection(asyncio.Protocol):
         self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
         self._upload, self._download = UploadPace(), DownloadPace()
-        self._paused = self._lingering = self._broken = self._yielding = False
+        self._reading, self._writing = HEAD, IDLE
+        self._paused = False
         self._linger_until = 0.0
         self.deadline = NEVER
         self.head_done = 0.0
         self.writable = True
 
     def __repr__(self) -> str:
-        phase = "serving" if self._handler is not None else "closing" if self._lingering else "waiting"
+        phase = "serving" if self._handler is not None else "closing" if self._reading is CLOSED else "waiting"
         return f"<ClientConnection from {self._address or 'nowhere'}: {phase}>"
 
     # --- asyncio.Protocol
@@ -67,24 +80,18 @@ class ClientConnection(asyncio.Protocol):
         """A tool that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
         self._table.leave(self, self._address)
         handler, self._handler, self._body = self._handler, None, None
-        self._lingering = True
+        self._reading, self._writing = CLOSED, ENDED
         if handler is not None:
             handler.client_gone()
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering:
+        if self._reading is CLOSED:
             self.deadline = max(self.deadline, min(self.loop.time() + LINGER, self._linger_until))
             return
-        if self._yielding or (self._handler is not None and self._body is None):
+        if self._reading is NOTHING:
             self._hold_back(data)
             return
         try:
-            if self._is_idle and (quick := self._service.quick) is not None:
-                self.head_done = perf_counter()
-                handler = quick.begin(data, self)
-                if handler is not None:
-                    self._handler, self.deadline = handler, NEVER
-                    return
             self._read(data)
         except Refused as error:
             self._break(error)
@@ -119,10 +126,10 @@ class ClientConnection(asyncio.Protocol):
         seconds, least = least_taken(self._limits, self._handler)
         if self._download.is_kept(self.unsent, least):
             self.deadline = now + seconds
-        elif self._lingering and not self._transport.is_closing() and not self._transport.can_write_eof():
+        elif self._reading is CLOSED and not self._transport.is_closing() and not self._transport.can_write_eof():
             self._transport.close()
             self.deadline = now + LINGER
-        elif self._lingering or self._transport.is_closing():
+        elif self._reading is CLOSED or self._transport.is_closing():
             self._transport.abort()
         elif self._handler is None:
             self._expire_waiting()
@@ -143,26 +150,20 @@ class ClientConnection(asyncio.Protocol):
 
     # --- reading
 
-    @property
-    def _is_idle(self) -> bool:
-        """Whether the next byte begins a request: computed from what is left to serve and read, not kept in a flag."""
-        return self._handler is None and self._body is None and not self._buffer
-
     def _read(self, data: bytes) -> None:
         if self._body is not None:
             data = self._read_body(data)
-        if data and self._handler is None and not self._lingering:
+        if data and self._reading is HEAD:
             data = self._read_head(data)
-        if data and not self._lingering:
+        if data and self._reading is not CLOSED:
             self._hold_back(data)
-            if self._handler is None:
+            if self._reading is HEAD:
                 self._yield()
 
     def _yield(self) -> None:
         """Requests that are answered here, one behind the other, must not hold up other connections."""
-        if not self._yielding:
-            self._yielding = True
-            self.loop.call_soon(self._read_held_back)
+        self._reading = follow(self._reading, NOTHING)
+        self.loop.call_soon(self._read_held_back)
 
     def _hold_back(self, data: bytes) -> None:
         """Keep what a tool sent ahead of its answer; it waits its turn, and not without limit."""
@@ -193,24 +194,34 @@ class ClientConnection(asyncio.Protocol):
         service = self._service
         request: Request | None = None
         handler: RequestHandler
+        body: Body | None = None
+        announced = True  # anything may come behind a head that cannot be read
         try:
             request = service.reader.read(head, service.new_request_id)
-            self._body_bytes = self._wire_bytes = 0
-            self._body = body_of(request, self._limits.max_body_bytes)
+            fields = request.fields
+            if fields.chunked or fields.content_length:
+                self._body_bytes = self._wire_bytes = 0
+                body = self._body = body_of(request, self._limits.max_body_bytes)
+            else:
+                announced = False
             handler = service.accept(request, self)
         except Refused as error:
             close = request is None or error.close or not self.stays_open(request)
-            self._broken = close and (request is None or announces_body(request))
+            if close and announced:
+                self._writing = follow(self._writing, LAST)
             self._refuse(error, request or unread_request(head, service.new_request_id()), close)
-            if close or self._body is None:
+            if close or body is None:
                 self._body = None
                 return b"" if close else rest
             handler = Remainder(self)
-        assert request is not None
-        body = self._body
+            self._reading = follow(self._reading, SKIPPED_BODY)
+        else:
+            # Not checked, because each request comes here: `_read` has just tested for HEAD, and HEAD means IDLE.
+            self._reading = NOTHING if body is None else BODY
+            self._writing = RESPONSE
         self._handler, self.deadline = handler, NEVER
         if body is not None:
-            if rest or not request.fields.expects_continue:
+            if rest or not fields.expects_continue:
                 self.expect_body()
             if rest:
                 rest = self._read_body(rest)
@@ -237,6 +248,7 @@ class ClientConnection(asyncio.Protocol):
                 return b""
         if body.finished:
             self._body, self.deadline = None, NEVER
+            self._reading = follow(self._reading, NOTHING)
             if not self.writable:
                 self._watch_sending()
             handler.request_ended(body.trailers)
@@ -250,7 +262,7 @@ class ClientConnection(asyncio.Protocol):
         fields = request.fields
         wished = not fields.close and (request.minor == 1 or fields.keep_alive)
         serving = self._service.availability is _SERVING
-        soon = not self._broken and ends_soon(self._body, expects_continue=fields.expects_continue)
+        soon = self._writing is not LAST and ends_soon(self._body, expects_continue=fields.expects_continue)
         return wished and serving and self._limits.keepalive_timeout > 0 and soon
 
     def expect_body(self) -> None:
@@ -287,25 +299,31 @@ class ClientConnection(asyncio.Protocol):
         self._handler = None
         self._download.sent += len(data)
         self._transport.write(data)
-        if self._paused or self._broken or not self._is_idle:
+        if self._paused or self._buffer or self._reading is not NOTHING or self._writing is not RESPONSE:
             self.finish(keep=True)
         else:
+            # Not checked, because each request comes here: these may follow the states that were just tested for.
+            self._reading, self._writing = HEAD, IDLE
             self._limits = self._service.limits
             self.deadline = self.loop.time() + self._limits.keepalive_timeout
 
     def finish(self, *, keep: bool) -> None:
         self.flush()
         self._handler = None
-        if not keep or self._broken or self._service.availability is _CLOSING:
+        if not keep or self._writing is LAST or self._service.availability is _CLOSING:
             self._close()
             return
+        if self._writing is not IDLE:  # it is IDLE already behind the rest of a body
+            self._writing = follow(self._writing, IDLE)
         if self._body is not None:
+            self._reading = follow(self._reading, SKIPPED_BODY)
             self._handler = Remainder(self)
             self.resume_reading()
             self.expect_body()
             return
+        self._reading = follow(self._reading, HEAD)
         limits = self._limits = self._service.limits
-        if self._is_idle:
+        if not self._buffer:
             self.deadline = self.loop.time() + limits.keepalive_timeout
         else:
             self.deadline = self.loop.time() + limits.header_timeout
@@ -314,7 +332,7 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self, *, loudly: bool = False) -> None:
         self._handler = self._body = None
-        self._lingering = True
+        self._reading, self._writing = CLOSED, ENDED
         if loudly:
             reset(self._transport)
         else:
@@ -335,7 +353,7 @@ class ClientConnection(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def close_if_idle(self) -> None:
-        if self._handler is None and not self._lingering and not self._buffer:
+        if self._reading is HEAD and not self._buffer:
             self._close()
 
     def wind_down(self) -> None:
@@ -352,19 +370,26 @@ class ClientConnection(asyncio.Protocol):
     # --- ends
 
     def _read_held_back(self) -> None:
-        self._yielding = False
-        if self._handler is None and not self._lingering and self._buffer:
+        if self._reading is NOTHING and self._handler is None:
+            self._reading = follow(self._reading, HEAD)
+        if self._reading is HEAD and self._buffer:
             data, self._buffer = self._buffer, b""
             self.resume_reading()  # it is paused only for what was held back; the next request may pause it again
             self.data_received(data)
 
     def _break(self, error: Refused) -> None:
-        """What comes from the tool can no longer be understood."""
-        self._body, self._broken = None, True
-        if self._handler is not None:
-            self._handler.request_broken(error)
-        else:
+        """What comes from the client can no longer be understood."""
+        if self._writing is ENDED:  # it has had its response, or must not get one
+            return
+        self._body = None
+        if self._writing is not LAST:
+            self._writing = follow(self._writing, LAST)
+        if self._handler is None:
             self._refuse(error)
+            return
+        if self._reading is not NOTHING:
+            self._reading = follow(self._reading, NOTHING)
+        self._handler.request_broken(error)
 
     def _refuse(self, error: Refused, request: Request | None = None, close: bool = True) -> None:
         self._out.append(self._service.refuse(error, request, close=close))
@@ -379,9 +404,9 @@ class ClientConnection(asyncio.Protocol):
 
         The TLS of the event loop cannot end one direction: a tool that still sends is told only once it sends no more.
         """
-        sends = self._body is not None or self._broken
+        sends = self._writing is LAST or self._reading in (BODY, SKIPPED_BODY)
         self._body, self._buffer = None, b""
-        self._lingering = True
+        self._reading, self._writing = CLOSED, ENDED
         now = self.loop.time()
         self.deadline, self._linger_until = now + LINGER, now + MAX_LINGER
         self._table.note_ending(self)

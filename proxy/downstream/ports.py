@@ -86,21 +86,8 @@ class RequestHandler(Protocol):
         """The tool has not taken a byte of the response for `send_timeout`."""
 
 
-class QuickRequests(Protocol):
-    """What knows requests again at the first sight of their bytes."""
-
-    def begin(self, data: bytes, client: ClientPort) -> RequestHandler | None:
-        """Serve the whole request that `data` is; None where it is not known, and nothing was done."""
-        ...
-
-
 class Service(Protocol):
     """What serves requests."""
-
-    @property
-    def quick(self) -> QuickRequests | None:
-        """Asked first, where there is one."""
-        ...
 
     @property
     def limits(self) -> ConnectionLimits: ...

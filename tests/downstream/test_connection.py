@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from proxy.downstream.remainder import Remainder
+from proxy.downstream.states import ReadingState, WritingState
+from proxy.http1.framing import Buffer
 from proxy.net.deadlines import NEVER
 from tests.support.proxy_bench import Running
 from tests.support.wire import HELLO, Wire
@@ -254,6 +257,22 @@ async def test_what_little_is_left_of_a_refused_body_is_read_over(late: int, run
         assert (await tool.answer()).body == b"/1 "
 
 
+async def test_a_response_before_the_end_of_a_body_leaves_the_connection_reading_the_body(running: Running) -> None:
+    """It is ready for a head only once the last byte of the body has come."""
+    async with running(echo) as bench:
+        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabcd")
+        assert (await tool.answer()).status == 404
+        connection = bench.connection()
+        assert (connection._reading, connection._writing) == (ReadingState.SKIPPED_BODY, WritingState.IDLE)
+        assert connection.busy
+        connection.close_if_idle()
+        tool.send(b"efghi")
+        await bench.settled(lambda: not connection.busy)
+        assert (connection._reading, connection._writing) == (ReadingState.HEAD, WritingState.IDLE)
+        tool.send(get(b"/1"))
+        assert (await tool.answer()).body == b"/1 "
+
+
 @pytest.mark.parametrize(
     "lines", [b"Content-Length: 65537", b"Transfer-Encoding: chunked", b"Content-Length: 2\r\nExpect: 100-continue"]
 )
@@ -274,6 +293,28 @@ async def test_a_body_that_stops_behind_its_answer_gets_no_second_one(running: R
         assert (await tool.answer()).status == 404
         bench.sweep(31)
         assert await tool.end() == b""
+
+
+class Faulty(Remainder):
+    """A handler that ends the connection, and then fails."""
+
+    def request_data(self, pieces: list[Buffer]) -> None:
+        self._client.finish(keep=False)
+        raise ValueError("a defect")
+
+
+async def test_a_defect_after_the_last_response_is_reported_and_sends_nothing(running: Running) -> None:
+    """A second response would belong to no request, and nothing can be written any more."""
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(context))
+    async with running(echo) as bench:
+        bench.forwarder.accept = lambda _request, client: Faulty(client)  # type: ignore[method-assign, assignment]
+        tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nabc")
+        assert await tool.end() == b""
+        [traceback] = bench.events.defects
+        assert "ValueError: a defect" in traceback
+        bench.events.events.clear()
+    assert not failures
 
 
 async def test_a_refused_upload_still_gets_its_answer(running: Running) -> None:

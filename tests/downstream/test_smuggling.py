@@ -17,7 +17,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from proxy.forwarding.quick.outcome import QuickOutcome
+from tests.fuzz.differences import connections_in_use, repeated_decisions
 from tests.fuzz.reading import read_answers
 from tests.support.memory_bench import MemoryBench
 
@@ -34,9 +34,8 @@ OKS = [b"200"] * 4
 
 @pytest.fixture(autouse=True, scope="module")
 def ages_stand_still() -> Iterator[None]:
-    """No connection to Amazon grows old, so that the fast path always finds one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("proxy.upstream.connection.boot_time", lambda: 1000.0)
+    """No connection to Amazon grows old, so that a request always finds one."""
+    with connections_in_use():
         yield
 
 
@@ -89,24 +88,32 @@ def counted(case: Answered, body: bytes) -> bytes:
 
 
 class Bench(MemoryBench):
-    """The proxy, warm: it has served the hidden request, and a connection to Amazon is ready for it."""
+    """The proxy with `clients`, cold or warm: a warm one has served the hidden request, and a connection to Amazon is
+    ready for it."""
 
-    def __init__(self, *, fast: bool, **changed: Any) -> None:
-        super().__init__(fast_path=fast, clients=clients(), **changed)
+    def __init__(self, **changed: Any) -> None:
+        super().__init__(clients=clients(), **changed)
 
-    async def warm(self) -> None:
+    async def prepare(self, *, warm: bool) -> None:
+        if warm:
+            await self.serve_hidden()
         tool = self.tool()
-        for _ in range(4):
-            tool.send(HIDDEN)
-            await self.rest(tool)
-        assert [answer.first[0] for answer in read_answers(bytes(tool.pipe.written), False, [b"GET"] * 4).final] == OKS
         tool.send(HIDDEN.replace(KEY, b"spent"))
         await self.rest(tool)
-        taken = self.accounting.journal.fast_path(QuickOutcome.TAKEN).value
-        assert (taken > 0) == (self.forwarder.quick is not None)
         tool.leave()
         await self.rest(tool)
         self.messages.clear()
+
+    async def serve_hidden(self) -> None:
+        with repeated_decisions() as repeated:
+            tool = self.tool()
+            for _ in range(4):
+                tool.send(HIDDEN)
+                await self.rest(tool)
+        assert [answer.first[0] for answer in read_answers(bytes(tool.pipe.written), False, [b"GET"] * 4).final] == OKS
+        assert repeated == [False, True, True, True]
+        tool.leave()
+        await self.rest(tool)
 
     async def converse(self, case: Answered, *pieces: bytes) -> None:
         """Send a request in these pieces, each once the one before it was dealt with, and then a further request.
@@ -135,12 +142,12 @@ class Bench(MemoryBench):
         await self.rest(tool)
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize("case", KEEPING, ids=lambda case: case.name)
-async def test_a_body_in_two_reads_is_never_read_as_a_request(case: Answered, fast: bool) -> None:
+async def test_a_body_in_two_reads_is_never_read_as_a_request(case: Answered, warm: bool) -> None:
     """Wherever it is split, also between the two requests that it holds."""
-    bench = Bench(fast=fast, replay_bytes=16 if case.early else 1000)
-    await bench.warm()
+    bench = Bench(replay_bytes=16 if case.early else 1000)
+    await bench.prepare(warm=warm)
     body = HIDDEN + HIDDEN
     whole = counted(case, body) + body
     for at in range(len(whole) - len(body), len(whole)):
@@ -148,12 +155,12 @@ async def test_a_body_in_two_reads_is_never_read_as_a_request(case: Answered, fa
     await bench.stop()
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize("case", KEEPING, ids=lambda case: case.name)
-async def test_a_body_in_many_reads_is_never_read_as_a_request(case: Answered, fast: bool) -> None:
+async def test_a_body_in_many_reads_is_never_read_as_a_request(case: Answered, warm: bool) -> None:
     """One request in each read, or one byte."""
-    bench = Bench(fast=fast, replay_bytes=16 if case.early else 1000)
-    await bench.warm()
+    bench = Bench(replay_bytes=16 if case.early else 1000)
+    await bench.prepare(warm=warm)
     body = HIDDEN * 3
     await bench.converse(case, counted(case, body), HIDDEN, HIDDEN, HIDDEN)
     single = [body[at : at + 1] for at in range(len(body))]
@@ -161,24 +168,24 @@ async def test_a_body_in_many_reads_is_never_read_as_a_request(case: Answered, f
     await bench.stop()
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize("case", [*KEEPING, EXPECTING], ids=lambda case: case.name)
-async def test_a_chunked_body_is_never_read_as_a_request(case: Answered, fast: bool) -> None:
+async def test_a_chunked_body_is_never_read_as_a_request(case: Answered, warm: bool) -> None:
     """Nor are the chunks of one whose end nobody knows."""
-    bench = Bench(fast=fast, replay_bytes=16 if case.early else 1000)
-    await bench.warm()
+    bench = Bench(replay_bytes=16 if case.early else 1000)
+    await bench.prepare(warm=warm)
     head = case.line + b" HTTP/1.1\r\n" + case.lines + b"Transfer-Encoding: chunked\r\n\r\n"
     size = b"%x\r\n" % len(HIDDEN)
     await bench.converse(case, head, size, HIDDEN, b"\r\n" + size, HIDDEN, b"\r\n0\r\n\r\n")
     await bench.stop()
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize("framing", [b"Content-Length: %d" % (4 * len(HIDDEN)), b"Transfer-Encoding: chunked"])
-async def test_a_body_that_is_too_large_is_never_read_as_a_request(framing: bytes, fast: bool) -> None:
+async def test_a_body_that_is_too_large_is_never_read_as_a_request(framing: bytes, warm: bool) -> None:
     """What follows a 413 is not read at all, whether the head or the body exceeded the limit."""
-    bench = Bench(fast=fast, max_body_bytes=LIMIT)
-    await bench.warm()
+    bench = Bench(max_body_bytes=LIMIT)
+    await bench.prepare(warm=warm)
     case = Answered("too large", 413, b"POST /v2/x", KEYED)
     head = b"POST /v2/x HTTP/1.1\r\n" + KEYED + framing + b"\r\n\r\n"
     size = b"%x\r\n" % (4 * len(HIDDEN)) if b"chunked" in framing else b""
