@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from proxy.access.client_keys import ClientKey
-from proxy.access.clients import Budgets, Clients
+from proxy.access.clients import Budgets, Caller, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from proxy.forwarding.judged import JudgedRequest
+from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.large_bodies import READER
+from proxy.http1.request_fields import RequestFields
 from tests.support.proxy_bench import ProxyBench, Running
-from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering
+from tests.support.wire import GET, HELLO, PATIENCE, UNAUTHORIZED, Wire, answering
 
 KEY = b"a key of a limited client"
 HEAD = (
@@ -46,10 +47,10 @@ def chunked(*pieces: bytes, trailers: bytes = b"") -> bytes:
     return HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n" + trailers + b"\r\n"
 
 
-def gate(bench: ProxyBench) -> JudgedRequest:
-    """The handler of the only tool."""
+def exchange(bench: ProxyBench) -> Exchange:
+    """The handler of the only client."""
     handler = bench.connection()._handler
-    assert isinstance(handler, JudgedRequest)
+    assert isinstance(handler, Exchange)
     return handler
 
 
@@ -135,7 +136,7 @@ async def test_a_body_that_is_waited_for_is_asked_for(running: Running) -> None:
     async with running(answering(HELLO), clients=clients()) as bench:
         tool = await bench.tool(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(MINE))
         await tool.until(lambda: bytes(tool.received) == b"HTTP/1.1 100 Continue\r\n\r\n")
-        assert repr(gate(bench)).endswith("0 bytes gathered>")
+        assert ": judging, no attempt>" in repr(exchange(bench))
         del tool.received[:]
         tool.send(MINE)
         assert (await tool.answer()).body == b"hello"
@@ -158,40 +159,55 @@ async def test_a_large_order_is_judged_as_a_small_one(running: Running) -> None:
         assert bytes(bench.upstream.wires[0].received).endswith(MINE + LARGE)
 
 
+class HeldJudgement:
+    """The judging of bodies, which waits in its thread until the test lets it go on; with a defect, if there is one."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.defect: Exception | None = None
+
+    def __call__(self, known: Clients, caller: Caller, fields: RequestFields, body: bytes) -> None:
+        self.begun.set()
+        self.go.wait(PATIENCE)
+        if self.defect is not None:
+            raise self.defect
+        _permit_body(known, caller, fields, body)
+
+
+_permit_body = Clients.permit_body
+
+
 @asynccontextmanager
-async def being_judged(running: Running) -> AsyncIterator[tuple[ProxyBench, Wire, threading.Event]]:
-    """The bench and the client of a large order that waits for the thread, which the event lets go."""
-    go = threading.Event()
-    READER.submit(go.wait)
-    try:
-        async with running(answering(HELLO), clients=clients()) as bench:
-            tool = await bench.tool(counted(MINE + LARGE))
-            await bench.settled(lambda: bench.accounting.in_flight == 1 and gate(bench)._complete)
-            yield bench, tool, go
-    finally:
-        go.set()
+async def being_judged(running: Running) -> AsyncIterator[tuple[ProxyBench, Wire, HeldJudgement]]:
+    """The bench and the client of a large order that is judged in the thread until the test lets it go on."""
+    held = HeldJudgement()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Clients, "permit_body", lambda *given: held(*given))  # noqa: PLW0108 - a method, which an object is not
+        try:
+            async with running(answering(HELLO), clients=clients()) as bench:
+                tool = await bench.tool(counted(MINE + LARGE))
+                await bench.settled(held.begun.is_set)
+                yield bench, tool, held
+        finally:
+            held.go.set()
 
 
 async def test_a_client_that_disconnects_while_its_order_is_judged_is_counted(running: Running) -> None:
     """Nothing of the order is sent afterwards."""
-    async with being_judged(running) as (bench, tool, go):
+    async with being_judged(running) as (bench, tool, held):
         tool.abort()
         assert (await bench.events.last()).fault == "client-gone"
-        go.set()
+        held.go.set()
         await asyncio.get_running_loop().run_in_executor(READER, str)
         assert (await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n"))).status
         assert nothing_left(bench)
 
 
 async def test_a_defect_in_judging_a_large_order_is_a_500(running: Running) -> None:
-    """It is met in the thread, and reported; the client does not wait for ever."""
-    async with being_judged(running) as (bench, tool, go):
-
-        def broken(_body: bytes) -> None:
-            raise ZeroDivisionError
-
-        gate(bench)._judge = broken
-        go.set()
+    """It is met in the thread, and reported; the client gets a response."""
+    async with being_judged(running) as (bench, tool, held):
+        held.defect = ZeroDivisionError()
+        held.go.set()
         assert (await tool.answer()).status == 500
         assert [text.count("ZeroDivisionError") > 0 for text in bench.events.defects] == [True]
         bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
@@ -246,7 +262,7 @@ async def order_under_way(running: Running) -> AsyncIterator[tuple[ProxyBench, W
 async def test_a_tool_that_leaves_an_order_under_way_is_noticed(running: Running) -> None:
     """The exchange behind the judging hears of it."""
     async with order_under_way(running) as (bench, tool):
-        assert "sent" in repr(gate(bench))
+        assert ": sent, " in repr(exchange(bench))
         tool.abort()
         assert (await bench.events.last()).fault == "client-gone"
 
