@@ -27,5 +27,5 @@ def test_an_advertiser_is_profile_and_ads_account(
     lines: tuple[bytes, ...], profile: bytes, ads_account: bytes, header: bytes, advertiser: str
 ) -> None:
     """The tool's own or a default one; each once."""
-    chosen = Route("acme", "na", TargetKind.API, b"/x", b"/x", (b"x",), profile, b"", ads_account, header)
+    chosen = Route("acme", "na", TargetKind.API, profile, b"", ads_account, header)
     assert find_advertiser(request(read=fields(*lines)), chosen) == advertiser

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
+import io
 import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
+from proxy.events import Observers
+from proxy.forwarding.accounting import Accounting
+from proxy.observability.journal import Journal
+from proxy.observability.logs import Logs
 from proxy.routing.table import AccountEntry, Selection
-from tests.fuzz.differences import Bench, Lines, connections_in_use, world
-from tests.fuzz.repeated_requests import KEYS
 from tests.support.events import EventRecorder
-from tests.support.memory_bench import MemoryBench, Pipe
+from tests.support.memory_bench import End, MemoryBench, Pipe, usual_rules
 
 ENTRIES = 4096
 """The most that one cache may hold."""
@@ -26,10 +35,11 @@ FLOOD = ENTRIES + 504
 AT_ONCE = 100
 MEGABYTES = 64
 ACCOUNT = b"an-account-with-a-long-name"
+KEYS = {"writer": b"key-of-writer", "limited": b"key-of-limited"}
 _LRU = type(lru_cache(lambda: None))
 _APART = (
     *(type, types.ModuleType, types.FunctionType, types.CodeType, types.FrameType, asyncio.AbstractEventLoop),
-    *(Pipe, EventRecorder, Lines, MemoryBench),
+    *(Pipe, EventRecorder, io.StringIO, MemoryBench),
 )
 """What is no memory of the proxy's, or belongs to the test."""
 
@@ -61,56 +71,94 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
     "queries": lambda n: b"GET /v2/profiles?%d=%b HTTP/1.1\r\n%b\r\n" % (n, b"y" * 900, SELECTED),
     "judged queries": lambda n: b"GET /sp/campaigns?p%d=1&%b%d=2 HTTP/1.1\r\n%b\r\n" % (n, b"q" * 900, n, SCOPED),
     "values": lambda n: b"GET /v2/profiles HTTP/1.1\r\n%b%b\r\n" % (WRITER[17:], section(n)),
+    "large sections": lambda n: b"GET /v2/profiles HTTP/1.1\r\n%bX-Long: %d%b\r\n\r\n" % (WRITER, n, b"x" * 50_000),
     "keys": lambda n: b"GET /v2/profiles HTTP/1.1\r\n" + KEYED % (b"%d" % n * 200) + b"\r\n",
     "methods": lambda n: b"BREW%d /v2/x HTTP/1.1\r\n%b\r\n" % (n, WRITER),
     "sessions": lambda n: b"POST /mcp HTTP/1.1\r\n%bMcp-Session-Id: s%d\r\nContent-Length: 2\r\n\r\n{}" % (SELECTED, n),
     "hosts": lambda n: b"GET http://h%d.%b.example/v2/x HTTP/1.1\r\n%b\r\n" % (n, b"x" * 200, SELECTED),
 }
+RESPONSES: dict[str, Callable[[int], bytes]] = {
+    "response lines": lambda n: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%b\r\n" % section(n),
+    "odd response lines": lambda n: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX_%d:%b\r\n\r\n" % (n, b"y" * 3000),
+    "reasons": lambda n: b"HTTP/1.1 200 Reason %d\r\nContent-Length: 0\r\n\r\n" % n,
+}
 FILLED = {
-    "paths": {"parse_target", "_remembered_destination"},
-    "judged queries": {"_find"},
-    "values": {"read_host"},
+    "paths": {"_read_head", "_read_anew"},
+    "judged queries": {"_find", "_read_head", "_read_anew"},
+    "values": {"read_host", "_read_head", "_read_fields"},
     "hosts": {"read_host"},
+    "reasons": {"read_status_line"},
 }
 """The functions whose memory a flood fills: so it is known to reach them."""
 
 
-def remembered(roots: Iterable[object]) -> tuple[dict[str, int], int]:
-    """The sizes of the collections that these objects lead to, by kind and a sample, and the bytes of everything."""
-    seen: set[int] = set()
-    sizes: dict[str, int] = {}
-    left, total = list(roots), 0
-    while left:
-        one = left.pop()
-        if id(one) in seen or isinstance(one, _APART):
-            continue
-        seen.add(id(one))
-        total += sys.getsizeof(one)
-        if isinstance(one, dict | set | list | deque) and len(one) > ENTRIES // 2:
-            sizes[f"{type(one).__name__} of {str(next(iter(one)))[:80]!r}"] = len(one)
-        left += gc.get_referents(one)
-    return sizes, total
+class Memory:
+    """What these objects lead to: its bytes, collections with many entries, and caches that are full, by function."""
+
+    def __init__(self, roots: Iterable[object]) -> None:
+        self.bytes = 0
+        self.large: dict[str, int] = {}
+        self.full: set[str] = set()
+        seen: set[int] = set()
+        left = list(roots)
+        while left:
+            one = left.pop()
+            if id(one) in seen or isinstance(one, _APART):
+                continue
+            seen.add(id(one))
+            self.bytes += sys.getsizeof(one)
+            if isinstance(one, dict | set | list | deque) and len(one) > ENTRIES:
+                self.large[f"{type(one).__name__} of {str(next(iter(one)))[:80]!r}"] = len(one)
+            if isinstance(one, _LRU) and one.cache_info().currsize == one.cache_info().maxsize:
+                self.full.add(one.__wrapped__.__name__)
+            left += gc.get_referents(one)
+
+
+def module_values() -> list[Any]:
+    """What the modules of the program hold; the simulator is another program."""
+    names = [name for name in sys.modules if name.startswith("proxy.") and not name.startswith("proxy.simulator")]
+    return [value for name in names for value in vars(sys.modules[name]).values()]
 
 
 def caches() -> list[Any]:
-    """The functions of the program that remember what they gave; the simulator is another program."""
-    names = [name for name in sys.modules if name.startswith("proxy.") and not name.startswith("proxy.simulator")]
-    modules = [sys.modules[name] for name in names]
-    return [value for module in modules for value in vars(module).values() if isinstance(value, _LRU)]
+    """The functions of the program that remember what they gave."""
+    return [value for value in module_values() if isinstance(value, _LRU)]
 
 
-class Flooded(Bench):
-    """A proxy with an account whose name can be spelled in many ways."""
+def known_clients() -> Clients:
+    """One client that may do everything, and one of two profiles, whose queries are judged."""
+    keys = {name: (ClientKey(hashlib.sha256(key).hexdigest()),) for name, key in KEYS.items()}
+    limited = Policy("limited", keys["limited"], profiles=frozenset((b"1", b"9")))
+    return Clients((Policy("writer", keys["writer"]), limited), Placeholders(b"key"), Budgets())
 
-    def __init__(self, *, fast: bool) -> None:
-        super().__init__(fast=fast)
-        table = world()["table"]
-        entry = AccountEntry(ACCOUNT.decode(), "na", "")
-        accounts = {**table.accounts, entry.name: entry}
-        names = {**table.names, entry.name: Selection(entry)}
-        self.rules = replace(self.rules, table=replace(table, accounts=accounts, names=names))
-        self.forwarder.apply(self.rules)
-        self.reach()
+
+class Flooded(MemoryBench):
+    """A proxy with an access log, and with an account whose name can be spelled in many ways."""
+
+    def __init__(self) -> None:
+        self.lines = io.StringIO()
+        self.logs = Logs(self.lines, form="json", level="info", access=True)
+        table = usual_rules().table
+        accounts = {name: AccountEntry(name, "na", "") for name in ("default", ACCOUNT.decode())}
+        names = {name: Selection(entry) for name, entry in accounts.items()}
+        super().__init__(table=replace(table, accounts=accounts, names=names), clients=known_clients())
+
+    def account(self) -> Accounting:
+        journal = Journal(logs=self.logs, listeners=(self.events,))
+        journal.gather(asyncio.get_running_loop().call_soon)
+        return Accounting(Observers((self.events, self.logs)), journal)
+
+    async def settle(self, tools: list[End]) -> None:
+        """Let everything go on until each client has all of its responses."""
+        while True:
+            await self.rest(*tools)
+            if not self.accounting.in_flight:
+                return
+
+    def memory(self) -> Memory:
+        """What the proxy remembers now."""
+        gc.collect()
+        return Memory([self.forwarder, self.logs, *module_values()])
 
     async def flood(self, request: Callable[[int], bytes], times: int) -> None:
         """Send so many different requests, each of them so often."""
@@ -125,28 +173,42 @@ class Flooded(Bench):
             await self.settle(tools)
             for upstream in self.upstreams:
                 upstream.pipe.written.clear()
-            self.sent, self.messages, self.lines.lines = [], [], []
+            self.sent, self.messages = [], []
+            self.lines.seek(0)
+            self.lines.truncate()
             self.events.events.clear()
 
+    def end(self) -> None:
+        self.pools.close()
+        self.deadlines.stop()
+        self.logs.close()
 
-@pytest.mark.parametrize("fast", [True, False])
+
+async def hold_to_the_limits(bench: Flooded, name: str, request: Callable[[int], bytes], times: int) -> None:
+    """Flood the proxy, and see what it remembers then."""
+    before = bench.memory()
+    await bench.flood(request, times)
+    after = bench.memory()
+    assert FILLED.get(name, set()) <= after.full
+    assert after.large == {}
+    assert after.bytes - before.bytes < MEGABYTES * 1_000_000
+    bench.end()
+
+
+@pytest.mark.usefixtures("still_ages")
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_of_requests_fills_no_cache_beyond_its_limit(name: str, fast: bool) -> None:
+async def test_a_flood_of_requests_fills_no_cache_beyond_its_limit(name: str) -> None:
     """Whatever part of them is new each time."""
-    with connections_in_use():
-        bench = Flooded(fast=fast)
-        _, before = remembered([bench.forwarder])
-        await bench.flood(FLOODS[name], 1 if name == "sessions" else 2)
-        gc.collect()
-        sizes, after = remembered([bench.forwarder, *caches()])
-    full = {
-        cache.__wrapped__.__name__ for cache in caches() if cache.cache_info().currsize == cache.cache_info().maxsize
-    }
-    assert FILLED.get(name, set()) <= full
-    assert {cache: size for cache, size in sizes.items() if size > ENTRIES} == {}
-    assert after - before < MEGABYTES * 1_000_000
-    bench.pools.close()
-    bench.deadlines.stop()
+    await hold_to_the_limits(Flooded(), name, FLOODS[name], 1 if name == "sessions" else 2)
+
+
+@pytest.mark.usefixtures("still_ages")
+@pytest.mark.parametrize("name", RESPONSES)
+async def test_a_flood_of_responses_fills_no_cache_beyond_its_limit(name: str) -> None:
+    """Whatever part of their heads is new each time."""
+    bench, numbers = Flooded(), count()
+    bench.answer = lambda message: [RESPONSES[name](next(numbers))]
+    await hold_to_the_limits(bench, name, lambda n: b"GET /v2/profiles HTTP/1.1\r\n%b\r\n" % SELECTED, 1)
 
 
 def test_no_function_remembers_without_a_limit() -> None:

@@ -16,7 +16,7 @@ from tests.support.deciding import Listed
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, Wire, answering
 
-ROUTE = Route("acme", "na", TargetKind.API, b"/x", b"/x", (b"x",), b"11", b"")
+ROUTE = Route("acme", "na", TargetKind.API, b"11", b"")
 WITHOUT = replace(ROUTE, profile=b"")
 DIRECTORY = Listed(
     owners={"11": (("acme", "na"),), "22": (("zeta", "eu"), ("acme", "fe"))},

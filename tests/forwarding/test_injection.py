@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.forwarding.injection import AccountLines, account_lines, render_head
+from proxy.forwarding.injection import AccountLines, account_lines, render_section, request_line
 from proxy.routing.route import Route
 from proxy.routing.target import TargetKind
 from proxy.secret import Secret
 from proxy.tokens.values import AccessToken
-from tests.support.deciding import fields, request
+from tests.support.deciding import fields
 
-ROUTE = Route("acme", "na", TargetKind.API, b"/a", b"/a", (b"a",), b"42", b"")
+ROUTE = Route("acme", "na", TargetKind.API, b"42", b"")
 
 
 def test_a_request_head_is_joined_from_its_parts() -> None:
-    """Start line, Host, the account's lines, the profile, what passes, and the framing if it is chunked."""
+    """Request line, Host, the account's lines, the profile, the passing lines, and the framing if it is chunked."""
     lines = account_lines("Atza|t", "amzn1.x")
-    asked = request(b"POST", b"/ignored", fields(b"Transfer-Encoding: chunked", b"A: b"))
-    assert render_head(asked, ROUTE, b"Host: amazon\r\n", lines) == (
-        b"POST /a HTTP/1.1\r\nHost: amazon\r\nAuthorization: Bearer Atza|t\r\n"
+    assert request_line(b"POST", b"/a") == b"POST /a HTTP/1.1\r\n"
+    read = fields(b"Transfer-Encoding: chunked", b"A: b")
+    assert render_section(read, ROUTE, b"Host: amazon\r\n", lines) == (
+        b"Host: amazon\r\nAuthorization: Bearer Atza|t\r\n"
         b"Amazon-Advertising-API-ClientId: amzn1.x\r\nAmazon-Ads-ClientId: amzn1.x\r\n"
         b"Amazon-Advertising-API-Scope: 42\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
-    assert b"Scope" not in render_head(request(), replace(ROUTE, profile=b""), b"", lines)
+    assert b"Scope" not in render_section(fields(), replace(ROUTE, profile=b""), b"", lines)
 
 
 def test_a_default_ads_account_is_written_under_its_operations_name() -> None:
     """Before what passes; one of the client's own is among that, and is not written twice."""
     default = replace(ROUTE, profile=b"", ads_account=b"amzn1.a", ads_account_header=b"Amazon-Ads-Account-ID")
-    head = render_head(request(read=fields(b"A: b")), default, b"", b"")
-    assert head == b"GET /a HTTP/1.1\r\nAmazon-Ads-Account-ID: amzn1.a\r\nA: b\r\n\r\n"
-    own = request(read=fields(b"amazon-ads-ACCOUNTID: amzn1.a"))
-    head = render_head(own, replace(ROUTE, profile=b"", ads_account=b"amzn1.a"), b"", b"")
-    assert head == b"GET /a HTTP/1.1\r\namazon-ads-ACCOUNTID: amzn1.a\r\n\r\n"
+    section = render_section(fields(b"A: b"), default, b"", b"")
+    assert section == b"Amazon-Ads-Account-ID: amzn1.a\r\nA: b\r\n\r\n"
+    own = fields(b"amazon-ads-ACCOUNTID: amzn1.a")
+    section = render_section(own, replace(ROUTE, profile=b"", ads_account=b"amzn1.a"), b"", b"")
+    assert section == b"amazon-ads-ACCOUNTID: amzn1.a\r\n\r\n"
 
 
 def test_the_lines_are_made_once_for_each_token() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.forwarding.locations import concerns, rewrite_body, rewrite_location
+from proxy.forwarding.locations import hands_out_locations, may_hold_location, rewrite_body, rewrite_location
 from proxy.http1.target import path_segments
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -93,7 +93,8 @@ def test_which_bodies_are_looked_into(
     method: bytes, path: bytes, status: int, content_type: bytes, looked_into: bool
 ) -> None:
     """Those of v2 reports and snapshots that are JSON, and no others."""
-    assert concerns(method, path_segments(path), status, content_type) is looked_into
+    asked = hands_out_locations(method, path_segments(path))
+    assert (asked and may_hold_location(status, content_type)) is looked_into
 
 
 def test_only_the_bytes_of_the_value_change() -> None:

@@ -40,12 +40,11 @@ def logged(bench: ProxyBench) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == "request"]
 
 
-@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("rounds", [1, 3])
-async def test_each_line_holds_the_path_of_its_request(rounds: int, fast: bool, running: Running) -> None:
+async def test_each_line_holds_the_path_of_its_request(rounds: int, running: Running) -> None:
     """The path without its query, whatever query or path came before, and the client that sent it."""
     sent = [target for target in TARGETS for _ in range(rounds)] * 2
-    async with running(answering(HELLO), fast_path=fast) as bench:
+    async with running(answering(HELLO)) as bench:
         tool = await bench.tool()
         for target in sent:
             tool.send(b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

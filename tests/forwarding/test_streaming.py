@@ -10,6 +10,7 @@ import tracemalloc
 import pytest
 
 from proxy.downstream.connection import ClientConnection
+from proxy.downstream.states import ReadingState
 from proxy.forwarding.exchange import Exchange
 from proxy.upstream.connection import UpstreamConnection
 from tests.support.proxy_bench import ProxyBench, Running
@@ -198,4 +199,4 @@ async def test_a_tool_that_does_not_take_the_last_of_its_answer_goes(closing: bo
         for seconds in (80, 200, 300):
             bench.sweep(seconds)
         await bench.settled(lambda: not bench.server.connections)
-        assert connection._lingering
+        assert connection._reading is ReadingState.CLOSED

@@ -143,7 +143,7 @@ async def test_numbers_and_lines_are_the_same_with_and_without_tracing(running: 
     """A request that ended well is counted and written once either way."""
     told = []
     for traced in (False, True):
-        async with running(answering(HELLO), fast_path=False) as bench:
+        async with running(answering(HELLO)) as bench:
             if traced:
                 trace(bench, trusts=False)
             await bench.ask()

@@ -26,11 +26,6 @@ class FullStream:
         bench.accounting.write_gate.takes_writes = lambda: not self.full
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "plain"])
-def fast_path(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
 @pytest.mark.parametrize("request_", [UPDATE, CHUNKED, UNKNOWN, MCP])
 async def test_a_write_that_cannot_be_recorded_is_refused(running: Running, request_: bytes) -> None:
     """503, to be sent again later, with nothing of it at Amazon; what no specification knows counts as a write."""
@@ -53,9 +48,9 @@ async def test_reads_go_on_without_the_stream(running: Running, request_: bytes)
         assert (await bench.ask(request_)).status == 200
 
 
-async def test_writes_go_on_when_the_stream_takes_records_again(running: Running, fast_path: bool) -> None:
+async def test_writes_go_on_when_the_stream_takes_records_again(running: Running) -> None:
     """Also of a request that was decided before, byte for byte, on a connection that is kept."""
-    async with running(answering(*[HELLO] * 9), fast_path=fast_path) as bench:
+    async with running(answering(*[HELLO] * 9)) as bench:
         stream = FullStream(bench, full=False)
         tool = await bench.tool()
         statuses = []
@@ -68,7 +63,7 @@ async def test_writes_go_on_when_the_stream_takes_records_again(running: Running
         assert bytes(wire.received).count(b"PUT ") == 4
 
 
-async def test_a_write_that_waits_for_a_connection_is_refused_in_its_turn(running: Running, fast_path: bool) -> None:
+async def test_a_write_that_waits_for_a_connection_is_refused_in_its_turn(running: Running) -> None:
     """The stream was full by then: what was let through before does not leave either."""
     asked: list[bytes] = []
 
@@ -80,7 +75,7 @@ async def test_a_write_that_waits_for_a_connection_is_refused_in_its_turn(runnin
                 await bench.settled(lambda: stream.full)
             wire.send(HELLO)
 
-    async with running(script, fast_path=fast_path, pool_limit=1) as bench:
+    async with running(script, pool_limit=1) as bench:
         stream = FullStream(bench, full=False)
         first, second = await bench.tool(), await bench.tool()
         for _ in range(3):
@@ -120,7 +115,7 @@ async def test_orders_of_reports_go_on_without_the_stream(running: Running) -> N
         assert (await bench.ask(order)).status == 200
 
 
-async def test_a_refused_write_leaves_its_connection_to_the_next_in_line(running: Running, fast_path: bool) -> None:
+async def test_a_refused_write_leaves_its_connection_to_the_next_in_line(running: Running) -> None:
     """A read that waits behind it is served, although the write was given the only connection first."""
     asked: list[bytes] = []
 
@@ -132,7 +127,7 @@ async def test_a_refused_write_leaves_its_connection_to_the_next_in_line(running
                 await bench.settled(lambda: stream.full)
             wire.send(HELLO)
 
-    async with running(script, fast_path=fast_path, pool_limit=1) as bench:
+    async with running(script, pool_limit=1) as bench:
         stream = FullStream(bench, full=False)
         first, writing, reading = await bench.tool(), await bench.tool(), await bench.tool()
         for _ in range(3):

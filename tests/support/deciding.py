@@ -14,11 +14,13 @@ from proxy.config.model.values import Address
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import RequestFields, read_request_fields
-from proxy.http1.target import read_target
+from proxy.http1.target import parse_target
 from proxy.profiles.index import ListingFailure
+from proxy.routing.operations import PUBLISHED, Operations
 from proxy.routing.route import Route, route
+from proxy.routing.summary import EVERYTHING, PathReading, RequestSummary, summarise
 from proxy.routing.table import ANYBODY, CallerScope, RoutingTable
-from proxy.routing.target import read_destination
+from proxy.routing.target import find_destination
 from proxy.secret import Secret
 
 FIELD_NAMES = {
@@ -55,20 +57,24 @@ OVERRIDING = b"X-HTTP-Method-Override: DELETE"
 
 def request(method: bytes = b"GET", target: bytes = b"/", read: RequestFields | None = None) -> Request:
     """A request with this header section."""
-    return Request(method, read_target(target), 1, read if read is not None else fields(), "id-1")
+    return Request(method, parse_target(target), 1, read if read is not None else fields(), "id-1")
+
+
+def summary(asked: Request, operations: Operations = PUBLISHED, reading: PathReading = EVERYTHING) -> RequestSummary:
+    """What decisions may read of a request; with its path and query, unless `reading` says less."""
+    return summarise(asked.method, asked.fields, find_destination(asked.target), operations, reading)
 
 
 def routed(
     method: bytes, target: bytes, read: RequestFields, table: RoutingTable, scope: CallerScope = ANYBODY
 ) -> Route:
     """Where a request goes."""
-    asked = request(method, target, read)
-    return route(asked, read_destination(asked.target), table, scope)
+    return route(summary(request(method, target, read), table.operations), table, scope)
 
 
 def judged(policy: Policy, asked: Request, chosen: Route) -> Verdict:
     """What a policy says of a request that was routed so, before routing and after it."""
-    return evaluate_route(policy, evaluate_request(policy, asked, read_destination(asked.target)), chosen)
+    return evaluate_route(policy, evaluate_request(policy, summary(asked)), chosen)
 
 
 def account(**changed: Any) -> Account:

@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from tests.support.fast_path import SETTING
 from tests.support.programs import ROOT
 
 PATIENCE = 30.0
@@ -106,7 +105,7 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=ROOT,
-            env={**inherited, **SETTING, **environment},
+            env={**inherited, **environment},
             preexec_fn=prepare,  # noqa: PLW1509 - it only calls the system
         )
         assert self.child.stdout is not None

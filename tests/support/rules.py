@@ -12,7 +12,6 @@ from proxy.config import load
 from proxy.downstream.ports import ConnectionLimits
 from proxy.forwarding.rules import Rules
 from proxy.routing.table import EmptyDirectory
-from tests.support.fast_path import SETTING
 
 
 def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
@@ -59,7 +58,6 @@ def rules_for(api_url: str, **changed: Any) -> Rules:
         "AMAZON_ADS_REFRESH_TOKEN": "Atzr|test",
         "ADS_PROXY_REGIONS__NA__API_URL": api_url,
         "ADS_PROXY_REGIONS__NA__MCP_URL": f"{api_url}/mcp",
-        **SETTING,
         "HOME": str(Path.home()),
     }
     config = load(None, environment)

@@ -1,5 +1,5 @@
 """The walk of one plain GET through the rooms, as it is called: `python -m tests.support.walk` prints it,
-with `--quick` that of one that is known again.
+with `--new` that of one that is decided for the first time.
 
 A step is a call from one room into another. It goes down, as imports do, or turns back up: a lower room tells a higher
 one something through what that one gave it. Returning from a call is no step.
@@ -82,24 +82,24 @@ def recorded() -> Iterator[list[Step]]:
         sys.setprofile(before)
 
 
-async def walk_of_a_get(*, quick: bool = False) -> list[Step]:
-    """That of a later request on a connection: the token and a connection to Amazon are at hand.
+async def walk_of_a_get(*, new: bool = False) -> list[Step]:
+    """The steps of a later request on a connection, when a token and a connection to Amazon are cached.
 
-    It asks for something new and is decided as the first was, or, if `quick`, known again.
+    The same request came before, and its decision is remembered. If `new`, its path differs and it is decided now.
     """
-    bench = MemoryBench(fast_path=quick)
+    bench = MemoryBench()
     tool = bench.tool()
     for _ in range(3):
         tool.send(GET)
         await bench.rest(tool)
     with recorded() as steps:
-        tool.send(GET if quick else GET.replace(b"/profiles", b"/stores"))
+        tool.send(GET.replace(b"/profiles", b"/stores") if new else GET)
         await bench.rest(tool)
     await bench.stop(tool)
     return steps
 
 
 if __name__ == "__main__":
-    for step in asyncio.run(walk_of_a_get(quick="--quick" in sys.argv)):
+    for step in asyncio.run(walk_of_a_get(new="--new" in sys.argv)):
         caller, room = step.rooms
         print(f"{'^' if step.turns_back else ' '} {caller:>12} -> {room:<12} {step.function}")

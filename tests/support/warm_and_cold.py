@@ -1,7 +1,7 @@
-"""The same conversation through the proxy twice, with `fast_path` and without: what goes up, comes back and is told.
+"""The same conversation with a warm proxy and with a cold one: what leaves, what comes back, and what is reported.
 
-Each run has a fresh upstream, tool and proxy on real sockets. What differs by its nature (times, dates) is masked.
-What a conversation holds is for the tests to say.
+A warm proxy remembers what it decided; a cold one takes its rules anew before each request, and so has no memory. Each
+run has a fresh upstream, client and proxy on real sockets. Times and dates are masked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -23,11 +23,16 @@ from proxy.routing.table import AccountEntry, Selection
 from tests.support.deciding import Listed
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.scraping import scraped
-from tests.support.wire import Wire, own_host
+from tests.support.wire import GET, Wire, own_host
 
 KEYS = {"reader": b"key-of-reader", "writer": b"key-of-writer"}
 RID = b"x-amz-rid: RID%d\r\nDate: Wed, 25 Nov 2026 13:00:00 GMT\r\n"
 DIED = b"(the connection ended)"
+
+
+KEY = b"key-of-reader"
+KEYED = GET[:-2] + b"Authorization: Bearer " + KEY + b"\r\n\r\n"
+SCOPED = GET[:-2] + b"Amazon-Advertising-API-Scope: 77\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that happens between two requests: `reload`, `rotate`, `cold`, `profiles`, `drop` or `leave`."""
+    """Something that happens between two requests: `reload`, `rotate`, `profiles`, `drop` or `leave`."""
 
     what: str
 
@@ -59,7 +64,6 @@ class Seen:
     lines: list[str] = field(default_factory=list)
     numbers: list[str] = field(default_factory=list)
     connections: int = 0
-    taken: int = 0
 
 
 class ChangingDirectory(Listed):
@@ -74,6 +78,46 @@ class ChangingDirectory(Listed):
         self._owners["1"], self._owners["2"] = self._owners["2"], self._owners["1"]
         if self._owners.pop("3", None) is None:
             self._owners["3"] = (("default", "eu"),)
+
+
+class AskedDirectory(ChangingDirectory):
+    """Counts how often it is asked for a profile or an ads account."""
+
+    asked = 0
+
+    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
+        self.asked += 1
+        return super().owners(profile, account)
+
+    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
+        self.asked += 1
+        return super().ads_account_owners(identifier, account)
+
+    def list(self, profile: str) -> None:
+        """From now on the profile is listed, under the same version: a list was read in between."""
+        self._owners[profile] = (("default", "na"),)
+
+
+def look_up_in(bench: ProxyBench, directory: AskedDirectory, default_profile: str = "", ads_account: str = "") -> None:
+    """Have the rules' table ask this directory, with one account that has these defaults."""
+    entry = AccountEntry("default", "na", default_profile, ads_account)
+    table = replace(bench.rules.table, directory=directory, accounts={"default": entry})
+    bench.apply(table=replace(table, names={"default": Selection(entry)}))
+
+
+def clients(*, ends_at: float | None = None, **limits: Any) -> Clients:
+    """One client with the key `KEY`, which ends at a wall-clock time."""
+    policy = Policy("reader", (ClientKey(hashlib.sha256(KEY).hexdigest(), ends_at),), **limits)
+    return Clients((policy,), Placeholders(b"key"), Budgets())
+
+
+async def ask(client: Wire, data: bytes, times: int = 1) -> list[int]:
+    """The statuses of the responses to this request, sent so often one after another."""
+    statuses = []
+    for _ in range(times):
+        client.send(data)
+        statuses.append((await client.answer()).status)
+    return statuses
 
 
 def answer_to(target: bytes, number: int, tries: dict[bytes, int]) -> list[bytes | None]:
@@ -152,8 +196,8 @@ def keyed_clients(budgets: Budgets) -> Clients:
     return Clients((reader, Policy("writer", (ClientKey(digests["writer"]),))), Placeholders(b"key"), budgets)
 
 
-async def converse(running: Running, steps: Sequence[Step], *, fast: bool, keyed: bool) -> Seen:
-    """One run."""
+async def converse(running: Running, steps: Sequence[Step], *, cold: bool, keyed: bool) -> Seen:
+    """One run; `keyed`: with the clients of `keyed_clients`."""
     amazon, seen, directory = Amazon(), Seen(), ChangingDirectory()
     async with running(amazon.script, host=own_host()) as bench:
         numbers, budgets = count(1), Budgets()
@@ -161,7 +205,7 @@ async def converse(running: Running, steps: Sequence[Step], *, fast: bool, keyed
 
         def reload() -> None:
             clients = {"clients": keyed_clients(budgets)} if keyed else {}
-            bench.apply(fast_path=fast, **two_accounts(bench, directory), **clients)
+            bench.apply(**two_accounts(bench, directory), **clients)
 
         reload()
         changes: dict[str, Callable[[], None]] = {
@@ -182,6 +226,8 @@ async def converse(running: Running, steps: Sequence[Step], *, fast: bool, keyed
                     tool.close()
                     tool = await bench.tool()
                 if isinstance(step, Ask):
+                    if cold:
+                        reload()
                     seen.came += await _ask(tool, step)
                     await bench.settled(lambda: not bench.accounting.in_flight)
         tool.close()
@@ -234,6 +280,13 @@ def _account(bench: ProxyBench, seen: Seen) -> None:
     for number in scraped(bench.metrics).decode().splitlines():
         if re.match(r"ads_proxy_(requests_total|requests_in_flight|replays|throttled|\w+_count)", number):
             seen.numbers.append(number)
-        if number.startswith('ads_proxy_fast_path_total{outcome="taken"}'):
-            seen.taken = int(float(number.split()[-1]))
     seen.connections = len(bench.upstream.wires)
+
+
+async def compared(running: Running, steps: Sequence[Step], *, keyed: bool = False) -> Seen:
+    """Run it warm and cold, and compare: what was seen with the warm proxy."""
+    warm = await converse(running, steps, cold=False, keyed=keyed)
+    cold = await converse(running, steps, cold=True, keyed=keyed)
+    for name, value in asdict(cold).items():
+        assert getattr(warm, name) == value, name
+    return warm
