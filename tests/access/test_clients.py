@@ -13,10 +13,11 @@ from proxy.access.placeholders import LIFETIME
 from proxy.app.rules import make_clients
 from proxy.config.model.clients import Client
 from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected
+from proxy.http1.message import Request
 from proxy.routing.route import Route
 from proxy.routing.table import CallerScope
-from proxy.routing.target import TargetKind, read_destination
-from tests.support.deciding import config, fields, request
+from proxy.routing.target import TargetKind
+from tests.support.deciding import config, fields, request, summary
 
 SIGNING = b"s" * 32
 NOW = 1_000_000.0
@@ -209,18 +210,17 @@ def test_names_are_listed_and_nothing_secret_is_shown() -> None:
 
 # --- what they may do
 
-ROUTE = Route("acme", "na", TargetKind.API, b"/x", b"/x", (b"x",), b"", b"")
+ROUTE = Route("acme", "na", TargetKind.API, b"", b"")
 
 
-def asked(method: bytes = b"GET", path: bytes = b"/v2/campaigns", **changed: Any) -> tuple[bytes, Route]:
-    return method, replace(ROUTE, target=path, path=path, **changed)
+def asked(method: bytes = b"GET", path: bytes = b"/v2/campaigns", **changed: Any) -> tuple[Request, Route]:
+    return request(method, path), replace(ROUTE, **changed)
 
 
-def permit(clients: Clients, caller: Caller, method: bytes, chosen: Route, now: float) -> None:
+def permit(clients: Clients, caller: Caller, sent: Request, chosen: Route, now: float) -> None:
     """Ask for leave to send it, before it is routed and after."""
-    sent = request(method, chosen.target)
     clients.charge(caller, now)
-    clients.check_route(caller, clients.screen(caller, sent, read_destination(sent.target)), chosen)
+    clients.check_route(caller, clients.screen(caller, summary(sent, reading=caller.reading)), chosen)
     clients.claim(caller, 0)
 
 

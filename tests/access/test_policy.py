@@ -17,7 +17,7 @@ from proxy.routing.route import Route
 from proxy.routing.target import TargetKind
 from tests.support.deciding import OVERRIDING, fields, judged, request
 
-ROUTE = Route("acme", "na", TargetKind.API, b"/x", b"/x", (b"x",), b"", b"")
+ROUTE = Route("acme", "na", TargetKind.API, b"", b"")
 OWN, OTHER = "amzn1.ads-account.g.own", "amzn1.ads-account.g.other"
 LIST = b"/sp/campaigns/list"
 """Scope required, no account id."""
@@ -38,7 +38,7 @@ def decided(
     """The verdict on a request with these lines; `scope` is sent, `default` comes from its route or account."""
     kind = TargetKind.MCP if target.startswith(b"/mcp") and target.count(b"/") == 1 else TargetKind.API
     read = fields(*lines, scopes=(scope,) if scope else ())
-    chosen = replace(ROUTE, endpoint=kind, target=target, profile=scope or default)
+    chosen = replace(ROUTE, endpoint=kind, profile=scope or default)
     return judged(policy(**limits), request(method, target, read), chosen)
 
 

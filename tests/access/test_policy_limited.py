@@ -13,9 +13,8 @@ from proxy.errors import NotPermitted, TooManyParameters
 from proxy.routing.account_names import names_account
 from proxy.routing.amendments import Amendment, amend
 from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, ScopeRule, find_operation
-from proxy.routing.target import read_destination
 from tests.access.test_policy import BOTH, EITHER, LIST, OTHER, OWN, ROUTE, STREAMS, account, decided, policy
-from tests.support.deciding import fields, judged, request
+from tests.support.deciding import fields, judged, request, summary
 
 PROFILED: dict[str, Any] = {"profiles": ("123", "124")}
 ACCOUNTED: dict[str, Any] = {"account_ids": (OWN, "77")}
@@ -292,7 +291,7 @@ def test_a_default_ads_account_is_judged_as_if_it_were_sent(
 ) -> None:
     """One of the client's own governs the request; another is refused, on a named path too, and not said."""
     header = b"Amazon-Ads-AccountId" if ads_account else b""
-    chosen = replace(ROUTE, target=target, ads_account=ads_account.encode(), ads_account_header=header)
+    chosen = replace(ROUTE, ads_account=ads_account.encode(), ads_account_header=header)
     verdict = judged(policy(**limits), request(method, target, fields()), chosen)
     assert (verdict.refusal is None) is allowed, verdict
     assert OTHER not in verdict.reason
@@ -301,7 +300,7 @@ def test_a_default_ads_account_is_judged_as_if_it_were_sent(
 @pytest.mark.parametrize("lines", [(account(OTHER),), (account(OWN), account(OWN)), (account(f"{OWN},77"),)])
 def test_a_default_ads_account_mends_nothing_that_was_sent(lines: tuple[bytes, ...]) -> None:
     """It comes in the place of what is absent alone."""
-    chosen = replace(ROUTE, target=STREAMS, ads_account=OWN.encode(), ads_account_header=b"Amazon-Ads-Account-ID")
+    chosen = replace(ROUTE, ads_account=OWN.encode(), ads_account_header=b"Amazon-Ads-Account-ID")
     sent = [line.replace(b"AccountId", b"Account-ID") for line in lines]
     verdict = judged(policy(**ACCOUNTED), request(b"GET", STREAMS, fields(*sent)), chosen)
     assert isinstance(verdict.refusal, NotPermitted)
@@ -364,12 +363,11 @@ def test_the_table_that_routing_asks_is_asked() -> None:
     """A row that the configuration adds or mends counts here as well: what it does, and what governs it."""
     limited, target = policy(**PROFILED, access="read"), b"/new/things/list"
     asked = request(b"POST", target, fields(scopes=(b"123",)))
-    destination = read_destination(asked.target)
-    assert evaluate_request(limited, asked, destination).rule == "access"
+    assert evaluate_request(limited, summary(asked)).rule == "access"
     row = Amendment("POST", "/new/things/list", scope=ScopeRule.REQUIRED, effect=Effect.READ)
-    assert evaluate_request(limited, asked, destination, amend(PUBLISHED, [row])).refusal is None
+    assert evaluate_request(limited, summary(asked, amend(PUBLISHED, [row]))).refusal is None
     never = Amendment("POST", "/new/things/list", scope=ScopeRule.NEVER, effect=Effect.READ)
-    assert evaluate_request(limited, asked, destination, amend(PUBLISHED, [never])).rule == "profiles"
+    assert evaluate_request(limited, summary(asked, amend(PUBLISHED, [never]))).rule == "profiles"
 
 
 def test_a_default_ads_account_must_be_the_clients_own() -> None:

@@ -13,9 +13,9 @@ from proxy.access.clients import Clients
 from proxy.access.placeholders import ACCESS, LIFETIME
 from proxy.access.token_endpoint import FORM, PlaceholderRequest, PlaceholderResponse, answer
 from proxy.app.rules import make_routing_table
-from proxy.http1.target import read_target
+from proxy.http1.target import parse_target
 from proxy.routing.table import EmptyDirectory
-from proxy.routing.target import read_destination
+from proxy.routing.target import find_destination
 from tests.access.test_clients import KEYED, NOBODYS, NOW
 from tests.support.deciding import config, fields, request
 
@@ -47,7 +47,7 @@ def ask(
 ) -> PlaceholderResponse:
     body = form if isinstance(form, bytes) else urlencode(form).encode()
     asked = request(method, target, fields(**{"content_type": FORM, **changed}))
-    binding = read_destination(read_target(target)).name
+    binding = find_destination(parse_target(target)).name
     return answer(PlaceholderRequest(asked, binding, body), clients, TABLE, NOW)
 
 

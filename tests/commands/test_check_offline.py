@@ -55,3 +55,9 @@ def test_it_goes_with_no_other_question(tmp_path: Path, other: str) -> None:
     assert isinstance(result.exception, StartupError)
     assert result.exception.exit_code == 2
     assert result.stdout == ""
+
+
+def test_a_key_without_effect_is_noted_once(tmp_path: Path) -> None:
+    """A deprecated key does not make a configuration invalid: `check` asks to remove it, and exits with 0."""
+    result = check(tmp_path, ACCOUNT + NOBODY + "fast_path: true\n")
+    assert (result.exit_code, result.stderr.count("fast_path: is deprecated since 0.2")) == (0, 1)

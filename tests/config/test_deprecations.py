@@ -160,3 +160,23 @@ def test_every_entry_is_in_its_time() -> None:
         assert as_numbers(__version__) < as_numbers(entry.until), f"{entry.old} belongs into RENAMED now"
         assert entry.old.count("*") == entry.new.count("*")
         assert entry.old not in RENAMED
+
+
+@pytest.mark.parametrize("value", ["true", "false", "maybe", "{}", ""])
+def test_fast_path_is_accepted_and_has_no_effect(tmp_path: Path, value: str) -> None:
+    """Whatever its value is: the configuration is the same as without the key, and one note asks to remove it."""
+    account = "accounts: {acme: {client_id: x, client_secret: s}}\n"
+    without = load(written(tmp_path, account), {})
+    config = load(written(tmp_path, f"{account}fast_path: {value}\n"), {})
+    assert config.model_dump() == without.model_dump()
+    assert config.remarks == ("fast_path: is deprecated since 0.2, and taken until 1.0: it has no effect; remove it.",)
+    assert [note for note in notes(config) if "fast_path" in note] == [*config.remarks]
+
+
+def test_fast_path_in_the_environment_is_noted_by_its_variable(tmp_path: Path) -> None:
+    """The variable is not an unknown one, and its value is not read."""
+    account = "accounts: {acme: {client_id: x, client_secret: s}}\n"
+    config = load(written(tmp_path, account), {"ADS_PROXY_FAST_PATH": "maybe"})
+    assert config.remarks == (
+        "ADS_PROXY_FAST_PATH is deprecated since 0.2, and taken until 1.0: it has no effect; remove it.",
+    )

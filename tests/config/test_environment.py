@@ -119,7 +119,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
             "ADS_PROXY_LOG__ACCESS_FIELDS": "client, status",
             "ADS_PROXY_TOKENS__REFRESH_AHEAD": "12.5",
             "ADS_PROXY_ADMIN__KEY": "canary-admin-key-0123",
-            "ADS_PROXY_FAST_PATH": "true",
+            "ADS_PROXY_REWRITE_LOCATIONS": "false",
         },
     )
     assert config.listen == Address("::1", 8088)
@@ -129,7 +129,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
     assert config.tokens.refresh_ahead == 12.5
     assert config.admin.key is not None
     assert config.admin.key.reveal() == "canary-admin-key-0123"
-    assert config.fast_path is True
+    assert config.rewrite_locations is False
 
 
 def test_entries_of_mappings_have_variables_too(tmp_path: Path) -> None:

@@ -67,7 +67,6 @@ upstream: {{connect_timeout: 10, response_timeout: 60, idle_timeout: 60, max_con
 limits: {{header_timeout: 10, max_header_bytes: 65536, replay_bytes: 262144, max_connections: 10000}}
 drain: {{delay: 0, timeout: 30}}
 rewrite_locations: true
-fast_path: true
 log: {{format: json, level: info, access: true}}
 """,
         {"TOKEN": "Atzr|token"},
@@ -106,7 +105,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
     )
     assert config.clients == ()
     assert config.log.format == "auto"
-    assert config.fast_path is False
+    assert config.rewrite_locations is True
 
 
 def test_values_can_be_made_without_a_file() -> None:
@@ -119,7 +118,7 @@ def test_values_can_be_made_without_a_file() -> None:
 def test_flags_are_read_in_every_usual_spelling(tmp_path: Path, name: str) -> None:
     """YAML 1.1's words for true and false are understood where a flag is meant, and only there."""
     expected = name.lower() in ("yes", "on", "1", "true")
-    assert read(tmp_path, ACCOUNT + f"fast_path: {name}\n").fast_path is expected
+    assert read(tmp_path, ACCOUNT + f"rewrite_locations: {name}\n").rewrite_locations is expected
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:

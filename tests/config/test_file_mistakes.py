@@ -24,7 +24,7 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("allowed_hosts: {a: b}", "allowed_hosts: must be a list, not a mapping"),
         ("workers: many", "workers: must be a whole number, not a text"),
         ("workers: 65", "workers: is out of range; it must be at most 64"),
-        ("fast_path: maybe", "fast_path: must be true or false, not a text"),
+        ("rewrite_locations: maybe", "rewrite_locations: must be true or false, not a text"),
         ("log: json", "log: must hold keys, not a text"),
         ("log: {format: xml}", "log.format: is not one of auto, json, console"),
         ("log: {access_fields: [status, url]}", r"log.access_fields[1]: is not one of request_id, client, account"),

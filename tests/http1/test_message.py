@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import MalformedRequest, Refused, UpstreamMalformed, VersionNotSupported
 from proxy.forwarding.field_rules import REQUEST_FIELDS
@@ -20,10 +22,10 @@ LIMITS = HeadLimits(max_bytes=200, max_target_bytes=100, max_fields=3)
 HEAD = b"GET /v2/x?a=https://b//c HTTP/1.1\r\nHost: a\r\nX: y\r\n"
 
 
-@pytest.fixture(params=[False, True])
-def reader(request: pytest.FixtureRequest) -> RequestReader:
-    """With and without a memory of header sections."""
-    return RequestReader(LIMITS, REQUEST_FIELDS, remember=request.param)
+@pytest.fixture
+def reader() -> RequestReader:
+    """One that has read nothing yet."""
+    return RequestReader(LIMITS, REQUEST_FIELDS)
 
 
 def test_a_request_is_read_once_into_its_parts(reader: RequestReader) -> None:
@@ -66,20 +68,58 @@ def test_a_head_beyond_its_limits_is_refused(reader: RequestReader, data: bytes,
 
 
 def test_what_is_remembered_of_heads_has_a_bound() -> None:
-    """Two thousand heads, each twice as only then it is kept, and then the first: each reads as what it is."""
-    reader = RequestReader(LIMITS, REQUEST_FIELDS, remember=True)
+    """Two thousand header sections, each twice, and then the first: each is read as what it is."""
+    reader = RequestReader(LIMITS, REQUEST_FIELDS)
     for number in (number for number in (*range(2_000), 0) for _ in range(2)):
-        request = reader.read(b"GET /%d HTTP/1.1\r\nHost: a\r\n" % number, lambda: "made")
-        assert request.target.path == b"/%d" % number
+        request = reader.read(b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n" % number, lambda: "made")
+        assert request.fields.passing == b"X: %d\r\n" % number
+
+
+def test_a_remembered_section_is_that_of_its_version(reader: RequestReader) -> None:
+    """The same bytes mean different things in HTTP/1.0 and HTTP/1.1: an expectation has no meaning in HTTP/1.0."""
+    head = b"POST / HTTP/1.%d\r\nHost: a\r\nExpect: 100-continue\r\n"
+    read = [reader.read(head % minor, str).fields.expects_continue for minor in (1, 0, 1, 0)]
+    assert read == [True, False, True, False]
 
 
 def test_a_long_section_is_read_without_being_remembered() -> None:
     """It reads as a short one does, each time anew."""
-    reader = RequestReader(HeadLimits(100_000, 100, 10), REQUEST_FIELDS, remember=True)
+    reader = RequestReader(HeadLimits(100_000, 100, 10), REQUEST_FIELDS)
     head = HEAD + b"Long: " + b"x" * 5000 + b"\r\n"
     first, second = reader.read(head, str), reader.read(head, str)
     assert first.fields == second.fields and first.fields is not second.fields
     assert reader.read(HEAD, str).fields is reader.read(HEAD, str).fields
+
+
+HEADS = st.tuples(
+    st.sampled_from((b"GET", b"POST", b"G T")),
+    st.sampled_from((b"/", b"/a?b", b"*", b"http://h/a", b"/a#b", b"h:1")),
+    st.sampled_from((b"1.1", b"1.0", b"2.0")),
+    st.lists(
+        st.sampled_from(
+            (b"Host: a", b"Host:a", b"Host: a ", b"Host : a", b"X: y", b"X_: y", b"X y", b"X: y\r", b"Connection: X")
+        ),
+        max_size=4,
+    ),
+).map(lambda parts: b"%b %b HTTP/%b\r\n" % parts[:3] + b"".join(line + b"\r\n" for line in parts[3]))
+
+
+def outcome(reader: RequestReader, head: bytes) -> object:
+    """What a head is read as, or the error that refuses it."""
+    try:
+        return reader.read(head, lambda: "made")
+    except Refused as refused:
+        return type(refused), refused.detail
+
+
+@given(st.lists(HEADS, max_size=4), HEADS)
+def test_a_head_is_read_alike_with_and_without_memory(before: list[bytes], head: bytes) -> None:
+    """Whatever heads came before, itself among them."""
+    reader = RequestReader(LIMITS, REQUEST_FIELDS)
+    for earlier in before:
+        outcome(reader, earlier)
+    expected = outcome(RequestReader(LIMITS, REQUEST_FIELDS), head)
+    assert [outcome(reader, head) for _ in range(2)] == [expected] * 2
 
 
 def test_a_head_at_its_limits_is_read(reader: RequestReader) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from proxy.errors import UpstreamMalformed
 from proxy.http1.response_fields import (
@@ -14,6 +16,8 @@ from proxy.http1.response_fields import (
 )
 
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
+PAD = b"Padding: " + b"x" * 5000 + b"\r\n"
+"""A section that has it is too large to be read by its lines, so that no line of it is remembered."""
 
 
 def response(*lines: bytes, minor: int = 1) -> ResponseFields:
@@ -87,6 +91,21 @@ def test_retry_after_is_read_in_seconds(value: bytes, seconds: float | None) -> 
     assert response().retry_after is None
 
 
+def test_where_a_response_leads_and_how_it_is_written_is_read() -> None:
+    """Location, type in lower case, and coding; empty where they are absent."""
+    seen = response(b"Location: http://a/B", b"Content-Type: Text/HTML", b"Content-Encoding: gzip")
+    assert (seen.location, seen.content_type, seen.content_encoding) == (b"http://a/B", b"text/html", b"gzip")
+    assert (response().location, response().content_type, response().content_encoding) == (b"", b"", b"")
+
+
+@pytest.mark.parametrize(("option", "close"), [(b"keep-alive", False), (b"Keep-Alive", False), (b"close", True)])
+@pytest.mark.parametrize("more", [b"X: 1", b"Retry-After: 1"])
+def test_the_connection_field_ends_here(option: bytes, close: bool, more: bytes) -> None:
+    """Next to usual lines and to others; the length and the order of the rest stay."""
+    seen = response(b"Content-Length: 5", b"Connection: " + option, more)
+    assert (seen.passing, seen.content_length, seen.close) == (b"Content-Length: 5\r\n" + more + b"\r\n", 5, close)
+
+
 def test_a_location_and_a_length_are_replaced_in_place() -> None:
     """The other lines stay as they were."""
     passing = b"LOCATION: http://a/\r\nX: Location: http://a/\r\nContent-Length: 10\r\n"
@@ -100,3 +119,75 @@ def test_a_responses_trailers_pass_but_for_framing() -> None:
     """What would frame or redirect does not come behind a body."""
     assert passing_response_trailers(b"X-Sum: 1\r\nContent-Length: 3\r\nLocation: x\r\n") == b"X-Sum: 1\r\n"
     assert passing_response_trailers(b"") == b""
+
+
+NAMES = (
+    *b"Content-Length content-length Content_Length Transfer-Encoding Transfer_Encoding Keep-Alive Connection".split(),
+    *b"connection X-Hop X_Hop Proxy_Status X-Request-Id Set-Cookie Content-Type Retry-After Location".split(),
+    *b"Content-Encoding x-amz-rid X-Amz-Request-Id x-amzn-requestid".split(),
+    *(b"", b"a b"),
+)
+SEPARATORS = (*(b": ",) * 6, b":", b":  ", b":\t", b" : ", b"", b" ")
+VALUES = (
+    *(b"5", b"005", b"x", b"", b"keep-alive", b"close", b"X-Hop, close", b"content-length", b"chunked", b"gzip"),
+    *(b"1" * 19, b" 5", b"5 ", b"5\t", b"a: b", b"a\rb", b"a\nb", b"5\r", b"\xff", b"\x00"),
+)
+LINE = st.tuples(st.sampled_from(NAMES), st.sampled_from(SEPARATORS), st.sampled_from(VALUES)).map(b"".join)
+SECTION = st.lists(LINE, max_size=5).map(lambda lines: b"".join(line + b"\r\n" for line in lines))
+
+
+def outcome(section: bytes, minor: int) -> object:
+    """What a section is read as, or the error that refuses it."""
+    try:
+        found = read_response_section(section, minor, REQUEST_IDS)
+    except UpstreamMalformed as refused:
+        return refused.detail
+    values = {name: value for name, value in found.values.items() if name != b"padding"}
+    rest = found.content_length, found.chunked, found.close, found.request_id
+    return (found.passing.removesuffix(PAD), values, *rest)
+
+
+@settings(max_examples=400)
+@given(st.lists(SECTION, max_size=3), SECTION, st.sampled_from((1, 1, 1, 0)))
+def test_a_section_is_read_alike_with_and_without_memory(before: list[bytes], section: bytes, minor: int) -> None:
+    """Whatever its lines are, and whatever lines came before, its own among them."""
+    for earlier in before:
+        outcome(earlier, 1)
+    expected = outcome(section + PAD, minor)
+    assert [outcome(section, minor) for _ in range(2)] == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    ("odd", "passing"),
+    [
+        (b"X-Sum:1", b"X-Sum: 1"),
+        (b"X-Sum:  1", b"X-Sum: 1"),
+        (b"X-Sum: 1 ", b"X-Sum: 1"),
+        (b"X-Sum: 1\t", b"X-Sum: 1"),
+        (b"X-Sum : 1", b"X-Sum: 1"),
+        (b"X_Sum: 1", b"X_Sum: 1"),
+        (b"X_Request_Id: 1", b""),
+        (b"X-Sum 1", None),
+        (b"X-Sum: 1\r", None),
+        (b"X-Sum: 1\n", None),
+        (b" X-Sum: 1", None),
+        (b"", None),
+    ],
+)
+def test_an_odd_line_is_not_taken_for_a_usual_one(odd: bytes, passing: bytes | None) -> None:
+    """It is read as itself each time, next to usual lines that are remembered."""
+    for _ in range(2):
+        assert response(b"X-Sum: 1").passing == b"X-Sum: 1\r\n"
+        if passing is None:
+            with pytest.raises(UpstreamMalformed):
+                response(b"X-Sum: 2", odd)
+        else:
+            assert response(b"X-Sum: 2", odd).passing == b"X-Sum: 2\r\n" + (passing + b"\r\n" if passing else b"")
+
+
+def test_lines_are_forgotten_and_read_again() -> None:
+    """Three thousand lines, each twice, and then the first: each is read as what it is."""
+    for number in (number for number in (*range(3_000), 0) for _ in range(2)):
+        line = b"X-Number: %d" % number
+        assert response(line).passing == line + b"\r\n"
+        assert response(line).values == {b"x-number": b"%d" % number}

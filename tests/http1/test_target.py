@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import MalformedRequest
-from proxy.http1.target import TargetForm, parse_target, percent_decoded, query_parameters, read_target
+from proxy.http1.target import TargetForm, parse_target, percent_decoded, query_parameters
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from proxy.http1.target import TargetForm, parse_target, percent_decoded, query_
 )
 def test_origin_form_is_split(raw: bytes, path: bytes, query: bytes, segments: tuple[bytes, ...]) -> None:
     """Path, query with its mark, and segments decoded once without the empty ones."""
-    target = read_target(raw)
+    target = parse_target(raw)
     assert (target.form, target.path, target.query, target.segments) == (TargetForm.ORIGIN, path, query, segments)
     assert (target.raw, target.authority, target.scheme) == (raw, b"", b"")
 
@@ -40,7 +40,7 @@ def test_origin_form_is_split(raw: bytes, path: bytes, query: bytes, segments: t
 )
 def test_absolute_form_is_split(raw: bytes, scheme: bytes, authority: bytes, path: bytes, query: bytes) -> None:
     """Scheme and authority in lower case; an empty path is a slash."""
-    target = read_target(raw)
+    target = parse_target(raw)
     assert target.form is TargetForm.ABSOLUTE
     assert (target.scheme, target.authority, target.path, target.query) == (scheme, authority, path, query)
 
@@ -50,45 +50,30 @@ def test_absolute_form_is_split(raw: bytes, scheme: bytes, authority: bytes, pat
 )
 def test_what_is_shown_of_a_target_has_no_query(raw: bytes, shown: bytes) -> None:
     """In every form, as a query may hold a secret."""
-    assert read_target(raw).shown == shown
+    assert parse_target(raw).shown == shown
 
 
 def test_the_other_forms_have_no_path() -> None:
     """What they mean is for others to say."""
-    assert read_target(b"*").form is TargetForm.ASTERISK
-    assert read_target(b"example.com:443").form is TargetForm.AUTHORITY
-    assert read_target(b"a/b").path == b""
+    assert parse_target(b"*").form is TargetForm.ASTERISK
+    assert parse_target(b"example.com:443").form is TargetForm.AUTHORITY
+    assert parse_target(b"a/b").path == b""
 
 
 @pytest.mark.parametrize("raw", [b"/a#b", b"http:///x", b"http://", b"http://u@h/", b"#"])
 def test_what_is_no_target_is_refused(raw: bytes) -> None:
     """A fragment, a user, no host: the connection ends."""
     with pytest.raises(MalformedRequest) as refused:
-        read_target(raw)
+        parse_target(raw)
     assert refused.value.close
 
 
 @given(st.binary(max_size=40).map(lambda rest: b"/" + rest.replace(b"#", b"")))
 def test_path_and_query_are_the_target_again(raw: bytes) -> None:
-    """Whatever the bytes; remembered or not, the same."""
+    """Whatever the bytes."""
     target = parse_target(raw)
     assert target.path + target.query == raw
-    assert read_target(raw) == target
     assert all(target.segments)
-
-
-def test_a_long_target_is_split_without_being_remembered() -> None:
-    """Both ways give the same."""
-    raw = b"/" + b"x" * 5000
-    assert read_target(raw) == parse_target(raw)
-    assert percent_decoded(b"a%20b") == b"a b"
-
-
-def test_a_long_target_is_read_without_being_remembered() -> None:
-    """It reads as a short one does, each time anew: what is remembered has a bound in bytes, too."""
-    short, long = b"/" + b"x" * 1000, b"/" + b"x" * 2000
-    assert read_target(short) is read_target(short)
-    assert read_target(long) == read_target(long) and read_target(long) is not read_target(long)
 
 
 @given(st.lists(st.sampled_from((b"%", b"4", b"1", b"a", b"F", b"g", b"+", b"%41", b"%ff", b"\xff"))).map(b"".join))

@@ -31,6 +31,9 @@ EXPOSED = {
     line.split()[2] for line in scraped(Metrics("1"), "").decode().splitlines() if line.startswith("# TYPE ads_proxy_")
 }
 
+REMOVED = {"ads_proxy_fast_path_total"}
+"""Metrics of earlier versions, which the change log still names."""
+
 
 def rows(page: str) -> str:
     """The first cells of a page's tables."""
@@ -49,7 +52,7 @@ def test_a_metric_that_a_page_names_exists(page: Path) -> None:
     """Samples of histograms count as theirs; a name that ends in `_` stands for several."""
     named = re.findall(r"\bads_proxy_\w+", page.read_text(encoding="utf-8"))
     families = {re.sub(r"_(?:bucket|count|sum)$", "", name) for name in named if not name.endswith("_")}
-    assert families <= EXPOSED
+    assert families <= EXPOSED | (REMOVED if page.name == "CHANGELOG.md" else set())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -162,14 +162,6 @@ def test_an_entry_that_outlives_its_account_still_counts_for_its_region() -> Non
     assert b'request_duration_seconds_count{region="na"} 2.0' in scraped(metrics, "")
 
 
-def test_the_quick_exchange_is_counted_by_its_outcome() -> None:
-    """It has series once somebody counts."""
-    metrics = Metrics("1")
-    assert b"fast_path_total{" not in scraped(metrics, "")
-    Journal(metrics.requests).fast_path("taken").value += 2
-    assert b'ads_proxy_fast_path_total{outcome="taken"} 2.0' in scraped(metrics, "")
-
-
 def test_what_ends_in_one_turn_is_noted_at_its_end_in_order() -> None:
     """With the moments at which each was over; the next turn begins anew."""
     stream, listener = io.StringIO(), Listener()

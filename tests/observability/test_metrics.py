@@ -105,7 +105,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
     counters = (
         *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
-        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals", "fast_path", "worker_restarts"),
+        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals", "worker_restarts"),
         "trace_spans",
     )
     others = (

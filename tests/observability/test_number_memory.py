@@ -139,7 +139,6 @@ def test_a_scrape_adds_what_workers_counted(descriptor: int) -> None:
         numbers = metrics.requests.numbers(LABELS)
         numbers.add_forwarded(0.02, 0.01, 0.0001)
         numbers.seen = 5.0
-        metrics.requests.fast_path("taken").value += 1
     worker.requests.numbers(LABELS).add_answered(0.3)
     found = exposition(shown)
     labels = 'account="acme",client="tool",code="200",method="GET",operation_class="read",region="na"'
@@ -148,7 +147,6 @@ def test_a_scrape_adds_what_workers_counted(descriptor: int) -> None:
     assert 'ads_proxy_request_duration_seconds_bucket{le="0.025",region="na"} 2.0' in found
     assert 'ads_proxy_upstream_duration_seconds_count{region="na"} 2.0' in found
     assert "ads_proxy_overhead_seconds_count 2.0" in found
-    assert 'ads_proxy_fast_path_total{outcome="taken"} 2.0' in found
     assert "ads_proxy_requests_in_flight 3.0" in found
     assert (shown.totals().requests, shown.totals().forwarded) == (3, 2)
     assert [numbers.count.value for _, numbers in shown.series()] == [1, 2]
@@ -174,13 +172,9 @@ def test_what_is_noted_is_there_for_others_once_it_is_written(descriptor: int) -
     for duration, upstream, overhead in ((0.5, 0.375, 0.125), (8.0, 7.0, 1.0), (0.5, 0.375, 0.125)):
         one.note_forwarded(duration, upstream, overhead)
         other.note_forwarded(duration, upstream, overhead)
-    taken = requests.fast_path("taken", noted=True)
-    taken.value += 6
-    assert sum(numbers[0] for name, _, numbers in reader.blocks() if name == "fast_path_total") == 0
     for numbers in (one, other):
         numbers.seen = 9.0
         numbers.write()
-    requests.write()
     found = add_up(reader.blocks())
     assert [numbers[:3] for numbers in found["requests_total"].values()] == [(3.0, 9.0, 9.0)] * 2
     assert [sum(numbers[3:]) for numbers in found["requests_total"].values()] == [3.0, 3.0]
@@ -190,7 +184,6 @@ def test_what_is_noted_is_there_for_others_once_it_is_written(descriptor: int) -
     assert plain.upstreams is not None
     assert found["upstream_duration_seconds"] == {("na",): (plain.upstreams.total, *plain.upstreams.counts)}
     assert found["overhead_seconds"] == {(): (plain.overheads.total, *plain.overheads.counts)}
-    assert found["fast_path_total"] == {("taken",): (6.0,)}
 
 
 def test_a_worker_s_numbers_go_on_where_an_account_leaves_and_returns(descriptor: int) -> None:

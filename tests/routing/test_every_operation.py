@@ -9,10 +9,10 @@ from importlib import resources
 import pytest
 
 from proxy.app.rules import make_routing_table
-from proxy.forwarding.injection import account_lines, render_head
+from proxy.forwarding.injection import account_lines, render_section, request_line
 from proxy.routing.route import route
-from proxy.routing.target import read_destination
-from tests.support.deciding import Listed, config, fields, request
+from proxy.routing.target import find_destination
+from tests.support.deciding import Listed, config, fields, request, summary
 
 PROFILE, ADS_ACCOUNT, DEFAULT_PROFILE, DEFAULT_ADS_ACCOUNT = (
     "22",
@@ -53,8 +53,9 @@ def sent_on(row: dict[str, str], target: str, *lines: str) -> tuple[str, str, di
     """Account, region and the account headers, by lower-case name, with which a request of this row leaves."""
     read = fields(*(line.encode() for line in lines))
     asked = request(row["method"].encode(), target.encode(), read)
-    chosen = route(asked, read_destination(asked.target), TABLE)
-    head = render_head(asked, chosen, b"Host: amazon\r\n", account_lines("Atza|t", "amzn1.x")).decode()
+    chosen = route(summary(asked, TABLE.operations), TABLE)
+    section = render_section(asked.fields, chosen, b"Host: amazon\r\n", account_lines("Atza|t", "amzn1.x"))
+    head = (request_line(asked.method, chosen.target(find_destination(asked.target))) + section).decode()
     assert head.startswith(f"{row['method']} {re.sub('^/@zeta', '', target)} HTTP/1.1\r\n")
     names = [line.partition(": ")[::2] for line in head.split("\r\n")[1:] if line]
     left = [(name, value) for name, value in names if name.lower() in ACCOUNT_NAMES]

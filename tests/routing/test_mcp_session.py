@@ -11,8 +11,7 @@ from proxy.errors import AccountRequired, ConflictingAdsAccount, MalformedReques
 from proxy.routing.mcp_session import McpSession, sent_session_id
 from proxy.routing.route import Route, route
 from proxy.routing.table import CallerScope
-from proxy.routing.target import read_destination
-from tests.support.deciding import Listed, config, fields, request
+from tests.support.deciding import Listed, config, fields, request, summary
 
 DIRECTORY = Listed(
     owners={
@@ -39,8 +38,8 @@ SESSION = McpSession("agent", "acme", "eu")
 
 def led(target: bytes, session: McpSession | None = SESSION, bound: str = "", **sent: Any) -> Route:
     """Where a message goes that belongs to this session."""
-    asked = request(b"POST", target, fields(**sent))
-    return route(asked, read_destination(asked.target), TABLE, CallerScope(bound), session)
+    asked = summary(request(b"POST", target, fields(**sent)), TABLE.operations)
+    return route(asked, TABLE, CallerScope(bound), session)
 
 
 @pytest.mark.parametrize(

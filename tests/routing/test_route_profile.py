@@ -10,10 +10,11 @@ from proxy.app.rules import make_routing_table
 from proxy.errors import (
     ProfileNotKnownYet,
 )
+from proxy.http1.target import parse_target
 from proxy.profiles.index import ListingFailure
 from proxy.routing.route import Route
 from proxy.routing.table import EmptyDirectory, RoutingTable
-from proxy.routing.target import TargetKind
+from proxy.routing.target import TargetKind, find_destination
 from tests.routing.test_route import NEVER, ONE, OPTIONAL, REQUIRED, SEVERAL, UNKNOWN, chosen
 from tests.support.deciding import NAMING_AN_ACCOUNT, NAMING_AN_ADVERTISER, Listed, config, fields, region, routed
 
@@ -155,12 +156,13 @@ def test_why_the_first_profile_is_not_known_is_told(failure: ListingFailure | No
 
 
 def test_the_route_says_what_to_send_where() -> None:
-    """The target byte for byte behind the prefix, the path for policy and metrics, the prefix for the way back."""
-    found = routed(b"GET", b"/@brand-eu//v2/x?a=%2F&b=https://c//d", fields(), SEVERAL)
-    assert found == Route(
-        "acme", "eu", TargetKind.API, b"//v2/x?a=%2F&b=https://c//d", b"//v2/x", (b"v2", b"x"), b"123", b"/@brand-eu"
-    )
-    assert routed(b"GET", b"/@acme/eu?x", fields(), SEVERAL).target == b"/?x"
+    """The target byte for byte behind the prefix, and the prefix for the addresses that lead back."""
+    target = b"/@brand-eu//v2/x?a=%2F&b=https://c//d"
+    found = routed(b"GET", target, fields(), SEVERAL)
+    assert found == Route("acme", "eu", TargetKind.API, b"123", b"/@brand-eu")
+    assert found.target(find_destination(parse_target(target))) == b"//v2/x?a=%2F&b=https://c//d"
+    target = b"/@acme/eu?x"
+    assert routed(b"GET", target, fields(), SEVERAL).target(find_destination(parse_target(target))) == b"/?x"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,8 @@ def test_mcp_leads_to_the_regions_endpoint(mcp_url: str, target: bytes, sent: by
     regions = {name: Region(**keys) for name, keys in AMAZON_REGIONS.items()} | {"na": region(mcp_url=mcp_url)}
     table = make_routing_table(config({"acme": {}}, regions=regions), EmptyDirectory())
     found = routed(b"POST", target, fields(), table)
-    assert (found.endpoint, found.target, found.profile) == ("mcp", sent, b"")
+    assert (found.endpoint, found.profile) == ("mcp", b"")
+    assert found.target(find_destination(parse_target(target))) == sent
 
 
 def test_an_empty_directory_knows_nothing() -> None:

@@ -9,11 +9,7 @@ import pytest
 from proxy.app.rules import make_routing_table
 from proxy.http1.target import path_segments
 from proxy.routing.operations import PUBLISHED, ScopeRule
-from proxy.routing.scope import (
-    find_scope_rule,
-    scope_rule,
-    wants_default,
-)
+from proxy.routing.scope import find_scope_rule, wants_default
 from proxy.routing.table import EmptyDirectory
 from scripts.make_operations import SCOPE, STRENGTH, strength
 from scripts.specifications import Described, read_specifications
@@ -43,7 +39,7 @@ def test_every_published_operation_has_its_rule(published: tuple[Described, ...]
     wrong, softened = [], set()
     for described in published:
         path = re.sub(r"\{[^{}]*\}", "some-Value_1", described.path).encode()
-        found = scope_rule(described.method.encode(), path)
+        found = find_scope_rule(described.method.encode(), path)
         if found is ScopeRule.OPTIONAL and rules[described.key] == "required":
             softened.add(described.path)
         elif found.value != rules[described.key] or STRENGTH[found.value] < STRENGTH[strength(described, SCOPE)]:
@@ -93,7 +89,6 @@ def test_published_operations_are_counted(published: tuple[Described, ...]) -> N
 )
 def test_rule_of_an_operation(method: bytes, path: bytes, rule: ScopeRule) -> None:
     """Method and path find their rule, however the path spells its slashes and letters."""
-    assert scope_rule(method, path) is rule
     assert find_scope_rule(method, path) is rule
 
 
@@ -101,12 +96,6 @@ def test_a_literal_segment_beats_a_parameter_unless_the_rest_does_not_fit() -> N
     """`/adsAccounts/list` is its own operation for POST; for GET it is an account of that name."""
     assert {"/adsAccounts/list", "/adsAccounts/{advertisingAccountId}"} <= {row.template for row in PUBLISHED}
     assert find_scope_rule(b"GET", b"/adsAccounts/list") is find_scope_rule(b"GET", b"/adsAccounts/7")
-
-
-def test_a_long_path_is_judged_without_being_remembered() -> None:
-    """A path of thousands of bytes gets its rule too."""
-    assert scope_rule(b"GET", b"/v2/profiles/" + b"1" * 5000) is ScopeRule.NEVER
-    assert scope_rule(b"GET", b"/" * 5000 + b"v2/profiles") is ScopeRule.NEVER
 
 
 def test_segments_are_decoded_after_the_path_was_split() -> None:
@@ -125,7 +114,7 @@ OPERATIONS = {
 def sent_scope(rule: ScopeRule, own: bytes, names_account: bool, default: str | None) -> bytes:
     """The Scope with which a request leaves: an operation of this rule, an account with this default profile."""
     method, path = OPERATIONS[rule]
-    assert scope_rule(method, path) is rule
+    assert find_scope_rule(method, path) is rule
     table = make_routing_table(config({"acme": {"default_profile": default}}), EmptyDirectory())
     lines = (NAMING_AN_ADVERTISER,) if names_account else ()
     return routed(method, path, fields(*lines, scopes=(own,) if own else ()), table).profile
