@@ -12,7 +12,7 @@ from tests.conformance.cases import CASES
 from tests.conformance.judge import judge
 from tests.conformance.targets import TargetUnavailable, start_target
 
-TARGETS = ("ours", "ours-examining", "nginx", "haproxy", "aiohttp")
+TARGETS = ("ours", "nginx", "haproxy", "aiohttp")
 
 
 async def judge_target(name: str, cases: tuple[Case, ...], ours: bool) -> dict[str, list[str]]:

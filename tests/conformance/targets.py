@@ -78,7 +78,6 @@ accounts:
 state: {{url: "memory:"}}
 upstream: {{connect_timeout: 3, response_timeout: 2, idle_timeout: 2}}
 limits: {{header_timeout: 1, max_header_bytes: 16384, replay_bytes: 0}}
-fast_path: {fast}
 log: {{level: warning, access: false}}
 """
 
@@ -171,10 +170,10 @@ async def until_open(target: Target, path: str, port: int) -> None:
 
 
 async def start_target(name: str, upstream: int) -> Target:
-    """Start a proxy in front of the upstream's port: `ours-examining` is ours without the fast path."""
+    """Start a proxy in front of the upstream's port."""
     directory, port = Path(tempfile.mkdtemp(prefix="conformance-")), free_port()
-    if name.startswith("ours"):
-        return await start_ours(directory, port, upstream, fast=name == "ours")
+    if name == "ours":
+        return await start_ours(directory, port, upstream)
     if name == "nginx":
         config = directory / "nginx.conf"
         config.write_text(NGINX.format(dir=directory, port=port, upstream=upstream))
@@ -190,11 +189,11 @@ async def start_target(name: str, upstream: int) -> Target:
     return target
 
 
-async def start_ours(directory: Path, port: int, upstream: int, fast: bool) -> Target:
+async def start_ours(directory: Path, port: int, upstream: int) -> Target:
     """Start this project's proxy with its token stub."""
     runner, tokens = await start_token_stub()
     admin, config = free_port(), directory / "proxy.yaml"
-    config.write_text(OURS.format(port=port, admin=admin, upstream=upstream, tokens=tokens, fast=str(fast).lower()))
+    config.write_text(OURS.format(port=port, admin=admin, upstream=upstream, tokens=tokens))
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
     target = Target("ours", port, await launch(command, directory), directory, runner)
     await until_open(target, "/readyz", admin)

@@ -2,9 +2,10 @@
 
     .venv/bin/python -m tests.fuzz.differences --seconds 3600 --seed 1
 
-Several clients send requests to a long-lived proxy in memory, in pieces, interleaved and pipelined, again and again
-the same ones with small changes. One such proxy has the fast path, one has not. A cold proxy, made for one request,
-gives what is expected of it: the bytes to the client, the bytes to Amazon and the line in the access log.
+Several clients send requests to a warm proxy in memory, in pieces, interleaved and pipelined, again and again the same
+ones with small changes. Between two batches the access token, the lists of profiles or the rules may change. A cold
+proxy, made for one request, gives the expected result: the bytes to the client, the bytes to Amazon and the line in the
+access log.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 from unittest.mock import patch
 
@@ -32,18 +32,23 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
-from proxy.forwarding.quick.outcome import QuickOutcome
+from proxy.forwarding.decision import Decisions, RequestContext
+from proxy.http1.message import Request
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
+from proxy.routing.operations import Effect
 from proxy.routing.table import AccountEntry, Selection
 from tests.fuzz.reading import Message
 from tests.fuzz.repeated_requests import KEYS, Making, response_to
-from tests.support.both_settings import ChangingDirectory
+from tests.support.deciding import Listed
 from tests.support.memory_bench import End, MemoryBench, usual_rules
+from tests.support.rules import changed_rules
 
 CLIENTS = 4
 BATCHES_OF_A_LIFE = 400
-"""Batches after which the long-lived proxies are replaced, so that their recorders do not fill the memory."""
+"""Batches after which the warm proxy is replaced, so that its recorders do not fill the memory."""
+CHANGED = 0.1
+"""How likely a change of the world is before a batch."""
 _TIMEOUTS = ("header_timeout", "body_timeout", "send_timeout", "keepalive_timeout", "response_timeout", "idle_timeout")
 PATIENT = {**dict.fromkeys(_TIMEOUTS, 1e6), "min_body_rate": 0}
 """Changes of the rules: nothing here depends on how fast the machine is."""
@@ -73,32 +78,96 @@ class Lines:
         """Nothing is open."""
 
 
-@cache
-def world() -> dict[str, Any]:
-    """Changes of the usual rules: two accounts, a route, and three clients with different policies."""
-    rules = usual_rules()
-    accounts = {"default": AccountEntry("default", "na", ""), "other": AccountEntry("other", "eu", "")}
-    names = {name: Selection(entry) for name, entry in accounts.items()}
-    names["route"] = Selection(accounts["other"], "na", "9")
-    table = replace(rules.table, accounts=accounts, names=names, directory=ChangingDirectory())
-    keys = {name: (ClientKey(hashlib.sha256(key).hexdigest()),) for name, key in KEYS.items()}
-    reader = Policy("reader", keys["reader"], methods=frozenset((b"GET",)), paths=(PathPattern.read("/v2/*"),))
-    limited = Policy("limited", keys["limited"], profiles=frozenset((b"1", b"9")))
-    policies = (reader, Policy("writer", keys["writer"]), limited)
-    clients = Clients(policies, Placeholders(b"key"), Budgets())
-    return {"table": table, "api_urls": {"eu": rules.endpoints["api", "na"]}, "clients": clients}
+class ChangingDirectory(Listed):
+    """A directory whose profiles change their accounts."""
+
+    def __init__(self) -> None:
+        super().__init__({"1": (("default", "na"),), "2": (("other", "eu"),)})
+
+    def change(self) -> None:
+        """Profiles 1 and 2 swap accounts; profile 3 appears or disappears."""
+        self.version += 1
+        self._owners["1"], self._owners["2"] = self._owners["2"], self._owners["1"]
+        if self._owners.pop("3", None) is None:
+            self._owners["3"] = (("default", "eu"),)
+
+
+class World:
+    """What the warm proxy and the cold ones share: the directory, the number of the access token, and the rules.
+
+    The rules have two accounts, a route, and a client for each kind of policy.
+    """
+
+    def __init__(self) -> None:
+        self.directory = ChangingDirectory()
+        self.token = 0
+        self.reader_paths = "/v2/*"
+
+    def change(self, chance: random.Random) -> str:
+        """Change one of them. Returns which one."""
+        what = chance.choice(("token", "profiles", "rules"))
+        if what == "token":
+            self.token += 1
+        elif what == "profiles":
+            self.directory.change()
+        else:
+            self.reader_paths = "/sp/*" if self.reader_paths == "/v2/*" else "/v2/*"
+        return what
+
+    def changed(self) -> dict[str, Any]:
+        """The changes of the usual rules."""
+        rules = usual_rules()
+        accounts = {"default": AccountEntry("default", "na", ""), "other": AccountEntry("other", "eu", "")}
+        names = {name: Selection(entry) for name, entry in accounts.items()}
+        names["route"] = Selection(accounts["other"], "na", "9")
+        table = replace(rules.table, accounts=accounts, names=names, directory=self.directory)
+        keys = {name: (ClientKey(hashlib.sha256(key).hexdigest()),) for name, key in KEYS.items()}
+        paths = (PathPattern.read(self.reader_paths),)
+        reader = Policy("reader", keys["reader"], methods=frozenset((b"GET",)), paths=paths)
+        limited = Policy("limited", keys["limited"], profiles=frozenset((b"1", b"9")))
+        others = (
+            Policy("viewer", keys["viewer"], access=Effect.READ, requests_per_minute=10**6),
+            Policy("narrow", keys["narrow"], paths=(PathPattern.read("/v2/profiles"), PathPattern.read("/v2/*/7"))),
+            Policy("agent", keys["agent"], mcp_tools=(PathPattern.read("query_*"),)),
+            Policy("tenant", keys["tenant"], accounts=frozenset(("other",)), account_ids=frozenset((b"a.1",))),
+        )
+        policies = (reader, Policy("writer", keys["writer"]), limited, *others)
+        clients = Clients(policies, Placeholders(b"key"), Budgets())
+        return {"table": table, "api_urls": {"eu": rules.endpoints["api", "na"]}, "clients": clients, **PATIENT}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a proxy did with a request. `ended`: the connection takes no further one."""
+
+    came: bytes
+    sent: tuple[bytes, ...]
+    lines: tuple[str, ...]
+    ended: bool
 
 
 class Bench(MemoryBench):
-    """A proxy with the access log of the program."""
+    """A proxy in this world, with the access log of the program."""
 
-    def __init__(self, *, fast: bool) -> None:
+    def __init__(self, world: World) -> None:
         self.logs = Logs(None, form="json", level="info", access=True)
         self.lines = Lines()
         self.logs.sink = self.lines  # type: ignore[assignment]  # no thread, no stream
-        super().__init__(fast_path=fast, **world(), **PATIENT)
+        super().__init__(**world.changed())
+        self.world = world
         self.forwarder.new_request_id = lambda: "id"  # type: ignore[method-assign]  # of this one object alone
         self.answer = response_to
+        self.follow("token")
+
+    def follow(self, what: str) -> None:
+        """Take over what changed in the world; the proxy notices a change of the directory by itself."""
+        if what == "token":
+            while self.tokens.number < self.world.token:
+                self.tokens.rotate()
+        elif what == "rules":
+            self.rules = changed_rules(usual_rules(), self.world.changed())
+            self.forwarder.apply(self.rules)
+            self.reach()
 
     def account(self) -> Accounting:
         journal = Journal(logs=self.logs, listeners=(self.events,))
@@ -120,10 +189,6 @@ class Bench(MemoryBench):
         moved = sum(end.push() for end in (*tools, *self.upstreams)) > 0
         return moved or self._state(tuple(tools)) != before
 
-    def taken(self) -> int:
-        """Requests of the fast path so far."""
-        return int(self.accounting.journal.fast_path(QuickOutcome.TAKEN).value)
-
     def said(self) -> tuple[list[bytes], list[str]]:
         """What left for Amazon since the last time, and the access lines: both in no order."""
         self.logs.flush()
@@ -137,6 +202,27 @@ class Bench(MemoryBench):
             assert not upstream.reader.trouble, upstream.reader.trouble
             upstream.pipe.written.clear()
         return sent, lines
+
+    async def serve(self, tool: End, data: bytes) -> Outcome:
+        """What it does with one request on this connection, which is the only one."""
+        tool.pipe.written.clear()
+        tool.send(data)
+        await self.settle([tool])
+        came, ended = bytes(tool.pipe.written), tool.pipe.ended
+        sent, lines = self.said()
+        if ended:
+            tool.leave()
+            await self.settle([tool])
+        return Outcome(_DATE.sub(b"\r\nDate: (now)", came), tuple(sent), tuple(lines), ended)
+
+    async def end(self, *tools: End) -> None:
+        """Close every connection."""
+        for tool in tools:
+            tool.leave()
+        await self.settle(list(tools))
+        self.pools.close()
+        await self.settle([])
+        self.deadlines.stop()
 
 
 def without_chunks(data: bytes, message: Message) -> bytes:
@@ -156,38 +242,19 @@ def comparable(line: str) -> str:
     return json.dumps({name: value for name, value in found.items() if name not in _VARYING}, sort_keys=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a cold proxy did with a request. `ended`: the connection takes no further one."""
-
-    came: bytes
-    sent: tuple[bytes, ...]
-    lines: tuple[str, ...]
-    ended: bool
-
-
-async def cold(data: bytes) -> Expected:
+async def cold(data: bytes, world: World) -> Outcome:
     """What a proxy that was made for this does with it."""
-    bench = Bench(fast=False)
-    tool = bench.tool()
-    tool.send(data)
-    await bench.settle([tool])
-    came, ended = bytes(tool.pipe.written), tool.pipe.ended
-    sent, lines = bench.said()
-    tool.leave()
-    await bench.settle([tool])
-    bench.pools.close()
-    await bench.settle([])
-    bench.deadlines.stop()
-    return Expected(_DATE.sub(b"\r\nDate: (now)", came), tuple(sent), tuple(lines), ended)
+    bench = Bench(world)
+    expected = await bench.serve(bench.tool(), data)
+    await bench.end()
+    return expected
 
 
 class Life:
-    """A long-lived proxy, and its clients' connections."""
+    """The warm proxy, and its clients' connections."""
 
-    def __init__(self, *, fast: bool) -> None:
-        self.fast = fast
-        self.bench = Bench(fast=fast)
+    def __init__(self, world: World) -> None:
+        self.bench = Bench(world)
         self.tools = [self.bench.tool() for _ in range(CLIENTS)]
 
     async def serve(self, pieces: list[list[bytes]], chance: random.Random) -> list[bytes]:
@@ -222,87 +289,104 @@ class Life:
             self.tools[number] = self.bench.tool()
 
     async def end(self) -> None:
-        for tool in self.tools:
-            tool.leave()
-        await self.bench.settle(self.tools)
-        self.bench.pools.close()
-        await self.bench.settle([])
-        self.bench.deadlines.stop()
+        await self.bench.end(*self.tools)
         assert self.bench.accounting.in_flight == 0
 
 
 class Fuzz:
-    """Batches of requests by chance. `counts` is how much was compared; `tell` gets it as proxies are replaced."""
+    """Random batches of requests. `counts` is what was compared; `tell` gets it whenever the warm proxy is replaced."""
 
     def __init__(self, seed: int, tell: Callable[[dict[str, int]], object] = lambda _: None) -> None:
         self.seed = seed
         self.tell = tell
         self.chance = random.Random(seed)
         self.making = Making(self.chance)
-        self.expected: dict[bytes, Expected] = {}
-        self.counts = {"batches": 0, "requests": 0, "fast": 0, "cold": 0}
+        self.world = World()
+        self.expected: dict[bytes, Outcome] = {}
+        self.counts = {"batches": 0, "requests": 0, "repeated": 0, "cold": 0, "changes": 0}
 
     async def run(self, *, seconds: float = 0, batches: int = 0) -> dict[str, int]:
-        """So many seconds, or batches. Raises an `AssertionError` whose note names seed and batch."""
+        """Compare for this many seconds, or batches. Raises an `AssertionError` whose note names seed and batch."""
         end = time.monotonic() + seconds
         done = 0
-        while done < batches or (not batches and time.monotonic() < end):
-            lives = [Life(fast=True), Life(fast=False)]
-            for _ in range(BATCHES_OF_A_LIFE):
-                try:
-                    await self.batch(lives)
-                except AssertionError as error:
-                    error.add_note(f"seed {self.seed}, batch {self.counts['batches']}")
-                    raise
-                done += 1
-                if done >= batches if batches else time.monotonic() >= end:
-                    break
-            self.counts["fast"] += lives[0].bench.taken()
-            for life in lives:
+        with connections_in_use(), repeated_decisions() as repeated:
+            while done < batches or (not batches and time.monotonic() < end):
+                life = Life(self.world)
+                for _ in range(BATCHES_OF_A_LIFE):
+                    try:
+                        await self.batch(life, repeated)
+                    except AssertionError as error:
+                        error.add_note(f"seed {self.seed}, batch {self.counts['batches']}")
+                        raise
+                    done += 1
+                    if done >= batches if batches else time.monotonic() >= end:
+                        break
                 await life.end()
-            self.tell(self.counts)
+                self.tell(self.counts)
         return self.counts
 
-    async def batch(self, lives: list[Life]) -> None:
-        """One conversation of all clients, held with each of the proxies."""
+    async def batch(self, life: Life, repeated: list[bool]) -> None:
+        """One conversation of all clients with the warm proxy, now and then after a change."""
+        if self.chance.random() < CHANGED:
+            life.bench.follow(self.world.change(self.chance))
+            self.expected.clear()
+            self.counts["changes"] += 1
         asked = [self.making.batch() for _ in range(CLIENTS)]
         expected = [await self.foreseen(each.requests) for each in asked]
         pieces = [each.pieces for each in asked]
-        order = self.chance.getrandbits(64)
-        for life in lives:
-            came = await life.serve(pieces, random.Random(order))
-            sent, lines = life.bench.said()
-            for number, each in enumerate(expected):
-                self.compare(f"client {number}", life, pieces, came[number], b"".join(one.came for one in each))
-            every = [one for each in expected for one in each]
-            self.compare("sent", life, pieces, sent, sorted(data for one in every for data in one.sent))
-            self.compare("lines", life, pieces, lines, sorted(line for one in every for line in one.lines))
-            await life.leave([number for number, each in enumerate(asked) if each.damaged])
+        repeated.clear()
+        came = await life.serve(pieces, random.Random(self.chance.getrandbits(64)))
+        self.counts["repeated"] += sum(repeated)
+        sent, lines = life.bench.said()
+        for number, each in enumerate(expected):
+            compare(f"client {number}", pieces, came[number], b"".join(one.came for one in each))
+        every = [one for each in expected for one in each]
+        compare("sent", pieces, sent, sorted(data for one in every for data in one.sent))
+        compare("lines", pieces, lines, sorted(line for one in every for line in one.lines))
+        await life.leave([number for number, each in enumerate(asked) if each.damaged])
         self.counts["batches"] += 1
         self.counts["requests"] += sum(map(len, expected))
 
-    async def foreseen(self, requests: list[bytes]) -> list[Expected]:
+    async def foreseen(self, requests: list[bytes]) -> list[Outcome]:
         """What a connection gets for these: nothing behind a response that ends it."""
         found = []
         for data in requests:
             if data not in self.expected:
                 if len(self.expected) >= _MAX_EXPECTED:
                     self.expected.clear()
-                self.expected[data] = await cold(data)
+                self.expected[data] = await cold(data, self.world)
                 self.counts["cold"] += 1
             found.append(self.expected[data])
             if found[-1].ended:
                 break
         return found
 
-    def compare(self, what: str, life: Life, pieces: list[list[bytes]], found: Any, expected: Any) -> None:
-        """A long-lived proxy must have done what the cold one did."""
-        assert found == expected, f"{what}, fast path {life.fast}: found {found!r} expected {expected!r} for {pieces!r}"
+
+def compare(what: str, pieces: list[list[bytes]], found: object, expected: object) -> None:
+    """The warm proxy must have done what the cold one did."""
+    assert found == expected, f"{what}: found {found!r} expected {expected!r} for {pieces!r}"
 
 
-def connections_in_use() -> AbstractContextManager[object]:
-    """Meanwhile no connection to Amazon grows old, so that the fast path always finds one."""
-    return patch("proxy.upstream.connection.boot_time", lambda: 1000.0)
+@contextmanager
+def connections_in_use() -> Iterator[None]:
+    """No connection to Amazon grows old, so that a request always finds one."""
+    with patch("proxy.upstream.connection.boot_time", lambda: 1000.0):
+        yield
+
+
+@contextmanager
+def repeated_decisions() -> Iterator[list[bool]]:
+    """Whether each request that was looked up found an earlier decision."""
+    found: list[bool] = []
+    find = Decisions.find
+
+    def note(decisions: Decisions, request: Request) -> RequestContext | None:
+        context = find(decisions, request)
+        found.append(context is not None)
+        return context
+
+    with patch.object(Decisions, "find", note):
+        yield found
 
 
 def main() -> int:
@@ -313,8 +397,7 @@ def main() -> int:
     fuzz = Fuzz(given.seed, lambda counts: print(json.dumps(counts), flush=True))
     print(f"seed {given.seed}", flush=True)
     try:
-        with connections_in_use():
-            asyncio.run(fuzz.run(seconds=given.seconds))
+        asyncio.run(fuzz.run(seconds=given.seconds))
     except AssertionError:
         traceback.print_exc(file=sys.stdout)
         return 1

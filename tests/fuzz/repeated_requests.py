@@ -11,7 +11,8 @@ from itertools import pairwise
 from proxy.http1.framing import whole_chunks
 from tests.fuzz.reading import Message
 
-KEYS = {"reader": b"key-of-reader", "writer": b"key-of-writer", "limited": b"key-of-limited"}
+CLIENTS = ("reader", "writer", "limited", "viewer", "narrow", "agent", "tenant")
+KEYS = {name: b"key-of-" + name.encode() for name in CLIENTS}
 KINDS = 60
 """Requests that come again and again, until they are replaced."""
 

@@ -17,15 +17,15 @@ from proxy.errors import Refused
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
-from proxy.http1.target import read_target
+from proxy.http1.target import parse_target
 from proxy.routing.operations import Effect, ScopeRule
 from proxy.routing.route import Route, route
 from proxy.routing.scope import NAMES_ACCOUNT, find_scope_rule
 from proxy.routing.table import CallerScope, RoutingTable
-from proxy.routing.target import TargetKind, read_destination
+from proxy.routing.target import TargetKind, find_destination
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import ACCOUNTS, METHODS, TRAPS, spelled, values
-from tests.support.deciding import Listed, config, judged, region
+from tests.support.deciding import Listed, config, judged, region, summary
 
 SAME = region()
 TABLE = make_routing_table(
@@ -161,13 +161,13 @@ def asked(question: Question, scope: CallerScope = CallerScope()) -> tuple[Reque
     section = b"Host: %b\r\n" % host + b"".join(b"%b: %b\r\n" % line for line in lines)
     try:
         fields = read_request_fields(section, 1, 128, REQUEST_FIELDS)
-        request = Request(method, read_target(target), 1, fields, "id-1")
+        request = Request(method, parse_target(target), 1, fields, "id-1")
         admit(request)
         check_host(request, TABLE)
-        destination = read_destination(request.target)
+        destination = find_destination(request.target)
         if destination.kind is TargetKind.TOKEN:
             return None
-        return request, route(request, destination, TABLE, scope)
+        return request, route(summary(request, TABLE.operations), TABLE, scope)
     except Refused:
         return None
 
@@ -194,10 +194,11 @@ def signing_in_is_never_forwarded(question: Question) -> None:
     found = asked(question)
     if found is None:
         return
-    chosen = found[1]
-    assert chosen.target.startswith(b"/")
-    assert b" " not in chosen.target and b"#" not in chosen.target
-    assert not [path for path in readings(chosen.target) if path.split(b"/")[1] in (b"auth", b"ap")], chosen
+    request, chosen = found
+    target = chosen.target(find_destination(request.target))
+    assert target.startswith(b"/")
+    assert b" " not in target and b"#" not in target
+    assert not [path for path in readings(target) if path.split(b"/")[1] in (b"auth", b"ap")], chosen
     assert chosen.account in TABLE.accounts and chosen.region in ("na", "eu", "fe")
 
 
@@ -221,12 +222,13 @@ def check_profile(policy: Policy, request: Request, chosen: Route) -> None:
     """No Scope that is not on the list, and where no path was opened by name, one that governs what is reached."""
     assert policy.profiles is not None
     assert not chosen.profile or chosen.profile in policy.profiles
-    if chosen.path in policy.unscoped_paths:
+    destination = find_destination(request.target)
+    if destination.path in policy.unscoped_paths:
         return
     assert chosen.profile
     assert chosen.endpoint == "api"
     assert not [name for name, value in request.fields.every if name in NAMES_ACCOUNT and value.strip(b", \t")]
-    for path in readings(chosen.target):
+    for path in readings(chosen.target(destination)):
         assert find_scope_rule(request.method, path) is not ScopeRule.NEVER
         assert not path.startswith((b"/accounts/", b"/mcp", b"/v2/profiles", b"/manageraccounts"))
 

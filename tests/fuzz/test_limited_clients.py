@@ -19,15 +19,15 @@ from proxy.errors import Refused
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
-from proxy.http1.target import read_target
+from proxy.http1.target import parse_target
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory, RoutingTable
-from proxy.routing.target import read_destination
+from proxy.routing.target import find_destination
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import METHODS, spelled
 from tests.fuzz.specified import Own, Specified, all_own, governs, may_be, specified
 from tests.fuzz.test_decisions import readings
-from tests.support.deciding import config, judged
+from tests.support.deciding import config, judged, summary
 
 Lines = list[tuple[bytes, bytes]]
 SCOPE_NAME, ACCOUNT_NAME, OTHER_NAME = (
@@ -67,8 +67,8 @@ def sent(
     section = b"Host: localhost\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines)
     try:
         fields = read_request_fields(section, 1, 128, REQUEST_FIELDS)
-        request = Request(method, read_target(target), 1, fields, "id-1")
-        chosen = route(request, read_destination(request.target), table)
+        request = Request(method, parse_target(target), 1, fields, "id-1")
+        chosen = route(summary(request, table.operations), table)
     except Refused:
         return None
     return None if judged(policy, request, chosen).refusal is not None else (request, chosen)
@@ -257,7 +257,7 @@ def nothing_but_its_own_is_reached(question: tuple[bytes, bytes, Lines], which: 
     leaving = [
         (name, value) for name, _, value in (line.partition(b": ") for line in request.fields.passing.split(b"\r\n"))
     ]
-    path, _, query = chosen.target.partition(b"?")
+    path, _, query = chosen.target(find_destination(request.target)).partition(b"?")
     assert all_own(own, chosen.profile, [*lines, *parameters(query)])
     assert not any(may_override(name) for name, _ in leaving)
     if path in policy.unscoped_paths:

@@ -288,7 +288,7 @@ def reload_under_load(amazon: SimulatedAmazon, tmp_path: Path, times: int) -> No
                         accounts=accounts if has_globex else {"acme": accounts["acme"]},
                         log={"access": False},
                         limits={"max_header_fields": 100 + number % 7},
-                        fast_path=number % 3 != 0,
+                        rewrite_locations=number % 3 != 0,
                         upstream={"max_connections": 200 + number // 10},
                     )
                 )

@@ -95,7 +95,7 @@ def statuses(found: dict[str, list[int]]) -> set[int]:
 def test_counters_go_on_through_the_deaths_of_workers(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Twenty are killed under load: every answer that a tool has whole is counted, and beside those at most the
     requests that were in the killed process. No gauge of a dead worker is left, and the account has one state."""
-    with program(amazon, tmp_path, fast_path=True) as running:
+    with program(amazon, tmp_path) as running:
         before = running.metric("requests_total")
         with Load(running, paths=("/v2/profiles", "/sim/status/404"), workers=6) as load:
             for kill in range(KILLS):

@@ -21,7 +21,7 @@ def depends_on_the_moment(case: Case) -> bool:
 async def entries() -> list[dict[str, Any]]:
     """One JSON object for each case, in the order of the suite."""
     bench = Bench()
-    target = await start_target("ours-examining", await bench.upstream.start())
+    target = await start_target("ours", await bench.upstream.start())
     try:
         return [
             _entry(case.id, await bench.observe(case, target.port)) for case in CASES if not depends_on_the_moment(case)
