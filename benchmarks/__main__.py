@@ -66,7 +66,10 @@ def _run(given: argparse.Namespace) -> None:
 def _compare(given: argparse.Namespace) -> None:
     chosen = scenarios.named(given.scenario) if given.scenario else scenarios.COMPARED
     this = checkout(given.this) if given.this else this_checkout()
-    this, other = (replace(side, hash_seed="0") for side in (this, checkout(given.checkout)))
+    other = checkout(given.checkout)
+    if given.fast_path is not None:
+        other = replace(other, fast_path=given.fast_path == "on")
+    this, other = (replace(side, hash_seed="0") for side in (this, other))
     end(compare(this, other, chosen, given.rounds, given.seconds))
 
 
@@ -140,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     comparing = commands.add_parser("compare", help="CPU per request beside another checkout of this program")
     comparing.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")
     comparing.add_argument("--this", type=Path, help="what to compare with it instead of the checkout this runs from")
+    comparing.add_argument(
+        "--fast-path", choices=("on", "off"), help="write `fast_path` into the other checkout's configuration"
+    )
     comparing.add_argument("--rounds", type=int, default=10, help="pairs of measurements (10)")
     comparing.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
     comparing.add_argument("--scenario", action="append", help="only this one; may be given several times")
@@ -150,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     profiling = commands.add_parser("profile", help="where the time of the worker goes under load")
     profiling.add_argument("--scenario", action="append", help="this one; may be given several times")
     profiling.add_argument("--seconds", type=int, default=10, help="seconds of sampling (10)")
-    profiling.add_argument("--write-docs", action="store_true", help="both paths, into the pictures of docs/")
+    profiling.add_argument("--write-docs", action="store_true", help="into the picture and the table of docs/")
     profiling.add_argument("--output", type=Path, default=CACHE / "profiles", help="folder for what is written")
     directing = commands.add_parser("profiles", help="memory and time of a directory of very many profiles")
     directing.add_argument("--count", type=int, default=1_000_000, help="so many (1,000,000)")

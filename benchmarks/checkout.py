@@ -30,7 +30,6 @@ class Setting:
 
     tls: bool = False
     keyed: bool = False
-    fast_path: bool = True
     profiles: int = 1
     """Profiles that the account lists: 1 or 10,000."""
     accounts: int = 1
@@ -42,7 +41,8 @@ class Checkout:
     """A folder that holds the program, and the Python to run it with.
 
     `wrapper` is a command before that Python's, such as valgrind. With a `hash_seed` of digits, it is no matter of
-    chance how often hashes collide.
+    chance how often hashes collide. `fast_path` is written into the configuration unless it is None: versions up to 0.1
+    have two ways of serving a request, and this option chooses one.
     """
 
     folder: Path
@@ -50,6 +50,7 @@ class Checkout:
     wrapper: tuple[str, ...] = ()
     hash_seed: str = "random"
     ready_within: float = 20.0
+    fast_path: bool | None = None
 
     def __str__(self) -> str:
         return self.folder.name
@@ -64,12 +65,17 @@ class Checkout:
             "PYTHONDONTWRITEBYTECODE": "",
         }
 
+    def configuration(self, upstream: Upstream, setting: Setting, port: int, admin: int) -> dict[str, object]:
+        """What this version of the program is started with."""
+        fast_path = {} if self.fast_path is None else {"fast_path": self.fast_path}
+        return {**configuration(upstream, setting, port, admin), **fast_path}
+
     def start(self, upstream: Upstream, setting: Setting, work: Path) -> Worker:
         """Start it in the new folder `work` and wait until it serves."""
         work.mkdir(parents=True)
         port, admin = free_port(), free_port()
         config = work / "proxy.yaml"
-        config.write_text(yaml.safe_dump(configuration(upstream, setting, port, admin)))
+        config.write_text(yaml.safe_dump(self.configuration(upstream, setting, port, admin)))
         command = [*self.wrapper, self.python, "-m", "proxy", "serve", "--config", str(config)]
         process = Process(command, work / "output.log", core=WORKER_CORE, env=self.environment())
         try:
@@ -154,7 +160,6 @@ def configuration(upstream: Upstream, setting: Setting, port: int, admin: int) -
     }
     if setting.tls:
         found["upstream"] = {"ca_file": str(upstream.ca)}
-    found["fast_path"] = setting.fast_path
     if setting.workers > 1:
         found["workers"] = setting.workers
     if setting.keyed:

@@ -1,10 +1,10 @@
-"""Who takes part in a run: the peers that are installed, and the program with its fast path and without."""
+"""Who takes part in a run: the peers that are installed, and the program."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.checkout import Checkout, Setting, Worker, this_checkout
@@ -15,7 +15,6 @@ from benchmarks.scenarios import Scenario
 from benchmarks.upstream import Upstream
 
 OURS = "ads-proxy"
-ORDINARY = "ads-proxy, fast_path: false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Contender:
         """What this one makes of a scenario's setting; two scenarios with one of these share a worker."""
         if isinstance(self.program, Peer):
             return Setting(tls=setting.tls)
-        return replace(setting, fast_path=self.name != ORDINARY)
+        return setting
 
     def takes_part(self, scenario: Scenario) -> bool:
         only = self.program.only if isinstance(self.program, Peer) else ()
@@ -51,9 +50,7 @@ def contenders() -> tuple[tuple[Contender, ...], tuple[str, ...]]:
             found.append(Contender(peer.name, peer, peer.version()))
         except PeerMissing as error:
             missing.append(f"{peer.name} is not here: {error}")
-    this = this_checkout()
-    ours = (Contender(OURS, this), Contender(ORDINARY, this))
-    return (*found[:1], *ours, *found[1:]), tuple(missing)
+    return (*found[:1], Contender(OURS, this_checkout()), *found[1:]), tuple(missing)
 
 
 class Fleet:

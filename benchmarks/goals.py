@@ -8,7 +8,7 @@ from enum import StrEnum
 from operator import attrgetter
 
 from benchmarks.burdens import ACCOUNTS, IDLE_CONNECTIONS, PROFILES
-from benchmarks.contenders import ORDINARY, OURS
+from benchmarks.contenders import OURS
 from benchmarks.findings import Findings
 from benchmarks.footprint import Footprint
 from benchmarks.measure import Sample
@@ -58,9 +58,9 @@ class Goal:
         return self.name, f"{bound} {self.goal:g}{self.unit}", worst, shown, self.verdict(found)
 
 
-def _speed(scenario: Scenario, peer: str, value: str = "cpu", ours: str = OURS) -> Measured:
+def _speed(scenario: Scenario, peer: str, value: str = "cpu") -> Measured:
     get: Callable[[Sample], float] = attrgetter(value)
-    return lambda findings: findings.ratio(scenario.name, ours, peer, get)
+    return lambda findings: findings.ratio(scenario.name, OURS, peer, get)
 
 
 def _added(value: str) -> Measured:
@@ -98,7 +98,6 @@ GOALS = (
     Goal("added latency to nginx, one connection, p99", 1.1, 1.5, _added("p99")),
     Goal("CPU per request to nginx, 64 KiB", 0.8, 1, _speed(LARGE, NGINX.name)),
     Goal("throughput to nginx, 20 MB", 0.8, 0.6, _speed(HUGE, NGINX.name, "rate")),
-    Goal("CPU per request to nginx, `fast_path: false`", 2, 2.6, _speed(ONE_TARGET, NGINX.name, ours=ORDINARY)),
     Goal("memory with 16 x 20 MB in flight", 70, 100, _footprint("in_flight", _MEGABYTE), " MB"),
     Goal("memory of one idle connection", 3, 4, _footprint("per_idle", _KIBIBYTE), " KiB"),
     Goal("ready after", 300, 600, _footprint("ready", _MILLISECOND), " ms"),

@@ -18,10 +18,10 @@ from pathlib import Path
 from benchmarks.checkout import Worker, this_checkout
 from benchmarks.load import send
 from benchmarks.processes import BenchmarkError, Process, required, stopped_at_end
-from benchmarks.scenarios import KEYED, NEW_BODIES, NEW_TARGETS, ONE_TARGET, ORDINARY, TLS, Scenario
+from benchmarks.scenarios import KEYED, NEW_BODIES, NEW_TARGETS, ONE_TARGET, TLS, Scenario
 from benchmarks.upstream import Upstream, start_upstream
 
-COUNTED = (ONE_TARGET, NEW_TARGETS, NEW_BODIES, KEYED, TLS, *ORDINARY)
+COUNTED = (ONE_TARGET, NEW_TARGETS, NEW_BODIES, KEYED, TLS)
 RECORD = Path(__file__).parent / "instructions.json"
 _READY_WITHIN = 120.0
 _WARM_UP, _SECONDS = 5, 5

@@ -22,7 +22,7 @@ from benchmarks.flame_graph import drawn
 from benchmarks.load import send
 from benchmarks.measure import measure
 from benchmarks.processes import CACHE, LOAD_CORE, BenchmarkError, program, stopped_at_end
-from benchmarks.scenarios import ONE_TARGET, ORDINARY, Scenario
+from benchmarks.scenarios import ONE_TARGET, Scenario
 from benchmarks.stacks import Share, Stacks, read, rooms, shares
 from benchmarks.upstream import start_upstream
 
@@ -32,11 +32,8 @@ _SHOWN = 40
 _LEAST = 0.001
 
 
-PICTURES = {
-    ONE_TARGET: ROOT / "docs" / "flame-quick.svg",
-    ORDINARY[0]: ROOT / "docs" / "flame-ordinary.svg",
-}
-"""What docs/performance.md shows: the same load on both paths."""
+PICTURES = {ONE_TARGET: ROOT / "docs" / "flame.svg"}
+"""What docs/performance.md shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from benchmarks.checkout import Setting
 from benchmarks.load import Load, Requests
@@ -44,18 +44,13 @@ SCENARIOS = (
     ONE_CONNECTION,
     MANY_CONNECTIONS,
 )
-ORDINARY = tuple(
-    Scenario(f"{scenario.name}, fast_path: false", scenario.load, replace(scenario.setting, fast_path=False))
-    for scenario in (ONE_TARGET, NEW_TARGETS, NEW_BODIES)
-)
-"""The ordinary path, where it is compared by itself."""
-COMPARED = (ONE_TARGET, TLS, NEW_TARGETS, NEW_BODIES, KEYED, MIX, LARGE, *ORDINARY)
+COMPARED = (ONE_TARGET, TLS, NEW_TARGETS, NEW_BODIES, KEYED, CHUNKED, MIX, LARGE, MANY_CONNECTIONS)
 """What two versions of the program are compared by, where nothing else is asked for."""
 
 
 def named(names: list[str]) -> tuple[Scenario, ...]:
     """Scenarios by their names; an unknown name is an error that lists them all."""
-    known = {scenario.name: scenario for scenario in (*SCENARIOS, *ORDINARY)}
+    known = {scenario.name: scenario for scenario in SCENARIOS}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise SystemExit(f"there is no scenario {unknown[0]!r}; there are: {'; '.join(known)}")

@@ -68,12 +68,12 @@ def test_nothing_sampled_is_no_frame() -> None:
 def test_a_sample_is_of_the_innermost_room() -> None:
     """What a room calls of Python and libraries is its own; what called the event loop has no part in it."""
     started = "main (proxy/app/run.py:1);run (asyncio/runners.py:1)"
-    lines = [f"{started} 2", f"{started};f (proxy/forwarding/quick/plans.py:1);dumps (json/encoder.py:1) 5"]
+    lines = [f"{started} 2", f"{started};f (proxy/app/workers/desk.py:1);dumps (json/encoder.py:1) 5"]
     found = rooms(
-        read([*lines, f"{started};f (proxy/forwarding/quick/plans.py:1);g (proxy/net/tls.py:2) 2", "wait (queue.py) 1"])
+        read([*lines, f"{started};f (proxy/app/workers/desk.py:1);g (proxy/net/tls.py:2) 2", "wait (queue.py) 1"])
     )
     assert found == {
-        "proxy/forwarding/quick": 0.5,
+        "proxy/app/workers": 0.5,
         "event loop": 0.2,
         "proxy/net": 0.2,
         "Python and libraries": 0.1,
@@ -81,12 +81,12 @@ def test_a_sample_is_of_the_innermost_room() -> None:
 
 
 def test_rooms_are_a_table_of_all_that_was_sampled() -> None:
-    """A room that one path does not enter has no part in it; one that takes less than a thousandth is left out."""
-    quick = read(["f (proxy/net/a.py:1) 999", "f (proxy/quick/a.py:1) 1", "f (proxy/app/a.py:1) 0"])
-    table = rooms_table({"quick": quick, "ordinary": read(["f (proxy/net/a.py:1) 1"])})
+    """A column for each scenario; a room that takes less than a thousandth of all of them is left out."""
+    first = read(["f (proxy/net/a.py:1) 999", "f (proxy/admin/a.py:1) 1", "f (proxy/app/a.py:1) 0"])
+    table = rooms_table({"one target": first, "TLS upstream": read(["f (proxy/net/a.py:1) 1"])})
     assert table.splitlines() == [
-        "| room | quick | ordinary |",
+        "| room | one target | TLS upstream |",
         "| --- | ---: | ---: |",
         "| proxy/net | 99.9% | 100.0% |",
-        "| proxy/quick | 0.1% | 0.0% |",
+        "| proxy/admin | 0.1% | 0.0% |",
     ]
