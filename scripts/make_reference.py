@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.config import reference
 from proxy.errors import refusals
-from proxy.forwarding.quick.outcome import QuickOutcome
 from proxy.observability import known_labels, metrics
 
 if TYPE_CHECKING:
@@ -87,7 +86,6 @@ def label_rows() -> list[Row]:
         *(("reason", f"`token_refreshes_total`, {result}", _words(reasons)) for result, reasons in refreshes.items()),
         ("reason", "`replays_total`", _words(known_labels.REPLAY_REASONS)),
         ("outcome", "`replays_total`", _words(known_labels.REPLAY_OUTCOMES)),
-        ("outcome", "`fast_path_total`", _words(QuickOutcome)),
         ("result", "`config_reloads_total`", _words(known_labels.RELOAD_RESULTS)),
         ("reason", "`refused_total`", "the slugs of [the proxy's own answers](errors.md)"),
     ]

@@ -83,7 +83,7 @@ def test_each_picture_of_a_page_is_there(site: Path) -> None:
         if path.name != "404.html"  # it is shown at any address, so its links begin at the root
         for address in re.findall(r'\b(?:src|href)="([^"]*\.(?:svg|png))"', path.read_text(encoding="utf-8"))
     }
-    assert {"performance.svg", "flame-quick.svg", "flame-ordinary.svg"} <= {path.name for path in shown}
+    assert {"performance.svg", "flame.svg"} <= {path.name for path in shown}
     assert not [path for path in shown if not path.exists()]
 
 

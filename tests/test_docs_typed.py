@@ -13,6 +13,7 @@ import yaml
 
 from proxy.commands.cli import app
 from proxy.config import load
+from proxy.config.model.deprecations import DEPRECATIONS
 from proxy.config.reference import options
 from tests.support.programs import ROOT
 
@@ -26,6 +27,7 @@ VARIABLES = {option.variable for option in options() if option.variable}
 VARIABLES |= {variable.rpartition("__")[0] for variable in VARIABLES if "__" in variable}
 OTHER_VARIABLES = {"ADS_PROXY_CONFIG", "ADS_PROXY_SERVICE_HOST", "ADS_PROXY_PORT_8080_TCP"}
 """The file's name, and what Kubernetes sets, which is passed over."""
+DEPRECATED_VARIABLES = {f"ADS_PROXY_{'__'.join(entry.old).upper()}" for entry in DEPRECATIONS}
 MISTAKES = {"ADS_PROXY_LISTN", "ADS_PROXY_LOG_LEVEL"}
 """Which docs/cli.md shows with their answers."""
 NO_KEYS = {"routes.acme", "state.degraded", "state.trouble"}
@@ -112,7 +114,7 @@ def test_a_variable_that_a_page_names_exists(page: Path) -> None:
     """Names of accounts and routes are the reader's; each may end in _FILE."""
     named = set(re.findall(r"\bADS_PROXY_[A-Z0-9_]*[A-Z0-9]", page.read_text(encoding="utf-8")))
     named = {re.sub(r"__(ACCOUNTS|ROUTES|REGIONS)__[A-Z_]+?__", r"__\1__NAME__", f"__{name[10:]}") for name in named}
-    known = {f"__{name[10:]}" for name in VARIABLES | OTHER_VARIABLES | MISTAKES}
+    known = {f"__{name[10:]}" for name in VARIABLES | OTHER_VARIABLES | DEPRECATED_VARIABLES | MISTAKES}
     assert {name for name in named if not {name, name.removesuffix("_FILE")} & known} == set()
 
 
