@@ -9,6 +9,7 @@ import pytest
 
 from proxy.downstream.remainder import Remainder
 from proxy.downstream.states import ReadingState, WritingState
+from proxy.errors import Refused
 from proxy.http1.framing import Buffer
 from proxy.net.deadlines import NEVER
 from tests.support.proxy_bench import Running
@@ -315,6 +316,28 @@ async def test_a_defect_after_the_last_response_is_reported_and_sends_nothing(ru
         assert "ValueError: a defect" in traceback
         bench.events.events.clear()
     assert not failures
+
+
+class Late(Remainder):
+    """A handler that responds only some time after its request broke."""
+
+    def request_broken(self, error: Refused) -> None:
+        pass
+
+
+async def test_a_response_to_a_request_that_broke_is_the_last_one(running: Running) -> None:
+    """Also where it broke twice, and where the handler would keep the connection."""
+    async with running(echo) as bench:
+        bench.forwarder.accept = lambda _request, client: Late(client)  # type: ignore[method-assign, assignment]
+        tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nabc")
+        await bench.settled(lambda: bool(bench.server.connections) and bench.connection().busy)
+        connection = bench.connection()
+        assert (connection._reading, connection._writing) == (ReadingState.BODY, WritingState.RESPONSE)
+        for _ in range(2):
+            connection.end()
+            assert (connection._reading, connection._writing) == (ReadingState.NOTHING, WritingState.LAST)
+        connection.respond(b"late")
+        assert await tool.end() == b"late"
 
 
 async def test_a_refused_upload_still_gets_its_answer(running: Running) -> None:
