@@ -12,7 +12,7 @@ from proxy.downstream.states import ReadingState, WritingState
 from proxy.errors import Refused
 from proxy.http1.framing import Buffer
 from proxy.net.deadlines import NEVER
-from tests.support.proxy_bench import Running
+from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import HELLO, Wire
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -296,6 +296,11 @@ async def test_a_body_that_stops_behind_its_answer_gets_no_second_one(running: R
         assert await tool.end() == b""
 
 
+def serve_with(bench: ProxyBench, kind: type[Remainder]) -> None:
+    """Every request gets such a handler."""
+    bench.forwarder.accept = lambda _, client: kind(client)  # type: ignore[method-assign, assignment]  # of this object
+
+
 class Faulty(Remainder):
     """A handler that ends the connection, and then fails."""
 
@@ -309,7 +314,7 @@ async def test_a_defect_after_the_last_response_is_reported_and_sends_nothing(ru
     failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(context))
     async with running(echo) as bench:
-        bench.forwarder.accept = lambda _request, client: Faulty(client)  # type: ignore[method-assign, assignment]
+        serve_with(bench, Faulty)
         tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nabc")
         assert await tool.end() == b""
         [traceback] = bench.events.defects
@@ -328,7 +333,7 @@ class Late(Remainder):
 async def test_a_response_to_a_request_that_broke_is_the_last_one(running: Running) -> None:
     """Also where it broke twice, and where the handler would keep the connection."""
     async with running(echo) as bench:
-        bench.forwarder.accept = lambda _request, client: Late(client)  # type: ignore[method-assign, assignment]
+        serve_with(bench, Late)
         tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nabc")
         await bench.settled(lambda: bool(bench.server.connections) and bench.connection().busy)
         connection = bench.connection()
