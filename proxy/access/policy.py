@@ -162,7 +162,7 @@ class Verdict:
 
 
 def evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
-    """Whether a client may send this request at all, wherever it is routed to, and which rule says so."""
+    """Whether a client may send this request at all, wherever it is routed to, and which rule decided it."""
     if not policy.judges_requests or asked.kind in _FORWARDED_FOR_NOBODY:
         return policy.leave
     try:

@@ -375,7 +375,7 @@ class Exchange:
         try:
             self._context.check_gate(self._dependencies.accounting.write_gate)
         except WriteNotRecorded as error:
-            self._context.pool.give_back(connection)  # whoever gave it gives it to the next
+            self._context.pool.give_back(connection)  # the pool gives it to the next
             self.wait_failed(error)
         else:
             self._send_late(token, connection)

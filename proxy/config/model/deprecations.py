@@ -21,7 +21,7 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Deprecation:
-    """A key, its present name, the version that says so first, and the one that takes the old name no longer.
+    """A key, its present name, the version that deprecates it, and the one that takes the old name no longer.
 
     `new` is empty for a key that has no effect any more.
     """
