@@ -65,17 +65,6 @@ class ReplayBuffer:
         self._keep(framed, sent=sent)
         return framed
 
-    def take_whole(self, body: bytes) -> None:
-        """Take the payload of all of a body, which has been sent."""
-        self.take_unsent(body)
-        self.forget_if_large()
-
-    def take_unsent(self, body: bytes) -> None:
-        """As `take_whole`, of a body that has yet to be sent."""
-        if body:
-            self.add([body], sent=False)
-        self.end(b"", sent=False)
-
     def forget_if_large(self) -> None:
         """All that is here has been sent: a large body is not kept any longer."""
         if self.size > self._max_bytes:

@@ -118,12 +118,7 @@ def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, 
             return _read_any_section(section, minor, request_ids)
         lines.append(b"")
         section = b"\r\n".join(lines)
-    request_id = ""
-    for name in request_ids:
-        if name in values:
-            request_id = values[name][:128].decode("latin-1")
-            break
-    return ResponseFields(section, values, length, False, False, request_id)
+    return ResponseFields(section, values, length, False, False, _request_id(values, request_ids))
 
 
 def _read_any_section(section: bytes, minor: int, request_ids: tuple[bytes, ...]) -> ResponseFields:
