@@ -64,8 +64,8 @@ class Decision:
     tells that its body has to be judged before anything is sent. `in_flight` counts its client's requests, `budget` is
     its host's of retries; `budgeted` tells that each request is taken off its client's own. `hands_out_locations` tells
     that its response may hold an address that leads back through the proxy. It holds while nobody lists what it
-    `missed`. `is_write` tells that it may change something at Amazon and gets an
-    audit record. `entries` are where its requests are noted, by status.
+    `missed`. `is_write` tells that it may change something at Amazon and gets an audit record. `is_plain` tells that
+    its requests may be sent in one step. `entries` are where its requests are noted, by status.
     """
 
     asked: RequestSummary

@@ -177,7 +177,7 @@ class Exchange:
             return
         body = bytes(unjudged.data)
         if len(body) < LARGE:
-            self._follow(unjudged.judgement(body), body)
+            self._heed(unjudged.judgement(body), body)
             return
         judging = self._client.loop.run_in_executor(READER, unjudged.judgement, body)
         judging.add_done_callback(partial(self._judged, body))
@@ -189,10 +189,10 @@ class Exchange:
         if defect is not None:
             self.defect(defect)
         else:
-            self._follow(judging.result(), body)
+            self._heed(judging.result(), body)
         self._client.flush()
 
-    def _follow(self, refusal: Refused | None, body: bytes) -> None:
+    def _heed(self, refusal: Refused | None, body: bytes) -> None:
         """What the judgement says: the request goes on with this body, or is refused."""
         if refusal is not None:
             self._refuse(refusal)
