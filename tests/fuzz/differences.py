@@ -40,9 +40,9 @@ from proxy.routing.operations import Effect
 from proxy.routing.table import AccountEntry, Selection
 from tests.fuzz.reading import Message
 from tests.fuzz.repeated_requests import KEYS, Making, response_to
-from tests.support.deciding import Listed
 from tests.support.memory_bench import End, MemoryBench, usual_rules
 from tests.support.rules import changed_rules
+from tests.support.warm_and_cold import ChangingDirectory
 
 CLIENTS = 4
 BATCHES_OF_A_LIFE = 400
@@ -76,20 +76,6 @@ class Lines:
 
     def close(self, timeout: float = 1.0) -> None:
         """Nothing is open."""
-
-
-class ChangingDirectory(Listed):
-    """A directory whose profiles change their accounts."""
-
-    def __init__(self) -> None:
-        super().__init__({"1": (("default", "na"),), "2": (("other", "eu"),)})
-
-    def change(self) -> None:
-        """Profiles 1 and 2 swap accounts; profile 3 appears or disappears."""
-        self.version += 1
-        self._owners["1"], self._owners["2"] = self._owners["2"], self._owners["1"]
-        if self._owners.pop("3", None) is None:
-            self._owners["3"] = (("default", "eu"),)
 
 
 class World:
