@@ -49,7 +49,16 @@ CHECK: Final = "check"
 """What is kept here was encrypted with the key of all the rest. A server that lost its data has another one."""
 ALIVE: Final = 5.0
 """Seconds after its last pulse for which a replica counts."""
-_FAILURES: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError, TimeoutError, ValueError)
+_FAILURES: Final = (
+    exceptions.RedisError,
+    exceptions.RedisClusterException,
+    OSError,
+    TimeoutError,
+    ValueError,
+    # What redis-py and uvloop raise where a connection is closed while a command is being sent on it.
+    AttributeError,
+    RuntimeError,
+)
 PREFIX: Final = "{ads-proxy}:"
 """All keys begin so. What is in braces chooses the slot, where a server has slots: they are all on one."""
 
@@ -226,7 +235,7 @@ class RedisConnection:
         if self._asking:
             await asyncio.wait(self._asking, timeout=PATIENCE)
         for client in (self._client, self._reader):
-            await client.close()
+            await _close(client)
 
     async def _ask(self, client: RedisClient, *words: str | bytes | float) -> Any:
         """The client's work is a task of its own: whoever is cancelled goes at once, whatever redis-py does with it."""

@@ -162,8 +162,12 @@ class Serving:
         return self.events(event, **values)
 
     def until(self, found: Any, patience: float = 15.0) -> Any:
-        """What `found()` gives once it gives something; on failure the newest log lines are shown."""
-        return until(found, lambda: "".join(self.process.output.lines[-15:]), patience)
+        """What `found()` gives once it gives something; on failure the newest log lines are shown, requests apart."""
+        return until(found, lambda: "".join(self._notable_lines()[-15:]), patience)
+
+    def _notable_lines(self) -> list[str]:
+        lines = list(self.process.output.lines)
+        return [line for line in lines if '"event":"request"' not in line] or lines
 
     def until_ready(self) -> None:
         self.until(lambda: self.admin_get("/readyz")[0] == 200)

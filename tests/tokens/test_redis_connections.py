@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxy.config.model.redis_address import parse_redis_address
+from proxy.errors import StateUnavailable
 from proxy.tokens import redis_connection
 from proxy.tokens.redis_connection import ConnectionUse, RedisConnection
 from tests.support.redis_server import RedisServer
@@ -57,7 +58,7 @@ async def test_commands_that_wait_for_a_connection_learn_of_trouble(
     server: RedisServer, connection: RedisConnection
 ) -> None:
     """They fail at once, and do not ask a server that is known to be away."""
-    server.client.client_pause(60_000)
+    server.client.client_pause(60_000, all=False)  # of all commands, it would hold back the end of the pause, too
     try:
         outcomes = await asyncio.gather(
             *(connection.command("SET", connection.key("k"), 1) for _ in range(50)), return_exceptions=True
@@ -65,6 +66,36 @@ async def test_commands_that_wait_for_a_connection_learn_of_trouble(
     finally:
         server.client.client_unpause()
     assert {str(outcome) for outcome in outcomes} == {str(connection.trouble)}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AttributeError("'NoneType' object has no attribute 'writelines'"),
+        RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_connection_that_is_closed_while_a_command_is_sent(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """redis-py and uvloop raise these then. The store cannot be reached, and whoever watches over it goes on."""
+
+    class Closed:
+        async def ask(self, *words: object) -> object:
+            raise error
+
+        async def close(self) -> None:
+            raise error
+
+    monkeypatch.setattr(redis_connection, "open_client", lambda *settings: Closed())
+    connection = RedisConnection(parse_redis_address("redis://127.0.0.1:1/0"), 8)
+    with pytest.raises(StateUnavailable, match="cannot be reached"):
+        await connection.command("PING")
+    assert connection.trouble is not None
+    with pytest.raises(StateUnavailable, match="cannot be reached"):
+        await connection.pulse()
+    await connection.close()
 
 
 def test_connections_go_when_a_minute_needed_fewer() -> None:
