@@ -20,6 +20,7 @@ from proxy.app.audit import opened as opened_audit
 from proxy.app.defects import defect_of
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
+from proxy.app.kept_objects import KeptObjects
 from proxy.app.key_changes import compare_keys, watch_keys
 from proxy.app.notices import notice_ways
 from proxy.app.process import connections_within
@@ -259,7 +260,9 @@ class Program:
         self.tokens = TokenManager(self.lwa, store, observers, wiring.token_settings(config))
         if self.fleet is not None:
             self.fleet.share_pace(self.tokens.turns)
-        self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *desk)))
+        self.directory = ProfileDirectory(
+            self.session, self.tokens.get, store, Observers((self.observers, KeptObjects(), *desk))
+        )
         for each in desk:
             each.tokens, each.directory = self.tokens, self.directory
         loop = asyncio.get_running_loop()
