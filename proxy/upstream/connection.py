@@ -13,20 +13,21 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.clock import boot_time
-from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed
-from proxy.http1.framing import Body, Buffer, UntilClose, has_no_body
+from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
+from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClose, has_no_body, whole_chunked
 from proxy.http1.message import read_response
 from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
-from proxy.upstream.body import body_of, payload_of
-from proxy.upstream.endings import cut, late
-from proxy.upstream.request_writer import RequestWriter
+from proxy.net.socket_writer import SocketWriter
+from proxy.net.tls import TlsTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.http1.message import Response
+    from proxy.http1.response_fields import ResponseFields
     from proxy.upstream.ports import ResponseSink, Timeouts, WholeResponseSink
+
 
 MAX_AGE = 600.0
 """Seconds after which a connection is not used again, so that changed addresses are followed."""
@@ -372,3 +373,140 @@ class UpstreamConnection(asyncio.Protocol):
         self.close()
         if sink is not None:
             sink.upstream_failed(error)
+
+
+# --- Which body follows a response's head ----------------------------------------------------------------
+
+
+def body_of(fields: ResponseFields, *, bodyless: bool) -> Body:
+    """The body to be read behind a head with these fields (RFC 9112, 6.3)."""
+    if bodyless:
+        return CountedBody(0)
+    if fields.chunked:
+        return ChunkedBody(_malformed)
+    if fields.content_length is not None:
+        return CountedBody(fields.content_length)
+    return UntilClose()
+
+
+def payload_of(data: bytes) -> bytes | None:
+    """The payload of a response's chunked body that is here whole, as `whole_chunked` has it."""
+    return whole_chunked(data, _malformed)
+
+
+def _malformed(why: str) -> UpstreamMalformed:
+    return UpstreamMalformed(f"Amazon's answer is chunked, but {why}.")
+
+
+# --- Why there is no response, or not the whole of one, as the tool is told it ---------------------------
+
+
+def cut(head: bytes) -> Refused:
+    """The connection ended, given what had come of a head. Lines that end in LF alone are no head to wait for."""
+    if head.count(b"\n") > head.count(b"\r\n"):
+        return UpstreamMalformed("Amazon's answer has a line that ends without a CR.")
+    if head:
+        return UpstreamClosed("Amazon closed the connection within the head of its answer.")
+    return UpstreamClosed("Amazon closed the connection before its answer was complete.")
+
+
+def late(what: str, limit: float) -> UpstreamTimeout:
+    """It did not do that within so many seconds."""
+    return UpstreamTimeout(f"Amazon did not {what} within {limit:g} s; raise the time-out if that is usual.")
+
+
+# --- Requests on their way out, one after another on one connection, without losing an answer that -------
+
+_MAX_HELD = 65536
+"""In bytes: an event loop may read one tool's upload many times before it comes to what was put off."""
+_ROUNDS = 2
+"""Turns of the event loop within which everything that had come is read."""
+
+
+class RequestWriter:
+    """Writes to one transport. `refused`: the peer takes no more of this request, and what is left of it is dropped."""
+
+    __slots__ = ("_ended", "_held", "_loop", "_outlet", "_refused", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._outlet = transport if isinstance(transport, TlsTransport) else SocketWriter(transport)
+        self._held: list[Buffer] = []
+        self._ended = True
+        self._refused = False
+
+    def __repr__(self) -> str:
+        state = "refused" if self.refused else "complete" if self.complete else "writing"
+        return f"<RequestWriter: {state}>"
+
+    @property
+    def refused(self) -> bool:
+        return self._refused or self._outlet.failed
+
+    @property
+    def complete(self) -> bool:
+        """The whole request has left this process."""
+        sent = self._ended and not self._held and not self._outlet.failed
+        return sent and not self._transport.get_write_buffer_size()
+
+    def begin(self, data: list[Buffer]) -> None:
+        """Write a request's head, and what of its body is there."""
+        self._ended = self._refused = False
+        self._held = []
+        self._hand_over(data)
+
+    def more(self, data: list[Buffer], *, reading: bool) -> None:
+        """Write more of the body; `reading` tells that the transport reads what comes."""
+        if self.refused or self._transport.is_closing():
+            return
+        if self._held:
+            self._held += data
+            if sum(map(len, self._held)) > _MAX_HELD:
+                self._flush()
+        elif reading and self._outlet.has_news():
+            self._held = list(data)
+            self._loop.call_soon(self._look_again, _ROUNDS)
+        else:
+            self._write(data)
+
+    def end(self) -> None:
+        """The request's last byte was given: what was put off of it leaves, lest its answer ends before it does."""
+        self._ended = True
+        if self._held and not self._transport.is_closing():
+            self._flush()
+
+    def refuse(self) -> None:
+        """The peer wants no more of it (RFC 9112, 9.5)."""
+        self._refused = True
+        self._held = []
+
+    def unread(self) -> bytes:
+        """What had come when the transport failed, and was not given."""
+        return self._outlet.unread()
+
+    def _look_again(self, rounds: int) -> None:
+        if not self._held or self._transport.is_closing():
+            self._held = []
+        elif rounds > 1 and self._outlet.has_news():
+            self._loop.call_soon(self._look_again, rounds - 1)
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        self._write(held)
+
+    def _write(self, data: list[Buffer]) -> None:
+        if self._transport.get_write_buffer_size():
+            self._hand_over(data)
+            return
+        self._outlet.write(data[0] if len(data) == 1 else b"".join(data))
+        if self._outlet.failed:
+            self.refuse()
+
+    def _hand_over(self, data: list[Buffer]) -> None:
+        if len(data) == 1:
+            self._transport.write(data[0])
+        else:
+            self._transport.writelines(data)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.upstream.request_writer import RequestWriter
+from proxy.upstream.connection import RequestWriter
 from tests.downstream.test_acceptor import accepting
 from tests.support.certificates import Authority
 from tests.support.early_answers import answering_peer, lost_of

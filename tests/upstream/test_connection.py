@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
+from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed
+from proxy.upstream.connection import RequestWriter, cut, late
 from tests.support.certificates import Authority
 from tests.support.proxy_bench import Running
+from tests.support.tls_peer import answer_and_reset, blocking_peer
 from tests.support.wire import GET, HELLO, Wire, answering
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
@@ -177,3 +181,62 @@ async def test_a_connection_says_what_it_does(running: Running) -> None:
         await bench.upstream.wires[0].end()
         await bench.settled(lambda: not bench.pools.find("api", "na")._all)
         assert repr(connection) == f"{name}: lost, served 1>"
+
+
+@pytest.mark.parametrize(
+    ("head", "told", "words"),
+    [
+        (b"", UpstreamClosed, "before its answer was complete"),
+        (b"HTTP/1.1 200 OK\r\nDate", UpstreamClosed, "within the head"),
+        (b"HTTP/1.1 200 OK\n\n", UpstreamMalformed, "ends without a CR"),
+        (b"HTTP/1.1 200 OK\r\nA: b\n", UpstreamMalformed, "ends without a CR"),
+    ],
+)
+def test_an_end_is_told_by_what_had_come(head: bytes, told: type[Refused], words: str) -> None:
+    """Nothing, a part of a head, or lines of which none will end one."""
+    ending = cut(head)
+    assert type(ending) is told
+    assert words in str(ending)
+
+
+def test_a_time_out_says_what_did_not_happen_and_for_how_long() -> None:
+    """In seconds, as they are configured."""
+    assert "did not begin to answer within 2.5 s" in str(late("begin to answer", 2.5))
+
+
+PIECE = b"b" * 40_000
+
+
+async def test_what_is_put_off_leaves_at_once_when_it_grows() -> None:
+    """Within one turn of the event loop, in which one upload may be read many times, no more than 64 KiB is held."""
+    loop = asyncio.get_running_loop()
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    peer.setblocking(False)
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    transport.pause_reading()
+    peer.send(b"HTTP/1.1 413")
+    writer = RequestWriter(transport, loop)
+    writer.more([PIECE], reading=True)
+    with pytest.raises(BlockingIOError):
+        peer.recv(1)
+    writer.more([PIECE], reading=True)
+    assert peer.recv(100_000) == PIECE + PIECE
+    transport.abort()
+    peer.close()
+
+
+@pytest.mark.usefixtures("every_loop")
+async def test_a_request_whose_write_failed_is_refused_and_never_complete(tmp_path: Path) -> None:
+    """Through TLS, too, where the failure is met below: its connection is not used again."""
+    async with blocking_peer(Authority(tmp_path)) as (peer, spoken):
+        writer = RequestWriter(spoken.transport, asyncio.get_running_loop())
+        answer_and_reset(peer)
+        writer.begin([b"head"])
+        writer.begin([b"head", b"body"])
+        writer.end()
+        assert writer.refused
+        assert not writer.complete
+        await spoken.until(lambda: "lost" in spoken.told)
+        assert spoken.received == b"413"
+        assert writer.unread() == b""
