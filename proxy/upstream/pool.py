@@ -8,19 +8,21 @@ is for `bulkheads`.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Protocol
+from collections import OrderedDict, defaultdict, deque
+from itertools import chain, repeat
+from operator import contains, itemgetter
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from proxy.errors import UpstreamTimeout
-from proxy.upstream.bulkheads import may_hold_another, unreserved
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
 from proxy.upstream.doubted import RESTED
-from proxy.upstream.turns import Turns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from proxy.net.deadlines import Deadlines
     from proxy.net.dialing import Dialer, Origin
-    from proxy.upstream.places import Places
+
 
 _SPARE = 0.05
 """Seconds of rest after which a connection goes to another process that waits: one used more often is not spare, and
@@ -368,3 +370,181 @@ class Pool:
         if self._idle and self._idle[0].deadline - MAX_IDLE <= self.loop.time() - _SPARE:
             self._idle.pop(0).close()
         self._yield_later()
+
+
+# --- How much of a pool one family of operations may hold, so that one that hangs does not take it -------
+
+_RESERVED = 4
+"""One of so many connections is left to those who hold few; a pool of fewer is everybody's to the last."""
+
+
+def unreserved(limit: int) -> int:
+    """As long as fewer than so many connections of a pool are used, everybody may have one more."""
+    return limit - limit // _RESERVED
+
+
+def may_hold_another(held: int, used: int, limit: int) -> bool:
+    """Whether a family that holds `held` of a pool's `used` connections may have one more. There may be `limit`."""
+    free = limit - used
+    return free > limit // _RESERVED or held < free
+
+
+# --- Who waits for a connection, in turns by client ------------------------------------------------------
+
+T = TypeVar("T")
+
+
+class Turns(Generic[T]):
+    """A queue for each client, and a round of those that have one. Within a client, first come, first served.
+
+    A client's queue is kept by family, each waiter with its number, so that those who may not go on cost nothing.
+    `queues` is empty where nobody waits; it is looked at for each request.
+    """
+
+    def __init__(self) -> None:
+        self.queues: OrderedDict[str, dict[str, deque[tuple[int, T]]]] = OrderedDict()
+        self._last = self._first = 0
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queues in self.queues.values() for queue in queues.values())
+
+    def __iter__(self) -> Iterator[T]:
+        """Everybody who waits, client by client."""
+        for queues in self.queues.values():
+            for _, waiter in sorted(chain.from_iterable(queues.values()), key=itemgetter(0)):
+                yield waiter
+
+    def __repr__(self) -> str:
+        return f"<Turns of {len(self.queues)} clients, {len(self)} waiting>"
+
+    def join(self, client: str, waiter: T, family: str = "") -> None:
+        """Wait behind one's own, and, as a client that did not wait yet, behind all others."""
+        self._last += 1
+        self._queue(client, family).append((self._last, waiter))
+
+    def holds(self, family: str) -> bool:
+        """Whether somebody of this family waits."""
+        return any(map(contains, self.queues.values(), repeat(family)))
+
+    def next(self, may: Callable[[str], bool] = lambda _family: True) -> T | None:
+        """Take out whose turn it is, of those whose family `may` go on; the next turn is another client's."""
+        for client, queues in self.queues.items():
+            family, least = None, 0
+            for each, queue in queues.items():
+                if may(each) and (family is None or queue[0][0] < least):
+                    family, least = each, queue[0][0]
+            if family is not None:
+                _, waiter = queues[family].popleft()
+                self.queues.move_to_end(client)
+                self._tidy(client, family)
+                return waiter
+        return None
+
+    def put_back(self, client: str, waiter: T, family: str = "") -> None:
+        """It was its turn, and it could not use it: the next turn is its own again."""
+        self._first -= 1
+        self._queue(client, family).appendleft((self._first, waiter))
+        self.queues.move_to_end(client, last=False)
+
+    def leave(self, client: str, waiter: T, family: str = "") -> None:
+        """Wait no longer. Who does not wait is nobody's concern."""
+        queue = self.queues.get(client, {}).get(family, deque())
+        entry = next((each for each in queue if each[1] is waiter), None)
+        if entry is not None:
+            queue.remove(entry)
+            self._tidy(client, family)
+
+    def _queue(self, client: str, family: str) -> deque[tuple[int, T]]:
+        return self.queues.setdefault(client, {}).setdefault(family, deque())
+
+    def _tidy(self, client: str, family: str) -> None:
+        """Keep no queue that is empty."""
+        queues = self.queues[client]
+        if not queues[family]:
+            del queues[family]
+        if not queues:
+            del self.queues[client]
+
+
+# --- The places for connections to one host --------------------------------------------------------------
+
+
+class Places(Protocol):
+    """The places for connections to one host, as one of `processes` processes sees them."""
+
+    @property
+    def limit(self) -> int:
+        """Of all processes together."""
+        ...
+
+    @property
+    def processes(self) -> int: ...
+
+    used: int
+    """Connections of this process that serve requests, or are made for one."""
+
+    @property
+    def used_everywhere(self) -> int:
+        """The same of all processes."""
+        ...
+
+    @property
+    def free(self) -> int: ...
+
+    def take(self) -> bool:
+        """Take a place for one more connection; False where none is free, or it is for a process that waits and has
+        fewer."""
+        ...
+
+    def give(self) -> None:
+        """A connection is closed, or was never made."""
+
+    def want(self, wanted: bool) -> None:
+        """Publish whether requests of this process wait for a place."""
+
+    @property
+    def wanted_elsewhere(self) -> bool:
+        """Whether another process waits for a place, which may be free by now."""
+        ...
+
+    @property
+    def exceed_share(self) -> bool:
+        """Whether this process should give a place to one that waits and has fewer."""
+        ...
+
+    @property
+    def turn(self) -> int:
+        """The position of this process among those that can give up a connection, so that not all do at once."""
+        ...
+
+
+class OwnPlaces:
+    """The places of a single process."""
+
+    processes = 1
+    free: int
+    wanted_elsewhere = exceed_share = False
+    turn = 0
+
+    def __init__(self, limit: int) -> None:
+        self.limit = self.free = limit
+        self.used = 0
+
+    def __repr__(self) -> str:
+        return f"<OwnPlaces: {self.free} of {self.limit} free>"
+
+    @property
+    def used_everywhere(self) -> int:
+        return self.used
+
+    def take(self) -> bool:
+        if self.free <= 0:
+            return False
+        self.free -= 1
+        return True
+
+    def give(self) -> None:
+        self.free += 1
+
+    def want(self, wanted: bool) -> None:
+        """No other process can give one."""

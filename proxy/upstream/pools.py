@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.net.dialing import Dialer, Origin, origin_of
-from proxy.upstream.places import OwnPlaces, Places
-from proxy.upstream.pool import Pool
+from proxy.upstream.pool import OwnPlaces, Places, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

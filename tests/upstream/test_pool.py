@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
+from proxy.app.workers.connection_memory import PlaceSharing
+from proxy.app.workers.shared_counts import SharedCounts
 from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
+from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
-from proxy.upstream.pools import Pools
+from proxy.upstream import pool as module
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.pool import OwnPlaces, Pool, Turns, may_hold_another
+from proxy.upstream.pools import Pools, PoolSettings
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -298,3 +307,266 @@ async def test_pools_say_how_many_there_are(running: Running) -> None:
         assert name in repr(bench.pools) and repr(bench.pools).startswith("<Pools of ")
     assert repr(pool) == f"<Pool {name}: 0 connections, 0 idle, 0 waiting, closed>"
     assert repr(Pools(bench.deadlines, Names())) == "<Pools of no host>"
+
+
+ROWS = [
+    # held, used, limit, may
+    pytest.param(0, 0, 256, True, id="an empty pool is everybody's"),
+    pytest.param(191, 191, 256, True, id="one family takes three quarters"),
+    pytest.param(192, 192, 256, False, id="and no more"),
+    pytest.param(0, 192, 256, True, id="another finds the rest"),
+    pytest.param(63, 192, 256, True, id="also one that holds fewer than are left"),
+    pytest.param(64, 192, 256, False, id="not one that holds as many as are left"),
+    pytest.param(0, 255, 256, True, id="who holds nothing takes the last one"),
+    pytest.param(1, 255, 256, False, id="who holds one does not"),
+    pytest.param(0, 256, 256, False, id="nobody takes more than there is"),
+    pytest.param(3, 3, 4, False, id="of four, one is for others"),
+    pytest.param(0, 3, 4, True, id="who get it"),
+    pytest.param(2, 2, 3, True, id="fewer than four are everybody's"),
+    pytest.param(3, 3, 3, False, id="to the last"),
+    pytest.param(0, 0, 1, True, id="a single one too"),
+]
+
+
+@pytest.mark.parametrize(("held", "used", "limit", "may"), ROWS)
+def test_one_more(held: int, used: int, limit: int, may: bool) -> None:
+    """Without end while more than a quarter is free; of that quarter, only who holds fewer than are left."""
+    assert may_hold_another(held, used, limit) is may
+
+
+@pytest.mark.parametrize(("limit", "shares"), [(256, [192, 32, 16, 8, 4, 2, 1]), (8, [6, 1]), (16, [12, 2, 1])])
+def test_what_families_come_to_hold_that_hang_one_after_another(limit: int, shares: list[int]) -> None:
+    """Each gets half of what the one before has left, and after all of them one connection is there."""
+    used, held = 0, []
+    for _ in shares:
+        mine = 0
+        while may_hold_another(mine, used, limit):
+            mine, used = mine + 1, used + 1
+        held.append(mine)
+    assert held == shares
+    assert used == limit - 1
+    assert may_hold_another(0, used, limit)
+
+
+def joined(*names: str) -> Turns[str]:
+    """`a1` is the first waiter of client `a`."""
+    turns: Turns[str] = Turns()
+    for name in names:
+        turns.join(name[0], name)
+    return turns
+
+
+def all_of(turns: Turns[str]) -> list[str]:
+    """Everybody in the order of their turns."""
+    found = []
+    while (waiter := turns.next()) is not None:
+        found.append(waiter)
+    return found
+
+
+def test_clients_have_their_turns_one_after_another() -> None:
+    """Three of one client do not go before the first of another; within a client the first goes first."""
+    assert all_of(joined("a1", "a2", "a3", "b1", "c1", "b2")) == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_a_client_that_comes_later_goes_behind_those_who_wait() -> None:
+    """Not before them, and not behind all that the first has."""
+    turns = joined("a1", "a2", "a3", "b1")
+    assert turns.next() == "a1"
+    turns.join("c", "c1")
+    assert all_of(turns) == ["b1", "a2", "c1", "a3"]
+
+
+def test_who_is_put_back_is_next_again() -> None:
+    """Also where it was its client's last."""
+    turns = joined("a1", "b1", "b2")
+    assert turns.next() == "a1"
+    turns.put_back("a", "a1")
+    assert all_of(turns) == ["a1", "b1", "b2"]
+
+
+def test_who_leaves_takes_nobodys_turn() -> None:
+    """Nor does somebody who does not wait."""
+    turns = joined("a1", "b1", "a2")
+    turns.leave("a", "a1")
+    turns.leave("b", "b1")
+    turns.leave("c", "c1")
+    assert (list(turns), len(turns), repr(turns)) == (["a2"], 1, "<Turns of 1 clients, 1 waiting>")
+    turns.leave("a", "nobody")
+    assert all_of(turns) == ["a2"]
+    assert len(turns) == 0
+
+
+def test_who_may_not_go_on_is_passed_over() -> None:
+    """The client's turn goes to its first of another family, and to the next client where it has none."""
+    turns: Turns[str] = Turns()
+    for name in ("a-hung1", "a-hung2", "a-swift1", "b-hung1", "c-swift1", "a-swift2"):
+        turns.join(name[0], name, name[2:-1])
+    assert turns.holds("hung") and not turns.holds("other")
+    swift = [turns.next(lambda family: family != "hung") for _ in range(4)]
+    assert swift == ["a-swift1", "c-swift1", "a-swift2", None]
+    assert all_of(turns) == ["b-hung1", "a-hung1", "a-hung2"]
+    assert not turns.holds("hung")
+
+
+def test_within_a_client_families_keep_the_order_in_which_they_came() -> None:
+    """Also behind one that was put back, and one that left."""
+    turns: Turns[str] = Turns()
+    for name in ("x1", "y1", "x2", "y2"):
+        turns.join("a", name, name[0])
+    assert list(turns) == ["x1", "y1", "x2", "y2"]
+    turns.leave("a", "y1", "y")
+    turns.leave("a", "x2", "y")
+    assert turns.next() == "x1"
+    turns.put_back("a", "x1", "x")
+    assert all_of(turns) == ["x1", "x2", "y2"]
+
+
+PATIENCE = 20.0
+
+
+class Two:
+    """Two workers' pools before one host. What one tells reaches the other at the next turn of the event loop."""
+
+    def __init__(self, counts: SharedCounts, port: int, limit: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.counts, self.names, self.deadlines = counts, Names(), Deadlines(loop)
+        self.all: list[Pools] = []
+        self.tasks: list[asyncio.Task[UpstreamConnection]] = []
+        for number in range(2):
+            sharing = PlaceSharing(counts.connections, number, loop, partial(self._tell, 1 - number))
+            pools = Pools(self.deadlines, self.names, sharing.places)
+            pools.apply(PoolSettings(5.0, limit), {("api", "na"): f"http://127.0.0.1:{port}"})
+            self.all.append(pools)
+
+    def _tell(self, number: int) -> None:
+        asyncio.get_running_loop().call_soon(self.all[number].heed)
+
+    def pool(self, number: int) -> Pool:
+        return self.all[number].find("api", "na")
+
+    async def take(self, number: int, count: int = 1) -> list[UpstreamConnection]:
+        """Each for another family, so that none has more than its share."""
+        pool = self.pool(number)
+        return [await pool.acquire(fresh=False, patience=PATIENCE, family=str(each)) for each in range(count)]
+
+    async def rested(self, number: int, count: int) -> None:
+        """A worker that has so many connections, none of them in use."""
+        for connection in await self.take(number, count):
+            self.pool(number).release(connection)
+
+    def waiting(self, number: int, family: str = "waiting") -> asyncio.Task[UpstreamConnection]:
+        acquiring = self.pool(number).acquire(fresh=False, patience=PATIENCE, family=family)
+        self.tasks.append(asyncio.ensure_future(acquiring))
+        return self.tasks[-1]
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for pools in self.all:
+            for connection in tuple(pools.find("api", "na")._all):
+                connection.close()
+        self.names.stop()
+        self.deadlines.stop()
+
+
+@asynccontextmanager
+async def two(running: Running, limit: int) -> AsyncIterator[Two]:
+    counts = SharedCounts.make(2)
+    async with running(answering(HELLO)) as bench:
+        both = Two(counts, bench.upstream.port, limit)
+        try:
+            yield both
+        finally:
+            await both.close()
+            counts.close()
+
+
+async def test_one_process_may_have_all(running: Running) -> None:
+    """Where the other one has none; together they never have more."""
+    async with two(running, 4) as both:
+        await both.take(0, 4)
+        assert both.pool(0).sizes == (4, 0)
+        assert both.pool(1).is_full("another")
+
+
+async def test_a_place_given_back_goes_to_the_process_that_waits(running: Running) -> None:
+    """As soon as a connection of the other one is closed."""
+    async with two(running, 2) as both:
+        first, _ = await both.take(0, 2)
+        waiting = both.waiting(1)
+        await asyncio.sleep(0)
+        first.close()
+        assert (await waiting).usable
+        assert (both.pool(0).sizes, both.pool(1).sizes) == ((1, 0), (1, 0))
+
+
+async def test_a_connection_that_nobody_uses_makes_room_for_another_process(running: Running) -> None:
+    """One only, of three, where one is wanted; the other two stay."""
+    async with two(running, 3) as both:
+        await both.rested(0, 3)
+        assert (await both.waiting(1)).usable
+        assert (both.pool(0).sizes, both.pool(1).sizes) == ((2, 2), (1, 0))
+
+
+async def test_a_connection_in_use_all_the_time_is_not_spare(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
+    """It is closed for another process only once it has rested for a while."""
+    monkeypatch.setattr(module, "_SPARE", 3600.0)
+    async with two(running, 2) as both:
+        await both.rested(0, 1)
+        await both.take(1)
+        both.waiting(1)
+        await asyncio.sleep(0)
+        both.pool(0).heed()
+        assert both.pool(0).sizes == (1, 1)
+
+
+async def test_the_process_with_more_gives_when_a_request_ends(running: Running) -> None:
+    """Although its own requests wait, too: until both have the same number."""
+    async with two(running, 4) as both:
+        busy = await both.take(0, 4)
+        own, others = ([both.waiting(each, f"waiting {n}") for n in range(2)] for each in range(2))
+        await asyncio.sleep(0)
+        both.pool(0).heed()
+        for _ in range(2):
+            both.pool(0).release(busy.pop())
+            assert (await others.pop(0)).usable
+        for each in (0, 1):
+            assert both.pool(each).sizes == (2, 0)
+        both.pool(0).release(busy.pop())
+        assert (await own.pop(0)).usable
+
+
+async def test_places_of_a_dead_process_are_used_by_the_others(running: Running) -> None:
+    """Once the supervisor has set its numbers to zero and told them."""
+    async with two(running, 2) as both:
+        await both.take(0, 2)
+        waiting = both.waiting(1)
+        await asyncio.sleep(0)
+        both.counts.forget(0)
+        both.all[1].heed()
+        assert (await waiting).usable
+
+
+@pytest.mark.parametrize(("here", "there", "most"), [(8, 8, 8), (16, 0, 12), (12, 0, 12), (4, 8, 8)])
+async def test_a_family_leaves_a_quarter_to_others(running: Running, here: int, there: int, most: int) -> None:
+    """Of sixteen places: as long as it finds a connection at all, and no other process uses any."""
+    async with two(running, 16) as both:
+        await both.rested(0, here)
+        await both.rested(1, there)
+        pool = both.pool(0)
+        while not pool.is_full("reports"):
+            await pool.acquire(fresh=False, patience=PATIENCE, family="reports")
+        assert pool.held_by("reports") == most
+        assert pool.is_full("campaigns") is (most < 12)
+
+
+def test_a_single_process_has_all_places() -> None:
+    """And no other one to ask."""
+    places = OwnPlaces(1)
+    assert (places.take(), places.take(), places.free) == (True, False, 0)
+    places.want(True)
+    places.give()
+    assert (places.free, places.wanted_elsewhere, places.exceed_share) == (1, False, False)
+    assert repr(places) == "<OwnPlaces: 1 of 1 free>"
