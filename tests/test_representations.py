@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from proxy.downstream.remainder import Remainder
+from proxy.downstream.connection import Remainder
 from proxy.net.names import Names
 from proxy.tokens.suspicion import Suspicion, TokenUse
 from proxy.upstream.doubted import DoubtedConnection

@@ -7,34 +7,22 @@ closing the connection. What a request means is for the `Service`, which gives a
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from proxy.downstream.body import body_of, check_body_size
-from proxy.downstream.pace import LINGER, MAX_LINGER, DownloadPace, UploadPace, least_taken
 from proxy.downstream.ports import Availability
-from proxy.downstream.remainder import Remainder, ends_soon
-from proxy.downstream.states import (
-    BODY,
-    CLOSED,
-    ENDED,
-    HEAD,
-    IDLE,
-    LAST,
-    NOTHING,
-    RESPONSE,
-    SKIPPED_BODY,
-    follow,
-)
-from proxy.errors import ContentTooLarge, Draining, Refused, RequestTimeout
+from proxy.errors import ContentTooLarge, Draining, MalformedRequest, Refused, RequestTimeout
+from proxy.http1.framing import ChunkedBody, CountedBody
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
 from proxy.net.sockets import reset
 
 if TYPE_CHECKING:
-    from proxy.downstream.ports import RequestHandler, Service
+    from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler, Service
     from proxy.downstream.table import ConnectionTable
     from proxy.http1.framing import Body, Buffer
+
 
 _SERVING, _CLOSING = Availability.SERVING, Availability.CLOSING
 
@@ -419,3 +407,204 @@ class ClientConnection(asyncio.Protocol):
             self.resume_reading()
         else:
             self._transport.close()
+
+
+# --- Which body follows a request's head, and how large it may be ----------------------------------------
+
+
+def body_of(request: Request, max_bytes: int) -> Body:
+    """The body to be read behind a head that announces one; 0 is no limit. Raises `ContentTooLarge`."""
+    fields = request.fields
+    if fields.chunked:
+        return ChunkedBody(lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True), thrifty=True)
+    assert fields.content_length is not None
+    check_body_size(fields.content_length, max_bytes)
+    return CountedBody(fields.content_length)
+
+
+def check_body_size(size: int, max_bytes: int) -> None:
+    if max_bytes and size > max_bytes:
+        raise ContentTooLarge(f"The body is larger than {max_bytes} bytes (limits.max_body_bytes).", close=True)
+
+
+# --- How fast a body must come and a response be taken, so that nobody holds a place by being slow -------
+
+PERIOD = 10.0
+"""Seconds over which a rate is averaged."""
+LINGER = 2.0
+"""Seconds that a closing connection goes on reading, so that its last answer is not torn away (RFC 9112, 9.6);
+as many again with each read, for a tool that still sends a body."""
+MAX_LINGER = 30.0
+"""Seconds of it in all."""
+
+
+class UploadPace:
+    """What comes of a body. `start` whenever more is expected that was not before."""
+
+    __slots__ = ("_received", "_silent_since", "_since")
+
+    def __init__(self) -> None:
+        self._since = self._silent_since = 0.0
+        self._received = 0
+
+    def start(self, now: float) -> None:
+        self._since = self._silent_since = now
+        self._received = 0
+
+    def note(self, size: int, now: float) -> None:
+        """So many bytes came."""
+        self._received += size
+        self._silent_since = now
+
+    def deadline(self, limits: ConnectionLimits) -> float:
+        """When to look again."""
+        silent = self._silent_since + limits.body_timeout
+        return min(silent, self._since + PERIOD) if limits.min_body_rate else silent
+
+    def judge(self, now: float, limits: ConnectionLimits) -> RequestTimeout | None:
+        """At the deadline: what to tell a tool that sends nothing, or too little; a period that is over begins anew."""
+        if now >= self._silent_since + limits.body_timeout:
+            return RequestTimeout(
+                f"No byte of the body came for {limits.body_timeout:g} s; send it without such pauses.", close=True
+            )
+        if limits.min_body_rate and now >= self._since + PERIOD:
+            if self._received < limits.min_body_rate * PERIOD:
+                return RequestTimeout(
+                    f"Under {limits.min_body_rate} bytes of the body came in a second (limits.min_body_rate, averaged "
+                    f"over {PERIOD:g} s); send it faster.",
+                    close=True,
+                )
+            self._since, self._received = now, 0
+        return None
+
+
+class DownloadPace:
+    """What a tool takes of what was sent. `sent` counts all bytes given to the transport."""
+
+    __slots__ = ("_taken", "sent")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self._taken = 0
+
+    def is_kept(self, unsent: int, least: int) -> bool:
+        """Whether there is something to take and at least so many bytes were taken since this was asked last."""
+        before, self._taken = self._taken, self.sent - unsent
+        return unsent > 0 and self._taken - before >= least
+
+
+def least_taken(limits: ConnectionLimits, handler: RequestHandler | None) -> tuple[float, int]:
+    """(seconds, bytes): how many bytes a tool that is slower than Amazon must take in how long a time."""
+    if handler is None or not handler.paced or not limits.min_body_rate:
+        return limits.send_timeout, 1
+    period = min(PERIOD, limits.send_timeout)
+    return period, max(1, int(limits.min_body_rate * period))
+
+
+# --- What is left of a request's body behind an answer that did not wait for it --------------------------
+
+MAX_REMAINDER = 65536
+"""Bytes that are read over. The limits on a body's pace hold for them, too."""
+
+
+def ends_soon(body: Body | None, *, expects_continue: bool) -> bool:
+    """Whether what is left of a body can be read over: not an unknown rest, nor one that may never come.
+
+    Who waits for a 100 may leave the body out once there is an answer (RFC 9110, 10.1.1).
+    """
+    if body is None:
+        return True
+    return isinstance(body, CountedBody) and body.remaining <= MAX_REMAINDER and not expects_continue
+
+
+class Remainder:
+    """Reads it over. Implements `RequestHandler` for a request that has its answer."""
+
+    max_wire_bytes = 0
+    paced = True
+    endless = False
+
+    def __init__(self, client: ClientPort) -> None:
+        self._client = client
+
+    def __repr__(self) -> str:
+        return "<Remainder of a body>"
+
+    def start(self) -> None:
+        """There is nothing to begin."""
+
+    def request_data(self, pieces: list[Buffer]) -> None:
+        """Nobody wants it."""
+
+    def request_ended(self, trailers: bytes) -> None:
+        self._client.finish(keep=True)
+
+    def request_broken(self, error: Refused) -> None:
+        """A second answer would be taken for that to the next request."""
+        self._client.finish(keep=False)
+
+    def client_gone(self) -> None:
+        """Its account is closed already."""
+
+    def client_writable(self, writable: bool) -> None:
+        """What is on its way is in the connection's hands."""
+
+    def time_out(self) -> None:
+        self._client.abort()
+
+
+# --- The states of a client's connection in its two directions, and which may follow which ---------------
+
+
+class ReadingState(Enum):
+    """What the next byte from the client is."""
+
+    HEAD = "head"
+    """It begins or continues the head of a request. No response is owed."""
+    BODY = "body"
+    """It belongs to the body of the request that is being served."""
+    SKIPPED_BODY = "skipped body"
+    """It belongs to the body of a request that has its response: it is read and dropped (`Remainder`)."""
+    NOTHING = "nothing"
+    """It is kept for later: a response is owed, or other connections have their turn first."""
+    CLOSED = "closed"
+    """It is dropped: the connection closes."""
+
+
+class WritingState(Enum):
+    """What the client still gets."""
+
+    IDLE = "idle"
+    """Nothing, until the next request."""
+    RESPONSE = "response"
+    """The response to the request that is being served."""
+    LAST = "last"
+    """A response, and no other behind it: what the client sends can no longer be understood."""
+    ENDED = "ended"
+    """Nothing more."""
+
+
+HEAD, BODY, SKIPPED_BODY, NOTHING, CLOSED = ReadingState
+IDLE, RESPONSE, LAST, ENDED = WritingState
+"""For each request: to look a member up in an Enum takes longer than to compare it."""
+
+TRANSITIONS: dict[ReadingState | WritingState, frozenset[ReadingState | WritingState]] = {
+    HEAD: frozenset((BODY, SKIPPED_BODY, NOTHING, CLOSED)),
+    BODY: frozenset((SKIPPED_BODY, NOTHING, CLOSED)),
+    SKIPPED_BODY: frozenset((NOTHING, CLOSED)),
+    NOTHING: frozenset((HEAD, CLOSED)),
+    CLOSED: frozenset(),
+    IDLE: frozenset((RESPONSE, LAST, ENDED)),
+    RESPONSE: frozenset((IDLE, LAST, ENDED)),
+    LAST: frozenset((ENDED,)),
+    ENDED: frozenset(),
+}
+
+_State = TypeVar("_State", ReadingState, WritingState)
+
+
+def follow(old: _State, new: _State) -> _State:
+    """The new state, if it may follow the old one: anything else is a defect of the connection."""
+    if new not in TRANSITIONS[old]:
+        raise AssertionError(f"a connection cannot go from {old} to {new}")
+    return new

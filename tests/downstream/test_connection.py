@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from proxy.downstream.remainder import Remainder
-from proxy.downstream.states import ReadingState, WritingState
+from proxy.downstream.connection import (
+    TRANSITIONS,
+    DownloadPace,
+    ReadingState,
+    Remainder,
+    UploadPace,
+    WritingState,
+    follow,
+    least_taken,
+)
+from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import Refused
 from proxy.http1.framing import Buffer
 from proxy.net.deadlines import NEVER
@@ -380,3 +391,125 @@ async def test_no_more_connections_than_allowed_come_from_one_address(running: R
         first = await bench.tool(get(b"/1"))
         await first.answer()
         assert (await bench.ask(b"")).status == 503
+
+
+LIMITS = ConnectionLimits(min_body_rate=100, body_timeout=30.0, send_timeout=60.0)
+FREE = replace(LIMITS, min_body_rate=0)
+
+
+def uploading(*received: tuple[float, int]) -> UploadPace:
+    """A body that began at 0, of which so many bytes came at these moments."""
+    pace = UploadPace()
+    pace.start(0.0)
+    for now, size in received:
+        pace.note(size, now)
+    return pace
+
+
+@pytest.mark.parametrize(
+    ("received", "limits", "says"),
+    [
+        ([(9.0, 999)], LIMITS, "Under 100 bytes"),
+        ([(9.0, 1000)], LIMITS, ""),
+        ([(1.0, 500), (9.0, 500)], LIMITS, ""),
+        ([], LIMITS, "Under 100 bytes"),
+        ([(9.0, 1)], FREE, ""),
+        ([(9.0, 999)], replace(LIMITS, body_timeout=1.0), "No byte of the body came for 1 s"),
+    ],
+)
+def test_a_body_comes_at_the_least_rate_over_ten_seconds(
+    received: list[tuple[float, int]], limits: ConnectionLimits, says: str
+) -> None:
+    """One byte too few is too few."""
+    error = uploading(*received).judge(10.0, limits)
+    assert (says in error.detail) if says and error is not None else (error is None and not says)
+
+
+def test_each_ten_seconds_count_for_themselves() -> None:
+    """What came fast before buys no rest."""
+    pace = uploading((1.0, 1_000_000))
+    assert pace.judge(10.0, LIMITS) is None
+    assert pace.deadline(LIMITS) == 20.0
+    assert pace.judge(15.0, LIMITS) is None
+    assert pace.judge(20.0, LIMITS) is not None
+
+
+def test_the_deadline_is_the_earlier_of_both() -> None:
+    """Silence, or the end of the ten seconds; without a rate only silence counts."""
+    pace = uploading((4.0, 1))
+    assert (pace.deadline(LIMITS), pace.deadline(FREE)) == (10.0, 34.0)
+    assert pace.deadline(replace(LIMITS, body_timeout=2.0)) == 6.0
+
+
+def test_a_pause_of_ours_begins_anew() -> None:
+    """Nothing came while nothing was read."""
+    pace = uploading()
+    pace.start(50.0)
+    assert (pace.deadline(LIMITS), pace.judge(51.0, LIMITS)) == (60.0, None)
+
+
+def test_what_is_taken_is_counted_beside_what_is_sent() -> None:
+    """More to take does not look like less taken; with nothing to take there is nothing to watch."""
+    pace = DownloadPace()
+    pace.sent = 1000
+    assert pace.is_kept(800, 1)
+    assert not pace.is_kept(800, 1)
+    pace.sent = 2000
+    assert pace.is_kept(1700, 100)
+    assert not pace.is_kept(1601, 100)
+    assert not pace.is_kept(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "paced", "expected"),
+    [
+        (LIMITS, True, (10.0, 1000)),
+        (LIMITS, False, (60.0, 1)),
+        (FREE, True, (60.0, 1)),
+        (replace(LIMITS, send_timeout=2.0), True, (2.0, 200)),
+    ],
+)
+def test_a_tool_must_take_so_much(limits: ConnectionLimits, paced: bool, expected: tuple[float, int]) -> None:
+    """At the rate where the response is paced, else a byte in `send_timeout`."""
+    handler = Remainder(None)  # type: ignore[arg-type]  # it is not asked
+    assert least_taken(limits, handler if paced else None) == expected
+
+
+PAIRS = [*itertools.product(ReadingState, ReadingState), *itertools.product(WritingState, WritingState)]
+
+
+@pytest.mark.parametrize(("old", "new"), PAIRS)
+def test_only_what_the_table_has_may_follow(old: Any, new: Any) -> None:
+    """Anything else is a defect, and the error names both states."""
+    if new in TRANSITIONS[old]:
+        assert follow(old, new) is new
+    else:
+        with pytest.raises(AssertionError, match=f"from {old} to {new}"):
+            follow(old, new)
+
+
+@pytest.mark.parametrize(("kind", "first"), [(ReadingState, ReadingState.HEAD), (WritingState, WritingState.IDLE)])
+def test_every_state_can_be_reached_from_the_first(kind: Any, first: Any) -> None:
+    """And no state of the other direction."""
+    reached, fresh = {first}, {first}
+    while fresh:
+        fresh = {new for old in fresh for new in TRANSITIONS[old]} - reached
+        reached |= fresh
+    assert reached == set(kind)
+
+
+@pytest.mark.parametrize(("kind", "last"), [(ReadingState, ReadingState.CLOSED), (WritingState, WritingState.ENDED)])
+def test_every_state_can_end_and_nothing_follows_the_end(kind: Any, last: Any) -> None:
+    """The connection may be lost at any moment, which is why the last states are assigned without a check."""
+    assert all(last in TRANSITIONS[state] for state in kind if state is not last)
+    assert not TRANSITIONS[last]
+
+
+def test_a_head_follows_only_where_no_body_remains() -> None:
+    """Otherwise the rest of a body could be read as a request."""
+    assert [old for old in ReadingState if ReadingState.HEAD in TRANSITIONS[old]] == [ReadingState.NOTHING]
+
+
+def test_behind_a_last_response_there_is_no_other() -> None:
+    """What the client sends is no longer understood, so it may not be answered."""
+    assert TRANSITIONS[WritingState.LAST] == {WritingState.ENDED}

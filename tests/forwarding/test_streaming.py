@@ -9,8 +9,7 @@ import tracemalloc
 
 import pytest
 
-from proxy.downstream.connection import ClientConnection
-from proxy.downstream.states import ReadingState
+from proxy.downstream.connection import ClientConnection, ReadingState
 from proxy.forwarding.exchange import Exchange
 from proxy.upstream.connection import UpstreamConnection
 from tests.support.proxy_bench import ProxyBench, Running
