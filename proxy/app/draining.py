@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.config import Config
-    from proxy.downstream.acceptor import Acceptor
+    from proxy.downstream.listener import Acceptor
     from proxy.downstream.table import ConnectionTable
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.forwarder import Forwarder

@@ -29,9 +29,8 @@ from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.crew import Crew
 from proxy.config import environment, wants_colours
-from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import bind, bound_address
+from proxy.downstream.listener import Acceptor, bind, bound_address
 from proxy.downstream.table import ConnectionTable
 from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting

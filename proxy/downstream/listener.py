@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
+import os
 import socket
-from typing import Any
+import ssl
+import struct
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.config import Address
 from proxy.errors import ListenError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from proxy.downstream.ports import ConnectionLimits
+    from proxy.downstream.table import ConnectionTable
+
 
 BACKLOG = 1024
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -76,3 +91,175 @@ def _explained(name: str, address: Address, error: OSError) -> ListenError:
     if error.errno in _NOT_HERE or isinstance(error, socket.gaierror):
         return ListenError(f"{name}: {address} is no address of this machine; {advice}.")
     return ListenError(f"{name}: cannot listen on {address} ({error.strerror or error}); {advice}.")
+
+
+# --- Takes tools' connections off one listening socket ---------------------------------------------------
+
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
+_PAUSE = 0.1
+"""Seconds without accepting after a failure that nothing helps against."""
+_GIVE_WAY = 0.001
+"""Seconds that a process with fewer connections has to accept the next one; whatever it does, one accepts then."""
+
+
+class Limited(Protocol):
+    """Whose limits hold; a reload changes them."""
+
+    @property
+    def limits(self) -> ConnectionLimits: ...
+
+
+class Acceptor:
+    """Serves one listening socket until `close`."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        table: ConnectionTable,
+        service: Limited,
+        factory: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._listening = listening
+        self._table = table
+        self._service = service
+        self._factory = factory
+        self._context = context
+        self._loop = table.loop
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._resuming: asyncio.TimerHandle | None = None
+        self._spare = _spare_file()
+        listening.setblocking(False)
+        self._loop.add_reader(listening, self._accept)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._listening.fileno() < 0 else "pausing" if self._resuming else "accepting"
+        return f"<Acceptor: {state}, {len(self._tasks)} being set up>"
+
+    def close(self) -> None:
+        """Take no more connections. Those that were taken go on, and those in the system's queue are taken, too."""
+        if self._listening.fileno() < 0:
+            return
+        self._loop.remove_reader(self._listening)
+        if self._resuming is not None:
+            self._resuming.cancel()
+        for accepted in take_all(self._listening):
+            self._take(accepted)
+        self._listening.close()
+        self._close_spare()
+
+    def _accept(self) -> None:
+        if self._table.counts.gives_way:
+            self._pause(_GIVE_WAY)
+        else:
+            self._accept_some()
+
+    def _accept_some(self) -> None:
+        for _ in range(self._table.taken_at_once):
+            try:
+                accepted, _ = self._listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _NO_FILES and self._drop_one():
+                    continue
+                if error.errno != errno.ECONNABORTED:
+                    self._pause()
+                return
+            self._take(accepted)
+
+    def _take(self, accepted: socket.socket) -> None:
+        """Set up a connection, if there is a place for it."""
+        if not self._table.take_place(self._service.limits):
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        task = self._loop.create_task(self._set_up(accepted))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _set_up(self, accepted: socket.socket) -> None:
+        """Make a transport of a socket, through TLS where it is spoken; it enters the table as a connection then."""
+        patience = self._service.limits.header_timeout if self._context is not None else None
+        try:
+            with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
+                await self._loop.connect_accepted_socket(
+                    self._factory, accepted, ssl=self._context, ssl_handshake_timeout=patience
+                )
+        finally:
+            self._table.give_place()
+
+    # --- without a file for a connection
+
+    def _drop_one(self) -> bool:
+        """Take a connection with the file that was kept for this, and close it: waiting, it would wake us for ever."""
+        if self._spare < 0:
+            return False
+        self._close_spare()
+        with contextlib.suppress(OSError):
+            self._listening.accept()[0].close()
+        self._spare = _spare_file()
+        return self._spare >= 0
+
+    def _close_spare(self) -> None:
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+
+    def _pause(self, seconds: float = _PAUSE) -> None:
+        self._loop.remove_reader(self._listening)
+        self._resuming = self._loop.call_later(seconds, self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = None
+        if self._spare < 0:
+            self._spare = _spare_file()
+        self._loop.add_reader(self._listening, self._accept)
+        self._accept_some()
+
+
+def _spare_file() -> int:
+    """A file that is open for nothing; -1 where even that cannot be had."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+# --- What the system has accepted on a listening socket, and nobody has taken yet ------------------------
+
+_SO_ATTACH_FILTER = 26
+_SYN_WITHOUT_ACK = (
+    (0x30, 0, 0, 13),  # load the byte of flags of the TCP header
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK of it
+    (0x15, 0, 1, 0x02),  # SYN alone: go on; else skip one
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # take
+)
+"""A program of the classic packet filter (linux/filter.h)."""
+_HANDSHAKE = 0.002
+"""Seconds: on one machine a handshake takes some ten microseconds, in one data centre less than this."""
+
+
+def take_all(listening: socket.socket) -> list[socket.socket]:
+    """The connections in the queue; the socket takes no more. It must be closed next."""
+    _overlook_newcomers(listening)
+    time.sleep(_HANDSHAKE)  # nothing else matters so much, and it is once in a program's life
+    listening.setblocking(False)
+    taken: list[socket.socket] = []
+    with contextlib.suppress(OSError):  # none is left, or no file may be opened
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            taken.append(connection)
+    return taken
+
+
+def _overlook_newcomers(listening: socket.socket) -> None:
+    if sys.platform != "linux":
+        return
+    program = b"".join(struct.pack("=HBBI", *step) for step in _SYN_WITHOUT_ACK)
+    kept = ctypes.create_string_buffer(program, len(program))
+    attached = struct.pack("@HP", len(_SYN_WITHOUT_ACK), ctypes.addressof(kept))
+    with contextlib.suppress(OSError):  # a sandbox may forbid it
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)

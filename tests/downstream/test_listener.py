@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.config import Address
-from proxy.downstream.listener import bind
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.listener import Acceptor, bind, take_all
+from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import ListenError
+from tests.support.certificates import Authority
 from tests.support.processes import free_port
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, HELLO, answering
 
 
 def close(sockets: list[socket.socket]) -> None:
@@ -88,3 +99,208 @@ def test_each_failure_is_a_sentence_that_names_the_key(
     with pytest.raises(ListenError, match=says) as caught:
         bind("admin_listen", Address("127.0.0.1", 80))
     assert "ADS_PROXY_ADMIN_LISTEN" in str(caught.value)
+
+
+class Listening(socket.socket):
+    """A listening socket whose next `accept`s fail as told."""
+
+    __slots__ = ("asked", "failures")
+
+    def __init__(self) -> None:
+        super().__init__(socket.AF_INET, socket.SOCK_STREAM)
+        self.failures: list[int] = []
+        self.asked = 0
+        self.bind(("127.0.0.1", 0))
+        self.listen(1024)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.asked += 1
+        if self.failures:
+            raise OSError(self.failures.pop(0), "told so")
+        return super().accept()
+
+
+@asynccontextmanager
+async def accepting(bench: ProxyBench, context: Any = None) -> AsyncIterator[tuple[Listening, Acceptor]]:
+    """An acceptor in front of the bench's own proxy."""
+    listening = Listening()
+    acceptor = Acceptor(
+        listening, bench.server, bench.forwarder, lambda: ClientConnection(bench.server, bench.forwarder), context
+    )
+    bench.port = listening.getsockname()[1]
+    try:
+        yield listening, acceptor
+    finally:
+        acceptor.close()
+
+
+async def test_what_is_beyond_the_limit_is_told(running: Running) -> None:
+    """The first are told; those within are served."""
+    async with running(answering(HELLO), max_connections=2) as bench, accepting(bench):
+        within = [await bench.tool() for _ in range(2)]
+        await bench.settled(lambda: len(bench.server) == 2)
+        beyond = await bench.tool()
+        assert (await beyond.answer()).status == 503
+        for wire in within:
+            wire.send(GET)
+            assert (await wire.answer()).body == b"hello"
+
+
+async def test_a_place_that_nobody_has_is_not_given(running: Running) -> None:
+    """Beyond the sixteen there is no task, no buffer and no answer for a connection."""
+    async with running(answering(HELLO)) as bench:
+        limits = ConnectionLimits(max_connections=2)
+        given = [bench.server.take_place(limits) for _ in range(19)]
+        assert given == [True] * 18 + [False]
+        for _ in range(18):
+            bench.server.give_place()
+        assert len(bench.server) == 0
+
+
+async def test_a_connection_beyond_all_places_is_closed(running: Running) -> None:
+    """It reads the end, and nothing before it."""
+    async with running(answering(HELLO), max_connections=1) as bench, accepting(bench):
+        bench.server.being_set_up = 17
+        wire = await bench.tool()
+        assert await wire.end() == b""
+        bench.server.being_set_up = 0
+
+
+async def test_one_that_only_waits_for_its_tool_to_close_makes_room(running: Running) -> None:
+    """Who was refused and goes on sending keeps nobody out."""
+    async with running(answering(HELLO), max_connections=1) as bench, accepting(bench):
+        refused = await bench.tool(b"nonsense\r\n\r\n")
+        assert (await refused.answer()).status == 400
+        served = await bench.tool(GET)
+        assert (await served.answer()).body == b"hello"
+        await bench.settled(lambda: len(bench.server) == 1)
+
+
+async def test_silent_tls_peers_count_and_end_in_time(tmp_path: Path, running: Running) -> None:
+    """A handshake has a place of its own until `header_timeout`, and gives it back."""
+    context = Authority(tmp_path).context("localhost")
+    async with running(answering(HELLO), header_timeout=0.1) as bench, accepting(bench, context):
+        silent = [await bench.tool() for _ in range(3)]
+        await bench.settled(lambda: len(bench.server) == 3)
+        for wire in silent:
+            assert await wire.end() == b""
+        await bench.settled(lambda: len(bench.server) == 0)
+
+
+async def test_a_connection_without_a_file_is_closed_with_the_one_kept_for_it(running: Running) -> None:
+    """It does not wait in the queue, where it would wake the program for ever; the next one is served."""
+    async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
+        listening.failures.append(errno.EMFILE)
+        assert await (await bench.tool(GET)).end() == b""
+        assert (await (await bench.tool(GET)).answer()).body == b"hello"
+        assert repr(acceptor) == "<Acceptor: accepting, 0 being set up>"
+
+
+async def test_without_any_file_accepting_pauses(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
+    """Ten times a second it is tried again, not as fast as the processor can."""
+    async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
+        real, denied = os.open, [True]
+
+        def open_file(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+            if path == os.devnull and denied[0]:
+                raise OSError(errno.EMFILE, "none")
+            return real(path, flags, *rest, **more)
+
+        monkeypatch.setattr(os, "open", open_file)
+        listening.failures += [errno.EMFILE, errno.EMFILE]
+        await bench.tool()
+        tool = await bench.tool(GET)
+        await bench.settled(lambda: repr(acceptor) == "<Acceptor: pausing, 0 being set up>")
+        denied[0] = False
+        assert (await tool.answer()).body == b"hello"
+        assert listening.asked < 20
+
+
+async def test_one_that_left_before_it_was_taken_is_nothing(running: Running) -> None:
+    """ECONNABORTED stops nobody behind it."""
+    async with running(answering(HELLO)) as bench, accepting(bench) as (listening, _):
+        listening.failures.append(errno.ECONNABORTED)
+        assert (await (await bench.tool(GET)).answer()).body == b"hello"
+
+
+async def test_a_closed_acceptor_takes_nobody(running: Running) -> None:
+    """What was taken goes on; closing twice is closing once."""
+    async with running(answering(HELLO)) as bench, accepting(bench) as (_, acceptor):
+        tool = await bench.tool(GET)
+        assert (await tool.answer()).body == b"hello"
+        acceptor.close()
+        acceptor.close()
+        with pytest.raises(ConnectionRefusedError):
+            await bench.tool()
+        tool.send(GET)
+        assert (await tool.answer()).body == b"hello"
+        assert repr(acceptor) == "<Acceptor: closed, 0 being set up>"
+
+
+async def test_a_closed_acceptor_serves_who_was_in_its_queue(running: Running) -> None:
+    """The event loop had not come to them yet."""
+    async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
+        queued = [socket.create_connection(listening.getsockname(), 5) for _ in range(20)]
+        for tool in queued:
+            tool.sendall(GET)
+        acceptor.close()
+        await bench.settled(lambda: len(bench.events.finished) == len(queued))
+        for tool in queued:
+            assert b"hello" in tool.recv(4096)
+            tool.close()
+
+
+QUEUED = 20
+SO_DETACH_FILTER = 27
+
+
+def asking(port: int) -> socket.socket:
+    tool = socket.create_connection(("127.0.0.1", port), 5)
+    tool.sendall(b"hello")
+    return tool
+
+
+def test_everybody_in_the_queue_is_taken() -> None:
+    """With what they have sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as opened:
+        for _ in range(QUEUED):
+            opened.enter_context(asking(listening.getsockname()[1]))
+        taken = [opened.enter_context(connection) for connection in take_all(listening)]
+        assert len(taken) == QUEUED
+        assert all(connection.recv(5) == b"hello" for connection in taken)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's packet filter")
+def test_nobody_comes_in_behind() -> None:
+    """A connection is neither made nor reset: its sender goes on asking, and is refused once the socket is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as late:
+        take_all(listening)
+        late.setblocking(False)
+        assert late.connect_ex(listening.getsockname()) == errno.EINPROGRESS
+        assert take_all(listening) == []
+        assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        with pytest.raises(OSError, match="not connected"):
+            late.getpeername()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's packet filter")
+def test_a_handshake_that_was_under_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first packet had passed before newcomers were overlooked, its last one comes behind."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as opened:
+
+        def end_handshake(_: float) -> None:
+            listening.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+            opened.enter_context(asking(listening.getsockname()[1]))
+
+        monkeypatch.setattr("time.sleep", end_handshake)
+        (taken,) = take_all(listening)
+        assert taken.recv(5) == b"hello"
+        taken.close()
+
+
+def test_a_system_that_forbids_filters_loses_nobody_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the moment before the close is open then."""
+    monkeypatch.setattr("proxy.downstream.listener._SYN_WITHOUT_ACK", ())
+    with socket.create_server(("127.0.0.1", 0)) as listening, asking(listening.getsockname()[1]):
+        (taken,) = take_all(listening)
+        taken.close()

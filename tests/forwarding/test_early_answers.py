@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from proxy.upstream.connection import RequestWriter
-from tests.downstream.test_acceptor import accepting
+from tests.downstream.test_listener import accepting
 from tests.support.certificates import Authority
 from tests.support.early_answers import answering_peer, lost_of
 from tests.support.proxy_bench import ProxyBench, Running, started

@@ -35,7 +35,7 @@ from proxy.app.workers.news import RequestNews
 from proxy.app.workers.shared_counts import open_addresses, open_connections
 from proxy.app.workers.span_passing import SpanPassing
 from proxy.config.passing import from_document
-from proxy.downstream.acceptor import Acceptor
+from proxy.downstream.listener import Acceptor
 from proxy.downstream.table import ConnectionTable
 from proxy.events import NumbersOverflowed, Observers
 from proxy.forwarding.accounting import Accounting
