@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.errors import ListenError
-from proxy.net.pem_file import as_file
-from proxy.net.trust_store import Authorities
+from proxy.net.trust_store import Authorities, as_file
 from proxy.secret import Secret
 
 if TYPE_CHECKING:

@@ -5,15 +5,19 @@ A context is made anew only where the file's content changed, so that what depen
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import ssl
+import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 from proxy.errors import ConfigurationError
 from proxy.net.dialing import client_context
-from proxy.net.pem_file import as_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -51,3 +55,29 @@ def _context_of(pem: bytes | None) -> ssl.SSLContext | None:
         return None
     with as_file(pem) as path:
         return client_context(path)
+
+
+# --- PEM that was read, for libraries that take it from files alone --------------------------------------
+
+
+@contextlib.contextmanager
+def as_file(pem: bytes) -> Iterator[str]:
+    """A path under which this is read, within the context. Raises `OSError` where there is no room for it."""
+    with contextlib.ExitStack() as opened:
+        path = _in_memory(pem, opened)
+        if path is None or not os.access(path, os.R_OK):
+            file = opened.enter_context(tempfile.NamedTemporaryFile())
+            file.write(pem)
+            file.flush()
+            path = file.name
+        yield path
+
+
+def _in_memory(pem: bytes, opened: contextlib.ExitStack) -> str | None:
+    if sys.platform != "linux":
+        return None
+    descriptor = os.memfd_create("ads-proxy-pem", os.MFD_CLOEXEC)
+    file = opened.enter_context(os.fdopen(descriptor, "wb"))
+    file.write(pem)
+    file.flush()
+    return f"/proc/self/fd/{descriptor}"

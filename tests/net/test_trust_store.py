@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.net.pem_file import as_file
+from proxy.net.trust_store import as_file
 
 PEM = b"-----BEGIN CERTIFICATE-----\n" * 100_000
 
