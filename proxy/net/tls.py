@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from proxy.net.socket_writer import SocketWriter
+from proxy.net.sockets import SocketWriter
 
 if TYPE_CHECKING:
     import socket

@@ -18,7 +18,7 @@ from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClo
 from proxy.http1.message import read_response
 from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
-from proxy.net.socket_writer import SocketWriter
+from proxy.net.sockets import SocketWriter
 from proxy.net.tls import TlsTransport
 
 if TYPE_CHECKING:
