@@ -12,6 +12,8 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
+from cachetools import TTLCache
+
 from proxy.errors import NoUsableToken
 from proxy.events import (
     AdsAccountsFailed,
@@ -27,7 +29,6 @@ from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, d
 from proxy.profiles.kept_lists import KeptLists
 from proxy.profiles.list_form import ADS_ACCOUNTS, PROFILES
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
-from proxy.profiles.misses import MISS_INTERVAL, Misses
 from proxy.profiles.pacing import LIST_INTERVAL, Pacing, next_listing
 from proxy.profiles.reach_reader import ReachReader
 from proxy.profiles.region_watch import RegionWatch
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from proxy.profiles.reach_reader import Reading
     from proxy.profiles.region_watch import Problem, Token
     from proxy.tokens.leases import Lease, Shared
+
 
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
@@ -398,3 +400,42 @@ async def _end(task: asyncio.Task[Any] | None) -> None:
     if task is not None:
         task.cancel()
         await asyncio.wait((task,))
+
+
+# --- Ids that nobody knows -------------------------------------------------------------------------------
+
+MISS_INTERVAL = 10.0
+"""Seconds between two early listings of one account."""
+MAX_MISSES = 4096
+MISS_MEMORY = 900.0
+"""How long an id that an account turned out not to have makes no other early listing of it, in seconds."""
+
+
+class Misses:
+    """Which early listings were made. `clock` gives seconds that never go back."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._asked: TTLCache[str, set[str]] = TTLCache(MAX_MISSES, MISS_MEMORY, timer=clock)
+        self._listed_at: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Misses: {len(self._asked)} ids, {len(self._listed_at)} accounts>"
+
+    def take(self, identifier: str, accounts: Iterable[str]) -> frozenset[str]:
+        """The accounts, of those that may have this id, which are to be listed now; each counts as listed then."""
+        now, asked = self._clock(), self._asked.get(identifier, set())
+        due = frozenset(
+            account
+            for account in accounts
+            if account not in asked and now - self._listed_at.get(account, -MISS_INTERVAL) >= MISS_INTERVAL
+        )
+        if due:
+            self._asked[identifier] = asked | due
+            self._listed_at.update(dict.fromkeys(due, now))
+        return due
+
+    def keep(self, accounts: Iterable[str]) -> None:
+        """Forget the accounts that are no more."""
+        kept = frozenset(accounts)
+        self._listed_at = {account: at for account, at in self._listed_at.items() if account in kept}

@@ -6,13 +6,9 @@ import asyncio
 
 import pytest
 
-from proxy.events import (
-    DefaultProfileChanged,
-    ProfilesFailed,
-    ProfilesListed,
-)
+from proxy.events import DefaultProfileChanged, ProfilesFailed, ProfilesListed
+from proxy.profiles.directory import MAX_MISSES, MISS_INTERVAL, MISS_MEMORY, Misses
 from proxy.profiles.index import ListingFailure
-from proxy.profiles.misses import MISS_INTERVAL, MISS_MEMORY
 from proxy.profiles.pacing import (
     AWAITED_RETRY,
     FIRST_RETRY,
@@ -333,3 +329,54 @@ async def test_a_first_profile_that_is_not_known_is_asked_for_often(running: Run
     running.status = 503
     running.pauses.end()
     assert await running.settle(1) == [FIRST_RETRY]
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_an_account_is_listed_at_most_every_ten_seconds() -> None:
+    """Whatever is asked for; another account has its own ten seconds."""
+    clock = Clock()
+    misses = Misses(clock)
+    assert misses.take("1", ["acme"]) == {"acme"}
+    assert misses.take("2", ["acme"]) == frozenset()
+    assert misses.take("2", ["acme", "zeta"]) == {"zeta"}
+    clock.now += MISS_INTERVAL - 1
+    assert misses.take("3", ["acme"]) == frozenset()
+    clock.now += 1
+    assert misses.take("3", ["acme", "zeta"]) == {"acme", "zeta"}
+
+
+def test_an_id_that_an_account_does_not_have_is_not_asked_of_it_again_for_long() -> None:
+    """But of an account that could not be asked the first time, it is."""
+    clock = Clock()
+    misses = Misses(clock)
+    misses.take("1", ["acme"])
+    assert misses.take("9", ["acme", "zeta"]) == {"zeta"}
+    clock.now += MISS_INTERVAL
+    assert misses.take("9", ["acme", "zeta"]) == {"acme"}
+    clock.now += MISS_INTERVAL
+    assert misses.take("9", ["acme", "zeta"]) == frozenset()
+    clock.now += MISS_MEMORY
+    assert misses.take("9", ["acme", "zeta"]) == {"acme", "zeta"}
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """Ids that make no listing leave nothing behind; of the others, so many; of accounts, those that there are."""
+    clock = Clock()
+    misses = Misses(clock)
+    for number in range(MAX_MISSES):
+        misses.take(str(number), ["acme"])
+    assert repr(misses) == "<Misses: 1 ids, 1 accounts>"
+    for number in range(MAX_MISSES + 1):
+        misses.take(str(number), [f"account{number}"])
+    assert repr(misses) == f"<Misses: {MAX_MISSES} ids, {MAX_MISSES + 2} accounts>"
+    misses.keep(["acme"])
+    assert repr(misses) == f"<Misses: {MAX_MISSES} ids, 1 accounts>"

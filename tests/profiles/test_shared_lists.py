@@ -12,8 +12,8 @@ import pytest
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import StateUnavailable
 from proxy.events import AdsAccountsFailed, AdsAccountsListed, Event, ProfilesFailed, ProfilesListed, SharedListDamaged
+from proxy.profiles.directory import MISS_INTERVAL
 from proxy.profiles.listing import ProfilesUnavailable
-from proxy.profiles.misses import MISS_INTERVAL
 from proxy.profiles.pacing import FIRST_RETRY, LIST_INTERVAL
 from proxy.profiles.shared_lists import attempt_after, failure_elsewhere
 from proxy.secret import Secret

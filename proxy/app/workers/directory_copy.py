@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.app.kept_objects import KeptObjects
 from proxy.profiles import index, reach
+from proxy.profiles.directory import Misses
 from proxy.profiles.index import ListingFailure, ProfileIndex
-from proxy.profiles.misses import Misses
 from proxy.profiles.reach import ReachIndex
 
 if TYPE_CHECKING:
