@@ -30,8 +30,7 @@ from proxy.profiles.kept_lists import KeptLists
 from proxy.profiles.list_form import ADS_ACCOUNTS, PROFILES
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.pacing import LIST_INTERVAL, Pacing, next_listing
-from proxy.profiles.reach_reader import ReachReader
-from proxy.profiles.region_watch import RegionWatch
+from proxy.profiles.reach_reader import ReachReader, RegionWatch
 from proxy.profiles.shared_lists import SharedLists, attempt_after, failure_elsewhere
 from proxy.profiles.source import ProfileSource
 from proxy.tokens.leases import Urgency
@@ -42,8 +41,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.profiles.kept_lists import ListStore
-    from proxy.profiles.reach_reader import Reading
-    from proxy.profiles.region_watch import Problem, Token
+    from proxy.profiles.reach_reader import Problem, Reading, Token
     from proxy.tokens.leases import Lease, Shared
 
 

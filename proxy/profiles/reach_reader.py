@@ -7,10 +7,14 @@ Replicas that share a store read it once, as they do the usual profiles (`shared
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
+from proxy.errors import NoUsableToken
+from proxy.events import ProfilesFailed
 from proxy.profiles.ads_accounts import is_refusal, list_ads_accounts, list_hidden_profiles, list_linked_accounts
+from proxy.profiles.index import ListingFailure
 from proxy.profiles.listing import ProfilesUnavailable
 from proxy.profiles.reach import Reach, ReachIndex
 from proxy.profiles.shared_lists import SharedLists, attempt_after, failure_elsewhere
@@ -21,11 +25,12 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.events import Event
     from proxy.profiles.listing import Endpoint
-    from proxy.profiles.region_watch import Token
     from proxy.profiles.source import ProfileSource
     from proxy.secret import Secret
     from proxy.tokens.leases import Lease, Leases, Urgency
+
 
 MAX_PARALLEL = 3
 """So many regions are read at once, of all accounts: nobody waits for these lists as for the usual profiles."""
@@ -116,3 +121,79 @@ async def read_reach(
                 return replace(old, **read), failure
             read[name] = ()
     return replace(old, **read), None
+
+
+# --- One account in one region as the directory watches it -----------------------------------------------
+
+REPORT_INTERVAL = 600.0
+"""After how long a failure that is still the same is told again, in seconds."""
+Problem = ProfilesUnavailable | NoUsableToken
+
+
+class Token(Protocol):
+    """An access token, as far as it matters here."""
+
+    @property
+    def value(self) -> Secret: ...
+
+    @property
+    def lineage(self) -> str:
+        """What tells the refresh token that it is for."""
+
+
+@dataclass(slots=True)
+class RegionWatch:
+    """`heard`: another replica may have read these kinds of lists. Moments are on the directory's clock."""
+
+    source: ProfileSource
+    region: str
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    early_at: float | None = None
+    """When it is to be listed for somebody, though it is not due."""
+    heard: set[str] = field(default_factory=set)
+    task: asyncio.Task[None] | None = None
+    listing: asyncio.Task[Problem | None] | None = None
+    """The newest listing, under way or ended."""
+    token: Token | None = None
+    """The one that the newest listing is made with."""
+    age: float = 0.0
+    """How many seconds before it came here the newest list was read."""
+    taken_at: float = -math.inf
+    """When the newest list of another replica was read there."""
+    failures: int = 0
+    failure: ListingFailure | None = None
+    reported: dict[type[Event], tuple[str, float]] = field(default_factory=dict)
+    reach_failures: int = 0
+
+    def hasten(self, now: float, gap: float) -> None:
+        """Somebody wants it listed; not before the newest list of another replica is `gap` seconds old."""
+        moment = max(now, self.taken_at + gap)
+        self.early_at = moment if self.early_at is None else min(self.early_at, moment)
+        self.wake.set()
+
+    def take_over(self, age: float, now: float, gap: float) -> None:
+        """Another replica's list came, `age` seconds after it was read: who waits for a newer one waits for the gap."""
+        self.age, self.taken_at = age, now - age
+        if self.early_at is not None:
+            self.early_at = max(self.early_at, self.taken_at + gap)
+
+    def is_news(self, kind: type[Event], detail: str, now: float) -> bool:
+        """Whether a failure is to be told: once, and again only after a while."""
+        before, at = self.reported.get(kind, ("", 0.0))
+        if before == detail and now - at < REPORT_INTERVAL:
+            return False
+        self.reported[kind] = (detail, now)
+        return True
+
+    def note(self, problem: Problem | None, now: float) -> None:
+        """How the last listing went; `now` is wall-clock time."""
+        self.age = 0.0
+        if problem is None:
+            self.failures, self.failure = 0, None
+            self.reported.pop(ProfilesFailed, None)
+            return
+        asked = isinstance(problem, ProfilesUnavailable)
+        self.failures += 1
+        self.failure = ListingFailure(
+            self.source.account, self.region, problem.detail, now, problem.retryable, asked=asked
+        )

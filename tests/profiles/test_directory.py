@@ -18,7 +18,7 @@ from proxy.profiles.pacing import (
     next_listing,
     wait,
 )
-from proxy.profiles.region_watch import REPORT_INTERVAL
+from proxy.profiles.reach_reader import REPORT_INTERVAL
 from proxy.secret import Secret
 from tests.support.listings import PATIENCE, RunningDirectory
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.events import AdsAccountsFailed, ProfilesFailed
-from proxy.profiles.region_watch import REPORT_INTERVAL, RegionWatch
+from proxy.profiles.reach_reader import REPORT_INTERVAL, RegionWatch
 from proxy.profiles.source import ProfileSource
 
 
