@@ -26,12 +26,10 @@ from proxy.events import (
 )
 from proxy.profiles import reach
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
-from proxy.profiles.kept_lists import KeptLists
-from proxy.profiles.list_form import ADS_ACCOUNTS, PROFILES
+from proxy.profiles.kept_lists import ADS_ACCOUNTS, PROFILES, KeptLists, SharedLists, attempt_after, failure_elsewhere
 from proxy.profiles.listing import Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.pacing import LIST_INTERVAL, Pacing, next_listing
 from proxy.profiles.reach_reader import ReachReader, RegionWatch
-from proxy.profiles.shared_lists import SharedLists, attempt_after, failure_elsewhere
 from proxy.profiles.source import ProfileSource
 from proxy.tokens.leases import Urgency
 

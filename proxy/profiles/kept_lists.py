@@ -7,19 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Protocol
+import json
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from proxy.errors import StateError
 from proxy.profiles import reach
-from proxy.profiles.index import DOCUMENTS, ProfileIndex, document_of, read_document
-from proxy.profiles.reach import ReachIndex
+from proxy.profiles.index import DOCUMENTS, ProfileIndex, document_of, read_document, read_listing, write_listing
+from proxy.profiles.listing import ProfilesUnavailable
+from proxy.profiles.pacing import LIST_INTERVAL, next_listing
+from proxy.profiles.reach import ReachIndex, read_reading, write_reading
+from proxy.tokens.leases import FailedAttempt, T, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from proxy.profiles.pacing import Pacing
+    from proxy.profiles.reach import Reach
     from proxy.profiles.source import ProfileSource
-    from proxy.tokens.leases import Form, Leases, T
+    from proxy.tokens.leases import Form, Lease, Leases, Listener, Shared, Urgency
+
 
 EARLIER_DOCUMENT, EARLIER_REACH = "profiles", "ads-accounts"
 """Held all lists in the versions before; empty, once they are in `index.DOCUMENTS` and `reach.DOCUMENTS`."""
@@ -112,3 +121,143 @@ class KeptLists:
 
 def _is_of(source: ProfileSource | None, region: str, origin: str) -> bool:
     return source is not None and region in source.api_urls and origin == source.origin(region)
+
+
+# --- How a list is written where replicas share it; see `tokens.leases.Form` -----------------------------
+
+MAX_LIST: Final = 64 * 1024 * 1024
+"""Bytes of a list before it is compressed; far above what `listing` reads of Amazon's."""
+_LONG: Final = 500
+"""From so many entries on, writing takes milliseconds."""
+_LEVEL: Final = 1
+"""Of compression: a list of 5,000 takes a tenth of its size then, and no other level is as fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListForm(Generic[T]):
+    """Implements `leases.Form` for one kind of lists: how one becomes JSON and back, and how many entries it has."""
+
+    kind: str
+    to_json: Callable[[T], Mapping[str, Any]]
+    from_json: Callable[[Mapping[str, Any]], T]
+    length: Callable[[T], int]
+
+    def news(self, wanted: Wanted) -> tuple[str, str]:
+        return self.kind, f"{wanted.account}\0{wanted.url}"
+
+    def is_long(self, value: T) -> bool:
+        return self.length(value) >= _LONG
+
+    def write(self, wanted: Wanted, value: T) -> tuple[bytes, float]:
+        return write_list(wanted, self.kind, self.to_json(value)), LIST_INTERVAL
+
+    def read(self, wanted: Wanted, content: bytes, left: float) -> T | None:
+        entry = read_list(wanted, self.kind, content)
+        return self.from_json(entry) if entry is not None else None
+
+
+def write_list(wanted: Wanted, kind: str, entry: Mapping[str, Any]) -> bytes:
+    """A list of a kind, as it is kept."""
+    kept = {"kind": kind, "for": _purpose(wanted), "lineage": wanted.lineage, "list": entry}
+    return zlib.compress(json.dumps(kept).encode(), _LEVEL)
+
+
+def read_list(wanted: Wanted, kind: str, content: bytes) -> Mapping[str, Any] | None:
+    """The list of `write_list`; None where it is for another refresh token.
+
+    Raises `ValueError`, `KeyError` or `TypeError` for what is damaged, or of another kind, account or application.
+    """
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(content, MAX_LIST)
+    except zlib.error:
+        raise ValueError("the list is damaged") from None
+    if not unpacking.eof:
+        raise ValueError("the list is cut, or too long")
+    kept = json.loads(text)
+    if kept["kind"] != kind or kept["for"] != _purpose(wanted):
+        raise ValueError("the list is another's")
+    found: Mapping[str, Any] = kept["list"]
+    return found if kept["lineage"] == wanted.lineage else None
+
+
+def _purpose(wanted: Wanted) -> list[str]:
+    return [wanted.account, wanted.url, wanted.client_id]
+
+
+def _length(reach: Reach) -> int:
+    return len(reach.profiles) + len(reach.ads_accounts) + len(reach.linked)
+
+
+PROFILES: Final = ListForm("profiles", write_listing, read_listing, lambda listing: len(listing.profiles))
+"""The usual profiles of an account at one address."""
+ADS_ACCOUNTS: Final = ListForm("ads-accounts", write_reading, read_reading, _length)
+"""What it reaches there beside them."""
+
+
+# --- Lists of one kind that a fleet shares ---------------------------------------------------------------
+
+_NO_ANSWER = "no-list"
+
+
+class SharedLists(Generic[T]):
+    """Belongs to one directory. `lineage` is that of the access token that is asked with."""
+
+    def __init__(self, leases: Leases[T]) -> None:
+        self._leases = leases
+        self._known: dict[tuple[str, str], int] = {}
+
+    def __repr__(self) -> str:
+        return f"<SharedLists: {len(self._known)} seen, {self._leases!r}>"
+
+    def follow(self, listener: Listener) -> None:
+        """See `Leases.follow`."""
+        self._leases.follow(listener)
+
+    def lease(
+        self, source: ProfileSource, region: str, lineage: str, urgency: Urgency
+    ) -> AbstractAsyncContextManager[Lease[T]]:
+        """See `Leases.lease`."""
+        return self._leases.lease(self._wanted(source, region, lineage), urgency)
+
+    async def newest(self, source: ProfileSource, region: str, lineage: str) -> Shared[T] | None:
+        """What another replica listed since this one last saw a list; it is seen from now on."""
+        shared = await self._leases.newest(self._wanted(source, region, lineage))
+        return shared if shared is not None and self.see(source, region, shared.fence) else None
+
+    async def publish(self, lease: Lease[T], source: ProfileSource, region: str, value: T, lineage: str) -> None:
+        """Share what was listed under the lease."""
+        self.see(source, region, await lease.publish(value, lineage))
+
+    async def forget(self, source: ProfileSource, region: str) -> None:
+        """The account is gone, or asks elsewhere now: what is kept of it goes."""
+        self._known.pop((source.account, region), None)
+        await self._leases.forget(self._wanted(source, region, ""))
+
+    def see(self, source: ProfileSource, region: str, fence: int) -> bool:
+        """Whether this one is newer than all that were seen; it is seen from now on."""
+        known = self._known.get((source.account, region), 0)
+        if fence > known:
+            self._known[source.account, region] = fence
+        return fence > known
+
+    def _wanted(self, source: ProfileSource, region: str, lineage: str) -> Wanted:
+        known = self._known.get((source.account, region), 0)
+        return Wanted(source.account, source.api_urls[region], source.client_id, lineage, known, sent=lineage)
+
+
+def attempt_after(error: ProfilesUnavailable, before: FailedAttempt | None, chance: float) -> FailedAttempt:
+    """What the fleet is told of a listing that failed, the next in a row after `before`. Pure; `chance` is 0 to 1."""
+    failures = (before.failures if before is not None else 0) + 1
+    wait = next_listing(failures, error.retry_after, chance)
+    sooner = next_listing(failures, error.retry_after, chance, awaited=True)
+    return FailedAttempt(str(error.status or _NO_ANSWER), not error.retryable, failures, wait, sooner)
+
+
+def failure_elsewhere(attempt: FailedAttempt, *, awaited: bool) -> ProfilesUnavailable:
+    """Why this replica may not list yet. Pure."""
+    pause = attempt.sooner if awaited else attempt.wait
+    if not attempt.reason.isdecimal():
+        return ProfilesUnavailable("another replica got no list from Amazon", retry_after=pause)
+    told = f"another replica was answered {attempt.reason} by Amazon"
+    return ProfilesUnavailable(told, retry_after=pause, retryable=not attempt.permanent, status=int(attempt.reason))
