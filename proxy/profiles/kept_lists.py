@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 from proxy.errors import StateError
 from proxy.profiles import reach
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, document_of, read_document, read_listing, write_listing
-from proxy.profiles.listing import ProfilesUnavailable
-from proxy.profiles.pacing import LIST_INTERVAL, next_listing
+from proxy.profiles.listing import LIST_INTERVAL, ProfilesUnavailable, next_listing
 from proxy.profiles.reach import ReachIndex, read_reading, write_reading
 from proxy.tokens.leases import FailedAttempt, T, Wanted
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from proxy.profiles.pacing import Pacing
+    from proxy.profiles.listing import Pacing
     from proxy.profiles.reach import Reach
     from proxy.profiles.source import ProfileSource
     from proxy.tokens.leases import Form, Lease, Leases, Listener, Shared, Urgency

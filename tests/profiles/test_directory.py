@@ -9,7 +9,7 @@ import pytest
 from proxy.events import DefaultProfileChanged, ProfilesFailed, ProfilesListed
 from proxy.profiles.directory import MAX_MISSES, MISS_INTERVAL, MISS_MEMORY, Misses
 from proxy.profiles.index import ListingFailure
-from proxy.profiles.pacing import (
+from proxy.profiles.listing import (
     AWAITED_RETRY,
     FIRST_RETRY,
     LIST_INTERVAL,

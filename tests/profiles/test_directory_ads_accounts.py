@@ -8,7 +8,7 @@ from proxy.events import (
     AdsAccountsFailed,
     AdsAccountsListed,
 )
-from proxy.profiles.pacing import (
+from proxy.profiles.listing import (
     FIRST_RETRY,
     LIST_INTERVAL,
 )

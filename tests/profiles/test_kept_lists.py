@@ -12,8 +12,7 @@ from proxy.profiles import kept_lists
 from proxy.profiles.ads_accounts import AdsAccount, AlternateId, LinkedAccount
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, ProfileListing, document_of
 from proxy.profiles.kept_lists import ADS_ACCOUNTS, PROFILES, KeptLists, read_list, write_list
-from proxy.profiles.listing import Profile
-from proxy.profiles.pacing import LIST_INTERVAL, Pacing
+from proxy.profiles.listing import LIST_INTERVAL, Pacing, Profile
 from proxy.profiles.reach import DOCUMENTS as DOCUMENTS_OF_REACH
 from proxy.profiles.reach import Reach, ReachIndex
 from proxy.profiles.source import ProfileSource

@@ -14,8 +14,7 @@ from proxy.errors import StateUnavailable
 from proxy.events import AdsAccountsFailed, AdsAccountsListed, Event, ProfilesFailed, ProfilesListed, SharedListDamaged
 from proxy.profiles.directory import MISS_INTERVAL
 from proxy.profiles.kept_lists import attempt_after, failure_elsewhere
-from proxy.profiles.listing import ProfilesUnavailable
-from proxy.profiles.pacing import FIRST_RETRY, LIST_INTERVAL
+from proxy.profiles.listing import FIRST_RETRY, LIST_INTERVAL, ProfilesUnavailable
 from proxy.secret import Secret
 from proxy.tokens import redis_leases
 from proxy.tokens.leases import FailedAttempt
