@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import NoUsableToken
 from proxy.events import ProfilesFailed
-from proxy.profiles.ads_accounts import is_refusal, list_ads_accounts, list_hidden_profiles, list_linked_accounts
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.kept_lists import SharedLists, attempt_after, failure_elsewhere
 from proxy.profiles.listing import ProfilesUnavailable
-from proxy.profiles.reach import Reach, ReachIndex
+from proxy.profiles.reach import (
+    Reach,
+    ReachIndex,
+    is_refusal,
+    list_ads_accounts,
+    list_hidden_profiles,
+    list_linked_accounts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

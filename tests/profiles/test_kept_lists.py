@@ -9,12 +9,11 @@ from dataclasses import replace
 import pytest
 
 from proxy.profiles import kept_lists
-from proxy.profiles.ads_accounts import AdsAccount, AlternateId, LinkedAccount
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, ProfileListing, document_of
 from proxy.profiles.kept_lists import ADS_ACCOUNTS, PROFILES, KeptLists, read_list, write_list
 from proxy.profiles.listing import LIST_INTERVAL, Pacing, Profile
 from proxy.profiles.reach import DOCUMENTS as DOCUMENTS_OF_REACH
-from proxy.profiles.reach import Reach, ReachIndex
+from proxy.profiles.reach import AdsAccount, AlternateId, LinkedAccount, Reach, ReachIndex
 from proxy.profiles.source import ProfileSource
 from proxy.tokens.leases import Wanted
 from tests.support.listings import DocumentStore
