@@ -18,8 +18,7 @@ from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import ConfigurationError
 from proxy.forwarding.rules import Rules
 from proxy.http1.message import HeadLimits
-from proxy.routing.amendments import Amendment, amend, find_misfits
-from proxy.routing.operations import PUBLISHED, AccountRule, Effect, ScopeRule
+from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
 from proxy.upstream.pools import PoolSettings
 from proxy.upstream.ports import Timeouts

@@ -19,7 +19,7 @@ from proxy.forwarding.misses import find_missed, is_listed, misses_default
 from proxy.forwarding.retry import is_read
 from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.observability.audit import may_change
-from proxy.routing.families import family as family_of
+from proxy.routing.operations import family as family_of
 from proxy.routing.summary import summarise
 from proxy.routing.target import TargetKind, find_destination
 

@@ -8,14 +8,95 @@ do. What no row says is not known, and whoever asks decides with care: an unknow
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING
-
-from proxy.routing.templates import PLACEHOLDER, Templates
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+# --- Path templates --------------------------------------------------------------------------------------
+
+Value = TypeVar("Value")
+PLACEHOLDER = b"{}"
+
+
+class _Node(Generic[Value]):
+    """One segment of the trie: the segments below it, and the values of the template that ends here, by method."""
+
+    __slots__ = ("literals", "placeholder", "values")
+
+    def __init__(self) -> None:
+        self.literals: dict[bytes, _Node[Value]] = {}
+        self.placeholder: _Node[Value] | None = None
+        self.values: dict[bytes, Value] = {}
+
+    def grow(self, template: Iterable[bytes]) -> _Node[Value]:
+        node = self
+        for segment in template:
+            if segment == PLACEHOLDER:
+                node.placeholder = node.placeholder or _Node()
+                node = node.placeholder
+            else:
+                node = node.literals.setdefault(segment, _Node())
+        return node
+
+
+class Templates(Generic[Value]):
+    """Values by method and path template. Filled once, then only asked; a later entry replaces an equal one."""
+
+    def __init__(self, entries: Iterable[tuple[bytes, tuple[bytes, ...], Value]]) -> None:
+        self._root: _Node[Value] = _Node()
+        self._count = 0
+        for method, template, value in entries:
+            values = self._root.grow(template).values
+            self._count += method not in values
+            values[method] = value
+
+    def find(self, method: bytes, path: tuple[bytes, ...]) -> Value | None:
+        """The value of the most literal template that has the method: literals beat placeholders, left to right."""
+        node = self._root
+        for segment in path:
+            literal, placeholder = node.literals.get(segment), node.placeholder
+            if literal is None:
+                if placeholder is None:
+                    return None
+                node = placeholder
+            elif placeholder is None:
+                node = literal
+            else:
+                return self._search(method, path)
+        return node.values.get(method)
+
+    def _search(self, method: bytes, path: tuple[bytes, ...]) -> Value | None:
+        """The same of a path that several templates begin like. Each node is visited once at most."""
+        node: _Node[Value] | None = self._root
+        at, size = 0, len(path)
+        left: list[tuple[_Node[Value], int]] = []  # placeholders that were passed by, the last one first
+        while node is not None:
+            if at == size:
+                found = node.values.get(method)
+                if found is not None:
+                    return found
+                literal = None
+            else:
+                literal, placeholder = node.literals.get(path[at]), node.placeholder
+                at += 1
+                if literal is None:
+                    literal = placeholder
+                elif placeholder is not None:
+                    left.append((placeholder, at))
+            node = literal
+            if node is None and left:
+                node, at = left.pop()
+        return None
+
+    def __repr__(self) -> str:
+        return f"Templates({self._count})"
+
 
 _NOTHING = "-"
 """How the table writes an empty cell."""
@@ -132,3 +213,161 @@ PUBLISHED = Operations(parse_operations(resources.files("proxy.routing").joinpat
 def find_operation(method: bytes, segments: tuple[bytes, ...]) -> Operation | None:
     """The published operation of a request, None where the specifications have none; as `Operations.find`."""
     return PUBLISHED.find(method, segments)
+
+
+# --- Families of operations ------------------------------------------------------------------------------
+
+_VERSION = re.compile(rb"v[0-9]+")
+_UNIFIED = b"adsApi"
+_DONE = frozenset(
+    b"list search query retrieve create update delete edit extended associate disassociate apply refresh".split()
+)
+"""Segments that say what is done with a resource, or in which detail."""
+_READING = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+_REMEMBERED = 2048
+
+
+def _api(segments: tuple[bytes, ...]) -> bytes:
+    """The segment that tells which API a path belongs to, empty where none does."""
+    return next((part for part in segments if _VERSION.fullmatch(part) is None), b"")
+
+
+_APIS = {api: "v1" if api == _UNIFIED else api.decode() for api in (_api(row.segments) for row in PUBLISHED)}
+
+
+def family(operation: Operation | None, method: bytes, segments: tuple[bytes, ...]) -> str:
+    """The family of a request. `operation` is its row, None where it has none; `segments` are as for finding it."""
+    return _unknown(method, segments) if operation is None else _known(operation)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _known(operation: Operation) -> str:
+    names = [part for part in operation.segments if part != PLACEHOLDER and _VERSION.fullmatch(part) is None]
+    api, *rest = names or [b"other"]
+    resource = [part for part in rest if part not in _DONE]
+    parts = [_APIS.get(api, api.decode()), *(part.decode() for part in resource[:1])]
+    if any(b"recommendation" in part.lower() for part in resource[1:]):
+        parts.append("recommendations")
+    return f"{'/'.join(parts)}:{operation.effect}"
+
+
+def _unknown(method: bytes, segments: tuple[bytes, ...]) -> str:
+    api = _api(segments)
+    if api == b"mcp":
+        return "mcp"
+    effect = Effect.READ if method in _READING else Effect.WRITE
+    return f"{_APIS[api]}/other:{effect}" if api in _APIS else f"other:{effect}"
+
+
+# --- Rows of the table of operations as an operator mends them, where it and Amazon differ ---------------
+
+_METHOD = re.compile(r"GET|PUT|POST|DELETE|PATCH")
+_TEMPLATE = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+|\{[A-Za-z0-9_-]+\}))+/?")
+_ACCOUNT_HEADERS = ("Amazon-Ads-AccountId", "Amazon-Ads-Account-ID")
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What an operator says of one operation; what is None stays as the table has it.
+
+    `path` is a template as the specifications write them; the names in its braces do not count. An operation that the
+    table lacks is added: without account header and as a write, unless said otherwise.
+    """
+
+    method: str
+    path: str
+    scope: ScopeRule | None = None
+    account: AccountRule | None = None
+    account_header: str | None = None
+    effect: Effect | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """What is wrong with the amendment at an index: the field, and a sentence without a subject."""
+
+    index: int
+    key: str
+    reason: str
+
+
+def find_misfits(table: Operations, amendments: Sequence[Amendment]) -> tuple[Misfit, ...]:
+    """Everything that is wrong with amendments of a table, in their order; empty where they can be applied."""
+    return tuple(
+        Misfit(index, key, reason)
+        for index, amendment in enumerate(amendments)
+        for key, reason in (*_wrong_by_itself(amendment), *_wrong_beside(table, amendments[:index], amendment))
+    )
+
+
+def amend(table: Operations, amendments: Sequence[Amendment]) -> Operations:
+    """A table with these rows mended or added. Raises `ValueError` for amendments of which `find_misfits` complains."""
+    if misfits := find_misfits(table, amendments):
+        raise ValueError(f"amendment {misfits[0].index}: {misfits[0].key} {misfits[0].reason}")
+    rows = {(row.method, row.segments): row for row in table}
+    for amendment in amendments:
+        key = _key(amendment)
+        rows[key] = _mended(rows.get(key) or _unsaid(amendment), amendment)
+    return Operations(rows.values())
+
+
+def _key(amendment: Amendment) -> tuple[str, tuple[bytes, ...]]:
+    row = _unsaid(amendment)
+    return row.method, row.segments
+
+
+def _unsaid(amendment: Amendment) -> Operation:
+    """An operation that the table lacks, before anything is said of it."""
+    return Operation(
+        method=amendment.method,
+        template=amendment.path,
+        name=f"{amendment.method} {amendment.path}",
+        scope=ScopeRule.NEVER,
+        account=AccountRule.NEVER,
+        account_header="",
+        effect=Effect.WRITE,
+    )
+
+
+def _mended(row: Operation, amendment: Amendment) -> Operation:
+    account = amendment.account or row.account
+    header = amendment.account_header or row.account_header or _ACCOUNT_HEADERS[0]
+    return replace(
+        row,
+        name=amendment.name or row.name,
+        scope=amendment.scope or row.scope,
+        account=account,
+        account_header="" if account is AccountRule.NEVER else header,
+        effect=amendment.effect or row.effect,
+    )
+
+
+def _wrong_by_itself(amendment: Amendment) -> Iterator[tuple[str, str]]:
+    if not _METHOD.fullmatch(amendment.method):
+        yield "method", "must be GET, PUT, POST, DELETE or PATCH"
+    if not _TEMPLATE.fullmatch(amendment.path):
+        yield "path", "must be a path such as /sp/campaigns/{campaignId}, without query, `//` and percent signs"
+    if amendment.scope is ScopeRule.UNKNOWN:
+        yield "scope", "must be required, optional or never"
+    if amendment.account_header is not None and amendment.account_header not in _ACCOUNT_HEADERS:
+        yield "account_header", f"must be {' or '.join(_ACCOUNT_HEADERS)}"
+    said = (amendment.scope, amendment.account, amendment.account_header, amendment.effect, amendment.name)
+    if all(each is None for each in said):
+        yield "path", "is named, but nothing is said of it; say scope, account_id, account_header, effect or name"
+
+
+def _wrong_beside(table: Operations, before: Sequence[Amendment], amendment: Amendment) -> Iterator[tuple[str, str]]:
+    """What is wrong with an amendment beside the table's rows and the amendments before it."""
+    key = _key(amendment)
+    row = next((row for row in table if (row.method, row.segments) == key), None)
+    if any(_key(other) == key for other in before):
+        yield "path", "is amended twice with this method; say everything in one place"
+    if row is None and amendment.scope is None:
+        yield "scope", "is missing: the table does not have this operation, so it has to be said"
+    account = amendment.account or (row.account if row is not None else AccountRule.NEVER)
+    if amendment.account_header is not None and account is AccountRule.NEVER:
+        yield "account_header", "is the header of an operation that takes no account id; say account_id as well"
+    names = {other.name for other in table if other is not row} | {other.name for other in before}
+    if amendment.name is not None and amendment.name in names:
+        yield "name", "is another operation's; take one of its own"

@@ -11,8 +11,16 @@ from proxy.access.named_accounts import ORDINARY
 from proxy.access.policy import evaluate_request
 from proxy.errors import NotPermitted, TooManyParameters
 from proxy.routing.account_names import names_account
-from proxy.routing.amendments import Amendment, amend
-from proxy.routing.operations import PUBLISHED, AccountRule, Effect, Operation, ScopeRule, find_operation
+from proxy.routing.operations import (
+    PUBLISHED,
+    AccountRule,
+    Amendment,
+    Effect,
+    Operation,
+    ScopeRule,
+    amend,
+    find_operation,
+)
 from tests.access.test_policy import BOTH, EITHER, LIST, OTHER, OWN, ROUTE, STREAMS, account, decided, policy
 from tests.support.deciding import fields, judged, request, summary
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import Any
 from urllib.parse import quote_from_bytes
 
 import pytest
@@ -11,19 +13,102 @@ from hypothesis import strategies as st
 
 from proxy.http1.target import path_segments
 from proxy.routing.operations import (
+    PLACEHOLDER,
     PUBLISHED,
     AccountRule,
+    Amendment,
     Effect,
     Operation,
     Operations,
     ScopeRule,
+    Templates,
+    amend,
+    family,
+    find_misfits,
     find_operation,
     parse_operations,
 )
-from proxy.routing.templates import PLACEHOLDER, Templates
 
 ROWS = tuple(PUBLISHED)
 LITERALS = sorted({segment for row in ROWS for segment in row.segments} - {PLACEHOLDER})
+PUBLISHED_FAMILIES = {family(row, b"", ()) for row in ROWS}
+
+
+def family_of(method: str, path: str) -> str:
+    parts = path_segments(path.encode())
+    return family(find_operation(method.encode(), parts), method.encode(), parts)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", "/sp/campaigns/list", "sp/campaigns:read"),
+        ("PUT", "/sp/campaigns", "sp/campaigns:write"),
+        ("POST", "/sp/campaigns/delete", "sp/campaigns:write"),
+        ("POST", "/sp/campaigns/budgetRecommendations", "sp/campaigns/recommendations:read"),
+        ("POST", "/sp/targets/keywords/recommendations", "sp/targets/recommendations:read"),
+        ("POST", "/sb/v4/campaigns/list", "sb/campaigns:read"),
+        ("POST", "/sb/recommendations/bids", "sb/recommendations:read"),
+        ("GET", "/sd/adGroups/extended/7", "sd/adGroups:read"),
+        ("HEAD", "/sd/adGroups/7", "sd/adGroups:read"),
+        ("GET", "/v2/sp/keywords/7/bidRecommendations", "sp/keywords/recommendations:read"),
+        ("POST", "/adsApi/v1/query/campaigns", "v1/campaigns:read"),
+        ("POST", "/adsApi/v1/update/campaigns", "v1/campaigns:write"),
+        ("POST", "/adsApi/v1/retrieve/commitments/dsp", "v1/commitments:read"),
+        ("POST", "/adsApi/v1/create/recommendations/sb", "v1/recommendations:write"),
+        ("POST", "/adsApi/v1/create/reports", "v1/reports:report"),
+        ("POST", "/reporting/reports", "reporting/reports:report"),
+        ("GET", "/reporting/reports/7", "reporting/reports:read"),
+        ("DELETE", "/reporting/reports/7", "reporting/reports:write"),
+        ("POST", "/sd/targets/report", "sd/report:report"),
+        ("POST", "/v2/hsa/campaigns/report", "hsa/report:report"),
+        ("GET", "/v2/reports/7/download", "reports/download:read"),
+        ("GET", "/v2/profiles", "profiles:read"),
+        ("POST", "/accounts/7/dsp/conversionDefinitions/list", "accounts/dsp:read"),
+        ("GET", "/mcp", "mcp"),
+        ("POST", "/mcp/lite", "mcp"),
+        ("POST", "/sp/unheard", "sp/other:write"),
+        ("GET", "/v7/sp/unheard", "sp/other:read"),
+        ("POST", "/adsApi/v1/query/unheard", "v1/other:write"),
+        ("BREW", "/unheard", "other:write"),
+        ("OPTIONS", "/v2", "other:read"),
+        ("GET", "/", "other:read"),
+    ],
+)
+def test_family_of_a_request(method: str, path: str, expected: str) -> None:
+    """API, resource and effect; what the table does not know has one family for each API that is known."""
+    assert family_of(method, path) == expected
+
+
+def test_a_family_holds_operations_of_one_effect() -> None:
+    """A throttled write never holds a read back."""
+    effects: dict[str, set[Effect]] = {}
+    for row in ROWS:
+        effects.setdefault(family(row, b"", ()), set()).add(row.effect)
+    assert len(effects) == 278
+    assert {len(found) for found in effects.values()} == {1}
+
+
+def test_a_mended_row_has_the_family_of_its_new_effect() -> None:
+    """Families follow the row that is asked for, not the published one."""
+    row = find_operation(b"POST", (b"sp", b"campaigns", b"list"))
+    assert row is not None
+    assert family(replace(row, effect=Effect.WRITE), b"POST", ()) == "sp/campaigns:write"
+    assert family(replace(row, template="/newApi/v1/things/{id}"), b"POST", ()) == "newApi/things:read"
+    assert family(replace(row, template="/v2/{id}"), b"POST", ()) == "other:read"
+
+
+@given(
+    st.one_of(st.sampled_from((b"GET", b"POST")), st.binary(max_size=8)),
+    st.lists(st.one_of(st.binary(max_size=8), st.sampled_from(sorted({row.segments[0] for row in ROWS}))), max_size=6),
+)
+def test_strangers_make_no_families(method: bytes, path: list[bytes]) -> None:
+    """Whatever is asked for, the family is a published one, one of two for each API, or one of three for the rest."""
+    parts = tuple(path)
+    apis = {name.partition("/")[0].partition(":")[0] for name in PUBLISHED_FAMILIES}
+    others = {f"{api}/other:{effect}" for api in apis for effect in ("read", "write")}
+    known = PUBLISHED_FAMILIES | others | {"other:read", "other:write", "mcp"}
+    assert family(find_operation(method, parts), method, parts) in known
 
 
 def found(method: str, path: str) -> Operation | None:
@@ -240,3 +325,123 @@ def test_templates_hold_one_value_for_each_method_and_path() -> None:
     assert (templates.find(b"GET", (b"a", b"x")), templates.find(b"PUT", (b"a", b"x"))) == (2, 3)
     assert repr(templates) == "Templates(2)"
     assert repr(Operations(())) == "Operations(0)"
+
+
+LISTING = b"POST", (b"sp", b"campaigns", b"list")
+UNHEARD = b"POST", (b"adsApi", b"v1", b"query", b"ruleLinks")
+NEW_ROW = Amendment("POST", "/adsApi/v1/query/ruleLinks", scope=ScopeRule.OPTIONAL)
+
+
+def listing(**changed: Any) -> Amendment:
+    """An amendment of the listing of campaigns."""
+    return Amendment("POST", "/sp/campaigns/list", **changed)
+
+
+def published(method: bytes, path: tuple[bytes, ...]) -> Operation:
+    row = PUBLISHED.find(method, path)
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(
+    ("said", "becomes"),
+    [
+        ({"effect": Effect.WRITE}, {"effect": Effect.WRITE}),
+        ({"scope": ScopeRule.NEVER}, {"scope": ScopeRule.NEVER}),
+        ({"name": "ListCampaigns"}, {"name": "ListCampaigns"}),
+        (
+            {"account": AccountRule.OPTIONAL},
+            {"account": AccountRule.OPTIONAL, "account_header": "Amazon-Ads-AccountId"},
+        ),
+        (
+            {"account": AccountRule.REQUIRED, "account_header": "Amazon-Ads-Account-ID"},
+            {"account": AccountRule.REQUIRED, "account_header": "Amazon-Ads-Account-ID"},
+        ),
+    ],
+)
+def test_what_is_said_replaces_the_rows_own_word(said: dict[str, Any], becomes: dict[str, Any]) -> None:
+    """And only that; the published table stays as it is."""
+    before = published(*LISTING)
+    amended = amend(PUBLISHED, [listing(**said)])
+    assert amended.find(*LISTING) == replace(before, **becomes)
+    assert PUBLISHED.find(*LISTING) is before
+    assert len(amended) == len(PUBLISHED)
+
+
+def test_an_operation_that_takes_no_account_id_any_more_has_no_header_for_it() -> None:
+    """Its spelling goes with it, and comes back in the spelling that the row had."""
+    path = b"GET", (b"dsp", b"streams", b"subscriptions")
+    gone = amend(PUBLISHED, [Amendment("GET", "/dsp/streams/subscriptions", account=AccountRule.NEVER)]).find(*path)
+    kept = amend(PUBLISHED, [Amendment("GET", "/dsp/streams/subscriptions", account=AccountRule.OPTIONAL)]).find(*path)
+    assert gone is not None
+    assert gone.account_header == ""
+    assert kept is not None
+    assert kept.account_header == "Amazon-Ads-Account-ID"
+
+
+def test_an_operation_that_the_table_lacks_is_added_with_care() -> None:
+    """As a write without account header, named by method and path, until more is said."""
+    row = amend(PUBLISHED, [NEW_ROW]).find(*UNHEARD)
+    assert row == Operation(
+        "POST",
+        "/adsApi/v1/query/ruleLinks",
+        "POST /adsApi/v1/query/ruleLinks",
+        ScopeRule.OPTIONAL,
+        AccountRule.NEVER,
+        "",
+        Effect.WRITE,
+    )
+    assert PUBLISHED.find(*UNHEARD) is None
+
+
+def test_the_names_of_placeholders_do_not_count() -> None:
+    """`/v2/profiles/{id}` is the row of `/v2/profiles/{profileId}`, which keeps its own template."""
+    amended = amend(PUBLISHED, [Amendment("GET", "/v2/profiles/{id}", effect=Effect.WRITE)])
+    row = amended.find(b"GET", (b"v2", b"profiles", b"1"))
+    assert row is not None
+    assert (row.template, row.effect, len(amended)) == ("/v2/profiles/{profileId}", Effect.WRITE, len(PUBLISHED))
+
+
+@pytest.mark.parametrize(
+    ("amendments", "key", "words"),
+    [
+        ([replace(NEW_ROW, method="post")], "method", "GET, PUT, POST"),
+        ([replace(NEW_ROW, path="sp/x")], "path", "must be a path"),
+        ([replace(NEW_ROW, path="/sp/x?y")], "path", "must be a path"),
+        ([replace(NEW_ROW, path="/sp//x")], "path", "must be a path"),
+        ([replace(NEW_ROW, path="/sp/%78")], "path", "must be a path"),
+        ([replace(NEW_ROW, path="/sp/{a}x")], "path", "must be a path"),
+        ([replace(NEW_ROW, path="/")], "path", "must be a path"),
+        ([replace(NEW_ROW, scope=ScopeRule.UNKNOWN)], "scope", "required, optional or never"),
+        ([replace(NEW_ROW, scope=None, effect=Effect.READ)], "scope", "is missing"),
+        ([listing()], "path", "nothing is said"),
+        ([listing(effect=Effect.READ), listing(name="x")], "path", "twice"),
+        ([listing(account_header="Amazon-Ads-AccountId")], "account_header", "say account_id as well"),
+        ([replace(NEW_ROW, account_header="Amazon-Ads-AccountId")], "account_header", "say account_id as well"),
+        ([listing(account=AccountRule.OPTIONAL, account_header="AccountId")], "account_header", "must be Amazon-Ads"),
+        ([listing(name="listProfiles")], "name", "another operation's"),
+        ([replace(NEW_ROW, name="x"), listing(name="x")], "name", "another operation's"),
+    ],
+)
+def test_what_does_not_fit_is_told_and_not_applied(amendments: list[Amendment], key: str, words: str) -> None:
+    """The last amendment is the misfit; its field and a sentence say what to do."""
+    [misfit] = find_misfits(PUBLISHED, amendments)
+    assert (misfit.index, misfit.key) == (len(amendments) - 1, key)
+    assert words in misfit.reason
+    with pytest.raises(ValueError, match=misfit.key):
+        amend(PUBLISHED, amendments)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    """Each misfit with the index of its amendment, in order."""
+    found = find_misfits(
+        PUBLISHED, [replace(NEW_ROW, method="x"), listing(effect=Effect.READ), replace(NEW_ROW, path="x")]
+    )
+    assert [(misfit.index, misfit.key) for misfit in found] == [(0, "method"), (2, "path")]
+
+
+def test_an_operation_may_keep_its_own_name() -> None:
+    """Saying what the table says already changes nothing."""
+    row = published(*LISTING)
+    said = listing(scope=row.scope, account=row.account, effect=row.effect, name=row.name)
+    assert list(amend(PUBLISHED, [said])) == list(PUBLISHED)
