@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import TooManyParameters
 from proxy.http1.target import percent_decoded, query_parameters
-from proxy.routing.account_names import names_account
+from proxy.routing.ads_account import names_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.access.json_body import find_odd_form, read_json
-from proxy.routing.account_names import any_names_account
+from proxy.routing.ads_account import any_names_account
 
 if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields

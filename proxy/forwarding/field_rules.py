@@ -10,8 +10,7 @@ from proxy.access.clients import AUTHORIZATION, PROXY_KEY
 from proxy.access.overrides import may_override
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
-from proxy.routing.account_names import names_account
-from proxy.routing.ads_account import ADS_ACCOUNT
+from proxy.routing.ads_account import ADS_ACCOUNT, names_account
 from proxy.routing.route import REGION
 from proxy.routing.scope import NAMES_ACCOUNT, SCOPE
 from proxy.routing.selection import ACCOUNT

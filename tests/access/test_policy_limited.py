@@ -10,7 +10,7 @@ import pytest
 from proxy.access.named_accounts import ORDINARY
 from proxy.access.policy import evaluate_request
 from proxy.errors import NotPermitted, TooManyParameters
-from proxy.routing.account_names import names_account
+from proxy.routing.ads_account import names_account
 from proxy.routing.operations import (
     PUBLISHED,
     AccountRule,
