@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost, Refused
 from proxy.http1.target import TargetForm
-from proxy.routing.hosts import read_host
+from proxy.routing.route import read_host
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:

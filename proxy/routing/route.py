@@ -7,12 +7,17 @@ profiles comes through `Directory`, in memory. Whether the caller may go there, 
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.errors import (
     AccountRequired,
     ConflictingAdsAccount,
     ConflictingScope,
+    MalformedRequest,
     NeverForwarded,
     ProfileNotKnownYet,
     RegionRequired,
@@ -25,7 +30,6 @@ from proxy.routing.ads_account import (
     takes_default_ads_account,
     takes_default_scope,
 )
-from proxy.routing.hosts import read_host
 from proxy.routing.mcp_session import stay
 from proxy.routing.scope import SCOPE
 from proxy.routing.selection import listed, select
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from proxy.routing.operations import Operation
     from proxy.routing.summary import RequestSummary
     from proxy.routing.target import Destination
+
 
 _Owners = tuple[tuple[str, str], ...]
 """Pairs of account and region."""
@@ -329,3 +334,38 @@ def _not_known_yet(account: str, region: str, failure: ListingFailure | None) ->
         retry_after=_FIRST_KNOWN_IN,
         retryable=failure.retryable,
     )
+
+
+# --- Host names ------------------------------------------------------------------------------------------
+
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&'()*+;=%-]{1,255})(?::([0-9]{0,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class HostName:
+    """A Host's parts, lower case: name without brackets and closing dot, port as sent."""
+
+    name: str
+    port: str
+    is_ip: bool
+    authority: str
+    """Name and port, as far as there is one."""
+
+
+@lru_cache(maxsize=1024)
+def read_host(host: bytes) -> HostName:
+    """Read `name[:port]`. Raises `MalformedRequest` for what is neither a name nor an address."""
+    match = _HOST.fullmatch(host)
+    if match is None:
+        raise MalformedRequest("The Host header is neither a name nor an address.", close=True)
+    name = match[1].decode("ascii").lower().strip("[]").removesuffix(".")
+    port = (match[2] or b"").decode("ascii")
+    return HostName(name, port, _is_ip(name), f"{name}:{port}" if port else name)
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -9,7 +9,7 @@ import pytest
 from proxy.access.admission import admit, check_host
 from proxy.app.rules import make_routing_table
 from proxy.errors import CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost, Refused
-from proxy.routing.hosts import read_host
+from proxy.routing.route import read_host
 from proxy.routing.table import EmptyDirectory
 from tests.support.deciding import config, fields, region, request
 
