@@ -11,32 +11,130 @@ of operations has it, and nothing else (docs/routing.md, What a client may do).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from proxy.access.named_accounts import (
-    ORDINARY,
-    OwnAccounts,
-    find_foreign_name,
-    judged_parameters,
-    names_account_in_path,
-    sent_account_ids,
-)
-from proxy.access.overrides import may_override
+from proxy.access.json_body import find_odd_form, read_json
 from proxy.access.paths import PathPattern, unambiguous_path
-from proxy.access.report_body import ORDER_OF_REPORTS, find_flaw
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
+from proxy.http1.target import percent_decoded, query_parameters
+from proxy.routing.ads_account import any_names_account, names_account
 from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.scope import SCOPE
 from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from proxy.access.client_keys import ClientKey
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
     from proxy.routing.summary import RequestSummary
+
+
+# --- The body of an order for reports of the unified API, where a limited client sends it ----------------
+
+ORDER_OF_REPORTS = "/adsApi/v1/create/reports"
+_MAX_ACCOUNTS_NAMED, _REPORTS, _ID = "accessRequestedAccounts", "reports", "advertiserAccountId"
+
+
+def find_flaw(own: frozenset[bytes], fields: RequestFields, body: bytes) -> str:
+    """Why such an order may not pass, empty where every account that it names is one of `own`.
+
+    Whether another account is there or not makes no difference to what is said.
+    """
+    flaw = find_odd_form(fields)
+    if flaw:
+        return flaw
+    try:
+        order = read_json(body, strictly=True)
+    except (ValueError, RecursionError) as error:
+        return f"the body is not plain JSON in UTF-8, or has a name twice ({type(error).__name__.strip('_')})"
+    if not isinstance(order, dict) or not order.keys() <= {_MAX_ACCOUNTS_NAMED, _REPORTS}:
+        return f"the body is no object of {_MAX_ACCOUNTS_NAMED} and {_REPORTS} alone"
+    accounts = order.get(_MAX_ACCOUNTS_NAMED)
+    if not isinstance(accounts, list) or not accounts:
+        return f"the body names no accounts: {_MAX_ACCOUNTS_NAMED} is a list of them"
+    if not all(_is_own(entry, own) for entry in accounts) or _names_accounts(order.get(_REPORTS)):
+        return f"the body names another account than its own: {_MAX_ACCOUNTS_NAMED} may hold an {_ID} of its own only"
+    return ""
+
+
+def _is_own(entry: object, own: frozenset[bytes]) -> bool:
+    if not isinstance(entry, dict) or entry.keys() != {_ID}:
+        return False
+    identifier = entry[_ID]
+    return isinstance(identifier, str) and identifier.encode("utf-8", "surrogatepass") in own
+
+
+def _names_accounts(value: object) -> bool:
+    """Whether a name anywhere within names an account: none has a place there. However deep, it needs no stack."""
+    names: set[str] = set()
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            names.update(found)
+            found = found.values()
+        elif not isinstance(found, list):
+            continue
+        waiting += [each for each in found if isinstance(each, dict | list)]
+    return any_names_account(name.encode() for name in names)
+
+
+# --- Which headers and parameters some servers take for another method, path or operation than the -------
+
+OVERRIDES = frozenset(
+    b"x-http-method-override x-http-method x-method-override x-original-method x-original-url x-original-uri "
+    b"x-rewrite-url x-rewrite-uri x-override-url x-original-path x-original-request-uri x-envoy-original-path "
+    b"x-request-uri x-waws-unencoded-url x-http-path-override method-override http-method-override x-amz-target".split()
+)
+"""The known headers. Parameters may have these names, too."""
+_ALIKE = re.compile(rb"(?:x|https?|goog(?:le)?|amzn?|override|original|real|actual|requested)+method(?:override)?")
+"""All of a name without punctuation. A bare `method` is a parameter like any other, and `Mcp-Method` is judged."""
+_WITHIN = re.compile(
+    rb"methodoverride|overridemethod|httpmethod|httpverb|verboverride|pathoverride|overridepath|unencodedurl"
+    rb"|(?:original|rewrite|override|rewritten|overridden)(?:request)?(?:ur[il]|path)"
+)
+"""A part of such a name that suffices."""
+_HINT = re.compile(rb"method|verb|path|ur[il]|target")
+"""What each of these names has, without punctuation: almost no other name is looked at further."""
+_PARAMETER = re.compile(rb"[^a-z0-9]+method(?:[^a-z0-9].*)?", re.DOTALL)
+"""`_method` as frameworks for forms read it: PHP takes a dot, a blank and an opening bracket for `_`."""
+_PUNCTUATION = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum()))
+_KNOWN = frozenset(name.translate(None, _PUNCTUATION) for name in OVERRIDES)
+_DECODINGS = 3
+_MAX_OVERRIDES = 1024
+_MAX_REMEMBERED_BYTES = 128
+
+
+def may_override(name: bytes) -> bool:
+    """Whether a header or parameter of this name may stand for another request line."""
+    return _remembered(name) if len(name) <= _MAX_REMEMBERED_BYTES else _find(name)
+
+
+def _find(name: bytes) -> bool:
+    for _ in range(_DECODINGS):
+        lower = name.lower()
+        plain = lower.translate(None, _PUNCTUATION)
+        if _HINT.search(plain) is None and b"%" not in name:
+            return False
+        if plain in _KNOWN or _ALIKE.fullmatch(plain) or _WITHIN.search(plain) or _PARAMETER.fullmatch(lower):
+            return True
+        decoded = percent_decoded(name)
+        if decoded == name:
+            return False
+        name = decoded
+    return False
+
+
+_remembered = lru_cache(maxsize=_MAX_OVERRIDES)(_find)
+
+
+# --- What a client may do --------------------------------------------------------------------------------
 
 _MCP_METHODS = frozenset((b"POST", b"GET", b"DELETE"))
 _NONE: frozenset[bytes] = frozenset()
@@ -348,3 +446,117 @@ def _permit(policy: Policy, rule: str) -> Verdict:
 
 def _forbid(rule: str, reason: str) -> Verdict:
     return Verdict(rule, reason, NotPermitted(f"{reason} (Rule: {rule}.)"))
+
+
+# --- Which accounts a request names beside its Scope -----------------------------------------------------
+
+MAX_PARAMETERS = 80
+"""How many parameters of a query are judged, within ten times what a plain 401 costs."""
+_READINGS = 4
+"""How often a query is decoded in search of names: more than any server is known to do."""
+ORDINARY = frozenset(
+    b"host user-agent accept accept-encoding accept-language connection content-type content-length authorization "
+    b"prefer amazon-advertising-api-scope amazon-advertising-api-clientid amazon-ads-clientid x-ads-proxy-key "
+    b"x-request-id".split()
+)
+"""Headers of nearly every request, none of which names an account: to know them beforehand costs nothing."""
+_NO_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte <= 122)
+_NOBODYS: frozenset[bytes] = frozenset()
+_SCOPE = b"amazonadvertisingapiscope"
+_NEVER_OWN = (b"manageraccount", b"instanceid", b"marketplaceid")
+"""What such a name names is larger than an account of a client: no value of it is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAccounts:
+    """What a client may name: its profiles, and its values of Amazon-Ads-AccountId."""
+
+    profiles: frozenset[bytes]
+    account_ids: frozenset[bytes]
+
+    def fitting(self, name: bytes) -> frozenset[bytes]:
+        """The client's own values for a header or parameter of this name; none for a name that is not clear."""
+        plain = name.lower().translate(None, _NO_LETTERS)
+        if any(word in plain for word in _NEVER_OWN):
+            return _NOBODYS
+        is_profile = b"profileid" in plain or plain == _SCOPE
+        if is_profile and (b"accountid" in plain or b"advertiserid" in plain or b"entityid" in plain):
+            return _NOBODYS
+        return self.profiles if is_profile else self.account_ids
+
+    def hold(self, name: bytes, value: bytes) -> bool:
+        """Whether every account in a value, which may be a list with commas, is the client's own; an empty one is."""
+        parts = {part for part in (part.strip(b" \t") for part in value.split(b",")) if part}
+        return not parts or parts <= self.fitting(name)
+
+
+def find_foreign_name(own: OwnAccounts, fields: RequestFields, query: bytes) -> str:
+    """The first header or query parameter that names an account which is not the client's own; empty for none."""
+    for name, value in fields.every:
+        if name not in ORDINARY and names_account(name) and not own.hold(name, value):
+            return _shown("header", name)
+    return _find_in_query(own, query) if query else ""
+
+
+def _find_in_query(own: OwnAccounts, query: bytes) -> str:
+    """The same of a query alone, as servers may read it that decode once, or again and again."""
+    harmless: set[bytes] = set()
+    for _ in range(_READINGS):
+        for name, value in judged_parameters(query):
+            if name in harmless:
+                continue
+            if _is_unclear(name):
+                return f"{_shown('query parameter', name)}, which can be read in two ways,"
+            if not names_account(name) and not _is_scope(name):
+                harmless.add(name)
+            elif not own.hold(name, value):
+                return _shown("query parameter", name)
+        decoded = percent_decoded(query)
+        if decoded == query:
+            return ""
+        query = decoded
+    return "query, which is encoded again and again,"
+
+
+def judged_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """`query_parameters` of a query that decides what a client may do. Raises `TooManyParameters`."""
+    if query.count(b"&") + query.count(b";") >= MAX_PARAMETERS:
+        raise TooManyParameters(
+            f"This client is limited, and its query has more than {MAX_PARAMETERS} parameters; send fewer at once."
+        )
+    return query_parameters(query)
+
+
+def _is_scope(name: bytes) -> bool:
+    """Whether a parameter has the name of the Scope's header, which some servers would take for it."""
+    return name.lower().translate(None, _NO_LETTERS) == _SCOPE
+
+
+def _is_unclear(name: bytes) -> bool:
+    """Whether some servers may read another name: by `%u0064`, a backslash, or a letter taken for an ASCII one."""
+    return not name.isascii() or b"\\" in name or b"%u" in name.lower()
+
+
+def _shown(place: str, name: bytes) -> str:
+    return f"{place} {name.decode('latin-1')[:64]!r}"
+
+
+def names_account_in_path(operation: Operation) -> bool:
+    """Whether the path itself says whose data is meant: `/dsp/advertisers/{advertiserId}`."""
+    return any(names_account(placeholder.encode()) for placeholder in operation.placeholders)
+
+
+def sent_account_ids(passing: bytes, header: str) -> tuple[bytes, ...]:
+    """The values of a header, among the field lines that leave; the name in its own spelling, whatever its case.
+
+    What leaves is looked at, not what came: a field that `Connection` lists is dropped on the way.
+    """
+    wanted = header.lower().encode()
+    return tuple(_values(passing.split(b"\r\n"), wanted))
+
+
+def _values(lines: Iterable[bytes], wanted: bytes) -> Iterator[bytes]:
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.lower() == wanted:
+            yield value.strip(b" \t")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from proxy.access.admission import FETCH_SITE, ORIGIN
 from proxy.access.clients import AUTHORIZATION, PROXY_KEY
-from proxy.access.overrides import may_override
+from proxy.access.policy import may_override
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.ads_account import ADS_ACCOUNT, names_account

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.access.policy import Policy, evaluate_body
-from proxy.access.report_body import find_flaw
+from proxy.access.policy import Policy, evaluate_body, find_flaw
 from proxy.errors import NotPermitted
 from proxy.http1.request_fields import RequestFields
 from tests.support.deciding import fields

@@ -9,8 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.access.admission import admit, check_host
-from proxy.access.overrides import may_override
-from proxy.access.policy import Policy
+from proxy.access.policy import Policy, may_override
 from proxy.app.rules import make_policy, make_routing_table
 from proxy.config.model.clients import Client
 from proxy.errors import Refused

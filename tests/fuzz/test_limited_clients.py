@@ -11,8 +11,7 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from proxy.access.overrides import may_override
-from proxy.access.policy import Policy
+from proxy.access.policy import Policy, may_override
 from proxy.app.rules import make_policy, make_routing_table
 from proxy.config.model.clients import Client
 from proxy.errors import Refused
