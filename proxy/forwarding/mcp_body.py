@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.access.mcp_messages import UNTOLD, name_tools
+from proxy.access.mcp_tools import UNTOLD, name_tools
 from proxy.forwarding.large_bodies import LARGE, READER
 from proxy.forwarding.request_body import NO_BODY, ReplayBuffer
 from proxy.routing.target import TargetKind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.access.mcp_messages import UNTOLD, name_tools
+from proxy.access.mcp_tools import UNTOLD, name_tools
 from proxy.errors import Refused
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.access.mcp_messages import (
+from proxy.access.mcp_tools import (
     INVOKE,
     MAX_NAMED,
     UNTOLD,

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.access.mcp_messages import DESCRIBE, INVOKE, SEARCH
-from proxy.access.mcp_tools import ToolRules, effect_of
+from proxy.access.mcp_tools import DESCRIBE, INVOKE, SEARCH, ToolRules, effect_of
 from proxy.access.paths import PathPattern
 from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PUBLISHED, Effect

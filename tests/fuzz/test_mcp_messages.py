@@ -14,8 +14,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.access.mcp_messages import INVOKE
-from proxy.access.mcp_tools import ToolRules
+from proxy.access.mcp_tools import INVOKE, ToolRules
 from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PUBLISHED, Effect
 from tests.fuzz.depth import at_length, briefly
