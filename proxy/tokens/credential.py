@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
-from proxy.errors import ApplicationChanged, RefreshTokenMissing, TokenAnswerMalformed
+from proxy.errors import ApplicationChanged, NoUsableToken, RefreshTokenMissing, TokenAnswerMalformed
 from proxy.events import (
     AccessTokenRefused,
     CredentialStateChanged,
@@ -23,23 +23,22 @@ from proxy.events import (
     TokenTakenOver,
 )
 from proxy.tokens import lifecycle
-from proxy.tokens.absence import Absence, comes_later, needs_operator, sign_in_advice
-from proxy.tokens.alarm import MAX_SLEEP, Alarm
 from proxy.tokens.consent import explain_refusal
+from proxy.tokens.leases import Wanted
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
-from proxy.tokens.probe import NEVER, probe_after_failure, probe_at, probe_when_busy
 from proxy.tokens.refresh_attempt import describe_failure, failure_elsewhere, failure_of, request_grant
-from proxy.tokens.sharing import Sharing
 from proxy.tokens.store import StoredSource, fingerprint
 from proxy.tokens.suspicion import Suspicion
 from proxy.tokens.values import AccessToken, CredentialStatus
 from proxy.tokens.waiters import Waiters
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from proxy.errors import TokenFailure
     from proxy.secret import Secret
     from proxy.tokens.consent import Consent
-    from proxy.tokens.leases import FailedAttempt, Lease, Shared
+    from proxy.tokens.leases import FailedAttempt, Lease, Leases, Shared, Urgency
     from proxy.tokens.refresh_attempt import CredentialDependencies
     from proxy.tokens.refresh_token import RefreshTokenKeeper
     from proxy.tokens.suspicion import TokenUse
@@ -455,3 +454,150 @@ class Credential:
 
     def _report_missing(self) -> None:
         self.dependencies.observer.observe(SignInNeeded(self.source.account, self._advice()))
+
+
+# --- What a request is told that gets no access token, and whether waiting helps -------------------------
+
+MAX_RETRY_AFTER = 60.0
+"""Seconds that a tool is told to wait at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Why an account has no token that waiting would bring: it left the configuration, or nobody has signed in."""
+
+    account: str
+    removed: bool
+    unconnected: bool
+
+
+def needs_operator(absence: Absence, failure: CredentialFailure | None, advice: str, pause: float) -> NoUsableToken:
+    """A person has to do something first; `pause` is seconds to the next attempt."""
+    account = absence.account
+    if absence.removed:
+        return NoUsableToken(f"The account '{account}' is no longer configured.", retry_after=60, retryable=False)
+    if absence.unconnected:
+        detail = f"The account '{account}' has no refresh token. {advice}"
+        return NoUsableToken(detail, retry_after=60, retryable=False)
+    detail = f"The account '{account}' has no usable token. {failure.detail if failure else ''} {advice}"
+    return NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)), retryable=False)
+
+
+def sign_in_advice(account: str, sign_in_url: str) -> str:
+    """What brings a refresh token to an account that has none."""
+    page = sign_in_url or "Connect in the console"
+    return f"Sign in: {page} or `ads-proxy login {account}`; or configure a refresh token."
+
+
+def comes_later(account: str, failure: CredentialFailure | None, pause: float) -> NoUsableToken:
+    """It is tried again by itself, in so many seconds."""
+    why = failure.detail if failure is not None else "Login with Amazon has not answered yet."
+    detail = f"The account '{account}' has no usable token. {why} It is tried again by itself."
+    return NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)))
+
+
+# --- A sleep that can be cut short, and that never lasts so long that a suspended machine would go -------
+
+MAX_SLEEP: Final = 30.0
+"""A sleep does not notice a suspended machine; the clock is looked at again at least this often."""
+
+
+class Alarm:
+    """Belongs to one sleeper and one event loop."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Alarm: {'rung' if self._rung.is_set() else 'silent'}>"
+
+    def ring(self) -> None:
+        """Something changed: the sleeper looks at once."""
+        self._rung.set()
+
+    def silence(self) -> None:
+        """The sleeper is about to look: what rang before is seen then."""
+        self._rung.clear()
+
+    async def sleep(self, seconds: float) -> None:
+        """Until it rings, or at most so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(MAX_SLEEP, max(0.001, seconds))):
+                await self._rung.wait()
+
+
+# --- When a refresh token is tried although the access token still serves --------------------------------
+
+JITTER: Final = 5
+"""A probe is up to a fifth of the interval early, so that accounts that start together spread, and replicas differ."""
+POSTPONED: Final = 10.0
+"""Seconds to the next look where other token requests come first."""
+NEVER: Final = float("inf")
+
+
+def probe_at(granted_at: float, interval: float, chance: float) -> float:
+    """When to probe after a grant that was asked for at `granted_at`; never where the interval is 0."""
+    return granted_at + interval * (1 - chance / JITTER) if interval else NEVER
+
+
+def probe_after_failure(now: float, interval: float, retry_after: float | None, chance: float) -> float:
+    """When to probe again after a failure that passes by itself: a third of the interval, or what Amazon asks for."""
+    return now + max(interval / 3 * (1 - chance / JITTER), retry_after or 0.0)
+
+
+def probe_when_busy(now: float, chance: float) -> float:
+    """When to look again whether the token endpoint has nothing else to do."""
+    return now + POSTPONED * (1 + chance)
+
+
+# --- One account's side of a fleet's leases --------------------------------------------------------------
+
+FLUSH = 2.0
+"""Seconds that a new refresh token may take to be written before the access token is shared all the same."""
+
+
+class Sharing:
+    """Belongs to one credential. Each method is for the source and the refresh token that are in force then."""
+
+    def __init__(self, leases: Leases[Grant]) -> None:
+        self._leases = leases
+        self._fence = 0
+
+    def __repr__(self) -> str:
+        return f"<Sharing: {self._fence}>"
+
+    def lease(
+        self, source: TokenSource, refresh_token: Secret, urgency: Urgency
+    ) -> AbstractAsyncContextManager[Lease[Grant]]:
+        """See `Leases.lease`."""
+        return self._leases.lease(self._wanted(source, refresh_token), urgency)
+
+    async def publish(self, lease: Lease[Grant], grant: Grant, keeper: RefreshTokenKeeper) -> None:
+        """Shares what was granted under the lease, and before it the refresh token that belongs to it."""
+        if lease.fence:
+            await keeper.flush(FLUSH)
+            self._see(await lease.publish(grant, fingerprint(keeper.refresh_token)))
+
+    async def announce(self, source: TokenSource, grant: Grant, refresh_token: Secret | None) -> None:
+        """Shares what a sign-in brought."""
+        if refresh_token is not None:
+            self._see(await self._leases.announce(self._wanted(source, refresh_token), grant))
+
+    async def newest(self, source: TokenSource, refresh_token: Secret) -> Shared[Grant] | None:
+        """See `Leases.newest`."""
+        return await self._leases.newest(self._wanted(source, refresh_token))
+
+    def is_news(self, shared: Shared[Grant]) -> bool:
+        """Whether this one was not seen before; it is from now on."""
+        known = self._fence
+        self._see(shared.fence)
+        return shared.fence > known
+
+    def _see(self, fence: int) -> None:
+        self._fence = max(self._fence, fence)
+
+    def _wanted(self, source: TokenSource, refresh_token: Secret) -> Wanted:
+        lineage = fingerprint(refresh_token)
+        secrets = (source.client_secret, source.older_secret, source.older_refresh_token)
+        sent = "".join((lineage, *map(fingerprint, secrets)))
+        return Wanted(source.account, source.token_url, source.client_id, lineage, self._fence, sent)

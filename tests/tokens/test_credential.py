@@ -1,4 +1,4 @@
-"""Refresh tokens that die in silence: probes find them, and a 401 that no other token cures ends the service."""
+"""A sleep that can be cut short."""
 
 from __future__ import annotations
 
@@ -8,12 +8,30 @@ import pytest
 
 from proxy import errors
 from proxy.events import AccessTokenRefused, CredentialStateChanged, RefreshFailed, TokenRefreshed
+from proxy.tokens.credential import MAX_SLEEP, NEVER, Alarm, probe_after_failure, probe_at, probe_when_busy
 from proxy.tokens.manager import TokenSettings
-from proxy.tokens.probe import NEVER, probe_after_failure, probe_at, probe_when_busy
 from proxy.tokens.suspicion import TokenUse
 from tests.support.fleet import Fleet, Replica
 from tests.support.redis_server import RedisServer
 from tests.support.tokens import Answer, RunningManager, ScriptedLogin, grant, source, virtual_time
+
+
+@virtual_time
+async def test_it_ends_when_it_rings_and_is_never_long() -> None:
+    """After its seconds, after half a minute at most, or at once."""
+    alarm, time = Alarm(), asyncio.get_running_loop().time
+    begun = time()
+    await alarm.sleep(2)
+    assert 2 <= time() - begun < 2.1
+    await alarm.sleep(3600)
+    assert MAX_SLEEP + 2 <= time() - begun < MAX_SLEEP + 2.2
+    asyncio.get_running_loop().call_later(1, alarm.ring)
+    await alarm.sleep(3600)
+    assert MAX_SLEEP + 3 <= time() - begun < MAX_SLEEP + 3.3
+    assert repr(alarm) == "<Alarm: rung>"
+    alarm.silence()
+    assert repr(alarm) == "<Alarm: silent>"
+
 
 INTERVAL = 900.0
 ONE, OTHER = TokenUse("client", "profile-1"), TokenUse("client", "profile-2")
