@@ -11,14 +11,14 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
-from proxy.errors import NoUsableToken, StateError, UnknownAccount
+from proxy.errors import ConsentExpired, NoUsableToken, StateError, UnknownAccount
 from proxy.events import AccountRemoved
+from proxy.tokens.consent import ConsentPhase, describe, phase
 from proxy.tokens.consent_ledger import DOCUMENT as CONSENTS
 from proxy.tokens.consent_ledger import ConsentLedger
 from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper
-from proxy.tokens.trouble import describe_trouble
 from proxy.tokens.turns import TokenTurns
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 from proxy.tokens.write_retries import WriteRetries
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.tokens.store import Store
     from proxy.tokens.suspicion import TokenUse
     from proxy.tokens.token_response import Grant
+
 
 __all__ = [
     "AccessToken",
@@ -247,3 +248,20 @@ class TokenManager:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(CONSENT_PAUSE, max(1.0, pause))):
                     await self._consents_moved.wait()
+
+
+# --- What is wrong with an account's login that a person must mend, in words -----------------------------
+
+
+def describe_trouble(status: CredentialStatus, now: float) -> str:
+    """What is wrong, and what to do about it; empty where nothing is, or where it passes by itself.
+
+    A token that was got before may still be in hand: Amazon refuses it at any moment from now on.
+    """
+    failure = status.last_failure
+    if failure is not None and failure.permanent:
+        return f"The account {status.account} gets no more tokens: {failure.detail} {failure.advice}"
+    if phase(status.consent, now) is ConsentPhase.ENDED:
+        advice = ConsentExpired.advice.replace("ACCOUNT", status.account)
+        return f"{describe(status.consent, now)} {advice}"
+    return ""
