@@ -18,10 +18,9 @@ from proxy.tokens.consent_ledger import DOCUMENT as CONSENTS
 from proxy.tokens.consent_ledger import ConsentLedger
 from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
-from proxy.tokens.refresh_token import RefreshTokenKeeper
+from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries
 from proxy.tokens.turns import TokenTurns
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
-from proxy.tokens.write_retries import WriteRetries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

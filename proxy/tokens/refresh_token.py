@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.events import RefreshTokenLost, RefreshTokenReplaced, StoredTokenDamaged, TokenUnpersisted
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
     from proxy.tokens.store import Store
     from proxy.tokens.values import Timing
-    from proxy.tokens.write_retries import WriteRetries
+
 
 REMEMBERED = 64
 CLOSING_PAUSE = 0.25
@@ -219,3 +219,51 @@ class RefreshTokenKeeper:
 
 def _identity(entry: StoredToken) -> tuple[str, float]:
     return fingerprint(entry.refresh_token), entry.saved_at
+
+
+# --- When failed writes of refresh tokens are tried again ------------------------------------------------
+
+EVERY: Final = 1.0
+"""Seconds between two attempts while the store takes no writes."""
+
+
+class WriteRetries:
+    """Shared by the keepers of all accounts; belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<WriteRetries: {len(self._waiting)} waiting>"
+
+    async def wait(self, account: str) -> None:
+        """Returns when this account's write may be tried again."""
+        loop = asyncio.get_running_loop()
+        self._waiting[account] = released = loop.create_future()
+        if self._timer is None:
+            self._timer = loop.call_later(EVERY, self._release_next)
+        try:
+            await released
+        finally:
+            self._waiting.pop(account, None)
+
+    def release(self, account: str) -> None:
+        """Lets one account's write be tried now."""
+        released = self._waiting.pop(account, None)
+        if released is not None and not released.done():
+            released.set_result(None)
+
+    def release_all(self) -> None:
+        """The store takes writes, or may do so again."""
+        for account in tuple(self._waiting):
+            self.release(account)
+
+    def _release_next(self) -> None:
+        self._timer = None
+        account = next(iter(self._waiting), None)
+        if account is None:
+            return
+        self.release(account)
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(EVERY, self._release_next)

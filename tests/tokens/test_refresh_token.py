@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from proxy.errors import StateError
+from proxy.tokens.refresh_token import WriteRetries
 from proxy.tokens.store import StoredToken
-from proxy.tokens.write_retries import WriteRetries
 from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 
