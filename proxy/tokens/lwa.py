@@ -8,6 +8,8 @@ docs/amazon.md, Token requests.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -17,7 +19,6 @@ import aiohttp
 
 from proxy.errors import AppMisconfigured, TokenAnswerMalformed, TokenFailure, TokenNetworkError, TokenTimeout
 from proxy.net.reachability import through, why_unreachable
-from proxy.tokens.pkce import code_challenge
 from proxy.tokens.token_response import (
     MAX_RESPONSE_BYTES,
     TokenRequest,
@@ -174,3 +175,11 @@ async def _read(stream: aiohttp.StreamReader) -> bytes:
     while len(body) <= MAX_RESPONSE_BYTES and (chunk := await stream.read(MAX_RESPONSE_BYTES + 1 - len(body))):
         body += chunk
     return bytes(body)
+
+
+# --- Proof that who exchanges a code is who asked for it -------------------------------------------------
+
+
+def code_challenge(verifier: str) -> str:
+    """What of a verifier the authorization request shows (RFC 7636, section 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode()

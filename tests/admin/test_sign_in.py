@@ -12,7 +12,7 @@ from proxy.admin.sign_in import SignInFlow, landing_parameters, right_host
 from proxy.admin.view import SignInSource
 from proxy.events import SignInFinished
 from proxy.secret import Secret
-from proxy.tokens.pkce import code_challenge
+from proxy.tokens.lwa import code_challenge
 from tests.admin.fixtures import FakeProgram, Knocker, administer
 
 SOURCE = SignInSource(

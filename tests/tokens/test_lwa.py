@@ -15,8 +15,7 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.secret import Secret
-from proxy.tokens.lwa import AppCredentials, AuthorizationRequest, LoginWithAmazon, sign_in_url
-from proxy.tokens.pkce import code_challenge
+from proxy.tokens.lwa import AppCredentials, AuthorizationRequest, LoginWithAmazon, code_challenge, sign_in_url
 from proxy.tokens.token_response import Grant, TokenRequest, TokenResponse, parse_retry_after, parse_token_response
 
 REFRESH = Secret("Atzr|CANARY-refresh")
@@ -373,3 +372,10 @@ async def test_what_asks_and_what_came_can_be_logged() -> None:
     request = TokenRequest("refresh_token", "amzn1.x", ("CANARY",))
     response = TokenResponse(200, json.dumps({**GOOD, "access_token": "CANARY"}).encode())
     assert "CANARY" not in repr((request, response, CREDENTIALS, parse_token_response(request, response, 0.1)))
+
+
+def test_the_challenge_is_that_of_the_specification() -> None:
+    """The example of RFC 7636, appendix B."""
+    assert (
+        code_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    )
