@@ -29,8 +29,8 @@ from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.refresh_attempt import describe_failure, failure_elsewhere, failure_of, request_grant
 from proxy.tokens.store import StoredSource, fingerprint
 from proxy.tokens.suspicion import Suspicion
+from proxy.tokens.turns import Waiters
 from proxy.tokens.values import AccessToken, CredentialStatus
-from proxy.tokens.waiters import Waiters
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

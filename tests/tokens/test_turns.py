@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
+from proxy.errors import TokenThrottled
 from proxy.events import RefreshFailed
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.token_response import Grant
-from proxy.tokens.turns import AT_ONCE, EndpointTurns, TokenTurns
+from proxy.tokens.turns import AT_ONCE, SLOWEST, EndpointPace, EndpointTurns, TokenTurns, Waiters
 from proxy.tokens.values import TokenSettings
-from proxy.tokens.waiters import Waiters
 from tests.support.tokens import RunningManager, ScriptedLogin, grant, source, virtual_time
 
 
@@ -202,3 +206,238 @@ async def test_a_stop_amid_such_a_start_waits_for_those_alone_that_ask() -> None
         assert asyncio.get_running_loop().time() - began == pytest.approx(SLOW - 1)
         assert isinstance(running.login, SlowLogin)
         assert len(running.login.order) == 32
+
+
+RATE, ACCOUNTS = 50.0, 1000
+
+
+class LimitedLogin(ScriptedLogin):
+    """Login with Amazon with a token bucket: 50 a second, and `burst` at once; 429 beyond, with `retry_after`."""
+
+    def __init__(self, burst: float, retry_after: float | None) -> None:
+        super().__init__()
+        self.burst = self.level = burst
+        self.retry_after = retry_after
+        self.at = 0.0
+        self.grants: list[float] = []
+        self.refusals = 0
+
+    async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
+        await asyncio.sleep(0.1)
+        now = asyncio.get_running_loop().time()
+        self.level = min(self.burst, self.level + (now - self.at) * RATE)
+        self.at = now
+        if self.level < 1:
+            self.refusals += 1
+            raise TokenThrottled("too many", retry_after=self.retry_after)
+        self.level -= 1
+        self.grants.append(now)
+        return grant(f"access-{len(self.grants)}")
+
+
+class Replica(RunningManager):
+    """One of a fleet, with accounts of its own."""
+
+    def __init__(self, login: LimitedLogin, number: int) -> None:
+        super().__init__(login)
+        self.dice = random.Random(number)
+
+    def roll(self) -> float:
+        return self.dice.random()
+
+
+@asynccontextmanager
+async def replicas(login: LimitedLogin, count: int) -> AsyncIterator[list[Replica]]:
+    """So many that begin at once, and tell each other the pace."""
+    running = [Replica(login, number) for number in range(count)]
+    for each in running:
+        each.manager.turns.paced = functools.partial(tell, [other for other in running if other is not each])
+    await configure(running, "s")
+    try:
+        yield running
+    finally:
+        for each in running:
+            await each.manager.stop()
+
+
+def tell(others: list[Replica], token_url: str, rate: float, pause: float) -> None:
+    for other in others:
+        other.manager.turns.hear(token_url, rate, pause)
+
+
+async def configure(running: list[Replica], secret: str) -> None:
+    """Give each its part of the accounts; with another secret, all of their tokens are due at once."""
+    for number, each in enumerate(running):
+        sources = [source(f"a{n}", secret=secret) for n in range(number, ACCOUNTS, len(running))]
+        await (each.manager.reconfigure(sources) if each.manager.statuses() else each.manager.start(sources))
+
+
+async def all_granted(login: LimitedLogin, count: int) -> float:
+    """Seconds until there are so many grants."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.timeout(600):
+        while len(login.grants) < count:
+            await asyncio.sleep(0.25)
+    return login.grants[count - 1] - began
+
+
+@pytest.mark.parametrize(
+    ("count", "burst", "retry_after"),
+    [(1, 50, None), (1, 50, 1.0), (1, 1, None), (1, 500, 1.0), (3, 50, None), (3, 50, 1.0)],
+)
+@virtual_time
+async def test_a_thousand_accounts_get_tokens_at_the_pace_of_their_endpoint(
+    count: int, burst: float, retry_after: float | None
+) -> None:
+    """At a start, and when all are due at once later: with at most one refusal for five grants, and nearly as soon as
+    the endpoint allows."""
+    login = LimitedLogin(burst, retry_after)
+    async with replicas(login, count) as running:
+        soonest = (ACCOUNTS - burst) / RATE
+        assert await all_granted(login, ACCOUNTS) <= 2 * soonest + 5
+        assert login.refusals <= 0.2 * len(login.grants)
+        before = login.refusals
+        await asyncio.sleep(120)
+        await configure(running, "changed")
+        assert await all_granted(login, 2 * ACCOUNTS) <= 2 * soonest + 5
+        assert login.refusals - before <= 0.2 * ACCOUNTS
+
+
+def limited(rate: float) -> EndpointPace:
+    """A pace that a first refusal set, at the moment 10, to this many requests a second."""
+    pace = EndpointPace()
+    for _ in range(round(rate / 0.8)):
+        pace.granted(9.5)
+    pace.refused(9.9, 10.0, None)
+    return pace
+
+
+def test_before_a_refusal_there_is_no_limit() -> None:
+    """However many are sent at once."""
+    pace = EndpointPace()
+    for _ in range(1000):
+        pace.take(1.0)
+        pace.granted(1.0)
+    assert (pace.wait(1.0) <= 0, repr(pace)) == (True, "<EndpointPace: no limit>")
+
+
+def test_the_first_pace_is_below_what_was_granted_in_the_last_second() -> None:
+    """Older grants do not count, and a pace that would be nothing is one request in two seconds."""
+    pace = EndpointPace()
+    for moment in (1.0, 8.9, 9.1, 9.2, 9.3, 9.4, 9.5):
+        pace.granted(moment)
+    pace.refused(9.9, 10.0, None)
+    assert pace.rate == pytest.approx(4.0)
+    assert repr(pace) == "<EndpointPace: 4.0 requests a second>"
+    assert limited(0).rate == SLOWEST
+
+
+def test_requests_are_sent_one_after_another_at_the_pace() -> None:
+    """A request that was not sent after all leaves its moment to the next one."""
+    pace = limited(4)
+    assert pace.wait(10.0) == pytest.approx(0.25)
+    pace.take(10.25)
+    assert pace.wait(10.25) == pytest.approx(0.25)
+    pace.give_back()
+    assert pace.wait(10.25) <= 0
+
+
+def test_a_refusal_lowers_the_pace_once_for_all_that_were_sent_before() -> None:
+    """By a fifth, and tells it with the pause that was asked for."""
+    pace, told = limited(40), []
+    pace.lowered = lambda rate, pause: told.append((round(rate, 3), pause))
+    pace.refused(10.5, 10.6, 2.0)
+    pace.refused(10.55, 10.7, None)
+    assert told == [(32.0, 2.0)]
+    assert pace.wait(10.6) == pytest.approx(2.0)
+    pace.refused(11.0, 11.1, 1000.0)
+    assert told == [(32.0, 2.0), (25.6, 120.0)]
+    assert pace.wait(11.1) == pytest.approx(120.0)
+
+
+def test_the_pace_grows_where_requests_wait_for_it() -> None:
+    """It doubles in a second until the second refusal, and grows by a twentieth in a second after it."""
+    pace = limited(40)
+    found = []
+    for _ in range(2):
+        before, now = pace.rate or 0.0, 10.0
+        while (wait := pace.wait(now)) < 1 and now < 11.0:
+            now += max(wait, 0.0)
+            pace.take(now)
+            pace.granted(now)
+        found.append((pace.rate or 0.0) / before)
+        pace.refused(11.0, 10.0, None)
+    assert found == [pytest.approx(2.0, rel=0.1), pytest.approx(1.05, rel=0.01)]
+
+
+def test_a_pace_that_nobody_waits_for_does_not_grow() -> None:
+    """A request in a while says nothing about the limit."""
+    pace = limited(4)
+    for moment in range(20, 40):
+        pace.take(float(moment))
+        pace.granted(float(moment))
+    assert pace.rate == pytest.approx(4.0)
+
+
+def test_a_slower_pace_of_another_replica_counts_here() -> None:
+    """From a moment on that differs by chance; a faster one does not, but the pause does."""
+    pace = EndpointPace()
+    pace.hear(10.0, 0.0, 5.0, 0.5)
+    assert pace.rate == 10.0
+    assert pace.wait(5.0) == pytest.approx(0.05)
+    pace.refused(4.9, 5.1, None)
+    assert pace.rate == 10.0
+    pace.hear(20.0, 3.0, 6.0, 0.5)
+    assert pace.rate == 10.0
+    assert pace.wait(6.0) == pytest.approx(3.0)
+
+
+@virtual_time
+async def test_turns_are_given_at_the_pace_and_to_the_urgent_first() -> None:
+    """A turn in which nothing is asked costs nothing of the pace."""
+    turns, begun, wanted, loop = EndpointTurns(), [], Waiters(), asyncio.get_running_loop()
+    turns.pace.hear(1.0, 0.0, loop.time(), 1.0)
+    start = loop.time()
+
+    async def work(name: str) -> None:
+        begun.append((name, round(loop.time() - start, 3)))
+        if name != "shared":
+            with turns.request():
+                await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(turns.run(Waiters(), work, name)) for name in ("shared", "b", "c")]
+    waiting = asyncio.create_task(wanted.wait(60))
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(turns.run(wanted, work, "urgent")))
+    await asyncio.gather(*tasks)
+    waiting.cancel()
+    assert [name for name, _ in begun] == ["urgent", "shared", "b", "c"]
+    moments = [moment for _, moment in begun]
+    assert moments[:3] == [1.0, pytest.approx(2.0, abs=0.1), pytest.approx(2.0, abs=0.1)]
+    assert moments[3] - moments[2] > 0.5
+
+
+def test_each_endpoint_has_its_own_pace() -> None:
+    """And tells it with its name."""
+    turns, told = TokenTurns(), []
+    turns.paced = lambda *words: told.append(words)
+    turns.at("http://one").pace.refused(1.0, 2.0, 3.0)
+    assert told == [("http://one", SLOWEST, 3.0)]
+    assert turns.at("http://two").pace.rate is None
+
+
+@virtual_time
+async def test_a_release_lets_all_go_and_no_one_who_comes_later() -> None:
+    """Each outcome is that of those who waited for it."""
+    waiters = Waiters()
+    first = [asyncio.create_task(waiters.wait(60)) for _ in range(2)]
+    await asyncio.sleep(1)
+    assert repr(waiters) == "<Waiters: 2>"
+    waiters.release()
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*first)
+    assert asyncio.get_running_loop().time() == began
+    await waiters.wait(5)
+    assert asyncio.get_running_loop().time() == began + 5
+    assert waiters.count == 0
