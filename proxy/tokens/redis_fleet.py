@@ -15,8 +15,8 @@ from cryptography.fernet import InvalidToken
 
 from proxy.errors import StateError
 from proxy.tokens.fleet import StoreHealth
-from proxy.tokens.fleet_scripts import SETTLE, SHARE
 from proxy.tokens.redis_connection import digest
+from proxy.tokens.redis_scripts import SETTLE, SHARE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

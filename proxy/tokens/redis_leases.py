@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from cryptography.fernet import InvalidToken
 
 from proxy.errors import StateError
-from proxy.tokens import lease_scripts as scripts
+from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.leases import FailedAttempt, LeaseOfNobody, Shared, T
 from proxy.tokens.redis_connection import NEWS, digest
 
