@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.fernet import InvalidToken
 
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
+from proxy.secret import Secret
 from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.redis_connection import CHECK, NEWS, digest
 from proxy.tokens.redis_fleet import RedisFleet
 from proxy.tokens.redis_leases import RedisLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange, outranks
-from proxy.tokens.token_form import TokenForm
+from proxy.tokens.token_response import Grant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from proxy.secret import Secret
-    from proxy.tokens.leases import Form, T
+    from proxy.tokens.leases import Form, T, Wanted
     from proxy.tokens.redis_connection import RedisConnection
     from proxy.tokens.spill import Spill
     from proxy.tokens.store import StoredToken
+
 
 _PROOF: Final = b"ads-proxy"
 _PAUSE: Final = 0.5
@@ -253,3 +255,46 @@ class RedisStore:
 
     def _key(self, kind: str, name: str) -> str:
         return self._connection.key(f"{kind}:{name}" if kind else name)
+
+
+# --- How a granted access token is written where replicas share it; see `leases.Form` --------------------
+
+
+class TokenForm:
+    """Implements `leases.Form`."""
+
+    kind: Final = "lease"
+
+    def news(self, wanted: Wanted) -> tuple[str, str]:
+        return "account", wanted.account
+
+    def is_long(self, value: Grant) -> bool:
+        return False
+
+    def write(self, wanted: Wanted, value: Grant) -> tuple[bytes, float]:
+        content = {
+            "for": _purpose(wanted),
+            "access_token": value.access_token.reveal(),
+            "expires_in": value.expires_in,
+            "older_secret": value.older_secret,
+        }
+        return json.dumps(content).encode(), value.expires_in - value.took
+
+    def read(self, wanted: Wanted, content: bytes, left: float) -> Grant | None:
+        """The grant's `took` is the age of the token."""
+        kept = json.loads(content)
+        if kept["for"] != _purpose(wanted):
+            return None
+        expires_in = float(kept["expires_in"])
+        return Grant(
+            access_token=Secret(str(kept["access_token"])),
+            refresh_token=None,
+            expires_in=expires_in,
+            client_id=wanted.client_id,
+            took=max(0.0, expires_in - left),
+            older_secret=bool(kept["older_secret"]),
+        )
+
+
+def _purpose(wanted: Wanted) -> list[str]:
+    return [wanted.account, wanted.url, wanted.client_id, wanted.lineage]
