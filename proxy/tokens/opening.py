@@ -43,7 +43,7 @@ def open_store(
     if isinstance(url, Secret):
         return _open_redis(url.reveal(), keys_of(key), shared)
     if url.rstrip("/") == "memory:":
-        from proxy.tokens.memory_store import MemoryStore
+        from proxy.tokens.store import MemoryStore
 
         return MemoryStore()
     if url.startswith("file:"):

@@ -7,10 +7,14 @@ them.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
+
+from proxy.tokens.leases import AloneLeases
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -165,3 +169,56 @@ def rotated(
     """
     follows = fingerprint(before)
     return StoredToken(refresh_token, StoredSource.ROTATED, fingerprint(configured), now, consented_at, follows)
+
+
+# --- A store that lasts as long as the process -----------------------------------------------------------
+
+
+class MemoryStore:
+    """Keeps everything in two dictionaries."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, StoredToken] = {}
+        self._documents: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self.leases: AloneLeases[Grant] = AloneLeases()
+        self.fleet = None
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self._entries)} accounts>"
+
+    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
+        return AloneLeases()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (
+            "State is kept in memory only (state.url is memory:): sign-ins and new refresh tokens are lost at exit.",
+        )
+
+    async def read(self, account: str) -> StoredToken | None:
+        return self._entries.get(account)
+
+    async def write(self, account: str, entry: StoredToken) -> None:
+        self._entries[account] = entry
+        self._changed.set()
+
+    async def unwritten(self, account: str) -> StoredToken | None:
+        return None
+
+    async def read_document(self, name: str) -> object | None:
+        text = self._documents.get(name)
+        document: object = json.loads(text) if text is not None else None
+        return document
+
+    async def write_document(self, name: str, data: object) -> None:
+        self._documents[name] = json.dumps(data)
+
+    async def changes(self) -> AsyncIterator[StoreChange]:
+        while True:
+            yield StoreChange()
+            await self._changed.wait()
+            self._changed.clear()
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

@@ -31,7 +31,7 @@ from proxy.profiles.replacement import GrantedProfiles
 from proxy.secret import Secret
 from proxy.tokens.invitation import Invitation, link, sign, signing_key
 from proxy.tokens.invitation_ledger import InvitationLedger
-from proxy.tokens.memory_store import MemoryStore
+from proxy.tokens.store import MemoryStore
 from tests.admin.fixtures import FakeProgram, Knocker, administer
 
 KEY = signing_key(Secret("canary-secret"))

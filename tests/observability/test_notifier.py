@@ -13,7 +13,7 @@ from proxy.events import CredentialStateChanged, Event, NoticeOutcome, NoticeTol
 from proxy.observability.delivery import DeliveryFailed
 from proxy.observability.notices import MAX_ATTEMPTS, REPEAT_AFTER, Notice
 from proxy.observability.notifier import MAX_PENDING, Notifier
-from proxy.tokens.memory_store import MemoryStore
+from proxy.tokens.store import MemoryStore
 from tests.support.tokens import virtual_time
 
 REVOKED = CredentialStateChanged("acme", "valid", "revoked")

@@ -13,8 +13,7 @@ from proxy.errors import NoUsableToken, StateError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings, TokenSource
-from proxy.tokens.memory_store import MemoryStore
-from proxy.tokens.store import Store, StoredToken
+from proxy.tokens.store import MemoryStore, Store, StoredToken
 from proxy.tokens.suspicion import TokenUse
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import AccessToken

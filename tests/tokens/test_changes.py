@@ -16,9 +16,9 @@ from proxy.events import (
 )
 from proxy.secret import Secret
 from proxy.tokens.manager import TokenSettings
-from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import (
     Choice,
+    MemoryStore,
     RefreshTokenOrigin,
     StoredSource,
     StoredToken,

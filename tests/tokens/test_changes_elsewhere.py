@@ -14,8 +14,8 @@ from proxy.events import (
     TokenRefreshed,
 )
 from proxy.secret import Secret
-from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.store import (
+    MemoryStore,
     StoredSource,
     StoredToken,
     rotated,

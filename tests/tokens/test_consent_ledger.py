@@ -17,8 +17,7 @@ from proxy.tokens.consent import DAY, Consent, ConsentOrigin, start_of
 from proxy.tokens.consent_ledger import ConsentLedger, ConsentRecord, merge_records, read_records
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings
-from proxy.tokens.memory_store import MemoryStore
-from proxy.tokens.store import signed_in
+from proxy.tokens.store import MemoryStore, signed_in
 from proxy.tokens.token_response import Grant
 from tests.support.events import EventRecorder
 from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time

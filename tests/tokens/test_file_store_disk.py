@@ -14,9 +14,8 @@ import pytest
 from proxy.errors import StateError
 from proxy.secret import Secret
 from proxy.tokens import state_directory
-from proxy.tokens.memory_store import MemoryStore
 from proxy.tokens.opening import open_store, rotate_keys
-from proxy.tokens.store import StoredSource, StoredToken
+from proxy.tokens.store import MemoryStore, StoredSource, StoredToken
 from tests.tokens.test_file_store import ENTRY, KEY, OTHER, make_read_only, mode, url
 
 

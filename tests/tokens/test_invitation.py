@@ -21,7 +21,7 @@ from proxy.tokens.invitation import (
     state_of,
 )
 from proxy.tokens.invitation_ledger import MADE, USED, InvitationLedger
-from proxy.tokens.memory_store import MemoryStore
+from proxy.tokens.store import MemoryStore
 
 KEY = signing_key(Secret("s"))
 INVITATION = Invitation("id-1", "acme", 100.0, 200.0, "Example Ltd")
