@@ -20,8 +20,7 @@ from proxy.net.session import make_session
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.reach import KnownAdsAccount, Reach, ReachIndex
 from proxy.profiles.reach_reader import read_reach
-from proxy.tokens.consent import ConsentPhase, describe, explain_refusal, phase
-from proxy.tokens.consent_ledger import CONSENT_ADVICE, ConsentLedger
+from proxy.tokens.consent import CONSENT_ADVICE, ConsentLedger, ConsentPhase, describe, explain_refusal, phase
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.opening import open_store
 from proxy.tokens.store import Store, StoredToken, choose, rotated

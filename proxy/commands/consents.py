@@ -15,8 +15,7 @@ from proxy.commands.consoles import answers
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import StateKind
 from proxy.events import Observers
-from proxy.tokens.consent import Consent, ConsentPhase, day_of, describe, phase
-from proxy.tokens.consent_ledger import ConsentLedger
+from proxy.tokens.consent import Consent, ConsentLedger, ConsentPhase, day_of, describe, phase
 from proxy.tokens.opening import directory_of, open_store
 from proxy.tokens.store import choose
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ConsentExpired, NoUsableToken, StateError, UnknownAccount
 from proxy.events import AccountRemoved
-from proxy.tokens.consent import ConsentPhase, describe, phase
-from proxy.tokens.consent_ledger import DOCUMENT as CONSENTS
-from proxy.tokens.consent_ledger import ConsentLedger
+from proxy.tokens.consent import DOCUMENT as CONSENTS
+from proxy.tokens.consent import ConsentLedger, ConsentPhase, describe, phase
 from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries

@@ -28,7 +28,7 @@ from proxy.tokens.values import CredentialFailure
 if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.secret import Secret
-    from proxy.tokens.consent_ledger import ConsentLedger
+    from proxy.tokens.consent import ConsentLedger
     from proxy.tokens.leases import FailedAttempt, Leases
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.token_response import Grant

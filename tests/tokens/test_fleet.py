@@ -18,8 +18,7 @@ from proxy.errors import (
 )
 from proxy.events import RefreshFailed, TokenRefreshed, TokenTakenOver
 from proxy.secret import Secret
-from proxy.tokens.consent import Consent
-from proxy.tokens.consent_ledger import ConsentLedger
+from proxy.tokens.consent import Consent, ConsentLedger
 from proxy.tokens.suspicion import TokenUse
 from tests.support.events import EventRecorder
 from tests.support.fleet import LIFE, Fleet, Replica, hanging
