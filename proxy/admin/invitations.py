@@ -28,7 +28,7 @@ from proxy.tokens.invitation import PATH, Invitation, InvitationState, is_signed
 if TYPE_CHECKING:
     from proxy.admin.view import AdminView, SignInSource
     from proxy.events import Observer
-    from proxy.tokens.invitation_ledger import InvitationLedger
+    from proxy.tokens.invitation import InvitationLedger
 
 STYLE: Final = Path(__file__).parent / "static" / "console.css"
 CALLBACK: Final = f"{PATH}/callback"

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from proxy.observability.audit_stream import AuditStream
     from proxy.profiles.directory import Profile, ProfileDirectory
     from proxy.secret import Secret
-    from proxy.tokens.invitation_ledger import InvitationLedger
+    from proxy.tokens.invitation import InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.token_response import Grant

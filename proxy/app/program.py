@@ -52,7 +52,7 @@ from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.reach import ADS_ACCOUNT
-from proxy.tokens.invitation_ledger import InvitationLedger
+from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import open_store

@@ -16,8 +16,7 @@ from proxy.commands.login import find_account
 from proxy.commands.status import ask
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind
-from proxy.tokens.invitation import Invitation, link, signing_key, state_of
-from proxy.tokens.invitation_ledger import InvitationLedger
+from proxy.tokens.invitation import Invitation, InvitationLedger, link, signing_key, state_of
 from proxy.tokens.opening import open_store
 
 if TYPE_CHECKING:

@@ -29,8 +29,7 @@ from proxy.events import InvitationUsed, SignInFinished
 from proxy.observability.metrics import Metrics
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.secret import Secret
-from proxy.tokens.invitation import Invitation, link, sign, signing_key
-from proxy.tokens.invitation_ledger import InvitationLedger
+from proxy.tokens.invitation import Invitation, InvitationLedger, link, sign, signing_key
 from proxy.tokens.store import MemoryStore
 from tests.admin.fixtures import FakeProgram, Knocker, administer
 

@@ -10,8 +10,11 @@ import pytest
 
 from proxy.secret import Secret
 from proxy.tokens.invitation import (
+    MADE,
+    USED,
     Invitation,
     InvitationClaim,
+    InvitationLedger,
     InvitationState,
     is_signed,
     link,
@@ -20,7 +23,6 @@ from proxy.tokens.invitation import (
     signing_key,
     state_of,
 )
-from proxy.tokens.invitation_ledger import MADE, USED, InvitationLedger
 from proxy.tokens.store import MemoryStore
 
 KEY = signing_key(Secret("s"))
