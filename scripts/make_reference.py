@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.config import reference
 from proxy.errors import refusals
-from proxy.observability import known_labels, metrics
+from proxy.observability import metrics, request_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,19 +74,19 @@ def bucket_rows() -> list[Row]:
 def label_rows() -> list[Row]:
     """What a label can hold, where that is a small known set."""
     refreshes = {
-        result: [why for other, why in known_labels.REFRESH_RESULTS if other == result]
-        for result, _ in known_labels.REFRESH_RESULTS
+        result: [why for other, why in request_metrics.REFRESH_RESULTS if other == result]
+        for result, _ in request_metrics.REFRESH_RESULTS
     }
     return [
-        ("method", "every metric", _words([*sorted(known_labels.METHODS - {"other"}), "other"])),
-        ("operation_class", "`requests_total`", _words(known_labels.OPERATION_CLASSES)),
-        ("region", "every metric", f"{_words(known_labels.REGIONS)}, or empty"),
-        ("state", "`credential_state`", _words(known_labels.STATES)),
+        ("method", "every metric", _words([*sorted(request_metrics.METHODS - {"other"}), "other"])),
+        ("operation_class", "`requests_total`", _words(request_metrics.OPERATION_CLASSES)),
+        ("region", "every metric", f"{_words(request_metrics.REGIONS)}, or empty"),
+        ("state", "`credential_state`", _words(request_metrics.STATES)),
         ("result", "`token_refreshes_total`", _words(refreshes)),
         *(("reason", f"`token_refreshes_total`, {result}", _words(reasons)) for result, reasons in refreshes.items()),
-        ("reason", "`replays_total`", _words(known_labels.REPLAY_REASONS)),
-        ("outcome", "`replays_total`", _words(known_labels.REPLAY_OUTCOMES)),
-        ("result", "`config_reloads_total`", _words(known_labels.RELOAD_RESULTS)),
+        ("reason", "`replays_total`", _words(request_metrics.REPLAY_REASONS)),
+        ("outcome", "`replays_total`", _words(request_metrics.REPLAY_OUTCOMES)),
+        ("result", "`config_reloads_total`", _words(request_metrics.RELOAD_RESULTS)),
         ("reason", "`refused_total`", "the slugs of [the proxy's own answers](errors.md)"),
     ]
 

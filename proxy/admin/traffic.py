@@ -12,7 +12,7 @@ from operator import add
 from typing import TYPE_CHECKING, Final
 
 from proxy.admin.pauses import Pauses
-from proxy.observability.request_buckets import REQUEST_BUCKETS
+from proxy.observability.request_metrics import REQUEST_BUCKETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

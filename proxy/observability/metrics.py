@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from proxy import events
 from proxy.events import Event, RequestFinished
-from proxy.observability import known_labels
+from proxy.observability import request_metrics
 from proxy.observability.exposition import form_of
 from proxy.observability.instruments import NOTHING, Instrument, InstrumentKind, Table, WrittenDistribution
 from proxy.observability.number_memory import SharedValues
@@ -207,7 +207,7 @@ class Metrics(Collector):
         self._replicas.put(value=event.replicas)
 
     def _enter(self, account: str, state: str) -> None:
-        for name in known_labels.STATES:
+        for name in request_metrics.STATES:
             self._states.put(account, name, value=float(name == state))
 
     def _begin(self, account: str) -> None:
@@ -218,10 +218,10 @@ class Metrics(Collector):
         self._enter(account, "pending")
         self._unpersisted.put(account, value=0.0)
         self._refresh_durations.buckets(account)
-        for result, reason in known_labels.REFRESH_RESULTS:
+        for result, reason in request_metrics.REFRESH_RESULTS:
             self._refreshes.add(account, result, reason, amount=0.0)
         self._taken_over.add(account, amount=0.0)
-        for region in known_labels.REGIONS:
+        for region in request_metrics.REGIONS:
             self._throttled.add(account, region, amount=0.0)
 
     def _leave(self, account: str) -> None:
@@ -327,16 +327,16 @@ class Metrics(Collector):
         self._reload_successful.put(value=1.0)
         self._state_degraded.put(value=0.0)
         self._replicas.put(value=1.0)
-        for reason in known_labels.REPLAY_REASONS:
-            for outcome in known_labels.REPLAY_OUTCOMES:
+        for reason in request_metrics.REPLAY_REASONS:
+            for outcome in request_metrics.REPLAY_OUTCOMES:
                 self._replays.add(reason, outcome, amount=0.0)
-        for slug in sorted(known_labels.refusal_slugs()):
+        for slug in sorted(request_metrics.refusal_slugs()):
             self._refused.add(slug, amount=0.0)
         for cause in events.RefusalCause:
             self._explained.add(cause, amount=0.0)
         for fault in events.Fault:
             self._cut.add(fault, amount=0.0)
-        for result in known_labels.RELOAD_RESULTS:
+        for result in request_metrics.RELOAD_RESULTS:
             self._reloads.add(result, amount=0.0)
 
     def _make_distributions(self) -> None:

@@ -6,17 +6,18 @@ Whoever serves requests of one kind keeps its `RequestNumbers`, and a request co
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client.samples import Exemplar
 
+from proxy import errors
 from proxy.observability.exposition import SampleLine
 from proxy.observability.instruments import PREFIX, Buckets, Cell, Instrument, InstrumentKind, SummedDistribution
-from proxy.observability.known_labels import METHODS, REGIONS
 from proxy.observability.number_memory import SharedBuckets, buckets_of
-from proxy.observability.request_buckets import OVERHEAD_BUCKETS, REQUEST_BUCKETS, around, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -27,7 +28,41 @@ if TYPE_CHECKING:
     from proxy.observability.exposition import ExpositionFormat
     from proxy.observability.instruments import Labels
     from proxy.observability.number_memory import NumberMemory, Sums
-    from proxy.observability.request_buckets import Places
+
+
+# --- Which buckets of its histograms a request falls into ------------------------------------------------
+
+OVERHEAD_BUCKETS: Final = (
+    *(0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075),
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
+)
+REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+_REQUEST_LIMITS: Final = (-math.inf, *REQUEST_BUCKETS, math.inf)
+_OVERHEAD_LIMITS: Final = (-math.inf, *OVERHEAD_BUCKETS, math.inf)
+"""A bucket holds what is above its limit, up to the next one's."""
+
+Places = tuple[int, int, int]
+"""The buckets of a duration, of the part of it that was Amazon's, and of the part that was the proxy's."""
+Around = tuple[float, float, float, float, Places]
+"""Above and up to which duration, above and up to which overhead a request falls into these places."""
+
+
+def places_of(duration: float, upstream: float, overhead: float) -> Places:
+    """Those of a request. As a rule the first two are one: the proxy adds little."""
+    at = bisect_left(REQUEST_BUCKETS, duration)
+    of_upstream = at if upstream > _REQUEST_LIMITS[at] else bisect_left(REQUEST_BUCKETS, upstream)
+    return at, of_upstream, bisect_left(OVERHEAD_BUCKETS, overhead)
+
+
+def around(places: Places) -> Around:
+    """What falls there. Where the first two are not one, nothing does: it is to be asked each time."""
+    at, of_upstream, over = places
+    above = _REQUEST_LIMITS[at] if at == of_upstream else math.inf
+    return above, _REQUEST_LIMITS[at + 1], _OVERHEAD_LIMITS[over], _OVERHEAD_LIMITS[over + 1], places
+
+
+# --- The numbers of requests -----------------------------------------------------------------------------
 
 REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
@@ -360,3 +395,37 @@ class RequestMetrics:
         in_flight = IN_FLIGHT.family()
         in_flight.add_metric((), self.in_flight.value + self._others_in_flight())
         yield in_flight
+
+
+# --- The values of labels that are known before anything happens, so that their series begin at zero -----
+
+REGIONS: Final = ("na", "eu", "fe")
+OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
+STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
+REFRESH_RESULTS: Final = (
+    ("success", "ok"),
+    ("permanent_error", "invalid_grant"),
+    ("permanent_error", "invalid_client"),
+    ("permanent_error", "rejected"),
+    ("transient_error", "throttled"),
+    ("transient_error", "server_error"),
+    ("transient_error", "network"),
+    ("transient_error", "timeout"),
+    ("transient_error", "malformed"),
+)
+REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled", "silence")
+REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
+RELOAD_RESULTS: Final = ("success", "failure")
+
+
+def refusal_slugs() -> frozenset[str]:
+    """The slugs of all the refusals there are, so that each is counted from zero."""
+    found: set[str] = set()
+    waiting: list[type[errors.Refused]] = [errors.Refused]
+    while waiting:
+        kind = waiting.pop()
+        if kind.__module__.startswith(f"{errors.__name__}."):
+            found.add(kind.slug)
+        waiting.extend(kind.__subclasses__())
+    return frozenset(found - {errors.Refused.slug})

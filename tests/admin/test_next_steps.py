@@ -6,7 +6,7 @@ import pytest
 
 from proxy.admin.next_steps import STEPS_OF_REFUSALS, next_step
 from proxy.events import Fault
-from proxy.observability.known_labels import refusal_slugs
+from proxy.observability.request_metrics import refusal_slugs
 
 
 @pytest.mark.parametrize("slug", sorted(refusal_slugs()))

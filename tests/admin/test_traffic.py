@@ -6,7 +6,7 @@ import pytest
 
 from proxy.admin.traffic import MINUTES, STEPS_A_MINUTE, Tally, Traffic, quantile
 from proxy.observability.metrics import Metrics
-from proxy.observability.request_buckets import REQUEST_BUCKETS
+from proxy.observability.request_metrics import REQUEST_BUCKETS
 from tests.observability.test_metrics import finished
 
 

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import events
-from proxy.observability.known_labels import STATES, refusal_slugs
 from proxy.observability.metrics import Metrics
+from proxy.observability.request_metrics import STATES, refusal_slugs
 from tests.support.costs import cost_of
 from tests.support.scraping import scraped
 

@@ -8,8 +8,14 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.observability.request_buckets import OVERHEAD_BUCKETS, REQUEST_BUCKETS, around, places_of
-from proxy.observability.request_metrics import RequestLabels, RequestMetrics
+from proxy.observability.request_metrics import (
+    OVERHEAD_BUCKETS,
+    REQUEST_BUCKETS,
+    RequestLabels,
+    RequestMetrics,
+    around,
+    places_of,
+)
 
 LABELS = RequestLabels("tool", "acme", "na", "GET", "read", 200)
 TIMES = st.one_of(st.floats(0, 100), st.sampled_from((*REQUEST_BUCKETS, *OVERHEAD_BUCKETS, 0.0)))
