@@ -32,7 +32,7 @@ from proxy.admin.responses import (
 from proxy.admin.sign_in_handlers import SignInHandlers, known_account
 from proxy.admin.survey import Surveys
 from proxy.events import DefectMet, Observer
-from proxy.observability.audit_events import AdminRefused, AdminSignedIn
+from proxy.observability.audit import AdminRefused, AdminSignedIn
 
 if TYPE_CHECKING:
     from proxy.admin.invitations import InvitationHandlers

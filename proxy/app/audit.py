@@ -7,8 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from proxy.observability.audit import dated, note
-from proxy.observability.audit_events import AuditOpened
+from proxy.observability.audit import AuditOpened, dated, note
 from proxy.observability.audit_file import AuditFile, open_at_start
 from proxy.observability.audit_stream import AuditOutputs, AuditStream
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from proxy.observability.audit_events import ClientKeyChanged, KeyChange
+from proxy.observability.audit import ClientKeyChanged, KeyChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -43,8 +43,7 @@ from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
-from proxy.observability.audit import AuditTrail
-from proxy.observability.audit_events import AuditFailed, ClientKeysInForce
+from proxy.observability.audit import AuditFailed, AuditTrail, ClientKeysInForce
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics

@@ -6,16 +6,91 @@ listener (docs/audit.md). A record holds names and numbers: no body, no query, n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
 from proxy.events import CredentialStateChanged, Event, RequestFinished, SignInOutcome, TokenRefreshed
-from proxy.observability import audit_events
 from proxy.observability.audit_chain import WORKER_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+# --- What is told because of the audit -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSignedIn(Event):
+    """Somebody opened the console with the admin key, or with none where none is needed; `address` is where from."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRefused(Event):
+    """Somebody showed the admin listener a key that is not its own."""
+
+    address: str
+    path: str
+
+
+class KeyChange(StrEnum):
+    """What became of a client's key."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    ENDED = "ended"
+    """Its end came."""
+    CHANGED = "changed"
+    """Its end or its note is another."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeyChanged(Event):
+    """A client's key began, ended or changed. `key` is the beginning of its digest; `ends_at` wall-clock time."""
+
+    client: str
+    key: str
+    change: KeyChange
+    note: str
+    ends_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeysInForce(Event):
+    """The keys that there are at the start: `client id`, the id being the beginning of the digest."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFailed(Event):
+    """The audit stream cannot be written; so many records wait. Traffic goes on."""
+
+    detail: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecovered(Event):
+    """The audit stream is written again; so many records are lost."""
+
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOpened(Event):
+    """The audit stream begins after this line: number and digest. `trouble` is what was found amiss, else empty."""
+
+    sequence: int
+    digest: str
+    trouble: str
+
+
+# --- Which events are worth a record of the audit stream, and what such a record says, in the field ------
 
 ECS_VERSION: Final = "8.17.0"
 DATASET: Final = "ads_proxy.audit"
@@ -176,7 +251,7 @@ def _reloaded(event: events.ConfigReloaded) -> dict[str, Any]:
     return {**record, "error": {"message": "; ".join(event.problems)}} if event.problems else record
 
 
-def _key(event: audit_events.ClientKeyChanged) -> dict[str, Any]:
+def _key(event: ClientKeyChanged) -> dict[str, Any]:
     kinds = {"added": "creation", "removed": "deletion", "ended": "deletion", "changed": "change"}
     return {
         **_event(f"client-key-{event.change}", "iam", kinds[event.change], SUCCESS),
@@ -195,15 +270,15 @@ def _consent_ending(event: events.ConsentEnding | events.ConsentEnded) -> dict[s
     }
 
 
-def _admin(event: audit_events.AdminSignedIn | audit_events.AdminRefused) -> dict[str, Any]:
-    came_in = isinstance(event, audit_events.AdminSignedIn)
+def _admin(event: AdminSignedIn | AdminRefused) -> dict[str, Any]:
+    came_in = isinstance(event, AdminSignedIn)
     why = "" if came_in else "The key is not the admin key."
     record = {
         **_event("admin-login", "authentication", "start", SUCCESS if came_in else FAILURE, why),
         "user": {"name": ADMIN},
         "source": {"ip": event.address},
     }
-    return record if isinstance(event, audit_events.AdminSignedIn) else {**record, "url": {"path": event.path}}
+    return record if isinstance(event, AdminSignedIn) else {**record, "url": {"path": event.path}}
 
 
 _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
@@ -212,11 +287,11 @@ _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
     CredentialStateChanged: _state,
     TokenRefreshed: _refreshed,
     events.ConfigReloaded: _reloaded,
-    audit_events.ClientKeyChanged: _key,
+    ClientKeyChanged: _key,
     events.ConsentEnding: _consent_ending,
     events.ConsentEnded: _consent_ending,
-    audit_events.AdminSignedIn: _admin,
-    audit_events.AdminRefused: _admin,
+    AdminSignedIn: _admin,
+    AdminRefused: _admin,
     events.InvitationMade: lambda e: {
         **_by_admin("invitation-made", "iam", "creation"),
         **_own(account=e.account, invitation=e.invitation, ends_at=_stamp(e.expires_at)),
@@ -241,7 +316,7 @@ _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
         **_event("server-started", "process", "start", SUCCESS),
         **_own(version=e.version, listen=e.listen, admin_listen=e.admin_listen, accounts=list(e.accounts)),
     },
-    audit_events.ClientKeysInForce: lambda e: {
+    ClientKeysInForce: lambda e: {
         **_event("client-keys-in-force", "iam", "info", SUCCESS),
         **_own(keys=list(e.keys)),
     },

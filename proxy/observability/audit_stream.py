@@ -16,8 +16,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import DefectMet
+from proxy.observability.audit import AuditFailed, AuditRecovered
 from proxy.observability.audit_chain import LOST, OPENED, TORN, UNCLOSED, ChainHead, digest_of, seal
-from proxy.observability.audit_events import AuditFailed, AuditRecovered
 from proxy.observability.audit_file import AuditFile, reason
 
 if TYPE_CHECKING:

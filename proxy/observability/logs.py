@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from proxy import events
 from proxy.events import Event, RequestFinished, RequestStarted
-from proxy.observability import audit_events
+from proxy.observability import audit
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
 from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
@@ -65,11 +65,11 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.AdsAccountsListed: "info",
     events.AdsAccountsFailed: "warning",
     events.DefaultProfileChanged: "warning",
-    audit_events.AdminSignedIn: "info",
-    audit_events.AdminRefused: "warning",
-    audit_events.ClientKeyChanged: "info",
-    audit_events.ClientKeysInForce: "debug",
-    audit_events.AuditFailed: "error",
+    audit.AdminSignedIn: "info",
+    audit.AdminRefused: "warning",
+    audit.ClientKeyChanged: "info",
+    audit.ClientKeysInForce: "debug",
+    audit.AuditFailed: "error",
     events.ServerStarted: "info",
     events.DrainStarted: "info",
     events.WorkerStarted: "info",
@@ -83,8 +83,8 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.CredentialStateChanged: lambda e: _STATE_LEVELS.get(e.new, "info"),
     events.TokenUnpersisted: lambda e: "warning" if e.unpersisted else "info",
     events.StoredTokenDamaged: lambda e: "warning" if e.restored else "error",
-    audit_events.AuditRecovered: lambda e: "error" if e.lost else "info",
-    audit_events.AuditOpened: lambda e: "error" if e.trouble else "info",
+    audit.AuditRecovered: lambda e: "error" if e.lost else "info",
+    audit.AuditOpened: lambda e: "error" if e.trouble else "info",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.StateStoreChanged: lambda e: "warning" if e.degraded else "info",
     events.TraceDeliveryChanged: lambda e: "warning" if e.failing else "info",

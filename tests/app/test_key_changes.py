@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.access.client_keys import ClientKey
 from proxy.app.key_changes import OwnedKey, compare_keys, ended_between
-from proxy.observability.audit_events import ClientKeyChanged, KeyChange
+from proxy.observability.audit import ClientKeyChanged, KeyChange
 
 OLD, NEW = ClientKey("ab" * 32, 100.0, "old"), ClientKey("cd" * 32)
 

@@ -11,9 +11,8 @@ import pytest
 
 from proxy import events
 from proxy.events import Event, RefreshCause, SignInOutcome
-from proxy.observability import audit_events
-from proxy.observability.audit import AuditTrail, dated, note, record_of
-from proxy.observability.audit_events import ClientKeyChanged, KeyChange
+from proxy.observability import audit
+from proxy.observability.audit import AuditTrail, ClientKeyChanged, KeyChange, dated, note, record_of
 from tests.observability.test_metrics import finished
 
 WRITE = finished(method="PUT", path="/sp/campaigns", operation="UpdateCampaigns", operation_class="write", status=207)
@@ -49,9 +48,9 @@ RECORDED = [
     (ClientKeyChanged("tool", "ab12", KeyChange.REMOVED, "", 9.0), "client-key-removed", "success"),
     (ClientKeyChanged("tool", "ab12", KeyChange.ENDED, "", 9.0), "client-key-ended", "success"),
     (ClientKeyChanged("tool", "ab12", KeyChange.CHANGED, "", 9.0), "client-key-changed", "success"),
-    (audit_events.ClientKeysInForce(("tool ab12",)), "client-keys-in-force", "success"),
-    (audit_events.AdminSignedIn("127.0.0.1"), "admin-login", "success"),
-    (audit_events.AdminRefused("127.0.0.1", "/status"), "admin-login", "failure"),
+    (audit.ClientKeysInForce(("tool ab12",)), "client-keys-in-force", "success"),
+    (audit.AdminSignedIn("127.0.0.1"), "admin-login", "success"),
+    (audit.AdminRefused("127.0.0.1", "/status"), "admin-login", "failure"),
     (events.ServerStarted("1", "a:1", "b:2", ("acme",), ("note",)), "server-started", "success"),
     (events.ServerStopped(0), "server-stopped", "success"),
     (events.WorkerLost(1, 4711, "crashed", "signal SIGKILL", 0.0, 3), "worker-lost", "failure"),
@@ -65,7 +64,7 @@ SILENT = [
     events.CredentialStateChanged("acme", "valid", "degraded"),
     events.CredentialStateChanged("acme", "revoked", "revoked"),
     events.ProfilesListed("acme", "na", 3),
-    audit_events.AuditFailed("full", 1),
+    audit.AuditFailed("full", 1),
 ]
 
 

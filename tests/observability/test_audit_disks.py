@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from proxy.observability import audit_stream
+from proxy.observability.audit import AuditFailed, AuditRecovered
 from proxy.observability.audit_chain import ChainHead
-from proxy.observability.audit_events import AuditFailed, AuditRecovered
 from proxy.observability.audit_file import AuditFile
 from tests.observability.test_audit_stream import WAIT, Heard, actions, record, stream_to
 

@@ -12,8 +12,8 @@ import pytest
 
 from proxy.events import Event
 from proxy.observability import audit_stream
+from proxy.observability.audit import AuditFailed, AuditRecovered
 from proxy.observability.audit_chain import ChainHead, Examination
-from proxy.observability.audit_events import AuditFailed, AuditRecovered
 from proxy.observability.audit_file import AuditFile, NotedHead, head_path, read_head
 from proxy.observability.audit_stream import AuditOutputs, AuditStream
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from proxy import events
-from proxy.observability import audit_events
+from proxy.observability import audit
 from proxy.observability.logs import name_of
 from proxy.observability.metrics import Metrics
 from tests.support.programs import ROOT
@@ -20,7 +20,7 @@ UNWRITTEN = {events.Event, events.RequestStarted, events.RequestFinished, events
 """Without a line of its own in the log: a request has one for all that happened to it."""
 EVENTS = sorted(
     name_of(kind)
-    for module in (events, audit_events)
+    for module in (events, audit)
     for _, kind in inspect.getmembers(module, inspect.isclass)
     if issubclass(kind, events.Event) and kind not in UNWRITTEN
 )
