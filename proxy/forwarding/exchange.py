@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from enum import StrEnum
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import ContentTooLarge, NoUsableToken, Refused, Throttled, UpstreamTimeout, WriteNotRecorded
 from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
-from proxy.forwarding.connection_wait import ConnectionWait
+from proxy.forwarding.decision import tell_held_back
 from proxy.forwarding.explanation import EXPLAINED
 from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.large_bodies import LARGE, READER
 from proxy.forwarding.mcp_body import body_of
-from proxy.forwarding.phase import ADMITTED, DONE, SENT, Phase, follow
 from proxy.forwarding.refusal import internal_error, refusal_response, sent_status
 from proxy.forwarding.relay import ResponseRelay
 from proxy.forwarding.renewal import renew_after_refusal, tell_accepted
@@ -33,18 +33,145 @@ from proxy.forwarding.throttled import ThrottledRequest
 from proxy.forwarding.unauthorized import may_refuse_token
 from proxy.forwarding.unjudged_body import UnjudgedBody
 from proxy.http1.framing import whole_chunks
+from proxy.net.deadlines import NEVER
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from proxy.downstream.ports import ClientPort
+    from proxy.events import Observer
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
+
+
+# --- The phases of an exchange, and which may follow which -----------------------------------------------
+
+
+class Phase(StrEnum):
+    """Where an exchange stands."""
+
+    __hash__ = str.__hash__  # that of an Enum is written in Python, and each request is hashed several times
+
+    ADMITTED = "admitted"
+    JUDGING = "judging"
+    """Its body is gathered, and judged when it is whole: nothing has been sent."""
+    RECEIVING = "receiving"
+    """A small body is still arriving, or the first part of a large one: nothing is asked of Amazon for it yet."""
+    WAITING = "waiting"
+    """For a pause to pass, a token or a connection: nothing of it is at Amazon."""
+    SENT = "sent"
+    """An attempt is at Amazon, and no final response has begun."""
+    HOLDING = "holding"
+    """A response is held back until it is known whether a better one can be had."""
+    RELAYING = "relaying"
+    """A response goes to the tool: nothing is sent again from here on."""
+    DONE = "done"
+
+
+ADMITTED, SENT, DONE = Phase.ADMITTED, Phase.SENT, Phase.DONE
+"""For each request: to look a member up in an Enum takes longer than to compare it."""
+
+TRANSITIONS: dict[Phase, frozenset[Phase]] = {
+    Phase.ADMITTED: frozenset((Phase.JUDGING, Phase.RECEIVING, Phase.SENT, Phase.DONE)),
+    Phase.JUDGING: frozenset((Phase.RECEIVING, Phase.DONE)),
+    Phase.RECEIVING: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),
+    Phase.WAITING: frozenset((Phase.SENT, Phase.DONE)),
+    Phase.SENT: frozenset((Phase.WAITING, Phase.HOLDING, Phase.RELAYING, Phase.DONE)),
+    Phase.HOLDING: frozenset((Phase.WAITING, Phase.RELAYING, Phase.DONE)),
+    Phase.RELAYING: frozenset((Phase.DONE,)),
+    Phase.DONE: frozenset(),
+}
+
+
+def follow(old: Phase, new: Phase) -> Phase:
+    """The new phase, if it may follow the old one: anything else is a defect of the exchange."""
+    if new not in TRANSITIONS[old]:
+        raise AssertionError(f"an exchange cannot go from {old} to {new}")
+    return new
+
+
+# --- The wait of one request for a connection, in its client's turn --------------------------------------
+
+
+class WaitOwner(Protocol):
+    """Whose request waits. Each method ends the wait."""
+
+    def connection_given(self, token: AccessToken, connection: UpstreamConnection) -> None: ...
+
+    def place_given(self, token: AccessToken) -> None:
+        """No connection is free, but one may be made with `ConnectionWait.dial`."""
+
+    def wait_failed(self, error: Refused) -> None:
+        """No connection became free in time."""
+
+    def defect(self, error: BaseException) -> None: ...
+
+
+class ConnectionWait:
+    """See the module's docstring. Implements the pool's `Waiting`, and `Timed`. It begins when it is made.
+
+    `token` is the one that the request is sent with.
+    """
+
+    fresh = gone = False
+    __slots__ = ("_has_place", "_owner", "_patience", "_pool", "client", "deadline", "family", "token")
+
+    def __init__(self, owner: WaitOwner, context: RequestContext, token: AccessToken, observer: Observer) -> None:
+        pool = self._pool = context.pool
+        self._owner = owner
+        self._patience = context.rules.timeouts.response
+        self._has_place = False
+        self.client, self.family, self.token = context.client, context.family, token
+        self.deadline = pool.loop.time() + self._patience
+        tell_held_back(pool, self.family, observer)
+        pool.deadlines.add(self)
+        pool.join(self)
+
+    def __repr__(self) -> str:
+        return f"<ConnectionWait of {self.client or 'nobody'} for {self.family}>"
+
+    def give(self, connection: UpstreamConnection | None) -> None:
+        """Its turn has come. A defect of this request must not reach the one that released the connection."""
+        self._end()
+        self._has_place = connection is None
+        try:
+            if connection is None:
+                self._owner.place_given(self.token)
+            else:
+                self._owner.connection_given(self.token, connection)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the client gets an answer
+            if connection is not None:
+                connection.close()
+            self._owner.defect(error)
+
+    async def dial(self) -> UpstreamConnection:
+        """Make the connection for which there is a place. Raises `Refused` where that fails."""
+        self._has_place = False
+        return await self._pool.dial(self.family)
+
+    def expire(self, now: float) -> None:
+        self.leave()
+        self._owner.wait_failed(self._pool.none_became_free(self.family, self._patience))
+
+    def leave(self) -> None:
+        """Wait no longer, and return a place that was not used yet."""
+        self._end()
+        self._pool.leave(self)
+        if self._has_place:
+            self._has_place = False
+            self._pool.decline(self.family)
+
+    def _end(self) -> None:
+        self.deadline = NEVER  # a sweep that is under way may still look at it
+        self._pool.deadlines.discard(self)
+
+
+# --- One request of one client on its way to Amazon and back ---------------------------------------------
 
 MAX_WHOLE = 8192
 """Bytes of a body that are cheaper written in one piece with the head than after it."""

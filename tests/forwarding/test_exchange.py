@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
-from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.exchange import TRANSITIONS, Exchange, Phase, follow
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, value_of
 
@@ -272,3 +273,20 @@ async def test_an_answer_may_stream_while_the_body_still_uploads(running: Runnin
         tool.send(GET)
         assert (await tool.answer()).body == b"hello"
         assert len(bench.upstream.wires) == 2
+
+
+@pytest.mark.parametrize(("old", "new"), list(itertools.product(Phase, Phase)))
+def test_only_what_the_table_has_may_follow(old: Phase, new: Phase) -> None:
+    """Anything else is a defect, and said so."""
+    if new in TRANSITIONS[old]:
+        assert follow(old, new) is new
+    else:
+        with pytest.raises(AssertionError, match=f"from {old} to {new}"):
+            follow(old, new)
+
+
+def test_every_phase_can_end_and_nothing_follows_the_end() -> None:
+    """However an exchange stands, its tool may leave."""
+    assert all(Phase.DONE in TRANSITIONS[phase] for phase in Phase if phase is not Phase.DONE)
+    assert not TRANSITIONS[Phase.DONE]
+    assert TRANSITIONS.keys() == set(Phase)

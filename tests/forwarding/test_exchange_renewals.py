@@ -7,8 +7,7 @@ import json
 
 import pytest
 
-from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.phase import Phase
+from proxy.forwarding.exchange import Exchange, Phase
 from proxy.tokens.suspicion import TokenUse
 from tests.forwarding.test_exchange import CHUNKED, COUNTED, POST, exchange_of
 from tests.support.proxy_bench import Running
