@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
 
+from proxy.access.mcp_tools import UNTOLD, name_tools
+from proxy.errors import Refused
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk
 from proxy.http1.request_fields import NO_FIELDS, passing_trailers
+from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.forwarding.accounting import RequestStats
+    from proxy.forwarding.decision import RequestContext
     from proxy.http1.request_fields import RequestFields
 
 
@@ -100,3 +109,90 @@ class NoBody(ReplayBuffer):
 
 
 NO_BODY = NoBody()
+
+
+# --- The body of a message to the MCP endpoint, read beside on its way -----------------------------------
+
+_MCP = TargetKind.MCP
+
+
+def body_of(context: RequestContext, stats: RequestStats) -> ReplayBuffer:
+    """What the body of a request is kept in."""
+    fields = context.request.fields
+    if not fields.chunked and not fields.content_length:
+        return NO_BODY
+    max_bytes = context.rules.replay_bytes
+    return McpReplayBuffer(fields, max_bytes, stats) if context.endpoint is _MCP else ReplayBuffer(fields, max_bytes)
+
+
+class McpReplayBuffer(ReplayBuffer):
+    """Fills `mcp_tools` of the `stats`. What does not come whole, or is larger than is kept, has a tool that nobody can
+    tell."""
+
+    __slots__ = ("_message", "_stats")
+
+    def __init__(self, fields: RequestFields, max_bytes: int, stats: RequestStats) -> None:
+        super().__init__(fields, max_bytes)
+        self._stats = stats
+        self._message: bytearray | None = bytearray()
+
+    def add(self, pieces: list[Buffer], *, sent: bool) -> list[Buffer]:
+        self._stats.mcp_tools = (UNTOLD,)
+        if self._message is not None:
+            for piece in pieces:
+                self._message += piece
+            if len(self._message) > self._max_bytes:
+                self._message = None
+        return super().add(pieces, sent=sent)
+
+    def end(self, trailers: bytes, *, sent: bool) -> list[Buffer]:
+        if self._message is not None:
+            if len(self._message) < LARGE:
+                self._stats.mcp_tools = name_tools(bytes(self._message))
+            else:
+                self._stats.naming = READER.submit(name_tools, bytes(self._message))
+            self._message = None
+        return super().end(trailers, sent=sent)
+
+
+# --- A body that has to be judged before anything of its request is sent ---------------------------------
+
+
+class UnjudgedBody:
+    """`judge` raises the `Refused` that forbids a request with this body. `tools` are those of MCP that the body calls,
+    as far as they were read."""
+
+    __slots__ = ("_judge", "_names_tools", "complete", "data", "tools")
+
+    def __init__(self, judge: Callable[[bytes], None], context: RequestContext) -> None:
+        fields = context.request.fields
+        self.data = bytearray()
+        self.complete = not fields.chunked and not fields.content_length
+        self.tools: tuple[str, ...] = (UNTOLD,)
+        self._judge = judge
+        self._names_tools = context.decision.tools is not None
+
+    def __repr__(self) -> str:
+        return f"<UnjudgedBody: {len(self.data)} bytes>"
+
+    def add(self, pieces: list[Buffer]) -> None:
+        for piece in pieces:
+            self.data += piece
+
+    def judgement(self, body: bytes) -> Refused | None:
+        """What forbids the request, if anything does. Takes long for a large body, and may run in a thread."""
+        try:
+            self._judge(body)
+        except Refused as error:
+            if self._names_tools:
+                self.tools = name_tools(body)
+            return error
+        return None
+
+
+# --- A thread in which large bodies are read, so that the event loop goes on meanwhile -------------------
+
+LARGE: Final = 4096
+"""Bytes from which on a body is large: a smaller one takes less than the way to the thread and back may take."""
+_TURN: Final = 0.001
+READER: Final = ThreadPoolExecutor(1, "large-bodies", sys.setswitchinterval, (_TURN,))

@@ -17,7 +17,7 @@ from proxy.access.clients import Budgets, Caller, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.large_bodies import READER
+from proxy.forwarding.request_body import READER
 from proxy.http1.request_fields import RequestFields
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, PATIENCE, UNAUTHORIZED, Wire, answering
