@@ -7,22 +7,24 @@ passes byte for byte.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
 from proxy.forwarding import locations
 from proxy.forwarding.error_text import MAX_READ, readable
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
-from proxy.forwarding.response_head import CHUNKED_LINE, connection_line, render_response_head
 from proxy.forwarding.tool_lists import ToolListFilter
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
+from proxy.problem import date_line
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
     from proxy.forwarding.decision import RequestContext
-    from proxy.http1.message import Response
+    from proxy.http1.message import Request, Response
+
 
 MAX_REWRITTEN = 1 << 20
 """Bytes of a JSON body that are gathered to bring its `location` home; a longer one passes as it is."""
@@ -220,3 +222,32 @@ class ResponseRelay:
             self._send_head(with_length(fields.passing, len(new)), len(new))
         if new:
             self._relay([new])
+
+
+# --- The head of a response as the tool gets it ----------------------------------------------------------
+
+CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
+
+
+def render_response_head(
+    response: Response, passing: bytes, request: Request, response_lines: bytes, framing: bytes
+) -> bytes:
+    """`passing` and `response_lines` hold whole lines, and so does `framing`: what is said of body and connection."""
+    return b"".join(
+        (
+            b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason),
+            passing,
+            b"" if b"date" in response.fields.values else date_line(int(time.time())),
+            response_lines,
+            b"X-Request-Id: %b\r\n" % request.id.encode("latin-1"),
+            framing,
+            b"\r\n",
+        )
+    )
+
+
+def connection_line(minor: int, *, keep: bool) -> bytes:
+    """What the tool of HTTP/1.`minor` is told of its connection: nothing where that goes without saying."""
+    if not keep:
+        return b"Connection: close\r\n"
+    return b"Connection: keep-alive\r\n" if minor == 0 else b""
