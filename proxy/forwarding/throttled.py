@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.replays import Replays
-    from proxy.forwarding.throttle import Throttle
+    from proxy.forwarding.throttles import Throttle
     from proxy.tokens.values import AccessToken
 
 
