@@ -9,17 +9,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.errors import UnknownRoute, WriteNotRecorded
 from proxy.events import FamilyHeldBack
 from proxy.forwarding.injection import render_section
 from proxy.forwarding.locations import hands_out_locations
-from proxy.forwarding.misses import find_missed, is_listed, misses_default
 from proxy.forwarding.retry import is_read
 from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.observability.audit import may_change
+from proxy.routing.ads_account import sent_ads_account
 from proxy.routing.operations import family as family_of
+from proxy.routing.scope import SCOPE
+from proxy.routing.selection import select
 from proxy.routing.summary import summarise
 from proxy.routing.target import TargetKind, find_destination
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from proxy.access.mcp_tools import ToolRules
     from proxy.events import Observer
     from proxy.forwarding.injection import AccountLines
-    from proxy.forwarding.misses import Missed
     from proxy.forwarding.retry_budget import RetryBudget
     from proxy.forwarding.rules import Rules
     from proxy.forwarding.write_gate import WriteGate
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from proxy.observability.journal import JournalEntry
     from proxy.routing.route import Route
     from proxy.routing.summary import PathReading, RequestSummary
+    from proxy.routing.table import CallerScope, Directory, RoutingTable
     from proxy.routing.target import Destination
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
@@ -46,6 +48,54 @@ if TYPE_CHECKING:
 
     DecisionInputs = tuple[RequestSummary, Caller]
     """All that a decision depends on, under one set of rules and one state of the lists of profiles."""
+
+
+# --- Ids that nobody lists -------------------------------------------------------------------------------
+
+
+class Missed(NamedTuple):
+    """A profile and an ads account that were sent and that nobody lists, each empty where it is none.
+
+    `account` is the one that the request chose, empty where it chose none.
+    """
+
+    profile: str
+    ads_account: str
+    account: str
+
+
+def find_missed(asked: RequestSummary, caller: CallerScope, table: RoutingTable) -> Missed | None:
+    """What was sent and nobody lists."""
+    fields = asked.fields
+    selection = select(asked.name, fields, table, caller)
+    chosen = selection.account.name if selection is not None else ""
+    scope = next((value.decode("latin-1") for value in fields.values(SCOPE) if value), "")
+    ads_account = sent_ads_account(fields).decode("latin-1")
+    missed = Missed(
+        scope if scope and not table.directory.owners(scope, chosen) else "",
+        ads_account if ads_account and not table.directory.ads_account_owners(ads_account, chosen) else "",
+        chosen,
+    )
+    return missed if missed.profile or missed.ads_account else None
+
+
+def misses_default(fields: RequestFields, route: Route, directory: Directory) -> bool:
+    """Whether a default was added that nobody lists."""
+    profile, ads_account = route.profile.decode("latin-1"), route.ads_account.decode("latin-1")
+    if profile and not any(fields.values(SCOPE)) and not directory.owners(profile, route.account):
+        return True
+    return bool(route.ads_account_header) and not directory.ads_account_owners(ads_account, route.account)
+
+
+def is_listed(missed: Missed, directory: Directory) -> bool:
+    """Whether somebody lists by now what nobody did."""
+    profile, ads_account, account = missed
+    if profile and directory.owners(profile, account):
+        return True
+    return bool(ads_account and directory.ads_account_owners(ads_account, account))
+
+
+# --- What was decided about a request --------------------------------------------------------------------
 
 MAX_DECISIONS = 1024
 """All are forgotten beyond that."""
