@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from typing import TYPE_CHECKING
 
 from proxy import problem
@@ -37,3 +38,27 @@ def sent_status(error: Refused) -> int:
 def internal_error() -> InternalError:
     """What a tool is told of a defect."""
     return InternalError("The proxy met a defect of its own; its log has the details. Try again.", close=True)
+
+
+# --- What an error of Amazon's says, as far as it is looked at -------------------------------------------
+
+MAX_READ = 4096
+"""Bytes that are looked at: Amazon's errors are a sentence long."""
+
+
+def readable(body: bytes, content_encoding: bytes) -> bytes:
+    """The beginning of a body in lower case; empty where its coding is not known, or it is not what it says."""
+    coding = content_encoding.lower()
+    if coding in (b"gzip", b"x-gzip"):
+        body = _unzipped(body)
+    elif coding not in (b"", b"identity"):
+        return b""
+    return body[:MAX_READ].lower()
+
+
+def _unzipped(body: bytes) -> bytes:
+    """As much as there is, and no more than is looked at."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(body, MAX_READ)
+    except zlib.error:
+        return b""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
 from proxy.forwarding import locations
-from proxy.forwarding.error_text import MAX_READ, readable
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
+from proxy.forwarding.refusal import MAX_READ, readable
 from proxy.forwarding.tool_lists import ToolListFilter
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_coding, without_length

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken
 from proxy.forwarding import unauthorized
 from proxy.forwarding.advertiser import find_advertiser
-from proxy.forwarding.error_text import MAX_READ
+from proxy.forwarding.refusal import MAX_READ
 from proxy.forwarding.retry import ReplayReason
 from proxy.tokens.suspicion import TokenUse
 

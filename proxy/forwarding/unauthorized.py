@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from proxy.forwarding.error_text import MAX_READ, readable
+from proxy.forwarding.refusal import MAX_READ, readable
 
 if TYPE_CHECKING:
     from proxy.http1.message import Response

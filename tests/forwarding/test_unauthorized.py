@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from proxy.forwarding.error_text import MAX_READ
+from proxy.forwarding.refusal import MAX_READ
 from proxy.forwarding.unauthorized import may_refuse_token, refuses_token
 from proxy.http1.message import Response
 from proxy.http1.response_fields import read_response_section
