@@ -20,9 +20,9 @@ from proxy.config.model.accounts import Account, fill_in_redirects
 from proxy.config.model.deprecations import Deprecation, rename_keys
 from proxy.config.model.expected import WrongValue
 from proxy.config.model.kinds import Name
+from proxy.config.model.section import Path as Place
 from proxy.config.model.section import Section
 from proxy.config.model.sections import Config
-from proxy.config.model.structure import Path as Place
 from proxy.config.model.values import parse_file_pattern, parse_list, parse_mapping
 from proxy.config.reading.document import MAX_BYTES, parse_document
 from proxy.config.reading.files import ReferenceReader, read_bytes

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from proxy.config.model.deprecations import ANY, DEPRECATIONS, Deprecation
+from proxy.config.model.section import list_entry, mapping_entry, section_of
 from proxy.config.model.sections import Config
-from proxy.config.model.structure import list_entry, mapping_entry, section_of
 from proxy.config.model.values import NAME, REGION_NAMES, Address
 from proxy.config.reading.variables import PREFIX
 

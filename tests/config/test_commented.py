@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from proxy.config import load
 from proxy.config.commented import LIMIT, REQUIRED, commented_yaml
+from proxy.config.model.section import list_entry, mapping_entry, section_of
 from proxy.config.model.sections import Config
-from proxy.config.model.structure import list_entry, mapping_entry, section_of
 
 NEEDING_VALUES = frozenset({"tls", "accounts", "clients", "routes", "operations", "invites"})
 ACCOUNT = "accounts: {acme: {client_id: a, client_secret: s}}\n"

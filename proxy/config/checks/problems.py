@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import RENAMED, did_you_mean, known_keys, shown_path, shown_variable
-from proxy.config.model.structure import Path
+from proxy.config.model.section import Path
 from proxy.config.reading.document import TwiceKey
 
 _BOUNDS = {

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.config.model.structure import Path
+from proxy.config.model.section import Path
 
 ANY = "*"
 """In a path: each name of a mapping, or each entry of a list. Old and new path have equally many."""

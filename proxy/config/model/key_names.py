@@ -14,8 +14,8 @@ from pathlib import PurePath
 from pydantic import BaseModel
 
 from proxy.config.model.expected import Place, ShownFile
+from proxy.config.model.section import Path, list_entry, mapping_entry, section_of
 from proxy.config.model.sections import Config
-from proxy.config.model.structure import Path, list_entry, mapping_entry, section_of
 
 RENAMED: Mapping[Path, str] = {("limits", "max_headers"): "max_header_fields"}
 """Keys of earlier versions, and what they are called now."""

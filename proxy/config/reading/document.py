@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from proxy.config.model.expected import Expected, WrongValue
-from proxy.config.model.structure import Path
+from proxy.config.model.section import Path
 from proxy.config.reading.files import read_bytes
 
 MAX_BYTES = 64 << 20
