@@ -19,8 +19,8 @@ from proxy.config.loading import (
 from proxy.config.model.accounts import Account
 from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.kinds import AccessField
-from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.sections import (
+    AMAZON_REGIONS,
     AdminSection,
     AuditSection,
     Config,
@@ -29,11 +29,12 @@ from proxy.config.model.sections import (
     LogSection,
     Region,
     RouteConfig,
+    StateKind,
+    StateSection,
     TlsSection,
     TokensSection,
     UpstreamSection,
 )
-from proxy.config.model.state import StateKind, StateSection
 from proxy.config.model.values import REGION_NAMES, Address
 
 __all__ = [

@@ -15,9 +15,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from proxy.config.model.regions import AMAZON_REGIONS
 from proxy.config.model.section import list_entry, mapping_entry, section_of
-from proxy.config.model.sections import Config
+from proxy.config.model.sections import AMAZON_REGIONS, Config
 from proxy.config.model.values import Address
 
 WIDTH = 100

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.redis_address import parse_redis_address
-from proxy.config.model.state import StateSection
+from proxy.config.model.sections import StateSection
 from proxy.errors import StateError, StateUnavailable
 from proxy.secret import Secret
 from proxy.tokens.opening import open_store

@@ -7,6 +7,8 @@ holds between keys: that is `checks.rules`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +17,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from proxy.config.model.accounts import Account, InvitesSection
 from proxy.config.model.clients import Client
-from proxy.config.model.expected import Expected, WrongValue
+from proxy.config.model.expected import Expected, WrongValue, shape_of
 from proxy.config.model.kinds import (
     AccessField,
     Count,
@@ -35,14 +37,143 @@ from proxy.config.model.kinds import (
     RegionName,
     Seconds,
     SecretFile,
+    Spill,
+    StateKeys,
+    StateUrl,
     Url,
+    WebhookUrl,
 )
-from proxy.config.model.notify import NotifySection
-from proxy.config.model.regions import with_amazon
+from proxy.config.model.redis_address import parse_redis_address
 from proxy.config.model.section import NamedSection, Section
-from proxy.config.model.state import StateSection
 from proxy.config.model.values import Address, lower_case, parse_list, parse_mapping
 from proxy.secret import Secret
+
+# --- The section about telling people --------------------------------------------------------------------
+
+
+class NotifySection(Section):
+    """Who is told that somebody must sign in, or that a consent ends."""
+
+    webhook: Annotated[
+        WebhookUrl | None,
+        Field(
+            description="Where notices are posted as JSON; a secret, as the address often holds one. Absent: nowhere."
+        ),
+    ] = None
+    secret: Annotated[
+        KeyValue | None, Field(description="What signs them (HMAC-SHA256), 16 bytes or more. Absent: unsigned.")
+    ] = None
+    command: Annotated[
+        tuple[FilledText, ...],
+        BeforeValidator(parse_list),
+        Field(description="A program and its arguments, which gets each notice on its standard input."),
+    ] = ()
+
+
+# --- The configuration's `state` -------------------------------------------------------------------------
+
+
+class StateKind(StrEnum):
+    """What sort of store `state.url` names."""
+
+    MEMORY = "memory"
+    FILE = "file"
+    REDIS = "redis"
+
+
+class StateSection(Section):
+    """Where refresh tokens that Amazon hands out are kept, and for a fleet what its members share."""
+
+    url: Annotated[
+        StateUrl,
+        Field(
+            description="`memory:`, `file:DIR`, or for a fleet `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` "
+            "for TLS, `redis+sentinel://`, which may be a reference to a secret. Default: `file:` in "
+            "`$XDG_STATE_HOME/ads-proxy` or `~/.local/state/ads-proxy`, and `memory:` for a user without a home."
+        ),
+    ] = "memory:"
+    key: Annotated[
+        StateKeys,
+        Field(
+            description="What encrypts the state, 16 bytes or more; of a list, the first encrypts and all decrypt. "
+            "Absent: a key file is made in the directory; required with Redis."
+        ),
+    ] = None
+    spill: Annotated[
+        Spill,
+        Field(
+            description="With Redis: the directory for encrypted copies of refresh tokens that the store could not "
+            "take; `off` for none. Default: `ads-proxy-spill` next to the default of `url`, and "
+            "`/var/lib/ads-proxy/spill` for a user without a home."
+        ),
+    ] = None
+    max_connections: Annotated[
+        Count,
+        Field(
+            ge=4,
+            le=1024,
+            description="Connections to Redis, for each replica; one that was not needed for a minute is closed. A "
+            "program with workers has no more.",
+        ),
+    ] = 16
+
+    @property
+    def kind(self) -> StateKind:
+        """Only Redis' address is a secret."""
+        if isinstance(self.url, Secret):
+            return StateKind.REDIS
+        return StateKind.MEMORY if self.url == "memory:" else StateKind.FILE
+
+    @property
+    def secrets(self) -> tuple[Secret | None, ...]:
+        """Every secret in it, for redaction."""
+        keys = self.key if isinstance(self.key, tuple) else (self.key,)
+        if not isinstance(self.url, Secret):
+            return keys
+        password = parse_redis_address(self.url.reveal()).password
+        return (*keys, self.url, password) if password is not None else keys
+
+
+# --- Amazon's own addresses in its three regions (docs/amazon.md, Regions), built in so that nobody ------
+
+AMAZON_REGIONS: Mapping[str, Mapping[str, str]] = {
+    "na": {
+        "api_url": "https://advertising-api.amazon.com",
+        "token_url": "https://api.amazon.com/auth/o2/token",
+        "auth_grant_url": "https://www.amazon.com/ap/oa",
+        "mcp_url": "https://advertising-ai.amazon.com/mcp",
+    },
+    "eu": {
+        "api_url": "https://advertising-api-eu.amazon.com",
+        "token_url": "https://api.amazon.co.uk/auth/o2/token",
+        "auth_grant_url": "https://eu.account.amazon.com/ap/oa",
+        "mcp_url": "https://advertising-ai-eu.amazon.com/mcp",
+    },
+    "fe": {
+        "api_url": "https://advertising-api-fe.amazon.com",
+        "token_url": "https://api.amazon.co.jp/auth/o2/token",
+        "auth_grant_url": "https://apac.account.amazon.com/ap/oa",
+        "mcp_url": "https://advertising-ai-fe.amazon.com/mcp",
+    },
+}
+"""docs/amazon.md, Regions. Tests and simulators override single addresses."""
+
+
+def with_amazon(value: Any) -> Any:
+    """Amazon's own addresses, under those that are given."""
+    given = {} if value is None else value
+    if not isinstance(given, Mapping):
+        raise WrongValue(Expected.KEYS, found=shape_of(given))
+    merged: dict[Any, Any] = {name: {**own} for name, own in AMAZON_REGIONS.items()}
+    for name, region in given.items():
+        if isinstance(region, Mapping) and isinstance(name, str) and name in merged:
+            merged[name].update(region)
+        elif region is not None or name not in merged:
+            merged[name] = region
+    return merged
+
+
+# --- The configuration as frozen, typed values -----------------------------------------------------------
 
 
 class Region(Section):
