@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config import load, notes
 from proxy.config.model.expected import WrongValue
-from proxy.config.reading.permissions import judge
+from proxy.config.reading.files import judge
 from proxy.errors import ConfigurationError
 
 ONE = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "HOME": "/home/u"}

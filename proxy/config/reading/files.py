@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.config.model.expected import Expected, WrongValue
+from proxy.config.model.expected import Expected, ShownFile, WrongValue
 from proxy.config.model.key_names import shown_file
-from proxy.config.reading.permissions import judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,30 @@ def read_open_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
     if len(content) > limit:
         raise WrongValue(Expected.FILE_TOO_LARGE, place=shown_file(path))
     return content, status
+
+
+# --- Who else may read or change a file that holds a secret ----------------------------------------------
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def judge(path: Path, mode: int, *, own: bool) -> str:
+    """A note about a file that others can read, or nothing. Raises `WrongValue` for one that others can change.
+
+    `own` tells whether the process's user owns the file. A group may read the files of another user: that is how
+    Kubernetes (`fsGroup`), systemd and certificate tools give a process its secrets.
+    """
+    if not stat.S_ISREG(mode):
+        return ""
+    if mode & _OTHERS_WRITE:
+        raise WrongValue(Expected.FILE_WRITABLE, place=ShownFile(f"the file {path}"))
+    quoted = shlex.quote(str(path))
+    if own and mode & (stat.S_IRGRP | stat.S_IROTH):
+        readers = "every user of this machine" if mode & stat.S_IROTH else "its group"
+        return f"The mode of the secret file {path} lets {readers} read it; run `chmod 600 {quoted}`."
+    if mode & stat.S_IROTH:
+        return (
+            f"The mode of the secret file {path} lets every user of this machine read it; as its owner run "
+            f"`chmod o-r {quoted}`, or mount it with mode 0440 and a group of this process."
+        )
+    return ""
