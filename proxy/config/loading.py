@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from proxy import errors
 from proxy.config.account_files import MainFile, read_further_accounts
-from proxy.config.checks.certificates import broken_certificates
+from proxy.config.checks.notes import broken_certificates
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
 from proxy.config.model.accounts import fill_in_redirects
