@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from proxy.commands.terminal import OK
-from proxy.config.commented import commented_yaml
+from proxy.config.reference import commented_yaml
 
 HEAD = """\
 # Every key of the configuration of ads-proxy, at its default. Take the `#` in front of a key away to change it; a

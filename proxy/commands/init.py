@@ -19,7 +19,7 @@ import yaml
 from proxy.commands.keys import KEY_PREFIX
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import load
-from proxy.config.commented import commented_yaml
+from proxy.config.reference import commented_yaml
 from proxy.errors import ConfigurationError, StartupError
 
 if TYPE_CHECKING:
