@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -13,22 +14,17 @@ from proxy import __version__
 from proxy.access.client_keys import KeyUses, locked_out_at
 from proxy.access.clients import Budgets
 from proxy.admin import AdminListener, InvitationHandlers, RequestHistory, make_admin, make_invitations
-from proxy.app import wiring
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
-from proxy.app.audit import ThreadMessages, open_audit, watch_stream
-from proxy.app.audit import opened as opened_audit
 from proxy.app.defects import defect_of
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.kept_objects import KeptObjects
-from proxy.app.key_changes import compare_keys, watch_keys
-from proxy.app.notices import notice_ways
 from proxy.app.process import connections_within
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.crew import Crew
-from proxy.config import environment, wants_colours
+from proxy.config import Address, default_spill_directory, environment, wants_colours
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor, bind, bound_address
 from proxy.downstream.table import ConnectionTable
@@ -43,35 +39,47 @@ from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
-from proxy.observability.audit import AuditFailed, AuditTrail, ClientKeysInForce
+from proxy.observability.audit import (
+    AuditFailed,
+    AuditOpened,
+    AuditTrail,
+    ClientKeyChanged,
+    ClientKeysInForce,
+    KeyChange,
+    dated,
+    note,
+)
+from proxy.observability.audit_file import AuditFile, open_at_start
+from proxy.observability.audit_stream import AuditOutputs, AuditStream
+from proxy.observability.delivery import CommandWay, NoticeWay, WebhookWay
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
-from proxy.profiles.directory import ProfileDirectory
+from proxy.profiles.directory import ProfileDirectory, ProfileSource
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
-from proxy.tokens.opening import open_store
+from proxy.tokens.opening import SharedSettings, SpillPlace, open_store
+from proxy.tokens.values import TokenSettings, TokenSource
 from proxy.upstream.pools import Pools
 
 if TYPE_CHECKING:
     import socket
     import ssl
+    from collections.abc import Callable, Iterable, Mapping
 
     import aiohttp
 
     from proxy.access.client_keys import ClientKey
-    from proxy.app.key_changes import OwnedKey
     from proxy.app.workers.desk import Desk
     from proxy.app.workers.supervisor import Supervisor
-    from proxy.config import Address, Config
-    from proxy.events import Event
+    from proxy.config import AuditSection, Config
+    from proxy.events import Event, Observer
     from proxy.forwarding.rules import Rules
-    from proxy.observability.audit_stream import AuditStream
-    from proxy.observability.delivery import NoticeWay
+    from proxy.observability.sink import Sink
     from proxy.tokens.store import Store
 
 
@@ -163,7 +171,7 @@ class Program:
         self._tls.begin(config)
         store = self._open_store(config)
         self.invitations = InvitationLedger(store, time.time)
-        self.notes += (*store.notes, *wiring.connection_notes(config, self._max_connections))
+        self.notes += (*store.notes, *connection_notes(config, self._max_connections))
         self._names = Names()
         opened.callback(self._names.stop)
         self.session = make_session(self._names)
@@ -197,7 +205,7 @@ class Program:
 
     def _open_store(self, config: Config) -> Store:
         """The store, and this replica's part in the fleet that shares it, if one does."""
-        store = open_store(config.state.url, config.state.key, wiring.shared_settings(config, environment()))
+        store = open_store(config.state.url, config.state.key, shared_settings(config, environment()))
         self._opened.push_async_callback(store.close)
         self.fleet = None
         if store.fleet is not None:
@@ -226,7 +234,7 @@ class Program:
         watch = asyncio.get_running_loop().create_task(watch_stream(self.audit))
         self._opened.callback(watch.cancel)
         if self.audit.file is not None:
-            self.observers.observe(opened_audit(self.audit.file))
+            self.observers.observe(opened(self.audit.file))
 
     def _close_audit(self, stream: AuditStream) -> None:
         unwritten = stream.close()
@@ -255,7 +263,7 @@ class Program:
         desk = self._make_desk()
         fleet = (self.fleet,) if self.fleet is not None else ()
         observers = Observers((self.observers, SignInObserver(self._list_profiles_again), *fleet, *desk))
-        self.tokens = TokenManager(self.lwa, store, observers, wiring.token_settings(config))
+        self.tokens = TokenManager(self.lwa, store, observers, token_settings(config))
         if self.fleet is not None:
             self.fleet.share_pace(self.tokens.turns)
         self.directory = ProfileDirectory(
@@ -277,9 +285,9 @@ class Program:
         self._watch_keys()
         self.tools = ConnectionTable(deadlines)
         opened.push_async_callback(self.tokens.stop)
-        await self.tokens.start(wiring.token_sources(config))
+        await self.tokens.start(token_sources(config))
         opened.push_async_callback(self.directory.stop)
-        await self.directory.start(wiring.profile_sources(config, self._tls.authorities.context))
+        await self.directory.start(profile_sources(config, self._tls.authorities.context))
 
     async def stop(self) -> None:
         """Close everything that was opened, in reverse."""
@@ -296,9 +304,9 @@ class Program:
         self.logs.redact(config.secrets())
         rules, lwa = self.rules(config), self._login_with_amazon(config)
         # With thousands of accounts this takes a while, and requests are served meanwhile.
-        token_sources = await asyncio.to_thread(wiring.token_sources, config)
-        lists = await asyncio.to_thread(wiring.profile_sources, config, self._tls.authorities.context)
-        await self.tokens.reconfigure(token_sources, settings=wiring.token_settings(config), lwa=lwa)
+        sources = await asyncio.to_thread(token_sources, config)
+        lists = await asyncio.to_thread(profile_sources, config, self._tls.authorities.context)
+        await self.tokens.reconfigure(sources, settings=token_settings(config), lwa=lwa)
         if certificate is not None:
             self._tls.show(certificate)
             self.observers.observe(CertificateLoaded(certificate.ends_at))
@@ -390,3 +398,198 @@ class Program:
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an exception that nobody caught."""
         self.observers.observe(defect_of(context))
+
+
+# --- What becomes of clients' keys -----------------------------------------------------------------------
+
+OwnedKey = tuple[str, "ClientKey"]
+"""A client's name and one of its keys."""
+LOOK_AT_KEYS = 5.0
+
+
+def compare_keys(before: Iterable[OwnedKey], after: Iterable[OwnedKey]) -> tuple[ClientKeyChanged, ...]:
+    """What a reload did to keys: taken out, added, or given another end or note."""
+    old = {(client, key.digest): key for client, key in before}
+    new = {(client, key.digest): key for client, key in after}
+    return (
+        *(_changed(client, key, KeyChange.REMOVED) for (client, _), key in _without(old, new)),
+        *(_changed(client, key, KeyChange.ADDED) for (client, _), key in _without(new, old)),
+        *(
+            _changed(owner[0], key, KeyChange.CHANGED)
+            for owner, key in new.items()
+            if owner in old and key != old[owner]
+        ),
+    )
+
+
+def ended_between(keys: Iterable[OwnedKey], since: float, now: float) -> tuple[ClientKeyChanged, ...]:
+    """The keys whose end came after `since` and has come by `now`; both are wall-clock time."""
+    return tuple(
+        _changed(client, key, KeyChange.ENDED)
+        for client, key in keys
+        if key.ends_at is not None and since < key.ends_at <= now
+    )
+
+
+def _without(
+    some: dict[tuple[str, str], ClientKey], others: dict[tuple[str, str], ClientKey]
+) -> list[tuple[tuple[str, str], ClientKey]]:
+    return [(owner, key) for owner, key in some.items() if owner not in others]
+
+
+def _changed(client: str, key: ClientKey, change: KeyChange) -> ClientKeyChanged:
+    return ClientKeyChanged(client, key.id, change, key.note, key.ends_at)
+
+
+async def watch_keys(keys: Callable[[], Iterable[OwnedKey]], observer: Observer) -> None:
+    """Tell of keys as they end, for ever."""
+    since = time.time()
+    while True:
+        await asyncio.sleep(LOOK_AT_KEYS)
+        now = time.time()
+        for event in ended_between(keys(), since, now):
+            observer.observe(event)
+        since = max(since, now)
+
+
+# --- The audit stream of a configuration -----------------------------------------------------------------
+
+LOOK_SECONDS = 1.0
+
+
+class ThreadMessages:
+    """Events of another thread, heard on the event loop; before it runs, and after, nobody hears them."""
+
+    def __init__(self, observe: Callable[[Event], None]) -> None:
+        self._observe = observe
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        return f"<ThreadMessages {'heard' if self._loop is not None else 'not heard'}>"
+
+    def begin(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def tell(self, event: Event) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._observe, event)
+
+
+def open_audit(section: AuditSection, output: Sink, tell: Callable[[Event], None]) -> AuditStream | None:
+    """The stream, not yet writing; None where none is configured. `output` takes the lines for standard output.
+
+    Raises `StartupError`.
+    """
+    if section.file is None and not section.stdout:
+        return None
+    file = None if section.file is None else open_at_start(section.file)
+    copy = output.put if section.stdout else None
+    outputs = AuditOutputs(section.file, file, copy, tell, _make_note, section.required, lambda: output.lost)
+    return AuditStream(outputs)
+
+
+async def watch_stream(stream: AuditStream) -> None:
+    """Have the stream notice a disk that hangs, for ever."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        stream.look()
+
+
+def opened(file: AuditFile) -> AuditOpened:
+    """How the file was found."""
+    end = file.end
+    torn = "its last line was torn by a crash" if end.torn else ""
+    unclosed = "the program before ended without closing it, so that its last records may be missing"
+    trouble = end.cut, torn, unclosed if end.unclosed else ""
+    return AuditOpened(end.head.sequence, end.head.digest, "; ".join(filter(None, trouble)))
+
+
+def _make_note(action: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
+    return dated(note(action, said), time.time())
+
+
+# --- How people are told at once, as a configuration has it ----------------------------------------------
+
+
+def notice_ways(
+    config: Config, session: aiohttp.ClientSession, trusted: ssl.SSLContext | None
+) -> tuple[NoticeWay, ...]:
+    """None, one or both."""
+    notify, ways = config.notify, list[NoticeWay]()
+    if notify.webhook is not None:
+        ways.append(WebhookWay(session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
+    if notify.command:
+        ways.append(CommandWay(notify.command))
+    return tuple(ways)
+
+
+# --- A `Config` as the values that tokens and profiles are made from -------------------------------------
+
+
+def token_sources(config: Config) -> tuple[TokenSource, ...]:
+    """What the token manager must know of each account."""
+    return tuple(
+        TokenSource(
+            account=name,
+            token_url=config.regions[account.region].token_url,
+            client_id=account.client_id,
+            client_secret=account.secrets[0],
+            older_secret=account.secrets[1],
+            refresh_token=account.refresh_tokens[0],
+            older_refresh_token=account.refresh_tokens[1],
+            sign_in_url=_sign_in_url(config.admin_listen, name),
+            consented_on=account.consented_on,
+        )
+        for name, account in config.accounts.items()
+    )
+
+
+def _sign_in_url(admin: Address, account: str) -> str:
+    """Where a browser on this machine signs in; empty while the system still chooses the port."""
+    reached = Address("localhost", admin.port) if admin.host in ("0.0.0.0", "::") else admin
+    return f"http://{reached}/login/{account}" if admin.port else ""
+
+
+def profile_sources(config: Config, context: ssl.SSLContext | None) -> tuple[ProfileSource, ...]:
+    """What the profile directory must know of each account: it lists in every region."""
+    return tuple(
+        ProfileSource(
+            account=name,
+            client_id=account.client_id,
+            api_urls={region: addresses.api_url for region, addresses in config.regions.items()},
+            pins_first=account.default_profile == "first",
+            refresh_token=account.refresh_tokens[0],
+            proxy=config.upstream.proxy,
+            ssl_context=context,
+        )
+        for name, account in config.accounts.items()
+    )
+
+
+def spill_place(config: Config, environ: Mapping[str, str]) -> SpillPlace | None:
+    """Where copies go of refresh tokens that a shared store cannot take; None where they are turned off."""
+    spill = config.state.spill
+    if spill == "off":
+        return None
+    return SpillPlace(str(spill or default_spill_directory(environ)), required=spill is not None)
+
+
+def shared_settings(config: Config, environ: Mapping[str, str]) -> SharedSettings:
+    """What a store on a server needs beside its address and keys."""
+    return SharedSettings(config.state.max_connections, spill_place(config, environ))
+
+
+def token_settings(config: Config) -> TokenSettings:
+    tokens = config.tokens
+    return TokenSettings(tokens.refresh_ahead, tokens.request_wait, probe_interval=tokens.probe_interval)
+
+
+def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
+    """What is to be said where open files allow so few connections of tools; 0 is any number."""
+    if not allowed or allowed >= config.limits.max_connections:
+        return ()
+    return (
+        f"This system lets the program open too few files for limits.max_connections: {allowed} connections of "
+        "tools are taken; raise the limit (ulimit -n, LimitNOFILE).",
+    )

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from proxy.app import audit
+from proxy.access.client_keys import ClientKey
 from proxy.app.admin_adapter import AdminAdapter
 from proxy.app.process import StopSignals
-from proxy.app.program import Program
+from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
 from proxy.app.reload import Reloader
 from proxy.app.sources import LoadedConfig
 from proxy.config import Config, load
 from proxy.errors import ListenError
 from proxy.observability import audit_stream
+from proxy.observability.audit import ClientKeyChanged, KeyChange
 from proxy.observability.audit_file import AuditFile
 
 ENVIRONMENT = {
@@ -118,7 +119,7 @@ async def test_a_disk_that_hangs_is_logged(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(AuditFile, "write", hang)
     monkeypatch.setattr(audit_stream, "STALL_SECONDS", 0.0)
-    monkeypatch.setattr(audit, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.app.program.LOOK_SECONDS", 0.0)
     output = io.StringIO()
     program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), output=output)
     try:
@@ -152,3 +153,32 @@ def test_what_is_logged_of_the_signals_counts_them() -> None:
     signals.note()
     signals.note()
     assert repr(signals) == "<StopSignals 2 came>"
+
+
+OLD, NEW = ClientKey("ab" * 32, 100.0, "old"), ClientKey("cd" * 32)
+
+
+def told(changes: tuple[ClientKeyChanged, ...]) -> list[tuple[str, str, str]]:
+    return [(each.client, each.key[:2], each.change) for each in changes]
+
+
+def test_a_reload_adds_takes_out_and_changes_keys() -> None:
+    """A key that went from one client to another was taken out of the one and added to the other."""
+    before: list[OwnedKey] = [("tool", OLD), ("tool", NEW), ("gone", ClientKey("ef" * 32))]
+    after: list[OwnedKey] = [("tool", ClientKey(OLD.digest, 50.0, "old")), ("other", NEW)]
+    assert told(compare_keys(before, after)) == [
+        ("tool", "cd", "removed"),
+        ("gone", "ef", "removed"),
+        ("other", "cd", "added"),
+        ("tool", "ab", "changed"),
+    ]
+    assert compare_keys(before, before) == ()
+
+
+def test_a_key_ends_once() -> None:
+    """At its very moment, and not again."""
+    keys: list[OwnedKey] = [("tool", OLD), ("tool", NEW)]
+    assert ended_between(keys, 0.0, 99.9) == ()
+    (ended,) = ended_between(keys, 99.9, 100.0)
+    assert ended == ClientKeyChanged("tool", OLD.id, KeyChange.ENDED, "old", 100.0)
+    assert ended_between(keys, 100.0, 200.0) == ()

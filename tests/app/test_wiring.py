@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.access.clients import Budgets
-from proxy.app import wiring
+from proxy.app import program
 from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
@@ -29,9 +29,9 @@ ENVIRONMENT = {
 def test_an_account_asks_for_tokens_in_its_home_region_and_lists_in_all() -> None:
     """One token source with the home region's endpoint; one profile source with three addresses, that pins."""
     config = load(None, ENVIRONMENT)
-    (source,) = wiring.token_sources(config)
+    (source,) = program.token_sources(config)
     assert (source.account, source.token_url) == ("default", "https://api.amazon.co.uk/auth/o2/token")
-    (listed,) = wiring.profile_sources(config, None)
+    (listed,) = program.profile_sources(config, None)
     assert listed.api_urls == {
         "na": "https://advertising-api.amazon.com",
         "eu": "https://advertising-api-eu.amazon.com",
@@ -53,7 +53,7 @@ def test_an_account_asks_for_tokens_in_its_home_region_and_lists_in_all() -> Non
 def test_where_to_sign_in_is_known_where_the_port_is(admin: str, page: str) -> None:
     """An address that a browser on this machine can open."""
     keyed = {"ADS_PROXY_ADMIN_LISTEN": admin, "ADS_PROXY_ADMIN__KEY": "a-key-of-sixteen-bytes"}
-    (source,) = wiring.token_sources(load(None, {**ENVIRONMENT, **keyed}))
+    (source,) = program.token_sources(load(None, {**ENVIRONMENT, **keyed}))
     assert source.sign_in_url == page
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.app.wiring import spill_place
+from proxy.app.program import spill_place
 from proxy.config import AMAZON_REGIONS, Address, Client, Config, default_spill_directory, load
 from proxy.config.reading.document import parse_document
 from proxy.errors import ConfigurationError
