@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, TextIO
 from proxy.app.draining import let_end
 from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps, hide_memory, loop_factory
 from proxy.app.program import Program
-from proxy.app.reload import Reloader
+from proxy.app.reload import Reloader, read
 from proxy.app.service_manager import ServiceManager, notify_settings
-from proxy.app.sources import read
 from proxy.config import environment
 from proxy.downstream.ports import Availability
 from proxy.errors import StartupError
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.app.companion import Companion
-    from proxy.app.sources import LoadedConfig, Loader
+    from proxy.app.reload import LoadedConfig, Loader
     from proxy.config import Config
 
 _STOP_AT_ONCE_TIMEOUT = 1.0

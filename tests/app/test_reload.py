@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.app.reload import RESTART_ONLY, compare
-from proxy.app.sources import read, stamps_of
+from proxy.app.reload import RESTART_ONLY, compare, read, stamps_of
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 from tests.support.programs import ROOT
