@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.app.workers import supervisor as module
-from proxy.app.workers.frames import FrameReader, pack
+from proxy.app.workers.channel import FrameReader, pack
 from proxy.app.workers.supervision import Vitals, WorkerEnd, WorkerPhase
 from proxy.app.workers.supervisor import Supervisor
 from proxy.events import Event

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from proxy.app.process import forbid_core_dumps, loop_factory
-from proxy.app.workers.descriptors import Descriptors
+from proxy.app.workers.channel import Descriptors
 from proxy.app.workers.worker import Worker
 
 

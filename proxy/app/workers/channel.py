@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.app.workers.frames import FrameMalformed, FrameReader, pack
+from proxy.errors import AdsProxyError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-    from proxy.app.workers.frames import Message
 
 _ASK, _ANSWER, _FAILED = "ask", "answer", "failed"
 _PIECE: Final = 1 << 18
@@ -191,3 +192,84 @@ class Channel:
 
     def _tell(self, error: BaseException, what: str) -> None:
         self._loop.call_exception_handler({"message": f"{what}, on the channel of a worker", "exception": error})
+
+
+# --- Messages between supervisor and worker as bytes -----------------------------------------------------
+
+_PREFIX: Final = 4
+MAX_FRAME: Final = (1 << 32) - 1
+
+Message = dict[str, Any]
+
+
+class FrameMalformed(AdsProxyError):
+    """What came is no message: the other side is not of this program."""
+
+
+def pack(kind: str, **values: Any) -> bytes:
+    """A message as it is sent. Values are what JSON holds."""
+    body = json.dumps({"kind": kind, **values}, separators=(",", ":")).encode()
+    return len(body).to_bytes(_PREFIX, "big") + body
+
+
+class FrameReader:
+    """Puts together what comes in pieces."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def __repr__(self) -> str:
+        return f"<FrameReader: {len(self._waiting)} bytes waiting>"
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that are whole now. Raises `FrameMalformed`."""
+        waiting, at = self._waiting, 0
+        waiting += data
+        messages: list[Message] = []
+        while len(waiting) - at >= _PREFIX:
+            end = at + _PREFIX + int.from_bytes(waiting[at : at + _PREFIX], "big")
+            if len(waiting) < end:
+                break
+            messages.append(_read(bytes(waiting[at + _PREFIX : end])))
+            at = end
+        del waiting[:at]
+        return messages
+
+
+def _read(body: bytes) -> Message:
+    try:
+        message = json.loads(body)
+    except ValueError as error:
+        raise FrameMalformed(f"A frame of {len(body)} bytes is no JSON.") from error
+    if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
+        raise FrameMalformed("A frame without a kind.")
+    return message
+
+
+# --- What a worker inherits ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """`channel` leads to the supervisor, `numbers` is the memory of metrics, `counts` that of what so many `workers`
+    count together, and tools connect to the `listening` ones."""
+
+    channel: int
+    numbers: int
+    counts: int
+    workers: int
+    listening: tuple[int, ...]
+
+    def arguments(self) -> tuple[str, ...]:
+        """For a command line."""
+        return tuple(map(str, (self.channel, self.numbers, self.counts, self.workers, *self.listening)))
+
+    def inherited(self) -> tuple[int, ...]:
+        """All that the child must have."""
+        return (self.channel, self.numbers, self.counts, *self.listening)
+
+    @classmethod
+    def read(cls, arguments: list[str]) -> Descriptors:
+        """What `arguments` wrote."""
+        channel, numbers, counts, workers, *listening = map(int, arguments)
+        return cls(channel, numbers, counts, workers, tuple(listening))

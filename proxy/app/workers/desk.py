@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from proxy import events
 from proxy.admin import RefusedRequest
 from proxy.app.fleet import read_pause
+from proxy.app.workers.channel import pack
 from proxy.app.workers.directory_copy import write_lists
-from proxy.app.workers.frames import pack
 from proxy.app.workers.held_tokens import read_token, write_refusal, write_token
 from proxy.app.workers.news import read_request
 from proxy.app.workers.span_passing import read_span
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from proxy.admin import RequestHistory
     from proxy.app.tls_in_force import TlsInForce
     from proxy.app.workers.budgets import SharedBudgets
-    from proxy.app.workers.frames import Message
+    from proxy.app.workers.channel import Message
     from proxy.app.workers.span_passing import SpanTaker
     from proxy.config import Config
     from proxy.events import Event

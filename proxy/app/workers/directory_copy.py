@@ -15,7 +15,7 @@ from proxy.profiles.reach import ReachIndex
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from proxy.app.workers.frames import Message
+    from proxy.app.workers.channel import Message
     from proxy.profiles.index import ProfileListing
     from proxy.profiles.reach import Reach
 

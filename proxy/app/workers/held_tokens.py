@@ -14,8 +14,7 @@ from proxy.tokens.values import AccessToken
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from proxy.app.workers.channel import Channel
-    from proxy.app.workers.frames import Message
+    from proxy.app.workers.channel import Channel, Message
     from proxy.tokens.suspicion import TokenUse
 
 WATCHFUL: Final = 900.0

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from proxy.app.draining import wait
-from proxy.app.workers.frames import pack
+from proxy.app.workers.channel import pack
 from proxy.app.workers.supervision import (
     LOOK_SECONDS,
     WorkerEnd,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable
 
+    from proxy.app.workers.channel import Message
     from proxy.app.workers.desk import Desk
-    from proxy.app.workers.frames import Message
     from proxy.app.workers.shared_counts import SharedCounts
     from proxy.config import Config
     from proxy.events import Event, Observer

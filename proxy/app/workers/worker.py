@@ -58,8 +58,7 @@ from proxy.routing.mcp_session import McpSession
 from proxy.upstream.pools import Pools
 
 if TYPE_CHECKING:
-    from proxy.app.workers.descriptors import Descriptors
-    from proxy.app.workers.frames import Message
+    from proxy.app.workers.channel import Descriptors, Message
     from proxy.config import Config
 
 ALONE_SECONDS: Final = 10.0

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import proxy
-from proxy.app.workers.channel import Channel
-from proxy.app.workers.descriptors import Descriptors
+from proxy.app.workers.channel import Channel, Descriptors
 from proxy.app.workers.supervision import Vitals, WorkerEnd, WorkerPhase
 from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberReader, make_memory_file
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from proxy.app.workers.frames import Message
+    from proxy.app.workers.channel import Message
 
 
 _CODE: Final = (

@@ -9,8 +9,16 @@ from typing import Any
 
 import pytest
 
-from proxy.app.workers.channel import Channel, ChannelClosed, QuestionFailed
-from proxy.app.workers.frames import Message, pack
+from proxy.app.workers.channel import (
+    Channel,
+    ChannelClosed,
+    Descriptors,
+    FrameMalformed,
+    FrameReader,
+    Message,
+    QuestionFailed,
+    pack,
+)
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 
@@ -194,3 +202,34 @@ async def test_what_was_said_last_is_waited_for() -> None:
 async def _read_on(end: socket.socket) -> None:
     while True:
         await asyncio.get_running_loop().sock_recv(end, 1 << 16)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 17, 1000])
+def test_messages_come_out_whole_in_whatever_pieces(size: int) -> None:
+    """Two messages, cut anywhere, come out in their order."""
+    data = pack("token", account="acme", value="é") + pack("drain")
+    reader, found = FrameReader(), []
+    for at in range(0, len(data), size):
+        found += reader.feed(data[at : at + size])
+    assert found == [{"kind": "token", "account": "acme", "value": "é"}, {"kind": "drain"}]
+    assert repr(reader) == "<FrameReader: 0 bytes waiting>"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"kind": 1}'])
+def test_what_is_no_message_is_refused(body: bytes) -> None:
+    """Bytes that nobody of this program sends are an error, and nothing is guessed."""
+    with pytest.raises(FrameMalformed):
+        FrameReader().feed(len(body).to_bytes(4, "big") + body)
+
+
+GIVEN = Descriptors(channel=7, numbers=8, counts=9, workers=4, listening=(10, 11))
+
+
+def test_a_command_line_is_read_as_it_was_written() -> None:
+    """With several listening sockets, too."""
+    assert Descriptors.read(list(GIVEN.arguments())) == GIVEN
+
+
+def test_all_descriptors_are_inherited_and_nothing_else() -> None:
+    """The count of workers is none."""
+    assert GIVEN.inherited() == (7, 8, 9, 10, 11)

@@ -10,9 +10,8 @@ from typing import Any, cast
 import pytest
 
 from proxy.access.client_keys import KeyUses
-from proxy.app.workers.channel import Channel, ChannelClosed, QuestionFailed
+from proxy.app.workers.channel import Channel, ChannelClosed, Message, QuestionFailed
 from proxy.app.workers.directory_copy import DirectoryCopy, write_lists
-from proxy.app.workers.frames import Message
 from proxy.app.workers.held_tokens import WATCHFUL, HeldTokens, read_token, write_refusal, write_token
 from proxy.app.workers.news import LIMIT, RequestNews, read_request
 from proxy.errors import NoUsableToken

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.app.workers import supervisor as module
-from proxy.app.workers.frames import pack
+from proxy.app.workers.channel import pack
 from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.supervision import HANG_SECONDS, START_SECONDS, Vitals, WorkerEnd, WorkerPhase
 from proxy.app.workers.supervisor import LOOKS_UNTIL_ELSEWHERE, Supervisor, WorkerWatch

@@ -14,8 +14,7 @@ import pytest
 
 from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers import worker as module
-from proxy.app.workers.descriptors import Descriptors
-from proxy.app.workers.frames import FrameReader, pack
+from proxy.app.workers.channel import Descriptors, FrameReader, pack
 from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.worker import Worker
 from proxy.config import load
