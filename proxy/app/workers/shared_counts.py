@@ -6,9 +6,8 @@ import mmap
 import os
 from dataclasses import dataclass
 
-from proxy.app.workers.addresses import BUCKETS, AddressMemory
 from proxy.app.workers.budgets import MAX_CLIENTS, BudgetMemory, SharedBudgets
-from proxy.app.workers.connection_memory import ConnectionMemory
+from proxy.app.workers.connection_memory import BUCKETS, AddressMemory, ConnectionMemory
 from proxy.observability.number_memory import make_memory_file
 
 

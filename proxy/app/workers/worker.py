@@ -24,10 +24,9 @@ from proxy.app.fleet import read_pause
 from proxy.app.process import connections_within, end_where_it_is
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.tls_in_force import TlsInForce
-from proxy.app.workers.addresses import SharedAddresses
 from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
-from proxy.app.workers.connection_memory import PlaceSharing, SharedConnections
+from proxy.app.workers.connection_memory import PlaceSharing, SharedAddresses, SharedConnections
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.held_tokens import HeldTokens
 from proxy.app.workers.held_transport import HeldWrites, WorkerConnection
