@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import HttpVersion11, web
 
-from proxy.admin.connections import MAX_CONNECTIONS, ConnectionLimiter
 from proxy.admin.responses import SECURITY_HEADERS, problem
 from proxy.errors import ExpectationFailed
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
 
 STOP_TIMEOUT: Final = 0.5
 """Seconds that its own requests get at the end."""
@@ -64,3 +64,98 @@ def refusing_expectations(handler: Handler) -> Handler:
         return answer
 
     return handle
+
+
+# --- How many connections the admin listener takes, and for how long -------------------------------------
+
+MAX_CONNECTIONS = 128
+"""Connections at a time."""
+HEAD_TIMEOUT = 10.0
+"""Seconds until the first head must be complete."""
+MAX_AGE = 900.0
+"""Seconds that a connection lives at all; browsers and Prometheus connect anew without a word."""
+_UNDECIDED_BYTES = len(b"\r\n\r\n") - 1
+
+
+class ConnectionLimiter:
+    """Makes the protocols of all connections; `inner` makes those that they lead to.
+
+    Beyond `max_connections` the oldest is ended. `head_timeout` is in seconds.
+    """
+
+    def __init__(
+        self,
+        inner: Callable[[], asyncio.Protocol],
+        max_connections: int = MAX_CONNECTIONS,
+        head_timeout: float = HEAD_TIMEOUT,
+    ) -> None:
+        self.inner = inner
+        self.max_connections = max_connections
+        self.head_timeout = head_timeout
+        self.connections: dict[LimitedConnection, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<ConnectionLimiter {len(self.connections)} of {self.max_connections} connections>"
+
+    def protocol(self) -> LimitedConnection:
+        """A new connection's protocol: the factory for `create_server`."""
+        return LimitedConnection(self)
+
+    def admit(self, connection: LimitedConnection) -> None:
+        """Count one more, at the cost of the oldest where there are too many."""
+        self.connections[connection] = None
+        if len(self.connections) > self.max_connections:
+            next(iter(self.connections)).abort()
+
+
+class LimitedConnection(asyncio.Protocol):
+    """One connection, handed on to its inner protocol."""
+
+    def __init__(self, limiter: ConnectionLimiter) -> None:
+        self._limiter = limiter
+        self._inner = limiter.inner()
+        self._transport: asyncio.Transport
+        self._timer: asyncio.TimerHandle | None = None
+        self._end = b""
+        self._asked = False
+
+    def __repr__(self) -> str:
+        return f"<LimitedConnection {'with' if self._asked else 'without'} a whole head>"
+
+    def abort(self) -> None:
+        """End the connection now."""
+        self._limiter.connections.pop(self, None)
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._timer = asyncio.get_running_loop().call_later(self._limiter.head_timeout, self.abort)
+        self._inner.connection_made(transport)
+        self._limiter.admit(self)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._asked:
+            self._look_for_a_head(data)
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._limiter.connections.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def _look_for_a_head(self, data: bytes) -> None:
+        tail = self._end + data
+        self._asked, self._end = b"\r\n\r\n" in tail, tail[-_UNDECIDED_BYTES:]
+        if self._asked and self._timer is not None:
+            self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(MAX_AGE, self.abort)
