@@ -9,6 +9,8 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -17,18 +19,20 @@ from aiohttp import web
 from cachetools import TTLCache
 
 from proxy import errors
-from proxy.admin import guard, invitation_pages
+from proxy.admin import guard
 from proxy.admin.pending_sign_ins import MAX_PENDING, STATE_SECONDS, PendingSignIns, cookie_name
 from proxy.admin.replacement import ReplacementQuestion
 from proxy.admin.responses import SECURITY_HEADERS, html
 from proxy.admin.sign_in import SignInFlow
-from proxy.events import DefectMet, InvitationUsed
+from proxy.events import DefectMet, InvitationUsed, SignInOutcome
 from proxy.tokens.invitation import PATH, Invitation, InvitationState, is_signed, read_claim, signing_key, state_of
 
 if TYPE_CHECKING:
+    from proxy.admin.sign_in_result import SignInResult
     from proxy.admin.view import AdminView, SignInSource
     from proxy.events import Observer
     from proxy.tokens.invitation import InvitationLedger
+
 
 STYLE: Final = Path(__file__).parent / "static" / "console.css"
 CALLBACK: Final = f"{PATH}/callback"
@@ -68,14 +72,14 @@ class InvitationHandlers:
             self._check(request)
             return await handler(request)
         except errors.Refused as refused:
-            return html(invitation_pages.problem_page(refused.title, refused.detail), refused.status)
+            return html(problem_page(refused.title, refused.detail), refused.status)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as wrong:
-            return html(invitation_pages.ended_page(InvitationState.UNKNOWN), wrong.status)
+            return html(ended_page(InvitationState.UNKNOWN), wrong.status)
         except web.HTTPException as wrong:
-            return html(invitation_pages.problem_page("That did not work", "Open the link again."), wrong.status)
+            return html(problem_page("That did not work", "Open the link again."), wrong.status)
         except Exception:  # noqa: BLE001 - a defect is answered 500 and told
             self._observer.observe(DefectMet(f"invitation {request.method[:20]}", traceback.format_exc()))
-            return html(invitation_pages.problem_page("That did not work", "Try again later."), 500)
+            return html(problem_page("That did not work", "Try again later."), 500)
 
     def _check(self, request: web.Request) -> None:
         rules = replace(self._view.access(), listen_host=urlsplit(self._url).hostname or "")
@@ -92,7 +96,7 @@ class InvitationHandlers:
         state, invitation, source = await self._open(token)
         if invitation is None or source is None:
             return _ended(state)
-        return html(invitation_pages.asking_page(invitation, source, token))
+        return html(asking_page(invitation, source, token))
 
     async def _begin(self, request: web.Request) -> web.Response:
         """The page's button, in a browser: every browser names the origin of a form that it posts."""
@@ -105,7 +109,7 @@ class InvitationHandlers:
         self._make_room(invitation.id)
         begun = self._flow.begin(source)
         self._begun[begun.state] = (invitation.id, token)
-        answer = html(invitation_pages.leaving_page(begun.url))
+        answer = html(leaving_page(begun.url))
         answer.set_cookie(
             begun.cookie_name,
             begun.cookie_value,
@@ -141,16 +145,16 @@ class InvitationHandlers:
             result = await self._flow.finish(dict(request.query), request.cookies)
             if isinstance(result, ReplacementQuestion):
                 self._pending.take(state, request.cookies)
-                return html(invitation_pages.other_login_page(token), 409)
+                return html(other_login_page(token), 409)
             if not result.connected:
-                return html(invitation_pages.failed_page(result, token), result.status)
+                return html(failed_page(result, token), result.status)
             self._observer.observe(InvitationUsed(result.account, id_))
             await self._ledger.use(id_)
         except errors.StateError as error:
             self._observer.observe(DefectMet("keeping that an invitation was used", str(error)))
         finally:
             self._finishing.discard(id_)
-        answer = html(invitation_pages.done_page())
+        answer = html(done_page())
         answer.del_cookie(cookie_name(state), path=PATH)
         return answer
 
@@ -174,7 +178,7 @@ def _is_ours(token: str, source: SignInSource) -> bool:
 
 
 def _ended(state: InvitationState) -> web.Response:
-    return html(invitation_pages.ended_page(state), 410 if state is not InvitationState.UNKNOWN else 404)
+    return html(ended_page(state), 410 if state is not InvitationState.UNKNOWN else 404)
 
 
 def make_invitations(handlers: InvitationHandlers) -> web.Application:
@@ -193,3 +197,111 @@ def make_invitations(handlers: InvitationHandlers) -> web.Application:
     app.add_routes(handlers.routes())
     app.on_response_prepare.append(add_headers)
     return app
+
+
+# --- What an advertiser sees who follows an invitation ---------------------------------------------------
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>{title}</title>
+<link rel="stylesheet" href="{path}/static/console.css">{head}
+</head>
+<body class="narrow">
+<main class="card {tone}">
+<h1>{title}</h1>
+{body}
+</main>
+</body>
+</html>
+"""
+_SCOPES: Final = {
+    "advertising::campaign_management": "see and manage advertising campaigns and their reports",
+    "advertising::audiences": "see and manage advertising audiences",
+    "advertising::test:create_account": "make test accounts",
+}
+ENDED: Final = {
+    InvitationState.USED: ("This link was used already", "The consent was given: there is nothing more to do."),
+    InvitationState.REVOKED: ("This link was taken back", "Ask whoever sent it to you for another one."),
+    InvitationState.EXPIRED: ("This link is too old", "Ask whoever sent it to you for another one."),
+    InvitationState.UNKNOWN: (
+        "This link is not known",
+        "Open it as it was sent to you, whole, or ask for another one.",
+    ),
+}
+
+
+def page(title: str, body: str, tone: str = "", head: str = "") -> str:
+    """A whole page; `body` and `head` are HTML."""
+    return _PAGE.format(title=escape(title), body=body, tone=escape(tone), head=head, path=PATH)
+
+
+def asking_page(invitation: Invitation, source: SignInSource, token: str) -> str:
+    """What is asked for and by whom, and the button that leads to Amazon."""
+    sender, until = escape(invitation.sender), datetime.fromtimestamp(invitation.expires_at, UTC)
+    scopes = "".join(f"<li>{escape(_SCOPES.get(scope, scope))}</li>" for scope in source.scopes)
+    return page(
+        "Access to your Amazon Ads account",
+        f"""<p><strong>{sender}</strong> asks you to let its program (account
+<strong>{escape(source.account)}</strong>) do this at Amazon Ads in your name:</p>
+<ul>{scopes}</ul>
+<p>The button leads to Amazon's own page. Sign in there as a user who has access to the ads account, and allow
+it; your password stays between you and Amazon. Amazon keeps the consent for a year, and you can withdraw it there.</p>
+<form method="post" action="{PATH}/{escape(token)}/begin"><button type="submit">Go on to Amazon</button></form>
+<p>If you do not know {sender}, close this page. This link works once, until {until:%Y-%m-%d %H:%M} UTC.</p>""",
+    )
+
+
+def leaving_page(sign_in_url: str) -> str:
+    """Goes on to Amazon's page by itself: a redirect would be held against the form's own policy."""
+    url = escape(sign_in_url)
+    return page(
+        "On to Amazon",
+        f'<p><a class="button" href="{url}">Go on to Amazon</a></p>',
+        head=f'\n<meta http-equiv="refresh" content="0; url={url}">',
+    )
+
+
+def ended_page(state: InvitationState) -> str:
+    """Why a link leads nowhere."""
+    title, body = ENDED[state]
+    return page(title, f"<p>{escape(body)}</p>", "good" if state is InvitationState.USED else "bad")
+
+
+def done_page() -> str:
+    """The consent is in force."""
+    return page("Done", "<p>Thank you: the access was granted and works. You can close this page.</p>", "good")
+
+
+def failed_page(result: SignInResult, token: str) -> str:
+    """What went wrong, as far as it is the advertiser's business."""
+    if result.outcome is SignInOutcome.DENIED:
+        title, words = "Access was not granted", "Amazon's page ended without your consent. Nothing has changed."
+    elif result.outcome is SignInOutcome.STATE_UNKNOWN:
+        title = "This sign-in is not known"
+        words = (
+            "It took more than ten minutes, or went on in another browser. Open the link that was sent to you again."
+        )
+    else:
+        title, words = "That did not work", "Amazon did not complete the sign-in. Nothing has changed."
+    again = f'<p><a class="button" href="{PATH}/{escape(token)}">Try again</a></p>' if token else ""
+    return page(title, f"<p>{words}</p>{again}", "bad")
+
+
+def other_login_page(token: str) -> str:
+    """Signed in as somebody who does not reach what is in use: that is for the operator to decide."""
+    return page(
+        "This is another login",
+        f"""<p>The user that you signed in as does not have access to the same ads accounts as before. Nothing
+has changed. Sign in as the user who has, or ask whoever sent you the link.</p>
+<p><a class="button" href="{PATH}/{escape(token)}">Try again</a></p>""",
+        "bad",
+    )
+
+
+def problem_page(title: str, detail: str) -> str:
+    """A refusal of the listener itself."""
+    return page(title, f"<p>{escape(detail)}</p>", "bad")
