@@ -9,10 +9,21 @@ import pytest
 
 from proxy.admin import AccessRules, ClientKeyView
 from proxy.admin.history import RequestHistory
-from proxy.admin.recent import MAX_GROUPS, MAX_SHOWN, RequestFilter, failures, find_requests, reason
+from proxy.admin.recent import (
+    MAX_GROUPS,
+    MAX_SHOWN,
+    STEPS_OF_REFUSALS,
+    RequestFilter,
+    failures,
+    find_requests,
+    next_step,
+    reason,
+)
+from proxy.events import Fault
 from proxy.observability.journal import Journal
 from proxy.observability.metrics import Metrics
 from proxy.observability.recent_requests import RecentRequests
+from proxy.observability.request_metrics import refusal_slugs
 from tests.admin.fixtures import KEY, FakeProgram, Knocker, administer
 from tests.observability.test_journal import KIND, Record
 from tests.observability.test_metrics import finished
@@ -178,3 +189,34 @@ def test_a_call_of_mcp_is_found_by_its_tools() -> None:
     found = find_requests(history, RequestFilter(operation="UPDATE_"))["requests"]
     assert [request["request_id"] for request in found] == ["called"]
     assert [group["operations"] for group in failures(history)] == [["a-query_b", "a-update_b"], ["listProfiles"]]
+
+
+@pytest.mark.parametrize("slug", sorted(refusal_slugs()))
+def test_each_refusal_has_its_step(slug: str) -> None:
+    """A whole sentence, also where the slug has none of its own."""
+    assert next_step(503, slug, "").endswith(".")
+    assert next_step(400, slug, "").endswith(".")
+
+
+@pytest.mark.parametrize("fault", [*Fault, "content-too-large", "internal-error"])
+def test_each_way_to_break_has_its_step(fault: str) -> None:
+    """A word of `Fault`, or the slug of an error that could no longer be told."""
+    assert next_step(200, "", fault).endswith(".")
+
+
+@pytest.mark.parametrize("status", [0, 400, 401, 403, 404, 415, 429, 500, 503])
+def test_each_status_of_amazons_has_its_step(status: int) -> None:
+    """What Amazon answered says whose turn it is."""
+    assert next_step(status, "", "").endswith(".")
+
+
+def test_no_step_is_for_a_refusal_that_there_is_not() -> None:
+    """A slug that was renamed takes its step along."""
+    assert set(STEPS_OF_REFUSALS) <= refusal_slugs()
+
+
+def test_the_proxys_own_answer_speaks_before_the_status() -> None:
+    """429 of the proxy's budget is no 429 of Amazon's."""
+    assert "requests_per_minute" in next_step(429, "budget-spent", "")
+    assert "Amazon limits" in next_step(429, "", "")
+    assert "requests_per_minute" not in next_step(200, "", "upstream-died")
