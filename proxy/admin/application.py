@@ -29,7 +29,7 @@ from proxy.admin.responses import (
     html,
     problem,
 )
-from proxy.admin.sign_in_handlers import SignInHandlers, known_account
+from proxy.admin.sign_in import SignInHandlers, known_account
 from proxy.admin.survey import Surveys
 from proxy.events import DefectMet, Observer
 from proxy.observability.audit import AdminRefused, AdminSignedIn

@@ -20,10 +20,9 @@ from cachetools import TTLCache
 
 from proxy import errors
 from proxy.admin import guard
-from proxy.admin.pending_sign_ins import MAX_PENDING, STATE_SECONDS, PendingSignIns, cookie_name
 from proxy.admin.replacement import ReplacementQuestion
 from proxy.admin.responses import SECURITY_HEADERS, html
-from proxy.admin.sign_in import SignInFlow
+from proxy.admin.sign_in import MAX_PENDING, STATE_SECONDS, PendingSignIns, SignInFlow, cookie_name
 from proxy.events import DefectMet, InvitationUsed, SignInOutcome
 from proxy.tokens.invitation import PATH, Invitation, InvitationState, is_signed, read_claim, signing_key, state_of
 

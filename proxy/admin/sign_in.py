@@ -5,23 +5,33 @@ It is free of HTTP: cookies and parameters are handed in, a `SignInResult` comes
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
-from proxy.admin import sign_in_result
+from aiohttp import web
+from cachetools import TTLCache
+
+from proxy.admin import guard, pages, sign_in_result
 from proxy.admin.replacement import ReplacementQuestion
-from proxy.errors import AdsProxyError, RefreshTokenRevoked
+from proxy.admin.responses import NoSuchPage, form_of, html
+from proxy.errors import AdsProxyError, CrossOrigin, RefreshTokenRevoked
 from proxy.events import Event, Observer, SignInFinished, SignInOutcome
 from proxy.profiles.replacement import Comparison, Replacement, compare
 from proxy.secret import Secret
+from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from proxy.admin.pending_sign_ins import BegunSignIn, PendingSignIns
     from proxy.admin.sign_in_result import SignInResult
     from proxy.admin.view import AdminView, SignInSource
     from proxy.tokens.token_response import Grant
+
 
 CALLBACK_PATH: Final = "/login/callback"
 WORKING: Final = frozenset({"valid", "degraded"})
@@ -147,3 +157,208 @@ def right_host(source: SignInSource, host: str, moved: bool) -> str | None:
     if moved or not comes_back_here(source.redirect_uri) or wanted.hostname == urlsplit(f"//{host}").hostname:
         return None
     return f"{wanted.scheme}://{wanted.netloc}/login/{quote(source.account)}"
+
+
+# --- Signing in as pages ---------------------------------------------------------------------------------
+
+MAX_NAMES: Final = 20
+"""Accounts that a refusal lists."""
+
+
+class SignInHandlers:
+    """The handlers under `/login/`."""
+
+    def __init__(self, view: AdminView, observer: Observer) -> None:
+        self._view = view
+        self._flow = SignInFlow(view, observer, PendingSignIns())
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get(CALLBACK_PATH, self._callback),
+            web.get("/login/{account}", self._login),
+            web.post("/login/{account}", self._pasted),
+            web.post("/login/{account}/begin", self._confirmed),
+            web.post("/login/{account}/replace", self._replace),
+        ]
+
+    async def _login(self, request: web.Request) -> web.StreamResponse:
+        """At once on a person's own step; where another site may have led here, a page asks first."""
+        source = self._source(request)
+        moved = request.query.get("at")
+        if moved is None:
+            own_step = "ask" not in request.query and guard.is_own_step(request.headers)
+        else:
+            own_step = self._flow.redeem(moved, source.account)
+        elsewhere = right_host(source, request.host, moved is not None)
+        if elsewhere:
+            ticket = self._flow.ticket(source.account) if own_step else ""
+            return web.Response(status=302, headers={"Location": f"{elsewhere}?at={ticket}"})
+        if not own_step:
+            return html(pages.begin_page(source))
+        return self._begin(request, source, directly=True)
+
+    async def _confirmed(self, request: web.Request) -> web.StreamResponse:
+        """The page's button. Its answer is a page: a redirect would be held against the form's own policy."""
+        require_own_origin(request)
+        return self._begin(request, self._source(request), directly=False)
+
+    def _source(self, request: web.Request) -> SignInSource:
+        source = self._view.sign_in_source(known_account(self._view, request.match_info["account"]))
+        if source is None:
+            raise NoSuchPage("This account cannot be signed in to.")
+        return source
+
+    def _begin(self, request: web.Request, source: SignInSource, *, directly: bool) -> web.Response:
+        begun = self._flow.begin(source)
+        if not comes_back_here(source.redirect_uri):
+            answer = html(pages.paste_page(source, begun.url, begun.state))
+        elif directly:
+            answer = web.Response(status=302, headers={"Location": begun.url})
+        else:
+            answer = html(pages.leaving_page(source, begun.url))
+        answer.set_cookie(
+            begun.cookie_name,
+            begun.cookie_value,
+            path="/login",
+            max_age=STATE_SECONDS,
+            httponly=True,
+            secure=request.secure,
+            samesite="Lax",
+        )
+        return answer
+
+    async def _callback(self, request: web.Request) -> web.Response:
+        return await self._finish(request, dict(request.query))
+
+    async def _pasted(self, request: web.Request) -> web.Response:
+        form = await form_of(request)
+        state = form.get("state", "")
+        given = landing_parameters(form.get("landing", ""))
+        return await self._finish(request, {"state": state, **given})
+
+    async def _replace(self, request: web.Request) -> web.Response:
+        require_own_origin(request)
+        form = await form_of(request)
+        state = form.get("state", "")
+        return _ended(await self._flow.replace(state, form.get("insisted", ""), request.cookies), state)
+
+    async def _finish(self, request: web.Request, parameters: dict[str, str]) -> web.Response:
+        return _ended(await self._flow.finish(parameters, request.cookies), parameters.get("state", ""))
+
+
+def _ended(result: SignInResult | ReplacementQuestion, state: str) -> web.Response:
+    """A page. The browser's cookie stays while a question is open."""
+    if isinstance(result, ReplacementQuestion):
+        return html(pages.replacement_page(result), 409)
+    answer = html(pages.result_page(result), result.status)
+    answer.del_cookie(cookie_name(state), path="/login")
+    return answer
+
+
+def require_own_origin(request: web.Request) -> None:
+    """A form of ours, in a browser: every browser names the origin of a form that it posts."""
+    if not guard.is_own_origin(request.headers.get("Origin", ""), request.headers.get("Host", "")):
+        raise CrossOrigin("Use the button on the proxy's own page, which sends its Origin.")
+
+
+def known_account(view: AdminView, account: str) -> str:
+    """An account of the configuration, or a refusal that names the choices."""
+    if view.account(account) is None:
+        names = view.accounts()
+        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+        raise NoSuchPage(f"There is no such account; there are: {', '.join(names[:MAX_NAMES]) or 'none'}{more}.")
+    return account
+
+
+# --- Sign-ins under way ----------------------------------------------------------------------------------
+
+STATE_SECONDS: Final = 600
+MAX_PENDING: Final = 256
+TICKET_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class BegunSignIn:
+    """A sign-in that began. The browser keeps `cookie_value` under `cookie_name` until it comes back."""
+
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    cookie_name: str
+    cookie_value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSignIn:
+    """What is remembered of a sign-in until the browser is back, and of one that waits for a person's word.
+
+    `grant` is what Amazon granted, where it would take the place of a login that works; `comparison` is what of it.
+    """
+
+    source: SignInSource
+    browser: bytes = field(repr=False)
+    code_verifier: Secret
+    grant: Grant | None = field(default=None, repr=False)
+    comparison: Comparison | None = field(default=None, repr=False)
+
+
+def cookie_name(state: str) -> str:
+    """One cookie for each state, so that sign-ins in two tabs do not disturb each other."""
+    return f"ads_proxy_sign_in_{hashlib.sha256(state.encode('utf-8', 'replace')).hexdigest()[:16]}"
+
+
+class PendingSignIns:
+    """The sign-ins under way, at most 256 of them."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, token: Callable[[], str] = lambda: secrets.token_urlsafe(32)
+    ) -> None:
+        self._pending: TTLCache[str, PendingSignIn] = TTLCache(MAX_PENDING, STATE_SECONDS, clock)
+        self._tickets: TTLCache[str, str] = TTLCache(MAX_PENDING, TICKET_SECONDS, clock)
+        self._token = token
+
+    def __repr__(self) -> str:
+        return f"<PendingSignIns {len(self._pending)}>"
+
+    def begin(self, source: SignInSource) -> BegunSignIn:
+        state, browser = self._token(), self._token()
+        verifier = Secret(self._token())
+        self._pending[state] = PendingSignIn(source, _digest(browser), verifier)
+        request = AuthorizationRequest(source.client_id, source.scopes, source.redirect_uri, state, verifier)
+        url = sign_in_url(source.auth_grant_url, request)
+        return BegunSignIn(url, state, cookie_name(state), browser)
+
+    def ticket(self, account: str) -> str:
+        """What shows, for a minute and once, that a person's own step for this account was taken here a moment ago."""
+        ticket = self._token()
+        self._tickets[ticket] = account
+        return ticket
+
+    def redeem(self, ticket: str, account: str) -> bool:
+        return self._tickets.pop(ticket, "") == account
+
+    def find(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
+        """The sign-in of a state, only for the browser that began it."""
+        pending = self._pending.get(state)
+        browser = cookies.get(cookie_name(state), "")
+        if pending is None or not hmac.compare_digest(pending.browser, _digest(browser)):
+            return None
+        return pending
+
+    def take(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
+        """As `find`, once."""
+        pending = self.find(state, cookies)
+        if pending is not None:
+            del self._pending[state]
+        return pending
+
+    def forget(self, state: str) -> None:
+        """Nobody comes back with this state any more."""
+        self._pending.pop(state, None)
+
+    def hold(self, state: str, pending: PendingSignIn, grant: Grant, comparison: Comparison) -> None:
+        """Keep what was granted until the browser says what becomes of it; forgotten like any other."""
+        self._pending[state] = replace(pending, grant=grant, comparison=comparison)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "replace")).digest()

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.admin import AccessRules
 from proxy.admin.guard import is_own_step
-from proxy.admin.pending_sign_ins import PendingSignIns
+from proxy.admin.sign_in import PendingSignIns
 from tests.admin.fixtures import KEY, FakeProgram, Knocker, administer
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}

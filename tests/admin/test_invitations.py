@@ -24,7 +24,7 @@ from proxy.admin import (
     make_invitations,
 )
 from proxy.admin.invitations import MAX_PER_LINK
-from proxy.admin.pending_sign_ins import MAX_PENDING
+from proxy.admin.sign_in import MAX_PENDING
 from proxy.events import InvitationUsed, SignInFinished
 from proxy.observability.metrics import Metrics
 from proxy.profiles.replacement import GrantedProfiles

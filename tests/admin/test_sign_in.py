@@ -7,8 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from proxy import errors
-from proxy.admin.pending_sign_ins import PendingSignIns, cookie_name
-from proxy.admin.sign_in import SignInFlow, landing_parameters, right_host
+from proxy.admin.sign_in import PendingSignIns, SignInFlow, cookie_name, landing_parameters, right_host
 from proxy.admin.view import SignInSource
 from proxy.events import SignInFinished
 from proxy.secret import Secret
