@@ -30,7 +30,7 @@ from proxy.admin.responses import (
     problem,
 )
 from proxy.admin.sign_in import SignInHandlers, known_account
-from proxy.admin.survey import Surveys
+from proxy.admin.status import Surveys
 from proxy.events import DefectMet, Observer
 from proxy.observability.audit import AdminRefused, AdminSignedIn
 

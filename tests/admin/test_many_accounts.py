@@ -10,7 +10,7 @@ import pytest
 
 from proxy.admin import ListingFailureView, ProfileView
 from proxy.admin.pauses import LONGEST_PIECE_SECONDS, PIECE_SECONDS, Pauses, next_piece
-from proxy.admin.survey import PAGE, needs_somebody
+from proxy.admin.status import PAGE, needs_somebody
 from proxy.tokens.consent import Consent
 from proxy.tokens.values import CredentialStatus
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
