@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy import events
-from proxy.admin.traffic import tally
+from proxy.admin.history import tally
 from proxy.config import load
 from proxy.observability.metrics import Metrics
 from proxy.observability.redaction import Redaction

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy import errors
-from proxy.admin.traffic import Tally, quantile
+from proxy.admin.history import Tally, quantile
 from proxy.events import Fault
 
 if TYPE_CHECKING:

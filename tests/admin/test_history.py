@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.admin.traffic import MINUTES, STEPS_A_MINUTE, Tally, Traffic, quantile
+from proxy.admin.history import MINUTES, STEPS_A_MINUTE, Tally, Traffic, quantile
 from proxy.observability.metrics import Metrics
 from proxy.observability.request_metrics import REQUEST_BUCKETS
 from tests.observability.test_metrics import finished
