@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.commands.login_comparison import NamedProfile, decide, describe_comparison
+from proxy.commands.login import NamedProfile, decide, describe_comparison
 from proxy.profiles.replacement import Comparison, Replacement
 from proxy.simulator import Simulator, SimulatorSettings
 from tests.commands.test_amazon import Shell, sign_in
