@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from rich.table import Table
+from rich.text import Text
+
+from proxy.commands.consoles import answers
 from proxy.commands.healthcheck import reachable
-from proxy.commands.status_screen import print_screen
-from proxy.commands.terminal import FAILED, OK, complain, say
+from proxy.commands.terminal import FAILED, OK, complain, printable, say, with_options_in_use
+from proxy.config import REGION_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from proxy.config import Address
     from proxy.secret import Secret
+
 
 TIMEOUT = 10.0
 _BROKEN = ("revoked", "misconfigured")
@@ -110,3 +115,177 @@ def _read(admin: Address, code: int, body: bytes) -> StatusAnswer:
     if not isinstance(status, dict) or "accounts" not in status:
         return StatusAnswer(problem=f"{admin} answers {code}; is this the admin_listen of ads-proxy?")
     return StatusAnswer(status)
+
+
+# --- What `status` shows ---------------------------------------------------------------------------------
+
+MAX_THROTTLES, MAX_REFUSED, MAX_ACCOUNTS = 10, 5, 50
+_STYLES = {"valid": "green", "pending": "yellow", "degraded": "yellow"}
+
+
+def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = False) -> None:
+    """The whole screen: the program, its accounts, what needs somebody, what Amazon limits, what was refused."""
+    console = answers()
+    for line in headlines(status, admin):
+        console.print(Text(line), soft_wrap=True)
+    console.print()
+    shown = status["accounts"] if only_one else accounts_to_show(status)
+    console.print(_accounts(shown))
+    for line in () if only_one else left_out(status, shown):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    for line in troubles(shown):
+        console.print(Text(f"  {with_options_in_use(line)}"), soft_wrap=True)
+    if workers := status.get("workers", ()):
+        console.print(Text("\nWorkers"), _workers(workers), sep="\n")
+    if throttles := status.get("throttles", ()):
+        console.print(Text("\nLimited by Amazon"), _throttles(throttles), sep="\n")
+    if refused := status.get("refused", ()):
+        console.print(Text("\nLast refused requests"), _refused(refused), sep="\n")
+
+
+def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
+    """The program itself. Pure."""
+    state = "stopping" if status["draining"] else "ready" if status["ready"] else "not ready"
+    demo = ", a demo" if status["demo"] else ""
+    yield f"ads-proxy {status['version']} at {admin}: {state}{demo}, up {span(status['uptime_seconds'])}"
+    keys = "keys are needed" if status["keyed"] else "every caller is trusted"
+    under_way = status["connections"].get("in_flight", 0)
+    yield f"tools: {status['tools_url']} ({keys}), {under_way} requests under way"
+    for note in status["notes"]:
+        yield f"note: {printable(note)}"
+    if trouble := status["state"]["trouble"]:
+        yield f"degraded: {printable(trouble)} This replica goes on alone."
+    for problem in status["config"]["problems"]:
+        yield f"the changed configuration was refused: {printable(problem)}"
+    if needs := status["config"]["needs_restart"]:
+        yield f"changed, and in force after a restart: {', '.join(map(printable, needs))}"
+
+
+def accounts_to_show(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The first page of accounts; of several pages, those that need somebody come first. Pure."""
+    accounts = list(status["accounts"])
+    if status["account_counts"]["total"] <= len(accounts):
+        return accounts
+    first = list(status["attention"])
+    names = {account["name"] for account in first}
+    return [*first, *(account for account in accounts if account["name"] not in names)][: max(len(first), MAX_ACCOUNTS)]
+
+
+def left_out(status: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How many accounts the screen leaves out, by state. Pure."""
+    counts = status["account_counts"]
+    if counts["total"] <= len(shown):
+        return
+    states = ", ".join(f"{count} {name}" for name, count in counts["states"].items())
+    yield f"{len(shown)} of {counts['total']} accounts ({states}); {counts['attention']} need attention and come first."
+    yield "--account NAME shows one, --json all."
+
+
+def troubles(accounts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What needs somebody, account by account. Pure."""
+    for account in accounts:
+        name, consent = printable(account["name"]), account["consent"]
+        if account["state"] != "valid":
+            detail = (account["last_failure"] or {}).get("detail", "")
+            said = (account["explanation"], detail, account["advice"])
+            yield f"{name}: {' '.join(printable(part) for part in said if part)}"
+        if consent["phase"] in ("ending", "ended"):
+            yield f"{name}: {printable(consent['explanation'])}"
+        if account["unpersisted"]:
+            yield f"{name}: a renewed refresh token could not be written to the state store yet."
+        if account["state"] in ("valid", "degraded"):  # without a token nothing can be listed, which is said above
+            yield from _unlisted(name, account["listing_failures"])
+
+
+def _unlisted(name: str, failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """One line for each reason, with the regions that it holds for."""
+    regions: dict[str, list[str]] = {}
+    for failure in failures:
+        regions.setdefault(printable(failure["detail"]), []).append(failure["region"])
+    for detail, where in regions.items():
+        yield f"{name}, {' '.join(where)}: profiles could not be listed: {detail}"
+
+
+def span(seconds: float | None) -> str:
+    """A length of time in its two largest units; `-` where there is none. Pure."""
+    if seconds is None:
+        return "-"
+    left = max(0, round(seconds))
+    words: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if left >= size or (words and left) or (unit == "s" and not words):
+            words.append(f"{left // size} {unit}")
+            left %= size
+        if len(words) == 2:
+            break
+    return " ".join(words)
+
+
+def _accounts(accounts: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("account", "state", "token ends in", "consent", "profiles", "ads accounts")
+    for account in accounts:
+        style = _STYLES.get(account["state"], "red")
+        left = account["expires_in"]
+        table.add_row(
+            printable(account["name"]),
+            Text(account["title"], style),
+            span(left) if left is not None and left > 0 else "-" if left is None else "ended",
+            consent_in_words(account["consent"]),
+            _by_region(account["profiles"]),
+            _by_region(account["ads_accounts"]),
+        )
+    return table
+
+
+def consent_in_words(consent: Mapping[str, Any]) -> str:
+    """How long the advertiser's consent holds, in a few words. Pure."""
+    if consent["phase"] == "ended":
+        return "ended"
+    if consent["ends_in"] is not None:
+        return f"ends in {max(0, int(consent['ends_in'] // 86400))} d"
+    return {"endless": "no end", "unknown": "not known"}.get(consent["phase"], "-")
+
+
+def _by_region(counts: Mapping[str, int]) -> str:
+    return " ".join(f"{region} {counts[region]}" for region in REGION_NAMES if region in counts) or "-"
+
+
+def _workers(workers: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("worker", "process", "state", "since", "replaced")
+    for worker in workers:
+        style = "green" if worker["state"] == "serving" else "yellow"
+        process = str(worker["pid"] or "-")
+        state = Text(worker["state"], style)
+        table.add_row(str(worker["number"]), process, state, worker["since"], _times(worker["restarts"]))
+    return table
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
+
+
+def _throttles(throttles: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("account", "region", "operations", "advertiser", "open")
+    for limit in throttles[:MAX_THROTTLES]:
+        names = printable(" ".join(limit["accounts"])) or "-"
+        wait = f"in {span(limit['wait'])}" if limit["wait"] >= 1 else "now"
+        table.add_row(names, limit["region"], printable(limit["family"]), printable(limit["advertiser"]), wait)
+    if len(throttles) > MAX_THROTTLES:
+        table.add_row(f"{len(throttles) - MAX_THROTTLES} more")
+    return table
+
+
+def _refused(requests: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("at", "client", "request", "status", "reason")
+    for request in requests[:MAX_REFUSED]:
+        what = printable(f"{request['method']} {request['path']}")
+        reason = f"{request['reason']}: {request['detail']}"
+        table.add_row(request["at"], printable(request["client"]), what, str(request["status"]), printable(reason))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

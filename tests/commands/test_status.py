@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.admin import AccessRules, ListingFailureView, ThrottleView, WorkerView
-from proxy.commands.status import print_status
-from proxy.commands.status_screen import consent_in_words, headlines, span, troubles
+from proxy.commands.status import consent_in_words, headlines, print_status, span, troubles
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
 from proxy.secret import Secret
