@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from proxy.commands.calendar import CalendarEntry, escape_text, fold, render_calendar
-from proxy.commands.consents import calendar_entries, ending_within, print_consents, rows_of
+from proxy.commands.consents import (
+    CalendarEntry,
+    calendar_entries,
+    ending_within,
+    escape_text,
+    fold,
+    print_consents,
+    render_calendar,
+    rows_of,
+)
 from proxy.config import load
 from proxy.tokens.consent import DAY, Consent, ConsentPhase, start_of
 
