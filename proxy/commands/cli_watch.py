@@ -68,8 +68,7 @@ def logs(  # noqa: PLR0913 - each is an option of the command
 
     Filters of one kind add up, those of several kinds narrow down. They may be given several times.
     """
-    from proxy.commands.log_lines import LogFilter, parse_all
-    from proxy.commands.logs import parse_day, print_logs
+    from proxy.commands.logs import LogFilter, parse_all, parse_day, print_logs
 
     if follow and file is None:
         raise typer.BadParameter("needs FILE; standard input is followed anyway", param_hint="--follow")

@@ -5,23 +5,29 @@ Which lines are shown, and how one looks, is in `log_lines`.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 import time
 from collections import deque
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.text import Text
 
 from proxy.commands.consoles import answers
-from proxy.commands.log_lines import LogFilter, read_line, show
 from proxy.commands.terminal import FAILED, OK, complain, printable
+from proxy.config.model.kinds import AccessField
+from proxy.observability.plain_lines import as_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+
 
 INTERVAL = 0.25
 """Seconds between looks at a file that is followed."""
@@ -125,3 +131,131 @@ class LogFile:
             return not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
         except FileNotFoundError:
             return False
+
+
+# --- Log lines for people --------------------------------------------------------------------------------
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+"""From the quietest to the loudest."""
+_STYLES = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "bold red"}
+_SHOWN_APART = frozenset({"timestamp", "level", "event"})
+_OF_REQUESTS = frozenset(get_args(AccessField))
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRange:
+    """Statuses from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """What a line must have; what is empty asks for nothing. Of several values of one kind, one is enough."""
+
+    clients: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    statuses: tuple[StatusRange, ...] = ()
+    operations: tuple[str, ...] = ()
+    level: str = LEVELS[0]
+    days: tuple[str, ...] = ()
+    """Such as `2026-11-24`, in UTC, as the lines' timestamps are."""
+
+    @property
+    def asks_for_nothing(self) -> bool:
+        """Whether every line passes, those included that are no JSON."""
+        return self == LogFilter()
+
+    def passes(self, line: Mapping[str, Any]) -> bool:
+        """Whether a line is asked for. A level that is not known counts as the loudest."""
+        if str(line.get("level")) in LEVELS[: LEVELS.index(self.level)]:
+            return False
+        if self.days and str(line.get("timestamp", ""))[:10] not in self.days:
+            return False
+        if self.clients and str(line.get("client", "")) not in self.clients:
+            return False
+        if self.accounts and str(line.get("account", "")) not in self.accounts:
+            return False
+        asked = [str(line.get("operation", "")), *map(str, line.get("mcp_tools") or ())]
+        if self.operations and not any(fnmatchcase(name, pattern) for name in asked for pattern in self.operations):
+            return False
+        status = line.get("status")
+        within = isinstance(status, int) and any(wanted.first <= status <= wanted.last for wanted in self.statuses)
+        return within or not self.statuses
+
+
+def parse_statuses(text: str) -> StatusRange:
+    """`404`, `4xx` or `400-499`. Raises `ValueError` for anything else."""
+    if found := re.fullmatch(r"([1-5])xx", text, re.IGNORECASE):
+        return StatusRange(int(found[1]) * 100, int(found[1]) * 100 + 99)
+    if found := re.fullmatch(r"(\d{3})(?:-(\d{3}))?", text):
+        return StatusRange(int(found[1]), int(found[2] or found[1]))
+    raise ValueError("is none of 404, 4xx and 400-499")
+
+
+def read_line(text: str) -> Mapping[str, Any] | None:
+    """A line of the log, or None where it is something else."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and "event" in line else None
+
+
+def show(line: Mapping[str, Any]) -> Text:
+    """A line as people read it: time, what happened, and everything else that it says."""
+    request = line.get("event") == "request"
+    shown = _request(line) if request else [printable(line["event"])]
+    left = [key for key in line if key not in _SHOWN_APART and not (request and key in _OF_REQUESTS)]
+    words = " ".join([*shown, *(f"{key}={_value(as_read(key, line[key]))}" for key in left if key != "traceback")])
+    text = Text(f"{_time(line)} ", "dim").append(words, _style(line))
+    for trace in str(line.get("traceback", "")).splitlines():
+        text.append(f"\n    {printable(trace)}", "dim")
+    return text
+
+
+def _request(line: Mapping[str, Any]) -> list[str]:
+    """Status and request first, then whose it was, how long it took, and what went wrong."""
+    asked = f"{line.get('status', '-')} {line.get('method', '-')} {line.get('path', '-')}"
+    tools = line.get("mcp_tools")
+    words = [printable(asked), _value(tools) if tools else printable(line.get("operation", ""))]
+    if line.get("upstream_status") not in (None, 0, line.get("status")):
+        words.append(printable(f"(Amazon said {line['upstream_status']})"))
+    whose = "/".join(printable(line[key]) for key in ("account", "region") if line.get(key))
+    words.append(" for ".join(part for part in (printable(line.get("client", "")), whose) if part))
+    named = (("profile", "profile"), ("ads account", "ads_account"))
+    words += [printable(f"{kind} {line[key]}") for kind, key in named if line.get(key)]
+    duration, attempts = line.get("duration_ms"), line.get("attempts")
+    if isinstance(duration, int | float):
+        words.append(f"{duration:.1f} ms")
+    if isinstance(attempts, int) and attempts > 1:
+        words.append(f"{attempts} attempts")
+    words += [printable(f"{key}={line[key]}") for key in ("refusal", "fault") if line.get(key)]
+    words += [printable(line["detail"])] if line.get("detail") else []
+    words += [printable(f"[{line['request_id']}]")] if line.get("request_id") else []
+    return [word for word in words if word]
+
+
+def _time(line: Mapping[str, Any]) -> str:
+    """The time of day, with the day before it: logs are read days later."""
+    stamp = printable(line.get("timestamp", "-"))
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{3})\d*Z", stamp)
+    return f"{found[1]} {found[2]}" if found else stamp
+
+
+def _style(line: Mapping[str, Any]) -> str:
+    status = line.get("status")
+    refused = isinstance(status, int) and 400 <= status < 500
+    return _STYLES.get(str(line.get("level")), "yellow" if refused else "")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return printable(", ".join(map(str, value)))
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def parse_all(texts: Iterable[str]) -> tuple[StatusRange, ...]:
+    """Every range of a list."""
+    return tuple(map(parse_statuses, texts))

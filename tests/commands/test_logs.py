@@ -14,8 +14,16 @@ from typing import Any
 
 import pytest
 
-from proxy.commands.log_lines import LogFilter, StatusRange, parse_all, parse_statuses, read_line, show
-from proxy.commands.logs import parse_day, print_logs
+from proxy.commands.logs import (
+    LogFilter,
+    StatusRange,
+    parse_all,
+    parse_day,
+    parse_statuses,
+    print_logs,
+    read_line,
+    show,
+)
 from proxy.commands.terminal import FAILED, OK
 from proxy.observability.logs import Logs
 from tests.commands.test_cli import ROOT, run
