@@ -6,20 +6,37 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from proxy.app.rules import make_operations
+from proxy.access.clients import Budgets
+from proxy.access.policy import Verdict, evaluate_request, evaluate_route
+from proxy.app.rules import make_clients, make_operations, make_routing_table
 from proxy.app.telemetry import require_extra
 from proxy.app.tls_in_force import TlsInForce
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import REGION_NAMES, Config, StateKind, notes
+from proxy.config.model.key_names import did_you_mean
+from proxy.errors import ConfigurationError, Refused
+from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.http1.message import Request
+from proxy.http1.request_fields import read_request_fields
+from proxy.http1.target import parse_target
+from proxy.routing.route import Route, route
+from proxy.routing.summary import EVERYTHING, summarise
+from proxy.routing.table import EmptyDirectory
+from proxy.routing.target import find_destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from proxy.config import Account
+    from proxy.routing.operations import Operations
+
 
 _ORIGINS = {
     "configuration": "configuration",
@@ -102,3 +119,154 @@ def unlisted_profiles(config: Config, findings: list[Finding]) -> Iterator[str]:
                 f"{key}: is none of the profiles of '{account}'; "
                 "`ads-proxy profiles` lists them, and Amazon answers requests for others with 401"
             )
+
+
+# --- `check --as CLIENT METHOD PATH` ---------------------------------------------------------------------
+
+SUPPOSED = "first"
+"""Stands for the first listed profile."""
+
+
+class SupposedDirectory(EmptyDirectory):
+    """Lists nothing, and has a first profile nevertheless: what else decides can be told without it."""
+
+    def first(self, account: str, region: str) -> str | None:
+        return SUPPOSED
+
+
+@dataclass(frozen=True, slots=True)
+class SupposedRequest:
+    """A request as the command line describes it; `profile` is its Scope, empty for none.
+
+    `account_id` is its Amazon-Ads-AccountId, in the spelling that the operation takes; empty for none.
+    """
+
+    client: str
+    method: str
+    path: str
+    profile: str
+    account_id: str = ""
+
+
+def explain_request(config: Config, asked: SupposedRequest) -> int:
+    """Print the verdict; 0 where the request would pass, else 1."""
+    clients = make_clients(config, b"", Budgets())
+    caller = clients.impersonate(asked.client)
+    if caller is None or caller.policy is None:
+        suggestion = did_you_mean(asked.client, clients.names())
+        choices = f"; there are: {', '.join(clients.names()) or 'none, every caller is trusted'}"
+        raise ConfigurationError((f"--as: there is no such client{suggestion or choices}",))
+    if not asked.path.startswith("/"):
+        raise ConfigurationError(("PATH: must begin with '/', such as /v2/profiles",))
+    try:
+        table = make_routing_table(config, SupposedDirectory())
+        request = _request(config, asked, table.operations)
+        destination = find_destination(request.target)
+        summary = summarise(request.method, request.fields, destination, table.operations, EVERYTHING)
+        before = evaluate_request(caller.policy, summary)
+        if before.refusal is not None:
+            return _refuse(before)
+        chosen = route(summary, table, caller.scope)
+    except Refused as refusal:
+        say(f"No: {refusal.detail}")
+        return FAILED
+    return _tell(evaluate_route(caller.policy, before, chosen), chosen, asked.account_id)
+
+
+def _request(config: Config, asked: SupposedRequest, operations: Operations) -> Request:
+    """The request in question, read as a server would read it."""
+    method = asked.method.upper().encode("ascii", "replace")
+    path = asked.path.encode("utf-8", "surrogateescape")
+    section = b"Host: localhost\r\n"
+    if asked.profile:
+        section += b"Amazon-Advertising-API-Scope: %s\r\n" % asked.profile.encode("utf-8", "surrogateescape")
+    target = parse_target(path)
+    if asked.account_id:
+        operation = operations.find(method, find_destination(target).segments)
+        spelling = operation.account_header if operation is not None else ""
+        name = spelling or "Amazon-Ads-AccountId"
+        section += f"{name}: {asked.account_id}\r\n".encode("utf-8", "surrogateescape")
+    fields = read_request_fields(section, 1, config.limits.max_header_fields, REQUEST_FIELDS)
+    return Request(method, target, 1, fields, "check")
+
+
+def _refuse(verdict: Verdict) -> int:
+    say(f"No (rule: {verdict.rule}): {verdict.reason}")
+    return FAILED
+
+
+def _tell(verdict: Verdict, chosen: Route, account_id: str) -> int:
+    rule = f"rule: {verdict.rule}" if verdict.rule else "no rule limits it"
+    if verdict.rule == "profiles" and chosen.profile == SUPPOSED.encode():
+        say("Depends: `default_profile: first` decides, and only a running proxy knows which it is; use --profile.")
+        return FAILED
+    if verdict.refusal is not None:
+        return _refuse(verdict)
+    scope = f"profile {chosen.profile.decode('latin-1')}" if chosen.profile else "no profile"
+    also = f" and account id {account_id}" if account_id else ""
+    say(f"Yes ({rule}): {verdict.reason}")
+    say(f"It would go to account {chosen.account}, region {chosen.region}, with {scope}{also}.")
+    return OK
+
+
+# --- `check --diff` --------------------------------------------------------------------------------------
+
+
+def print_difference(old: Config, new: Config) -> int:
+    """A sentence for each consent that would be lost; 1 where there is one."""
+    void = [*void_consents(old, new)]
+    for sentence in void:
+        complain(sentence)
+    for sentence in harmless_changes(old, new):
+        say(sentence)
+    if void:
+        return FAILED
+    say("No consent is lost by this change.")
+    return OK
+
+
+def void_consents(old: Config, new: Config) -> Iterator[str]:
+    """Accounts whose advertiser would have to consent anew. Pure.
+
+    A refresh token is worth something to the application that it was granted to alone (docs/amazon.md, Client id).
+    """
+    for name, before in old.accounts.items():
+        after = new.accounts.get(name)
+        if after is None:
+            yield f"accounts.{name}: is gone or has another name; a login that the state store has of it is not used"
+        elif before.client_id != after.client_id:
+            if after.refresh_token is not None and after.refresh_token != before.refresh_token:
+                yield (
+                    f"accounts.{name}.client_id: is another application; its login is void, and the new refresh_token "
+                    "takes its place: make sure that it was granted to that application"
+                )
+            else:
+                yield (
+                    f"accounts.{name}.client_id: is another application; its consent is void, and the advertiser has "
+                    f"to give a new one: `ads-proxy login {name}` or `ads-proxy invite {name}`"
+                )
+        elif before.refresh_token is not None and after.refresh_token is None:
+            yield f"accounts.{name}.refresh_token: is gone; unless the state store has a login of it, sign in again"
+    if old.state.url != new.state.url:
+        yield "state.url: is another store; logins that are kept in the old one alone are not used: copy it, or sign in"
+
+
+def harmless_changes(old: Config, new: Config) -> Iterator[str]:
+    """What changes of an application without costing a consent, as far as is known. Pure."""
+    for name, before in old.accounts.items():
+        after = new.accounts.get(name)
+        if after is None or before.client_id != after.client_id:
+            continue
+        if before.secrets != after.secrets:
+            yield f"accounts.{name}.client_secret: changes; {_kept(before, after)}"
+        if {*after.scopes} - {*before.scopes}:
+            yield f"accounts.{name}.scopes: asks for more, which holds from the next sign-in on"
+
+
+def _kept(before: Account, after: Account) -> str:
+    if before.secrets[0] in after.secrets:
+        return "the present one is kept beside it, so nothing is interrupted"
+    return (
+        "refresh tokens are believed to survive that. Keep the present one as the second of a list until Amazon takes "
+        "the new one"
+    )

@@ -167,7 +167,7 @@ def check(  # noqa: PLR0913 - each is an option of the command
     if diff is not None:
         if client or offline or request or profile or account_id:
             _misused("--diff OLD_CONFIG goes with --config alone")
-        from proxy.commands.check_diff import print_difference
+        from proxy.commands.check import print_difference
 
         raise typer.Exit(print_difference(load(diff, environment(env_file)), load(config, environment(env_file))))
     if client is None:
@@ -178,7 +178,7 @@ def check(  # noqa: PLR0913 - each is an option of the command
         raise typer.Exit(run(load(config, environment(env_file)), offline=offline))
     if offline or request is None or len(request) != 2:
         _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
-    from proxy.commands.check_as import SupposedRequest, explain_request
+    from proxy.commands.check import SupposedRequest, explain_request
 
     asked = SupposedRequest(client, request[0], request[1], profile or "", account_id or "")
     raise typer.Exit(explain_request(load(config, environment(env_file)), asked))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from proxy.commands.check_diff import harmless_changes, void_consents
+from proxy.commands.check import harmless_changes, void_consents
 from proxy.commands.cli import app
 from proxy.config import Config, load
 
