@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.simulator import Fault, Match
-from proxy.simulator.fault_reading import FaultUnclear, parse_fault
+from proxy.simulator.control import FaultUnclear, parse_fault
 from tests.simulator.conftest import Tool
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from proxy.simulator import Fault, Match
-from proxy.simulator.fault_reading import FaultUnclear, parse_fault, parse_match
+from proxy.simulator.control import FaultUnclear, parse_fault, parse_match
 from proxy.simulator.faults import FaultBook
 from proxy.simulator.named_faults import NAMED
 from tests.simulator.conftest import Tool
