@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,16 +11,25 @@ from proxy.simulator import lwa, mcp, playground, s3, signin
 from proxy.simulator.addressing import ACCOUNT_HEADERS, Addressed, check_account, check_scope
 from proxy.simulator.answers import Answer, error_at, request_ids
 from proxy.simulator.api import respond
+from proxy.simulator.caller import Caller
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
-from proxy.simulator.checks import Refusal, check_host
-from proxy.simulator.examination import examine
+from proxy.simulator.checks import (
+    Head,
+    Refusal,
+    check_client,
+    check_host,
+    check_media,
+    check_token,
+    find_leak,
+    has_body,
+)
 from proxy.simulator.exchange import Decision, Visit, arrive, carry_out
-from proxy.simulator.throttling import throttle
+from proxy.simulator.limits import asking_of, family_of
+from proxy.simulator.named_faults import OPENRESTY
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from proxy.simulator.caller import Caller
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState
 
@@ -196,3 +206,59 @@ async def serve_s3(state: SimulatorState, request: web.BaseRequest) -> web.Strea
         return await s3.store(request) if request.method == "PUT" else s3.fetch(state, visit.path)
 
     return await carry_out(visit, Decision(decide, "s3 object", refused=refusal is not None))
+
+
+# --- All checks of a request to the Ads API, in Amazon's order -------------------------------------------
+
+
+def examine(state: SimulatorState, region: str, path: str, head: Head, operation: Operation | None) -> Caller | Refusal:
+    """The caller, if the request passes."""
+    leak = find_leak(head)
+    if leak is not None:
+        return leak
+    token = check_token(state, head)
+    if isinstance(token, Refusal):
+        return token
+    ads_client = path.startswith("/adsApi/v1/") or bool(operation and operation.ads_client)
+    wrong = check_client(head, token, ads_client)
+    if wrong is None and state.settings.strict_media_types:
+        wrong = check_media(head, operation, has_body(head))
+    asked = Addressed.read(head, region, path, (token.user, operation))
+    wrong = wrong or check_scope(state, asked) or check_account(state, asked)
+    return wrong or Caller(token.user, token.client_id, asked.scope, asked.account)
+
+
+# --- What a request beyond a limit is answered -----------------------------------------------------------
+
+REPORTS = "/reporting/reports"
+WORDS = "Too Many Requests"
+
+
+def throttle(visit: Visit, caller: Caller, counted: str, body: bytes = b"") -> Answer | None:
+    """429 if the request is beyond a limit. `counted` is the operation's template or the path."""
+    state = visit.state
+    if not state.limits.rules:
+        return None
+    method, agent = visit.request.method, visit.head.first("user-agent") or ""
+    family = family_of(counted, report_type(body) if (method, counted) == ("POST", REPORTS) else "")
+    asking = asking_of(visit.listener, visit.region or "", (method, visit.path, family), caller, agent)
+    limit = state.limits.meet(asking, state.now())
+    if limit is None:
+        return None
+    wait = state.limits.wait_of(limit, asking, state.now())
+    answer = refusal_at(visit.listener, visit.path)
+    return answer if wait is None else answer.with_headers(("Retry-After", str(wait)))
+
+
+def refusal_at(listener: str, path: str) -> Answer:
+    """The page of the MCP endpoint's gateway, or an error of the operations at `path`."""
+    if listener == "mcp":
+        return Answer(429, (("Content-Type", "text/html"),), OPENRESTY, "counted")
+    return error_at(path, 429, "TOO_MANY_REQUESTS" if path.startswith("/ads") else "429", WORDS)
+
+
+def report_type(body: bytes) -> str:
+    """The type of the report that an order is for, empty if the body does not say."""
+    with contextlib.suppress(ValueError, AttributeError):
+        return str(json.loads(body).get("configuration", {}).get("reportTypeId", ""))
+    return ""
