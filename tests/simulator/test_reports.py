@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.simulator.rows import COUNT, USUAL, as_csv, as_gzip_json, cell, columns_of
+from proxy.simulator.reports import COUNT, USUAL, as_csv, as_gzip_json, cell, columns_of
 
 
 @pytest.mark.parametrize(
