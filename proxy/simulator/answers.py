@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from proxy.simulator.faults import Fault, Framing
 
+
 MARK = ("X-Ads-Simulator", "pretend data, not Amazon")
 """Goes with every answer, so that nobody takes pretend data for Amazon's."""
 
@@ -79,3 +80,20 @@ def faulted(answer: Answer, fault: Fault) -> Answer:
     if fault.status is None:
         return answer
     return Answer(fault.status, fault.headers, fault.body, fault.framing)
+
+
+# --- What a control request gives ------------------------------------------------------------------------
+
+Given = dict[str, Any]
+
+
+class ControlRefused(ValueError):
+    """A control request that makes no sense; the text says why."""
+
+
+def text(given: Given, name: str) -> str:
+    """A member that must be there."""
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise ControlRefused(f"{name!r} is missing or no text")
+    return value
