@@ -1,0 +1,592 @@
+"""What happened, as frozen facts, and who may hear of it. Never a secret, never a path with its query.
+
+Times are in seconds, sizes in bytes, timestamps in seconds since the epoch. Nothing else of ours is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+# --- What every fact is, and who may hear of it ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The root of all facts."""
+
+
+class Observer(Protocol):
+    """Hears every event, on the event loop, in order; it must neither block nor raise."""
+
+    def observe(self, event: Event) -> None: ...
+
+
+class Observers:
+    """Hands each event to several observers, in the order they were given."""
+
+    __slots__ = ("_all",)
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._all = tuple(observers)
+
+    def observe(self, event: Event) -> None:
+        for observer in self._all:
+            observer.observe(event)
+
+
+# --- What happened to accounts ---------------------------------------------------------------------------
+
+
+class RefreshCause(StrEnum):
+    """Why an access token was asked for."""
+
+    START = "start"
+    AHEAD = "ahead"
+    """Renewed before it ends."""
+    EXPIRED = "expired"
+    UNAUTHORIZED = "unauthorized"
+    """Amazon answered 401."""
+    RETRY = "retry"
+    """The attempt before failed."""
+    PROBE = "probe"
+    """To learn whether the refresh token still works."""
+    OPERATOR = "operator"
+    SIGN_IN = "sign-in"
+    SHARED = "shared"
+    """Another replica of the fleet asked for it."""
+    CREDENTIALS_CHANGED = "credentials-changed"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefreshed(Event):
+    """A new access token is in use. `expires_at` is wall-clock time."""
+
+    account: str
+    generation: int
+    duration: float
+    expires_at: float
+    trigger: RefreshCause
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTakenOver(Event):
+    """An access token that another replica was granted is in use here. `expires_at` is wall-clock time."""
+
+    account: str
+    generation: int
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshFailed(Event):
+    """A token request failed. `reason` is the metric's label; `retry_in` is when it is tried again."""
+
+    account: str
+    reason: str
+    permanent: bool
+    detail: str
+    advice: str
+    duration: float
+    retry_in: float
+    token_expires_at: float | None
+    """Wall-clock end of the token still in use, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialStateChanged(Event):
+    """`old` and `new` are of pending, valid, degraded, expired, revoked, misconfigured."""
+
+    account: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignInNeeded(Event):
+    """An account has no refresh token, at start or from now on: nothing is asked of Amazon until somebody signs in."""
+
+    account: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRecorded(Event):
+    """What is known of an account's consent, at start and whenever it changes.
+
+    `given_on` is a day (ISO 8601), empty where it is not known; `origin` is `sign-in`, `configuration` or empty;
+    `ends_at` is None where the consent has no end, or its day is not known.
+    """
+
+    account: str
+    given_on: str
+    origin: str
+    ends_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEnding(Event):
+    """An account's consent ends within so many days: 30, 7 or 1, each told once."""
+
+    account: str
+    ends_at: float
+    days: int
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEnded(Event):
+    """An account's consent is over by its age: its refresh token brings no more access tokens."""
+
+    account: str
+    ends_at: float
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationMade(Event):
+    """Somebody at the console made a link that asks for an account's consent. `expires_at` is wall-clock time."""
+
+    account: str
+    invitation: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationUsed(Event):
+    """An invited person gave the consent, and it is in force; the link is worth nothing from now on."""
+
+    account: str
+    invitation: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenReplaced(Event):
+    """Another refresh token is in use. `source`: `rotated`, `sign-in`, `configuration`."""
+
+    account: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTokenRefused(Event):
+    """Amazon answers 401 to the access token in hand, and refuses to issue another: the account no longer serves."""
+
+    account: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OlderRefreshTokenUsed(Event):
+    """Amazon refuses the newer of two configured refresh tokens, and takes the older one."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUnpersisted(Event):
+    """A rotated refresh token is in memory only (`unpersisted`), or its write held at last (`not unpersisted`)."""
+
+    account: str
+    unpersisted: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenLost(Event):
+    """The program stops, or the account is removed, and its newest refresh token could not be written: `detail` says
+    why not. The one before may be worth nothing any more."""
+
+    account: str
+    detail: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTokenDamaged(Event):
+    """What the store holds of an account cannot be used, or is gone. `restored`: it is written anew from memory;
+    otherwise the account has the configured refresh token, or none."""
+
+    account: str
+    restored: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRemoved(Event):
+    """An account left the configuration: its series end."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilesListed(Event):
+    """`taken_over`: another replica of the fleet asked Amazon, and this one was handed the list."""
+
+    account: str
+    region: str
+    count: int
+    taken_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SharedListDamaged(Event):
+    """A list that replicas share cannot be read, or is another's. The next listing takes its place."""
+
+    account: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilesFailed(Event):
+    """Listing the profiles failed; what was known stays in use."""
+
+    account: str
+    region: str
+    detail: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsListed(Event):
+    """`count` ads accounts are listed in this region; `total` are known of the account, each once. `taken_over` as of
+    profiles."""
+
+    account: str
+    region: str
+    count: int
+    total: int
+    taken_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdsAccountsFailed(Event):
+    """Listing ads accounts and what else is beside the usual profiles failed; what was known stays in use."""
+
+    account: str
+    region: str
+    detail: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultProfileChanged(Event):
+    """`default_profile: first` now means another profile than before."""
+
+    account: str
+    region: str
+    old: str
+    new: str
+
+
+# --- What happened to the program itself, and to those who sign in ---------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarted(Event):
+    version: str
+    listen: str
+    admin_listen: str
+    accounts: tuple[str, ...]
+    notes: tuple[str, ...]
+    """Sentences worth saying at start: state is kept in memory only, TLS is off beyond loopback, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateStoreChanged(Event):
+    """The store that a fleet shares is in trouble (`degraded`; `detail` says why), or in order again, or more or fewer
+    replicas share it than before."""
+
+    degraded: bool
+    detail: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class TraceDeliveryChanged(Event):
+    """The receiver of traces takes none (`failing`; `detail` says why), so that spans are lost, or takes them again."""
+
+    failing: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted(Event):
+    """A worker serves from now on, as this process of the system."""
+
+    number: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost(Event):
+    """A worker is there no more: `reason` is `crashed`, `hung` or `not-ready`, `detail` how its process ended. Another
+    takes its place after `retry_in` seconds. It had `in_flight` requests, as of its last 0.25 seconds."""
+
+    number: int
+    pid: int
+    reason: str
+    detail: str
+    retry_in: float
+    in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NumbersOverflowed(Event):
+    """The memory that this worker counts in has no room for another series; told once. What it counts of new ones is
+    missing in the metrics."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted(Event):
+    in_flight: int
+    delay: float
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStopped(Event):
+    """`cut` requests were still running when the drain's time was over."""
+
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateLoaded(Event):
+    """The tools' listener shows this certificate from now on; `ends_at` is wall-clock time."""
+
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReloaded(Event):
+    """`problems` is empty on success. `needs_restart` names keys that changed and wait for a restart."""
+
+    success: bool
+    problems: tuple[str, ...]
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+class SignInOutcome(StrEnum):
+    """How a sign-in ended, or why it has not yet."""
+
+    CONNECTED = "connected"
+    DENIED = "denied"
+    STATE_UNKNOWN = "state-unknown"
+    CODE_REJECTED = "code-rejected"
+    FAILED = "failed"
+    CONFIRMATION_NEEDED = "confirmation-needed"
+    """It would take the place of a login that works, and some profiles would be lost."""
+    REFUSED = "refused"
+    """As above, and all of them would."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignInFinished(Event):
+    account: str
+    outcome: SignInOutcome
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DefectMet(Event):
+    """An exception that nobody expected: `where` names the place, `traceback` is redacted text."""
+
+    where: str
+    traceback: str
+
+
+# --- What happened to requests of tools ------------------------------------------------------------------
+
+UNKNOWN = "unknown"
+"""The operation of a request that Amazon's specifications do not have."""
+
+
+class Fault(StrEnum):
+    """How an exchange broke."""
+
+    CLIENT_GONE = "client-gone"
+    CLIENT_STALLED = "client-stalled"
+    """It took no more of its answer."""
+    UPSTREAM_DIED = "upstream-died"
+    UPSTREAM_TIMEOUT = "upstream-timeout"
+    """Nothing more came of the answer."""
+
+
+class RefusalCause(StrEnum):
+    """Why Amazon refused a request, where that is known (docs/amazon.md, Unauthorized)."""
+
+    SCOPE_MISSING = "scope-missing"
+    """It wants a profile, and none was sent."""
+    NOT_LISTED = "not-listed"
+    """The profile or ads account is another login's, or nobody's."""
+    NO_RIGHTS = "no-rights"
+    """The profile is the login's, without rights."""
+    LOGIN_OVER = "login-over"
+    """The consent is over or revoked, or the application is wrong."""
+    APPLICATION = "application-not-approved"
+    PATH = "path-unknown"
+    PROGRAM = "program-not-open"
+    """The advertiser has no access to this kind of advertising."""
+    ADVERTISER = "advertiser-unknown"
+    ENTITY_MISSING = "entity-missing"
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSpan:
+    """What a piece of work is called in a trace (W3C Trace Context): `parent_id` is 0 where it begins the trace, and
+    `sampled` tells whether anybody is to keep it."""
+
+    trace_id: int
+    span_id: int
+    parent_id: int = 0
+    sampled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished(Event):
+    """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
+
+    `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
+    request ended before they were known (`client` is `anonymous` where no clients are configured). `profile` and
+    `ads_account` are those that were sent to Amazon, or that a refused request named. `operation` is Amazon's name for
+    it, or `unknown`; `operation_class` is `read`, `report`, `write` or `unknown`. `status` is what the tool was
+    answered, 0 if it left before; an answer that was cut keeps the status that was sent. `upstream_status` is Amazon's
+    last, 0 for none. `refusal` is the slug of the proxy's own answer, else empty; `detail` says why, or why Amazon
+    refused, where that is known; `fault` says how a started answer broke: a word of `Fault`, or the slug of the error
+    that could no longer be told; or empty. `cause` is a word of `RefusalCause` where Amazon refused for a known reason.
+    `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
+    `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
+    `mcp_tools` are the tools that a request to the MCP endpoint calls, as its body names them. `span` is there where
+    somebody traces.
+    """
+
+    request_id: str
+    client: str
+    account: str
+    region: str
+    method: str
+    path: str
+    status: int
+    amazon_request_id: str
+    bytes_in: int
+    bytes_out: int
+    duration: float
+    upstream: float
+    overhead: float
+    attempts: int
+    refusal: str
+    detail: str
+    fault: str
+    profile: str = ""
+    ads_account: str = ""
+    operation: str = UNKNOWN
+    operation_class: str = UNKNOWN
+    user_agent: str = ""
+    upstream_status: int = 0
+    cause: str = ""
+    mcp_tools: tuple[str, ...] = ()
+    span: TraceSpan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted(Event):
+    """A request's head is complete; exactly one `RequestFinished` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded(Event):
+    """One try of a request at Amazon is over, its `RequestFinished` still to come; told to those who trace, and to
+    nobody else.
+
+    `number` counts the tries from 1. `host` is `HOST:PORT`. `status` is that of its response, 0 for none; `fault` says
+    why there is none, or why it is not whole: a word of `Fault`, the slug of an error, or `abandoned`.
+    """
+
+    span: TraceSpan
+    number: int
+    host: str
+    client: str
+    account: str
+    method: str
+    path: str
+    operation: str
+    status: int
+    fault: str
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed(Event):
+    """A request was sent a second time. `reason`: `unauthorized`, `connection` or `throttled`; `outcome`:
+    `recovered` (the second answer is no such failure), `failed`, or `impossible` (not sent again: a write that may have
+    left, a body too large, no time or budget left, no new token)."""
+
+    request_id: str
+    reason: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyHeldBack(Event):
+    """A request waits although its host has connections left: `held` of the `limit` serve its family of operations,
+    and the rest is for others. `first`: nobody else of this family waits yet. `host` is `HOST:PORT`."""
+
+    host: str
+    family: str
+    held: int
+    limit: int
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AmazonThrottled(Event):
+    """Amazon answered 429 to an operation of this family."""
+
+    account: str
+    region: str
+    retry_after: float | None
+    family: str = ""
+
+
+# --- What became of telling people -----------------------------------------------------------------------
+
+
+class NoticeKind(StrEnum):
+    """What it is about."""
+
+    SIGN_IN_NEEDED = "sign-in-needed"
+    ACCOUNT_REVOKED = "account-revoked"
+    CONSENT_ENDING = "consent-ending"
+    CONSENT_ENDED = "consent-ended"
+    TEST = "test"
+    """Somebody wants to see one arrive."""
+
+
+class NoticeOutcome(StrEnum):
+    """How far the telling got."""
+
+    SENT = "sent"
+    DELAYED = "delayed"
+    """It failed, and is tried again."""
+    LOST = "lost"
+    """It was given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeTold(Event):
+    """A notice was sent, failed for the first time, or was given up. `way` is `webhook` or `command`."""
+
+    kind: NoticeKind
+    account: str
+    way: str
+    outcome: NoticeOutcome
+    detail: str = ""
