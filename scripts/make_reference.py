@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from proxy import errors
 from proxy.config import reference
-from proxy.errors import refusals
 from proxy.observability import metrics, request_metrics
 
 if TYPE_CHECKING:
@@ -99,11 +98,11 @@ def _words(words: Iterable[str]) -> str:
 
 
 def sections() -> dict[str, list[type[errors.Refused]]]:
-    """The refusals under the headings that proxy/errors/refusals.py gives them, in its order."""
-    source = inspect.getsource(refusals)
+    """The refusals under the headings that proxy/errors.py gives them, in its order."""
+    source = inspect.getsource(errors)
     headings = [(found.start(), found[1]) for found in re.finditer(r"^# --- (.+?) -+$", source, re.MULTILINE)]
     found: dict[str, list[type[errors.Refused]]] = {}
-    for kind in vars(refusals).values():
+    for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused:
             at = source.index(f"\nclass {kind.__name__}(")
             heading = max((start, name) for start, name in headings if start < at)[1]

@@ -21,7 +21,7 @@ FAILURES = [
     if isinstance(kind, type) and issubclass(kind, errors.TokenFailure) and kind is not errors.TokenFailure
 ]
 DATED = problem.own_lines(0.0, b"")
-DOCUMENTED = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
+DOCUMENTED = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
 
 
 def test_slugs_are_unique() -> None:
