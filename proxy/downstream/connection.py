@@ -168,7 +168,11 @@ class ClientConnection(asyncio.Protocol):
             data = without_empty_lines(data)
         if not data:
             return b""
-        found = self._service.reader.cut(data)
+        try:
+            found = self._service.reader.cut(data)
+        except Refused as error:
+            self._refuse(error, unread_request(data, self._service.new_request_id()))
+            return b""
         if found is None:
             if begins:
                 self.deadline = self.loop.time() + self._limits.header_timeout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -247,6 +248,19 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(
         assert await tool.end() == b""
         assert not tool.reset
         assert (await bench.events.last()).refusal == slug.decode()
+
+
+async def test_a_head_that_cannot_become_valid_is_refused_for_the_request_it_began(running: Running) -> None:
+    """As the whole head is: in the form of its endpoint, and logged with its method, however the bytes arrive."""
+    beginning, rest = b"POST /mcp HTTP/1.2\r\nHost: 127.0.0.1", b"\r\nContent-Length: 0\r\n\r\n"
+    async with running(echo) as bench:
+        bodies = []
+        for request in (beginning, beginning + rest):
+            answer = await (await bench.tool(request)).answer()
+            told = await bench.events.last()
+            assert (answer.status, told.refusal, told.method) == (505, "version-not-supported", "POST")
+            bodies.append(json.loads(answer.body))
+        assert bodies[0].keys() == bodies[1].keys() >= {"jsonrpc", "error"}
 
 
 async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread(running: Running) -> None:
