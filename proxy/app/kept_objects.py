@@ -1,44 +1,47 @@
-"""Keeps Python's garbage collector away from what stays.
+"""Keeps Python's garbage collector away from objects that stay.
 
 A full collection looks at every object that the collector knows. With 10,000 accounts it held up all requests for 0.9 s
-(`python -m benchmarks accounts`). `gc.freeze` takes all present objects out of its sight; one of them is still freed
-when the last reference to it goes, but no more if it is part of a cycle. Connections and requests are in cycles, so
-objects are frozen only as the lists of profiles grow, never for traffic.
+(`python -m benchmarks accounts`). `gc.freeze` takes all present objects out of its sight. One of them is still freed
+when the last reference to it goes, but no more if it is part of a cycle, as closed connections are. `MANY` is more than
+`limits.max_connections` connections have, so traffic alone never leads to a freeze.
 """
 
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Final
-
-from proxy.events import ProfilesListed
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from proxy.events import Event
+    from collections.abc import Callable
 
-STEP: Final = 1000
-"""Further profiles after which objects are frozen again. So many hold up a collection by about 10 ms."""
+SLOW: Final = 0.02
+"""Seconds of a full collection after which its survivors are counted."""
+MANY: Final = 400_000
+"""Survivors of a full collection that are frozen. An idle connection has about 20."""
 
 
 class KeptObjects:
-    """Freezes objects when there are `STEP` more profiles than ever before."""
+    """Freezes what is there at the start, and later the survivors of each full collection that has many."""
 
-    def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], int] = {}
-        self._total = 0
-        self._frozen_at = 0
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self._clock = clock
+        self._began = 0.0
 
     def __repr__(self) -> str:
-        return f"<KeptObjects: {self._total} profiles>"
+        return f"<KeptObjects: {gc.get_freeze_count()} frozen>"
 
-    def observe(self, event: Event) -> None:
-        if isinstance(event, ProfilesListed):
-            self.count(event.account, event.region, event.count)
+    def begin(self) -> None:
+        """The program serves from now on."""
+        gc.freeze()
+        gc.callbacks.append(self.collected)
+        gc.enable()
 
-    def count(self, account: str, region: str, profiles: int) -> None:
-        """An account has so many profiles in a region."""
-        self._total += profiles - self._counts.get((account, region), 0)
-        self._counts[account, region] = profiles
-        if self._total >= self._frozen_at + STEP:
-            self._frozen_at = self._total
+    def collected(self, phase: str, info: dict[str, Any]) -> None:
+        """Called by the collector before (`start`) and after (`stop`) each collection."""
+        if info["generation"] < 2:
+            return
+        if phase == "start":
+            self._began = self._clock()
+        elif self._clock() - self._began > SLOW and len(gc.get_objects(generation=2)) > MANY:
             gc.freeze()

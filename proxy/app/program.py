@@ -18,7 +18,6 @@ from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.defects import defect_of
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
-from proxy.app.kept_objects import KeptObjects
 from proxy.app.process import connections_within
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
@@ -266,9 +265,7 @@ class Program:
         self.tokens = TokenManager(self.lwa, store, observers, token_settings(config))
         if self.fleet is not None:
             self.fleet.share_pace(self.tokens.turns)
-        self.directory = ProfileDirectory(
-            self.session, self.tokens.get, store, Observers((self.observers, KeptObjects(), *desk))
-        )
+        self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *desk)))
         for each in desk:
             each.tokens, each.directory = self.tokens, self.directory
         loop = asyncio.get_running_loop()

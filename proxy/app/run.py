@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from proxy.app.draining import let_end
+from proxy.app.kept_objects import KeptObjects
 from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps, hide_memory, loop_factory
 from proxy.app.program import Program
 from proxy.app.reload import Reloader, read
@@ -92,8 +92,7 @@ async def _serve(program: Program, load: Loader, loaded: LoadedConfig, companion
         await program.start()
         reloader.start()
         manager.ready(f"Serving tools on {program.listening}.")
-        gc.freeze()  # what is there now stays, and what little garbage is in it is not worth the search
-        gc.enable()
+        KeptObjects().begin()
         code = await (companion.run(program) if companion else signals.stop_asked())
         await reloader.stop()
         settings = program.config.drain

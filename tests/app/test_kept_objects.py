@@ -1,13 +1,23 @@
-"""The collector is kept away from what stays, and from nothing else."""
+"""The garbage collector is kept away from many objects that stay, and from nothing else."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 
 import pytest
 
-from proxy.app.kept_objects import STEP, KeptObjects
-from proxy.events import AccountRemoved, ProfilesListed
+from proxy.app import kept_objects
+from proxy.app.kept_objects import MANY, SLOW, KeptObjects
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -18,27 +28,58 @@ def freezes(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return found
 
 
-def test_objects_are_frozen_as_the_lists_grow(freezes: list[None]) -> None:
-    """Each time that there are so many more."""
-    kept = KeptObjects()
-    for account in range(25):
-        kept.observe(ProfilesListed(f"a{account}", "na", STEP // 10))
-    assert len(freezes) == 2
-    assert repr(kept) == f"<KeptObjects: {25 * STEP // 10} profiles>"
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """As it was, afterwards."""
+    before, enabled = list(gc.callbacks), gc.isenabled()
+    yield
+    gc.callbacks[:] = before
+    (gc.enable if enabled else gc.disable)()
 
 
-def test_the_same_lists_again_are_no_growth(freezes: list[None]) -> None:
-    """Neither a list that is read again, nor one that shrank and has grown back."""
+@pytest.mark.parametrize(
+    ("generation", "seconds", "survivors", "frozen"),
+    [
+        (2, SLOW + 0.01, MANY + 1, 1),
+        (2, SLOW + 0.01, MANY, 0),
+        (2, SLOW, MANY + 1, 0),
+        (1, SLOW + 0.01, MANY + 1, 0),
+    ],
+)
+def test_a_slow_full_collection_with_many_survivors_is_their_last(
+    freezes: list[None], monkeypatch: pytest.MonkeyPatch, generation: int, seconds: float, survivors: int, frozen: int
+) -> None:
+    """A quick one, few survivors or a partial collection change nothing."""
+    monkeypatch.setattr(gc, "get_objects", lambda generation: range(survivors))
+    clock = Clock()
+    kept = KeptObjects(clock)
+    kept.collected("start", {"generation": generation})
+    clock.now = seconds
+    kept.collected("stop", {"generation": generation})
+    assert len(freezes) == frozen
+
+
+def test_the_collector_begins_when_the_program_serves(freezes: list[None], collector: None) -> None:
+    """With everything frozen that the start has made."""
+    gc.disable()
     kept = KeptObjects()
-    for profiles in (STEP, STEP, 0, STEP, STEP + 1):
-        kept.observe(ProfilesListed("acme", "na", profiles))
-    kept.observe(AccountRemoved("acme"))
+    kept.begin()
+    assert gc.isenabled()
+    assert kept.collected in gc.callbacks
     assert len(freezes) == 1
+    assert repr(kept).startswith("<KeptObjects: ")
 
 
-def test_regions_and_accounts_are_counted_apart(freezes: list[None]) -> None:
-    """What one has takes nothing from another."""
-    kept = KeptObjects()
-    for account, region in (("a", "na"), ("a", "eu"), ("b", "na")):
-        kept.count(account, region, STEP // 3 + 1)
-    assert len(freezes) == 1
+def test_many_objects_that_stay_are_frozen_by_a_real_collection(
+    collector: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And thawed again here, as the tests go on."""
+    monkeypatch.setattr(kept_objects, "SLOW", -1.0)
+    monkeypatch.setattr(kept_objects, "MANY", 0)
+    before = gc.get_freeze_count()
+    gc.callbacks.append(KeptObjects().collected)
+    try:
+        gc.collect()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()

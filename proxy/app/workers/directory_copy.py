@@ -6,7 +6,6 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.app.kept_objects import KeptObjects
 from proxy.profiles import index, reach
 from proxy.profiles.directory import Misses
 from proxy.profiles.index import ListingFailure, ProfileIndex
@@ -31,7 +30,6 @@ class DirectoryCopy:
         self._failures: dict[tuple[str, str], ListingFailure] = {}
         self._accounts: tuple[str, ...] = ()
         self._misses = Misses(time.monotonic)
-        self._kept_objects = KeptObjects()
         self.version = 0
 
     def __repr__(self) -> str:
@@ -51,7 +49,6 @@ class DirectoryCopy:
         listed = list(index.read_document(message["listing"]))
         if listed:
             self._index.put(*key, listed[0][2])
-            self._kept_objects.count(account, region, len(listed[0][2].profiles))
         else:
             self._index.drop(account, region)
         read = list(reach.read_document(message["reach"]))

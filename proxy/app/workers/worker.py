@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import socket
 import sys
 import time
@@ -21,6 +20,7 @@ from proxy.access.client_keys import KeyUses
 from proxy.app.defects import defect_of, failure_of
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
+from proxy.app.kept_objects import KeptObjects
 from proxy.app.process import connections_within, end_where_it_is
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.tls_in_force import TlsInForce
@@ -186,8 +186,7 @@ class Worker:
         for descriptor in self._given.listening:
             bound = socket.socket(fileno=descriptor)
             self.acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
-        gc.freeze()  # as the supervisor's process does
-        gc.enable()
+        KeptObjects().begin()
         self._beat()
         self._channel.send("serving")
 
