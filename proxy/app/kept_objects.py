@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SLOW: Final = 0.02
 """Seconds of a full collection after which its survivors are counted."""
-MANY: Final = 400_000
+MANY: Final = 250_000
 """Survivors of a full collection that are frozen. An idle connection has about 20."""
 
 
