@@ -91,6 +91,15 @@ def test_ci_runs_the_two_commands() -> None:
         assert command in [step.get("run") for step in CI["jobs"][job]["steps"]]
 
 
+def test_ci_installs_from_the_lock_files_every_week_with_an_old_pip() -> None:
+    """A release on a package index can make an old pip refuse them, without a commit here."""
+    triggers = {str(key): value for key, value in CI.items()}["True"]  # YAML reads `on` as true
+    assert triggers["schedule"]
+    job = CI["jobs"]["old-pip"]
+    assert job["container"].startswith("python:3.11.0-"), "whose pip is 22.3"
+    assert "make install-dev" in [step.get("run") for step in job["steps"]]
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_can_do_no_more_than_it_must(path: Path) -> None:
     """It may read the repository, keeps no credential in it, and each action is one commit, with its version beside."""
