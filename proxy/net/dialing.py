@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from cachetools import LRUCache
 
+from proxy.backoff import backoff
 from proxy.errors import (
     Refused,
     UpstreamCertificateRejected,
@@ -239,7 +240,7 @@ def pause_before_redial(error: OSError, *, tries: int, left: float, chance: floa
     """
     if tries >= MAX_TRIES or not _may_pass(error):
         return None
-    pause: float = FIRST_PAUSE * 2 ** (tries - 1) * (0.5 + chance)
+    pause = backoff(tries, first=FIRST_PAUSE, jitter=(0.5, 1.5), chance=chance)
     return pause if pause < left else None
 
 

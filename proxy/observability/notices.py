@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from proxy.backoff import backoff
 from proxy.events import ConsentEnded, ConsentEnding, CredentialStateChanged, Event, NoticeKind, SignInNeeded
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def delay(attempt: int, chance: float, asked: float | None = None) -> float:
 
     What the receiver asked for counts, within bounds.
     """
-    own = min(MAX_DELAY, 2.0 ** min(attempt, 16)) * (0.5 + chance / 2)
+    own = backoff(attempt + 1, first=1.0, limit=MAX_DELAY, jitter=(0.5, 1.0), chance=chance)
     return max(own, min(asked or 0.0, MAX_DELAY))
 
 

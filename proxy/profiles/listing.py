@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proxy.backoff import backoff
 from proxy.errors import AdsProxyError
 
 if TYPE_CHECKING:
@@ -264,8 +265,8 @@ def next_listing(failures: int, retry_after: float | None, chance: float, *, awa
     """
     if failures == 0:
         return LIST_INTERVAL * (1 - 0.2 * chance)
-    backoff = min(MAX_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16))
+    first, limit = FIRST_RETRY, MAX_RETRY
     if awaited:
-        backoff = AWAITED_RETRY if failures * AWAITED_RETRY <= 60 else LONG_AWAITED_RETRY
-    backoff *= 1 - 0.3 * chance
-    return max(backoff, min(retry_after or 0.0, LIST_INTERVAL))
+        first = limit = AWAITED_RETRY if failures * AWAITED_RETRY <= 60 else LONG_AWAITED_RETRY
+    wait = backoff(failures, first=first, limit=limit, jitter=(1.0, 0.7), chance=chance)
+    return max(wait, min(retry_after or 0.0, LIST_INTERVAL))

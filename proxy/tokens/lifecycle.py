@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from proxy.backoff import backoff
 from proxy.errors import RefreshTokenRevoked, TokenTimeout
 from proxy.events import RefreshCause
 from proxy.tokens.leases import FailedAttempt, Urgency
@@ -120,14 +121,6 @@ def refresh_at(sent_at: float, expires_in: float, refresh_ahead: float, chance: 
     return sent_at + max(MIN_INTERVAL, expires_in - ahead * (1 + chance / 5))
 
 
-def backoff(failures: int, chance: float, retry_after: float | None = None) -> float:
-    """Seconds to the next attempt after so many passing failures in a row (1 or more): doubling from half a second
-    to 30, the upper half of it random. A longer Retry-After is honoured up to two minutes."""
-    ceiling = min(MAX_BACKOFF, 0.5 * 2.0 ** min(failures - 1, 16))
-    wait = ceiling * (1 + chance) / 2
-    return max(wait, min(retry_after, MAX_RETRY_AFTER)) if retry_after is not None else wait
-
-
 def retry_in_while_waiting(failure: TokenFailure, wait: float, chance: float) -> float:
     """Seconds to the next attempt where requests wait for a token and `retry_in` said `wait`.
 
@@ -139,15 +132,17 @@ def retry_in_while_waiting(failure: TokenFailure, wait: float, chance: float) ->
     return min(wait, max(asked, MAX_BACKOFF_WHILE_WAITING * (1 + chance) / 2))
 
 
-def refusal_backoff(failures: int, chance: float) -> float:
-    """Seconds to the next attempt after so many refusals in a row (1 or more): from half a minute, so that one odd
-    answer costs little, to five minutes, and up to a fifth more by chance."""
-    return min(MAX_REFUSAL_BACKOFF, 30.0 * 2.0 ** min(failures - 1, 16)) * (1 + chance / 5)
-
-
 def retry_in(failure: TokenFailure, failures: int, chance: float) -> float:
-    """Seconds to the next attempt after `failure`, the last of so many in a row."""
-    return refusal_backoff(failures, chance) if failure.permanent else backoff(failures, chance, failure.retry_after)
+    """Seconds to the next attempt after `failure`, the last of so many in a row (1 or more).
+
+    After a refusal: from half a minute, so that one odd answer costs little, to five minutes, and up to a fifth more by
+    chance. After a passing failure: from half a second to 30, the upper half of it random. A longer Retry-After is
+    honoured up to two minutes.
+    """
+    if failure.permanent:
+        return backoff(failures, first=30.0, limit=MAX_REFUSAL_BACKOFF, jitter=(1.0, 1.2), chance=chance)
+    wait = backoff(failures, first=0.5, limit=MAX_BACKOFF, jitter=(0.5, 1.0), chance=chance)
+    return max(wait, min(failure.retry_after or 0.0, MAX_RETRY_AFTER))
 
 
 def request_timeout(first: float, timeouts: int) -> float:
@@ -156,7 +151,7 @@ def request_timeout(first: float, timeouts: int) -> float:
     One that hangs is given up soon, and the next gets as long; then each gets twice as long, up to half a minute, so
     that an endpoint which is slow for everybody is reached at last.
     """
-    return max(first, min(MAX_REQUEST_TIMEOUT, first * 2.0 ** min(max(0, timeouts - 1), 16)))
+    return max(first, backoff(timeouts, first=first, limit=MAX_REQUEST_TIMEOUT))
 
 
 @dataclass(frozen=True, slots=True)

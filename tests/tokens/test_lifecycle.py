@@ -111,7 +111,8 @@ def test_backoff_doubles_up_to_thirty_seconds(
     failures: int, chance: float, retry_after: float | None, wait: float
 ) -> None:
     """Backoff is bounded, random in its upper half, and honours a Retry-After up to two minutes."""
-    assert lifecycle.backoff(failures, chance, retry_after) == pytest.approx(wait)
+    failure = errors.TokenThrottled("x", retry_after=retry_after)
+    assert lifecycle.retry_in(failure, failures, chance) == pytest.approx(wait)
 
 
 @pytest.mark.parametrize(
@@ -120,13 +121,7 @@ def test_backoff_doubles_up_to_thirty_seconds(
 )
 def test_refusals_are_tried_again_slowly(failures: int, chance: float, wait: float) -> None:
     """From half a minute to five, and never for ever silent."""
-    assert lifecycle.refusal_backoff(failures, chance) == pytest.approx(wait)
     assert lifecycle.retry_in(errors.RefreshTokenRevoked("x"), failures, chance) == pytest.approx(wait)
-
-
-def test_passing_trouble_backs_off_by_its_retry_after() -> None:
-    """The answer's own Retry-After reaches the decision."""
-    assert lifecycle.retry_in(errors.TokenThrottled("x", retry_after=9.0), 1, 0.0) == 9.0
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from proxy.backoff import backoff
+
 HANG_SECONDS: Final = 5.0
 """Without a turn of its event loop."""
 START_SECONDS: Final = 30.0
@@ -78,4 +80,4 @@ def failures_after(failures: int, served: float) -> int:
 def wait_before(failures: int) -> float:
     """Seconds until another takes its place: none after one that served, and after the first that did not; then more
     and more."""
-    return 0.0 if failures <= 1 else min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures - 2, 10))
+    return 0.0 if failures <= 1 else backoff(failures - 1, first=_FIRST_WAIT, limit=_LONGEST_WAIT)
