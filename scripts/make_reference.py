@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.config import reference
 from proxy.observability import metrics, request_metrics
+from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,7 +80,7 @@ def label_rows() -> list[Row]:
     return [
         ("method", "every metric", _words([*sorted(request_metrics.METHODS - {"other"}), "other"])),
         ("operation_class", "`requests_total`", _words(request_metrics.OPERATION_CLASSES)),
-        ("region", "every metric", f"{_words(request_metrics.REGIONS)}, or empty"),
+        ("region", "every metric", f"{_words(REGION_NAMES)}, or empty"),
         ("state", "`credential_state`", _words(request_metrics.STATES)),
         ("result", "`token_refreshes_total`", _words(refreshes)),
         *(("reason", f"`token_refreshes_total`, {result}", _words(reasons)) for result, reasons in refreshes.items()),

@@ -35,7 +35,6 @@ class AccountView:
     name: str
     region: str
     default_profile: str | None
-    regions: tuple[str, ...] = ("na", "eu", "fe")
     default_ads_account: str | None = None
 
 

@@ -22,12 +22,12 @@ from proxy.admin import (
     ThrottleView,
     WorkerView,
 )
-from proxy.config import REGION_NAMES
 from proxy.downstream.ports import Availability
 from proxy.errors import StateError
 from proxy.events import InvitationMade, RefreshTokenReplaced, TokenRefreshed, TokenTakenOver
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
 from proxy.profiles.replacement import GrantedProfiles
+from proxy.regions import REGION_NAMES
 from proxy.tokens.fleet import StoreHealth
 from proxy.tokens.invitation import link, signing_key
 from proxy.tokens.lwa import AppCredentials
@@ -172,7 +172,7 @@ class AdminAdapter:
         found = self._program.config.accounts.get(name)
         if found is None:
             return None
-        return AccountView(name, found.region, found.default_profile, REGION_NAMES, found.default_ads_account)
+        return AccountView(name, found.region, found.default_profile, found.default_ads_account)
 
     def credential(self, account: str) -> CredentialStatus | None:
         return self._program.tokens.status(account)

@@ -13,11 +13,11 @@ from proxy.access.clients import Clients
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from proxy.config import AMAZON_REGIONS, REGION_NAMES
 from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import ConfigurationError
 from proxy.forwarding.rules import Rules
 from proxy.http1.message import HeadLimits
+from proxy.regions import AMAZON_REGIONS, REGION_NAMES
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
 from proxy.upstream.pools import PoolSettings

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from proxy.config import REGION_NAMES, Account, Config, StateKind
+from proxy.config import Account, Config, StateKind
 from proxy.errors import StateError, TokenFailure
 from proxy.events import Observers
 from proxy.net.names import Names
@@ -20,6 +20,7 @@ from proxy.net.session import make_session
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
 from proxy.profiles.reach import KnownAdsAccount, Reach, ReachIndex
 from proxy.profiles.reach_reader import read_reach
+from proxy.regions import REGION_NAMES
 from proxy.tokens.consent import CONSENT_ADVICE, ConsentLedger, ConsentPhase, describe, explain_refusal, phase
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.opening import open_store

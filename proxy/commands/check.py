@@ -19,13 +19,14 @@ from proxy.app.tls_in_force import TlsInForce
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config import REGION_NAMES, Config, StateKind, notes
+from proxy.config import Config, StateKind, notes
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, Refused
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target
+from proxy.regions import REGION_NAMES
 from proxy.routing.route import Route, route
 from proxy.routing.summary import EVERYTHING, summarise
 from proxy.routing.table import EmptyDirectory

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.app.process import end_with_parent
 from proxy.commands.terminal import tell
-from proxy.config import REGION_NAMES, Address, Config, load
+from proxy.config import Address, Config, load
 from proxy.config.model.values import parse_address
 from proxy.errors import ListenError, StartupError
+from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -22,10 +22,11 @@ from proxy.commands.amazon_session import (
     try_account,
 )
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config import REGION_NAMES, StateKind
+from proxy.config import StateKind
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
 from proxy.profiles.replacement import Comparison, GrantedProfiles, ReachedProfile, Replacement, compare
+from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
 from proxy.tokens.store import signed_in

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import typer
 
 from proxy.commands.init import Answers
-from proxy.config import REGION_NAMES
 from proxy.config.checks.notes import CLIENT_ID_PREFIX, CLIENT_SECRET_PREFIX
 from proxy.config.checks.rules import ANONYMOUS
 from proxy.config.model.references import check_secret_text
 from proxy.config.model.values import parse_list, parse_name, parse_profile_id, parse_region, parse_text
 from proxy.errors import ConfigurationError
+from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from rich.text import Text
 from proxy.commands.consoles import answers
 from proxy.commands.healthcheck import reachable
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, with_options_in_use
-from proxy.config import REGION_NAMES
+from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

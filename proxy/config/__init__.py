@@ -20,7 +20,6 @@ from proxy.config.model.accounts import Account
 from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.kinds import AccessField
 from proxy.config.model.sections import (
-    AMAZON_REGIONS,
     AdminSection,
     AuditSection,
     Config,
@@ -35,11 +34,9 @@ from proxy.config.model.sections import (
     TokensSection,
     UpstreamSection,
 )
-from proxy.config.model.values import REGION_NAMES, Address
+from proxy.config.model.values import Address
 
 __all__ = [
-    "AMAZON_REGIONS",
-    "REGION_NAMES",
     "AccessField",
     "Account",
     "Address",

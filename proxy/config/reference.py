@@ -18,9 +18,10 @@ from pydantic.fields import FieldInfo
 
 from proxy.config.model.deprecations import ANY, DEPRECATIONS, Deprecation
 from proxy.config.model.section import list_entry, mapping_entry, section_of
-from proxy.config.model.sections import AMAZON_REGIONS, Config
-from proxy.config.model.values import NAME, REGION_NAMES, Address
+from proxy.config.model.sections import Config
+from proxy.config.model.values import NAME, Address
 from proxy.config.reading.variables import PREFIX
+from proxy.regions import AMAZON_REGIONS, REGION_NAMES
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 BEGIN, END = "<!-- options: made by `ads-proxy schema --tables` -->", "<!-- end of options -->"

@@ -21,6 +21,7 @@ from proxy.observability.exposition import form_of
 from proxy.observability.instruments import NOTHING, Instrument, InstrumentKind, Table, WrittenDistribution
 from proxy.observability.number_memory import SharedValues
 from proxy.observability.request_metrics import IN_FLIGHT, REQUESTS, RequestLabels, RequestMetrics, Totals
+from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -221,7 +222,7 @@ class Metrics(Collector):
         for result, reason in request_metrics.REFRESH_RESULTS:
             self._refreshes.add(account, result, reason, amount=0.0)
         self._taken_over.add(account, amount=0.0)
-        for region in request_metrics.REGIONS:
+        for region in REGION_NAMES:
             self._throttled.add(account, region, amount=0.0)
 
     def _leave(self, account: str) -> None:

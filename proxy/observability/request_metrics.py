@@ -18,6 +18,7 @@ from proxy import errors
 from proxy.observability.exposition import SampleLine
 from proxy.observability.instruments import PREFIX, Buckets, Cell, Instrument, InstrumentKind, SummedDistribution
 from proxy.observability.number_memory import SharedBuckets, buckets_of
+from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -233,7 +234,7 @@ class RequestMetrics:
         self._overhead = SummedDistribution(OVERHEADS, lambda: self._parts_elsewhere(OVERHEADS))
         self.distributions = (self._durations, self._upstreams, self._overhead)
         self._overheads = self._overhead.buckets()
-        for region in REGIONS:
+        for region in REGION_NAMES:
             self._durations.buckets(region)
             self._upstreams.buckets(region)
 
@@ -399,7 +400,6 @@ class RequestMetrics:
 
 # --- The values of labels that are known before anything happens, so that their series begin at zero -----
 
-REGIONS: Final = ("na", "eu", "fe")
 OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
 STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")

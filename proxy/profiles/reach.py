@@ -25,6 +25,7 @@ from proxy.profiles.listing import (
     read_json,
     read_text,
 )
+from proxy.regions import region_of_country
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -462,18 +463,3 @@ class _Owners:
                 self._owners[identifier] = owners
             else:
                 del self._owners[identifier]
-
-
-# --- Which of Amazon's three regions a country belongs to (docs/amazon.md, Regions) ----------------------
-
-_COUNTRIES = {
-    "na": "BR CA MX US",
-    "eu": "AE BE DE EG ES FR GB IE IN IT NL PL SA SE TR UK ZA",
-    "fe": "AU JP SG",
-}
-_REGIONS = {country: region for region, countries in _COUNTRIES.items() for country in countries.split()}
-
-
-def region_of_country(code: str) -> str:
-    """The region of a country code, empty for one that is not known: Amazon opens new countries."""
-    return _REGIONS.get(code.upper(), "")

@@ -23,6 +23,7 @@ from proxy.errors import (
     RegionRequired,
     UnknownRegion,
 )
+from proxy.regions import REGION_NAMES
 from proxy.routing.ads_account import (
     names_another,
     sent_ads_account,
@@ -34,7 +35,7 @@ from proxy.routing.mcp_session import stay
 from proxy.routing.scope import SCOPE
 from proxy.routing.selection import listed, select
 from proxy.routing.table import ANYBODY, AccountEntry, CallerScope, RoutingTable, Selection
-from proxy.routing.target import REGIONS, TargetKind
+from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
@@ -253,8 +254,8 @@ def _chosen_region(asked: RequestSummary, table: RoutingTable, selection: Select
     sent, fields = "", asked.fields
     if REGION in fields.named:
         sent = fields.value(REGION).decode("latin-1").lower()
-        if sent and sent not in REGIONS:
-            raise UnknownRegion(f"X-Ads-Region {sent!r:.80} is not one of {', '.join(REGIONS)}.")
+        if sent and sent not in REGION_NAMES:
+            raise UnknownRegion(f"X-Ads-Region {sent!r:.80} is not one of {', '.join(REGION_NAMES)}.")
     if selection is not None and selection.region:
         return selection.region
     if asked.region or sent:

@@ -11,12 +11,12 @@ from enum import StrEnum
 
 from proxy.errors import UnknownRoute
 from proxy.http1.target import Target, path_segments, percent_decoded
+from proxy.regions import REGION_NAMES
 from proxy.unchanging import unchanging
 
-REGIONS = ("na", "eu", "fe")
 TOKEN_PATH = b"/auth/o2/token"
 
-_REGION_PREFIXES = {b"/" + region.encode(): region for region in REGIONS}
+_REGION_PREFIXES = {b"/" + region.encode(): region for region in REGION_NAMES}
 _PREFIXES = (b"/@", b"/%40", *_REGION_PREFIXES)
 _MCP_ENDINGS = (b"/mcp", b"/mcp/", b"/mcp/lite", b"/mcp/lite/")
 _SIGN_IN = (b"auth", b"ap")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from proxy.app.program import spill_place
-from proxy.config import AMAZON_REGIONS, Address, Client, Config, default_spill_directory, load
+from proxy.config import Address, Client, Config, default_spill_directory, load
 from proxy.config.reading.document import parse_document
 from proxy.errors import ConfigurationError
+from proxy.regions import AMAZON_REGIONS
 from proxy.secret import Secret
 from proxy.tokens.opening import SpillPlace
 

@@ -26,7 +26,6 @@ from proxy.profiles.reach import (
     parse_ads_accounts,
     parse_manager_accounts,
     read_document,
-    region_of_country,
 )
 from proxy.secret import Secret
 
@@ -50,15 +49,6 @@ def advertiser(identifier: str, entity: str = "") -> LinkedAccount:
 
 def reading(**lists: tuple[object, ...]) -> Reach:
     return Reach("https://x amzn1", **lists)  # type: ignore[arg-type]  # each of its own type
-
-
-@pytest.mark.parametrize(
-    ("code", "region"),
-    [("US", "na"), ("BR", "na"), ("DE", "eu"), ("UK", "eu"), ("GB", "eu"), ("IN", "eu"), ("jp", "fe"), ("NO", "")],
-)
-def test_a_country_belongs_to_a_region(code: str, region: str) -> None:
-    """One that is not known belongs to none yet."""
-    assert region_of_country(code) == region
 
 
 def test_an_ads_account_lives_where_its_countries_are() -> None:

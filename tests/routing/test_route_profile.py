@@ -209,7 +209,8 @@ def test_the_prefix_leads_back_to_the_same_account_and_region(
 )
 def test_mcp_leads_to_the_regions_endpoint(mcp_url: str, target: bytes, sent: bytes) -> None:
     """The path of `mcp_url` stands where `/mcp` stood."""
-    from proxy.config import AMAZON_REGIONS, Region
+    from proxy.config import Region
+    from proxy.regions import AMAZON_REGIONS
 
     regions = {name: Region(**keys) for name, keys in AMAZON_REGIONS.items()} | {"na": region(mcp_url=mcp_url)}
     table = make_routing_table(config({"acme": {}}, regions=regions), EmptyDirectory())

@@ -18,10 +18,10 @@ from proxy.app.workers.directory_copy import write_lists
 from proxy.app.workers.held_tokens import read_token, write_refusal, write_token
 from proxy.app.workers.news import read_request
 from proxy.app.workers.span_passing import read_span
-from proxy.config import REGION_NAMES
 from proxy.config.passing import to_document
 from proxy.errors import NoUsableToken
 from proxy.forwarding.throttles import Throttles
+from proxy.regions import REGION_NAMES
 from proxy.routing.mcp_session import McpSession
 from proxy.tokens.suspicion import TokenUse
 

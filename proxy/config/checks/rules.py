@@ -12,7 +12,8 @@ from typing import Any
 from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import did_you_mean, shown_name, shown_names
 from proxy.config.model.redis_address import is_redis_address
-from proxy.config.model.values import REGION_NAMES, Address, parse_address, parse_flag, parse_list
+from proxy.config.model.values import Address, parse_address, parse_flag, parse_list
+from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
 ANONYMOUS = "anonymous"

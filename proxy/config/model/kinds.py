@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, WithJsonSchema
 
 from proxy.config.model import references, values
+from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
 _TEXT = {"type": "string"}
@@ -26,10 +27,10 @@ ListenAddress = Annotated[
     values.Address, BeforeValidator(values.parse_address), WithJsonSchema({"type": "string", "pattern": ":[0-9]+$"})
 ]
 HostName = Annotated[str, BeforeValidator(values.parse_host_name)]
-RegionName = Annotated[str, BeforeValidator(values.parse_region), WithJsonSchema({"enum": list(values.REGION_NAMES)})]
+RegionName = Annotated[str, BeforeValidator(values.parse_region), WithJsonSchema({"enum": list(REGION_NAMES)})]
 ClientId = Annotated[str, BeforeValidator(references.referable(values.parse_text)), WithJsonSchema(_REFERENCE)]
 HomeRegion = Annotated[
-    str, BeforeValidator(references.referable(values.parse_region)), WithJsonSchema({"enum": list(values.REGION_NAMES)})
+    str, BeforeValidator(references.referable(values.parse_region)), WithJsonSchema({"enum": list(REGION_NAMES)})
 ]
 FilledText = Annotated[str, BeforeValidator(values.parse_text)]
 FilePattern = Annotated[str, BeforeValidator(values.parse_file_pattern)]

@@ -46,6 +46,7 @@ from proxy.config.model.kinds import (
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.config.model.section import NamedSection, Section
 from proxy.config.model.values import Address, lower_case, parse_list, parse_mapping
+from proxy.regions import AMAZON_REGIONS
 from proxy.secret import Secret
 
 # --- The section about telling people --------------------------------------------------------------------
@@ -134,29 +135,7 @@ class StateSection(Section):
         return (*keys, self.url, password) if password is not None else keys
 
 
-# --- Amazon's own addresses in its three regions (docs/amazon.md, Regions), built in so that nobody ------
-
-AMAZON_REGIONS: Mapping[str, Mapping[str, str]] = {
-    "na": {
-        "api_url": "https://advertising-api.amazon.com",
-        "token_url": "https://api.amazon.com/auth/o2/token",
-        "auth_grant_url": "https://www.amazon.com/ap/oa",
-        "mcp_url": "https://advertising-ai.amazon.com/mcp",
-    },
-    "eu": {
-        "api_url": "https://advertising-api-eu.amazon.com",
-        "token_url": "https://api.amazon.co.uk/auth/o2/token",
-        "auth_grant_url": "https://eu.account.amazon.com/ap/oa",
-        "mcp_url": "https://advertising-ai-eu.amazon.com/mcp",
-    },
-    "fe": {
-        "api_url": "https://advertising-api-fe.amazon.com",
-        "token_url": "https://api.amazon.co.jp/auth/o2/token",
-        "auth_grant_url": "https://apac.account.amazon.com/ap/oa",
-        "mcp_url": "https://advertising-ai-fe.amazon.com/mcp",
-    },
-}
-"""docs/amazon.md, Regions. Tests and simulators override single addresses."""
+# --- Amazon's addresses, which the configuration may override (docs/amazon.md, Regions) -----------------
 
 
 def with_amazon(value: Any) -> Any:

@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from proxy.config.model.expected import Expected, Shape, WrongValue, shape_of
+from proxy.regions import REGION_NAMES
 
-REGION_NAMES = ("na", "eu", "fe")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _PLACEHOLDER = re.compile(

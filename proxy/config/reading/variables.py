@@ -20,7 +20,7 @@ from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.key_names import RENAMED, shown_variable
 from proxy.config.model.section import Path, holds_secret, list_entry, mapping_entry, section_of
 from proxy.config.model.sections import Config
-from proxy.config.model.values import REGION_NAMES
+from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
 PREFIX = "ADS_PROXY_"

@@ -1,0 +1,44 @@
+"""Amazon's three regions: their names, addresses and countries (docs/amazon.md, Regions). Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AMAZON_REGIONS: Mapping[str, Mapping[str, str]] = {
+    "na": {
+        "api_url": "https://advertising-api.amazon.com",
+        "token_url": "https://api.amazon.com/auth/o2/token",
+        "auth_grant_url": "https://www.amazon.com/ap/oa",
+        "mcp_url": "https://advertising-ai.amazon.com/mcp",
+    },
+    "eu": {
+        "api_url": "https://advertising-api-eu.amazon.com",
+        "token_url": "https://api.amazon.co.uk/auth/o2/token",
+        "auth_grant_url": "https://eu.account.amazon.com/ap/oa",
+        "mcp_url": "https://advertising-ai-eu.amazon.com/mcp",
+    },
+    "fe": {
+        "api_url": "https://advertising-api-fe.amazon.com",
+        "token_url": "https://api.amazon.co.jp/auth/o2/token",
+        "auth_grant_url": "https://apac.account.amazon.com/ap/oa",
+        "mcp_url": "https://advertising-ai-fe.amazon.com/mcp",
+    },
+}
+"""Region -> Amazon's addresses there, by configuration key. The configuration overrides single addresses."""
+
+REGION_NAMES: tuple[str, ...] = tuple(AMAZON_REGIONS)
+
+_COUNTRIES = {
+    "na": "BR CA MX US",
+    "eu": "AE BE DE EG ES FR GB IE IN IT NL PL SA SE TR UK ZA",
+    "fe": "AU JP SG",
+}
+_REGION_OF = {country: region for region, countries in _COUNTRIES.items() for country in countries.split()}
+
+
+def region_of_country(code: str) -> str:
+    """The region of a country code, empty for one that is not known: Amazon opens new countries."""
+    return _REGION_OF.get(code.upper(), "")
