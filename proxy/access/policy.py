@@ -20,9 +20,8 @@ from proxy.access.json_body import find_odd_form, read_json
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
 from proxy.http1.target import percent_decoded, query_parameters
-from proxy.routing.ads_account import any_names_account, names_account
+from proxy.routing.ads_account import SCOPE, any_names_account, names_account
 from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule
-from proxy.routing.scope import SCOPE
 from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
 

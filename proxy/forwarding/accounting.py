@@ -10,8 +10,7 @@ from proxy.forwarding.write_gate import WriteGate
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
 from proxy.observability.request_record import RequestKind
-from proxy.routing.ads_account import ADS_ACCOUNT
-from proxy.routing.scope import SCOPE
+from proxy.routing.ads_account import ADS_ACCOUNT, SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

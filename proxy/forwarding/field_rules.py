@@ -10,9 +10,8 @@ from proxy.access.clients import AUTHORIZATION, PROXY_KEY
 from proxy.access.policy import may_override
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
-from proxy.routing.ads_account import ADS_ACCOUNT, names_account
+from proxy.routing.ads_account import ADS_ACCOUNT, NAMES_ACCOUNT, SCOPE, names_account
 from proxy.routing.route import REGION
-from proxy.routing.scope import NAMES_ACCOUNT, SCOPE
 from proxy.routing.selection import ACCOUNT
 
 INJECTED = frozenset((AUTHORIZATION, b"amazon-advertising-api-clientid", b"amazon-ads-clientid", SCOPE))

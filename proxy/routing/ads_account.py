@@ -1,7 +1,8 @@
-"""The ads account that a request names, and whether a default one is sent. Pure.
+"""The Scope and the ads account of a request: what it sends, and whether a default one is added. Pure.
 
-What an operation takes says the table of `operations`. Which account and region an ads account leads to, and which one
-is the default, is for `route`; which one a client may name is for `access`.
+What an operation takes is in the table of `operations`: path prefixes would not do, since of the operations under one
+prefix some require a Scope, some allow it and some do not know it. Which account and region these lead to, and which
+profile and ads account are the defaults, is for `route`; which ones a client may name is for `access`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ConflictingAdsAccount
 from proxy.routing.operations import AccountRule, Operation, ScopeRule
-from proxy.routing.scope import NAMES_ACCOUNT, wants_default
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,11 +23,25 @@ if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
 
 
+SCOPE = b"amazon-advertising-api-scope"
+
 ADS_ACCOUNT = frozenset((b"amazon-ads-accountid", b"amazon-ads-account-id"))
 """The header in both of Amazon's spellings; which one an operation takes, the table says (docs/amazon.md, Accounts)."""
 
 _MANAGER = frozenset((b"amazon-ads-manager-accountid", b"amazon-ads-manager-account-id"))
 """The header by which a manager account is named to the MCP endpoint, in both spellings."""
+
+NAMES_ACCOUNT = (
+    ADS_ACCOUNT
+    | _MANAGER
+    | frozenset(
+        b"amazon-advertising-api-manager-account amazon-advertising-api-marketplaceid "
+        b"amazon-advertising-api-advertiserid amazon-advertising-api-entityid amazon-advertising-api-entity-id "
+        b"amazon-advertising-api-account-id amazon-advertising-advertiser-id "
+        b"amazon-marketing-cloud-audience-instanceid".split()
+    )
+)
+"""Headers that name an account, manager, advertiser or entity (docs/amazon.md, Accounts)."""
 
 _AMC = b"amc"
 """What is below it holds an account of Amazon Marketing Cloud, which no default can be."""
@@ -75,11 +89,13 @@ def takes_default_ads_account(operation: Operation | None, names_account: bool) 
 def takes_default_scope(operation: Operation | None, *, ads_account: bool, names_account: bool) -> bool:
     """Whether a default Scope is added to a request without one; `ads_account` tells that it has an ads account.
 
-    The two go together only where the operation wants both (docs/amazon.md, Scope).
+    The two go together only where the operation wants both (docs/amazon.md, Scope). `names_account` tells that the
+    client sent another account, manager, advertiser or entity header.
     """
     if ads_account:
         return operation is not None and (operation.scope, operation.account) == _BOTH
-    return wants_default(ScopeRule.UNKNOWN if operation is None else operation.scope, names_account)
+    rule = ScopeRule.UNKNOWN if operation is None else operation.scope
+    return rule is ScopeRule.REQUIRED or (rule is not ScopeRule.NEVER and not names_account)
 
 
 # --- Which headers and parameters name an account, be it as advertiser, entity, manager, instance or -----

@@ -25,6 +25,7 @@ from proxy.errors import (
 )
 from proxy.regions import REGION_NAMES
 from proxy.routing.ads_account import (
+    SCOPE,
     names_another,
     sent_ads_account,
     sent_manager,
@@ -32,7 +33,6 @@ from proxy.routing.ads_account import (
     takes_default_scope,
 )
 from proxy.routing.mcp_session import stay
-from proxy.routing.scope import SCOPE
 from proxy.routing.selection import listed, select
 from proxy.routing.table import ANYBODY, AccountEntry, CallerScope, RoutingTable, Selection
 from proxy.routing.target import TargetKind

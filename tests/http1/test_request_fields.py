@@ -13,8 +13,8 @@ from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, NotImplementedHere, Refused
 from proxy.forwarding.field_rules import REQUEST_FIELDS
 from proxy.http1.request_fields import RequestFields, passing_trailers, read_request_fields
+from proxy.routing.ads_account import NAMES_ACCOUNT, SCOPE
 from proxy.routing.route import REGION
-from proxy.routing.scope import NAMES_ACCOUNT, SCOPE
 from proxy.routing.selection import ACCOUNT
 
 
