@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import NoUsableToken
 from proxy.forwarding import unauthorized
-from proxy.forwarding.advertiser import find_advertiser
 from proxy.forwarding.refusal import MAX_READ
 from proxy.forwarding.retry import ReplayReason
 from proxy.tokens.suspicion import TokenUse
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 def token_use(context: RequestContext) -> TokenUse:
     """What a request presents the account's token for."""
-    return TokenUse(context.client, find_advertiser(context.request, context.route))
+    return TokenUse(context.client, context.route.advertiser)
 
 
 def tell_accepted(attempt: Attempt | None, tokens: AccessTokens, context: RequestContext) -> None:

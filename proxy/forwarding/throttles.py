@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from cachetools import LRUCache
 
 from proxy.errors import Throttled
-from proxy.forwarding.advertiser import find_advertiser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +43,7 @@ class KnownLimit(NamedTuple):
 def throttle_key(context: RequestContext, client_id: str) -> ThrottleKey:
     """That of a request which is sent for this application."""
     route = context.route
-    return ThrottleKey(context.family, find_advertiser(context.request, route), route.region, client_id)
+    return ThrottleKey(context.family, route.advertiser, route.region, client_id)
 
 
 class Throttles:

@@ -85,6 +85,11 @@ class Route:
     operation: Operation | None = None
     mcp_path: bytes = b""
 
+    @property
+    def advertiser(self) -> str:
+        """For whom a request is made: the profile and the ads account that are sent, empty for neither."""
+        return b" ".join((self.profile, self.ads_account)).decode("latin-1").strip()
+
     def target(self, destination: Destination) -> bytes:
         """The origin-form to send for a destination that was decided so: byte for byte what came behind the prefix."""
         if not self.mcp_path or self.mcp_path == b"/mcp":

@@ -224,3 +224,11 @@ def test_an_empty_directory_knows_nothing() -> None:
     assert EmptyDirectory().owners("1") == ()
     assert EmptyDirectory().first("acme", "na") is None
     assert EmptyDirectory().failure("acme", "na") is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "ads_account", "advertiser"), [(b"", b"", ""), (b"7", b"", "7"), (b"", b"a", "a"), (b"7", b"a", "7 a")]
+)
+def test_an_advertiser_is_profile_and_ads_account(profile: bytes, ads_account: bytes, advertiser: str) -> None:
+    """Whether the client sent them or they are defaults."""
+    assert Route("acme", "na", TargetKind.API, profile, b"", ads_account).advertiser == advertiser
