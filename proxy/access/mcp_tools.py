@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.access.json_body import differ_clearly, find_odd_form, read_json
 from proxy.errors import ToolNotPermitted
-from proxy.routing.operations import Effect
+from proxy.routing.operations import PERMITTED_EFFECTS, Effect
 
 if TYPE_CHECKING:
     from proxy.access.paths import PathPattern
@@ -182,7 +182,6 @@ METHODS: Final = frozenset(
 NOTIFICATIONS: Final = frozenset(f"notifications/{what}" for what in ("initialized", "cancelled", "progress")) | {
     "notifications/roots/list_changed"
 }
-READS: Final = {Effect.READ: (Effect.READ,), Effect.REPORT: (Effect.READ, Effect.REPORT), Effect.WRITE: tuple(Effect)}
 _VERBS: Final = frozenset(("query", "retrieve", "create", "update", "delete"))
 _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 
@@ -202,7 +201,7 @@ class ToolRules:
         """Why a tool may not be called, empty where it may."""
         if self.patterns is not None and not any(pattern.matches(tool.encode()) for pattern in self.patterns):
             return f"Client {self.client} may not call {tool}: no pattern of its `mcp_tools` matches it."
-        if effect_of(tool, self.operations) not in READS[self.access]:
+        if effect_of(tool, self.operations) not in PERMITTED_EFFECTS[self.access]:
             return f"Client {self.client} has `access: {self.access}`, and {tool} may do more."
         return ""
 

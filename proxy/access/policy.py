@@ -21,7 +21,7 @@ from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
 from proxy.http1.target import percent_decoded, query_parameters
 from proxy.routing.ads_account import SCOPE, any_names_account, names_account
-from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule
+from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
 
@@ -143,12 +143,6 @@ _AMC = b"amc"
 _MAX_REMEMBERED = 2048
 """Operations: more than any table of them has."""
 _REPORTS_OF_BODIES = frozenset(f"/adsApi/v1/{verb}/reports" for verb in ("create", "retrieve", "delete"))
-_ACCESS = {
-    Effect.READ: frozenset((Effect.READ,)),
-    Effect.REPORT: frozenset((Effect.READ, Effect.REPORT)),
-    Effect.WRITE: frozenset(Effect),
-}
-"""What `access` permits; `write` is no limit."""
 
 
 @dataclass(frozen=True)
@@ -300,7 +294,7 @@ def _evaluate_operation(policy: Policy, asked: RequestSummary) -> Verdict:
     if policy.access is Effect.WRITE and not policy.limited_by:
         return policy.leave
     effect = Effect.WRITE if asked.operation is None else asked.operation.effect
-    if effect not in _ACCESS[policy.access]:
+    if effect not in PERMITTED_EFFECTS[policy.access]:
         return _forbid(
             "access", f"Client {policy.name} has `access: {policy.access}`, and {_too_much(asked.operation)}."
         )

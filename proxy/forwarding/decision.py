@@ -15,11 +15,11 @@ from proxy.errors import UnknownRoute, WriteNotRecorded
 from proxy.events import FamilyHeldBack
 from proxy.forwarding.injection import render_section
 from proxy.forwarding.locations import hands_out_locations
-from proxy.forwarding.retry import is_read
 from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.observability.audit import may_change
 from proxy.routing.ads_account import SCOPE, sent_ads_account
 from proxy.routing.operations import family as family_of
+from proxy.routing.operations import is_read
 from proxy.routing.selection import select
 from proxy.routing.summary import summarise
 from proxy.routing.target import TargetKind, find_destination

@@ -9,18 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from proxy.errors import Refused, UpstreamClosed
-from proxy.routing.operations import Effect
-
-if TYPE_CHECKING:
-    from proxy.routing.operations import Operation
 
 MAX_ATTEMPTS = 3
 JUDGED = frozenset((401, 429, 503))
 """The statuses after which a request may be sent again; all others are the tool's at once."""
-_READING = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _MCP_REFUSALS = (400, 401, 403, 500)
 _MAY_HAVE_RUN = "It may have been carried out: see whether it was before it is sent again."
 
@@ -140,15 +134,6 @@ class GiveUp:
 
 Outcome = Answered | Broken
 Decision = Deliver | Replay | Wait | GiveUp
-
-
-def is_read(method: bytes, operation: Operation | None) -> bool:
-    """Whether a request changes nothing at Amazon, so that sending it twice does no harm.
-
-    `operation` is its row in the table of operations: what that does not know, and no method of HTTP makes safe, counts
-    as a write.
-    """
-    return method in _READING or (operation is not None and operation.effect is Effect.READ)
 
 
 def decide(attempt: Situation, outcome: Outcome) -> Decision:

@@ -133,6 +133,14 @@ class Effect(enum.StrEnum):
     """It changes something, or nobody could prove that it does not."""
 
 
+PERMITTED_EFFECTS = {
+    Effect.READ: frozenset((Effect.READ,)),
+    Effect.REPORT: frozenset((Effect.READ, Effect.REPORT)),
+    Effect.WRITE: frozenset(Effect),
+}
+"""What a client's `access` permits; `write` is no limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation: a row of the table. Its hash is that of the object, as a table has each row once."""
@@ -215,6 +223,18 @@ def find_operation(method: bytes, segments: tuple[bytes, ...]) -> Operation | No
     return PUBLISHED.find(method, segments)
 
 
+_READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+
+
+def is_read(method: bytes, operation: Operation | None) -> bool:
+    """Whether a request changes nothing at Amazon, so that sending it twice does no harm.
+
+    `operation` is its row in the table of operations: what that does not know, and no method of HTTP makes safe, counts
+    as a write.
+    """
+    return method in _READ_METHODS or (operation is not None and operation.effect is Effect.READ)
+
+
 # --- Families of operations ------------------------------------------------------------------------------
 
 _VERSION = re.compile(rb"v[0-9]+")
@@ -223,7 +243,6 @@ _DONE = frozenset(
     b"list search query retrieve create update delete edit extended associate disassociate apply refresh".split()
 )
 """Segments that say what is done with a resource, or in which detail."""
-_READING = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _REMEMBERED = 2048
 
 
@@ -255,7 +274,7 @@ def _unknown(method: bytes, segments: tuple[bytes, ...]) -> str:
     api = _api(segments)
     if api == b"mcp":
         return "mcp"
-    effect = Effect.READ if method in _READING else Effect.WRITE
+    effect = Effect.READ if is_read(method, None) else Effect.WRITE
     return f"{_APIS[api]}/other:{effect}" if api in _APIS else f"other:{effect}"
 
 

@@ -30,12 +30,10 @@ from proxy.forwarding.retry import (
     Situation,
     Wait,
     decide,
-    is_read,
     may_send_beside,
     outcome_of,
     told,
 )
-from proxy.routing.operations import find_operation
 
 READ = Situation(number=1, reads=True, progress=Progress.WHOLE)
 WRITE = replace(READ, reads=False)
@@ -44,30 +42,6 @@ CLOSED = UpstreamClosed("closed")
 AGAIN = Replay(renewed=False)
 LEFT = [Progress.PARTLY, Progress.WHOLE, Progress.ANSWERING]
 CONNECTION, THROTTLED = ReplayReason.CONNECTION, ReplayReason.THROTTLED
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "reads"),
-    [
-        (b"GET", b"/v2/profiles", True),
-        (b"HEAD", b"/v2/profiles", True),
-        (b"OPTIONS", b"/anything", True),
-        (b"GET", b"/not/in/the/table", True),
-        (b"POST", b"/sp/campaigns/list", True),
-        (b"POST", b"/adsApi/v1/query/campaigns", True),
-        (b"POST", b"/sp/campaigns", False),
-        (b"PUT", b"/sp/campaigns", False),
-        (b"DELETE", b"/sp/campaigns/1", False),
-        (b"POST", b"/reporting/reports", False),
-        (b"POST", b"/mcp", False),
-        (b"POST", b"/not/in/the/table/list", False),
-        (b"get", b"/v2/profiles", False),
-    ],
-)
-def test_what_reads_is_told_by_method_and_table(method: bytes, path: bytes, reads: bool) -> None:
-    """Making a report is no read, and what the table does not know is a write, whatever its name."""
-    operation = find_operation(method, tuple(path[1:].split(b"/")))
-    assert is_read(method, operation) is reads
 
 
 @pytest.mark.parametrize("status", [200, 204, 206, 301, 307, 304, 400, 403, 404, 425, 500, 502, 504])

@@ -26,6 +26,7 @@ from proxy.routing.operations import (
     family,
     find_misfits,
     find_operation,
+    is_read,
     parse_operations,
 )
 
@@ -445,3 +446,27 @@ def test_an_operation_may_keep_its_own_name() -> None:
     row = published(*LISTING)
     said = listing(scope=row.scope, account=row.account, effect=row.effect, name=row.name)
     assert list(amend(PUBLISHED, [said])) == list(PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "reads"),
+    [
+        (b"GET", b"/v2/profiles", True),
+        (b"HEAD", b"/v2/profiles", True),
+        (b"OPTIONS", b"/anything", True),
+        (b"GET", b"/not/in/the/table", True),
+        (b"POST", b"/sp/campaigns/list", True),
+        (b"POST", b"/adsApi/v1/query/campaigns", True),
+        (b"POST", b"/sp/campaigns", False),
+        (b"PUT", b"/sp/campaigns", False),
+        (b"DELETE", b"/sp/campaigns/1", False),
+        (b"POST", b"/reporting/reports", False),
+        (b"POST", b"/mcp", False),
+        (b"POST", b"/not/in/the/table/list", False),
+        (b"get", b"/v2/profiles", False),
+    ],
+)
+def test_what_reads_is_told_by_method_and_table(method: bytes, path: bytes, reads: bool) -> None:
+    """Making a report is no read, and what the table does not know is a write, whatever its name."""
+    operation = find_operation(method, tuple(path[1:].split(b"/")))
+    assert is_read(method, operation) is reads
