@@ -25,6 +25,9 @@ from proxy.token_bucket import TokenBucket
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    Numbers = list[float] | memoryview[float]
+    """A budget's row: this process's own, or in memory that several share."""
+
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.operations import Operations
     from proxy.routing.route import Route
@@ -92,29 +95,48 @@ class Spending:
     count: int
 
 
-@dataclass(slots=True)
-class Budgets:
-    """What is left of each client's budget; outlives a reload. One token bucket per client that has a budget."""
+LEVEL, AT, CAPACITY, SPENT, ROW_LENGTH = range(5)
+"""A budget is a row of numbers: its bucket, which has `LEVEL` at the time `AT`, and how many requests were `SPENT`."""
+_MINUTE = 60.0
 
-    _buckets: dict[str, TokenBucket] = field(default_factory=dict)
-    _spent: dict[str, int] = field(default_factory=dict)
-    are_shared: bool = False
-    """Whether somebody takes the spendings to settle them with other replicas."""
+
+def spend_one(row: Numbers, per_minute: int, now: float) -> float:
+    """Take one request off a budget. Returns 0, or the seconds until there is one to take."""
+    if not row[CAPACITY]:
+        row[LEVEL], row[AT] = per_minute, now
+    bucket = TokenBucket(per_minute, _MINUTE / per_minute, row[LEVEL], row[AT])
+    row[CAPACITY] = per_minute
+    left_over = bucket.take(now)
+    if left_over is None:
+        return bucket.wait(now)
+    row[LEVEL], row[AT] = left_over.level, left_over.at
+    row[SPENT] += 1
+    return 0.0
+
+
+def take_spending(name: str, row: Numbers) -> Spending:
+    """What was spent of a budget since this was asked last."""
+    capacity, spent, row[SPENT] = row[CAPACITY], int(row[SPENT]), 0.0
+    return Spending(name, capacity, _MINUTE / capacity, spent)
+
+
+def settle_row(row: Numbers, left: float, now: float) -> None:
+    """So much is left of a budget that others spend, too; what was spent since comes off it."""
+    row[LEVEL], row[AT] = left - row[SPENT], now
+
+
+class Budgets:
+    """What is left of each client's budget; outlives a reload. `now` never runs backwards."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Numbers] = {}
 
     def spend(self, name: str, per_minute: int, now: float) -> float:
-        """Take one request off. Returns 0, or the seconds until there is one to take. `now` never runs backwards."""
-        bucket = self._buckets.get(name)
-        if bucket is None:
-            bucket = TokenBucket.full(per_minute, 60 / per_minute, now)
-        elif bucket.capacity != per_minute:
-            bucket = replace(bucket, capacity=per_minute, interval=60 / per_minute)
-        left_over = bucket.take(now)
-        if left_over is None:
-            return bucket.wait(now)
-        self._buckets[name] = left_over
-        if self.are_shared:
-            self._spent[name] = self._spent.get(name, 0) + 1
-        return 0.0
+        """As `spend_one`, of a client's budget."""
+        row = self._rows.get(name)
+        if row is None:
+            row = self._rows[name] = [0.0] * ROW_LENGTH
+        return spend_one(row, per_minute, now)
 
     def claim(self, name: str, limit: int, in_flight: int) -> bool:
         """Whether a client may have one more request under way beside those `in_flight` here. Who shares the budgets
@@ -123,14 +145,11 @@ class Budgets:
 
     def take_spendings(self) -> tuple[Spending, ...]:
         """What was spent since this was asked last."""
-        spent, self._spent = self._spent, {}
-        buckets = self._buckets
-        return tuple(Spending(name, buckets[name].capacity, buckets[name].interval, spent[name]) for name in spent)
+        return tuple(take_spending(name, row) for name, row in self._rows.items() if row[SPENT])
 
     def settle(self, name: str, left: float, now: float) -> None:
-        """So much is left of a budget that others spend, too; what was spent since comes off it."""
-        bucket = self._buckets[name]
-        self._buckets[name] = replace(bucket, level=left - self._spent.get(name, 0), at=now)
+        """As `settle_row`, for a client's budget."""
+        settle_row(self._rows[name], left, now)
 
 
 class Clients:

@@ -58,7 +58,6 @@ class FleetMember:
         """Needs the event loop. The store need not be there."""
         self._fleet.follow(self._tell_health)
         self._throttles.paused = self._tell_pause
-        self._budgets.are_shared = True
         for work in (self._hear(), self._settle()):
             self._begin(work)
 

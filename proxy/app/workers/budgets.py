@@ -6,34 +6,31 @@ import contextlib
 import mmap
 from typing import TYPE_CHECKING, Final
 
-from proxy.access.clients import Budgets, Spending
+from proxy.access.clients import ROW_LENGTH, SPENT, Budgets, Spending, settle_row, spend_one, take_spending
 from proxy.app.workers.byte_locks import locked
 from proxy.observability.number_memory import SharedCell
-from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 MAX_CLIENTS: Final = 8192
-_LEVEL, _AT, _CAPACITY, _SPENT, _HEAD = range(5)
-_MINUTE: Final = 60.0
 
 
 class BudgetMemory:
     """The memory: for each client its bucket, and how many of its requests each worker has under way."""
 
     def __init__(self, descriptor: int, workers: int) -> None:
-        self._descriptor, self._width = descriptor, _HEAD + workers
+        self._descriptor, self._width = descriptor, ROW_LENGTH + workers
         self._memory = mmap.mmap(descriptor, MAX_CLIENTS * self._width * 8)
         self._numbers = memoryview(self._memory).cast("d")
 
     def __repr__(self) -> str:
-        return f"<BudgetMemory for {self._width - _HEAD} workers>"
+        return f"<BudgetMemory for {self._width - ROW_LENGTH} workers>"
 
     @staticmethod
     def size(workers: int) -> int:
         """Of the file, in bytes."""
-        return MAX_CLIENTS * (_HEAD + workers) * 8
+        return MAX_CLIENTS * (ROW_LENGTH + workers) * 8
 
     def row(self, slot: int) -> memoryview[float]:
         return self._numbers[slot * self._width : (slot + 1) * self._width]
@@ -106,27 +103,16 @@ class SharedBudgets(Budgets):
         if slot is None:
             return super().spend(name, per_minute, now)
         with self._memory.locked(slot) as row:
-            interval = _MINUTE / per_minute
-            if not row[_CAPACITY]:
-                row[_LEVEL], row[_AT] = per_minute, now
-            bucket = TokenBucket(per_minute, interval, row[_LEVEL], row[_AT])
-            row[_CAPACITY] = per_minute
-            left_over = bucket.take(now)
-            if left_over is None:
-                return bucket.wait(now)
-            row[_LEVEL], row[_AT] = left_over.level, left_over.at
-            row[_SPENT] += 1
-            return 0.0
+            return spend_one(row, per_minute, now)
 
     # --- what the supervisor does
 
     def take_spendings(self) -> tuple[Spending, ...]:
         spendings = list(super().take_spendings())
         for name, slot in self._slots.items():
-            if self._memory.row(slot)[_SPENT]:
+            if self._memory.row(slot)[SPENT]:
                 with self._memory.locked(slot) as row:
-                    capacity, spent, row[_SPENT] = row[_CAPACITY], int(row[_SPENT]), 0.0
-                spendings.append(Spending(name, capacity, _MINUTE / capacity, spent))
+                    spendings.append(take_spending(name, row))
         return tuple(spendings)
 
     def settle(self, name: str, left: float, now: float) -> None:
@@ -135,12 +121,12 @@ class SharedBudgets(Budgets):
             super().settle(name, left, now)
             return
         with self._memory.locked(slot) as row:
-            row[_LEVEL], row[_AT] = left - row[_SPENT], now
+            settle_row(row, left, now)
 
     def forget_in_flight(self, number: int) -> None:
         """A worker has ended, and its requests with it."""
         for slot in self._slots.values():
-            self._memory.row(slot)[_HEAD + number] = 0.0
+            self._memory.row(slot)[ROW_LENGTH + number] = 0.0
 
     # --- requests under way
 
@@ -151,7 +137,7 @@ class SharedBudgets(Budgets):
             return None
         cell = self._cells.get(name)
         if cell is None:
-            numbers = self._memory.row(slot)[_HEAD + self._number : _HEAD + self._number + 1]
+            numbers = self._memory.row(slot)[ROW_LENGTH + self._number : ROW_LENGTH + self._number + 1]
             cell = self._cells[name] = ClaimedCell(numbers)
         return cell
 
@@ -161,7 +147,7 @@ class SharedBudgets(Budgets):
             return super().claim(name, limit, in_flight)
         with self._memory.locked(self._slots[name]) as row:
             cell.release()
-            if sum(row[_HEAD:]) >= limit:
+            if sum(row[ROW_LENGTH:]) >= limit:
                 return False
             cell.claim()
             return True

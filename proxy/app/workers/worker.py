@@ -148,7 +148,6 @@ class Worker:
         self.accounting = Accounting(self.observers, journal, self._tracing(config))
         budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.counts, self._given.workers), self.number)
         budgets.take_slots(message["slots"])
-        budgets.are_shared = True
         if message["audited"]:
             self.accounting.write_gate.takes_writes = self._takes_writes
         self.accounting.make_client_cell = lambda client: budgets.in_flight_cell(client) or Cell()
