@@ -18,6 +18,7 @@ from proxy.tokens.consent import ConsentLedger, ConsentPhase, describe, phase
 from proxy.tokens.credential import Credential
 from proxy.tokens.refresh_attempt import CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries
+from proxy.tokens.suspicion import WATCHFUL
 from proxy.tokens.turns import TokenTurns
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
@@ -46,8 +47,6 @@ STOP_GRACE = 10.0
 RECONFIGURED = 500
 """Accounts that are looked at in one turn of the event loop."""
 WATCH_PAUSE = 10.0
-WATCHFUL = 900.0
-"""Seconds after a 401 for which it is of interest which uses of a token are accepted."""
 CONSENT_PAUSE = 600.0
 """A sleep does not notice a suspended machine, or a clock that was set; consents are looked at this often."""
 

@@ -15,6 +15,8 @@ from cachetools import LRUCache
 from proxy.token_bucket import TokenBucket
 
 MAX_REMEMBERED = 1024
+WATCHFUL = 900.0
+"""Seconds after a 401 for which it is of interest which uses of a token are accepted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from proxy.app.workers.channel import ChannelClosed, QuestionFailed
 from proxy.clock import boot_time
 from proxy.errors import NoUsableToken
 from proxy.secret import Secret
+from proxy.tokens.suspicion import WATCHFUL
 from proxy.tokens.values import AccessToken
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from proxy.app.workers.channel import Channel, Message
     from proxy.tokens.suspicion import TokenUse
 
-WATCHFUL: Final = 900.0
 _MAX_TOLD: Final = 1024
 _UNANSWERED: Final = "The access token could not be asked for because of a defect of this program; the log tells it."
 _ALONE: Final = "This process lost its supervisor and ends soon; send this again on a new connection."

@@ -12,7 +12,7 @@ import pytest
 from proxy.access.client_keys import KeyUses
 from proxy.app.workers.channel import Channel, ChannelClosed, Message, QuestionFailed
 from proxy.app.workers.directory_copy import DirectoryCopy, write_lists
-from proxy.app.workers.held_tokens import WATCHFUL, HeldTokens, read_token, write_refusal, write_token
+from proxy.app.workers.held_tokens import HeldTokens, read_token, write_refusal, write_token
 from proxy.app.workers.news import LIMIT, RequestNews, read_request
 from proxy.errors import NoUsableToken
 from proxy.events import RequestFinished
@@ -20,7 +20,7 @@ from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.profiles.listing import Profile
 from proxy.profiles.reach import Reach
 from proxy.secret import Secret
-from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.suspicion import WATCHFUL, TokenUse
 from proxy.tokens.values import AccessToken
 
 ENDED = RequestFinished(
