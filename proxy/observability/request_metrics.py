@@ -425,7 +425,7 @@ def refusal_slugs() -> frozenset[str]:
     waiting: list[type[errors.Refused]] = [errors.Refused]
     while waiting:
         kind = waiting.pop()
-        if kind.__module__.startswith(f"{errors.__name__}."):
+        if kind.__module__ == errors.__name__:
             found.add(kind.slug)
         waiting.extend(kind.__subclasses__())
     return frozenset(found - {errors.Refused.slug})
