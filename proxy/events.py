@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -451,6 +451,23 @@ class TraceSpan:
     sampled: bool = True
 
 
+class RequestKind(NamedTuple):
+    """What requests that were decided alike share, as the log and the metrics name it. Empty where it is not known.
+
+    `method` is a known one or `other`; `operation` is Amazon's name or `unknown`; `operation_class` is `read`,
+    `report`, `write` or `unknown`.
+    """
+
+    client: str = ""
+    account: str = ""
+    region: str = ""
+    profile: str = ""
+    ads_account: str = ""
+    method: str = "other"
+    operation: str = UNKNOWN
+    operation_class: str = UNKNOWN
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFinished(Event):
     """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
@@ -495,6 +512,12 @@ class RequestFinished(Event):
     cause: str = ""
     mcp_tools: tuple[str, ...] = ()
     span: TraceSpan | None = None
+
+    @property
+    def kind(self) -> RequestKind:
+        """What it shares with others."""
+        whose = self.client, self.account, self.region, self.profile, self.ads_account
+        return RequestKind(*whose, self.method, self.operation, self.operation_class)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.admin.application import make_admin
-from proxy.admin.history import RefusedRequest, RequestHistory
+from proxy.admin.history import RequestHistory
 from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import (
@@ -34,7 +34,6 @@ __all__ = [
     "ListingFailureView",
     "ProfileView",
     "ProgramView",
-    "RefusedRequest",
     "RequestHistory",
     "SignInSource",
     "StateView",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import add
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 STEP_SECONDS: Final = 10
 STEPS: Final = 90
 MAX_REFUSED: Final = 50
-_BY_AMAZON: Final = "refused-by-amazon"
 
 
 class Counted(Protocol):
@@ -65,21 +64,6 @@ class Step:
     overhead_ms: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedRequest:
-    """One request that the proxy itself answered, or that Amazon refused for a reason that is known."""
-
-    at: float
-    request_id: str
-    client: str
-    account: str
-    method: str
-    path: str
-    status: int
-    reason: str
-    detail: str
-
-
 class RequestHistory:
     """Observes requests that the journal does not note, and takes the sums whenever `sample` is called.
 
@@ -98,17 +82,14 @@ class RequestHistory:
         self.recent = recent if recent is not None else RecentRequests()
         self._last = self._sums()
         self._steps: deque[Step] = deque(maxlen=STEPS)
-        self._refused: deque[RefusedRequest] = deque(maxlen=MAX_REFUSED)
+        self._refused: deque[RecentRequest] = deque(maxlen=MAX_REFUSED)
 
     def __repr__(self) -> str:
         return f"<RequestHistory {len(self._steps)} steps, {len(self._refused)} refused>"
 
     def observe(self, event: Event) -> None:
         if event.__class__ is RequestFinished:
-            at = self._wall()
-            self.recent.keep(event, at)
-            if event.refusal or event.detail:
-                self._remember(event, at)
+            self._note_refusal(self.recent.keep(event, self._wall()))
 
     async def sample(self) -> None:
         """Ends a step: what was added to the sums since the last one."""
@@ -125,8 +106,8 @@ class RequestHistory:
         """The ended steps, oldest first, and the one that runs."""
         return (*self._steps, difference(self._last, self._sums(), self._wall()))
 
-    def refused(self) -> tuple[RefusedRequest, ...]:
-        """The newest first."""
+    def refused(self) -> tuple[RecentRequest, ...]:
+        """The last that the proxy itself answered, or that Amazon refused for a known reason; the newest first."""
         return tuple(reversed(self._refused))
 
     def requests(self) -> tuple[RecentRequest, ...]:
@@ -141,24 +122,14 @@ class RequestHistory:
         """Without secrets, as it may be shown. It costs more than to find the request."""
         return request.cleaned(self._clean)
 
-    def take_refused(self, refused: RefusedRequest) -> None:
-        """One of another process; without a reason where Amazon refused it."""
-        self._refused.append(replace(refused, reason=refused.reason or _BY_AMAZON))
+    def take(self, request: RecentRequest) -> None:
+        """One that another process served."""
+        self.recent.take(request)
+        self._note_refusal(request)
 
-    def _remember(self, event: RequestFinished, at: float) -> None:
-        self._refused.append(
-            RefusedRequest(
-                at=at,
-                request_id=event.request_id,
-                client=event.client,
-                account=event.account,
-                method=event.method,
-                path=event.path[:200],
-                status=event.status,
-                reason=event.refusal or _BY_AMAZON,
-                detail=event.detail[:500],
-            )
-        )
+    def _note_refusal(self, request: RecentRequest) -> None:
+        if request.refusal or request.detail:
+            self._refused.append(request)
 
 
 def difference(before: Sums, after: Sums, at: float) -> Step:

@@ -40,6 +40,9 @@ _WORDS: Final = {
 _UNCONNECTED: Final = ("Not connected", "Nobody has signed in for this account yet.")
 
 
+_BY_AMAZON = "refused-by-amazon"
+
+
 def stamp(at: float | None) -> str | None:
     """RFC 3339 in UTC, to the second."""
     if at is None:
@@ -266,7 +269,20 @@ async def request_status(view: AdminView, history: RequestHistory, survey: Surve
 
 def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:
     """The last ones, the newest first."""
-    return [{**asdict(request), "at": stamp(request.at)} for request in history.refused()]
+    return [
+        {
+            "at": stamp(request.at),
+            "request_id": request.request_id,
+            "client": request.kind.client,
+            "account": request.kind.account,
+            "method": request.kind.method,
+            "path": request.path,
+            "status": request.status,
+            "reason": request.refusal or _BY_AMAZON,
+            "detail": request.detail,
+        }
+        for request in history.refused()
+    ]
 
 
 async def find_profiles(view: AdminView, search: str, account: str, limit: int) -> dict[str, Any]:

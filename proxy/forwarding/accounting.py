@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestStarted
+from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestKind, RequestStarted
 from proxy.forwarding.write_gate import WriteGate
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
-from proxy.observability.request_record import RequestKind
 from proxy.routing.ads_account import ADS_ACCOUNT, SCOPE
 
 if TYPE_CHECKING:
@@ -39,53 +38,41 @@ def method_name(method: bytes) -> str:
     return _NAMES.get(method, "other")
 
 
-class Way(NamedTuple):
-    """Where a request went, as far as it was known when it ended, in the words of the log."""
-
-    account: str = ""
-    region: str = ""
-    profile: str = ""
-    ads_account: str = ""
-    operation: str = UNKNOWN
-    operation_class: str = UNKNOWN
-
-
-NOWHERE = Way()
-
-
-def way_of(route: Route) -> Way:
+def kind_of_route(client: str, method: bytes, route: Route) -> RequestKind:
     """That of a request which was routed."""
     operation = route.operation
-    return Way(
+    return RequestKind(
+        client,
         route.account,
         route.region,
         route.profile.decode("latin-1"),
         route.ads_account.decode("latin-1"),
+        method_name(method),
         UNKNOWN if operation is None else operation.name,
         UNKNOWN if operation is None else operation.effect,
     )
 
 
-def asked_way(asked: RequestSummary) -> Way:
+def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
     """That of a request which was refused before it was routed: what it named itself."""
     fields, operation = asked.fields, asked.operation
     profile = next((value for value in fields.values(SCOPE) if value), b"")
     ads_account = next((value for name in ADS_ACCOUNT for value in fields.values(name) if value), b"")
-    return Way(
+    return RequestKind(
+        client,
         "",
         "",
         profile[:_MAX_NAMED].decode("latin-1"),
         ads_account[:_MAX_NAMED].decode("latin-1"),
+        method_name(asked.method),
         UNKNOWN if operation is None else operation.name,
         UNKNOWN if operation is None else operation.effect.value,
     )
 
 
 def kind_of(decision: Decision) -> RequestKind:
-    """What requests that were decided so share, in the words of the log."""
-    account, region, profile, ads_account, operation, operation_class = way_of(decision.route)
-    method = method_name(decision.asked.method)
-    return RequestKind(decision.client, account, region, profile, ads_account, method, operation, operation_class)
+    """That of requests that were decided so."""
+    return kind_of_route(decision.client, decision.asked.method, decision.route)
 
 
 class RequestStats:
@@ -97,7 +84,7 @@ class RequestStats:
     """
 
     __slots__ = (
-        *("amazon_request_id", "attempts", "began", "bytes_in", "bytes_out", "client", "duration", "explanation"),
+        *("amazon_request_id", "attempts", "began", "bytes_in", "bytes_out", "duration", "explanation"),
         *("fault", "mcp_tools", "naming", "overhead", "path", "refusal", "request", "request_id", "sent_at", "text"),
         *("trace", "upstream", "upstream_status", "user_agent"),
     )
@@ -106,11 +93,10 @@ class RequestStats:
     duration: float
     upstream: float
 
-    def __init__(self, request: Request, client: str, began: float) -> None:
+    def __init__(self, request: Request, began: float) -> None:
         self.request = request
         self.request_id = request.id
         self.user_agent = request.fields.user_agent
-        self.client = client
         self.began = began
         self.amazon_request_id = self.fault = ""
         self.attempts = self.bytes_in = self.bytes_out = self.upstream_status = 0
@@ -141,7 +127,7 @@ class RequestStats:
             and self.trace is None
         )
 
-    def finished(self, status: int, way: Way, path: str, now: float) -> RequestFinished:
+    def finished(self, status: int, kind: RequestKind, path: str, now: float) -> RequestFinished:
         """The event: answered with `status` (0: not at all)."""
         self.measure(now)
         if self.naming is not None:
@@ -150,10 +136,10 @@ class RequestStats:
         detail = explanation.sentence if explanation is not None else ""
         return RequestFinished(
             request_id=self.request_id,
-            client=self.client,
-            account=way.account,
-            region=way.region,
-            method=method_name(self.request.method),
+            client=kind.client,
+            account=kind.account,
+            region=kind.region,
+            method=kind.method,
             path=path,
             status=status,
             amazon_request_id=self.amazon_request_id,
@@ -166,10 +152,10 @@ class RequestStats:
             refusal=refusal.slug if refusal is not None else "",
             detail=refusal.detail if refusal is not None else detail,
             fault=self.fault,
-            profile=way.profile,
-            ads_account=way.ads_account,
-            operation=way.operation,
-            operation_class=way.operation_class,
+            profile=kind.profile,
+            ads_account=kind.ads_account,
+            operation=kind.operation,
+            operation_class=kind.operation_class,
             user_agent=self.user_agent,
             upstream_status=self.upstream_status,
             cause=explanation.cause.value if explanation is not None else "",
@@ -219,9 +205,9 @@ class Accounting:
         if self.journal.listeners:
             self.tell_started()
 
-    def begin(self, request: Request, client: str, began: float) -> RequestStats:
+    def begin(self, request: Request, began: float) -> RequestStats:
         """What is to be filled while a request runs, which began at this moment of `perf_counter`."""
-        stats = RequestStats(request, client, began)
+        stats = RequestStats(request, began)
         if self.tracing is not None:
             stats.trace = self.tracing.begin(request.fields)
         return stats
@@ -247,8 +233,8 @@ class Accounting:
         if stats.ended_well(status):
             self.passed_on(stats, status, context, now)
             return
-        event = stats.finished(status, way_of(context.route), context.path, now)
-        self.finished(event, context.decision.in_flight)
+        decision = context.decision
+        self.finished(stats.finished(status, kind_of(decision), context.path, now), decision.in_flight)
 
     def passed_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         """Amazon's response went to the client whole, and nothing is to be said of it."""
@@ -263,13 +249,13 @@ class Accounting:
         decision.in_flight.value -= 1
         entry.note(stats)
 
-    def refused(self, request: Request, error: Refused, client: str = "", way: Way = NOWHERE) -> None:
+    def refused(self, request: Request, error: Refused, kind: RequestKind) -> None:
         """A request was answered before anybody served it."""
-        stats = self.begin(request, client, 0.0)
+        stats = self.begin(request, 0.0)
         stats.refusal = error
         path = request.target.shown
         self.started()
-        self.finished(stats.finished(error.status, way, path.decode("latin-1")[:_MAX_PATH], 0.0))
+        self.finished(stats.finished(error.status, kind, path.decode("latin-1")[:_MAX_PATH], 0.0))
 
     def defect(self, where: str, error: BaseException) -> None:
         self.observer.observe(DefectMet(where, "".join(traceback.format_exception(error))))

@@ -203,7 +203,7 @@ class Exchange:
         self._context = context
         self._unjudged = None if judge is None else UnjudgedBody(judge, context)
         self._entered = client.head_done
-        self._stats = dependencies.accounting.begin(context.request, context.client, client.head_done)
+        self._stats = dependencies.accounting.begin(context.request, client.head_done)
         self._body = body_of(context, self._stats)
 
     def __repr__(self) -> str:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from proxy.access.admission import admit, identify
 from proxy.downstream.ports import Availability
 from proxy.errors import Draining, NotImplementedHere, Refused
-from proxy.forwarding.accounting import METHODS, NOWHERE, Way, asked_way, way_of
+from proxy.events import RequestKind
+from proxy.forwarding.accounting import METHODS, kind_of_route, kind_of_summary, method_name
 from proxy.forwarding.decision import Decision, Decisions, RequestContext
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.field_rules import REQUEST_FIELDS
@@ -56,11 +57,14 @@ class Undecided:
         return f"<Undecided: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"
 
     @property
-    def way(self) -> Way:
-        """Where it would have gone, or what it asked for."""
+    def kind(self) -> RequestKind:
+        """What is told of it: where it would have gone, or what it asked for."""
+        method = self.request.method if self.request is not None else b""
         if self.route is not None:
-            return way_of(self.route)
-        return asked_way(self.asked) if self.asked is not None else NOWHERE
+            return kind_of_route(self.client, method, self.route)
+        if self.asked is not None:
+            return kind_of_summary(self.client, self.asked)
+        return RequestKind(self.client, method=method_name(method))
 
 
 class Forwarder:
@@ -178,7 +182,7 @@ class Forwarder:
         if request is None:
             request = unread_request(b"", self.new_request_id())
         undecided = self._undecided if self._undecided.request is request else Undecided(request)
-        self._dependencies.accounting.refused(request, error, undecided.client, undecided.way)
+        self._dependencies.accounting.refused(request, error, undecided.kind)
         return refusal_response(error, request, self.rules.response_lines, close=close)
 
     def defect(self, where: str, error: BaseException) -> None:

@@ -7,8 +7,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.access import token_endpoint
-from proxy.events import Fault
-from proxy.forwarding.accounting import NOWHERE
+from proxy.events import Fault, RequestKind
+from proxy.forwarding.accounting import method_name
 from proxy.forwarding.refusal import refusal_response
 from proxy.problem import own_lines, reason_phrase
 
@@ -36,7 +36,8 @@ class LocalTokenRequest:
         self._request = request
         self._destination = destination
         self._rules = rules
-        self._stats = accounting.begin(request, "", client.head_done)
+        self._stats = accounting.begin(request, client.head_done)
+        self._caller = ""
         self._body = bytearray()
         self._complete = not request.fields.chunked and not request.fields.content_length
         self._started = False
@@ -104,7 +105,7 @@ class LocalTokenRequest:
             b"" if request.method == b"HEAD" else answer.body,
         ]
         self._client.send([b"".join(lines)])
-        self._stats.bytes_out, self._stats.client = len(answer.body), answer.client
+        self._stats.bytes_out, self._caller = len(answer.body), answer.client
         self._stats.refusal = answer.refusal
         self._client.finish(keep=keep)
         self._finish(answer.status)
@@ -114,4 +115,5 @@ class LocalTokenRequest:
         self._body = bytearray()
         now = perf_counter()
         self._stats.overhead = now - self._stats.began
-        self._accounting.finished(self._stats.finished(status, NOWHERE, "/auth/o2/token", now))
+        kind = RequestKind(self._caller, method=method_name(self._request.method))
+        self._accounting.finished(self._stats.finished(status, kind, "/auth/o2/token", now))

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, get_args
 from proxy.config import AccessField
 
 if TYPE_CHECKING:
-    from proxy.events import RequestFinished
+    from proxy.events import RequestFinished, RequestKind
     from proxy.observability.redaction import Redaction
-    from proxy.observability.request_record import RequestKind, RequestOutcome
+    from proxy.observability.request_record import RequestOutcome
 
 MAX_REMEMBERED: Final = 4096
 """Formats, and texts: all are forgotten beyond that, as a plain dictionary is the one memory that costs nothing."""

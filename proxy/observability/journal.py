@@ -19,10 +19,10 @@ from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.events import Event, Observer
+    from proxy.events import Event, Observer, RequestKind
     from proxy.observability.instruments import Cell
     from proxy.observability.request_metrics import RequestNumbers
-    from proxy.observability.request_record import LineWriter, RequestKind, RequestRecord
+    from proxy.observability.request_record import LineWriter, RequestRecord
 
 _MAX_ENTRIES = 4096
 """All are forgotten beyond that: a plain dictionary is the one memory that costs nothing."""

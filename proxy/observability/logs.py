@@ -16,12 +16,11 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from proxy import events
-from proxy.events import Event, RequestFinished, RequestStarted
+from proxy.events import Event, RequestFinished, RequestKind, RequestStarted
 from proxy.observability import audit
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
 from proxy.observability.plain_lines import render_plain
 from proxy.observability.redaction import Redaction
-from proxy.observability.request_record import RequestKind
 from proxy.observability.sink import Sink
 
 if TYPE_CHECKING:
@@ -123,11 +122,6 @@ def fields_of(event: Event) -> dict[str, object]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in kept.items()}
 
 
-def _kind_of(event: RequestFinished) -> RequestKind:
-    whose = event.client, event.account, event.region, event.profile, event.ads_account
-    return RequestKind(*whose, event.method, event.operation, event.operation_class)
-
-
 def _has_no_form(_record: RequestRecord, _now: float) -> bool:
     return False
 
@@ -219,7 +213,7 @@ class Logs:
             return
         level = "warning" if trouble else "info"
         lines = self._access_lines
-        line = lines.line(_kind_of(event), event.status, event.upstream_status, level).render(
+        line = lines.line(event.kind, event.status, event.upstream_status, level).render(
             time(), event, lines.text(event.path, event.user_agent), lines.last(event)
         )
         if len(line) > MAX_LINE_BYTES:

@@ -10,12 +10,10 @@ from collections import deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from proxy.observability.request_record import RequestKind
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.events import RequestFinished
+    from proxy.events import RequestFinished, RequestKind
 
 MAX_REQUESTS: Final = 1000
 MAX_FAILURES: Final = 200
@@ -74,20 +72,11 @@ class RecentRequests:
         """What keeps requests that Amazon answered with this status."""
         return self._requests.append if status < 400 else self._keep_failure
 
-    def keep(self, event: RequestFinished, at: float) -> None:
-        """One that was told by an event; `at` is wall-clock time."""
+    def keep(self, event: RequestFinished, at: float) -> RecentRequest:
+        """Keep one that was told by an event; `at` is wall-clock time."""
         request = RecentRequest(
             at=at,
-            kind=RequestKind(
-                event.client,
-                event.account,
-                event.region,
-                event.profile,
-                event.ads_account,
-                event.method,
-                event.operation,
-                event.operation_class,
-            ),
+            kind=event.kind,
             status=event.status,
             upstream_status=event.upstream_status,
             path=event.path.partition("?")[0][:_MAX_PATH],
@@ -100,10 +89,8 @@ class RecentRequests:
             fault=event.fault,
             mcp_tools=" ".join(event.mcp_tools),
         )
-        if request.failed:
-            self._keep_failure(request)
-        else:
-            self._requests.append(request)
+        self.take(request)
+        return request
 
     def failures(self) -> tuple[RecentRequest, ...]:
         """The newest first."""

@@ -1,26 +1,9 @@
-"""What is told of a request that is over, in two halves: what many share, and what is its own. Shapes only."""
+"""What a request has of its own when it is over; what it shares with others is `events.RequestKind`. Shapes only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
-
-
-class RequestKind(NamedTuple):
-    """What requests that were decided alike share, as the log and the metrics name it. Empty where it is not known.
-
-    `method` is a known one or `other`; `operation` is Amazon's name or `unknown`; `operation_class` is `read`,
-    `report`, `write` or `unknown`.
-    """
-
-    client: str
-    account: str
-    region: str
-    profile: str
-    ads_account: str
-    method: str
-    operation: str
-    operation_class: str
+from typing import Protocol
 
 
 class RequestOutcome(Protocol):

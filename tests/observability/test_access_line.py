@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from proxy.events import RequestKind
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLine, AccessLines, ShorterLine, Timestamps
 from proxy.observability.redaction import Redaction
-from proxy.observability.request_record import RequestKind
 from proxy.secret import Secret
 
 KIND = RequestKind("reader", "acme", "na", "123", "", "GET", "50%s", "read")

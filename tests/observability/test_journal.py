@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.events import Event, RequestFinished
+from proxy.events import Event, RequestFinished, RequestKind
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Format, Logs
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import NumberMemory, NumberReader, make_memory_file
-from proxy.observability.request_record import RequestKind
 from proxy.secret import Secret
 from tests.observability.test_metrics import finished
 from tests.support.scraping import scraped

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
-from proxy.admin import RefusedRequest
 from proxy.app.fleet import read_pause
 from proxy.app.workers.channel import pack
 from proxy.app.workers.directory_copy import write_lists
@@ -261,9 +260,7 @@ class Desk:
     def _take_news(self, number: int, message: Message) -> None:
         parts = self._parts
         for request in message["requests"]:
-            parts.history.recent.take(read_request(request))
-        for refused in message["refused"]:
-            parts.history.take_refused(RefusedRequest(*refused))
+            parts.history.take(read_request(request))
         for digest, at in message["used"].items():
             parts.uses.note(digest, max(at, parts.uses.last(digest) or 0.0))
         self.pools[number] = message["pools"]

@@ -1,4 +1,4 @@
-"""What a worker tells of its requests for people to look at: the last ones, who was refused, which keys were used.
+"""What a worker tells of its requests for people to look at: the last ones, which keys were used.
 
 It is told once a second, so that a request costs nothing more for it; what came beyond `LIMIT` meanwhile is left out,
 and not kept: memory that each request passes through is memory that a processor's caches have to hold.
@@ -7,12 +7,10 @@ and not kept: memory that each request passes through is memory that a processor
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.events import Event, RequestFinished
+from proxy.events import Event, RequestFinished, RequestKind
 from proxy.observability.recent_requests import RecentRequest, RecentRequests
-from proxy.observability.request_record import RequestKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,28 +29,21 @@ class RequestNews:
         self._uses, self._wall = uses, wall
         self._told_uses: dict[str, float] = {}
         self._marks: Marks = (None, None)
-        self._refused: deque[list[Any]] = deque(maxlen=LIMIT)
 
     def __repr__(self) -> str:
-        return f"<RequestNews: {len(self._refused)} refused>"
+        return f"<RequestNews: {self.recent!r}>"
 
     def observe(self, event: Event) -> None:
-        if not isinstance(event, RequestFinished):
-            return
-        at = self._wall()
-        self.recent.keep(event, at)
-        if event.refusal or event.detail:
-            who = event.request_id, event.client, event.account, event.method, event.path[:200]
-            self._refused.append([at, *who, event.status, event.refusal, event.detail[:500]])
+        if isinstance(event, RequestFinished):
+            self.recent.keep(event, self._wall())
 
     def collect(self) -> dict[str, Any]:
         """What is new since the last time; empty where nothing is."""
         requests, self._marks = self.recent.news(self._marks, LIMIT)
-        refused, uses = list(self._refused), self._uses.all()
-        self._refused.clear()
+        uses = self._uses.all()
         used = {digest: at for digest, at in uses.items() if self._told_uses.get(digest) != at}
         self._told_uses = uses
-        news = {"requests": requests, "refused": refused, "used": used}
+        news = {"requests": requests, "used": used}
         return news if any(news.values()) else {}
 
 

@@ -240,14 +240,13 @@ def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) ->
     desk.heard(1, {"kind": "missed", "of": "ads-account", "identifier": "x", "account": ""})
     desk.heard(1, {"kind": "accepted", "token": write_token(TOKEN), "use": ["tool", ""]})
     request = [5.0, ["tool", "acme", "na", "", "", "GET", "x", "read"], 403, 0, "/x", "a-1", "", 0.1, 0, "r", "d", ""]
-    refused = [5.0, "a-1", "tool", "acme", "GET", "/x", 403, "", "Amazon refused."]
-    news = {"requests": [request], "refused": [refused], "used": {"digest": 4.0}, "pools": {"host:443": 2}}
+    news = {"requests": [request], "used": {"digest": 4.0}, "pools": {"host:443": 2}}
     desk.heard(1, {"kind": "news", **news})
     assert bench.stream.records == [({"a": 1}, True)]
     assert bench.directory.asked == [("7", "acme"), ("x", "")]
     assert bench.tokens.accepted_uses[0][0] == TOKEN
     assert [(each.status, each.path) for each in bench.history.failures()] == [(403, "/x")]
-    assert [each.reason for each in bench.history.refused()] == ["refused-by-amazon"]
+    assert [each.detail for each in bench.history.refused()] == ["d"]
     assert (bench.uses.last("digest"), desk.pools) == (4.0, {1: {"host:443": 2}})
 
 
