@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from proxy.admin.history import RequestHistory
-    from proxy.admin.view import AccountView, AdminView, AdsAccountView, ClientKeyView
+    from proxy.admin.view import AccountView, AdminView, ClientKeyView
+    from proxy.profiles.reach import KnownAdsAccount
     from proxy.tokens.consent import Consent
     from proxy.tokens.values import CredentialStatus
 
@@ -316,7 +317,7 @@ async def find_ads_accounts(view: AdminView, search: str, limit: int) -> dict[st
     return {"total": total, "ads_accounts": found}
 
 
-def _places_of(ads_account: AdsAccountView) -> tuple[str, ...]:
+def _places_of(ads_account: KnownAdsAccount) -> tuple[str, ...]:
     return (*ads_account.countries, *ads_account.regions)
 
 

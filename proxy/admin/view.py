@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.profiles.index import ListingFailure
+    from proxy.profiles.reach import KnownAdsAccount
     from proxy.profiles.replacement import GrantedProfiles
     from proxy.secret import Secret
     from proxy.tokens.token_response import Grant
@@ -51,24 +53,6 @@ class ProfileView:
 
 
 @dataclass(frozen=True, slots=True)
-class AdsAccountView:
-    """An ads account that an account can reach, or an advertiser that one of its managers has linked.
-
-    `kind` is `ads account`, or Amazon's word for a linked one.
-    """
-
-    id: str
-    account: str
-    kind: str
-    name: str
-    status: str
-    regions: tuple[str, ...]
-    countries: tuple[str, ...]
-    profiles: tuple[str, ...]
-    entities: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ClientKeyView:
     """One key of a client. `id` is the beginning of its digest; moments are wall-clock time, `ends_at` None for no end
     and `last_used` for no use since the start."""
@@ -78,16 +62,6 @@ class ClientKeyView:
     note: str
     ends_at: float | None
     last_used: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ListingFailureView:
-    """Why an account's profiles could not be listed in a region, the last time. `at` is wall-clock time."""
-
-    account: str
-    region: str
-    detail: str
-    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +173,12 @@ class AdminView(Protocol):
     def profile_counts(self, account: str) -> Mapping[str, int]:
         """How many profiles are listed for an account, by region; where there are none, it is missing."""
 
-    def ads_accounts(self, account: str) -> tuple[AdsAccountView, ...]: ...
+    def ads_accounts(self, account: str) -> tuple[KnownAdsAccount, ...]: ...
 
     def ads_account_counts(self, account: str) -> Mapping[str, int]:
         """How many ads accounts are listed for an account, by region; what was not read yet is missing."""
 
-    def listing_failures(self, account: str) -> tuple[ListingFailureView, ...]:
+    def listing_failures(self, account: str) -> tuple[ListingFailure, ...]:
         """Every region whose last listing failed."""
 
     def client_keys(self) -> tuple[ClientKeyView, ...]:

@@ -11,10 +11,8 @@ from proxy import __version__
 from proxy.admin import (
     AccessRules,
     AccountView,
-    AdsAccountView,
     AuditView,
     ClientKeyView,
-    ListingFailureView,
     ProfileView,
     ProgramView,
     SignInSource,
@@ -47,6 +45,8 @@ if TYPE_CHECKING:
     from proxy.forwarding.throttles import Throttles
     from proxy.observability.audit_stream import AuditStream
     from proxy.profiles.directory import Profile, ProfileDirectory
+    from proxy.profiles.index import ListingFailure
+    from proxy.profiles.reach import KnownAdsAccount
     from proxy.secret import Secret
     from proxy.tokens.invitation import InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
@@ -190,31 +190,15 @@ class AdminAdapter:
             listing = self._program.directory.listing(account, region)
             yield region, listing.profiles if listing is not None else ()
 
-    def ads_accounts(self, account: str) -> tuple[AdsAccountView, ...]:
-        return tuple(
-            AdsAccountView(
-                id=known.id,
-                account=known.account,
-                kind=known.kind,
-                name=known.name,
-                status=known.status,
-                regions=known.regions,
-                countries=known.countries,
-                profiles=known.profiles,
-                entities=known.entities,
-            )
-            for known in self._program.directory.ads_accounts(account)
-        )
+    def ads_accounts(self, account: str) -> tuple[KnownAdsAccount, ...]:
+        return self._program.directory.ads_accounts(account)
 
     def ads_account_counts(self, account: str) -> Mapping[str, int]:
         return self._program.directory.ads_account_counts(account)
 
-    def listing_failures(self, account: str) -> tuple[ListingFailureView, ...]:
-        return tuple(
-            ListingFailureView(failure.account, failure.region, failure.detail, failure.at)
-            for failure in (self._program.directory.failure(account, region) for region in REGION_NAMES)
-            if failure is not None
-        )
+    def listing_failures(self, account: str) -> tuple[ListingFailure, ...]:
+        found = (self._program.directory.failure(account, region) for region in REGION_NAMES)
+        return tuple(failure for failure in found if failure is not None)
 
     def client_keys(self) -> tuple[ClientKeyView, ...]:
         return tuple(

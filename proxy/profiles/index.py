@@ -53,8 +53,8 @@ class ListingFailure:
     region: str
     detail: str
     at: float
-    retryable: bool
-    asked: bool
+    retryable: bool = True
+    asked: bool = True
 
 
 class ProfileIndex:

@@ -235,8 +235,8 @@ class KnownAdsAccount:
     `kind` is `ADS_ACCOUNT`, or Amazon's word for a linked one in lower case.
     """
 
-    account: str
     id: str
+    account: str
     kind: str
     name: str
     status: str
@@ -401,8 +401,8 @@ def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[KnownAdsAcc
     for identifier, parts in listed.items():
         alternates = [each for part in parts for each in part.alternates]
         yield KnownAdsAccount(
-            account,
             identifier,
+            account,
             ADS_ACCOUNT,
             next((part.name for part in parts if part.name), ""),
             next((part.status for part in parts if part.status), ""),
@@ -414,7 +414,7 @@ def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[KnownAdsAcc
     for identifier, entry in advertisers.items():
         if identifier not in listed:
             kind = entry.kind.lower().replace("_", " ")
-            yield KnownAdsAccount(account, identifier, kind, entry.name, "", where[identifier])
+            yield KnownAdsAccount(identifier, account, kind, entry.name, "", where[identifier])
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:

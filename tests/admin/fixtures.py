@@ -19,9 +19,7 @@ from proxy.admin import (
     AccessRules,
     AccountView,
     AdminListener,
-    AdsAccountView,
     ClientKeyView,
-    ListingFailureView,
     ProfileView,
     ProgramView,
     RequestHistory,
@@ -32,6 +30,8 @@ from proxy.admin import (
 )
 from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics
+from proxy.profiles.index import ListingFailure
+from proxy.profiles.reach import KnownAdsAccount
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.secret import Secret
 from proxy.tokens.token_response import Grant
@@ -73,13 +73,13 @@ class FakeProgram:
         ProfileView("111", "acme", "na", "Acme Shoes", "US", "seller"),
         ProfileView("222", "acme", "eu", "Acme Schuhe", "DE", "vendor"),
     )
-    known_ads_accounts: tuple[AdsAccountView, ...] = (
-        AdsAccountView(
+    known_ads_accounts: tuple[KnownAdsAccount, ...] = (
+        KnownAdsAccount(
             "amzn1.a", "acme", "ads account", "Acme", "CREATED", ("eu", "na"), ("DE", "US"), ("111", "222"), ("E1",)
         ),
     )
     keys: tuple[ClientKeyView, ...] = ()
-    unlisted: tuple[ListingFailureView, ...] = ()
+    unlisted: tuple[ListingFailure, ...] = ()
     limits: tuple[ThrottleView, ...] = ()
     problems: tuple[str, ...] = ()
     workers: tuple[WorkerView, ...] = ()
@@ -115,7 +115,7 @@ class FakeProgram:
             "1.2.3", since, url, False, self.invites, config_problems=self.problems, workers=self.workers
         )
 
-    def ads_accounts(self, account: str) -> tuple[AdsAccountView, ...]:
+    def ads_accounts(self, account: str) -> tuple[KnownAdsAccount, ...]:
         return tuple(each for each in self.known_ads_accounts if each.account == account)
 
     def ads_account_counts(self, account: str) -> Mapping[str, int]:
@@ -139,7 +139,7 @@ class FakeProgram:
     def client_keys(self) -> tuple[ClientKeyView, ...]:
         return self.keys
 
-    def listing_failures(self, account: str) -> tuple[ListingFailureView, ...]:
+    def listing_failures(self, account: str) -> tuple[ListingFailure, ...]:
         return tuple(failure for failure in self.unlisted if failure.account == account)
 
     def throttles(self) -> tuple[ThrottleView, ...]:

@@ -13,11 +13,12 @@ import pytest
 from aiohttp import web
 
 from proxy import errors
-from proxy.admin import AccessRules, AdminListener, ClientKeyView, ListingFailureView
+from proxy.admin import AccessRules, AdminListener, ClientKeyView
 from proxy.admin.guard import KeyChecker
 from proxy.admin.listener import ConnectionLimiter
 from proxy.admin.status import account_status
 from proxy.events import DefectMet
+from proxy.profiles.index import ListingFailure
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
 
 KEYED = AccessRules(KEY, True, "127.0.0.1")
@@ -83,7 +84,7 @@ async def test_status_says_how_each_account_is() -> None:
             credential("new", "pending", has_refresh_token=False, expires_at=None, last_success=None),
         ),
         problems=("accounts.acme.region: is not one of na, eu, fe",),
-        unlisted=(ListingFailureView("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
+        unlisted=(ListingFailure("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
     )
     async with administer(program) as knocker, knocker.ask("/status") as answer:
         status = json.loads(await answer.text())

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from proxy.admin import ListingFailureView, ProfileView
+from proxy.admin import ProfileView
 from proxy.admin.pauses import LONGEST_PIECE_SECONDS, PIECE_SECONDS, Pauses, next_piece
 from proxy.admin.status import PAGE, needs_somebody
+from proxy.profiles.index import ListingFailure
 from proxy.tokens.consent import Consent
 from proxy.tokens.values import CredentialStatus
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
@@ -128,7 +129,7 @@ def test_what_needs_somebody(changes: dict[str, Any], needed: bool) -> None:
 async def test_an_account_whose_lists_fail_needs_somebody() -> None:
     """Its login works, and its profiles are missing."""
     program = many(60)
-    program.unlisted = (ListingFailureView("acct-0059", "na", "Amazon refuses (403)", 1_700_000_000.0),)
+    program.unlisted = (ListingFailure("acct-0059", "na", "Amazon refuses (403)", 1_700_000_000.0),)
     async with administer(program) as knocker:
         page = await asked(knocker, "/status")
     assert [each["name"] for each in page["attention"]] == ["acct-0059"]

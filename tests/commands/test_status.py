@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin import AccessRules, ListingFailureView, ThrottleView, WorkerView
+from proxy.admin import AccessRules, ThrottleView, WorkerView
 from proxy.commands.status import consent_in_words, headlines, print_status, span, troubles
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
+from proxy.profiles.index import ListingFailure
 from proxy.secret import Secret
 from proxy.tokens.consent import Consent, ConsentOrigin
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
@@ -50,7 +51,7 @@ async def test_the_screen_shows_what_an_operator_asks(capsys: pytest.CaptureFixt
             credential("acme", consent=consent),
             credential("other", "revoked", expires_at=None, last_failure=FAILURE, advice="Sign in again."),
         ),
-        unlisted=(ListingFailureView("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
+        unlisted=(ListingFailure("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
         limits=(ThrottleView(("acme",), "na", "sp/campaigns:read", "111", 90.4),),
         problems=("accounts.acme.region: is not one of na, eu, fe",),
     )
@@ -77,7 +78,7 @@ async def test_the_screen_shows_what_an_operator_asks(capsys: pytest.CaptureFixt
 async def test_one_trouble_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Regions with one reason share it, and an account without a token is not told three times more of it."""
     unlisted = tuple(
-        ListingFailureView(account, region, detail, 1_700_000_000.0)
+        ListingFailure(account, region, detail, 1_700_000_000.0)
         for account, region, detail in (
             ("acme", "na", "Amazon refuses (403)"),
             ("acme", "eu", "no route"),

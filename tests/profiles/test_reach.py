@@ -70,7 +70,7 @@ def test_parts_listed_by_several_hosts_are_one_account() -> None:
     index.put("acme", "eu", reading(ads_accounts=(ads_account("a", "DE", profiles={"DE": "21"}),)))
     assert index.snapshot() == (
         KnownAdsAccount(
-            "acme", "a", "ads account", "Account a", "CREATED", ("eu", "na"), ("US", "DE"), ("11", "21"), ("EUS", "EDE")
+            "a", "acme", "ads account", "Account a", "CREATED", ("eu", "na"), ("US", "DE"), ("11", "21"), ("EUS", "EDE")
         ),
     )
     assert index.ads_account_owners("a") == (("acme", "eu"), ("acme", "na"))
@@ -85,7 +85,7 @@ def test_advertisers_are_found_by_every_id_that_they_have() -> None:
     index = ReachIndex()
     index.put("acme", "eu", reading(linked=(advertiser("58", "ENTITY9"),)))
     assert index.ads_account_owners("58") == index.ads_account_owners("ENTITY9") == (("acme", "eu"),)
-    assert index.snapshot("acme") == (KnownAdsAccount("acme", "58", "dsp advertising account", "D", "", ("eu",)),)
+    assert index.snapshot("acme") == (KnownAdsAccount("58", "acme", "dsp advertising account", "D", "", ("eu",)),)
     assert index.snapshot("zeta") == ()
 
 
