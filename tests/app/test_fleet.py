@@ -12,7 +12,7 @@ from proxy.errors import StateUnavailable
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
 from proxy.forwarding.throttles import ThrottleKey, Throttles
 from proxy.secret import Secret
-from proxy.tokens.redis_fleet import RedisFleet
+from proxy.tokens.redis_store import RedisFleet
 from proxy.tokens.sealing import make_cipher
 from proxy.tokens.turns import TokenTurns
 from tests.support.events import EventRecorder

@@ -16,7 +16,7 @@ from proxy.profiles.directory import MISS_INTERVAL
 from proxy.profiles.kept_lists import attempt_after, failure_elsewhere
 from proxy.profiles.listing import FIRST_RETRY, LIST_INTERVAL, ProfilesUnavailable
 from proxy.secret import Secret
-from proxy.tokens import redis_leases
+from proxy.tokens import redis_store
 from proxy.tokens.leases import FailedAttempt
 from proxy.tokens.redis_connection import RedisConnection
 from proxy.tokens.redis_store import RedisStore
@@ -293,7 +293,7 @@ async def test_a_long_list_is_shared_and_one_that_is_too_long_is_not(
         await replica.settle(1)
     assert (await replicas[1].told(ProfilesListed)).taken_over
     assert len(replicas[1].directory.snapshot()) == 5000
-    monkeypatch.setattr(redis_leases, "MAX_CONTENT", 1000)
+    monkeypatch.setattr(redis_store, "MAX_CONTENT", 1000)
     for replica in replicas[2:]:
         replica.lineage = "e" * 64
         await replica.directory.start([replica.source()])
