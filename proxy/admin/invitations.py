@@ -20,14 +20,14 @@ from cachetools import TTLCache
 
 from proxy import errors
 from proxy.admin import guard
-from proxy.admin.replacement import ReplacementQuestion
+from proxy.admin.pages import ReplacementQuestion
 from proxy.admin.responses import SECURITY_HEADERS, html
 from proxy.admin.sign_in import MAX_PENDING, STATE_SECONDS, PendingSignIns, SignInFlow, cookie_name
 from proxy.events import DefectMet, InvitationUsed, SignInOutcome
 from proxy.tokens.invitation import PATH, Invitation, InvitationState, is_signed, read_claim, signing_key, state_of
 
 if TYPE_CHECKING:
-    from proxy.admin.sign_in_result import SignInResult
+    from proxy.admin.pages import SignInResult
     from proxy.admin.view import AdminView, SignInSource
     from proxy.events import Observer
     from proxy.tokens.invitation import InvitationLedger

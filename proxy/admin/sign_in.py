@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 from aiohttp import web
 from cachetools import TTLCache
 
-from proxy.admin import guard, pages, sign_in_result
-from proxy.admin.replacement import ReplacementQuestion
+from proxy.admin import guard, pages
+from proxy.admin.pages import ReplacementQuestion
 from proxy.admin.responses import NoSuchPage, form_of, html
 from proxy.errors import AdsProxyError, CrossOrigin, RefreshTokenRevoked
 from proxy.events import Event, Observer, SignInFinished, SignInOutcome
@@ -28,7 +28,7 @@ from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.admin.sign_in_result import SignInResult
+    from proxy.admin.pages import SignInResult
     from proxy.admin.view import AdminView, SignInSource
     from proxy.tokens.token_response import Grant
 
@@ -64,21 +64,21 @@ class SignInFlow:
         state = parameters.get("state", "")
         pending = self._pending.take(state, cookies)
         if pending is None or pending.grant is not None:
-            return self._end(sign_in_result.unknown_state())
+            return self._end(pages.unknown_state())
         source = pending.source
         if "error" in parameters:
             description = parameters.get("error_description", "")
-            return self._end(sign_in_result.denied(source, parameters["error"], description))
+            return self._end(pages.denied(source, parameters["error"], description))
         code = parameters.get("code", "")
         if not code:
-            return self._end(sign_in_result.no_code(source))
+            return self._end(pages.no_code(source))
         try:
             grant = await self._view.exchange(source, Secret(code), pending.code_verifier)
             comparison = await self._compare(source, grant)
         except RefreshTokenRevoked as failure:
-            return self._end(sign_in_result.code_rejected(source, failure))
+            return self._end(pages.code_rejected(source, failure))
         except AdsProxyError as failure:
-            return self._end(sign_in_result.failed(source, failure))
+            return self._end(pages.failed(source, failure))
         if comparison.decision is not Replacement.AT_ONCE:
             self._pending.hold(state, pending, grant, comparison)
             return self._ask(source.account, state, comparison)
@@ -90,13 +90,13 @@ class SignInFlow:
         """A person said that the new login takes the present one's place. `insisted` is the account's name, typed."""
         pending = self._pending.find(state, cookies)
         if pending is None or pending.grant is None or pending.comparison is None:
-            return self._end(sign_in_result.unknown_state())
+            return self._end(pages.unknown_state())
         account, comparison = pending.source.account, pending.comparison
         if comparison.decision is Replacement.INSIST and insisted.strip() != account:
             return ReplacementQuestion(account, state, comparison, mistyped=bool(insisted.strip()))
         self._pending.take(state, cookies)
         if self._view.sign_in_source(account) != pending.source:  # a reload meanwhile: this is another application's
-            return self._end(sign_in_result.unknown_state())
+            return self._end(pages.unknown_state())
         return await self._adopt(pending.source, pending.grant)
 
     async def _compare(self, source: SignInSource, grant: Grant) -> Comparison:
@@ -118,15 +118,15 @@ class SignInFlow:
         try:
             await self._view.adopt(source.account, grant)
         except AdsProxyError as failure:
-            return self._end(sign_in_result.failed(source, failure))
+            return self._end(pages.failed(source, failure))
         return self._end(await self._connected(source.account))
 
     async def _connected(self, account: str) -> SignInResult:
         try:
             profiles = await self._view.list_profiles(account)
         except AdsProxyError as failure:
-            return sign_in_result.connected(account, (), f"Its profiles could not be listed yet: {failure}")
-        return sign_in_result.connected(account, profiles, "" if profiles else sign_in_result.NO_PROFILES)
+            return pages.connected(account, (), f"Its profiles could not be listed yet: {failure}")
+        return pages.connected(account, profiles, "" if profiles else pages.NO_PROFILES)
 
     def _end(self, result: SignInResult) -> SignInResult:
         event: Event = SignInFinished(result.account, result.outcome, f"{result.detail} {result.advice}".strip())

@@ -6,7 +6,7 @@ import pytest
 
 from proxy import errors
 from proxy.admin import ProfileView
-from proxy.admin.replacement import ReplacementQuestion
+from proxy.admin.pages import ReplacementQuestion
 from proxy.events import SignInFinished
 from proxy.profiles.replacement import Comparison, GrantedProfiles, Replacement, compare
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
