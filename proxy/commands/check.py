@@ -22,7 +22,7 @@ from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import Config, StateKind, notes
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, Refused
-from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target

@@ -19,7 +19,7 @@ from proxy.events import RequestKind
 from proxy.forwarding.accounting import METHODS, kind_of_route, kind_of_summary, method_name
 from proxy.forwarding.decision import Decision, Decisions, RequestContext
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.forwarding.local import LocalTokenRequest
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.http1.message import Request, RequestReader, unread_request

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.access.mcp_tools import UNTOLD, name_tools
 from proxy.errors import Refused
-from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk
 from proxy.http1.request_fields import NO_FIELDS, passing_trailers
 from proxy.routing.target import TargetKind

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from proxy.events import AttemptEnded, Fault, RequestFinished, TraceSpan
-from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.forwarding.tracing import Tracing, read_traceparent, traceparent_line, without_traceparent
 from proxy.http1.request_fields import RequestFields, read_request_fields
 from tests.support.events import EventRecorder

@@ -13,7 +13,7 @@ from proxy.access.policy import Policy, may_override
 from proxy.app.rules import make_policy, make_routing_table
 from proxy.config.model.clients import Client
 from proxy.errors import Refused
-from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target, path_segments

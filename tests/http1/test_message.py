@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import MalformedRequest, Refused, UpstreamMalformed, VersionNotSupported
-from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.fields import read_fields, read_response_fields
 from proxy.http1.message import (
     HeadLimits,

@@ -11,7 +11,7 @@ from proxy.access.admission import FETCH_SITE, ORIGIN
 from proxy.access.clients import AUTHORIZATION, PROXY_KEY
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, NotImplementedHere, Refused
-from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.request_fields import RequestFields, passing_trailers, read_request_fields
 from proxy.routing.ads_account import NAMES_ACCOUNT, SCOPE
 from proxy.routing.route import REGION

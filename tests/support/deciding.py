@@ -11,7 +11,7 @@ from proxy.config.model.accounts import Account
 from proxy.config.model.clients import Client
 from proxy.config.model.sections import Region, RouteConfig
 from proxy.config.model.values import Address
-from proxy.forwarding.field_rules import REQUEST_FIELDS
+from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import RequestFields, read_request_fields
 from proxy.http1.target import parse_target
