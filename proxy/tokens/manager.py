@@ -15,8 +15,7 @@ from proxy.errors import ConsentExpired, NoUsableToken, StateError, UnknownAccou
 from proxy.events import AccountRemoved
 from proxy.tokens.consent import DOCUMENT as CONSENTS
 from proxy.tokens.consent import ConsentLedger, ConsentPhase, describe, phase
-from proxy.tokens.credential import Credential
-from proxy.tokens.refresh_attempt import CredentialDependencies
+from proxy.tokens.credential import Credential, CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries
 from proxy.tokens.suspicion import WATCHFUL
 from proxy.tokens.turns import TokenTurns
