@@ -26,9 +26,9 @@ from proxy.events import InvitationMade, RefreshTokenReplaced, TokenRefreshed, T
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.regions import REGION_NAMES
-from proxy.tokens.fleet import StoreHealth
 from proxy.tokens.invitation import link, signing_key
 from proxy.tokens.lwa import AppCredentials
+from proxy.tokens.store import StoreHealth
 
 if TYPE_CHECKING:
     import ssl

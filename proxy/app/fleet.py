@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
 from proxy.forwarding.throttles import ThrottleKey
-from proxy.tokens.fleet import StoreHealth
+from proxy.tokens.store import StoreHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proxy.access.clients import Budgets, Spending
     from proxy.events import Event, Observer
     from proxy.forwarding.throttles import Throttles
-    from proxy.tokens.fleet import Fleet
+    from proxy.tokens.store import Fleet
     from proxy.tokens.turns import TokenTurns
 
 MAX_NAMED: Final = 3

@@ -12,15 +12,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.tokens.leases import AloneLeases
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from proxy.secret import Secret
-    from proxy.tokens.fleet import Fleet
     from proxy.tokens.leases import Form, Leases, T
     from proxy.tokens.token_response import Grant
 
@@ -222,3 +221,36 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+# --- What replicas that share a store tell each other beside tokens, and how the store is ----------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """How the store is: `trouble` in a sentence, empty where there is none, and how many replicas share it."""
+
+    trouble: str = ""
+    replicas: int = 1
+
+
+class Fleet(Protocol):
+    """One replica's side. Nothing here raises: where the others cannot be heard, everybody is alone."""
+
+    @property
+    def health(self) -> StoreHealth: ...
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Calls this whenever `health` is another."""
+
+    async def share(self, told: dict[str, Any]) -> None:
+        """Tells the others, if they can be told."""
+
+    def heard(self) -> AsyncIterator[tuple[float, dict[str, Any]]]:
+        """How many seconds ago something was told, and what, our own words too. Never ends."""
+
+    async def settle(self, name: str, capacity: float, interval: float, spent: int) -> float | None:
+        """Takes off what was spent of a bucket that the fleet shares; `interval` is in seconds.
+
+        Gives what is left, which may be less than nothing; None where nobody can be asked.
+        """
