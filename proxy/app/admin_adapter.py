@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
-    from proxy.upstream.pools import Pools
+    from proxy.upstream.pool import Pools
 
 
 class RunningProgram(Protocol):

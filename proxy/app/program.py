@@ -63,7 +63,7 @@ from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import SharedSettings, SpillPlace, open_store
 from proxy.tokens.values import TokenSettings, TokenSource
-from proxy.upstream.pools import Pools
+from proxy.upstream.pool import Pools
 
 if TYPE_CHECKING:
     import socket

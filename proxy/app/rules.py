@@ -20,7 +20,7 @@ from proxy.http1.message import HeadLimits
 from proxy.regions import AMAZON_REGIONS, REGION_NAMES
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
-from proxy.upstream.pools import PoolSettings
+from proxy.upstream.pool import PoolSettings
 from proxy.upstream.ports import Timeouts
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from proxy.routing.route import Route
     from proxy.routing.summary import RequestSummary
     from proxy.routing.target import Destination
-    from proxy.upstream.pools import Pools
+    from proxy.upstream.pool import Pools
 
 _CLOSING = Availability.CLOSING
 

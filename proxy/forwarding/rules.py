@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ConnectionLimits
     from proxy.http1.message import HeadLimits
     from proxy.routing.table import RoutingTable
-    from proxy.upstream.pools import PoolSettings
+    from proxy.upstream.pool import PoolSettings
     from proxy.upstream.ports import Timeouts
 
 

@@ -25,7 +25,7 @@ from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
 from proxy.net.names import Names
-from proxy.upstream.pools import Pools
+from proxy.upstream.pool import Pools
 from tests.fuzz.reading import Message, RequestReader
 from tests.support.events import EventRecorder
 from tests.support.rules import changed_rules, rules_for

@@ -31,7 +31,7 @@ from proxy.net.names import Names
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
 from proxy.observability.metrics import Metrics
-from proxy.upstream.pools import Pools
+from proxy.upstream.pool import Pools
 from tests.support.events import EventRecorder
 from tests.support.rules import changed_rules, rules_for
 from tests.support.tokens import NumberedTokens

@@ -17,8 +17,7 @@ from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.upstream import pool as module
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.pool import OwnPlaces, Pool, Turns, may_hold_another
-from proxy.upstream.pools import Pools, PoolSettings
+from proxy.upstream.pool import OwnPlaces, Pool, Pools, PoolSettings, Turns, may_hold_another
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 

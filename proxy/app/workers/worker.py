@@ -54,7 +54,7 @@ from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberMemory
 from proxy.routing.mcp_session import McpSession
-from proxy.upstream.pools import Pools
+from proxy.upstream.pool import Pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
