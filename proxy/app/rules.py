@@ -20,8 +20,8 @@ from proxy.http1.message import HeadLimits
 from proxy.regions import AMAZON_REGIONS, REGION_NAMES
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
+from proxy.upstream.connection import Timeouts
 from proxy.upstream.pool import PoolSettings
-from proxy.upstream.ports import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ConnectionLimits
     from proxy.http1.message import HeadLimits
     from proxy.routing.table import RoutingTable
+    from proxy.upstream.connection import Timeouts
     from proxy.upstream.pool import PoolSettings
-    from proxy.upstream.ports import Timeouts
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.net.deadlines import Deadlines
-    from proxy.upstream.connection import UpstreamConnection
-    from proxy.upstream.ports import ResponseSink, Timeouts
+    from proxy.upstream.connection import ResponseSink, Timeouts, UpstreamConnection
 
 RESTED = 1.0
 """Seconds without use after which a connection may have died unnoticed."""

@@ -12,8 +12,8 @@ import pytest
 from proxy.errors import Refused
 from proxy.http1.framing import Buffer
 from proxy.http1.message import Response
+from proxy.upstream.connection import Timeouts
 from proxy.upstream.doubted import DoubtedConnection, doubted_after
-from proxy.upstream.ports import Timeouts
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import HELLO, Wire
 
