@@ -27,9 +27,16 @@ from proxy.events import (
 from proxy.profiles import reach
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
 from proxy.profiles.kept_lists import ADS_ACCOUNTS, PROFILES, KeptLists, SharedLists, attempt_after, failure_elsewhere
-from proxy.profiles.listing import LIST_INTERVAL, Pacing, Profile, ProfilesUnavailable, list_profiles, next_listing
+from proxy.profiles.listing import (
+    LIST_INTERVAL,
+    Pacing,
+    Profile,
+    ProfileSource,
+    ProfilesUnavailable,
+    list_profiles,
+    next_listing,
+)
 from proxy.profiles.reach_reader import ReachReader, RegionWatch
-from proxy.profiles.source import ProfileSource
 from proxy.tokens.leases import Urgency
 
 if TYPE_CHECKING:

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from proxy.profiles.listing import Pacing
+    from proxy.profiles.listing import Pacing, ProfileSource
     from proxy.profiles.reach import Reach
-    from proxy.profiles.source import ProfileSource
     from proxy.tokens.leases import Form, Lease, Leases, Listener, Shared, Urgency
 
 

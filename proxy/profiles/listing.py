@@ -270,3 +270,30 @@ def next_listing(failures: int, retry_after: float | None, chance: float, *, awa
         first = limit = AWAITED_RETRY if failures * AWAITED_RETRY <= 60 else LONG_AWAITED_RETRY
     wait = backoff(failures, first=first, limit=limit, jitter=(1.0, 0.7), chance=chance)
     return max(wait, min(retry_after or 0.0, LIST_INTERVAL))
+
+
+# --- What must be known of an account to list what it reaches --------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSource:
+    """What must be known of an account to list its profiles.
+
+    `refresh_token` is the configured one: another means to list again. `pins_first` tells that `default_profile` is
+    `first`, so that a change of the first profile is worth telling.
+    """
+
+    account: str
+    client_id: str
+    api_urls: Mapping[str, str]
+    pins_first: bool
+    refresh_token: Secret | None = None
+    proxy: Secret | None = None
+    ssl_context: ssl.SSLContext | None = None
+
+    def origin(self, region: str) -> str:
+        """What is asked there: listings of another origin are not this one's."""
+        return f"{self.api_urls[region]} {self.client_id}"
+
+    def endpoint(self, region: str) -> Endpoint:
+        return Endpoint(self.api_urls[region], self.client_id, proxy=self.proxy, ssl_context=self.ssl_context)

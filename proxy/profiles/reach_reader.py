@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.events import Event
-    from proxy.profiles.listing import Endpoint
-    from proxy.profiles.source import ProfileSource
+    from proxy.profiles.listing import Endpoint, ProfileSource
     from proxy.secret import Secret
     from proxy.tokens.leases import Lease, Leases, Urgency
 

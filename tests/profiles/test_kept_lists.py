@@ -11,10 +11,9 @@ import pytest
 from proxy.profiles import kept_lists
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, ProfileListing, document_of
 from proxy.profiles.kept_lists import ADS_ACCOUNTS, PROFILES, KeptLists, read_list, write_list
-from proxy.profiles.listing import LIST_INTERVAL, Pacing, Profile
+from proxy.profiles.listing import LIST_INTERVAL, Pacing, Profile, ProfileSource
 from proxy.profiles.reach import DOCUMENTS as DOCUMENTS_OF_REACH
 from proxy.profiles.reach import AdsAccount, AlternateId, LinkedAccount, Reach, ReachIndex
-from proxy.profiles.source import ProfileSource
 from proxy.tokens.leases import Wanted
 from tests.support.listings import DocumentStore
 

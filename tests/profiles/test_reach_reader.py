@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from proxy.events import AdsAccountsFailed, ProfilesFailed
+from proxy.profiles.listing import ProfileSource
 from proxy.profiles.reach_reader import REPORT_INTERVAL, RegionWatch
-from proxy.profiles.source import ProfileSource
 
 
 def watch() -> RegionWatch:
