@@ -20,7 +20,7 @@ from proxy.observability.audit import may_change
 from proxy.routing.ads_account import SCOPE, sent_ads_account
 from proxy.routing.operations import family as family_of
 from proxy.routing.operations import is_read
-from proxy.routing.selection import select
+from proxy.routing.route import select
 from proxy.routing.summary import summarise
 from proxy.routing.target import TargetKind, find_destination
 

@@ -13,8 +13,7 @@ from proxy.access.policy import may_override
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.ads_account import ADS_ACCOUNT, NAMES_ACCOUNT, SCOPE, names_account
-from proxy.routing.route import REGION
-from proxy.routing.selection import ACCOUNT
+from proxy.routing.route import ACCOUNT, REGION
 
 if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields

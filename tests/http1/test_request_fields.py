@@ -14,8 +14,7 @@ from proxy.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, NotI
 from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.request_fields import RequestFields, passing_trailers, read_request_fields
 from proxy.routing.ads_account import NAMES_ACCOUNT, SCOPE
-from proxy.routing.route import REGION
-from proxy.routing.selection import ACCOUNT
+from proxy.routing.route import ACCOUNT, REGION
 
 
 def fields(*lines: bytes, minor: int = 1, host: bool = True) -> RequestFields:
