@@ -24,11 +24,10 @@ from proxy.forwarding.explanation import EXPLAINED
 from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.refusal import internal_error, refusal_response, sent_status
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
-from proxy.forwarding.renewal import renew_after_refusal, tell_accepted
 from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import LARGE, READER, UnjudgedBody, body_of
 from proxy.forwarding.throttled import ThrottledRequest
-from proxy.forwarding.unauthorized import may_refuse_token
+from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
 from proxy.http1.framing import whole_chunks
 from proxy.net.deadlines import NEVER
 from proxy.routing.target import TargetKind

@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from proxy.errors import NoUsableToken
 from proxy.forwarding.refusal import MAX_READ, readable
+from proxy.forwarding.retry import ReplayReason
+from proxy.tokens.suspicion import TokenUse
 
 if TYPE_CHECKING:
+    from proxy.forwarding.attempt import Attempt
+    from proxy.forwarding.decision import RequestContext
+    from proxy.forwarding.dependencies import AccessTokens
+    from proxy.forwarding.replays import Replays
     from proxy.http1.message import Response
+    from proxy.tokens.values import AccessToken
+
 
 PATIENCE = 0.25
 """Seconds that the body may lag behind its head before the answer is judged without it."""
@@ -56,3 +65,40 @@ def _rpc_error(text: bytes) -> bytes:
         return b""
     error = message.get("error") if isinstance(message, dict) else None
     return str(error.get("message")).encode() if isinstance(error, dict) else b""
+
+
+# --- What a refused token leads to -----------------------------------------------------------------------
+
+
+def token_use(context: RequestContext) -> TokenUse:
+    """What a request presents the account's token for."""
+    return TokenUse(context.client, context.route.advertiser)
+
+
+def tell_accepted(attempt: Attempt | None, tokens: AccessTokens, context: RequestContext) -> None:
+    """Amazon took the token for this request, unless its answer is an error: told to who wants to know."""
+    if tokens.watchful and attempt is not None and attempt.status < 400:
+        tokens.accepted(attempt.token, token_use(context))
+
+
+async def renew_after_refusal(
+    attempt: Attempt, tokens: AccessTokens, context: RequestContext, replays: Replays, now: float
+) -> AccessToken | None:
+    """The token to send the request again with; None where the held answer is the best there is.
+
+    Raises `NoUsableToken` where another token is needed, and none is to be had.
+    """
+    assert attempt.response is not None
+    body = await attempt.gather(MAX_READ, PATIENCE)
+    if not refuses_token(attempt.status, body, attempt.response.fields.content_encoding):
+        return None
+    attempt.refused = True
+    replays.begin(ReplayReason.UNAUTHORIZED, now)
+    try:
+        renewed = await tokens.renewed(attempt.token, token_use(context))
+    except NoUsableToken:
+        replays.withdraw()
+        raise
+    if renewed is None:
+        replays.withdraw()
+    return renewed
