@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from proxy.access.mcp_tools import ToolRules
     from proxy.events import Observer
     from proxy.forwarding.injection import AccountLines
-    from proxy.forwarding.retry_budget import RetryBudget
+    from proxy.forwarding.retry import RetryBudget
     from proxy.forwarding.rules import Rules
     from proxy.forwarding.write_gate import WriteGate
     from proxy.http1.message import Request

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.injection import AccountLines
-    from proxy.forwarding.retry_budget import RetryBudgets
+    from proxy.forwarding.retry import RetryBudgets
     from proxy.forwarding.sessions import McpSessions
     from proxy.forwarding.throttles import Throttles
     from proxy.tokens.suspicion import TokenUse

@@ -22,7 +22,7 @@ from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.retry_budget import RetryBudgets
+from proxy.forwarding.retry import RetryBudgets
 from proxy.forwarding.rules import Rules
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
