@@ -1,5 +1,7 @@
 """The pages that the server makes itself: the key form, and what came of a sign-in. Everything from outside is escaped.
 
+What a sign-in led to, and the question whether it may replace a login that works, are values here (`SignInResult`).
+
 The console's own page is a static file. No script and no style stands in a page: the content security policy of the
 listener would refuse it.
 """

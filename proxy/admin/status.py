@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.admin import recent
 from proxy.admin.pauses import Pauses
+from proxy.admin.recent import MAX_ROWS, failures, table
 from proxy.tokens.consent import day_of, describe, phase
 
 if TYPE_CHECKING:
@@ -260,11 +260,11 @@ async def console_status(
 async def request_status(view: AdminView, history: RequestHistory, survey: Survey) -> dict[str, Any]:
     """Clients and accounts with their last quarter of an hour, and what failed."""
     tallies = await history.tallies()
-    accounts = survey.names if len(survey.names) <= recent.MAX_ROWS else ()
+    accounts = survey.names if len(survey.names) <= MAX_ROWS else ()
     return {
-        "clients": recent.table(tallies.clients, (key.client for key in view.client_keys())),
-        "account_traffic": recent.table(tallies.accounts, accounts),
-        "failures": recent.failures(history),
+        "clients": table(tallies.clients, (key.client for key in view.client_keys())),
+        "account_traffic": table(tallies.accounts, accounts),
+        "failures": failures(history),
     }
 
 

@@ -1,4 +1,5 @@
-"""What an error of Amazon's says of the access token: whether it was refused, or something else is at fault. Pure."""
+"""What an error of Amazon's says of the access token: whether it was refused, or something else is at
+fault; and what follows a refused token: another token, or the same answer for the client."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ class TargetKind(StrEnum):
     forwarded."""
 
 
-_API, _SIGN = TargetKind.API, TargetKind.SIGN_IN
+_API = TargetKind.API
+_SIGN = TargetKind.SIGN_IN
 _KINDS = {
     TOKEN_PATH: TargetKind.TOKEN,
     **dict.fromkeys(_MCP_ENDINGS, TargetKind.MCP),

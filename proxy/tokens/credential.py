@@ -2,7 +2,7 @@
 
 A timer renews the access token ahead of its expiry, off the request path; one token request is in flight at most,
 detached from whoever asked; requests wait for its outcome, not for the request itself. Which refresh token is in
-force is `refresh_token`'s business.
+force is `refresh_token`'s business. The token request itself is at the end.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A key's name is a digest, and the name itself is within what is encrypted, and checked. Of two entries of an account
 the one of the newer consent wins, and of one consent the one that was saved later; but whoever has seen what is there
 may replace it. What cannot be decrypted is kept beside what takes its place.
+
+The store also has the fleet's leases (`leases`), and what its replicas tell each other and spend together.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where refresh tokens are kept between runs: the protocol that every store speaks, and which token wins.
 
-What a store does with its bytes is in `memory_store` and `file_store`, which one a `state.url` means in `opening`;
+Stores are in `file_store` and `redis_store`, which one a `state.url` means in `opening`;
 when to write is for `refresh_token`. Small JSON documents are kept beside the tokens for whoever can live with losing
 them.
 """

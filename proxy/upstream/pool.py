@@ -2,7 +2,7 @@
 
 The connection used last is used next, so that those not needed grow old and go. Those who wait get connections
 in turns by client, and within one client in the order in which they came; how many one family of operations may hold
-is for `bulkheads`.
+is for `bulkheads`. `Pools` has the pools of all hosts.
 """
 
 from __future__ import annotations
