@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aiohttp import web
 
 from proxy import errors
-from proxy.admin import guard, pages, recent, status
+from proxy.admin import guard, history, pages, status
 from proxy.admin.history import STEP_SECONDS, RequestHistory
 from proxy.admin.responses import (
     SECURITY_HEADERS,
@@ -201,7 +201,7 @@ class AdminHandlers:
         return as_json(await status.console_status(self._view, self._history, survey, max(1, number), time.time()))
 
     async def _requests(self, request: web.Request) -> web.Response:
-        return as_json(recent.find_requests(self._history, recent.read_filter(request.query)))
+        return as_json(history.find_requests(self._history, history.read_filter(request.query)))
 
     async def _profiles(self, request: web.Request) -> web.Response:
         search, account = request.query.get("search", ""), request.query.get("account", "")

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.admin.history import MAX_ROWS, failures, table
 from proxy.admin.pauses import Pauses
-from proxy.admin.recent import MAX_ROWS, failures, table
 from proxy.tokens.consent import day_of, describe, phase
 
 if TYPE_CHECKING:

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from proxy.admin.history import MINUTES, STEPS_A_MINUTE, Tally, Traffic, quantile
+from proxy.admin import AccessRules, ClientKeyView
+from proxy.admin.history import (
+    MAX_GROUPS,
+    MAX_SHOWN,
+    MINUTES,
+    STEPS_A_MINUTE,
+    STEPS_OF_REFUSALS,
+    RequestFilter,
+    RequestHistory,
+    Tally,
+    Traffic,
+    failures,
+    find_requests,
+    next_step,
+    quantile,
+    reason,
+)
+from proxy.events import Fault
+from proxy.observability.journal import Journal
 from proxy.observability.metrics import Metrics
-from proxy.observability.request_metrics import REQUEST_BUCKETS
+from proxy.observability.recent_requests import RecentRequests
+from proxy.observability.request_metrics import REQUEST_BUCKETS, refusal_slugs
+from tests.admin.fixtures import KEY, FakeProgram, Knocker, administer
+from tests.observability.test_journal import KIND, Record
 from tests.observability.test_metrics import finished
 
 
@@ -85,3 +109,196 @@ def test_what_took_longer_than_any_bound_took_that_long_at_least() -> None:
     """The last bound stands for all beyond it."""
     durations = [0] * len(REQUEST_BUCKETS) + [3]
     assert quantile(durations) == REQUEST_BUCKETS[-1]
+
+
+async def asked(knocker: Knocker, path: str) -> dict[str, Any]:
+    async with knocker.ask(path) as answer:
+        assert answer.status == 200
+        found: dict[str, Any] = json.loads(await answer.text())
+        return found
+
+
+async def test_the_tables_have_a_row_for_each_client_and_account() -> None:
+    """Those who asked, and those who are configured and did not yet."""
+    program = FakeProgram(keys=(ClientKeyView("quiet", "abc", "", None, None),))
+    async with administer(program) as knocker:
+        for status in (200, 200, 404, 429, 502):
+            knocker.metrics.observe(finished(status=status, duration=0.2))
+        state = await asked(knocker, "/console/state")
+        answered = await asked(knocker, "/status")
+    assert all(answered[name] == state[name] for name in ("clients", "account_traffic", "failures"))
+    quiet, reporting = state["clients"]
+    assert (quiet["name"], quiet["requests"], quiet["p99_ms"], quiet["last_seen"]) == ("quiet", 0, None, None)
+    assert reporting["name"] == "reporting"
+    (acme,) = state["account_traffic"]
+    for row in (reporting, acme):
+        counts = [row[name] for name in ("requests", "refused", "throttled", "errors", "unanswered")]
+        assert counts == [5, 1, 1, 1, 0]
+        assert 100 < row["p99_ms"] <= 250
+        assert row["last_seen"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["six", "five", "four", "three", "two", "one"]),
+        ("client=bids", ["two"]),
+        ("account=other", ["three"]),
+        ("operation=CAMPAIGN", ["four"]),
+        ("status=2xx", ["five", "two", "one"]),
+        ("status=4xx", ["four", "three"]),
+        ("status=429", ["three"]),
+        ("status=5xx", []),
+        ("status=failed", ["six", "five", "four", "three"]),
+        ("status=unanswered", ["six"]),
+        ("client=reporting&status=4xx&operation=sp", ["four"]),
+    ],
+)
+async def test_the_last_requests_are_filtered(query: str, expected: list[str]) -> None:
+    """By client, account, a part of the operation's name, and what they were answered with; the newest first."""
+    async with administer(FakeProgram()) as knocker:
+        for changes in (
+            {"request_id": "one"},
+            {"request_id": "two", "client": "bids"},
+            {"request_id": "three", "account": "other", "status": 429},
+            {"request_id": "four", "operation": "ListSpCampaigns", "status": 404},
+            {"request_id": "five", "refusal": "tool-not-permitted"},
+            {"request_id": "six", "status": 0},
+        ):
+            knocker.history.observe(finished(**changes))
+        found = await asked(knocker, f"/console/requests?{query}")
+    assert [request["request_id"] for request in found["requests"]] == expected
+    assert (found["total"], found["known"]) == (len(expected), 6)
+
+
+async def test_a_class_of_statuses_that_there_is_not_is_told() -> None:
+    """400 names those that there are."""
+    async with administer(FakeProgram()) as knocker, knocker.ask("/console/requests?status=7xx") as answer:
+        assert answer.status == 400
+        assert "2xx, 3xx, 4xx" in json.loads(await answer.text())["detail"]
+
+
+async def test_the_list_of_requests_is_bounded() -> None:
+    """No more than can be read are shown; how many there are is told."""
+    async with administer(FakeProgram()) as knocker:
+        for _ in range(MAX_SHOWN + 1):
+            knocker.history.observe(finished())
+        found = await asked(knocker, "/console/requests")
+    assert (len(found["requests"]), found["total"]) == (MAX_SHOWN, MAX_SHOWN + 1)
+
+
+async def test_the_last_requests_need_the_key() -> None:
+    """As all that is worth reading."""
+    async with administer(FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))) as knocker:
+        assert await knocker.status("/console/requests") == 401
+        assert await knocker.status("/console/requests", headers={"X-Ads-Proxy-Key": KEY.reveal()}) == 200
+
+
+async def test_failures_are_told_together_with_their_next_step() -> None:
+    """Those with one reason, status and account are one line: how many, whose, the last one's details."""
+    async with administer(FakeProgram()) as knocker:
+        for client in ("reporting", "bids", "reporting"):
+            changes = {"client": client, "status": 503, "refusal": "no-usable-token", "detail": f"None for {client}."}
+            knocker.history.observe(finished(**changes))
+        knocker.history.observe(finished(status=500, request_id="amazons", amazon_request_id="rid-9"))
+        knocker.history.observe(finished())
+        state = await asked(knocker, "/console/state")
+    amazons, ours = state["failures"]
+    assert (ours["reason"], ours["status"], ours["account"], ours["count"]) == ("no-usable-token", 503, "acme", 3)
+    assert (ours["clients"], ours["detail"]) == (["reporting", "bids"], "None for reporting.")
+    assert "account's card" in ours["next_step"]
+    assert (amazons["reason"], amazons["request_id"], amazons["amazon_request_id"]) == (
+        "failed-at-amazon",
+        "amazons",
+        "rid-9",
+    )
+    assert "Amazon's support" in amazons["next_step"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ""),
+        ({"status": 0}, "unanswered"),
+        ({"status": 0, "fault": "client-gone"}, "client-gone"),
+        ({"status": 429}, "throttled-by-amazon"),
+        ({"status": 429, "refusal": "budget-spent"}, "budget-spent"),
+        ({"status": 403}, "refused-by-amazon"),
+        ({"status": 200, "detail": "A partial failure."}, "refused-by-amazon"),
+        ({"status": 502}, "failed-at-amazon"),
+    ],
+)
+def test_a_failure_has_one_word_for_its_reason(changes: dict[str, object], expected: str) -> None:
+    """Ours first, then how the answer broke, then what Amazon's status says."""
+    recent = RecentRequests()
+    recent.keep(finished(**changes), 1.0)
+    assert reason(recent.requests()[0]) == expected
+
+
+def test_groups_and_names_are_bounded() -> None:
+    """However many things fail at once."""
+    recent = RecentRequests()
+    for number in range(100):
+        recent.keep(finished(status=500, account=f"a{number}"), 1.0)
+        recent.keep(finished(status=500, account="last", client=f"c{number}"), 1.0)
+    groups = failures(RequestHistory(Metrics("1"), recent))
+    assert len(groups) == MAX_GROUPS
+    assert (groups[0]["account"], len(groups[0]["clients"])) == ("last", 5)
+
+
+def test_what_the_journal_noted_is_among_the_requests() -> None:
+    """Without an event, and cleaned of secrets."""
+    recent = RecentRequests()
+    history = RequestHistory(Metrics("1"), recent, lambda text: text.replace("canary", "***"))
+    Journal(recent=recent).entry(KIND, 404).note(Record(path="/canary/x"))
+    history.observe(finished(status=503, refusal="draining", detail="canary"))
+    shown = find_requests(history, RequestFilter())["requests"]
+    assert [request["path"] for request in shown] == ["/v2/profiles", "/***/x"]
+    assert [(group["path"], group["detail"]) for group in failures(history)] == [
+        ("/v2/profiles", "***"),
+        ("/***/x", ""),
+    ]
+
+
+def test_a_call_of_mcp_is_found_by_its_tools() -> None:
+    """In the list by a part of a name, and among the operations of a failure; other requests have none."""
+    history = RequestHistory(Metrics("1"))
+    called = {"path": "/mcp", "operation": "unknown", "mcp_tools": ("a-query_b", "a-update_b")}
+    history.observe(finished(request_id="plain", status=404))
+    history.observe(finished(request_id="called", status=500, **called))
+    whole = find_requests(history, RequestFilter())["requests"]
+    assert [request["mcp_tools"] for request in whole] == [["a-query_b", "a-update_b"], []]
+    found = find_requests(history, RequestFilter(operation="UPDATE_"))["requests"]
+    assert [request["request_id"] for request in found] == ["called"]
+    assert [group["operations"] for group in failures(history)] == [["a-query_b", "a-update_b"], ["listProfiles"]]
+
+
+@pytest.mark.parametrize("slug", sorted(refusal_slugs()))
+def test_each_refusal_has_its_step(slug: str) -> None:
+    """A whole sentence, also where the slug has none of its own."""
+    assert next_step(503, slug, "").endswith(".")
+    assert next_step(400, slug, "").endswith(".")
+
+
+@pytest.mark.parametrize("fault", [*Fault, "content-too-large", "internal-error"])
+def test_each_way_to_break_has_its_step(fault: str) -> None:
+    """A word of `Fault`, or the slug of an error that could no longer be told."""
+    assert next_step(200, "", fault).endswith(".")
+
+
+@pytest.mark.parametrize("status", [0, 400, 401, 403, 404, 415, 429, 500, 503])
+def test_each_status_of_amazons_has_its_step(status: int) -> None:
+    """What Amazon answered says whose turn it is."""
+    assert next_step(status, "", "").endswith(".")
+
+
+def test_no_step_is_for_a_refusal_that_there_is_not() -> None:
+    """A slug that was renamed takes its step along."""
+    assert set(STEPS_OF_REFUSALS) <= refusal_slugs()
+
+
+def test_the_proxys_own_answer_speaks_before_the_status() -> None:
+    """429 of the proxy's budget is no 429 of Amazon's."""
+    assert "requests_per_minute" in next_step(429, "budget-spent", "")
+    assert "Amazon limits" in next_step(429, "", "")
+    assert "requests_per_minute" not in next_step(200, "", "upstream-died")
