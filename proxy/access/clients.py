@@ -18,8 +18,8 @@ from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
 from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.operations import PUBLISHED
-from proxy.routing.summary import PathReading
 from proxy.routing.table import CallerScope
+from proxy.routing.target import PathReading
 from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.operations import Operations
     from proxy.routing.route import Route
-    from proxy.routing.summary import RequestSummary
+    from proxy.routing.target import RequestSummary
 
 AUTHORIZATION = b"authorization"
 PROXY_KEY = b"x-ads-proxy-key"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import ClientKey
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
-    from proxy.routing.summary import RequestSummary
+    from proxy.routing.target import RequestSummary
 
 
 # --- The body of an order for reports of the unified API, where a limited client sends it ----------------

@@ -28,9 +28,8 @@ from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target
 from proxy.regions import REGION_NAMES
 from proxy.routing.route import Route, route
-from proxy.routing.summary import EVERYTHING, summarise
 from proxy.routing.table import EmptyDirectory
-from proxy.routing.target import find_destination
+from proxy.routing.target import EVERYTHING, find_destination, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

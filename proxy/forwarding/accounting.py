@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.tracing import RequestTrace, Tracing
     from proxy.http1.message import Request
     from proxy.routing.route import Route
-    from proxy.routing.summary import RequestSummary
+    from proxy.routing.target import RequestSummary
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 """What Amazon's specifications use, and HEAD and OPTIONS."""

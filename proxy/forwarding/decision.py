@@ -21,8 +21,7 @@ from proxy.routing.ads_account import SCOPE, sent_ads_account
 from proxy.routing.operations import family as family_of
 from proxy.routing.operations import is_read
 from proxy.routing.route import select
-from proxy.routing.summary import summarise
-from proxy.routing.target import TargetKind, find_destination
+from proxy.routing.target import TargetKind, find_destination, summarise
 
 if TYPE_CHECKING:
     from proxy.access.clients import Caller
@@ -38,9 +37,8 @@ if TYPE_CHECKING:
     from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
     from proxy.routing.route import Route
-    from proxy.routing.summary import PathReading, RequestSummary
     from proxy.routing.table import CallerScope, Directory, RoutingTable
-    from proxy.routing.target import Destination
+    from proxy.routing.target import Destination, PathReading, RequestSummary
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
     from proxy.upstream.pool import Pool

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.rules import Rules
     from proxy.routing.route import Route
-    from proxy.routing.summary import RequestSummary
-    from proxy.routing.target import Destination
+    from proxy.routing.target import Destination, RequestSummary
     from proxy.upstream.pool import Pools
 
 _CLOSING = Availability.CLOSING

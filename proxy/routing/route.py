@@ -50,8 +50,7 @@ if TYPE_CHECKING:
     from proxy.profiles.index import ListingFailure
     from proxy.routing.mcp_session import McpSession
     from proxy.routing.operations import Operation
-    from proxy.routing.summary import RequestSummary
-    from proxy.routing.target import Destination
+    from proxy.routing.target import Destination, RequestSummary
 
 
 _Owners = tuple[tuple[str, str], ...]

@@ -18,9 +18,8 @@ from proxy.http1.target import parse_target
 from proxy.profiles.index import ListingFailure
 from proxy.routing.operations import PUBLISHED, Operations
 from proxy.routing.route import Route, route
-from proxy.routing.summary import EVERYTHING, PathReading, RequestSummary, summarise
 from proxy.routing.table import ANYBODY, CallerScope, RoutingTable
-from proxy.routing.target import find_destination
+from proxy.routing.target import EVERYTHING, PathReading, RequestSummary, find_destination, summarise
 from proxy.secret import Secret
 
 FIELD_NAMES = {
