@@ -9,8 +9,7 @@ from functools import partial
 
 import pytest
 
-from proxy.app.workers.connection_memory import PlaceSharing
-from proxy.app.workers.shared_counts import SharedCounts
+from proxy.app.workers.shared_counts import PlaceSharing, SharedCounts
 from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
 from proxy.net.deadlines import Deadlines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proxy.app.workers import byte_locks
+from proxy.app.workers import shared_counts
 from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
 from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.supervision import WorkerEnd
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import KeyUses
     from proxy.admin import RequestHistory
-    from proxy.app.workers.budgets import SharedBudgets
     from proxy.app.workers.desk import RecordStream
+    from proxy.app.workers.shared_counts import SharedBudgets
     from proxy.config import Config
     from proxy.events import Observer
     from proxy.forwarding.sessions import McpSessions
@@ -37,7 +37,7 @@ class Crew:
     @classmethod
     def make(cls, config: Config, manner: Mapping[str, Any]) -> Crew:
         """Raises `StartupError` where the system has no such memory."""
-        if not byte_locks.are_possible():
+        if not shared_counts.are_possible():
             raise StartupError("workers: this system can run one process only; set workers: 1.")
         return cls(SpreadThrottles(), SharedCounts.make(config.workers), manner)
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import KeyUses
     from proxy.admin import RequestHistory
     from proxy.app.tls_in_force import TlsInForce
-    from proxy.app.workers.budgets import SharedBudgets
     from proxy.app.workers.channel import Message
+    from proxy.app.workers.shared_counts import SharedBudgets
     from proxy.app.workers.span_passing import SpanTaker
     from proxy.config import Config
     from proxy.events import Event

@@ -24,13 +24,19 @@ from proxy.app.kept_objects import KeptObjects
 from proxy.app.process import connections_within, end_where_it_is
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.tls_in_force import TlsInForce
-from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import Channel
-from proxy.app.workers.connection_memory import PlaceSharing, SharedAddresses, SharedConnections
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.held_tokens import HeldTokens
 from proxy.app.workers.news import RequestNews
-from proxy.app.workers.shared_counts import open_addresses, open_connections
+from proxy.app.workers.shared_counts import (
+    BudgetMemory,
+    PlaceSharing,
+    SharedAddresses,
+    SharedBudgets,
+    SharedConnections,
+    open_addresses,
+    open_connections,
+)
 from proxy.app.workers.span_passing import SpanPassing
 from proxy.config.passing import from_document
 from proxy.downstream.connection import ClientConnection

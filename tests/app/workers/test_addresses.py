@@ -8,15 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.app.workers import connection_memory as module
-from proxy.app.workers.connection_memory import SharedAddresses
-from proxy.app.workers.shared_counts import SharedCounts
+from proxy.app.workers import shared_counts as module
+from proxy.app.workers.shared_counts import SharedAddresses, SharedCounts
 
 HERE, THERE = "192.0.2.7", "2001:db8::7"
 
 COUNTER = """
 import sys
-from proxy.app.workers.connection_memory import SharedAddresses
+from proxy.app.workers.shared_counts import SharedAddresses
 from proxy.app.workers.shared_counts import open_addresses
 addresses = SharedAddresses(open_addresses(int(sys.argv[1]), 3), int(sys.argv[2]))
 seen = [addresses.enter("192.0.2.7") for _ in range(2000)]

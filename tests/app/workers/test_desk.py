@@ -13,10 +13,10 @@ import pytest
 from proxy.access.client_keys import KeyUses
 from proxy.admin import RequestHistory
 from proxy.app.tls_in_force import TlsInForce
-from proxy.app.workers.budgets import BudgetMemory, SharedBudgets
 from proxy.app.workers.channel import FrameReader, Message
 from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
 from proxy.app.workers.held_tokens import write_token
+from proxy.app.workers.shared_counts import BudgetMemory, SharedBudgets
 from proxy.app.workers.span_passing import write_span
 from proxy.config import Config, load
 from proxy.config.passing import from_document
