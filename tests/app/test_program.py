@@ -15,7 +15,7 @@ from proxy.access.client_keys import ClientKey
 from proxy.app.admin_adapter import AdminAdapter
 from proxy.app.process import StopSignals
 from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
-from proxy.app.reload import LoadedConfig, Reloader
+from proxy.app.run import LoadedConfig, Reloader
 from proxy.config import Config, load
 from proxy.errors import ListenError
 from proxy.observability import audit_stream

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,9 +17,12 @@ import pytest
 
 from proxy.app.process import StopSignals, connections_within
 from proxy.app.program import Program
-from proxy.app.run import drain
+from proxy.app.run import RESTART_ONLY, NotifySettings, ServiceManager, compare, drain, notify_settings, read, stamps_of
+from proxy.config import Config, load
 from proxy.downstream.ports import Availability
+from proxy.errors import ConfigurationError
 from proxy.events import DrainStarted, Event, ServerStopped
+from tests.support.programs import ROOT
 
 
 @dataclass
@@ -145,3 +153,232 @@ def test_the_first_signal_asks_and_the_second_hurries() -> None:
 def test_half_of_the_open_files_are_for_tools(open_files: int, connections: int) -> None:
     """Each connection of a tool may need one to Amazon; some are set aside; no limit is no limit."""
     assert connections_within(open_files) == connections
+
+
+ENVIRONMENT = {
+    "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",
+    "AMAZON_ADS_CLIENT_SECRET": "amzn1.oa2-cs.v1.x",
+    "ADS_PROXY_STATE__URL": "memory:",
+}
+
+
+def configured(**variables: str) -> Config:
+    return load(None, {**ENVIRONMENT, **{f"ADS_PROXY_{name.upper()}": value for name, value in variables.items()}})
+
+
+def test_nothing_changed_is_nothing_to_tell() -> None:
+    """The same configuration, read again."""
+    change = compare(configured(), configured())
+    assert (change.changed, change.needs_restart) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("variables", "changed", "waiting"),
+    [
+        ({"listen": "127.0.0.1:9999"}, ("listen",), ("listen",)),
+        ({"admin_listen": "127.0.0.1:9998"}, ("admin_listen", "accounts"), ("admin_listen",)),
+        ({"state__url": "file:/var/lib/x"}, ("state",), ("state",)),
+        ({"telemetry__trust_traceparent": "true"}, ("telemetry",), ("telemetry",)),
+        ({"log__format": "json"}, ("log",), ("log.format",)),
+        ({"log__level": "debug"}, ("log",), ()),
+        ({"drain__timeout": "5"}, ("drain",), ()),
+        ({"limits__max_header_fields": "50"}, ("limits",), ()),
+        ({"upstream__retry_wait": "5"}, ("upstream",), ()),
+    ],
+)
+def test_each_change_is_named_and_kept_back_where_it_must_be(
+    variables: dict[str, str], changed: tuple[str, ...], waiting: tuple[str, ...]
+) -> None:
+    """What needs a restart is named and stays as it was; the rest is put in force."""
+    running, new = configured(), configured(**variables)
+    change = compare(running, new)
+    assert set(change.changed) == set(changed)
+    assert change.needs_restart == waiting
+    for name in set(changed) - {"log"}:
+        assert getattr(change.config, name) == getattr(running if name in waiting else new, name)
+    assert change.config.log.format == running.log.format
+    assert change.config.log.level == new.log.level
+
+
+def test_what_waits_keeps_waiting_through_further_changes() -> None:
+    """A second change does not make the first one forgotten; taking it back does."""
+    running = configured()
+    first = compare(running, configured(listen="127.0.0.1:9999"))
+    second = compare(first.config, configured(listen="127.0.0.1:9999", drain__delay="1"))
+    assert (second.needs_restart, second.config.drain.delay) == (("listen",), 1)
+    assert compare(second.config, configured(drain__delay="1")).needs_restart == ()
+
+
+class Files:
+    """A `load` over real files, which does something each time it is called."""
+
+    def __init__(self, *files: Path, meanwhile: Callable[[int], Any] = lambda _count: None) -> None:
+        self.files = files
+        self.calls = 0
+        self._meanwhile = meanwhile
+
+    def __call__(self) -> Config:
+        self.calls += 1
+        config = configured().model_copy(update={"sources": self.files})
+        self._meanwhile(self.calls)
+        return config
+
+
+def test_known_files_are_read_once(tmp_path: Path) -> None:
+    """Where nothing changes meanwhile, one reading is enough."""
+    file = tmp_path / "a"
+    file.write_text("1")
+    files = Files(file)
+    reading = read(files, (file,))
+    assert (files.calls, reading.stamps) == (1, stamps_of((file,)))
+
+
+def test_a_change_while_reading_is_read_again(tmp_path: Path) -> None:
+    """A file that was written between reading and remembering is not missed."""
+    file = tmp_path / "a"
+    file.write_text("1")
+    files = Files(file, meanwhile=lambda call: file.write_text("22") if call == 1 else None)
+    reading = read(files, (file,))
+    assert (files.calls, reading.stamps) == (2, stamps_of((file,)))
+
+
+def test_a_file_that_never_rests_does_not_hold_up_for_ever(tmp_path: Path) -> None:
+    """After a few attempts the last reading counts; its stamps tell that there is more to come."""
+    file = tmp_path / "a"
+    file.write_text("1")
+    files = Files(file, meanwhile=lambda call: file.write_text("1" * call * 3))
+    reading = read(files, (file,))
+    assert files.calls == 4
+    assert reading.stamps == stamps_of((file,))
+
+
+def test_what_load_raises_comes_through() -> None:
+    """Reading does not judge."""
+
+    def fail() -> Config:
+        raise ConfigurationError(("listen: no",))
+
+    with pytest.raises(ConfigurationError, match="listen: no"):
+        read(fail)
+
+
+def test_stamps_tell_replaced_touched_and_missing_files_apart(tmp_path: Path) -> None:
+    """Same size and time, but another file; or the same file made readable; or none."""
+    file, other = tmp_path / "a", tmp_path / "b"
+    file.write_text("1")
+    before = stamps_of((file, other))
+    assert set(before) == {file}
+    file.chmod(0o600)
+    touched = stamps_of((file, other))
+    assert touched != before
+    other.write_text("1")
+    other.replace(file)
+    assert stamps_of((file, other)) != touched
+
+
+def test_the_page_names_what_waits_for_a_restart() -> None:
+    """All of it, in docs/configuration.md: who changes such a key and waits would wait for ever."""
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    found = re.search(r"(`listen`, [^.]*`log\.format`) wait for a restart, and so does turning TLS on or off", page)
+    assert found is not None
+    assert set(re.findall(r"`([a-z_.]+)`", found[1])) == {*RESTART_ONLY, "log.format"}
+
+
+@contextmanager
+def listening(address: str) -> Iterator[socket.socket]:
+    """A service manager's socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(10)
+        yield listener
+
+
+def heard(listener: socket.socket) -> list[str]:
+    """The lines of the next datagram."""
+    return listener.recv(4096).decode().split("\n")
+
+
+@pytest.mark.parametrize(
+    ("environ", "settings"),
+    [
+        ({}, NotifySettings()),
+        ({"NOTIFY_SOCKET": ""}, NotifySettings()),
+        ({"NOTIFY_SOCKET": "vsock:2:1234"}, NotifySettings()),
+        ({"NOTIFY_SOCKET": "relative"}, NotifySettings()),
+        ({"NOTIFY_SOCKET": "/run/systemd/notify"}, NotifySettings("/run/systemd/notify")),
+        ({"NOTIFY_SOCKET": "@manager", "WATCHDOG_USEC": "30000000"}, NotifySettings("@manager", 15.0)),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "7"}, NotifySettings("/n", 1.0)),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "8"}, NotifySettings("/n")),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "often"}, NotifySettings("/n")),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "-5"}, NotifySettings("/n")),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "0"}, NotifySettings("/n")),
+        ({"WATCHDOG_USEC": "2000000"}, NotifySettings()),
+    ],
+)
+def test_the_environment_says_whom_to_tell(environ: dict[str, str], settings: NotifySettings) -> None:
+    """Twice as many signs of life as are asked for, and none where the process is not the one that is watched."""
+    assert notify_settings(environ, 7) == settings
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_each_word_is_a_datagram(tmp_path: Path, abstract: bool) -> None:
+    """To a socket of the file system, or to one that has a name alone."""
+    name = f"@{tmp_path}" if abstract else str(tmp_path / "notify")
+    with listening(f"\0{tmp_path}" if abstract else name) as listener:
+        manager = ServiceManager(NotifySettings(name))
+        manager.ready("Serving tools.")
+        assert heard(listener) == ["READY=1", "STATUS=Serving tools."]
+        manager.stopping(3, 30.0)
+        assert heard(listener) == ["STOPPING=1", "STATUS=Draining 3 requests.", "EXTEND_TIMEOUT_USEC=45000000"]
+
+
+def test_a_reload_has_its_moment_and_its_end(tmp_path: Path) -> None:
+    """The moment is of the system's monotonic clock, by which systemd knows the answer to its own signal."""
+    with listening(str(tmp_path / "notify")) as listener:
+        manager = ServiceManager(NotifySettings(str(tmp_path / "notify")))
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        with pytest.raises(LookupError), manager.reloading():
+            word, moment = heard(listener)
+            assert word == "RELOADING=1"
+            at = int(moment.removeprefix("MONOTONIC_USEC="))
+            assert before <= at <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+            raise LookupError
+        assert heard(listener) == ["READY=1"]
+
+
+async def test_signs_of_life_come_again_and_again(tmp_path: Path) -> None:
+    """From the event loop: one that hangs gives none."""
+    with listening(str(tmp_path / "notify")) as listener:
+        listener.setblocking(False)
+        manager = ServiceManager(NotifySettings(str(tmp_path / "notify"), 0.001))
+        manager.begin()
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            assert await loop.sock_recv(listener, 4096) == b"WATCHDOG=1"
+        manager.end()
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/at/all", "@nobody-listens-here", "/" + "x" * 200])
+def test_nobody_to_tell_is_no_trouble(address: str) -> None:
+    """Without a socket, with one that is gone, or with a name that no socket can have."""
+    manager = ServiceManager(NotifySettings(address))
+    manager.begin()
+    manager.ready("Serving.")
+    with manager.reloading():
+        manager.stopping(0, 1.0)
+    manager.end()
+
+
+def test_who_waits_for_words_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    """A socket whose queue is full takes no more, and holds up nothing."""
+    with listening(str(tmp_path / "notify")) as listener:
+        manager = ServiceManager(NotifySettings(str(tmp_path / "notify")))
+        for number in range(5000):
+            manager.ready(f"Number {number}.")
+        assert heard(listener) == ["READY=1", "STATUS=Number 0."]
+
+
+def test_it_says_where_it_tells() -> None:
+    """As a log or a debugger shows it."""
+    assert repr(ServiceManager()) == "<ServiceManager at nowhere>"
+    assert repr(ServiceManager(NotifySettings("/run/systemd/notify"))) == "<ServiceManager at /run/systemd/notify>"
