@@ -15,10 +15,9 @@ from proxy.access.client_keys import KeyUses, locked_out_at
 from proxy.access.clients import Budgets
 from proxy.admin import AdminListener, InvitationHandlers, RequestHistory, make_admin, make_invitations
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
-from proxy.app.defects import defect_of
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
-from proxy.app.process import connections_within
+from proxy.app.process import connections_within, defect_of
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.tls_in_force import TlsInForce

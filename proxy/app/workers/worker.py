@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy import __version__
 from proxy.access.client_keys import KeyUses
-from proxy.app.defects import defect_of, failure_of
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
 from proxy.app.kept_objects import KeptObjects
-from proxy.app.process import connections_within, end_where_it_is
+from proxy.app.process import connections_within, defect_of, end_where_it_is, failure_of
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.channel import Channel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.app.defects import defect_of, failure_of
+from proxy.app.process import defect_of, failure_of
 from proxy.errors import ConfigurationError
 
 
