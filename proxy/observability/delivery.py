@@ -16,7 +16,7 @@ import aiohttp
 
 from proxy import __version__
 from proxy.errors import AdsProxyError
-from proxy.net.reachability import why_unreachable
+from proxy.net.session import why_unreachable
 from proxy.observability.notices import body_of, signature
 
 if TYPE_CHECKING:

@@ -126,7 +126,7 @@ async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, access_token: 
     # Not above: a worker has the values of this file, and asks for no list.
     from aiohttp import ClientError, ClientTimeout
 
-    from proxy.net.reachability import through, why_unreachable
+    from proxy.net.session import through, why_unreachable
 
     headers = {
         "Authorization": f"Bearer {access_token.reveal()}",

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 
 from proxy.errors import AppMisconfigured, TokenAnswerMalformed, TokenFailure, TokenNetworkError, TokenTimeout
-from proxy.net.reachability import through, why_unreachable
+from proxy.net.session import through, why_unreachable
 from proxy.tokens.token_response import (
     MAX_RESPONSE_BYTES,
     TokenRequest,

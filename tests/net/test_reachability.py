@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from proxy.net.reachability import name_proxy, through, why_unreachable
+from proxy.net.session import name_proxy, through, why_unreachable
 from proxy.secret import Secret
 from tests.support.certificates import Authority
 
