@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 
-from proxy.simulator.consents import moment_of
+from proxy.simulator.credentials import moment_of
 from proxy.simulator.server import run, tell_programs
 from proxy.simulator.settings import PortPlan, SimulatorSettings
 

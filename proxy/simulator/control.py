@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from proxy.simulator.ads_accounts import AdsAccount, Presence, Status, account_id
 from proxy.simulator.answers import Answer, ControlRefused, Given, json_answer, text
-from proxy.simulator.consents import as_text, end_of, moment_of
+from proxy.simulator.credentials import as_text, end_of, moment_of
 from proxy.simulator.exchange import split_target
 from proxy.simulator.faults import Fault, Framing, Match, Point, Rest
 from proxy.simulator.ledger import plain

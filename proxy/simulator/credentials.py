@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
-
-from proxy.simulator.consents import end_of, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.simulator.settings import SimulatorSettings
+
 
 PRUNE_ABOVE = 5000
 
@@ -187,3 +187,30 @@ class Credentials:
     def _new_token(self, prefix: str) -> str:
         length = max(self.settings.token_length - len(prefix), 16)
         return prefix + secrets.token_urlsafe(length)[:length]
+
+
+# --- How long an advertiser's consent holds --------------------------------------------------------------
+
+CUT_OFF = date(2026, 6, 30)
+LIFETIME = timedelta(days=365)
+ENDED = "User may have revoked or didn't grant the permission."
+"""What Login with Amazon says of a consent that is over."""
+
+
+def moment_of(day: str) -> float:
+    """Seconds since 1970 of a day, or of a moment, in UTC. ValueError where it is none."""
+    read = datetime.fromisoformat(day)
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+
+
+def as_text(moment: float) -> str:
+    """A moment as people write it."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def end_of(consented_at: float | None) -> float | None:
+    """When a consent ends; None where it has no end, or nobody knows when it was given."""
+    if consented_at is None:
+        return None
+    given = datetime.fromtimestamp(consented_at, UTC)
+    return (given + LIFETIME).timestamp() if given.date() >= CUT_OFF else None

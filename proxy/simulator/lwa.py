@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 
 from proxy.simulator.answers import Answer, json_answer
-from proxy.simulator.consents import ENDED
+from proxy.simulator.credentials import ENDED
 
 if TYPE_CHECKING:
     from proxy.simulator.checks import Head

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.simulator import Simulator, SimulatorSettings
 from proxy.simulator.__main__ import read_arguments
-from proxy.simulator.consents import as_text, end_of, moment_of
+from proxy.simulator.credentials import as_text, end_of, moment_of
 from tests.simulator.conftest import Tool
 from tests.simulator.test_lwa import exchange, landed, sign_in_page
 
