@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 
-from proxy.simulator import account_api, ads_account_api, campaign_api, report_api, unified_api, unified_reports
+from proxy.simulator import ads_account_api, campaign_api, report_api, unified_api, unified_reports
 from proxy.simulator.answers import Answer
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.campaigns import SP_KINDS
@@ -30,9 +30,9 @@ def _route(methods: str, pattern: str, handler: Handler) -> Route:
 
 
 ROUTES: tuple[Route, ...] = (
-    _route("GET", "/v2/profiles", account_api.list_profiles),
-    _route("PUT", "/v2/profiles", account_api.update_profiles),
-    _route("GET", f"/v2/profiles/{ID}", account_api.show_profile),
+    _route("GET", "/v2/profiles", ads_account_api.list_profiles),
+    _route("PUT", "/v2/profiles", ads_account_api.update_profiles),
+    _route("GET", f"/v2/profiles/{ID}", ads_account_api.show_profile),
     _route("GET", "/managerAccounts", ads_account_api.list_manager_accounts),
     _route("POST", "/adsAccounts", ads_account_api.register_ads_account),
     _route("POST", "/adsAccounts/list", ads_account_api.list_ads_accounts),
@@ -42,11 +42,11 @@ ROUTES: tuple[Route, ...] = (
     _route("POST", "/adsApi/v1/create/reports", unified_reports.create_reports),
     _route("POST", "/adsApi/v1/retrieve/reports", unified_reports.retrieve_reports),
     _route("POST", "/adsApi/v1/delete/reports", unified_reports.delete_reports),
-    _route("POST", "/testAccounts", account_api.order_test_account),
-    _route("GET", "/testAccounts", account_api.show_test_account),
-    _route("GET", "/amc/accounts", account_api.list_amc_accounts),
-    _route("GET", "/amc/instances", account_api.list_amc_instances),
-    _route("GET", f"/amc/instances/{ID}", account_api.show_amc_instance),
+    _route("POST", "/testAccounts", ads_account_api.order_test_account),
+    _route("GET", "/testAccounts", ads_account_api.show_test_account),
+    _route("GET", "/amc/accounts", ads_account_api.list_amc_accounts),
+    _route("GET", "/amc/instances", ads_account_api.list_amc_instances),
+    _route("GET", f"/amc/instances/{ID}", ads_account_api.show_amc_instance),
     _route("POST", "/v2/(sp|hsa|sd)/(?P<record>[^/]+)/report", report_api.order_v2_report),
     _route("GET", f"/v[12]/reports/{ID}", report_api.show_v2_report),
     _route("GET", f"(/v[12])?(/sp|/hsa|/sd)?/(reports|snapshots)/{ID}/download", report_api.download),
