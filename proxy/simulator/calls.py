@@ -12,8 +12,8 @@ from proxy.simulator.checks import Head, answer_media_type
 from proxy.simulator.s3 import presign
 
 if TYPE_CHECKING:
-    from proxy.simulator.caller import Caller
     from proxy.simulator.checks import Refusal
+    from proxy.simulator.limits import Caller
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from proxy.simulator.faults import Match
-
-if TYPE_CHECKING:
-    from proxy.simulator.caller import Caller
 
 Aspect = Literal["family", "advertiser", "region", "client"]
 ASPECTS: tuple[Aspect, ...] = ("family", "advertiser", "region", "client")
@@ -163,3 +160,16 @@ def asking_of(target: str, region: str, request: tuple[str, str, str], caller: C
     method, path, family = request
     advertiser = caller.account or caller.scope or ""
     return Asking(target, method, path, region, family, advertiser, caller.client_id, agent)
+
+
+# --- Who asks the pretend Ads API, as a value ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and for which profile and ads account. What was not sent, or sent empty, is None."""
+
+    user: str
+    client_id: str
+    scope: str | None
+    account: str | None = None

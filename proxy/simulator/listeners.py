@@ -11,7 +11,6 @@ from proxy.simulator import lwa, mcp, playground, s3, signin
 from proxy.simulator.addressing import ACCOUNT_HEADERS, Addressed, check_account, check_scope
 from proxy.simulator.answers import Answer, error_at, request_ids
 from proxy.simulator.api import respond
-from proxy.simulator.caller import Caller
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.checks import (
     Head,
@@ -24,7 +23,7 @@ from proxy.simulator.checks import (
     has_body,
 )
 from proxy.simulator.exchange import Decision, Visit, arrive, carry_out
-from proxy.simulator.limits import asking_of, family_of
+from proxy.simulator.limits import Caller, asking_of, family_of
 from proxy.simulator.named_faults import OPENRESTY
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from proxy.simulator.addressing import judge_account, judge_profile
 from proxy.simulator.ads_account_api import MANAGER_ID
 from proxy.simulator.answers import Answer, error_answer, json_answer
-from proxy.simulator.caller import Caller
 from proxy.simulator.checks import ADS_CLIENT, SCOPE, Head, Refusal, check_client, check_token, find_leak
+from proxy.simulator.limits import Caller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
