@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from proxy.simulator import lwa, mcp, s3, signin
+from proxy.simulator import lwa, mcp, s3
 from proxy.simulator.addressing import ACCOUNT_HEADERS, Addressed, check_account, check_scope
 from proxy.simulator.answers import Answer, error_answer, error_at, json_answer, request_ids
 from proxy.simulator.api import respond
@@ -58,7 +58,7 @@ async def serve_api(
     path = request.raw_path.partition("?")[0]
     if path == lwa.PATH:
         return await serve_lwa(arrive(state, "lwa", region, request))
-    if path == signin.PATH:
+    if path == lwa.PATH:
         return await serve_sign_in(arrive(state, "sign-in", region, request))
     if path in mcp.PATHS:
         return await serve_mcp(arrive(state, "mcp", region, request), around)
@@ -147,9 +147,9 @@ async def serve_sign_in(visit: Visit) -> web.StreamResponse:
     """The sign-in page, which a person's browser visits."""
 
     async def decide() -> Answer:
-        return signin.answer_sign_in(visit.state, visit.request.method, visit.query, await visit.body())
+        return lwa.answer_sign_in(visit.state, visit.request.method, visit.query, await visit.body())
 
-    return await carry_out(visit, Decision(decide, signin.PATH))
+    return await carry_out(visit, Decision(decide, lwa.PATH))
 
 
 async def serve_mcp(visit: Visit, around: Surroundings) -> web.StreamResponse:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
-from proxy.simulator import lwa, signin
+from proxy.simulator import lwa
 from proxy.simulator.control import serve_control
 from proxy.simulator.listeners import Surroundings, serve_api, serve_s3
 from proxy.simulator.settings import REGIONS, SimulatorSettings
@@ -99,7 +99,7 @@ class Simulator:
     @property
     def auth_grant_urls(self) -> dict[str, str]:
         """The sign-in page of each region."""
-        return {region: url + signin.PATH for region, url in self.api_urls.items()}
+        return {region: url + lwa.PATH for region, url in self.api_urls.items()}
 
     @property
     def mcp_urls(self) -> dict[str, str]:
