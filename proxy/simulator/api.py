@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 
-from proxy.simulator import ads_account_api, campaign_api, unified_api, unified_reports
+from proxy.simulator import ads_account_api, campaign_api, unified_api
 from proxy.simulator.answers import Answer
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.campaigns import SP_KINDS
@@ -39,9 +39,9 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", f"/adsAccounts/{ID}", ads_account_api.show_ads_account),
     _route("POST", "/adsApi/v1/query/advertiserAccounts", ads_account_api.query_advertiser_accounts),
     _route("POST", "/adsApi/v1/query/managerAccounts", ads_account_api.query_manager_accounts),
-    _route("POST", "/adsApi/v1/create/reports", unified_reports.create_reports),
-    _route("POST", "/adsApi/v1/retrieve/reports", unified_reports.retrieve_reports),
-    _route("POST", "/adsApi/v1/delete/reports", unified_reports.delete_reports),
+    _route("POST", "/adsApi/v1/create/reports", unified_api.create_reports),
+    _route("POST", "/adsApi/v1/retrieve/reports", unified_api.retrieve_reports),
+    _route("POST", "/adsApi/v1/delete/reports", unified_api.delete_reports),
     _route("POST", "/testAccounts", ads_account_api.order_test_account),
     _route("GET", "/testAccounts", ads_account_api.show_test_account),
     _route("GET", "/amc/accounts", ads_account_api.list_amc_accounts),
