@@ -20,10 +20,9 @@ from cryptography.fernet import InvalidToken
 
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.secret import Secret
-from proxy.tokens import redis_scripts as scripts
+from proxy.tokens import redis_connection as scripts
 from proxy.tokens.leases import FailedAttempt, LeaseOfNobody, Shared, T
-from proxy.tokens.redis_connection import CHECK, NEWS, digest
-from proxy.tokens.redis_scripts import SETTLE, SHARE
+from proxy.tokens.redis_connection import CHECK, NEWS, SETTLE, SHARE, digest
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange, StoreHealth, outranks
 from proxy.tokens.token_response import Grant

@@ -12,8 +12,7 @@ from proxy.errors import RefreshTokenRevoked, StateUnavailable, TokenServerError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import TokenSettings, TokenSource
-from proxy.tokens.redis_connection import CHECK, PREFIX, RedisConnection
-from proxy.tokens.redis_scripts import BEAT
+from proxy.tokens.redis_connection import BEAT, CHECK, PREFIX, RedisConnection
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.token_response import Grant
 from tests.support.redis_server import KEY, RedisServer
