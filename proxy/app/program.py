@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from proxy.app.workers.supervisor import Supervisor
     from proxy.config import AuditSection, Config
     from proxy.events import Event, Observer
-    from proxy.forwarding.rules import Rules
+    from proxy.forwarding.decision import Rules
     from proxy.observability.sink import Sink
     from proxy.tokens.store import Store
 

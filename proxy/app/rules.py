@@ -15,7 +15,7 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import ConfigurationError
-from proxy.forwarding.rules import Rules
+from proxy.forwarding.decision import Rules
 from proxy.http1.message import HeadLimits
 from proxy.regions import AMAZON_REGIONS, REGION_NAMES
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits

@@ -6,7 +6,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestKind, RequestStarted
-from proxy.forwarding.write_gate import WriteGate
+from proxy.forwarding.decision import WriteGate
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
 from proxy.routing.ads_account import ADS_ACCOUNT, SCOPE

@@ -6,15 +6,16 @@ remembered by these, and holds for every request with the same ones. Nothing is 
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.errors import UnknownRoute, WriteNotRecorded
 from proxy.events import FamilyHeldBack
 from proxy.forwarding.injection import render_section
-from proxy.forwarding.locations import hands_out_locations
 from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.observability.audit import may_change
 from proxy.routing.ads_account import SCOPE, sent_ads_account
@@ -24,14 +25,15 @@ from proxy.routing.route import select
 from proxy.routing.target import TargetKind, find_destination, summarise
 
 if TYPE_CHECKING:
-    from proxy.access.clients import Caller
+    from collections.abc import Callable, Mapping
+
+    from proxy.access.clients import Caller, Clients
     from proxy.access.mcp_tools import ToolRules
+    from proxy.downstream.ports import ConnectionLimits
     from proxy.events import Observer
     from proxy.forwarding.injection import AccountLines
     from proxy.forwarding.retry import RetryBudget
-    from proxy.forwarding.rules import Rules
-    from proxy.forwarding.write_gate import WriteGate
-    from proxy.http1.message import Request
+    from proxy.http1.message import HeadLimits, Request
     from proxy.http1.request_fields import RequestFields
     from proxy.http1.target import Target
     from proxy.observability.instruments import Cell
@@ -40,12 +42,43 @@ if TYPE_CHECKING:
     from proxy.routing.table import CallerScope, Directory, RoutingTable
     from proxy.routing.target import Destination, PathReading, RequestSummary
     from proxy.tokens.values import AccessToken
-    from proxy.upstream.connection import UpstreamConnection
-    from proxy.upstream.pool import Pool
+    from proxy.upstream.connection import Timeouts, UpstreamConnection
+    from proxy.upstream.pool import Pool, PoolSettings
 
     DecisionInputs = tuple[RequestSummary, Caller]
     """All that a decision depends on, under one set of rules and one state of the lists of profiles."""
 
+
+# --- What the configuration says of requests, as one immutable value -------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A request keeps the rules that it was admitted under.
+
+    `endpoints` leads from (endpoint, region) to the URL. `api_hosts` are the
+    hosts whose addresses are led back through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept
+    of a body. `scheme` and `listen` make the proxy's own address where a request names none. `response_lines` are
+    header lines that every response carries.
+    """
+
+    table: RoutingTable
+    clients: Clients
+    connection_limits: ConnectionLimits
+    head_limits: HeadLimits
+    pool_settings: PoolSettings
+    timeouts: Timeouts
+    endpoints: Mapping[tuple[str, str], str]
+    api_hosts: frozenset[bytes]
+    replay_bytes: int
+    retry_wait: float
+    rewrite_locations: bool
+    scheme: bytes
+    listen: bytes
+    response_lines: bytes = b""
+
+
+# --- What was decided about a request --------------------------------------------------------------------
 
 # --- Ids that nobody lists -------------------------------------------------------------------------------
 
@@ -314,3 +347,123 @@ def tell_held_back(pool: Pool, family: str, observer: Observer) -> None:
     if pool.holds_back(family):
         held, first = pool.held_by(family), not pool.is_awaited_by(family)
         observer.observe(_held_back(pool.name, family, held, pool.limit, first))
+
+
+# --- Addresses at Amazon's API hosts that an answer hands out, turned so that they lead back through -----
+
+_ABSOLUTE = re.compile(rb"(?:https?:)?//([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(?=[/?]|\Z)", re.IGNORECASE)
+_JSON = re.compile(rb"application/(?:[a-z0-9.+_-]+\+)?json\s*(?:;|\Z)", re.IGNORECASE)
+_SPACE = re.compile(r"[ \t\r\n]*")
+_VERSIONS = frozenset((b"v1", b"v2", b"sp", b"sb", b"sd", b"hsa"))
+_KINDS = frozenset((b"report", b"reports", b"snapshot", b"snapshots"))
+_DECODER = json.JSONDecoder()
+
+
+def hands_out_locations(method: bytes, segments: tuple[bytes, ...]) -> bool:
+    """Whether the body of an answer may hold a `location` that must be looked at: v2 reports and snapshots."""
+    if len(segments) < 2 or segments[0] not in _VERSIONS or _KINDS.isdisjoint(segments):
+        return False
+    return method in (b"GET", b"POST")
+
+
+def may_hold_location(status: int, content_type: bytes) -> bool:
+    """Whether this answer's body does, where such answers may: a success, as JSON."""
+    return 200 <= status < 300 and _JSON.match(content_type) is not None
+
+
+def rewrite_location(value: bytes, api_hosts: frozenset[bytes], base: bytes, prefix: bytes) -> bytes:
+    """A Location's value, led back through the proxy if it is at an API host.
+
+    `api_hosts` holds `host` or `host:port`, lower case. `base` is the proxy's own origin as the tool knows it, `prefix`
+    what leads to the request's account and region. A path alone is at the API host, too.
+    """
+    if value.startswith(b"/") and not value.startswith(b"//"):
+        return prefix + value
+    found = _ABSOLUTE.match(value)
+    if found is None or not _is_api_host(found, api_hosts):
+        return value
+    rest = value[found.end() :]
+    return base + prefix + (rest if rest.startswith(b"/") else b"/" + rest)
+
+
+def _is_api_host(found: re.Match[bytes], api_hosts: frozenset[bytes]) -> bool:
+    host, port = found[1].lower(), found[2] or b""
+    return host + port in api_hosts or (port in (b":443", b":80") and host in api_hosts)
+
+
+def rewrite_body(body: bytes, api_hosts: frozenset[bytes], base: bytes, prefix: bytes) -> bytes:
+    """A JSON body in which a `location` of the outermost object is led back; only the bytes of that value change.
+
+    A body that is no JSON object comes back as it is.
+    """
+    if b"location" not in body:
+        return body
+    try:
+        text = body.decode()
+        spans = _locations(text)
+    except (ValueError, RecursionError):
+        return body
+    for start, end, value in reversed(spans):
+        old = value.encode("utf-8", "surrogatepass")
+        new = old if old.startswith(b"/") else rewrite_location(old, api_hosts, base, prefix)
+        if new != old:
+            text = text[:start] + json.dumps(new.decode("utf-8", "surrogatepass")) + text[end:]
+    return text.encode()
+
+
+def _locations(text: str) -> list[tuple[int, int, str]]:
+    """Where the values of `location` stand in an object's text, and what they say. `ValueError` for no object."""
+    found: list[tuple[int, int, str]] = []
+    at = _expect(text, _skip(text, 0), "{")
+    while True:
+        key, at = _DECODER.raw_decode(text, _skip(text, at))
+        start = _skip(text, _expect(text, _skip(text, at), ":"))
+        value, at = _DECODER.raw_decode(text, start)
+        if key == "location" and isinstance(value, str):
+            found.append((start, at, value))
+        at = _skip(text, at)
+        if text[at : at + 1] != ",":
+            _expect(text, at, "}")
+            return found
+        at += 1
+
+
+def _skip(text: str, at: int) -> int:
+    """The next place that is no white space."""
+    space = _SPACE.match(text, at)
+    return space.end() if space is not None else at
+
+
+def _expect(text: str, at: int, sign: str) -> int:
+    if text[at : at + 1] != sign:
+        raise ValueError(f"no {sign!r} at {at}")
+    return at + 1
+
+
+# --- Whether writes may leave for Amazon -----------------------------------------------------------------
+
+RETRY_SECONDS: Final = 5.0
+"""After which a client may send a write again that could not be recorded."""
+
+
+class WriteGate:
+    """One per process. `takes_writes` tells whether the record of one more write would be kept; `app` sets it."""
+
+    def __init__(self) -> None:
+        self.takes_writes: Callable[[], bool] = lambda: True
+
+    def __repr__(self) -> str:
+        return f"<WriteGate {'open' if self.takes_writes() else 'closed'}>"
+
+    def stops(self, *, is_write: bool) -> bool:
+        """Whether such a request must not leave now."""
+        return is_write and not self.takes_writes()
+
+    def check(self, *, is_write: bool) -> None:
+        """Raise `WriteNotRecorded` if such a request must not leave now."""
+        if self.stops(is_write=is_write):
+            raise WriteNotRecorded(
+                "The audit stream cannot record anything now, and nothing that may change something at Amazon is sent "
+                "without a record. Send the request again later.",
+                retry_after=RETRY_SECONDS,
+            )

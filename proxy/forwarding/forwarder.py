@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from proxy.access.clients import Caller
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
+    from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.rules import Rules
     from proxy.routing.route import Route
     from proxy.routing.target import Destination, RequestSummary
     from proxy.upstream.pool import Pools

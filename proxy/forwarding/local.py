@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
     from proxy.errors import Refused
     from proxy.forwarding.accounting import Accounting
-    from proxy.forwarding.rules import Rules
+    from proxy.forwarding.decision import Rules
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Request
     from proxy.routing.target import Destination

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.errors import Draining
-from proxy.forwarding import locations
+from proxy.forwarding import decision
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.refusal import MAX_READ, readable
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
@@ -187,14 +187,14 @@ class ResponseRelay:
             and not self._bodyless
             and (fields.content_length or 0) <= MAX_REWRITTEN
             and fields.content_encoding in (b"", b"identity")
-            and locations.may_hold_location(self.status, fields.content_type)
+            and decision.may_hold_location(self.status, fields.content_type)
         )
 
     def _with_location_home(self, passing: bytes) -> bytes:
         old, rules = self._response.fields.location, self._context.rules
         if not old or not rules.rewrite_locations:
             return passing
-        new = locations.rewrite_location(old, rules.api_hosts, self._base(), self._context.route.prefix)
+        new = decision.rewrite_location(old, rules.api_hosts, self._base(), self._context.route.prefix)
         return passing if new == old else with_location(passing, old, new)
 
     def _base(self) -> bytes:
@@ -217,7 +217,7 @@ class ResponseRelay:
         old = b"".join(self._gathered)
         self._gathered = None
         rules, fields = self._context.rules, self._response.fields
-        new = locations.rewrite_body(old, rules.api_hosts, self._base(), self._context.route.prefix)
+        new = decision.rewrite_body(old, rules.api_hosts, self._base(), self._context.route.prefix)
         if fields.content_length is None:
             self._send_head(fields.passing, None)
         else:

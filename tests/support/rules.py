@@ -10,7 +10,7 @@ from proxy.access.clients import Budgets
 from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import load
 from proxy.downstream.ports import ConnectionLimits
-from proxy.forwarding.rules import Rules
+from proxy.forwarding.decision import Rules
 from proxy.routing.table import EmptyDirectory
 
 
