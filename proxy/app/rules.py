@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import KeyUses
     from proxy.access.clients import Budgets
+    from proxy.app.tls_in_force import Authorities
     from proxy.config import Client, Config, KeyConfig
-    from proxy.net.trust_store import Authorities
     from proxy.routing.operations import Operations
     from proxy.routing.table import Directory
 

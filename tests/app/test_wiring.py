@@ -10,9 +10,9 @@ import pytest
 from proxy.access.clients import Budgets
 from proxy.app import program
 from proxy.app.rules import make_clients, make_routing_table, make_rules
+from proxy.app.tls_in_force import Authorities
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
-from proxy.net.trust_store import Authorities
 from proxy.routing.table import EmptyDirectory
 from tests.support.programs import require_program
 
