@@ -22,11 +22,11 @@ PARAMETERS = 5
 # A longer function or parameter list needs its reason here: {"proxy/x.py:name": "why"}.
 LONG_FUNCTIONS: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {
-    "proxy/commands/cli.py:check": "each is an option of the command",
-    "proxy/commands/cli_start.py:account_add": "each is an option of the command",
-    "proxy/commands/cli_start.py:init": "each is an option of the command",
-    "proxy/commands/cli_start.py:run": "each is an option of the command",
-    "proxy/commands/cli_watch.py:logs": "each is an option of the command",
+    "proxy/commands/check.py:check": "each is an option of the command",
+    "proxy/commands/account.py:add": "each is an option of the command",
+    "proxy/commands/init.py:init": "each is an option of the command",
+    "proxy/commands/run.py:run": "each is an option of the command",
+    "proxy/commands/logs.py:logs": "each is an option of the command",
 }
 
 # Private names that another module may use need their reason here: {"proxy/x.py: _name": "why"}.

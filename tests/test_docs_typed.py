@@ -11,7 +11,7 @@ import pytest
 import typer
 import yaml
 
-from proxy.commands.cli import app
+from proxy.commands.cli import app, find_commands, load_command
 from proxy.config import load
 from proxy.config.model.deprecations import DEPRECATIONS
 from proxy.config.reference import options
@@ -65,7 +65,7 @@ def problem_of(words: list[str]) -> str:
             break
         known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
         if word in getattr(command, "commands", {}):
-            command = command.commands[word]
+            command = load_command(word) if word in find_commands() else command.commands[word]
         elif hasattr(command, "commands") and not word.startswith("-"):
             return "" if word.isupper() else f"no command {word!r}"
         elif word.startswith("-") and word.partition("=")[0] not in known | {"-h", "--help"}:

@@ -1,10 +1,13 @@
-"""`audit verify`: whether the audit stream's files are what was written. Nothing else is read, and nothing changed."""
+"""`audit`: The audit stream: who changed what."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.errors import ConfigurationError
@@ -13,7 +16,32 @@ from proxy.observability.audit_file import MAX_LINE_BYTES, NotedHead, head_path,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def _audit() -> None:
+    """Makes `verify` a command of its own."""
+
+
+@app.command("verify")
+def verify_files(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The files, in the order they were written.")],
+    head: Annotated[
+        str, typer.Option(metavar="DIGEST", help="A digest noted elsewhere, which must be among the lines.")
+    ] = "",
+    first: Annotated[
+        int, typer.Option("--first", min=1, metavar="NUMBER", help="What the first file is meant to begin with.")
+    ] = 1,
+) -> int:
+    """Tell whether the files of the audit stream are as they were written: changed, cut or exchanged lines are named.
+
+    Exit code 1 if they are not, or if the stream reports lost records. FILE.head next to the last file shows a cut at
+    the very end; if it is missing, that is a problem too, unless --head gives the digest of the last line.
+    """
+    return verify(AskedChain(tuple(files), first, head))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,18 @@
-"""`check`: obtains a token for each account, lists its profiles in each region, and says plainly what is wrong.
+"""`check`: Check the configuration; then obtain a token for each account and list its profiles in every region.
 
-`check --offline` stops before it asks anybody.
+Prints a table, and for each failure one sentence that says what to do. Exit code 1 if there is one.
+With --as nothing is asked of Amazon: it says whether a client's request would pass, and which rule decides.
+With --diff neither: it says which consents are lost by the change. With --offline the configuration alone counts.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.table import Table
 
 from proxy.access.clients import Budgets
@@ -17,9 +21,10 @@ from proxy.app.rules import make_clients, make_operations, make_routing_table
 from proxy.app.telemetry import require_extra
 from proxy.app.tls_in_force import TlsInForce
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config import Config, StateKind, notes
+from proxy.config import Config, StateKind, environment, load, notes
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, Refused
 from proxy.forwarding.injection import REQUEST_FIELDS
@@ -46,7 +51,43 @@ _ORIGINS = {
 }
 
 
-def check(config: Config, *, offline: bool = False) -> int:
+def check(  # noqa: PLR0913 - each is an option of the command
+    request: Annotated[
+        list[str] | None, typer.Argument(metavar="[METHOD PATH]", help="With --as: the request.", show_default=False)
+    ] = None,
+    client: Annotated[
+        str | None, typer.Option("--as", metavar="CLIENT", help="Say whether this client's request would pass.")
+    ] = None,
+    diff: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD_CONFIG", help="Say which consents are lost by changing from that file to this one."),
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Check the configuration alone; ask nobody.")] = False,
+    profile: Annotated[str | None, typer.Option(metavar="ID", help="With --as: the request's Scope.")] = None,
+    account_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --as: the request's Amazon-Ads-AccountId.")
+    ] = None,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    if diff is not None:
+        if client or offline or request or profile or account_id:
+            raise _misused("--diff OLD_CONFIG goes with --config alone")
+
+        return print_difference(load(diff, environment(env_file)), load(config, environment(env_file)))
+    if client is None:
+        if request or profile or account_id:
+            raise _misused("METHOD, PATH, --profile and --account-id go with --as CLIENT")
+
+        return check_accounts(load(config, environment(env_file)), offline=offline)
+    if offline or request is None or len(request) != 2:
+        raise _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
+
+    asked = SupposedRequest(client, request[0], request[1], profile or "", account_id or "")
+    return explain_request(load(config, environment(env_file)), asked)
+
+
+def check_accounts(config: Config, *, offline: bool = False) -> int:
     """0 where every account works, else 1; `StartupError` where a running program would not take this configuration.
 
     With `offline` nobody is asked about accounts.
@@ -270,3 +311,7 @@ def _kept(before: Account, after: Account) -> str:
         "refresh tokens are believed to survive that. Keep the present one as the second of a list until Amazon takes "
         "the new one"
     )
+
+
+def _misused(problem: str) -> ConfigurationError:
+    return ConfigurationError((problem,))

@@ -1,4 +1,4 @@
-"""`config-reference`: every key of the configuration as commented YAML, to read or to begin a file with."""
+"""`config-reference`: Print every key of the configuration as commented YAML, each with its meaning and its default."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAD = """\
 """
 
 
-def print_reference() -> int:
-    """Print it."""
+def config_reference() -> int:
+
     sys.stdout.write(HEAD + commented_yaml())
     return OK

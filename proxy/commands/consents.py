@@ -1,4 +1,4 @@
-"""`consents`: every account by the day its consent ends, as table, JSON or calendar. Asks nothing of Amazon."""
+"""`consents`: List all accounts by the day on which the advertiser's consent ends. Nothing is asked of Amazon."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.table import Table
 
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import OK, say, tell
-from proxy.config import StateKind
+from proxy.config import StateKind, environment, load
 from proxy.events import Observers
 from proxy.tokens.consent import Consent, ConsentLedger, ConsentPhase, day_of, describe, phase
 from proxy.tokens.opening import directory_of, open_store
@@ -34,6 +37,28 @@ _WITHOUT_A_DAY = {
     ConsentPhase.NONE: "not given",
 }
 """In the words of `status` and the console."""
+
+
+class ConsentLayout(StrEnum):
+    """How `consents` prints."""
+
+    table = "table"
+    json = "json"
+    ical = "ical"
+
+
+def consents(
+    layout: Annotated[ConsentLayout, typer.Option("--format", help="How to print them.")] = ConsentLayout.table,
+    ical: Annotated[bool, typer.Option("--ical", help="Print an iCalendar file: the same as --format ical.")] = False,
+    within: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="DAYS", help="Only those that end within so many days, or have ended."),
+    ] = None,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    chosen = ConsentLayout.ical if ical else layout
+    return print_consents(load(config, environment(env_file)), chosen.value, within)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`demo`: the proxy in front of the built-in simulator, which runs as a child and ends with it. No credentials."""
+"""`demo`: Run the proxy in front of the built-in simulator: nothing to configure, no credentials, no Amazon."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from proxy.app.process import end_with_parent
+from proxy.commands.cli_options import AdminListenOption, EchoOption, ListenOption
 from proxy.commands.terminal import tell
-from proxy.config import Address, Config, load
+from proxy.config import Address, Config, environment, load
 from proxy.config.model.values import parse_address
 from proxy.errors import ListenError, StartupError
 from proxy.regions import REGION_NAMES
@@ -28,11 +29,19 @@ _OWN = ("ADS_PROXY_CONFIG", "ADS_PROXY_ACCOUNTS", "ADS_PROXY_CLIENTS", "ADS_PROX
 _OURS = ("ADS_PROXY_", "AMAZON_ADS_")
 
 
+def demo(
+    listen: ListenOption = None,
+    admin_listen: AdminListenOption = None,
+    echo: EchoOption = False,
+) -> int:
+    return run_demo(environment(), listen, admin_listen, echo=echo)
+
+
 class SimulatorFailed(StartupError):
     """The simulator did not start."""
 
 
-def demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | None, *, echo: bool = False) -> int:
+def run_demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | None, *, echo: bool = False) -> int:
     """Serve until stopped. Every answer carries a header that says it is a demo."""
     with running_simulator(environ, *(("--echo",) if echo else ())) as simulator:
         variables = demo_environment(simulator, environ)

@@ -2,20 +2,25 @@
 
 The library that reads command lines takes a tenth of the time until the program serves. So `serve` with its options
 each at most once, as `--name value`, is read without it. Whatever else stands there is declined, and read by `cli`.
+What both then do is here as well: `serve.py` declares options, and so imports that library.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from proxy.commands.addresses import at_addresses
 from proxy.commands.terminal import INTERRUPTED, complain
 from proxy.errors import StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from proxy.config import Config
 
 SERVE_OPTIONS: Final = {
     "--config": "config",
@@ -24,7 +29,42 @@ SERVE_OPTIONS: Final = {
     "--listen": "listen",
     "--admin-listen": "admin_listen",
 }
-"""The options of `serve` and what each sets: those that `cli` declares."""
+"""The options of `serve` and what each sets: those that `serve.py` declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeRequest:
+    """What the command line says. Its addresses win over file and environment."""
+
+    config: Path | None = None
+    env_file: Path | None = None
+    listen: str | None = None
+    admin_listen: str | None = None
+
+    def load(self, running: Config | None = None) -> Config:
+        """The configuration as it is now; a file of variables is one of its sources. Raises `ConfigurationError`."""
+        from proxy.config import environment, load
+
+        environ = at_addresses(environment(self.env_file), self.listen, self.admin_listen)
+        config = load(self.config, environ, running=running)
+        if self.env_file is None:
+            return config
+        return config.model_copy(update={"sources": (*config.sources, self.env_file.absolute())})
+
+    def files(self) -> tuple[Path, ...]:
+        """Those that are known before they are read. Raises `ConfigurationError`."""
+        from proxy.config import config_path, environment
+
+        named = config_path(self.config, environment(self.env_file)), self.env_file
+        return tuple(file.absolute() for file in named if file is not None)
+
+
+def serve_as_asked(asked: ServeRequest) -> int:
+    """Serve what the file and the environment say, now and after each change; the exit code."""
+    from proxy.app.run import serve
+    from proxy.config import notes
+
+    return serve(asked.load, notes, known=asked.files())
 
 
 def main() -> None:
@@ -37,10 +77,8 @@ def main() -> None:
         return
     gc.disable()  # what a start makes is kept; garbage is looked for from when the program serves
     try:
-        from proxy.commands.serve import ServeRequest, serve
-
         paths = {name: Path(plain[name]) for name in ("config", "env_file") if name in plain}
-        code = serve(ServeRequest(**paths, listen=plain.get("listen"), admin_listen=plain.get("admin_listen")))
+        code = serve_as_asked(ServeRequest(**paths, listen=plain.get("listen"), admin_listen=plain.get("admin_listen")))
     except StartupError as error:
         complain(str(error))
         code = error.exit_code

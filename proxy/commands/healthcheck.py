@@ -1,17 +1,23 @@
-"""`healthcheck`: asks the admin listener of a running program whether it is alive. Light: it runs every few seconds."""
+"""`healthcheck`: Ask the running proxy whether it is alive; exit code 0 if so. For containers."""
 
 from __future__ import annotations
 
 import http.client
 from typing import TYPE_CHECKING
 
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.terminal import FAILED, OK, complain
+from proxy.config import admin_address, environment
 
 if TYPE_CHECKING:
     from proxy.config import Address
 
 TIMEOUT = 3.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def healthcheck(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
+    return check_health(admin_address(config, environment(env_file)))
 
 
 def reachable(host: str) -> str:

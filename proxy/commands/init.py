@@ -1,7 +1,6 @@
-"""`init`: asks what is needed, and writes a commented configuration and secret files that only their owner can read.
+"""`init`: Write a commented configuration, and files for the secrets that only you can read. Nothing is overwritten.
 
-What is there already stays as it is. Either all files are written, and the configuration is one that `serve` takes, or
-none is.
+Asks for what is not given. In a script: --client-id and --client-secret-file are enough.
 """
 
 from __future__ import annotations
@@ -11,12 +10,16 @@ import hashlib
 import os
 import secrets
 import shlex
+import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
 
+import typer
 import yaml
 
 from proxy.commands.keys import KEY_PREFIX
+from proxy.commands.questions import Answers, Given, HomeRegion, answer_all
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import load
 from proxy.config.reference import commented_yaml
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from proxy.secret import Secret
 
 CONFIG, SECRETS = "proxy.yaml", "secrets"
 KINDS = ("client-secret", "refresh-token")
@@ -34,21 +36,32 @@ KINDS = ("client-secret", "refresh-token")
 _OWNER_ONLY, _OWNERS_FOLDER, _READABLE = 0o600, 0o700, 0o644
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What was asked for or given on the command line. Without a client every local program is trusted.
+def init(  # noqa: PLR0913 - each is an option of the command
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIRECTORY]", help="Where proxy.yaml and secrets/ are written.")
+    ] = Path(),
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the account is called. Default: main.")
+    ] = None,
+    region: Annotated[HomeRegion | None, typer.Option(help="Its home region. Default: na.")] = None,
+    client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
+    client_secret_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds the application's client secret.")
+    ] = None,
+    refresh_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds a refresh token, where there is one.")
+    ] = None,
+    client: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key for a client of this name.")] = None,
+    profiles: Annotated[
+        str | None, typer.Option(metavar="IDS", help="With --client: the only profiles that it may use, with commas.")
+    ] = None,
+    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not given; on a terminal alone.")] = True,
+) -> int:
 
-    Without a client secret, the account uses one that the configuration names already.
-    """
-
-    client_id: str
-    client_secret: Secret | None
-    refresh_token: Secret | None = None
-    account: str = "main"
-    region: str = "na"
-    client: str = ""
-    profiles: tuple[str, ...] = ()
-    """Those that the client may use; none of them named means all."""
+    refuse_used(directory, CONFIG, f"{SECRETS}/admin-key")
+    home = region and region.value
+    given = Given(client_id, account, home, client, client_secret_file, refresh_token_file, profiles)
+    return write_configuration(directory, answer_all(given, asks=ask and sys.stdin.isatty()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ class NewFile:
     mode: int = _OWNER_ONLY
 
 
-def init(folder: Path, answers: Answers) -> int:
+def write_configuration(folder: Path, answers: Answers) -> int:
     """Write them; raise `StartupError` where something is in the way or an answer cannot be taken."""
     key = KEY_PREFIX + secrets.token_urlsafe(32) if answers.client else ""
     files = new_files(answers, hashlib.sha256(key.encode()).hexdigest())

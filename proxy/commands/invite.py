@@ -1,33 +1,40 @@
-"""`invite ACCOUNT`, `invites list` and `invites revoke`: links that ask an advertiser for consent."""
+"""`invite`: Make a link to send to the advertiser, which asks for the consent that an account needs.
+
+It works once, for this account alone, at the running proxy's listener for invitations (invites.listen).
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
-from rich.table import Table
+import typer
 
-from proxy.commands.consoles import answers
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.invites import as_utc, opened_ledger
 from proxy.commands.login import find_account
 from proxy.commands.status import ask
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config import StateKind
-from proxy.tokens.invitation import Invitation, InvitationLedger, link, signing_key, state_of
-from proxy.tokens.opening import open_store
+from proxy.config import StateKind, environment, load
+from proxy.tokens.invitation import Invitation, link, signing_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from proxy.config import Config
 
 NOWHERE = "state.url is memory:, so a running proxy would not know the link; use the console's button, or file:DIR"
 
 
-def invite(config: Config, name: str, days: int) -> int:
+def invite(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account whose consent is asked for.")],
+    days: Annotated[int, typer.Option(min=1, max=90, help="How long the link is good.")] = 7,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    return make_link(load(config, environment(env_file)), account, days)
+
+
+def make_link(config: Config, name: str, days: int) -> int:
     """Print a link for the account; 1 if it would lead nowhere."""
     account, url = find_account(config, name, "invite"), config.invites.url
     if url is None:
@@ -46,7 +53,7 @@ def invite(config: Config, name: str, days: int) -> int:
         )
         return FAILED
     made = asyncio.run(_make(config, name, days * 86400.0, config.invites.sender or urlsplit(url).hostname or ""))
-    tell(f"Send this link to the advertiser of '{name}'. It works once, until {_when(made.expires_at)}:\n")
+    tell(f"Send this link to the advertiser of '{name}'. It works once, until {as_utc(made.expires_at)}:\n")
     say(link(url, made, signing_key(account.secrets[0])))
     tell(f"\nThe security profile must list {url}/invite/callback among its return URLs. To take the link back:")
     tell(f"ads-proxy invites revoke {made.id}")
@@ -55,52 +62,6 @@ def invite(config: Config, name: str, days: int) -> int:
     return OK
 
 
-def print_invitations(config: Config) -> int:
-    """A row for each link that is remembered."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("id", "account", "made", "until", "state"):
-        table.add_column(heading, no_wrap=True)
-    for each in asyncio.run(_all(config)):
-        state = state_of(each, time.time())
-        table.add_row(each.id, each.account, _when(each.made_at), _when(each.expires_at), state)
-    answers().print(table)
-    return OK
-
-
-def revoke(config: Config, which: str) -> int:
-    """End open links; 1 where there is none of that account or id."""
-    ended = asyncio.run(_revoke(config, which))
-    if not ended:
-        complain(f"no open link is of the account or id '{which}'; `ads-proxy invites list` shows them")
-        return FAILED
-    for each in ended:
-        say(f"{each.id} ({each.account}) is revoked")
-    return OK
-
-
-@asynccontextmanager
-async def _opened(config: Config) -> AsyncIterator[InvitationLedger]:
-    store = open_store(config.state.url, config.state.key)
-    try:
-        yield InvitationLedger(store, time.time)
-    finally:
-        await store.close()
-
-
 async def _make(config: Config, account: str, seconds: float, sender: str) -> Invitation:
-    async with _opened(config) as ledger:
+    async with opened_ledger(config) as ledger:
         return await ledger.make(account, seconds, sender)
-
-
-async def _all(config: Config) -> tuple[Invitation, ...]:
-    async with _opened(config) as ledger:
-        return await ledger.all()
-
-
-async def _revoke(config: Config, which: str) -> tuple[Invitation, ...]:
-    async with _opened(config) as ledger:
-        return await ledger.revoke(which)
-
-
-def _when(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")

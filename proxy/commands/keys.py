@@ -1,7 +1,4 @@
-"""`keys new`, `keys list`, `keys expire` and `keys rotate-state`. A client's key is shown once and kept nowhere.
-
-The configuration is the operator's, with its comments: it is read here and never written. What to write is printed.
-"""
+"""`keys`: Keys of clients and of the state store."""
 
 from __future__ import annotations
 
@@ -10,14 +7,18 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.table import Table
 
 from proxy.access.client_keys import short_id
+from proxy.commands.cli_options import ConfigOption, EnvFileOption, remember
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config import StateKind
+from proxy.config import StateKind, environment, load
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.config.model.values import parse_end, parse_name, parse_title
 from proxy.errors import ConfigurationError
@@ -27,6 +28,73 @@ if TYPE_CHECKING:
     from proxy.config import Config, KeyConfig
 
 KEY_PREFIX = "adsproxy_"
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+ClientArgument = Annotated[str, typer.Argument(metavar="CLIENT", help="The client's name.")]
+
+
+class KeyLayout(StrEnum):
+    """How `keys list` prints."""
+
+    table = "table"
+    json = "json"
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.")],
+    expires: Annotated[
+        str, typer.Option(metavar="DAY", help="The last day on which it is taken (UTC), such as 2027-01-31.")
+    ] = "",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="What it is for, as people read it.")] = "",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="A YAML file: show the client's keys with the new one.",
+            callback=remember("--config"),
+        ),
+    ] = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """Make a key for a client. The key is printed once; the configuration keeps its digest."""
+    present = None if config is None else load(config, environment(env_file))
+    return new_key(name, KeyTerms(expires, note), present)
+
+
+@app.command("list")
+def list_keys(
+    layout: Annotated[KeyLayout, typer.Option("--format", help="How to print them.")] = KeyLayout.table,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """List the keys of all clients, the first to end at the top. When each was last used, `/status` says."""
+    return print_keys(load(config, environment(env_file)), layout.value, datetime.now(UTC))
+
+
+@app.command("expire")
+def expire(
+    client: ClientArgument,
+    key: Annotated[
+        str, typer.Argument(metavar="[KEY]", help="Which, by its id or note, where it has several.", show_default=False)
+    ] = "",
+    on: Annotated[
+        str, typer.Option("--on", metavar="DAY", help="The last day on which it is taken (UTC). Default: it ends now.")
+    ] = "",
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """Print what to write into the configuration to end a client's key. Nothing is changed."""
+    return print_expiry(load(config, environment(env_file)), EndedKey(client, key, on), datetime.now(UTC))
+
+
+@app.command("rotate-state")
+def rotate(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
+    """Encrypt the state store anew with the first key of state.key; then the old keys can go."""
+    return rotate_state(load(config, environment(env_file)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""`login ACCOUNT`: a person signs in with a browser anywhere, and pastes back where it landed."""
+"""`login`: Sign in to Amazon for an account, and keep its refresh token in the state store.
+
+Where the present login works, the new one is tried first and compared with it: nothing is interrupted.
+Prints the sign-in address, and takes the address where the browser landed, or the code alone, on standard input.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ import sys
 import time
 import webbrowser
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qs, urlsplit
+
+import typer
 
 from proxy.commands.amazon_session import (
     Finding,
@@ -21,8 +27,9 @@ from proxy.commands.amazon_session import (
     token_url,
     try_account,
 )
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config import StateKind
+from proxy.config import StateKind, environment, load
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
 from proxy.profiles.replacement import Comparison, GrantedProfiles, ReachedProfile, Replacement, compare
@@ -42,6 +49,21 @@ if TYPE_CHECKING:
 _CODE = re.compile(r"[A-Za-z0-9._~|+/=-]{4,2048}")
 
 
+def login(
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="Its name; with environment variables alone: default.")
+    ],
+    browser: Annotated[bool, typer.Option(help="Open a browser where there is one.")] = True,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the new login whatever profiles of the present one it lacks.")
+    ] = False,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    environ = environment(env_file)
+    return sign_in(load(config, environ), account, environ, browser=browser, insists=replace)
+
+
 class SignInRefused(Exception):
     """What was pasted is no permission; the text says why and what to do."""
 
@@ -58,7 +80,7 @@ class SignIn:
     """The new login is taken over whatever it lacks."""
 
 
-def login(config: Config, name: str, environ: Mapping[str, str], *, browser: bool, insists: bool) -> int:
+def sign_in(config: Config, name: str, environ: Mapping[str, str], *, browser: bool, insists: bool) -> int:
     """Sign in for the account and keep its refresh token; 1 where that did not work."""
     account = find_account(config, name, "login")
     if config.state.kind is StateKind.MEMORY:

@@ -1,6 +1,7 @@
-"""`logs`: what `serve` wrote as JSON lines, from a file or standard input, as people read it; filters, follows.
+"""`logs`: Show the proxy's log, written as JSON, so that people can read it; FILE may be followed, also across
+rotation.
 
-Which lines are shown, and how one looks, is in `log_lines`.
+Filters of one kind add up, those of several kinds narrow down. They may be given several times.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
+import typer
 from rich.text import Text
 
 from proxy.commands.consoles import answers
@@ -33,6 +37,53 @@ INTERVAL = 0.25
 """Seconds between looks at a file that is followed."""
 LAST_LINES = 20
 """Shown before what comes, where a file is followed."""
+
+
+class LogLevel(StrEnum):
+    """How loud a line of the log is."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+def logs(  # noqa: PLR0913 - each is an option of the command
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The log. Default: standard input.", show_default=False)
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
+    last: Annotated[
+        int | None,
+        typer.Option("--last", "-n", min=1, metavar="LINES", help="Begin so many lines before the end of FILE."),
+    ] = None,
+    client: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this client's.")] = None,
+    account: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only what is about this account.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(metavar="STATUS", help="Only requests answered so: 404, 4xx or 500-504.")
+    ] = None,
+    operation: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only these operations, such as '*Campaigns'.")
+    ] = None,
+    level: Annotated[LogLevel, typer.Option(help="Only what is at least so loud.")] = LogLevel.debug,
+    day: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DAY", help="Only this day's, in UTC: 2026-11-24, today or yesterday."),
+    ] = None,
+) -> int:
+
+    if follow and file is None:
+        raise typer.BadParameter("needs FILE; standard input is followed anyway", param_hint="--follow")
+    try:
+        statuses = parse_all(status or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--status") from None
+    try:
+        days = tuple(parse_day(text, datetime.now(UTC).date()) for text in day or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--day") from None
+    wanted = LogFilter(tuple(client or ()), tuple(account or ()), statuses, tuple(operation or ()), level.value, days)
+    return print_logs(file, wanted, follow=follow, last=last)
 
 
 def print_logs(

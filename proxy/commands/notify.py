@@ -1,4 +1,4 @@
-"""`notify`: sends a test notice by each way that is configured, once, and says whether it arrived."""
+"""`notify`: Send a test notice to the webhook and the command of `notify`, and say whether it arrived."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.terminal import FAILED, OK, complain, say
+from proxy.config import environment, load
 from proxy.events import NoticeKind
 from proxy.net.names import Names
 from proxy.net.session import make_session
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from proxy.config import Config
 
 TEXT = "This is a test: ads-proxy can reach you here when somebody must sign in, or a consent ends."
+
+
+def notify(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
+    return send_test(load(config, environment(env_file)))
 
 
 def send_test(config: Config) -> int:

@@ -1,4 +1,4 @@
-"""`profiles`: every profile, or every ads account, of every account in every region, as a table, JSON or CSV."""
+"""`profiles`: List the profiles of every account in every region; with --accounts, the ads accounts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 import csv
 import json
 import sys
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -19,8 +21,10 @@ from proxy.commands.amazon_session import (
     remarks_on,
     try_account,
 )
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers, remarks
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
+from proxy.config import environment, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +37,23 @@ COLUMNS = ("account", "region", "profile", "country", "currency", "timezone", "t
 ADS_ACCOUNT_COLUMNS = (
     *("account", "ads_account", "kind", "status", "regions", "countries", "profiles", "entities", "name"),
 )
+
+
+class Layout(StrEnum):
+    """How `profiles` prints."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def profiles(
+    layout: Annotated[Layout, typer.Option("--format", help="How to print them.")] = Layout.table,
+    accounts: Annotated[bool, typer.Option("--accounts", help="List ads accounts in place of profiles.")] = False,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    return print_profiles(load(config, environment(env_file)), layout.value, ads_accounts=accounts)
 
 
 def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -> int:

@@ -6,6 +6,7 @@ Every answer is checked when it is given. A question is asked again after a wron
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import typer
@@ -29,6 +30,14 @@ INTRODUCTION = "An empty answer takes the value in brackets. Secrets are not sho
 _Value = TypeVar("_Value")
 
 
+class HomeRegion(StrEnum):
+    """Amazon's regions."""
+
+    na = "na"
+    eu = "eu"
+    fe = "fe"
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """What the command line says; None where it says nothing."""
@@ -40,6 +49,23 @@ class Given:
     client_secret_file: Path | None = None
     refresh_token_file: Path | None = None
     profiles: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was asked for or given on the command line. Without a client every local program is trusted.
+
+    Without a client secret, the account uses one that the configuration names already.
+    """
+
+    client_id: str
+    client_secret: Secret | None
+    refresh_token: Secret | None = None
+    account: str = "main"
+    region: str = "na"
+    client: str = ""
+    profiles: tuple[str, ...] = ()
+    """Those that the client may use; none of them named means all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""`run`: the proxy for the time of one command, which finds it by its variables and holds none of Amazon's secrets."""
+"""`run`: Run a command with the proxy beside it, for as long as it takes; the exit code is the command's.
+
+The command finds the proxy by AMAZON_ADS_API_URL, AMAZON_ADS_TOKEN_URL and AMAZON_ADS_MCP_URL. It gets placeholders
+for the credentials that tools insist on, and none of Amazon's.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,13 @@ import secrets
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from proxy.config import load, notes
+import typer
+
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.config import environment, load, notes
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.errors import ConfigurationError, StartupError
 from proxy.observability.redaction import Redaction
@@ -28,6 +36,32 @@ _OURS = ("ADS_PROXY_", "AMAZON_ADS_CLIENT_", "AMAZON_ADS_REFRESH_TOKEN")
 _LOCAL = "127.0.0.1,localhost"
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(  # noqa: PLR0913 - each is an option of the command
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="-- COMMAND [ARGUMENTS]", help="The command.", show_default=False)
+    ] = None,
+    account: Annotated[str, typer.Option(metavar="NAME", help="The account or route, where there are several.")] = "",
+    client: Annotated[
+        str, typer.Option(metavar="NAME", help="The client that the command is, with what that may do.")
+    ] = "",
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where the command connects. Default: any free port.")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the log goes. Default: warnings, on standard error.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds within which an account must be able to serve.")] = 30,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    asked = RunRequest(tuple(command or ()), config, listen, client, account, log, timeout)
+    return run_beside(asked, environment(env_file))
+
+
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """What is asked for. Empty names are to be found in the configuration; `log` is where the proxy's log goes."""
@@ -41,7 +75,7 @@ class RunRequest:
     ready_timeout: float = 30.0
 
 
-def run(asked: RunRequest, environ: Mapping[str, str]) -> int:
+def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
     """The command's exit code. Raises `StartupError` where it was not started."""
     if not asked.command:
         raise ConfigurationError(("run needs a command, such as: ads-proxy run -- python report.py",))

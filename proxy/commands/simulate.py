@@ -1,19 +1,38 @@
-"""`simulate`: the simulator alone, on five ports in a row, until a signal ends it."""
+"""`simulate`: Run the simulator alone: a pretend Login with Amazon and Ads API, to test tools against."""
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import Annotated
 
+import typer
+
+from proxy.commands.cli_options import EchoOption
 from proxy.commands.terminal import OK
 from proxy.errors import ListenError
-from proxy.simulator import run
-
-if TYPE_CHECKING:
-    from proxy.simulator import SimulatorSettings
+from proxy.simulator import PortPlan, SimulatorSettings, run
 
 
-def simulate(settings: SimulatorSettings) -> int:
+def simulate(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    base_port: Annotated[
+        int, typer.Option(min=0, max=65531, help="na; then eu, fe, S3 and control follow. 0: any free ports.")
+    ] = 9001,
+    access_token_lifetime: Annotated[float, typer.Option(min=1, help="Seconds.")] = 3600,
+    profiles_per_region: Annotated[int, typer.Option(min=0, max=5000, help="How many profiles each region has.")] = 3,
+    echo: EchoOption = False,
+) -> int:
+    settings = SimulatorSettings(
+        host=host,
+        ports=PortPlan.from_base(base_port),
+        access_token_lifetime=access_token_lifetime,
+        profiles_per_region=profiles_per_region,
+        strict_paths=not echo,
+    )
+    return run_simulator(settings)
+
+
+def run_simulator(settings: SimulatorSettings) -> int:
     """Run it; raise `ListenError` where one of its ports cannot be had."""
     try:
         run(settings)

@@ -1,4 +1,7 @@
-"""`status`: how a running program is, on one screen, by asking its admin listener. Nothing is asked of Amazon."""
+"""`status`: Show how the running proxy is: accounts, tokens, consents, profiles, what Amazon limits, the last refusals.
+
+It asks the admin listener. Exit code 1 where that does not answer, or an account cannot serve.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ import contextlib
 import http.client
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
+from proxy.commands.addresses import at_addresses
+from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers
 from proxy.commands.healthcheck import reachable
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, with_options_in_use
+from proxy.config import admin_address, admin_key, environment
 from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
@@ -28,6 +35,18 @@ TIMEOUT = 10.0
 _BROKEN = ("revoked", "misconfigured")
 """States of an account that needs a person, although an earlier token may still serve."""
 _PAGED = ("accounts", "profiles", "ads_accounts")
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the admin listener answers, as JSON.")] = False,
+    account: Annotated[str, typer.Option(metavar="NAME", help="Show this account alone.")] = "",
+    admin_listen: AdminListenOption = None,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    environ = at_addresses(environment(env_file), admin_listen=admin_listen)
+    admin, key = admin_address(config, environ), admin_key(config, environ)
+    return print_status(admin, key, as_json=as_json, account=account)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from pathlib import Path
 from typing import Final
 
 OK, FAILED = 0, 1
@@ -29,8 +30,6 @@ def tell(text: str = "") -> None:
 _SUGGESTED: Final = re.compile(r"(?m)(?P<start>^ *|`)ads-proxy (?P<name>[a-z][a-z-]*)(?P<rest>[^`\n]*)(?=`|$)")
 options_in_use: Final[dict[str, str]] = {}
 """`--config` and `--env-file` as they were given to the command that runs; `cli_options` fills it."""
-WITHOUT_CONFIGURATION: Final = frozenset({"config-reference", "demo", "init", "schema", "simulate", "version"})
-"""Commands that have no --config."""
 
 
 def with_options_in_use(text: str) -> str:
@@ -42,9 +41,15 @@ def with_options_in_use(text: str) -> str:
 
 
 def _with_options(found: re.Match[str]) -> str:
-    if found["name"] in WITHOUT_CONFIGURATION or " --config" in found["rest"]:
+    if " --config" in found["rest"] or not _takes_configuration(found["name"]):
         return found[0]
     return found[0] + "".join(f" {option} {shlex.quote(path)}" for option, path in options_in_use.items())
+
+
+def _takes_configuration(name: str) -> bool:
+    """Whether the command has --config, as its file says. To import it would load what it needs to run."""
+    path = Path(__file__).with_name(f"{name.replace('-', '_')}.py")
+    return path.exists() and re.search(r'\bConfigOption\b|"--config"', path.read_text(encoding="utf-8")) is not None
 
 
 def complain(problems: str) -> None:

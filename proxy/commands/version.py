@@ -1,4 +1,4 @@
-"""`version` for scripts; and `--version` before any command, with what it rests on, for reports of defects."""
+"""`version`: Print the version; --version says what it rests on, too."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ LIBRARIES = ("aiohttp", "cryptography", "pydantic", "uvloop")
 """Whose version explains how a connection, a secret or a configuration was taken."""
 
 
-def print_version() -> int:
-    """One line: name and version."""
+def version() -> int:
+
     say(f"ads-proxy {__version__}")
     return OK
 
 
 def print_versions() -> int:
     """The same line first, then the system's and those of the libraries."""
-    print_version()
+    version()
     say(f"{platform.python_implementation()} {platform.python_version()}, {ssl.OPENSSL_VERSION}")
     say(f"{platform.system()} {platform.release()} {platform.machine()}")
     say(", ".join(f"{name} {found}" for name in LIBRARIES if (found := _version_of(name))))

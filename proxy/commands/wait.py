@@ -1,13 +1,18 @@
-"""`wait`: returns when a running program is ready, or says what keeps it. For what starts behind it."""
+"""`wait`: Wait until the running proxy is ready (`/readyz` says 200)."""
 
 from __future__ import annotations
 
 import http.client
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from proxy.commands.addresses import at_addresses
+from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.healthcheck import reachable
 from proxy.commands.terminal import FAILED, OK, complain
+from proxy.config import admin_address, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +22,16 @@ if TYPE_CHECKING:
 INTERVAL = 0.25
 """Seconds between questions."""
 _ANSWER_TIMEOUT = 3.0
+
+
+def wait(
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds after which to give up, with exit code 1.")] = 30.0,
+    admin_listen: AdminListenOption = None,
+) -> int:
+    environ = at_addresses(environment(env_file), admin_listen=admin_listen)
+    return wait_until_ready(admin_address(config, environ), timeout)
 
 
 def wait_until_ready(

@@ -86,7 +86,7 @@ def loaded_needlessly(modules: str, needless: dict[str, str]) -> list[str]:
 def test_serving_loads_nothing_that_it_has_no_use_for(tmp_path: Path) -> None:
     """From the command line to the listeners; and garbage is looked for from then on."""
     collects, modules = told(tmp_path, SERVED)
-    assert {"aiohttp", "pydantic", "proxy.app.program", "proxy.commands.serve"} <= set(modules.split())
+    assert {"aiohttp", "pydantic", "proxy.app.program", "proxy.commands.entry"} <= set(modules.split())
     assert loaded_needlessly(modules, NOT_TO_SERVE) == []
     assert collects == "collects"
 

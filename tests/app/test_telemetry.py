@@ -14,7 +14,7 @@ import pytest
 
 from proxy.app.program import Program
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
-from proxy.commands.check import check
+from proxy.commands.check import check_accounts
 from proxy.config import Config
 from proxy.errors import ConfigurationError
 from proxy.observability.metrics import Metrics
@@ -45,7 +45,7 @@ def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
 
 
-@pytest.mark.parametrize("use", [Program, check], ids=["serve", "check"])
+@pytest.mark.parametrize("use", [Program, check_accounts], ids=["serve", "check"])
 def test_without_the_extra_it_is_said_what_to_install(without_the_extra: None, use: Callable[[Config], object]) -> None:
     """At the start and by `check`: the error names the key and what to do."""
     with pytest.raises(ConfigurationError, match=r"^telemetry\.otlp: .*amazon-ads-proxy\[telemetry\]"):

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 
-from proxy.commands.check import check
+from proxy.commands.check import check_accounts
 from proxy.commands.login import SignInRefused, read_answer
 from proxy.commands.profiles import print_profiles
 from proxy.config import Config, load
@@ -152,7 +152,7 @@ def list_profiles(config: Config) -> int:
     return print_profiles(config, "csv")
 
 
-@pytest.mark.parametrize("run", [check, list_profiles])
+@pytest.mark.parametrize("run", [check_accounts, list_profiles])
 async def test_a_consent_that_ends_soon_is_a_note(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run: Callable[[Config], int]
 ) -> None:
@@ -165,7 +165,7 @@ async def test_a_consent_that_ends_soon_is_a_note(
     assert "ads-proxy login acme" in said
 
 
-@pytest.mark.parametrize("run", [check, list_profiles])
+@pytest.mark.parametrize("run", [check_accounts, list_profiles])
 async def test_a_consent_that_is_over_is_a_failure(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run: Callable[[Config], int]
 ) -> None:

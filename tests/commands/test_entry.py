@@ -6,12 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
-from proxy.commands.cli import app
+from proxy.commands.cli import load_command
 from proxy.commands.entry import SERVE_OPTIONS, read_plain_serve
 from tests.support.programs import ROOT
 
@@ -47,8 +45,7 @@ def test_any_other_line_is_left_to_the_library(line: str) -> None:
 
 def test_the_options_are_those_that_are_declared() -> None:
     """Every name of every option of `serve`, each taking one value, and no other."""
-    command: Any = typer.main.get_command(app)
-    declared = {name: option for option in command.commands["serve"].params for name in option.opts}
+    declared = {name: option for option in load_command("serve").params for name in option.opts}
     assert {name: option.name for name, option in declared.items()} == SERVE_OPTIONS
     assert {(option.nargs, option.is_flag) for option in declared.values()} == {(1, False)}
 
@@ -72,8 +69,8 @@ def test_a_mistake_is_told_alike_both_ways(tmp_path: Path) -> None:
 
 def test_ctrl_c_before_it_serves_is_130(tmp_path: Path) -> None:
     """Without a traceback."""
-    script = "import sys; from proxy.commands import entry, serve\n"
+    script = "import sys; from proxy.commands import entry\n"
     script += "def interrupted(asked):\n    raise KeyboardInterrupt\n"
-    script += "serve.serve = interrupted; sys.argv = ['ads-proxy', 'serve']; entry.main()"
+    script += "entry.serve_as_asked = interrupted; sys.argv = ['ads-proxy', 'serve']; entry.main()"
     result = ended(tmp_path, "-c", script)
     assert (result.returncode, result.stderr) == (130, "")

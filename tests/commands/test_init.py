@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.commands.init import Answers, init
+from proxy.commands.init import write_configuration
+from proxy.commands.questions import Answers
 from proxy.config import load
 from proxy.errors import ConfigurationError, StartupError
 from proxy.secret import Secret
@@ -41,7 +42,7 @@ def everything_in(folder: Path) -> list[str]:
 def test_what_is_written_can_be_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Account, secrets, admin key and client are in force; the key is told once and kept nowhere."""
     folder = tmp_path / "new"
-    assert init(folder, FULL) == 0
+    assert write_configuration(folder, FULL) == 0
     config = load(folder / "proxy.yaml", {})
     account = config.accounts["a.cme"]
     assert (account.client_id, account.region) == (FULL.client_id, "eu")
@@ -64,7 +65,7 @@ def test_only_the_owner_reads_secrets(tmp_path: Path) -> None:
     """Files of mode 600 in a folder of mode 700; the configuration holds none."""
     old = os.umask(0)
     try:
-        init(tmp_path, FULL)
+        write_configuration(tmp_path, FULL)
     finally:
         os.umask(old)
     secrets = list((tmp_path / "secrets").iterdir())
@@ -76,7 +77,7 @@ def test_only_the_owner_reads_secrets(tmp_path: Path) -> None:
 
 def test_without_a_refresh_token_one_signs_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No file for it, and the next step is `login`; without a client no key is needed."""
-    init(tmp_path, ANSWERS)
+    write_configuration(tmp_path, ANSWERS)
     config = load(tmp_path / "proxy.yaml", {})
     assert config.accounts["main"].refresh_token is None
     assert config.clients == ()
@@ -95,7 +96,7 @@ def test_nothing_is_overwritten(tmp_path: Path, name: str, kind: str) -> None:
         taken.write_text("mine")
     before = everything_in(tmp_path)
     with pytest.raises(StartupError, match="exists already, and is left as it is"):
-        init(tmp_path, ANSWERS)
+        write_configuration(tmp_path, ANSWERS)
     assert everything_in(tmp_path) == before
     assert kind == "link" or taken.read_text() == "mine"
 
@@ -111,7 +112,7 @@ def test_nothing_is_overwritten(tmp_path: Path, name: str, kind: str) -> None:
 def test_an_answer_that_cannot_be_taken_leaves_nothing(tmp_path: Path, answers: Answers, problem: str) -> None:
     """The sentence is that of `serve`, and no file is there afterwards."""
     with pytest.raises(ConfigurationError, match=re.escape(problem)):
-        init(tmp_path, answers)
+        write_configuration(tmp_path, answers)
     assert everything_in(tmp_path) == []
 
 
@@ -119,7 +120,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """A file in its place, here."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StartupError, match=r"init: .*file"):
-        init(tmp_path / "file", ANSWERS)
+        write_configuration(tmp_path / "file", ANSWERS)
 
 
 def test_a_script_is_not_asked(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.commands.invite import invite, print_invitations, revoke
+from proxy.commands.invite import make_link
+from proxy.commands.invites import print_invitations, revoke
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
@@ -27,7 +28,7 @@ def configured(folder: Path, more: str = INVITES, state: str | None = None, admi
 def test_a_link_is_printed_listed_and_taken_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The link alone on standard output, advice beside it; the next command knows it."""
     config = configured(tmp_path)
-    assert invite(config, "acme", 7) == 0
+    assert make_link(config, "acme", 7) == 0
     out, err = capsys.readouterr()
     token = out.strip().removeprefix("https://consent.test/invite/")
     claim = read_claim(token)
@@ -52,7 +53,7 @@ def test_a_link_needs_somewhere_to_lead_and_to_be_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, state: str | None, said: str
 ) -> None:
     """Otherwise none is made, and the reason is told."""
-    assert invite(configured(tmp_path, more, state), "acme", 7) == 1
+    assert make_link(configured(tmp_path, more, state), "acme", 7) == 1
     out, err = capsys.readouterr()
     assert (out, said in err) == ("", True)
 
@@ -60,7 +61,7 @@ def test_a_link_needs_somewhere_to_lead_and_to_be_kept(
 def test_an_unknown_account_is_told(tmp_path: Path) -> None:
     """With the choices."""
     with pytest.raises(ConfigurationError, match="invite: there is no such account; did you mean 'acme'"):
-        invite(configured(tmp_path), "acne", 7)
+        make_link(configured(tmp_path), "acne", 7)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_half_a_listener_is_refused(tmp_path: Path, more: str, problem: str) -> 
 
 def test_a_url_alone_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The links lead below /invite/ of the admin listener, by whatever stands before it."""
-    assert invite(configured(tmp_path, "invites: {url: 'https://consent.test'}\n"), "acme", 7) == 0
+    assert make_link(configured(tmp_path, "invites: {url: 'https://consent.test'}\n"), "acme", 7) == 0
     assert capsys.readouterr().out.startswith("https://consent.test/invite/")
 
 
@@ -95,7 +96,7 @@ async def test_a_running_proxy_must_know_invitations(
     """`invites` waits for a restart: until then the link would lead nowhere, so none is made."""
     async with administer(FakeProgram(invites=knows)) as knocker:
         config = configured(tmp_path, admin=f"127.0.0.1:{knocker.port}")
-        code = await asyncio.to_thread(invite, config, "acme", 7)
+        code = await asyncio.to_thread(make_link, config, "acme", 7)
     out, err = capsys.readouterr()
     assert code == (0 if knows else 1)
     assert bool(out) is knows
@@ -104,7 +105,7 @@ async def test_a_running_proxy_must_know_invitations(
 
 def test_a_proxy_that_does_not_run_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The link is made, and the answer says what was not checked."""
-    assert invite(configured(tmp_path), "acme", 7) == 0
+    assert make_link(configured(tmp_path), "acme", 7) == 0
     assert "Whether the running proxy knows `invites` was not checked: 127.0.0.1:1 does not answer" in (
         capsys.readouterr().err
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from pathlib import Path
 
 import pytest
 
 from proxy.commands import terminal
-from proxy.commands.cli import app
+from proxy.commands.cli import find_commands, load_command
 from proxy.commands.status import print_status
 from proxy.config import Address
 from tests.admin.fixtures import FAILURE, FakeProgram, administer, credential
@@ -54,14 +53,11 @@ def test_every_file_in_use_is_carried_and_quoted() -> None:
 
 
 def test_commands_without_a_configuration_are_known() -> None:
-    """The list is that of the command line."""
-    commands = [command for command in app.registered_commands if command.callback is not None]
-    without = {
-        command.name or command.callback.__name__
-        for command in commands
-        if command.callback is not None and "config" not in inspect.signature(command.callback).parameters
-    }
-    assert without - {"logs"} == terminal.WITHOUT_CONFIGURATION
+    """Those that the command line declares with --config."""
+    loaded = {name: load_command(name) for name in find_commands()}
+    single = {name: command for name, command in loaded.items() if not hasattr(command, "commands")}
+    declaring = {name for name, command in single.items() if any("--config" in each.opts for each in command.params)}
+    assert {name for name in single if "--config" in saying(f"ads-proxy {name}", config="my.yaml")} == declaring
 
 
 def test_keys_and_check_say_what_to_type(tmp_path: Path) -> None:

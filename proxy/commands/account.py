@@ -1,39 +1,79 @@
-"""`account add NAME`: asks as `init` does, writes the secret files, and adds the account to a configuration file.
-
-Nothing else in the file changes: comments, order and spelling stay. Either the account is there and `serve` takes the
-file, or the file is as it was and no secret file is left.
-"""
+"""`account`: Accounts of a configuration file."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 import yaml
 
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.init import KINDS, SECRETS, account_lines, remove, secret_files, taken_files, write_files
-from proxy.commands.questions import ExistingAccounts, answer_account, check_account
+from proxy.commands.questions import ExistingAccounts, Given, HomeRegion, answer_account, check_account
 from proxy.commands.terminal import OK, say, tell
-from proxy.config import load
+from proxy.config import config_path, environment, load
 from proxy.config.reading.document import read_document
 from proxy.errors import ConfigurationError, StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from proxy.commands.init import Answers
-    from proxy.commands.questions import Given
+    from proxy.commands.questions import Answers
     from proxy.config import Config
 
 _SHARED = ("client_secret", "redirect_uri", "scopes")
 """Keys of an application rather than of one account: another account of the same client id gets them as well."""
 BY_HAND = "write the account into it by hand, as docs/configuration.md shows"
 
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def _account() -> None:
+    """Makes `add` a command of its own."""
+
+
+@app.command("add")
+def add(  # noqa: PLR0913 - each is an option of the command
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the account is called.")],
+    region: Annotated[HomeRegion | None, typer.Option(help="Its home region. Default: that of the others.")] = None,
+    client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
+    client_secret_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file that holds its client secret, for an application that is new here."),
+    ] = None,
+    refresh_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds a refresh token, where there is one.")
+    ] = None,
+    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not given; on a terminal alone.")] = True,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """Add an account to the configuration file, with files for its secrets. Nothing else in the file changes.
+
+    Asks for what is not given. An application that another account uses needs no secret a second time.
+    """
+    environ = environment(env_file)
+    path = config_path(config, environ)
+    if path is None:
+        raise ConfigurationError(
+            ("account add: name the configuration with --config FILE; `ads-proxy init` writes a first one",)
+        )
+    home = region and region.value
+    given = Given(client_id, name, home, None, client_secret_file, refresh_token_file)
+    return add_account(path, environ, given, asks=ask and sys.stdin.isatty())
+
 
 def add_account(path: Path, environ: Mapping[str, str], given: Given, *, asks: bool) -> int:
-    """Add it; raise `StartupError` if the configuration cannot be used or changed."""
+    """Add it; raise `StartupError` if the configuration cannot be used or changed.
+
+    Nothing else in the file changes: comments, order and spelling stay. Either the account is there and `serve` takes
+    the file, or the file is as it was and no secret file is left.
+    """
     config, written = load(path, environ), read_document(path, "--config").values.get("accounts")
     text = path.read_text(encoding="utf-8-sig")
     place = find_place(text)
