@@ -580,6 +580,16 @@ class AmazonThrottled(Event):
     family: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CounterRaised(Event):
+    """Something happened that is counted and not logged. `metric` is a counter that `observability/metrics.py`
+    declares, without its prefix, and `labels` are the values of its labels."""
+
+    metric: str
+    labels: tuple[str, ...] = ()
+    amount: int = 1
+
+
 # --- What became of telling people -----------------------------------------------------------------------
 
 

@@ -80,9 +80,9 @@ class Table:
 
     __slots__ = ("_at", "_elsewhere", "_labels", "_line", "_numbers", "_shared", "_texts", "instrument")
 
-    def __init__(self, kind: InstrumentKind, name: str, help_text: str, labels: Labels = ()) -> None:
-        self.instrument = Instrument(kind, name, help_text, labels)
-        self._line = SampleLine(PREFIX + name, labels)
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self._line = SampleLine(PREFIX + instrument.name, instrument.labels)
         self._shared: SharedNumbers | None = None
         self._elsewhere: Mapping[Labels, float] = NOTHING
         self._clear()
@@ -206,8 +206,8 @@ class Distribution:
 
     __slots__ = ("exemplars", "instrument", "series")
 
-    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...], labels: Labels = ()) -> None:
-        self.instrument = Instrument(InstrumentKind.HISTOGRAM, name, help_text, labels, bounds)
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
         self.series: dict[Labels, Buckets] = {}
         self.exemplars: dict[Labels, dict[int, Exemplar]] = {}
 
@@ -240,8 +240,9 @@ class WrittenDistribution(Distribution):
 
     __slots__ = ("_bucket", "_count", "_sum", "_texts")
 
-    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...], labels: Labels = ()) -> None:
-        super().__init__(name, help_text, bounds, labels)
+    def __init__(self, instrument: Instrument) -> None:
+        super().__init__(instrument)
+        name, labels = instrument.name, instrument.labels
         self._texts: dict[Labels, bytes] = {}
         self._bucket = SampleLine(f"{PREFIX}{name}_bucket", (*labels, "le"))
         self._count, self._sum = (SampleLine(f"{PREFIX}{name}_{part}", labels) for part in ("count", "sum"))
@@ -280,7 +281,7 @@ class SummedDistribution(Distribution):
     __slots__ = ("_parts",)
 
     def __init__(self, instrument: Instrument, parts: Callable[[], Iterable[tuple[Labels, Buckets]]]) -> None:
-        super().__init__(instrument.name, instrument.help, instrument.bounds, instrument.labels)
+        super().__init__(instrument)
         self._parts = parts
 
     def family(self) -> Metric:
@@ -296,8 +297,7 @@ class SummedDistribution(Distribution):
         yield form.text_of(whole.family())
 
     def _empty(self) -> Distribution:
-        known = self.instrument
-        whole = Distribution(known.name, known.help, known.bounds, known.labels)
+        whole = Distribution(self.instrument)
         whole.exemplars = self.exemplars
         return whole
 

@@ -102,12 +102,12 @@ def level_of(event: Event) -> str:
 
 def is_news(event: Event) -> bool:
     """Whether an event is worth a line at all: the state that an account begins with is not, nor each that
-    waits behind others."""
+    waits behind others, nor what is only counted."""
     if isinstance(event, events.CredentialStateChanged):
         return event.old != event.new
     if isinstance(event, events.FamilyHeldBack):
         return event.first
-    return not isinstance(event, RequestStarted)
+    return not isinstance(event, RequestStarted | events.CounterRaised)
 
 
 def name_of(kind: type[Event]) -> str:

@@ -17,6 +17,7 @@ from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.commands.check import check_accounts
 from proxy.config import Config
 from proxy.errors import ConfigurationError
+from proxy.events import CounterRaised
 from proxy.observability.metrics import Metrics
 from tests.app.test_program import configured
 from tests.observability.test_traces import ATTEMPT, SERVED
@@ -89,7 +90,7 @@ def test_spans_of_workers_are_sent_and_stand_for_their_buckets() -> None:
     assert b'{span_id="0000000000000001",trace_id="00000000000000000000000000000abc"} 0.5 6.5' in (
         scraped(metrics, "application/openmetrics-text")
     )
-    metrics.drop_spans(2)
+    metrics.observe(CounterRaised("trace_spans_total", ("dropped",), 2))
     shown = re.findall(r'trace_spans_total{result="(\w+)"} (\S+)', scraped(metrics, "").decode())
     assert dict(shown) == {"made": "7.0", "sent": "4.0", "refused": "1.0", "dropped": "2.0"}
     assert spans_of_workers((), metrics) is None

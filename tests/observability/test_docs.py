@@ -16,7 +16,7 @@ from proxy.observability.metrics import Metrics
 from tests.support.programs import ROOT
 from tests.support.scraping import scraped
 
-UNWRITTEN = {events.Event, events.RequestStarted, events.RequestFinished, events.AttemptEnded}
+UNWRITTEN = {events.Event, events.RequestStarted, events.RequestFinished, events.AttemptEnded, events.CounterRaised}
 """Without a line of its own in the log: a request has one for all that happened to it."""
 EVENTS = sorted(
     name_of(kind)

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_library
 
 from proxy import events
 from proxy.observability.exposition import form_of, prefers_openmetrics
-from proxy.observability.instruments import InstrumentKind, Table
+from proxy.observability.instruments import Instrument, InstrumentKind, Table
 from proxy.observability.metrics import Metrics
 from tests.observability.test_metrics import finished
 from tests.support.scraping import scraped
@@ -112,7 +112,7 @@ def test_a_scrape_that_is_under_way_survives_what_changes() -> None:
 
 def test_only_what_changed_is_written_anew() -> None:
     """Of a thousand series, one changes: the other blocks are the same text as before, and not only an equal one."""
-    table = Table(InstrumentKind.GAUGE, "x", "X.", ("account",))
+    table = Table(Instrument(InstrumentKind.GAUGE, "x", "X.", ("account",)))
     for number in range(1000):
         table.put(f"acct-{number}", value=1.0)
     before = [*table.lines()]
@@ -124,7 +124,7 @@ def test_only_what_changed_is_written_anew() -> None:
 
 def test_what_workers_counted_is_shown_as_it_changes() -> None:
     """Their numbers are added to those here, also where there is none here."""
-    table = Table(InstrumentKind.COUNTER, "x_total", "X.", ("region",))
+    table = Table(Instrument(InstrumentKind.COUNTER, "x_total", "X.", ("region",)))
     table.add("na")
     assert b"".join(table.lines({("na",): 2.0, ("eu",): 5.0})) == (
         b'ads_proxy_x_total{region="na"} 3.0\nads_proxy_x_total{region="eu"} 5.0\n'

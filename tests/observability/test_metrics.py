@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from functools import partial
 
@@ -12,6 +13,7 @@ from proxy import events
 from proxy.observability.metrics import Metrics
 from proxy.observability.request_metrics import STATES, refusal_slugs
 from tests.support.costs import cost_of
+from tests.support.modules import MODULES
 from tests.support.scraping import scraped
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -102,7 +104,7 @@ def names(metrics: Metrics) -> set[str]:
 
 
 def test_every_family_of_the_contract_is_there_from_the_start() -> None:
-    """The names of the contract are all exposed before anything happened, and nothing else is under the prefix."""
+    """The names of the contract are all exposed before anything happened; under the prefix is only what is declared."""
     counters = (
         *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
         *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals", "worker_restarts"),
@@ -128,7 +130,35 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
         "consent_expiry_timestamp_seconds",
     )
     wanted = {f"ads_proxy_{name}_total" for name in counters} | {f"ads_proxy_{name}" for name in others}
-    assert {name for name in names(made()) if name.startswith("ads_proxy_")} == wanted
+    exposed = {name for name in names(made()) if name.startswith("ads_proxy_")}
+    assert wanted <= exposed
+    assert exposed == {f"ads_proxy_{instrument.name}" for instrument in made().instruments()}
+
+
+def test_what_no_event_of_its_own_tells_is_counted_by_name() -> None:
+    """So many times; of a removed account, never again."""
+    metrics = made()
+    metrics.observe(events.CounterRaised("trace_spans_total", ("dropped",), 3))
+    metrics.observe(events.CounterRaised("throttled_total", ("acme", "na")))
+    assert value(metrics, "trace_spans_total", result="dropped") == 3
+    assert value(metrics, "throttled_total", account="acme", region="na") == 1
+    metrics.observe(events.AccountRemoved("acme"))
+    metrics.observe(events.CounterRaised("throttled_total", ("acme", "na")))
+    assert value(metrics, "throttled_total", account="acme", region="na") is None
+
+
+def test_each_counter_that_is_told_by_name_is_declared() -> None:
+    """With as many labels as the place that tells it has values."""
+    declared = {instrument.name: len(instrument.labels) for instrument in made().instruments()}
+    told = [
+        (node.args[0], node.args[1] if len(node.args) > 1 else ast.Tuple([]))
+        for module in MODULES
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "CounterRaised"
+    ]
+    found = {name.value: len(values.elts) for name, values in told}  # type: ignore[attr-defined]  # both are written out
+    assert found
+    assert found.items() <= declared.items()
 
 
 def test_there_are_no_created_series_in_either_format() -> None:

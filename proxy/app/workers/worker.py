@@ -41,7 +41,7 @@ from proxy.config.passing import from_document
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor
 from proxy.downstream.table import ConnectionTable
-from proxy.events import NumbersOverflowed, Observers
+from proxy.events import CounterRaised, NumbersOverflowed, Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -144,7 +144,9 @@ class Worker:
         self._adjust_logs()
         metrics = Metrics(__version__, memory=self._memory)
         trails = (AuditTrail(self._say_audit, self._logs.redaction.clean, time.time),) if message["audited"] else ()
-        self._spans = SpanPassing(self._channel, metrics.drop_spans)
+        self._spans = SpanPassing(
+            self._channel, lambda lost: metrics.observe(CounterRaised("trace_spans_total", ("dropped",), lost))
+        )
         spans = (self._spans,) if config.telemetry.otlp is not None else ()
         self.observers = Observers((metrics, self._logs, self._news, *spans, *trails))
         self._loop.set_exception_handler(self._met_defect)
