@@ -1,4 +1,5 @@
-"""Write what the code knows of itself into docs/: configuration keys, metrics, errors; and the configuration's schema.
+"""Write what the code knows of itself into docs/: configuration keys, metrics, errors; the configuration's
+schema, and its example.
 
 The alerts for the Prometheus Operator, which are those of config/prometheus in its form, are made here too.
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = Path("config", "proxy.schema.json")
+EXAMPLE = Path("config", "proxy.yaml")
 ALERTS = Path("config", "prometheus", "alerts.yml")
 RULE = Path("config", "kubernetes", "components", "alerts", "prometheusrule.yaml")
 RULE_HEAD = """\
@@ -167,6 +169,7 @@ def made(root: Path) -> dict[Path, str]:
         **pages,
         keys: configuration(keys.read_text(encoding="utf-8")),
         root / SCHEMA: schema,
+        root / EXAMPLE: reference.example((root / EXAMPLE).read_text(encoding="utf-8")),
         root / RULE: prometheus_rule((root / ALERTS).read_text(encoding="utf-8")),
     }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy import errors
-from scripts.make_reference import ALERTS, BLOCK, RULE, blocks, error_rows, page, sections, stale
+from scripts.make_reference import ALERTS, BLOCK, EXAMPLE, RULE, blocks, error_rows, page, sections, stale
 from tests.support.programs import ROOT
 
 PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("metrics.md", "errors.md")]
@@ -26,8 +26,8 @@ def copy(tmp_path: Path) -> Path:
         shutil.copy(ROOT / "docs" / name, tmp_path / "docs")
     (tmp_path / "config").mkdir()
     shutil.copy(ROOT / "config" / "proxy.schema.json", tmp_path / "config")
-    for path in (ALERTS, RULE):
-        (tmp_path / path).parent.mkdir(parents=True)
+    for path in (ALERTS, RULE, EXAMPLE):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
     return tmp_path
 
@@ -44,11 +44,12 @@ def test_the_reference_is_current() -> None:
         ("docs/metrics.md", "| `replays_total` | counter |", "| `replays_total` | gauge |"),
         ("docs/configuration.md", "| `ADS_PROXY_LISTEN` |", "| `ADS_PROXY_LISTENS` |"),
         ("config/proxy.schema.json", '"ads-proxy"', '"other"'),
+        (str(EXAMPLE), "#  probe_interval: 900", "#  probe_interval: 901"),
         (str(RULE), 'up{job="ads-proxy"} == 0', 'up{job="ads-proxy"} == 1'),
     ],
 )
 def test_a_file_that_is_behind_is_found(copy: Path, name: str, old: str, new: str) -> None:
-    """Each of the five, by one word that the code does not say."""
+    """Each of the six, by one word that the code does not say."""
     text = (copy / name).read_text(encoding="utf-8")
     assert old in text
     (copy / name).write_text(text.replace(old, new), encoding="utf-8")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,6 +162,7 @@ _REAL_DEFAULTS = {
 # --- Every key as commented YAML -------------------------------------------------------------------------
 
 WIDTH = 100
+EXAMPLE_MARK = "# --- Every other key, at its default: made by `make reference`, change the model instead ---\n"
 _INDENT = "  "
 REQUIRED, LIMIT = "<required>", "<...>"
 """What has no default, and what limits where it is there at all. Neither is taken for a value."""
@@ -173,6 +175,13 @@ def commented_yaml(without: frozenset[str] = frozenset()) -> str:
         if not info.exclude and key not in without:
             lines += ["", *_key(key, info, 0)]
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def example(written: str) -> str:
+    """The example with its made part anew: every key at the top that people did not write above it, commented out."""
+    by_people, mark, _ = written.partition(EXAMPLE_MARK)
+    shown = frozenset(re.findall(r"^#?([a-z_]+):", by_people, re.MULTILINE))
+    return f"{by_people}{mark}\n{commented_yaml(shown)}"
 
 
 def _key(key: str, info: FieldInfo, depth: int, limits: frozenset[str] = frozenset()) -> Iterator[str]:

@@ -36,18 +36,9 @@ def filled_in() -> str:
     return text
 
 
-def uncommented(text: str) -> str:
-    """The example with its commented-out keys in force; prose begins with a capital letter or a blank."""
-    lines = []
-    for line in text.splitlines():
-        bare = line.lstrip()
-        body = bare[2:] if bare.startswith("# ") else ""
-        word = body.lstrip(" -").partition(":")[0]
-        is_key = (
-            body and (" " not in word and ":" in body and word[:1].islower()) and "://" not in body.partition(" ")[0]
-        )
-        lines.append(line.replace("# ", "", 1) if is_key and "language-server" not in line else line)
-    return "\n".join(lines)
+def in_force(text: str) -> str:
+    """The text with every key in force: prose begins with `# ` and a word."""
+    return re.sub(r"^( *)#(?! \S|$)", r"\1", text, flags=re.MULTILINE)
 
 
 def validator() -> jsonschema.Draft202012Validator:
@@ -96,7 +87,7 @@ def test_the_example_says_what_is_missing() -> None:
 
 def test_what_the_example_comments_out_is_valid_too(tmp_path: Path) -> None:
     """Taking away the comment signs gives a configuration, and it names every section."""
-    text = uncommented(filled_in())
+    text = in_force(filled_in())
     values = yaml.safe_load(text)
     assert {option.key for option in options(deprecations=()) if not option.section} <= {*values, "workers"}
     assert {option.section for option in options() if "." not in option.section and "[" not in option.section} <= {
@@ -114,7 +105,7 @@ def test_what_the_example_comments_out_is_valid_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("section", ["tokens", "upstream", "limits", "drain", "log"])
 def test_the_example_shows_the_real_defaults(section: str) -> None:
     """What is commented out as a default is the default, and no key of the section is left out."""
-    shown: dict[str, Any] = yaml.safe_load(uncommented(filled_in()))[section]
+    shown: dict[str, Any] = yaml.safe_load(in_force(filled_in()))[section]
     real = load(None, {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y"}).model_dump()[section]
     assert shown == real
 
@@ -146,11 +137,6 @@ def test_the_schema_refuses_what_the_program_refuses(text: str) -> None:
 
 NEEDING_VALUES = frozenset({"tls", "accounts", "clients", "routes", "operations", "invites"})
 ACCOUNT = "accounts: {acme: {client_id: a, client_secret: s}}\n"
-
-
-def in_force(text: str) -> str:
-    """The text with every key in force: prose begins with `# ` and a word."""
-    return re.sub(r"^#(?! \S)", "", text, flags=re.MULTILINE)
 
 
 def keys_of(model: type[BaseModel]) -> dict[str, Any]:
