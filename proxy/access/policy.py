@@ -23,6 +23,7 @@ from proxy.http1.target import percent_decoded, query_parameters
 from proxy.routing.ads_account import SCOPE, any_names_account, names_account
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.target import TargetKind
+from proxy.tokens.authorization import AUTHORIZATION_FIELDS
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
@@ -448,10 +449,9 @@ MAX_PARAMETERS = 80
 _READINGS = 4
 """How often a query is decoded in search of names: more than any server is known to do."""
 ORDINARY = frozenset(
-    b"host user-agent accept accept-encoding accept-language connection content-type content-length authorization "
-    b"prefer amazon-advertising-api-scope amazon-advertising-api-clientid amazon-ads-clientid x-ads-proxy-key "
-    b"x-request-id".split()
-)
+    b"host user-agent accept accept-encoding accept-language connection content-type content-length prefer "
+    b"amazon-advertising-api-scope x-ads-proxy-key x-request-id".split()
+).union(AUTHORIZATION_FIELDS)
 """Headers of nearly every request, none of which names an account: to know them beforehand costs nothing."""
 _NO_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte <= 122)
 _NOBODYS: frozenset[bytes] = frozenset()

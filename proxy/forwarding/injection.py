@@ -15,6 +15,7 @@ from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.ads_account import ADS_ACCOUNT, NAMES_ACCOUNT, SCOPE, names_account
 from proxy.routing.route import ACCOUNT, REGION
+from proxy.tokens.authorization import AUTHORIZATION_FIELDS, authorization_headers
 
 if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
@@ -47,11 +48,8 @@ class AccountLines:
 
 def account_lines(access_token: str, client_id: str) -> bytes:
     """The injected lines of one account while one access token lives."""
-    return (
-        f"Authorization: Bearer {access_token}\r\n"
-        f"Amazon-Advertising-API-ClientId: {client_id}\r\n"
-        f"Amazon-Ads-ClientId: {client_id}\r\n"
-    ).encode("latin-1")
+    headers = authorization_headers(access_token, client_id)
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
 
 
 def request_line(method: bytes, target: bytes) -> bytes:
@@ -76,7 +74,7 @@ def render_section(fields: RequestFields, route: Route, host_line: bytes, accoun
 
 # --- Which header fields mean something to this proxy ----------------------------------------------------
 
-INJECTED = frozenset((AUTHORIZATION, b"amazon-advertising-api-clientid", b"amazon-ads-clientid", SCOPE))
+INJECTED = AUTHORIZATION_FIELDS | {SCOPE}
 """Written by the proxy, so that the tool's own never leave."""
 _KEPT = frozenset((b"cookie", b"via", b"forwarded", PROXY_KEY, ACCOUNT, REGION))
 """Read here or of no business to Amazon."""

@@ -145,7 +145,7 @@ _counter(
     "throttled_total",
     "Answers 429 of Amazon.",
     ("account", "region"),
-    known=product(request_metrics.REGIONS),
+    known=product(REGION_NAMES),
     on=events.AmazonThrottled,
 )
 _counter(

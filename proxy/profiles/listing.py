@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from proxy.backoff import backoff
 from proxy.errors import AdsProxyError
+from proxy.tokens.authorization import authorization_headers
 
 if TYPE_CHECKING:
     import ssl
@@ -129,9 +130,7 @@ async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, access_token: 
     from proxy.net.session import through, why_unreachable
 
     headers = {
-        "Authorization": f"Bearer {access_token.reveal()}",
-        "Amazon-Advertising-API-ClientId": endpoint.client_id,
-        "Amazon-Ads-ClientId": endpoint.client_id,
+        **authorization_headers(access_token.reveal(), endpoint.client_id),
         "User-Agent": "ads-proxy",
         **question.headers,
     }
