@@ -1,4 +1,4 @@
-"""Write what the code knows of itself into docs/: configuration keys, metrics, errors; the configuration's
+"""Write what the code knows of itself into docs/: commands, configuration keys, metrics, errors; the configuration's
 schema, and its example.
 
 The alerts for the Prometheus Operator, which are those of config/prometheus in its form, are made here too.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy import errors
+from proxy.commands.cli import find_commands
 from proxy.config import reference
 from proxy.observability import metrics, request_metrics
 from proxy.regions import REGION_NAMES
@@ -45,6 +46,8 @@ spec:
 """
 BLOCK = re.compile(r"(<!-- made by `make reference`: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = tuple[str, ...]
+PAGES = ("metrics.md", "errors.md", "cli.md")
+"""Those with blocks that are made."""
 
 
 def table(head: Row, rows: list[Row]) -> str:
@@ -97,6 +100,14 @@ def _words(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
+# --- commands -----------------------------------------------------------------------------------------------
+
+
+def command_rows() -> list[Row]:
+    """Each command with the first sentence or two of its help, in the order of `--help`."""
+    return [(f"`ads-proxy {name}`", text.partition("\n\n")[0]) for name, text in find_commands().items()]
+
+
 # --- errors -------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +146,7 @@ def blocks(written: str) -> dict[str, str]:
     """What can stand in a page, by name, made anew; `written` is the page as it is."""
     errors_head = ("slug", "status", "retryable", "title", "when")
     return {
+        "commands": table(("command", "what it does"), command_rows()),
         "metrics": table(("name (prefix `ads_proxy_`)", "kind", "labels", "what it tells"), metric_rows()),
         "buckets": table(("histogram", "buckets up to, in seconds"), bucket_rows()),
         "labels": table(("label", "of", "values"), label_rows()),
@@ -162,7 +174,7 @@ def prometheus_rule(alerts: str) -> str:
 def made(root: Path) -> dict[Path, str]:
     """Every file that holds something made, as it ought to be."""
     docs = root / "docs"
-    pages = {docs / name: page((docs / name).read_text(encoding="utf-8")) for name in ("metrics.md", "errors.md")}
+    pages = {docs / name: page((docs / name).read_text(encoding="utf-8")) for name in PAGES}
     keys = docs / "configuration.md"
     schema = json.dumps(reference.json_schema(), indent=2) + "\n"
     return {
