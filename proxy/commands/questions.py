@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import typer
 
-from proxy.commands.init import Answers
 from proxy.config.checks.notes import CLIENT_ID_PREFIX, CLIENT_SECRET_PREFIX
 from proxy.config.checks.rules import ANONYMOUS
 from proxy.config.model.references import check_secret_text

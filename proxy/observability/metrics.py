@@ -24,6 +24,7 @@ from proxy.observability.exposition import form_of
 from proxy.observability.instruments import NOTHING, Instrument, InstrumentKind, Table, WrittenDistribution
 from proxy.observability.number_memory import SharedValues
 from proxy.observability.request_metrics import IN_FLIGHT, REQUESTS, RequestLabels, RequestMetrics, Totals
+from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
