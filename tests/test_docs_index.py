@@ -40,7 +40,7 @@ def test_the_readme_is_read_in_five_minutes() -> None:
     "page", [*DOCS.rglob("*.md"), *(ROOT / name for name in BESIDE)], ids=lambda page: page.relative_to(ROOT).as_posix()
 )
 def test_a_page_says_first_for_whom_it_is_and_what_it_brings_them(page: Path) -> None:
-    """In one or two sentences behind the title: `For whoever ...: ...`."""
+    """In one or two sentences behind the title: `For READERS: ...`."""
     title, first, *_ = page.read_text(encoding="utf-8").split("\n\n")
     assert title.startswith("# ")
-    assert re.match(r"For whoever [^.:]+[.:] .{20,}", re.sub(r"\s+", " ", first))
+    assert re.match(r"For [^.:]+[.:] .{20,}", re.sub(r"\s+", " ", first))
