@@ -7,7 +7,7 @@ import re
 from tests.support.programs import ROOT
 
 PAGE = (ROOT / "docs" / "amazon.md").read_text(encoding="utf-8")
-HEAD = "| believed | said by | sure | if it is wrong |"
+HEAD = "| assumption | source | certainty | if it is wrong |"
 SOURCES = ("documentation", "specification", "collection", "observed", "inferred", "no source found", "nobody")
 DEGREES = ("sure", "likely", "open", "\u2013")
 
