@@ -12,7 +12,7 @@ from tests.support.programs import ROOT
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([\w.]+)/?` \| (.*?) \| (.*?) ?\|$", PAGE, re.MULTILINE)
 APART = {"simulator"}
-WHERE_TO_PUT = ("rule on a header", "rule on sending again", "metric", "configuration key", "command")
+WHERE_TO_PUT = ("header rule", "retry rule", "metric", "configuration key", "command")
 
 
 def test_every_room_has_its_row_in_the_order_of_the_layers() -> None:
@@ -25,7 +25,7 @@ def test_every_folder_and_file_of_the_program_is_in_a_room() -> None:
     folders = {path.parent.name for path in (ROOT / "proxy").glob("*/__init__.py")}
     files = {path.name for path in (ROOT / "proxy").glob("*.py") if not path.name.startswith("__")}
     assert folders | files == set(LAYERS) | APART
-    assert all(f"Apart stands `{name}/`" in PAGE for name in APART)
+    assert all(f"`{name}/` is separate" in PAGE for name in APART)
 
 
 def test_every_room_says_what_lives_there_and_what_must_not() -> None:
