@@ -45,7 +45,7 @@ class Refused(AdsProxyError):
             self.retryable = retryable
 
 
-# --- the message itself -------------------------------------------------------------------------------------
+# --- invalid requests ---------------------------------------------------------------------------------------
 
 
 class MalformedRequest(Refused):
@@ -104,7 +104,7 @@ class VersionNotSupported(Refused):
     slug, status, title, code = "version-not-supported", 505, "Only HTTP/1.1 and HTTP/1.0 are spoken here", "VERSION"
 
 
-# --- who may knock ------------------------------------------------------------------------------------------
+# --- admission and permissions ------------------------------------------------------------------------------
 
 
 class MisdirectedHost(Refused):
