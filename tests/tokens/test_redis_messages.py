@@ -28,7 +28,7 @@ USER, PASSWORD = "ads-proxy", "canary-of-the-user"
 def documented() -> list[str]:
     """The permissions that docs/scaling.md tells people to give."""
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
-    paragraph = page.partition("A user of the server's own needs:")[2].partition("in a cluster")[0]
+    paragraph = page.partition("The proxy's user needs these permissions:")[2].partition("in a cluster")[0]
     return re.findall(r"\+[a-z|]+", paragraph)
 
 
