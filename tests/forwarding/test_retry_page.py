@@ -14,40 +14,40 @@ PAGE = ROOT / "docs" / "reliability.md"
 
 HELD_BY = [
     (
-        "any | there was no connection |",
+        "any | no connection |",
         "tests/net/test_dialing.py::test_no_request_is_lost_while_a_listener_is_away_for_300_ms",
     ),
     (
-        "any, body kept | the connection had ended before anything was written |",
+        "any, body kept | the connection closed before anything was written |",
         _RETRY + "test_what_never_left_is_sent_again",
     ),
     (
-        "reads | its head or more was written | the connection ended, in the head of the answer too",
+        "reads | head or more was written | the connection closed before the whole head of an answer",
         _RETRY + "test_a_read_that_was_cut_is_sent_once_more",
     ),
     (
-        "reads, kept whole | all of it was written, on a connection unused for a second or more | "
+        "reads, kept whole | all was written, on a connection unused for a second or more | "
         "nothing, for longer than usual",
         "tests/forwarding/test_doubt.py::test_connections_that_died_without_a_word_cost_no_reader_anything",
     ),
     (
-        "reads | its head or more was written | nothing in `upstream.response_timeout`",
+        "reads | head or more was written | nothing in `upstream.response_timeout`",
         _RETRY + "test_other_failures_are_given_up",
     ),
     (
-        "writes | its head or more was written | the connection ended, or nothing came",
+        "writes | head or more was written | the connection closed, or nothing came",
         _RETRY + "test_a_write_that_may_have_left_is_not_sent_again",
     ),
     (
-        "any | | what is no HTTP, as a head whose lines end in LF alone",
+        "any | | invalid HTTP, such as a head with bare LF",
         _RETRY + "test_other_failures_are_given_up",
     ),
     (
-        "any | | 401 whose text is about the Scope",
+        "any | | 401 that blames the Scope",
         _RENEWALS + "test_a_401_about_the_scope_costs_no_renewal_and_no_replay",
     ),
     (
-        "any, body kept | whole or not | the first other 401, or what MCP says in its place",
+        "any, body kept | whole or not | the first other 401, or MCP's equivalent",
         _RENEWALS + "test_a_401_is_answered_by_one_renewal_and_one_replay",
     ),
     ("any | | 401 again, or one that does not convince", _RENEWALS + "test_the_second_401_is_delivered_as_it_is"),
