@@ -357,7 +357,9 @@ def test_the_page_has_the_rows_that_are_tried() -> None:
     """Each row that says so is tried here, and each that is tried here is a row."""
     rows = [row for row in page_rows() if "test_faults" in row[-1]]
     told = {name for row in rows for name in re.findall(r"`((?:api|mcp|lwa)-[a-z0-9-]+)`", row[0])}
-    here = {row.name for row in (*API, *MCP)} | {f"lwa-{name}-{state}" for name in LWA for state in STATES}
+    told |= set(re.findall(r"`(lwa-[a-z0-9-]+)`", lwa_faults()))
+    assert [row[0] for row in rows if "any of them" in row[0]] == [f"any of them, {state}" for state in STATES]
+    here = {row.name for row in (*API, *MCP)} | {f"lwa-{name}" for name in LWA}
     here |= {f"{kind}-{manner.value}" for kind in ("api", "mcp") for manner in BELOW_HTTP}
     here |= set(re.findall(r'^    """`([a-z-]+)`', Path(__file__).read_text(encoding="utf-8"), re.MULTILINE))
     assert told == here
@@ -382,6 +384,12 @@ def test_each_row_of_the_page_names_a_test_that_is_there() -> None:
             assert not name or re.search(
                 rf"^(?:async )?def {name}\(", where.read_text(encoding="utf-8"), re.MULTILINE
             ), place
+
+
+def lwa_faults() -> str:
+    """The paragraph of docs/faults.md that lists the faults of Login with Amazon, which its rows call `any of them`."""
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    return page.partition("All of these faults have the same effect:")[2].partition("\n\n")[0]
 
 
 def page_rows() -> list[list[str]]:
