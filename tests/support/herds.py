@@ -135,7 +135,7 @@ async def _until(true: Callable[[], bool]) -> None:
 
 
 def main() -> None:
-    """Every herd, as a table of docs/scaling.md."""
+    """Every herd, as a table; docs/scaling.md has its figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.herds", description="Herds before one store.")
     parser.add_argument("--replicas", type=int, default=10, help="(10)")
     parser.add_argument("--accounts", type=int, default=200, help="(200)")
