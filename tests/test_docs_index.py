@@ -1,4 +1,4 @@
-"""docs/README.md and README.md lead to every page, and each page says first for whom it is."""
+"""docs/README.md and README.md lead to every page, and each page says first what it is for."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ def test_the_readme_is_read_in_five_minutes() -> None:
 @pytest.mark.parametrize(
     "page", [*DOCS.rglob("*.md"), *(ROOT / name for name in BESIDE)], ids=lambda page: page.relative_to(ROOT).as_posix()
 )
-def test_a_page_says_first_for_whom_it_is_and_what_it_brings_them(page: Path) -> None:
-    """In one or two sentences behind the title: `For READERS: ...`."""
+def test_a_page_says_first_what_it_is_for(page: Path) -> None:
+    """In one sentence behind the title, of 5 to 40 words."""
     title, first, *_ = page.read_text(encoding="utf-8").split("\n\n")
     assert title.startswith("# ")
-    assert re.match(r"For [^.:]+[.:] .{20,}", re.sub(r"\s+", " ", first))
+    sentence = re.split(r"(?<=\.)\s", first, maxsplit=1)[0]
+    assert re.match(r"[A-Z]", sentence)
+    assert 5 <= len(sentence.split()) <= 40
