@@ -54,22 +54,22 @@ MISTAKES = (
         environ={**ONE, "AMAZON_ADS_REGION": "us"},
     ),
     Mistake(
-        "a profile id that is none",
+        "an invalid profile id",
         "accounts.default.default_profile: is neither 'first'",
         environ={**ONE, "AMAZON_ADS_PROFILE_ID": "mine"},
     ),
     Mistake(
-        "a secret file that is not there",
+        "a missing secret file",
         "accounts.default.client_secret: the file /run/secrets/none does not exist",
         environ={"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET_FILE": "/run/secrets/none"},
     ),
     Mistake(
-        "a secret both as value and as file",
+        "a secret as value and as file",
         "AMAZON_ADS_CLIENT_SECRET_FILE: is set beside AMAZON_ADS_CLIENT_SECRET",
         environ={**ONE, "AMAZON_ADS_CLIENT_SECRET_FILE": "/x"},
     ),
     Mistake(
-        "a placeholder that nobody filled in",
+        "an unfilled placeholder",
         "accounts.default.client_secret: is a placeholder",
         environ={**ONE, "AMAZON_ADS_CLIENT_SECRET": "<client secret>"},
     ),
@@ -79,7 +79,7 @@ MISTAKES = (
         environ={**ONE, "ADS_PROXY_LISTN": "x"},
     ),
     Mistake(
-        "one underscore where two belong",
+        "one underscore instead of two",
         "ADS_PROXY_LOG_LEVEL: is no variable of this program; did you mean ADS_PROXY_LOG__LEVEL?",
         environ={**ONE, "ADS_PROXY_LOG_LEVEL": "debug"},
     ),
@@ -94,7 +94,7 @@ MISTAKES = (
         environ={**ONE, "ADS_PROXY_LISTEN": "127.0.0.1:80800"},
     ),
     Mistake(
-        "listening openly without keys",
+        "an open listener without keys",
         "listen: can be reached from other machines",
         environ={**ONE, "ADS_PROXY_LISTEN": "0.0.0.0:8080"},
     ),
@@ -104,7 +104,7 @@ MISTAKES = (
         environ={**ONE, "ADS_PROXY_ADMIN_LISTEN": "0.0.0.0:8081"},
     ),
     Mistake(
-        "a key that is too short",
+        "a short key",
         "admin.key: is shorter than 16 bytes",
         environ={**ONE, "ADS_PROXY_ADMIN__KEY": "canary"},
     ),
@@ -125,7 +125,7 @@ MISTAKES = (
         environ={**ONE, "ADS_PROXY_STATE__URL": "redis+cluster://:canary@host/1", "ADS_PROXY_STATE__KEY": "k" * 16},
     ),
     Mistake(
-        "a configuration file that is not there",
+        "a missing configuration file",
         "--config: the file /etc/none.yaml does not exist; name another with --config or ADS_PROXY_CONFIG",
         ("check", "--config", "/etc/none.yaml"),
     ),
@@ -156,7 +156,7 @@ MISTAKES = (
         text=ACCOUNT.replace("}}", ", client_secert: canary}}"),
     ),
     Mistake(
-        "accounts beside AMAZON_ADS_ variables",
+        "accounts and AMAZON_ADS_ variables",
         "AMAZON_ADS_CLIENT_ID, AMAZON_ADS_CLIENT_SECRET, AMAZON_ADS_REFRESH_TOKEN: describe the account 'default'",
         FILE,
         ONE,
@@ -181,7 +181,7 @@ MISTAKES = (
         text=ACCOUNT + f"clients: [{{name: a, key_sha256: {'ab' * 32}, accounts: [other]}}]",
     ),
     Mistake(
-        "a client's key in place of its digest",
+        "a client's key instead of its digest",
         "clients[0].key_sha256: must be the 64 hexadecimal digits",
         FILE,
         text=ACCOUNT + "clients: [{name: a, key_sha256: adsproxy_canary}]",
