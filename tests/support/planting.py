@@ -131,6 +131,10 @@ def _in_files() -> Iterator[Planted]:
             where = f"a name in {section} of {value}"
             text = yaml.safe_dump(with_value(BASE, (section, canary(where)), value))
             yield Planted(where, canary(where), text)
+    yield from _broken()
+
+
+def _broken() -> Iterator[Planted]:
     for number, text in enumerate(BROKEN):
         where = f"broken YAML {number}"
         yield Planted(where, canary(where), text.format(canary(where)))
@@ -219,9 +223,8 @@ def batches() -> list[Batch]:
     for path, value in zip(names, [{}, "x", {"region": "us"}, {"x": "x"}] * len(SECTION_NAMES), strict=True):
         values = with_value(values, path, value)
     found.append(Batch("names", tuple(name for _, name in names), yaml.safe_dump(values)))
-    broken = [place for place in planted() if place.where.startswith("broken")]
-    found += [Batch(place.where, (place.canary,), place.text) for place in broken[::3]]
-    variables = [place for place in planted() if place.text is None and "ADS_PROXY_CONFIG" not in place.where]
+    found += [Batch(place.where, (place.canary,), place.text) for place in [*_broken()][::3]]
+    variables = [place for place in _in_variables() if "ADS_PROXY_CONFIG" not in place.where]
     together = {name: value for place in variables for name, value in place.environ.items() if place.canary in value}
     found.append(Batch("every variable", tuple(place.canary for place in variables), None, ENVIRONMENT | together))
     return found
