@@ -78,8 +78,11 @@ def test_the_receivers_key_is_the_receivers_alone(tmp_path: Path) -> None:
     assert elsewhere.keys == []
 
 
-def exemplars_in_prometheus(running: Serving, folder: Path, query: str) -> list[dict[str, Any]]:
-    """The exemplars of the first series that a Prometheus which scrapes the program has of them."""
+HISTOGRAMS = ("request_duration", "upstream_duration", "overhead")
+
+
+def exemplars_in_prometheus(running: Serving, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """By histogram: the exemplars of its first series that a Prometheus which scrapes the program has of them."""
     target = {"targets": [running.admin.removeprefix("http://")]}
     job = {"job_name": "ads-proxy", "scrape_interval": "1s", "static_configs": [target]}
     settings = folder / "prometheus.yml"
@@ -91,30 +94,30 @@ def exemplars_in_prometheus(running: Serving, folder: Path, query: str) -> list[
     )
     span = {"start": time.time() - 3600, "end": time.time() + 3600}
 
-    def stored() -> list[dict[str, Any]]:
+    def stored(histogram: str) -> list[dict[str, Any]]:
+        query = urlencode({"query": f"ads_proxy_{histogram}_seconds_bucket", **span})
         try:
-            answer = fetch(f"http://{url}/api/v1/query_exemplars?{urlencode({'query': query, **span})}")
+            answer = fetch(f"http://{url}/api/v1/query_exemplars?{query}")
         except OSError:
             return []
         found: list[dict[str, Any]] = json.loads(answer[1]).get("data") if answer[0] == 200 else []
         return found[0]["exemplars"] if found else []
 
     with started(*command):
-        exemplars: list[dict[str, Any]] = until(stored, patience=60)
-        return exemplars
+        until(lambda: all(stored(histogram) for histogram in HISTOGRAMS), patience=60)
+        return {histogram: stored(histogram) for histogram in HISTOGRAMS}
 
 
 @pytest.mark.prometheus
-@pytest.mark.parametrize("histogram", ["request_duration", "upstream_duration", "overhead"])
-def test_prometheus_leads_from_a_histogram_to_the_trace(tmp_path: Path, histogram: str) -> None:
+def test_prometheus_leads_from_a_histogram_to_the_trace(tmp_path: Path) -> None:
     """With exemplar storage it knows which trace and span a bucket's last request was, and the receiver has it."""
     with receiving() as receiver, simulated_amazon() as amazon:
         settings = amazon.configuration(telemetry={"otlp": receiver.url, "trust_traceparent": True})
         with serving(tmp_path, settings) as running:
             running.until_ready()
             assert running.get("/v2/profiles", TRACED)[0] == 200
-            found = exemplars_in_prometheus(running, tmp_path, f"ads_proxy_{histogram}_seconds_bucket")
+            found = exemplars_in_prometheus(running, tmp_path)
             running.stop()
-    [named] = [each["labels"] for each in found]
     [served] = receiver.spans(SERVER)
-    assert named == {"trace_id": TRACE, "span_id": served.span_id.hex()}
+    named = {histogram: [each["labels"] for each in exemplars] for histogram, exemplars in found.items()}
+    assert named == dict.fromkeys(HISTOGRAMS, [{"trace_id": TRACE, "span_id": served.span_id.hex()}])
