@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,8 +179,13 @@ def planted() -> list[Planted]:
 
 def is_seen(secret: str, text: str) -> bool:
     """Whether a canary, or as much of it as matters, stands in a text, in whatever case and with whatever between."""
-    bare = "".join(character for character in text.lower() if character.isalnum())
-    return secret.removeprefix("canary-")[:12] in bare
+    return bool(all_seen([secret], text))
+
+
+def all_seen(secrets: Iterable[str], text: str) -> list[str]:
+    """Those of the canaries that stand in a text, as `is_seen` has it."""
+    bare = "".join(filter(str.isalnum, text.lower()))
+    return [secret for secret in secrets if secret.removeprefix("canary-")[:12] in bare]
 
 
 @dataclass(frozen=True)
