@@ -17,8 +17,10 @@ from proxy.tokens.sealing import make_cipher
 from proxy.tokens.turns import TokenTurns
 from tests.support.events import EventRecorder
 from tests.support.fleet import VirtualConnection
-from tests.support.redis_server import KEY, RedisServer
+from tests.support.redis_server import KEY, RedisServer, one_engine
 from tests.support.tokens import virtual_time
+
+kept_server = one_engine
 
 LIMIT = ThrottleKey("GET /sp/campaigns", "profile 1", "na", "amzn1.client")
 OTHER = ThrottleKey("GET /sb/campaigns", "profile 1", "na", "amzn1.client")

@@ -93,6 +93,16 @@ def kept_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield started
 
 
+@pytest.fixture(scope="module")
+def one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """`kept_server` of modules that try what replicas do with answers, which are the same from both engines.
+
+    What the engines might answer differently is tried on both: scripts, commands, errors, and the lease protocol.
+    """
+    with redis_server(tmp_path_factory.mktemp("redis")) as started:
+        yield started
+
+
 @pytest.fixture
 def server(kept_server: RedisServer) -> RedisServer:
     """It, with nothing in it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.herds import Herd, Outcome, simulate
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, one_engine
+
+kept_server = one_engine
 
 REPLICAS, ACCOUNTS = 4, 10
 LISTS = 3 * (1 + 1 + 1 + 7)

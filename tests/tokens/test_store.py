@@ -22,8 +22,10 @@ from proxy.tokens.consent import Consent, ConsentLedger
 from proxy.tokens.suspicion import TokenUse
 from tests.support.events import EventRecorder
 from tests.support.fleet import LIFE, Fleet, Replica, hanging
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, one_engine
 from tests.support.tokens import ScriptedLogin, grant, source, virtual_time
+
+kept_server = one_engine
 
 
 @virtual_time

@@ -17,8 +17,10 @@ from proxy.tokens.sealing import make_cipher
 from proxy.tokens.spill import Spill
 from proxy.tokens.store import StoredToken
 from tests.support.fleet import Replica, StrictLogin, VirtualConnection
-from tests.support.redis_server import KEY, RedisServer
+from tests.support.redis_server import KEY, RedisServer, one_engine
 from tests.support.tokens import source, virtual_time
+
+kept_server = one_engine
 
 LIFE = 20.0
 """Seconds that an access token lives. It is renewed after 14 or 15 of them, so that each outage meets a renewal."""
