@@ -301,9 +301,15 @@ def test_lwa_fails_while_a_token_lives(
     live.until(lambda: live.metric("credential_state", state="valid") == 1)
 
 
-@pytest.mark.parametrize("fault", LWA.values(), ids=[f"lwa-{name}-cold" for name in LWA])
-def test_lwa_fails_at_the_start(amazon: SimulatedAmazon, login: Front, tmp_path: Path, fault: Fault | Manner) -> None:
-    """Not ready, and 503 with Retry-After; both are over a few seconds after the trouble."""
+@pytest.mark.parametrize("fault", LWA.values(), ids=[f"lwa-{name}-cold-expired" for name in LWA])
+def test_lwa_fails_at_the_start_and_again_until_the_token_is_over(
+    amazon: SimulatedAmazon, login: Front, tmp_path: Path, fault: Fault | Manner
+) -> None:
+    """At the start, not ready, and 503 with Retry-After; both are over a few seconds after the trouble.
+
+    Later, served to the last second of the token, then 503; the program stays ready, as others may be served.
+    """
+    amazon.control("settings", {"access_token_lifetime": 2})
     trouble(amazon, login, fault)
     with serving(tmp_path, configuration(amazon, login, tokens=MEANWHILE)) as running:
         assert ask(running) == (503, "no-usable-token")
@@ -312,17 +318,8 @@ def test_lwa_fails_at_the_start(amazon: SimulatedAmazon, login: Front, tmp_path:
         assert running.metric("credential_state", state="valid") == 0
         heal(amazon, login)
         serves_again(running)
-        assert running.metric("credential_state", state="valid") == 1
+        running.until(lambda: running.metric("credential_state", state="valid") == 1)
 
-
-@pytest.mark.parametrize("fault", LWA.values(), ids=[f"lwa-{name}-expired" for name in LWA])
-def test_lwa_fails_until_the_token_is_over(
-    amazon: SimulatedAmazon, login: Front, tmp_path: Path, fault: Fault | Manner
-) -> None:
-    """Served to the last second, then 503; the program stays ready, as others may be served."""
-    amazon.control("settings", {"access_token_lifetime": 2})
-    with serving(tmp_path, configuration(amazon, login, tokens=MEANWHILE)) as running:
-        running.until_ready()
         trouble(amazon, login, fault)
         running.until(lambda: running.metric("credential_state", state="expired") == 1, 20)
         assert ask(running) == (503, "no-usable-token")

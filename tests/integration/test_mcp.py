@@ -26,7 +26,7 @@ HERE = environments.CLIENTS / "mcp_sdk"
 LIFETIME = 2
 """Seconds that an access token lives here."""
 
-STEPS = 8
+STEPS = 4
 
 
 @dataclass

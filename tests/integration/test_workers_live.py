@@ -33,7 +33,7 @@ from tests.support.running import Load, Serving, SimulatedAmazon, serving
 pytestmark = pytest.mark.integration
 
 WORKERS = 4
-KILLS = 20
+KILLS = 10
 KEY = "a-client-key-of-some-length"
 CLIENT = {"name": "tool", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}
 SCOPE = "Amazon-Advertising-API-Scope"
@@ -93,7 +93,7 @@ def statuses(found: dict[str, list[int]]) -> set[int]:
 
 
 def test_counters_go_on_through_the_deaths_of_workers(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Twenty are killed under load: every answer that a tool has whole is counted, and beside those at most the
+    """Ten are killed under load: every answer that a tool has whole is counted, and beside those at most the
     requests that were in the killed process. No gauge of a dead worker is left, and the account has one state."""
     with program(amazon, tmp_path) as running:
         before = running.metric("requests_total")
