@@ -120,4 +120,4 @@ def test_prometheus_leads_from_a_histogram_to_the_trace(tmp_path: Path) -> None:
             running.stop()
     [served] = receiver.spans(SERVER)
     named = {histogram: [each["labels"] for each in exemplars] for histogram, exemplars in found.items()}
-    assert named == dict.fromkeys(HISTOGRAMS, [{"trace_id": TRACE, "span_id": served.span_id.hex()}])
+    assert named == {histogram: [{"trace_id": TRACE, "span_id": served.span_id.hex()}] for histogram in HISTOGRAMS}
