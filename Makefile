@@ -20,6 +20,7 @@ IMAGE   ?= ads-proxy
 PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
 SECONDS_OF_SOAK ?= 1800
+FILES_AT_A_TIME ?= 6
 UV_VERSION := 0.13.9
 INTEGRATED := (integration or conformance) and not fuzz and not soak
 VERSION  = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proxy/__init__.py)
@@ -176,9 +177,9 @@ test: check integration ## everything: the checks, HTTP conformance, and the tes
 .PHONY: integration
 integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(AXE)) ## only HTTP conformance and the tests beside real programs
 	@mkdir -p .cache
-	# Two at a time, as most wait for programs; then, one after the other, what holds the program to a time.
+	# Six files at a time, as most tests wait; then, one test after the other, what holds the program to a time.
 	result=0
-	$(BIN)/python -m pytest tests/integration tests/conformance tests/app tests/tokens -q -n 2 --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
+	$(BIN)/python -m pytest tests/integration tests/conformance tests/app tests/tokens -q -n $(FILES_AT_A_TIME) --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
 	$(BIN)/python -m pytest tests/integration -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?
 	exit $$result
 

@@ -13,6 +13,20 @@ from selenium import webdriver
 from tests.integration.browsing import chromium, forget
 from tests.support.running import SimulatedAmazon, simulated_amazon
 
+LONGEST_FIRST = (
+    *("test_prism", "test_compose_fleet", "test_faults", "test_workers_live", "test_clients_airbyte"),
+    *("test_fleet_live", "test_container", "test_systemd_live", "test_make", "test_newman_unified", "test_newman"),
+    *("test_hostile", "test_clients_python", "test_clients_docs", "test_state_live", "test_tokens_live", "test_mcp"),
+    *("test_reload", "test_profiles_live", "test_fleet_lists_live", "test_console_upkeep", "test_console_chromium"),
+)
+"""Files that take half a minute and more. pytest-xdist gives them out in this order, so that none is the last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In the order of `LONGEST_FIRST`; all other files as they were."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[SimulatedAmazon]:
