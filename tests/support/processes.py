@@ -42,6 +42,9 @@ class Output:
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._entries: list[dict[str, Any]] = []
+        self._entries_of = 0
+        self._parsing = threading.Lock()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -49,20 +52,24 @@ class Output:
         with contextlib.suppress(ValueError):
             self.lines.extend(iter(self.stream.readline, ""))
 
-    def _find(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-        for line in list(self.lines):
-            with contextlib.suppress(json.JSONDecodeError):
-                value: dict[str, Any] = json.loads(line)
-                if isinstance(value, dict) and wanted(value):
-                    return value
-        return None
+    def entries(self) -> list[dict[str, Any]]:
+        """The JSON objects among the lines. Each line is parsed once: tests ask again and again until one comes."""
+        with self._parsing:
+            new = self.lines[self._entries_of :]
+            self._entries_of += len(new)
+            for line in new:
+                with contextlib.suppress(json.JSONDecodeError):
+                    value = json.loads(line)
+                    if isinstance(value, dict):
+                        self._entries.append(value)
+            return list(self._entries)
 
     def wait_for(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first JSON line that is wanted."""
 
         def look() -> dict[str, Any] | None:
             ended = not self.reader.is_alive()
-            found = self._find(wanted)
+            found = next(filter(wanted, self.entries()), None)
             assert found or not ended, f"the program ended: {''.join(self.lines[-20:])}"
             return found
 

@@ -25,7 +25,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 import yaml
 
-from tests.support.processes import Process, fetch, until
+from tests.support.processes import PATIENCE, Process, fetch, until
 
 REGIONS = ("na", "eu", "fe")
 
@@ -148,20 +148,15 @@ class Serving:
 
     def events(self, event: str, **values: Any) -> list[dict[str, Any]]:
         """The log lines of an event that have these values."""
-        found = []
-        for line in list(self.process.output.lines):
-            with contextlib.suppress(json.JSONDecodeError):
-                entry = json.loads(line)
-                if entry.get("event") == event and values.items() <= entry.items():
-                    found.append(entry)
-        return found
+        wanted = {"event": event, **values}.items()
+        return [entry for entry in self.process.output.entries() if wanted <= entry.items()]
 
     def told(self, event: str, count: int = 1, **values: Any) -> list[dict[str, Any]]:
         """As `events`, once there are so many: lines come up to a tenth of a second late."""
         self.until(lambda: len(self.events(event, **values)) >= count)
         return self.events(event, **values)
 
-    def until(self, found: Any, patience: float = 15.0) -> Any:
+    def until(self, found: Any, patience: float = PATIENCE) -> Any:
         """What `found()` gives once it gives something; on failure the newest log lines are shown, requests apart."""
         return until(found, lambda: "".join(self._notable_lines()[-15:]), patience)
 
