@@ -12,8 +12,10 @@ from proxy.tokens.credential import MAX_SLEEP, NEVER, Alarm, probe_after_failure
 from proxy.tokens.manager import TokenSettings
 from proxy.tokens.suspicion import TokenUse
 from tests.support.fleet import Fleet, Replica
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, one_engine
 from tests.support.tokens import Answer, RunningManager, ScriptedLogin, grant, source, virtual_time
+
+kept_server = one_engine
 
 
 @virtual_time
