@@ -108,7 +108,9 @@ def test_counters_go_on_through_the_deaths_of_workers(amazon: SimulatedAmazon, t
         assert len(load.failures) <= KILLS * load.workers
         answered = {status: running.metric("requests_total", code=str(status)) for status in load.statuses}
         assert sum(answered.values()) - before == counted
-        assert running.metric("request_duration_seconds_count") == running.metric("requests_total")
+        timed = running.metric("request_duration_seconds_count")
+        # Each worker may be killed after it counted a request in one of the two metrics and before the other.
+        assert abs(running.metric("requests_total") - timed) <= KILLS
         assert running.metric("worker_restarts_total", reason="crashed") == KILLS
         assert running.metric("workers") == WORKERS
         assert running.metric("credential_state", account="acme") == 1
