@@ -15,12 +15,13 @@ from proxy.commands.cli import app, find_commands, load_command
 from proxy.config import load
 from proxy.config.model.deprecations import DEPRECATIONS
 from proxy.config.reference import options
+from proxy.errors import ConfigurationError
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.no_cover  # reads files
 
-PAGES = sorted((*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"))
-NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+FILES = sorted((*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"))
+PAGES = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in FILES}
 KEYS = {f"{option.section}.{option.key}".lstrip(".") for option in options()}
 TOP = {key.partition(".")[0].removesuffix("[]") for key in KEYS}
 VARIABLES = {option.variable for option in options() if option.variable}
@@ -33,6 +34,7 @@ MISTAKES = {"ADS_PROXY_LISTN", "ADS_PROXY_LOG_LEVEL"}
 NO_KEYS = {"routes.acme", "state.degraded", "state.trouble"}
 """A mistake that docs/cli.md shows, and members of `/status`."""
 DIGEST = "A_DIGEST"
+COMMAND: Any = typer.main.get_command(app)
 ACCOUNT: dict[str, Any] = {"client_id": "id", "client_secret": "0123456789abcdef"}
 
 
@@ -59,7 +61,7 @@ def commands(page: str) -> list[list[str]]:
 
 def problem_of(words: list[str]) -> str:
     """What the command line lacks of a command; empty where it has all of it."""
-    command: Any = typer.main.get_command(app)
+    command = COMMAND
     for word in words[1:]:
         if word == "--":
             break
@@ -73,49 +75,49 @@ def problem_of(words: list[str]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_a_command_that_a_page_has_typed_exists(page: Path) -> None:
+def test_a_command_that_a_page_has_typed_exists() -> None:
     """With each of its options."""
-    found = commands(page.read_text(encoding="utf-8"))
-    assert [(words, problem_of(words)) for words in found if problem_of(words)] == []
+    found = [(name, words, problem_of(words)) for name, text in PAGES.items() for words in commands(text)]
+    assert [entry for entry in found if entry[2]] == []
 
 
 def test_commands_are_found_and_judged() -> None:
     """The two tests of this file would pass where nothing is found."""
-    assert sum(len(commands(page.read_text(encoding="utf-8"))) for page in PAGES) > 100
+    assert sum(len(commands(text)) for text in PAGES.values()) > 100
     assert problem_of(["ads-proxy", "keys", "make"]) == "no command 'make'"
     assert problem_of(["ads-proxy", "keys", "new", "x", "--forever"]) == "new has no option '--forever'"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_the_program_is_installed_by_no_name(page: Path) -> None:
+def test_the_program_is_installed_by_no_name() -> None:
     """It is on no public index: whoever took the name there would be given the keys."""
-    text = page.read_text(encoding="utf-8")
-    assert re.findall(r"(?:pip install|pipx run|uvx) (?:--?[a-z][a-z-]* )*'?amazon-ads-proxy\b", text) == []
+    installs = re.compile(r"(?:pip install|pipx run|uvx) (?:--?[a-z][a-z-]* )*'?amazon-ads-proxy\b")
+    assert [name for name, text in PAGES.items() if installs.search(text)] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_a_key_that_a_page_names_exists(page: Path) -> None:
+def test_a_key_that_a_page_names_exists() -> None:
     """`section.key`, as docs/configuration.md has it; `*`, NAME and [] stand for an entry's name."""
     sections = {key.partition(".")[0].removesuffix("[]") for key in KEYS if "." in key}
-    named = re.findall(r"`((?:[a-z_]+)(?:\[\]|\.(?:\*|NAME))?\.[a-z_]+)(?::[^`]*)?`", page.read_text(encoding="utf-8"))
+    key = re.compile(r"`((?:[a-z_]+)(?:\[\]|\.(?:\*|NAME))?\.[a-z_]+)(?::[^`]*)?`")
     wrong = {
-        name
-        for name in named
+        (page, name)
+        for page, text in PAGES.items()
+        for name in key.findall(text)
         if name.partition(".")[0].removesuffix("[]") in sections
         and name.replace("*", "NAME") not in KEYS
         and not name.endswith((".md", ".py", ".yml", ".yaml", ".jsonl", ".service", ".tsv"))
     }
-    assert wrong <= NO_KEYS
+    assert [(page, name) for page, name in sorted(wrong) if name not in NO_KEYS] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_a_variable_that_a_page_names_exists(page: Path) -> None:
+def test_a_variable_that_a_page_names_exists() -> None:
     """Names of accounts and routes are the reader's; each may end in _FILE."""
-    named = set(re.findall(r"\bADS_PROXY_[A-Z0-9_]*[A-Z0-9]", page.read_text(encoding="utf-8")))
-    named = {re.sub(r"__(ACCOUNTS|ROUTES|REGIONS)__[A-Z_]+?__", r"__\1__NAME__", f"__{name[10:]}") for name in named}
     known = {f"__{name[10:]}" for name in VARIABLES | OTHER_VARIABLES | DEPRECATED_VARIABLES | MISTAKES}
-    assert {name for name in named if not {name, name.removesuffix("_FILE")} & known} == set()
+    named = {
+        (page, re.sub(r"__(ACCOUNTS|ROUTES|REGIONS)__[A-Z_]+?__", r"__\1__NAME__", f"__{name[10:]}"))
+        for page, text in PAGES.items()
+        for name in re.findall(r"\bADS_PROXY_[A-Z0-9_]*[A-Z0-9]", text)
+    }
+    assert {(page, name) for page, name in named if not {name, name.removesuffix("_FILE")} & known} == set()
 
 
 def configurations(page: str) -> list[dict[str, Any]]:
@@ -145,14 +147,19 @@ def filled_in(value: Any, key: str = "") -> Any:
     return [filled_in(entry, key) for entry in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_a_configuration_that_a_page_shows_is_valid(page: Path, tmp_path: Path) -> None:
+def test_a_configuration_that_a_page_shows_is_valid(tmp_path: Path) -> None:
     """With an account where it has none."""
-    for shown in configurations(page.read_text(encoding="utf-8")):
-        (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(filled_in(shown)), encoding="utf-8")
-        load(tmp_path / "proxy.yaml", {})
+    wrong = {}
+    for page, text in PAGES.items():
+        for shown in configurations(text):
+            (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(filled_in(shown)), encoding="utf-8")
+            try:
+                load(tmp_path / "proxy.yaml", {})
+            except ConfigurationError as error:
+                wrong[page] = error.problems
+    assert wrong == {}
 
 
 def test_configurations_are_found() -> None:
     """The test above would pass where nothing is found."""
-    assert sum(len(configurations(page.read_text(encoding="utf-8"))) for page in PAGES) >= 10
+    assert sum(len(configurations(text)) for text in PAGES.values()) >= 10

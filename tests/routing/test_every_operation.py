@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable
 from importlib import resources
-
-import pytest
 
 from proxy.app.rules import make_routing_table
 from proxy.forwarding.injection import account_lines, render_section, request_line
@@ -43,13 +42,15 @@ def rows() -> list[dict[str, str]]:
 
 
 ROWS = rows()
+Arrival = tuple[str, str, dict[str, str]]
+"""Account, region and account headers of a request at Amazon."""
 
 
 def takes(row: dict[str, str], column: str) -> bool:
     return row[column] != "never"
 
 
-def sent_on(row: dict[str, str], target: str, *lines: str) -> tuple[str, str, dict[str, str]]:
+def sent_on(row: dict[str, str], target: str, *lines: str) -> Arrival:
     """Account, region and the account headers, by lower-case name, with which a request of this row leaves."""
     read = fields(*(line.encode() for line in lines))
     asked = request(row["method"].encode(), target.encode(), read)
@@ -69,59 +70,73 @@ def path_of(row: dict[str, str]) -> str:
     return re.sub(r"\{[^{}]*\}", "some-Value_1", row["path"])
 
 
-EVERY_ROW = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['method']} {row['path']}")
+def compared(check: Callable[[dict[str, str]], tuple[Arrival, Arrival]]) -> None:
+    """Assert for all operations at once that what arrives is what is expected."""
+    results = {f"{row['method']} {row['path']}": check(row) for row in ROWS}
+    assert {name: arrived for name, (arrived, _) in results.items()} == {
+        name: expected for name, (_, expected) in results.items()
+    }
 
 
-@EVERY_ROW
-def test_by_scope(row: dict[str, str]) -> None:
+def test_by_scope() -> None:
     """A Scope leads to its account and region and leaves alone; what takes none needs a selector and gets nothing."""
-    if takes(row, "scope"):
-        arrived = sent_on(row, path_of(row), f"Amazon-Advertising-API-Scope: {PROFILE}")
-        assert arrived == ("zeta", "eu", {SCOPE: PROFILE})
-    else:
-        assert sent_on(row, path_of(row), "X-Ads-Account: acme") == ("acme", "na", {})
+
+    def check(row: dict[str, str]) -> tuple[Arrival, Arrival]:
+        if takes(row, "scope"):
+            arrived = sent_on(row, path_of(row), f"Amazon-Advertising-API-Scope: {PROFILE}")
+            return arrived, ("zeta", "eu", {SCOPE: PROFILE})
+        return sent_on(row, path_of(row), "X-Ads-Account: acme"), ("acme", "na", {})
+
+    compared(check)
 
 
-@EVERY_ROW
-def test_by_ads_account(row: dict[str, str]) -> None:
+def test_by_ads_account() -> None:
     """An account id leads as a Scope does and leaves alone, but where both are wanted."""
-    if not takes(row, "account_id"):
-        assert sent_on(row, path_of(row), "X-Ads-Account: acme") == ("acme", "na", {})
-        return
-    header = row["account_header"]
-    expected = {header.lower(): ADS_ACCOUNT}
-    if row["scope"] == row["account_id"] == "required":
-        expected[SCOPE] = DEFAULT_PROFILE
-    assert sent_on(row, path_of(row), f"{header}: {ADS_ACCOUNT}") == ("zeta", "eu", expected)
+
+    def check(row: dict[str, str]) -> tuple[Arrival, Arrival]:
+        if not takes(row, "account_id"):
+            return sent_on(row, path_of(row), "X-Ads-Account: acme"), ("acme", "na", {})
+        header = row["account_header"]
+        expected = {header.lower(): ADS_ACCOUNT}
+        if row["scope"] == row["account_id"] == "required":
+            expected[SCOPE] = DEFAULT_PROFILE
+        return sent_on(row, path_of(row), f"{header}: {ADS_ACCOUNT}"), ("zeta", "eu", expected)
+
+    compared(check)
 
 
-@EVERY_ROW
-def test_by_both(row: dict[str, str]) -> None:
+def test_by_both() -> None:
     """Whatever of the two the operation takes, and the client sends, is what leaves."""
-    lines, expected = [], {}
-    if takes(row, "scope"):
-        lines.append(f"Amazon-Advertising-API-Scope: {PROFILE}")
-        expected[SCOPE] = PROFILE
-    if takes(row, "account_id"):
-        lines.append(f"{row['account_header']}: {ADS_ACCOUNT}")
-        expected[row["account_header"].lower()] = ADS_ACCOUNT
-    if row["scope"] == row["account_id"] == "required":
-        assert len(expected) == 2
-    selector = [] if lines else ["X-Ads-Account: acme"]
-    arrived = sent_on(row, path_of(row), *lines, *selector)
-    assert arrived == (("zeta", "eu", expected) if lines else ("acme", "na", {}))
+
+    def check(row: dict[str, str]) -> tuple[Arrival, Arrival]:
+        lines, expected = [], {}
+        if takes(row, "scope"):
+            lines.append(f"Amazon-Advertising-API-Scope: {PROFILE}")
+            expected[SCOPE] = PROFILE
+        if takes(row, "account_id"):
+            lines.append(f"{row['account_header']}: {ADS_ACCOUNT}")
+            expected[row["account_header"].lower()] = ADS_ACCOUNT
+        if row["scope"] == row["account_id"] == "required":
+            assert len(expected) == 2
+        selector = [] if lines else ["X-Ads-Account: acme"]
+        arrived = sent_on(row, path_of(row), *lines, *selector)
+        return arrived, (("zeta", "eu", expected) if lines else ("acme", "na", {}))
+
+    compared(check)
 
 
-@EVERY_ROW
-def test_by_defaults(row: dict[str, str]) -> None:
+def test_by_defaults() -> None:
     """Without a word of the client's: the ads account where it is taken, but never at AMC; else the profile."""
-    expected: dict[str, str] = {}
-    if takes(row, "account_id") and not row["path"].startswith("/amc/"):
-        expected[row["account_header"].lower()] = DEFAULT_ADS_ACCOUNT
-    if (takes(row, "scope") and not expected) or row["scope"] == row["account_id"] == "required":
-        expected[SCOPE] = DEFAULT_PROFILE
-    arrived = sent_on(row, f"/@zeta{path_of(row)}")
-    assert arrived == ("zeta", "fe" if expected else "na", expected)
+
+    def check(row: dict[str, str]) -> tuple[Arrival, Arrival]:
+        expected: dict[str, str] = {}
+        if takes(row, "account_id") and not row["path"].startswith("/amc/"):
+            expected[row["account_header"].lower()] = DEFAULT_ADS_ACCOUNT
+        if (takes(row, "scope") and not expected) or row["scope"] == row["account_id"] == "required":
+            expected[SCOPE] = DEFAULT_PROFILE
+        return sent_on(row, f"/@zeta{path_of(row)}"), ("zeta", "fe" if expected else "na", expected)
+
+    compared(check)
 
 
 def test_the_table_is_whole() -> None:
