@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from proxy.tokens.redis_scripts import BEAT
+
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import RefreshTokenRevoked, StateUnavailable, TokenServerError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import TokenSettings, TokenSource
-from proxy.tokens.redis_connection import BEAT, CHECK, PREFIX, RedisConnection
+from proxy.tokens.redis_connection import BEAT, BLOCK, CHECK, PREFIX, RedisConnection
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.token_response import Grant
 from tests.support.redis_server import KEY, RedisServer
@@ -30,7 +32,8 @@ class VirtualConnection(RedisConnection):
         self._server = server
         self.cut = False
         self.pause = 0.25
-        """Seconds between two looks at the news."""
+        """Seconds until it learns of news."""
+        self._seen = 0
 
     async def command(self, *words: str | bytes | float) -> Any:
         if self.cut:
@@ -41,10 +44,16 @@ class VirtualConnection(RedisConnection):
 
     async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
         now = int((EPOCH + asyncio.get_running_loop().time()) * 1000)
+        self._server.published += script is not BEAT
         return await self.command("EVAL", script, len(keys), *(PREFIX + key for key in keys), now, *arguments)
 
     async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
+        """Asks only when a script ran that can have published something, and at the latest when a real read ends."""
+        end = asyncio.get_running_loop().time() + BLOCK
         await asyncio.sleep(self.pause)
+        while self._server.published == self._seen and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(self.pause)
+        self._seen = self._server.published
         names = [PREFIX + name for name in streams]
         found = await self.command("XREAD", "STREAMS", *names, *streams.values())
         return [(stream.decode(), id_.decode(), fields) for stream, entries in found or () for id_, fields in entries]

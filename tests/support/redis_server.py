@@ -31,6 +31,8 @@ class RedisServer:
         self.program = require_program(*((engine,) if engine else reversed(ENGINES)))
         self.directory, self.password, self._options = directory, password, options
         self.tls: dict[str, Any] = {}
+        self.published = 0
+        """How many scripts that may publish news ran on it, counted by `tests/support/fleet.py`."""
         self.port = free_port()
         if "--tls-ca-cert-file" in options:
             self.tls = {"ssl": True, "ssl_ca_certs": options[options.index("--tls-ca-cert-file") + 1]}

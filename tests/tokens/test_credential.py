@@ -127,6 +127,7 @@ async def test_a_fleet_probes_as_one(server: RedisServer) -> None:
     fleet = Fleet(server, 0, 3600.0)
     for _ in range(3):
         replica = Replica(server, fleet.login, TokenSettings(probe_interval=INTERVAL))
+        replica.connection.pause = 4.0
         fleet.replicas.append(replica)
     await fleet.start()
     await asyncio.sleep(3600)
