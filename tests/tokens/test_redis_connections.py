@@ -53,11 +53,12 @@ async def test_what_a_burst_opened_is_closed(
     await settle(server, 1)
 
 
-@pytest.mark.integration  # waits as long as the program does
 async def test_commands_that_wait_for_a_connection_learn_of_trouble(
-    server: RedisServer, connection: RedisConnection
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They fail at once, and do not ask a server that is known to be away."""
+    monkeypatch.setattr(redis_connection, "PATIENCE", 0.05)
+    connection = RedisConnection(parse_redis_address(server.url), 8)
     server.client.client_pause(60_000, all=False)  # of all commands, it would hold back the end of the pause, too
     try:
         outcomes = await asyncio.gather(
@@ -65,6 +66,7 @@ async def test_commands_that_wait_for_a_connection_learn_of_trouble(
         )
     finally:
         server.client.client_unpause()
+        await connection.close()
     assert {str(outcome) for outcome in outcomes} == {str(connection.trouble)}
 
 
