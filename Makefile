@@ -22,7 +22,10 @@ SECONDS_OF_FUZZING ?= 600
 SECONDS_OF_SOAK ?= 1800
 FILES_AT_A_TIME ?= 6
 UV_VERSION := 0.13.9
-INTEGRATED := (integration or conformance) and not fuzz and not soak
+UNIT := not integration and not conformance and not long and not fuzz and not soak
+# The folders of tests that are marked `long`, beside those that hold tests of real programs, too.
+LONG := tests/fuzz tests/forwarding tests/downstream tests/profiles
+INTEGRATED := (integration or conformance or long) and not fuzz and not soak
 VERSION  = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proxy/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 
@@ -135,7 +138,14 @@ run: $(INSTALLED) ## the demo, without any credentials; CONFIG=FILE: the real th
 # --- check ---------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: lint types docs unit ## lint, types, the site, architecture and unit tests: under three minutes
+check: $(DEVELOPED) $(SPECIFIED) ## lint, types, the site, architecture and unit tests: 90 seconds on two cores
+	@$(MAKE) --no-print-directory lint docs
+	# mypy uses one core, so it runs next to the unit tests.
+	result=0
+	$(MAKE) --no-print-directory types & types=$$!
+	$(MAKE) --no-print-directory unit || result=$$?
+	wait $$types || result=$$?
+	exit $$result
 
 .PHONY: lint
 lint: $(DEVELOPED)
@@ -161,7 +171,7 @@ unit: $(DEVELOPED) $(SPECIFIED)
 	@mkdir -p .cache
 	# Coverage traces only the modules that call themselves pure in their first lines, and asks for all of their branches.
 	$(BIN)/python -m tests.support.modules >.cache/pure-modules.ini
-	$(BIN)/python -m pytest tests -q -n auto --dist worksteal --ignore=tests/integration -m "not integration and not conformance and not fuzz and not soak" \
+	$(BIN)/python -m pytest tests -q -n auto --dist worksteal --ignore=tests/integration -m "$(UNIT)" \
 		--cov --cov-config=.cache/pure-modules.ini --cov-report=term-missing:skip-covered --junit-xml=.cache/junit-unit.xml
 
 .PHONY: format
@@ -170,14 +180,14 @@ format: $(DEVELOPED) ## put every file into the house's form
 	$(BIN)/ruff format --quiet .
 
 .PHONY: test
-test: check integration ## everything: the checks, HTTP conformance, and the tests beside real programs
+test: check integration ## everything: the checks, HTTP conformance, the long tests and the tests beside real programs
 
 .PHONY: integration
-integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(AXE)) ## only HTTP conformance and the tests beside real programs
+integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(AXE)) ## only HTTP conformance, the long tests and the tests beside real programs
 	@mkdir -p .cache
 	# Six files at a time, as most tests wait; then, one test after the other, what holds the program to a time.
 	result=0
-	$(BIN)/python -m pytest tests/integration tests/conformance tests/app tests/tokens -q -n $(FILES_AT_A_TIME) --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
+	$(BIN)/python -m pytest tests/integration tests/conformance $(LONG) tests/app tests/tokens -q -n $(FILES_AT_A_TIME) --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
 	$(BIN)/python -m pytest tests/integration -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?
 	exit $$result
 

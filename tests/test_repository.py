@@ -413,11 +413,20 @@ def test_shell_scripts_are_clean() -> None:
 
 
 def test_every_folder_of_tests_is_run() -> None:
-    """What a target leaves out by its folder, another one names, and marks as it asks for them."""
+    """What a target leaves out by its folder or its mark, another one names, and marks as it asks for them."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     left_out = set(re.findall(r"--ignore=(\S+)", makefile))
-    named = {folder for line in re.findall(r"-m pytest (.*)", makefile) for folder in re.findall(r"tests/\w+", line)}
+    long = re.findall(r"^LONG := (.*)", makefile, re.MULTILINE)[0]
+    commands = [line.replace("$(LONG)", long) for line in re.findall(r"-m pytest (.*)", makefile)]
+    named = {folder for line in commands for folder in re.findall(r"tests/\w+", line)}
     assert left_out == {"tests/integration"}
     assert left_out <= named
     for path in (ROOT / "tests/integration").glob("test_*.py"):
         assert re.search(r"mark\.(integration|soak)\b", path.read_text(encoding="utf-8")), path.name
+    marked = re.compile(r"mark\.long\b|@briefly\b")
+    with_long_tests = {
+        path.parent.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if path != Path(__file__) and marked.search(path.read_text(encoding="utf-8"))
+    }
+    assert with_long_tests <= named

@@ -142,6 +142,7 @@ class Bench(MemoryBench):
         await self.rest(tool)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize("case", KEEPING, ids=lambda case: case.name)
 async def test_a_body_in_two_reads_is_never_read_as_a_request(case: Answered, warm: bool) -> None:

@@ -195,6 +195,7 @@ async def hold_to_the_limits(bench: Flooded, name: str, request: Callable[[int],
     bench.end()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("still_ages")
 @pytest.mark.parametrize("name", FLOODS)
 async def test_a_flood_of_requests_fills_no_cache_beyond_its_limit(name: str) -> None:
@@ -202,6 +203,7 @@ async def test_a_flood_of_requests_fills_no_cache_beyond_its_limit(name: str) ->
     await hold_to_the_limits(Flooded(), name, FLOODS[name], 1 if name == "sessions" else 2)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("still_ages")
 @pytest.mark.parametrize("name", RESPONSES)
 async def test_a_flood_of_responses_fills_no_cache_beyond_its_limit(name: str) -> None:

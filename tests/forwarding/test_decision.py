@@ -155,6 +155,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.long
 @UNHURRIED
 @given(
     st.dictionaries(st.sampled_from(["location", "x", "\u00fc"]), VALUES),

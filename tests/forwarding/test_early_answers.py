@@ -23,7 +23,7 @@ from tests.support.rules import rules_for
 from tests.support.wire import GET, HELLO, PATIENCE, RawUpstream, Wire
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-ROUNDS = 150
+MANY_ROUNDS = pytest.mark.parametrize("rounds", [15, pytest.param(150, marks=pytest.mark.long)])
 PIECE = 3000
 BUSY = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\nno"
 
@@ -36,10 +36,11 @@ async def answering_early(wire: Wire) -> None:
         await wire.body(head)
 
 
-async def test_the_next_request_behind_an_early_answer_is_served(running: Running) -> None:
+@MANY_ROUNDS
+async def test_the_next_request_behind_an_early_answer_is_served(running: Running, rounds: int) -> None:
     """Where the rest of the body comes a moment after the answer, every time."""
     async with running(answering_early, replay_bytes=400) as bench:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             tool = await bench.tool(POST, b"Content-Length: 1000\r\n\r\n", bytes(400))
             assert (await tool.answer()).status == 429
             tool.send(bytes(600), GET)
@@ -253,22 +254,24 @@ async def in_front_of(
         upstream.stop()
 
 
+@MANY_ROUNDS
 @pytest.mark.usefixtures("every_loop")
-async def test_an_answer_that_a_reset_follows_reaches_the_tool() -> None:
+async def test_an_answer_that_a_reset_follows_reaches_the_tool(rounds: int) -> None:
     """Every time, however large the upload is that still runs, and whenever the reset comes."""
     upstream = AnsweringAndResetting()
     async with in_front_of(upstream, f"http://127.0.0.1:{upstream.port}") as bench:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             assert await uploaded(bench, (9_000, 300_000, 3_000_000)[number % 3]) == 413
 
 
+@MANY_ROUNDS
 @pytest.mark.usefixtures("every_loop")
-async def test_an_answer_that_a_reset_follows_reaches_the_tool_through_tls(tmp_path: Path) -> None:
+async def test_an_answer_that_a_reset_follows_reaches_the_tool_through_tls(tmp_path: Path, rounds: int) -> None:
     """Anywhere in an upload, where both come between two writes."""
     authority = Authority(tmp_path)
     upstream = AnsweringWhenTold(authority.context("localhost"))
     async with in_front_of(upstream, f"https://localhost:{upstream.port}", str(authority.ca_file)) as bench:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             upstream.wanted = PIECE * (1 + number % 20)
             tool = await bench.tool(POST, b"Content-Length: 3000000\r\n\r\n", bytes(upstream.wanted))
             await bench.settled(upstream.has_them.is_set)
@@ -278,6 +281,7 @@ async def test_an_answer_that_a_reset_follows_reaches_the_tool_through_tls(tmp_p
             tool.abort()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("every_loop")
 async def test_hardly_an_answer_is_lost_where_a_reset_may_come_at_any_moment(tmp_path: Path) -> None:
     """Within a write, too, as the peer is a process of its own; docs/reliability.md has the numbers."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import h11
 import httptools
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -147,6 +148,7 @@ async def reach(bench: ProxyBench, data: bytes, cuts: list[int]) -> bytes:
     return bytes(bench.upstream.wires[0].received[before:])
 
 
+@pytest.mark.long
 @SETTINGS
 @given(
     st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]), TARGET, FIELDS, BODY, FRAMINGS, CUTS, SPACE
@@ -183,6 +185,7 @@ async def test_a_request_leaves_as_exactly_one_message(
     assert by_httptools(left, answer=False) == [meant]
 
 
+@pytest.mark.long
 @SETTINGS
 @given(st.integers(200, 599), TOKEN, FIELDS, BODY, st.sampled_from(["counted", "chunked", "close"]), CUTS, SPACE)
 async def test_an_answer_comes_back_as_exactly_one_message(
@@ -238,6 +241,7 @@ ODD = st.sampled_from(
 )
 
 
+@pytest.mark.long
 @SETTINGS
 @given(st.lists(st.one_of(ODD, st.tuples(NAME, VALUE)), max_size=6))
 async def test_a_remembered_section_gives_what_a_new_one_gives(running: Running, fields: list[Field]) -> None:

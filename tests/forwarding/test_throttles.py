@@ -259,7 +259,7 @@ async def test_a_polite_client_among_greedy_ones_gets_more_than_directly(retry_w
 
 
 @pytest.mark.parametrize("retry_wait", [0.0, 10.0])
-@pytest.mark.parametrize(("greedy", "rate"), [(8, 10.0), pytest.param(40, 50.0, marks=pytest.mark.no_cover)])
+@pytest.mark.parametrize(("greedy", "rate"), [(8, 10.0), pytest.param(40, 50.0, marks=pytest.mark.long)])
 @virtual_time
 async def test_greedy_clients_get_their_shares_and_do_not_flood_amazon(
     greedy: int, rate: float, retry_wait: float

@@ -111,14 +111,22 @@ async def seen(request: bytes, pieces: list[bytes | None], *, waits: bool = Fals
     return told, messages, events, connections
 
 
-@pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES)
-@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-async def test_whole_or_in_pieces_is_the_same(request_: bytes, response: bytes) -> None:
-    """To the client, to Amazon, in the events, and for the connections."""
-    whole = await seen(request_, [response])
-    half = len(response) // 2
-    assert await seen(request_, [response[:half], response[half:]]) == whole
-    assert await seen(request_, [response[:-1], response[-1:]]) == whole
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(request, id=name, marks=() if name in ("get", "head", "post") else pytest.mark.long)
+        for name, request in REQUESTS.items()
+    ],
+)
+async def test_whole_or_in_pieces_is_the_same(request_: bytes) -> None:
+    """To the client, to Amazon, in the events, and for the connections, whatever the response is."""
+    different = []
+    for name, response in RESPONSES.items():
+        whole = await seen(request_, [response])
+        for at in (len(response) // 2, -1):
+            if await seen(request_, [response[:at], response[at:]]) != whole:
+                different.append((name, at))
+    assert different == []
 
 
 ENDS: dict[str, list[bytes | None]] = {

@@ -90,6 +90,7 @@ CONVERSATIONS = st.lists(st.one_of(AGAIN, AGAIN, CHANGES), max_size=10).map(
 )
 
 
+@pytest.mark.long
 @settings(UNHURRIED, max_examples=40)
 @given(CONVERSATIONS)
 async def test_nothing_differs(running: Running, steps: list[Step]) -> None:
@@ -97,6 +98,7 @@ async def test_nothing_differs(running: Running, steps: list[Step]) -> None:
     await compared(running, steps)
 
 
+@pytest.mark.long
 @settings(UNHURRIED, max_examples=20)
 @given(CONVERSATIONS, st.sampled_from(sorted(KEYS)))
 async def test_nothing_differs_with_keys(running: Running, steps: list[Step], name: str) -> None:
@@ -260,6 +262,7 @@ def heads(line: Target, section: bytes, lines: list[tuple[str, int]]) -> list[by
     return [head + section + key + b"\r\n" for head in filled]
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
@@ -289,6 +292,7 @@ def cut(data: bytes, at: int) -> list[bytes]:
     return [data] if not at else [data[:at], data[at:]]
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(BYTES, CUTS, BYTES, CUTS), min_size=1, max_size=4), st.sampled_from((0, 0, 7)))
 @example([(BODIES[1], 0, BODIES[2], 0), (BODIES[2], 0, BODIES[0], 0), (BODIES[13], 0, BODIES[13], 0)], 0)

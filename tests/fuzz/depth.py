@@ -1,7 +1,7 @@
 """How long a property is tried: a short slice that is the same every time, or many examples of chance.
 
-`make test` runs the slices; `make fuzz` runs the long ones again and again, with another seed each time. Nothing is
-asserted here.
+`make test` runs the slices, which are marked `long`; `make fuzz` runs the long ones again and again, with another seed
+each time. Nothing is asserted here.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ LONG_STEPS = settings(LONG, max_examples=400, stateful_step_count=60)
 
 
 def briefly(test: Callable[..., None]) -> Callable[..., None]:
-    """A slice of a property for every run of the tests."""
-    return BRIEF(test)
+    """A slice of a property for `make test`."""
+    marked: Callable[..., None] = pytest.mark.long(BRIEF(test))
+    return marked
 
 
 def at_length(test: Callable[..., None]) -> Callable[..., None]:

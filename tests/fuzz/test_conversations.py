@@ -185,7 +185,7 @@ class _Long(Conversation):
     """Many for `make fuzz`."""
 
 
-TestConversations = _Brief.TestCase
+TestConversations = pytest.mark.long(_Brief.TestCase)
 TestConversations.settings = BRIEF_STEPS
 TestConversationsAtLength = pytest.mark.fuzz(_Long.TestCase)
 TestConversationsAtLength.settings = LONG_STEPS

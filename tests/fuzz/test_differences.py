@@ -11,6 +11,7 @@ from tests.fuzz.differences import Fuzz
 SECONDS = float(os.environ.get("SECONDS_OF_DIFFERENCES", "120"))
 
 
+@pytest.mark.long
 async def test_a_warm_proxy_does_what_a_cold_one_does() -> None:
     """For the same requests in each run, many of which repeat an earlier decision, and after changes."""
     counts = await Fuzz(4).run(batches=60)

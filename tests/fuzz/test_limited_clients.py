@@ -90,7 +90,7 @@ def test_there_are_as_many_operations_as_the_specifications_have() -> None:
     assert len(specified()) == 556
 
 
-@pytest.mark.no_cover  # tries very many values
+@pytest.mark.long
 @pytest.mark.parametrize("which", range(len(CLIENTS)))
 def test_every_operation_is_reached_exactly_where_something_of_the_clients_governs_it(which: int) -> None:
     """Plainly written, in each way to name a profile or an account: permitted if and only if the oracle says so."""
@@ -107,7 +107,7 @@ def test_every_operation_is_reached_exactly_where_something_of_the_clients_gover
     assert not wrong
 
 
-@pytest.mark.no_cover  # tries very many values
+@pytest.mark.long
 @pytest.mark.parametrize("which", range(len(CLIENTS)))
 def test_no_other_method_of_a_known_path_is_reached(which: int) -> None:
     """What the specifications do not have is closed, whatever is sent along."""

@@ -309,6 +309,7 @@ def test_each_part_of_a_request_that_a_decision_reads_is_told_apart(part: str) -
     assert check(second, first) > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", CHANGES)
 def test_requests_that_differ_in_one_thing_are_served_apart(kind: str) -> None:
     """For a few pairs of each kind, of which some repeat a decision."""

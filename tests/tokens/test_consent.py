@@ -202,7 +202,7 @@ def begun_at(running: RunningManager, wall: float) -> TokenManager:
     return TokenManager(running.login, running.store, running.events, TokenSettings(), timing)
 
 
-@pytest.mark.no_cover  # tries very many values
+@pytest.mark.long
 @virtual_time
 async def test_a_year_of_a_hundred_accounts_costs_no_request() -> None:
     """A restart each 13 days. Whoever consents anew in time is served before, meanwhile and after; whoever does not is

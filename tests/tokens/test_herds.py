@@ -9,6 +9,7 @@ from tests.support.redis_server import RedisServer, one_engine
 
 kept_server = one_engine
 
+pytestmark = pytest.mark.long
 REPLICAS, ACCOUNTS = 4, 10
 LISTS = 3 * (1 + 1 + 1 + 7)
 """In each region: the usual profiles, ads accounts, managers' accounts, and those that the usual list leaves out."""

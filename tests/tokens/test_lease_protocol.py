@@ -10,6 +10,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -257,6 +258,7 @@ class LeaseProtocol(RuleBasedStateMachine):
                 assert token.consent <= replica.consents[account]
 
 
+@pytest.mark.long
 def test_no_interleaving_breaks_the_protocol(server: RedisServer) -> None:
     """Scripts and model agree, fences only grow, and each replica serves its own accounts' tokens."""
     LeaseProtocol.server = server
