@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from proxy.tokens.redis_scripts import BEAT
-
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import RefreshTokenRevoked, StateUnavailable, TokenServerError
 from proxy.secret import Secret
