@@ -128,12 +128,6 @@ class ResponseRelay:
         else:
             self._send_head(without_length(fields) if response.status == 204 else fields.passing, fields.content_length)
 
-    def take_up(self, response: Response, bytes_out: int) -> None:
-        """Go on where somebody else has sent the head, and so much of a body with a length."""
-        self._response, self.status = response, response.status
-        self._length, self.bytes_out, self.began = response.fields.content_length, bytes_out, True
-        self.keep = self._client.stays_open(self._context.request)
-
     def data(self, pieces: list[Buffer]) -> None:
         if self.beginning is not None and len(self.beginning) < MAX_READ:
             self.beginning += b"".join(pieces)[: MAX_READ - len(self.beginning)]

@@ -197,7 +197,6 @@ class Channel:
 # --- Messages between supervisor and worker as bytes -----------------------------------------------------
 
 _PREFIX: Final = 4
-MAX_FRAME: Final = (1 << 32) - 1
 
 Message = dict[str, Any]
 
