@@ -57,11 +57,11 @@ class StopSignals:
     def note(self) -> None:
         """One of them came."""
         if self.stop_at_once.is_set():
-            end_where_it_is()
+            exit_immediately()
         (self.stop_at_once if self.stop.is_set() else self.stop).set()
 
 
-def end_where_it_is() -> NoReturn:
+def exit_immediately() -> NoReturn:
     """End the process with exit code 1, without another step."""
     os._exit(1)
 

@@ -21,7 +21,7 @@ from proxy.app.process import connections_within, defect_of
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.tls_in_force import TlsInForce
-from proxy.app.workers.crew import Crew
+from proxy.app.workers.worker_group import WorkerGroup
 from proxy.config import Address, default_spill_directory, environment, wants_colours
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor, bind, bound_address
@@ -72,8 +72,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.access.client_keys import ClientKey
-    from proxy.app.workers.desk import Desk
     from proxy.app.workers.supervisor import Supervisor
+    from proxy.app.workers.supervisor_hub import SupervisorHub
     from proxy.config import AuditSection, Config
     from proxy.events import Event, Observer
     from proxy.forwarding.decision import Rules
@@ -140,10 +140,10 @@ class Program:
         """What outlives a reload, and what workers share where there are some."""
         self._uses, self._sessions = KeyUses(), McpSessions()
         self.workers: Supervisor | None = None
-        manner = {"demo": self.demo, "open_files": open_files, "form": self.logs.form}
-        self._crew = Crew.make(config, manner) if config.workers > 1 else None
-        self.throttles = self._crew.throttles if self._crew is not None else Throttles()
-        self._budgets = self._crew.budgets if self._crew is not None else Budgets()
+        worker_settings = {"demo": self.demo, "open_files": open_files, "form": self.logs.form}
+        self._worker_group = WorkerGroup.make(config, worker_settings) if config.workers > 1 else None
+        self.throttles = self._worker_group.throttles if self._worker_group is not None else Throttles()
+        self._budgets = self._worker_group.budgets if self._worker_group is not None else Budgets()
 
     def __repr__(self) -> str:
         where = f"on {self.listening}" if self.started else "not started"
@@ -258,14 +258,14 @@ class Program:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
         opened = self._opened
         self.lwa = self._login_with_amazon(config)
-        desk = self._make_desk()
+        hub = self._make_hub()
         fleet = (self.fleet,) if self.fleet is not None else ()
-        observers = Observers((self.observers, SignInObserver(self._list_profiles_again), *fleet, *desk))
+        observers = Observers((self.observers, SignInObserver(self._list_profiles_again), *fleet, *hub))
         self.tokens = TokenManager(self.lwa, store, observers, token_settings(config))
         if self.fleet is not None:
             self.fleet.share_pace(self.tokens.turns)
-        self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *desk)))
-        for each in desk:
+        self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *hub)))
+        for each in hub:
             each.tokens, each.directory = self.tokens, self.directory
         loop = asyncio.get_running_loop()
         self.accounting.journal.gather(loop.call_soon)
@@ -326,15 +326,15 @@ class Program:
 
     # --- parts
 
-    def _make_desk(self) -> tuple[Desk, ...]:
+    def _make_hub(self) -> tuple[SupervisorHub, ...]:
         """What gives workers their copies, where there are workers."""
-        if self._crew is None:
+        if self._worker_group is None:
             return ()
-        desk = self._crew.desk(self._sessions, self._uses, self.history, self.audit)
-        desk.tls, desk.spans = self._tls, self._take_spans
+        hub = self._worker_group.hub(self._sessions, self._uses, self.history, self.audit)
+        hub.tls, hub.spans = self._tls, self._take_spans
         told = self.observers, self.logs.sink.put_batch
-        self.workers = self._crew.supervisor(desk, self.metrics, lambda: self.config, told)
-        return (desk,)
+        self.workers = self._worker_group.supervisor(hub, self.metrics, lambda: self.config, told)
+        return (hub,)
 
     def _adjust_logs(self, config: Config) -> None:
         log = config.log

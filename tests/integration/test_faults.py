@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.front import Front, Manner, front
+from tests.support.front import Behaviour, Front, front
 from tests.support.processes import fetch
 from tests.support.programs import ROOT
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
@@ -74,7 +74,7 @@ MCP = tuple(
 )
 """The endpoint is reached in the same way; its calls are writes, and its streams may be silent for ever."""
 
-LWA: dict[str, Fault | Manner] = {
+LWA: dict[str, Fault | Behaviour] = {
     "reset": {"abort": "before_head", "reset": True},
     "closed": {"abort": "before_head"},
     "black-hole": {"hang": "before_head"},
@@ -89,7 +89,7 @@ LWA: dict[str, Fault | Manner] = {
     "truncated": {"abort": "mid_body", "abort_after": 5},
     "garbage": {"raw": "garbage\r\n\r\n"},
     "json-garbage": {"status": 200, "body": "[1, 2"},
-    **{manner.value: manner for manner in Manner if manner is not Manner.PASS},
+    **{behaviour.value: behaviour for behaviour in Behaviour if behaviour is not Behaviour.PASS},
 }
 """What the simulator does, or the front before it, below HTTP."""
 STATES = ("live", "cold", "expired")
@@ -120,7 +120,7 @@ def healed(amazon: SimulatedAmazon, login: Front) -> Iterator[None]:
 
 def heal(amazon: SimulatedAmazon, login: Front) -> None:
     amazon.heal()
-    login.behave(Manner.PASS)
+    login.behave(Behaviour.PASS)
 
 
 def configuration(amazon: SimulatedAmazon, login: Front, **changes: Any) -> dict[str, Any]:
@@ -241,15 +241,15 @@ def test_the_apis_name_does_not_resolve(unreachable: Any) -> None:
 
 
 BELOW_HTTP = {
-    Manner.SILENT: (504, "upstream-connect-timeout"),
-    Manner.NO_TLS: (502, "upstream-unreachable"),
-    Manner.WRONG: (502, "upstream-certificate-rejected"),
+    Behaviour.SILENT: (504, "upstream-connect-timeout"),
+    Behaviour.NO_TLS: (502, "upstream-unreachable"),
+    Behaviour.WRONG: (502, "upstream-certificate-rejected"),
 }
 
 
 @pytest.mark.parametrize("kind", ["api", "mcp"])
-@pytest.mark.parametrize("manner", BELOW_HTTP)
-def test_no_connection_comes_about(amazon: SimulatedAmazon, tmp_path: Path, kind: str, manner: Manner) -> None:
+@pytest.mark.parametrize("behaviour", BELOW_HTTP)
+def test_no_connection_comes_about(amazon: SimulatedAmazon, tmp_path: Path, kind: str, behaviour: Behaviour) -> None:
     """Nothing is sent; other regions are served, and so is this one as soon as it is over."""
     regions, request = amazon.regions(), "POST /mcp" if kind == "mcp" else "GET /v2/profiles"
     address = urlsplit(regions["eu"][f"{kind}_url"])
@@ -259,23 +259,23 @@ def test_no_connection_comes_about(amazon: SimulatedAmazon, tmp_path: Path, kind
         upstream = {**PATIENCE, "ca_file": str(before.ca_file)}
         with serving(tmp_path, amazon.configuration(regions=regions, upstream=upstream)) as running:
             running.until_ready()
-            before.behave(manner)
-            assert ask(running, request, "/eu") == BELOW_HTTP[manner]
-            assert running.metric("refused_total", reason=BELOW_HTTP[manner][1]) >= 1
+            before.behave(behaviour)
+            assert ask(running, request, "/eu") == BELOW_HTTP[behaviour]
+            assert running.metric("refused_total", reason=BELOW_HTTP[behaviour][1]) >= 1
             serves_again(running)
-            before.behave(Manner.PASS)
+            before.behave(Behaviour.PASS)
             running.until(lambda: ask(running, request, "/eu") == (200, ""))
 
 
 # --- Login with Amazon
 
 
-def trouble(amazon: SimulatedAmazon, login: Front, fault: Fault | Manner) -> None:
-    if isinstance(fault, Manner):
+def trouble(amazon: SimulatedAmazon, login: Front, fault: Fault | Behaviour) -> None:
+    if isinstance(fault, Behaviour):
         login.behave(fault)
     else:
         amazon.fault(fault, target="lwa")
-        login.behave(Manner.PASS)  # connections that are open end: a fault meets requests on new ones as well
+        login.behave(Behaviour.PASS)  # connections that are open end: a fault meets requests on new ones as well
 
 
 def renewed(running: Serving) -> bool:
@@ -285,7 +285,7 @@ def renewed(running: Serving) -> bool:
 
 @pytest.mark.parametrize("fault", LWA.values(), ids=[f"lwa-{name}-live" for name in LWA])
 def test_lwa_fails_while_a_token_lives(
-    amazon: SimulatedAmazon, login: Front, live: Serving, fault: Fault | Manner
+    amazon: SimulatedAmazon, login: Front, live: Serving, fault: Fault | Behaviour
 ) -> None:
     """No request notices that a renewal failed."""
     live.until(lambda: renewed(live))
@@ -303,7 +303,7 @@ def test_lwa_fails_while_a_token_lives(
 
 @pytest.mark.parametrize("fault", LWA.values(), ids=[f"lwa-{name}-cold-expired" for name in LWA])
 def test_lwa_fails_at_the_start_and_again_until_the_token_is_over(
-    amazon: SimulatedAmazon, login: Front, tmp_path: Path, fault: Fault | Manner
+    amazon: SimulatedAmazon, login: Front, tmp_path: Path, fault: Fault | Behaviour
 ) -> None:
     """At the start, not ready, and 503 with Retry-After; both are over a few seconds after the trouble.
 
@@ -357,7 +357,7 @@ def test_the_page_has_the_rows_that_are_tried() -> None:
     told |= set(re.findall(r"`(lwa-[a-z0-9-]+)`", lwa_faults()))
     assert [row[0] for row in rows if "any of them" in row[0]] == [f"any of them, {state}" for state in STATES]
     here = {row.name for row in (*API, *MCP)} | {f"lwa-{name}" for name in LWA}
-    here |= {f"{kind}-{manner.value}" for kind in ("api", "mcp") for manner in BELOW_HTTP}
+    here |= {f"{kind}-{behaviour.value}" for kind in ("api", "mcp") for behaviour in BELOW_HTTP}
     here |= set(re.findall(r'^    """`([a-z-]+)`', Path(__file__).read_text(encoding="utf-8"), re.MULTILINE))
     assert told == here
 

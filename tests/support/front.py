@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.support.certificates import Authority
 
 
-class Manner(StrEnum):
+class Behaviour(StrEnum):
     """How connections are taken."""
 
     PASS = "pass"
@@ -39,23 +39,23 @@ class Front:
         self.ca_file = authority.ca_file
         (folder / "stranger").mkdir()
         self._contexts = {
-            Manner.PASS: authority.context("localhost"),
-            Manner.WRONG: Authority(folder / "stranger").context("localhost"),
+            Behaviour.PASS: authority.context("localhost"),
+            Behaviour.WRONG: Authority(folder / "stranger").context("localhost"),
         }
         self._server = server
-        self._manner = Manner.PASS
+        self._behaviour = Behaviour.PASS
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self.port = 0
         self._listen()
 
-    def behave(self, manner: Manner) -> None:
+    def behave(self, behaviour: Behaviour) -> None:
         """From now on; connections that are open end."""
-        self._manner = manner
+        self._behaviour = behaviour
         for connection in tuple(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        if manner is Manner.REFUSED:
+        if behaviour is Behaviour.REFUSED:
             self.close()
         elif self._listener is None:
             self._listen()
@@ -79,17 +79,17 @@ class Front:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        manner = self._manner
+        behaviour = self._behaviour
         self._open.add(connection)
         try:
             with connection, contextlib.suppress(OSError):
-                if manner is Manner.NO_TLS:
+                if behaviour is Behaviour.NO_TLS:
                     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                elif manner is Manner.SILENT:
+                elif behaviour is Behaviour.SILENT:
                     while connection.recv(4096):
                         pass
                 else:
-                    with self._contexts[manner].wrap_socket(connection, server_side=True) as secure:
+                    with self._contexts[behaviour].wrap_socket(connection, server_side=True) as secure:
                         self._relay(secure)
         finally:
             self._open.discard(connection)
@@ -127,4 +127,4 @@ def front(folder: Path, server: tuple[str, int]) -> Iterator[Front]:
     try:
         yield opened
     finally:
-        opened.behave(Manner.REFUSED)
+        opened.behave(Behaviour.REFUSED)

@@ -29,7 +29,7 @@ class ChannelClosed(Exception):
     """The other side is gone."""
 
 
-class QuestionFailed(Exception):
+class RemoteCallFailed(Exception):
     """The other side met an error where it was to answer, and has told it where defects are told."""
 
 
@@ -51,7 +51,7 @@ class Channel:
         self._unsent = bytearray()
         self._all_taken = asyncio.Event()
         self._all_taken.set()
-        self._questions: dict[int, asyncio.Future[Message]] = {}
+        self._pending_calls: dict[int, asyncio.Future[Message]] = {}
         self._serial = count(1)
         self._answering: set[asyncio.Task[None]] = set()
         self._is_open = True
@@ -59,7 +59,7 @@ class Channel:
 
     def __repr__(self) -> str:
         state = "open" if self._is_open else "closed"
-        return f"<Channel: {state}, {len(self._unsent)} bytes unsent, {len(self._questions)} questions>"
+        return f"<Channel: {state}, {len(self._unsent)} bytes unsent, {len(self._pending_calls)} questions>"
 
     @property
     def is_open(self) -> bool:
@@ -93,19 +93,19 @@ class Channel:
             await asyncio.wait_for(self._all_taken.wait(), patience)
 
     async def ask(self, question: str, **values: Any) -> Message:
-        """The answer to a question. Raises `ChannelClosed` and `QuestionFailed`."""
+        """The answer to a question. Raises `ChannelClosed` and `RemoteCallFailed`."""
         if not self._is_open:
             raise ChannelClosed
         number = next(self._serial)
         answer: asyncio.Future[Message] = self._loop.create_future()
-        self._questions[number] = answer
+        self._pending_calls[number] = answer
         self.send(_ASK, number=number, question=question, **values)
         try:
             answered = await answer
         finally:
-            self._questions.pop(number, None)
+            self._pending_calls.pop(number, None)
         if _FAILED in answered:
-            raise QuestionFailed
+            raise RemoteCallFailed
         return answered
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Channel:
         self._socket.close()
         for task in self._answering:
             task.cancel()
-        for question in self._questions.values():
+        for question in self._pending_calls.values():
             if not question.done():
                 question.set_exception(ChannelClosed())
 
@@ -167,7 +167,7 @@ class Channel:
 
     def _take(self, message: Message) -> None:
         if message["kind"] == _ANSWER:
-            question = self._questions.get(message["number"])
+            question = self._pending_calls.get(message["number"])
             if question is not None and not question.done():
                 question.set_result(message)
         elif message["kind"] == _ASK:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.app.workers.channel import ChannelClosed, QuestionFailed
+from proxy.app.workers.channel import ChannelClosed, RemoteCallFailed
 from proxy.clock import boot_time
 from proxy.errors import NoUsableToken
 from proxy.secret import Secret
@@ -100,7 +100,7 @@ class HeldTokens:
             answer = await self._channel.ask(question, account=account, **values)
         except ChannelClosed:
             raise NoUsableToken(_ALONE, retry_after=1, close=True) from None
-        except QuestionFailed:
+        except RemoteCallFailed:
             raise NoUsableToken(_UNANSWERED, retry_after=1) from None
         refused = answer.get("refused")
         if refused is not None:

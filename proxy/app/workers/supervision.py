@@ -40,7 +40,7 @@ class WorkerEnd(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class WorkerHealth:
     """A worker as the supervisor sees it. `since` is when its phase began, `beat` when its event loop last turned, 0
     before the first time; all times are of the one monotonic clock."""
 
@@ -61,13 +61,13 @@ class WorkerState:
     restarts: int
 
 
-def judge(vitals: Vitals, now: float, looked_at: float) -> WorkerEnd | None:
+def assess(health: WorkerHealth, now: float, looked_at: float) -> WorkerEnd | None:
     """Why a worker is to be killed, if it is. `looked_at` is when this was asked last."""
     if now - looked_at > _LATE_LOOK:
         return None  # who looks so late was held up, and the worker may have been so by the same
-    if vitals.phase is WorkerPhase.STARTING and now - vitals.since > START_SECONDS:
+    if health.phase is WorkerPhase.STARTING and now - health.since > START_SECONDS:
         return WorkerEnd.NOT_READY
-    if vitals.phase is WorkerPhase.SERVING and now - max(vitals.beat, vitals.since) > HANG_SECONDS:
+    if health.phase is WorkerPhase.SERVING and now - max(health.beat, health.since) > HANG_SECONDS:
         return WorkerEnd.HUNG
     return None
 

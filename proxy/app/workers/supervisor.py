@@ -1,6 +1,6 @@
 """Keeps so many workers serving: starts them, notices who has ended or stands still, replaces them, and ends them.
 
-What they are given is for `desk`, when one is given up for `supervision`. The sockets that tools connect to are the
+What they are given is for `hub`, when one is given up for `supervision`. The sockets that tools connect to are the
 supervisor's, which accepts nothing itself: a connection that waits when a worker dies is another one's.
 """
 
@@ -25,12 +25,12 @@ from proxy.app.draining import wait
 from proxy.app.workers.channel import Channel, Descriptors, pack
 from proxy.app.workers.supervision import (
     LOOK_SECONDS,
-    Vitals,
     WorkerEnd,
+    WorkerHealth,
     WorkerPhase,
     WorkerState,
+    assess,
     failures_after,
-    judge,
     wait_before,
 )
 from proxy.errors import StartupError
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from proxy.app.workers.channel import Message
-    from proxy.app.workers.desk import Desk
     from proxy.app.workers.shared_counts import SharedCounts
+    from proxy.app.workers.supervisor_hub import SupervisorHub
     from proxy.config import Config
     from proxy.events import Event, Observer
     from proxy.observability.number_memory import NumberMemories
@@ -60,13 +60,13 @@ class Supervisor:
 
     def __init__(
         self,
-        desk: Desk,
+        hub: SupervisorHub,
         memories: NumberMemories,
         counts: SharedCounts,
         config: Callable[[], Config],
         telling: tuple[Observer, Callable[[bytes], None]],
     ) -> None:
-        self._desk, self._memories, self._config = desk, memories, config
+        self._hub, self._memories, self._config = hub, memories, config
         self._counts = counts
         self._observer, self._put = telling
         self._count = config().workers
@@ -77,7 +77,7 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
         self._generation = 0
         self._ending = asyncio.Event()
-        desk.workers = self
+        hub.workers = self
 
     def __repr__(self) -> str:
         return f"<Supervisor of {self._count} workers, {self.serving} serving>"
@@ -102,7 +102,7 @@ class Supervisor:
         """`HOST:PORT` -> connections of all workers to it."""
         sizes: dict[str, int] = {}
         for number in self._living:
-            for host, size in self._desk.pools.get(number, {}).items():
+            for host, size in self._hub.pools.get(number, {}).items():
                 sizes[host] = sizes.get(host, 0) + size
         return sizes
 
@@ -132,7 +132,7 @@ class Supervisor:
         self._listening = listening
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(number)) for number in range(self._count)]
-        self._keepers.append(loop.create_task(WorkerWatch(self._watched, self._desk.look, self._tell).run()))
+        self._keepers.append(loop.create_task(WorkerWatch(self._watched, self._hub.look, self._tell).run()))
         end = loop.time() + _BEGIN_SECONDS
         while self.serving < self._count:
             if loop.time() > end:
@@ -174,8 +174,8 @@ class Supervisor:
         A worker that still starts takes it before it serves, or right after.
         """
         self._generation += 1
-        self.send_all(self._desk.reload(config, self._generation))
-        self._desk.tell_all(config.accounts)
+        self.send_all(self._hub.reload(config, self._generation))
+        self._hub.tell_all(config.accounts)
         end = time.monotonic() + _APPLY_SECONDS
         while late := [worker for worker in self._living.values() if self._is_behind(worker)]:
             if time.monotonic() > end:
@@ -199,7 +199,7 @@ class Supervisor:
         """As long as the program runs, there is a worker of this number."""
         failures = 0
         while not self._ending.is_set():
-            worker = WorkerProcess(number, self._heard, self._desk.asked, self._put)
+            worker = WorkerProcess(number, self._heard, self._hub.asked, self._put)
             try:
                 try:
                     await self._run(worker)
@@ -237,13 +237,13 @@ class Supervisor:
         worker.applied = self._generation
         self._memories.begin(id(worker), worker.numbers)
         self._living[worker.number] = worker
-        for packed in self._desk.welcome(worker.number, self._config()):
+        for packed in self._hub.welcome(worker.number, self._config()):
             worker.channel.send_packed(packed)
 
     def _forget(self, worker: WorkerProcess) -> None:
         if self._living.get(worker.number) is worker:
             del self._living[worker.number]
-        self._desk.pools.pop(worker.number, None)
+        self._hub.pools.pop(worker.number, None)
         self._counts.forget(worker.number)
         self._memories.end(id(worker))
 
@@ -261,7 +261,7 @@ class Supervisor:
                 if message["trace"]:
                     self._tell(DefectMet(f"worker {worker.number}", message["trace"]))
             case _:
-                self._desk.heard(worker.number, message)
+                self._hub.heard(worker.number, message)
 
     def _watched(self) -> tuple[WorkerProcess, ...]:
         return () if self._ending.is_set() else tuple(self._living.values())
@@ -306,7 +306,7 @@ class WorkerWatch:
         looked_at, self._looked_at = self._looked_at, now
         self._looks += 1
         for worker in tuple(self._workers()):
-            self._try(f"watch of worker {worker.number}", partial(_judge, worker, now, looked_at))
+            self._try(f"watch of worker {worker.number}", partial(_assess, worker, now, looked_at))
         if self._looks % LOOKS_UNTIL_ELSEWHERE == 0:
             self._try("watch of lists", self._look_elsewhere)
 
@@ -322,8 +322,8 @@ class WorkerWatch:
             self._met.pop(where, None)
 
 
-def _judge(worker: WorkerProcess, now: float, looked_at: float) -> None:
-    why = judge(worker.vitals, now, looked_at)
+def _assess(worker: WorkerProcess, now: float, looked_at: float) -> None:
+    why = assess(worker.health, now, looked_at)
     if why is not None:
         worker.kill(why)
 
@@ -400,8 +400,8 @@ class WorkerProcess:
         return time.monotonic() - self.since if self.phase is WorkerPhase.SERVING else 0.0
 
     @property
-    def vitals(self) -> Vitals:
-        return Vitals(self.phase, self.since, self.numbers.header[BEAT])
+    def health(self) -> WorkerHealth:
+        return WorkerHealth(self.phase, self.since, self.numbers.header[BEAT])
 
     @property
     def in_flight(self) -> int:

@@ -20,7 +20,7 @@ from proxy.access.client_keys import KeyUses
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
 from proxy.app.kept_objects import KeptObjects
-from proxy.app.process import connections_within, defect_of, end_where_it_is, failure_of
+from proxy.app.process import connections_within, defect_of, exit_immediately, failure_of
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.channel import Channel
@@ -97,7 +97,7 @@ class Worker:
         self._ending: asyncio.Task[None] | None = None
         self.acceptors: list[Acceptor] = []
         self._tls = TlsInForce()
-        self._memory, self._writes = NumberMemory(given.numbers), HeldWrites(self._loop)
+        self._memory, self._writes = NumberMemory(given.numbers), DeferredWrites(self._loop)
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
         self._news = RequestNews(self._uses)
         self._beats = 0
@@ -132,7 +132,7 @@ class Worker:
             self._handlers[message["kind"]](message)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may go on with half a configuration
             self._channel.send("failed", at=message["kind"], **failure_of(error))
-            end_where_it_is()
+            exit_immediately()
 
     def _begin(self, message: Message) -> None:
         """Make everything. Tokens, lists and what else is known follow, and `serve` then."""
@@ -325,7 +325,7 @@ async def _answer_nothing(_: Message) -> Message:
 # --- Writes that leave a little later than they are made -------------------------------------------------
 
 
-class HeldWrites:
+class DeferredWrites:
     """What waits for the end of this turn: first what is to be done before anything is sent, then who holds writes."""
 
     __slots__ = ("_call_soon", "_first", "_report", "_waiting")
@@ -333,10 +333,10 @@ class HeldWrites:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._call_soon, self._report = loop.call_soon, loop.call_exception_handler
         self._first: list[Callable[[], None]] = []
-        self._waiting: list[HeldTransport] = []
+        self._waiting: list[DeferringTransport] = []
 
     def __repr__(self) -> str:
-        return f"<HeldWrites: {len(self._waiting)} wait>"
+        return f"<DeferredWrites: {len(self._waiting)} wait>"
 
     def before_sending(self, count: Callable[[], None]) -> None:
         """Do this at the end of the turn."""
@@ -344,7 +344,7 @@ class HeldWrites:
             self._call_soon(self._end_turn)
         self._first.append(count)
 
-    def wait(self, transport: HeldTransport) -> None:
+    def wait(self, transport: DeferringTransport) -> None:
         """Have it send at the end of the turn."""
         if not self._waiting and not self._first:
             self._call_soon(self._end_turn)
@@ -368,10 +368,10 @@ class HeldWrites:
         self._report({"message": "At the end of a turn", "exception": error})
 
 
-class HeldTransport(asyncio.Transport):
+class DeferringTransport(asyncio.Transport):
     """Around another one; what is not written here is as with that."""
 
-    def __init__(self, transport: asyncio.Transport, writes: HeldWrites) -> None:
+    def __init__(self, transport: asyncio.Transport, writes: DeferredWrites) -> None:
         super().__init__()
         self._transport, self._wait = transport, writes.wait
         self._held: list[Buffer] = []
@@ -383,7 +383,7 @@ class HeldTransport(asyncio.Transport):
         self.can_write_eof = transport.can_write_eof  # type: ignore[method-assign]  # its own, without a step between
 
     def __repr__(self) -> str:
-        return f"<HeldTransport: {len(self._held)} pieces held>"
+        return f"<DeferringTransport: {len(self._held)} pieces held>"
 
     def is_closing(self) -> bool:
         return self._closing or self._transport.is_closing()
@@ -440,9 +440,9 @@ class HeldTransport(asyncio.Transport):
 class WorkerConnection(ClientConnection):
     """A tool's connection whose writes are held."""
 
-    def __init__(self, table: ConnectionTable, service: Forwarder, writes: HeldWrites) -> None:
+    def __init__(self, table: ConnectionTable, service: Forwarder, writes: DeferredWrites) -> None:
         super().__init__(table, service)
         self._writes = writes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(HeldTransport(cast(asyncio.Transport, transport), self._writes))
+        super().connection_made(DeferringTransport(cast(asyncio.Transport, transport), self._writes))

@@ -16,7 +16,7 @@ from proxy.app.workers.channel import (
     FrameMalformed,
     FrameReader,
     Message,
-    QuestionFailed,
+    RemoteCallFailed,
     pack,
 )
 
@@ -115,7 +115,7 @@ async def test_a_question_whose_answer_fails_is_answered(cancelled: bool) -> Non
 
     async def work(ours: End, theirs: End) -> None:
         told = told_defects()
-        with pytest.raises(QuestionFailed):
+        with pytest.raises(RemoteCallFailed):
             await ours.channel.ask("broken", cancelled=cancelled)
         assert [type(error) for error in told] == [asyncio.CancelledError if cancelled else KeyError]
         assert (await ours.channel.ask("double", number_of=4))["twice"] == 8
@@ -130,7 +130,7 @@ async def test_an_answer_that_cannot_be_sent_is_told_too() -> None:
     async def work(ours: End, theirs: End) -> None:
         told = told_defects()
         theirs.unsendable = object()
-        with pytest.raises(QuestionFailed):
+        with pytest.raises(RemoteCallFailed):
             await ours.channel.ask("double", number_of=4)
         assert [type(error) for error in told] == [TypeError]
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.access.client_keys import KeyUses
-from proxy.app.workers.channel import Channel, ChannelClosed, Message, QuestionFailed
+from proxy.app.workers.channel import Channel, ChannelClosed, Message, RemoteCallFailed
 from proxy.app.workers.directory_copy import DirectoryCopy, write_lists
 from proxy.app.workers.held_tokens import HeldTokens, read_token, write_refusal, write_token
 from proxy.app.workers.news import LIMIT, RequestNews, read_request
@@ -98,7 +98,7 @@ async def test_without_a_token_the_reason_is_the_supervisors() -> None:
         {"account": "acme", "token": None, "refused": write_refusal(refusal)},
         ChannelClosed(),
         {"token": None},
-        QuestionFailed(),
+        RemoteCallFailed(),
     )
     expected = ("Sign in.", False), ("lost its supervisor", True), ("no access token now", True), ("a defect", True)
     for detail, retryable in expected:

@@ -8,11 +8,11 @@ from proxy.app.workers.supervision import (
     HANG_SECONDS,
     START_SECONDS,
     STEADY_SECONDS,
-    Vitals,
     WorkerEnd,
+    WorkerHealth,
     WorkerPhase,
+    assess,
     failures_after,
-    judge,
     wait_before,
 )
 
@@ -37,7 +37,7 @@ def test_a_worker_is_given_up_where_it_stands_still(
     phase: WorkerPhase, since: float, beat: float, looked_at: float, verdict: WorkerEnd | None
 ) -> None:
     """By its beat, or by how long it starts, and not where whoever looks was held up, too."""
-    assert judge(Vitals(phase, since, beat), NOW, looked_at) == verdict
+    assert assess(WorkerHealth(phase, since, beat), NOW, looked_at) == verdict
 
 
 def test_another_comes_at_once_and_then_less_and_less_soon() -> None:

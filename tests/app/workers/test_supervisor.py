@@ -20,7 +20,7 @@ from proxy.app.workers import supervisor
 from proxy.app.workers import supervisor as module
 from proxy.app.workers.channel import pack
 from proxy.app.workers.shared_counts import SharedCounts
-from proxy.app.workers.supervision import HANG_SECONDS, START_SECONDS, Vitals, WorkerEnd, WorkerPhase
+from proxy.app.workers.supervision import HANG_SECONDS, START_SECONDS, WorkerEnd, WorkerHealth, WorkerPhase
 from proxy.app.workers.supervisor import (
     LOOKS_UNTIL_ELSEWHERE,
     LogPipe,
@@ -69,7 +69,7 @@ class Process:
         return "signal SIGKILL"
 
 
-class Desk:
+class FakeHub:
     """Welcomes with one message; `errors` are raised first."""
 
     def __init__(self, *errors: Exception) -> None:
@@ -103,7 +103,7 @@ class Memories(NumberMemories):
     def begin(self, key: int, reader: Any) -> None: ...
 
 
-async def kept(monkeypatch: pytest.MonkeyPatch, desk: Desk, *errors: Exception) -> tuple[list[Event], list[Process]]:
+async def kept(monkeypatch: pytest.MonkeyPatch, hub: FakeHub, *errors: Exception) -> tuple[list[Event], list[Process]]:
     """What is told until one worker serves, and the processes that there were."""
     monkeypatch.setattr(Process, "errors", list(errors), raising=False)
     monkeypatch.setattr(Process, "all", [], raising=False)
@@ -111,7 +111,7 @@ async def kept(monkeypatch: pytest.MonkeyPatch, desk: Desk, *errors: Exception) 
     told = Told()
     shared: Any = SimpleNamespace(forget=lambda _: None, close=lambda: None, descriptor=-1)
     config: Any = SimpleNamespace(workers=1)
-    supervisor = Supervisor(cast(Any, desk), Memories(), shared, lambda: config, (told, lambda _: None))
+    supervisor = Supervisor(cast(Any, hub), Memories(), shared, lambda: config, (told, lambda _: None))
     async with asyncio.timeout(20):
         await supervisor.start([])
         assert repr(supervisor) == "<Supervisor of 1 workers, 1 serving>"
@@ -121,7 +121,7 @@ async def kept(monkeypatch: pytest.MonkeyPatch, desk: Desk, *errors: Exception) 
 
 async def test_a_worker_that_cannot_be_begun_is_an_end_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that nobody expected: the reason, the defect once, and another worker of that number."""
-    events, processes = await kept(monkeypatch, Desk(), RuntimeError("no such thing"))
+    events, processes = await kept(monkeypatch, FakeHub(), RuntimeError("no such thing"))
     defect, lost = events
     assert isinstance(defect, DefectMet)
     assert defect.where == "worker 0"
@@ -132,14 +132,14 @@ async def test_a_worker_that_cannot_be_begun_is_an_end_like_others(monkeypatch: 
 
 async def test_a_system_without_room_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many open files, for instance: its reason is told, and it is tried again."""
-    events, processes = await kept(monkeypatch, Desk(), OSError("no room"))
+    events, processes = await kept(monkeypatch, FakeHub(), OSError("no room"))
     assert events == [WorkerLost(0, 0, "crashed", "no room", 0.0)]
     assert len(processes) == 2
 
 
 async def test_a_worker_that_cannot_be_welcomed_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process runs already: it is killed, not left to itself, and another one begins."""
-    events, processes = await kept(monkeypatch, Desk(KeyError("acme")))
+    events, processes = await kept(monkeypatch, FakeHub(KeyError("acme")))
     defect, lost = events
     assert isinstance(defect, DefectMet)
     assert lost == WorkerLost(0, PID, "crashed", "it could not be kept: KeyError, told as a defect", 0.0)
@@ -147,7 +147,7 @@ async def test_a_worker_that_cannot_be_welcomed_is_ended(monkeypatch: pytest.Mon
     assert [process.said for process in processes] == [[], [b"begin"]]
 
 
-class CarelessDesk(Desk):
+class CarelessHub(FakeHub):
     """Says too little for a worker to begin with."""
 
     def welcome(self, number: int, config: Any) -> Iterator[bytes]:
@@ -161,7 +161,7 @@ async def test_a_worker_that_cannot_begin_says_why(
     monkeypatch.setattr(module, "wait_before", lambda _: 60.0)
     told, counts = Told(), SharedCounts.make(1)
     config: Any = SimpleNamespace(workers=1)
-    supervisor = Supervisor(cast(Any, CarelessDesk()), NumberMemories(), counts, lambda: config, (told, lambda _: None))
+    supervisor = Supervisor(cast(Any, CarelessHub()), NumberMemories(), counts, lambda: config, (told, lambda _: None))
     starting = asyncio.create_task(supervisor.start([]))
     try:
         async with asyncio.timeout(50):
@@ -184,15 +184,15 @@ class Watched:
     """Stands in for a `WorkerProcess`. With an `error` its vitals cannot be read."""
 
     def __init__(self, number: int, beat: float, phase: WorkerPhase = WorkerPhase.SERVING) -> None:
-        self.number, self._vitals = number, Vitals(phase, NOW, beat)
+        self.number, self._health = number, WorkerHealth(phase, NOW, beat)
         self.error = ""
         self.killed_for: WorkerEnd | None = None
 
     @property
-    def vitals(self) -> Vitals:
+    def health(self) -> WorkerHealth:
         if self.error:
             raise ValueError(self.error)
-        return self._vitals
+        return self._health
 
     def kill(self, why: WorkerEnd) -> None:
         self.killed_for = why

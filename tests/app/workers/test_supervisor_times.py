@@ -14,219 +14,221 @@ import pytest
 from proxy.app.workers.supervision import WorkerEnd
 from proxy.errors import StartupError
 from proxy.events import DefectMet, Event, WorkerLost, WorkerStarted
-from tests.support.crew import NEVER, Crew, Manner, with_crew
+from tests.support.worker_group import NEVER, Behaviour, FakeWorkerGroup, with_worker_group
 
-WELL = Manner()
+WELL = Behaviour()
 
 
-def losses(crew: Crew) -> list[tuple[float, int, str, str, float]]:
+def losses(group: FakeWorkerGroup) -> list[tuple[float, int, str, str, float]]:
     """When which worker was lost, why, how it ended, and in how many seconds there is another."""
-    return [(at, lost.number, lost.reason, lost.detail, lost.retry_in) for at, lost in crew.of(WorkerLost)]
+    return [(at, lost.number, lost.reason, lost.detail, lost.retry_in) for at, lost in group.of(WorkerLost)]
 
 
 def test_all_serve_when_it_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is told once, and none is there any more when it is stopped."""
 
-    async def start(crew: Crew) -> None:
-        await crew.supervisor.start([])
-        assert repr(crew.supervisor) == "<Supervisor of 3 workers, 3 serving>"
-        assert crew.supervisor.phases() == {"starting": 0, "serving": 3, "waiting": 0}
+    async def start(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
+        assert repr(group.supervisor) == "<Supervisor of 3 workers, 3 serving>"
+        assert group.supervisor.phases() == {"starting": 0, "serving": 3, "waiting": 0}
 
-    crew = with_crew(monkeypatch, start, 3)
-    started = [event for _, event in crew.of(WorkerStarted)]
+    group = with_worker_group(monkeypatch, start, 3)
+    started = [event for _, event in group.of(WorkerStarted)]
     assert sorted(started, key=lambda event: event.number) == [WorkerStarted(n, 100 + n) for n in range(3)]
-    assert crew.living == []
+    assert group.living == []
 
 
 def test_one_after_another_that_ends_at_once_is_replaced_less_and_less_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """At once the first time, then after twice as long each, up to five seconds; one that served ends the row."""
-    soon, served = Manner(ends=0.2), Manner(ends=2.1)
+    soon, served = Behaviour(ends=0.2), Behaviour(ends=2.1)
 
-    async def keep(crew: Crew) -> None:
-        await crew.supervisor.start([])
+    async def keep(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
         await asyncio.sleep(60)
 
-    crew = with_crew(monkeypatch, keep, 1, *[soon] * 8, served, soon, WELL)
-    waits = [retry_in for *_, retry_in in losses(crew)]
+    group = with_worker_group(monkeypatch, keep, 1, *[soon] * 8, served, soon, WELL)
+    waits = [retry_in for *_, retry_in in losses(group)]
     assert waits == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 0.0, 0.0]
-    asked = [at for _, at in crew.asked_for]
+    asked = [at for _, at in group.asked_for]
     between = [round(after - before, 2) for before, after in pairwise(asked)]
     assert between == [round(wait + lived, 2) for wait, lived in zip(waits, [0.2] * 8 + [2.1, 0.2], strict=True)]
-    assert len(crew.forgotten) == 11
+    assert len(group.forgotten) == 11
 
 
 def test_what_each_does_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Since when, as which process, and how often another took its place; also of one that waits for its turn."""
 
-    def shown(crew: Crew) -> list[tuple[int, int, str, float, int]]:
-        states = crew.supervisor.states()
+    def shown(group: FakeWorkerGroup) -> list[tuple[int, int, str, float, int]]:
+        states = group.supervisor.states()
         return [(each.number, each.pid, each.phase, round(each.age, 2), each.restarts) for each in states]
 
-    async def look(crew: Crew) -> None:
-        starting = asyncio.create_task(crew.supervisor.start([]))
+    async def look(group: FakeWorkerGroup) -> None:
+        starting = asyncio.create_task(group.supervisor.start([]))
         await asyncio.sleep(0.5)
-        assert shown(crew) == [(0, 100, "serving", 0.4, 0), (1, 102, "starting", 0.3, 1)]
+        assert shown(group) == [(0, 100, "serving", 0.4, 0), (1, 102, "starting", 0.3, 1)]
         await asyncio.sleep(2.1)
-        assert shown(crew) == [(0, 100, "serving", 2.5, 0), (1, 0, "waiting", 0.1, 2)]
+        assert shown(group) == [(0, 100, "serving", 2.5, 0), (1, 0, "waiting", 0.1, 2)]
         await starting
         await asyncio.sleep(10)
-        (_, _, _, first, _), (_, _, _, second, _) = shown(crew)
+        (_, _, _, first, _), (_, _, _, second, _) = shown(group)
         assert first - second == pytest.approx(2.75)
-        assert [each[:3] + each[4:] for each in shown(crew)] == [(0, 100, "serving", 0), (1, 103, "serving", 2)]
+        assert [each[:3] + each[4:] for each in shown(group)] == [(0, 100, "serving", 0), (1, 103, "serving", 2)]
 
-    with_crew(monkeypatch, look, 2, WELL, Manner(ends=0.2), Manner(serves=NEVER, ends=2.3), WELL)
+    with_worker_group(monkeypatch, look, 2, WELL, Behaviour(ends=0.2), Behaviour(serves=NEVER, ends=2.3), WELL)
 
 
 def test_one_that_never_begins_to_serve_is_ended_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """After thirty seconds; the start waits for its successor, and the other one serves all along."""
 
-    async def start(crew: Crew) -> None:
-        await crew.supervisor.start([])
-        assert 30 < time.monotonic() - crew.began < 31
+    async def start(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
+        assert 30 < time.monotonic() - group.began < 31
 
-    crew = with_crew(monkeypatch, start, 2, Manner(serves=NEVER), WELL)
-    assert losses(crew) == [(30.5, 0, WorkerEnd.NOT_READY, "signal SIGKILL", 0.0)]
-    assert [event.number for _, event in crew.of(WorkerStarted)] == [1, 0]
+    group = with_worker_group(monkeypatch, start, 2, Behaviour(serves=NEVER), WELL)
+    assert losses(group) == [(30.5, 0, WorkerEnd.NOT_READY, "signal SIGKILL", 0.0)]
+    assert [event.number for _, event in group.of(WorkerStarted)] == [1, 0]
 
 
 def test_a_start_at_which_none_begins_to_serve_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a minute, with what to look at; whoever still starts is ended."""
 
-    async def start(crew: Crew) -> None:
+    async def start(group: FakeWorkerGroup) -> None:
         with pytest.raises(StartupError, match=r"^workers: 1 of 2 began to serve within 60 seconds; .*`workers`\.$"):
-            await crew.supervisor.start([])
+            await group.supervisor.start([])
 
-    crew = with_crew(monkeypatch, start, 2, WELL, Manner(serves=NEVER))
-    assert crew.living == []
+    group = with_worker_group(monkeypatch, start, 2, WELL, Behaviour(serves=NEVER))
+    assert group.living == []
 
 
 def test_one_that_stands_still_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within half a second of the five that it may stand still; nobody else is touched."""
 
-    async def wait(crew: Crew) -> None:
-        await crew.supervisor.start([])
+    async def wait(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
         await asyncio.sleep(30)
-        assert crew.supervisor.serving == 2
+        assert group.supervisor.serving == 2
 
-    crew = with_crew(monkeypatch, wait, 2, Manner(stands_still=10.0), WELL)
-    assert losses(crew) == [(15.5, 0, WorkerEnd.HUNG, "signal SIGKILL", 0.0)]
-    assert [number for number, _ in crew.asked_for] == [0, 1, 0]
+    group = with_worker_group(monkeypatch, wait, 2, Behaviour(stands_still=10.0), WELL)
+    assert losses(group) == [(15.5, 0, WorkerEnd.HUNG, "signal SIGKILL", 0.0)]
+    assert [number for number, _ in group.asked_for] == [0, 1, 0]
 
 
 def test_one_that_ends_amid_its_start_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """It had said nothing yet; the start waits for the next."""
 
-    async def start(crew: Crew) -> None:
-        await crew.supervisor.start([])
-        assert crew.supervisor.serving == 1
+    async def start(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
+        assert group.supervisor.serving == 1
 
-    crew = with_crew(monkeypatch, start, 1, Manner(serves=5.0, ends=3.0), WELL)
-    assert losses(crew) == [(3.0, 0, WorkerEnd.CRASHED, "exit code 0", 0.0)]
+    group = with_worker_group(monkeypatch, start, 1, Behaviour(serves=5.0, ends=3.0), WELL)
+    assert losses(group) == [(3.0, 0, WorkerEnd.CRASHED, "exit code 0", 0.0)]
 
 
 def test_one_that_cannot_take_a_reload_is_replaced_by_one_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others have taken it long since, and go on; the reload is done when the late one is given up."""
 
-    async def reload(crew: Crew) -> None:
-        await crew.supervisor.start([])
+    async def reload(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
         began = time.monotonic()
-        await crew.supervisor.apply(crew.config)
+        await group.supervisor.apply(group.config)
         assert 10 < time.monotonic() - began < 10.1
         await asyncio.sleep(1)
-        assert [process.applied for process in crew.living] == [1, 1]
-        assert [process.said for process in crew.living] == [["serve", "apply"], ["serve"]]
+        assert [process.applied for process in group.living] == [1, 1]
+        assert [process.said for process in group.living] == [["serve", "apply"], ["serve"]]
 
-    crew = with_crew(monkeypatch, reload, 2, Manner(applies=NEVER), WELL)
-    assert [loss[1:] for loss in losses(crew)] == [(0, WorkerEnd.HUNG, "signal SIGKILL", 0.0)]
+    group = with_worker_group(monkeypatch, reload, 2, Behaviour(applies=NEVER), WELL)
+    assert [loss[1:] for loss in losses(group)] == [(0, WorkerEnd.HUNG, "signal SIGKILL", 0.0)]
 
 
 def test_a_reload_waits_for_nobody_that_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that starts meanwhile is told, and takes it when it can."""
 
-    async def reload(crew: Crew) -> None:
-        await crew.supervisor.start([])
+    async def reload(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
         await asyncio.sleep(2)
-        assert crew.supervisor.phases() == {"starting": 1, "serving": 1, "waiting": 0}
+        assert group.supervisor.phases() == {"starting": 1, "serving": 1, "waiting": 0}
         began = time.monotonic()
-        await crew.supervisor.apply(crew.config)
+        await group.supervisor.apply(group.config)
         assert time.monotonic() - began < 0.2
-        assert [process.said for process in crew.living] == [["serve", "apply"]] * 2
+        assert [process.said for process in group.living] == [["serve", "apply"]] * 2
 
-    with_crew(monkeypatch, reload, 2, Manner(ends=1.5), WELL, Manner(serves=20.0))
+    with_worker_group(monkeypatch, reload, 2, Behaviour(ends=1.5), WELL, Behaviour(serves=20.0))
 
 
 def test_who_drains_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """All are told at once; what each had to cut is added up, also of one that takes longer than it may."""
 
-    async def drain(crew: Crew) -> None:
-        await crew.supervisor.start([])
+    async def drain(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
         began = time.monotonic()
-        assert await crew.supervisor.drain(asyncio.Event()) == 2 + 7
+        assert await group.supervisor.drain(asyncio.Event()) == 2 + 7
         assert 15.99 < time.monotonic() - began < 16.1
-        assert len(crew.living) == 1
+        assert len(group.living) == 1
 
-    crew = with_crew(monkeypatch, drain, 2, Manner(cut=2, drains=3.0), Manner(in_flight=7, drains=NEVER))
-    assert len(crew.asked_for) == 2
-    assert crew.of(WorkerLost) == []
-    assert crew.living == []
+    group = with_worker_group(monkeypatch, drain, 2, Behaviour(cut=2, drains=3.0), Behaviour(in_flight=7, drains=NEVER))
+    assert len(group.asked_for) == 2
+    assert group.of(WorkerLost) == []
+    assert group.living == []
 
 
 def test_the_requests_of_a_worker_that_dies_during_a_drain_count_as_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """It did not report what it had to cut: what it had under way is missing."""
 
-    async def drain(crew: Crew) -> None:
-        await crew.supervisor.start([])
-        assert await crew.supervisor.drain(asyncio.Event()) == 2 + 4
+    async def drain(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
+        assert await group.supervisor.drain(asyncio.Event()) == 2 + 4
 
-    with_crew(monkeypatch, drain, 2, Manner(cut=2, drains=3.0), Manner(in_flight=4, ends=5.0, drains=NEVER))
+    with_worker_group(
+        monkeypatch, drain, 2, Behaviour(cut=2, drains=3.0), Behaviour(in_flight=4, ends=5.0, drains=NEVER)
+    )
 
 
 def test_the_second_signal_ends_a_drain_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What still runs counts as cut, and its worker is ended by the stop behind it."""
 
-    async def drain(crew: Crew) -> None:
-        await crew.supervisor.start([])
+    async def drain(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
         began, at_once = time.monotonic(), asyncio.Event()
         asyncio.get_running_loop().call_later(2.0, at_once.set)
-        assert await crew.supervisor.drain(at_once) == 3
+        assert await group.supervisor.drain(at_once) == 3
         assert 1.99 < time.monotonic() - began < 2.1
 
-    crew = with_crew(monkeypatch, drain, 1, Manner(in_flight=3, drains=NEVER))
-    assert [process.by_signal for process in crew.begun] == [True]
+    group = with_worker_group(monkeypatch, drain, 1, Behaviour(in_flight=3, drains=NEVER))
+    assert [process.by_signal for process in group.begun] == [True]
 
 
 def test_one_that_is_being_started_is_ended_by_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not waited for, it never serves, and none comes after it."""
 
-    async def drain(crew: Crew) -> None:
-        await crew.supervisor.start([])
+    async def drain(group: FakeWorkerGroup) -> None:
+        await group.supervisor.start([])
         await asyncio.sleep(2)
         began = time.monotonic()
-        assert await crew.supervisor.drain(asyncio.Event()) == 0
+        assert await group.supervisor.drain(asyncio.Event()) == 0
         assert time.monotonic() - began < 0.2
         await asyncio.sleep(60)
-        assert [process.said for process in crew.begun] == [["serve"], ["serve", "drain"], []]
-        assert crew.living == []
+        assert [process.said for process in group.begun] == [["serve"], ["serve", "drain"], []]
+        assert group.living == []
 
-    crew = with_crew(monkeypatch, drain, 2, Manner(ends=1.5), WELL, Manner(begun=5.0))
-    assert len(crew.asked_for) == 3
+    group = with_worker_group(monkeypatch, drain, 2, Behaviour(ends=1.5), WELL, Behaviour(begun=5.0))
+    assert len(group.asked_for) == 3
 
 
 def test_a_stop_amid_a_start_leaves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """One serves, one begins, and one waits for its turn: none of them is there a minute later."""
 
-    async def stop(crew: Crew) -> None:
-        starting = asyncio.create_task(crew.supervisor.start([]))
+    async def stop(group: FakeWorkerGroup) -> None:
+        starting = asyncio.create_task(group.supervisor.start([]))
         await asyncio.sleep(1.25)
         starting.cancel()
-        await crew.supervisor.stop()
-        begun = len(crew.begun)
+        await group.supervisor.stop()
+        begun = len(group.begun)
         await asyncio.sleep(60)
-        assert (crew.living, len(crew.begun)) == ([], begun)
-        crew.supervisor.stop = _done  # type: ignore[method-assign]  # it is stopped already
+        assert (group.living, len(group.begun)) == ([], begun)
+        group.supervisor.stop = _done  # type: ignore[method-assign]  # it is stopped already
 
-    crew = with_crew(monkeypatch, stop, 3, WELL, Manner(begun=5.0), Manner(ends=0.1))
-    assert {number for number, _ in crew.asked_for} == {0, 1, 2}
+    group = with_worker_group(monkeypatch, stop, 3, WELL, Behaviour(begun=5.0), Behaviour(ends=0.1))
+    assert {number for number, _ in group.asked_for} == {0, 1, 2}
 
 
 async def _done() -> None: ...
@@ -240,12 +242,12 @@ def test_who_cannot_hear_of_an_end_hinders_no_replacement(monkeypatch: pytest.Mo
         if isinstance(event, WorkerLost):
             raise RuntimeError("full")
 
-    async def keep(crew: Crew) -> None:
+    async def keep(group: FakeWorkerGroup) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: met.append(repr(context["exception"])))
-        crew.tell = fail
-        await crew.supervisor.start([])
+        group.tell = fail
+        await group.supervisor.start([])
         await asyncio.sleep(10)
-        assert crew.supervisor.serving == 1
+        assert group.supervisor.serving == 1
 
-    crew = with_crew(monkeypatch, keep, 1, Manner(ends=2.0), WELL)
-    assert (met, crew.of(DefectMet)) == (["RuntimeError('full')"], [])
+    group = with_worker_group(monkeypatch, keep, 1, Behaviour(ends=2.0), WELL)
+    assert (met, group.of(DefectMet)) == (["RuntimeError('full')"], [])

@@ -16,7 +16,7 @@ from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers import worker as module
 from proxy.app.workers.channel import Descriptors, FrameReader, pack
 from proxy.app.workers.shared_counts import SharedCounts
-from proxy.app.workers.worker import HeldTransport, HeldWrites, Worker
+from proxy.app.workers.worker import DeferredWrites, DeferringTransport, Worker
 from proxy.config import load
 from proxy.config.passing import to_document
 from proxy.events import Event, NumbersOverflowed, Observers
@@ -44,7 +44,7 @@ async def test_what_a_worker_cannot_begin_with_is_told(
 ) -> None:
     """The reason and the trace leave before it ends; no traceback stands between the lines of the log."""
     ended = asyncio.Event()
-    monkeypatch.setattr(module, "end_where_it_is", ended.set)
+    monkeypatch.setattr(module, "exit_immediately", ended.set)
     ours, theirs = socket.socketpair()
     numbers = make_memory_file()
     worker = Worker(Descriptors(theirs.detach(), numbers, numbers, 1, ()))
@@ -72,8 +72,8 @@ class Begun:
         self._config = to_document(load(None, {**VARIABLES, **environment}))
 
     async def begin(self, *, audited: bool) -> None:
-        manner = {"form": "json", "level": "error", "demo": False, "open_files": 0, "audited": audited, "slots": {}}
-        self.say("begin", number=3, config=self._config, tls=TlsInForce().to_document(), **manner)
+        settings = {"form": "json", "level": "error", "demo": False, "open_files": 0, "audited": audited, "slots": {}}
+        self.say("begin", number=3, config=self._config, tls=TlsInForce().to_document(), **settings)
         await until(lambda: hasattr(self.worker, "forwarder"))
 
     def say(self, kind: str, **values: Any) -> None:
@@ -169,7 +169,7 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
     worker = Worker(Descriptors(theirs.detach(), numbers, counts.descriptor, 4, ()))
     seen = NumberReader(numbers)
     config = to_document(load(None, VARIABLES))
-    manner: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "form": "json",
         "level": "error",
         "demo": False,
@@ -179,7 +179,7 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
         "tls": TlsInForce().to_document(),
     }
     try:
-        ours.sendall(pack("begin", number=3, config=config, **manner))
+        ours.sendall(pack("begin", number=3, config=config, **settings))
         async with asyncio.timeout(20):
             while not hasattr(worker, "forwarder"):
                 await asyncio.sleep(0)
@@ -223,9 +223,9 @@ class Recording:
         return lambda *_: self.done.append(name)
 
 
-def held() -> tuple[Recording, HeldTransport]:
+def held() -> tuple[Recording, DeferringTransport]:
     under = Recording()
-    return under, HeldTransport(cast(asyncio.Transport, under), HeldWrites(asyncio.get_running_loop()))
+    return under, DeferringTransport(cast(asyncio.Transport, under), DeferredWrites(asyncio.get_running_loop()))
 
 
 async def test_what_is_written_leaves_a_turn_later_and_at_once_then() -> None:
@@ -235,7 +235,7 @@ async def test_what_is_written_leaves_a_turn_later_and_at_once_then() -> None:
     transport.writelines([b"one", b"two"])
     assert under.done == []
     assert transport.get_write_buffer_size() == 10 + 5
-    assert repr(transport) == "<HeldTransport: 3 pieces held>"
+    assert repr(transport) == "<DeferringTransport: 3 pieces held>"
     await asyncio.sleep(0)
     assert under.done == [b"head|one|two"]
     transport.write(b"next")
@@ -268,16 +268,16 @@ async def test_an_abort_is_at_once_and_drops_what_is_held() -> None:
 
 async def test_what_is_to_be_counted_is_counted_before_anything_is_sent() -> None:
     """At the end of the turn, whichever came first; then all is sent in its order."""
-    writes = HeldWrites(asyncio.get_running_loop())
+    writes = DeferredWrites(asyncio.get_running_loop())
     under = [Recording(), Recording()]
-    transports = [HeldTransport(cast(asyncio.Transport, each), writes) for each in under]
+    transports = [DeferringTransport(cast(asyncio.Transport, each), writes) for each in under]
     sent_when_counted: list[Any] = []
     transports[0].write(b"one")
     transports[1].write(b"two")
     writes.before_sending(lambda: sent_when_counted.append([*under[0].done, *under[1].done]))
     transports[1].close()
     assert [each.done for each in under] == [[], []]
-    assert repr(writes) == "<HeldWrites: 2 wait>"
+    assert repr(writes) == "<DeferredWrites: 2 wait>"
     await asyncio.sleep(0)
     assert sent_when_counted == [[]]
     assert [each.done for each in under] == [[b"one"], [b"two", "close"]]
@@ -304,9 +304,9 @@ async def test_a_tool_that_went_away_costs_no_other_its_answer(*, known: bool) -
     """Answers of one turn are sent each by itself; what goes wrong with one is told where it was not expected."""
     loop, told = asyncio.get_running_loop(), list[Any]()
     loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
-    writes, under = HeldWrites(loop), Recording()
-    gone = HeldTransport(cast(asyncio.Transport, Gone(known=known)), writes)
-    other = HeldTransport(cast(asyncio.Transport, under), writes)
+    writes, under = DeferredWrites(loop), Recording()
+    gone = DeferringTransport(cast(asyncio.Transport, Gone(known=known)), writes)
+    other = DeferringTransport(cast(asyncio.Transport, under), writes)
     gone.write(b"one")
     gone.write_eof()
     other.write(b"two")

@@ -52,16 +52,16 @@ _CREDENTIAL_EVENTS: Final = (
 _LIST_EVENTS: Final = (events.ProfilesListed, events.AdsAccountsListed)
 
 
-class SpreadThrottles(Throttles):
+class BroadcastThrottles(Throttles):
     """As `Throttles`; what Amazon asked another replica to wait for is told to the workers, too."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.spread: Callable[[ThrottleKey, float], None] = lambda key, seconds: None
+        self.broadcast: Callable[[ThrottleKey, float], None] = lambda key, seconds: None
 
     def pause(self, key: ThrottleKey, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         super().pause(key, seconds, loop)
-        self.spread(key, seconds)
+        self.broadcast(key, seconds)
 
 
 class RecordStream(Protocol):
@@ -73,43 +73,43 @@ class RecordStream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DeskParts:
+class HubDependencies:
     """The parts of the program that a worker has a copy of, or speaks to. `audit` is None where there is no audit
-    stream. `manner` is what a worker is told of the program itself."""
+    stream. `worker_settings` is what a worker is told of the program itself."""
 
-    throttles: SpreadThrottles
+    throttles: BroadcastThrottles
     sessions: McpSessions
     budgets: SharedBudgets
     uses: KeyUses
     history: RequestHistory
     audit: RecordStream | None
-    manner: Mapping[str, Any]
+    worker_settings: Mapping[str, Any]
 
 
-class Workers(Protocol):
+class WorkerMessenger(Protocol):
     """Who is told."""
 
     def send_all(self, packed: bytes, but: int | None = None) -> None: ...
 
 
-class Desk:
+class SupervisorHub:
     """An observer of what happens to tokens and lists. `workers`, `tls`, `tokens` and `directory` are set before
     any event; `spans` takes those of workers, where somebody traces."""
 
     spans: SpanTaker | None = None
-    workers: Workers
+    workers: WorkerMessenger
     tls: TlsInForce
     tokens: TokenManager
     directory: ProfileDirectory
 
-    def __init__(self, parts: DeskParts) -> None:
+    def __init__(self, parts: HubDependencies) -> None:
         self._parts = parts
         self._given: dict[tuple[str, str], tuple[object, object]] = {}
         self._failures: tuple[object, ...] = ()
         self._takes_writes = True
         """What the workers were told of the audit stream last."""
         self.pools: dict[int, Mapping[str, int]] = {}
-        parts.throttles.spread = self._spread_pause
+        parts.throttles.broadcast = self._broadcast_pause
 
     def __repr__(self) -> str:
         return f"<Desk: {len(self._given)} lists given>"
@@ -120,7 +120,7 @@ class Desk:
         """Everything that a new worker must know before it serves."""
         parts, accounts = self._parts, tuple(config.accounts)
         audited = parts.audit is not None
-        yield pack("begin", number=number, audited=audited, **self._rules(config), **parts.manner)
+        yield pack("begin", number=number, audited=audited, **self._rules(config), **parts.worker_settings)
         yield pack("audit", takes_writes=self._stream_takes_writes())
         yield from map(self._token, accounts)
         if self.tokens.watchful:
@@ -198,7 +198,7 @@ class Desk:
         fields = ("account", "region", "detail", "at", "retryable", "asked")
         return pack("failures", failures=[[getattr(f, name) for name in fields] for f in self.directory.failures()])
 
-    def _spread_pause(self, key: ThrottleKey, seconds: float) -> None:
+    def _broadcast_pause(self, key: ThrottleKey, seconds: float) -> None:
         self.workers.send_all(_pause(key, seconds))
 
     # --- what workers say

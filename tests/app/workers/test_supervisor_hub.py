@@ -14,10 +14,10 @@ from proxy.access.client_keys import KeyUses
 from proxy.admin import RequestHistory
 from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.channel import FrameReader, Message
-from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
 from proxy.app.workers.held_tokens import write_token
 from proxy.app.workers.shared_counts import BudgetMemory, SharedBudgets
 from proxy.app.workers.span_passing import write_span
+from proxy.app.workers.supervisor_hub import BroadcastThrottles, HubDependencies, SupervisorHub
 from proxy.config import Config, load
 from proxy.config.passing import from_document
 from proxy.errors import NoUsableToken
@@ -121,22 +121,22 @@ class Stream:
 
 
 class Bench:
-    """A desk and what stands around it."""
+    """A hub and what stands around it."""
 
     def __init__(self, descriptor: int) -> None:
         self.stream = Stream()
-        self.uses, self.sessions, self.throttles = KeyUses(), McpSessions(), SpreadThrottles()
+        self.uses, self.sessions, self.throttles = KeyUses(), McpSessions(), BroadcastThrottles()
         self.history = RequestHistory(Metrics("1"))
         budgets = SharedBudgets(BudgetMemory(descriptor, 3))
         parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.stream, {"demo": False}
-        self.desk = Desk(DeskParts(*parts))
+        self.hub = SupervisorHub(HubDependencies(*parts))
         self.workers, self.tokens, self.directory = Told(), Tokens(), Directory()
-        self.desk.workers, self.desk.tls = self.workers, TlsInForce()
-        self.desk.tokens, self.desk.directory = cast(Any, self.tokens), cast(Any, self.directory)
+        self.hub.workers, self.hub.tls = self.workers, TlsInForce()
+        self.hub.tokens, self.hub.directory = cast(Any, self.tokens), cast(Any, self.directory)
         self.config: Config = load(None, VARIABLES)
 
     def welcomed(self) -> list[Message]:
-        return FrameReader().feed(b"".join(self.desk.welcome(1, self.config)))
+        return FrameReader().feed(b"".join(self.hub.welcome(1, self.config)))
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
 
 def test_news_of_places_reaches_the_other_workers(bench: Bench) -> None:
     """A worker that wants a place for a connection, or gave one back, reports it without details."""
-    bench.desk.heard(1, {"kind": "places"})
+    bench.hub.heard(1, {"kind": "places"})
     [(message, but)] = bench.workers.frames
     assert (message["kind"], but) == ("places", 1)
 
@@ -175,31 +175,31 @@ async def test_workers_are_told_when_the_audit_stream_is_full(bench: Bench) -> N
     """At once with the record that fills it, and at the next look when it takes records again; each once."""
     bench.stream.room = 2
     for _ in range(3):
-        bench.desk.heard(1, {"kind": "audit", "record": {}, "write": True})
+        bench.hub.heard(1, {"kind": "audit", "record": {}, "write": True})
     told = {"kind": "audit", "takes_writes": False}
     assert bench.workers.frames == [(told, None)]
     assert bench.welcomed()[1] == told
     bench.stream.records.clear()
     bench.workers.frames.clear()
-    bench.desk.look()
-    bench.desk.look()
+    bench.hub.look()
+    bench.hub.look()
     audit = [message for message, _ in bench.workers.frames if message["kind"] == "audit"]
     assert audit == [{"kind": "audit", "takes_writes": True}]
 
 
 def test_events_are_told_to_all(bench: Bench) -> None:
     """A new token with its account's trouble, and a list once, as long as it is the same."""
-    bench.desk.observe(TokenRefreshed("acme", 1, 0.1, 5.0, RefreshCause.START))
+    bench.hub.observe(TokenRefreshed("acme", 1, 0.1, 5.0, RefreshCause.START))
     for _ in range(2):
-        bench.desk.observe(ProfilesListed("default", "na", 3))
+        bench.hub.observe(ProfilesListed("default", "na", 3))
     (token, _), (lists, _) = bench.workers.frames
     assert (token["kind"], token["token"], token["trouble"]) == ("token", write_token(TOKEN), "acme is well")
     assert (lists["kind"], lists["account"], lists["region"]) == ("lists", "default", "na")
-    bench.desk.look()
+    bench.hub.look()
     assert len(bench.workers.frames) == 2
     bench.directory.failed = (ListingFailure("default", "eu", "No.", 1.0, True, True),)
-    bench.desk.look()
-    bench.desk.look()
+    bench.hub.look()
+    bench.hub.look()
     assert [message["failures"] for message, _ in bench.workers.frames[2:]] == [
         [["default", "eu", "No.", 1.0, True, True]]
     ]
@@ -209,8 +209,8 @@ async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
     """Pauses and sessions, but not to who told them; a fleet hears of the pause, too."""
     shared: list[Any] = []
     bench.throttles.paused = lambda key, seconds: shared.append((key, seconds))
-    bench.desk.heard(2, {"kind": "pause", "told": {"pause": list(KEY), "seconds": 30.0}})
-    bench.desk.heard(2, {"kind": "session", "digest": "0102", "session": ["tool", "acme", "na"]})
+    bench.hub.heard(2, {"kind": "pause", "told": {"pause": list(KEY), "seconds": 30.0}})
+    bench.hub.heard(2, {"kind": "session", "digest": "0102", "session": ["tool", "acme", "na"]})
     assert bench.workers.kinds() == [("pause", 2), ("session", 2)]
     assert shared == [(KEY, 30.0)]
     assert [limit.key for limit in bench.throttles.snapshot(asyncio.get_running_loop().time())] == [KEY]
@@ -221,52 +221,52 @@ async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
 
 async def test_questions_are_answered_with_a_token_or_the_reason_for_none(bench: Bench) -> None:
     """And a 401 makes everybody watchful."""
-    assert await bench.desk.asked({"question": "token", "account": "acme"}) == {
+    assert await bench.hub.asked({"question": "token", "account": "acme"}) == {
         "account": "acme",
         "token": write_token(TOKEN),
     }
-    refused = await bench.desk.asked({"question": "token", "account": "other"})
+    refused = await bench.hub.asked({"question": "token", "account": "other"})
     assert refused["refused"] == {"detail": "Sign in.", "retry_after": 60, "retryable": False}
     question = {"question": "renew", "account": "acme", "rejected": write_token(TOKEN), "use": ["tool", "123"]}
-    assert (await bench.desk.asked(question))["token"] is None
+    assert (await bench.hub.asked(question))["token"] is None
     assert bench.workers.kinds() == [("watch", None)]
 
 
 def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) -> None:
     """The audit stream, the lists, the suspicion of tokens, the keys, and the console."""
-    desk = bench.desk
-    desk.heard(1, {"kind": "audit", "record": {"a": 1}, "write": True})
-    desk.heard(1, {"kind": "missed", "of": "profile", "identifier": "7", "account": "acme"})
-    desk.heard(1, {"kind": "missed", "of": "ads-account", "identifier": "x", "account": ""})
-    desk.heard(1, {"kind": "accepted", "token": write_token(TOKEN), "use": ["tool", ""]})
+    hub = bench.hub
+    hub.heard(1, {"kind": "audit", "record": {"a": 1}, "write": True})
+    hub.heard(1, {"kind": "missed", "of": "profile", "identifier": "7", "account": "acme"})
+    hub.heard(1, {"kind": "missed", "of": "ads-account", "identifier": "x", "account": ""})
+    hub.heard(1, {"kind": "accepted", "token": write_token(TOKEN), "use": ["tool", ""]})
     request = [5.0, ["tool", "acme", "na", "", "", "GET", "x", "read"], 403, 0, "/x", "a-1", "", 0.1, 0, "r", "d", ""]
     news = {"requests": [request], "used": {"digest": 4.0}, "pools": {"host:443": 2}}
-    desk.heard(1, {"kind": "news", **news})
+    hub.heard(1, {"kind": "news", **news})
     assert bench.stream.records == [({"a": 1}, True)]
     assert bench.directory.asked == [("7", "acme"), ("x", "")]
     assert bench.tokens.accepted_uses[0][0] == TOKEN
     assert [(each.status, each.path) for each in bench.history.failures()] == [(403, "/x")]
     assert [each.detail for each in bench.history.refused()] == ["d"]
-    assert (bench.uses.last("digest"), desk.pools) == (4.0, {1: {"host:443": 2}})
+    assert (bench.uses.last("digest"), hub.pools) == (4.0, {1: {"host:443": 2}})
 
 
 def test_spans_go_to_whoever_sends_them(bench: Bench) -> None:
     """With the moment when each was over; where nobody traces there is nobody to take them."""
     assert ATTEMPT.span is not None
     message = {"kind": "spans", "spans": [write_span(ATTEMPT, ATTEMPT.span, 12), write_span(SERVED, ATTEMPT.span, 13)]}
-    bench.desk.heard(1, message)
+    bench.hub.heard(1, message)
     taken: list[Any] = []
-    bench.desk.spans = lambda event, ended_at: taken.append((event, ended_at))
-    bench.desk.heard(1, message)
+    bench.hub.spans = lambda event, ended_at: taken.append((event, ended_at))
+    bench.hub.heard(1, message)
     assert taken == [(ATTEMPT, 12), (replace(SERVED, span=ATTEMPT.span), 13)]
 
 
 def test_a_reload_tells_everything_that_is_another(bench: Bench) -> None:
     """Tokens of all accounts, and lists that are new or gone."""
-    bench.desk.observe(ProfilesListed("default", "na", 3))
+    bench.hub.observe(ProfilesListed("default", "na", 3))
     bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # a list that nobody has
     bench.workers.frames.clear()
-    bench.desk.tell_all({"default": 1})
+    bench.hub.tell_all({"default": 1})
     assert bench.workers.kinds() == [("token", None), ("lists", None)]
-    (apply,) = FrameReader().feed(bench.desk.reload(bench.config, 7))
+    (apply,) = FrameReader().feed(bench.hub.reload(bench.config, 7))
     assert (apply["kind"], apply["generation"]) == ("apply", 7)

@@ -1,4 +1,4 @@
-"""A `Supervisor` whose workers are no processes: each does what its `Manner` says, on a clock that takes no time.
+"""A `Supervisor` whose workers are no processes: each does what its `Behaviour` says, on a clock that takes no time.
 
 Nothing is asserted here.
 """
@@ -16,7 +16,7 @@ import pytest
 
 from proxy.app.workers import supervisor as module
 from proxy.app.workers.channel import FrameReader, pack
-from proxy.app.workers.supervision import Vitals, WorkerEnd, WorkerPhase
+from proxy.app.workers.supervision import WorkerEnd, WorkerHealth, WorkerPhase
 from proxy.app.workers.supervisor import Supervisor
 from proxy.events import Event
 from proxy.observability.number_memory import NumberMemories
@@ -26,7 +26,7 @@ NEVER = float("inf")
 
 
 @dataclass(frozen=True)
-class Manner:
+class Behaviour:
     """Seconds: a process is there `begun` after it was asked for, and from then on counts when it `serves`, `ends` by
     itself, and turns its event loop for the last time (`stands_still`). `applies` and `drains` tell how long it takes
     to do what it is told. `cut` is what it says to have cut, `in_flight` what it serves."""
@@ -42,9 +42,9 @@ class Manner:
 
 
 class Process:
-    """Stands in for `WorkerProcess`. `crew` is given by a class of its own."""
+    """Stands in for `WorkerProcess`. `group` is given by a class of its own."""
 
-    crew: Crew
+    group: FakeWorkerGroup
 
     def __init__(self, number: int, heard: Callable[[Any, Any], None], *_: Any) -> None:
         self.number, self.pid, self.numbers, self.channel = number, 0, None, self
@@ -57,14 +57,14 @@ class Process:
         self.by_signal = False
         self._heard = heard
         self._loop = asyncio.get_running_loop()
-        self.crew.asked_for.append((number, time.monotonic()))
-        self.manner = self.crew.manner()
+        self.group.asked_for.append((number, time.monotonic()))
+        self.behaviour = self.group.behaviour()
 
     async def begin(self, *_: Any) -> None:
-        await asyncio.sleep(self.manner.begun)
-        self.began, self.pid = time.monotonic(), 100 + len(self.crew.begun)
-        self.crew.begun.append(self)
-        self._later(self.manner.ends, self.over.set)
+        await asyncio.sleep(self.behaviour.begun)
+        self.began, self.pid = time.monotonic(), 100 + len(self.group.begun)
+        self.group.begun.append(self)
+        self._later(self.behaviour.ends, self.over.set)
 
     def _later(self, seconds: float, step: Callable[..., None], *values: Any) -> None:
         if seconds < NEVER:
@@ -75,20 +75,20 @@ class Process:
             self.said.append(message["kind"])
             match message["kind"]:
                 case "serve":
-                    self._later(self.manner.serves, self.say, {"kind": "serving"})
+                    self._later(self.behaviour.serves, self.say, {"kind": "serving"})
                 case "apply":
                     told = {"kind": "applied", "generation": message["generation"]}
-                    begins = max(self.began + self.manner.serves - time.monotonic(), 0.0)
-                    self._later(begins + self.manner.applies, self.say, told)
+                    begins = max(self.began + self.behaviour.serves - time.monotonic(), 0.0)
+                    self._later(begins + self.behaviour.applies, self.say, told)
                 case "drain":
-                    self._later(self.manner.drains, self._drained)
+                    self._later(self.behaviour.drains, self._drained)
 
     def say(self, message: Any) -> None:
         if not self.over.is_set():
             self._heard(self, message)
 
     def _drained(self) -> None:
-        self.say({"kind": "drained", "cut": self.manner.cut})
+        self.say({"kind": "drained", "cut": self.behaviour.cut})
         self.over.set()
 
     def serves(self) -> None:
@@ -96,19 +96,19 @@ class Process:
 
     @property
     def unfinished(self) -> int:
-        return self.manner.in_flight if self.over.is_set() else 0
+        return self.behaviour.in_flight if self.over.is_set() else 0
 
     @property
     def served(self) -> float:
         return time.monotonic() - self.since if self.phase is WorkerPhase.SERVING else 0.0
 
     @property
-    def vitals(self) -> Vitals:
-        return Vitals(self.phase, self.since, min(time.monotonic(), self.began + self.manner.stands_still))
+    def health(self) -> WorkerHealth:
+        return WorkerHealth(self.phase, self.since, min(time.monotonic(), self.began + self.behaviour.stands_still))
 
     @property
     def in_flight(self) -> int:
-        return self.manner.in_flight
+        return self.behaviour.in_flight
 
     def kill(self, why: WorkerEnd | None = None) -> None:
         self.killed_for = self.killed_for or why
@@ -121,7 +121,7 @@ class Process:
         return "signal SIGKILL" if self.by_signal else "exit code 0"
 
 
-class Desk:
+class FakeHub:
     """Welcomes with the word to serve alone."""
 
     def __init__(self) -> None:
@@ -144,12 +144,12 @@ class Memories(NumberMemories):
     def begin(self, key: int, reader: Any) -> None: ...
 
 
-class Crew:
-    """A supervisor of so many `workers`; the processes that it begins have these manners, one after another, and the
+class FakeWorkerGroup:
+    """A supervisor of so many `workers`; the processes that it begins have these behaviours, one after another, and the
     last of them for good. `told` is what was told, with the seconds since the start."""
 
-    def __init__(self, workers: int, *manners: Manner) -> None:
-        self._manners = list(manners or [Manner()])
+    def __init__(self, workers: int, *behaviours: Behaviour) -> None:
+        self._behaviours = list(behaviours or [Behaviour()])
         self.asked_for: list[tuple[int, float]] = []
         self.begun: list[Process] = []
         self.told: list[tuple[float, Event]] = []
@@ -159,12 +159,12 @@ class Crew:
         self.config: Any = SimpleNamespace(workers=workers, drain=drain, accounts={})
         counts: Any = SimpleNamespace(forget=self.forgotten.append, close=lambda: None, descriptor=-1)
         self.supervisor = Supervisor(
-            cast(Any, Desk()), Memories(), counts, lambda: self.config, (self, lambda line: None)
+            cast(Any, FakeHub()), Memories(), counts, lambda: self.config, (self, lambda line: None)
         )
         self.began = time.monotonic()
 
-    def manner(self) -> Manner:
-        return self._manners.pop(0) if len(self._manners) > 1 else self._manners[0]
+    def behaviour(self) -> Behaviour:
+        return self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
 
     def observe(self, event: Event) -> None:
         self.told.append((round(time.monotonic() - self.began, 2), event))
@@ -179,20 +179,23 @@ class Crew:
         return [process for process in self.begun if not process.over.is_set()]
 
 
-def with_crew(
-    monkeypatch: pytest.MonkeyPatch, test: Callable[[Crew], Coroutine[Any, Any, None]], workers: int, *manners: Manner
-) -> Crew:
+def with_worker_group(
+    monkeypatch: pytest.MonkeyPatch,
+    test: Callable[[FakeWorkerGroup], Coroutine[Any, Any, None]],
+    workers: int,
+    *behaviours: Behaviour,
+) -> FakeWorkerGroup:
     """Run a test on such a supervisor, which is stopped behind it."""
 
-    async def run() -> Crew:
+    async def run() -> FakeWorkerGroup:
         monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
-        crew = Crew(workers, *manners)
-        monkeypatch.setattr(module, "WorkerProcess", type("Process", (Process,), {"crew": crew}))
+        group = FakeWorkerGroup(workers, *behaviours)
+        monkeypatch.setattr(module, "WorkerProcess", type("Process", (Process,), {"group": group}))
         try:
-            await test(crew)
+            await test(group)
         finally:
-            await crew.supervisor.stop()
-        return crew
+            await group.supervisor.stop()
+        return group
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         return runner.run(run())

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proxy.app.workers import shared_counts
-from proxy.app.workers.desk import Desk, DeskParts, SpreadThrottles
 from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.supervision import WorkerEnd
 from proxy.app.workers.supervisor import Supervisor
+from proxy.app.workers.supervisor_hub import BroadcastThrottles, HubDependencies, SupervisorHub
 from proxy.errors import StartupError
 from proxy.observability.number_memory import NumberMemories
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import KeyUses
     from proxy.admin import RequestHistory
-    from proxy.app.workers.desk import RecordStream
     from proxy.app.workers.shared_counts import SharedBudgets
+    from proxy.app.workers.supervisor_hub import RecordStream
     from proxy.config import Config
     from proxy.events import Observer
     from proxy.forwarding.sessions import McpSessions
@@ -27,44 +27,47 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
-    """Made before the program's other parts, which need some of it. `manner` is what each worker is told at first."""
+class WorkerGroup:
+    """Made before the program's other parts, which need some of it. `worker_settings` is what each worker is told at
+    first."""
 
-    throttles: SpreadThrottles
+    throttles: BroadcastThrottles
     counts: SharedCounts
-    manner: Mapping[str, Any]
+    worker_settings: Mapping[str, Any]
 
     @classmethod
-    def make(cls, config: Config, manner: Mapping[str, Any]) -> Crew:
+    def make(cls, config: Config, worker_settings: Mapping[str, Any]) -> WorkerGroup:
         """Raises `StartupError` where the system has no such memory."""
         if not shared_counts.are_possible():
             raise StartupError("workers: this system can run one process only; set workers: 1.")
-        return cls(SpreadThrottles(), SharedCounts.make(config.workers), manner)
+        return cls(BroadcastThrottles(), SharedCounts.make(config.workers), worker_settings)
 
     @property
     def budgets(self) -> SharedBudgets:
         return self.counts.budgets
 
-    def desk(
+    def hub(
         self,
         sessions: McpSessions,
         uses: KeyUses,
         history: RequestHistory,
         audit: RecordStream | None,
-    ) -> Desk:
+    ) -> SupervisorHub:
         """What gives the workers their copies."""
-        return Desk(DeskParts(self.throttles, sessions, self.budgets, uses, history, audit, self.manner))
+        return SupervisorHub(
+            HubDependencies(self.throttles, sessions, self.budgets, uses, history, audit, self.worker_settings)
+        )
 
     def supervisor(
         self,
-        desk: Desk,
+        hub: SupervisorHub,
         metrics: Metrics,
         config: Callable[[], Config],
         telling: tuple[Observer, Callable[[bytes], None]],
     ) -> Supervisor:
         """What keeps the workers; `metrics` show what they count."""
         memories = NumberMemories()
-        supervisor = Supervisor(desk, memories, self.counts, config, telling)
+        supervisor = Supervisor(hub, memories, self.counts, config, telling)
         metrics.requests.add_elsewhere(memories.sums, lambda: supervisor.in_flight)
         metrics.watch_workers(supervisor.phases, WorkerEnd)
         return supervisor
