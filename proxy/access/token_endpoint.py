@@ -72,7 +72,7 @@ def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now
         return _error(405, "invalid_request", "The token endpoint takes POST alone", ((b"Allow", b"POST"),))
     try:
         fields = _fields(asked)
-        asking = _Asking(_caller(asked.request, fields, clients, now), clients, table, now)
+        asking = _AuthenticatedClient(_caller(asked.request, fields, clients, now), clients, table, now)
         bound = asking.bound(asked.binding, fields)
     except _TokenRequestError as failed:
         challenge = ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),) if failed.status == 401 else ()
@@ -132,7 +132,7 @@ def _basic(authorization: bytes) -> tuple[str, str] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class _AuthenticatedClient:
     """An authenticated caller before the names that it may bind to."""
 
     caller: Caller

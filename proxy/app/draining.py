@@ -23,7 +23,7 @@ _LAST_REQUEST_WAIT = 0.2
 """Seconds that idle connections are kept at least behind the closing of the listener: their tools may be asking."""
 
 
-class Serving(Protocol):
+class ServingProcess(Protocol):
     """A process that serves tools: the whole program, or a worker."""
 
     @property
@@ -38,20 +38,20 @@ class Serving(Protocol):
     def acceptors(self) -> Sequence[Acceptor]: ...
 
 
-def close_listener(serving: Serving) -> None:
+def close_listener(serving: ServingProcess) -> None:
     """Accept nothing more from tools. Those who are connected, or wait to be, get one last answer each."""
     for acceptor in serving.acceptors:
         acceptor.close()
     serving.tools.wind_down()
 
 
-def _refuse_requests(serving: Serving) -> None:
+def _refuse_requests(serving: ServingProcess) -> None:
     """Nothing more can be finished in time: what still comes is told so, and idle connections end."""
     serving.forwarder.availability = Availability.CLOSING
     serving.tools.close_idle()
 
 
-async def let_end(serving: Serving, at_once: asyncio.Event) -> int:
+async def let_end(serving: ServingProcess, at_once: asyncio.Event) -> int:
     """First unready while still accepting, then no longer accepting; gives how many requests had to be cut.
 
     Who is connected gets one last answer, with `Connection: close`: nobody can be told sooner that a connection ends.
@@ -70,7 +70,7 @@ async def let_end(serving: Serving, at_once: asyncio.Event) -> int:
     return serving.tools.end_all()
 
 
-async def _emptied(serving: Serving, at_once: asyncio.Event, until: float) -> None:
+async def _emptied(serving: ServingProcess, at_once: asyncio.Event, until: float) -> None:
     """Return when nothing runs and every tool has taken its answer, or at that moment of the event loop's clock."""
     accounting, tools = serving.accounting, serving.tools
     while (accounting.in_flight or tools.unsent) and asyncio.get_running_loop().time() < until and not at_once.is_set():

@@ -19,8 +19,8 @@ from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.process import connections_within, defect_of
 from proxy.app.rules import RuleSources, rules_of
+from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
-from proxy.app.tls_in_force import TlsInForce
 from proxy.app.workers.worker_group import WorkerGroup
 from proxy.config import Address, default_spill_directory, environment, wants_colours
 from proxy.downstream.connection import ClientConnection
@@ -133,7 +133,7 @@ class Program:
         self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails, *traces))
         self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
         self._make_shared_parts(config, open_files)
-        self._tls = TlsInForce()
+        self._tls = ServerTls()
         self.acceptors: list[Acceptor] = []
 
     def _make_shared_parts(self, config: Config, open_files: int) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import KeyUses
     from proxy.access.clients import Budgets
-    from proxy.app.tls_in_force import Authorities
+    from proxy.app.server_tls import Authorities
     from proxy.config import Client, Config, KeyConfig
     from proxy.routing.operations import Operations
     from proxy.routing.table import Directory

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from proxy.app.draining import let_end
-from proxy.app.kept_objects import KeptObjects
+from proxy.app.object_freezer import ObjectFreezer
 from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps, hide_memory, loop_factory
 from proxy.app.program import Program
 from proxy.config import environment
@@ -98,7 +98,7 @@ async def _serve(program: Program, load: Loader, loaded: LoadedConfig, companion
         await program.start()
         reloader.start()
         manager.ready(f"Serving tools on {program.listening}.")
-        KeptObjects().begin()
+        ObjectFreezer().begin()
         code = await (companion.run(program) if companion else signals.stop_asked())
         await reloader.stop()
         settings = program.config.drain

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AsyncExitStack
 
-    from proxy.app.workers.span_passing import SpanTaker
+    from proxy.app.workers.span_forwarder import SpanTaker
     from proxy.config import Config
     from proxy.events import AttemptEnded, Event
     from proxy.observability.metrics import Metrics

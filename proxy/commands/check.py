@@ -18,8 +18,8 @@ from rich.table import Table
 from proxy.access.clients import Budgets
 from proxy.access.policy import Verdict, evaluate_request, evaluate_route
 from proxy.app.rules import make_clients, make_operations, make_routing_table
+from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import require_extra
-from proxy.app.tls_in_force import TlsInForce
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers
@@ -94,7 +94,7 @@ def check_accounts(config: Config, *, offline: bool = False) -> int:
     """
     make_operations(config)
     require_extra(config)
-    TlsInForce().begin(config)
+    ServerTls().begin(config)
     tell(_summary(config))
     for note in notes(config):
         tell(f"note: {note}")

@@ -10,7 +10,7 @@ import pytest
 from proxy.access.clients import Budgets
 from proxy.app import program
 from proxy.app.rules import make_clients, make_routing_table, make_rules
-from proxy.app.tls_in_force import Authorities
+from proxy.app.server_tls import Authorities
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 from proxy.routing.table import EmptyDirectory

@@ -14,10 +14,10 @@ from proxy import events
 from proxy.app.fleet import read_pause
 from proxy.app.workers.channel import pack
 from proxy.app.workers.directory_copy import write_lists
-from proxy.app.workers.held_tokens import read_token, write_refusal, write_token
-from proxy.app.workers.news import read_request
-from proxy.app.workers.span_passing import read_span
-from proxy.config.passing import to_document
+from proxy.app.workers.request_reporter import read_request
+from proxy.app.workers.span_forwarder import read_span
+from proxy.app.workers.worker_tokens import read_token, write_refusal, write_token
+from proxy.config.serialization import to_document
 from proxy.errors import NoUsableToken
 from proxy.forwarding.throttles import Throttles
 from proxy.regions import REGION_NAMES
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import KeyUses
     from proxy.admin import RequestHistory
-    from proxy.app.tls_in_force import TlsInForce
+    from proxy.app.server_tls import ServerTls
     from proxy.app.workers.channel import Message
     from proxy.app.workers.shared_counts import SharedBudgets
-    from proxy.app.workers.span_passing import SpanTaker
+    from proxy.app.workers.span_forwarder import SpanTaker
     from proxy.config import Config
     from proxy.events import Event
     from proxy.forwarding.sessions import McpSessions
@@ -98,7 +98,7 @@ class SupervisorHub:
 
     spans: SpanTaker | None = None
     workers: WorkerMessenger
-    tls: TlsInForce
+    tls: ServerTls
     tokens: TokenManager
     directory: ProfileDirectory
 

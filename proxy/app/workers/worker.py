@@ -19,14 +19,13 @@ from proxy import __version__
 from proxy.access.client_keys import KeyUses
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
-from proxy.app.kept_objects import KeptObjects
+from proxy.app.object_freezer import ObjectFreezer
 from proxy.app.process import connections_within, defect_of, exit_immediately, failure_of
 from proxy.app.rules import RuleSources, rules_of
-from proxy.app.tls_in_force import TlsInForce
+from proxy.app.server_tls import ServerTls
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
-from proxy.app.workers.held_tokens import HeldTokens
-from proxy.app.workers.news import RequestNews
+from proxy.app.workers.request_reporter import RequestReporter
 from proxy.app.workers.shared_counts import (
     BudgetMemory,
     PlaceSharing,
@@ -36,8 +35,9 @@ from proxy.app.workers.shared_counts import (
     open_addresses,
     open_connections,
 )
-from proxy.app.workers.span_passing import SpanPassing
-from proxy.config.passing import from_document
+from proxy.app.workers.span_forwarder import SpanForwarder
+from proxy.app.workers.worker_tokens import WorkerTokens
+from proxy.config.serialization import from_document
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor
 from proxy.downstream.table import ConnectionTable
@@ -79,7 +79,7 @@ _LAST_WORDS: Final = 2.0
 
 
 class Worker:
-    """Implements `draining.Serving`, once it has begun."""
+    """Implements `draining.ServingProcess`, once it has begun."""
 
     config: Config
     forwarder: Forwarder
@@ -96,15 +96,15 @@ class Worker:
         self._at_once = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
         self.acceptors: list[Acceptor] = []
-        self._tls = TlsInForce()
+        self._tls = ServerTls()
         self._memory, self._writes = NumberMemory(given.numbers), DeferredWrites(self._loop)
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
-        self._news = RequestNews(self._uses)
+        self._news = RequestReporter(self._uses)
         self._beats = 0
         self._stream_takes_writes = True
         self._lost_records = 0
         self._channel = Channel(socket.socket(fileno=given.channel), self._hear, _answer_nothing, self._lose_supervisor)
-        self._tokens = HeldTokens(self._channel)
+        self._tokens = WorkerTokens(self._channel)
         self._directory = DirectoryCopy(self._say_missed)
         self._handlers = {
             "begin": self._begin,
@@ -144,7 +144,7 @@ class Worker:
         self._adjust_logs()
         metrics = Metrics(__version__, memory=self._memory)
         trails = (AuditTrail(self._say_audit, self._logs.redaction.clean, time.time),) if message["audited"] else ()
-        self._spans = SpanPassing(
+        self._spans = SpanForwarder(
             self._channel, lambda lost: metrics.observe(CounterRaised("trace_spans_total", ("dropped",), lost))
         )
         spans = (self._spans,) if config.telemetry.otlp is not None else ()
@@ -192,7 +192,7 @@ class Worker:
         for descriptor in self._given.listening:
             bound = socket.socket(fileno=descriptor)
             self.acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
-        KeptObjects().begin()
+        ObjectFreezer().begin()
         self._beat()
         self._channel.send("serving")
 

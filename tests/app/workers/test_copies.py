@@ -12,8 +12,8 @@ import pytest
 from proxy.access.client_keys import KeyUses
 from proxy.app.workers.channel import Channel, ChannelClosed, Message, RemoteCallFailed
 from proxy.app.workers.directory_copy import DirectoryCopy, write_lists
-from proxy.app.workers.held_tokens import HeldTokens, read_token, write_refusal, write_token
-from proxy.app.workers.news import LIMIT, RequestNews, read_request
+from proxy.app.workers.request_reporter import LIMIT, RequestReporter, read_request
+from proxy.app.workers.worker_tokens import WorkerTokens, read_token, write_refusal, write_token
 from proxy.errors import NoUsableToken
 from proxy.events import RequestFinished
 from proxy.profiles.index import ListingFailure, ProfileListing
@@ -55,7 +55,7 @@ class Supervisor:
     def __init__(self, *answers: Message | Exception) -> None:
         self.answers, self.said = list(answers), list[tuple[str, dict[str, Any]]]()
         self.now = 10.0
-        self.tokens = HeldTokens(cast(Channel, self), lambda: self.now)
+        self.tokens = WorkerTokens(cast(Channel, self), lambda: self.now)
 
     def send(self, kind: str, **values: Any) -> None:
         self.said.append((kind, values))
@@ -209,7 +209,7 @@ def test_why_a_list_failed_is_known() -> None:
 def test_news_of_requests_are_told_once() -> None:
     """What ended since the last time, and which keys were used; nothing where nothing is new."""
     uses = KeyUses()
-    news = RequestNews(uses, lambda: 7.0)
+    news = RequestReporter(uses, lambda: 7.0)
     assert news.collect() == {}
     news.observe(replace(ENDED, status=200))
     news.observe(replace(ENDED, status=403, refusal="client-refused", detail="Not yours."))
@@ -226,7 +226,7 @@ def test_news_of_requests_are_told_once() -> None:
 
 def test_news_are_bounded() -> None:
     """The newest so many, and as many failures."""
-    news = RequestNews(KeyUses(), lambda: 7.0)
+    news = RequestReporter(KeyUses(), lambda: 7.0)
     for _ in range(LIMIT):
         news.observe(replace(ENDED, status=500))
     for _ in range(2 * LIMIT):

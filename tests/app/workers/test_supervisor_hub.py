@@ -12,14 +12,14 @@ import pytest
 
 from proxy.access.client_keys import KeyUses
 from proxy.admin import RequestHistory
-from proxy.app.tls_in_force import TlsInForce
+from proxy.app.server_tls import ServerTls
 from proxy.app.workers.channel import FrameReader, Message
-from proxy.app.workers.held_tokens import write_token
 from proxy.app.workers.shared_counts import BudgetMemory, SharedBudgets
-from proxy.app.workers.span_passing import write_span
+from proxy.app.workers.span_forwarder import write_span
 from proxy.app.workers.supervisor_hub import BroadcastThrottles, HubDependencies, SupervisorHub
+from proxy.app.workers.worker_tokens import write_token
 from proxy.config import Config, load
-from proxy.config.passing import from_document
+from proxy.config.serialization import from_document
 from proxy.errors import NoUsableToken
 from proxy.events import ProfilesListed, RefreshCause, TokenRefreshed
 from proxy.forwarding.sessions import McpSessions
@@ -131,7 +131,7 @@ class Bench:
         parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.stream, {"demo": False}
         self.hub = SupervisorHub(HubDependencies(*parts))
         self.workers, self.tokens, self.directory = Told(), Tokens(), Directory()
-        self.hub.workers, self.hub.tls = self.workers, TlsInForce()
+        self.hub.workers, self.hub.tls = self.workers, ServerTls()
         self.hub.tokens, self.hub.directory = cast(Any, self.tokens), cast(Any, self.directory)
         self.config: Config = load(None, VARIABLES)
 

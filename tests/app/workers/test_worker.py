@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.app.tls_in_force import TlsInForce
+from proxy.app.server_tls import ServerTls
 from proxy.app.workers import worker as module
 from proxy.app.workers.channel import Descriptors, FrameReader, pack
 from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.worker import DeferredWrites, DeferringTransport, Worker
 from proxy.config import load
-from proxy.config.passing import to_document
+from proxy.config.serialization import to_document
 from proxy.events import Event, NumbersOverflowed, Observers
 from proxy.observability.number_memory import BEAT, NumberReader, make_memory_file
 
@@ -73,7 +73,7 @@ class Begun:
 
     async def begin(self, *, audited: bool) -> None:
         settings = {"form": "json", "level": "error", "demo": False, "open_files": 0, "audited": audited, "slots": {}}
-        self.say("begin", number=3, config=self._config, tls=TlsInForce().to_document(), **settings)
+        self.say("begin", number=3, config=self._config, tls=ServerTls().to_document(), **settings)
         await until(lambda: hasattr(self.worker, "forwarder"))
 
     def say(self, kind: str, **values: Any) -> None:
@@ -176,7 +176,7 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
         "open_files": 0,
         "audited": False,
         "slots": {},
-        "tls": TlsInForce().to_document(),
+        "tls": ServerTls().to_document(),
     }
     try:
         ours.sendall(pack("begin", number=3, config=config, **settings))

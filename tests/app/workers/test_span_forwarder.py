@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.app.workers import span_passing as module
-from proxy.app.workers.span_passing import SpanPassing, read_span, write_span
+from proxy.app.workers import span_forwarder as module
+from proxy.app.workers.span_forwarder import SpanForwarder, read_span, write_span
 from proxy.events import AttemptEnded, RequestFinished, TokenRefreshed, TraceSpan
 from tests.observability.test_traces import ATTEMPT, GRANTED, SERVED
 
@@ -38,7 +38,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.supervisor, self.dropped = Supervisor(), list[int]()
-        self.passing = SpanPassing(cast(Any, self.supervisor), self.dropped.append, lambda: AT)
+        self.passing = SpanForwarder(cast(Any, self.supervisor), self.dropped.append, lambda: AT)
 
     def end(self, *numbers: int) -> None:
         for number in numbers:
@@ -64,7 +64,7 @@ async def test_what_nobody_keeps_is_not_handed_over() -> None:
     bench = Bench()
     for event in (replace(SERVED, span=TraceSpan(1, 2, 0, sampled=False)), replace(SERVED, span=None), GRANTED):
         bench.passing.observe(event)
-    assert repr(bench.passing) == "<SpanPassing: 0 waiting>"
+    assert repr(bench.passing) == "<SpanForwarder: 0 waiting>"
     assert isinstance(GRANTED, TokenRefreshed)
 
 
@@ -88,7 +88,7 @@ async def test_many_leave_at_once() -> None:
     bench = Bench()
     bench.end(*range(1, 600))
     assert [len(spans) for spans in bench.supervisor.sent] == [256, 256]
-    assert repr(bench.passing) == "<SpanPassing: 87 waiting>"
+    assert repr(bench.passing) == "<SpanForwarder: 87 waiting>"
 
 
 async def test_a_supervisor_that_is_behind_gets_the_newest_and_the_rest_is_counted() -> None:

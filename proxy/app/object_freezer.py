@@ -21,7 +21,7 @@ MANY: Final = 250_000
 """Survivors of a full collection that are frozen. An idle connection has about 20."""
 
 
-class KeptObjects:
+class ObjectFreezer:
     """Freezes what is there at the start, and later the survivors of each full collection that has many."""
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
@@ -29,7 +29,7 @@ class KeptObjects:
         self._began = 0.0
 
     def __repr__(self) -> str:
-        return f"<KeptObjects: {gc.get_freeze_count()} frozen>"
+        return f"<ObjectFreezer: {gc.get_freeze_count()} frozen>"
 
     def begin(self) -> None:
         """The program serves from now on."""

@@ -23,7 +23,7 @@ _UNANSWERED: Final = "The access token could not be asked for because of a defec
 _ALONE: Final = "This process lost its supervisor and ends soon; send this again on a new connection."
 
 
-class HeldTokens:
+class WorkerTokens:
     """Implements what exchanges ask of tokens. `channel` leads to who obtains them."""
 
     def __init__(self, channel: Channel, clock: Callable[[], float] = boot_time) -> None:
@@ -35,7 +35,7 @@ class HeldTokens:
         self.watchful = False
 
     def __repr__(self) -> str:
-        return f"<HeldTokens of {len(self._tokens)} accounts>"
+        return f"<WorkerTokens of {len(self._tokens)} accounts>"
 
     # --- what the supervisor tells
 

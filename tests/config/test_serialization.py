@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from proxy.config import Config, load
-from proxy.config.passing import from_document, to_document
+from proxy.config.serialization import from_document, to_document
 
 WHOLE = """
 listen: 127.0.0.1:0

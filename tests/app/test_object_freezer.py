@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.app import kept_objects
-from proxy.app.kept_objects import MANY, SLOW, KeptObjects
+from proxy.app import object_freezer
+from proxy.app.object_freezer import MANY, SLOW, ObjectFreezer
 
 
 class Clock:
@@ -52,7 +52,7 @@ def test_a_slow_full_collection_with_many_survivors_is_their_last(
     """A quick one, few survivors or a partial collection change nothing."""
     monkeypatch.setattr(gc, "get_objects", lambda generation: range(survivors))
     clock = Clock()
-    kept = KeptObjects(clock)
+    kept = ObjectFreezer(clock)
     kept.collected("start", {"generation": generation})
     clock.now = seconds
     kept.collected("stop", {"generation": generation})
@@ -62,22 +62,22 @@ def test_a_slow_full_collection_with_many_survivors_is_their_last(
 def test_the_collector_begins_when_the_program_serves(freezes: list[None], collector: None) -> None:
     """With everything frozen that the start has made."""
     gc.disable()
-    kept = KeptObjects()
+    kept = ObjectFreezer()
     kept.begin()
     assert gc.isenabled()
     assert kept.collected in gc.callbacks
     assert len(freezes) == 1
-    assert repr(kept).startswith("<KeptObjects: ")
+    assert repr(kept).startswith("<ObjectFreezer: ")
 
 
 def test_many_objects_that_stay_are_frozen_by_a_real_collection(
     collector: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And thawed again here, as the tests go on."""
-    monkeypatch.setattr(kept_objects, "SLOW", -1.0)
-    monkeypatch.setattr(kept_objects, "MANY", 0)
+    monkeypatch.setattr(object_freezer, "SLOW", -1.0)
+    monkeypatch.setattr(object_freezer, "MANY", 0)
     before = gc.get_freeze_count()
-    gc.callbacks.append(KeptObjects().collected)
+    gc.callbacks.append(ObjectFreezer().collected)
     try:
         gc.collect()
         assert gc.get_freeze_count() > before

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LIMIT: Final = 20
 
 
-class RequestNews:
+class RequestReporter:
     """An observer of the requests that the journal does not note; `recent` is where it keeps the others."""
 
     def __init__(self, uses: KeyUses, wall: Callable[[], float] = time.time) -> None:
@@ -31,7 +31,7 @@ class RequestNews:
         self._marks: Marks = (None, None)
 
     def __repr__(self) -> str:
-        return f"<RequestNews: {self.recent!r}>"
+        return f"<RequestReporter: {self.recent!r}>"
 
     def observe(self, event: Event) -> None:
         if isinstance(event, RequestFinished):

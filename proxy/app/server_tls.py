@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.config import Config, TlsSection
 
 
-class TlsInForce:
+class ServerTls:
     """`context` is the tools' listener's, None where it has no TLS; it stays the same from the beginning on."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class TlsInForce:
         self.certificate: ServerCertificate | None = None
 
     def __repr__(self) -> str:
-        return f"<TlsInForce: {'a' if self.certificate else 'no'} certificate, {self.authorities!r}>"
+        return f"<ServerTls: {'a' if self.certificate else 'no'} certificate, {self.authorities!r}>"
 
     def begin(self, config: Config) -> None:
         """Raises `StartupError` where a file cannot be used."""

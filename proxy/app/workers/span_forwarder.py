@@ -33,7 +33,7 @@ SpanTaker = Callable[[RequestFinished | AttemptEnded, int], None]
 """Gets a span's event, and when it was over, in nanoseconds of wall-clock time."""
 
 
-class SpanPassing:
+class SpanForwarder:
     """An observer of what is over. `dropped` is told how many spans found no place; `wall` is in nanoseconds."""
 
     def __init__(
@@ -44,7 +44,7 @@ class SpanPassing:
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<SpanPassing: {len(self._waiting)} waiting>"
+        return f"<SpanForwarder: {len(self._waiting)} waiting>"
 
     def observe(self, event: Event) -> None:
         span = event.span if isinstance(event, RequestFinished | AttemptEnded) else None

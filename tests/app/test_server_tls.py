@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from proxy.app.tls_in_force import ServerCertificate, TlsInForce, as_file
+from proxy.app.server_tls import ServerCertificate, ServerTls, as_file
 from proxy.config import Config, load
 from proxy.config.model.sections import TlsSection
 from proxy.errors import ConfigurationError, ListenError
@@ -46,7 +46,7 @@ class Files:
         }
         return load(None, variables)
 
-    def shown(self, tls: TlsInForce) -> int:
+    def shown(self, tls: ServerTls) -> int:
         """The serial number of the certificate that a tool gets to see in a handshake."""
         assert tls.context is not None
         to_server, to_tool = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -67,14 +67,14 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path)
 
 
-def passed(tls: TlsInForce) -> Any:
+def passed(tls: ServerTls) -> Any:
     return json.loads(json.dumps(tls.to_document()))
 
 
 def test_another_process_has_what_is_in_force_and_not_what_lies_there(files: Files) -> None:
     """With files that are broken by now: it shows the same certificate, and believes the same authorities."""
     serial, config = files.write(), files.config()
-    ours, theirs = TlsInForce(), TlsInForce()
+    ours, theirs = ServerTls(), ServerTls()
     ours.begin(config)
     files.pair.write_text(BROKEN)
     files.ca_file.write_text(BROKEN)
@@ -88,7 +88,7 @@ def test_another_process_has_what_is_in_force_and_not_what_lies_there(files: Fil
 def test_what_a_reload_puts_in_force_reaches_the_other_process(files: Files) -> None:
     """Its listener's context stays the one that it is."""
     config = files.config()
-    ours, theirs = TlsInForce(), TlsInForce()
+    ours, theirs = ServerTls(), ServerTls()
     ours.begin(config)
     theirs.take(passed(ours))
     context, serial = theirs.context, files.write()
@@ -104,7 +104,7 @@ def test_what_a_reload_puts_in_force_reaches_the_other_process(files: Files) -> 
 def test_a_broken_file_changes_nothing(files: Files, name: str) -> None:
     """The reload is refused, and what was in force is handed on as before."""
     config = files.config()
-    tls = TlsInForce()
+    tls = ServerTls()
     tls.begin(config)
     before, serial = passed(tls), files.shown(tls)
     getattr(files, name).write_text(BROKEN)
@@ -116,10 +116,10 @@ def test_a_broken_file_changes_nothing(files: Files, name: str) -> None:
 
 def test_without_files_there_is_nothing_to_hand_on() -> None:
     """A listener without TLS, and the system's authorities."""
-    ours, theirs = TlsInForce(), TlsInForce()
+    ours, theirs = ServerTls(), ServerTls()
     theirs.take(passed(ours))
     assert (theirs.context, theirs.authorities.context) == (None, None)
-    assert repr(theirs) == "<TlsInForce: no certificate, <Authorities: the system>>"
+    assert repr(theirs) == "<ServerTls: no certificate, <Authorities: the system>>"
 
 
 def test_the_end_of_a_certificate_is_that_of_the_first_in_its_file(tmp_path: Path) -> None:
