@@ -58,14 +58,14 @@ class AddressCounts(Protocol):
     def leave(self, address: str) -> None: ...
 
 
-class OwnAddresses:
+class LocalAddressCounts:
     """Those of this process."""
 
     def __init__(self) -> None:
         self._counted: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"<OwnAddresses: {len(self._counted)} connected>"
+        return f"<LocalAddressCounts: {len(self._counted)} connected>"
 
     def enter(self, address: str) -> int:
         self._counted[address] += 1
@@ -90,13 +90,13 @@ class ConnectionCounts(Protocol):
         ...
 
 
-class OwnConnections:
+class LocalConnectionCounts:
     """Those of a single process."""
 
     gives_way = False
 
     def __repr__(self) -> str:
-        return "<OwnConnections>"
+        return "<LocalConnectionCounts>"
 
     def count(self, opened: int, connected: int) -> tuple[int, int]:
         return opened, connected
@@ -119,8 +119,8 @@ class ConnectionTable:
         self.taken_at_once = taken_at_once
         self.loop = asyncio.get_running_loop()
         self.connections: set[OpenConnection] = set()
-        self.addresses = addresses or OwnAddresses()
-        self.counts = counts or OwnConnections()
+        self.addresses = addresses or LocalAddressCounts()
+        self.counts = counts or LocalConnectionCounts()
         self.being_set_up = 0
         self._ending: dict[OpenConnection, None] = {}
         self._deadlines = deadlines

@@ -99,7 +99,7 @@ class WaitOwner(Protocol):
 
     def connection_given(self, token: AccessToken, connection: UpstreamConnection) -> None: ...
 
-    def place_given(self, token: AccessToken) -> None:
+    def slot_granted(self, token: AccessToken) -> None:
         """No connection is free, but one may be made with `ConnectionWait.dial`."""
 
     def wait_failed(self, error: Refused) -> None:
@@ -109,19 +109,19 @@ class WaitOwner(Protocol):
 
 
 class ConnectionWait:
-    """See the module's docstring. Implements the pool's `Waiting`, and `Timed`. It begins when it is made.
+    """See the module's docstring. Implements the pool's `ConnectionWaiter`, and `Timed`. It begins when it is made.
 
     `token` is the one that the request is sent with.
     """
 
     fresh = gone = False
-    __slots__ = ("_has_place", "_owner", "_patience", "_pool", "client", "deadline", "family", "token")
+    __slots__ = ("_has_slot", "_owner", "_patience", "_pool", "client", "deadline", "family", "token")
 
     def __init__(self, owner: WaitOwner, context: RequestContext, token: AccessToken, observer: Observer) -> None:
         pool = self._pool = context.pool
         self._owner = owner
         self._patience = context.rules.timeouts.response
-        self._has_place = False
+        self._has_slot = False
         self.client, self.family, self.token = context.client, context.family, token
         self.deadline = pool.loop.time() + self._patience
         tell_held_back(pool, self.family, observer)
@@ -134,10 +134,10 @@ class ConnectionWait:
     def give(self, connection: UpstreamConnection | None) -> None:
         """Its turn has come. A defect of this request must not reach the one that released the connection."""
         self._end()
-        self._has_place = connection is None
+        self._has_slot = connection is None
         try:
             if connection is None:
-                self._owner.place_given(self.token)
+                self._owner.slot_granted(self.token)
             else:
                 self._owner.connection_given(self.token, connection)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the client gets an answer
@@ -147,7 +147,7 @@ class ConnectionWait:
 
     async def dial(self) -> UpstreamConnection:
         """Make the connection for which there is a place. Raises `Refused` where that fails."""
-        self._has_place = False
+        self._has_slot = False
         return await self._pool.dial(self.family)
 
     def expire(self, now: float) -> None:
@@ -158,8 +158,8 @@ class ConnectionWait:
         """Wait no longer, and return a place that was not used yet."""
         self._end()
         self._pool.leave(self)
-        if self._has_place:
-            self._has_place = False
+        if self._has_slot:
+            self._has_slot = False
             self._pool.decline(self.family)
 
     def _end(self) -> None:
@@ -503,7 +503,7 @@ class Exchange:
         else:
             self._send_late(token, connection)
 
-    def place_given(self, token: AccessToken) -> None:
+    def slot_granted(self, token: AccessToken) -> None:
         self._spawn(self._dial_and_send(token))
 
     async def _dial_and_send(self, token: AccessToken) -> None:

@@ -33,7 +33,7 @@ _TURN = 0.002
 """Seconds between two processes that could give up a connection: the first one is enough as a rule."""
 
 
-class Waiting(Protocol):
+class ConnectionWaiter(Protocol):
     """Somebody who waits. `gone` tells that nobody is there any more to be given anything.
 
     `give` is called within the pool's turns and must not raise. None stands for a place that was taken for the waiter:
@@ -55,7 +55,7 @@ class Waiting(Protocol):
     def give(self, connection: UpstreamConnection | None) -> None: ...
 
 
-class Waiter:
+class TaskWaiter:
     """A task that waits. What comes is a connection, or None for leave to make one."""
 
     __slots__ = ("client", "family", "fresh", "given")
@@ -83,13 +83,13 @@ class Pool:
     `recent` holds the seconds that the last answers took to begin.
     """
 
-    def __init__(self, origin: Origin, dialer: Dialer, deadlines: Deadlines, places: Places) -> None:
+    def __init__(self, origin: Origin, dialer: Dialer, deadlines: Deadlines, slots: ConnectionSlots) -> None:
         self.origin = origin
         self.name = f"{origin.host}:{origin.port}"
         self.host_line = origin.host_line
-        self.limit = places.limit
-        self.places = places
-        self._unreserved = unreserved(places.limit) // places.processes
+        self.limit = slots.limit
+        self.slots = slots
+        self._unreserved = unreserved(slots.limit) // slots.processes
         self._asked = False
         self._yielding: asyncio.TimerHandle | None = None
         self.deadlines = deadlines
@@ -99,7 +99,7 @@ class Pool:
         self._all: set[UpstreamConnection] = set()
         self._held: defaultdict[str, int] = defaultdict(int)
         """There are no more families than the table of operations has, and few others."""
-        self._waiting: Turns[Waiting] = Turns()
+        self._waiting: FairQueue[ConnectionWaiter] = FairQueue()
         self._closed = False
         self.recent: deque[float] = deque(maxlen=32)
         self.answered = self.recent.append
@@ -121,12 +121,12 @@ class Pool:
 
     def take_warm(self, family: str) -> UpstreamConnection | None:
         """The connection used last, if that was so shortly ago that it needs no doubt; else None, and it stays."""
-        idle, used = self._idle, self.places.used
+        idle, used = self._idle, self.slots.used
         if not idle or not idle[-1].was_used_within(RESTED):
             return None
         if used >= self._unreserved and not self._may_hold(family):
             return None
-        self.places.used = used + 1
+        self.slots.used = used + 1
         self._held[family] += 1
         connection = idle.pop()
         connection.family = family
@@ -139,7 +139,7 @@ class Pool:
 
     def holds_back(self, family: str) -> bool:
         """Whether there is a connection for others, and none for this family: it holds its share."""
-        return self.places.used_everywhere < self.limit and not self._may_hold(family)
+        return self.slots.used_everywhere < self.limit and not self._may_hold(family)
 
     def held_by(self, family: str) -> int:
         """How many connections serve operations of this family, or are made for one."""
@@ -183,14 +183,14 @@ class Pool:
 
     def is_full(self, family: str) -> bool:
         """Whether somebody of this family has to wait: none is idle, or free for it, and none may be made."""
-        return not self._may_hold(family) or not (self._idle or self.places.free > 0)
+        return not self._may_hold(family) or not (self._idle or self.slots.free > 0)
 
-    def join(self, waiter: Waiting) -> None:
+    def join(self, waiter: ConnectionWaiter) -> None:
         """Give the waiter a connection when its turn has come."""
         self._waiting.join(waiter.client, waiter, waiter.family)
         self._publish()
 
-    def leave(self, waiter: Waiting) -> None:
+    def leave(self, waiter: ConnectionWaiter) -> None:
         """It waits no longer."""
         self._waiting.leave(waiter.client, waiter, waiter.family)
         self._publish()
@@ -201,9 +201,9 @@ class Pool:
             self._dialer.remember_session(self.origin, connection.transport)
         if (family := connection.family) is not None:
             connection.family = None
-            self.places.used -= 1
+            self.slots.used -= 1
             self._held[family] -= 1
-        if self._closed or (self._asked and self.places.free <= 0 and self.places.exceed_share):
+        if self._closed or (self._asked and self.slots.free <= 0 and self.slots.exceed_share):
             connection.close()
             return
         connection.deadline = self.loop.time() + MAX_IDLE
@@ -220,7 +220,7 @@ class Pool:
     def lost(self, connection: UpstreamConnection) -> None:
         if connection in self._all:
             self._all.remove(connection)
-            self.places.give()
+            self.slots.give()
         self.deadlines.discard(connection)
         self._let_go(connection)
         if connection in self._idle:
@@ -242,7 +242,7 @@ class Pool:
 
     def _may_hold(self, family: str) -> bool:
         """Of the connections that other processes use, the same part is supposed to serve this family as of its own."""
-        own, everywhere = self.places.used, self.places.used_everywhere
+        own, everywhere = self.slots.used, self.slots.used_everywhere
         held = self._held.get(family, 0)
         return may_hold_another(held * everywhere // own if own else 0, everywhere, self.limit)
 
@@ -257,18 +257,18 @@ class Pool:
             self._forget(family)
 
     def _count(self, family: str) -> None:
-        self.places.used += 1
+        self.slots.used += 1
         self._held[family] += 1
 
     def _forget(self, family: str) -> None:
-        self.places.used -= 1
+        self.slots.used -= 1
         self._held[family] -= 1
 
     # --- making one, and waiting for one
 
     def _begin_dial(self, family: str) -> bool:
         """Take the place of a connection that will be made; False where none is free."""
-        if not self.places.take():
+        if not self.slots.take():
             return False
         self._count(family)
         return True
@@ -276,7 +276,7 @@ class Pool:
     def _end_dial(self, family: str, *, made: bool = False) -> None:
         """A connection that was made keeps the place until it is lost."""
         if not made:
-            self.places.give()
+            self.slots.give()
         self._forget(family)
 
     async def dial(self, family: str) -> UpstreamConnection:
@@ -302,7 +302,7 @@ class Pool:
         self.loop.call_soon(self._grant)  # not at once: this may be within a turn
 
     async def _wait(self, client: str, family: str, *, fresh: bool) -> UpstreamConnection | None:
-        waiter = Waiter(self.loop, client, family, fresh=fresh)
+        waiter = TaskWaiter(self.loop, client, family, fresh=fresh)
         self.join(waiter)
         try:
             return await waiter.given
@@ -313,7 +313,7 @@ class Pool:
                 self._pass_on(waiter, waiter.given.result())
             raise
 
-    def _pass_on(self, waiter: Waiter, given: UpstreamConnection | None) -> None:
+    def _pass_on(self, waiter: TaskWaiter, given: UpstreamConnection | None) -> None:
         """Whoever it was given to has left."""
         if given is None:
             self.decline(waiter.family)
@@ -334,7 +334,7 @@ class Pool:
             waiter.give(connection)
         self._publish()
 
-    def _next(self) -> Waiting | None:
+    def _next(self) -> ConnectionWaiter | None:
         """The first that still waits, and whose family may hold another connection."""
         while (waiter := self._waiting.next(self._may_hold)) is not None and waiter.gone:
             pass
@@ -342,18 +342,18 @@ class Pool:
 
     # --- with other processes
 
-    def heed(self) -> None:
+    def use_free_slots(self) -> None:
         """Another process gave a place back, or wants one: use what is free, and give up what is spare."""
-        self._asked = self.places.wanted_elsewhere
+        self._asked = self.slots.wanted_elsewhere
         self._grant()
         if self._asked:
             self._yield_later()
 
     def _publish(self) -> None:
         """Whether this process wants places, which may have changed."""
-        wanted = bool(self._waiting.queues) and self.places.free <= 0
-        self.places.want(wanted)
-        if wanted and self.places.free > 0:  # it was given back just before the others could know
+        wanted = bool(self._waiting.queues) and self.slots.free <= 0
+        self.slots.want(wanted)
+        if wanted and self.slots.free > 0:  # it was given back just before the others could know
             self.loop.call_soon(self._grant)
 
     def _yield_later(self) -> None:
@@ -361,13 +361,13 @@ class Pool:
         to close one; so one after another, until no other process waits."""
         if self._idle and self._yielding is None:
             rested = self.loop.time() - (self._idle[0].deadline - MAX_IDLE)
-            wait = max(_SPARE - rested, 0.0) + self.places.turn * _TURN
+            wait = max(_SPARE - rested, 0.0) + self.slots.turn * _TURN
             self._yielding = self.loop.call_later(wait, self._yield_spare)
 
     def _yield_spare(self) -> None:
         self._yielding = None
-        self._asked = self.places.wanted_elsewhere
-        if not self._asked or self.places.free > 0 or self._waiting.queues:
+        self._asked = self.slots.wanted_elsewhere
+        if not self._asked or self.slots.free > 0 or self._waiting.queues:
             return
         if self._idle and self._idle[0].deadline - MAX_IDLE <= self.loop.time() - _SPARE:
             self._idle.pop(0).close()
@@ -396,7 +396,7 @@ def may_hold_another(held: int, used: int, limit: int) -> bool:
 T = TypeVar("T")
 
 
-class Turns(Generic[T]):
+class FairQueue(Generic[T]):
     """A queue for each client, and a round of those that have one. Within a client, first come, first served.
 
     A client's queue is kept by family, each waiter with its number, so that those who may not go on cost nothing.
@@ -471,7 +471,7 @@ class Turns(Generic[T]):
 # --- The places for connections to one host --------------------------------------------------------------
 
 
-class Places(Protocol):
+class ConnectionSlots(Protocol):
     """The places for connections to one host, as one of `processes` processes sees them."""
 
     @property
@@ -520,7 +520,7 @@ class Places(Protocol):
         ...
 
 
-class OwnPlaces:
+class LocalSlots:
     """The places of a single process."""
 
     processes = 1
@@ -533,7 +533,7 @@ class OwnPlaces:
         self.used = 0
 
     def __repr__(self) -> str:
-        return f"<OwnPlaces: {self.free} of {self.limit} free>"
+        return f"<LocalSlots: {self.free} of {self.limit} free>"
 
     @property
     def used_everywhere(self) -> int:
@@ -570,16 +570,16 @@ class PoolSettings:
 
 
 class Pools:
-    """See the module's docstring. `make_places` gives the places for connections to an origin, of a limit."""
+    """See the module's docstring. `make_slots` gives the places for connections to an origin, of a limit."""
 
     def __init__(
         self,
         deadlines: Deadlines,
         names: Names,
-        make_places: Callable[[Origin, int], Places] = lambda _origin, limit: OwnPlaces(limit),
+        make_slots: Callable[[Origin, int], ConnectionSlots] = lambda _origin, limit: LocalSlots(limit),
     ) -> None:
         self._deadlines = deadlines
-        self._make_places = make_places
+        self._make_slots = make_slots
         self._names = names
         self._settings: PoolSettings | None = None
         self._dialer: Dialer
@@ -614,10 +614,10 @@ class Pools:
         """`HOST:PORT` -> connections, and how many of them are idle."""
         return {pool.name: pool.sizes for pool in self._by_origin.values()}
 
-    def heed(self) -> None:
+    def use_free_slots(self) -> None:
         """Other processes gave places back, or want some."""
         for pool in self._by_origin.values():
-            pool.heed()
+            pool.use_free_slots()
 
     def close(self) -> None:
         """Close idle connections now, and busy ones when their exchange ends."""
@@ -625,4 +625,4 @@ class Pools:
             pool.close()
 
     def _make(self, origin: Origin, settings: PoolSettings) -> Pool:
-        return Pool(origin, self._dialer, self._deadlines, self._make_places(origin, settings.max_connections))
+        return Pool(origin, self._dialer, self._deadlines, self._make_slots(origin, settings.max_connections))

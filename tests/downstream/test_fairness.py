@@ -11,7 +11,7 @@ AHEAD = 3000
 REFUSED = b"GET /auth/nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
-class Turns:
+class FairQueue:
     """Counts the turns of the event loop, from its making on."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ async def test_refused_requests_in_a_row_let_others_through(running: Running) ->
     async with running(greet) as bench:
         warm = await bench.tool(GET)
         assert (await warm.answer()).status == 200
-        turns = Turns()
+        turns = FairQueue()
         greedy, other = await bench.tool(REFUSED * AHEAD), await bench.tool()
         assert (await greedy.answer()).status == 404
         other.send(GET)

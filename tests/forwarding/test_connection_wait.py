@@ -174,7 +174,7 @@ async def test_a_request_that_ends_before_its_connection_is_begun_returns_the_pl
         assert (await second.answer()).status == 503
         await bench.settled(lambda: not bench.accounting.in_flight)
         pool.lost = lost  # type: ignore[method-assign]  # as above
-        assert pool.places.free == 1
+        assert pool.slots.free == 1
         gate.allowed.release()
         gate.allowed.release()
         assert (await bench.ask()).status == 200

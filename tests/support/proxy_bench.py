@@ -117,7 +117,7 @@ class ProxyBench:
         self.deadlines.stop()
         assert self.events.started == len(self.events.finished)
         assert not self.events.defects
-        assert repr(self.server.addresses) == "<OwnAddresses: 0 connected>"
+        assert repr(self.server.addresses) == "<LocalAddressCounts: 0 connected>"
 
     def drop(self) -> None:
         """Let go of everything, after a failure too."""

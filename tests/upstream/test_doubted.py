@@ -297,7 +297,7 @@ async def test_who_leaves_leaves_nothing_behind(running: Running) -> None:
         await doubt.bench.settled(lambda: doubt.bench.pools.find("api", "na").sizes == (0, 0))
         assert not doubt.sink.told
         pool = doubt.bench.pools.find("api", "na")
-        assert pool.places.free == pool.limit
+        assert pool.slots.free == pool.limit
 
 
 async def test_interim_answers_pass_while_only_one_can_answer(running: Running) -> None:

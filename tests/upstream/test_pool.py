@@ -9,14 +9,14 @@ from functools import partial
 
 import pytest
 
-from proxy.app.workers.shared_counts import PlaceSharing, SharedCounts
+from proxy.app.workers.shared_counts import SharedCounts, SlotSharing
 from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.upstream import pool as module
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.pool import OwnPlaces, Pool, Pools, PoolSettings, Turns, may_hold_another
+from proxy.upstream.pool import FairQueue, LocalSlots, Pool, Pools, PoolSettings, may_hold_another
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -220,7 +220,7 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on(running: Running) -
         await gate.until(bench, 2)
         gate.answer(1)
         assert (await last.answer()).status == 200
-        assert pool.places.free == pool.limit - pool.sizes[0]
+        assert pool.slots.free == pool.limit - pool.sizes[0]
 
 
 async def test_who_waits_too_long_is_told_what_to_raise(running: Running) -> None:
@@ -346,18 +346,18 @@ def test_what_families_come_to_hold_that_hang_one_after_another(limit: int, shar
     assert may_hold_another(0, used, limit)
 
 
-def joined(*names: str) -> Turns[str]:
+def joined(*names: str) -> FairQueue[str]:
     """`a1` is the first waiter of client `a`."""
-    turns: Turns[str] = Turns()
+    queue: FairQueue[str] = FairQueue()
     for name in names:
-        turns.join(name[0], name)
-    return turns
+        queue.join(name[0], name)
+    return queue
 
 
-def all_of(turns: Turns[str]) -> list[str]:
+def all_of(queue: FairQueue[str]) -> list[str]:
     """Everybody in the order of their turns."""
     found = []
-    while (waiter := turns.next()) is not None:
+    while (waiter := queue.next()) is not None:
         found.append(waiter)
     return found
 
@@ -369,55 +369,55 @@ def test_clients_have_their_turns_one_after_another() -> None:
 
 def test_a_client_that_comes_later_goes_behind_those_who_wait() -> None:
     """Not before them, and not behind all that the first has."""
-    turns = joined("a1", "a2", "a3", "b1")
-    assert turns.next() == "a1"
-    turns.join("c", "c1")
-    assert all_of(turns) == ["b1", "a2", "c1", "a3"]
+    queue = joined("a1", "a2", "a3", "b1")
+    assert queue.next() == "a1"
+    queue.join("c", "c1")
+    assert all_of(queue) == ["b1", "a2", "c1", "a3"]
 
 
 def test_who_is_put_back_is_next_again() -> None:
     """Also where it was its client's last."""
-    turns = joined("a1", "b1", "b2")
-    assert turns.next() == "a1"
-    turns.put_back("a", "a1")
-    assert all_of(turns) == ["a1", "b1", "b2"]
+    queue = joined("a1", "b1", "b2")
+    assert queue.next() == "a1"
+    queue.put_back("a", "a1")
+    assert all_of(queue) == ["a1", "b1", "b2"]
 
 
 def test_who_leaves_takes_nobodys_turn() -> None:
     """Nor does somebody who does not wait."""
-    turns = joined("a1", "b1", "a2")
-    turns.leave("a", "a1")
-    turns.leave("b", "b1")
-    turns.leave("c", "c1")
-    assert (list(turns), len(turns), repr(turns)) == (["a2"], 1, "<Turns of 1 clients, 1 waiting>")
-    turns.leave("a", "nobody")
-    assert all_of(turns) == ["a2"]
-    assert len(turns) == 0
+    queue = joined("a1", "b1", "a2")
+    queue.leave("a", "a1")
+    queue.leave("b", "b1")
+    queue.leave("c", "c1")
+    assert (list(queue), len(queue), repr(queue)) == (["a2"], 1, "<Turns of 1 clients, 1 waiting>")
+    queue.leave("a", "nobody")
+    assert all_of(queue) == ["a2"]
+    assert len(queue) == 0
 
 
 def test_who_may_not_go_on_is_passed_over() -> None:
     """The client's turn goes to its first of another family, and to the next client where it has none."""
-    turns: Turns[str] = Turns()
+    queue: FairQueue[str] = FairQueue()
     for name in ("a-hung1", "a-hung2", "a-swift1", "b-hung1", "c-swift1", "a-swift2"):
-        turns.join(name[0], name, name[2:-1])
-    assert turns.holds("hung") and not turns.holds("other")
-    swift = [turns.next(lambda family: family != "hung") for _ in range(4)]
+        queue.join(name[0], name, name[2:-1])
+    assert queue.holds("hung") and not queue.holds("other")
+    swift = [queue.next(lambda family: family != "hung") for _ in range(4)]
     assert swift == ["a-swift1", "c-swift1", "a-swift2", None]
-    assert all_of(turns) == ["b-hung1", "a-hung1", "a-hung2"]
-    assert not turns.holds("hung")
+    assert all_of(queue) == ["b-hung1", "a-hung1", "a-hung2"]
+    assert not queue.holds("hung")
 
 
 def test_within_a_client_families_keep_the_order_in_which_they_came() -> None:
     """Also behind one that was put back, and one that left."""
-    turns: Turns[str] = Turns()
+    queue: FairQueue[str] = FairQueue()
     for name in ("x1", "y1", "x2", "y2"):
-        turns.join("a", name, name[0])
-    assert list(turns) == ["x1", "y1", "x2", "y2"]
-    turns.leave("a", "y1", "y")
-    turns.leave("a", "x2", "y")
-    assert turns.next() == "x1"
-    turns.put_back("a", "x1", "x")
-    assert all_of(turns) == ["x1", "x2", "y2"]
+        queue.join("a", name, name[0])
+    assert list(queue) == ["x1", "y1", "x2", "y2"]
+    queue.leave("a", "y1", "y")
+    queue.leave("a", "x2", "y")
+    assert queue.next() == "x1"
+    queue.put_back("a", "x1", "x")
+    assert all_of(queue) == ["x1", "x2", "y2"]
 
 
 PATIENCE = 20.0
@@ -432,13 +432,13 @@ class Two:
         self.all: list[Pools] = []
         self.tasks: list[asyncio.Task[UpstreamConnection]] = []
         for number in range(2):
-            sharing = PlaceSharing(counts.connections, number, loop, partial(self._tell, 1 - number))
-            pools = Pools(self.deadlines, self.names, sharing.places)
+            sharing = SlotSharing(counts.connections, number, loop, partial(self._tell, 1 - number))
+            pools = Pools(self.deadlines, self.names, sharing.slots)
             pools.apply(PoolSettings(5.0, limit), {("api", "na"): f"http://127.0.0.1:{port}"})
             self.all.append(pools)
 
     def _tell(self, number: int) -> None:
-        asyncio.get_running_loop().call_soon(self.all[number].heed)
+        asyncio.get_running_loop().call_soon(self.all[number].use_free_slots)
 
     def pool(self, number: int) -> Pool:
         return self.all[number].find("api", "na")
@@ -516,7 +516,7 @@ async def test_a_connection_in_use_all_the_time_is_not_spare(monkeypatch: pytest
         await both.take(1)
         both.waiting(1)
         await asyncio.sleep(0)
-        both.pool(0).heed()
+        both.pool(0).use_free_slots()
         assert both.pool(0).sizes == (1, 1)
 
 
@@ -526,7 +526,7 @@ async def test_the_process_with_more_gives_when_a_request_ends(running: Running)
         busy = await both.take(0, 4)
         own, others = ([both.waiting(each, f"waiting {n}") for n in range(2)] for each in range(2))
         await asyncio.sleep(0)
-        both.pool(0).heed()
+        both.pool(0).use_free_slots()
         for _ in range(2):
             both.pool(0).release(busy.pop())
             assert (await others.pop(0)).usable
@@ -543,7 +543,7 @@ async def test_places_of_a_dead_process_are_used_by_the_others(running: Running)
         waiting = both.waiting(1)
         await asyncio.sleep(0)
         both.counts.forget(0)
-        both.all[1].heed()
+        both.all[1].use_free_slots()
         assert (await waiting).usable
 
 
@@ -562,9 +562,9 @@ async def test_a_family_leaves_a_quarter_to_others(running: Running, here: int, 
 
 def test_a_single_process_has_all_places() -> None:
     """And no other one to ask."""
-    places = OwnPlaces(1)
-    assert (places.take(), places.take(), places.free) == (True, False, 0)
-    places.want(True)
-    places.give()
-    assert (places.free, places.wanted_elsewhere, places.exceed_share) == (1, False, False)
-    assert repr(places) == "<OwnPlaces: 1 of 1 free>"
+    slots = LocalSlots(1)
+    assert (slots.take(), slots.take(), slots.free) == (True, False, 0)
+    slots.want(True)
+    slots.give()
+    assert (slots.free, slots.wanted_elsewhere, slots.exceed_share) == (1, False, False)
+    assert repr(slots) == "<LocalSlots: 1 of 1 free>"

@@ -217,7 +217,7 @@ class ConnectionMemory:
                 counts[number] = 0
 
 
-class SharedConnections:
+class SharedConnectionCounts:
     """Clients' connections of one worker, next to those of the others. Implements `downstream.ConnectionCounts`."""
 
     def __init__(self, memory: ConnectionMemory, number: int) -> None:
@@ -225,7 +225,7 @@ class SharedConnections:
         self._open, self._connected, self._accepts = memory.clients
 
     def __repr__(self) -> str:
-        return f"<SharedConnections: {self._open[self._number]} of {sum(self._open)} here>"
+        return f"<SharedConnectionCounts: {self._open[self._number]} of {sum(self._open)} here>"
 
     def begin(self) -> None:
         """This worker accepts connections from now on."""
@@ -244,8 +244,8 @@ class SharedConnections:
         return self._open[self._number] > fewest + fewest // 8
 
 
-class PlaceSharing:
-    """Makes this worker's `SharedPlaces`. `tell` sends the others a message: look at the places again."""
+class SlotSharing:
+    """Makes this worker's `SharedSlots`. `tell` sends the others a message: look at the places again."""
 
     def __init__(
         self, memory: ConnectionMemory, number: int, loop: asyncio.AbstractEventLoop, tell: Callable[[], None]
@@ -256,10 +256,10 @@ class PlaceSharing:
         self._telling: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<PlaceSharing of worker {self.number}>"
+        return f"<SlotSharing of worker {self.number}>"
 
-    def places(self, origin: Origin, limit: int) -> SharedPlaces:
-        return SharedPlaces(self, self.memory.row_of(origin), limit)
+    def places(self, origin: Origin, limit: int) -> SharedSlots:
+        return SharedSlots(self, self.memory.row_of(origin), limit)
 
     def tell(self) -> None:
         """Soon, and not more often than is of use."""
@@ -276,16 +276,16 @@ class PlaceSharing:
         self._tell()
 
 
-class SharedPlaces:
+class SharedSlots:
     """The places for connections to one host, shared by all workers. Implements `upstream.Places`."""
 
-    def __init__(self, sharing: PlaceSharing, row: int, limit: int) -> None:
+    def __init__(self, sharing: SlotSharing, row: int, limit: int) -> None:
         self.limit, self.processes = limit, sharing.memory.workers
         self._sharing, self._row, self._number = sharing, row, sharing.number
         self._taken, self._wants, self._used = sharing.memory.hosts[row]
 
     def __repr__(self) -> str:
-        return f"<SharedPlaces: {self._taken[self._number]} here, {self.free} of {self.limit} free>"
+        return f"<SharedSlots: {self._taken[self._number]} here, {self.free} of {self.limit} free>"
 
     @property
     def used(self) -> int:
@@ -409,7 +409,7 @@ class AddressMemory:
         self.counts[number][:] = memoryview(bytes(_ROWS * _COUNT_BYTES)).cast("I")
 
 
-class SharedAddresses:
+class SharedAddressCounts:
     """One worker's connections, beside those of the others. Implements `downstream.AddressCounts`."""
 
     def __init__(self, memory: AddressMemory, number: int) -> None:
@@ -418,7 +418,9 @@ class SharedAddresses:
         self._rows: dict[str, tuple[int, int]] = {}
 
     def __repr__(self) -> str:
-        return f"<SharedAddresses: {len(self._own)} connected here, {len(self._own) - len(self._rows)} without a row>"
+        return (
+            f"<SharedAddressCounts: {len(self._own)} connected here, {len(self._own) - len(self._rows)} without a row>"
+        )
 
     def enter(self, address: str) -> int:
         """One more; gives how many there are now. An address for which there is no room is counted here alone."""

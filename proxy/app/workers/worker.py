@@ -28,10 +28,10 @@ from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.request_reporter import RequestReporter
 from proxy.app.workers.shared_counts import (
     BudgetMemory,
-    PlaceSharing,
-    SharedAddresses,
+    SharedAddressCounts,
     SharedBudgets,
-    SharedConnections,
+    SharedConnectionCounts,
+    SlotSharing,
     open_addresses,
     open_connections,
 )
@@ -118,7 +118,7 @@ class Worker:
             "failures": lambda message: self._directory.take_failures(message["failures"]),
             "pause": self._take_pause,
             "session": self._take_session,
-            "places": self._heed_places,
+            "places": self._apply_slots,
         }
 
     def __repr__(self) -> str:
@@ -177,13 +177,13 @@ class Worker:
         self._opened.callback(names.stop)
         self._opened.callback(deadlines.stop)
         memory = open_connections(self._given.counts, self._given.workers)
-        sharing = PlaceSharing(memory, self.number, self._loop, lambda: self._channel.send("places"))
-        self._pools = Pools(deadlines, names, sharing.places)
+        sharing = SlotSharing(memory, self.number, self._loop, lambda: self._channel.send("places"))
+        self._pools = Pools(deadlines, names, sharing.slots)
         self._opened.callback(self._pools.close)
         shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
         self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))
-        addresses = SharedAddresses(open_addresses(self._given.counts, self._given.workers), self.number)
-        self._connections = SharedConnections(memory, self.number)
+        addresses = SharedAddressCounts(open_addresses(self._given.counts, self._given.workers), self.number)
+        self._connections = SharedConnectionCounts(memory, self.number)
         self.tools = ConnectionTable(deadlines, taken_at_once=1, addresses=addresses, counts=self._connections)
 
     def _serve(self, _: Message) -> None:
@@ -225,8 +225,8 @@ class Worker:
         if pause is not None:
             self._throttles.pause(*pause, self._loop)
 
-    def _heed_places(self, _: Message) -> None:
-        self._pools.heed()
+    def _apply_slots(self, _: Message) -> None:
+        self._pools.use_free_slots()
 
     def _take_session(self, message: Message) -> None:
         session = message["session"]
@@ -257,7 +257,7 @@ class Worker:
             len(self.tools),
         )
         self._loop.call_later(BEAT_SECONDS, self._beat)
-        self._pools.heed()  # where a message about places was lost
+        self._pools.use_free_slots()  # where a message about places was lost
         if self._memory.overflow_is_news():
             self.observers.observe(NumbersOverflowed(self.number))
         self._beats += 1

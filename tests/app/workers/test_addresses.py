@@ -9,15 +9,15 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.app.workers import shared_counts as module
-from proxy.app.workers.shared_counts import SharedAddresses, SharedCounts
+from proxy.app.workers.shared_counts import SharedAddressCounts, SharedCounts
 
 HERE, THERE = "192.0.2.7", "2001:db8::7"
 
 COUNTER = """
 import sys
-from proxy.app.workers.shared_counts import SharedAddresses
+from proxy.app.workers.shared_counts import SharedAddressCounts
 from proxy.app.workers.shared_counts import open_addresses
-addresses = SharedAddresses(open_addresses(int(sys.argv[1]), 3), int(sys.argv[2]))
+addresses = SharedAddressCounts(open_addresses(int(sys.argv[1]), 3), int(sys.argv[2]))
 seen = [addresses.enter("192.0.2.7") for _ in range(2000)]
 for number in range(2000):
     addresses.enter(f"10.{sys.argv[2]}.{number // 250}.{number % 250}")
@@ -33,9 +33,9 @@ def counts() -> Iterator[SharedCounts]:
     made.close()
 
 
-def two(counts: SharedCounts) -> tuple[SharedAddresses, SharedAddresses]:
+def two(counts: SharedCounts) -> tuple[SharedAddressCounts, SharedAddressCounts]:
     """Two workers of three."""
-    return SharedAddresses(counts.addresses, 0), SharedAddresses(counts.addresses, 2)
+    return SharedAddressCounts(counts.addresses, 0), SharedAddressCounts(counts.addresses, 2)
 
 
 def test_each_sees_what_all_have(counts: SharedCounts) -> None:
@@ -44,7 +44,7 @@ def test_each_sees_what_all_have(counts: SharedCounts) -> None:
     assert [first.enter(HERE), second.enter(HERE), first.enter(HERE), first.enter(THERE)] == [1, 2, 3, 1]
     second.leave(HERE)
     assert (first.enter(HERE), second.enter(HERE), second.enter(THERE)) == (3, 4, 2)
-    assert repr(first) == "<SharedAddresses: 2 connected here, 0 without a row>"
+    assert repr(first) == "<SharedAddressCounts: 2 connected here, 0 without a row>"
 
 
 def test_one_that_has_left_is_forgotten(counts: SharedCounts) -> None:
@@ -53,7 +53,7 @@ def test_one_that_has_left_is_forgotten(counts: SharedCounts) -> None:
     for addresses in (first, second):
         addresses.enter(HERE)
         addresses.leave(HERE)
-    assert repr(first) == repr(second) == "<SharedAddresses: 0 connected here, 0 without a row>"
+    assert repr(first) == repr(second) == "<SharedAddressCounts: 0 connected here, 0 without a row>"
     assert second.enter(HERE) == 1
 
 
@@ -65,7 +65,7 @@ def test_a_worker_that_ended_has_no_connections(counts: SharedCounts) -> None:
         second.enter(HERE)
     counts.forget(0)
     assert second.enter(HERE) == 4
-    assert SharedAddresses(counts.addresses, 0).enter(HERE) == 5
+    assert SharedAddressCounts(counts.addresses, 0).enter(HERE) == 5
 
 
 def test_processes_at_once_miss_none_and_count_none_twice(counts: SharedCounts) -> None:
@@ -88,7 +88,7 @@ def test_addresses_without_room_are_counted_by_each_alone(
     for number in range(16):
         assert first.enter(f"10.0.0.{number}") == 1
     assert [first.enter(HERE), first.enter(HERE), second.enter(HERE)] == [1, 2, 1]
-    assert repr(first) == "<SharedAddresses: 17 connected here, 1 without a row>"
+    assert repr(first) == "<SharedAddressCounts: 17 connected here, 1 without a row>"
     first.leave("10.0.0.3")
     assert (first.enter(HERE), second.enter(HERE)) == (3, 5)
     for _ in range(3):

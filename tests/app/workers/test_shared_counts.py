@@ -15,11 +15,11 @@ from proxy.access.clients import Budgets, Spending
 from proxy.app.workers import shared_counts as module
 from proxy.app.workers.shared_counts import (
     BudgetMemory,
-    PlaceSharing,
     SharedBudgets,
-    SharedConnections,
+    SharedConnectionCounts,
     SharedCounts,
-    SharedPlaces,
+    SharedSlots,
+    SlotSharing,
 )
 from proxy.net.dialing import origin_of
 from proxy.observability.number_memory import make_memory_file
@@ -153,11 +153,11 @@ WORKERS = 3
 
 TAKER = """
 import asyncio, sys
-from proxy.app.workers.shared_counts import PlaceSharing
+from proxy.app.workers.shared_counts import SlotSharing
 from proxy.app.workers.shared_counts import open_connections
 from proxy.net.dialing import origin_of
 memory = open_connections(int(sys.argv[1]), 3)
-sharing = PlaceSharing(memory, int(sys.argv[2]), asyncio.new_event_loop(), lambda: None)
+sharing = SlotSharing(memory, int(sys.argv[2]), asyncio.new_event_loop(), lambda: None)
 places = sharing.places(origin_of("https://a.example"), 1000)
 print(sum(places.take() for _ in range(2000)))
 """
@@ -177,12 +177,12 @@ class Sharing:
         self.told = [0] * WORKERS
         self.places = [self._places(counts, number, limit) for number in range(WORKERS)]
 
-    def _places(self, counts: SharedCounts, number: int, limit: int) -> SharedPlaces:
+    def _places(self, counts: SharedCounts, number: int, limit: int) -> SharedSlots:
         def tell() -> None:
             self.told[number] += 1
 
         loop = asyncio.get_running_loop()
-        return PlaceSharing(counts.connections, number, loop, tell).places(HOST, limit)
+        return SlotSharing(counts.connections, number, loop, tell).places(HOST, limit)
 
 
 # --- clients' connections
@@ -190,13 +190,13 @@ class Sharing:
 
 def test_connections_are_those_of_all_workers(counts: SharedCounts) -> None:
     """A worker that publishes its own numbers gets the sums, without those of a worker that ended."""
-    first, second, _ = (SharedConnections(counts.connections, number) for number in range(WORKERS))
+    first, second, _ = (SharedConnectionCounts(counts.connections, number) for number in range(WORKERS))
     assert first.count(3, 2) == (3, 2)
     assert second.count(5, 5) == (8, 7)
     assert first.count(1, 1) == (6, 6)
     counts.forget(1)
     assert first.count(1, 1) == (1, 1)
-    assert repr(first) == "<SharedConnections: 1 of 1 here>"
+    assert repr(first) == "<SharedConnectionCounts: 1 of 1 here>"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_the_worker_with_the_fewest_accepts(
     counts: SharedCounts, own: int, others: tuple[int, int], gives_way: bool
 ) -> None:
     """Others give way, except when the difference is at most an eighth."""
-    workers = [SharedConnections(counts.connections, number) for number in range(WORKERS)]
+    workers = [SharedConnectionCounts(counts.connections, number) for number in range(WORKERS)]
     for worker, count in zip(workers, (own, *others), strict=True):
         worker.begin()
         worker.count(count, count)
@@ -224,7 +224,7 @@ def test_the_worker_with_the_fewest_accepts(
 
 def test_nobody_gives_way_to_a_worker_that_does_not_accept(counts: SharedCounts) -> None:
     """One that starts, or has ended, has no connections and gets none."""
-    first, second, _ = (SharedConnections(counts.connections, number) for number in range(WORKERS))
+    first, second, _ = (SharedConnectionCounts(counts.connections, number) for number in range(WORKERS))
     first.begin()
     first.count(9, 9)
     seen = [first.gives_way]
@@ -245,13 +245,13 @@ async def test_places_are_taken_from_one_sum(counts: SharedCounts) -> None:
     second.give()
     assert (third.take(), second.take()) == (True, False)
     counts.forget(0)
-    assert (second.free, repr(second)) == (2, "<SharedPlaces: 0 here, 2 of 3 free>")
+    assert (second.free, repr(second)) == (2, "<SharedSlots: 0 here, 2 of 3 free>")
 
 
 async def test_hosts_are_counted_apart(counts: SharedCounts) -> None:
     """Each has its own row, which is the same in every worker."""
     loop = asyncio.get_running_loop()
-    sharing = [PlaceSharing(counts.connections, number, loop, lambda: None) for number in range(2)]
+    sharing = [SlotSharing(counts.connections, number, loop, lambda: None) for number in range(2)]
     assert sharing[0].places(HOST, 1).take()
     assert sharing[1].places(OTHER, 1).take()
     assert not sharing[1].places(HOST, 1).take()
@@ -260,7 +260,7 @@ async def test_hosts_are_counted_apart(counts: SharedCounts) -> None:
 async def test_hosts_beyond_the_rows_share_one(counts: SharedCounts, monkeypatch: pytest.MonkeyPatch) -> None:
     """So together they have at most the limit of one."""
     monkeypatch.setattr(module, "_HOSTS", 1)
-    sharing = PlaceSharing(counts.connections, 0, asyncio.get_running_loop(), lambda: None)
+    sharing = SlotSharing(counts.connections, 0, asyncio.get_running_loop(), lambda: None)
     assert sharing.places(HOST, 1).take()
     assert not sharing.places(OTHER, 1).take()
 
@@ -310,7 +310,7 @@ class Timers:
 def test_the_others_are_told_at_most_once_in_ten_milliseconds(counts: SharedCounts) -> None:
     """What happens meanwhile is told together afterwards."""
     timers, told = Timers(), []
-    sharing = PlaceSharing(counts.connections, 0, cast(Any, timers), lambda: told.append(timers.now))
+    sharing = SlotSharing(counts.connections, 0, cast(Any, timers), lambda: told.append(timers.now))
     for _ in range(3):
         sharing.tell()
     [(wait, call)] = timers.due
