@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
-    from proxy.upstream.doubted import DoubtedConnection
+    from proxy.upstream.hedging import HedgedConnection
 
 
 class AttemptState(StrEnum):
@@ -91,7 +91,7 @@ class Attempt:
         owner: AttemptOwner,
         number: int,
         token: AccessToken,
-        connection: UpstreamConnection | DoubtedConnection,
+        connection: UpstreamConnection | HedgedConnection,
     ) -> None:
         self._owner = owner
         self._connection = connection

@@ -530,7 +530,7 @@ class Exchange:
         context, stats, body = self._context, self._stats, self._body
         stats.sent_at = perf_counter()
         self._replays.sent(stats.sent_at)
-        channel = self._replays.doubt(connection)
+        channel = self._replays.hedge(connection)
         attempt = self._attempt = Attempt(self, self._replays.attempts, token, channel)
         data: list[Buffer] = [self._head(attempt, token), *body.data]
         body.forget_if_large()
@@ -585,9 +585,9 @@ class Exchange:
             self._limited().refused(self._attempt.token, fields.retry_after)
         elif self._throttled is not None:
             self._throttled.passed()
-        doubtful = self._context.route.endpoint is TargetKind.MCP and may_refuse_token(response)
-        if doubtful or status in retry.JUDGED:
-            decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after, doubtful))
+        needs_body = self._context.route.endpoint is TargetKind.MCP and may_refuse_token(response)
+        if needs_body or status in retry.JUDGED:
+            decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after, needs_body))
             if isinstance(decision, retry.Replay | retry.Wait):
                 self._hold(decision)
                 return

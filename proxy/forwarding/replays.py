@@ -15,11 +15,11 @@ from proxy.forwarding.retry import (
     ReplayOutcome,
     ReplayReason,
     Situation,
-    may_send_beside,
+    may_hedge,
     outcome_of,
 )
 from proxy.routing.target import TargetKind
-from proxy.upstream.doubted import DoubtedConnection, doubted_after
+from proxy.upstream.hedging import HedgedConnection, hedge_delay
 
 if TYPE_CHECKING:
     from proxy.events import Observer
@@ -80,18 +80,18 @@ class Replays:
             affordable=self._budget.affords(now),
         )
 
-    def doubt(self, connection: UpstreamConnection) -> UpstreamConnection | DoubtedConnection:
-        """What to send on: one that may have died unnoticed is doubted, where the request may be sent twice."""
+    def hedge(self, connection: UpstreamConnection) -> UpstreamConnection | HedgedConnection:
+        """What to send on: one that may have died unnoticed is hedged, where the request may be sent twice."""
         pool = self._context.pool
-        after = doubted_after(connection.rest, pool.recent)
+        after = hedge_delay(connection.rest, pool.recent)
         if after is None or not self.reads:
             return connection
-        return DoubtedConnection(pool, connection, after, self._begin_beside)
+        return HedgedConnection(pool, connection, after, self._begin_hedge)
 
-    def _begin_beside(self) -> bool:
+    def _begin_hedge(self) -> bool:
         """The answer is later than usual: whether the request is sent a second time beside the first."""
         now = self._context.pool.loop.time()
-        if not may_send_beside(self.situation(Progress.WHOLE, now, replayable=True)):
+        if not may_hedge(self.situation(Progress.WHOLE, now, replayable=True)):
             return False
         self.begin(ReplayReason.SILENCE, now)
         self.sent(perf_counter())

@@ -87,12 +87,12 @@ class Situation:
 class Answered:
     """Amazon's answer began. `retry_after` is in seconds, None where it was absent or a date.
 
-    `doubtful` tells that its body may say that the token was refused, though it is no 401.
+    `needs_body` tells that its body may say that the token was refused, though it is no 401.
     """
 
     status: int
     retry_after: float | None
-    doubtful: bool = False
+    needs_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def decide(attempt: Situation, outcome: Outcome) -> Decision:
     """What to do next."""
     if isinstance(outcome, Broken):
         return _after_failure(attempt, outcome.error)
-    if outcome.doubtful:
+    if outcome.needs_body:
         return Replay(renewed=True) if not attempt.unauthorized and _may_send_again(attempt) else Deliver()
     if outcome.status == 401:
         return _after_401(attempt)
@@ -182,7 +182,7 @@ def _after_pause_asked(attempt: Situation, retry_after: float | None) -> Decisio
     return Deliver(ReplayReason.THROTTLED)
 
 
-def may_send_beside(attempt: Situation) -> bool:
+def may_hedge(attempt: Situation) -> bool:
     """Whether a request whose answer is late goes out once more, on a new connection beside the first."""
     return attempt.reads and attempt.time_left > 0 and attempt.affordable and _may_send_again(attempt)
 

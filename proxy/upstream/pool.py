@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from proxy.errors import UpstreamTimeout
 from proxy.net.dialing import Dialer, Origin, origin_of
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
-from proxy.upstream.doubted import RESTED
+from proxy.upstream.hedging import RESTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

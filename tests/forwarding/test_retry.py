@@ -35,7 +35,7 @@ from proxy.forwarding.retry import (
     Situation,
     Wait,
     decide,
-    may_send_beside,
+    may_hedge,
     outcome_of,
     told,
 )
@@ -88,7 +88,7 @@ def test_401_is_replayed_once(attempt: Situation, decision: Decision) -> None:
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_what_may_refuse_a_token_is_looked_into_once(attempt: Situation, decision: Decision, status: int) -> None:
     """As a 401 is, whatever its status; where it cannot be replayed, nobody knows that there was a reason to."""
-    assert decide(attempt, Answered(status, None, doubtful=True)) == decision
+    assert decide(attempt, Answered(status, None, needs_body=True)) == decision
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -171,7 +171,7 @@ def test_a_replay_needs_body_time_and_budget(attempt: Situation) -> None:
 )
 def test_what_reads_is_sent_beside_a_late_answer(attempt: Situation, sent: bool) -> None:
     """Within the same bounds: three times in all, time and budget left."""
-    assert may_send_beside(attempt) is sent
+    assert may_hedge(attempt) is sent
 
 
 @pytest.mark.parametrize("attempt", [READ, WRITE])

@@ -28,7 +28,7 @@ HELD_BY = [
     (
         "reads, kept whole | all was written, on a connection unused for a second or more | "
         "nothing, for longer than usual",
-        "tests/forwarding/test_doubt.py::test_connections_that_died_without_a_word_cost_no_reader_anything",
+        "tests/forwarding/test_hedging.py::test_connections_that_died_without_a_word_cost_no_reader_anything",
     ),
     (
         "reads | head or more was written | nothing in `upstream.response_timeout`",

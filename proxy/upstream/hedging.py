@@ -32,7 +32,7 @@ _MAX_KEPT = 262144
 """Bytes of a request that is kept for asking again."""
 
 
-def doubted_after(rested: float, recent: Sequence[float]) -> float | None:
+def hedge_delay(rested: float, recent: Sequence[float]) -> float | None:
     """Seconds until an answer is later than usual on a connection that has `rested` for so long; None for no doubt.
 
     `recent` are the seconds that answers of the same host took lately.
@@ -42,8 +42,8 @@ def doubted_after(rested: float, recent: Sequence[float]) -> float | None:
     return max(SHORTEST, TIMES_USUAL * median(recent)) if recent else SHORTEST
 
 
-class Connections(Protocol):
-    """Where a new connection comes from: the doubted one's pool."""
+class ConnectionSource(Protocol):
+    """Where a new connection comes from: the hedged one's pool."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
@@ -54,19 +54,21 @@ class Connections(Protocol):
     async def acquire(self, *, fresh: bool, patience: float, family: str) -> UpstreamConnection: ...
 
 
-class DoubtedConnection:
-    """See the module's docstring. `may_ask` is called once, when the answer is `after` seconds late."""
+class HedgedConnection:
+    """See the module's docstring. `may_hedge` is called once, when the answer is `after` seconds late."""
 
-    def __init__(self, pool: Connections, first: UpstreamConnection, after: float, may_ask: Callable[[], bool]) -> None:
+    def __init__(
+        self, pool: ConnectionSource, first: UpstreamConnection, after: float, may_hedge: Callable[[], bool]
+    ) -> None:
         self._pool = pool
         self._first = first
         self._family = ""
         self._after = after
-        self._may_ask = may_ask
+        self._may_hedge = may_hedge
         self._sink: ResponseSink
         self._timeouts: Timeouts
         self._to_head = False
-        self._lanes: list[_Lane] = []
+        self._attempts: list[_Attempt] = []
         self._kept: list[Buffer] = []
         self._size = 0
         self._whole = False
@@ -75,8 +77,8 @@ class DoubtedConnection:
         self.deadline = NEVER
 
     def __repr__(self) -> str:
-        asked = ", asked beside it" if self._asking is not None or len(self._lanes) > 1 else ""
-        return f"<DoubtedConnection: {self._first!r}{asked}>"
+        asked = ", asked beside it" if self._asking is not None or len(self._attempts) > 1 else ""
+        return f"<HedgedConnection: {self._first!r}{asked}>"
 
     # --- as a connection
 
@@ -97,43 +99,43 @@ class DoubtedConnection:
         self._sink, self._timeouts, self._to_head = sink, timeouts, to_head
         self._family = self._first.family or ""
         self._keep(data)
-        self._lanes.append(_Lane(self, self._first, sink))
+        self._attempts.append(_Attempt(self, self._first, sink))
         self.deadline = self._pool.loop.time() + self._after
         self._pool.deadlines.add(self)
-        self._first.send(self._lanes[0], data, to_head=to_head, timeouts=timeouts)
+        self._first.send(self._attempts[0], data, to_head=to_head, timeouts=timeouts)
 
     def send_body(self, data: list[Buffer]) -> None:
         self._keep(data)
-        for lane in self._lanes:
-            lane.connection.send_body(data)
+        for attempt in self._attempts:
+            attempt.connection.send_body(data)
 
     def request_sent(self) -> None:
         """The whole request has been written."""
         self._whole = True
-        for lane in self._lanes:
-            lane.connection.request_sent()
+        for attempt in self._attempts:
+            attempt.connection.request_sent()
 
     def pause(self) -> None:
-        for lane in self._lanes:
-            lane.connection.pause()
+        for attempt in self._attempts:
+            attempt.connection.pause()
 
     def resume(self) -> None:
-        for lane in self._lanes:
-            lane.connection.resume()
+        for attempt in self._attempts:
+            attempt.connection.resume()
 
     def abandon(self) -> None:
         """Forget the exchange; its connections are of no more use."""
         self._settle()
-        lanes, self._lanes = self._lanes, []
-        for lane in lanes:
-            lane.connection.abandon()
+        attempts, self._attempts = self._attempts, []
+        for attempt in attempts:
+            attempt.connection.abandon()
 
     # --- doubt
 
     def expire(self, now: float) -> None:
         """The answer is later than usual."""
         self._stop_waiting()
-        if self._whole and self._size <= _MAX_KEPT and self._may_ask():
+        if self._whole and self._size <= _MAX_KEPT and self._may_hedge():
             self._asking = self._pool.loop.create_task(self._ask())
             self._asking.add_done_callback(self._asked)
 
@@ -145,9 +147,9 @@ class DoubtedConnection:
             self._failed(self._error or error)
             return
         self._asking = None
-        lane = _Lane(self, connection, self._sink)
-        self._lanes.append(lane)
-        connection.send(lane, self._kept, to_head=self._to_head, timeouts=self._timeouts)
+        attempt = _Attempt(self, connection, self._sink)
+        self._attempts.append(attempt)
+        connection.send(attempt, self._kept, to_head=self._to_head, timeouts=self._timeouts)
         connection.request_sent()
 
     def _asked(self, task: asyncio.Task[None]) -> None:
@@ -157,8 +159,8 @@ class DoubtedConnection:
             self._sink.defect(error)
 
     def _failed(self, error: Refused) -> None:
-        """Nothing can come any more, where no lane is left."""
-        if not self._lanes and self._asking is None:
+        """Nothing can come any more, where no attempt is left."""
+        if not self._attempts and self._asking is None:
             self._settle()
             self._sink.entered = perf_counter()
             self._sink.upstream_failed(error)
@@ -183,34 +185,34 @@ class DoubtedConnection:
             self._asking.cancel()
             self._asking = None
 
-    # --- what the lanes tell
+    # --- what the attempts tell
 
-    def chosen(self, lane: _Lane) -> None:
+    def chosen(self, attempt: _Attempt) -> None:
         """Its answer is the first."""
         self._settle()
-        others = [other for other in self._lanes if other is not lane]
-        self._lanes = [lane]
+        others = [other for other in self._attempts if other is not attempt]
+        self._attempts = [attempt]
         for other in others:
             other.connection.abandon()
 
-    def ended(self, lane: _Lane, error: Refused) -> bool:
+    def ended(self, attempt: _Attempt, error: Refused) -> bool:
         """One of them broke; gives whether that was the last hope."""
-        self._lanes.remove(lane)
+        self._attempts.remove(attempt)
         self._error = error
-        if self._lanes or self._asking is not None:
+        if self._attempts or self._asking is not None:
             return False
         self._settle()
         return True
 
-    def is_single(self, lane: _Lane) -> bool:
+    def is_single(self, attempt: _Attempt) -> bool:
         """Nobody else may still answer."""
-        return self._asking is None and self._lanes == [lane]
+        return self._asking is None and self._attempts == [attempt]
 
 
-class _Lane:
+class _Attempt:
     """One of the two connections, and what it tells: a `ResponseSink`."""
 
-    def __init__(self, owner: DoubtedConnection, connection: UpstreamConnection, sink: ResponseSink) -> None:
+    def __init__(self, owner: HedgedConnection, connection: UpstreamConnection, sink: ResponseSink) -> None:
         self._owner = owner
         self._sink = sink
         self.connection = connection

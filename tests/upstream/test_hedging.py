@@ -1,4 +1,4 @@
-"""A connection that rested is doubted where its answer is late: asked again beside it, the first answer is taken."""
+"""A connection that rested is hedged where its answer is late: asked again beside it, the first answer is taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxy.errors import Refused
 from proxy.http1.framing import Buffer
 from proxy.http1.message import Response
 from proxy.upstream.connection import Timeouts
-from proxy.upstream.doubted import DoubtedConnection, doubted_after
+from proxy.upstream.hedging import HedgedConnection, hedge_delay
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import HELLO, Wire
 
@@ -34,8 +34,8 @@ AFTER = 1.0
     ],
 )
 def test_an_answer_is_late_by_what_is_usual(rested: float, recent: list[float], after: float | None) -> None:
-    """Four times the median, and a second at least; a connection that was just used is not doubted."""
-    assert doubted_after(rested, recent) == after
+    """Four times the median, and a second at least; a connection that was just used is not hedged."""
+    assert hedge_delay(rested, recent) == after
 
 
 class Sink:
@@ -74,7 +74,7 @@ class Sink:
         """Nothing is gathered."""
 
 
-class Doubt:
+class Hedging:
     """An exchange on a connection that has served before: `wires` has its first connection, and the second where one is
     made; `heard` counts the whole requests that came."""
 
@@ -84,9 +84,9 @@ class Doubt:
         self.heard = 0
         self.sink = Sink()
         self.bench: ProxyBench
-        self.connection: DoubtedConnection
+        self.connection: HedgedConnection
 
-    def may_ask(self) -> bool:
+    def may_hedge(self) -> bool:
         self.asked += 1
         return self.allowed
 
@@ -106,7 +106,7 @@ class Doubt:
         pool = self.bench.pools.find("api", "na")
         first = pool.take("sp/campaigns:read")
         assert first is not None
-        self.connection = DoubtedConnection(pool, first, AFTER, self.may_ask)
+        self.connection = HedgedConnection(pool, first, AFTER, self.may_hedge)
         self.connection.send(self.sink, data, to_head=False, timeouts=Timeouts(60, 60))
         if whole:
             self.connection.request_sent()
@@ -114,7 +114,7 @@ class Doubt:
     async def heard_by(self, number: int) -> None:
         await self.bench.settled(lambda: self.heard == number)
 
-    async def doubted(self) -> None:
+    async def hedged(self) -> None:
         """Both connections have the request."""
         await self.heard_by(1)
         self.bench.sweep(AFTER + 0.1)
@@ -122,68 +122,68 @@ class Doubt:
 
 
 @contextlib.asynccontextmanager
-async def doubting(running: Running, **given: Any) -> AsyncIterator[Doubt]:
+async def hedging(running: Running, **given: Any) -> AsyncIterator[Hedging]:
     """With a connection in the pool; nothing is left over at the end."""
-    doubt = Doubt(**given)
+    hedge = Hedging(**given)
 
     async def script(wire: Wire) -> None:
-        await doubt.script(wire)
+        await hedge.script(wire)
 
     async with running(script) as bench:
-        doubt.bench = bench
+        hedge.bench = bench
         assert (await bench.ask()).body == b"hello"
-        yield doubt
-        doubt.connection.abandon()
+        yield hedge
+        hedge.connection.abandon()
         await bench.settled(lambda: bench.pools.find("api", "na").sizes == (0, 0))
-        assert doubt.connection not in bench.deadlines._items
+        assert hedge.connection not in bench.deadlines._items
 
 
 async def test_a_dead_connection_costs_no_answer(running: Running) -> None:
     """The second connection answers; the first is let go."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.doubted()
-        doubt.wires[1].send(HELLO)
-        await doubt.sink.ended.wait()
-        assert doubt.sink.told == [200, b"hello", "ended"]
-        await doubt.wires[0].end()
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.hedged()
+        hedge.wires[1].send(HELLO)
+        await hedge.sink.ended.wait()
+        assert hedge.sink.told == [200, b"hello", "ended"]
+        await hedge.wires[0].end()
 
 
 async def test_the_second_connection_counts_as_its_familys(running: Running) -> None:
     """So one that hangs gets no more of the pool by being asked twice; in the end it holds nothing."""
-    async with doubting(running) as doubt:
-        pool = doubt.bench.pools.find("api", "na")
-        doubt.send()
-        await doubt.doubted()
+    async with hedging(running) as hedge:
+        pool = hedge.bench.pools.find("api", "na")
+        hedge.send()
+        await hedge.hedged()
         assert pool.held_by("sp/campaigns:read") == 2
-        doubt.wires[1].send(HELLO)
-        await doubt.sink.ended.wait()
-        await doubt.bench.settled(lambda: pool.held_by("sp/campaigns:read") == 0)
+        hedge.wires[1].send(HELLO)
+        await hedge.sink.ended.wait()
+        await hedge.bench.settled(lambda: pool.held_by("sp/campaigns:read") == 0)
 
 
 async def test_a_slow_answer_that_comes_first_is_taken(running: Running) -> None:
     """The second connection is let go, and what it would say is not heard."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.doubted()
-        doubt.wires[0].send(HELLO[:-1])
-        await doubt.bench.settled(lambda: len(doubt.sink.told) == 2)
-        doubt.wires[1].send(b"HTTP/1.1 500 Late\r\nContent-Length: 0\r\n\r\n")
-        await doubt.wires[1].end()
-        doubt.wires[0].send(HELLO[-1:])
-        await doubt.sink.ended.wait()
-        assert doubt.sink.told == [200, b"hell", b"o", "ended"]
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.hedged()
+        hedge.wires[0].send(HELLO[:-1])
+        await hedge.bench.settled(lambda: len(hedge.sink.told) == 2)
+        hedge.wires[1].send(b"HTTP/1.1 500 Late\r\nContent-Length: 0\r\n\r\n")
+        await hedge.wires[1].end()
+        hedge.wires[0].send(HELLO[-1:])
+        await hedge.sink.ended.wait()
+        assert hedge.sink.told == [200, b"hell", b"o", "ended"]
 
 
 async def test_an_answer_in_time_is_not_doubted(running: Running) -> None:
     """Nobody is asked whether it may be."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.heard_by(1)
-        doubt.wires[0].send(HELLO)
-        await doubt.sink.ended.wait()
-        doubt.bench.sweep(AFTER + 0.1)
-        assert (doubt.asked, len(doubt.wires)) == (0, 1)
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.heard_by(1)
+        hedge.wires[0].send(HELLO)
+        await hedge.sink.ended.wait()
+        hedge.bench.sweep(AFTER + 0.1)
+        assert (hedge.asked, len(hedge.wires)) == (0, 1)
 
 
 @pytest.mark.parametrize(("allowed", "whole"), [(False, True), (True, False)])
@@ -191,137 +191,137 @@ async def test_nothing_is_asked_twice_that_may_not_or_is_not_whole(
     running: Running, allowed: bool, whole: bool
 ) -> None:
     """A budget that is spent, and a body that is still to come; the answer on the first is waited for."""
-    async with doubting(running, allowed=allowed) as doubt:
-        doubt.send(whole=whole)
-        await doubt.heard_by(1)
-        doubt.bench.sweep(AFTER + 0.1)
-        assert repr(doubt.connection).endswith("busy, served 1>>")
-        doubt.wires[0].send(HELLO)
-        await doubt.sink.ended.wait()
-        assert (doubt.asked, len(doubt.wires)) == (int(whole), 1)
+    async with hedging(running, allowed=allowed) as hedge:
+        hedge.send(whole=whole)
+        await hedge.heard_by(1)
+        hedge.bench.sweep(AFTER + 0.1)
+        assert repr(hedge.connection).endswith("busy, served 1>>")
+        hedge.wires[0].send(HELLO)
+        await hedge.sink.ended.wait()
+        assert (hedge.asked, len(hedge.wires)) == (int(whole), 1)
 
 
 async def test_a_body_that_came_in_pieces_is_sent_again_whole(running: Running) -> None:
     """As it left the first time."""
-    async with doubting(running) as doubt:
-        doubt.send([b"POST /sp/campaigns/list HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\n"], whole=False)
+    async with hedging(running) as hedge:
+        hedge.send([b"POST /sp/campaigns/list HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\n"], whole=False)
         for piece in (b"bo", b"dy"):
-            doubt.connection.send_body([piece])
-        doubt.connection.request_sent()
-        await doubt.doubted()
-        assert doubt.wires[1].received == doubt.wires[0].received[-len(doubt.wires[1].received) :]
-        assert doubt.wires[1].received.endswith(b"\r\n\r\nbody")
+            hedge.connection.send_body([piece])
+        hedge.connection.request_sent()
+        await hedge.hedged()
+        assert hedge.wires[1].received == hedge.wires[0].received[-len(hedge.wires[1].received) :]
+        assert hedge.wires[1].received.endswith(b"\r\n\r\nbody")
 
 
 @pytest.mark.parametrize("broken", [0, 1])
 async def test_one_that_breaks_leaves_the_other(running: Running, broken: int) -> None:
     """Its failure is not told."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.doubted()
-        doubt.wires[broken].drop()
-        await doubt.bench.settled(lambda: doubt.bench.pools.find("api", "na").sizes[0] == 1)
-        doubt.wires[1 - broken].send(HELLO)
-        await doubt.sink.ended.wait()
-        assert doubt.sink.told == [200, b"hello", "ended"]
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.hedged()
+        hedge.wires[broken].drop()
+        await hedge.bench.settled(lambda: hedge.bench.pools.find("api", "na").sizes[0] == 1)
+        hedge.wires[1 - broken].send(HELLO)
+        await hedge.sink.ended.wait()
+        assert hedge.sink.told == [200, b"hello", "ended"]
 
 
 async def test_where_both_break_it_is_told_once(running: Running) -> None:
     """And where the only one breaks, before any doubt."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.doubted()
-        for wire in doubt.wires:
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.hedged()
+        for wire in hedge.wires:
             wire.drop()
-        await doubt.sink.ended.wait()
-        await doubt.bench.settled(lambda: doubt.bench.pools.find("api", "na").sizes[0] == 0)
-        assert doubt.sink.told == ["UpstreamClosed"]
+        await hedge.sink.ended.wait()
+        await hedge.bench.settled(lambda: hedge.bench.pools.find("api", "na").sizes[0] == 0)
+        assert hedge.sink.told == ["UpstreamClosed"]
 
 
 async def test_one_that_breaks_before_any_doubt_is_told(running: Running) -> None:
     """What follows is decided elsewhere."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.heard_by(1)
-        doubt.wires[0].drop()
-        await doubt.sink.ended.wait()
-        doubt.bench.sweep(AFTER + 0.1)
-        assert (doubt.sink.told, doubt.asked) == (["UpstreamClosed"], 0)
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.heard_by(1)
+        hedge.wires[0].drop()
+        await hedge.sink.ended.wait()
+        hedge.bench.sweep(AFTER + 0.1)
+        assert (hedge.sink.told, hedge.asked) == (["UpstreamClosed"], 0)
 
 
 async def test_where_no_second_can_be_made_the_first_is_waited_for(running: Running) -> None:
     """And what happened to the first is told, if anything."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.heard_by(1)
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.heard_by(1)
         failed = asyncio.Event()
 
         async def acquire(**_: Any) -> Any:
             await failed.wait()
             raise Refused("no connection")
 
-        doubt.connection._pool.acquire = acquire  # type: ignore[method-assign]  # of this one object alone
-        doubt.bench.sweep(AFTER + 0.1)
-        assert repr(doubt.connection).endswith(", asked beside it>")
-        doubt.wires[0].drop()
-        await doubt.bench.settled(lambda: not doubt.connection._lanes)
-        assert not doubt.sink.told
+        hedge.connection._pool.acquire = acquire  # type: ignore[method-assign]  # of this one object alone
+        hedge.bench.sweep(AFTER + 0.1)
+        assert repr(hedge.connection).endswith(", asked beside it>")
+        hedge.wires[0].drop()
+        await hedge.bench.settled(lambda: not hedge.connection._attempts)
+        assert not hedge.sink.told
         failed.set()
-        await doubt.sink.ended.wait()
-        assert doubt.sink.told == ["UpstreamClosed"]
+        await hedge.sink.ended.wait()
+        assert hedge.sink.told == ["UpstreamClosed"]
 
 
 async def test_a_defect_while_asking_leaves_nobody_waiting(running: Running) -> None:
     """It is told as one."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.heard_by(1)
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.heard_by(1)
         defect = ValueError("a defect")
 
         async def acquire(**_: Any) -> Any:
             raise defect
 
-        doubt.connection._pool.acquire = acquire  # type: ignore[method-assign]  # of this one object alone
-        doubt.bench.sweep(AFTER + 0.1)
-        await doubt.sink.ended.wait()
-        assert doubt.sink.told == [defect]
+        hedge.connection._pool.acquire = acquire  # type: ignore[method-assign]  # of this one object alone
+        hedge.bench.sweep(AFTER + 0.1)
+        await hedge.sink.ended.wait()
+        assert hedge.sink.told == [defect]
 
 
 async def test_who_leaves_leaves_nothing_behind(running: Running) -> None:
     """Also while the second connection is being made."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.heard_by(1)
-        doubt.bench.sweep(AFTER + 0.1)
-        doubt.connection.abandon()
-        await doubt.bench.settled(lambda: doubt.bench.pools.find("api", "na").sizes == (0, 0))
-        assert not doubt.sink.told
-        pool = doubt.bench.pools.find("api", "na")
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.heard_by(1)
+        hedge.bench.sweep(AFTER + 0.1)
+        hedge.connection.abandon()
+        await hedge.bench.settled(lambda: hedge.bench.pools.find("api", "na").sizes == (0, 0))
+        assert not hedge.sink.told
+        pool = hedge.bench.pools.find("api", "na")
         assert pool.slots.free == pool.limit
 
 
 async def test_interim_answers_pass_while_only_one_can_answer(running: Running) -> None:
     """With two of them, a tool would be told of either."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.heard_by(1)
-        doubt.wires[0].send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
-        await doubt.bench.settled(lambda: doubt.sink.told == [103])
-        doubt.bench.sweep(AFTER + 0.1)
-        await doubt.heard_by(2)
-        doubt.wires[1].send(b"HTTP/1.1 103 Early Hints\r\n\r\n" + HELLO)
-        await doubt.sink.ended.wait()
-        assert doubt.sink.told == [103, 200, b"hello", "ended"]
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.heard_by(1)
+        hedge.wires[0].send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        await hedge.bench.settled(lambda: hedge.sink.told == [103])
+        hedge.bench.sweep(AFTER + 0.1)
+        await hedge.heard_by(2)
+        hedge.wires[1].send(b"HTTP/1.1 103 Early Hints\r\n\r\n" + HELLO)
+        await hedge.sink.ended.wait()
+        assert hedge.sink.told == [103, 200, b"hello", "ended"]
 
 
 async def test_a_tool_that_stops_reading_stops_both(running: Running) -> None:
     """And goes on with both."""
-    async with doubting(running) as doubt:
-        doubt.send()
-        await doubt.doubted()
-        doubt.connection.pause()
-        assert [lane.connection._paused for lane in doubt.connection._lanes] == [True, True]
-        doubt.connection.resume()
-        doubt.wires[1].send(HELLO)
-        await doubt.sink.ended.wait()
-        assert doubt.sink.told == [200, b"hello", "ended"]
+    async with hedging(running) as hedge:
+        hedge.send()
+        await hedge.hedged()
+        hedge.connection.pause()
+        assert [attempt.connection._paused for attempt in hedge.connection._attempts] == [True, True]
+        hedge.connection.resume()
+        hedge.wires[1].send(HELLO)
+        await hedge.sink.ended.wait()
+        assert hedge.sink.told == [200, b"hello", "ended"]
