@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from proxy.downstream.connection import Remainder
 from proxy.net.names import Names
-from proxy.tokens.suspicion import Suspicion, TokenUse
+from proxy.tokens.token_rejections import TokenRejections, TokenUse
 from proxy.upstream.hedging import HedgedConnection
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
@@ -45,9 +45,9 @@ async def test_what_is_sent_again_and_what_sends_it_say_how_far_they_are(running
 async def test_small_ones_count_what_they_hold() -> None:
     """Names, suspicions, a connection that is hedged, and a body's remainder."""
     assert repr(Names()) == "<Names: none>"
-    suspicion = Suspicion(0.0)
-    suspicion.accepted(TokenUse("secret-client", "secret-profile"))
-    assert repr(suspicion) == "<Suspicion: 0 uses rejected, 1 accepted>"
+    rejections = TokenRejections(0.0)
+    rejections.accepted(TokenUse("secret-client", "secret-profile"))
+    assert repr(rejections) == "<Suspicion: 0 uses rejected, 1 accepted>"
     hedged = HedgedConnection(cast(Any, None), cast(Any, "the first"), 1.0, lambda: True)
     assert repr(hedged) == "<HedgedConnection: 'the first'>"
     assert repr(Remainder(cast(Any, None))) == "<Remainder of a body>"

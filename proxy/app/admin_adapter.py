@@ -160,7 +160,7 @@ class AdminAdapter:
             needs_restart=program.needs_restart,
             notes=program.notes,
             audit=_audit(program.audit),
-            state=StateView(program.config.state.kind, health.trouble, health.replicas),
+            state=StateView(program.config.state.kind, health.problem, health.replicas),
             connections=connections,
             workers=_workers(workers, time.time()),
         )

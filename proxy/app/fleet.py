@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from proxy.events import Event, Observer
     from proxy.forwarding.throttles import Throttles
     from proxy.tokens.store import Fleet
-    from proxy.tokens.turns import TokenTurns
+    from proxy.tokens.token_request_queue import TokenRequestQueue
 
 MAX_NAMED: Final = 3
 """Accounts that a sentence names."""
 SETTLE_EVERY: Final = 0.25
 """Seconds between two settlements of what clients spent."""
-_PACE_SECONDS: Final = 60.0
+_TOKEN_RATE_SECONDS: Final = 60.0
 """For so long another replica's pace of token requests is worth to begin with."""
 
 
@@ -49,7 +49,7 @@ class FleetMember:
         self._id = secrets.token_hex(8)
         self._unwritten: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turns: TokenTurns | None = None
+        self._request_queue: TokenRequestQueue | None = None
 
     def __repr__(self) -> str:
         return f"<FleetMember {self._id}: {self._fleet!r}>"
@@ -76,7 +76,7 @@ class FleetMember:
     def health(self) -> StoreHealth:
         """The store is in trouble until it has every refresh token that only this replica's memory holds."""
         health = self._fleet.health
-        if health.trouble or not self._unwritten:
+        if health.problem or not self._unwritten:
             return health
         few = sorted(self._unwritten)[:MAX_NAMED]
         names = ", ".join(few) + (", ..." if len(self._unwritten) > len(few) else "")
@@ -92,21 +92,21 @@ class FleetMember:
             self._unwritten.add(event.account)
         elif isinstance(event, TokenUnpersisted | AccountRemoved):
             self._unwritten.discard(event.account)
-        if bool(self._unwritten) != before and not self._fleet.health.trouble:
+        if bool(self._unwritten) != before and not self._fleet.health.problem:
             self._tell_health()
 
     def _tell_health(self) -> None:
         health = self.health
-        self._observer.observe(StateStoreChanged(bool(health.trouble), health.trouble, health.replicas))
+        self._observer.observe(StateStoreChanged(bool(health.problem), health.problem, health.replicas))
 
     # --- pauses, and the pace of token requests
 
-    def share_pace(self, turns: TokenTurns) -> None:
+    def share_token_rate(self, request_queue: TokenRequestQueue) -> None:
         """Tell the others what pace these find, and let them go by what the others find."""
-        self._turns = turns
-        turns.paced = self._tell_pace
+        self._request_queue = request_queue
+        request_queue.rate_lowered = self._announce_rate
 
-    def _tell_pace(self, token_url: str, rate: float, pause: float) -> None:
+    def _announce_rate(self, token_url: str, rate: float, pause: float) -> None:
         self._begin(self._fleet.share({"by": self._id, "token_pace": token_url, "rate": rate, "seconds": pause}))
 
     def _tell_pause(self, key: ThrottleKey, seconds: float) -> None:
@@ -117,11 +117,11 @@ class FleetMember:
         async for ago, told in self._fleet.heard():
             if told.get("by") == self._id:
                 continue
-            pause, pace = read_pause(told, ago), read_pace(told, ago)
+            pause, token_rate = read_pause(told, ago), read_token_rate(told, ago)
             if pause is not None:
                 self._throttles.pause(*pause, loop)
-            if pace is not None and self._turns is not None:
-                self._turns.hear(*pace)
+            if token_rate is not None and self._request_queue is not None:
+                self._request_queue.hear(*token_rate)
 
     # --- budgets
 
@@ -147,10 +147,10 @@ def read_pause(told: dict[str, Any], ago: float) -> tuple[ThrottleKey, float] | 
         return None
 
 
-def read_pace(told: dict[str, Any], ago: float) -> tuple[str, float, float] | None:
+def read_token_rate(told: dict[str, Any], ago: float) -> tuple[str, float, float] | None:
     """A token endpoint, requests a second, and for how many more seconds it is not to be asked; None for what is old,
     or says something else."""
     token_url, rate, seconds = told.get("token_pace"), told.get("rate"), told.get("seconds")
     if not (isinstance(token_url, str) and isinstance(rate, int | float) and isinstance(seconds, int | float)):
         return None
-    return (token_url, float(rate), max(seconds - ago, 0.0)) if ago <= _PACE_SECONDS and rate > 0 else None
+    return (token_url, float(rate), max(seconds - ago, 0.0)) if ago <= _TOKEN_RATE_SECONDS and rate > 0 else None

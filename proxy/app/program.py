@@ -60,7 +60,7 @@ from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
-from proxy.tokens.opening import SharedSettings, SpillPlace, open_store
+from proxy.tokens.opening import SharedSettings, SpillDirectory, open_store
 from proxy.tokens.values import TokenSettings, TokenSource
 from proxy.upstream.pool import Pools
 
@@ -263,7 +263,7 @@ class Program:
         observers = Observers((self.observers, SignInObserver(self._list_profiles_again), *fleet, *hub))
         self.tokens = TokenManager(self.lwa, store, observers, token_settings(config))
         if self.fleet is not None:
-            self.fleet.share_pace(self.tokens.turns)
+            self.fleet.share_token_rate(self.tokens.request_queue)
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *hub)))
         for each in hub:
             each.tokens, each.directory = self.tokens, self.directory
@@ -497,8 +497,8 @@ def opened(file: AuditFile) -> AuditOpened:
     end = file.end
     torn = "its last line was torn by a crash" if end.torn else ""
     unclosed = "the program before ended without closing it, so that its last records may be missing"
-    trouble = end.cut, torn, unclosed if end.unclosed else ""
-    return AuditOpened(end.head.sequence, end.head.digest, "; ".join(filter(None, trouble)))
+    problem = end.cut, torn, unclosed if end.unclosed else ""
+    return AuditOpened(end.head.sequence, end.head.digest, "; ".join(filter(None, problem)))
 
 
 def _make_note(action: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -563,17 +563,17 @@ def profile_sources(config: Config, context: ssl.SSLContext | None) -> tuple[Pro
     )
 
 
-def spill_place(config: Config, environ: Mapping[str, str]) -> SpillPlace | None:
+def spill_directory(config: Config, environ: Mapping[str, str]) -> SpillDirectory | None:
     """Where copies go of refresh tokens that a shared store cannot take; None where they are turned off."""
     spill = config.state.spill
     if spill == "off":
         return None
-    return SpillPlace(str(spill or default_spill_directory(environ)), required=spill is not None)
+    return SpillDirectory(str(spill or default_spill_directory(environ)), required=spill is not None)
 
 
 def shared_settings(config: Config, environ: Mapping[str, str]) -> SharedSettings:
     """What a store on a server needs beside its address and keys."""
-    return SharedSettings(config.state.max_connections, spill_place(config, environ))
+    return SharedSettings(config.state.max_connections, spill_directory(config, environ))
 
 
 def token_settings(config: Config) -> TokenSettings:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.retry import RetryBudgets
     from proxy.forwarding.sessions import McpSessions
     from proxy.forwarding.throttles import Throttles
-    from proxy.tokens.suspicion import TokenUse
+    from proxy.tokens.token_rejections import TokenUse
     from proxy.tokens.values import AccessToken
 
 
@@ -25,7 +25,7 @@ class AccessTokens(Protocol):
     @property
     def watchful(self) -> bool: ...
 
-    def trouble(self, account: str) -> str: ...
+    def problem(self, account: str) -> str: ...
 
     def accepted(self, token: AccessToken, use: TokenUse) -> None: ...
 

@@ -744,5 +744,5 @@ class Exchange:
                 stats.mcp_tools = unjudged.tools
         context = self._context
         if self._relay.beginning is not None:
-            stats.explanation = self._relay.explain(self._dependencies.tokens.trouble(context.route.account))
+            stats.explanation = self._relay.explain(self._dependencies.tokens.problem(context.route.account))
         self._dependencies.accounting.exchanged(stats, status, context, now)

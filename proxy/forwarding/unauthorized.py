@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken
 from proxy.forwarding.refusal import MAX_READ, readable
 from proxy.forwarding.retry import ReplayReason
-from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.token_rejections import TokenUse
 
 if TYPE_CHECKING:
     from proxy.forwarding.attempt import Attempt

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from proxy.profiles.kept_lists import ListStore
     from proxy.profiles.reach_reader import Problem, Reading, Token
-    from proxy.tokens.leases import Lease, Shared
+    from proxy.tokens.leases import Lease, SharedContent
 
 
 __all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
@@ -347,7 +347,7 @@ class ProfileDirectory:
         self._put(source, region, listing)
         return listing
 
-    def _take_over(self, watch: RegionWatch, shared: Shared[ProfileListing]) -> None:
+    def _take_over(self, watch: RegionWatch, shared: SharedContent[ProfileListing]) -> None:
         """What another replica listed is in use, with the first profile that is pinned there, which also keeps it."""
         watch.take_over(max(0.0, LIST_INTERVAL - shared.left), self._pacing.clock(), MISS_INTERVAL)
         self._put(watch.source, watch.region, shared.value, taken_over=True)

@@ -17,7 +17,7 @@ from proxy.profiles import reach
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, document_of, read_document, read_listing, write_listing
 from proxy.profiles.listing import LIST_INTERVAL, ProfilesUnavailable, next_listing
 from proxy.profiles.reach import ReachIndex, read_reading, write_reading
-from proxy.tokens.leases import FailedAttempt, T, Wanted
+from proxy.tokens.leases import FailedAttempt, LeaseRequest, T
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from proxy.profiles.listing import Pacing, ProfileSource
     from proxy.profiles.reach import Reach
-    from proxy.tokens.leases import Form, Lease, Leases, Listener, Shared, Urgency
+    from proxy.tokens.leases import Lease, LeaseListener, Leases, SharedContent, SharedFormat, Urgency
 
 
 EARLIER_DOCUMENT, EARLIER_REACH = "profiles", "ads-accounts"
@@ -43,7 +43,7 @@ class ListStore(Protocol):
 
     async def write_document(self, name: str, data: object) -> None: ...
 
-    def leases_for(self, form: Form[T]) -> Leases[T]: ...
+    def leases_for(self, form: SharedFormat[T]) -> Leases[T]: ...
 
 
 class KeptLists:
@@ -60,18 +60,18 @@ class KeptLists:
     def __repr__(self) -> str:
         return f"<KeptLists: {self.version} changes, {len(self._unsaved)} documents to write>"
 
-    async def load(self, wanted: Mapping[str, ProfileSource]) -> None:
+    async def load(self, sources: Mapping[str, ProfileSource]) -> None:
         """Take what the store knows of the accounts that there are, if it was asked for as it would be now."""
         with contextlib.suppress(StateError):
             for name in (EARLIER_DOCUMENT, *DOCUMENTS):
                 for account, region, listing in read_document(await self._documents.read_document(name)):
-                    if _is_of(wanted.get(account), region, listing.origin):
+                    if _is_of(sources.get(account), region, listing.origin):
                         self._profiles.put(account, region, listing)
                     if name == EARLIER_DOCUMENT:
                         self.changed(document_of(account), EARLIER_DOCUMENT)
             for name in (EARLIER_REACH, *reach.DOCUMENTS):
                 for account, region, reading in reach.read_document(await self._documents.read_document(name)):
-                    if _is_of(wanted.get(account), region, reading.origin):
+                    if _is_of(sources.get(account), region, reading.origin):
                         self._further.put(account, region, reading)
                     if name == EARLIER_REACH:
                         self.changed(document_of(account, reach.DOCUMENTS), EARLIER_REACH)
@@ -121,7 +121,7 @@ def _is_of(source: ProfileSource | None, region: str, origin: str) -> bool:
     return source is not None and region in source.api_urls and origin == source.origin(region)
 
 
-# --- How a list is written where replicas share it; see `tokens.leases.Form` -----------------------------
+# --- How a list is written where replicas share it; see `tokens.leases.SharedFormat` -----------------------------
 
 MAX_LIST: Final = 64 * 1024 * 1024
 """Bytes of a list before it is compressed; far above what `listing` reads of Amazon's."""
@@ -132,35 +132,36 @@ _LEVEL: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class ListForm(Generic[T]):
-    """Implements `leases.Form` for one kind of lists: how one becomes JSON and back, and how many entries it has."""
+class ListFormat(Generic[T]):
+    """Implements `leases.SharedFormat` for one kind of lists: how one becomes JSON and back, and how many entries it
+    has."""
 
     kind: str
     to_json: Callable[[T], Mapping[str, Any]]
     from_json: Callable[[Mapping[str, Any]], T]
     length: Callable[[T], int]
 
-    def news(self, wanted: Wanted) -> tuple[str, str]:
-        return self.kind, f"{wanted.account}\0{wanted.url}"
+    def news(self, request: LeaseRequest) -> tuple[str, str]:
+        return self.kind, f"{request.account}\0{request.url}"
 
     def is_long(self, value: T) -> bool:
         return self.length(value) >= _LONG
 
-    def write(self, wanted: Wanted, value: T) -> tuple[bytes, float]:
-        return write_list(wanted, self.kind, self.to_json(value)), LIST_INTERVAL
+    def write(self, request: LeaseRequest, value: T) -> tuple[bytes, float]:
+        return write_list(request, self.kind, self.to_json(value)), LIST_INTERVAL
 
-    def read(self, wanted: Wanted, content: bytes, left: float) -> T | None:
-        entry = read_list(wanted, self.kind, content)
+    def read(self, request: LeaseRequest, content: bytes, left: float) -> T | None:
+        entry = read_list(request, self.kind, content)
         return self.from_json(entry) if entry is not None else None
 
 
-def write_list(wanted: Wanted, kind: str, entry: Mapping[str, Any]) -> bytes:
+def write_list(request: LeaseRequest, kind: str, entry: Mapping[str, Any]) -> bytes:
     """A list of a kind, as it is kept."""
-    kept = {"kind": kind, "for": _purpose(wanted), "lineage": wanted.lineage, "list": entry}
+    kept = {"kind": kind, "for": _purpose(request), "lineage": request.lineage, "list": entry}
     return zlib.compress(json.dumps(kept).encode(), _LEVEL)
 
 
-def read_list(wanted: Wanted, kind: str, content: bytes) -> Mapping[str, Any] | None:
+def read_list(request: LeaseRequest, kind: str, content: bytes) -> Mapping[str, Any] | None:
     """The list of `write_list`; None where it is for another refresh token.
 
     Raises `ValueError`, `KeyError` or `TypeError` for what is damaged, or of another kind, account or application.
@@ -173,23 +174,23 @@ def read_list(wanted: Wanted, kind: str, content: bytes) -> Mapping[str, Any] | 
     if not unpacking.eof:
         raise ValueError("the list is cut, or too long")
     kept = json.loads(text)
-    if kept["kind"] != kind or kept["for"] != _purpose(wanted):
+    if kept["kind"] != kind or kept["for"] != _purpose(request):
         raise ValueError("the list is another's")
     found: Mapping[str, Any] = kept["list"]
-    return found if kept["lineage"] == wanted.lineage else None
+    return found if kept["lineage"] == request.lineage else None
 
 
-def _purpose(wanted: Wanted) -> list[str]:
-    return [wanted.account, wanted.url, wanted.client_id]
+def _purpose(request: LeaseRequest) -> list[str]:
+    return [request.account, request.url, request.client_id]
 
 
 def _length(reach: Reach) -> int:
     return len(reach.profiles) + len(reach.ads_accounts) + len(reach.linked)
 
 
-PROFILES: Final = ListForm("profiles", write_listing, read_listing, lambda listing: len(listing.profiles))
+PROFILES: Final = ListFormat("profiles", write_listing, read_listing, lambda listing: len(listing.profiles))
 """The usual profiles of an account at one address."""
-ADS_ACCOUNTS: Final = ListForm("ads-accounts", write_reading, read_reading, _length)
+ADS_ACCOUNTS: Final = ListFormat("ads-accounts", write_reading, read_reading, _length)
 """What it reaches there beside them."""
 
 
@@ -208,7 +209,7 @@ class SharedLists(Generic[T]):
     def __repr__(self) -> str:
         return f"<SharedLists: {len(self._known)} seen, {self._leases!r}>"
 
-    def follow(self, listener: Listener) -> None:
+    def follow(self, listener: LeaseListener) -> None:
         """See `Leases.follow`."""
         self._leases.follow(listener)
 
@@ -216,11 +217,11 @@ class SharedLists(Generic[T]):
         self, source: ProfileSource, region: str, lineage: str, urgency: Urgency
     ) -> AbstractAsyncContextManager[Lease[T]]:
         """See `Leases.lease`."""
-        return self._leases.lease(self._wanted(source, region, lineage), urgency)
+        return self._leases.lease(self._lease_request(source, region, lineage), urgency)
 
-    async def newest(self, source: ProfileSource, region: str, lineage: str) -> Shared[T] | None:
+    async def newest(self, source: ProfileSource, region: str, lineage: str) -> SharedContent[T] | None:
         """What another replica listed since this one last saw a list; it is seen from now on."""
-        shared = await self._leases.newest(self._wanted(source, region, lineage))
+        shared = await self._leases.newest(self._lease_request(source, region, lineage))
         return shared if shared is not None and self.see(source, region, shared.fence) else None
 
     async def publish(self, lease: Lease[T], source: ProfileSource, region: str, value: T, lineage: str) -> None:
@@ -230,7 +231,7 @@ class SharedLists(Generic[T]):
     async def forget(self, source: ProfileSource, region: str) -> None:
         """The account is gone, or asks elsewhere now: what is kept of it goes."""
         self._known.pop((source.account, region), None)
-        await self._leases.forget(self._wanted(source, region, ""))
+        await self._leases.forget(self._lease_request(source, region, ""))
 
     def see(self, source: ProfileSource, region: str, fence: int) -> bool:
         """Whether this one is newer than all that were seen; it is seen from now on."""
@@ -239,9 +240,9 @@ class SharedLists(Generic[T]):
             self._known[source.account, region] = fence
         return fence > known
 
-    def _wanted(self, source: ProfileSource, region: str, lineage: str) -> Wanted:
+    def _lease_request(self, source: ProfileSource, region: str, lineage: str) -> LeaseRequest:
         known = self._known.get((source.account, region), 0)
-        return Wanted(source.account, source.api_urls[region], source.client_id, lineage, known, sent=lineage)
+        return LeaseRequest(source.account, source.api_urls[region], source.client_id, lineage, known, sent=lineage)
 
 
 def attempt_after(error: ProfilesUnavailable, before: FailedAttempt | None, chance: float) -> FailedAttempt:

@@ -39,12 +39,12 @@ from proxy.events import (
 )
 from proxy.tokens import lifecycle
 from proxy.tokens.consent import explain_refusal
-from proxy.tokens.leases import Wanted
+from proxy.tokens.leases import LeaseRequest
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger, request_timeout
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.store import StoredSource, fingerprint
-from proxy.tokens.suspicion import Suspicion
-from proxy.tokens.turns import Waiters
+from proxy.tokens.token_rejections import TokenRejections
+from proxy.tokens.token_request_queue import TokenWaiters
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.secret import Secret
     from proxy.tokens.consent import Consent, ConsentLedger
-    from proxy.tokens.leases import FailedAttempt, Lease, Leases, Shared, Urgency
+    from proxy.tokens.leases import FailedAttempt, Lease, Leases, SharedContent, Urgency
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.refresh_token import RefreshTokenKeeper
-    from proxy.tokens.suspicion import TokenUse
+    from proxy.tokens.token_rejections import TokenUse
+    from proxy.tokens.token_request_queue import TokenRequestQueue
     from proxy.tokens.token_response import Grant
-    from proxy.tokens.turns import TokenTurns
     from proxy.tokens.values import Timing, TokenSettings, TokenSource
 
 
@@ -71,14 +71,14 @@ class Credential:
         self.state = CredentialState.PENDING
         self.token: AccessToken | None = None
         self._keeper = keeper
-        self._sharing = Sharing(dependencies.leases)
+        self._sharing = TokenSharing(dependencies.leases)
         self._generation, self._older_secret = 0, False
         self._last_failure: CredentialFailure | None = None
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
         self._probe_at = NEVER
-        self._waiters = Waiters()
-        self.suspicion = Suspicion(self._schedule.due_at)
+        self._waiters = TokenWaiters()
+        self.rejections = TokenRejections(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
         self._alarm = Alarm()
@@ -100,7 +100,7 @@ class Credential:
         """Ends the timer. A refresh under way may bring a new refresh token: it and its write get `grace` seconds."""
         self._removed, loop = True, asyncio.get_running_loop()
         deadline = loop.time() + grace
-        self.dependencies.turns.give_up(self._waiters)
+        self.dependencies.request_queue.give_up(self._waiters)
         if self._timer is not None:
             self._timer.cancel()
         try:
@@ -185,16 +185,16 @@ class Credential:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.dependencies.settings.request_wait
-        self.suspicion.rejected(use, rejected.generation)
-        convinced = self.suspicion.convinces(use, self.dependencies.timing.clock())
+        self.rejections.rejected(use, rejected.generation)
+        confirmed = self.rejections.confirms(use, self.dependencies.timing.clock())
         while (token := self._usable_token()) is None or token.is_same(rejected):
             left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
             if lifecycle.needs_operator(self.state):
                 self._take_401(token, use)
-            if self._needs_operator() or not (convinced or token is None or self._is_refreshing()):
+            if self._needs_operator() or not (confirmed or token is None or self._is_refreshing()):
                 return None
             if left <= 0 or not (self._is_refreshing() or self._refresh_for_401(token, use, left)):
-                if convinced or token is None:
+                if confirmed or token is None:
                     raise comes_later(self.source.account, self._last_failure, pause)
                 return None
             await self._waiters.wait(left)
@@ -202,9 +202,9 @@ class Credential:
 
     def accepted(self, token: AccessToken, use: TokenUse) -> None:
         """Amazon took a token for this use. If it is the one in hand, that one is alive."""
-        self.suspicion.accepted(use)
+        self.rejections.accepted(use)
         if self.token is not None and token.is_same(self.token):
-            self.suspicion.doubted_for = None
+            self.rejections.unresolved_use = None
 
     def _take_401(self, token: AccessToken | None, use: TokenUse) -> None:
         """Amazon refuses both tokens: the client gets a 503 with the reason. Raises `NoUsableToken`.
@@ -212,9 +212,9 @@ class Credential:
         The token in hand is dropped when it is certain that the 401 was not about a single use of it.
         """
         if token is not None:
-            was_doubted, is_dead = self.suspicion.doubted_for is not None, self.suspicion.doubt(use)
+            was_unresolved, is_dead = self.rejections.unresolved_use is not None, self.rejections.add_unresolved(use)
             self.token = None if is_dead else token
-            if is_dead or not was_doubted:
+            if is_dead or not was_unresolved:
                 detail = self._last_failure.detail if self._last_failure is not None else ""
                 self.dependencies.observer.observe(AccessTokenRefused(self.source.account, detail))
         self._refuse_where_an_operator_is_needed()
@@ -236,7 +236,7 @@ class Credential:
         if self._schedule.failures:
             return self._schedule.due_at - now <= left
         if token is not None:
-            self.suspicion.spend(use, now)
+            self.rejections.spend(use, now)
         self._start_refresh(RefreshCause.UNAUTHORIZED)
         return True
 
@@ -254,8 +254,8 @@ class Credential:
     def _start_refresh(self, cause: RefreshCause) -> asyncio.Task[TokenFailure | None]:
         """The one refresh in flight, started if there is none. Its result is the failure, if it failed."""
         if self._refresh_task is None or self._refresh_task.done():
-            turns = self.dependencies.turns.at(self.source.token_url)
-            turn = turns.run(self._waiters, self._refresh, cause, self._generation)
+            request_queue = self.dependencies.request_queue.at(self.source.token_url)
+            turn = request_queue.run(self._waiters, self._refresh, cause, self._generation)
             self._refresh_task = asyncio.create_task(turn, name=f"refresh the token of {self.source.account}")
         return self._refresh_task
 
@@ -328,7 +328,7 @@ class Credential:
             self._transition(lifecycle.trigger_of(failure))
         self._alarm.ring()
 
-    def _take(self, shared: Shared[Grant], refresh_token: Secret) -> None:
+    def _take(self, shared: SharedContent[Grant], refresh_token: Secret) -> None:
         """Another replica was granted a token for this refresh token."""
         if refresh_token == self._keeper.refresh_token and self._sharing.is_news(shared):
             self._apply(shared.value, self.dependencies.timing.clock() - shared.value.took, RefreshCause.SHARED)
@@ -342,7 +342,7 @@ class Credential:
         self._generation, self._older_secret = self._generation + 1, grant.older_secret
         expires_at, lineage = sent_at + grant.expires_in, fingerprint(self._keeper.refresh_token)
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id, lineage)
-        self._last_failure, self._last_success, self.suspicion.doubted_for = None, timing.wall(), None
+        self._last_failure, self._last_success, self.rejections.unresolved_use = None, timing.wall(), None
         self._probe_at = probe_at(sent_at, settings.probe_interval, timing.random())
         self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         duration, ends = timing.clock() - sent_at, timing.wall_at(expires_at)
@@ -407,7 +407,7 @@ class Credential:
     async def _probe_if_due(self, now: float) -> None:
         if self._probe_at > now:
             return
-        if self.dependencies.turns.at(self.source.token_url).is_busy:
+        if self.dependencies.request_queue.at(self.source.token_url).is_busy:
             self._probe_at = probe_when_busy(now, self.dependencies.timing.random())
             return
         self._probe_at = probe_at(now, self.dependencies.settings.probe_interval, self.dependencies.timing.random())
@@ -432,7 +432,7 @@ class Credential:
     def status(self) -> CredentialStatus:
         """What there is to say, without secrets."""
         token, has_refresh_token = self._usable_token(), self._keeper.refresh_token is not None
-        refused = self.suspicion.doubted_for is not None
+        refused = self.rejections.unresolved_use is not None
         timing = self.dependencies.timing
         return CredentialStatus(
             account=self.source.account,
@@ -572,7 +572,7 @@ FLUSH = 2.0
 """Seconds that a new refresh token may take to be written before the access token is shared all the same."""
 
 
-class Sharing:
+class TokenSharing:
     """Belongs to one credential. Each method is for the source and the refresh token that are in force then."""
 
     def __init__(self, leases: Leases[Grant]) -> None:
@@ -586,7 +586,7 @@ class Sharing:
         self, source: TokenSource, refresh_token: Secret, urgency: Urgency
     ) -> AbstractAsyncContextManager[Lease[Grant]]:
         """See `Leases.lease`."""
-        return self._leases.lease(self._wanted(source, refresh_token), urgency)
+        return self._leases.lease(self._lease_request(source, refresh_token), urgency)
 
     async def publish(self, lease: Lease[Grant], grant: Grant, keeper: RefreshTokenKeeper) -> None:
         """Shares what was granted under the lease, and before it the refresh token that belongs to it."""
@@ -597,13 +597,13 @@ class Sharing:
     async def announce(self, source: TokenSource, grant: Grant, refresh_token: Secret | None) -> None:
         """Shares what a sign-in brought."""
         if refresh_token is not None:
-            self._see(await self._leases.announce(self._wanted(source, refresh_token), grant))
+            self._see(await self._leases.announce(self._lease_request(source, refresh_token), grant))
 
-    async def newest(self, source: TokenSource, refresh_token: Secret) -> Shared[Grant] | None:
+    async def newest(self, source: TokenSource, refresh_token: Secret) -> SharedContent[Grant] | None:
         """See `Leases.newest`."""
-        return await self._leases.newest(self._wanted(source, refresh_token))
+        return await self._leases.newest(self._lease_request(source, refresh_token))
 
-    def is_news(self, shared: Shared[Grant]) -> bool:
+    def is_news(self, shared: SharedContent[Grant]) -> bool:
         """Whether this one was not seen before; it is from now on."""
         known = self._fence
         self._see(shared.fence)
@@ -612,11 +612,11 @@ class Sharing:
     def _see(self, fence: int) -> None:
         self._fence = max(self._fence, fence)
 
-    def _wanted(self, source: TokenSource, refresh_token: Secret) -> Wanted:
+    def _lease_request(self, source: TokenSource, refresh_token: Secret) -> LeaseRequest:
         lineage = fingerprint(refresh_token)
         secrets = (source.client_secret, source.older_secret, source.older_refresh_token)
         sent = "".join((lineage, *map(fingerprint, secrets)))
-        return Wanted(source.account, source.token_url, source.client_id, lineage, self._fence, sent)
+        return LeaseRequest(source.account, source.token_url, source.client_id, lineage, self._fence, sent)
 
 
 # --- One attempt to obtain an access token ---------------------------------------------------------------
@@ -637,7 +637,7 @@ class CredentialDependencies:
     timing: Timing
     consents: ConsentLedger
     leases: Leases[Grant]
-    turns: TokenTurns
+    request_queue: TokenRequestQueue
 
 
 async def request_grant(
@@ -660,7 +660,7 @@ async def request_grant(
 
 async def _ask(dependencies: CredentialDependencies, source: TokenSource, refresh_token: Secret) -> Grant:
     credentials = AppCredentials(source.client_id, source.client_secret, source.older_secret)
-    with dependencies.turns.at(source.token_url).request():
+    with dependencies.request_queue.at(source.token_url).request():
         return await dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
 
 

@@ -21,7 +21,7 @@ from proxy.directory_watch import WatchSettings, changes_in
 from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
-from proxy.tokens.leases import AloneLeases
+from proxy.tokens.leases import LocalLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import MultiFernet
 
-    from proxy.tokens.leases import Form, T
+    from proxy.tokens.leases import SharedFormat, T
     from proxy.tokens.store import StoredToken
     from proxy.tokens.token_response import Grant
 
@@ -52,14 +52,14 @@ class FileStore:
         self._cipher = cipher
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
-        self.leases: AloneLeases[Grant] = AloneLeases()
+        self.leases: LocalLeases[Grant] = LocalLeases()
         self.fleet = None
 
     def __repr__(self) -> str:
         return f"<FileStore in {self._directory}>"
 
-    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
-        return AloneLeases()
+    def leases_for(self, form: SharedFormat[T]) -> LocalLeases[T]:
+        return LocalLeases()
 
     @property
     def notes(self) -> tuple[str, ...]:

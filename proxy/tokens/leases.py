@@ -4,8 +4,8 @@ others come by it: the protocol.
 Whoever needs it takes a lease, which is the right to ask for it, or is handed what somebody else got meanwhile. Each
 lease has a fence, a number above all those before; what was got is published under the fence of its lease, and only
 while no later lease was given. Where asking fails, nobody who would send the same is given a lease for a while: the
-pace of attempts in vain is the fleet's. How a fleet does it is in `redis_leases`, what is shared so is for a `Form`
-to say; `AloneLeases` is for who has no fleet.
+rate limit of attempts in vain is the fleet's. How a fleet does it is in `redis_leases`, what is shared so is for a
+`SharedFormat` to say; `LocalLeases` is for who has no fleet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LeaseRequest:
     """What is wanted: of an account and its application at an address, for the refresh token whose `fingerprint` is
     `lineage`.
 
@@ -62,7 +62,7 @@ class FailedAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared(Generic[T]):
+class SharedContent(Generic[T]):
     """What another replica got, under which fence, and for how many more seconds it is of use."""
 
     value: T
@@ -70,30 +70,30 @@ class Shared(Generic[T]):
     left: float
 
 
-class Form(Protocol[T]):
+class SharedFormat(Protocol[T]):
     """How one kind of what is shared is named and written. Each value names what it is for, whatever its key says."""
 
     @property
     def kind(self) -> str:
         """What the keys of its leases begin with."""
 
-    def news(self, wanted: Wanted) -> tuple[str, str]:
+    def news(self, request: LeaseRequest) -> tuple[str, str]:
         """What kind of news it is that one was published, and of what."""
 
     def is_long(self, value: T) -> bool:
         """Whether writing it takes so long that the event loop is to be spared it."""
 
-    def write(self, wanted: Wanted, value: T) -> tuple[bytes, float]:
+    def write(self, request: LeaseRequest, value: T) -> tuple[bytes, float]:
         """A value as it is published, not encrypted yet, and for how many seconds it is of use."""
 
-    def read(self, wanted: Wanted, content: bytes, left: float) -> T | None:
+    def read(self, request: LeaseRequest, content: bytes, left: float) -> T | None:
         """What was published, of use for so many more seconds; None where it is for another refresh token.
 
         Raises `ValueError`, `KeyError` or `TypeError` for what is not of this form, or for somebody else.
         """
 
 
-class Listener(Protocol):
+class LeaseListener(Protocol):
     """Who wants to know at once."""
 
     def heard(self, kind: str, account: str, url: str) -> None:
@@ -107,7 +107,7 @@ class Lease(Protocol[T]):
     """The right to ask, or where there is something `shared`, none: it is there already."""
 
     @property
-    def shared(self) -> Shared[T] | None: ...
+    def shared(self) -> SharedContent[T] | None: ...
 
     @property
     def fence(self) -> int:
@@ -132,27 +132,27 @@ class Lease(Protocol[T]):
 class Leases(Protocol[T]):
     """Nothing here raises: where the others cannot be heard, everybody is alone."""
 
-    def lease(self, wanted: Wanted, urgency: Urgency) -> AbstractAsyncContextManager[Lease[T]]:
+    def lease(self, request: LeaseRequest, urgency: Urgency) -> AbstractAsyncContextManager[Lease[T]]:
         """Waits while another replica has the lease. It ends with the block, if it was not lost before."""
 
-    async def newest(self, wanted: Wanted) -> Shared[T] | None:
+    async def newest(self, request: LeaseRequest) -> SharedContent[T] | None:
         """One that is newer than the one that is known."""
 
-    async def announce(self, wanted: Wanted, value: T) -> int:
+    async def announce(self, request: LeaseRequest, value: T) -> int:
         """Shares what a sign-in brought, and fences off whoever asks meanwhile. Gives the fence, 0 where alone."""
 
-    async def forget(self, wanted: Wanted) -> None:
+    async def forget(self, request: LeaseRequest) -> None:
         """What is kept is not given to anybody any more."""
 
-    def follow(self, listener: Listener) -> None:
+    def follow(self, listener: LeaseListener) -> None:
         """Tell this one from now on."""
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseOfNobody(Generic[T]):
+class LocalLease(Generic[T]):
     """Everybody has it always, but where something was `shared`, or is `held_back`."""
 
-    shared: Shared[T] | None = None
+    shared: SharedContent[T] | None = None
     fence: int = 0
     failed: FailedAttempt | None = None
     held_back: FailedAttempt | None = None
@@ -164,24 +164,24 @@ class LeaseOfNobody(Generic[T]):
         return 0
 
 
-class AloneLeases(Generic[T]):
+class LocalLeases(Generic[T]):
     """For a program that shares nothing."""
 
     def __repr__(self) -> str:
-        return "<AloneLeases>"
+        return "<LocalLeases>"
 
     @contextlib.asynccontextmanager
-    async def lease(self, wanted: Wanted, urgency: Urgency) -> AsyncIterator[Lease[T]]:
-        yield LeaseOfNobody()
+    async def lease(self, request: LeaseRequest, urgency: Urgency) -> AsyncIterator[Lease[T]]:
+        yield LocalLease()
 
-    async def newest(self, wanted: Wanted) -> Shared[T] | None:
+    async def newest(self, request: LeaseRequest) -> SharedContent[T] | None:
         return None
 
-    async def announce(self, wanted: Wanted, value: T) -> int:
+    async def announce(self, request: LeaseRequest, value: T) -> int:
         return 0
 
-    async def forget(self, wanted: Wanted) -> None:
+    async def forget(self, request: LeaseRequest) -> None:
         """Nothing is kept."""
 
-    def follow(self, listener: Listener) -> None:
+    def follow(self, listener: LeaseListener) -> None:
         """There is nothing to tell."""

@@ -17,8 +17,8 @@ from proxy.tokens.consent import DOCUMENT as CONSENTS
 from proxy.tokens.consent import ConsentLedger, ConsentPhase, describe, phase
 from proxy.tokens.credential import Credential, CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries
-from proxy.tokens.suspicion import WATCHFUL
-from proxy.tokens.turns import TokenTurns
+from proxy.tokens.token_rejections import WATCHFUL
+from proxy.tokens.token_request_queue import TokenRequestQueue
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.store import Store
-    from proxy.tokens.suspicion import TokenUse
+    from proxy.tokens.token_rejections import TokenUse
     from proxy.tokens.token_response import Grant
 
 
@@ -64,8 +64,8 @@ class TokenManager:
         self._store = store
         timing = timing if timing is not None else Timing()
         self._consents = ConsentLedger(store, observer, timing.wall)
-        self.turns = TokenTurns()
-        shared = self._consents, store.leases, self.turns
+        self.request_queue = TokenRequestQueue()
+        shared = self._consents, store.leases, self.request_queue
         self._dependencies = CredentialDependencies(lwa, observer, settings, timing, *shared)
         self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}
@@ -162,10 +162,10 @@ class TokenManager:
         if self._clock() - self._rejected_at > WATCHFUL:
             self.watchful = False
 
-    def trouble(self, account: str) -> str:
+    def problem(self, account: str) -> str:
         """What is wrong with an account's login that a person must mend, and how; empty where nothing is."""
         credential = self._credentials.get(account)
-        return describe_trouble(credential.status(), self._wall()) if credential is not None else ""
+        return describe_problem(credential.status(), self._wall()) if credential is not None else ""
 
     def statuses(self) -> tuple[CredentialStatus, ...]:
         """Every account's, in the order of the configuration."""
@@ -249,7 +249,7 @@ class TokenManager:
 # --- What is wrong with an account's login that a person must mend, in words -----------------------------
 
 
-def describe_trouble(status: CredentialStatus, now: float) -> str:
+def describe_problem(status: CredentialStatus, now: float) -> str:
     """What is wrong, and what to do about it; empty where nothing is, or where it passes by itself.
 
     A token that was got before may still be in hand: Amazon refuses it at any moment from now on.

@@ -22,11 +22,11 @@ class SharedSettings:
     """What a store on a server needs beside its address and keys."""
 
     max_connections: int = 16
-    spill: SpillPlace | None = None
+    spill: SpillDirectory | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class SpillPlace:
+class SpillDirectory:
     """The directory for copies of what a shared store cannot take. One that is not `required` need not be usable."""
 
     directory: str
@@ -82,7 +82,7 @@ def _open_redis(url: str, keys: tuple[Secret, ...], shared: SharedSettings | Non
     return store
 
 
-def _open_spill(store: RedisStore, place: SpillPlace, address: str) -> None:
+def _open_spill(store: RedisStore, place: SpillDirectory, address: str) -> None:
     from proxy.tokens.spill import Spill
 
     try:

@@ -20,7 +20,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from proxy.config.model.redis_address import RedisWay
+from proxy.config.model.redis_address import RedisTopology
 from proxy.errors import StateError, StateUnavailable
 
 if TYPE_CHECKING:
@@ -72,17 +72,17 @@ class RedisConnection:
         self.address = address
         self._free = asyncio.Semaphore(max_connections - RESERVED)
         self._use = ConnectionUse()
-        self.trouble: StateError | None = None
+        self.problem: StateError | None = None
         self.replicas = 1
         """How many share the server, this one included, as of the last pulse."""
         self.changed: Callable[[], None] = lambda: None
-        """Called when `trouble` came or went, or there are more or fewer replicas."""
+        """Called when `problem` came or went, or there are more or fewer replicas."""
         self._id = secrets.token_hex(8)
         self._asking: set[asyncio.Task[Any]] = set()
         self._client, self._reader = self._open_client(), self._open_reader()
 
     def __repr__(self) -> str:
-        return f"<RedisConnection to {self.address}{', in trouble' if self.trouble is not None else ''}>"
+        return f"<RedisConnection to {self.address}{', in trouble' if self.problem is not None else ''}>"
 
     def _open_client(self) -> RedisClient:
         return open_client(self.address, PREFIX, PATIENCE, PATIENCE)
@@ -98,18 +98,18 @@ class RedisConnection:
 
     async def command(self, *words: str | bytes | float) -> Any:
         """One command's answer. Raises `StateError`; at once, where the server is known to be in trouble."""
-        self._refuse_in_trouble()
+        self._refuse_while_unavailable()
         async with self._free:
-            self._refuse_in_trouble()
+            self._refuse_while_unavailable()
             self._use.begin()
             try:
                 return await self._ask(self._client, *words)
             finally:
                 self._use.end()
 
-    def _refuse_in_trouble(self) -> None:
-        if self.trouble is not None:
-            raise type(self.trouble)(str(self.trouble))
+    def _refuse_while_unavailable(self) -> None:
+        if self.problem is not None:
+            raise type(self.problem)(str(self.problem))
 
     async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
         """What a script gives. The whole text goes along each time: after a restart a server knows no script."""
@@ -224,13 +224,13 @@ class RedisConnection:
     def count(self, replicas: int) -> None:
         """So many share the server."""
         before, self.replicas = self.replicas, replicas
-        if replicas != before and self.trouble is None:
+        if replicas != before and self.problem is None:
             self.changed()
 
-    def note(self, trouble: StateError | None) -> None:
+    def note(self, problem: StateError | None) -> None:
         """What is wrong with the server; None when it is found in order again."""
-        before, self.trouble = self.trouble, trouble
-        if (before is None) != (trouble is None):
+        before, self.problem = self.problem, problem
+        if (before is None) != (problem is None):
             self.changed()
 
     async def close(self) -> None:
@@ -261,7 +261,11 @@ class RedisConnection:
 
     async def _explain(self, error: Exception) -> StateError:
         """A server with too many clients reports it and closes; what was just sent to it may turn that into a reset."""
-        if type(error) is exceptions.ConnectionError and self.address.way is RedisWay.SERVER and not self.address.tls:
+        if (
+            type(error) is exceptions.ConnectionError
+            and self.address.topology is RedisTopology.SERVER
+            and not self.address.tls
+        ):
             host, port = self.address.hosts[0]
             with contextlib.suppress(OSError, TimeoutError, ValueError):
                 async with asyncio.timeout(GREETING):
@@ -453,10 +457,10 @@ def open_client(address: RedisAddress, key: str, connect_timeout: float, timeout
     }
     if address.tls:
         settings |= {"ssl": True, **dict(address.options)}
-    if address.way is RedisWay.CLUSTER:
+    if address.topology is RedisTopology.CLUSTER:
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         return ClusterClient(lambda: RedisCluster(startup_nodes=nodes, require_full_coverage=False, **settings), key)
-    if address.way is RedisWay.SENTINEL:
+    if address.topology is RedisTopology.SENTINEL:
         sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
             list(address.hosts), sentinel_kwargs=settings, db=address.db, **settings
         )

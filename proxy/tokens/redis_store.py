@@ -21,7 +21,7 @@ from cryptography.fernet import InvalidToken
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.secret import Secret
 from proxy.tokens import redis_connection as scripts
-from proxy.tokens.leases import FailedAttempt, LeaseOfNobody, Shared, T
+from proxy.tokens.leases import FailedAttempt, LocalLease, SharedContent, T
 from proxy.tokens.redis_connection import CHECK, NEWS, SETTLE, SHARE, digest
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange, StoreHealth, outranks
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import MultiFernet
 
-    from proxy.tokens.leases import Form, Lease, Listener, Urgency, Wanted
+    from proxy.tokens.leases import Lease, LeaseListener, LeaseRequest, SharedFormat, Urgency
     from proxy.tokens.redis_connection import RedisConnection
     from proxy.tokens.spill import Spill
     from proxy.tokens.store import StoredToken
@@ -51,7 +51,7 @@ class RedisStore:
         self.spill: Spill | None = None
         self.spill_problem = ""
         self.cipher = make_cipher(keys)
-        self.leases = RedisLeases(connection, self.cipher, TokenForm())
+        self.leases = RedisLeases(connection, self.cipher, TokenFormat())
         self.fleet = RedisFleet(connection, self.cipher)
         self._shared: dict[str, RedisLeases[Any]] = {}
         self._names: dict[str, str] = {}
@@ -64,7 +64,7 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"<RedisStore at {self._connection.address}>"
 
-    def leases_for(self, form: Form[T]) -> RedisLeases[T]:
+    def leases_for(self, form: SharedFormat[T]) -> RedisLeases[T]:
         leases = RedisLeases(self._connection, self.cipher, form)
         self._shared[form.kind] = leases
         return leases
@@ -162,7 +162,7 @@ class RedisStore:
         last = ""
         while True:
             try:
-                if self._connection.trouble is not None:
+                if self._connection.problem is not None:
                     last = ""
                     await self._connection.returned()
                 elif await self._connection.pulse() != self._check_seen:
@@ -262,47 +262,47 @@ class RedisStore:
         return self._connection.key(f"{kind}:{name}" if kind else name)
 
 
-# --- How a granted access token is written where replicas share it; see `leases.Form` --------------------
+# --- How a granted access token is written where replicas share it; see `leases.SharedFormat` --------------------
 
 
-class TokenForm:
-    """Implements `leases.Form`."""
+class TokenFormat:
+    """Implements `leases.SharedFormat`."""
 
     kind: Final = "lease"
 
-    def news(self, wanted: Wanted) -> tuple[str, str]:
-        return "account", wanted.account
+    def news(self, request: LeaseRequest) -> tuple[str, str]:
+        return "account", request.account
 
     def is_long(self, value: Grant) -> bool:
         return False
 
-    def write(self, wanted: Wanted, value: Grant) -> tuple[bytes, float]:
+    def write(self, request: LeaseRequest, value: Grant) -> tuple[bytes, float]:
         content = {
-            "for": _purpose(wanted),
+            "for": _purpose(request),
             "access_token": value.access_token.reveal(),
             "expires_in": value.expires_in,
             "older_secret": value.older_secret,
         }
         return json.dumps(content).encode(), value.expires_in - value.took
 
-    def read(self, wanted: Wanted, content: bytes, left: float) -> Grant | None:
+    def read(self, request: LeaseRequest, content: bytes, left: float) -> Grant | None:
         """The grant's `took` is the age of the token."""
         kept = json.loads(content)
-        if kept["for"] != _purpose(wanted):
+        if kept["for"] != _purpose(request):
             return None
         expires_in = float(kept["expires_in"])
         return Grant(
             access_token=Secret(str(kept["access_token"])),
             refresh_token=None,
             expires_in=expires_in,
-            client_id=wanted.client_id,
+            client_id=request.client_id,
             took=max(0.0, expires_in - left),
             older_secret=bool(kept["older_secret"]),
         )
 
 
-def _purpose(wanted: Wanted) -> list[str]:
-    return [wanted.account, wanted.url, wanted.client_id, wanted.lineage]
+def _purpose(request: LeaseRequest) -> list[str]:
+    return [request.account, request.url, request.client_id, request.lineage]
 
 
 # --- Leases in Redis or Valkey ---------------------------------------------------------------------------
@@ -328,33 +328,33 @@ class RedisLease(Generic[T]):
     """The right to ask, under this fence. Nothing is `shared`: there was nothing to hand over."""
 
     leases: RedisLeases[T]
-    wanted: Wanted
+    request: LeaseRequest
     fence: int
-    shared: Shared[T] | None = None
+    shared: SharedContent[T] | None = None
     failed: FailedAttempt | None = None
     held_back: FailedAttempt | None = None
 
     async def fail(self, attempt: FailedAttempt) -> None:
-        await self.leases.fail(self.wanted, attempt, self.fence)
+        await self.leases.fail(self.request, attempt, self.fence)
 
     async def publish(self, value: T, lineage: str) -> int:
-        return await self.leases.publish(replace(self.wanted, lineage=lineage), value, self.fence)
+        return await self.leases.publish(replace(self.request, lineage=lineage), value, self.fence)
 
 
 class RedisLeases(Generic[T]):
     """See `leases.Leases`. Each replica has one of each form, for all its accounts."""
 
-    def __init__(self, connection: RedisConnection, cipher: MultiFernet, form: Form[T]) -> None:
+    def __init__(self, connection: RedisConnection, cipher: MultiFernet, form: SharedFormat[T]) -> None:
         self._connection, self._cipher, self._form = connection, cipher, form
         self._holder = secrets.token_hex(8)
         self._places: dict[str, tuple[str, str]] = {}
         self._damaged: dict[str, int] = {}
-        self._listener: Listener | None = None
+        self._listener: LeaseListener | None = None
 
     def __repr__(self) -> str:
         return f"<RedisLeases of {self._holder}, {self._form.kind}, at {self._connection.address}>"
 
-    def follow(self, listener: Listener) -> None:
+    def follow(self, listener: LeaseListener) -> None:
         self._listener = listener
 
     def hear(self, name: str) -> None:
@@ -363,78 +363,78 @@ class RedisLeases(Generic[T]):
             self._listener.heard(self._form.kind, *self._places.get(name, ("", "")))
 
     @contextlib.asynccontextmanager
-    async def lease(self, wanted: Wanted, urgency: Urgency) -> AsyncIterator[Lease[T]]:
-        lease = await self._turn(wanted, urgency)
+    async def lease(self, request: LeaseRequest, urgency: Urgency) -> AsyncIterator[Lease[T]]:
+        lease = await self._turn(request, urgency)
         if not isinstance(lease, RedisLease):
             yield lease
             return
-        renewing = asyncio.create_task(self._renew(lease), name=f"keep the lease of {wanted.account}")
+        renewing = asyncio.create_task(self._renew(lease), name=f"keep the lease of {request.account}")
         try:
             yield lease
         finally:
             renewing.cancel()
             with contextlib.suppress(StateError):
-                await self._connection.run(scripts.RELEASE, (self._key(wanted),), self._holder, lease.fence)
+                await self._connection.run(scripts.RELEASE, (self._key(request),), self._holder, lease.fence)
 
-    async def newest(self, wanted: Wanted) -> Shared[T] | None:
+    async def newest(self, request: LeaseRequest) -> SharedContent[T] | None:
         try:
-            found = await self._connection.run(scripts.NEWEST, (self._key(wanted),), wanted.known)
+            found = await self._connection.run(scripts.NEWEST, (self._key(request),), request.known)
         except StateError:
             return None
-        return await self._open(wanted, *found) if found else None
+        return await self._open(request, *found) if found else None
 
-    async def announce(self, wanted: Wanted, value: T) -> int:
-        content, life = await self._seal(wanted, value)
+    async def announce(self, request: LeaseRequest, value: T) -> int:
+        content, life = await self._seal(request, value)
         try:
-            words = content, life, *self._news(wanted)
-            return int(await self._connection.run(scripts.SEIZE, (self._key(wanted), NEWS), *words))
+            words = content, life, *self._news(request)
+            return int(await self._connection.run(scripts.SEIZE, (self._key(request), NEWS), *words))
         except StateError:
             return 0
 
-    async def publish(self, wanted: Wanted, value: T, fence: int) -> int:
+    async def publish(self, request: LeaseRequest, value: T, fence: int) -> int:
         """Gives the fence where it was taken, else 0."""
-        content, life = await self._seal(wanted, value)
-        words = self._holder, fence, content, life, *self._news(wanted)
+        content, life = await self._seal(request, value)
+        words = self._holder, fence, content, life, *self._news(request)
         if len(content) > MAX_CONTENT:
             return 0
         try:
-            return fence if await self._connection.run(scripts.PUBLISH, (self._key(wanted), NEWS), *words) else 0
+            return fence if await self._connection.run(scripts.PUBLISH, (self._key(request), NEWS), *words) else 0
         except StateError:
             return 0
 
-    async def forget(self, wanted: Wanted) -> None:
-        self._places.pop(self._news(wanted)[1], None)
-        self._damaged.pop(self._key(wanted), None)
+    async def forget(self, request: LeaseRequest) -> None:
+        self._places.pop(self._news(request)[1], None)
+        self._damaged.pop(self._key(request), None)
         with contextlib.suppress(StateError):
-            await self._connection.run(scripts.FORGET, (self._key(wanted),))
+            await self._connection.run(scripts.FORGET, (self._key(request),))
 
-    async def fail(self, wanted: Wanted, attempt: FailedAttempt, fence: int) -> None:
+    async def fail(self, request: LeaseRequest, attempt: FailedAttempt, fence: int) -> None:
         """Ends the lease, and keeps all who would send the same from asking for a while."""
         told = f"{attempt.reason} {int(attempt.permanent)} {attempt.failures}"
-        words = self._holder, fence, digest(wanted.sent), int(attempt.wait * 1000), int(attempt.sooner * 1000), told
+        words = self._holder, fence, digest(request.sent), int(attempt.wait * 1000), int(attempt.sooner * 1000), told
         with contextlib.suppress(StateError):
-            await self._connection.run(scripts.FAIL, (self._key(wanted),), *words)
+            await self._connection.run(scripts.FAIL, (self._key(request),), *words)
 
-    async def _turn(self, wanted: Wanted, urgency: Urgency) -> Lease[T]:
+    async def _turn(self, request: LeaseRequest, urgency: Urgency) -> Lease[T]:
         """Waits for the lease, or for what its holder was granted."""
-        known = wanted.known
-        self._news(wanted)
+        known = request.known
+        self._news(request)
         while True:
             try:
-                words = known, self._holder, int(LEASE * 1000), digest(wanted.sent), urgency, int(TURN * 1000)
-                told, *rest = await self._connection.run(scripts.ACQUIRE, (self._key(wanted),), *words)
+                words = known, self._holder, int(LEASE * 1000), digest(request.sent), urgency, int(TURN * 1000)
+                told, *rest = await self._connection.run(scripts.ACQUIRE, (self._key(request),), *words)
             except StateError:
-                return LeaseOfNobody()
+                return LocalLease()
             if told == b"granted":
-                return RedisLease(self, wanted, int(rest[0]), failed=_failed(rest[1], b"0", b"0"))
+                return RedisLease(self, request, int(rest[0]), failed=_failed(rest[1], b"0", b"0"))
             if told == b"failed":
-                return LeaseOfNobody(held_back=_failed(*rest))
+                return LocalLease(held_back=_failed(*rest))
             if told == b"held":
                 await asyncio.sleep(min(POLL, int(rest[0]) / 1000 + 0.001))
                 continue
-            shared = await self._open(wanted, *rest)
+            shared = await self._open(request, *rest)
             if shared is not None:
-                return LeaseOfNobody(shared)
+                return LocalLease(shared)
             known = int(rest[0])  # it is for another refresh token
 
     async def _renew(self, lease: RedisLease[T]) -> None:
@@ -442,49 +442,49 @@ class RedisLeases(Generic[T]):
             await asyncio.sleep(RENEWAL)
             with contextlib.suppress(StateError):
                 words = self._holder, lease.fence, int(LEASE * 1000)
-                if not await self._connection.run(scripts.RENEW, (self._key(lease.wanted),), *words):
+                if not await self._connection.run(scripts.RENEW, (self._key(lease.request),), *words):
                     return
 
-    async def _seal(self, wanted: Wanted, value: T) -> tuple[bytes, int]:
+    async def _seal(self, request: LeaseRequest, value: T) -> tuple[bytes, int]:
         """A value as it is published, and what is left of its life in milliseconds."""
         if self._form.is_long(value):
-            return await asyncio.to_thread(self._sealed, wanted, value)
-        return self._sealed(wanted, value)
+            return await asyncio.to_thread(self._sealed, request, value)
+        return self._sealed(request, value)
 
-    def _sealed(self, wanted: Wanted, value: T) -> tuple[bytes, int]:
-        content, life = self._form.write(wanted, value)
+    def _sealed(self, request: LeaseRequest, value: T) -> tuple[bytes, int]:
+        content, life = self._form.write(request, value)
         return self._cipher.encrypt(content), max(1, int(life * 1000))
 
-    async def _open(self, wanted: Wanted, fence: bytes, content: bytes, left: bytes) -> Shared[T] | None:
+    async def _open(self, request: LeaseRequest, fence: bytes, content: bytes, left: bytes) -> SharedContent[T] | None:
         """What was published, if it is what is wanted."""
-        words = wanted, content, int(left) / 1000
+        words = request, content, int(left) / 1000
         try:
             value = await asyncio.to_thread(self._opened, *words) if len(content) > LONG else self._opened(*words)
         except (InvalidToken, ValueError, KeyError, TypeError):
-            self._note_damage(wanted, int(fence))
+            self._note_damage(request, int(fence))
             return None
-        return Shared(value, int(fence), words[2]) if value is not None else None
+        return SharedContent(value, int(fence), words[2]) if value is not None else None
 
-    def _opened(self, wanted: Wanted, content: bytes, left: float) -> T | None:
-        return self._form.read(wanted, self._cipher.decrypt(content), left)
+    def _opened(self, request: LeaseRequest, content: bytes, left: float) -> T | None:
+        return self._form.read(request, self._cipher.decrypt(content), left)
 
-    def _note_damage(self, wanted: Wanted, fence: int) -> None:
+    def _note_damage(self, request: LeaseRequest, fence: int) -> None:
         """Told once of each that was published."""
-        key = self._key(wanted)
+        key = self._key(request)
         if self._damaged.get(key) != fence and self._listener is not None:
             self._damaged[key] = fence
-            self._listener.met_damage(wanted.account, wanted.url)
+            self._listener.met_damage(request.account, request.url)
 
-    def _news(self, wanted: Wanted) -> tuple[str, str]:
+    def _news(self, request: LeaseRequest) -> tuple[str, str]:
         """The kind of news, and their name, by which it is known from now on what they are about."""
-        kind, name = self._form.news(wanted)
+        kind, name = self._form.news(request)
         told = digest(name)
-        self._places[told] = wanted.account, wanted.url
+        self._places[told] = request.account, request.url
         return kind, told
 
-    def _key(self, wanted: Wanted) -> str:
+    def _key(self, request: LeaseRequest) -> str:
         """One lease for each account and application: another configuration of the account is another matter."""
-        name = "\0".join((wanted.account, wanted.url, wanted.client_id))
+        name = "\0".join((request.account, request.url, request.client_id))
         return f"{self._form.kind}:{digest(name)}"
 
 
@@ -516,8 +516,8 @@ class RedisFleet:
 
     @property
     def health(self) -> StoreHealth:
-        trouble = self._connection.trouble
-        return StoreHealth(str(trouble) if trouble is not None else "", self._connection.replicas)
+        problem = self._connection.problem
+        return StoreHealth(str(problem) if problem is not None else "", self._connection.replicas)
 
     def follow(self, changed: Callable[[], None]) -> None:
         self._connection.changed = changed

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.events import RefreshTokenLost, RefreshTokenReplaced, StoredTokenDamaged, TokenUnpersisted
 from proxy.tokens.store import (
-    Choice,
+    RefreshTokenChoice,
     RefreshTokenOrigin,
     StoredSource,
     StoredToken,
@@ -48,7 +48,7 @@ class RefreshTokenKeeper:
         self._observer = observer
         self._timing = timing
         self._configured: Secret | None = None
-        self._choice = Choice(None, RefreshTokenOrigin.NONE)
+        self._choice = RefreshTokenChoice(None, RefreshTokenOrigin.NONE)
         self._stored: StoredToken | None = None
         self._known: deque[tuple[str, float]] = deque(maxlen=REMEMBERED)
         self._unsaved: StoredToken | None = None

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proxy.tokens.leases import AloneLeases
+from proxy.tokens.leases import LocalLeases
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from proxy.secret import Secret
-    from proxy.tokens.leases import Form, Leases, T
+    from proxy.tokens.leases import Leases, SharedFormat, T
     from proxy.tokens.token_response import Grant
 
 
@@ -89,7 +89,7 @@ class Store(Protocol):
     def leases(self) -> Leases[Grant]:
         """Who may ask for access tokens, among those who share the store."""
 
-    def leases_for(self, form: Form[T]) -> Leases[T]:
+    def leases_for(self, form: SharedFormat[T]) -> Leases[T]:
         """The same for what else is shared in this form."""
 
     @property
@@ -117,7 +117,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RefreshTokenChoice:
     """The refresh token in force, and where it is from."""
 
     refresh_token: Secret | None
@@ -129,12 +129,16 @@ def fingerprint(refresh_token: Secret | None) -> str:
     return hashlib.sha256(refresh_token.reveal().encode()).hexdigest() if refresh_token is not None else ""
 
 
-def choose(configured: Secret | None, stored: StoredToken | None) -> Choice:
+def choose(configured: Secret | None, stored: StoredToken | None) -> RefreshTokenChoice:
     """The stored one, until the configured one changes (docs/tokens.md, Which refresh token is used)."""
     if stored is not None and (configured is None or stored.configured_fingerprint == fingerprint(configured)):
         is_sign_in = stored.source is StoredSource.SIGN_IN
-        return Choice(stored.refresh_token, RefreshTokenOrigin.SIGN_IN if is_sign_in else RefreshTokenOrigin.STORE)
-    return Choice(configured, RefreshTokenOrigin.NONE if configured is None else RefreshTokenOrigin.CONFIGURATION)
+        return RefreshTokenChoice(
+            stored.refresh_token, RefreshTokenOrigin.SIGN_IN if is_sign_in else RefreshTokenOrigin.STORE
+        )
+    return RefreshTokenChoice(
+        configured, RefreshTokenOrigin.NONE if configured is None else RefreshTokenOrigin.CONFIGURATION
+    )
 
 
 def outranks(entry: StoredToken, other: StoredToken) -> bool:
@@ -180,14 +184,14 @@ class MemoryStore:
         self._entries: dict[str, StoredToken] = {}
         self._documents: dict[str, str] = {}
         self._changed = asyncio.Event()
-        self.leases: AloneLeases[Grant] = AloneLeases()
+        self.leases: LocalLeases[Grant] = LocalLeases()
         self.fleet = None
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._entries)} accounts>"
 
-    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
-        return AloneLeases()
+    def leases_for(self, form: SharedFormat[T]) -> LocalLeases[T]:
+        return LocalLeases()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -228,9 +232,9 @@ class MemoryStore:
 
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
-    """How the store is: `trouble` in a sentence, empty where there is none, and how many replicas share it."""
+    """How the store is: `problem` in a sentence, empty where there is none, and how many replicas share it."""
 
-    trouble: str = ""
+    problem: str = ""
     replicas: int = 1
 
 

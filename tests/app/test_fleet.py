@@ -7,14 +7,14 @@ import asyncio
 from cryptography.fernet import MultiFernet
 
 from proxy.access.clients import Budgets
-from proxy.app.fleet import FleetMember, read_pace, read_pause
+from proxy.app.fleet import FleetMember, read_pause, read_token_rate
 from proxy.errors import StateUnavailable
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
 from proxy.forwarding.throttles import ThrottleKey, Throttles
 from proxy.secret import Secret
 from proxy.tokens.redis_store import RedisFleet
 from proxy.tokens.sealing import make_cipher
-from proxy.tokens.turns import TokenTurns
+from proxy.tokens.token_request_queue import TokenRequestQueue
 from tests.support.events import EventRecorder
 from tests.support.fleet import VirtualConnection
 from tests.support.redis_server import KEY, RedisServer, one_engine
@@ -148,7 +148,7 @@ async def test_trouble_and_its_end_are_told(server: RedisServer) -> None:
     await member.connection.pulse()
     member.connection.note(StateUnavailable("It is full."))
     member.connection.note(StateUnavailable("It is away."))
-    assert member.fleet.health.trouble == "It is away."
+    assert member.fleet.health.problem == "It is away."
     member.connection.note(None)
     member.connection.count(3)
     assert member.events.of(StateStoreChanged) == [
@@ -169,9 +169,9 @@ async def test_a_store_that_lacks_a_token_is_still_in_trouble(server: RedisServe
         member.member.observe(TokenUnpersisted(account, True, "It is away."))
     member.connection.note(None)
     member.member.observe(AccountRemoved("removed"))
-    assert "lacks 2 refresh tokens that this replica still has to write: acme, beta." in member.member.health.trouble
+    assert "lacks 2 refresh tokens that this replica still has to write: acme, beta." in member.member.health.problem
     member.member.observe(TokenUnpersisted("acme", False, ""))
-    assert "lacks 1 refresh token that" in member.member.health.trouble
+    assert "lacks 1 refresh token that" in member.member.health.problem
     member.member.observe(TokenUnpersisted("beta", False, ""))
     assert [event.degraded for event in member.events.of(StateStoreChanged)] == [True, True, False]
     await member.member.stop()
@@ -180,20 +180,20 @@ async def test_a_store_that_lacks_a_token_is_still_in_trouble(server: RedisServe
 @virtual_time
 async def test_the_pace_of_token_requests_is_everybodys(server: RedisServer) -> None:
     """What one replica learns from a refusal holds for the others, and for one that starts soon after."""
-    members, turns = [Member(server) for _ in range(3)], [TokenTurns() for _ in range(3)]
-    for member, own in zip(members[:2], turns, strict=False):
-        member.member.share_pace(own)
+    members, request_queue = [Member(server) for _ in range(3)], [TokenRequestQueue() for _ in range(3)]
+    for member, own in zip(members[:2], request_queue, strict=False):
+        member.member.share_token_rate(own)
         member.member.start()
     loop = asyncio.get_running_loop()
-    turns[0].at("http://lwa").pace.refused(loop.time(), loop.time(), 30.0)
+    request_queue[0].at("http://lwa").rate_limit.refused(loop.time(), loop.time(), 30.0)
     await asyncio.sleep(1)
-    members[2].member.share_pace(turns[2])
+    members[2].member.share_token_rate(request_queue[2])
     members[2].member.start()
     await asyncio.sleep(1)
-    for each in turns:
-        pace = each.at("http://lwa").pace
-        assert pace.rate == 0.5
-        assert 27 < pace.wait(loop.time()) <= 30
+    for each in request_queue:
+        token_rate = each.at("http://lwa").rate_limit
+        assert token_rate.rate == 0.5
+        assert 27 < token_rate.wait(loop.time()) <= 30
     for member in members:
         await member.member.stop()
         await member.connection.close()
@@ -202,7 +202,7 @@ async def test_the_pace_of_token_requests_is_everybodys(server: RedisServer) -> 
 def test_a_pace_of_an_hour_ago_or_in_another_form_is_none() -> None:
     """It says nothing about now."""
     told = {"token_pace": "http://lwa", "rate": 4, "seconds": 2}
-    assert read_pace(told, 1.5) == ("http://lwa", 4.0, 0.5)
-    assert read_pace(told, 60.0) == ("http://lwa", 4.0, 0.0)
+    assert read_token_rate(told, 1.5) == ("http://lwa", 4.0, 0.5)
+    assert read_token_rate(told, 60.0) == ("http://lwa", 4.0, 0.0)
     for other, ago in ((told, 61.0), ({**told, "rate": 0}, 0.0), ({**told, "rate": "4"}, 0.0), ({"pause": []}, 0.0)):
-        assert read_pace(other, ago) is None
+        assert read_token_rate(other, ago) is None

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from proxy.config import StateKind, load
-from proxy.config.model.redis_address import RedisAddress, RedisWay, parse_redis_address
+from proxy.config.model.redis_address import RedisAddress, RedisTopology, parse_redis_address
 from proxy.secret import Secret
 
-SERVER, SENTINEL, CLUSTER = RedisWay.SERVER, RedisWay.SENTINEL, RedisWay.CLUSTER
+SERVER, SENTINEL, CLUSTER = RedisTopology.SERVER, RedisTopology.SENTINEL, RedisTopology.CLUSTER
 ACCOUNT = {"AMAZON_ADS_CLIENT_ID": "c", "AMAZON_ADS_CLIENT_SECRET": "s", "ADS_PROXY_STATE__KEY": "k" * 16}
 
 

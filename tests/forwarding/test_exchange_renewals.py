@@ -8,7 +8,7 @@ import json
 import pytest
 
 from proxy.forwarding.exchange import Exchange, Phase
-from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.token_rejections import TokenUse
 from tests.forwarding.test_exchange import CHUNKED, COUNTED, POST, exchange_of
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, value_of

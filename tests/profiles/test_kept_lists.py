@@ -14,7 +14,7 @@ from proxy.profiles.kept_lists import ADS_ACCOUNTS, PROFILES, KeptLists, read_li
 from proxy.profiles.listing import LIST_INTERVAL, Pacing, Profile, ProfileSource
 from proxy.profiles.reach import DOCUMENTS as DOCUMENTS_OF_REACH
 from proxy.profiles.reach import AdsAccount, AlternateId, LinkedAccount, Reach, ReachIndex
-from proxy.tokens.leases import Wanted
+from proxy.tokens.leases import LeaseRequest
 from tests.support.listings import DocumentStore
 
 
@@ -80,7 +80,7 @@ async def test_the_longer_it_takes_to_write_the_less_often_it_is_done() -> None:
 
 
 FORM = PROFILES
-WANTED = Wanted("acme", "https://api.test", "amzn1.app", "f" * 64, 0)
+WANTED = LeaseRequest("acme", "https://api.test", "amzn1.app", "f" * 64, 0)
 
 
 def profiles(count: int) -> ProfileListing:
@@ -127,7 +127,7 @@ def test_another_refresh_token_is_another_matter() -> None:
 @pytest.mark.parametrize(
     "other", [replace(WANTED, account="zeta"), replace(WANTED, url="https://b.test"), replace(WANTED, client_id="b")]
 )
-def test_what_is_anothers_is_refused(other: Wanted) -> None:
+def test_what_is_anothers_is_refused(other: LeaseRequest) -> None:
     """Account, address and application are within, whatever the key says."""
     content, _ = FORM.write(WANTED, profiles(1))
     with pytest.raises(ValueError, match="another's"):

@@ -36,8 +36,8 @@ class VirtualConnection(RedisConnection):
     async def command(self, *words: str | bytes | float) -> Any:
         if self.cut:
             self.note(StateUnavailable("The state store is away."))
-        if self.trouble is not None:
-            raise type(self.trouble)(str(self.trouble))
+        if self.problem is not None:
+            raise type(self.problem)(str(self.problem))
         return self._server.client.execute_command(*words)
 
     async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
@@ -59,7 +59,7 @@ class VirtualConnection(RedisConnection):
     async def returned(self) -> None:
         while self.cut:
             await asyncio.sleep(0.5)
-        self.trouble = None
+        self.problem = None
 
     async def pulse(self) -> bytes | None:
         replicas, check = await self.run(BEAT, ("replicas", CHECK), str(id(self)), 5000)

@@ -24,7 +24,7 @@ from proxy.profiles.directory import (
 from proxy.profiles.index import document_of
 from proxy.profiles.kept_lists import SAVE_DELAY, ListStore
 from proxy.secret import Secret
-from proxy.tokens.leases import AloneLeases, Form, T
+from proxy.tokens.leases import LocalLeases, SharedFormat, T
 
 PATIENCE = 5.0
 
@@ -101,8 +101,8 @@ class DocumentStore:
             raise StateError("the disk is gone")
         self.document = json.loads(json.dumps(data))
 
-    def leases_for(self, form: Form[T]) -> AloneLeases[T]:
-        return AloneLeases()
+    def leases_for(self, form: SharedFormat[T]) -> LocalLeases[T]:
+        return LocalLeases()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings, TokenSource
 from proxy.tokens.store import MemoryStore, Store, StoredToken
-from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import AccessToken
 from tests.support.events import EventRecorder
@@ -167,7 +167,7 @@ class NumberedTokens:
     def _make(self) -> AccessToken:
         return AccessToken("default", Secret(f"Atza|{self.number}"), self.number, float("inf"), "amzn1.test")
 
-    def trouble(self, account: str) -> str:
+    def problem(self, account: str) -> str:
         return f"The login of {account} is over." if self.over else ""
 
     def current(self, account: str) -> AccessToken | None:

@@ -17,8 +17,8 @@ from proxy.events import (
 from proxy.secret import Secret
 from proxy.tokens.manager import TokenSettings
 from proxy.tokens.store import (
-    Choice,
     MemoryStore,
+    RefreshTokenChoice,
     RefreshTokenOrigin,
     StoredSource,
     StoredToken,
@@ -34,18 +34,34 @@ A, B, NEW = Secret("token-a"), Secret("token-b"), Secret("token-new")
 @pytest.mark.parametrize(
     ("configured", "stored", "choice"),
     [
-        (None, None, Choice(None, RefreshTokenOrigin.NONE)),
-        (A, None, Choice(A, RefreshTokenOrigin.CONFIGURATION)),
-        (A, StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0), Choice(NEW, RefreshTokenOrigin.STORE)),
-        (A, StoredToken(NEW, StoredSource.SIGN_IN, fingerprint(A), 1.0), Choice(NEW, RefreshTokenOrigin.SIGN_IN)),
-        (B, StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0), Choice(B, RefreshTokenOrigin.CONFIGURATION)),
-        (B, StoredToken(NEW, StoredSource.SIGN_IN, "", 1.0), Choice(B, RefreshTokenOrigin.CONFIGURATION)),
-        (None, StoredToken(NEW, StoredSource.SIGN_IN, "", 1.0), Choice(NEW, RefreshTokenOrigin.SIGN_IN)),
-        (None, StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0), Choice(NEW, RefreshTokenOrigin.STORE)),
+        (None, None, RefreshTokenChoice(None, RefreshTokenOrigin.NONE)),
+        (A, None, RefreshTokenChoice(A, RefreshTokenOrigin.CONFIGURATION)),
+        (
+            A,
+            StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0),
+            RefreshTokenChoice(NEW, RefreshTokenOrigin.STORE),
+        ),
+        (
+            A,
+            StoredToken(NEW, StoredSource.SIGN_IN, fingerprint(A), 1.0),
+            RefreshTokenChoice(NEW, RefreshTokenOrigin.SIGN_IN),
+        ),
+        (
+            B,
+            StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0),
+            RefreshTokenChoice(B, RefreshTokenOrigin.CONFIGURATION),
+        ),
+        (B, StoredToken(NEW, StoredSource.SIGN_IN, "", 1.0), RefreshTokenChoice(B, RefreshTokenOrigin.CONFIGURATION)),
+        (None, StoredToken(NEW, StoredSource.SIGN_IN, "", 1.0), RefreshTokenChoice(NEW, RefreshTokenOrigin.SIGN_IN)),
+        (
+            None,
+            StoredToken(NEW, StoredSource.ROTATED, fingerprint(A), 1.0),
+            RefreshTokenChoice(NEW, RefreshTokenOrigin.STORE),
+        ),
     ],
 )
 def test_a_stored_token_wins_until_the_configured_one_changes(
-    configured: Secret | None, stored: StoredToken | None, choice: Choice
+    configured: Secret | None, stored: StoredToken | None, choice: RefreshTokenChoice
 ) -> None:
     """The contract's rule, over every combination."""
     assert choose(configured, stored) == choice

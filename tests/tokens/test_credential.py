@@ -10,7 +10,7 @@ from proxy import errors
 from proxy.events import AccessTokenRefused, CredentialStateChanged, RefreshFailed, TokenRefreshed
 from proxy.tokens.credential import MAX_SLEEP, NEVER, Alarm, probe_after_failure, probe_at, probe_when_busy
 from proxy.tokens.manager import TokenSettings
-from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.token_rejections import TokenUse
 from tests.support.fleet import Fleet, Replica
 from tests.support.redis_server import RedisServer, one_engine
 from tests.support.tokens import Answer, RunningManager, ScriptedLogin, grant, source, virtual_time
@@ -112,11 +112,11 @@ async def test_a_probe_gives_way_to_other_token_requests() -> None:
     async with probing() as running:
         await running.manager.start([source()])
         await running.manager.get("acme")
-        turns = running.manager._dependencies.turns.at(source().token_url)
-        turns._free = 0
+        request_queue = running.manager._dependencies.request_queue.at(source().token_url)
+        request_queue._free = 0
         await asyncio.sleep(INTERVAL + 60)
         assert len(running.login.asked) == 1
-        turns._free = 1
+        request_queue._free = 1
         await asyncio.sleep(20)
         assert len(running.login.asked) == 2
 

@@ -11,7 +11,7 @@ from proxy.events import RefreshCause
 from proxy.token_bucket import TokenBucket
 from proxy.tokens import lifecycle
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
-from proxy.tokens.suspicion import renewals_for_401
+from proxy.tokens.token_rejections import renewals_for_401
 
 P, V, D, E, R, M = (
     CredentialState.PENDING,

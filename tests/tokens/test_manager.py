@@ -14,8 +14,8 @@ from proxy.events import CredentialStateChanged, DefectMet, RefreshFailed, Token
 from proxy.secret import Secret
 from proxy.tokens.consent import DAY, Consent, start_of
 from proxy.tokens.lwa import AppCredentials
-from proxy.tokens.manager import AccessToken, TokenSettings, describe_trouble
-from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.manager import AccessToken, TokenSettings, describe_problem
+from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import CredentialFailure, CredentialStatus
 from tests.support.tokens import EPOCH, RunningManager, ScriptedLogin, grant, source, virtual_time
@@ -373,6 +373,6 @@ def status(failure: CredentialFailure | None = None, consent: Consent = ENDLESS)
 )
 def test_what_a_person_must_mend_is_told(given: CredentialStatus, now: float, said: str) -> None:
     """A refusal that lasts, and a consent that is over though nobody has asked since; nothing that passes by itself."""
-    told = describe_trouble(given, now)
+    told = describe_problem(given, now)
     assert told.startswith(said) if said else told == ""
     assert "ACCOUNT" not in told

@@ -13,7 +13,7 @@ from proxy.events import (
     TokenRefreshed,
 )
 from proxy.tokens.manager import AccessToken, TokenSettings
-from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.token_rejections import TokenUse
 from tests.support.tokens import RunningManager, ScriptedLogin, grant, source, virtual_time
 from tests.tokens.test_manager import FOREIGN, USE, never
 

@@ -67,7 +67,7 @@ async def test_commands_that_wait_for_a_connection_learn_of_trouble(
     finally:
         server.client.client_unpause()
         await connection.close()
-    assert {str(outcome) for outcome in outcomes} == {str(connection.trouble)}
+    assert {str(outcome) for outcome in outcomes} == {str(connection.problem)}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ async def test_a_connection_that_is_closed_while_a_command_is_sent(
     connection = RedisConnection(parse_redis_address("redis://127.0.0.1:1/0"), 8)
     with pytest.raises(StateUnavailable, match="cannot be reached"):
         await connection.command("PING")
-    assert connection.trouble is not None
+    assert connection.problem is not None
     with pytest.raises(StateUnavailable, match="cannot be reached"):
         await connection.pulse()
     await connection.close()

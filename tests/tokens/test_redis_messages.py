@@ -61,7 +61,7 @@ async def test_the_documented_permissions_are_enough(server: RedisServer) -> Non
         await connection.pulse()
         assert await connection.news({NEWS: "0"})
         assert await anext(store.changes())
-        assert connection.trouble is None
+        assert connection.problem is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import StateError, StateUnavailable
 from proxy.secret import Secret
-from proxy.tokens.opening import SharedSettings, SpillPlace, open_store
+from proxy.tokens.opening import SharedSettings, SpillDirectory, open_store
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.sealing import make_cipher
 from proxy.tokens.spill import PATIENCE, Spill
@@ -124,7 +124,7 @@ async def test_a_full_disk_is_named(tmp_path: Path) -> None:
 
 
 def redis_at(url: str, directory: Path) -> RedisStore:
-    store = open_store(url, Secret(KEY), SharedSettings(spill=SpillPlace(str(directory), required=True)))
+    store = open_store(url, Secret(KEY), SharedSettings(spill=SpillDirectory(str(directory), required=True)))
     assert isinstance(store, RedisStore)
     return store
 
@@ -172,7 +172,7 @@ def test_a_directory_that_was_asked_for_has_to_be_usable(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match=r"state\.spill: The state directory .* Let state\.spill name"):
         redis_at("redis://127.0.0.1:1/0", tmp_path / "file" / "spill")
-    shared = SharedSettings(spill=SpillPlace(str(tmp_path / "file" / "x"), required=False))
+    shared = SharedSettings(spill=SpillDirectory(str(tmp_path / "file" / "x"), required=False))
     store = open_store("redis://127.0.0.1:1/0", Secret(KEY), shared)
     assert "have no copy on this machine" in store.notes[0]
 

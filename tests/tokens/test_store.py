@@ -19,7 +19,7 @@ from proxy.errors import (
 from proxy.events import RefreshFailed, TokenRefreshed, TokenTakenOver
 from proxy.secret import Secret
 from proxy.tokens.consent import Consent, ConsentLedger
-from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.token_rejections import TokenUse
 from tests.support.events import EventRecorder
 from tests.support.fleet import LIFE, Fleet, Replica, hanging
 from tests.support.redis_server import RedisServer, one_engine

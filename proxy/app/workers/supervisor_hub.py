@@ -22,7 +22,7 @@ from proxy.errors import NoUsableToken
 from proxy.forwarding.throttles import Throttles
 from proxy.regions import REGION_NAMES
 from proxy.routing.mcp_session import McpSession
-from proxy.tokens.suspicion import TokenUse
+from proxy.tokens.token_rejections import TokenUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -192,7 +192,7 @@ class SupervisorHub:
 
     def _token(self, account: str) -> bytes:
         token = write_token(self.tokens.current(account))
-        return pack("token", account=account, token=token, trouble=self.tokens.trouble(account))
+        return pack("token", account=account, token=token, trouble=self.tokens.problem(account))
 
     def _failed_listings(self) -> bytes:
         fields = ("account", "region", "detail", "at", "retryable", "asked")

@@ -9,14 +9,14 @@ from proxy.app.workers.channel import ChannelClosed, RemoteCallFailed
 from proxy.clock import boot_time
 from proxy.errors import NoUsableToken
 from proxy.secret import Secret
-from proxy.tokens.suspicion import WATCHFUL
+from proxy.tokens.token_rejections import WATCHFUL
 from proxy.tokens.values import AccessToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from proxy.app.workers.channel import Channel, Message
-    from proxy.tokens.suspicion import TokenUse
+    from proxy.tokens.token_rejections import TokenUse
 
 _MAX_TOLD: Final = 1024
 _UNANSWERED: Final = "The access token could not be asked for because of a defect of this program; the log tells it."
@@ -29,7 +29,7 @@ class WorkerTokens:
     def __init__(self, channel: Channel, clock: Callable[[], float] = boot_time) -> None:
         self._channel, self._clock = channel, clock
         self._tokens: dict[str, AccessToken] = {}
-        self._troubles: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
         self._told: set[tuple[str, TokenUse]] = set()
         self._watch_until = 0.0
         self.watchful = False
@@ -43,7 +43,7 @@ class WorkerTokens:
         """An account's token, if there is one now, and its trouble. The one in hand stays the object that it is."""
         account = message["account"]
         if "trouble" in message:
-            self._troubles[account] = message["trouble"]
+            self._problems[account] = message["trouble"]
         token = read_token(message["token"])
         held = self._tokens.get(account)
         if token is None:
@@ -55,7 +55,7 @@ class WorkerTokens:
     def keep(self, accounts: Iterable[str]) -> None:
         """Forget all other accounts."""
         kept = frozenset(accounts)
-        for held in (self._tokens, self._troubles):
+        for held in (self._tokens, self._problems):
             for account in [account for account in held if account not in kept]:
                 held.pop(account)
 
@@ -91,8 +91,8 @@ class WorkerTokens:
             self._told.add((token.account, use))
             self._channel.send("accepted", token=write_token(token), use=dataclasses.astuple(use))
 
-    def trouble(self, account: str) -> str:
-        return self._troubles.get(account, "")
+    def problem(self, account: str) -> str:
+        return self._problems.get(account, "")
 
     async def _ask(self, question: str, account: str, **values: Any) -> AccessToken | None:
         """The supervisor waits as long as a request may wait. Raises `NoUsableToken`."""

@@ -25,7 +25,7 @@ _HOST = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(:(?P
 _SERVICE = re.compile(r"[A-Za-z0-9._-]+")
 
 
-class RedisWay(StrEnum):
+class RedisTopology(StrEnum):
     """How the server is found."""
 
     SERVER = "server"
@@ -37,13 +37,13 @@ class RedisWay(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where the store is. `hosts` are sentinels or nodes of a cluster where `way` says so, and `service` is the name
-    that Sentinels have for the primary.
+    """Where the store is. `hosts` are sentinels or nodes of a cluster where `topology` says so, and `service` is the
+    name that Sentinels have for the primary.
 
     `options` are of `TLS_OPTIONS`. As text it is safe to show: without user and password.
     """
 
-    way: RedisWay
+    topology: RedisTopology
     tls: bool
     hosts: tuple[tuple[str, int], ...]
     db: int = 0
@@ -54,10 +54,11 @@ class RedisAddress:
 
     def __str__(self) -> str:
         hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
-        way = "" if self.way is RedisWay.SERVER else f"+{self.way}"
-        return (
-            f"{'rediss' if self.tls else 'redis'}{way}://{hosts}{f'/{self.service}' if self.service else ''}/{self.db}"
+        scheme = ("rediss" if self.tls else "redis") + (
+            "" if self.topology is RedisTopology.SERVER else f"+{self.topology}"
         )
+        service = f"/{self.service}" if self.service else ""
+        return f"{scheme}://{hosts}{service}/{self.db}"
 
 
 def is_redis_address(text: str) -> bool:
@@ -70,16 +71,16 @@ def parse_redis_address(text: str) -> RedisAddress:
     match = _FORM.fullmatch(text)
     if match is None:
         raise WrongValue(Expected.REDIS_ADDRESS)
-    if match["way"] not in (None, RedisWay.SENTINEL, RedisWay.CLUSTER):
+    if match["way"] not in (None, RedisTopology.SENTINEL, RedisTopology.CLUSTER):
         raise WrongValue(Expected.REDIS_ADDRESS)
-    way = RedisWay(match["way"] or RedisWay.SERVER)
+    topology = RedisTopology(match["way"] or RedisTopology.SERVER)
     username, _, password = map(unquote, (match["user"] or "").partition(":"))
-    service, db = _parse_path((match["path"] or "").strip("/"), way)
-    hosts = tuple(_parse_host(host, way) for host in match["hosts"].split(","))
-    if len(hosts) > 1 and way is RedisWay.SERVER:
+    service, db = _parse_path((match["path"] or "").strip("/"), topology)
+    hosts = tuple(_parse_host(host, topology) for host in match["hosts"].split(","))
+    if len(hosts) > 1 and topology is RedisTopology.SERVER:
         raise WrongValue(Expected.REDIS_ADDRESS)
     return RedisAddress(
-        way=way,
+        topology=topology,
         tls=match["scheme"] == "rediss",
         hosts=hosts,
         db=db,
@@ -90,20 +91,20 @@ def parse_redis_address(text: str) -> RedisAddress:
     )
 
 
-def _parse_host(text: str, way: RedisWay) -> tuple[str, int]:
+def _parse_host(text: str, topology: RedisTopology) -> tuple[str, int]:
     match = _HOST.fullmatch(text)
-    port = int(match["port"] or (26379 if way is RedisWay.SENTINEL else 6379)) if match else 0
+    port = int(match["port"] or (26379 if topology is RedisTopology.SENTINEL else 6379)) if match else 0
     if match is None or not 0 < port <= 65535:
         raise WrongValue(Expected.REDIS_ADDRESS)
     return match["v6"] or match["name"], port
 
 
-def _parse_path(path: str, way: RedisWay) -> tuple[str, int]:
+def _parse_path(path: str, topology: RedisTopology) -> tuple[str, int]:
     """The service, of sentinels alone, and the number of the database."""
-    service, _, db = path.partition("/") if way is RedisWay.SENTINEL else ("", "", path)
-    if bool(_SERVICE.fullmatch(service)) != (way is RedisWay.SENTINEL) or not re.fullmatch(r"[0-9]{0,5}", db):
+    service, _, db = path.partition("/") if topology is RedisTopology.SENTINEL else ("", "", path)
+    if bool(_SERVICE.fullmatch(service)) != (topology is RedisTopology.SENTINEL) or not re.fullmatch(r"[0-9]{0,5}", db):
         raise WrongValue(Expected.REDIS_ADDRESS)
-    if way is RedisWay.CLUSTER and int(db or 0):
+    if topology is RedisTopology.CLUSTER and int(db or 0):
         raise WrongValue(Expected.REDIS_CLUSTER)
     return service, int(db or 0)
 

@@ -20,7 +20,7 @@ from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.profiles.listing import Profile
 from proxy.profiles.reach import Reach
 from proxy.secret import Secret
-from proxy.tokens.suspicion import WATCHFUL, TokenUse
+from proxy.tokens.token_rejections import WATCHFUL, TokenUse
 from proxy.tokens.values import AccessToken
 
 ENDED = RequestFinished(
@@ -153,7 +153,7 @@ def test_a_reload_forgets_accounts_that_are_gone() -> None:
     tokens = Supervisor().tokens
     tokens.take(told(token(), "Sign in."))
     tokens.keep(["other"])
-    assert (tokens.current("acme"), tokens.trouble("acme")) == (None, "")
+    assert (tokens.current("acme"), tokens.problem("acme")) == (None, "")
     tokens.take(told(token()))
     tokens.take(told(None))
     assert tokens.current("acme") is None

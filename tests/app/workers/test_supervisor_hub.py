@@ -68,7 +68,7 @@ class Tokens:
     def current(self, account: str) -> AccessToken | None:
         return TOKEN if account == "acme" else None
 
-    def trouble(self, account: str) -> str:
+    def problem(self, account: str) -> str:
         return f"{account} is well"
 
     async def get(self, account: str) -> AccessToken:

@@ -15,8 +15,15 @@ from proxy.errors import TokenThrottled
 from proxy.events import RefreshFailed
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
+from proxy.tokens.token_request_queue import (
+    AT_ONCE,
+    SLOWEST,
+    EndpointQueue,
+    EndpointRate,
+    TokenRequestQueue,
+    TokenWaiters,
+)
 from proxy.tokens.token_response import Grant
-from proxy.tokens.turns import AT_ONCE, SLOWEST, EndpointPace, EndpointTurns, TokenTurns, Waiters
 from proxy.tokens.values import TokenSettings
 from tests.support.tokens import RunningManager, ScriptedLogin, grant, source, virtual_time
 
@@ -25,12 +32,12 @@ class Work:
     """What takes turns: `going` are those that run, in the order in which they began."""
 
     def __init__(self, at_once: int) -> None:
-        self.turns = EndpointTurns(at_once)
+        self.request_queue = EndpointQueue(at_once)
         self.going: list[str] = []
         self.ends: dict[str, asyncio.Event] = {}
 
-    def begin(self, name: str, waiters: Waiters | None = None) -> asyncio.Task[str | None]:
-        return asyncio.create_task(self.turns.run(waiters or Waiters(), self._work, name))
+    def begin(self, name: str, waiters: TokenWaiters | None = None) -> asyncio.Task[str | None]:
+        return asyncio.create_task(self.request_queue.run(waiters or TokenWaiters(), self._work, name))
 
     async def _work(self, name: str) -> str:
         self.going.append(name)
@@ -54,18 +61,18 @@ async def test_so_many_run_at_once_and_the_others_in_their_order() -> None:
     work = Work(2)
     tasks = [work.begin(name) for name in "abcd"]
     await settle()
-    assert (work.going, repr(work.turns)) == (["a", "b"], "<EndpointTurns: 0 free, 2 waiting>")
+    assert (work.going, repr(work.request_queue)) == (["a", "b"], "<EndpointQueue: 0 free, 2 waiting>")
     await work.end("b")
     assert work.going == ["a", "b", "c"]
     for name in "acd":
         await work.end(name)
     assert await asyncio.gather(*tasks) == ["a", "b", "c", "d"]
-    assert repr(work.turns) == "<EndpointTurns: 2 free, 0 waiting>"
+    assert repr(work.request_queue) == "<EndpointQueue: 2 free, 0 waiting>"
 
 
 async def test_whoever_is_waited_for_goes_first() -> None:
     """Also where the waiting begins only after it had to wait itself; among those it is the order of the calls."""
-    work, wanted, late = Work(1), Waiters(), Waiters()
+    work, wanted, late = Work(1), TokenWaiters(), TokenWaiters()
     tasks = [work.begin("a"), work.begin("b"), work.begin("c", late)]
     await settle()
     waiting = [asyncio.create_task(late.wait(60)), asyncio.create_task(wanted.wait(60))]
@@ -82,10 +89,10 @@ async def test_whoever_is_waited_for_goes_first() -> None:
 
 async def test_one_that_is_given_up_or_cancelled_takes_no_turn() -> None:
     """It begins nothing, and nobody behind it waits longer; also where the turn had just become its own."""
-    work, gone = Work(1), Waiters()
+    work, gone = Work(1), TokenWaiters()
     first, given_up, cancelled, last = (work.begin("a"), work.begin("b", gone), work.begin("c"), work.begin("d"))
     await settle()
-    work.turns.give_up(gone)
+    work.request_queue.give_up(gone)
     work.ends["a"].set()
     while not first.done():
         await asyncio.sleep(0)
@@ -93,22 +100,22 @@ async def test_one_that_is_given_up_or_cancelled_takes_no_turn() -> None:
     await settle()
     assert (work.going, await given_up) == (["a", "d"], None)
     await work.end("d")
-    assert (await last, repr(work.turns)) == ("d", "<EndpointTurns: 1 free, 0 waiting>")
+    assert (await last, repr(work.request_queue)) == ("d", "<EndpointQueue: 1 free, 0 waiting>")
 
 
 async def test_each_endpoint_has_turns_of_its_own() -> None:
     """The same ones each time; who is given up is so wherever it waits."""
-    turns, gone = TokenTurns(), Waiters()
-    here, there = turns.at("https://here.test/"), turns.at("https://there.test/")
-    assert (turns.at("https://here.test/") is here, here is there, repr(turns)) == (
+    queue, gone = TokenRequestQueue(), TokenWaiters()
+    here, there = queue.at("https://here.test/"), queue.at("https://there.test/")
+    assert (queue.at("https://here.test/") is here, here is there, repr(queue)) == (
         True,
         False,
-        "<TokenTurns at 2 endpoints>",
+        "<TokenRequestQueue at 2 endpoints>",
     )
-    running = [asyncio.create_task(there.run(Waiters(), asyncio.Event().wait)) for _ in range(AT_ONCE)]
+    running = [asyncio.create_task(there.run(TokenWaiters(), asyncio.Event().wait)) for _ in range(AT_ONCE)]
     waiting = asyncio.create_task(there.run(gone, asyncio.Event().wait))
     await settle()
-    turns.give_up(gone)
+    queue.give_up(gone)
     assert await waiting is None
     for each in running:
         each.cancel()
@@ -116,14 +123,14 @@ async def test_each_endpoint_has_turns_of_its_own() -> None:
 
 async def test_work_that_fails_gives_its_turn_back() -> None:
     """Whatever it raises."""
-    turns = EndpointTurns(1)
+    queue = EndpointQueue(1)
 
     async def fail() -> None:
         raise KeyError("acme")
 
     with pytest.raises(KeyError):
-        await turns.run(Waiters(), fail)
-    assert repr(turns) == "<EndpointTurns: 1 free, 0 waiting>"
+        await queue.run(TokenWaiters(), fail)
+    assert repr(queue) == "<EndpointQueue: 1 free, 0 waiting>"
 
 
 # --- and what a start with many accounts is like
@@ -248,10 +255,12 @@ class Replica(RunningManager):
 
 @asynccontextmanager
 async def replicas(login: LimitedLogin, count: int) -> AsyncIterator[list[Replica]]:
-    """So many that begin at once, and tell each other the pace."""
+    """So many that begin at once, and tell each other the rate limit."""
     running = [Replica(login, number) for number in range(count)]
     for each in running:
-        each.manager.turns.paced = functools.partial(tell, [other for other in running if other is not each])
+        each.manager.request_queue.rate_lowered = functools.partial(
+            tell, [other for other in running if other is not each]
+        )
     await configure(running, "s")
     try:
         yield running
@@ -262,7 +271,7 @@ async def replicas(login: LimitedLogin, count: int) -> AsyncIterator[list[Replic
 
 def tell(others: list[Replica], token_url: str, rate: float, pause: float) -> None:
     for other in others:
-        other.manager.turns.hear(token_url, rate, pause)
+        other.manager.request_queue.hear(token_url, rate, pause)
 
 
 async def configure(running: list[Replica], secret: str) -> None:
@@ -310,112 +319,112 @@ async def test_a_thousand_accounts_get_tokens_at_the_pace_of_their_endpoint(
         assert login.refusals - before <= 0.2 * ACCOUNTS
 
 
-def limited(rate: float) -> EndpointPace:
-    """A pace that a first refusal set, at the moment 10, to this many requests a second."""
-    pace = EndpointPace()
+def limited(rate: float) -> EndpointRate:
+    """A rate limit that a first refusal set, at the moment 10, to this many requests a second."""
+    rate_limit = EndpointRate()
     for _ in range(round(rate / 0.8)):
-        pace.granted(9.5)
-    pace.refused(9.9, 10.0, None)
-    return pace
+        rate_limit.granted(9.5)
+    rate_limit.refused(9.9, 10.0, None)
+    return rate_limit
 
 
 def test_before_a_refusal_there_is_no_limit() -> None:
     """However many are sent at once."""
-    pace = EndpointPace()
+    rate_limit = EndpointRate()
     for _ in range(1000):
-        pace.take(1.0)
-        pace.granted(1.0)
-    assert (pace.wait(1.0) <= 0, repr(pace)) == (True, "<EndpointPace: no limit>")
+        rate_limit.take(1.0)
+        rate_limit.granted(1.0)
+    assert (rate_limit.wait(1.0) <= 0, repr(rate_limit)) == (True, "<EndpointRate: no limit>")
 
 
 def test_the_first_pace_is_below_what_was_granted_in_the_last_second() -> None:
-    """Older grants do not count, and a pace that would be nothing is one request in two seconds."""
-    pace = EndpointPace()
+    """Older grants do not count, and a rate limit that would be nothing is one request in two seconds."""
+    rate_limit = EndpointRate()
     for moment in (1.0, 8.9, 9.1, 9.2, 9.3, 9.4, 9.5):
-        pace.granted(moment)
-    pace.refused(9.9, 10.0, None)
-    assert pace.rate == pytest.approx(4.0)
-    assert repr(pace) == "<EndpointPace: 4.0 requests a second>"
+        rate_limit.granted(moment)
+    rate_limit.refused(9.9, 10.0, None)
+    assert rate_limit.rate == pytest.approx(4.0)
+    assert repr(rate_limit) == "<EndpointRate: 4.0 requests a second>"
     assert limited(0).rate == SLOWEST
 
 
 def test_requests_are_sent_one_after_another_at_the_pace() -> None:
     """A request that was not sent after all leaves its moment to the next one."""
-    pace = limited(4)
-    assert pace.wait(10.0) == pytest.approx(0.25)
-    pace.take(10.25)
-    assert pace.wait(10.25) == pytest.approx(0.25)
-    pace.give_back()
-    assert pace.wait(10.25) <= 0
+    rate_limit = limited(4)
+    assert rate_limit.wait(10.0) == pytest.approx(0.25)
+    rate_limit.take(10.25)
+    assert rate_limit.wait(10.25) == pytest.approx(0.25)
+    rate_limit.give_back()
+    assert rate_limit.wait(10.25) <= 0
 
 
 def test_a_refusal_lowers_the_pace_once_for_all_that_were_sent_before() -> None:
     """By a fifth, and tells it with the pause that was asked for."""
-    pace, told = limited(40), []
-    pace.lowered = lambda rate, pause: told.append((round(rate, 3), pause))
-    pace.refused(10.5, 10.6, 2.0)
-    pace.refused(10.55, 10.7, None)
+    rate_limit, told = limited(40), []
+    rate_limit.lowered = lambda rate, pause: told.append((round(rate, 3), pause))
+    rate_limit.refused(10.5, 10.6, 2.0)
+    rate_limit.refused(10.55, 10.7, None)
     assert told == [(32.0, 2.0)]
-    assert pace.wait(10.6) == pytest.approx(2.0)
-    pace.refused(11.0, 11.1, 1000.0)
+    assert rate_limit.wait(10.6) == pytest.approx(2.0)
+    rate_limit.refused(11.0, 11.1, 1000.0)
     assert told == [(32.0, 2.0), (25.6, 120.0)]
-    assert pace.wait(11.1) == pytest.approx(120.0)
+    assert rate_limit.wait(11.1) == pytest.approx(120.0)
 
 
 def test_the_pace_grows_where_requests_wait_for_it() -> None:
     """It doubles in a second until the second refusal, and grows by a twentieth in a second after it."""
-    pace = limited(40)
+    rate_limit = limited(40)
     found = []
     for _ in range(2):
-        before, now = pace.rate or 0.0, 10.0
-        while (wait := pace.wait(now)) < 1 and now < 11.0:
+        before, now = rate_limit.rate or 0.0, 10.0
+        while (wait := rate_limit.wait(now)) < 1 and now < 11.0:
             now += max(wait, 0.0)
-            pace.take(now)
-            pace.granted(now)
-        found.append((pace.rate or 0.0) / before)
-        pace.refused(11.0, 10.0, None)
+            rate_limit.take(now)
+            rate_limit.granted(now)
+        found.append((rate_limit.rate or 0.0) / before)
+        rate_limit.refused(11.0, 10.0, None)
     assert found == [pytest.approx(2.0, rel=0.1), pytest.approx(1.05, rel=0.01)]
 
 
 def test_a_pace_that_nobody_waits_for_does_not_grow() -> None:
     """A request in a while says nothing about the limit."""
-    pace = limited(4)
+    rate_limit = limited(4)
     for moment in range(20, 40):
-        pace.take(float(moment))
-        pace.granted(float(moment))
-    assert pace.rate == pytest.approx(4.0)
+        rate_limit.take(float(moment))
+        rate_limit.granted(float(moment))
+    assert rate_limit.rate == pytest.approx(4.0)
 
 
 def test_a_slower_pace_of_another_replica_counts_here() -> None:
     """From a moment on that differs by chance; a faster one does not, but the pause does."""
-    pace = EndpointPace()
-    pace.hear(10.0, 0.0, 5.0, 0.5)
-    assert pace.rate == 10.0
-    assert pace.wait(5.0) == pytest.approx(0.05)
-    pace.refused(4.9, 5.1, None)
-    assert pace.rate == 10.0
-    pace.hear(20.0, 3.0, 6.0, 0.5)
-    assert pace.rate == 10.0
-    assert pace.wait(6.0) == pytest.approx(3.0)
+    rate_limit = EndpointRate()
+    rate_limit.hear(10.0, 0.0, 5.0, 0.5)
+    assert rate_limit.rate == 10.0
+    assert rate_limit.wait(5.0) == pytest.approx(0.05)
+    rate_limit.refused(4.9, 5.1, None)
+    assert rate_limit.rate == 10.0
+    rate_limit.hear(20.0, 3.0, 6.0, 0.5)
+    assert rate_limit.rate == 10.0
+    assert rate_limit.wait(6.0) == pytest.approx(3.0)
 
 
 @virtual_time
 async def test_turns_are_given_at_the_pace_and_to_the_urgent_first() -> None:
-    """A turn in which nothing is asked costs nothing of the pace."""
-    turns, begun, wanted, loop = EndpointTurns(), [], Waiters(), asyncio.get_running_loop()
-    turns.pace.hear(1.0, 0.0, loop.time(), 1.0)
+    """A turn in which nothing is asked costs nothing of the rate limit."""
+    queue, begun, wanted, loop = EndpointQueue(), [], TokenWaiters(), asyncio.get_running_loop()
+    queue.rate_limit.hear(1.0, 0.0, loop.time(), 1.0)
     start = loop.time()
 
     async def work(name: str) -> None:
         begun.append((name, round(loop.time() - start, 3)))
         if name != "shared":
-            with turns.request():
+            with queue.request():
                 await asyncio.sleep(0)
 
-    tasks = [asyncio.create_task(turns.run(Waiters(), work, name)) for name in ("shared", "b", "c")]
+    tasks = [asyncio.create_task(queue.run(TokenWaiters(), work, name)) for name in ("shared", "b", "c")]
     waiting = asyncio.create_task(wanted.wait(60))
     await asyncio.sleep(0)
-    tasks.append(asyncio.create_task(turns.run(wanted, work, "urgent")))
+    tasks.append(asyncio.create_task(queue.run(wanted, work, "urgent")))
     await asyncio.gather(*tasks)
     waiting.cancel()
     assert [name for name, _ in begun] == ["urgent", "shared", "b", "c"]
@@ -426,17 +435,17 @@ async def test_turns_are_given_at_the_pace_and_to_the_urgent_first() -> None:
 
 def test_each_endpoint_has_its_own_pace() -> None:
     """And tells it with its name."""
-    turns, told = TokenTurns(), []
-    turns.paced = lambda *words: told.append(words)
-    turns.at("http://one").pace.refused(1.0, 2.0, 3.0)
+    queue, told = TokenRequestQueue(), []
+    queue.rate_lowered = lambda *words: told.append(words)
+    queue.at("http://one").rate_limit.refused(1.0, 2.0, 3.0)
     assert told == [("http://one", SLOWEST, 3.0)]
-    assert turns.at("http://two").pace.rate is None
+    assert queue.at("http://two").rate_limit.rate is None
 
 
 @virtual_time
 async def test_a_release_lets_all_go_and_no_one_who_comes_later() -> None:
     """Each outcome is that of those who waited for it."""
-    waiters = Waiters()
+    waiters = TokenWaiters()
     first = [asyncio.create_task(waiters.wait(60)) for _ in range(2)]
     await asyncio.sleep(1)
     assert repr(waiters) == "<Waiters: 2>"

@@ -35,7 +35,7 @@ def renewals_for_401(now: float) -> TokenBucket:
     return TokenBucket.full(5.0, 30.0, now)
 
 
-class Suspicion:
+class TokenRejections:
     """That of one account's token. Moments are of any clock, as long as it is one and the same.
 
     Three allowances bound what can be asked for: each use has one; those that were never accepted share one, and those
@@ -48,7 +48,7 @@ class Suspicion:
         self._first = self._second = renewals_for_401(now)
         self._accepted: dict[TokenUse, None] = {}
         self._rejected: tuple[int, TokenUse | None] = (0, None)
-        self.doubted_for: TokenUse | None = None
+        self.unresolved_use: TokenUse | None = None
         """The use of the token in hand that got a 401 although no other token can be had; None once one is accepted."""
 
     def __repr__(self) -> str:
@@ -66,19 +66,19 @@ class Suspicion:
         if generation > self._rejected[0]:
             self._rejected = (generation, use)
 
-    def doubt(self, use: TokenUse) -> bool:
+    def add_unresolved(self, use: TokenUse) -> bool:
         """A 401 that no other token cures. Gives whether the token in hand is dead for sure: a use that was accepted
         before got it, or a second one, and none was accepted in between."""
-        first, self.doubted_for = self.doubted_for, use
+        first, self.unresolved_use = self.unresolved_use, use
         return use in self._accepted or first not in (use, None)
 
-    def convinces(self, use: TokenUse, now: float) -> bool:
+    def confirms(self, use: TokenUse, now: float) -> bool:
         """Whether the 401 that was told last is a reason to ask for another token."""
         shared = self._shared(use)
         return self._own_of(use, now).wait(now) == 0 and (shared is None or shared.wait(now) == 0)
 
     def spend(self, use: TokenUse, now: float) -> None:
-        """Another token is asked for, for this use's sake, which `convinces`."""
+        """Another token is asked for, for this use's sake, which `confirms`."""
         own = self._own_of(use, now)
         self._own[use] = own.take(now) or own
         if use in self._accepted:

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.errors import StateError, StateUnavailable
 from proxy.secret import Secret
-from proxy.tokens.leases import FailedAttempt, Urgency, Wanted
+from proxy.tokens.leases import FailedAttempt, LeaseRequest, Urgency
 from proxy.tokens.opening import open_store
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoredSource, StoredToken
@@ -26,7 +26,7 @@ from tests.support.redis_server import KEY, RedisCluster, RedisSentinel, RedisSe
 pytestmark = pytest.mark.integration
 
 ENTRY = StoredToken(Secret("Atzr|refresh-token"), StoredSource.SIGN_IN, "", 12.5, 12.5)
-WANTED = Wanted("acme", "https://lwa.test/token", "amzn1.client", "f" * 64, 0)
+WANTED = LeaseRequest("acme", "https://lwa.test/token", "amzn1.client", "f" * 64, 0)
 GRANT = Grant(Secret("Atza|token"), None, 3600.0, "amzn1.client")
 
 
@@ -61,7 +61,7 @@ async def use(store: RedisStore, server: RedisServer) -> None:
     await store.fleet.share({"a": 1})
     assert (await asyncio.wait_for(anext(store.fleet.heard()), 20))[1] == {"a": 1}
     assert await store.fleet.settle("client", 60, 1.0, 1) == 59
-    assert store.fleet.health.trouble == ""
+    assert store.fleet.health.problem == ""
 
 
 def lease_end(server: RedisServer) -> int:
@@ -156,4 +156,4 @@ async def test_a_failover_within_a_cluster_is_followed(tmp_path: Path) -> None:
             assert await store.read("acme") == ENTRY
             await store.write("other", ENTRY)
             assert cluster.standby.client.info("replication")["role"] == "master"
-            assert store.fleet.health.trouble == ""
+            assert store.fleet.health.problem == ""

@@ -27,47 +27,49 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
-class TokenTurns:
-    """Those of every token endpoint. `paced` is told an endpoint's URL, its new pace and a pause, after a refusal."""
+class TokenRequestQueue:
+    """Those of every token endpoint. `rate_lowered` is told an endpoint's URL, its new rate limit and a pause, after a
+    refusal."""
 
     def __init__(self) -> None:
-        self.paced: Callable[[str, float, float], None] = lambda token_url, rate, pause: None
-        self._of: dict[str, EndpointTurns] = {}
+        self.rate_lowered: Callable[[str, float, float], None] = lambda token_url, rate, pause: None
+        self._of: dict[str, EndpointQueue] = {}
 
     def __repr__(self) -> str:
-        return f"<TokenTurns at {len(self._of)} endpoints>"
+        return f"<TokenRequestQueue at {len(self._of)} endpoints>"
 
-    def at(self, token_url: str) -> EndpointTurns:
+    def at(self, token_url: str) -> EndpointQueue:
         found = self._of.get(token_url)
         if found is None:
-            found = self._of[token_url] = EndpointTurns()
-            found.pace.lowered = lambda rate, pause: self.paced(token_url, rate, pause)
+            found = self._of[token_url] = EndpointQueue()
+            found.rate_limit.lowered = lambda rate, pause: self.rate_lowered(token_url, rate, pause)
         return found
 
     def hear(self, token_url: str, rate: float, pause: float) -> None:
-        """Another replica found this pace at an endpoint; see `EndpointPace.hear`."""
+        """Another replica found this rate limit at an endpoint; see `EndpointRate.hear`."""
         chance = random.random()  # noqa: S311 - no secret
-        self.at(token_url).pace.hear(rate, pause, asyncio.get_running_loop().time(), chance)
+        self.at(token_url).rate_limit.hear(rate, pause, asyncio.get_running_loop().time(), chance)
 
-    def give_up(self, waiters: Waiters) -> None:
+    def give_up(self, waiters: TokenWaiters) -> None:
         """Who waits does not get a turn any more, wherever it is; one that has it keeps it."""
-        for turns in self._of.values():
-            turns.give_up(waiters)
+        for request_queue in self._of.values():
+            request_queue.give_up(waiters)
 
 
-class EndpointTurns:
-    """Belongs to one event loop. Whose turn it is, is told by the `Waiters` of an account, who has one turn at most."""
+class EndpointQueue:
+    """Belongs to one event loop. Whose turn it is, is told by the `TokenWaiters` of an account, who has one turn at
+    most."""
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
-        self.pace = EndpointPace()
+        self.rate_limit = EndpointRate()
         self._free = at_once
         self._asking: set[asyncio.Task[Any] | None] = set()
-        self._paced: asyncio.TimerHandle | None = None
-        self._urgent: dict[Waiters, asyncio.Future[bool]] = {}
-        self._patient: dict[Waiters, asyncio.Future[bool]] = {}
+        self._rate_timer: asyncio.TimerHandle | None = None
+        self._urgent: dict[TokenWaiters, asyncio.Future[bool]] = {}
+        self._patient: dict[TokenWaiters, asyncio.Future[bool]] = {}
 
     def __repr__(self) -> str:
-        return f"<EndpointTurns: {self._free} free, {len(self._urgent) + len(self._patient)} waiting>"
+        return f"<EndpointQueue: {self._free} free, {len(self._urgent) + len(self._patient)} waiting>"
 
     @property
     def is_busy(self) -> bool:
@@ -75,7 +77,7 @@ class EndpointTurns:
         return not self._free or bool(self._urgent) or bool(self._patient)
 
     async def run(
-        self, waiters: Waiters, work: Callable[P, Coroutine[Any, Any, Result]], *args: P.args, **kwargs: P.kwargs
+        self, waiters: TokenWaiters, work: Callable[P, Coroutine[Any, Any, Result]], *args: P.args, **kwargs: P.kwargs
     ) -> Result | None:
         """Do it when it is its turn; None where it was given up before. What sends a token request does so within
         `request`."""
@@ -88,23 +90,23 @@ class EndpointTurns:
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """A token request: what it comes to sets the pace."""
+        """A token request: what it comes to sets the rate limit."""
         time = asyncio.get_running_loop().time
         self._asking.add(asyncio.current_task())
         sent_at = time()
         try:
             yield
         except TokenThrottled as refused:
-            self.pace.refused(sent_at, time(), refused.retry_after)
+            self.rate_limit.refused(sent_at, time(), refused.retry_after)
             raise
-        self.pace.granted(time())
+        self.rate_limit.granted(time())
 
-    def give_up(self, waiters: Waiters) -> None:
+    def give_up(self, waiters: TokenWaiters) -> None:
         turn = self._urgent.get(waiters) or self._patient.get(waiters)
         if turn is not None and not turn.done():
             turn.set_result(False)
 
-    async def _take(self, waiters: Waiters) -> bool:
+    async def _take(self, waiters: TokenWaiters) -> bool:
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
         (self._urgent if waiters.count else self._patient)[waiters] = turn
@@ -121,37 +123,37 @@ class EndpointTurns:
             self._urgent.pop(waiters, None)
             self._patient.pop(waiters, None)
 
-    def _hasten(self, waiters: Waiters) -> None:
+    def _hasten(self, waiters: TokenWaiters) -> None:
         turn = self._patient.pop(waiters, None)
         if turn is not None:
             self._urgent[waiters] = turn
 
     def _give_back(self) -> None:
-        """A turn is over; where nothing was asked in it, the pace has room for another one."""
+        """A turn is over; where nothing was asked in it, the rate limit has room for another one."""
         task = asyncio.current_task()
         if task in self._asking:
             self._asking.remove(task)
         else:
-            self.pace.give_back()
+            self.rate_limit.give_back()
         self._free += 1
         self._go_on()
 
     def _go_on(self) -> None:
-        """Give turns to those that wait, as far as there are any, at the endpoint's pace."""
-        if self._paced is not None:
-            self._paced.cancel()
-            self._paced = None
+        """Give turns to those that wait, as far as there are any, at the endpoint's rate limit."""
+        if self._rate_timer is not None:
+            self._rate_timer.cancel()
+            self._rate_timer = None
         loop = asyncio.get_running_loop()
         for turn in chain(self._urgent.values(), self._patient.values()):
             if turn.done():
                 continue
             if not self._free:
                 return
-            wait = self.pace.wait(loop.time())
+            wait = self.rate_limit.wait(loop.time())
             if wait > 0:
-                self._paced = loop.call_later(wait, self._go_on)
+                self._rate_timer = loop.call_later(wait, self._go_on)
                 return
-            self.pace.take(loop.time())
+            self.rate_limit.take(loop.time())
             self._free -= 1
             turn.set_result(True)
 
@@ -160,17 +162,17 @@ class EndpointTurns:
 
 _LOWERED: Final = 0.8
 _SEARCHING, _STEADY = math.log(2), 0.05
-"""The growth in a second, as a part of the pace."""
+"""The growth in a second, as a part of the rate limit."""
 _MOST_AT_ONCE: Final = 0.5
-"""The largest growth after one grant, as a part of the pace."""
+"""The largest growth after one grant, as a part of the rate limit."""
 SLOWEST: Final = 0.5
 """Requests a second; an endpoint that refuses everything is still asked so often."""
 _LONGEST_PAUSE: Final = 120.0
 
 
-class EndpointPace:
-    """The pace of one endpoint. `rate` is in requests a second, None without a limit. `lowered` is told the pace and
-    the pause, in seconds, after a refusal that made it slower."""
+class EndpointRate:
+    """The rate limit of one endpoint. `rate` is in requests a second, None without a limit. `lowered` is told the rate
+    limit and the pause, in seconds, after a refusal that made it slower."""
 
     def __init__(self) -> None:
         self.rate: float | None = None
@@ -181,7 +183,7 @@ class EndpointPace:
         self._grants: deque[float] = deque()
 
     def __repr__(self) -> str:
-        return f"<EndpointPace: {'no limit' if self.rate is None else f'{self.rate:.1f} requests a second'}>"
+        return f"<EndpointRate: {'no limit' if self.rate is None else f'{self.rate:.1f} requests a second'}>"
 
     def wait(self, now: float) -> float:
         """Seconds until the next request may be sent."""
@@ -203,12 +205,13 @@ class EndpointPace:
         if self.rate is None:
             self._grants.append(now)
             self._forget_grants(now)
-        elif self._waited_for:  # a pace that nobody needs says nothing about the limit
+        elif self._waited_for:  # a rate limit that nobody needs says nothing about the limit
             growth = _SEARCHING if self._searching else _STEADY
             self.rate *= 1 + min(growth / self.rate, _MOST_AT_ONCE)
 
     def refused(self, sent_at: float, now: float, retry_after: float | None) -> None:
-        """A request was answered with 429. Those sent before the pace fell say nothing about the new pace."""
+        """A request was answered with 429. Those sent before the rate limit fell say nothing about the new rate
+        limit."""
         pause = min(retry_after or 0.0, _LONGEST_PAUSE)
         self._paused_until = max(self._paused_until, now + pause)
         if sent_at < self._lowered_at:
@@ -224,8 +227,8 @@ class EndpointPace:
         self.lowered(self.rate, pause)
 
     def hear(self, rate: float, pause: float, now: float, chance: float) -> None:
-        """Another replica found this pace, and was asked for this pause. `chance` keeps replicas from sending at one
-        time."""
+        """Another replica found this rate limit, and was asked for this pause. `chance` keeps replicas from sending at
+        one time."""
         self._paused_until = max(self._paused_until, now + min(pause, _LONGEST_PAUSE))
         if self.rate is None or rate < self.rate:
             self._searching = self._searching or self.rate is None
@@ -243,7 +246,7 @@ class EndpointPace:
 # --- Those who wait for one outcome that all of them share -----------------------------------------------
 
 
-class Waiters:
+class TokenWaiters:
     """Belongs to the event loop that runs when it is made. `called` is told of each who begins to wait."""
 
     def __init__(self) -> None:
