@@ -62,7 +62,7 @@ def _check_form(request: Request) -> None:
 def identify(
     request: Request, destination: Destination | None, clients: Clients, table: RoutingTable, now: float
 ) -> Caller:
-    """Who asks; `now` is wall-clock time. A valid key exempts from what Host must be; without one the Host is judged
+    """Who asks; `now` is wall-clock time. A valid key exempts from what Host must be; without one the Host is checked
     first. At the token endpoint a caller shows its key in the body, and who asks for a login of its own is told that
     there is none; a `destination` not read yet is neither.
     """

@@ -67,7 +67,7 @@ class Caller:
 
     def __post_init__(self) -> None:
         policy = self.policy
-        reading = policy is not None and bool(policy.judges_paths), policy is not None and bool(policy.judges_requests)
+        reading = policy is not None and bool(policy.checks_paths), policy is not None and bool(policy.checks_requests)
         object.__setattr__(self, "reading", PathReading(*reading))
 
     __hash__ = object.__hash__
@@ -324,7 +324,7 @@ class Clients:
     def charge(self, caller: Caller, now: float) -> None:
         """Take one request off the client's budget, or raise that nothing is left. `now` never runs backwards.
 
-        Asked before a request is judged: refused requests count, and those beyond the budget cost next to nothing.
+        Asked before a request is checked: refused requests count, and those beyond the budget cost next to nothing.
         """
         policy = caller.policy
         if policy is None or policy.requests_per_minute is None:
@@ -358,7 +358,7 @@ class Clients:
     def tool_rules(self, caller: Caller, operations: Operations = PUBLISHED) -> ToolRules | None:
         """Which tools of the MCP endpoint a caller may call; None for all."""
         policy = caller.policy
-        if policy is None or not policy.judges_tools:
+        if policy is None or not policy.checks_tools:
             return None
         return ToolRules(policy.name, policy.access, policy.mcp_tools, operations)
 

@@ -1,6 +1,7 @@
-"""Bodies that are judged before they are sent: how they must come, and what they hold. Pure.
+"""Bodies that are checked before they are sent: how they must come, and what they hold. Pure.
 
-What two readers could understand differently is refused rather than judged; what is judged are the bytes that are sent.
+What two readers could understand differently is refused rather than checked; what is checked are the bytes that are
+sent.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ class ToolRules:
         return ""
 
     def shows(self, tool: object) -> bool:
-        """Whether a tool of a list is one that the client may call; those of `/mcp/lite` are judged by each call."""
+        """Whether a tool of a list is one that the client may call; those of `/mcp/lite` are checked by each call."""
         name = tool.get("name") if isinstance(tool, dict) else None
         return isinstance(name, str) and (name in (SEARCH, DESCRIBE, INVOKE) or not self.forbids(name))
 
@@ -219,7 +219,7 @@ class ToolRules:
             f"{self.access}`{named}. Change these in the proxy's configuration.",
         }
 
-    def judge(self, request: Request, body: bytes) -> None:
+    def check(self, request: Request, body: bytes) -> None:
         """Raise what forbids a request to the endpoint, if anything does."""
         if request.method != b"POST":
             if body:

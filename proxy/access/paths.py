@@ -1,6 +1,6 @@
-"""Paths where they decide what a client may do: which cannot be judged, and which a pattern matches. Pure.
+"""Paths where they decide what a client may do: which cannot be checked, and which a pattern matches. Pure.
 
-A path that two servers could read differently is refused rather than judged. What is judged are the segments that
+A path that two servers could read differently is refused rather than checked. What is checked are the segments that
 `http1.target` cut from the bytes that are sent, percent-decoded once; nothing is taken apart here a second time.
 """
 

@@ -94,7 +94,7 @@ OVERRIDES = frozenset(
 )
 """The known headers. Parameters may have these names, too."""
 _ALIKE = re.compile(rb"(?:x|https?|goog(?:le)?|amzn?|override|original|real|actual|requested)+method(?:override)?")
-"""All of a name without punctuation. A bare `method` is a parameter like any other, and `Mcp-Method` is judged."""
+"""All of a name without punctuation. A bare `method` is a parameter like any other, and `Mcp-Method` is checked."""
 _WITHIN = re.compile(
     rb"methodoverride|overridemethod|httpmethod|httpverb|verboverride|pathoverride|overridepath|unencodedurl"
     rb"|(?:original|rewrite|override|rewritten|overridden)(?:request)?(?:ur[il]|path)"
@@ -169,21 +169,21 @@ class Policy:
         return "profiles" if self.profiles is not None else "account_ids" if self.account_ids is not None else ""
 
     @cached_property
-    def judges_paths(self) -> str:
-        """The key for whose sake each path is judged, empty where none is."""
+    def checks_paths(self) -> str:
+        """The key for whose sake each path is checked, empty where none is."""
         if self.paths is not None:
             return "paths"
         return self.limited_by or ("access" if self.access is not Effect.WRITE else "")
 
     @cached_property
-    def judges_requests(self) -> str:
+    def checks_requests(self) -> str:
         """The key for whose sake a request is looked at before it is routed, empty where none is."""
         if self.methods is not None:
             return "methods"
-        return self.judges_paths or ("mcp_tools" if self.mcp_tools is not None else "")
+        return self.checks_paths or ("mcp_tools" if self.mcp_tools is not None else "")
 
     @cached_property
-    def judges_tools(self) -> str:
+    def checks_tools(self) -> str:
         """The key for whose sake the tools are looked at that are called by MCP, empty where they are not."""
         return "mcp_tools" if self.mcp_tools is not None else "access" if self.access is not Effect.WRITE else ""
 
@@ -241,7 +241,7 @@ class Verdict:
 
     `refusal` is None where the request is allowed. `needs` is not empty where it is allowed with a default of the
     client's own only, which routing has yet to choose, and says what to send instead: a default account id will do, and
-    a profile where `takes_profile`. `by_body` tells that its body can take the place of these: it has to be judged
+    a profile where `takes_profile`. `by_body` tells that its body can take the place of these: it has to be checked
     before anything is sent.
     """
 
@@ -255,21 +255,21 @@ class Verdict:
 
 def evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
     """Whether a client may send this request at all, wherever it is routed to, and which rule decided it."""
-    if not policy.judges_requests or asked.kind in _FORWARDED_FOR_NOBODY:
+    if not policy.checks_requests or asked.kind in _FORWARDED_FOR_NOBODY:
         return policy.leave
     try:
         return _evaluate_request(policy, asked)
     except (UnacceptablePath, TooManyParameters) as refused:
-        return Verdict(policy.judges_paths or policy.judges_requests, refused.detail, refused)
+        return Verdict(policy.checks_paths or policy.checks_requests, refused.detail, refused)
 
 
 def _evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
     path = asked.path
-    if policy.judges_paths:
+    if policy.checks_paths:
         path = unambiguous_path(path, asked.segments, policy.unscoped_paths)
     if _overrides(asked):
         return _forbid(
-            policy.judges_requests,
+            policy.checks_requests,
             f"Client {policy.name} is limited, and a header or parameter of the request could ask for something "
             "else than its method and path; send it without X-HTTP-Method-Override, X-Original-URL and their like.",
         )
@@ -284,7 +284,7 @@ def _evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
 def _overrides(asked: RequestSummary) -> bool:
     names = [name for name, _ in asked.fields.every if name not in ORDINARY]
     if asked.query:
-        names += [name for name, _ in judged_parameters(asked.query)]
+        names += [name for name, _ in checked_parameters(asked.query)]
     return any(map(may_override, names))
 
 
@@ -319,12 +319,12 @@ def _too_much(operation: Operation | None) -> str:
 def _evaluate_mcp(policy: Policy, asked: RequestSummary) -> Verdict:
     """A request to the MCP endpoint: who is limited needs its path open, and whose tools are, has each call judged."""
     verdict = _evaluate_limits(policy, asked) if policy.limited_by else policy.leave
-    if verdict.refusal is not None or not policy.judges_tools:
+    if verdict.refusal is not None or not policy.checks_tools:
         return verdict
     if asked.method not in _MCP_METHODS:
-        return _forbid(policy.judges_tools, f"Client {policy.name} may send POST, GET and DELETE to the MCP endpoint.")
+        return _forbid(policy.checks_tools, f"Client {policy.name} may send POST, GET and DELETE to the MCP endpoint.")
     reason = f"Client {policy.name} may call the tools that it is permitted; which one it is, a running proxy reads."
-    return Verdict(policy.judges_tools, reason, by_body=True)
+    return Verdict(policy.checks_tools, reason, by_body=True)
 
 
 # --- limited clients ----------------------------------------------------------------------------------------
@@ -445,7 +445,7 @@ def _forbid(rule: str, reason: str) -> Verdict:
 # --- Which accounts a request names beside its Scope -----------------------------------------------------
 
 MAX_PARAMETERS = 80
-"""How many parameters of a query are judged, within ten times what a plain 401 costs."""
+"""How many parameters of a query are checked, within ten times what a plain 401 costs."""
 _READINGS = 4
 """How often a query is decoded in search of names: more than any server is known to do."""
 ORDINARY = frozenset(
@@ -495,7 +495,7 @@ def _find_in_query(own: OwnAccounts, query: bytes) -> str:
     """The same of a query alone, as servers may read it that decode once, or again and again."""
     harmless: set[bytes] = set()
     for _ in range(_READINGS):
-        for name, value in judged_parameters(query):
+        for name, value in checked_parameters(query):
             if name in harmless:
                 continue
             if _is_unclear(name):
@@ -511,7 +511,7 @@ def _find_in_query(own: OwnAccounts, query: bytes) -> str:
     return "query, which is encoded again and again,"
 
 
-def judged_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
+def checked_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """`query_parameters` of a query that decides what a client may do. Raises `TooManyParameters`."""
     if query.count(b"&") + query.count(b";") >= MAX_PARAMETERS:
         raise TooManyParameters(

@@ -106,7 +106,7 @@ class ClientConnection(asyncio.Protocol):
     def expire(self, now: float) -> None:
         self.deadline = NEVER
         if self._body is not None and not self._paused:
-            if (error := self._upload.judge(now, self._limits)) is not None:
+            if (error := self._upload.check_rate(now, self._limits)) is not None:
                 self._break(error)
             else:
                 self.deadline = self._upload.deadline(self._limits)
@@ -465,7 +465,7 @@ class UploadPace:
         silent = self._silent_since + limits.body_timeout
         return min(silent, self._since + PERIOD) if limits.min_body_rate else silent
 
-    def judge(self, now: float, limits: ConnectionLimits) -> RequestTimeout | None:
+    def check_rate(self, now: float, limits: ConnectionLimits) -> RequestTimeout | None:
         """At the deadline: what to tell a tool that sends nothing, or too little; a period that is over begins anew."""
         if now >= self._silent_since + limits.body_timeout:
             return RequestTimeout(

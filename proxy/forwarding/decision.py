@@ -141,7 +141,7 @@ class Decision:
     """A request was let through: whose it is, where it goes, and under which rules.
 
     `tools` are those of the MCP endpoint that its client may see; None for all, and for any other endpoint. `by_body`
-    tells that its body has to be judged before anything is sent. `in_flight` counts its client's requests, `budget` is
+    tells that its body has to be checked before anything is sent. `in_flight` counts its client's requests, `budget` is
     its host's of retries; `budgeted` tells that each request is taken off its client's own. `hands_out_locations` tells
     that its response may hold an address that leads back through the proxy. It holds while nobody lists what it
     `missed`. `is_write` tells that it may change something at Amazon and gets an audit record. `is_plain` tells that

@@ -25,7 +25,7 @@ from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.refusal import internal_error, refusal_response, sent_status
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
 from proxy.forwarding.replays import Replays
-from proxy.forwarding.request_body import LARGE, READER, UnjudgedBody, body_of
+from proxy.forwarding.request_body import LARGE, READER, UncheckedBody, body_of
 from proxy.forwarding.throttled import ThrottledRequest
 from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
 from proxy.http1.framing import whole_chunks
@@ -54,8 +54,8 @@ class Phase(StrEnum):
     __hash__ = str.__hash__  # that of an Enum is written in Python, and each request is hashed several times
 
     ADMITTED = "admitted"
-    JUDGING = "judging"
-    """Its body is gathered, and judged when it is whole: nothing has been sent."""
+    CHECKING_BODY = "checking"
+    """Its body is gathered, and checked when it is whole: nothing has been sent."""
     RECEIVING = "receiving"
     """A small body is still arriving, or the first part of a large one: nothing is asked of Amazon for it yet."""
     WAITING = "waiting"
@@ -73,8 +73,8 @@ ADMITTED, SENT, DONE = Phase.ADMITTED, Phase.SENT, Phase.DONE
 """For each request: to look a member up in an Enum takes longer than to compare it."""
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.ADMITTED: frozenset((Phase.JUDGING, Phase.RECEIVING, Phase.SENT, Phase.DONE)),
-    Phase.JUDGING: frozenset((Phase.RECEIVING, Phase.DONE)),
+    Phase.ADMITTED: frozenset((Phase.CHECKING_BODY, Phase.RECEIVING, Phase.SENT, Phase.DONE)),
+    Phase.CHECKING_BODY: frozenset((Phase.RECEIVING, Phase.DONE)),
     Phase.RECEIVING: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),
     Phase.WAITING: frozenset((Phase.SENT, Phase.DONE)),
     Phase.SENT: frozenset((Phase.WAITING, Phase.HOLDING, Phase.RELAYING, Phase.DONE)),
@@ -171,14 +171,14 @@ class ConnectionWait:
 
 MAX_WHOLE = 8192
 """Bytes of a body that are cheaper written in one piece with the head than after it."""
-_LOOKED_AT = retry.JUDGED | EXPLAINED
+_LOOKED_AT = retry.DECIDING_STATUSES | EXPLAINED
 """Statuses that may lead to another try, or are explained in the log."""
 
 
 class Exchange:
     """See the module's docstring. Implements `RequestHandler` for the client's side and `AttemptOwner` for Amazon's.
 
-    `judge` is called with the whole body before anything is sent, and raises the `Refused` that forbids it.
+    `check` is called with the whole body before anything is sent, and raises the `Refused` that forbids it.
     """
 
     max_wire_bytes = 0
@@ -195,12 +195,12 @@ class Exchange:
         dependencies: Dependencies,
         client: ClientPort,
         context: RequestContext,
-        judge: Callable[[bytes], None] | None = None,
+        check: Callable[[bytes], None] | None = None,
     ) -> None:
         self._dependencies = dependencies
         self._client = client
         self._context = context
-        self._unjudged = None if judge is None else UnjudgedBody(judge, context)
+        self._unchecked = None if check is None else UncheckedBody(check, context)
         self._entered = client.head_done
         self._stats = dependencies.accounting.begin(context.request, client.head_done)
         self._body = body_of(context, self._stats)
@@ -211,8 +211,8 @@ class Exchange:
     # --- the usual run
 
     def start(self) -> None:
-        if self._unjudged is not None:
-            self._start_judging(self._unjudged)
+        if self._unchecked is not None:
+            self._start_body_check(self._unchecked)
         elif not self._send_at_once():
             self.phase = follow(self.phase, Phase.RECEIVING)
             self._begin(self._entered)
@@ -275,52 +275,52 @@ class Exchange:
         self._attempt = None  # they refer to each other, and would be garbage that only a search finds
         return True
 
-    # --- a body that is judged before anything is sent
+    # --- a body that is checked before anything is sent
 
-    def _start_judging(self, unjudged: UnjudgedBody) -> None:
-        self.phase = follow(self.phase, Phase.JUDGING)
+    def _start_body_check(self, unchecked: UncheckedBody) -> None:
+        self.phase = follow(self.phase, Phase.CHECKING_BODY)
         fields = self._context.request.fields
         if (fields.content_length or 0) >= self._context.rules.replay_bytes:
-            self._refuse(self._too_large_to_judge())
-        elif unjudged.complete:
-            self._judge(unjudged)
+            self._refuse(self._too_large_to_check())
+        elif unchecked.complete:
+            self._check_body(unchecked)
         elif fields.expects_continue:
             self._client.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
             self._client.flush()
             self._client.expect_body()
 
-    def _gather(self, unjudged: UnjudgedBody, pieces: list[Buffer]) -> None:
-        unjudged.add(pieces)
-        if len(unjudged.data) >= self._context.rules.replay_bytes:
-            self._refuse(self._too_large_to_judge())
+    def _add_to_body(self, unchecked: UncheckedBody, pieces: list[Buffer]) -> None:
+        unchecked.add(pieces)
+        if len(unchecked.data) >= self._context.rules.replay_bytes:
+            self._refuse(self._too_large_to_check())
 
-    def _judge(self, unjudged: UnjudgedBody) -> None:
-        """The body is whole: judge it, a large one in a thread."""
+    def _check_body(self, unchecked: UncheckedBody) -> None:
+        """The body is whole: check it, a large one in a thread."""
         if self.phase is DONE:
             return
-        body = bytes(unjudged.data)
+        body = bytes(unchecked.data)
         if len(body) < LARGE:
-            self._heed(unjudged.judgement(body), body)
+            self._apply_check(unchecked.result_of(body), body)
             return
-        judging = self._client.loop.run_in_executor(READER, unjudged.judgement, body)
-        judging.add_done_callback(partial(self._judged, body))
+        checking = self._client.loop.run_in_executor(READER, unchecked.result_of, body)
+        checking.add_done_callback(partial(self._body_checked, body))
 
-    def _judged(self, body: bytes, judging: asyncio.Future[Refused | None]) -> None:
-        defect = judging.exception()
+    def _body_checked(self, body: bytes, checking: asyncio.Future[Refused | None]) -> None:
+        defect = checking.exception()
         if self.phase is DONE:
             return
         if defect is not None:
             self.defect(defect)
         else:
-            self._heed(judging.result(), body)
+            self._apply_check(checking.result(), body)
         self._client.flush()
 
-    def _heed(self, refusal: Refused | None, body: bytes) -> None:
+    def _apply_check(self, refusal: Refused | None, body: bytes) -> None:
         """What the judgement says: the request goes on with this body, or is refused."""
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._unjudged = None
+        self._unchecked = None
         decision = self._context.decision
         if decision.tools is not None and b"cursor" in body:
             decision.tools = replace(decision.tools, paging=True)
@@ -328,9 +328,9 @@ class Exchange:
         self._begin(self._entered)
         if body:
             self.request_data([body])
-            self.request_ended(b"")  # without its trailers, which nobody judged
+            self.request_ended(b"")  # without its trailers, which nobody checked
 
-    def _too_large_to_judge(self) -> ContentTooLarge:
+    def _too_large_to_check(self) -> ContentTooLarge:
         limit = self._context.rules.replay_bytes
         return ContentTooLarge(
             f"The body of this request is read before it is sent, and must be smaller than {limit} bytes "
@@ -376,8 +376,8 @@ class Exchange:
         self._stats.overhead += perf_counter() - entered
 
     def request_data(self, pieces: list[Buffer]) -> None:
-        if self._unjudged is not None:
-            self._gather(self._unjudged, pieces)
+        if self._unchecked is not None:
+            self._add_to_body(self._unchecked, pieces)
             return
         attempt = self._attempt
         data = self._body.add(pieces, sent=self._is_sent)
@@ -388,10 +388,10 @@ class Exchange:
             self._begin(perf_counter())
 
     def request_ended(self, trailers: bytes) -> None:
-        if self._unjudged is not None:
-            self._unjudged.complete = True
-            if self.phase is Phase.JUDGING:
-                self._judge(self._unjudged)
+        if self._unchecked is not None:
+            self._unchecked.complete = True
+            if self.phase is Phase.CHECKING_BODY:
+                self._check_body(self._unchecked)
             return
         attempt = self._attempt
         data = self._body.end(trailers, sent=self._is_sent)
@@ -586,7 +586,7 @@ class Exchange:
         elif self._throttled is not None:
             self._throttled.passed()
         needs_body = self._context.route.endpoint is TargetKind.MCP and may_refuse_token(response)
-        if needs_body or status in retry.JUDGED:
+        if needs_body or status in retry.DECIDING_STATUSES:
             decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after, needs_body))
             if isinstance(decision, retry.Replay | retry.Wait):
                 self._hold(decision)
@@ -738,10 +738,10 @@ class Exchange:
             stats.overhead += now - entered
         stats.attempts = self._replays.attempts
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
-        if (unjudged := self._unjudged) is not None:
-            stats.bytes_in = len(unjudged.data)
-            if self._context.decision.tools is not None and unjudged.data:
-                stats.mcp_tools = unjudged.tools
+        if (unchecked := self._unchecked) is not None:
+            stats.bytes_in = len(unchecked.data)
+            if self._context.decision.tools is not None and unchecked.data:
+                stats.mcp_tools = unchecked.tools
         context = self._context
         if self._relay.beginning is not None:
             stats.explanation = self._relay.explain(self._dependencies.tokens.problem(context.route.account))

@@ -168,13 +168,13 @@ class Forwarder:
             fields = accounting.tracing.untraced(context.request.fields)
             context.request = replace(context.request, fields=fields)
         accounting.started(decision.in_flight)
-        return Exchange(self._dependencies, client, context, self._judge_of(context) if decision.by_body else None)
+        return Exchange(self._dependencies, client, context, self._check_of(context) if decision.by_body else None)
 
-    def _judge_of(self, context: RequestContext) -> Callable[[bytes], None]:
+    def _check_of(self, context: RequestContext) -> Callable[[bytes], None]:
         """What may forbid the request for what its body holds."""
         decision = context.decision
         if decision.tools is not None:
-            return partial(decision.tools.judge, context.request)
+            return partial(decision.tools.check, context.request)
         return partial(decision.rules.clients.permit_body, decision.caller, context.request.fields)
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:

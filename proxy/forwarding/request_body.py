@@ -155,34 +155,34 @@ class McpReplayBuffer(ReplayBuffer):
         return super().end(trailers, sent=sent)
 
 
-# --- A body that has to be judged before anything of its request is sent ---------------------------------
+# --- A body that has to be checked before anything of its request is sent ---------------------------------
 
 
-class UnjudgedBody:
-    """`judge` raises the `Refused` that forbids a request with this body. `tools` are those of MCP that the body calls,
+class UncheckedBody:
+    """`check` raises the `Refused` that forbids a request with this body. `tools` are those of MCP that the body calls,
     as far as they were read."""
 
-    __slots__ = ("_judge", "_names_tools", "complete", "data", "tools")
+    __slots__ = ("_check", "_names_tools", "complete", "data", "tools")
 
-    def __init__(self, judge: Callable[[bytes], None], context: RequestContext) -> None:
+    def __init__(self, check: Callable[[bytes], None], context: RequestContext) -> None:
         fields = context.request.fields
         self.data = bytearray()
         self.complete = not fields.chunked and not fields.content_length
         self.tools: tuple[str, ...] = (UNTOLD,)
-        self._judge = judge
+        self._check = check
         self._names_tools = context.decision.tools is not None
 
     def __repr__(self) -> str:
-        return f"<UnjudgedBody: {len(self.data)} bytes>"
+        return f"<UncheckedBody: {len(self.data)} bytes>"
 
     def add(self, pieces: list[Buffer]) -> None:
         for piece in pieces:
             self.data += piece
 
-    def judgement(self, body: bytes) -> Refused | None:
+    def result_of(self, body: bytes) -> Refused | None:
         """What forbids the request, if anything does. Takes long for a large body, and may run in a thread."""
         try:
-            self._judge(body)
+            self._check(body)
         except Refused as error:
             if self._names_tools:
                 self.tools = name_tools(body)

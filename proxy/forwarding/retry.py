@@ -15,7 +15,7 @@ from proxy.errors import Refused, UpstreamClosed
 from proxy.token_bucket import TokenBucket
 
 MAX_ATTEMPTS = 3
-JUDGED = frozenset((401, 429, 503))
+DECIDING_STATUSES = frozenset((401, 429, 503))
 """The statuses after which a request may be sent again; all others are the tool's at once."""
 _MCP_REFUSALS = (400, 401, 403, 500)
 _MAY_HAVE_RUN = "It may have been carried out: see whether it was before it is sent again."

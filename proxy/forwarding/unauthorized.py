@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 0.25
-"""Seconds that the body may lag behind its head before the answer is judged without it."""
+"""Seconds that the body may lag behind its head before the answer is checked without it."""
 _ABOUT_SCOPE = (
     b"no matching advertiser found for scope",
     b"scope header is missing",

@@ -41,7 +41,7 @@ def judged(allowed: ToolRules, content: Any, method: bytes = b"POST") -> ToolNot
     """What a body is refused with, if it is."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     try:
-        allowed.judge(request(method, b"/mcp", fields(content_type=b"application/json")), body)
+        allowed.check(request(method, b"/mcp", fields(content_type=b"application/json")), body)
     except ToolNotPermitted as error:
         return error
     return None

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config import load, notes
 from proxy.config.model.expected import WrongValue
-from proxy.config.reading.files import judge
+from proxy.config.reading.files import check_permissions
 from proxy.errors import ConfigurationError
 
 ONE = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "HOME": "/home/u"}
@@ -32,7 +32,7 @@ FILE = Path("/run/secrets/acme")
 )
 def test_each_mode_has_its_note(mode: int, own: bool, said: str) -> None:
     """A group may read root's files, as Kubernetes mounts them; a pipe is no file that somebody could open later."""
-    note = judge(FILE, mode, own=own)
+    note = check_permissions(FILE, mode, own=own)
     assert note == "" if not said else note.startswith(f"The mode of the secret file {FILE} {said}")
 
 
@@ -41,7 +41,7 @@ def test_each_mode_has_its_note(mode: int, own: bool, said: str) -> None:
 def test_a_file_that_others_can_change_is_refused(mode: int, own: bool) -> None:
     """Whoever writes a refresh token chooses whose account the proxy uses."""
     with pytest.raises(WrongValue, match=f"the file {FILE} can be changed by other users; run `chmod 600` on"):
-        judge(FILE, mode, own=own)
+        check_permissions(FILE, mode, own=own)
 
 
 @pytest.mark.parametrize(

@@ -435,17 +435,17 @@ def test_a_body_comes_at_the_least_rate_over_ten_seconds(
     received: list[tuple[float, int]], limits: ConnectionLimits, says: str
 ) -> None:
     """One byte too few is too few."""
-    error = uploading(*received).judge(10.0, limits)
+    error = uploading(*received).check_rate(10.0, limits)
     assert (says in error.detail) if says and error is not None else (error is None and not says)
 
 
 def test_each_ten_seconds_count_for_themselves() -> None:
     """What came fast before buys no rest."""
     pace = uploading((1.0, 1_000_000))
-    assert pace.judge(10.0, LIMITS) is None
+    assert pace.check_rate(10.0, LIMITS) is None
     assert pace.deadline(LIMITS) == 20.0
-    assert pace.judge(15.0, LIMITS) is None
-    assert pace.judge(20.0, LIMITS) is not None
+    assert pace.check_rate(15.0, LIMITS) is None
+    assert pace.check_rate(20.0, LIMITS) is not None
 
 
 def test_the_deadline_is_the_earlier_of_both() -> None:
@@ -459,7 +459,7 @@ def test_a_pause_of_ours_begins_anew() -> None:
     """Nothing came while nothing was read."""
     pace = uploading()
     pace.start(50.0)
-    assert (pace.deadline(LIMITS), pace.judge(51.0, LIMITS)) == (60.0, None)
+    assert (pace.deadline(LIMITS), pace.check_rate(51.0, LIMITS)) == (60.0, None)
 
 
 def test_what_is_taken_is_counted_beside_what_is_sent() -> None:

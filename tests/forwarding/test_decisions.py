@@ -255,9 +255,9 @@ async def test_contexts_and_decisions_show_nothing_of_a_request(
     """Only the client, the account and the region are in their representation."""
     shown: list[str] = []
 
-    def noting(dependencies: object, client: object, context: RequestContext, judge: object = None) -> object:
+    def noting(dependencies: object, client: object, context: RequestContext, check: object = None) -> object:
         shown.extend((repr(context), repr(context.decision)))
-        return Exchange(dependencies, client, context, judge)  # type: ignore[arg-type]  # each of its own type
+        return Exchange(dependencies, client, context, check)  # type: ignore[arg-type]  # each of its own type
 
     monkeypatch.setattr(forwarder, "Exchange", noting)
     async with running(answering(HELLO)) as bench:

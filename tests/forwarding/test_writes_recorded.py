@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.forwarding.test_judged import HEAD as JUDGED
-from tests.forwarding.test_judged import MINE, clients
+from tests.forwarding.test_checked_bodies import HEAD as DECIDING_STATUSES
+from tests.forwarding.test_checked_bodies import MINE, clients
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -111,7 +111,7 @@ async def test_orders_of_reports_go_on_without_the_stream(running: Running) -> N
     """They change nothing, also where the body has to be judged first."""
     async with running(answering(HELLO), clients=clients()) as bench:
         FullStream(bench)
-        order = JUDGED + b"Content-Length: %d\r\n\r\n" % len(MINE) + MINE
+        order = DECIDING_STATUSES + b"Content-Length: %d\r\n\r\n" % len(MINE) + MINE
         assert (await bench.ask(order)).status == 200
 
 

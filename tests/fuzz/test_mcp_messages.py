@@ -30,7 +30,7 @@ Pairs = list[tuple[str, Any]]
 
 def may_leave(body: bytes) -> bool:
     try:
-        READ.judge(request(b"POST", b"/mcp", fields(content_type=b"application/json")), body)
+        READ.check(request(b"POST", b"/mcp", fields(content_type=b"application/json")), body)
     except ToolNotPermitted:
         return False
     return True

@@ -34,7 +34,7 @@ class ReferenceReader:
     def read_file(self, path: Path, limit: int, *, secret: bool) -> bytes:
         self.files.append(path)
         content, status = read_open_file(path, limit)
-        remark = judge(path, status.st_mode, own=status.st_uid == os.geteuid()) if secret else ""
+        remark = check_permissions(path, status.st_mode, own=status.st_uid == os.geteuid()) if secret else ""
         if remark and remark not in self.remarks:
             self.remarks.append(remark)
         return content
@@ -71,7 +71,7 @@ def read_open_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def judge(path: Path, mode: int, *, own: bool) -> str:
+def check_permissions(path: Path, mode: int, *, own: bool) -> str:
     """A note about a file that others can read, or nothing. Raises `WrongValue` for one that others can change.
 
     `own` tells whether the process's user owns the file. A group may read the files of another user: that is how

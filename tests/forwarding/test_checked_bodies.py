@@ -159,7 +159,7 @@ async def test_a_large_order_is_judged_as_a_small_one(running: Running) -> None:
         assert bytes(bench.upstream.wires[0].received).endswith(MINE + LARGE)
 
 
-class HeldJudgement:
+class HeldCheck:
     """The judging of bodies, which waits in its thread until the test lets it go on; with a defect, if there is one."""
 
     def __init__(self) -> None:
@@ -178,9 +178,9 @@ _permit_body = Clients.permit_body
 
 
 @asynccontextmanager
-async def being_judged(running: Running) -> AsyncIterator[tuple[ProxyBench, Wire, HeldJudgement]]:
+async def being_checked(running: Running) -> AsyncIterator[tuple[ProxyBench, Wire, HeldCheck]]:
     """The bench and the client of a large order that is judged in the thread until the test lets it go on."""
-    held = HeldJudgement()
+    held = HeldCheck()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Clients, "permit_body", lambda *given: held(*given))  # noqa: PLW0108 - a method, which an object is not
         try:
@@ -194,7 +194,7 @@ async def being_judged(running: Running) -> AsyncIterator[tuple[ProxyBench, Wire
 
 async def test_a_client_that_disconnects_while_its_order_is_judged_is_counted(running: Running) -> None:
     """Nothing of the order is sent afterwards."""
-    async with being_judged(running) as (bench, tool, held):
+    async with being_checked(running) as (bench, tool, held):
         tool.abort()
         assert (await bench.events.last()).fault == "client-gone"
         held.go.set()
@@ -205,7 +205,7 @@ async def test_a_client_that_disconnects_while_its_order_is_judged_is_counted(ru
 
 async def test_a_defect_in_judging_a_large_order_is_a_500(running: Running) -> None:
     """It is met in the thread, and reported; the client gets a response."""
-    async with being_judged(running) as (bench, tool, held):
+    async with being_checked(running) as (bench, tool, held):
         held.defect = ZeroDivisionError()
         held.go.set()
         assert (await tool.answer()).status == 500
