@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from proxy.downstream.connection import Remainder
+from proxy.downstream.connection import DiscardedBody
 from proxy.net.names import Names
 from proxy.tokens.token_rejections import TokenRejections, TokenUse
 from proxy.upstream.hedging import HedgedConnection
@@ -50,4 +50,4 @@ async def test_small_ones_count_what_they_hold() -> None:
     assert repr(rejections) == "<Suspicion: 0 uses rejected, 1 accepted>"
     hedged = HedgedConnection(cast(Any, None), cast(Any, "the first"), 1.0, lambda: True)
     assert repr(hedged) == "<HedgedConnection: 'the first'>"
-    assert repr(Remainder(cast(Any, None))) == "<Remainder of a body>"
+    assert repr(DiscardedBody(cast(Any, None))) == "<Remainder of a body>"

@@ -41,7 +41,7 @@ class ClientConnection(asyncio.Protocol):
         self._body: Body | None = None
         self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
-        self._upload, self._download = UploadPace(), DownloadPace()
+        self._upload, self._download = UploadRate(), DownloadRate()
         self._reading, self._writing = HEAD, IDLE
         self._paused = False
         self._linger_until = 0.0
@@ -205,7 +205,7 @@ class ClientConnection(asyncio.Protocol):
             if close or body is None:
                 self._body = None
                 return b"" if close else rest
-            handler = Remainder(self)
+            handler = DiscardedBody(self)
             self._reading = follow(self._reading, SKIPPED_BODY)
         else:
             # Not checked, because each request comes here: `_read` has just tested for HEAD, and HEAD means IDLE.
@@ -309,7 +309,7 @@ class ClientConnection(asyncio.Protocol):
             self._writing = follow(self._writing, IDLE)
         if self._body is not None:
             self._reading = follow(self._reading, SKIPPED_BODY)
-            self._handler = Remainder(self)
+            self._handler = DiscardedBody(self)
             self.resume_reading()
             self.expect_body()
             return
@@ -442,7 +442,7 @@ MAX_LINGER = 30.0
 """Seconds of it in all."""
 
 
-class UploadPace:
+class UploadRate:
     """What comes of a body. `start` whenever more is expected that was not before."""
 
     __slots__ = ("_received", "_silent_since", "_since")
@@ -482,7 +482,7 @@ class UploadPace:
         return None
 
 
-class DownloadPace:
+class DownloadRate:
     """What a tool takes of what was sent. `sent` counts all bytes given to the transport."""
 
     __slots__ = ("_taken", "sent")
@@ -499,7 +499,7 @@ class DownloadPace:
 
 def least_taken(limits: ConnectionLimits, handler: RequestHandler | None) -> tuple[float, int]:
     """(seconds, bytes): how many bytes a tool that is slower than Amazon must take in how long a time."""
-    if handler is None or not handler.paced or not limits.min_body_rate:
+    if handler is None or not handler.rate_limited or not limits.min_body_rate:
         return limits.send_timeout, 1
     period = min(PERIOD, limits.send_timeout)
     return period, max(1, int(limits.min_body_rate * period))
@@ -521,11 +521,11 @@ def ends_soon(body: Body | None, *, expects_continue: bool) -> bool:
     return isinstance(body, CountedBody) and body.remaining <= MAX_REMAINDER and not expects_continue
 
 
-class Remainder:
+class DiscardedBody:
     """Reads it over. Implements `RequestHandler` for a request that has its answer."""
 
     max_wire_bytes = 0
-    paced = True
+    rate_limited = True
     endless = False
 
     def __init__(self, client: ClientPort) -> None:
@@ -568,7 +568,7 @@ class ReadingState(Enum):
     BODY = "body"
     """It belongs to the body of the request that is being served."""
     SKIPPED_BODY = "skipped body"
-    """It belongs to the body of a request that has its response: it is read and dropped (`Remainder`)."""
+    """It belongs to the body of a request that has its response: it is read and dropped (`DiscardedBody`)."""
     NOTHING = "nothing"
     """It is kept for later: a response is owed, or other connections have their turn first."""
     CLOSED = "closed"

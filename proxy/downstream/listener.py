@@ -102,7 +102,7 @@ _GIVE_WAY = 0.001
 """Seconds that a process with fewer connections has to accept the next one; whatever it does, one accepts then."""
 
 
-class Limited(Protocol):
+class LimitsSource(Protocol):
     """Whose limits hold; a reload changes them."""
 
     @property
@@ -116,7 +116,7 @@ class Acceptor:
         self,
         listening: socket.socket,
         table: ConnectionTable,
-        service: Limited,
+        service: LimitsSource,
         factory: Callable[[], asyncio.Protocol],
         context: ssl.SSLContext | None = None,
     ) -> None:

@@ -59,7 +59,7 @@ class RequestHandler(Protocol):
         ...
 
     @property
-    def paced(self) -> bool:
+    def rate_limited(self) -> bool:
         """Whether the tool must take the response at `min_body_rate`: not where events come as they happen."""
         ...
 

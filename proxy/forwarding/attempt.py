@@ -147,7 +147,7 @@ class Attempt:
     def _has(self, size: int) -> bool:
         return self.trailers is not None or self.error is not None or sum(map(len, self.pieces)) >= size
 
-    def _gathered(self) -> None:
+    def _wake_gatherer(self) -> None:
         if self._more is not None and not self._more.done() and self._has(self._enough):
             self._more.set_result(None)
 
@@ -205,7 +205,7 @@ class Attempt:
     def response_data(self, pieces: list[Buffer]) -> None:
         if self.held:
             self.pieces += pieces
-            self._gathered()
+            self._wake_gatherer()
         else:
             self._owner.attempt_data(pieces)
 
@@ -213,7 +213,7 @@ class Attempt:
         self._end(AttemptState.ENDED)
         if self.held:
             self.trailers = trailers
-            self._gathered()
+            self._wake_gatherer()
         else:
             self._owner.attempt_ended(trailers)
 
@@ -221,7 +221,7 @@ class Attempt:
         self._end(AttemptState.FAILED, error)
         if self.held:
             self.error = error
-            self._gathered()
+            self._wake_gatherer()
         else:
             self._owner.attempt_failed(error)
 

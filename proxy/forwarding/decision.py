@@ -83,7 +83,7 @@ class Rules:
 # --- Ids that nobody lists -------------------------------------------------------------------------------
 
 
-class Missed(NamedTuple):
+class UnlistedIds(NamedTuple):
     """A profile and an ads account that were sent and that nobody lists, each empty where it is none.
 
     `account` is the one that the request chose, empty where it chose none.
@@ -94,14 +94,14 @@ class Missed(NamedTuple):
     account: str
 
 
-def find_missed(asked: RequestSummary, caller: CallerScope, table: RoutingTable) -> Missed | None:
+def find_missed(asked: RequestSummary, caller: CallerScope, table: RoutingTable) -> UnlistedIds | None:
     """What was sent and nobody lists."""
     fields = asked.fields
     selection = select(asked.name, fields, table, caller)
     chosen = selection.account.name if selection is not None else ""
     scope = next((value.decode("latin-1") for value in fields.values(SCOPE) if value), "")
     ads_account = sent_ads_account(fields).decode("latin-1")
-    missed = Missed(
+    missed = UnlistedIds(
         scope if scope and not table.directory.owners(scope, chosen) else "",
         ads_account if ads_account and not table.directory.ads_account_owners(ads_account, chosen) else "",
         chosen,
@@ -117,7 +117,7 @@ def misses_default(fields: RequestFields, route: Route, directory: Directory) ->
     return bool(route.ads_account_header) and not directory.ads_account_owners(ads_account, route.account)
 
 
-def is_listed(missed: Missed, directory: Directory) -> bool:
+def is_listed(missed: UnlistedIds, directory: Directory) -> bool:
     """Whether somebody lists by now what nobody did."""
     profile, ads_account, account = missed
     if profile and directory.owners(profile, account):
@@ -162,7 +162,7 @@ class Decision:
     is_plain: bool = field(init=False)
     budgeted: bool = field(init=False)
     is_write: bool = field(init=False)
-    missed: Missed | None = None
+    missed: UnlistedIds | None = None
     entries: dict[int, JournalEntry] = field(default_factory=dict)
     _token: AccessToken | None = field(default=None, repr=False)
     _section: bytes = field(default=b"", repr=False)

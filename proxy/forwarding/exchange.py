@@ -355,7 +355,7 @@ class Exchange:
     # --- RequestHandler: the client's side
 
     @property
-    def paced(self) -> bool:
+    def rate_limited(self) -> bool:
         return not self._relay.is_event_stream
 
     def _begin(self, entered: float) -> None:

@@ -60,14 +60,14 @@ _BY_TEXT: tuple[tuple[int, bytes, RefusalCause, str], ...] = (
 class AmazonRefusal:
     """An error of Amazon's, and for whom it was asked.
 
-    `text` is the beginning of its body, in lower case. `trouble` says what is wrong with the account's login, empty
+    `text` is the beginning of its body, in lower case. `problem` says what is wrong with the account's login, empty
     where nothing is.
     """
 
     status: int
     text: bytes
     route: Route
-    trouble: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ def explain(refusal: AmazonRefusal, directory: Directory) -> Explanation | None:
             "No profile was sent, and Amazon wants one here: send Amazon-Advertising-API-Scope, or set default_profile "
             f"of the account {refusal.route.account}.",
         )
-    if refusal.status in _RIGHTS and refusal.trouble:
-        return Explanation(RefusalCause.LOGIN_OVER, refusal.trouble)
+    if refusal.status in _RIGHTS and refusal.problem:
+        return Explanation(RefusalCause.LOGIN_OVER, refusal.problem)
     for status, words, cause, sentence in _BY_TEXT:
         if refusal.status == status and words in refusal.text:
             return Explanation(cause, sentence)

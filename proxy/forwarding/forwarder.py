@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _CLOSING = Availability.CLOSING
 
 
-class Undecided:
+class UndecidedRequest:
     """What became known of a request before it was decided whether to serve it: its account if it is refused."""
 
     __slots__ = ("asked", "client", "request", "route")
@@ -78,7 +78,7 @@ class Forwarder:
         self._dependencies = dependencies
         self._pools = pools
         self._serial = count(1)
-        self._undecided = Undecided(None)
+        self._undecided = UndecidedRequest(None)
         self._prefix = os.urandom(6).hex()
         self.apply(rules)
 
@@ -113,7 +113,7 @@ class Forwarder:
             if request.method not in METHODS:
                 raise NotImplementedHere("The Ads API has no such method.", close=True)
             caller = identify(request, early, self.rules.clients, self.rules.table, time.time())
-            self._undecided = Undecided(request, caller.name)
+            self._undecided = UndecidedRequest(request, caller.name)
             destination, asked = self._decisions.read(request, caller.reading)
             if destination.kind is TargetKind.TOKEN:
                 accounting = self._dependencies.accounting
@@ -154,7 +154,7 @@ class Forwarder:
         if decision.caller.key is not None:
             self.rules.clients.note_use(decision.caller, time.time())
         if decision.budgeted or decision.is_write:
-            undecided = self._undecided = Undecided(request, decision.client)
+            undecided = self._undecided = UndecidedRequest(request, decision.client)
             if decision.budgeted:
                 undecided.asked = decision.asked
                 self.rules.clients.charge(decision.caller, time.monotonic())
@@ -180,7 +180,7 @@ class Forwarder:
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
         if request is None:
             request = unread_request(b"", self.new_request_id())
-        undecided = self._undecided if self._undecided.request is request else Undecided(request)
+        undecided = self._undecided if self._undecided.request is request else UndecidedRequest(request)
         self._dependencies.accounting.refused(request, error, undecided.kind)
         return refusal_response(error, request, self.rules.response_lines, close=close)
 

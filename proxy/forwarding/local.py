@@ -26,7 +26,7 @@ class LocalTokenRequest:
     """A `RequestHandler` without an upstream; it answers by the `rules` that the request was admitted under."""
 
     max_wire_bytes = 16384
-    paced = True
+    rate_limited = True
 
     def __init__(
         self, accounting: Accounting, client: ClientPort, request: Request, destination: Destination, rules: Rules

@@ -40,13 +40,13 @@ class ResponseRelay:
 
     __slots__ = (
         "_bodyless",
+        "_buffered",
+        "_buffered_size",
         "_chunking",
         "_client",
         "_context",
         "_continued",
         "_filter",
-        "_gathered",
-        "_gathered_size",
         "_length",
         "_response",
         "began",
@@ -60,9 +60,9 @@ class ResponseRelay:
         self._client = client
         self._context = context
         self._response: Response
-        self._gathered: list[Buffer] | None = None
+        self._buffered: list[Buffer] | None = None
         self._filter: ToolListFilter | None = None
-        self._gathered_size = 0
+        self._buffered_size = 0
         self._bodyless = False
         self._chunking = False
         self._continued = False
@@ -124,7 +124,7 @@ class ResponseRelay:
             self._filter = ToolListFilter(tools, readable=readable, events=self.is_event_stream)
             self._send_head(without_coding(fields), None)
         elif self._is_looked_into():
-            self._gathered = []
+            self._buffered = []
         else:
             self._send_head(without_length(fields) if response.status == 204 else fields.passing, fields.content_length)
 
@@ -133,24 +133,24 @@ class ResponseRelay:
             self.beginning += b"".join(pieces)[: MAX_READ - len(self.beginning)]
         if self._filter is not None:
             self._relay_shown(self._filter.feed(b"".join(pieces)))
-        elif self._gathered is not None:
-            self._gather(pieces)
+        elif self._buffered is not None:
+            self._buffer(pieces)
         else:
             self._relay(pieces)
 
     def end(self, trailers: bytes) -> None:
         if self._filter is not None:
             self._relay_shown(self._filter.finish())
-        if self._gathered is not None:
-            self._send_gathered()
+        if self._buffered is not None:
+            self._send_buffered()
         if self._chunking:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
 
-    def explain(self, trouble: str) -> Explanation | None:
-        """Why Amazon refused the request, as far as that can be told; `trouble` is that of the account's login."""
+    def explain(self, problem: str) -> Explanation | None:
+        """Why Amazon refused the request, as far as that can be told; `problem` is that of the account's login."""
         context = self._context
         text = readable(self.beginning or b"", self._response.fields.content_encoding)
-        refusal = AmazonRefusal(self.status, text, context.route, trouble)
+        refusal = AmazonRefusal(self.status, text, context.route, problem)
         return explain(refusal, context.rules.table.directory)
 
     def _relay(self, pieces: list[Buffer]) -> None:
@@ -196,20 +196,20 @@ class ResponseRelay:
         rules = self._context.rules
         return rules.scheme + b"://" + (self._context.request.fields.host or rules.listen)
 
-    def _gather(self, pieces: list[Buffer]) -> None:
-        assert self._gathered is not None
-        self._gathered += pieces
-        self._gathered_size += sum(map(len, pieces))
-        if self._gathered_size > MAX_REWRITTEN:
-            gathered, self._gathered = self._gathered, None
+    def _buffer(self, pieces: list[Buffer]) -> None:
+        assert self._buffered is not None
+        self._buffered += pieces
+        self._buffered_size += sum(map(len, pieces))
+        if self._buffered_size > MAX_REWRITTEN:
+            buffered, self._buffered = self._buffered, None
             fields = self._response.fields
             self._send_head(fields.passing, fields.content_length)
-            self._relay(gathered)
+            self._relay(buffered)
 
-    def _send_gathered(self) -> None:
-        assert self._gathered is not None
-        old = b"".join(self._gathered)
-        self._gathered = None
+    def _send_buffered(self) -> None:
+        assert self._buffered is not None
+        old = b"".join(self._buffered)
+        self._buffered = None
         rules, fields = self._context.rules, self._response.fields
         new = decision.rewrite_body(old, rules.api_hosts, self._base(), self._context.route.prefix)
         if fields.content_length is None:

@@ -33,7 +33,7 @@ class ThrottleKey(NamedTuple):
     client_id: str
 
 
-class KnownLimit(NamedTuple):
+class ThrottleStatus(NamedTuple):
     """A limit for people to look at: seconds until requests may leave again."""
 
     key: ThrottleKey
@@ -62,9 +62,9 @@ class Throttles:
     def __repr__(self) -> str:
         return f"<Throttles: {len(self._throttles)} remembered>"
 
-    def snapshot(self, now: float) -> tuple[KnownLimit, ...]:
+    def snapshot(self, now: float) -> tuple[ThrottleStatus, ...]:
         """Every limit that is remembered, at this moment of the loop's clock."""
-        return tuple(KnownLimit(key, max(0.0, each.closed_until - now)) for key, each in self._throttles.items())
+        return tuple(ThrottleStatus(key, max(0.0, each.closed_until - now)) for key, each in self._throttles.items())
 
     def find(self, key: ThrottleKey, now: float) -> Throttle | None:
         """The limit of these requests, if one is known."""
@@ -123,7 +123,7 @@ class LimitedRequest(Protocol):
     def client(self) -> str: ...
 
 
-class _Waiting(NamedTuple):
+class _WaitingRequest(NamedTuple):
     turn: asyncio.Future[None]
     deadline: float
 
@@ -144,7 +144,7 @@ class Throttle:
         self._window = 1
         self._sent = 0
         self._served: dict[str, int] = {}
-        self._waiting: dict[str, dict[LimitedRequest, _Waiting]] = {}
+        self._waiting: dict[str, dict[LimitedRequest, _WaitingRequest]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -206,7 +206,7 @@ class Throttle:
         """Wait until the request may leave. Raises `Throttled` if the limit is closed for longer than it may wait."""
         deadline = self._loop.time() + max(HOLD, patience)
         turn: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.setdefault(request.client, {})[request] = _Waiting(turn, deadline)
+        self._waiting.setdefault(request.client, {})[request] = _WaitingRequest(turn, deadline)
         self._plan()
         try:
             async with asyncio.timeout_at(deadline):
@@ -260,7 +260,7 @@ class Throttle:
 
     # --- those who wait
 
-    def _each_waiting(self) -> Iterator[_Waiting]:
+    def _each_waiting(self) -> Iterator[_WaitingRequest]:
         return (waiting for waitings in self._waiting.values() for waiting in waitings.values())
 
     def _plan(self) -> None:

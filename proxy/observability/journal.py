@@ -38,7 +38,7 @@ class RequestLog(Protocol):
     def observe(self, event: Event) -> None: ...
 
 
-class Gathering:
+class RequestBatch:
     """Requests that ended in this turn of the event loop, each with its entry.
 
     `later` calls what it is given at the end of the turn; without it there are no turns, and each is noted at once.
@@ -77,38 +77,38 @@ class Gathering:
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
+class JournalOutputs:
     """Who learns of a request: the log, those who hear of it by an event, and what keeps the last ones; and when."""
 
     logs: RequestLog | None
     listeners: tuple[Observer, ...]
     recent: RecentRequests
-    gathering: Gathering
+    batch: RequestBatch
 
 
 class JournalEntry:
     """What is kept for requests of one kind that were answered with one status. `note` is called for each; `write`
     puts down, for another process, what they were counted in."""
 
-    __slots__ = ("_gathering", "_keep", "_kind", "_listeners", "_logs", "_numbers", "_status", "_write", "write")
+    __slots__ = ("_batch", "_keep", "_kind", "_listeners", "_logs", "_numbers", "_status", "_write", "write")
 
-    def __init__(self, kind: RequestKind, status: int, numbers: RequestNumbers, audience: Audience) -> None:
+    def __init__(self, kind: RequestKind, status: int, numbers: RequestNumbers, outputs: JournalOutputs) -> None:
         self._kind = kind
         self._status = status
         self._numbers = numbers
         self.write = numbers.write
-        self._logs = logs = audience.logs
+        self._logs = logs = outputs.logs
         self._write = logs.request_writer(kind, status) if logs is not None else None
-        self._listeners = audience.listeners
-        self._keep = audience.recent.keeper(status)
-        self._gathering = audience.gathering
+        self._listeners = outputs.listeners
+        self._keep = outputs.recent.keeper(status)
+        self._batch = outputs.batch
 
     def __repr__(self) -> str:
         return f"<JournalEntry of {self._kind} with {self._status}>"
 
     def note(self, record: RequestRecord) -> None:
         """A request was forwarded, answered whole, and is over; the record does not change any more."""
-        self._gathering.add(self, record)
+        self._batch.add(self, record)
 
     def note_at(self, now: float, record: RequestRecord) -> None:
         """The same, when it is to be done; `now` is when it was over."""
@@ -179,7 +179,7 @@ class Journal:
         self.listeners = listeners
         self._auditors = auditors
         self._recent = recent if recent is not None else RecentRequests()
-        self._gathering = Gathering(shared=self._metrics.shared)
+        self._batch = RequestBatch(shared=self._metrics.shared)
 
     def __repr__(self) -> str:
         return f"<Journal: {len(self._entries)} entries, {len(self.listeners)} listeners>"
@@ -191,7 +191,7 @@ class Journal:
 
     def gather(self, later: Callable[[Callable[[], None]], object]) -> None:
         """From now on requests are noted when `later`, such as the event loop's `call_soon`, calls what it is given."""
-        self._gathering.later = later
+        self._batch.later = later
 
     def entry(self, kind: RequestKind, status: int) -> JournalEntry:
         """That of requests of this kind with this status."""
@@ -200,8 +200,8 @@ class Journal:
             who = kind.client, kind.account, kind.region
             labels = RequestLabels(*who, kind.method, kind.operation_class, status)
             heard = (*self.listeners, *(self._auditors if may_change(kind.operation_class) else ()))
-            audience = Audience(self._logs, heard, self._recent, self._gathering)
-            found = JournalEntry(kind, status, self._metrics.numbers(labels), audience)
+            outputs = JournalOutputs(self._logs, heard, self._recent, self._batch)
+            found = JournalEntry(kind, status, self._metrics.numbers(labels), outputs)
             if len(self._entries) >= _MAX_ENTRIES:
                 self._entries.clear()
             self._entries[kind, status] = found

@@ -12,10 +12,10 @@ import pytest
 
 from proxy.downstream.connection import (
     TRANSITIONS,
-    DownloadPace,
+    DiscardedBody,
+    DownloadRate,
     ReadingState,
-    Remainder,
-    UploadPace,
+    UploadRate,
     WritingState,
     follow,
     least_taken,
@@ -321,12 +321,12 @@ async def test_a_body_that_stops_behind_its_answer_gets_no_second_one(running: R
         assert await tool.end() == b""
 
 
-def serve_with(bench: ProxyBench, kind: type[Remainder]) -> None:
+def serve_with(bench: ProxyBench, kind: type[DiscardedBody]) -> None:
     """Every request gets such a handler."""
     bench.forwarder.accept = lambda _, client: kind(client)  # type: ignore[method-assign, assignment]  # of this object
 
 
-class Faulty(Remainder):
+class Faulty(DiscardedBody):
     """A handler that ends the connection, and then fails."""
 
     def request_data(self, pieces: list[Buffer]) -> None:
@@ -348,7 +348,7 @@ async def test_a_defect_after_the_last_response_is_reported_and_sends_nothing(ru
     assert not failures
 
 
-class Late(Remainder):
+class Late(DiscardedBody):
     """A handler that responds only some time after its request broke."""
 
     def request_broken(self, error: Refused) -> None:
@@ -411,13 +411,13 @@ LIMITS = ConnectionLimits(min_body_rate=100, body_timeout=30.0, send_timeout=60.
 FREE = replace(LIMITS, min_body_rate=0)
 
 
-def uploading(*received: tuple[float, int]) -> UploadPace:
+def uploading(*received: tuple[float, int]) -> UploadRate:
     """A body that began at 0, of which so many bytes came at these moments."""
-    pace = UploadPace()
-    pace.start(0.0)
+    rate = UploadRate()
+    rate.start(0.0)
     for now, size in received:
-        pace.note(size, now)
-    return pace
+        rate.note(size, now)
+    return rate
 
 
 @pytest.mark.parametrize(
@@ -441,37 +441,37 @@ def test_a_body_comes_at_the_least_rate_over_ten_seconds(
 
 def test_each_ten_seconds_count_for_themselves() -> None:
     """What came fast before buys no rest."""
-    pace = uploading((1.0, 1_000_000))
-    assert pace.check_rate(10.0, LIMITS) is None
-    assert pace.deadline(LIMITS) == 20.0
-    assert pace.check_rate(15.0, LIMITS) is None
-    assert pace.check_rate(20.0, LIMITS) is not None
+    rate = uploading((1.0, 1_000_000))
+    assert rate.check_rate(10.0, LIMITS) is None
+    assert rate.deadline(LIMITS) == 20.0
+    assert rate.check_rate(15.0, LIMITS) is None
+    assert rate.check_rate(20.0, LIMITS) is not None
 
 
 def test_the_deadline_is_the_earlier_of_both() -> None:
     """Silence, or the end of the ten seconds; without a rate only silence counts."""
-    pace = uploading((4.0, 1))
-    assert (pace.deadline(LIMITS), pace.deadline(FREE)) == (10.0, 34.0)
-    assert pace.deadline(replace(LIMITS, body_timeout=2.0)) == 6.0
+    rate = uploading((4.0, 1))
+    assert (rate.deadline(LIMITS), rate.deadline(FREE)) == (10.0, 34.0)
+    assert rate.deadline(replace(LIMITS, body_timeout=2.0)) == 6.0
 
 
 def test_a_pause_of_ours_begins_anew() -> None:
     """Nothing came while nothing was read."""
-    pace = uploading()
-    pace.start(50.0)
-    assert (pace.deadline(LIMITS), pace.check_rate(51.0, LIMITS)) == (60.0, None)
+    rate = uploading()
+    rate.start(50.0)
+    assert (rate.deadline(LIMITS), rate.check_rate(51.0, LIMITS)) == (60.0, None)
 
 
 def test_what_is_taken_is_counted_beside_what_is_sent() -> None:
     """More to take does not look like less taken; with nothing to take there is nothing to watch."""
-    pace = DownloadPace()
-    pace.sent = 1000
-    assert pace.is_kept(800, 1)
-    assert not pace.is_kept(800, 1)
-    pace.sent = 2000
-    assert pace.is_kept(1700, 100)
-    assert not pace.is_kept(1601, 100)
-    assert not pace.is_kept(0, 1)
+    rate = DownloadRate()
+    rate.sent = 1000
+    assert rate.is_kept(800, 1)
+    assert not rate.is_kept(800, 1)
+    rate.sent = 2000
+    assert rate.is_kept(1700, 100)
+    assert not rate.is_kept(1601, 100)
+    assert not rate.is_kept(0, 1)
 
 
 @pytest.mark.parametrize(
@@ -485,7 +485,7 @@ def test_what_is_taken_is_counted_beside_what_is_sent() -> None:
 )
 def test_a_tool_must_take_so_much(limits: ConnectionLimits, paced: bool, expected: tuple[float, int]) -> None:
     """At the rate where the response is paced, else a byte in `send_timeout`."""
-    handler = Remainder(None)  # type: ignore[arg-type]  # it is not asked
+    handler = DiscardedBody(None)  # type: ignore[arg-type]  # it is not asked
     assert least_taken(limits, handler if paced else None) == expected
 
 

@@ -27,7 +27,7 @@ OVER = "The account acme gets no more tokens."
 
 
 @pytest.mark.parametrize(
-    ("status", "text", "route", "trouble", "said"),
+    ("status", "text", "route", "problem", "said"),
     [
         (401, b"scope header is missing", WITHOUT, "", "set default_profile of the account acme"),
         (401, b"scope header is missing", WITHOUT, OVER, "set default_profile"),
@@ -59,15 +59,15 @@ OVER = "The account acme gets no more tokens."
         (401, b"unauthorized", replace(ROUTE, region="eu", profile=b"33"), "", ""),
     ],
 )
-def test_what_can_be_told_is_told(status: int, text: bytes, route: Route, trouble: str, said: str) -> None:
+def test_what_can_be_told_is_told(status: int, text: bytes, route: Route, problem: str, said: str) -> None:
     """By Amazon's words, by what is wrong with the login, and by who lists the profile; nothing is guessed."""
-    told = explain(AmazonRefusal(status, text, route, trouble), DIRECTORY)
+    told = explain(AmazonRefusal(status, text, route, problem), DIRECTORY)
     assert (told is None) is not bool(said)
     assert told is None or said in told.sentence
 
 
 @pytest.mark.parametrize(
-    ("status", "text", "route", "trouble", "cause"),
+    ("status", "text", "route", "problem", "cause"),
     [
         (401, b"scope header is missing", WITHOUT, "", RefusalCause.SCOPE_MISSING),
         (401, b"not authorized to access scope 11", ROUTE, "", RefusalCause.NO_RIGHTS),
@@ -81,10 +81,10 @@ def test_what_can_be_told_is_told(status: int, text: bytes, route: Route, troubl
     ],
 )
 def test_each_has_a_word_to_be_counted_by(
-    status: int, text: bytes, route: Route, trouble: str, cause: RefusalCause
+    status: int, text: bytes, route: Route, problem: str, cause: RefusalCause
 ) -> None:
     """A fixed one, and no two alike."""
-    told = explain(AmazonRefusal(status, text, route, trouble), DIRECTORY)
+    told = explain(AmazonRefusal(status, text, route, problem), DIRECTORY)
     assert told is not None and told.cause is cause
 
 
